@@ -1,0 +1,70 @@
+"""The `jobs-app` command; each group of commands is imported when it is first asked for."""
+
+from importlib import import_module
+
+import click
+
+from jobs_app import __version__
+
+# Where each command lives. Only the module of the command that was typed is
+# imported, so that `jobs-app --version` and tab completion answer at once.
+COMMANDS = {
+    "up": "jobs_app.cli.processes:up",
+    "web": "jobs_app.cli.processes:web",
+    "worker": "jobs_app.cli.processes:worker",
+    "scheduler": "jobs_app.cli.processes:scheduler",
+    "migrate": "jobs_app.cli.processes:migrate",
+}
+
+EPILOG = """\b
+Exit codes:
+  0    it worked; with --wait: the run succeeded
+  1    it failed or was refused; with --wait: the run failed
+       (or, from 1 to 123, the exit code of the run's own command)
+  2    wrong usage, invalid input or configuration
+  3    no such job or run
+  4    conflict with the present state, or changed in the meantime
+  5    not signed in
+  6    the server cannot be reached or is not ready
+  124  with --wait: the run timed out, or --timeout passed
+  130  stopped with Ctrl-C
+
+The server is JOBS_URL (http://127.0.0.1:5000 by default). The token is
+JOBS_TOKEN, else the file admin-token in the data directory (JOBS_DATA_DIR)."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="jobs-app")
+def cli() -> None:
+    """Scheduled jobs you can edit at run time and trust afterwards.
+
+    Start everything on this machine with `jobs-app up`, then create a job:
+
+    \b
+      jobs-app job create hello --command 'date' --every 30s
+      jobs-app job run hello --wait
+      jobs-app run list --job hello
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with one of the documented codes."""
+    cli(prog_name="jobs-app")

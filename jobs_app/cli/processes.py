@@ -1,0 +1,140 @@
+"""The commands that run the product: everything at once, or one process of it.
+
+Flask, SQLAlchemy and Celery take a second to import, so each command imports
+what it runs in its own body.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs_app.errors import ConfigurationError, JobsError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from jobs_app.settings import Settings
+
+FAILED = 1
+USAGE = 2
+
+
+def _settings(**overrides: object) -> "Settings":
+    """Return the settings of the environment, with the options that were given on top."""
+    from pydantic import ValidationError
+
+    from jobs_app.settings import Settings
+
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(error)) from error
+
+
+def _sentence(error: "ValidationError") -> str:
+    """Say which settings are wrong and why, without echoing the values (they may be secrets)."""
+    return "\n".join(
+        f"JOBS_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}."
+        for item in error.errors(include_url=False, include_input=False)
+    )
+
+
+@contextmanager
+def _errors_as_sentences() -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        click.echo(f"jobs-app: {error.detail}", err=True)
+        sys.exit(USAGE)
+    except JobsError as error:
+        click.echo(f"jobs-app: {error.detail}", err=True)
+        sys.exit(FAILED)
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Add three jobs worth looking at.")
+@click.option("--host", help="Address to listen on (JOBS_HOST).")
+@click.option("--port", type=int, help="Port to listen on (JOBS_PORT).")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
+    help="Directory of the database, Valkey and the admin token (JOBS_DATA_DIR).",
+)
+def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) -> None:
+    """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
+    with _errors_as_sentences():
+        settings = _settings(host=host, port=port, data_dir=data_dir)
+        from jobs_app.up import up as supervise
+
+        sys.exit(supervise(settings, demo=demo))
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (JOBS_HOST).")
+@click.option("--port", type=int, help="Port to listen on (JOBS_PORT).")
+def web(host: str | None, port: int | None) -> None:
+    """Run the web server: the API and the page."""
+    with _errors_as_sentences():
+        settings = _settings(host=host, port=port)
+        _die_with_parent()
+        from jobs_app.app import serve
+
+        sys.exit(serve(settings))
+
+
+@click.command()
+@click.option("--queues", help="Queues to serve, separated by commas (JOBS_WORKER_QUEUES).")
+@click.option("--concurrency", type=int, help="Runs at once (JOBS_WORKER_CONCURRENCY).")
+@click.option(
+    "--pool",
+    type=click.Choice(["prefork", "threads", "solo"]),
+    help="Celery's pool (JOBS_WORKER_POOL).",
+)
+@click.option("--name", help="Name of this worker, unique among all (JOBS_WORKER_NAME).")
+def worker(queues: str | None, concurrency: int | None, pool: str | None, name: str | None) -> None:
+    """Run a worker, which executes the runs of its queues."""
+    with _errors_as_sentences():
+        settings = _settings(
+            worker_queues=queues,
+            worker_concurrency=concurrency,
+            worker_pool=pool,
+            worker_name=name,
+        )
+        _die_with_parent()
+        from jobs_app.worker import main
+
+        sys.exit(main(settings))
+
+
+@click.command()
+def scheduler() -> None:
+    """Run a scheduler; one is active, others stand by."""
+    with _errors_as_sentences():
+        settings = _settings()
+        _die_with_parent()
+        from jobs_app.scheduling import main
+
+        sys.exit(main(settings))
+
+
+@click.command("migrate")
+@click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
+def migrate(revision: str) -> None:
+    """Bring the database to the newest version, or to the one named."""
+    with _errors_as_sentences():
+        settings = _settings()
+        from jobs_app.db import migrate as move_to
+
+        move_to(settings, revision=revision)
+
+
+def _die_with_parent() -> None:
+    """Under `jobs-app up`, end when it ends; on its own, do nothing."""
+    from jobs_app.embedded import die_with_parent
+
+    die_with_parent()
