@@ -1,0 +1,200 @@
+"""The engine recipe, the UTC type and the migrations: how jobs-app holds its database."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeDecorator
+
+from jobs_app.errors import ConfigurationError
+from jobs_app.settings import Settings
+
+#: Execution option of a connection that will only read: SQLite then takes no write lock.
+READ_ONLY = "jobs_read_only"
+
+#: How long a writer of SQLite waits for another one, seconds.
+SQLITE_TIMEOUT_SECONDS = 30
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant: aware datetimes in, aware UTC datetimes out, on every database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        # SQLite stores no zone; what we wrote was UTC.
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The declarative base of every table here."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: Json, list[str]: Json}
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Return the keyword arguments that `create_engine` gets for *url*."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS, "check_same_thread": False}}
+    return {
+        "pool_pre_ping": True,
+        "pool_timeout": 10,
+        # A server that vanished without a word must not hold a request or a tick.
+        "connect_args": {
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+            "application_name": "jobs-app",
+            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+        },
+    }
+
+
+def make_engine(url: str, **options: Any) -> Engine:
+    """Return an engine for *url* with the settings that were measured to be safe.
+
+    SQLite: WAL, foreign keys, BEGIN IMMEDIATE for everything that is not marked
+    READ_ONLY. Python's own transaction mode silently loses updates, a deferred
+    BEGIN gives "database is locked" as soon as a reader turns into a writer.
+    """
+    engine = create_engine(url, **(engine_options(url) | options))
+    prepare_engine(engine)
+    return engine
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Attach the SQLite recipe to an engine made elsewhere; others are left alone."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # None: the driver opens no transactions by itself, `_begin_sqlite` does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # FULL: an acknowledged job survives a power cut, not only a crash.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+
+
+class Database:
+    """An engine and its sessions, for the processes that are not Flask."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.engine = make_engine(url, **options)
+        self._writing = sessionmaker(self.engine, expire_on_commit=False)
+        self._reading = sessionmaker(
+            self.engine.execution_options(**{READ_ONLY: True}), expire_on_commit=False
+        )
+
+    def session(self) -> Session:
+        """Return a session that may write; use it as a context manager."""
+        return self._writing()
+
+    def reading(self) -> Session:
+        """Return a session that only reads, and holds up no writer."""
+        return self._reading()
+
+    def after_fork(self) -> None:
+        """Forget the connections of the parent process; call first in a child."""
+        # A pooled connection used by two processes mixes up their answers.
+        self.engine.dispose(close=False)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()
+
+
+def is_gone(error: DBAPIError) -> bool:
+    """Tell whether *error* says that the database is out of reach, locked or full."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def migrations_path() -> Path:
+    """Return the folder of the migrations: in the wheel, or in the checkout."""
+    packaged = Path(__file__).parent / "_migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "migrations"
+
+
+def alembic_config(url: str) -> Config:
+    """Return Alembic's configuration for the database at *url*."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Bring the schema to *revision* ("head", "base" or a revision's id).
+
+    Safe to run in several processes at once: one works, the others wait and find
+    nothing to do. Raises ConfigurationError if the database cannot be opened.
+    """
+    url = settings.effective_database_url
+    if settings.database_url is None:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        if revision == "base" or revision.startswith("-"):
+            command.downgrade(alembic_config(url), revision)
+        else:
+            command.upgrade(alembic_config(url), revision)
+    except OperationalError as error:
+        raise ConfigurationError(
+            f"The database {make_url(url).render_as_string(hide_password=True)} "
+            f"cannot be opened: {str(error.orig).strip()}"
+        ) from error
+
+
+@contextmanager
+def quiet_alembic() -> Iterator[None]:
+    """Keep Alembic's notes on each step out of a person's sight."""
+    logger = logging.getLogger("alembic")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,115 @@
+"""Every error that jobs-app raises on purpose, with the code that clients rely on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field of an input.
+
+    `pointer` is a JSON Pointer (RFC 6901) into the document that was sent, ""
+    for the whole of it.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class JobsError(Exception):
+    """The base of all errors here; `code` is stable, the text is for people."""
+
+    code = "error"
+    title = "Something went wrong"
+
+    def __init__(
+        self, detail: str, *, code: str | None = None, errors: Sequence[FieldError] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        if code is not None:
+            self.code = code
+
+
+class InvalidInput(JobsError):
+    """The input breaks a rule; `errors` has one entry a broken field."""
+
+    code = "invalid_input"
+    title = "The input is not valid"
+
+    def under(self, prefix: str) -> "InvalidInput":
+        """Return the same error for a document that holds this one at *prefix*."""
+        moved = [FieldError(prefix + e.pointer, e.code, e.detail) for e in self.errors]
+        return InvalidInput(self.detail, code=self.code, errors=moved)
+
+
+class InvalidSchedule(InvalidInput):
+    """A schedule that cannot be read, or that can never fire."""
+
+    code = "invalid_schedule"
+    title = "The schedule is not valid"
+
+
+class BadRequest(JobsError):
+    """The request itself cannot be read: malformed JSON, an unknown cursor."""
+
+    code = "bad_request"
+    title = "The request cannot be read"
+
+
+class NotFound(JobsError):
+    """No such job, run or page."""
+
+    code = "not_found"
+    title = "Not found"
+
+
+class Conflict(JobsError):
+    """The request is well formed but the present state does not allow it."""
+
+    code = "conflict"
+    title = "Not possible in the present state"
+
+
+class StaleVersion(JobsError):
+    """`If-Match` names a version that is no longer the current one."""
+
+    code = "stale_version"
+    title = "The job was changed in the meantime"
+
+
+class VersionRequired(JobsError):
+    """An edit without `If-Match`."""
+
+    code = "version_required"
+    title = "If-Match is required"
+
+
+class IdempotencyMismatch(JobsError):
+    """The same `Idempotency-Key` came with another request body."""
+
+    code = "idempotency_mismatch"
+    title = "This Idempotency-Key was used for another request"
+
+
+class Unauthenticated(JobsError):
+    """No token, or one that is unknown or expired."""
+
+    code = "unauthenticated"
+    title = "A bearer token is needed"
+
+
+class Unavailable(JobsError):
+    """A part that jobs-app stands on (the database) cannot be reached just now."""
+
+    code = "unavailable"
+    title = "Temporarily unavailable"
+
+
+class ConfigurationError(JobsError):
+    """A setting has a value that cannot work; the text names the setting."""
+
+    code = "configuration"
+    title = "The configuration is not valid"

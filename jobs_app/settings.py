@@ -1,0 +1,167 @@
+"""Every setting: its name, default, unit and help, read from `JOBS_*` variables."""
+
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+import platformdirs
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobs_app.errors import ConfigurationError
+
+SECRETS_DIR = Path("/run/secrets")
+
+
+class Settings(BaseSettings):
+    """The settings of one installation.
+
+    Each field is read from the environment variable `JOBS_` + its name in
+    capitals, or from a file of that name in lower case in `/run/secrets`
+    (where Docker and Podman mount secrets).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="JOBS_",
+        frozen=True,
+        extra="ignore",
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+    )
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("jobs-app")),
+        description="Directory of the embedded database, Valkey and the admin token.",
+    )
+    host: str = Field("127.0.0.1", description="Address that the web server listens on.")
+    port: int = Field(5000, ge=0, le=65535, description="Port that the web server listens on.")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL; by default SQLite in the data directory."
+    )
+    redis_url: str | None = Field(
+        None, description="URL of Redis or Valkey; by default the one that `up` embeds."
+    )
+    redis_prefix: str = Field(
+        "jobs:", description="Prefix of every key in Redis; one per installation that shares it."
+    )
+    imports: str = Field(
+        "", description="Modules with your own Celery tasks, separated by commas."
+    )
+    timezone: str = Field("UTC", description="IANA zone of schedules that name none.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    demo_open: bool = Field(
+        False, description="Serve /start-task and /task-status without a token, on loopback only."
+    )
+
+    web_threads: int = Field(8, ge=1, description="Threads of the web server.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
+
+    worker_concurrency: int = Field(2, ge=1, description="Runs at once in a worker.")
+    worker_pool: str = Field("prefork", description="Celery's pool: prefork, threads or solo.")
+    worker_queues: str = Field("default", description="Queues that a worker serves, with commas.")
+    worker_name: str | None = Field(
+        None, description="Name of a worker, unique among all; by default host and process id."
+    )
+    log_limit_bytes: int = Field(
+        1_048_576, ge=4096, description="Kept of a run's log: its head and tail, bytes."
+    )
+    result_limit_bytes: int = Field(
+        1_048_576, ge=1024, description="Largest JSON result of a run, bytes."
+    )
+    allow_private_addresses: bool = Field(
+        False, description="Let http tasks call private, loopback and link-local addresses."
+    )
+
+    scheduler_batch: int = Field(
+        1000, ge=1, description="Most jobs that one transaction of the scheduler fires."
+    )
+    scheduler_lock_seconds: int = Field(
+        8, ge=2, le=15, description="Life of the active scheduler's lock, seconds."
+    )
+    heartbeat_seconds: float = Field(
+        5.0, gt=0, description="Time between two heartbeats of a worker, seconds."
+    )
+    fence_seconds: float = Field(
+        20.0, gt=0, description="Time without a heartbeat after which a worker kills its own runs."
+    )
+    lost_seconds: float = Field(
+        30.0, gt=0, description="Time without a heartbeat after which a worker counts as gone."
+    )
+    resend_seconds: float = Field(
+        15.0, gt=0, description="Time after which a queued run's message is sent again, first."
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not an IANA time zone") from error
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @cached_property
+    def effective_database_url(self) -> str:
+        """The SQLAlchemy URL, with psycopg 3 named for PostgreSQL."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data_dir / 'jobs.db'}"
+        scheme, separator, rest = self.database_url.partition("://")
+        if scheme in {"postgres", "postgresql"}:
+            return f"postgresql+psycopg{separator}{rest}"
+        return self.database_url
+
+    @cached_property
+    def effective_redis_url(self) -> str:
+        """The URL as redis-py and RedBeat read it (`redis://`, `rediss://`, `unix://`).
+
+        Without JOBS_REDIS_URL it is read from the file `redis-url` that
+        `jobs-app up` writes in the data directory. Raises ConfigurationError
+        if there is neither.
+        """
+        if self.redis_url is not None:
+            return self.redis_url
+        try:
+            return self.redis_url_file.read_text().strip()
+        except OSError as error:
+            raise ConfigurationError(
+                "No Redis is configured: set JOBS_REDIS_URL, or start `jobs-app up` first "
+                f"(it writes {self.redis_url_file})."
+            ) from error
+
+    @cached_property
+    def celery_broker_url(self) -> str:
+        """The same URL as Celery reads it (`redis+socket://` for a unix socket)."""
+        url = self.effective_redis_url
+        if not url.startswith("unix://"):
+            return url
+        parts = urlsplit(url)
+        user = f":{quote(parts.password, safe='')}@" if parts.password else ""
+        query = f"?{parts.query}" if parts.query else ""
+        return f"redis+socket://{user}{parts.path}{query}"
+
+    @property
+    def redis_url_file(self) -> Path:
+        """Where `up` writes the address of the embedded Valkey (mode 0600)."""
+        return self.data_dir / "redis-url"
+
+    @property
+    def admin_token_file(self) -> Path:
+        """Where the admin token of a fresh install lies (mode 0600)."""
+        return self.data_dir / "admin-token"
+
+    @property
+    def import_modules(self) -> tuple[str, ...]:
+        """The modules of JOBS_IMPORTS, in order."""
+        return tuple(part.strip() for part in self.imports.split(",") if part.strip())
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues of JOBS_WORKER_QUEUES, in order."""
+        return tuple(part.strip() for part in self.worker_queues.split(",") if part.strip())

@@ -1,0 +1,103 @@
+"""Run states and job states, and which move leads where: pure data, no IO.
+
+    waiting ──► queued ──► running ──► succeeded | failed | timed_out | cancelled | lost
+                  ▲           │
+                  └ retrying ◄┘            skipped, missed: written at birth, final
+
+`waiting`, `queued` and `retrying` may also become `cancelled`.
+"""
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    """Where a run is; each comment says what moves it on."""
+
+    WAITING = "waiting"  # buffered behind another run of its job; its finish promotes this one
+    QUEUED = "queued"  # committed; any worker that has its message may claim it
+    RUNNING = "running"  # claimed by one worker; its finish, or the janitor, moves it on
+    RETRYING = "retrying"  # an attempt ended; the janitor queues the next one when it is due
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its worker vanished
+    SKIPPED = "skipped"  # the fire came, a policy said no; `reason` says which
+    MISSED = "missed"  # nobody was there when the fire came; `reason` says why
+
+
+class JobState(StrEnum):
+    """Whether a job's schedule is being followed."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"  # its schedule has no further fire
+
+
+class Trigger(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULE = "schedule"
+    CATCHUP = "catchup"
+    MANUAL = "manual"
+    RETRY_OF = "retry_of"
+    BACKFILL = "backfill"
+
+
+class OverlapPolicy(StrEnum):
+    """What happens to a fire while another run of the job is unfinished."""
+
+    SKIP = "skip"
+    BUFFER_ONE = "buffer_one"
+    BUFFER_ALL = "buffer_all"
+    CANCEL_OTHER = "cancel_other"
+    TERMINATE_OTHER = "terminate_other"
+    ALLOW_ALL = "allow_all"
+
+
+class CatchupPolicy(StrEnum):
+    """Which of the fires that nobody was there for are run afterwards."""
+
+    NONE = "none"
+    LAST = "last"
+    ALL = "all"
+
+
+class CancelMode(StrEnum):
+    """How a running run is ended: TERM and the grace, or KILL at once."""
+
+    GRACEFUL = "graceful"
+    KILL = "kill"
+
+
+#: States of a run that holds its job's place: at most one a job unless `allow_all`.
+ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING)
+
+#: States that a cancel may end at once, with no worker to be told.
+CANCELLABLE_AT_ONCE = (RunState.WAITING, RunState.QUEUED, RunState.RETRYING)
+
+FINAL = (
+    RunState.SUCCEEDED,
+    RunState.FAILED,
+    RunState.TIMED_OUT,
+    RunState.CANCELLED,
+    RunState.LOST,
+    RunState.SKIPPED,
+    RunState.MISSED,
+)
+
+MOVES: dict[RunState, frozenset[RunState]] = {
+    RunState.WAITING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset(
+        {
+            RunState.SUCCEEDED,
+            RunState.FAILED,
+            RunState.TIMED_OUT,
+            RunState.CANCELLED,
+            RunState.LOST,
+            RunState.RETRYING,
+        }
+    ),
+    RunState.RETRYING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
+} | dict.fromkeys(FINAL, frozenset())
