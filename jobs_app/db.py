@@ -10,7 +10,6 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -27,7 +26,8 @@ READ_ONLY = "jobs_read_only"
 #: How long a writer of SQLite waits for another one, seconds.
 SQLITE_TIMEOUT_SECONDS = 30
 
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+# Not JSONB: the keys of a job's kwargs come back in the order in which they were sent.
+Json = JSON(none_as_null=True)
 
 
 class UTCDateTime(TypeDecorator[datetime]):

@@ -1,0 +1,366 @@
+"""The tables; each constraint and index names the rule or query it serves."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+from uuid_utils.compat import uuid7
+
+from jobs_app.db import Base, Json
+from jobs_app.states import (
+    ACTIVE,
+    CancelMode,
+    CatchupPolicy,
+    JobState,
+    OverlapPolicy,
+    RunState,
+    Trigger,
+)
+
+
+def _one_of(enum: type[StrEnum], name: str) -> Enum:
+    """Return a text column's type that holds only the values of *enum*."""
+    return Enum(
+        enum,
+        name=name,
+        native_enum=False,
+        length=16,
+        create_constraint=True,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def new_run_id() -> UUID:
+    """Return a fresh UUIDv7: ids sort by the time they were made."""
+    return uuid7()
+
+
+class Job(Base):
+    """What to do, when, and under which policies.
+
+    Invariant 2 rests on `next_fire_at`: the instant that the next scheduled run
+    gets as its `scheduled_for`. `next_due_at` is that plus the fire's jitter.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[list[str]] = mapped_column(Json, default=list)
+
+    task: Mapped[str] = mapped_column(String(255))
+    kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+    cron: Mapped[str | None] = mapped_column(String(256))
+    interval_seconds: Mapped[int | None]
+    anchor_at: Mapped[datetime | None]
+    at: Mapped[datetime | None]
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    start_at: Mapped[datetime | None]
+    end_at: Mapped[datetime | None]
+    jitter_seconds: Mapped[int] = mapped_column(default=0)
+
+    overlap_policy: Mapped[OverlapPolicy] = mapped_column(
+        _one_of(OverlapPolicy, "overlap_policy"), default=OverlapPolicy.SKIP
+    )
+    starting_deadline_seconds: Mapped[int] = mapped_column(default=60)
+    catchup_policy: Mapped[CatchupPolicy] = mapped_column(
+        _one_of(CatchupPolicy, "catchup_policy"), default=CatchupPolicy.LAST
+    )
+    catchup_window_seconds: Mapped[int] = mapped_column(default=86_400)
+    catchup_max_runs: Mapped[int] = mapped_column(default=50)
+    retry: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    soft_time_limit_seconds: Mapped[int | None]
+    time_limit_seconds: Mapped[int | None] = mapped_column(default=3600)
+    kill_grace_seconds: Mapped[int] = mapped_column(default=10)
+    queue: Mapped[str] = mapped_column(String(100), default="default")
+    priority: Mapped[int] = mapped_column(default=5)
+    max_runs: Mapped[int | None]
+    pause_after_failures: Mapped[int | None]
+
+    state: Mapped[JobState] = mapped_column(_one_of(JobState, "state"), default=JobState.ACTIVE)
+    paused_at: Mapped[datetime | None]
+    paused_by: Mapped[str | None] = mapped_column(String(200))
+    paused_reason: Mapped[str | None] = mapped_column(Text)
+    next_fire_at: Mapped[datetime | None]
+    next_due_at: Mapped[datetime | None]
+    runs_started: Mapped[int] = mapped_column(default=0)  # counted against max_runs
+    failures_in_a_row: Mapped[int] = mapped_column(default=0)
+    scheduling_error: Mapped[str | None] = mapped_column(Text)
+
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # A name is taken only while its job lives; the history keeps the old one.
+        Index(
+            "uq_jobs_living_name",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+            sqlite_where=text("deleted_at IS NULL"),
+        ),
+        # The scheduler's own look at what is due, when Redis cannot say.
+        Index(
+            "ix_jobs_due",
+            "next_due_at",
+            postgresql_where=text("next_due_at IS NOT NULL"),
+            sqlite_where=text("next_due_at IS NOT NULL"),
+        ),
+        CheckConstraint(
+            "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN interval_seconds IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN at IS NULL THEN 0 ELSE 1 END) <= 1",
+            name="one_schedule",
+        ),
+        CheckConstraint("interval_seconds > 0", name="interval_positive"),
+        # A paused, ended or deleted job can never be due.
+        CheckConstraint(
+            "next_fire_at IS NULL OR (state = 'active' AND deleted_at IS NULL)",
+            name="fires_only_while_active",
+        ),
+        CheckConstraint("(next_fire_at IS NULL) = (next_due_at IS NULL)", name="due_with_fire"),
+        # An id names one job for ever, also after a purge: Redis and the audit hold ids.
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Run(Base):
+    """The record of one fire or one manual start; while `queued`, also its outbox.
+
+    `send_at` is when the janitor sends its message (again); the run's own copy of
+    task, kwargs and limits is what will be run, whatever happens to the job.
+    """
+
+    __tablename__ = "runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    scheduled_for: Mapped[datetime | None]
+    state: Mapped[RunState] = mapped_column(_one_of(RunState, "state"))
+    reason: Mapped[str | None] = mapped_column(Text)
+    trigger: Mapped[Trigger] = mapped_column(_one_of(Trigger, "trigger"))
+    triggered_by: Mapped[str | None] = mapped_column(String(200))
+    note: Mapped[str | None] = mapped_column(Text)
+    fires: Mapped[int] = mapped_column(default=1)  # of a `missed` row that stands for several
+
+    task: Mapped[str] = mapped_column(String(255))
+    kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    queue: Mapped[str] = mapped_column(String(100))
+    priority: Mapped[int] = mapped_column(default=5)
+    soft_time_limit_seconds: Mapped[int | None]
+    time_limit_seconds: Mapped[int | None]
+    kill_grace_seconds: Mapped[int] = mapped_column(default=10)
+    retry: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    max_attempts: Mapped[int] = mapped_column(default=1)
+    is_exclusive: Mapped[bool] = mapped_column(default=False)
+
+    attempt: Mapped[int] = mapped_column(default=1)
+    not_before: Mapped[datetime | None]  # of a `retrying` run: when the next attempt is due
+    send_at: Mapped[datetime | None]
+    sends: Mapped[int] = mapped_column(default=0)
+    worker_id: Mapped[UUID | None] = mapped_column(ForeignKey("workers.id"))
+    cancel_mode: Mapped[CancelMode | None] = mapped_column(_one_of(CancelMode, "cancel_mode"))
+    cancelled_by: Mapped[str | None] = mapped_column(String(200))
+
+    created_at: Mapped[datetime]
+    queued_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    result: Mapped[Any] = mapped_column(Json, nullable=True)
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    exit_code: Mapped[int | None]
+    progress: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    log_bytes: Mapped[int] = mapped_column(default=0)
+    log_truncated: Mapped[bool] = mapped_column(default=False)
+    retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+
+    job: Mapped[Job | None] = relationship(lazy="raise")
+    worker: Mapped["Worker | None"] = relationship(lazy="raise")
+    attempts: Mapped[list["Attempt"]] = relationship(lazy="raise", order_by="Attempt.attempt")
+
+    __table_args__ = (
+        # Invariant 2: one row a fire, whoever records it and however often.
+        UniqueConstraint("job_id", "scheduled_for", name="uq_runs_fire"),
+        # Invariant 6: a job that may not overlap has one unfinished run, by the database.
+        Index(
+            "uq_runs_active",
+            "job_id",
+            unique=True,
+            postgresql_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+            sqlite_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+        ),
+        # The janitor: what to send again, which retries are due, whose worker is gone.
+        Index(
+            "ix_runs_send_at",
+            "send_at",
+            postgresql_where=text("state = 'queued'"),
+            sqlite_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_runs_not_before",
+            "not_before",
+            postgresql_where=text("state = 'retrying'"),
+            sqlite_where=text("state = 'retrying'"),
+        ),
+        Index(
+            "ix_runs_worker",
+            "worker_id",
+            postgresql_where=text("state = 'running'"),
+            sqlite_where=text("state = 'running'"),
+        ),
+        # A finished run promotes the oldest one that waits behind it.
+        Index(
+            "ix_runs_waiting",
+            "job_id",
+            "id",
+            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting'"),
+        ),
+        # GET /runs, newest first: all of them, of one job, in one state.
+        Index("ix_runs_job", "job_id", "id"),
+        Index("ix_runs_state", "state", "id"),
+        CheckConstraint("attempt >= 1", name="attempt_counts_from_one"),
+    )
+
+
+class Attempt(Base):
+    """An attempt that is over while its run went on; the last one is the run itself."""
+
+    __tablename__ = "run_attempts"
+
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[RunState] = mapped_column(_one_of(RunState, "state"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime]
+    worker: Mapped[str | None] = mapped_column(String(255))
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    exit_code: Mapped[int | None]
+    note: Mapped[dict[str, Any] | None] = mapped_column(Json)  # what a fenced worker brought late
+
+
+class LogChunk(Base):
+    """A piece of what an attempt wrote; `seq` counts from 0 within the attempt."""
+
+    __tablename__ = "run_logs"
+
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(String(8))
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Worker(Base):
+    """One worker process; a frozen one that was given up comes back under a new id.
+
+    Whether it lives is told by `beats` growing, watched on the watcher's own
+    monotonic clock: no wall clock of any machine takes part (invariant 7).
+    """
+
+    __tablename__ = "workers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    name: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    queues: Mapped[list[str]] = mapped_column(Json, default=list)
+    concurrency: Mapped[int] = mapped_column(default=1)
+    pool: Mapped[str] = mapped_column(String(16), default="prefork")
+    beats: Mapped[int] = mapped_column(default=0)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]  # for people; nothing is decided by it
+    gone_at: Mapped[datetime | None]
+    messages_dropped: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        # The janitor watches the living.
+        Index(
+            "ix_workers_living",
+            "id",
+            postgresql_where=text("gone_at IS NULL"),
+            sqlite_where=text("gone_at IS NULL"),
+        ),
+    )
+
+
+class SchedulerProcess(Base):
+    """One scheduler process and its last tick, for readyz and for people."""
+
+    __tablename__ = "schedulers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    name: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    is_active: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    ticked_at: Mapped[datetime]
+
+
+class Token(Base):
+    """An API token; only its SHA-256 is kept."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """The first answer to a POST that carried an `Idempotency-Key`."""
+
+    __tablename__ = "idempotency_keys"
+
+    principal: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    body: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    created_at: Mapped[datetime] = mapped_column(index=True)  # old ones are swept
+
+
+class AuditEvent(Base):
+    """Who did what to a job or a run, and what it was before and after."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(50))
+    job_id: Mapped[int | None]
+    run_id: Mapped[UUID | None]
+    detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+    __table_args__ = (
+        # "Why did it not run then?": what happened to this job, in order.
+        Index("ix_audit_events_job", "job_id", "id"),
+        {"sqlite_autoincrement": True},
+    )

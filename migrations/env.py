@@ -1,0 +1,40 @@
+"""Alembic's entry: one transaction for all of an upgrade, one process at a time."""
+
+from alembic import context
+from sqlalchemy import text
+
+from jobs_app.db import make_engine
+from jobs_app.models import Base
+from jobs_app.settings import Settings
+
+#: Any number that no other program on the same database would pick ("jobs" in ASCII).
+ADVISORY_LOCK = 0x6A6F6273
+
+url = context.config.attributes.get("url") or Settings().effective_database_url
+
+
+def run() -> None:
+    """Run the migrations on the configured database."""
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            # SQLite is locked by BEGIN IMMEDIATE already.
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            context.configure(
+                connection=connection,
+                target_metadata=Base.metadata,
+                compare_server_default=True,
+                render_as_batch=connection.dialect.name == "sqlite",
+            )
+            context.run_migrations()
+    finally:
+        engine.dispose()
+
+
+if context.is_offline_mode():
+    context.configure(url=url, target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    run()
