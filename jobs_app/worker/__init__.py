@@ -1,0 +1,1 @@
+"""The worker: it claims runs, works them, and records how they ended."""
