@@ -28,10 +28,12 @@ class Lifeline:
     """The pipe that tells children whether this process lives.
 
     Only this process may hold the write end; children get `read_fd` through
-    `pass_fds`. Closing it, or dying, ends every child that listens.
+    `pass_fds`. Closing it, or dying, ends every child that listens. *scratch* is
+    a directory that the guard of a program removes after that ("": none).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, scratch: str = "") -> None:
+        self._scratch = scratch
         self.read_fd, self._write_fd = os.pipe()
 
     def environment(self) -> dict[str, str]:
@@ -40,7 +42,7 @@ class Lifeline:
 
     def guarded(self, command: Sequence[str]) -> list[str]:
         """Return *command* in a form that ends with this process; see `guarded`."""
-        return guarded(command, lifeline_fd=self.read_fd)
+        return guarded(command, lifeline_fd=self.read_fd, scratch=self._scratch)
 
     def close(self) -> None:
         """End everything that hangs on this lifeline."""

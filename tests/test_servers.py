@@ -1,0 +1,140 @@
+"""The servers that the other tests stand on keep their promises."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy
+
+from tests.servers import PostgresServer, SharedDirectory, ValkeyServer, is_alive, wait_until
+
+KILLED_TEST_RUN = """
+import os, signal, sys
+from tests.servers import PostgresServer, SharedDirectory, ValkeyServer
+shared = SharedDirectory()
+postgres = PostgresServer(shared.path)
+postgres.start()
+valkey = ValkeyServer()
+valkey.start()
+print(postgres.pid, valkey.pid, shared.path, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def can_connect(url: str) -> bool:
+    try:
+        psycopg.connect(url.replace("+psycopg", "")).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture
+def own_valkey():
+    server = ValkeyServer()
+    server.start()
+    yield server
+    server.close()
+
+
+def test_a_restarted_valkey_keeps_its_data_and_address(own_valkey):
+    with own_valkey.client() as client:
+        client.set("key", "value")
+    url, pid = own_valkey.url, own_valkey.pid
+
+    own_valkey.restart()
+
+    with own_valkey.client() as client:
+        assert client.get("key") == b"value"
+    assert own_valkey.url == url
+    assert own_valkey.pid != pid
+
+
+def test_a_valkey_can_lose_its_data_in_a_restart(own_valkey):
+    with own_valkey.client() as client:
+        client.set("key", "value")
+
+    own_valkey.restart(keep_data=False)
+
+    with own_valkey.client() as client:
+        assert client.dbsize() == 0
+
+
+def test_flushall_empties_a_valkey(own_valkey):
+    with own_valkey.client() as client:
+        client.set("key", "value")
+
+        own_valkey.flushall()
+
+        assert client.dbsize() == 0
+
+
+def test_a_crashed_postgresql_comes_back_with_its_databases(postgres):
+    url, pid = postgres.create_database(), postgres.pid
+
+    postgres.restart()
+
+    assert can_connect(url)
+    assert postgres.pid != pid
+    postgres.drop_database(url)
+
+
+def test_a_template_is_filled_once(postgres):
+    filled: list[str] = []
+
+    for _ in range(2):
+        postgres.ensure_template("filled_once", filled.append)
+
+    assert len(filled) == 1
+
+
+def test_a_dropped_database_is_gone_even_with_a_connection_open(postgres):
+    url = postgres.create_database()
+
+    with psycopg.connect(url.replace("+psycopg", "")):
+        postgres.drop_database(url)
+
+    assert not can_connect(url)
+
+
+def test_databases_are_handed_out_migrated(database_url):
+    engine = sqlalchemy.create_engine(database_url)
+
+    assert {"jobs", "runs"} <= set(sqlalchemy.inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_unmigrated_databases_are_handed_out_without_tables(unmigrated_database_url):
+    engine = sqlalchemy.create_engine(unmigrated_database_url)
+
+    assert sqlalchemy.inspect(engine).get_table_names() == []
+    engine.dispose()
+
+
+def test_no_server_outlives_a_killed_test_run():
+    output = subprocess.run(
+        [sys.executable, "-c", KILLED_TEST_RUN],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    ).stdout
+
+    postgres_pid, valkey_pid, shared_path = output.split()
+    wait_until(lambda: not is_alive(int(postgres_pid)), "PostgreSQL ended")
+    wait_until(lambda: not is_alive(int(valkey_pid)), "Valkey ended")
+    wait_until(lambda: not Path(shared_path).exists(), "the shared directory was removed")
+
+
+def test_postgresql_starts_from_a_place_that_others_cannot_enter(monkeypatch):
+    monkeypatch.setattr("tests.servers._is_open_to_all", lambda path: path == Path("/tmp"))
+    shared = SharedDirectory()
+    server = PostgresServer(shared.path)
+
+    server.start()
+
+    assert can_connect(server.admin_url)
+    shared.close()
