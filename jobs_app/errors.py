@@ -113,3 +113,10 @@ class ConfigurationError(JobsError):
 
     code = "configuration"
     title = "The configuration is not valid"
+
+
+class BrokerUnavailable(JobsError):
+    """Redis refused or did not answer; whatever was to be sent stays on record."""
+
+    code = "broker_unavailable"
+    title = "Redis cannot be reached"

@@ -1,0 +1,108 @@
+"""Builds Celery from the settings, for `jobs-app worker` and `celery -A jobs_app.celery_app`."""
+
+from typing import Any
+
+from celery import Celery
+
+from jobs_app.settings import Settings
+
+#: The one task that every message names: it claims a run and works on it.
+RUN_TASK = "jobs_app.run"
+
+#: Modules that a worker loads: what it does with a message, and the built-in tasks.
+WORKER_MODULES = ("jobs_app.worker.execution",)
+TASK_MODULES = ("jobs_app.tasks.shell", "jobs_app.tasks.http", "jobs_app.tasks.sleep")
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """Return what every connection to the broker is opened with."""
+    return {
+        # Early acknowledgement: nothing is ever restored by the transport, the rows do that.
+        "visibility_timeout": 86_400,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "global_keyprefix": settings.redis_prefix,
+    }
+
+
+def redbeat_options() -> dict[str, Any]:
+    """Return what RedBeat's own connection is opened with."""
+    return {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True}
+
+
+class JobsCelery(Celery):
+    """Celery whose workers leave out what the database does better.
+
+    Its own heartbeat, gossip and mingle cost messages on a half-open connection
+    ("no reply for 109 s"), and nothing here reads them.
+    """
+
+    def _leave_out(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options | {
+            "without_heartbeat": True,
+            "without_gossip": True,
+            "without_mingle": True,
+        }
+
+    @property
+    def Worker(self) -> Any:  # noqa: N802 (Celery's name)
+        """Celery's worker class, with those three switched off."""
+        worker_class = super().Worker
+
+        def make(*args: Any, **options: Any) -> Any:
+            return worker_class(*args, **self._leave_out(options))
+
+        return make
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Return the Celery application of an installation.
+
+    The user's modules (JOBS_IMPORTS) and the built-in tasks are imported when it
+    loads its default modules, not here.
+    """
+    app = JobsCelery("jobs_app", set_as_current=True)
+    app.conf.update(
+        broker_url=settings.celery_broker_url,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=transport_options(settings),
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        result_backend=None,
+        task_publish_retry=False,
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        task_default_queue="default",
+        task_default_priority=5,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_soft_shutdown_timeout=10.0,
+        worker_concurrency=settings.worker_concurrency,
+        worker_pool=settings.worker_pool,
+        imports=(*WORKER_MODULES, *TASK_MODULES, *settings.import_modules),
+        beat_scheduler="jobs_app.scheduling.scheduler:JobsScheduler",
+        redbeat_redis_url=settings.effective_redis_url,
+        redbeat_redis_options=redbeat_options(),
+        redbeat_key_prefix=f"{settings.redis_prefix}redbeat:",
+        redbeat_lock_timeout=settings.scheduler_lock_seconds,
+        timezone="UTC",
+        enable_utc=True,
+    )
+    return app
+
+
+def __getattr__(name: str) -> Celery:
+    """Build `app` when `celery -A jobs_app.celery_app` asks for it, not on import."""
+    if name in {"app", "celery"}:
+        globals()["app"] = globals()["celery"] = make_celery(Settings())
+        return globals()["app"]
+    raise AttributeError(name)

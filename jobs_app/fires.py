@@ -1,0 +1,222 @@
+"""Records due fires: one transaction turns overdue schedules into rows and moves them on.
+
+This is step 2 of the protocol. The run's row and the job's advance to its next fire
+commit together; the message is sent afterwards, by the caller, or by the janitor.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from jobs_app import runs
+from jobs_app import schedule as schedules
+from jobs_app.dispatch import Message
+from jobs_app.models import Job, Run, new_run_id
+from jobs_app.policy import Facts, Plan, plan
+from jobs_app.schedule import Schedule
+from jobs_app.states import ACTIVE, CatchupPolicy, JobState, RunState
+
+log = logging.getLogger(__name__)
+
+#: A job whose schedule cannot be worked out is looked at again after this time, seconds.
+ERROR_PAUSE_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What a tick has committed: messages to send, and when to look at each job next.
+
+    `due` has an entry for every job that was looked at; None says that it has no
+    further fire. `promote` names jobs where a run may take the place of another.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    due: dict[int, datetime | None] = field(default_factory=dict)
+    promote: list[int] = field(default_factory=list)
+    rows: int = 0
+
+
+def schedule_of(job: Job) -> Schedule | None:
+    """Return a job's schedule; None for one that is started by hand only."""
+    if job.cron is None and job.interval_seconds is None and job.at is None:
+        return None
+    return Schedule(
+        cron=job.cron,
+        interval_seconds=job.interval_seconds,
+        anchor_at=job.anchor_at,
+        at=job.at,
+        timezone=job.timezone,
+        start_at=job.start_at,
+        end_at=job.end_at,
+        jitter_seconds=job.jitter_seconds,
+        seed=job.name,
+    )
+
+
+def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Recorded:
+    """Record every fire of *job_ids* that is due at *at*, and commit.
+
+    Jobs that another process holds just now are left out of the answer. One whose
+    plan fails is put off by a minute, with the error on its row.
+    """
+    statement = select(Job).where(Job.id.in_(job_ids)).with_for_update(skip_locked=True)
+    jobs = list(session.scalars(statement))
+    recorded = Recorded(due={job.id: job.next_due_at for job in jobs})
+    # An entry without a living row is a leftover.
+    found = {job.id for job in jobs}
+    missing = set(job_ids) - found
+    if missing:
+        living = set(session.scalars(select(Job.id).where(Job.id.in_(missing))))
+        recorded.due |= dict.fromkeys(missing - living)
+    due = [job for job in jobs if job.next_due_at is not None and job.next_due_at <= at]
+    if due:
+        _record(session, due, recorded, at=at)
+    session.commit()
+    if recorded.rows:
+        log.info("fires_recorded jobs=%s rows=%s", len(due), recorded.rows)
+    return recorded
+
+
+def overdue_jobs(session: Session, *, at: datetime, limit: int) -> list[int]:
+    """Return the jobs that the database knows to be due, most overdue first."""
+    statement = select(Job.id).where(Job.next_due_at <= at).order_by(Job.next_due_at).limit(limit)
+    return list(session.scalars(statement))
+
+
+def catch_up(
+    session: Session, job: Job, policy: CatchupPolicy, *, since: datetime, at: datetime
+) -> None:
+    """Record the fires of a pause that *policy* wants run; does not commit.
+
+    The fires that it leaves out are not on record: a paused job owes none. The
+    messages are sent by the janitor of the next tick.
+    """
+    schedule = schedule_of(job)
+    first = schedules.next_fire(schedule, after=since) if schedule is not None else None
+    if schedule is None or first is None or first > at:
+        return
+    facts = replace(
+        _facts(job, _unfinished(session, [job.id]), schedule=schedule, next_fire_at=first),
+        # Nothing of a pause counts as on time.
+        starting_deadline_seconds=-1,
+        catchup_policy=policy,
+    )
+    planned = plan(facts, at=at)
+    started = replace(planned, runs=tuple(row for row in planned.runs if row.is_start))
+    drafts = _drafts(job, started, at=at)
+    new = runs.insert_drafts(session, drafts)
+    runs.send_soon(session, new, at=at)
+    job.runs_started += len(new)
+
+
+def _record(session: Session, jobs: list[Job], recorded: Recorded, *, at: datetime) -> None:
+    unfinished = _unfinished(session, [job.id for job in jobs])
+    drafts: list[runs.Draft] = []
+    for job in jobs:
+        try:
+            planned = plan(_facts(job, unfinished), at=at)
+        except Exception as error:
+            # One schedule that cannot be worked out must not stop the others.
+            log.exception("schedule_failed job=%s", job.name)
+            job.scheduling_error = f"{type(error).__name__}: {error}"
+            job.next_due_at = at + timedelta(seconds=ERROR_PAUSE_SECONDS)
+            recorded.due[job.id] = job.next_due_at
+            continue
+        drafts += _drafts(job, planned, at=at)
+        _advance(session, job, planned, at=at)
+        recorded.due[job.id] = job.next_due_at
+        if planned.cancel is not None or planned.drop_waiting:
+            runs.give_way(session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at)
+            recorded.promote.append(job.id)
+    new = runs.insert_drafts(session, drafts)
+    recorded.rows += len(new)
+    recorded.messages += [
+        each.message() for each in drafts if each.id in new and each.state is RunState.QUEUED
+    ]
+
+
+def _unfinished(session: Session, job_ids: list[int]) -> dict[tuple[int, bool], int]:
+    """Count unfinished runs by job, and by whether they only wait."""
+    statement = select(Run.job_id, Run.state).where(
+        Run.job_id.in_(job_ids), Run.state.in_((*ACTIVE, RunState.WAITING))
+    )
+    counts: dict[tuple[int, bool], int] = {}
+    for job_id, state in session.execute(statement):
+        key = (job_id, state is RunState.WAITING)
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _facts(
+    job: Job,
+    unfinished: dict[tuple[int, bool], int],
+    *,
+    schedule: Schedule | None = None,
+    next_fire_at: datetime | None = None,
+) -> Facts:
+    schedule = schedule or schedule_of(job)
+    next_fire_at = next_fire_at or job.next_fire_at
+    if schedule is None or next_fire_at is None:
+        raise ValueError(f"job {job.name!r} is due but has no schedule")
+    return Facts(
+        schedule=schedule,
+        next_fire_at=next_fire_at,
+        overlap_policy=job.overlap_policy,
+        starting_deadline_seconds=job.starting_deadline_seconds,
+        catchup_policy=job.catchup_policy,
+        catchup_window_seconds=job.catchup_window_seconds,
+        catchup_max_runs=job.catchup_max_runs,
+        has_active=(job.id, False) in unfinished,
+        waiting=unfinished.get((job.id, True), 0),
+        runs_left=None if job.max_runs is None else max(job.max_runs - job.runs_started, 0),
+    )
+
+
+def _drafts(job: Job, planned: Plan, *, at: datetime) -> list[runs.Draft]:
+    return [
+        runs.draft(
+            job,
+            run_id=new_run_id(),
+            state=row.state,
+            trigger=row.trigger,
+            at=at,
+            scheduled_for=row.scheduled_for,
+            reason=row.reason,
+            fires=row.fires,
+        )
+        for row in planned.runs
+    ]
+
+
+def _advance(session: Session, job: Job, planned: Plan, *, at: datetime) -> None:
+    """Move the job to its next fire, if it is still at the one that was planned."""
+    values: dict[str, Any] = {
+        "next_fire_at": planned.next_fire_at,
+        "next_due_at": None,
+        "runs_started": job.runs_started + sum(row.is_start for row in planned.runs),
+        "scheduling_error": None,
+    }
+    schedule = schedule_of(job)
+    if planned.next_fire_at is None or schedule is None:
+        values["state"] = JobState.ENDED
+    else:
+        values["next_due_at"] = schedules.due_at(schedule, planned.next_fire_at)
+    statement = (
+        update(Job)
+        .where(
+            Job.id == job.id,
+            Job.version == job.version,
+            Job.next_fire_at == job.next_fire_at,
+        )
+        .values(**values)
+        .execution_options(synchronize_session="evaluate")
+    )
+    result = session.execute(statement)
+    if result.rowcount != 1:  # type: ignore[attr-defined]
+        # The row was locked; that it changed means that the lock does not hold.
+        raise RuntimeError(f"job {job.name!r} changed while its fires were recorded")

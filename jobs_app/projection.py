@@ -1,0 +1,196 @@
+"""Jobs as RedBeat entries, and the wake-up: what Redis holds says only when to look.
+
+An entry's score is the job's `next_due_at`; its definition tells RedBeat's own tools
+what stands there. Losing all of it costs nothing but a look at the database.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery.schedules import crontab, schedule
+from redbeat.decoder import RedBeatJSONEncoder
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.models import Job
+from jobs_app.settings import Settings
+
+#: What stock RedBeat would send if it were run on these entries: a look at one job.
+LOOK_TASK = "jobs_app.look"
+
+ENTRY_PREFIX = "job:"
+
+
+class Projection:
+    """The entries of one installation in its Redis.
+
+    Every method raises BrokerUnavailable when Redis cannot be reached.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float = 5) -> None:
+        self._redis: Redis = Redis.from_url(
+            settings.effective_redis_url,
+            decode_responses=True,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=min(timeout_seconds, 2),
+            socket_keepalive=True,
+            # The caller has better things to do than to wait: it is told at once.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._entries = f"{settings.redis_prefix}redbeat:"
+        self.schedule_key = f"{self._entries}:schedule"
+        self.wakeup_key = f"{settings.redis_prefix}wakeup"
+        self.marker_key = f"{settings.redis_prefix}projected"
+
+    def key(self, job_id: int) -> str:
+        """Return the key of a job's entry."""
+        return f"{self._entries}{ENTRY_PREFIX}{job_id}"
+
+    def job_id(self, key: str) -> int | None:
+        """Return the job that *key* stands for; None for an entry of somebody else."""
+        own, _, number = key.rpartition(ENTRY_PREFIX)
+        return int(number) if own == self._entries and number.isdigit() else None
+
+    def write(self, jobs: Iterable[Job]) -> None:
+        """Write or remove the entries of *jobs* as their rows say, and wake the scheduler."""
+        pipe = self._redis.pipeline(transaction=False)
+        for job in jobs:
+            self._add(pipe, job)
+        self._add_wakeup(pipe)
+        _execute(pipe)
+
+    def rebuild(self, jobs: Iterable[Job]) -> None:
+        """Write the entries of *jobs* and set the mark that says that all are there."""
+        pipe = self._redis.pipeline(transaction=False)
+        for job in jobs:
+            self._add(pipe, job)
+        pipe.set(self.marker_key, "1")
+        _execute(pipe)
+
+    def write_scores(self, due: Mapping[int, datetime | None]) -> None:
+        """Move entries to their next due instants; None removes the entry."""
+        if not due:
+            return
+        pipe = self._redis.pipeline(transaction=False)
+        scores = {self.key(job): at.timestamp() for job, at in due.items() if at is not None}
+        if scores:
+            pipe.zadd(self.schedule_key, scores)
+        over = [self.key(job) for job, at in due.items() if at is None]
+        if over:
+            pipe.zrem(self.schedule_key, *over)
+            pipe.delete(*over)
+        _execute(pipe)
+
+    def due(
+        self, *, at: datetime, limit: int, skip: int = 0
+    ) -> tuple[list[str], datetime | None, bool]:
+        """Return the due keys, the next score after *at*, and whether the mark is there.
+
+        At most *limit* keys, lowest score first, the first *skip* of them left out.
+        """
+        now = at.timestamp()
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zrangebyscore(self.schedule_key, 0, now, start=skip, num=limit)
+        pipe.zrangebyscore(self.schedule_key, f"({now}", "+inf", start=0, num=1, withscores=True)
+        pipe.exists(self.marker_key)
+        keys, following, marked = _execute(pipe)
+        after = at + timedelta(seconds=following[0][1] - now) if following else None
+        return keys, after, bool(marked)
+
+    def scores(self) -> dict[int, float]:
+        """Return the score of every job's entry."""
+        found: dict[int, float] = {}
+        try:
+            for key, score in self._redis.zscan_iter(self.schedule_key, count=1000):
+                job_id = self.job_id(key)
+                if job_id is not None:
+                    found[job_id] = score
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"Redis: {error}") from error
+        return found
+
+    def wake(self) -> None:
+        """Make the active scheduler look now."""
+        pipe = self._redis.pipeline(transaction=False)
+        self._add_wakeup(pipe)
+        _execute(pipe)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a wake-up, at most *seconds*; return whether one came."""
+        try:
+            # Redis takes 0 as "for ever".
+            return self._redis.blpop([self.wakeup_key], timeout=max(seconds, 0.001)) is not None
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"Redis: {error}") from error
+
+    def queue_lengths(self, queues: Iterable[str], prefix: str) -> dict[str, int]:
+        """Return how many messages lie in each of *queues*, over all priorities."""
+        names = list(queues)
+        pipe = self._redis.pipeline(transaction=False)
+        for name in names:
+            for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169"):
+                pipe.llen(f"{prefix}{name}{suffix}")
+        lengths = _execute(pipe)
+        return {name: sum(lengths[4 * i : 4 * i + 4]) for i, name in enumerate(names)}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _add(self, pipe: Pipeline, job: Job) -> None:
+        key = self.key(job.id)
+        if job.next_due_at is None:
+            # Delete, not disable: RedBeat looks at a disabled entry every 5 seconds.
+            pipe.zrem(self.schedule_key, key)
+            pipe.delete(key)
+        else:
+            pipe.hset(key, mapping={"definition": _definition(job), "meta": _META})
+            pipe.zadd(self.schedule_key, {key: job.next_due_at.timestamp()})
+
+    def _add_wakeup(self, pipe: Pipeline) -> None:
+        pipe.lpush(self.wakeup_key, "1")
+        # One is enough, however many edits there are while nobody waits.
+        pipe.ltrim(self.wakeup_key, 0, 0)
+
+
+_META = json.dumps({"last_run_at": None})
+
+
+def _execute(pipe: Pipeline) -> list[Any]:
+    try:
+        return pipe.execute()
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailable(f"Redis: {error}") from error
+
+
+def _definition(job: Job) -> str:
+    """Return what RedBeat's own loader reads of a job: never its kwargs, they may be secret."""
+    definition = {
+        "name": f"{ENTRY_PREFIX}{job.id}",
+        "task": LOOK_TASK,
+        "args": [job.id],
+        "kwargs": {},
+        "options": {"shadow": job.name},
+        "schedule": _nearest_schedule(job),
+        "enabled": True,
+    }
+    return json.dumps(definition, cls=RedBeatJSONEncoder)
+
+
+def _nearest_schedule(job: Job) -> schedule:
+    """Return the schedule as far as Celery's own classes can say it: for display only."""
+    if job.interval_seconds is not None:
+        return schedule(run_every=job.interval_seconds)
+    if job.cron is not None:
+        try:
+            return crontab(*job.cron.split())
+        except (ValueError, TypeError):
+            # `L`, `#`, `H` and the macros are beyond Celery's crontab.
+            pass
+    return schedule(run_every=86_400)
