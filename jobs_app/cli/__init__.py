@@ -9,12 +9,18 @@ from jobs_app import __version__
 # Where each command lives. Only the module of the command that was typed is
 # imported, so that `jobs-app --version` and tab completion answer at once.
 COMMANDS = {
+    "job": "jobs_app.cli.jobs:job",
+    "run": "jobs_app.cli.runs:run",
+    "schedule": "jobs_app.cli.schedules:schedule",
+    "health": "jobs_app.cli.health:health",
     "up": "jobs_app.cli.processes:up",
     "web": "jobs_app.cli.processes:web",
     "worker": "jobs_app.cli.processes:worker",
     "scheduler": "jobs_app.cli.processes:scheduler",
     "migrate": "jobs_app.cli.processes:migrate",
 }
+
+INTERRUPTED = 130
 
 EPILOG = """\b
 Exit codes:
@@ -45,6 +51,13 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # click alone would end with 1, which means that something failed.
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs_app.errors import ConfigurationError, JobsError
+from jobs_app.lifeline import die_with_parent
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -81,7 +82,7 @@ def web(host: str | None, port: int | None) -> None:
     """Run the web server: the API and the page."""
     with _errors_as_sentences():
         settings = _settings(host=host, port=port)
-        _die_with_parent()
+        die_with_parent()
         from jobs_app.app import serve
 
         sys.exit(serve(settings))
@@ -105,7 +106,7 @@ def worker(queues: str | None, concurrency: int | None, pool: str | None, name: 
             worker_pool=pool,
             worker_name=name,
         )
-        _die_with_parent()
+        die_with_parent()
         from jobs_app.worker import main
 
         sys.exit(main(settings))
@@ -116,7 +117,7 @@ def scheduler() -> None:
     """Run a scheduler; one is active, others stand by."""
     with _errors_as_sentences():
         settings = _settings()
-        _die_with_parent()
+        die_with_parent()
         from jobs_app.scheduling import main
 
         sys.exit(main(settings))
@@ -131,10 +132,3 @@ def migrate(revision: str) -> None:
         from jobs_app.db import migrate as move_to
 
         move_to(settings, revision=revision)
-
-
-def _die_with_parent() -> None:
-    """Under `jobs-app up`, end when it ends; on its own, do nothing."""
-    from jobs_app.embedded import die_with_parent
-
-    die_with_parent()

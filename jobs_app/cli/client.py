@@ -1,0 +1,307 @@
+"""A client of the HTTP API whose errors are sentences with an exit code."""
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import click
+
+from jobs_app import __version__
+from jobs_app.cli.text import plain
+
+if TYPE_CHECKING:
+    import httpx
+
+Json = dict[str, Any]
+
+OK, FAILED, USAGE, NO_SUCH, CONFLICT, NOT_SIGNED_IN, DOWN = range(7)
+TIMED_OUT = 124
+
+EXIT_CODES = {
+    401: NOT_SIGNED_IN,
+    403: NOT_SIGNED_IN,
+    404: NO_SUCH,
+    410: NO_SUCH,
+    409: CONFLICT,
+    412: CONFLICT,
+    428: CONFLICT,
+    429: DOWN,
+}
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+PAGE_SIZE = 100
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
+
+
+class Failure(click.ClickException):
+    """What went wrong, as a sentence, and the documented exit code."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click itself reads it off the instance
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"jobs-app: {plain(self.message)}", file=file, err=file is None)
+
+
+class Unreachable(Failure):
+    """The server cannot be reached, or cannot answer just now; trying again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, DOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its status, its text, and its ETag if it has one."""
+
+    status: int
+    text: str
+    body: Any
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a list; `next_cursor` is None where it is the end of it."""
+
+    items: list[Json]
+    next_cursor: str | None
+
+    def as_json(self) -> Json:
+        """Return it as the API would."""
+        return {"items": self.items, "next_cursor": self.next_cursor}
+
+
+def server_url() -> str:
+    """Return JOBS_URL, or the address that JOBS_HOST and JOBS_PORT give on this machine.
+
+    Raises Failure if JOBS_URL is no URL of a server.
+    """
+    if url := os.environ.get("JOBS_URL", "").strip():
+        try:
+            parts = urlsplit(url)
+            is_usable = (
+                parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            )
+        except ValueError:
+            is_usable = False
+        if not is_usable:
+            raise Failure(f"JOBS_URL must be like http://127.0.0.1:5000, not {url!r}.", USAGE)
+        return url.rstrip("/")
+    host = os.environ.get("JOBS_HOST", "")
+    if host in ANY_ADDRESS:
+        host = "127.0.0.1"
+    port = os.environ.get("JOBS_PORT") or "5000"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def bearer_token(url: str) -> str | None:
+    """Return JOBS_TOKEN, else this machine's admin token if *url* is on this machine, else None.
+
+    The admin token is never offered to another host.
+    """
+    if token := os.environ.get("JOBS_TOKEN", "").strip():
+        return token
+    if urlsplit(url).hostname not in LOOPBACK | {os.environ.get("JOBS_HOST")}:
+        return None
+    try:
+        return (_data_dir() / "admin-token").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _data_dir() -> Path:
+    # Not read through Settings: pydantic alone takes longer than a whole answer of the server.
+    if given := os.environ.get("JOBS_DATA_DIR"):
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("jobs-app"))
+
+
+class Client:
+    """The API of one server, with one connection kept open."""
+
+    def __init__(self, url: str, token: str | None, *, timeout: "httpx.Timeout") -> None:
+        # httpx takes 0.2 s to import, which --help and --version need not pay.
+        import httpx
+
+        self.url = url
+        self._http = httpx.Client(
+            timeout=timeout,
+            headers={"User-Agent": f"jobs-app/{__version__}"}
+            | ({"Authorization": f"Bearer {token}"} if token else {}),
+            # A proxy for the outside world must not be asked for this very machine.
+            trust_env=urlsplit(url).hostname not in LOOPBACK,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def get(self, path: str, **params: object) -> Answer:
+        """Read *path*, which is below /api/v1; parameters that are None are left out."""
+        return self.send("GET", path, params=params)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        params: Mapping[str, object] | None = None,
+        if_match: str | None = None,
+    ) -> Answer:
+        """Send a request and return its answer; raise Failure unless it is a 2xx.
+
+        A POST carries an Idempotency-Key, so that one whose connection broke
+        is sent again without doing anything twice.
+        """
+        headers = {"Accept": "application/json"}
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        response = self._exchange(
+            method, f"/api/v1{path}", body=body, params=params or {}, headers=headers
+        )
+        if not response.is_success:
+            raise self._failure(response)
+        return self._answer(response)
+
+    def readiness(self) -> Answer:
+        """Return what /readyz says, whatever its status is."""
+        response = self._exchange("GET", "/readyz", body=None, params={}, headers={})
+        return self._answer(response)
+
+    def page(self, path: str, *, limit: int | None, **params: object) -> Page:
+        """Return the first *limit* items of a list (None: all), asking as often as it takes."""
+        items: list[Json] = []
+        cursor = None
+        while True:
+            size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(items))
+            answer = self.get(path, limit=size, cursor=cursor, **params).body
+            items += answer["items"]
+            cursor = answer["next_cursor"]
+            if cursor is None or (limit is not None and len(items) >= limit):
+                return Page(items, cursor)
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object,
+        params: Mapping[str, object],
+        headers: Mapping[str, str],
+    ) -> "httpx.Response":
+        import httpx
+
+        try:
+            request = self._http.build_request(
+                method,
+                self.url + path,
+                json=body,
+                params={name: _text(value) for name, value in params.items() if value is not None},
+                headers=headers,
+            )
+            try:
+                return self._http.send(request)
+            except (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
+                return self._http.send(request)
+        except httpx.InvalidURL as error:
+            raise Failure(f"{self.url} is not a URL: {error}.", USAGE) from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Unreachable(f"No server at {self.url}: is `jobs-app up` running?") from error
+        except httpx.TimeoutException as error:
+            raise Unreachable(f"The server at {self.url} did not answer in time.") from error
+        except httpx.TransportError as error:
+            raise Unreachable(f"The connection to {self.url} broke: {error}.") from error
+
+    def _answer(self, response: "httpx.Response") -> Answer:
+        body = None
+        if response.content and _is_json(response):
+            try:
+                body = response.json()
+            except ValueError as error:
+                raise self._not_ours(response) from error
+        return Answer(response.status_code, response.text, body, response.headers.get("ETag"))
+
+    def _failure(self, response: "httpx.Response") -> Failure:
+        """Return the problem that the server describes, with one line a broken field."""
+        status = response.status_code
+        problem = self._answer(response).body if _is_json(response) else None
+        if not isinstance(problem, dict):
+            return self._not_ours(response)
+        lines = _sentences(problem)
+        if status == 401:
+            lines.append("Set JOBS_TOKEN, or JOBS_DATA_DIR to where the file admin-token lies.")
+        message = "\n".join(lines)
+        if status >= 500:
+            return Unreachable(message)
+        return Failure(message, EXIT_CODES.get(status, USAGE))
+
+    def _not_ours(self, response: "httpx.Response") -> Failure:
+        status = response.status_code
+        if location := response.headers.get("Location"):
+            return Failure(f"{self.url} redirects to {location}: set JOBS_URL to that.", DOWN)
+        if status >= 500:
+            return Unreachable(f"The server at {self.url} is in trouble (HTTP {status}).")
+        return Failure(f"What answers at {self.url} is not jobs-app (HTTP {status}).", DOWN)
+
+
+def _sentences(problem: Json) -> list[str]:
+    """Return what a problem says: its detail, then one line a broken field."""
+    detail = str(problem.get("detail") or problem.get("title") or "The server refused.")
+    errors = [
+        (str(error.get("pointer") or "the whole"), str(error.get("detail")))
+        for error in problem.get("errors") or []
+    ]
+    # A detail that only strings the fields' sentences together would say all of it twice.
+    if errors and all(sentence in detail for _, sentence in errors):
+        detail = f"{problem.get('title') or 'Not valid'}:"
+    return [detail, *(f"  {pointer}: {sentence}" for pointer, sentence in errors)]
+
+
+def _is_json(response: "httpx.Response") -> bool:
+    media_type: str = response.headers.get("Content-Type", "").partition(";")[0].strip()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def connect() -> Client:
+    """Return a client of the server that the environment names, closed when the command ends."""
+    import httpx
+
+    url = server_url()
+    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    client = Client(url, bearer_token(url), timeout=timeout)
+    click.get_current_context().call_on_close(client.close)
+    return client
+
+
+def job_path(name: str) -> str:
+    """Return the path of a job; whatever was typed stays one segment of it."""
+    return f"/jobs/{_segment(name)}"
+
+
+def run_path(run_id: str) -> str:
+    """Return the path of a run."""
+    return f"/runs/{_segment(run_id)}"
+
+
+def _segment(text: str) -> str:
+    # "." and ".." are not quoted by anything and would climb out of the collection.
+    return quote(text, safe="").replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")

@@ -1,0 +1,30 @@
+"""Job names for the Tab key, asked of the server and forgotten when it does not answer."""
+
+from contextlib import closing
+
+import click
+
+from jobs_app.cli.client import Client, bearer_token, server_url
+
+CONNECT_SECONDS = 0.2
+ANSWER_SECONDS = 0.3
+MOST = 100
+
+
+def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names that begin with *incomplete*; none at all if anything goes wrong.
+
+    The connection and the answer have half a second together: whoever presses
+    Tab would rather type on than wait, or read an error in the prompt.
+    """
+    import httpx
+
+    try:
+        url = server_url()
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        with closing(Client(url, bearer_token(url), timeout=timeout)) as client:
+            page = client.get("/jobs", q=incomplete or None, limit=MOST).body
+        names = [str(job["name"]) for job in page["items"]]
+    except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))

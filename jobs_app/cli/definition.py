@@ -1,0 +1,289 @@
+"""The options that describe a job, and the JSON document that they make."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from click.core import ParameterSource
+
+from jobs_app.cli.client import Json
+from jobs_app.cli.text import Duration, Instant, rfc3339
+from jobs_app.states import CatchupPolicy, OverlapPolicy
+
+# What the server adds to a job; a document that holds them can be sent back all the same.
+READ_ONLY = {
+    "id",
+    "version",
+    "state",
+    "next_run_at",
+    "last_run",
+    "created_at",
+    "updated_at",
+    "description_of_schedule",
+    "paused_at",
+    "paused_by",
+    "paused_reason",
+    "runs_started",
+    "failures_in_a_row",
+    "scheduling_error",
+}
+
+KINDS = {"cron": "cron", "every": "interval_seconds", "at": "at"}
+
+
+class OrNone(click.ParamType[Any]):
+    """Another type, or the word none, which means null."""
+
+    def __init__(self, type_: click.ParamType[Any]) -> None:
+        self.type = type_
+        self.name = f"{type_.name}|none"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        if str(value).strip().lower() == "none":
+            return None
+        return self.type.convert(value, param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An option that sets one field of a job, `path` deep in its document."""
+
+    flag: str
+    path: tuple[str, ...]
+    type: click.ParamType[Any]
+    help: str
+
+    @property
+    def parameter(self) -> str:
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+FIELDS = (
+    Field("--description", ("description",), click.STRING, "What it is for, Markdown."),
+    Field("--task", ("task",), click.STRING, "Task to run: shell, http, sleep or your own."),
+    Field("--queue", ("queue",), click.STRING, "Queue that its runs go to."),
+    Field("--priority", ("priority",), click.INT, "Priority in the queue, as in Celery."),
+    Field(
+        "--overlap",
+        ("overlap_policy",),
+        click.Choice([policy.value for policy in OverlapPolicy]),
+        "What to do while another run of it is unfinished.",
+    ),
+    Field(
+        "--starting-deadline",
+        ("starting_deadline_seconds",),
+        Duration(),
+        "A fire at most this late runs as if on time.",
+    ),
+    Field(
+        "--catchup",
+        ("catchup_policy",),
+        click.Choice([policy.value for policy in CatchupPolicy]),
+        "Which of the fires later than that run.",
+    ),
+    Field("--catchup-window", ("catchup_window_seconds",), Duration(), "How far back to catch up."),
+    Field("--catchup-max-runs", ("catchup_max_runs",), click.INT, "Most runs to catch up with."),
+    Field("--max-attempts", ("retry", "max_attempts"), click.INT, "Tries at a run, 1 for one."),
+    Field("--retry-delay", ("retry", "delay_seconds"), Duration(), "Wait before the second try."),
+    Field(
+        "--retry-backoff",
+        ("retry", "backoff"),
+        click.Choice(["constant", "exponential"]),
+        "How the wait grows.",
+    ),
+    Field("--retry-max-delay", ("retry", "max_delay_seconds"), Duration(), "Longest such wait."),
+    Field("--time-limit", ("time_limit_seconds",), OrNone(Duration()), "End a run after this."),
+    Field(
+        "--soft-time-limit",
+        ("soft_time_limit_seconds",),
+        OrNone(Duration()),
+        "Ask a run to end after this.",
+    ),
+    Field("--kill-grace", ("kill_grace_seconds",), Duration(), "Time between TERM and KILL."),
+    Field("--max-runs", ("max_runs",), OrNone(click.INT), "End the schedule after so many runs."),
+    Field(
+        "--pause-after-failures",
+        ("pause_after_failures",),
+        OrNone(click.INT),
+        "Pause the job after so many failures in a row.",
+    ),
+)
+
+
+def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say when."""
+    for option in (
+        click.option("--jitter", type=Duration(), help="Spread the starts over this long."),
+        click.option("--end-at", type=OrNone(Instant()), help="No fire at or after this instant."),
+        click.option("--start-at", type=OrNone(Instant()), help="No fire before this instant."),
+        click.option("--timezone", help="IANA zone of the cron expression, and of --at."),
+        click.option("--at", type=Instant(), help="Once, at this instant."),
+        click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m."),
+        click.option("--cron", help="Five-field cron expression, or @daily and the like."),
+    ):
+        command = option(command)
+    return command
+
+
+def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every option that describes a job."""
+    for field in reversed(FIELDS):
+        command = click.option(field.flag, type=field.type, help=field.help)(command)
+    command = click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears.")(
+        command
+    )
+    command = kwargs_options(command)
+    command = click.option("--command", "shell_command", help="Short for a shell task.")(command)
+    command = click.option("--manual", is_flag=True, help="No schedule: run by hand only.")(command)
+    return schedule_options(command)
+
+
+def kwargs_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that give a task its arguments."""
+    command = click.option(
+        "--arg",
+        "arguments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One argument; VALUE is read as JSON if it is JSON, else as text. Repeatable.",
+    )(command)
+    return click.option("--kwargs", metavar="JSON", help="All arguments, as a JSON object.")(
+        command
+    )
+
+
+def given_options() -> dict[str, Any]:
+    """Return the parameters of the command that were typed, defaults left out."""
+    ctx = click.get_current_context()
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+def read_document(source: str) -> Json:
+    """Return the JSON object in the file *source* ("-": standard input), ready to be sent."""
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"Cannot read {source}: {error}.") from error
+    return parse_document(text, where=source)
+
+
+def parse_document(text: str, *, where: str) -> Json:
+    """Return the JSON object in *text* without what only the server may set."""
+    return writable(_json_object(text, where=where))
+
+
+def writable(job: Json) -> Json:
+    """Return a job as it may be sent."""
+    return {name: value for name, value in job.items() if name not in READ_ONLY}
+
+
+def with_options(definition: Json, options: dict[str, Any]) -> Json:
+    """Return a copy of *definition* with what was typed on top."""
+    changed = deepcopy(definition)
+    for field in FIELDS:
+        if field.parameter in options:
+            _set(changed, field.path, options[field.parameter])
+    if "tags" in options:
+        changed["tags"] = [tag for tag in options["tags"] if tag]
+    if (command := options.get("shell_command")) is not None:
+        if changed.get("task", "shell") != "shell" and "task" in options:
+            raise click.UsageError("--command is for the task shell.")
+        previous = changed.get("kwargs", {}) if changed.get("task") == "shell" else {}
+        changed["task"] = "shell"
+        changed["kwargs"] = {**previous, "command": command}
+    if "kwargs" in options or "arguments" in options:
+        changed["kwargs"] = kwargs_from(options, base=changed.get("kwargs"))
+    if options.keys() & {*KINDS, "manual", "timezone", "start_at", "end_at", "jitter"}:
+        changed["schedule"] = schedule_from(options, base=changed.get("schedule"))
+    return changed
+
+
+def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
+    """Return the arguments that --kwargs and --arg give; *base* if there is no --kwargs."""
+    given = options.get("kwargs")
+    kwargs = dict(base or {}) if given is None else _json_object(given, where="--kwargs")
+    for argument in options.get("arguments") or ():
+        name, equals, text = argument.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"--arg wants NAME=VALUE, not {argument!r}.")
+        try:
+            kwargs[name] = json.loads(text)
+        except ValueError:
+            kwargs[name] = text
+    return kwargs
+
+
+def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json | None:
+    """Return the schedule that the options give, on top of *base*; None for a manual job."""
+    kinds = [option for option in (*KINDS, "manual") if options.get(option)]
+    if len(kinds) > 1:
+        raise click.UsageError(f"Choose one of {_flags(kinds)}.")
+    if kinds == ["manual"]:
+        return None
+    schedule = {name: value for name, value in (base or {}).items() if value is not None}
+    if kinds:
+        schedule = _of_kind(kinds[0], options, schedule)
+    elif options.get("timezone"):
+        schedule["timezone"] = options["timezone"]
+    for option in ("start_at", "end_at"):
+        if option in options:
+            schedule[option] = _instant(options[option], options.get("timezone"))
+    if options.get("jitter") is not None:
+        schedule["jitter_seconds"] = options["jitter"]
+    return schedule
+
+
+def _of_kind(kind: str, options: dict[str, Any], previous: Json) -> Json:
+    """Return *previous* turned into a schedule of *kind*, with its own fields only."""
+    key = KINDS[kind]
+    other = {*KINDS.values()} - {key} | ({"anchor_at"} if kind != "every" else set())
+    if kind == "at":
+        # The zone says how to read the time; the instant itself has none.
+        other |= {"timezone"}
+    schedule = {name: value for name, value in previous.items() if name not in other}
+    zone = options.get("timezone")
+    if kind == "at":
+        return schedule | {key: _instant(options[kind], zone)}
+    return schedule | {key: options[kind]} | ({"timezone": zone} if zone else {})
+
+
+def _instant(value: datetime | None, zone: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return rfc3339(value, ZoneInfo(zone) if zone else None)
+    except (KeyError, ValueError, OSError) as error:
+        raise click.UsageError(f"{zone!r} is not an IANA time zone.") from error
+
+
+def _set(document: Json, path: tuple[str, ...], value: object) -> None:
+    for name in path[:-1]:
+        document = document.setdefault(name, {})
+    document[path[-1]] = value
+
+
+def _json_object(text: str, *, where: str) -> Json:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"{where} is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise click.UsageError(f"{where} is not a JSON object.")
+    return value
+
+
+def _flags(kinds: Iterable[str]) -> str:
+    return " and ".join(f"--{kind}" for kind in kinds)

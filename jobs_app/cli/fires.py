@@ -1,0 +1,35 @@
+"""How the fires of a schedule are shown."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from jobs_app.cli.client import Json
+from jobs_app.cli.output import print_table
+from jobs_app.cli.text import relative
+
+DST_MARKS = {
+    "gap": "clocks go forward: first moment after the gap",
+    "repeat": "clocks go back: this hour comes twice",
+}
+
+
+def print_fires(fires: Sequence[Json], *, at: datetime) -> None:
+    """Print when they are, in the schedule's zone, in UTC and as people say it."""
+    marked = any(fire.get("dst") for fire in fires)
+    headings = ["LOCAL TIME", "UTC", "WHEN"] + (["DAYLIGHT SAVING"] if marked else [])
+    rows = [
+        [_local(fire["local"]), _utc(fire["at"]), relative(fire["at"], at=at)]
+        + ([DST_MARKS.get(fire.get("dst") or "", fire.get("dst") or "")] if marked else [])
+        for fire in fires
+    ]
+    print_table(headings, rows, empty="It never fires again.")
+
+
+def _local(value: str) -> str:
+    moment = datetime.fromisoformat(value)
+    offset = moment.strftime("%z")
+    return f"{moment:%a %Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+
+
+def _utc(value: str) -> str:
+    return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,345 @@
+"""`jobs-app job`: what people do to jobs."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from jobs_app import clock
+from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, connect, job_path
+from jobs_app.cli.completion import job_names
+from jobs_app.cli.definition import (
+    definition_options,
+    given_options,
+    kwargs_from,
+    kwargs_options,
+    parse_document,
+    read_document,
+    with_options,
+    writable,
+)
+from jobs_app.cli.fires import print_fires
+from jobs_app.cli.output import (
+    json_option,
+    limit_options,
+    print_fields,
+    print_json,
+    print_list_end,
+    print_note,
+    print_table,
+    print_text,
+)
+from jobs_app.cli.runs import compact, error_text, print_runs, when
+from jobs_app.cli.showing import job_fields, last_run_text, outlook, print_effect, schedule_text
+from jobs_app.cli.text import Duration, duration, plain
+from jobs_app.cli.waiting import outcome_code, wait_for
+from jobs_app.states import JobState, OverlapPolicy, RunState
+
+# Of the log of a run that failed, shown by `job run --wait`.
+TAIL_LINES = 20
+
+name_argument = click.argument("name", shell_complete=job_names)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Change nothing; show what would happen."
+)
+
+
+@click.group()
+def job() -> None:
+    """Create, change, pause and run jobs."""
+
+
+@job.command("list")
+@click.option("--state", type=click.Choice([state.value for state in JobState]))
+@click.option("--last-state", type=click.Choice([state.value for state in RunState]))
+@click.option("--tag", help="Only jobs with this tag.")
+@click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
+@click.option("--queue", help="Only jobs of this queue.")
+@limit_options
+@json_option
+def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
+    """List jobs by name, with their next and their last run."""
+    page = connect().page("/jobs", limit=limit, **filters)
+    if as_json:
+        print_json(page.as_json())
+        return
+    at = clock.now()
+    rows = [
+        [
+            item["name"],
+            item["state"],
+            schedule_text(item.get("schedule")),
+            when(item.get("next_run_at"), at=at),
+            last_run_text(item.get("last_run"), at=at),
+        ]
+        for item in page.items
+    ]
+    print_table(
+        ["NAME", "STATE", "SCHEDULE", "NEXT RUN", "LAST RUN"],
+        rows,
+        empty="No jobs. Create one: jobs-app job create hello --command date --every 30s",
+    )
+    print_list_end(page)
+
+
+@job.command()
+@name_argument
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show one job: its definition, its next fires and its latest runs."""
+    client = connect()
+    answer = client.get(job_path(name)).body
+    if as_json:
+        print_json(answer)
+        return
+    at = clock.now()
+    print_fields(job_fields(answer, at=at))
+    if answer["state"] == JobState.ACTIVE and answer.get("schedule"):
+        print_text("\nNext fires")
+        print_fires(client.get(f"{job_path(name)}/next", count=3).body["items"], at=at)
+    print_text("\nLatest runs")
+    print_runs(client.page("/runs", limit=5, job=name).items, at=at)
+
+
+@job.command()
+@click.argument("name", required=False)
+@definition_options
+@click.option("--from", "source", metavar="FILE", help="Start from a JSON file, or - for stdin.")
+@dry_run_option
+@json_option
+def create(
+    name: str | None,
+    source: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **_: object,
+) -> None:
+    """Create a job.
+
+    \b
+    Examples:
+      jobs-app job create backup --command 'backup.sh' --cron '30 2 * * *' --timezone Europe/Paris
+      jobs-app job create ping --task http --arg url=https://example.org --every 5m
+      jobs-app job show ping --json | jobs-app job create ping2 --from -
+    """
+    options = given_options()
+    definition = with_options(read_document(source) if source else {}, options)
+    if name is not None:
+        definition["name"] = name
+    if "name" not in definition:
+        raise click.UsageError("Give the job a name.")
+    if "task" not in definition:
+        raise click.UsageError("Say what it runs: --command COMMAND, or --task TASK.")
+    answer = connect().send("POST", "/jobs", body=definition, params=_dry(dry_run))
+    _report(answer, "Created", dry_run=dry_run, as_json=as_json)
+
+
+@job.command()
+@name_argument
+@definition_options
+@click.option("--from", "source", metavar="FILE", help="Take these fields from a JSON file, or -.")
+@dry_run_option
+@json_option
+def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: object) -> None:
+    """Change a job; without options, in your editor ($EDITOR).
+
+    Only what differs is sent. If somebody else changes the job at the same
+    time, nothing is changed and the exit code is 4.
+    """
+    options = given_options()
+    client = connect()
+    current = client.get(job_path(name))
+    before = writable(current.body)
+    if options.keys() - {"name", "dry_run", "as_json"}:
+        wanted = with_options(before | (read_document(source) if source else {}), options)
+        answer = _patch(client, current, before, wanted, dry_run=dry_run)
+    else:
+        answer = _edit_by_hand(client, current, before, dry_run=dry_run)
+    if answer is None:
+        print_note("Nothing to change.")
+        return
+    _report(answer, "Changed", dry_run=dry_run, as_json=as_json)
+
+
+def _patch(
+    client: Client, current: Answer, before: Json, wanted: Json, *, dry_run: bool
+) -> Answer | None:
+    """Send the fields that differ; None if none does."""
+    changes = {name: value for name, value in wanted.items() if before.get(name) != value}
+    if not changes:
+        return None
+    return client.send(
+        "PATCH",
+        job_path(current.body["name"]),
+        body=changes,
+        params=_dry(dry_run),
+        if_match=current.etag,
+    )
+
+
+def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: bool) -> Answer | None:
+    """Open the job in an editor until the server accepts it or the person gives up.
+
+    The document replaces the job: a field that was deleted takes its default.
+    """
+    text = json.dumps(before, indent=2, ensure_ascii=False) + "\n"
+    while True:
+        edited = click.edit(text, extension=".json")
+        if edited is None or edited == text:
+            return None
+        text = edited
+        try:
+            return client.send(
+                "PUT",
+                job_path(current.body["name"]),
+                body=parse_document(text, where="The text"),
+                params=_dry(dry_run),
+                if_match=current.etag,
+            )
+        except click.UsageError as error:
+            print_note(error.message)
+        except Failure as error:
+            if error.exit_code != USAGE:
+                raise
+            print_note(error.message)
+        if not click.confirm("Edit again?", default=True, err=True):
+            raise Failure("Nothing was changed.", USAGE)
+
+
+def _dry(dry_run: bool) -> Mapping[str, object]:
+    return {"dry_run": True} if dry_run else {}
+
+
+def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
+    """Tell what a write did, or what it would do."""
+    if as_json:
+        print_json(answer.body)
+    elif dry_run:
+        print_effect(answer.body)
+    else:
+        print_text(f"{verb} {answer.body['name']}: {outlook(answer.body)}")
+
+
+@job.command()
+@name_argument
+@click.option("--reason", help="Why, for those who find it paused.")
+@json_option
+def pause(name: str, reason: str | None, as_json: bool) -> None:
+    """Stop following a job's schedule; runs that were started go on."""
+    body = {} if reason is None else {"reason": reason}
+    answer = connect().send("POST", f"{job_path(name)}/pause", body=body)
+    _report(answer, "Paused", dry_run=False, as_json=as_json)
+
+
+@job.command()
+@name_argument
+@click.option(
+    "--on-missed",
+    type=click.Choice(["skip", "last", "all"]),
+    help="Which of the fires that passed meanwhile to run; by default none (skip).",
+)
+@json_option
+def resume(name: str, on_missed: str | None, as_json: bool) -> None:
+    """Follow a paused job's schedule again."""
+    body = {} if on_missed is None else {"on_missed": on_missed}
+    answer = connect().send("POST", f"{job_path(name)}/resume", body=body)
+    _report(answer, "Resumed", dry_run=False, as_json=as_json)
+
+
+@job.command("run")
+@name_argument
+@kwargs_options
+@click.option("--note", help="Why, kept with the run.")
+@click.option(
+    "--overlap",
+    type=click.Choice([policy.value for policy in OverlapPolicy]),
+    help="Instead of the job's own policy, for this run.",
+)
+@click.option("--wait", is_flag=True, help="Wait for the end; exit with the run's own outcome.")
+@click.option("--timeout", type=Duration(), help="With --wait: give up waiting after this long.")
+@json_option
+def run_now(
+    name: str,
+    note: str | None,
+    overlap: str | None,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+    **_: object,
+) -> None:
+    """Run a job now, beside its schedule."""
+    options = given_options()
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout needs --wait.")
+    body: dict[str, Any] = {"note": note, "overlap_policy": overlap}
+    if options.keys() & {"kwargs", "arguments"}:
+        body["kwargs"] = kwargs_from(options)
+    body = {key: value for key, value in body.items() if value is not None}
+    client = connect()
+    started = client.send("POST", f"{job_path(name)}/runs", body=body).body
+    if not wait:
+        if as_json:
+            print_json(started)
+        else:
+            print_text(f"Run {started['id']} of {name} is {started['state']}.")
+            print_note(f"Follow it with: jobs-app run show {started['id']}")
+        return
+    ended = wait_for(client, started, timeout_seconds=timeout)
+    if as_json:
+        print_json(ended)
+    else:
+        _print_outcome(client, ended)
+    sys.exit(outcome_code(ended))
+
+
+def _print_outcome(client: Client, ended: Json) -> None:
+    """Say how a run ended, with the end of its log where that tells why."""
+    took = ended.get("duration_seconds")
+    after = f" after {duration(took)}" if took is not None else ""
+    if ended["state"] == RunState.SUCCEEDED:
+        print_text(f"Run {ended['id']} succeeded{after}.")
+        if result := compact(ended.get("result")):
+            print_text(f"Result: {result}")
+        return
+    lines = plain(client.get(f"/runs/{ended['id']}/log").text).splitlines()
+    if len(lines) > TAIL_LINES:
+        print_text(f"[the last {TAIL_LINES} of {len(lines)} lines]")
+    if lines:
+        print_text("\n".join(lines[-TAIL_LINES:]))
+    why = ended.get("reason") or (error_text(ended.get("error")) or "").partition("\n")[0]
+    state = ended["state"].replace("_", " ")
+    print_text(f"Run {ended['id']} {state}{after}" + (f": {why}" if why else "."))
+
+
+@job.command()
+@name_argument
+@click.option("--purge", is_flag=True, help="Delete its history of runs as well.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def delete(name: str, purge: bool, yes: bool) -> None:
+    """Delete a job; its history stays unless --purge is given."""
+    client = connect()
+    current = client.get(job_path(name))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Add --yes to delete without being asked.")
+        what = f"{name} and all its runs" if purge else name
+        if not click.confirm(f"Delete {what}?", err=True):
+            raise Failure("Nothing was deleted.")
+    params = {"purge": True} if purge else {}
+    client.send("DELETE", job_path(name), params=params, if_match=current.etag)
+    print_text(f"Deleted {name}" + (" and its runs." if purge else "; its runs stay on record."))
+
+
+@job.command("next")
+@name_argument
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@json_option
+def next_fires(name: str, count: int, as_json: bool) -> None:
+    """Show when a job fires next."""
+    answer = connect().get(f"{job_path(name)}/next", count=count).body
+    if as_json:
+        print_json(answer)
+    else:
+        print_fires(answer["items"], at=clock.now())

@@ -1,0 +1,140 @@
+"""How answers are printed: tables and colour on a terminal, aligned text in a pipe, or JSON.
+
+All text that comes from the server passes through `plain` or `one_line` here.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+import click
+
+from jobs_app.cli.client import Page
+from jobs_app.cli.text import one_line, plain
+
+STYLES = {
+    "active": "green",
+    "paused": "yellow",
+    "ended": "dim",
+    "waiting": "blue",
+    "queued": "blue",
+    "running": "cyan",
+    "retrying": "yellow",
+    "succeeded": "green",
+    "failed": "bold red",
+    "timed_out": "bold red",
+    "lost": "bold red",
+    "cancelled": "yellow",
+    "skipped": "yellow",
+    "missed": "yellow",
+}
+# Only these columns hold a state as their first word; a job may be called "failed".
+STYLED = {"STATE", "LAST RUN"}
+
+# JSON escapes C0 by itself, but leaves DEL, C1, direction marks and surrogates as they are.
+UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's own JSON.")
+
+
+def limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --limit and --all, which give the command one `limit` (None: no limit)."""
+
+    @click.option(
+        "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most to list."
+    )
+    @click.option("--all", "list_all", is_flag=True, help="List all of them.")
+    @wraps(command)
+    def limited(*, limit: int, list_all: bool, **options: Any) -> None:
+        command(limit=None if list_all else limit, **options)
+
+    return limited
+
+
+def on_terminal() -> bool:
+    """Tell whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def print_json(body: object) -> None:
+    """Print *body* as JSON with the same meaning, harmless on any terminal."""
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    click.echo(UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def print_text(text: str) -> None:
+    """Print text, which may come from the server, harmless on any terminal."""
+    click.echo(plain(text))
+
+
+def print_list_end(page: Page) -> None:
+    """Tell a person that a list goes on; a program sees it in --json."""
+    if page.next_cursor is not None:
+        print_note("There are more: use --limit or --all.")
+
+
+def print_note(text: str) -> None:
+    """Tell a person something that is no part of the answer, on standard error."""
+    click.echo(plain(text), err=True)
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print *rows* under *headings* (capitals); without rows say *empty*, on standard error."""
+    if not rows:
+        print_note(empty)
+        return
+    cells = [[one_line(cell) or "-" for cell in row] for row in rows]
+    if on_terminal():
+        _rich_table(headings, cells)
+    else:
+        click.echo("\n".join(_aligned([list(headings), *cells])))
+
+
+def print_fields(fields: Mapping[str, str | None]) -> None:
+    """Print one line a field, values aligned; those that are None or empty are left out."""
+    present = {name: value for name, value in fields.items() if value}
+    width = max(map(len, present), default=0) + 2
+    for name, value in present.items():
+        first, *more = plain(value).splitlines() or [""]
+        label = click.style(name.ljust(width), dim=True)
+        shown = _coloured(first) if name == "State" else first
+        click.echo(label + shown)
+        for line in more:
+            click.echo(" " * width + line)
+
+
+def _coloured(text: str) -> str:
+    colour = STYLES.get(re.split(r"\W", text)[0], "").split(" ")[-1]
+    return click.style(text, fg=colour) if colour not in {"", "dim"} else text
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    # rich is imported only where it is shown: a pipe should not wait for it.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading == "ID", overflow="fold")
+    for row in rows:
+        # Text, because a plain str would be read as rich's markup.
+        table.add_row(
+            *(
+                Text(cell, style=STYLES.get(cell.split(" ")[0], "") if head in STYLED else "")
+                for head, cell in zip(headings, row, strict=True)
+            )
+        )
+    Console().print(table)

@@ -1,0 +1,211 @@
+"""`jobs-app run`: what ran, how it ended and what it wrote."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from jobs_app import clock
+from jobs_app.cli.client import Json, connect, run_path
+from jobs_app.cli.completion import job_names
+from jobs_app.cli.output import (
+    json_option,
+    limit_options,
+    on_terminal,
+    print_fields,
+    print_json,
+    print_list_end,
+    print_note,
+    print_table,
+    print_text,
+)
+from jobs_app.cli.text import Instant, duration, exact, relative, rfc3339
+from jobs_app.states import CancelMode, RunState, Trigger
+
+
+@click.group()
+def run() -> None:
+    """Look at runs, and cancel them."""
+
+
+@run.command("list")
+@click.option("--job", shell_complete=job_names, help="Only runs of this job.")
+@click.option("--state", type=click.Choice([state.value for state in RunState]))
+@click.option("--trigger", type=click.Choice([trigger.value for trigger in Trigger]))
+@click.option("--from", "since", type=Instant(ago=True), help="Not before: an instant, or 2h.")
+@click.option("--to", "until", type=Instant(ago=True), help="Before: an instant, or 2h.")
+@limit_options
+@json_option
+def list_runs(
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    as_json: bool,
+    **filters: str | None,
+) -> None:
+    """List runs, the newest first."""
+    window = {
+        "from": None if since is None else rfc3339(since),
+        "to": None if until is None else rfc3339(until),
+    }
+    page = connect().page("/runs", limit=limit, **filters, **window)
+    if as_json:
+        print_json(page.as_json())
+        return
+    print_runs(page.items, at=clock.now())
+    print_list_end(page)
+
+
+def print_runs(runs: Sequence[Json], *, at: datetime) -> None:
+    """Print a table of runs."""
+    rows = [
+        [
+            item["id"],
+            item.get("job") or item["task"],
+            item["state"],
+            when(item.get("scheduled_for") or item["created_at"], at=at),
+            duration(item.get("duration_seconds")),
+            item["trigger"],
+        ]
+        for item in runs
+    ]
+    print_table(["ID", "JOB", "STATE", "WHEN", "TOOK", "TRIGGER"], rows, empty="No runs.")
+
+
+def when(value: str | None, *, at: datetime) -> str:
+    """Return an instant for a table: relative for a person, exact for a program."""
+    return relative(value, at=at) if on_terminal() else value or "-"
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def show(run_id: str, as_json: bool) -> None:
+    """Show one run: its times, its attempts, its result or error."""
+    answer = connect().get(run_path(run_id)).body
+    if as_json:
+        print_json(answer)
+        return
+    print_run(answer, at=clock.now())
+
+
+def print_run(item: Json, *, at: datetime) -> None:
+    """Print everything about a run that a person may want to know."""
+
+    def moment(value: str | None) -> str | None:
+        return f"{exact(value)} ({relative(value, at=at)})" if value else None
+
+    log = item.get("log") or {}
+    print_fields(
+        {
+            "Run": item["id"],
+            "Job": item.get("job"),
+            "State": item["state"],
+            "Reason": item.get("reason"),
+            "Task": item["task"],
+            "Arguments": compact(item.get("kwargs")),
+            "Trigger": by(item["trigger"], item.get("triggered_by")),
+            "Note": item.get("note"),
+            "Scheduled for": moment(item.get("scheduled_for")),
+            "Created": moment(item["created_at"]),
+            "Started": moment(item.get("started_at")),
+            "Finished": moment(item.get("finished_at")),
+            "Late by": _if_known(item.get("delay_seconds")),
+            "Took": _if_known(item.get("duration_seconds")),
+            "Attempt": f"{item['attempt']} of {item['max_attempts']}",
+            "Queue": item.get("queue"),
+            "Worker": item.get("worker"),
+            "Retry of": item.get("retry_of"),
+            "Progress": compact(item.get("progress")),
+            "Exit code": None if item.get("exit_code") is None else str(item["exit_code"]),
+            "Result": compact(item.get("result")),
+            "Error": error_text(item.get("error")),
+            "Log": _log_text(item["id"], log),
+        }
+    )
+    earlier = item.get("attempts") or []
+    if len(earlier) > 1:
+        print_text("")
+        _print_attempts(earlier)
+
+
+def _print_attempts(attempts: Sequence[Json]) -> None:
+    rows = [
+        [
+            str(attempt["attempt"]),
+            attempt["state"],
+            exact(attempt.get("started_at")),
+            exact(attempt.get("finished_at")),
+            attempt.get("worker") or "-",
+            (attempt.get("error") or {}).get("message") or "-",
+        ]
+        for attempt in attempts
+    ]
+    headings = ["ATTEMPT", "STATE", "STARTED", "FINISHED", "WORKER", "ERROR"]
+    print_table(headings, rows, empty="No attempts.")
+
+
+def compact(value: Any) -> str | None:
+    """Return a JSON value on one line, None for nothing worth showing."""
+    if value is None or value == {}:
+        return None
+    return json.dumps(value, ensure_ascii=False)
+
+
+def by(what: str, whom: str | None) -> str:
+    """Return what happened, and by whom where that is known."""
+    return f"{what} by {whom}" if whom else what
+
+
+def error_text(error: Json | None) -> str | None:
+    """Return an error as a sentence, followed by its traceback if it has one."""
+    if not error:
+        return None
+    first = f"{error.get('type') or 'Error'}: {error.get('message') or ''}".rstrip(": ")
+    return "\n".join(filter(None, [first, error.get("traceback")]))
+
+
+def _if_known(seconds: float | None) -> str | None:
+    return None if seconds is None else duration(seconds)
+
+
+def _log_text(run_id: str, log: Json) -> str | None:
+    if not log.get("bytes"):
+        return None
+    cut = ", cut in the middle" if log.get("truncated") else ""
+    return f"{log['bytes']:,} bytes{cut}: jobs-app run log {run_id}"
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+def log(run_id: str) -> None:
+    """Print what a run wrote, as it wrote it; on a terminal without control characters."""
+    text = connect().get(f"{run_path(run_id)}/log").text
+    if on_terminal():
+        print_text(text.removesuffix("\n"))
+    else:
+        # As bytes: a log that a program reads keeps every byte, line ends included.
+        click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in CancelMode]),
+    help="TERM and the job's grace (the default), or KILL at once.",
+)
+@json_option
+def cancel(run_id: str, mode: str | None, as_json: bool) -> None:
+    """Cancel a run that has not ended."""
+    body = {} if mode is None else {"mode": mode}
+    answer = connect().send("POST", f"{run_path(run_id)}/cancel", body=body).body
+    if as_json:
+        print_json(answer)
+    elif answer["state"] == RunState.CANCELLED:
+        print_text(f"Run {answer['id']} is cancelled.")
+    else:
+        print_text(f"Run {answer['id']} is {answer['state']}; its worker is told to end it.")
+        print_note(f"See how it ends with: jobs-app run show {answer['id']}")

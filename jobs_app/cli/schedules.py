@@ -1,0 +1,45 @@
+"""`jobs-app schedule`: what a schedule would do, before any job has it."""
+
+import click
+
+from jobs_app import clock
+from jobs_app.cli.client import connect
+from jobs_app.cli.definition import given_options, schedule_from, schedule_options
+from jobs_app.cli.fires import print_fires
+from jobs_app.cli.output import json_option, print_json, print_note, print_text
+
+
+@click.group()
+def schedule() -> None:
+    """Try schedules out."""
+
+
+@schedule.command()
+@click.argument("expression", required=False)
+@schedule_options
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@json_option
+def preview(expression: str | None, count: int, as_json: bool, **_: object) -> None:
+    """Show the next fires of EXPRESSION, a cron expression, or of --every or --at.
+
+    \b
+    Example:
+      jobs-app schedule preview "*/5 9-17 * * MON-FRI" --timezone Europe/Paris
+    """
+    options = given_options()
+    if expression is not None:
+        if "cron" in options:
+            raise click.UsageError("Give the cron expression once.")
+        options["cron"] = expression
+    wanted = schedule_from(options)
+    if not wanted or not {"cron", "interval_seconds", "at"} & wanted.keys():
+        raise click.UsageError("Give a cron expression, or --every, or --at.")
+    body = {"schedule": wanted, "count": count}
+    answer = connect().send("POST", "/schedules/preview", body=body).body
+    if as_json:
+        print_json(answer)
+        return
+    print_text(answer["description"])
+    print_fires(answer["fires"], at=clock.now())
+    for warning in answer["warnings"]:
+        print_note(f"Note: {warning}")

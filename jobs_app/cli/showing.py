@@ -1,0 +1,104 @@
+"""How a job is shown: its schedule, its fields, its outlook, the effect of a change."""
+
+from datetime import datetime
+
+from jobs_app import clock
+from jobs_app.cli.client import Json
+from jobs_app.cli.fires import print_fires
+from jobs_app.cli.output import print_note, print_text
+from jobs_app.cli.runs import compact, when
+from jobs_app.cli.text import duration, exact, relative
+from jobs_app.states import JobState
+
+
+def schedule_text(schedule: Json | None) -> str:
+    """Return a schedule in a few words."""
+    if not schedule:
+        return "manual"
+    if cron := schedule.get("cron"):
+        zone = schedule.get("timezone")
+        return f"{cron} {zone}" if zone and zone != "UTC" else str(cron)
+    if seconds := schedule.get("interval_seconds"):
+        return f"every {_round_duration(seconds)}"
+    return f"once, {exact(schedule.get('at'))}"
+
+
+def _round_duration(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def last_run_text(last: Json | None, *, at: datetime) -> str:
+    """Return how a job's last run ended, and when."""
+    if not last:
+        return "-"
+    moment = last.get("finished_at") or last.get("started_at") or last.get("created_at")
+    return f"{last['state']} {when(moment, at=at)}" if moment else str(last["state"])
+
+
+def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
+    """Return what a person wants to know about a job, in the order of reading."""
+    schedule = item.get("schedule")
+    retry = item.get("retry") or {}
+    kwargs = item.get("kwargs") or {}
+    is_plain_shell = item["task"] == "shell" and kwargs.keys() == {"command"}
+    next_run = item.get("next_run_at")
+    return {
+        "Job": item["name"],
+        "State": by_whom_and_why(item),
+        "Error": item.get("scheduling_error"),
+        "Description": item.get("description"),
+        "Tags": ", ".join(item.get("tags") or ()),
+        "Schedule": schedule_text(schedule),
+        "": item.get("description_of_schedule") if schedule else None,
+        "Next run": f"{exact(next_run)} ({relative(next_run, at=at)})" if next_run else None,
+        "Task": item["task"],
+        "Command" if is_plain_shell else "Arguments": (
+            str(kwargs["command"]) if is_plain_shell else compact(kwargs)
+        ),
+        "Overlap": item.get("overlap_policy"),
+        "Catch-up": item.get("catchup_policy"),
+        "Attempts": str(retry.get("max_attempts") or 1),
+        "Time limit": duration(item.get("time_limit_seconds")),
+        "Queue": item.get("queue"),
+        "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
+    }
+
+
+def by_whom_and_why(item: Json) -> str:
+    """Return a job's state, with who paused it and the reason they gave."""
+    text = str(item["state"])
+    if item["state"] == JobState.PAUSED:
+        text += f" by {item['paused_by']}" if item.get("paused_by") else ""
+        text += f": {item['paused_reason']}" if item.get("paused_reason") else ""
+    return text
+
+
+def outlook(item: Json) -> str:
+    """Return what a job will do next, as a sentence."""
+    if item["state"] != JobState.ACTIVE:
+        return f"{by_whom_and_why(item)}."
+    next_run = item.get("next_run_at")
+    if next_run is None:
+        return f"no schedule; run it with: jobs-app job run {item['name']}"
+    description = item.get("description_of_schedule") or schedule_text(item.get("schedule"))
+    seen = relative(next_run, at=clock.now())
+    return f"{description.rstrip('.')}. Next run {seen}, {exact(next_run)}."
+
+
+def print_effect(body: Json) -> None:
+    """Print what a dry run found: the fires after and before, and what would start."""
+    effect = body["effect"]
+    at = clock.now()
+    print_text(f"Nothing was changed. With this, {body['job']['name']} would fire:")
+    print_fires(effect["fires_after"], at=at)
+    if effect["fires_before"]:
+        print_text("\nNow it would fire:")
+        print_fires(effect["fires_before"], at=at)
+    starts = "at once" if effect["would_run_now"] else "not before its next fire"
+    caught_up = effect["catchup_runs"]
+    print_text(f"\nIt would start {starts}" + (f", {caught_up} caught up." if caught_up else "."))
+    for warning in effect["warnings"]:
+        print_note(f"Note: {warning}")

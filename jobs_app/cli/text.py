@@ -1,0 +1,137 @@
+"""What a person types and reads: durations, instants, and text that is safe on a terminal."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import click
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?")
+DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
+
+# Whole escape sequences first, so that "\x1b[31m" leaves no "[31m" behind: CSI, then
+# OSC and its relatives up to their terminator, then two-character ones.
+ESCAPE_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]"
+)
+# C0 but tab and newline, DEL, C1, the marks that reverse what is displayed, and lone
+# surrogates, which no terminal encoding can carry.
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def plain(text: str) -> str:
+    """Return *text* without escape sequences and control characters; lines stay lines."""
+    text = ESCAPE_SEQUENCE.sub("", text)
+    return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def one_line(text: str) -> str:
+    """Return *text*, plain and on one line, for a cell of a table."""
+    return " ".join(plain(text).split())
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as 90, 30s, 5m, 1h30m or 2d."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value).strip().lower()
+        if not DURATION.fullmatch(text):
+            self.fail(f"{value!r} is not a duration: write 90, 30s, 5m, 1h30m or 2d.", param, ctx)
+        seconds = sum(
+            float(number) * SECONDS[unit or "s"] for number, unit in DURATION_PART.findall(text)
+        )
+        # The API's fields are whole seconds, and strict about it.
+        return int(seconds) if seconds == int(seconds) else seconds
+
+
+class Instant(click.ParamType[datetime]):
+    """An instant: RFC 3339, or a local time, or a duration, which means that long ago."""
+
+    name = "instant"
+
+    def __init__(self, *, ago: bool = False) -> None:
+        self.takes_ago = ago
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        if self.takes_ago and DURATION.fullmatch(text.lower()):
+            seconds = Duration().convert(text, param, ctx)
+            return datetime.now(UTC) - timedelta(seconds=seconds)
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            also = ", or 2h for two hours ago" if self.takes_ago else ""
+            self.fail(
+                f"{value!r} is not a time: write 2026-12-01T09:00:00Z "
+                f"or 2026-12-01 09:00 (local time){also}.",
+                param,
+                ctx,
+            )
+
+
+def rfc3339(instant: datetime, zone: ZoneInfo | None = None) -> str:
+    """Return *instant* in UTC with Z; one without an offset is in *zone*, else in local time."""
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=zone) if zone else instant.astimezone()
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def exact(value: str | None) -> str:
+    """Return an instant of the API in the terminal's own time zone."""
+    if value is None:
+        return "-"
+    return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def relative(value: str | None, *, at: datetime) -> str:
+    """Return an instant of the API as people say it, seen from *at*: "in 3 min", "2 h ago"."""
+    if value is None:
+        return "-"
+    seconds = (datetime.fromisoformat(value) - at).total_seconds()
+    if abs(seconds) < 0.5:
+        return "now"
+    span = _span(abs(seconds))
+    return f"in {span}" if seconds > 0 else f"{span} ago"
+
+
+def _span(seconds: float) -> str:
+    """Return one number and one unit."""
+    for limit, divisor, unit in (
+        (90, 1, "s"),
+        (90 * 60, 60, "min"),
+        (36 * 3600, 3600, "h"),
+        (60 * 86_400, 86_400, "days"),
+        (730 * 86_400, 30.44 * 86_400, "months"),
+    ):
+        if seconds < limit:
+            return f"{round(seconds / divisor)} {unit}"
+    return f"{round(seconds / (365.25 * 86_400))} years"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration with its units: "0.42 s", "3 min 5 s", "2 h 0 min"; "-" for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

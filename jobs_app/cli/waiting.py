@@ -1,0 +1,136 @@
+"""Following a run until it ends, and the exit code that its outcome means."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jobs_app.cli import INTERRUPTED
+from jobs_app.cli.client import (
+    FAILED,
+    OK,
+    TIMED_OUT,
+    Client,
+    Failure,
+    Json,
+    Unreachable,
+    run_path,
+)
+from jobs_app.cli.output import print_note
+from jobs_app.cli.text import duration, one_line
+from jobs_app.states import FINAL, RunState
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 1.0
+PAUSE_GROWTH = 1.3
+# The server may be restarted while somebody waits: `up` brings it back in seconds.
+PATIENCE_SECONDS = 60.0
+
+
+def outcome_code(run: Json) -> int:
+    """Return the exit code for a finished run: its command's own where it has a usable one."""
+    state = run["state"]
+    if state == RunState.SUCCEEDED:
+        return OK
+    if state == RunState.TIMED_OUT:
+        return TIMED_OUT
+    code = run.get("exit_code")
+    # From 124 on, codes mean something else to a shell; 0 would lie.
+    if state == RunState.FAILED and isinstance(code, int) and 1 <= code <= 123:
+        return code
+    return FAILED
+
+
+def wait_for(client: Client, run: Json, *, timeout_seconds: float | None) -> Json:
+    """Return the run as it ended, showing its progress on standard error meanwhile.
+
+    Ctrl-C ends the waiting, not the run: Failure with exit code 130. Raises
+    Failure with exit code 124 when *timeout_seconds* pass first.
+    """
+    last = run
+    try:
+        with _progress() as show:
+            for last, seconds in _follow(client, run, timeout_seconds=timeout_seconds):
+                show(last, seconds)
+    except KeyboardInterrupt:
+        raise Failure(f"Stopped waiting. {_how_to_look(run)}", INTERRUPTED) from None
+    return last
+
+
+def _follow(
+    client: Client, run: Json, *, timeout_seconds: float | None
+) -> Iterator[tuple[Json, float]]:
+    """Yield the run as it is read, with the seconds waited so far, until it has ended."""
+    started = time.monotonic()
+    pause = FIRST_PAUSE_SECONDS
+    yield run, 0.0
+    while run["state"] not in FINAL:
+        waited = time.monotonic() - started
+        left = math.inf if timeout_seconds is None else timeout_seconds - waited
+        if left <= 0:
+            message = f"Run {run['id']} is still {run['state']} after {duration(waited)}. "
+            raise Failure(message + _how_to_look(run), TIMED_OUT)
+        time.sleep(min(pause, left))
+        pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+        run = _read(client, run["id"])
+        yield run, time.monotonic() - started
+
+
+def _how_to_look(run: Json) -> str:
+    return f"The run goes on; see it with: jobs-app run show {run['id']}"
+
+
+def _read(client: Client, run_id: str) -> Json:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            answer: Json = client.get(run_path(run_id)).body
+            return answer
+        except Unreachable:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LONGEST_PAUSE_SECONDS)
+
+
+class _Progress:
+    """Shows a run: a spinner on a terminal, else one line whenever its state changes."""
+
+    def __init__(self, status: "Status | None") -> None:
+        self._status = status
+        self._shown = ""
+
+    def __call__(self, run: Json, seconds: float) -> None:
+        line = f"Run {run['id']} is {run['state']}"
+        if reason := run.get("reason"):
+            line += f": {reason}"
+        line = one_line(line)
+        if self._status is not None:
+            # Text, because a plain str would be read as rich's markup.
+            from rich.text import Text
+
+            self._status.update(Text(f"{line} · {duration(round(seconds))}{_percent(run)}"))
+        elif line != self._shown:
+            print_note(line)
+        self._shown = line
+
+
+def _percent(run: Json) -> str:
+    progress = run.get("progress") or {}
+    done, total = progress.get("current"), progress.get("total")
+    return f" · {done} of {total}" if done is not None and total else ""
+
+
+@contextmanager
+def _progress() -> Iterator[_Progress]:
+    if not sys.stderr.isatty():
+        yield _Progress(None)
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield _Progress(status)

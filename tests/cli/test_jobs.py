@@ -1,0 +1,426 @@
+"""`jobs-app job`: what is sent, what is printed, and the exit code."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, a_run, page, problem
+
+Run = Callable[..., Result]
+
+VERSION_3 = {"ETag": '"3"'}
+
+
+def test_a_pipe_gets_aligned_columns_with_exact_times(server: CannedServer, run: Run) -> None:
+    last = {"id": RUN_ID, "state": "failed", "finished_at": "2026-11-01T00:00:03Z"}
+    ticks = a_job(name="a-longer-name", schedule={"interval_seconds": 300}, last_run=last)
+    server.on("GET", "/jobs", page(a_job(), ticks))
+
+    result = run("job", "list")
+
+    assert result.stdout.splitlines() == [
+        "NAME           STATE   SCHEDULE                 NEXT RUN              LAST RUN",
+        "hello          active  30 2 * * * Europe/Paris  2030-01-01T01:30:00Z  -",
+        "a-longer-name  active  every 5 min              2030-01-01T01:30:00Z  "
+        "failed 2026-11-01T00:00:03Z",
+    ]
+
+
+def test_an_empty_list_says_what_to_do_and_prints_nothing(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs", page())
+
+    result = run("job", "list")
+
+    assert result.stdout == ""
+    assert "jobs-app job create" in result.stderr
+
+
+def test_the_filters_of_a_list_are_sent(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs", page())
+
+    run("job", "list", "--state", "paused", "--tag", "billing", "--q", "night", "--queue", "slow")
+
+    assert server.requests[0].query == {
+        "state": "paused",
+        "tag": "billing",
+        "q": "night",
+        "queue": "slow",
+        "limit": "50",
+    }
+
+
+def test_json_is_the_answer_of_the_api(server: CannedServer, run: Run) -> None:
+    job = a_job(description="a \x9b31m b\u202e, naïve", surprise={"kept": [1, None]})
+    server.on("GET", "/jobs/hello", Canned(job))
+
+    result = run("job", "show", "hello", "--json")
+
+    assert json.loads(result.stdout) == job
+    assert "\x9b" not in result.stdout
+    assert "\u202e" not in result.stdout
+    assert "naïve" in result.stdout
+
+
+def test_show_prints_the_job_its_next_fires_and_its_latest_runs(
+    server: CannedServer, run: Run
+) -> None:
+    fire = {"at": "2030-01-01T01:30:00Z", "local": "2030-01-01T02:30:00+01:00", "dst": None}
+    server.on("GET", "/jobs/hello", Canned(a_job(description="Says \x1b[1mhello\x1b[0m.")))
+    server.on("GET", "/jobs/hello/next", Canned({"items": [fire]}))
+    server.on("GET", "/runs", page(a_run()))
+
+    result = run("job", "show", "hello")
+
+    assert "Says hello." in result.stdout
+    assert "Tue 2030-01-01 02:30:00 +01:00" in result.stdout
+    assert RUN_ID in result.stdout
+
+
+def test_a_paused_job_shows_who_paused_it_and_why(server: CannedServer, run: Run) -> None:
+    paused = a_job(state="paused", paused_by="admin", paused_reason="broken", next_run_at=None)
+    server.on("GET", "/jobs/hello", Canned(paused))
+    server.on("GET", "/runs", page())
+
+    result = run("job", "show", "hello")
+
+    assert "paused by admin: broken" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "options, sent",
+    [
+        (
+            ["--command", "date", "--cron", "0 3 * * *", "--timezone", "Europe/Paris"],
+            {
+                "task": "shell",
+                "kwargs": {"command": "date"},
+                "schedule": {"cron": "0 3 * * *", "timezone": "Europe/Paris"},
+            },
+        ),
+        (
+            ["--command", "date", "--every", "1h30m", "--jitter", "5m"],
+            {
+                "task": "shell",
+                "kwargs": {"command": "date"},
+                "schedule": {"interval_seconds": 5400, "jitter_seconds": 300},
+            },
+        ),
+        (
+            ["--command", "date", "--at", "2030-06-01 09:00", "--timezone", "Europe/Paris"],
+            {
+                "task": "shell",
+                "kwargs": {"command": "date"},
+                "schedule": {"at": "2030-06-01T07:00:00Z"},
+            },
+        ),
+        (
+            ["--task", "sleep", "--arg", "duration=10", "--manual"],
+            {"task": "sleep", "kwargs": {"duration": 10}, "schedule": None},
+        ),
+        (
+            ["--task", "x", "--arg", "text=a=b", "--arg", 'quoted="10"', "--arg", "flag=true"],
+            {"task": "x", "kwargs": {"text": "a=b", "quoted": "10", "flag": True}},
+        ),
+        (
+            ["--task", "x", "--kwargs", '{"a": 1, "b": 2}', "--arg", "b=3"],
+            {"task": "x", "kwargs": {"a": 1, "b": 3}},
+        ),
+        (
+            [
+                "--task",
+                "x",
+                "--tag",
+                "a",
+                "--tag",
+                "b",
+                "--queue",
+                "slow",
+                "--overlap",
+                "allow_all",
+            ],
+            {"task": "x", "tags": ["a", "b"], "queue": "slow", "overlap_policy": "allow_all"},
+        ),
+        (
+            ["--task", "x", "--max-attempts", "3", "--retry-delay", "1m", "--time-limit", "none"],
+            {
+                "task": "x",
+                "retry": {"max_attempts": 3, "delay_seconds": 60},
+                "time_limit_seconds": None,
+            },
+        ),
+    ],
+)
+def test_options_become_the_fields_of_the_job(
+    server: CannedServer, run: Run, options: list[str], sent: dict[str, object]
+) -> None:
+    server.on("POST", "/jobs", Canned(a_job(), 201))
+
+    result = run("job", "create", "hello", *options)
+
+    assert result.exit_code == 0, result.output
+    assert server.requests[0].body == {"name": "hello", **sent}
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ([], "Say what it runs"),
+        (["--command", "date", "--cron", "* * * * *", "--every", "5m"], "--cron and --every"),
+        (["--command", "date", "--every", "5 apples"], "is not a duration"),
+        (["--command", "date", "--at", "tomorrow"], "is not a time"),
+        (["--task", "x", "--kwargs", "[1]"], "not a JSON object"),
+        (["--task", "x", "--kwargs", "{"], "is not JSON"),
+        (["--task", "x", "--arg", "novalue"], "NAME=VALUE"),
+        (["--task", "sleep", "--command", "date"], "--command is for the task shell"),
+        (["--command", "date", "--at", "2030-06-01 09:00", "--timezone", "Mars/X"], "IANA"),
+        (["--from", "/nowhere.json"], "Cannot read"),
+    ],
+)
+def test_wrong_usage_is_told_without_asking_the_server(
+    server: CannedServer, run: Run, options: list[str], complaint: str
+) -> None:
+    result = run("job", "create", "hello", *options)
+
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert server.requests == []
+
+
+def test_a_shown_job_can_be_created_again_under_another_name(
+    server: CannedServer, run: Run
+) -> None:
+    server.on("POST", "/jobs", Canned(a_job(name="copy"), 201))
+
+    result = run("job", "create", "copy", "--from", "-", stdin=json.dumps(a_job()))
+
+    assert result.exit_code == 0
+    sent = server.requests[0].body
+    assert sent["name"] == "copy"
+    assert sent["kwargs"] == {"command": "date"}
+    assert sent.keys().isdisjoint({"id", "version", "state", "next_run_at", "last_run"})
+
+
+def test_a_dry_run_shows_the_fires_after_and_before(server: CannedServer, run: Run) -> None:
+    before = {"at": "2030-01-01T01:30:00Z", "local": "2030-01-01T02:30:00+01:00", "dst": None}
+    after = {"at": "2030-03-31T01:00:00Z", "local": "2030-03-31T03:00:00+02:00", "dst": "gap"}
+    effect = {
+        "fires_before": [before],
+        "fires_after": [after],
+        "would_run_now": False,
+        "catchup_runs": 0,
+        "warnings": ["The clocks change."],
+    }
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned({"job": a_job(), "effect": effect}))
+
+    result = run("job", "edit", "hello", "--cron", "30 2 31 3 *", "--dry-run")
+
+    assert result.exit_code == 0
+    assert server.requests[1].query == {"dry_run": "true"}
+    assert "clocks go forward" in result.stdout
+    assert result.stdout.index("2030-03-31") < result.stdout.index("2030-01-01")
+    assert "The clocks change." in result.stderr
+
+
+def test_an_edit_sends_only_what_differs_with_the_version_it_read(
+    server: CannedServer, run: Run
+) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned(a_job(version=4)))
+
+    result = run("job", "edit", "hello", "--queue", "slow", "--max-attempts", "3", "--tag", "")
+
+    assert result.exit_code == 0
+    assert server.requests[1].headers["If-Match"] == '"3"'
+    assert server.requests[1].body == {
+        "queue": "slow",
+        "retry": {"max_attempts": 3, "delay_seconds": 30},
+    }
+
+
+def test_an_edit_of_the_schedule_keeps_what_was_not_named(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned(a_job(version=4)))
+
+    run("job", "edit", "hello", "--cron", "0 4 * * *")
+
+    assert server.requests[1].body == {
+        "schedule": {"cron": "0 4 * * *", "timezone": "Europe/Paris", "jitter_seconds": 0}
+    }
+
+
+def test_an_edit_that_changes_nothing_sends_nothing(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+
+    result = run("job", "edit", "hello", "--queue", "default")
+
+    assert result.exit_code == 0
+    assert "Nothing to change." in result.stderr
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+def test_an_edit_after_somebody_elses_has_exit_code_4(server: CannedServer, run: Run) -> None:
+    stale = problem(412, code="stale_version", detail="The job is at version 4, not 3.")
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", stale)
+
+    result = run("job", "edit", "hello", "--queue", "slow")
+
+    assert result.exit_code == 4
+    assert "version 4" in result.stderr
+
+
+def editor(tmp_path: Path, program: str) -> str:
+    """Return a command line for EDITOR that runs *program* with the file's path as `path`."""
+    script = tmp_path / "editor.py"
+    script.write_text(f"import pathlib, sys\npath = pathlib.Path(sys.argv[1])\n{program}\n")
+    return f"{sys.executable} {script}"
+
+
+def test_without_options_the_editor_replaces_the_job(
+    server: CannedServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = "path.write_text(path.read_text().replace('date', 'uptime'))"
+    monkeypatch.setenv("EDITOR", editor(tmp_path, change))
+    monkeypatch.delenv("VISUAL", raising=False)
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PUT", "/jobs/hello", Canned(a_job(version=4)))
+
+    result = run("job", "edit", "hello")
+
+    assert result.exit_code == 0
+    assert server.requests[1].headers["If-Match"] == '"3"'
+    assert server.requests[1].body["kwargs"] == {"command": "uptime"}
+    assert "version" not in server.requests[1].body
+
+
+def test_the_editor_opens_again_on_what_is_not_json(
+    server: CannedServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_then_mend = (
+        "text = path.read_text()\n"
+        "mended = text.replace('!', '').replace('date', 'uptime')\n"
+        "path.write_text(mended if '!' in text else text + '!')"
+    )
+    monkeypatch.setenv("EDITOR", editor(tmp_path, spoil_then_mend))
+    monkeypatch.delenv("VISUAL", raising=False)
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PUT", "/jobs/hello", Canned(a_job(version=4)))
+
+    result = run("job", "edit", "hello", stdin="y\n")
+
+    assert "is not JSON" in result.stderr
+    assert result.exit_code == 0
+    assert server.requests[1].body["kwargs"] == {"command": "uptime"}
+
+
+def test_pause_and_resume_send_their_words(server: CannedServer, run: Run) -> None:
+    server.on("POST", "/jobs/hello/pause", Canned(a_job(state="paused", paused_reason="why")))
+    server.on("POST", "/jobs/hello/resume", Canned(a_job()))
+
+    paused = run("job", "pause", "hello", "--reason", "why")
+    resumed = run("job", "resume", "hello", "--on-missed", "last")
+
+    assert [request.body for request in server.requests] == [
+        {"reason": "why"},
+        {"on_missed": "last"},
+    ]
+    assert paused.stdout == "Paused hello: paused: why.\n"
+    assert resumed.stdout.startswith("Resumed hello: At 02:30. Next run in ")
+
+
+def test_deleting_asks_for_yes_where_nobody_can_answer(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+
+    result = run("job", "delete", "hello")
+
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert "DELETE" not in {request.method for request in server.requests}
+
+
+def test_delete_sends_the_version_and_whether_to_purge(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("DELETE", "/jobs/hello", Canned(None, 204))
+
+    result = run("job", "delete", "hello", "--purge", "--yes")
+
+    assert result.exit_code == 0
+    assert server.requests[1].query == {"purge": "true"}
+    assert server.requests[1].headers["If-Match"] == '"3"'
+
+
+def test_next_marks_the_fires_that_daylight_saving_moves(server: CannedServer, run: Run) -> None:
+    gap = {"at": "2026-03-08T07:00:00Z", "local": "2026-03-08T03:00:00-04:00", "dst": "gap"}
+    server.on("GET", "/jobs/hello/next", Canned({"items": [gap]}))
+
+    result = run("job", "next", "hello", "--count", "1")
+
+    assert server.requests[0].query == {"count": "1"}
+    assert "Sun 2026-03-08 03:00:00 -04:00  2026-03-08 07:00:00" in result.stdout
+    assert "clocks go forward" in result.stdout
+
+
+def test_a_preview_sends_the_schedule_and_prints_what_it_means(
+    server: CannedServer, run: Run
+) -> None:
+    fire = {"at": "2026-03-08T07:00:00Z", "local": "2026-03-08T08:00:00+01:00", "dst": None}
+    preview = {"description": "Every 5 minutes", "fires": [fire], "warnings": ["Often."]}
+    server.on("POST", "/schedules/preview", Canned(preview))
+
+    result = run(
+        "schedule", "preview", "*/5 9-17 * * MON-FRI", "--timezone", "Europe/Paris", "--count", "3"
+    )
+
+    assert server.requests[0].body == {
+        "schedule": {"cron": "*/5 9-17 * * MON-FRI", "timezone": "Europe/Paris"},
+        "count": 3,
+    }
+    assert result.stdout.startswith("Every 5 minutes\n")
+    assert "DAYLIGHT" not in result.stdout
+    assert "Often." in result.stderr
+
+
+def test_job_names_are_completed_from_the_server(
+    server: CannedServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("GET", "/jobs", page(a_job(name="nightly"), a_job(name="not-midnight")))
+
+    names = complete(monkeypatch, run, "jobs-app job show ni")
+
+    assert names == ["nightly"]
+
+
+def test_completion_without_a_server_is_silent(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBS_URL", "http://127.0.0.1:1")
+
+    assert complete(monkeypatch, run, "jobs-app job show ni") == []
+
+
+def complete(monkeypatch: pytest.MonkeyPatch, run: Run, typed: str) -> list[str]:
+    """Return what bash would offer for the last word of *typed*."""
+    monkeypatch.setenv("_JOBS_APP_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+
+    result = run()
+
+    assert result.stderr == ""
+    return [line.partition(",")[2] for line in result.stdout.split()]
+
+
+def test_a_setting_that_is_wrong_is_a_sentence_and_code_2(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_TIMEZONE", "Mars/Olympus")
+
+    result = run("web", "--port", "99999999")
+
+    assert result.exit_code == 2
+    assert "JOBS_PORT: " in result.stderr
+    assert "JOBS_TIMEZONE: " in result.stderr
+    assert "Traceback" not in result.stderr

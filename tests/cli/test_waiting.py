@@ -1,0 +1,296 @@
+"""`jobs-app job run --wait` and what `jobs-app run` shows."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from click.testing import Result
+
+from tests.cli.canned import RUN_ID, Canned, CannedServer, a_run, page, problem
+
+Run = Callable[..., Result]
+
+
+def started(server: CannedServer, *later: Canned) -> None:
+    """Let `job run hello` start a run that is then read as *later* have it."""
+    location = {"Location": f"/api/v1/runs/{RUN_ID}"}
+    server.on("POST", "/jobs/hello/runs", Canned(a_run("queued"), 202, location))
+    server.on("GET", f"/runs/{RUN_ID}", *later)
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(b""))
+
+
+@pytest.mark.parametrize(
+    "state, command_code, exit_code",
+    [
+        ("succeeded", 0, 0),
+        ("failed", 3, 3),
+        ("failed", 123, 123),
+        ("failed", 126, 1),
+        ("failed", 255, 1),
+        ("failed", 0, 1),
+        ("failed", None, 1),
+        ("failed", -9, 1),
+        ("timed_out", None, 124),
+        ("cancelled", 5, 1),
+        ("lost", None, 1),
+        ("skipped", None, 1),
+        ("missed", None, 1),
+    ],
+)
+def test_waiting_ends_with_the_runs_own_outcome(
+    server: CannedServer, run: Run, state: str, command_code: int | None, exit_code: int
+) -> None:
+    started(server, Canned(a_run(state, exit_code=command_code)))
+
+    result = run("job", "run", "hello", "--wait")
+
+    assert result.exit_code == exit_code
+
+
+def test_each_change_of_state_is_a_line_on_standard_error(server: CannedServer, run: Run) -> None:
+    started(
+        server,
+        Canned(a_run("queued")),
+        Canned(a_run("running")),
+        Canned(a_run("running")),
+        Canned(a_run("succeeded", result={"exit_code": 0})),
+    )
+
+    result = run("job", "run", "hello", "--wait")
+
+    assert result.stderr.splitlines() == [
+        f"Run {RUN_ID} is queued",
+        f"Run {RUN_ID} is running",
+        f"Run {RUN_ID} is succeeded",
+    ]
+    assert result.stdout == f'Run {RUN_ID} succeeded after 2.00 s.\nResult: {{"exit_code": 0}}\n'
+
+
+def test_a_failure_shows_the_end_of_the_log_and_the_reason(server: CannedServer, run: Run) -> None:
+    error = {"type": "CommandFailed", "message": "exit code 3", "traceback": None}
+    started(server, Canned(a_run("failed", exit_code=3, error=error)))
+    lines = "".join(f"line {number}\n" for number in range(50)) + "\x1b[31mbad\x1b[0m\n"
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(lines.encode()))
+
+    result = run("job", "run", "hello", "--wait")
+
+    printed = result.stdout.splitlines()
+    assert printed[0] == "[the last 20 of 51 lines]"
+    assert printed[1] == "line 31"
+    assert printed[-2] == "bad"
+    assert printed[-1] == f"Run {RUN_ID} failed after 2.00 s: CommandFailed: exit code 3"
+
+
+def test_json_while_waiting_is_the_finished_run_alone(server: CannedServer, run: Run) -> None:
+    started(server, Canned(a_run("failed", exit_code=3)))
+
+    result = run("job", "run", "hello", "--wait", "--json")
+
+    assert json.loads(result.stdout)["state"] == "failed"
+    assert result.exit_code == 3
+
+
+def test_a_timeout_ends_the_waiting_with_124(server: CannedServer, run: Run) -> None:
+    started(server, Canned(a_run("running")))
+
+    result = run("job", "run", "hello", "--wait", "--timeout", "0.3")
+
+    assert result.exit_code == 124
+    assert f"jobs-app run show {RUN_ID}" in result.stderr
+
+
+def test_a_server_that_is_away_for_a_moment_does_not_end_the_waiting(
+    server: CannedServer, run: Run
+) -> None:
+    away = problem(503, code="unavailable", detail="Just now.")
+    started(server, away, away, Canned(a_run("succeeded")))
+
+    result = run("job", "run", "hello", "--wait")
+
+    assert result.exit_code == 0
+
+
+def test_a_run_that_is_refused_has_exit_code_4(server: CannedServer, run: Run) -> None:
+    server.on("POST", "/jobs/hello/runs", problem(409, code="overlap", detail="hello is running."))
+
+    result = run("job", "run", "hello", "--wait")
+
+    assert result.exit_code == 4
+    assert "hello is running." in result.stderr
+
+
+def test_run_now_sends_the_arguments_the_note_and_the_policy(
+    server: CannedServer, run: Run
+) -> None:
+    started(server)
+
+    result = run("job", "run", "hello", "--arg", "n=1", "--note", "again", "--overlap", "allow_all")
+
+    assert result.exit_code == 0
+    assert server.requests[0].body == {
+        "kwargs": {"n": 1},
+        "note": "again",
+        "overlap_policy": "allow_all",
+    }
+    assert result.stdout == f"Run {RUN_ID} of hello is queued.\n"
+
+
+def test_ctrl_c_stops_the_waiting_and_not_the_run(server: CannedServer) -> None:
+    started(server, Canned(a_run("running")))
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "jobs_app", "job", "run", "hello", "--wait"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stderr is not None
+    while "running" not in waiting.stderr.readline():
+        assert waiting.poll() is None, "it ended before the run did"
+
+    waiting.send_signal(signal.SIGINT)
+    _, rest = waiting.communicate(timeout=10)
+
+    assert waiting.returncode == 130
+    assert f"jobs-app run show {RUN_ID}" in rest
+    assert {request.method for request in server.requests[1:]} == {"GET"}
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """Run `jobs-app` on a terminal of 100 columns; give its other end."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs_app", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+    )
+    os.close(theirs)
+    try:
+        yield ours, process
+    finally:
+        os.close(ours)
+        process.wait(timeout=10)
+
+
+def read_all(descriptor: int) -> str:
+    """Return everything until the other end is closed, for at most 20 seconds."""
+    pieces = []
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            piece = os.read(descriptor, 65536)
+        except OSError:  # Linux's way to say end of file on a terminal
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces).decode()
+
+
+def test_on_a_terminal_a_spinner_shows_the_state(server: CannedServer) -> None:
+    started(server, Canned(a_run("running", reason="[red]not markup")), Canned(a_run("succeeded")))
+
+    with terminal("job", "run", "hello", "--wait") as (screen, process):
+        shown = read_all(screen)
+
+    assert "is running: [red]not markup" in shown
+    assert "succeeded after 2.00 s." in shown
+    assert process.returncode == 0
+
+
+def test_on_a_terminal_times_are_relative_and_states_coloured(server: CannedServer) -> None:
+    failed = a_run("failed", job="[bold]x\x1b]0;title\x07", created_at="2020-01-01T00:00:00Z")
+    server.on("GET", "/runs", page(failed))
+
+    with terminal("run", "list") as (screen, _):
+        shown = read_all(screen)
+
+    assert "years ago" in shown
+    assert "\x1b[1;31mfailed" in shown
+    assert "[bold]x" in shown
+    assert "title" not in shown
+
+
+def test_a_log_on_a_terminal_cannot_drive_it(server: CannedServer) -> None:
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"\x1b]0;title\x07a\x1b[2Jb\x9b\n"))
+
+    with terminal("run", "log", RUN_ID) as (screen, _):
+        shown = read_all(screen)
+
+    assert shown == "ab\ufffd\r\n"
+
+
+def test_a_log_in_a_pipe_is_as_it_was_written(server: CannedServer, run: Run) -> None:
+    written = "10%\r\n20%\x1b[31m é\nno end".encode()
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(written))
+
+    result = run("run", "log", RUN_ID)
+
+    assert result.stdout_bytes == written
+
+
+def test_the_filters_of_the_runs_are_sent(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/runs", page(a_run()))
+
+    result = run(
+        "run", "list", "--job", "hello", "--state", "failed", "--from", "2026-01-01T00:00:00Z"
+    )
+
+    assert server.requests[0].query == {
+        "job": "hello",
+        "state": "failed",
+        "from": "2026-01-01T00:00:00Z",
+        "limit": "50",
+    }
+    assert result.stdout.splitlines()[1].split() == [
+        RUN_ID,
+        "hello",
+        "succeeded",
+        "2026-11-01T00:00:00Z",
+        "2.00",
+        "s",
+        "manual",
+    ]
+
+
+def test_show_tells_the_attempts_the_error_and_where_the_log_is(
+    server: CannedServer, run: Run
+) -> None:
+    attempts = [
+        {"attempt": 1, "state": "lost", "worker": "w1", "error": {"message": "worker vanished"}},
+        {"attempt": 2, "state": "failed", "worker": "w2", "error": None},
+    ]
+    error = {"type": "ValueError", "message": "no", "traceback": "Traceback …\n  line"}
+    seen = a_run("failed", attempts=attempts, error=error, log={"bytes": 2048, "truncated": True})
+    server.on("GET", f"/runs/{RUN_ID}", Canned(seen))
+
+    result = run("run", "show", RUN_ID)
+
+    assert "worker vanished" in result.stdout
+    assert "ValueError: no\n" in result.stdout
+    assert f"2,048 bytes, cut in the middle: jobs-app run log {RUN_ID}" in result.stdout
+
+
+def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> None:
+    server.on(
+        "POST",
+        f"/runs/{RUN_ID}/cancel",
+        Canned(a_run("cancelled")),
+        Canned(a_run("running"), 202),
+    )
+
+    over, on_its_way = run("run", "cancel", RUN_ID), run("run", "cancel", RUN_ID, "--mode", "kill")
+
+    assert over.stdout == f"Run {RUN_ID} is cancelled.\n"
+    assert "its worker is told to end it" in on_its_way.stdout
+    assert [request.body for request in server.requests] == [{}, {"mode": "kill"}]
