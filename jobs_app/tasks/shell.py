@@ -1,0 +1,95 @@
+"""The task `shell`: runs a command as cron would, and ends all of it when the run ends."""
+
+import os
+import pwd
+import signal
+import sys
+
+from celery import shared_task
+
+from jobs_app.context import (
+    Cancelled,
+    CommandFailed,
+    Fenced,
+    RunContext,
+    TimedOut,
+    current_run,
+    environment,
+)
+from jobs_app.tasks.command import CommandEnd, run_command
+
+SHELL = "/bin/sh"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+if sys.platform == "darwin":
+    PATH = f"/opt/homebrew/bin:{PATH}"
+
+
+@shared_task(name="shell")
+def shell(
+    command: str, cwd: str | None = None, env: dict[str, str] | None = None
+) -> dict[str, int]:
+    """Run *command* with /bin/sh and return its exit code, 0.
+
+    It starts in *cwd* (by default, and for a relative one, in the worker's
+    home directory), with a small environment, *env* and the run's own
+    variables, and with umask 022. Another exit code than 0 raises
+    CommandFailed; the output is the run's log.
+    """
+    context = current_run.get()
+    base = base_environment()
+    end = run_command(
+        [SHELL, "-c", command],
+        env={**base, **(env or {}), **environment(context)},
+        cwd=os.path.join(base["HOME"], os.path.expanduser(cwd or "")),
+        context=context,
+    )
+    raise_unless_ended_well(end, context)
+    return {"exit_code": 0}
+
+
+def base_environment() -> dict[str, str]:
+    """Return what every command finds in its environment: nothing of it is the worker's secret."""
+    try:
+        account = pwd.getpwuid(os.getuid())
+        user, account_home = account.pw_name, account.pw_dir
+    except KeyError:
+        # Containers run with user ids that no passwd file knows.
+        user, account_home = str(os.getuid()), "/"
+    homes = (os.environ.get("HOME", ""), account_home, "/")
+    return {
+        "PATH": PATH,
+        "HOME": next(home for home in homes if os.path.isabs(home) and os.path.isdir(home)),
+        "USER": user,
+        "LOGNAME": user,
+        "SHELL": SHELL,
+        "LANG": "C.UTF-8",
+    }
+
+
+def raise_unless_ended_well(end: CommandEnd, context: RunContext) -> None:
+    """Raise the outcome that tells how a command ended, unless it ended with code 0."""
+    code = _as_a_shell_reports_it(end.code)
+    if end.why == "fenced":
+        raise Fenced("The worker could not renew its heartbeat; the command was ended.")
+    if end.why == "cancelled":
+        raise Cancelled("The run was cancelled.", exit_code=code)
+    if end.why == "timed_out":
+        limits = (context.soft_time_limit_seconds, context.time_limit_seconds)
+        limit = min(
+            limit for limit in limits if limit is not None and limit <= end.duration_seconds
+        )
+        raise TimedOut(f"The command was stopped at its time limit of {limit:g} s.", exit_code=code)
+    if end.why == "not_started":
+        raise CommandFailed(f"The command could not be started: {end.detail}")
+    if end.why == "keeper_died":
+        raise CommandFailed("The process that watches the command was killed, and the command too.")
+    if end.code is not None and end.code < 0:
+        name = signal.Signals(-end.code).name if -end.code in set(signal.Signals) else "unknown"
+        detail = f"The command was ended by signal {-end.code} ({name})."
+        raise CommandFailed(detail, exit_code=code)
+    if end.code != 0:
+        raise CommandFailed(f"The command ended with exit code {end.code}.", exit_code=code)
+
+
+def _as_a_shell_reports_it(code: int | None) -> int | None:
+    return 128 - code if code is not None and code < 0 else code

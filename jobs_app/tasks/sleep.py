@@ -1,0 +1,23 @@
+"""The task `sleep`: does nothing for a while, as the tutorials' long task does."""
+
+import time
+
+from celery import shared_task
+
+from jobs_app.context import current_run
+
+STEP_SECONDS = 0.2
+
+
+@shared_task(name="sleep")
+def sleep(duration: float) -> dict[str, float]:
+    """Wait *duration* seconds and return how many they were.
+
+    A cancelled run ends within a fraction of a second.
+    """
+    context = current_run.get()
+    started = time.monotonic()
+    while (left := duration - (elapsed := time.monotonic() - started)) > 0:
+        context.stop_if_asked(elapsed_seconds=elapsed)
+        time.sleep(min(left, STEP_SECONDS))
+    return {"slept_seconds": round(time.monotonic() - started, 3)}

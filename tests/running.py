@@ -1,0 +1,82 @@
+"""What the tests of tasks share: a run to be in, and answers about processes."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from uuid import UUID, uuid4
+
+from jobs_app.context import CancelMode, LogSink, RunContext, Stream
+
+
+class Output:
+    """A log sink that counts what it is given and keeps the first 100,000 bytes of each stream."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
+        self.size = 0
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        self.size += len(data)
+        self.kept[stream] += data[: 100_000 - len(self.kept[stream])]
+
+    @property
+    def out(self) -> str:
+        return self.kept["stdout"].decode()
+
+    @property
+    def err(self) -> str:
+        return self.kept["stderr"].decode()
+
+
+def a_run(
+    log: LogSink | None = None,
+    *,
+    run_id: UUID | None = None,
+    job: str | None = "nightly-report",
+    scheduled_for: datetime | None = None,
+    attempt: int = 1,
+    soft_time_limit_seconds: float | None = None,
+    time_limit_seconds: float | None = None,
+    kill_grace_seconds: float = 5.0,
+    is_cancelled: Callable[[], CancelMode | None] = lambda: None,
+    lease_seconds_left: Callable[[], float] = lambda: 20.0,
+) -> RunContext:
+    """Return the context of a run that nobody disturbs, but for what is said."""
+    return RunContext(
+        run_id=run_id or uuid4(),
+        job=job,
+        scheduled_for=scheduled_for,
+        attempt=attempt,
+        log=log or Output(),
+        soft_time_limit_seconds=soft_time_limit_seconds,
+        time_limit_seconds=time_limit_seconds,
+        kill_grace_seconds=kill_grace_seconds,
+        is_cancelled=is_cancelled,
+        lease_seconds_left=lease_seconds_left,
+    )
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether the process runs; one that only waits to be reaped does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def wait_until(is_so: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
+    """Return as soon as *is_so* holds; fail the test if it does not in time."""
+    deadline = time.monotonic() + seconds
+    pause = Event()
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        pause.wait(0.01)
+
+
+def pid_in(file: Path) -> int:
+    """Return the process id that a test's command writes into *file*, once it is there."""
+    wait_until(lambda: file.exists() and file.read_text().endswith("\n"), f"{file} is written")
+    return int(file.read_text())
