@@ -1,8 +1,10 @@
 """Builds Celery from the settings, for `jobs-app worker` and `celery -A jobs_app.celery_app`."""
 
-from typing import Any
+from typing import Any, cast
 
 from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from jobs_app.settings import Settings
 
@@ -10,7 +12,7 @@ from jobs_app.settings import Settings
 RUN_TASK = "jobs_app.run"
 
 #: Modules that a worker loads: what it does with a message, and the built-in tasks.
-WORKER_MODULES = ("jobs_app.worker.execution",)
+WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.lifecycle")
 TASK_MODULES = ("jobs_app.tasks.shell", "jobs_app.tasks.http", "jobs_app.tasks.sleep")
 
 
@@ -29,7 +31,13 @@ def transport_options(settings: Settings) -> dict[str, Any]:
 
 def redbeat_options() -> dict[str, Any]:
     """Return what RedBeat's own connection is opened with."""
-    return {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True}
+    return {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        # A tick that cannot reach Redis goes on without it, at once.
+        "retry": Retry(NoBackoff(), 0),
+    }
 
 
 class JobsCelery(Celery):
@@ -38,6 +46,8 @@ class JobsCelery(Celery):
     Its own heartbeat, gossip and mingle cost messages on a half-open connection
     ("no reply for 109 s"), and nothing here reads them.
     """
+
+    settings: Settings
 
     def _leave_out(self, options: dict[str, Any]) -> dict[str, Any]:
         return options | {
@@ -57,13 +67,14 @@ class JobsCelery(Celery):
         return make
 
 
-def make_celery(settings: Settings) -> Celery:
+def make_celery(settings: Settings) -> JobsCelery:
     """Return the Celery application of an installation.
 
     The user's modules (JOBS_IMPORTS) and the built-in tasks are imported when it
     loads its default modules, not here.
     """
     app = JobsCelery("jobs_app", set_as_current=True)
+    app.settings = settings
     app.conf.update(
         broker_url=settings.celery_broker_url,
         broker_connection_retry_on_startup=True,
@@ -100,9 +111,9 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-def __getattr__(name: str) -> Celery:
+def __getattr__(name: str) -> JobsCelery:
     """Build `app` when `celery -A jobs_app.celery_app` asks for it, not on import."""
     if name in {"app", "celery"}:
         globals()["app"] = globals()["celery"] = make_celery(Settings())
-        return globals()["app"]
+        return cast(JobsCelery, globals()["app"])
     raise AttributeError(name)

@@ -189,33 +189,50 @@ def claim(
     given up while it was frozen.
     """
     worker_lives = exists().where(Worker.id == worker_id, Worker.gone_at.is_(None))
-    job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
     statement = (
         update(Run)
         .where(Run.id == run_id, Run.attempt == attempt, Run.state == RunState.QUEUED)
         .where(worker_lives)
         .values(state=RunState.RUNNING, worker_id=worker_id, started_at=at, send_at=None)
-        .returning(
-            Run.job_id,
-            job_name.label("job"),
-            Run.task,
-            Run.kwargs,
-            Run.scheduled_for,
-            Run.soft_time_limit_seconds,
-            Run.time_limit_seconds,
-            Run.kill_grace_seconds,
-            Run.retry,
-            Run.queue,
-            Run.priority,
-        )
+        .returning(*_claimed_columns())
         .execution_options(synchronize_session=False)
     )
     row = session.execute(statement).one_or_none()
     session.commit()
-    if row is None:
-        return None
+    return None if row is None else _claimed(run_id, attempt, row, at=at)
+
+
+def _claimed_columns() -> tuple[Any, ...]:
+    job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
+    return (
+        Run.job_id,
+        job_name.label("job"),
+        Run.task,
+        Run.kwargs,
+        Run.scheduled_for,
+        Run.soft_time_limit_seconds,
+        Run.time_limit_seconds,
+        Run.kill_grace_seconds,
+        Run.retry,
+        Run.queue,
+        Run.priority,
+    )
+
+
+def _claimed(run_id: UUID, attempt: int, row: Row[Any], *, at: datetime) -> Claimed:
     values = row._asdict() | {"retry": RetryPolicy.from_json(row.retry)}
     return Claimed(run_id=run_id, attempt=attempt, started_at=at, **values)
+
+
+def reclaim(
+    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Return the claim made at *at* if it took effect and only its answer got lost."""
+    statement = select(*_claimed_columns()).where(
+        *_owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
+    )
+    row = session.execute(statement).one_or_none()
+    return None if row is None else _claimed(run_id, attempt, row, at=at)
 
 
 def finish(
@@ -584,7 +601,7 @@ def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
     return list(session.execute(statement))
 
 
-def lose(
+def end_dead(
     session: Session,
     run_id: UUID,
     attempt: int,
@@ -593,10 +610,22 @@ def lose(
     retry: RetryPolicy,
     reason: str,
     at: datetime,
+    state: RunState = RunState.LOST,
 ) -> bool:
-    """End an attempt whose worker vanished, or give the run its next one."""
-    error = {"type": "WorkerLost", "message": reason, "traceback": None}
-    outcome = Outcome(RunState.LOST, error=error, reason=reason)
+    """End an attempt whose process is gone, or give the run its next one.
+
+    One that was asked to end has been cancelled, not lost. False is normal: the
+    process had written its result before it died.
+    """
+    is_cancelled = select(Run.cancelled_by).where(
+        *_owned(run_id, attempt), Run.cancel_mode.is_not(None)
+    )
+    if session.scalars(is_cancelled).first() is not None:
+        outcome = Outcome(RunState.CANCELLED, reason="cancelled")
+    else:
+        kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
+        error = {"type": kind, "message": reason, "traceback": None}
+        outcome = Outcome(state, error=error, reason=reason)
     return finish(session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at)
 
 

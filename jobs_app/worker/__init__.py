@@ -1,1 +1,26 @@
-"""The worker: it claims runs, works them, and records how they ended."""
+"""The worker: claims runs, works on them, and writes how they ended."""
+
+import logging
+
+from jobs_app.celery_app import make_celery
+from jobs_app.settings import Settings
+
+
+def main(settings: Settings) -> int:
+    """Run a worker until it is told to stop; return its exit code.
+
+    SIGTERM lets running runs finish; a second one, or SIGQUIT, does not.
+    """
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    app = make_celery(settings)
+    worker = app.Worker(
+        queues=list(settings.queues),
+        concurrency=settings.worker_concurrency,
+        pool=settings.worker_pool,
+        loglevel=settings.log_level,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

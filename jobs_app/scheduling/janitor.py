@@ -1,0 +1,258 @@
+"""The janitor: one rule for every promise that a crash can break.
+
+It runs in every scheduler, active or not. Each rule changes rows by compare-and-set,
+so two janitors do no more than one.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from jobs_app import runs, workers
+from jobs_app.db import Database
+from jobs_app.dispatch import Message
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.models import IdempotencyKey, Job, SchedulerProcess
+from jobs_app.projection import Projection
+from jobs_app.retry import RetryPolicy
+from jobs_app.scheduling.ticker import Publish, publish_or_leave
+
+log = logging.getLogger(__name__)
+
+#: Entries that one pipeline writes when the projection is rebuilt.
+REBUILD_BATCH = 1000
+
+#: Answers to repeated requests are kept this long.
+KEEP_IDEMPOTENCY = timedelta(hours=24)
+
+#: A scheduler that has not ticked for this long is taken off the list.
+KEEP_SCHEDULERS = timedelta(days=1)
+
+
+class WorkerWatch:
+    """Finds workers whose heartbeat counter stands still.
+
+    Only time between two looks that worked is counted, and at most
+    `most_step_seconds` of it a look: neither a frozen janitor nor a database that
+    was away makes a worker look dead, and no wall clock is asked.
+    """
+
+    def __init__(self, *, lost_seconds: float, most_step_seconds: float = 5.0) -> None:
+        self._lost_seconds = lost_seconds
+        self._most_step_seconds = most_step_seconds
+        self._seen: dict[UUID, tuple[int, float]] = {}
+        self._looked: float | None = None
+
+    def silent(self, beats: dict[UUID, int], *, monotonic: float) -> dict[UUID, int]:
+        """Take in the counters of the living; return those that stood still for too long."""
+        step = 0.0
+        if self._looked is not None:
+            step = min(monotonic - self._looked, self._most_step_seconds)
+        self._looked = monotonic
+        seen = {}
+        for worker_id, count in beats.items():
+            before = self._seen.get(worker_id)
+            is_same = before is not None and before[0] == count
+            seen[worker_id] = (count, before[1] + step if before and is_same else 0.0)
+        self._seen = seen
+        return {
+            worker_id: count
+            for worker_id, (count, still) in seen.items()
+            if still >= self._lost_seconds
+        }
+
+
+class Janitor:
+    """The rules, and what they need; each can be run alone."""
+
+    def __init__(
+        self,
+        database: Database,
+        projection: Projection,
+        publish: Publish,
+        watch: WorkerWatch,
+        *,
+        queue_prefix: str,
+    ) -> None:
+        self._database = database
+        self._projection = projection
+        self._publish = publish
+        self._watch = watch
+        self._queue_prefix = queue_prefix
+
+    def rules(self) -> list[tuple[float, Callable[[datetime, float], object]]]:
+        """Return the rules with their periods in seconds; each takes (at, monotonic)."""
+        return [
+            (1.0, lambda at, _: self.queue_retries(at=at)),
+            (1.0, lambda at, _: self.resend(at=at)),
+            (1.0, lambda at, monotonic: self.give_up_workers(at=at, monotonic=monotonic)),
+            (1.0, lambda at, _: self.lose_orphans(at=at)),
+            (5.0, lambda at, _: self.promote_stuck(at=at)),
+            (60.0, lambda _at, _: self.compare()),
+            (600.0, lambda at, _: self.sweep(at=at)),
+        ]
+
+    def queue_retries(self, *, at: datetime) -> int:
+        """Queue the attempts whose delay is over."""
+        with self._database.session() as session:
+            messages = runs.queue_due_retries(session, at=at)
+        self._send(messages, at=at)
+        return len(messages)
+
+    def resend(self, *, at: datetime) -> int:
+        """Send the messages of queued runs that nobody claimed, never more than are missing.
+
+        A long queue is not a lost one: as many messages as there are queued runs
+        are enough, and what already lies in the broker is counted.
+        """
+        with self._database.reading() as session:
+            queued = runs.unsent_by_queue(session, at=at)
+        if not queued:
+            return 0
+        lying = self._projection.queue_lengths(queued, self._queue_prefix)
+        sent = 0
+        for queue, count in queued.items():
+            missing = count - lying[queue]
+            if missing <= 0:
+                continue
+            with self._database.session() as session:
+                messages = runs.take_unsent(session, queue, at=at, limit=min(missing, 1000))
+            self._send(messages, at=at)
+            sent += len(messages)
+        if sent:
+            log.info("messages_sent_again count=%s", sent)
+        return sent
+
+    def give_up_workers(self, *, at: datetime, monotonic: float) -> int:
+        """Declare workers gone whose counter stood still; their runs are lost by the next rule."""
+        with self._database.reading() as session:
+            beats = workers.living(session)
+        given_up = 0
+        for worker_id, count in self._watch.silent(beats, monotonic=monotonic).items():
+            with self._database.session() as session:
+                if workers.give_up(session, worker_id, beats=count, at=at):
+                    log.warning("worker_given_up worker=%s", worker_id)
+                    given_up += 1
+        return given_up
+
+    def lose_orphans(self, *, at: datetime) -> int:
+        """End the running runs of workers that are gone, or give them their next attempt."""
+        with self._database.reading() as session:
+            orphans = runs.orphans(session)
+        lost = 0
+        for orphan in orphans:
+            with self._database.session() as session:
+                lost += runs.end_dead(
+                    session,
+                    orphan.id,
+                    orphan.attempt,
+                    job_id=orphan.job_id,
+                    retry=RetryPolicy.from_json(orphan.retry),
+                    reason="The worker stopped without a word.",
+                    at=at,
+                )
+        return lost
+
+    def promote_stuck(self, *, at: datetime) -> int:
+        """Queue runs that wait for nobody: whoever ended the other run died before it could."""
+        with self._database.reading() as session:
+            job_ids = runs.promotable_jobs(session)
+        promoted = []
+        for job_id in job_ids:
+            with self._database.session() as session:
+                message = runs.promote(session, job_id, at=at)
+            if message is not None:
+                promoted.append(message)
+        self._send(promoted, at=at)
+        return len(promoted)
+
+    def rebuild(self) -> int:
+        """Write every entry anew, after Redis has lost them."""
+        count = 0
+        for batch in self._active_jobs():
+            self._projection.rebuild(batch)
+            count += len(batch)
+        log.info("projection_rebuilt jobs=%s", count)
+        return count
+
+    def compare(self) -> int:
+        """Mend the entries that are not what the rows say, and remove those of no row."""
+        scores = self._projection.scores()
+        wrong = 0
+        for batch in self._active_jobs():
+            differing = [job for job in batch if not _is_same(scores.pop(job.id, None), job)]
+            if differing:
+                self._projection.rebuild(differing)
+                wrong += len(differing)
+        if scores:
+            with self._database.reading() as session:
+                # Made since we looked at the rows: it is no leftover.
+                active = select(Job.id).where(Job.next_due_at.is_not(None), Job.id.in_(scores))
+                leftovers = set(scores) - set(session.scalars(active))
+            self._projection.write_scores(dict.fromkeys(leftovers))
+            wrong += len(leftovers)
+        if wrong:
+            log.info("projection_mended entries=%s", wrong)
+        return wrong
+
+    def sweep(self, *, at: datetime) -> None:
+        """Delete what is kept only for a while."""
+        with self._database.session() as session, session.begin():
+            session.execute(
+                delete(IdempotencyKey).where(IdempotencyKey.created_at < at - KEEP_IDEMPOTENCY)
+            )
+            session.execute(
+                delete(SchedulerProcess).where(SchedulerProcess.ticked_at < at - KEEP_SCHEDULERS)
+            )
+
+    def _active_jobs(self) -> Iterator[list[Job]]:
+        """Yield the jobs with a next fire, in batches; each batch is read when it is needed."""
+        last = 0
+        while True:
+            statement = (
+                select(Job)
+                .where(Job.next_due_at.is_not(None), Job.id > last)
+                .order_by(Job.id)
+                .limit(REBUILD_BATCH)
+            )
+            with self._database.reading() as session:
+                batch = list(session.scalars(statement))
+            # Also an empty one: it sets the mark that all entries are there.
+            if batch or last == 0:
+                yield batch
+            if len(batch) < REBUILD_BATCH:
+                return
+            last = batch[-1].id
+
+    def _send(self, messages: list[Message], *, at: datetime) -> None:
+        if messages:
+            publish_or_leave(self._database, self._publish, messages, at=at)
+
+
+def _is_same(score: float | None, job: Job) -> bool:
+    """Tell whether an entry stands where its row says, to the millisecond."""
+    if score is None or job.next_due_at is None:
+        return False
+    return abs(score - job.next_due_at.timestamp()) < 0.001
+
+
+class Rota:
+    """Runs the janitor's rules, each at its own time; one that fails does not stop the others."""
+
+    def __init__(self, janitor: Janitor) -> None:
+        self._rules = [[period, 0.0, rule] for period, rule in janitor.rules()]
+
+    def run(self, *, at: datetime, monotonic: float) -> None:
+        """Run the rules whose time has come. Raises what the database raises."""
+        for entry in self._rules:
+            period, due, rule = entry
+            if monotonic < due:
+                continue
+            entry[1] = monotonic + period
+            try:
+                rule(at, monotonic)
+            except BrokerUnavailable as error:
+                log.debug("janitor_waits_for_redis error=%s", error)

@@ -1,0 +1,229 @@
+"""The RedBeat scheduler that beat runs: who is active, when to look, what to survive."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init
+from redbeat.schedulers import (
+    RedBeatScheduler,
+    acquire_distributed_beat_lock,
+    get_redis,
+)
+from redis.exceptions import LockError, RedisError
+from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, dispatch
+from jobs_app.celery_app import JobsCelery
+from jobs_app.db import Database
+from jobs_app.dispatch import Message
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.models import SchedulerProcess, new_run_id
+from jobs_app.projection import Projection
+from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
+from jobs_app.scheduling.ticker import SCAN_SECONDS, Ticker
+
+log = logging.getLogger(__name__)
+
+#: The janitor and the lock want to be looked after this often, whatever is due; seconds.
+MAX_WAIT_SECONDS = 1.0
+
+#: A pause after an error of the database, seconds.
+ERROR_WAIT_SECONDS = 1.0
+
+# RedBeat takes its lock once, at the start, and waits for it there: a standby would
+# not even look after the janitor's rules. We take it in the tick.
+beat_init.disconnect(acquire_distributed_beat_lock)
+
+
+class JobsScheduler(RedBeatScheduler):
+    """RedBeat's scheduler, with the rows behind the entries.
+
+    One process is active by RedBeat's lock, the others stand by. The lock saves
+    work only: two active schedulers would still record each fire once.
+    """
+
+    def __init__(self, app: Celery, lazy: bool = False, **kwargs: Any) -> None:
+        # Redis may be down just now: what the user's beat_schedule says is installed later.
+        self._are_statics_installed = False
+        self._active_since: float | None = None
+        self._parts_made = False
+        super().__init__(app, lazy=lazy, **kwargs)
+        if not lazy:
+            self._make_parts(app)
+
+    def setup_schedule(self) -> None:
+        """Leave the static entries to the first tick that reaches Redis."""
+
+    def _make_parts(self, app: Celery) -> None:
+        if not isinstance(app, JobsCelery):
+            raise TypeError("JobsScheduler needs the application of jobs_app.celery_app")
+        settings = app.settings
+        self._settings = settings
+        self._database = Database(settings.effective_database_url)
+        self._projection = Projection(settings)
+        self._ticker = Ticker(
+            self._database, self._projection, self._publish, batch=settings.scheduler_batch
+        )
+        self._janitor = Janitor(
+            self._database,
+            self._projection,
+            self._publish,
+            WorkerWatch(lost_seconds=settings.lost_seconds),
+            queue_prefix=settings.redis_prefix,
+        )
+        self._rota = Rota(self._janitor)
+        self._id = new_run_id()
+        self._next_scan = self._next_note = self._next_extension = 0.0
+        self._has_row = False
+        self._lock: Any = None
+        self._parts_made = True
+
+    def _publish(self, messages: Sequence[Message]) -> None:
+        dispatch.publish(self.app, messages)
+
+    def tick(self, *_: object, **__: object) -> float:
+        """Do what is due and wait until the next look; beat calls again at once.
+
+        No error of Redis or of the database ends the loop.
+        """
+        at, monotonic = clock.now(), time.monotonic()
+        try:
+            next_due_at, is_redis_up = self._look(at, monotonic)
+            self._rota.run(at=at, monotonic=monotonic)
+            self._note_tick(at, monotonic)
+        except SQLAlchemyError as error:
+            log.error("database_unavailable error=%s", str(error).partition("\n")[0])
+            time.sleep(ERROR_WAIT_SECONDS)
+            return 0.0
+        self._wait(next_due_at, is_redis_up)
+        return 0.0
+
+    def _look(self, at: datetime, monotonic: float) -> tuple[datetime | None, bool]:
+        """Do what is due by Redis and by the database; return the next due instant."""
+        next_due_at: datetime | None = None
+        is_redis_up = True
+        try:
+            if self._is_active(monotonic):
+                next_due_at = self._look_at_redis(at)
+        except (BrokerUnavailable, RedisError, OSError) as error:
+            if self._active_since is not None:
+                log.warning("redis_unavailable error=%s", error)
+            is_redis_up = False
+            self._step_down()
+        if not is_redis_up:
+            # Nobody can hold the lock: all of us look, and the rows decide.
+            if self._ticker.scan(at=at, due_before=at):
+                next_due_at = at
+        elif self._active_since is not None and monotonic >= self._next_scan:
+            self._next_scan = monotonic + SCAN_SECONDS
+            self._ticker.scan(at=at, due_before=at - timedelta(seconds=SCAN_SECONDS / 2))
+        return next_due_at, is_redis_up
+
+    def _look_at_redis(self, at: datetime) -> datetime | None:
+        if not self._are_statics_installed:
+            super().setup_schedule()
+            self._are_statics_installed = True
+        ticked = self._ticker.tick(at=at)
+        if not ticked.is_projected:
+            self._janitor.rebuild()
+            return at
+        for key in ticked.foreign:
+            self._send_foreign(key)
+        return at if ticked.is_full else ticked.next_due_at
+
+    def _send_foreign(self, key: str) -> None:
+        """Treat an entry that is not ours as stock RedBeat would; its errors are its own."""
+        try:
+            entry = self.Entry.from_key(key, app=self.app)
+            self.maybe_due(entry, **self._maybe_due_kwargs)
+        except KeyError:
+            get_redis(self.app).zrem(self.app.redbeat_conf.schedule_key, key)
+        except (RedisError, OSError):
+            raise
+        except Exception:
+            log.exception("foreign_entry_failed key=%s", key)
+
+    def _is_active(self, monotonic: float) -> bool:
+        """Take the lock, or prolong it; False means that another scheduler has it."""
+        if self._active_since is not None and monotonic < self._next_extension:
+            return True
+        seconds = self._settings.scheduler_lock_seconds
+        if self._active_since is not None:
+            try:
+                self._lock.extend(seconds, replace_ttl=True)
+            except LockError:
+                log.warning("scheduler_lost_lock")
+                self._step_down()
+        if self._active_since is None:
+            self._lock = get_redis(self.app).lock(self.lock_key, timeout=seconds)
+            if not self._lock.acquire(blocking=False):
+                return False
+            log.info("scheduler_active")
+            self._active_since = monotonic
+            self._next_note = 0.0
+        self._next_extension = monotonic + seconds / 4
+        return True
+
+    def _step_down(self) -> None:
+        self._active_since = None
+        self._next_note = 0.0
+
+    def _note_tick(self, at: datetime, monotonic: float) -> None:
+        """Tell the database, every second, that we tick: readyz and people look there."""
+        if monotonic < self._next_note:
+            return
+        self._next_note = monotonic + 1.0
+        values = {"ticked_at": at, "is_active": self._active_since is not None}
+        with self._database.session() as session, session.begin():
+            if self._has_row:
+                mine = update(SchedulerProcess).where(SchedulerProcess.id == self._id)
+                session.execute(mine.values(**values))
+            else:
+                name = f"scheduler@{socket.gethostname()}"
+                row = {"id": self._id, "name": name, "pid": os.getpid(), "started_at": at}
+                session.add(SchedulerProcess(**row, **values))
+        self._has_row = True
+
+    def _wait(self, next_due_at: datetime | None, is_redis_up: bool) -> None:
+        """Sleep until the next entry is due or somebody wakes us."""
+        seconds = MAX_WAIT_SECONDS
+        if next_due_at is not None:
+            seconds = min(seconds, (next_due_at - clock.now()).total_seconds())
+        if seconds <= 0:
+            return
+        if not is_redis_up or self._active_since is None:
+            time.sleep(min(seconds, MAX_WAIT_SECONDS))
+            return
+        try:
+            self._projection.wait(seconds)
+        except BrokerUnavailable:
+            time.sleep(min(seconds, 0.2))
+
+    def close(self) -> None:
+        """Let the lock go, so that a standby need not wait for it to run out."""
+        if not self._parts_made:
+            return
+        if self._active_since is not None:
+            self._step_down()
+            try:
+                self._lock.release()
+            except (LockError, RedisError, OSError) as error:
+                log.info("lock_not_released error=%s", error)
+        self._sign_off()
+
+    def _sign_off(self) -> None:
+        try:
+            with self._database.session() as session, session.begin():
+                row = session.get(SchedulerProcess, self._id)
+                if row is not None:
+                    session.delete(row)
+        except SQLAlchemyError as error:
+            log.info("scheduler_not_signed_off error=%s", error)
+        self._parts_made = False

@@ -1,0 +1,314 @@
+"""Claim, work, finish: what a worker does with a message.
+
+A message says `run_id, attempt` and nothing else. The claim is one conditional UPDATE;
+whoever loses it drops the message. Between claim and finish no transaction is open.
+"""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from billiard.einfo import ExceptionInfo
+from celery import Task, shared_task, states
+from celery.app.trace import build_tracer
+from celery.exceptions import Retry, SoftTimeLimitExceeded
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, dispatch, runs
+from jobs_app.celery_app import RUN_TASK
+from jobs_app.context import Cancelled, Fenced, RunContext, TaskOutcome, TimedOut, current_run
+from jobs_app.dispatch import Message
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.runs import Claimed, Outcome
+from jobs_app.states import RunState
+from jobs_app.worker.log_store import SqlChunkStore
+from jobs_app.worker.logs import RunLog, capture_output
+from jobs_app.worker.process import Process, this_process
+from jobs_app.worker.watch import Watched
+
+log = logging.getLogger(__name__)
+
+# Celery's own line about each task shows arguments and results; ours show neither.
+logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+
+#: Tasks that watch the lease, the limits and the wish to cancel by themselves.
+COOPERATIVE = runs.KEEPS_OWN_LIMITS
+
+#: Most of a traceback that is kept, characters; the end of it, where the error is.
+TRACEBACK_CHARS = 32_768
+
+RETRY_DATABASE_SECONDS = 0.5
+
+
+@shared_task(name=RUN_TASK, ignore_result=True)
+def run(run_id: str, attempt: int) -> None:
+    """Work on one attempt of one run, if it is still to be had."""
+    process = this_process()
+    claimed = _claim(process, UUID(run_id), int(attempt))
+    if claimed is None:
+        process.count_dropped()
+        log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
+        return
+    log.info("run_started run=%s attempt=%s job=%s", run_id, attempt, claimed.job)
+    outcome = _work(process, claimed)
+    _finish(process, claimed, outcome)
+
+
+def _claim(process: Process, run_id: UUID, attempt: int) -> Claimed | None:
+    """Claim, however often it takes the database to answer, while the lease holds."""
+    at, unanswered = clock.now(), False
+    while True:
+        worker_id = process.lease.worker_id
+        try:
+            with process.database.session() as session:
+                claimed = runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
+                if claimed is None and unanswered:
+                    claimed = runs.reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
+                return claimed
+        except SQLAlchemyError as error:
+            unanswered = True
+            log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
+            if process.lease.seconds_left() <= 0:
+                # The janitor sends it again when the database is back.
+                return None
+            time.sleep(RETRY_DATABASE_SECONDS)
+
+
+def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
+    """Write the outcome, however long the database is away; then make room for the next run."""
+    while True:
+        try:
+            with process.database.session() as session:
+                runs.finish(
+                    session,
+                    claimed.run_id,
+                    claimed.attempt,
+                    outcome,
+                    retry=claimed.retry,
+                    job_id=claimed.job_id,
+                    at=clock.now(),
+                )
+                message = _next_of_job(process, claimed)
+            break
+        except SQLAlchemyError as error:
+            # Nobody else may write it: either it is still ours, or the guard refuses it.
+            log.warning("finish_failed run=%s error=%s", claimed.run_id, type(error).__name__)
+            time.sleep(RETRY_DATABASE_SECONDS)
+    if message is not None:
+        with contextlib.suppress(BrokerUnavailable):
+            dispatch.publish(process.app, [message])
+
+
+def _next_of_job(process: Process, claimed: Claimed) -> Message | None:
+    if claimed.job_id is None:
+        return None
+    with process.database.session() as session:
+        return runs.promote(session, claimed.job_id, at=clock.now())
+
+
+def _work(process: Process, claimed: Claimed) -> Outcome:
+    """Run the task with its log, its context and its watch around it."""
+    store = SqlChunkStore(process.database, claimed.run_id, claimed.attempt)
+    run_log = RunLog(store, limit_bytes=process.settings.log_limit_bytes)
+    watched = Watched(
+        claimed.run_id,
+        claimed.attempt,
+        threading.get_ident(),
+        claimed.kill_grace_seconds,
+        is_cooperative=claimed.task in COOPERATIVE,
+    )
+    context = RunContext(
+        run_id=claimed.run_id,
+        job=claimed.job,
+        scheduled_for=claimed.scheduled_for,
+        attempt=claimed.attempt,
+        log=run_log,
+        soft_time_limit_seconds=claimed.soft_time_limit_seconds,
+        time_limit_seconds=claimed.time_limit_seconds,
+        kill_grace_seconds=claimed.kill_grace_seconds,
+        is_cancelled=lambda: None if watched.cancel_mode is None else watched.cancel_mode.value,
+        lease_seconds_left=process.lease.seconds_left,
+    )
+    with _current(context), capture_output(run_log):
+        process.watch.add(watched)
+        outcome = _guarded(lambda: _call(process, claimed), lambda: process.watch.remove(watched))
+    run_log.close()
+    return _with_log(outcome, run_log)
+
+
+@contextlib.contextmanager
+def _current(context: RunContext) -> Iterator[None]:
+    token = current_run.set(context)
+    try:
+        yield
+    finally:
+        current_run.reset(token)
+
+
+def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
+    """Return the outcome of *call*, whatever the task raises past Celery's own handling."""
+    try:
+        try:
+            return call()
+        finally:
+            then()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
+        message = {"type": "SystemExit", "message": str(error.code), "traceback": None}
+        return Outcome(state, error=message if code else None, exit_code=code)
+    except Exception as error:  # noqa: BLE001
+        # The task is a stranger: an interrupt may land anywhere, a hook of its may raise.
+        return _failed(error, traceback.format_exc())
+
+
+def _call(process: Process, claimed: Claimed) -> Outcome:
+    """Run the task as Celery would, with a real request, and say how it ended."""
+    task = process.app.tasks.get(claimed.task)
+    if task is None:
+        detail = f"This worker does not know the task {claimed.task!r}: is JOBS_IMPORTS set?"
+        return Outcome(
+            RunState.FAILED,
+            error={"type": "NotRegistered", "message": detail, "traceback": None},
+        )
+    answer, info, *_ = _tracer(process, task)(
+        str(claimed.run_id), [], claimed.kwargs, _request(process, claimed)
+    )
+    if info is None:
+        return Outcome(
+            RunState.SUCCEEDED, result=storable(answer, process.settings.result_limit_bytes)
+        )
+    if info.state == states.RETRY and isinstance(info.retval, Retry):
+        return _retried(info.retval, answer)
+    text = answer.traceback if isinstance(answer, ExceptionInfo) else None
+    return _failed(info.retval, text)
+
+
+def _tracer(process: Process, task: Task) -> Callable[..., Any]:
+    """Return what calls *task* with all its hooks; `eager` keeps result backends out of it."""
+    tracer = process.tracers.get(task.name)
+    if tracer is None:
+        tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
+        process.tracers[task.name] = tracer
+    return tracer
+
+
+def _request(process: Process, claimed: Claimed) -> dict[str, Any]:
+    return {
+        "id": str(claimed.run_id),
+        "root_id": str(claimed.run_id),
+        "task": claimed.task,
+        "args": [],
+        "kwargs": claimed.kwargs,
+        "retries": claimed.attempt - 1,
+        # Eager: `self.retry()` then raises without publishing; the row is where retries live.
+        "is_eager": True,
+        "hostname": process.name,
+        "timelimit": [claimed.time_limit_seconds, claimed.soft_time_limit_seconds],
+        "delivery_info": {
+            "exchange": "",
+            "routing_key": claimed.queue,
+            "priority": claimed.priority,
+            "redelivered": False,
+        },
+    }
+
+
+def _failed(error: BaseException, text: str | None) -> Outcome:
+    """Return the outcome that *error* means."""
+    told = {
+        "type": type(error).__name__,
+        "message": _plain(str(error)),
+        # How our own tasks look inside helps nobody to mend a command.
+        "traceback": None if isinstance(error, TaskOutcome) else _plain(text)[-TRACEBACK_CHARS:],
+    }
+    exit_code = error.exit_code if isinstance(error, TaskOutcome) else None
+    match error:
+        case Cancelled():
+            return Outcome(RunState.CANCELLED, error=told, exit_code=exit_code)
+        case Fenced():
+            return Outcome(RunState.LOST, error=told, reason="fenced")
+        case TimedOut() | SoftTimeLimitExceeded():
+            return Outcome(RunState.TIMED_OUT, error=told, exit_code=exit_code)
+        case _:
+            return Outcome(RunState.FAILED, error=told, exit_code=exit_code)
+
+
+def _retried(retry: Retry, info: Any) -> Outcome:
+    """Return the outcome of a task that asked, by `self.retry()`, to be tried again."""
+    cause = retry.exc or retry
+    told = {
+        "type": type(cause).__name__,
+        "message": _plain(str(cause)),
+        "traceback": _plain(getattr(info, "traceback", None))[-TRACEBACK_CHARS:],
+    }
+    when = retry.when
+    if isinstance(when, datetime):
+        seconds = (when - clock.now()).total_seconds()
+    else:
+        seconds = float(when or 0)
+    changed = None if retry.sig is None else dict(retry.sig.kwargs)
+    return Outcome(
+        RunState.FAILED,
+        error=told,
+        retry_after_seconds=max(seconds, 0.0),
+        retry_kwargs=changed,
+    )
+
+
+def _with_log(outcome: Outcome, run_log: RunLog) -> Outcome:
+    if run_log.total_bytes == 0:
+        return outcome
+    return replace(outcome, log_bytes=run_log.total_bytes, log_truncated=run_log.cut_bytes > 0)
+
+
+def _plain(text: str | None) -> str:
+    """Return *text* as every database stores it: no NUL, no lone surrogates."""
+    clean = (text or "").replace("\x00", "\ufffd")
+    return clean.encode("utf-8", "replace").decode("utf-8")
+
+
+def storable(value: Any, limit_bytes: int) -> Any:
+    """Return *value* as JSON can hold it.
+
+    What JSON does not know is stored as its text; what is larger than
+    *limit_bytes* as `{"truncated": true, "bytes": …, "head": …}`.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        try:
+            text = json.dumps(value, default=str, allow_nan=False, skipkeys=True)
+        except (TypeError, ValueError, RecursionError):
+            text = json.dumps(_plain(repr(value)))
+    if len(text) > limit_bytes:
+        return {"truncated": True, "bytes": len(text), "head": text[:1024]}
+    if "\\u0000" in text or "\\ud" in text:
+        return json.loads(_plain_json(text))
+    return json.loads(text)
+
+
+def _plain_json(text: str) -> str:
+    """Return JSON *text* whose strings every database stores."""
+    return json.dumps(_plain_value(json.loads(text)))
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case str():
+            return _plain(value)
+        case list():
+            return [_plain_value(item) for item in value]
+        case dict():
+            return {_plain(key): _plain_value(item) for key, item in value.items()}
+        case _:
+            return value

@@ -1,0 +1,133 @@
+"""The heartbeat of a worker: one thread of its main process, with a connection of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, runs, workers
+from jobs_app.db import Database
+from jobs_app.models import Run
+from jobs_app.retry import RetryPolicy
+from jobs_app.states import RunState
+from jobs_app.worker.lease import Lease
+from jobs_app.workers import Registration
+
+log = logging.getLogger(__name__)
+
+#: Time between two tries while the database is away, seconds.
+TRY_SECONDS = 1.0
+
+
+class Heartbeat:
+    """Registers a worker, beats for it, and reports the runs whose process died under them.
+
+    `takes_dropped` returns how many messages were dropped since it was last asked.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        registration: Registration,
+        *,
+        seconds: float,
+        takes_dropped: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._registration = registration
+        self._seconds = seconds
+        self._takes_dropped = takes_dropped
+        self._dead_attempts: list[tuple[UUID, int, str, RunState]] = []
+        self._wake = threading.Event()
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+
+    def register(self) -> None:
+        """Put the worker on record; tries until the database takes it."""
+        while True:
+            begun = time.monotonic()
+            try:
+                with self._database.session() as session:
+                    worker_id = workers.register(session, self._registration, at=clock.now())
+            except SQLAlchemyError as error:
+                log.warning("worker_not_registered error=%s", error)
+                time.sleep(TRY_SECONDS)
+                continue
+            self._lease.adopt(worker_id)
+            self._lease.renew(begun)
+            log.info("worker_registered worker=%s", worker_id)
+            return
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating and sign off; what is left of this worker's runs is lost at once."""
+        self._is_stopped = True
+        self._wake.set()
+        self._thread.join(timeout=5)
+        try:
+            with self._database.session() as session:
+                workers.give_up(session, self._lease.worker_id, beats=None, at=clock.now())
+        except SQLAlchemyError as error:
+            # The janitor finds out by itself: nobody beats any more.
+            log.warning("worker_not_signed_off error=%s", error)
+
+    def report_dead(
+        self, run_id: UUID, attempt: int, reason: str, state: RunState = RunState.LOST
+    ) -> None:
+        """Have an attempt ended whose process is gone; repeated until the database takes it."""
+        self._dead_attempts.append((run_id, attempt, reason, state))
+        self._wake.set()
+
+    def _loop(self) -> None:
+        next_beat = 0.0
+        while not self._is_stopped:
+            now = time.monotonic()
+            try:
+                if now >= next_beat:
+                    self._beat(now)
+                    next_beat = now + self._seconds
+                self._end_dead_attempts()
+            except SQLAlchemyError as error:
+                log.warning("heartbeat_failed error=%s", type(error).__name__)
+                next_beat = now + TRY_SECONDS
+            self._wake.clear()
+            if not self._dead_attempts or time.monotonic() < next_beat:
+                self._wake.wait(max(min(next_beat - time.monotonic(), self._seconds), 0.05))
+
+    def _beat(self, begun: float) -> None:
+        with self._database.session() as session:
+            is_alive = workers.beat(
+                session, self._lease.worker_id, dropped=self._takes_dropped(), at=clock.now()
+            )
+        if is_alive:
+            self._lease.renew(begun)
+            return
+        # Frozen for too long: what it ran belongs to others now, and its processes see that.
+        log.warning("worker_was_given_up worker=%s", self._lease.worker_id)
+        self.register()
+
+    def _end_dead_attempts(self) -> None:
+        while self._dead_attempts:
+            run_id, attempt, reason, state = self._dead_attempts[0]
+            with self._database.session() as session:
+                run = session.get(Run, run_id)
+                if run is not None:
+                    runs.end_dead(
+                        session,
+                        run_id,
+                        attempt,
+                        job_id=run.job_id,
+                        retry=RetryPolicy.from_json(run.retry),
+                        state=state,
+                        reason=reason,
+                        at=clock.now(),
+                    )
+            self._dead_attempts.pop(0)

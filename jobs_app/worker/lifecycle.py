@@ -1,0 +1,93 @@
+"""Ties the worker's parts to Celery's signals, for `jobs-app worker` and `celery worker` alike."""
+
+import logging
+import os
+from typing import Any
+from uuid import UUID
+
+from billiard.exceptions import TimeLimitExceeded
+from celery import signals
+from celery.concurrency.prefork import TaskPool
+
+from jobs_app.celery_app import RUN_TASK, JobsCelery
+from jobs_app.db import Database
+from jobs_app.states import RunState
+from jobs_app.worker.heartbeat import Heartbeat
+from jobs_app.worker.process import Process, adopt_process, this_process
+from jobs_app.workers import Registration
+
+log = logging.getLogger(__name__)
+
+_heartbeat: Heartbeat | None = None
+
+
+@signals.worker_init.connect
+def _on_worker_init(sender: Any, **_: object) -> None:
+    """Register before the pool forks: its children inherit the shared lease."""
+    global _heartbeat
+    app = sender.app
+    if not isinstance(app, JobsCelery):
+        return
+    settings = app.settings
+    is_prefork = _is_prefork(sender.pool_cls)
+    process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
+    adopt_process(process)
+    registration = Registration(
+        name=sender.hostname,
+        pid=os.getpid(),
+        queues=tuple(app.amqp.queues.consume_from),
+        concurrency=sender.concurrency or 1,
+        pool="prefork" if is_prefork else str(settings.worker_pool),
+    )
+    # One connection of its own: a pool that is used up must not stop the heart.
+    database = Database(settings.effective_database_url, pool_size=1, max_overflow=0)
+    _heartbeat = Heartbeat(
+        database,
+        process.lease,
+        registration,
+        seconds=settings.heartbeat_seconds,
+        takes_dropped=process.take_dropped,
+    )
+    _heartbeat.register()
+    # Nothing that is open now may be used on both sides of the fork.
+    database.close()
+
+
+def _is_prefork(pool: Any) -> bool:
+    return pool in ("prefork", "processes") or (
+        isinstance(pool, type) and issubclass(pool, TaskPool)
+    )
+
+
+@signals.worker_process_init.connect
+def _on_process_init(**_: object) -> None:
+    this_process().after_fork()
+
+
+@signals.worker_ready.connect
+def _on_worker_ready(**_: object) -> None:
+    if _heartbeat is not None:
+        _heartbeat.start()
+
+
+@signals.worker_shutdown.connect
+def _on_worker_shutdown(**_: object) -> None:
+    if _heartbeat is not None:
+        _heartbeat.stop()
+
+
+@signals.task_failure.connect
+def _on_task_failure(
+    sender: Any = None,
+    args: Any = None,
+    exception: BaseException | None = None,
+    **_: object,
+) -> None:
+    """End the run whose pool process died, in the worker's main process, which saw it die."""
+    if getattr(sender, "name", None) != RUN_TASK or _heartbeat is None or not args:
+        return
+    run_id, attempt = UUID(str(args[0])), int(args[1])
+    if isinstance(exception, TimeLimitExceeded):
+        _heartbeat.report_dead(run_id, attempt, "The time limit was reached.", RunState.TIMED_OUT)
+    else:
+        _heartbeat.report_dead(run_id, attempt, f"The process of the run died: {exception}")

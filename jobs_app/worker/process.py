@@ -1,0 +1,66 @@
+"""What one pool process holds: its database, its watch, and what it inherited of the worker.
+
+The main process prepares a `Process` before the pool forks; each child completes its own
+copy after the fork, so that no connection and no thread is shared.
+"""
+
+import os
+from collections.abc import Callable
+from multiprocessing.sharedctypes import RawValue
+from typing import Any
+
+from celery import Celery
+
+from jobs_app.db import Database
+from jobs_app.settings import Settings
+from jobs_app.worker.lease import Lease
+from jobs_app.worker.watch import Watch
+
+
+class Process:
+    """The surroundings of the runs that one process works on."""
+
+    def __init__(self, app: Celery, settings: Settings, name: str, *, is_prefork: bool) -> None:
+        self.app = app
+        self.settings = settings
+        self.name = name
+        self.is_prefork = is_prefork
+        self.lease = Lease(settings.fence_seconds)
+        self.database = Database(settings.effective_database_url)
+        self.watch = Watch(self.database, self.lease, may_kill_process=is_prefork)
+        self.tracers: dict[str, Callable[..., Any]] = {}
+        self._dropped = RawValue("L", 0)
+        self._dropped_told = 0
+        self._pid = os.getpid()
+
+    def after_fork(self) -> None:
+        """Make this copy the child's own."""
+        self.database.after_fork()
+        self.watch = Watch(self.database, self.lease, may_kill_process=self.is_prefork)
+        self.tracers = {}
+
+    def count_dropped(self) -> None:
+        """Count a message that was not for us; a lost count is no harm."""
+        self._dropped.value += 1
+
+    def take_dropped(self) -> int:
+        """Return how many messages were dropped since the last call."""
+        total = int(self._dropped.value)
+        dropped, self._dropped_told = total - self._dropped_told, total
+        return dropped
+
+
+_process: Process | None = None
+
+
+def adopt_process(process: Process) -> None:
+    """Make *process* the surroundings of every run from now on, here and in children."""
+    global _process
+    _process = process
+
+
+def this_process() -> Process:
+    """Return the surroundings of a run; a RuntimeError says that no worker was started."""
+    if _process is None:
+        raise RuntimeError("jobs_app.run works only inside a worker")
+    return _process

@@ -1,0 +1,154 @@
+"""Watches over the runs of one pool process: cancelled, superseded, or fenced off?
+
+One thread a process, awake only while a run is being worked on. It keeps the answers
+in memory, where tasks ask for them; a Python task that does not ask is interrupted.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app.context import Cancelled
+from jobs_app.db import Database
+from jobs_app.models import Run
+from jobs_app.states import CancelMode, RunState
+from jobs_app.worker.lease import Lease
+
+log = logging.getLogger(__name__)
+
+#: Time between two looks at the database, seconds. A shorter run is never looked at.
+LOOK_SECONDS = 1.0
+
+#: How long tasks that watch the lease themselves get before their process is killed, seconds.
+LAST_GRACE_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Watched:
+    """A run that this process works on, and what the watch knows of it.
+
+    `is_cooperative` says that the task asks for itself and ends by itself.
+    """
+
+    run_id: UUID
+    attempt: int
+    thread_id: int
+    kill_grace_seconds: float
+    is_cooperative: bool
+    began: float = field(default_factory=time.monotonic)
+    cancel_mode: CancelMode | None = None
+    stop_by: float | None = None
+
+
+class Watch:
+    """The watch of one pool process. Make it after the fork."""
+
+    def __init__(self, database: Database, lease: Lease, *, may_kill_process: bool) -> None:
+        self._database = database
+        self._lease = lease
+        self._may_kill_process = may_kill_process
+        self._runs: dict[UUID, Watched] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watched: Watched) -> None:
+        """Watch a run from now on."""
+        with self._changed:
+            self._runs[watched.run_id] = watched
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="watch", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def remove(self, watched: Watched) -> None:
+        """Stop watching a run: its task has ended."""
+        with self._changed:
+            self._runs.pop(watched.run_id, None)
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._runs)
+            time.sleep(LOOK_SECONDS)
+            with self._changed:
+                runs = list(self._runs.values())
+            self._look(runs)
+            self._enforce(runs)
+
+    def _look(self, runs: list[Watched]) -> None:
+        """Ask the database which of *runs* are to end."""
+        old = [run for run in runs if time.monotonic() - run.began >= LOOK_SECONDS / 2]
+        if not old:
+            return
+        statement = select(Run.id, Run.attempt, Run.state, Run.cancel_mode).where(
+            Run.id.in_([run.run_id for run in old])
+        )
+        try:
+            with self._database.reading() as session:
+                found = {row.id: row for row in session.execute(statement)}
+        except SQLAlchemyError as error:
+            # The lease decides how long we may go on without the database.
+            log.warning("watch_failed error=%s", type(error).__name__)
+            return
+        for run in old:
+            row = found.get(run.run_id)
+            is_ours = row is not None and (row.attempt, row.state) == (
+                run.attempt,
+                RunState.RUNNING,
+            )
+            if not is_ours:
+                # Given to a newer attempt, or deleted: nobody waits for this one.
+                run.cancel_mode = CancelMode.KILL
+            elif row is not None and row.cancel_mode is not None:
+                run.cancel_mode = row.cancel_mode
+
+    def _enforce(self, runs: list[Watched]) -> None:
+        """Interrupt Python tasks that are to end, and kill the process if that does not help."""
+        now = time.monotonic()
+        for run in runs:
+            is_fenced = self._lease.seconds_left() <= 0
+            if run.cancel_mode is None and not is_fenced:
+                continue
+            if run.stop_by is None:
+                run.stop_by = now + self._grace(run, is_fenced)
+                if not run.is_cooperative and not is_fenced:
+                    self._interrupt(run)
+            if now >= run.stop_by:
+                self._kill_process(run)
+
+    def _grace(self, run: Watched, is_fenced: bool) -> float:
+        if run.is_cooperative:
+            # The task's own process kills at the grace; this is for when it hangs itself.
+            return run.kill_grace_seconds + LAST_GRACE_SECONDS
+        if is_fenced or run.cancel_mode is CancelMode.KILL:
+            return 0.0
+        return run.kill_grace_seconds
+
+    def _interrupt(self, run: Watched) -> None:
+        """Raise Cancelled in the task's thread, at its next bytecode."""
+        with self._changed:
+            if run.run_id in self._runs:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(run.thread_id), ctypes.py_object(Cancelled)
+                )
+
+    def _kill_process(self, run: Watched) -> None:
+        with self._changed:
+            if run.run_id not in self._runs:
+                return
+        if self._may_kill_process:
+            # The worker's main process sees its child die and ends the run.
+            log.warning("run_killed run=%s attempt=%s", run.run_id, run.attempt)
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self._lease.seconds_left() <= 0:
+            # In a pool of threads only the whole worker can be stopped; it may not go on.
+            log.error("worker_fenced run=%s", run.run_id)
+            os._exit(70)

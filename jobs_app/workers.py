@@ -1,0 +1,69 @@
+"""Worker processes on record: they register, beat, and are given up when they stop beating."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from jobs_app.models import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a worker says of itself."""
+
+    name: str
+    pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    pool: str
+
+
+def register(session: Session, said: Registration, *, at: datetime) -> UUID:
+    """Put a worker on record and return its id, good until it is given up."""
+    worker = Worker(
+        name=said.name,
+        pid=said.pid,
+        queues=list(said.queues),
+        concurrency=said.concurrency,
+        pool=said.pool,
+        started_at=at,
+        seen_at=at,
+    )
+    session.add(worker)
+    session.commit()
+    return worker.id
+
+
+def beat(session: Session, worker_id: UUID, *, dropped: int, at: datetime) -> bool:
+    """Count one heartbeat; False says that the worker was given up and owns nothing now."""
+    statement = (
+        update(Worker)
+        .where(Worker.id == worker_id, Worker.gone_at.is_(None))
+        .values(
+            beats=Worker.beats + 1,
+            seen_at=at,
+            messages_dropped=Worker.messages_dropped + dropped,
+        )
+    )
+    is_alive = bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    session.commit()
+    return is_alive
+
+
+def living(session: Session) -> dict[UUID, int]:
+    """Return the heartbeat counter of every worker that was not given up."""
+    rows = session.execute(select(Worker.id, Worker.beats).where(Worker.gone_at.is_(None)))
+    return {row.id: row.beats for row in rows}
+
+
+def give_up(session: Session, worker_id: UUID, *, beats: int | None, at: datetime) -> bool:
+    """Declare a worker gone, if its counter still stands at *beats* (None: whatever it says)."""
+    statement = update(Worker).where(Worker.id == worker_id, Worker.gone_at.is_(None))
+    if beats is not None:
+        statement = statement.where(Worker.beats == beats)
+    was_given_up = bool(session.execute(statement.values(gone_at=at)).rowcount)  # type: ignore[attr-defined]
+    session.commit()
+    return was_given_up
