@@ -7,19 +7,18 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.output import print_table
 from jobs_app.cli.text import relative
 
-DST_MARKS = {
-    "gap": "clocks go forward: first moment after the gap",
-    "repeat": "clocks go back: this hour comes twice",
-}
+# What the clocks do on the day of the fire, by the API's mark: a fire in the gap is moved
+# to the first moment after it, one in the repeated hour has the offset that tells which.
+CLOCKS = {"gap": "go forward", "repeat": "go back"}
 
 
 def print_fires(fires: Sequence[Json], *, at: datetime) -> None:
     """Print when they are, in the schedule's zone, in UTC and as people say it."""
     marked = any(fire.get("dst") for fire in fires)
-    headings = ["LOCAL TIME", "UTC", "WHEN"] + (["DAYLIGHT SAVING"] if marked else [])
+    headings = ["LOCAL TIME", "UTC", "WHEN"] + (["CLOCKS"] if marked else [])
     rows = [
         [_local(fire["local"]), _utc(fire["at"]), relative(fire["at"], at=at)]
-        + ([DST_MARKS.get(fire.get("dst") or "", fire.get("dst") or "")] if marked else [])
+        + ([CLOCKS.get(fire.get("dst") or "", fire.get("dst") or "")] if marked else [])
         for fire in fires
     ]
     print_table(headings, rows, empty="It never fires again.")

@@ -52,8 +52,14 @@ def job() -> None:
 
 
 @job.command("list")
-@click.option("--state", type=click.Choice([state.value for state in JobState]))
-@click.option("--last-state", type=click.Choice([state.value for state in RunState]))
+@click.option(
+    "--state", type=click.Choice([state.value for state in JobState]), help="Only in this state."
+)
+@click.option(
+    "--last-state",
+    type=click.Choice([state.value for state in RunState]),
+    help="Only jobs whose last run is in this state.",
+)
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", help="Only jobs of this queue.")
@@ -100,7 +106,7 @@ def show(name: str, as_json: bool) -> None:
         print_text("\nNext fires")
         print_fires(client.get(f"{job_path(name)}/next", count=3).body["items"], at=at)
     print_text("\nLatest runs")
-    print_runs(client.page("/runs", limit=5, job=name).items, at=at)
+    print_runs(client.page("/runs", limit=5, job=name).items, at=at, of_one_job=True)
 
 
 @job.command()
@@ -334,7 +340,9 @@ def delete(name: str, purge: bool, yes: bool) -> None:
 
 @job.command("next")
 @name_argument
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many fires."
+)
 @json_option
 def next_fires(name: str, count: int, as_json: bool) -> None:
     """Show when a job fires next."""

@@ -4,9 +4,11 @@ All text that comes from the server passes through `plain` or `one_line` here.
 """
 
 import json
+import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -33,6 +35,8 @@ STYLES = {
 }
 # Only these columns hold a state as their first word; a job may be called "failed".
 STYLED = {"STATE", "LAST RUN"}
+# And these may take more than one line where the terminal is narrow.
+FOLDED = {"NAME", "JOB", "SCHEDULE", "CLOCKS", "WORKER", "ERROR"}
 
 # JSON escapes C0 by itself, but leaves DEL, C1, direction marks and surrogates as they are.
 UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -81,16 +85,28 @@ def print_note(text: str) -> None:
     click.echo(plain(text), err=True)
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print *rows* under *headings* (capitals); without rows say *empty*, on standard error."""
+def print_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    empty: str,
+    droppable: Collection[str] = (),
+) -> None:
+    """Print *rows* under *headings* (capitals); without rows say *empty*, on standard error.
+
+    A terminal too narrow for all of it does without the *droppable* columns.
+    """
     if not rows:
         print_note(empty)
         return
-    cells = [[one_line(cell) or "-" for cell in row] for row in rows]
-    if on_terminal():
-        _rich_table(headings, cells)
-    else:
-        click.echo("\n".join(_aligned([list(headings), *cells])))
+    table = [list(headings), *([one_line(cell) or "-" for cell in row] for row in rows)]
+    if not on_terminal():
+        click.echo("\n".join(_aligned(table)))
+        return
+    if max(map(len, _aligned(table))) > shutil.get_terminal_size().columns:
+        kept = [index for index, heading in enumerate(headings) if heading not in droppable]
+        table = [[row[index] for index in kept] for row in table]
+    _rich_table(table[0], table[1:])
 
 
 def print_fields(fields: Mapping[str, str | None]) -> None:
@@ -101,7 +117,7 @@ def print_fields(fields: Mapping[str, str | None]) -> None:
         first, *more = plain(value).splitlines() or [""]
         label = click.style(name.ljust(width), dim=True)
         shown = _coloured(first) if name == "State" else first
-        click.echo(label + shown)
+        click.echo(label + shown, color=False if os.environ.get("NO_COLOR") else None)
         for line in more:
             click.echo(" " * width + line)
 
@@ -121,14 +137,13 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     # rich is imported only where it is shown: a pipe should not wait for it.
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        table.add_column(heading, no_wrap=heading == "ID", overflow="fold")
+        table.add_column(heading, no_wrap=heading not in FOLDED, overflow="fold")
     for row in rows:
         # Text, because a plain str would be read as rich's markup.
         table.add_row(

@@ -1,7 +1,7 @@
 """`jobs-app run`: what ran, how it ended and what it wrote."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,8 +32,14 @@ def run() -> None:
 
 @run.command("list")
 @click.option("--job", shell_complete=job_names, help="Only runs of this job.")
-@click.option("--state", type=click.Choice([state.value for state in RunState]))
-@click.option("--trigger", type=click.Choice([trigger.value for trigger in Trigger]))
+@click.option(
+    "--state", type=click.Choice([state.value for state in RunState]), help="Only in this state."
+)
+@click.option(
+    "--trigger",
+    type=click.Choice([trigger.value for trigger in Trigger]),
+    help="Only started by this.",
+)
 @click.option("--from", "since", type=Instant(ago=True), help="Not before: an instant, or 2h.")
 @click.option("--to", "until", type=Instant(ago=True), help="Before: an instant, or 2h.")
 @limit_options
@@ -58,20 +64,20 @@ def list_runs(
     print_list_end(page)
 
 
-def print_runs(runs: Sequence[Json], *, at: datetime) -> None:
-    """Print a table of runs."""
-    rows = [
-        [
-            item["id"],
-            item.get("job") or item["task"],
-            item["state"],
-            when(item.get("scheduled_for") or item["created_at"], at=at),
-            duration(item.get("duration_seconds")),
-            item["trigger"],
-        ]
-        for item in runs
-    ]
-    print_table(["ID", "JOB", "STATE", "WHEN", "TOOK", "TRIGGER"], rows, empty="No runs.")
+def print_runs(runs: Sequence[Json], *, at: datetime, of_one_job: bool = False) -> None:
+    """Print a table of runs; those of one job need not name it each time."""
+    columns: dict[str, Callable[[Json], str]] = {
+        "ID": lambda item: item["id"],
+        "JOB": lambda item: item.get("job") or item["task"],
+        "STATE": lambda item: item["state"],
+        "WHEN": lambda item: when(item.get("scheduled_for") or item["created_at"], at=at),
+        "TOOK": lambda item: duration(item.get("duration_seconds")),
+        "TRIGGER": lambda item: item["trigger"],
+    }
+    if of_one_job:
+        del columns["JOB"]
+    rows = [[text_of(item) for text_of in columns.values()] for item in runs]
+    print_table(list(columns), rows, empty="No runs.", droppable={"TRIGGER"})
 
 
 def when(value: str | None, *, at: datetime) -> str:
@@ -144,7 +150,7 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
         for attempt in attempts
     ]
     headings = ["ATTEMPT", "STATE", "STARTED", "FINISHED", "WORKER", "ERROR"]
-    print_table(headings, rows, empty="No attempts.")
+    print_table(headings, rows, empty="No attempts.", droppable={"FINISHED"})
 
 
 def compact(value: Any) -> str | None:

@@ -17,7 +17,9 @@ def schedule() -> None:
 @schedule.command()
 @click.argument("expression", required=False)
 @schedule_options
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many fires."
+)
 @json_option
 def preview(expression: str | None, count: int, as_json: bool, **_: object) -> None:
     """Show the next fires of EXPRESSION, a cron expression, or of --every or --at.

@@ -1,0 +1,87 @@
+"""The command line answers at once, and its page says what it does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from jobs_app.cli import EPILOG, LazyGroup, cli
+
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+SLOW_TO_IMPORT = ["alembic", "celery", "flask", "httpx", "pydantic", "redis", "rich", "sqlalchemy"]
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["job", "create", "--help"]])
+def test_version_and_help_import_nothing_slow(arguments: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from jobs_app.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        f"    print(*(set({SLOW_TO_IMPORT}) & sys.modules.keys()), file=sys.stderr)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr.strip() == ""
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs_app", "--version"], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.startswith("jobs-app, version ")
+
+
+def commands(group: click.Group, *names: str) -> list[tuple[tuple[str, ...], click.Command]]:
+    """Return every command below *group*, with the words that name it."""
+    ctx = click.Context(group)
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found += commands(command, *names, name)
+        else:
+            found.append(((*names, name), command))
+    return found
+
+
+def test_every_command_is_in_the_documentation() -> None:
+    text = DOCS.read_text()
+
+    missing = [" ".join(names) for names, _ in commands(cli) if f"`{' '.join(names)}" not in text]
+
+    assert missing == []
+
+
+def test_every_exit_code_of_the_help_is_in_the_documentation() -> None:
+    promised = re.findall(r"^  (\d+) ", EPILOG, flags=re.MULTILINE)
+
+    documented = re.findall(r"^\| (\d+) \|", DOCS.read_text(), flags=re.MULTILINE)
+
+    assert promised == documented
+    assert len(promised) == 9
+
+
+def test_every_command_and_option_says_what_it_is_for() -> None:
+    silent = [
+        f"{' '.join(names)} {parameter.name}"
+        for names, command in commands(cli)
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ]
+
+    assert silent == []
+    assert all(command.help for _, command in commands(cli))
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    with pytest.raises(click.UsageError, match="No such command"):
+        LazyGroup.resolve_command(cli, click.Context(cli), ["jbo"])
