@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs_app.db import migrate
+from jobs_app.db import Database, migrate
 from jobs_app.settings import Settings
 from tests.servers import ExternalPostgres, PostgresServer, SharedDirectory, ValkeyServer
 
@@ -93,3 +93,11 @@ def unmigrated_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> I
 
 def _migrate_postgres(url: str) -> None:
     migrate(Settings(database_url=url))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated, empty database of this test's own, opened as our processes open it."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
