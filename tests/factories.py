@@ -1,0 +1,156 @@
+"""Jobs, runs and workers for tests: the facts that matter are given, the rest is supplied."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from sqlalchemy import select
+
+from jobs_app import fires, jobs, runs, workers
+from jobs_app.db import Database
+from jobs_app.models import Job, Run, new_run_id
+from jobs_app.retry import RetryPolicy
+from jobs_app.runs import Claimed, Outcome
+from jobs_app.schedule import Schedule
+from jobs_app.states import RunState, Trigger
+from jobs_app.workers import Registration
+
+#: A Monday, on the hour, far from any change of any clock.
+NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+_numbers: Iterator[int] = count(1)
+
+
+def tasks_app() -> Celery:
+    """Return a Celery that knows the tasks `shell`, `sleep` and `http`, and reaches no broker."""
+    app = Celery("tests", set_as_current=False)
+    for name in ("jobs_app.tasks.shell", "jobs_app.tasks.sleep", "jobs_app.tasks.http"):
+        app.loader.import_task_module(name)
+    app.finalize()
+    return app
+
+
+TASKS = tasks_app()
+
+
+def definition(**given: Any) -> jobs.Definition:
+    """Return a definition: `sleep`, hourly, unless *given* says otherwise.
+
+    `cron`, `interval_seconds`, `once_at`, `timezone` and `jitter_seconds` go to the schedule.
+    """
+    names = ("cron", "interval_seconds", "anchor_at", "timezone", "jitter_seconds", "end_at")
+    when = {name: given.pop(name) for name in names if name in given}
+    if "once_at" in given:
+        when["at"] = given.pop("once_at")
+    if when:
+        given["schedule"] = Schedule(**when)
+    given.setdefault("schedule", Schedule(cron="0 * * * *"))
+    given.setdefault("name", f"job-{next(_numbers)}")
+    return replace(jobs.Definition(name="", task="sleep", kwargs={"duration": 0}), **given)
+
+
+def make_job(database: Database, *, at: datetime = NOON - MINUTE, **given: Any) -> Job:
+    """Create a job as a person would, one minute before noon."""
+    with database.session() as session:
+        return jobs.create(session, definition(**given), app=TASKS, by="tester", at=at)
+
+
+def make_worker(database: Database, *, at: datetime = NOON) -> UUID:
+    """Register a worker and return its id."""
+    with database.session() as session:
+        said = Registration("worker@test", 1, ("default",), 2, "prefork")
+        return workers.register(session, said, at=at)
+
+
+def make_run(
+    database: Database,
+    job: Job | None = None,
+    *,
+    state: RunState = RunState.QUEUED,
+    at: datetime = NOON,
+    **given: Any,
+) -> UUID:
+    """Record a run, of *job* or of none, and return its id."""
+    given.setdefault("trigger", Trigger.MANUAL)
+    if job is not None:
+        draft = runs.draft(job, run_id=new_run_id(), state=state, at=at, **given)
+    else:
+        plain = {"task": "sleep", "kwargs": {}, "queue": "default", "priority": 5}
+        draft = runs.Draft(
+            id=new_run_id(), job_id=None, state=state, created_at=at, **(plain | given)
+        )
+    with database.session() as session:
+        runs.insert_drafts(session, [draft])
+        session.commit()
+    return draft.id
+
+
+def claim(
+    database: Database,
+    run_id: UUID,
+    worker_id: UUID,
+    *,
+    attempt: int = 1,
+    at: datetime = NOON,
+) -> Claimed | None:
+    """Try to claim an attempt."""
+    with database.session() as session:
+        return runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
+
+
+def finish(
+    database: Database,
+    run_id: UUID,
+    state: RunState = RunState.SUCCEEDED,
+    *,
+    attempt: int = 1,
+    at: datetime = NOON + SECOND,
+    retry: RetryPolicy | None = None,
+    **outcome: Any,
+) -> bool:
+    """Write how an attempt ended, as its worker would."""
+    job_id = run(database, run_id).job_id
+    with database.session() as session:
+        return runs.finish(
+            session,
+            run_id,
+            attempt,
+            Outcome(state, **outcome),
+            retry=retry or RetryPolicy(),
+            job_id=job_id,
+            at=at,
+        )
+
+
+def record(database: Database, *jobs_due: Job, at: datetime) -> fires.Recorded:
+    """Do what a tick does with the database."""
+    with database.session() as session:
+        return fires.record_due(session, [job.id for job in jobs_due], at=at)
+
+
+def run(database: Database, run_id: UUID) -> Run:
+    """Return a run as the database has it."""
+    with database.reading() as session:
+        return session.get_one(Run, run_id)
+
+
+def runs_of(database: Database, job: Job) -> list[Run]:
+    """Return the runs of a job, by fire, then by age."""
+    statement = select(Run).where(Run.job_id == job.id).order_by(Run.scheduled_for, Run.id)
+    with database.reading() as session:
+        return list(session.scalars(statement))
+
+
+def job(database: Database, name: str) -> Job:
+    """Return a living job as the database has it."""
+    with database.reading() as session:
+        return jobs.get(session, name)

@@ -1,0 +1,223 @@
+"""Recording fires: one row a fire, and the advance with it, in one transaction."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from jobs_app import fires, jobs, runs
+from jobs_app.db import Database
+from jobs_app.models import Job, new_run_id
+from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState, Trigger
+from tests.factories import (
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    claim,
+    finish,
+    make_job,
+    make_run,
+    make_worker,
+    record,
+    run,
+    runs_of,
+)
+from tests.factories import job as stored_job
+
+
+def test_a_due_fire_becomes_one_queued_run_and_the_job_moves_on(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+
+    recorded = record(database, job, at=NOON)
+
+    (run_row,) = runs_of(database, job)
+    assert (run_row.scheduled_for, run_row.state) == (NOON, RunState.QUEUED)
+    assert [message.run_id for message in recorded.messages] == [run_row.id]
+    assert recorded.due == {job.id: NOON + HOUR}
+    assert stored_job(database, job.name).next_fire_at == NOON + HOUR
+
+
+def test_a_second_tick_for_the_same_fire_adds_no_run(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+
+    record(database, job, at=NOON)
+    again = record(database, job, at=NOON + 2 * SECOND)
+
+    assert [row.scheduled_for for row in runs_of(database, job)] == [NOON]
+    assert again.messages == []
+
+
+def test_two_schedulers_at_once_record_a_fire_once(database: Database) -> None:
+    due = [make_job(database, cron="0 * * * *") for _ in range(20)]
+    barrier = threading.Barrier(2)
+    messages: list[object] = []
+
+    def tick() -> None:
+        barrier.wait()
+        for _ in range(3):
+            messages.extend(record(database, *due, at=NOON).messages)
+
+    threads = [threading.Thread(target=tick) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(messages) == 20
+    assert all(len(runs_of(database, job)) == 1 for job in due)
+
+
+def test_a_clock_that_was_set_back_fires_nothing_twice(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    record(database, job, at=NOON)
+
+    record(database, job, at=NOON - HOUR)
+    record(database, job, at=NOON)
+
+    assert len(runs_of(database, job)) == 1
+
+
+def test_a_row_for_the_fire_that_is_there_already_is_kept(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
+    present = runs.draft(
+        job,
+        run_id=new_run_id(),
+        state=RunState.QUEUED,
+        trigger=Trigger.BACKFILL,
+        at=NOON,
+        scheduled_for=NOON,
+    )
+    with database.session() as session:
+        runs.insert_drafts(session, [present])
+        session.commit()
+
+    recorded = record(database, job, at=NOON)
+
+    assert [row.id for row in runs_of(database, job)] == [present.id]
+    assert recorded.messages == []
+    assert stored_job(database, job.name).next_fire_at == NOON + HOUR
+
+
+def test_a_fire_during_another_run_is_on_record_as_skipped(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    make_run(database, job)
+
+    recorded = record(database, job, at=NOON)
+
+    skipped = [row for row in runs_of(database, job) if row.scheduled_for == NOON]
+    assert [(row.state, row.reason) for row in skipped] == [(RunState.SKIPPED, "overlap")]
+    assert recorded.messages == []
+
+
+def test_allow_all_starts_a_second_run_beside_the_first(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
+
+    record(database, job, at=NOON)
+    record(database, job, at=NOON + HOUR)
+
+    assert [row.state for row in runs_of(database, job)] == ["queued", "queued"]
+
+
+def test_cancel_other_ends_what_runs_and_waits_for_its_place(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.CANCEL_OTHER)
+    old = make_run(database, job)
+    claim(database, old, make_worker(database))
+
+    recorded = record(database, job, at=NOON)
+
+    assert run(database, old).cancel_mode == "graceful"
+    assert recorded.promote == [job.id]
+    (new,) = [row for row in runs_of(database, job) if row.scheduled_for == NOON]
+    assert new.state is RunState.WAITING
+    finish(database, old, RunState.CANCELLED)
+    with database.session() as session:
+        message = runs.promote(session, job.id, at=NOON)
+    assert message is not None
+    assert message.run_id == new.id
+
+
+def test_one_schedule_that_cannot_be_worked_out_does_not_stop_the_others(
+    database: Database,
+) -> None:
+    good, bad = make_job(database, cron="0 * * * *"), make_job(database, cron="0 * * * *")
+    with database.session() as session, session.begin():
+        broken = update(Job).where(Job.id == bad.id)
+        session.execute(broken.values(timezone="Mars/Olympus"))
+
+    recorded = record(database, good, bad, at=NOON)
+
+    assert len(recorded.messages) == 1
+    assert len(runs_of(database, good)) == 1
+    left = stored_job(database, bad.name)
+    assert left.scheduling_error is not None
+    assert "Mars/Olympus" in left.scheduling_error
+    assert recorded.due[bad.id] == NOON + MINUTE
+    assert left.next_fire_at == NOON
+
+
+def test_an_entry_of_a_deleted_job_is_told_to_go(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    with database.session() as session:
+        jobs.remove(session, job, version=None, by="ann", at=NOON - SECOND)
+
+    recorded = record(database, job, at=NOON)
+
+    assert recorded.due == {job.id: None}
+    assert runs_of(database, job) == []
+
+
+def test_a_paused_job_does_not_fire(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    with database.session() as session:
+        jobs.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
+
+    record(database, job, at=NOON)
+
+    assert runs_of(database, job) == []
+
+
+def test_a_job_with_one_instant_ends_when_it_has_fired(database: Database) -> None:
+    job = make_job(database, once_at=NOON)
+
+    record(database, job, at=NOON)
+
+    assert len(runs_of(database, job)) == 1
+    assert stored_job(database, job.name).state is JobState.ENDED
+
+
+def test_the_database_finds_what_redis_forgot(database: Database) -> None:
+    due, later = make_job(database, cron="0 * * * *"), make_job(database, cron="30 * * * *")
+
+    with database.reading() as session:
+        assert fires.overdue_jobs(session, at=NOON - SECOND, limit=10) == []
+        assert fires.overdue_jobs(session, at=NOON, limit=10) == [due.id]
+        assert fires.overdue_jobs(session, at=NOON + 30 * MINUTE, limit=10) == [due.id, later.id]
+
+
+@pytest.mark.parametrize(
+    "on_missed, expected",
+    [("skip", []), ("last", [NOON + 2 * HOUR]), ("all", [NOON, NOON + HOUR, NOON + 2 * HOUR])],
+)
+def test_resume_runs_only_what_it_is_asked_to(
+    database: Database, on_missed: jobs.OnMissed, expected: list[object]
+) -> None:
+    job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
+    with database.session() as session:
+        jobs.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
+    at = NOON + timedelta(hours=2, minutes=30)
+
+    with database.session() as session:
+        jobs.resume(session, job, on_missed=on_missed, by="ann", at=at)
+
+    assert [row.scheduled_for for row in runs_of(database, job)] == expected
+    assert stored_job(database, job.name).next_fire_at == NOON + 3 * HOUR
+
+
+def test_catch_up_none_leaves_a_missed_row(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", catchup_policy=CatchupPolicy.NONE)
+
+    record(database, job, at=NOON + 10 * MINUTE)
+
+    assert [(row.state, row.reason) for row in runs_of(database, job)] == [("missed", "deadline")]

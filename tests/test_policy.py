@@ -1,0 +1,182 @@
+"""The plan of a tick, as a table: which fires run, which are only put on record."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from jobs_app.policy import MOST_ROWS, Facts, Plan, overlap, plan
+from jobs_app.schedule import Schedule
+from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
+from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
+
+EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)
+
+
+def facts(**given: object) -> Facts:
+    return Facts(**({"schedule": EVERY_MINUTE, "next_fire_at": NOON} | given))  # type: ignore[arg-type]
+
+
+def told(planned: Plan) -> list[tuple[datetime, str, str | None]]:
+    return [(row.scheduled_for, str(row.state), row.reason) for row in planned.runs]
+
+
+def test_a_fire_that_is_not_due_is_left_alone() -> None:
+    assert plan(facts(), at=NOON - SECOND) == Plan((), NOON)
+
+
+def test_a_due_fire_is_queued_and_the_next_one_is_known() -> None:
+    planned = plan(facts(), at=NOON)
+
+    assert told(planned) == [(NOON, "queued", None)]
+    assert planned.next_fire_at == NOON + MINUTE
+
+
+@pytest.mark.parametrize("late, reason", [(60, None), (61, "deadline")])
+def test_the_starting_deadline_is_counted_in_whole(late: int, reason: str | None) -> None:
+    given = facts(
+        schedule=Schedule(cron="0 12 * * *"),
+        catchup_policy=CatchupPolicy.NONE,
+        starting_deadline_seconds=60,
+    )
+
+    (row,) = plan(given, at=NOON + late * SECOND).runs
+
+    assert row.reason == reason
+
+
+def test_without_catch_up_late_fires_are_missed() -> None:
+    planned = plan(facts(catchup_policy=CatchupPolicy.NONE), at=NOON + 3 * MINUTE)
+
+    assert told(planned) == [
+        (NOON, "missed", "deadline"),
+        (NOON + MINUTE, "missed", "deadline"),
+        (NOON + 2 * MINUTE, "queued", None),
+        (NOON + 3 * MINUTE, "skipped", "overlap"),
+    ]
+
+
+def test_last_runs_only_the_newest_late_fire() -> None:
+    hourly = Schedule(cron="0 * * * *")
+
+    planned = plan(facts(schedule=hourly), at=NOON + 2 * HOUR + 30 * MINUTE)
+
+    assert told(planned) == [
+        (NOON, "missed", "catchup_last"),
+        (NOON + HOUR, "missed", "catchup_last"),
+        (NOON + 2 * HOUR, "queued", None),
+    ]
+    assert planned.runs[-1].trigger == "catchup"
+
+
+def test_last_is_needless_when_a_fire_comes_on_time() -> None:
+    hourly = Schedule(cron="0 * * * *")
+
+    planned = plan(facts(schedule=hourly), at=NOON + 2 * HOUR)
+
+    assert told(planned) == [
+        (NOON, "missed", "catchup_last"),
+        (NOON + HOUR, "missed", "catchup_last"),
+        (NOON + 2 * HOUR, "queued", None),
+    ]
+    assert planned.runs[-1].trigger == "schedule"
+
+
+def test_all_catches_up_within_its_window_and_number() -> None:
+    given = facts(
+        schedule=Schedule(cron="0 * * * *"),
+        overlap_policy=OverlapPolicy.ALLOW_ALL,
+        catchup_policy=CatchupPolicy.ALL,
+        catchup_window_seconds=4 * 3600,
+        catchup_max_runs=2,
+    )
+
+    planned = plan(given, at=NOON + 6 * HOUR + 30 * MINUTE)
+
+    assert [reason for _, _, reason in told(planned)] == [
+        *["catchup_window"] * 3,
+        *["catchup_limit"] * 2,
+        None,
+        None,
+    ]
+
+
+def test_a_long_outage_leaves_a_bounded_number_of_rows_that_count_every_fire() -> None:
+    planned = plan(facts(), at=NOON + DAY)
+
+    assert len(planned.runs) == MOST_ROWS
+    assert planned.runs[0].reason == "outage_folded"
+    assert sum(row.fires for row in planned.runs) == 24 * 60 + 1
+    assert planned.next_fire_at == NOON + DAY + MINUTE
+
+
+def test_an_outage_of_a_year_is_counted_in_portions() -> None:
+    given = facts(schedule=Schedule(interval_seconds=1, anchor_at=NOON))
+    at = NOON + timedelta(seconds=25_000)
+    counted, following, portions = 0, NOON, 0
+
+    while following is not None and following <= at:
+        planned = plan(facts(schedule=given.schedule, next_fire_at=following), at=at)
+        counted += sum(row.fires for row in planned.runs)
+        following, portions = planned.next_fire_at, portions + 1
+
+    assert counted == 25_001
+    assert portions == 3
+    assert following == at + SECOND
+
+
+@pytest.mark.parametrize(
+    "policy, has_active, waiting, state, cancel",
+    [
+        (OverlapPolicy.SKIP, False, 0, RunState.QUEUED, None),
+        (OverlapPolicy.SKIP, True, 0, RunState.SKIPPED, None),
+        (OverlapPolicy.BUFFER_ONE, False, 0, RunState.QUEUED, None),
+        (OverlapPolicy.BUFFER_ONE, True, 0, RunState.WAITING, None),
+        (OverlapPolicy.BUFFER_ONE, True, 1, RunState.SKIPPED, None),
+        (OverlapPolicy.BUFFER_ALL, True, 7, RunState.WAITING, None),
+        (OverlapPolicy.CANCEL_OTHER, True, 0, RunState.WAITING, CancelMode.GRACEFUL),
+        (OverlapPolicy.TERMINATE_OTHER, True, 1, RunState.WAITING, CancelMode.KILL),
+        (OverlapPolicy.ALLOW_ALL, True, 3, RunState.QUEUED, None),
+    ],
+)
+def test_overlap(
+    policy: OverlapPolicy,
+    has_active: bool,
+    waiting: int,
+    state: RunState,
+    cancel: CancelMode | None,
+) -> None:
+    decision = overlap(policy, has_active, waiting)
+
+    assert (decision.state, decision.cancel) == (state, cancel)
+
+
+def test_only_the_newest_of_several_due_fires_waits_to_take_the_place_of_another() -> None:
+    given = facts(overlap_policy=OverlapPolicy.CANCEL_OTHER, starting_deadline_seconds=3600)
+
+    planned = plan(given, at=NOON + 2 * MINUTE)
+
+    assert [state for _, state, _ in told(planned)] == ["queued", "skipped", "waiting"]
+    assert planned.cancel is CancelMode.GRACEFUL
+
+
+def test_a_job_ends_with_its_last_allowed_run() -> None:
+    planned = plan(facts(runs_left=1), at=NOON)
+
+    assert told(planned) == [(NOON, "queued", None)]
+    assert planned.next_fire_at is None
+
+
+def test_a_schedule_that_is_over_has_no_next_fire() -> None:
+    planned = plan(facts(schedule=Schedule(at=NOON)), at=NOON)
+
+    assert told(planned) == [(NOON, "queued", None)]
+    assert planned.next_fire_at is None
+
+
+def test_jitter_delays_the_look_and_not_the_fire() -> None:
+    jittered = Schedule(interval_seconds=60, anchor_at=NOON, jitter_seconds=30, seed="a")
+    late = facts(schedule=jittered)
+
+    planned = plan(late, at=NOON + 30 * SECOND)
+
+    assert told(planned) == [(NOON, "queued", None)]

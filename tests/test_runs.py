@@ -1,0 +1,345 @@
+"""Moves of a run: every one is settled by the row, whoever comes first."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from jobs_app import runs, workers
+from jobs_app.db import Database
+from jobs_app.models import Attempt
+from jobs_app.retry import RetryPolicy
+from jobs_app.states import CancelMode, OverlapPolicy, RunState
+from tests.factories import (
+    DAY,
+    NOON,
+    SECOND,
+    claim,
+    finish,
+    make_job,
+    make_run,
+    make_worker,
+    run,
+    runs_of,
+)
+
+
+def cancel(database: Database, run_id: UUID, mode: CancelMode = CancelMode.GRACEFUL) -> object:
+    with database.session() as session:
+        return runs.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=NOON)
+
+
+def test_a_claim_makes_the_worker_the_owner(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database, kwargs={"duration": 3})
+
+    claimed = claim(database, run_id, worker_id)
+
+    assert claimed is not None
+    assert (claimed.task, claimed.kwargs, claimed.attempt) == ("sleep", {"duration": 3}, 1)
+    assert run(database, run_id).state is RunState.RUNNING
+    assert run(database, run_id).worker_id == worker_id
+
+
+def test_a_message_that_comes_twice_starts_nothing_the_second_time(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+
+    assert claim(database, run_id, worker_id) is not None
+    assert claim(database, run_id, worker_id) is None
+
+
+@pytest.mark.parametrize("attempt", [0, 2, 99])
+def test_a_claim_wants_exactly_the_attempt_of_its_message(database: Database, attempt: int) -> None:
+    run_id = make_run(database)
+
+    assert claim(database, run_id, make_worker(database), attempt=attempt) is None
+
+
+def test_a_worker_that_was_given_up_claims_nothing(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    with database.session() as session:
+        workers.give_up(session, worker_id, beats=None, at=NOON)
+
+    assert claim(database, run_id, worker_id) is None
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id, at=NOON)
+
+    with database.session() as session:
+        ours = runs.reclaim(session, run_id, 1, worker_id=worker_id, at=NOON)
+        others = runs.reclaim(session, run_id, 1, worker_id=worker_id, at=NOON + SECOND)
+
+    assert ours is not None
+    assert others is None
+
+
+def test_many_workers_at_once_start_a_run_once(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    barrier = threading.Barrier(6)
+    claims: list[object] = []
+
+    def race() -> None:
+        barrier.wait()
+        claims.append(claim(database, run_id, worker_id))
+
+    threads = [threading.Thread(target=race) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(claims) == 6
+    assert sum(claimed is not None for claimed in claims) == 1
+
+
+def test_a_result_is_written_once_and_stays(database: Database) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+
+    assert finish(database, run_id, result={"rows": 3})
+    assert not finish(database, run_id, RunState.FAILED, error={"type": "Late"})
+
+    ended = run(database, run_id)
+    assert (ended.state, ended.result, ended.error) == (RunState.SUCCEEDED, {"rows": 3}, None)
+
+
+def test_a_failure_within_its_attempts_is_tried_again_when_its_delay_is_over(
+    database: Database,
+) -> None:
+    policy = RetryPolicy(max_attempts=2, delay_seconds=40, backoff="constant", jitter=False)
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+
+    finish(database, run_id, RunState.FAILED, retry=policy, at=NOON, error={"type": "Boom"})
+    with database.session() as session:
+        early = runs.queue_due_retries(session, at=NOON + 39 * SECOND)
+        due = runs.queue_due_retries(session, at=NOON + 40 * SECOND)
+
+    assert early == []
+    assert [(message.run_id, message.attempt) for message in due] == [(run_id, 2)]
+    assert run(database, run_id).state is RunState.QUEUED
+
+
+def test_the_last_attempt_is_final(database: Database) -> None:
+    policy = RetryPolicy(max_attempts=1)
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+
+    finish(database, run_id, RunState.FAILED, retry=policy)
+
+    assert run(database, run_id).state is RunState.FAILED
+
+
+def test_a_fenced_worker_cannot_overwrite_the_newer_attempt(database: Database) -> None:
+    policy = RetryPolicy(max_attempts=2, delay_seconds=0)
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    finish(database, run_id, RunState.LOST, retry=policy, at=NOON)
+    with database.session() as session:
+        runs.queue_due_retries(session, at=NOON)
+    claim(database, run_id, make_worker(database), attempt=2)
+
+    assert not finish(database, run_id, RunState.SUCCEEDED, attempt=1, result="late")
+    assert finish(database, run_id, RunState.SUCCEEDED, attempt=2, result="new")
+
+    assert run(database, run_id).result == "new"
+    with database.reading() as session:
+        first = session.get_one(Attempt, (run_id, 1))
+    assert first.state is RunState.LOST
+    assert first.note is not None
+    assert first.note["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("state", [RunState.WAITING, RunState.QUEUED])
+def test_what_has_not_begun_is_cancelled_at_once(database: Database, state: RunState) -> None:
+    run_id = make_run(database, make_job(database), state=state)
+
+    assert cancel(database, run_id) is RunState.CANCELLED
+
+    ended = run(database, run_id)
+    assert (ended.state, ended.cancelled_by, ended.reason) == (RunState.CANCELLED, "ann", "typo")
+    assert claim(database, run_id, make_worker(database)) is None
+
+
+def test_a_running_run_is_asked_to_end_and_a_kill_may_follow(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id)
+
+    assert cancel(database, run_id) is RunState.RUNNING
+    assert cancel(database, run_id, CancelMode.KILL) is RunState.RUNNING
+
+    with database.session() as session:
+        assert runs.cancel_requests(session, worker_id) == {run_id: CancelMode.KILL}
+
+
+def test_what_is_over_cannot_be_cancelled(database: Database) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    finish(database, run_id)
+
+    assert cancel(database, run_id) is None
+    assert run(database, run_id).state is RunState.SUCCEEDED
+
+
+def test_the_database_refuses_a_second_active_run_of_an_exclusive_job(
+    database: Database,
+) -> None:
+    job = make_job(database, overlap_policy=OverlapPolicy.SKIP)
+    make_run(database, job)
+
+    with pytest.raises(IntegrityError):
+        make_run(database, job)
+
+
+def test_allow_all_lets_a_job_run_many_times_at_once(database: Database) -> None:
+    job = make_job(database, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    make_run(database, job)
+    make_run(database, job)
+
+    assert len(runs_of(database, job)) == 2
+
+
+def test_the_oldest_waiting_run_takes_the_place_that_is_free(database: Database) -> None:
+    job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
+    first = make_run(database, job)
+    second = make_run(database, job, state=RunState.WAITING)
+    third = make_run(database, job, state=RunState.WAITING)
+
+    with database.session() as session:
+        assert runs.promote(session, job.id, at=NOON) is None
+    claim(database, first, make_worker(database))
+    finish(database, first)
+    with database.session() as session:
+        assert runs.promotable_jobs(session) == [job.id]
+        message = runs.promote(session, job.id, at=NOON)
+
+    assert message is not None
+    assert message.run_id == second
+    assert run(database, third).state is RunState.WAITING
+
+
+def test_messages_are_repeated_with_growing_pauses(database: Database) -> None:
+    run_id = make_run(database, at=NOON)
+
+    def sent_at(seconds: int) -> list[UUID]:
+        at = NOON + timedelta(seconds=seconds)
+        with database.session() as session:
+            return [m.run_id for m in runs.take_unsent(session, "default", at=at, limit=10)]
+
+    assert sent_at(14) == []
+    assert sent_at(15) == [run_id]
+    assert sent_at(44) == []
+    assert sent_at(45) == [run_id]
+    assert sent_at(104) == []
+    assert sent_at(105) == [run_id]
+
+
+def test_a_claimed_run_is_not_sent_again(database: Database) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+
+    with database.session() as session:
+        assert runs.take_unsent(session, "default", at=NOON + DAY, limit=10) == []
+
+
+def end_dead(database: Database, run_id: UUID, retry: RetryPolicy | None = None) -> bool:
+    with database.session() as session:
+        return runs.end_dead(
+            session,
+            run_id,
+            1,
+            job_id=run(database, run_id).job_id,
+            retry=retry or RetryPolicy(),
+            reason="gone",
+            at=NOON + SECOND,
+        )
+
+
+@pytest.mark.parametrize(
+    "retry, state",
+    [
+        (RetryPolicy(), RunState.LOST),
+        (RetryPolicy(max_attempts=2), RunState.RETRYING),
+        (RetryPolicy(max_attempts=2, on=(RunState.FAILED,)), RunState.LOST),
+    ],
+)
+def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
+    database: Database, retry: RetryPolicy, state: RunState
+) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id)
+    with database.session() as session:
+        assert runs.orphans(session) == []
+        workers.give_up(session, worker_id, beats=None, at=NOON)
+        assert [orphan.id for orphan in runs.orphans(session)] == [run_id]
+
+    assert end_dead(database, run_id, retry)
+
+    assert run(database, run_id).state is state
+
+
+def test_a_run_that_was_to_be_cancelled_when_its_process_died_is_cancelled(
+    database: Database,
+) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    cancel(database, run_id, CancelMode.KILL)
+
+    assert end_dead(database, run_id)
+
+    assert run(database, run_id).state is RunState.CANCELLED
+
+
+def test_a_job_pauses_after_its_failures_in_a_row(database: Database) -> None:
+    job = make_job(database, pause_after_failures=2, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    worker_id = make_worker(database)
+
+    def fail() -> None:
+        run_id = make_run(database, job)
+        claim(database, run_id, worker_id)
+        finish(database, run_id, RunState.FAILED)
+
+    fail()
+    with database.reading() as session:
+        assert session.get_one(type(job), job.id).state == "active"
+    fail()
+    with database.reading() as session:
+        paused = session.get_one(type(job), job.id)
+    assert (paused.state, paused.next_fire_at, paused.paused_by) == ("paused", None, "jobs-app")
+
+
+Race = Callable[[Database, UUID, UUID], object]
+
+
+def _claim(database: Database, run_id: UUID, worker_id: UUID) -> object:
+    return claim(database, run_id, worker_id) is not None
+
+
+def _cancel(database: Database, run_id: UUID, worker_id: UUID) -> object:
+    return cancel(database, run_id) is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("round_number", range(5))
+def test_a_cancel_that_races_a_claim_has_one_winner(database: Database, round_number: int) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    barrier = threading.Barrier(2)
+    won: dict[str, object] = {}
+
+    def race(name: str, act: Race) -> None:
+        barrier.wait()
+        won[name] = act(database, run_id, worker_id)
+
+    threads = [
+        threading.Thread(target=race, args=(name, act))
+        for name, act in (("claim", _claim), ("cancel", _cancel))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(map(bool, won.values())) == [False, True]
