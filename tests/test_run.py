@@ -1,0 +1,239 @@
+"""`./run`: it installs once, whoever calls it and however often, and then gets out of the way."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.servers import wait_until
+
+ROOT = Path(__file__).parents[1]
+INSTALLING = "run: installing"
+
+#: A project that installs without a network: its build backend lies beside it, and its
+#: command `jobs-app` says where and as which process it runs.
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "stand-in"
+version = "1"
+"""
+BACKEND = '''
+import zipfile
+
+FILES = {
+    "stand_in.py": """
+import os, signal, sys
+
+def main():
+    print(os.getpid(), os.getcwd(), *sys.argv[1:], sep="|", flush=True)
+    if "wait" in sys.argv:
+        signal.pause()
+""",
+    "stand_in-1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: stand-in\\nVersion: 1\\n",
+    "stand_in-1.dist-info/WHEEL": "Wheel-Version: 1.0\\nTag: py3-none-any\\n"
+    "Root-Is-Purelib: true\\n",
+    "stand_in-1.dist-info/entry_points.txt": "[console_scripts]\\njobs-app = stand_in:main\\n",
+}
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    record = "".join(f"{name},,\\n" for name in FILES) + "stand_in-1.dist-info/RECORD,,\\n"
+    name = "stand_in-1-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        for path, text in {**FILES, "stand_in-1.dist-info/RECORD": record}.items():
+            wheel.writestr(path, text)
+    return name
+
+build_wheel = build_editable
+'''
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return what `env -i` leaves, with *variables*: no HOME, no settings of pip."""
+    return {"PATH": os.environ["PATH"], "JOBS_PYTHON": sys.executable, **variables}
+
+
+def run(
+    checkout: Path, *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [checkout / "run", *arguments],
+        cwd=cwd,
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def make_checkout(folder: Path) -> Path:
+    (folder / "deploy").mkdir(parents=True)
+    shutil.copy(ROOT / "run", folder / "run")
+    (folder / "deploy/constraints.txt").write_text("# nothing\n")
+    (folder / "deploy/constraints-test.txt").write_text("# nothing\n")
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "backend.py").write_text(BACKEND)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_calls(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[tuple[int, str]]]:
+    """A checkout whose path has a space, and how two calls at once in it ended."""
+    checkout = make_checkout(tmp_path_factory.mktemp("run") / "a checkout")
+    calls = [
+        subprocess.Popen(
+            [checkout / "run", "jobs-app"],
+            env=clean_environment(HOME=""),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    errors = [call.communicate(timeout=100)[1] for call in calls]
+    return checkout, [(call.returncode, text) for call, text in zip(calls, errors, strict=True)]
+
+
+@pytest.fixture
+def checkout(first_calls: tuple[Path, list[tuple[int, str]]]) -> Path:
+    return first_calls[0]
+
+
+def test_two_first_calls_at_once_install_once(
+    first_calls: tuple[Path, list[tuple[int, str]]],
+) -> None:
+    _, ends = first_calls
+
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert sum(INSTALLING in text for _, text in ends) == 1
+
+
+def test_a_later_call_installs_nothing_and_keeps_folder_and_arguments(
+    checkout: Path, tmp_path: Path
+) -> None:
+    done = run(checkout, "jobs-app", "job", "show", "a b", cwd=tmp_path)
+
+    assert done.stderr == ""
+    assert done.stdout.rstrip("\n").split("|")[1:] == [str(tmp_path), "job", "show", "a b"]
+
+
+def test_up_is_the_command_of_that_name(checkout: Path, tmp_path: Path) -> None:
+    done = run(checkout, "up", "--demo", cwd=tmp_path)
+
+    assert done.stdout.rstrip("\n").split("|")[2:] == ["up", "--demo"]
+
+
+def test_the_command_takes_the_place_of_the_shell_and_gets_its_signals(checkout: Path) -> None:
+    process = subprocess.Popen(
+        [checkout / "run", "jobs-app", "wait"],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    with process.stdout:
+        pid = int(process.stdout.readline().partition("|")[0])
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=10) == -signal.SIGTERM
+        assert pid == process.pid
+
+
+def test_changed_constraints_are_installed(checkout: Path) -> None:
+    constraints = checkout / "deploy/constraints.txt"
+    constraints.write_text(constraints.read_text() + "# more\n")
+
+    calls = [run(checkout, "jobs-app") for _ in range(2)]
+
+    assert [INSTALLING in call.stderr for call in calls] == [True, False]
+
+
+def test_an_interrupted_installation_is_done_again_from_the_start(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    process = subprocess.Popen(
+        [checkout / "run", "jobs-app"],
+        env=clean_environment(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    half_done = checkout / ".venv/lib"
+    wait_until(half_done.exists, "the installation has begun")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=10)
+    (half_done / "left-over").touch()
+
+    done = run(checkout, "jobs-app")
+
+    assert (done.returncode, INSTALLING in done.stderr) == (0, True), done.stderr
+    assert not (half_done / "left-over").exists()
+
+
+def test_what_pip_says_is_shown_when_it_fails(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    (checkout / "deploy/constraints.txt").write_text(f"missing==1 --hash=sha256:{'0' * 64}\n")
+
+    done = run(checkout, "jobs-app", PIP_NO_INDEX="1")
+
+    assert done.returncode == 1
+    assert "No matching distribution found for missing==1" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("run: pip could not install what is needed")
+
+
+def programs(folder: Path, **scripts: str) -> str:
+    """Return a PATH with what `./run` needs of a system, and *scripts*, but no Python."""
+    folder.mkdir()
+    for name in ("cat", "cksum", "dirname", "rm", "mkdir", "sh"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{textwrap.dedent(text)}")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    "python3, sentence",
+    [
+        (None, "run: Python 3.11 or later is needed and none was found on PATH"),
+        ("exit 1", "run: Python 3.11 or later is needed and none was found on PATH"),
+        ("case $2 in *venv*) exit 1 ;; esac", "run: python3 has no venv module"),
+    ],
+    ids=["none", "too old", "without venv"],
+)
+def test_without_a_fitting_python_it_says_what_to_install(
+    tmp_path: Path, python3: str | None, sentence: str
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    path = programs(tmp_path / "bin", **({"python3": python3} if python3 else {}))
+
+    done = run(checkout, "up", PATH=path, JOBS_PYTHON="")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(sentence)
+    assert not (checkout / ".venv").exists()
+
+
+def test_help_names_every_command() -> None:
+    done = run(ROOT, "help")
+
+    assert done.returncode == 0
+    for command in ("up", "test", "lint", "bench", "jobs-app", "help"):
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["cook"]])
+def test_a_wrong_use_ends_with_2_and_a_hint(arguments: list[str]) -> None:
+    done = run(ROOT, *arguments)
+
+    assert done.returncode == 2
+    assert "help" in done.stderr
