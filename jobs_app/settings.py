@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         1_048_576, ge=1024, description="Largest JSON result of a run, bytes."
     )
     allow_private_addresses: bool = Field(
-        False, description="Let http tasks call private, loopback and link-local addresses."
+        False, description="Let http tasks call private and loopback addresses."
     )
 
     scheduler_batch: int = Field(

@@ -180,7 +180,7 @@ def test_a_command_gets_one_term_and_may_tidy_up(run, tmp_path):
 
 
 def test_a_stopped_command_is_ended_by_its_limit(run):
-    context = a_run(time_limit_seconds=0.5, kill_grace_seconds=1)
+    context = a_run(time_limit_seconds=0.5, kill_grace_seconds=30)
 
     end = run("kill -STOP $$", context)
 
@@ -319,6 +319,18 @@ def test_a_killed_keeper_takes_the_command_with_it(run, tmp_path):
     assert end.why == "keeper_died"
     for name in ("main", "child", "other"):
         assert not is_alive(pid_in(tmp_path / name))
+
+
+def test_the_command_dies_even_if_worker_and_keeper_are_killed_at_once(worker, tmp_path):
+    process = worker("trap '' TERM; echo $$ > main; while :; do sleep 0.1; done")
+    main = pid_in(tmp_path / "main")
+    keeper = keeper_of(main)
+
+    process.send_signal(signal.SIGSTOP)
+    os.kill(keeper, signal.SIGKILL)
+    process.kill()
+
+    wait_until(lambda: not is_alive(main), "the kernel has killed the command", seconds=3)
 
 
 def test_a_frozen_keeper_does_not_hold_the_run_past_its_limit(run, tmp_path, monkeypatch):

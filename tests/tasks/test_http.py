@@ -1,0 +1,460 @@
+"""The task `http` judges an answer, whatever a server does, and calls no forbidden address."""
+
+import gc
+import gzip
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jobs_app
+from jobs_app.context import Cancelled, HttpFailed, RunContext, TimedOut, current_run
+from jobs_app.tasks.egress import refusal
+from jobs_app.tasks.http import HttpResult, _tls_context, http
+from tests.running import Output, a_run
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A server that does on each path what its name says."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def handle_one_request(self) -> None:
+        with suppress(OSError):
+            super().handle_one_request()
+            return
+        self.close_connection = True
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        size = int(self.headers.get("Content-Length", 0))
+        seen = {
+            "method": self.command,
+            "path": self.path,
+            "body": self.rfile.read(size).decode(),
+            **{name.lower(): value for name, value in self.headers.items()},
+        }
+        self.server.seen.append(seen)
+        kind, _, rest = self.path.lstrip("/").partition("/")
+        if kind == "status":
+            self.answer(int(rest), b"body of it")
+        elif kind == "redirect":
+            status, _, location = rest.partition("/")
+            self.answer(int(status), Location=location.replace("PORT", str(self.server.port)))
+        elif kind == "loop":
+            self.answer(302, Location="/loop")
+        elif kind == "dribble":
+            self.dribble(
+                b"HTTP/1.1 200 OK\r\nX-Long: " if rest == "head" else b"HTTP/1.1 200 OK\r\n\r\n"
+            )
+        elif kind == "endless":
+            self.send_response(200)
+            self.end_headers()
+            while True:
+                self.wfile.write(b"x" * 65_536)
+        elif kind == "bomb":
+            self.answer(200, gzip.compress(b"0" * 50_000_000), Content_Encoding="gzip")
+        elif kind == "latin":
+            self.answer(200, b"gr\xfc\xdfe\x00", Content_Type="text/plain; charset=iso-8859-1")
+        elif kind == "huge-head":
+            self.answer(200, X_Huge="h" * 500_000)
+        else:
+            self.answer(200, json.dumps(seen).encode(), Content_Type="application/json", Etag='"1"')
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):
+            return self.do_GET
+        raise AttributeError(name)
+
+    def dribble(self, start: bytes) -> None:
+        self.wfile.write(start)
+        while not self.server.is_over.wait(0.05):
+            self.wfile.write(b"x")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[dict[str, str]] = []
+        self.is_over = threading.Event()
+        self.port = self.server_address[1]
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def serving(server: Server) -> Iterator[Server]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.is_over.set()
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    yield from serving(Server())
+
+
+@pytest.fixture
+def tls_server() -> Iterator[Server]:
+    server = Server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    yield from serving(server)
+
+
+@pytest.fixture(autouse=True)
+def _allows_private_addresses(monkeypatch):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "true")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_trust() -> Iterator[None]:
+    _tls_context.cache_clear()
+    yield
+    _tls_context.cache_clear()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def call(url: str, context: RunContext | None = None, **kwargs: Any) -> HttpResult:
+    token = current_run.set(context or a_run())
+    try:
+        return http.run(url, **kwargs)
+    finally:
+        current_run.reset(token)
+
+
+def test_an_answer_is_returned_with_status_headers_and_body(server):
+    result = call(f"{server.url}/echo")
+
+    assert result["status"] == 200
+    assert result["headers"]["content-type"] == "application/json"
+    assert result["headers"]["etag"] == '"1"'
+    assert json.loads(result["body"])["path"] == "/echo"
+    assert (result["body_truncated"], result["redirects"]) == (False, 0)
+    assert 0 < result["duration_seconds"] < 5
+
+
+def test_the_request_says_who_sends_it_and_carries_the_runs_id(server):
+    context = a_run()
+
+    call(f"{server.url}/echo?q=1", context)
+
+    assert server.seen[0]["user-agent"] == f"jobs-app/{jobs_app.__version__}"
+    assert server.seen[0]["idempotency-key"] == str(context.run_id)
+    assert server.seen[0]["host"] == f"127.0.0.1:{server.port}"
+    assert server.seen[0]["path"] == "/echo?q=1"
+
+
+def test_method_headers_and_body_are_sent_as_given(server):
+    call(f"{server.url}/echo", method="PUT", headers={"X-Mine": "1"}, body="größe")
+
+    assert server.seen[0]["method"] == "PUT"
+    assert server.seen[0]["x-mine"] == "1"
+    assert server.seen[0]["body"] == "größe"
+
+
+def test_json_is_sent_as_json(server):
+    call(f"{server.url}/echo", method="POST", json={"a": [1, None]})
+
+    assert json.loads(server.seen[0]["body"]) == {"a": [1, None]}
+    assert server.seen[0]["content-type"] == "application/json"
+
+
+def test_user_and_password_of_the_url_are_sent_but_not_shown(server):
+    output = Output()
+
+    call(f"http://me:secret@127.0.0.1:{server.port}/echo?key=secret", a_run(output))
+
+    assert server.seen[0]["authorization"].startswith("Basic ")
+    assert "secret" not in output.out
+    assert "/echo -> 200" in output.out
+
+
+@pytest.mark.parametrize("status", [201, 204, 299])
+def test_any_2xx_is_a_success(server, status):
+    assert call(f"{server.url}/status/{status}")["status"] == status
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_another_status_fails_with_its_body_in_the_log(server, status):
+    output = Output()
+
+    with pytest.raises(HttpFailed, match=f"answered {status}; expected was 2xx"):
+        call(f"{server.url}/status/{status}", a_run(output))
+
+    assert "body of it" in output.out
+
+
+def test_expect_status_decides_instead_of_2xx(server):
+    assert call(f"{server.url}/status/404", expect_status=[404, 410])["status"] == 404
+    assert call(f"{server.url}/redirect/302/x", expect_status=[302])["status"] == 302
+    with pytest.raises(HttpFailed, match="expected was 404, 410"):
+        call(f"{server.url}/status/200", expect_status=[404, 410])
+
+
+def test_a_redirect_is_followed_and_counted(server):
+    result = call(f"{server.url}/redirect/302//echo")
+
+    assert (result["status"], result["redirects"]) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    "status,method,body", [(303, "GET", ""), (302, "GET", ""), (307, "POST", "hello")]
+)
+def test_a_redirect_repeats_the_body_only_with_307_and_308(server, status, method, body):
+    call(f"{server.url}/redirect/{status}//echo", method="POST", body="hello")
+
+    assert (server.seen[1]["method"], server.seen[1]["body"]) == (method, body)
+
+
+def test_a_redirect_to_another_site_takes_no_secrets_along(server):
+    call(
+        f"http://me:pw@127.0.0.1:{server.port}/redirect/307/http://localhost:PORT/echo",
+        headers={"X-Api-Key": "secret", "Accept": "text/plain"},
+    )
+
+    assert server.seen[0]["x-api-key"] == "secret"
+    assert server.seen[1]["host"] == f"localhost:{server.port}"
+    assert server.seen[1]["accept"] == "text/plain"
+    assert not {"x-api-key", "authorization"} & set(server.seen[1])
+
+
+def test_redirects_that_never_end_fail_after_five(server):
+    with pytest.raises(HttpFailed, match="more than 5 redirects"):
+        call(f"{server.url}/loop")
+
+    assert len(server.seen) == 6
+
+
+def test_a_redirect_to_a_metadata_address_is_refused(server):
+    with pytest.raises(HttpFailed, match=r"169\.254\.169\.254 is a link-local"):
+        call(f"{server.url}/redirect/302/http://169.254.169.254/latest/")
+
+
+def test_a_redirect_to_another_scheme_is_refused(server):
+    with pytest.raises(HttpFailed, match="http:// or https://"):
+        call(f"{server.url}/redirect/302/file:///etc/passwd")
+
+
+def test_a_private_address_is_refused_unless_allowed(server, monkeypatch):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+
+    for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"):
+        with pytest.raises(HttpFailed, match="may not be called"):
+            call(f"http://{host}:{server.port}/echo")
+
+    assert server.seen == []
+
+
+def test_the_proxies_of_the_environment_are_not_used(server, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    assert call(f"{server.url}/echo")["status"] == 200
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_server_that_dribbles_is_cut_off_at_the_deadline(server, part):
+    started = time.monotonic()
+
+    with pytest.raises(TimedOut, match=r"within 0\.7 s"):
+        call(f"{server.url}/dribble/{part}", timeout_seconds=0.7)
+
+    assert time.monotonic() - started < 4
+
+
+def test_a_server_that_never_answers_is_cut_off_at_the_deadline(silent_port):
+    with pytest.raises(TimedOut):
+        call(f"http://127.0.0.1:{silent_port}/", timeout_seconds=0.5)
+
+
+# httpcore leaves the socket of a handshake that is cancelled to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_handshake_that_never_ends_is_cut_off_at_the_deadline(silent_port):
+    with pytest.raises(TimedOut):
+        call(f"https://127.0.0.1:{silent_port}/", timeout_seconds=0.5)
+    gc.collect()
+
+
+def test_a_cancelled_run_does_not_wait_for_the_answer(silent_port):
+    started = time.monotonic()
+    context = a_run(is_cancelled=lambda: "graceful" if time.monotonic() > started + 0.3 else None)
+
+    with pytest.raises(Cancelled):
+        call(f"http://127.0.0.1:{silent_port}/", context)
+
+    assert time.monotonic() - started < 4
+
+
+def test_the_time_limit_of_the_run_holds_too(silent_port):
+    with pytest.raises(TimedOut, match="time limit"):
+        call(f"http://127.0.0.1:{silent_port}/", a_run(time_limit_seconds=0.3))
+
+
+def test_an_endless_body_is_cut_at_64_kib(server):
+    result = call(f"{server.url}/endless")
+
+    assert len(result["body"]) == 65_536
+    assert result["body_truncated"]
+
+
+def test_a_packed_body_is_not_unpacked_past_64_kib(server):
+    result = call(f"{server.url}/bomb")
+
+    assert result["body"] == "0" * 65_536
+    assert result["body_truncated"]
+
+
+def test_a_body_in_another_encoding_becomes_text_without_nul(server):
+    assert call(f"{server.url}/latin")["body"] == "grüße\ufffd"
+
+
+def test_endless_headers_fail(server):
+    with pytest.raises(HttpFailed):
+        call(f"{server.url}/huge-head")
+
+
+def test_nobody_there_fails_with_a_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    with pytest.raises(HttpFailed, match="no connection"):
+        call(f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    "url,sentence",
+    [
+        ("ftp://example.com/", "http:// or https://"),
+        ("//example.com/", "http:// or https://"),
+        ("http://", "http:// or https://"),
+        ("http://[::1/", "cannot be read"),
+        ("http://no-such-host.invalid/", "cannot be found"),
+    ],
+)
+def test_a_url_that_cannot_be_called_fails_with_a_sentence(url, sentence):
+    with pytest.raises(HttpFailed, match=sentence):
+        call(url)
+
+
+def test_a_header_that_would_split_the_request_fails(server):
+    with pytest.raises(HttpFailed):
+        call(f"{server.url}/echo", headers={"X-Mine": "a\r\nX-Forged: b"})
+
+    assert not any("x-forged" in seen for seen in server.seen)
+
+
+def test_body_and_json_together_fail(server):
+    with pytest.raises(HttpFailed, match="Both body and json"):
+        call(f"{server.url}/echo", method="POST", body="a", json=1)
+
+
+def test_a_certificate_that_nobody_vouches_for_fails(tls_server):
+    with pytest.raises(HttpFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        call(f"https://localhost:{tls_server.port}/echo")
+
+
+def test_a_trusted_certificate_is_checked_against_the_name_not_the_address(tls_server, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+
+    result = call(f"https://localhost:{tls_server.port}/echo")
+
+    assert json.loads(result["body"])["host"] == f"localhost:{tls_server.port}"
+    with pytest.raises(HttpFailed, match="IP address mismatch"):
+        call(f"https://127.0.0.1:{tls_server.port}/echo")
+
+
+def test_a_redirect_from_https_to_http_is_refused(tls_server, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+
+    with pytest.raises(HttpFailed, match="from https to http"):
+        call(f"https://localhost:{tls_server.port}/redirect/302/http://localhost:PORT/echo")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("169.254.169.254", "169.254.1.1", "fe80::1", "fe80::1%1", "100.100.100.200"),
+        *("fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::"),
+        *("::a9fe:a9fe", "0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "ff02::1", "255.255.255.255"),
+    ],
+)
+def test_these_addresses_are_never_called(address):
+    assert refusal(ip_address(address), allows_private=True) is not None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fc00::1"),
+        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "::127.0.0.1"),
+    ],
+)
+def test_private_addresses_are_called_only_if_allowed(address):
+    assert refusal(ip_address(address), allows_private=False) is not None
+    assert refusal(ip_address(address), allows_private=True) is None
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_public_addresses_are_called(address):
+    assert refusal(ip_address(address), allows_private=False) is None
+
+
+def test_a_name_that_changes_its_address_is_called_at_the_one_that_was_checked(server, monkeypatch):
+    real, asked = socket.getaddrinfo, []
+
+    def rebinding(host: str, *args: Any, **kwargs: Any) -> object:
+        if host != "rebinding.test":
+            return real(host, *args, **kwargs)
+        asked.append(host)
+        return real("127.0.0.1" if len(asked) == 1 else "169.254.169.254", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+
+    call(f"http://rebinding.test:{server.port}/echo")
+
+    assert server.seen[0]["host"] == f"rebinding.test:{server.port}"
+    assert len(asked) == 1

@@ -1,0 +1,149 @@
+"""The task `shell` runs a command in a known environment and names how it ended."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs_app.context import (
+    Cancelled,
+    CommandFailed,
+    Fenced,
+    RunContext,
+    TimedOut,
+    current_run,
+    environment,
+)
+from jobs_app.tasks.shell import shell
+from tests.running import Output, a_run
+
+RUN_ID = UUID("01936f6e-7c00-7000-8000-000000000001")
+
+
+def run(command: str, context: RunContext | None = None, **kwargs: Any) -> dict[str, int]:
+    token = current_run.set(context or a_run())
+    try:
+        return shell.run(command, **kwargs)
+    finally:
+        current_run.reset(token)
+
+
+def variables_in(output: Output) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in output.out.splitlines())
+
+
+def test_a_command_that_ends_well_returns_its_exit_code():
+    assert run("exit 0") == {"exit_code": 0}
+
+
+def test_another_exit_code_fails_and_is_named():
+    with pytest.raises(CommandFailed, match="exit code 3") as failure:
+        run("exit 3")
+
+    assert failure.value.exit_code == 3
+
+
+def test_a_signal_fails_is_named_and_counts_as_in_a_shell():
+    with pytest.raises(CommandFailed, match=r"signal 9 \(SIGKILL\)") as failure:
+        run("kill -9 $$")
+
+    assert failure.value.exit_code == 137
+
+
+def test_a_time_limit_raises_timed_out():
+    with pytest.raises(TimedOut, match=r"time limit of 0\.3 s"):
+        run("sleep 60", a_run(time_limit_seconds=0.3))
+
+
+def test_a_cancelled_run_raises_cancelled():
+    with pytest.raises(Cancelled):
+        run("sleep 60", a_run(is_cancelled=lambda: "kill"))
+
+
+def test_a_worker_without_a_lease_raises_fenced():
+    with pytest.raises(Fenced):
+        run("sleep 60", a_run(lease_seconds_left=lambda: -1.0))
+
+
+def test_the_environment_is_small_and_has_nothing_of_the_workers(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("JOBS_DATABASE_URL", "postgresql://jobs:secret@db/jobs")
+    monkeypatch.setenv("LD_PRELOAD_CANARY", "1")
+    output = Output()
+
+    run("env", a_run(output))
+
+    variables = variables_in(output)
+    assert set(variables) - {"PWD", "_", "SHLVL", "OLDPWD"} == {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"),
+        *("JOBS_RUN_ID", "JOBS_JOB", "JOBS_ATTEMPT"),
+    }
+    assert variables["HOME"] == str(tmp_path)
+    assert variables["PATH"].endswith("/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+def test_the_run_tells_who_it_is():
+    output = Output()
+    fire = datetime(2026, 3, 8, 3, tzinfo=timezone(timedelta(hours=-4)))
+
+    run("env", a_run(output, run_id=RUN_ID, job="backup", scheduled_for=fire, attempt=2))
+
+    told = {name: v for name, v in variables_in(output).items() if name.startswith("JOBS_")}
+    assert told == {
+        "JOBS_RUN_ID": str(RUN_ID),
+        "JOBS_JOB": "backup",
+        "JOBS_SCHEDULED_FOR": "2026-03-08T07:00:00Z",
+        "JOBS_ATTEMPT": "2",
+    }
+
+
+def test_a_run_without_job_and_fire_leaves_their_variables_out():
+    told = environment(a_run(job=None, scheduled_for=None))
+
+    assert set(told) == {"JOBS_RUN_ID", "JOBS_ATTEMPT"}
+
+
+def test_a_fire_with_microseconds_is_told_in_full():
+    fire = datetime(2026, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)
+
+    told = environment(a_run(scheduled_for=fire))
+
+    assert told["JOBS_SCHEDULED_FOR"] == "2026-01-01T00:00:00.250000Z"
+
+
+def test_the_jobs_own_variables_come_on_top_but_cannot_forge_the_run():
+    output = Output()
+
+    run(
+        "env",
+        a_run(output, run_id=RUN_ID),
+        env={"LANG": "de_DE.UTF-8", "MINE": "a=b c", "JOBS_RUN_ID": "forged"},
+    )
+
+    variables = variables_in(output)
+    assert variables["LANG"] == "de_DE.UTF-8"
+    assert variables["MINE"] == "a=b c"
+    assert variables["JOBS_RUN_ID"] == str(RUN_ID)
+
+
+def test_a_command_starts_at_home_or_where_it_is_told(monkeypatch, tmp_path):
+    (tmp_path / "reports").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    outputs = [Output() for _ in range(4)]
+
+    for output, cwd in zip(outputs, (None, "reports", "~/reports", "/usr"), strict=True):
+        run("pwd", a_run(output), cwd=cwd)
+
+    home, reports = f"{tmp_path}\n", f"{tmp_path}/reports\n"
+    assert [output.out for output in outputs] == [home, reports, reports, "/usr\n"]
+
+
+def test_a_directory_that_is_not_there_fails_with_its_name():
+    with pytest.raises(CommandFailed, match="/no/such/place"):
+        run("true", cwd="/no/such/place")
+
+
+def test_without_a_run_around_it_the_task_refuses():
+    with pytest.raises(LookupError):
+        shell.run("true")
