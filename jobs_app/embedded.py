@@ -5,6 +5,7 @@ because it leaves orphans behind.
 """
 
 import contextlib
+import fcntl
 import os
 import platform
 import secrets
@@ -91,18 +92,19 @@ class EmbeddedValkey:
         It ends with *lifeline*. Raises Unavailable, with the last line of its
         log, if it ends early or does not answer within *timeout_seconds*.
         """
+        deadline = time.monotonic() + timeout_seconds
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _readable(self._configuration()) as configuration:
+        with _readable(self._configuration()) as configuration, self._lock(deadline) as lock:
             self.process = subprocess.Popen(
                 lifeline.guarded([str(valkey_binary()), "-"]),
                 stdin=configuration,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[lifeline.read_fd],
+                pass_fds=[lifeline.read_fd, lock],
                 # A group of its own: Ctrl-C in the terminal is for `up` alone.
                 start_new_session=True,
             )
-        self._wait_until_it_answers(self.process, time.monotonic() + timeout_seconds)
+        self._wait_until_it_answers(self.process, deadline)
 
     def stop(self, *, timeout_seconds: float = 5.0) -> None:
         """Let the server write everything down and end; kill it after *timeout_seconds*."""
@@ -123,6 +125,29 @@ class EmbeddedValkey:
     def is_running(self) -> bool:
         """Whether the server has been started and has not ended."""
         return self.process is not None and self.process.poll() is None
+
+    @contextlib.contextmanager
+    def _lock(self, deadline: float) -> Iterator[int]:
+        """Lend the lock on the directory, to be inherited by the server, until whose end it holds.
+
+        Two servers on one append-only file destroy it; and the server of an `up`
+        that was killed takes a moment to end.
+        """
+        fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise Unavailable(
+                            f"Another Valkey still runs on {self.directory}."
+                        ) from None
+                    time.sleep(0.02)
+            yield fd
+        finally:
+            os.close(fd)
 
     def _configuration(self) -> str:
         if self.socket_path is None:

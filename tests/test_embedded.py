@@ -161,6 +161,17 @@ def test_a_server_that_cannot_start_says_why(start, lifeline, tmp_path):
         server.start(lifeline)
 
 
+def test_two_servers_never_share_a_directory(start, lifeline, tmp_path):
+    first = start(on_a_socket(tmp_path))
+    second = EmbeddedValkey(first.directory, socket_path=None)
+
+    with pytest.raises(Unavailable, match="still runs"):
+        second.start(lifeline, timeout_seconds=0.2)
+
+    first.kill()
+    start(second)
+
+
 def test_user_password_and_database_of_an_address_reach_celery():
     settings = Settings(redis_url="unix://me:s%2Fecret@/run/valkey.sock?db=3")
 
