@@ -1,0 +1,463 @@
+"""Schedules: when a job fires, from here to the year 9998, and how to say it.
+
+Pure, no IO: no clock, no database, no Redis. Every instant that comes in or goes
+out is aware UTC; local time exists only in here and in what a person sees. The
+preview and the scheduler ask the same functions.
+"""
+
+from calendar import month_name
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
+from itertools import islice
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from jobs_app import cron, zones
+from jobs_app.errors import FieldError, InvalidSchedule
+
+MAX_INTERVAL_SECONDS = 366 * 86_400
+MAX_JITTER_SECONDS = 86_400
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+_LEAP_DAY = (2, 29)
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a job fires: by exactly one of `cron`, `interval_seconds` and `at`.
+
+    An interval fires at `anchor_at` and every N seconds after it, never before;
+    without an anchor it counts from 1970. Fires lie in [`start_at`, `end_at`).
+    `seed`, the job's name, settles what `H` and the jitter draw. A naive
+    datetime raises ValueError; anything else that is wrong is for `check`.
+    """
+
+    cron: str | None = None
+    interval_seconds: int | None = None
+    anchor_at: datetime | None = None
+    at: datetime | None = None
+    timezone: str = "UTC"
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    jitter_seconds: int = 0
+    seed: str = ""
+
+    def __post_init__(self) -> None:
+        for instant in (self.anchor_at, self.at, self.start_at, self.end_at):
+            if instant is not None:
+                _utc(instant)
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One fire as a person sees it: the instant, in UTC and in the schedule's zone.
+
+    `dst` is "gap" where it stands for a local time that the clock skipped, and
+    "repeat" where the clock shows its local time twice.
+    """
+
+    at: datetime
+    local: datetime
+    dst: Literal["gap", "repeat"] | None
+
+
+def check(schedule: Schedule, *, now: datetime) -> None:
+    """Raise InvalidSchedule, one error for each broken field, unless it fires after *now*.
+
+    Pointers are relative to the schedule: "/cron", "/timezone".
+    """
+    now = _utc(now)
+    errors = [
+        *_kind_errors(schedule),
+        *_zone_errors(schedule.timezone),
+        *_cron_errors(schedule),
+        *_interval_errors(schedule),
+        *_at_errors(schedule, now),
+        *_window_errors(schedule, now),
+        *_jitter_errors(schedule),
+    ]
+    if not errors and next_fire(schedule, after=now) is None:
+        errors = [_never(schedule)]
+    if errors:
+        raise InvalidSchedule(errors[0].detail, errors=errors)
+
+
+def next_fire(schedule: Schedule, *, after: datetime) -> datetime | None:
+    """Return the first fire strictly later than *after*, in UTC; None if there is none.
+
+    A local time skipped in spring counts as the first moment after the gap, a
+    fixed one that comes twice in autumn counts the first time, wildcard minutes
+    or hours follow real time: Debian's cron has it so.
+    """
+    after = _utc(after)
+    if schedule.start_at is not None and schedule.start_at > after:
+        after = _utc(schedule.start_at) - _TICK
+    fire = _next(schedule, after)
+    if fire is None or (schedule.end_at is not None and fire >= schedule.end_at):
+        return None
+    return fire
+
+
+def previous_fire(schedule: Schedule, *, before: datetime) -> datetime | None:
+    """Return the last fire strictly earlier than *before*, in UTC; None if there is none."""
+    before = _utc(before)
+    if schedule.end_at is not None:
+        before = min(before, _utc(schedule.end_at))
+    fire = _previous(schedule, before)
+    if fire is None or (schedule.start_at is not None and fire < schedule.start_at):
+        return None
+    return fire
+
+
+def fires(
+    schedule: Schedule, *, after: datetime, until: datetime | None = None
+) -> Iterator[datetime]:
+    """Yield the fires later than *after*, up to and including *until*, in order.
+
+    Without *until* there may be no end to them.
+    """
+    last = _LAST if until is None else _utc(until)
+    fire = next_fire(schedule, after=after)
+    while fire is not None and fire <= last:
+        yield fire
+        fire = next_fire(schedule, after=fire)
+
+
+def due_at(schedule: Schedule, fire: datetime) -> datetime:
+    """Return when the run of *fire* is due: up to `jitter_seconds` later, in whole milliseconds.
+
+    The same seed and fire give the same answer for ever.
+    """
+    fire = _utc(fire)
+    if not schedule.jitter_seconds:
+        return fire
+    text = f"jitter\0{schedule.seed}\0{fire.isoformat()}"
+    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+    choices = schedule.jitter_seconds * 1000 + 1
+    return fire + timedelta(milliseconds=int.from_bytes(digest) % choices)
+
+
+def preview(
+    schedule: Schedule, *, after: datetime, count: int, until: datetime | None = None
+) -> list[Fire]:
+    """Return the next *count* fires, fewer if they end, each with its local time."""
+    zone = _zone(schedule.timezone)
+    coming = islice(fires(schedule, after=after, until=until), count)
+    return [_shown(schedule, zone, fire) for fire in coming]
+
+
+def describe(schedule: Schedule) -> str:
+    """Return the schedule as one English sentence without a full stop."""
+    zone = schedule.timezone
+    zone_text = zone if zone == "UTC" else f"{zone} time"
+    if schedule.cron is not None:
+        text = f"{_expression(schedule).explain()}, {zone_text}"
+    elif schedule.interval_seconds is not None:
+        text = f"Every {_duration(schedule.interval_seconds, every=True)}"
+    elif schedule.at is not None:
+        text = f"Once at {_local_text(schedule, schedule.at)}, {zone_text}"
+    else:
+        text = "Only when started by hand"
+    if schedule.start_at is not None:
+        text += f", from {_local_text(schedule, schedule.start_at)}"
+    if schedule.end_at is not None:
+        text += f", until {_local_text(schedule, schedule.end_at)}"
+    if schedule.jitter_seconds:
+        text += f", each up to {_duration(schedule.jitter_seconds)} later"
+    return text
+
+
+def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
+    """Return sentences on what may surprise the author of a valid schedule."""
+    now = _utc(now)
+    found: list[str] = []
+    if schedule.cron is not None:
+        expression = _expression(schedule)
+        found += _day_warnings(schedule, expression, now)
+        found += _step_warnings(expression)
+        found += _clock_change_warnings(schedule, expression, now)
+        if not schedule.seed and cron.uses_hash(schedule.cron):
+            found.append("H is drawn from the job's name: each job gets times of its own.")
+    if schedule.interval_seconds is not None:
+        found += _interval_warnings(schedule, schedule.interval_seconds, now)
+    found += _jitter_warnings(schedule, now)
+    return found
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is UTC:
+        return instant
+    if instant.utcoffset() is None:
+        raise ValueError(f"{instant!r} has no time zone")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        # Within hours of either end of the calendar, where nothing fires.
+        return _EPOCH if instant.year == 1 else _LAST
+
+
+def _zone(name: str) -> ZoneInfo:
+    """Return the zone; raises InvalidSchedule if this machine knows none of that name."""
+    try:
+        return zones.named(name)
+    except (KeyError, ValueError, OSError) as error:
+        errors = [_unknown_zone(name)]
+        raise InvalidSchedule(errors[0].detail, errors=errors) from error
+
+
+def _expression(schedule: Schedule) -> cron.Expression:
+    return cron.parse(schedule.cron or "", schedule.seed)
+
+
+def _next(schedule: Schedule, after: datetime) -> datetime | None:
+    """Return the first fire later than *after*, whatever the window says."""
+    if schedule.cron is not None:
+        return cron.next_fire(_expression(schedule), _zone(schedule.timezone), after)
+    if schedule.interval_seconds is not None:
+        anchor = _anchor(schedule)
+        interval = timedelta(seconds=schedule.interval_seconds)
+        try:
+            fire = anchor + max((after - anchor) // interval + 1, 0) * interval
+        except OverflowError:
+            return None
+        return fire if fire < _LAST else None
+    if schedule.at is not None and schedule.at > after:
+        return _utc(schedule.at)
+    return None
+
+
+def _previous(schedule: Schedule, before: datetime) -> datetime | None:
+    """Return the last fire earlier than *before*, whatever the window says."""
+    if schedule.cron is not None:
+        return cron.previous_fire(_expression(schedule), _zone(schedule.timezone), before)
+    if schedule.interval_seconds is not None:
+        anchor = _anchor(schedule)
+        interval = timedelta(seconds=schedule.interval_seconds)
+        passed = (min(before, _LAST) - anchor - _TICK) // interval
+        return anchor + passed * interval if passed >= 0 else None
+    if schedule.at is not None and schedule.at < before:
+        return _utc(schedule.at)
+    return None
+
+
+def _anchor(schedule: Schedule) -> datetime:
+    return _EPOCH if schedule.anchor_at is None else _utc(schedule.anchor_at)
+
+
+def _shown(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
+    local = fire.astimezone(zone)
+    dst: Literal["gap", "repeat"] | None = None
+    if schedule.cron is not None and cron.stands_for_skipped(_expression(schedule), zone, fire):
+        dst = "gap"
+    elif zones.is_repeated(local):
+        dst = "repeat"
+    return Fire(at=fire, local=local, dst=dst)
+
+
+def _local_text(schedule: Schedule, instant: datetime) -> str:
+    try:
+        local = instant.astimezone(_zone(schedule.timezone)).replace(tzinfo=None)
+    except OverflowError:
+        return _stamp(instant)
+    has_seconds = local.second or local.microsecond
+    return local.isoformat(" ", "auto" if has_seconds else "minutes")
+
+
+def _duration(seconds: int, *, every: bool = False) -> str:
+    """Return "90 seconds", "2 hours"; and with *every*, "hour" for one hour."""
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    number = seconds // size
+    if number == 1:
+        return unit if every else f"1 {unit}"
+    return f"{number:,} {unit}s"
+
+
+def _kind_errors(schedule: Schedule) -> Iterator[FieldError]:
+    given = [name for name in ("cron", "interval_seconds", "at") if _is_given(schedule, name)]
+    if not given:
+        yield FieldError("", "required", "One of cron, interval_seconds and at is needed.")
+    elif len(given) > 1:
+        names = " and ".join(given)
+        yield FieldError("", "exclusive", f"Give one of {names}: a job has one schedule.")
+    if schedule.anchor_at is not None and given and "interval_seconds" not in given:
+        yield FieldError("/anchor_at", "not_supported", "Only an interval has an anchor.")
+
+
+def _is_given(schedule: Schedule, name: str) -> bool:
+    return getattr(schedule, name) is not None
+
+
+def _zone_errors(name: str) -> Iterator[FieldError]:
+    if not zones.is_known(name):
+        yield _unknown_zone(name)
+
+
+def _unknown_zone(name: str) -> FieldError:
+    close = " or ".join(zones.suggestions(name))
+    hint = f"did you mean {close}?" if close else "give an IANA name, such as Europe/Paris."
+    return FieldError("/timezone", "unknown_timezone", f"There is no time zone {name!r}; {hint}")
+
+
+def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
+    if schedule.cron is None:
+        return ()
+    try:
+        cron.parse(schedule.cron, schedule.seed)
+    except InvalidSchedule as error:
+        return error.errors
+    return ()
+
+
+def _interval_errors(schedule: Schedule) -> Iterator[FieldError]:
+    interval = schedule.interval_seconds
+    if interval is not None and not _is_within(interval, 1, MAX_INTERVAL_SECONDS):
+        detail = f"{interval!r} is not a whole number of seconds in 1-{MAX_INTERVAL_SECONDS}"
+        yield FieldError("/interval_seconds", "out_of_range", detail)
+    if schedule.anchor_at is not None and schedule.anchor_at >= _LAST:
+        yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998")
+
+
+def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
+    if schedule.at is None:
+        return
+    if schedule.at <= now:
+        detail = f"{_stamp(schedule.at)} has passed: it is {_stamp(now)}"
+        yield FieldError("/at", "in_the_past", detail)
+    elif schedule.at >= _LAST:
+        yield FieldError("/at", "out_of_range", f"{_stamp(schedule.at)} is after the year 9998")
+
+
+def _window_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
+    start, end = schedule.start_at, schedule.end_at
+    if start is not None and end is not None and start >= end:
+        detail = f"{_stamp(end)} is not later than start_at, {_stamp(start)}"
+        yield FieldError("/end_at", "before_start", detail)
+    elif end is not None and end <= now:
+        detail = f"{_stamp(end)} has passed: it is {_stamp(now)}"
+        yield FieldError("/end_at", "in_the_past", detail)
+
+
+def _jitter_errors(schedule: Schedule) -> Iterator[FieldError]:
+    jitter, interval = schedule.jitter_seconds, schedule.interval_seconds
+    if not _is_within(jitter, 0, MAX_JITTER_SECONDS):
+        detail = f"{jitter!r} is not a whole number of seconds in 0-{MAX_JITTER_SECONDS}"
+        yield FieldError("/jitter_seconds", "out_of_range", detail)
+    elif interval is not None and _is_within(interval, 1, jitter):
+        detail = f"{jitter} is not less than interval_seconds, {interval}"
+        yield FieldError("/jitter_seconds", "out_of_range", detail)
+
+
+def _is_within(value: object, low: int, high: int) -> bool:
+    """Say whether *value* is a whole number in [low, high]; True and 1.0 are none."""
+    return type(value) is int and low <= value <= high
+
+
+def _never(schedule: Schedule) -> FieldError:
+    """Return why a schedule whose fields are all well formed has no fire to come."""
+    if schedule.start_at is not None or schedule.end_at is not None:
+        window = "/end_at" if schedule.end_at is not None else "/start_at"
+        return FieldError(window, "never_fires", "No fire lies between start_at and end_at")
+    text = _expression(schedule).text if schedule.cron is not None else "The schedule"
+    return FieldError("/cron", "never_fires", f"{text} never fires: no date matches all fields")
+
+
+def _stamp(instant: datetime) -> str:
+    return _utc(instant).isoformat().replace("+00:00", "Z")
+
+
+def _day_warnings(schedule: Schedule, expression: cron.Expression, now: datetime) -> Iterator[str]:
+    if expression.has_either_day:
+        yield ("Both day fields are set: it fires on days that match either of them, not both.")
+    zone = _zone(schedule.timezone)
+    coming = [fire.astimezone(zone) for fire in islice(fires(schedule, after=now), 3)]
+    if coming and all((fire.month, fire.day) == _LEAP_DAY for fire in coming):
+        yield "It fires on 29 February only, so in leap years only."
+    elif short := expression.months_too_short():
+        names = ", ".join(month_name[month] for month in short)
+        yield f"It does not fire in {names}, too short for its day: L is the last of each month."
+
+
+def _step_warnings(expression: cron.Expression) -> Iterator[str]:
+    minute, hour, *_ = expression.text.split()
+    for text, size, unit in ((minute, 60, "minute"), (hour, 24, "hour")):
+        step = text.removeprefix("*/")
+        if step == text or not step.isdigit() or size % int(step) == 0:
+            continue
+        if int(step) >= size:
+            yield f"{text} is the same as 0: {unit}s end at {size - 1}."
+            continue
+        last = (size - 1) // int(step) * int(step)
+        yield (
+            f"{text} does not divide {size}: {unit} {last} is followed by {unit} 0,"
+            f" after {_duration_of(size - last, unit)} instead of {step}."
+        )
+
+
+def _duration_of(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def _clock_change_warnings(
+    schedule: Schedule, expression: cron.Expression, now: datetime
+) -> Iterator[str]:
+    """Yield what the next year's clock changes do to the schedule, each kind once."""
+    zone = _zone(schedule.timezone)
+    told = set()
+    for day in _changed_days(expression, zone, now):
+        for kind, text in _effects_of_change(expression, zone, day):
+            if kind not in told:
+                told.add(kind)
+                yield text
+
+
+def _effects_of_change(
+    expression: cron.Expression, zone: ZoneInfo, day: date
+) -> Iterator[tuple[str, str]]:
+    """Yield the kind of each surprise on a *day* of a clock change, and its sentence."""
+    of_the_day = cron.fires_on_changed_day(expression, zone, day)
+    if not of_the_day:
+        yield "none", f"The clock skips its times on {day}: it does not fire then."
+    for fire in of_the_day:
+        local = fire.astimezone(zone)
+        if cron.stands_for_skipped(expression, zone, fire):
+            text = f"The clock skips one of its times on {day}: it fires at {local:%H:%M} instead."
+            yield "gap", text
+        elif zones.is_repeated(local) and not expression.is_real_time:
+            yield "repeat", f"{local:%H:%M} comes twice on {day}: it fires the first time only."
+
+
+def _changed_days(expression: cron.Expression, zone: ZoneInfo, now: datetime) -> Iterator[date]:
+    today = now.astimezone(zone).date()
+    for number in range(366):
+        day = today + number * _DAY
+        if zones.plain_midnight(zone, day) is None and expression.fires_on_day(day):
+            yield day
+
+
+def _interval_warnings(schedule: Schedule, seconds: int, now: datetime) -> Iterator[str]:
+    day = 86_400
+    if seconds >= 3_600 and seconds % day and day % seconds:
+        yield (
+            f"{_duration(seconds).capitalize()} do not divide a day: it fires at other times"
+            " each day."
+        )
+    zone = _zone(schedule.timezone)
+    offsets = {(now + number * 30 * _DAY).astimezone(zone).utcoffset() for number in range(13)}
+    if seconds % day == 0 and len(offsets) > 1:
+        yield (
+            "An interval counts real hours: its local time moves when the clock is changed."
+            " A cron expression keeps it."
+        )
+
+
+def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
+    jitter = timedelta(seconds=schedule.jitter_seconds)
+    coming = list(islice(fires(schedule, after=now), 2))
+    if len(coming) > 1 and coming[1] - coming[0] <= jitter:
+        yield "The jitter is not shorter than the time between fires: runs may change places."
