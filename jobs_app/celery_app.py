@@ -29,12 +29,12 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def redbeat_options() -> dict[str, Any]:
+def redbeat_options(settings: Settings) -> dict[str, Any]:
     """Return what RedBeat's own connection is opened with."""
     return {
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
-        "socket_keepalive": True,
+        **settings.redis_keepalive,
         # A tick that cannot reach Redis goes on without it, at once.
         "retry": Retry(NoBackoff(), 0),
     }
@@ -102,7 +102,7 @@ def make_celery(settings: Settings) -> JobsCelery:
         imports=(*WORKER_MODULES, *TASK_MODULES, *settings.import_modules),
         beat_scheduler="jobs_app.scheduling.scheduler:JobsScheduler",
         redbeat_redis_url=settings.effective_redis_url,
-        redbeat_redis_options=redbeat_options(),
+        redbeat_redis_options=redbeat_options(settings),
         redbeat_key_prefix=f"{settings.redis_prefix}redbeat:",
         redbeat_lock_timeout=settings.scheduler_lock_seconds,
         timezone="UTC",

@@ -39,7 +39,7 @@ class Projection:
             decode_responses=True,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=min(timeout_seconds, 2),
-            socket_keepalive=True,
+            **settings.redis_keepalive,
             # The caller has better things to do than to wait: it is told at once.
             retry=Retry(NoBackoff(), 0),
         )

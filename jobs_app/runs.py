@@ -286,10 +286,15 @@ def _move(session: Session, guard: Sequence[ColumnElement[bool]], **values: Any)
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _logged(outcome: Outcome) -> dict[str, Any]:
-    if outcome.log_bytes is None:
-        return {}
-    return {"log_bytes": outcome.log_bytes, "log_truncated": bool(outcome.log_truncated)}
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Return the columns that an outcome sets, and only those that it knows."""
+    told: dict[str, Any] = {"error": outcome.error, "exit_code": outcome.exit_code}
+    if outcome.reason is not None:
+        # Else the reason of whoever asked it to end would be gone.
+        told["reason"] = outcome.reason
+    if outcome.log_bytes is not None:
+        told |= {"log_bytes": outcome.log_bytes, "log_truncated": bool(outcome.log_truncated)}
+    return told
 
 
 def _end(session: Session, run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime) -> bool:
@@ -299,10 +304,7 @@ def _end(session: Session, run_id: UUID, attempt: int, outcome: Outcome, *, at: 
         state=outcome.state,
         finished_at=at,
         result=outcome.result,
-        error=outcome.error,
-        exit_code=outcome.exit_code,
-        reason=outcome.reason,
-        **_logged(outcome),
+        **_told(outcome),
     )
 
 
@@ -320,12 +322,9 @@ def _retry_later(
         _owned(run_id, attempt),
         state=RunState.RETRYING,
         not_before=at + timedelta(seconds=delay),
-        error=outcome.error,
-        exit_code=outcome.exit_code,
-        reason=outcome.reason,
         worker_id=None,
         **changed,
-        **_logged(outcome),
+        **_told(outcome),
     )
     if moved and before is not None:
         ended = Attempt(
@@ -621,7 +620,7 @@ def end_dead(
         *_owned(run_id, attempt), Run.cancel_mode.is_not(None)
     )
     if session.scalars(is_cancelled).first() is not None:
-        outcome = Outcome(RunState.CANCELLED, reason="cancelled")
+        outcome = Outcome(RunState.CANCELLED)
     else:
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
         error = {"type": kind, "message": reason, "traceback": None}

@@ -149,6 +149,11 @@ class Settings(BaseSettings):
         return f"redis+socket://{user}{parts.path}{query}"
 
     @property
+    def redis_keepalive(self) -> dict[str, bool]:
+        """What keeps a TCP connection to Redis from dying unseen; a unix socket refuses it."""
+        return {} if self.effective_redis_url.startswith("unix://") else {"socket_keepalive": True}
+
+    @property
     def redis_url_file(self) -> Path:
         """Where `up` writes the address of the embedded Valkey (mode 0600)."""
         return self.data_dir / "redis-url"

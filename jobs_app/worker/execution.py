@@ -226,7 +226,7 @@ def _request(process: Process, claimed: Claimed) -> dict[str, Any]:
 def _failed(error: BaseException, text: str | None) -> Outcome:
     """Return the outcome that *error* means."""
     told = {
-        "type": type(error).__name__,
+        "type": "Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
         "message": _plain(str(error)),
         # How our own tasks look inside helps nobody to mend a command.
         "traceback": None if isinstance(error, TaskOutcome) else _plain(text)[-TRACEBACK_CHARS:],

@@ -31,6 +31,13 @@ LOOK_SECONDS = 1.0
 LAST_GRACE_SECONDS = 3.0
 
 
+class Interrupted(Cancelled):
+    """Raised out of nowhere in a Python task that is to end; Python makes it, without arguments."""
+
+    def __init__(self) -> None:
+        super().__init__("The run was cancelled.")
+
+
 @dataclass(slots=True)
 class Watched:
     """A run that this process works on, and what the watch knows of it.
@@ -133,11 +140,11 @@ class Watch:
         return run.kill_grace_seconds
 
     def _interrupt(self, run: Watched) -> None:
-        """Raise Cancelled in the task's thread, at its next bytecode."""
+        """Raise Interrupted in the task's thread, at its next bytecode."""
         with self._changed:
             if run.run_id in self._runs:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(run.thread_id), ctypes.py_object(Cancelled)
+                    ctypes.c_ulong(run.thread_id), ctypes.py_object(Interrupted)
                 )
 
     def _kill_process(self, run: Watched) -> None:

@@ -1,0 +1,160 @@
+"""A whole installation for tests: real scheduler and worker processes on real servers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from jobs_app import clock, dispatch, jobs, starts
+from jobs_app.celery_app import make_celery
+from jobs_app.db import Database
+from jobs_app.lifeline import Lifeline
+from jobs_app.models import Job, Run
+from jobs_app.projection import Projection
+from jobs_app.settings import Settings
+from tests.factories import definition
+from tests.servers import wait_until
+
+
+@dataclass
+class System:
+    """Settings, database and Redis of one installation, and the processes that run on them."""
+
+    settings: Settings
+    directory: Path
+    lifeline: Lifeline = field(default_factory=Lifeline)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.settings.effective_database_url)
+        self.projection = Projection(self.settings)
+        self.app = make_celery(self.settings)
+        self.app.loader.import_default_modules()
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `jobs-app NAME`; a name may carry a number (`scheduler-2`)."""
+        said = {
+            "JOBS_DATA_DIR": str(self.settings.data_dir),
+            "JOBS_DATABASE_URL": self.settings.effective_database_url,
+            "JOBS_REDIS_URL": self.settings.effective_redis_url,
+            "JOBS_REDIS_PREFIX": self.settings.redis_prefix,
+            "JOBS_IMPORTS": self.settings.imports,
+            "JOBS_HEARTBEAT_SECONDS": str(self.settings.heartbeat_seconds),
+            "JOBS_FENCE_SECONDS": str(self.settings.fence_seconds),
+            "JOBS_LOST_SECONDS": str(self.settings.lost_seconds),
+            "JOBS_SCHEDULER_LOCK_SECONDS": str(self.settings.scheduler_lock_seconds),
+            "JOBS_WORKER_POOL": self.settings.worker_pool,
+        }
+        with (self.directory / f"{name}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "jobs_app", name.partition("-")[0], *arguments],
+                env=os.environ | said | self.environment | self.lifeline.environment(),
+                pass_fds=[self.lifeline.read_fd],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        return process
+
+    def kill(self, name: str) -> None:
+        """kill -9 one process, and nothing but it."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one process."""
+        self.processes[name].send_signal(number)
+
+    def stop(self) -> None:
+        """End every process in order, and what does not end by force."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes.clear()
+        self.lifeline.close()
+        self.projection.close()
+        self.database.close()
+
+    def log(self, name: str) -> str:
+        """Return what a process has written."""
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def create(self, **given: Any) -> Job:
+        """Create a job and tell Redis, as the API does."""
+        with self.database.session() as session:
+            job = jobs.create(
+                session, definition(**given), app=self.app, by="tester", at=clock.now()
+            )
+        self.projection.write([job])
+        return job
+
+    def start_run(self, task: str, **kwargs: Any) -> UUID:
+        """Start a task without a job."""
+        with self.database.session() as session:
+            started = starts.start_task(
+                session, starts.TaskStart(task, kwargs), app=self.app, by="tester", at=clock.now()
+            )
+        if started.message is not None:
+            dispatch.publish(self.app, [started.message])
+        return started.run.id
+
+    def run(self, run_id: UUID) -> Run:
+        """Return a run as the database has it now."""
+        with self.database.reading() as session:
+            return session.get_one(Run, run_id)
+
+    def runs(self, job: Job | None = None) -> list[Run]:
+        """Return the runs of *job*, or all, by fire."""
+        statement = select(Run).order_by(Run.scheduled_for, Run.id)
+        if job is not None:
+            statement = statement.where(Run.job_id == job.id)
+        with self.database.reading() as session:
+            return list(session.scalars(statement))
+
+    def wait_for(
+        self, run_id: UUID, claim: Callable[[Run], bool], what: str, *, seconds: float = 20
+    ) -> Run:
+        """Wait until *claim* holds of a run, and return it."""
+        try:
+            wait_until(lambda: claim(self.run(run_id)), what, timeout_seconds=seconds)
+        except AssertionError as error:
+            run = self.run(run_id)
+            logs = "\n".join(f"--- {n}\n{self.log(n)[-3000:]}" for n in self.processes)
+            raise AssertionError(f"{error}; it is {run.state} {run.reason}\n{logs}") from error
+        return self.run(run_id)
+
+    def wait_for_end(self, run_id: UUID, *, seconds: float = 20) -> Run:
+        """Wait until a run has finished, and return it."""
+        return self.wait_for(
+            run_id, lambda run: run.finished_at is not None, "the run ends", seconds=seconds
+        )
+
+
+def since(instant: datetime) -> float:
+    """Return the seconds since *instant*."""
+    return (clock.now() - instant).total_seconds()
+
+
+def pause(seconds: float) -> None:
+    """Let real time pass, where a claim is about what happens in a span of it."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))

@@ -1,0 +1,73 @@
+"""A user's own Celery tasks, as they would be written for any Celery application."""
+
+import logging
+import os
+import time
+
+from celery import shared_task
+from celery.utils.log import get_task_logger
+
+logger = get_task_logger(__name__)
+
+
+@shared_task
+def add(x: int, y: int) -> int:
+    """Add two numbers."""
+    print(f"adding {x} and {y}")
+    logger.info("with Celery's logger")
+    logging.getLogger("mine").warning("with my own")
+    return x + y
+
+
+@shared_task(bind=True)
+def whoami(self: object) -> dict[str, object]:
+    """Return what Celery says of the request."""
+    request = self.request  # type: ignore[attr-defined]
+    return {
+        "id": request.id,
+        "retries": request.retries,
+        "routing_key": request.delivery_info["routing_key"],
+        "called_directly": request.called_directly,
+    }
+
+
+@shared_task
+def fail(text: str = "boom") -> None:
+    """Raise."""
+    raise ValueError(text)
+
+
+@shared_task(bind=True, max_retries=2, default_retry_delay=0)
+def flaky(self: object) -> int:
+    """Succeed at the third try."""
+    retries: int = self.request.retries  # type: ignore[attr-defined]
+    if retries < 2:
+        raise self.retry(exc=RuntimeError(f"try {retries}"))  # type: ignore[attr-defined]
+    return retries
+
+
+@shared_task(autoretry_for=(OSError,), max_retries=1, retry_backoff=False, default_retry_delay=0)
+def auto() -> None:
+    """Fail every time."""
+    raise OSError("no disk")
+
+
+@shared_task
+def vanish() -> None:
+    """End the process that runs us, as the kernel does when memory is short."""
+    os.kill(os.getpid(), 9)
+
+
+@shared_task
+def spin(seconds: float) -> str:
+    """Compute for a while, deaf to everything."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return "done"
+
+
+@shared_task
+def odd() -> object:
+    """Return what JSON cannot hold."""
+    return {"when": time.struct_time((2026, 1, 1, 0, 0, 0, 0, 1, 0)), "what": {1, 2}.__class__}
