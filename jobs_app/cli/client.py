@@ -260,14 +260,16 @@ class Client:
 def _sentences(problem: Json) -> list[str]:
     """Return what a problem says: its detail, then one line a broken field."""
     detail = str(problem.get("detail") or problem.get("title") or "The server refused.")
-    errors = [
-        (str(error.get("pointer") or "the whole"), str(error.get("detail")))
-        for error in problem.get("errors") or []
-    ]
+    errors = [(_place(error), str(error.get("detail"))) for error in problem.get("errors") or []]
     # A detail that only strings the fields' sentences together would say all of it twice.
     if errors and all(sentence in detail for _, sentence in errors):
         detail = f"{problem.get('title') or 'Not valid'}:"
     return [detail, *(f"  {pointer}: {sentence}" for pointer, sentence in errors)]
+
+
+def _place(error: Json) -> str:
+    """Return where a broken field stands: a pointer into the body, or a parameter's name."""
+    return str(error.get("pointer") or error.get("parameter") or "the whole")
 
 
 def _is_json(response: "httpx.Response") -> bool:

@@ -27,11 +27,7 @@ READ_ONLY = {
     "created_at",
     "updated_at",
     "description_of_schedule",
-    "paused_at",
-    "paused_by",
-    "paused_reason",
-    "runs_started",
-    "failures_in_a_row",
+    "paused",
     "scheduling_error",
 }
 
@@ -190,6 +186,23 @@ def writable(job: Json) -> Json:
     return {name: value for name, value in job.items() if name not in READ_ONLY}
 
 
+def merge_patch(before: Json, after: Json) -> Json:
+    """Return the JSON Merge Patch (RFC 7396) that turns *before* into *after*; {} if they agree.
+
+    Such a patch cannot say null where *before* has something: it means absent.
+    """
+    patch: Json = {}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if inner := merge_patch(old, value):
+                patch[name] = inner
+        elif name not in before or old != value:
+            patch[name] = value
+    gone = {name for name, value in before.items() if value is not None} - after.keys()
+    return patch | dict.fromkeys(sorted(gone))
+
+
 def with_options(definition: Json, options: dict[str, Any]) -> Json:
     """Return a copy of *definition* with what was typed on top."""
     changed = deepcopy(definition)
@@ -250,14 +263,10 @@ def _of_kind(kind: str, options: dict[str, Any], previous: Json) -> Json:
     """Return *previous* turned into a schedule of *kind*, with its own fields only."""
     key = KINDS[kind]
     other = {*KINDS.values()} - {key} | ({"anchor_at"} if kind != "every" else set())
-    if kind == "at":
-        # The zone says how to read the time; the instant itself has none.
-        other |= {"timezone"}
     schedule = {name: value for name, value in previous.items() if name not in other}
     zone = options.get("timezone")
-    if kind == "at":
-        return schedule | {key: _instant(options[kind], zone)}
-    return schedule | {key: options[kind]} | ({"timezone": zone} if zone else {})
+    value = _instant(options[kind], zone) if kind == "at" else options[kind]
+    return schedule | {key: value} | ({"timezone": zone} if zone else {})
 
 
 def _instant(value: datetime | None, zone: str | None) -> str | None:

@@ -15,6 +15,7 @@ from jobs_app.cli.definition import (
     given_options,
     kwargs_from,
     kwargs_options,
+    merge_patch,
     parse_document,
     read_document,
     with_options,
@@ -39,6 +40,7 @@ from jobs_app.states import JobState, OverlapPolicy, RunState
 
 # Of the log of a run that failed, shown by `job run --wait`.
 TAIL_LINES = 20
+TAIL_BYTES = 16_384
 
 name_argument = click.argument("name", shell_complete=job_names)
 dry_run_option = click.option(
@@ -173,7 +175,7 @@ def _patch(
     client: Client, current: Answer, before: Json, wanted: Json, *, dry_run: bool
 ) -> Answer | None:
     """Send the fields that differ; None if none does."""
-    changes = {name: value for name, value in wanted.items() if before.get(name) != value}
+    changes = merge_patch(before, wanted)
     if not changes:
         return None
     return client.send(
@@ -309,9 +311,9 @@ def _print_outcome(client: Client, ended: Json) -> None:
         if result := compact(ended.get("result")):
             print_text(f"Result: {result}")
         return
-    lines = plain(client.get(f"/runs/{ended['id']}/log").text).splitlines()
+    lines = plain(client.get(f"/runs/{ended['id']}/log", tail=TAIL_BYTES).text).splitlines()
     if len(lines) > TAIL_LINES:
-        print_text(f"[the last {TAIL_LINES} of {len(lines)} lines]")
+        print_text(f"[the last {TAIL_LINES} lines]")
     if lines:
         print_text("\n".join(lines[-TAIL_LINES:]))
     why = ended.get("reason") or (error_text(ended.get("error")) or "").partition("\n")[0]

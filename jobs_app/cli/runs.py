@@ -33,7 +33,11 @@ def run() -> None:
 @run.command("list")
 @click.option("--job", shell_complete=job_names, help="Only runs of this job.")
 @click.option(
-    "--state", type=click.Choice([state.value for state in RunState]), help="Only in this state."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in RunState]),
+    help="Only in this state; repeatable.",
 )
 @click.option(
     "--trigger",
@@ -47,16 +51,18 @@ def run() -> None:
 def list_runs(
     since: datetime | None,
     until: datetime | None,
+    states: tuple[str, ...],
     limit: int | None,
     as_json: bool,
     **filters: str | None,
 ) -> None:
     """List runs, the newest first."""
-    window = {
+    narrowed = {
+        "state": ",".join(states) or None,
         "from": None if since is None else rfc3339(since),
         "to": None if until is None else rfc3339(until),
     }
-    page = connect().page("/runs", limit=limit, **filters, **window)
+    page = connect().page("/runs", limit=limit, **filters, **narrowed)
     if as_json:
         print_json(page.as_json())
         return
@@ -112,6 +118,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Reason": item.get("reason"),
             "Task": item["task"],
             "Arguments": compact(item.get("kwargs")),
+            "Fires": str(item["fires"]) if item.get("fires", 1) > 1 else None,
             "Trigger": by(item["trigger"], item.get("triggered_by")),
             "Note": item.get("note"),
             "Scheduled for": moment(item.get("scheduled_for")),
@@ -186,9 +193,11 @@ def _log_text(run_id: str, log: Json) -> str | None:
 
 @run.command()
 @click.argument("run_id", metavar="ID")
-def log(run_id: str) -> None:
+@click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt; else the newest.")
+@click.option("--tail", metavar="BYTES", type=click.IntRange(min=0), help="Only the end of it.")
+def log(run_id: str, attempt: int | None, tail: int | None) -> None:
     """Print what a run wrote, as it wrote it; on a terminal without control characters."""
-    text = connect().get(f"{run_path(run_id)}/log").text
+    text = connect().get(f"{run_path(run_id)}/log", attempt=attempt, tail=tail).text
     if on_terminal():
         print_text(text.removesuffix("\n"))
     else:

@@ -71,8 +71,9 @@ def by_whom_and_why(item: Json) -> str:
     """Return a job's state, with who paused it and the reason they gave."""
     text = str(item["state"])
     if item["state"] == JobState.PAUSED:
-        text += f" by {item['paused_by']}" if item.get("paused_by") else ""
-        text += f": {item['paused_reason']}" if item.get("paused_reason") else ""
+        paused = item.get("paused") or {}
+        text += f" by {paused['by']}" if paused.get("by") else ""
+        text += f": {paused['reason']}" if paused.get("reason") else ""
     return text
 
 

@@ -210,10 +210,15 @@ def test_a_list_that_goes_on_says_so(server: CannedServer, run: Run) -> None:
 
 def test_health_is_the_answer_of_readyz(server: CannedServer, run: Run) -> None:
     ready = Canned({"status": "ready"})
-    server.on("GET", "/readyz", ready, Canned({"status": "down", "database": "refused"}, 503))
+    server.on(
+        "GET",
+        "/readyz",
+        ready,
+        Canned({"status": "unavailable", "checks": {"database": {"status": "refused"}}}, 503),
+    )
 
     well, ill = run("health"), run("health")
 
     assert well.exit_code == 0
     assert ill.exit_code == 6
-    assert "refused" in ill.stdout
+    assert ill.stdout.splitlines()[1:] == ["Status    unavailable", "Database  refused"]

@@ -12,6 +12,7 @@ from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, a_run, page, p
 
 Run = Callable[..., Result]
 
+BROKEN = {"at": "2026-11-01T00:00:00Z", "by": "admin", "reason": "broken"}
 VERSION_3 = {"ETag": '"3"'}
 
 
@@ -81,7 +82,7 @@ def test_show_prints_the_job_its_next_fires_and_its_latest_runs(
 
 
 def test_a_paused_job_shows_who_paused_it_and_why(server: CannedServer, run: Run) -> None:
-    paused = a_job(state="paused", paused_by="admin", paused_reason="broken", next_run_at=None)
+    paused = a_job(state="paused", paused=BROKEN, next_run_at=None)
     server.on("GET", "/jobs/hello", Canned(paused))
     server.on("GET", "/runs", page())
 
@@ -114,7 +115,7 @@ def test_a_paused_job_shows_who_paused_it_and_why(server: CannedServer, run: Run
             {
                 "task": "shell",
                 "kwargs": {"command": "date"},
-                "schedule": {"at": "2030-06-01T07:00:00Z"},
+                "schedule": {"at": "2030-06-01T07:00:00Z", "timezone": "Europe/Paris"},
             },
         ),
         (
@@ -236,20 +237,43 @@ def test_an_edit_sends_only_what_differs_with_the_version_it_read(
 
     assert result.exit_code == 0
     assert server.requests[1].headers["If-Match"] == '"3"'
-    assert server.requests[1].body == {
-        "queue": "slow",
-        "retry": {"max_attempts": 3, "delay_seconds": 30},
-    }
+    assert server.requests[1].body == {"queue": "slow", "retry": {"max_attempts": 3}}
 
 
-def test_an_edit_of_the_schedule_keeps_what_was_not_named(server: CannedServer, run: Run) -> None:
+@pytest.mark.parametrize(
+    "options, patch",
+    [
+        (["--cron", "0 4 * * *"], {"schedule": {"cron": "0 4 * * *"}}),
+        (["--timezone", "UTC"], {"schedule": {"timezone": "UTC"}}),
+        (["--every", "5m"], {"schedule": {"interval_seconds": 300, "cron": None}}),
+        (["--end-at", "2030-01-01T00:00:00Z"], {"schedule": {"end_at": "2030-01-01T00:00:00Z"}}),
+        (["--manual"], {"schedule": None}),
+        (["--arg", "cwd=/srv"], {"kwargs": {"cwd": "/srv"}}),
+        (["--kwargs", "{}"], {"kwargs": {"command": None}}),
+        (["--command", "uptime"], {"kwargs": {"command": "uptime"}}),
+        (["--time-limit", "none"], {"time_limit_seconds": None}),
+    ],
+)
+def test_an_edit_is_a_merge_patch(
+    server: CannedServer, run: Run, options: list[str], patch: dict[str, object]
+) -> None:
     server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
     server.on("PATCH", "/jobs/hello", Canned(a_job(version=4)))
 
-    run("job", "edit", "hello", "--cron", "0 4 * * *")
+    run("job", "edit", "hello", *options)
+
+    assert server.requests[1].body == patch
+
+
+def test_an_interval_that_becomes_a_cron_loses_its_anchor(server: CannedServer, run: Run) -> None:
+    ticking = {"interval_seconds": 30, "anchor_at": "2026-11-01T00:00:00Z", "timezone": "UTC"}
+    server.on("GET", "/jobs/hello", Canned(a_job(schedule=ticking), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned(a_job(version=4)))
+
+    run("job", "edit", "hello", "--cron", "@daily")
 
     assert server.requests[1].body == {
-        "schedule": {"cron": "0 4 * * *", "timezone": "Europe/Paris", "jitter_seconds": 0}
+        "schedule": {"cron": "@daily", "anchor_at": None, "interval_seconds": None}
     }
 
 
@@ -319,7 +343,7 @@ def test_the_editor_opens_again_on_what_is_not_json(
 
 
 def test_pause_and_resume_send_their_words(server: CannedServer, run: Run) -> None:
-    server.on("POST", "/jobs/hello/pause", Canned(a_job(state="paused", paused_reason="why")))
+    server.on("POST", "/jobs/hello/pause", Canned(a_job(state="paused", paused=BROKEN)))
     server.on("POST", "/jobs/hello/resume", Canned(a_job()))
 
     paused = run("job", "pause", "hello", "--reason", "why")
@@ -329,7 +353,7 @@ def test_pause_and_resume_send_their_words(server: CannedServer, run: Run) -> No
         {"reason": "why"},
         {"on_missed": "last"},
     ]
-    assert paused.stdout == "Paused hello: paused: why.\n"
+    assert paused.stdout == "Paused hello: paused by admin: broken.\n"
     assert resumed.stdout.startswith("Resumed hello: At 02:30. Next run in ")
 
 

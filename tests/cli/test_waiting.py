@@ -82,7 +82,7 @@ def test_a_failure_shows_the_end_of_the_log_and_the_reason(server: CannedServer,
     result = run("job", "run", "hello", "--wait")
 
     printed = result.stdout.splitlines()
-    assert printed[0] == "[the last 20 of 51 lines]"
+    assert printed[0] == "[the last 20 lines]"
     assert printed[1] == "line 31"
     assert printed[-2] == "bad"
     assert printed[-1] == f"Run {RUN_ID} failed after 2.00 s: CommandFailed: exit code 3"
@@ -243,12 +243,13 @@ def test_the_filters_of_the_runs_are_sent(server: CannedServer, run: Run) -> Non
     server.on("GET", "/runs", page(a_run()))
 
     result = run(
-        "run", "list", "--job", "hello", "--state", "failed", "--from", "2026-01-01T00:00:00Z"
+        *("run", "list", "--job", "hello", "--state", "failed", "--state", "lost"),
+        *("--from", "2026-01-01T00:00:00Z"),
     )
 
     assert server.requests[0].query == {
         "job": "hello",
-        "state": "failed",
+        "state": "failed,lost",
         "from": "2026-01-01T00:00:00Z",
         "limit": "50",
     }
