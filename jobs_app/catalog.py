@@ -14,6 +14,8 @@ from jobs_app.errors import FieldError
 #: Celery's own housekeeping tasks and ours are not for people to run.
 HIDDEN_PREFIXES = ("celery.", "jobs_app.")
 
+AnyTask = Task[Any, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
@@ -48,7 +50,7 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
     return _check_kwargs(app.tasks[task], kwargs)
 
 
-def _parameters(task: Task) -> list[inspect.Parameter] | None:
+def _parameters(task: AnyTask) -> list[inspect.Parameter] | None:
     """Return what a task can be given by keyword; None if its signature is not to be had."""
     try:
         signature = inspect.signature(task.run)
@@ -57,7 +59,7 @@ def _parameters(task: Task) -> list[inspect.Parameter] | None:
     return [p for p in signature.parameters.values() if p.kind is not p.POSITIONAL_ONLY]
 
 
-def _check_kwargs(task: Task, kwargs: Mapping[str, Any]) -> list[FieldError]:
+def _check_kwargs(task: AnyTask, kwargs: Mapping[str, Any]) -> list[FieldError]:
     parameters = _parameters(task)
     if parameters is None:
         return []
@@ -111,7 +113,7 @@ def _type_name(annotation: Any) -> str:
     return _JSON_TYPES[annotation][1]
 
 
-def _describe(task: Task) -> TaskInfo:
+def _describe(task: AnyTask) -> TaskInfo:
     parameters = _parameters(task) or []
     properties: dict[str, Any] = {}
     required = []

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from celery import Celery
@@ -46,14 +47,20 @@ def publish(app: Celery, messages: Iterable[Message]) -> None:
     Raises BrokerUnavailable; some of them may then have arrived all the same.
     """
     try:
-        with app.producer_pool.acquire(block=True, timeout=5) as producer, producer.batch():
-            for message in messages:
-                _publish_one(app, producer, message)
+        with app.producer_pool.acquire(block=True, timeout=5) as producer:
+            _publish_all(app, producer, messages)
     except BROKER_ERRORS as error:
         raise BrokerUnavailable(f"The broker did not take the messages: {error}") from error
 
 
-def _publish_one(app: Celery, producer: object, message: Message) -> None:
+def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> None:
+    # Typed Any: kombu's stubs know nothing of `batch`, new in its 5.7.
+    with producer.batch():
+        for message in messages:
+            _publish_one(app, producer, message)
+
+
+def _publish_one(app: Celery, producer: Any, message: Message) -> None:
     run_id = str(message.run_id)
     headers, properties, body, _ = app.amqp.as_task_v2(
         run_id,
@@ -64,7 +71,7 @@ def _publish_one(app: Celery, producer: object, message: Message) -> None:
         time_limit=message.time_limit_seconds,
         ignore_result=True,
     )
-    producer.publish(  # type: ignore[attr-defined]
+    producer.publish(
         body,
         exchange="",
         routing_key=message.queue,

@@ -142,8 +142,10 @@ def _record(session: Session, jobs: list[Job], recorded: Recorded, *, at: dateti
 
 def _unfinished(session: Session, job_ids: list[int]) -> dict[tuple[int, bool], int]:
     """Count unfinished runs by job, and by whether they only wait."""
-    statement = select(Run.job_id, Run.state).where(
-        Run.job_id.in_(job_ids), Run.state.in_((*ACTIVE, RunState.WAITING))
+    statement = (
+        select(Job.id, Run.state)
+        .join(Job, Job.id == Run.job_id)
+        .where(Run.job_id.in_(job_ids), Run.state.in_((*ACTIVE, RunState.WAITING)))
     )
     counts: dict[tuple[int, bool], int] = {}
     for job_id, state in session.execute(statement):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery.schedules import crontab, schedule
+from celery.schedules import BaseSchedule, crontab, schedule
 from redbeat.decoder import RedBeatJSONEncoder
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -183,7 +183,7 @@ def _definition(job: Job) -> str:
     return json.dumps(definition, cls=RedBeatJSONEncoder)
 
 
-def _nearest_schedule(job: Job) -> schedule:
+def _nearest_schedule(job: Job) -> BaseSchedule:
     """Return the schedule as far as Celery's own classes can say it: for display only."""
     if job.interval_seconds is not None:
         return schedule(run_every=job.interval_seconds)

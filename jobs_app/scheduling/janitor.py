@@ -243,15 +243,15 @@ class Rota:
     """Runs the janitor's rules, each at its own time; one that fails does not stop the others."""
 
     def __init__(self, janitor: Janitor) -> None:
-        self._rules = [[period, 0.0, rule] for period, rule in janitor.rules()]
+        self._rules = janitor.rules()
+        self._due = [0.0] * len(self._rules)
 
     def run(self, *, at: datetime, monotonic: float) -> None:
         """Run the rules whose time has come. Raises what the database raises."""
-        for entry in self._rules:
-            period, due, rule = entry
-            if monotonic < due:
+        for index, (period, rule) in enumerate(self._rules):
+            if monotonic < self._due[index]:
                 continue
-            entry[1] = monotonic + period
+            self._due[index] = monotonic + period
             try:
                 rule(at, monotonic)
             except BrokerUnavailable as error:

@@ -193,7 +193,7 @@ def _call(process: Process, claimed: Claimed) -> Outcome:
     return _failed(info.retval, text)
 
 
-def _tracer(process: Process, task: Task) -> Callable[..., Any]:
+def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     """Return what calls *task* with all its hooks; `eager` keeps result backends out of it."""
     tracer = process.tracers.get(task.name)
     if tracer is None:
@@ -256,7 +256,8 @@ def _retried(retry: Retry, info: Any) -> Outcome:
         seconds = (when - clock.now()).total_seconds()
     else:
         seconds = float(when or 0)
-    changed = None if retry.sig is None else dict(retry.sig.kwargs)
+    signature = getattr(retry, "sig", None)
+    changed = None if signature is None else dict(signature.kwargs)
     return Outcome(
         RunState.FAILED,
         error=told,

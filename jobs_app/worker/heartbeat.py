@@ -14,6 +14,7 @@ from jobs_app.models import Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.states import RunState
 from jobs_app.worker.lease import Lease
+from jobs_app.worker.lease import now as lease_now
 from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Heartbeat:
     def register(self) -> None:
         """Put the worker on record; tries until the database takes it."""
         while True:
-            begun = time.monotonic()
+            begun = lease_now()
             try:
                 with self._database.session() as session:
                     worker_id = workers.register(session, self._registration, at=clock.now())
@@ -92,7 +93,7 @@ class Heartbeat:
             now = time.monotonic()
             try:
                 if now >= next_beat:
-                    self._beat(now)
+                    self._beat(lease_now())
                     next_beat = now + self._seconds
                 self._end_dead_attempts()
             except SQLAlchemyError as error:

@@ -1,13 +1,21 @@
 """What a worker's processes share: who they are, and how long they may still work.
 
 The main process renews the lease with each heartbeat that the database took; its pool
-children, and through them the keepers of shell jobs, only look at it. CLOCK_MONOTONIC
-is the same for all processes of a machine, and no change of the date moves it.
+children, and through them the keepers of shell jobs, only look at it. The clock is the
+same for all processes of a machine, no change of the date moves it, and where there is
+CLOCK_BOOTTIME (Linux) it also counts the time that a suspended machine slept.
 """
 
 import time
 from multiprocessing.sharedctypes import RawArray, RawValue
 from uuid import UUID
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def now() -> float:
+    """Return the seconds of the lease's clock."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Lease:
@@ -28,12 +36,12 @@ class Lease:
 
     def adopt(self, worker_id: UUID) -> None:
         """Work under *worker_id* from now on."""
-        self._id[:] = worker_id.bytes  # type: ignore[index]
+        self._id[:] = worker_id.bytes
 
-    def renew(self, monotonic: float) -> None:
-        """Count the lease from *monotonic*: when the heartbeat was begun, not when it ended."""
-        self._renewed.value = monotonic
+    def renew(self, begun: float) -> None:
+        """Count the lease from *begun*: the `now()` before the heartbeat, not after it."""
+        self._renewed.value = begun
 
     def seconds_left(self) -> float:
         """Return how long work may go on without another heartbeat; 0 or less: not at all."""
-        return self._renewed.value + self._fence_seconds - time.monotonic()
+        return float(self._renewed.value) + self._fence_seconds - now()

@@ -1,0 +1,51 @@
+"""What happens to runs: the only package that writes a run's state.
+
+Each move is one conditional UPDATE whose row count is read. Losing is normal: the run
+was cancelled, the message came twice, or the worker was given up in the meantime.
+"""
+
+from jobs_app.runs.attempts import (
+    Claimed,
+    Outcome,
+    claim,
+    finish,
+    queue_due_retries,
+    reclaim,
+    report_progress,
+)
+from jobs_app.runs.births import Draft, draft, insert_drafts
+from jobs_app.runs.dead import end_dead, orphans
+from jobs_app.runs.ends import cancel, cancel_requests, cancel_unstarted, purge
+from jobs_app.runs.outbox import (
+    KEEPS_OWN_LIMITS,
+    send_soon,
+    take_unsent,
+    unsent_by_queue,
+)
+from jobs_app.runs.places import give_way, promotable_jobs, promote
+
+__all__ = [
+    "KEEPS_OWN_LIMITS",
+    "Claimed",
+    "Draft",
+    "Outcome",
+    "cancel",
+    "cancel_requests",
+    "cancel_unstarted",
+    "claim",
+    "draft",
+    "end_dead",
+    "finish",
+    "give_way",
+    "insert_drafts",
+    "orphans",
+    "promotable_jobs",
+    "promote",
+    "purge",
+    "queue_due_retries",
+    "reclaim",
+    "report_progress",
+    "send_soon",
+    "take_unsent",
+    "unsent_by_queue",
+]

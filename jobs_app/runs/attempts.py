@@ -1,0 +1,286 @@
+"""What a worker does to a run: claim an attempt, and write how it ended."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, exists, select, update
+from sqlalchemy.orm import Session
+
+from jobs_app.dispatch import Message
+from jobs_app.models import Attempt, Job, Run, Worker
+from jobs_app.retry import RetryPolicy
+from jobs_app.runs.guards import move, owned
+from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
+from jobs_app.states import JobState, RunState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that a worker now owns: all that it needs to work."""
+
+    run_id: UUID
+    attempt: int
+    job_id: int | None
+    job: str | None
+    task: str
+    kwargs: dict[str, Any]
+    scheduled_for: datetime | None
+    soft_time_limit_seconds: int | None
+    time_limit_seconds: int | None
+    kill_grace_seconds: int
+    retry: RetryPolicy
+    started_at: datetime
+    queue: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended.
+
+    `retry_after_seconds` is set when the task itself asked to be tried again
+    (Celery's `self.retry()`); its own count then stands above the job's policy.
+    """
+
+    state: RunState
+    result: Any = None
+    error: dict[str, Any] | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    log_bytes: int | None = None
+    log_truncated: bool | None = None
+    retry_after_seconds: float | None = None
+    retry_kwargs: dict[str, Any] | None = None
+
+
+def claim(
+    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
+
+    None is normal: a redelivered message, a cancelled run, or a worker that was
+    given up while it was frozen.
+    """
+    worker_lives = exists().where(Worker.id == worker_id, Worker.gone_at.is_(None))
+    statement = (
+        update(Run)
+        .where(Run.id == run_id, Run.attempt == attempt, Run.state == RunState.QUEUED)
+        .where(worker_lives)
+        .values(state=RunState.RUNNING, worker_id=worker_id, started_at=at, send_at=None)
+        .returning(*_claimed_columns())
+        .execution_options(synchronize_session=False)
+    )
+    row = session.execute(statement).one_or_none()
+    session.commit()
+    return None if row is None else _claimed(run_id, attempt, row, at=at)
+
+
+def _claimed_columns() -> tuple[Any, ...]:
+    job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
+    return (
+        Run.job_id,
+        job_name.label("job"),
+        Run.task,
+        Run.kwargs,
+        Run.scheduled_for,
+        Run.soft_time_limit_seconds,
+        Run.time_limit_seconds,
+        Run.kill_grace_seconds,
+        Run.retry,
+        Run.queue,
+        Run.priority,
+    )
+
+
+def _claimed(run_id: UUID, attempt: int, row: Row[Any], *, at: datetime) -> Claimed:
+    values = row._asdict() | {"retry": RetryPolicy.from_json(row.retry)}
+    return Claimed(run_id=run_id, attempt=attempt, started_at=at, **values)
+
+
+def reclaim(
+    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Return the claim made at *at* if it took effect and only its answer got lost."""
+    statement = select(*_claimed_columns()).where(
+        *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
+    )
+    row = session.execute(statement).one_or_none()
+    return None if row is None else _claimed(run_id, attempt, row, at=at)
+
+
+def finish(
+    session: Session,
+    run_id: UUID,
+    attempt: int,
+    outcome: Outcome,
+    *,
+    retry: RetryPolicy,
+    job_id: int | None,
+    at: datetime,
+) -> bool:
+    """Write how an attempt ended; return False if it is no longer the one that counts.
+
+    The run becomes final, or `retrying` when the policy gives it another attempt.
+    What a fenced worker brings late is kept as a note on its attempt.
+    """
+    delay = _delay(run_id, attempt, outcome, retry)
+    if delay is None:
+        moved = _end(session, run_id, attempt, outcome, at=at)
+    else:
+        moved = _retry_later(session, run_id, attempt, outcome, delay, at=at)
+    if not moved:
+        _keep_note(session, run_id, attempt, outcome, at=at)
+    elif delay is None and job_id is not None:
+        _count_outcome(session, job_id, outcome.state, at=at)
+    session.commit()
+    if moved:
+        state = outcome.state if delay is None else RunState.RETRYING
+        log.info("run_%s run=%s attempt=%s reason=%s", state, run_id, attempt, outcome.reason)
+    return moved
+
+
+def _delay(run_id: UUID, attempt: int, outcome: Outcome, retry: RetryPolicy) -> float | None:
+    if outcome.retry_after_seconds is not None:
+        return outcome.retry_after_seconds
+    if retry.allows(outcome.state, attempt=attempt):
+        return retry.delay(run_id, attempt=attempt)
+    return None
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Return the columns that an outcome sets, and only those that it knows."""
+    told: dict[str, Any] = {"error": outcome.error, "exit_code": outcome.exit_code}
+    if outcome.reason is not None:
+        # Else the reason of whoever asked it to end would be gone.
+        told["reason"] = outcome.reason
+    if outcome.log_bytes is not None:
+        told |= {"log_bytes": outcome.log_bytes, "log_truncated": bool(outcome.log_truncated)}
+    return told
+
+
+def _end(session: Session, run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime) -> bool:
+    return move(
+        session,
+        owned(run_id, attempt),
+        state=outcome.state,
+        finished_at=at,
+        result=outcome.result,
+        **_told(outcome),
+    )
+
+
+def _retry_later(
+    session: Session, run_id: UUID, attempt: int, outcome: Outcome, delay: float, *, at: datetime
+) -> bool:
+    changed = {} if outcome.retry_kwargs is None else {"kwargs": outcome.retry_kwargs}
+    before = session.execute(
+        select(Run.started_at, Worker.name)
+        .outerjoin(Worker, Worker.id == Run.worker_id)
+        .where(Run.id == run_id)
+    ).one_or_none()
+    moved = move(
+        session,
+        owned(run_id, attempt),
+        state=RunState.RETRYING,
+        not_before=at + timedelta(seconds=delay),
+        worker_id=None,
+        **changed,
+        **_told(outcome),
+    )
+    if moved and before is not None:
+        ended = Attempt(
+            run_id=run_id,
+            attempt=attempt,
+            state=outcome.state,
+            started_at=before.started_at,
+            finished_at=at,
+            worker=before.name,
+            error=outcome.error,
+            exit_code=outcome.exit_code,
+        )
+        session.add(ended)
+    return moved
+
+
+def _keep_note(
+    session: Session, run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime
+) -> None:
+    note = {
+        "state": outcome.state,
+        "exit_code": outcome.exit_code,
+        "error": outcome.error,
+        "at": at.isoformat(),
+    }
+    session.execute(
+        update(Attempt)
+        .where(Attempt.run_id == run_id, Attempt.attempt == attempt)
+        .values(note=note)
+        .execution_options(synchronize_session=False)
+    )
+    log.warning("late_result run=%s attempt=%s state=%s", run_id, attempt, outcome.state)
+
+
+def _count_outcome(session: Session, job_id: int, state: RunState, *, at: datetime) -> None:
+    """Count failures in a row, and pause the job that has had its fill of them."""
+    if state is RunState.CANCELLED:
+        return
+    job = update(Job).where(Job.id == job_id).execution_options(synchronize_session=False)
+    if state is RunState.SUCCEEDED:
+        session.execute(job.where(Job.failures_in_a_row > 0).values(failures_in_a_row=0))
+        return
+    session.execute(job.values(failures_in_a_row=Job.failures_in_a_row + 1))
+    session.execute(
+        job.where(
+            Job.state == JobState.ACTIVE, Job.failures_in_a_row >= Job.pause_after_failures
+        ).values(
+            state=JobState.PAUSED,
+            paused_at=at,
+            paused_by="jobs-app",
+            paused_reason="Paused after failures in a row, as pause_after_failures says.",
+            next_fire_at=None,
+            next_due_at=None,
+            version=Job.version + 1,
+        )
+    )
+
+
+def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> list[Message]:
+    """Queue the next attempt of every run whose delay is over; return their messages."""
+    due = (
+        select(Run.id)
+        .where(Run.state == RunState.RETRYING, Run.not_before <= at)
+        .order_by(Run.not_before)
+        .limit(limit)
+    )
+    statement = (
+        update(Run)
+        .where(Run.id.in_(list(session.scalars(due))))
+        .where(Run.state == RunState.RETRYING, Run.not_before <= at)
+        .values(
+            state=RunState.QUEUED,
+            attempt=Run.attempt + 1,
+            not_before=None,
+            queued_at=at,
+            started_at=None,
+            sends=0,
+            send_at=at + timedelta(seconds=RESEND_SECONDS),
+            progress=None,
+        )
+        .returning(*MESSAGE_COLUMNS)
+        .execution_options(synchronize_session=False)
+    )
+    rows = session.execute(statement).all()
+    session.commit()
+    return [message_of(row.id, row.attempt, row) for row in rows]
+
+
+def report_progress(session: Session, run_id: UUID, attempt: int, progress: dict[str, Any]) -> bool:
+    """Store how far a running attempt has come; False if it is no longer the one that counts."""
+    moved = move(session, owned(run_id, attempt), progress=progress)
+    session.commit()
+    return moved

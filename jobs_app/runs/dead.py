@@ -1,0 +1,53 @@
+"""Runs whose worker is gone: found, and ended or given their next attempt."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from jobs_app.models import Run, Worker
+from jobs_app.retry import RetryPolicy
+from jobs_app.runs.attempts import Outcome, finish
+from jobs_app.runs.guards import owned
+from jobs_app.states import RunState
+
+
+def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
+    """Return the running runs whose worker is gone: id, attempt, job_id, retry."""
+    statement = (
+        select(Run.id, Run.attempt, Run.job_id, Run.retry)
+        .join(Worker, Worker.id == Run.worker_id)
+        .where(Run.state == RunState.RUNNING, Worker.gone_at.is_not(None))
+        .limit(limit)
+    )
+    return list(session.execute(statement))
+
+
+def end_dead(
+    session: Session,
+    run_id: UUID,
+    attempt: int,
+    *,
+    job_id: int | None,
+    retry: RetryPolicy,
+    reason: str,
+    at: datetime,
+    state: RunState = RunState.LOST,
+) -> bool:
+    """End an attempt whose process is gone, or give the run its next one.
+
+    One that was asked to end has been cancelled, not lost. False is normal: the
+    process had written its result before it died.
+    """
+    is_cancelled = select(Run.cancelled_by).where(
+        *owned(run_id, attempt), Run.cancel_mode.is_not(None)
+    )
+    if session.scalars(is_cancelled).first() is not None:
+        outcome = Outcome(RunState.CANCELLED)
+    else:
+        kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
+        error = {"type": kind, "message": reason, "traceback": None}
+        outcome = Outcome(state, error=error, reason=reason)
+    return finish(session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at)

@@ -1,0 +1,76 @@
+"""What people do to a run: cancel it, or delete it with all that belongs to it."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from jobs_app.models import Attempt, LogChunk, Run
+from jobs_app.runs.guards import move
+from jobs_app.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
+
+
+def cancel(
+    session: Session, run_id: UUID, *, mode: CancelMode, by: str, reason: str, at: datetime
+) -> RunState | None:
+    """Cancel a run, or ask its worker to; return the state that it found.
+
+    A waiting, queued or retrying run is cancelled at once. Of a running one the
+    row says that it is to end, and its worker sees that within a second. None
+    means that there was nothing to cancel: no such run, or it is over.
+    """
+    at_once = move(
+        session,
+        (Run.id == run_id, Run.state.in_(CANCELLABLE_AT_ONCE)),
+        state=RunState.CANCELLED,
+        finished_at=at,
+        cancelled_by=by,
+        reason=reason,
+        send_at=None,
+    )
+    asked = not at_once and move(
+        session,
+        (
+            Run.id == run_id,
+            Run.state == RunState.RUNNING,
+            # A kill may follow a graceful cancel, never the other way round.
+            or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
+        ),
+        cancel_mode=mode,
+        cancelled_by=by,
+        reason=reason,
+    )
+    session.commit()
+    if at_once:
+        return RunState.CANCELLED
+    return RunState.RUNNING if asked else None
+
+
+def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at: datetime) -> None:
+    """Cancel what has not begun of a job; does not commit (the caller's change does)."""
+    move(
+        session,
+        (Run.job_id == job_id, Run.state.in_(CANCELLABLE_AT_ONCE)),
+        state=RunState.CANCELLED,
+        finished_at=at,
+        cancelled_by=by,
+        reason=reason,
+        send_at=None,
+    )
+
+
+def cancel_requests(session: Session, worker_id: UUID) -> dict[UUID, CancelMode]:
+    """Return the running runs of a worker that are to end, and how."""
+    statement = select(Run.id, Run.cancel_mode).where(
+        Run.worker_id == worker_id, Run.state == RunState.RUNNING, Run.cancel_mode.is_not(None)
+    )
+    return {row.id: row.cancel_mode for row in session.execute(statement)}
+
+
+def purge(session: Session, run_ids: Collection[UUID]) -> None:
+    """Delete runs and all that belongs to them; does not commit."""
+    session.execute(delete(LogChunk).where(LogChunk.run_id.in_(run_ids)))
+    session.execute(delete(Attempt).where(Attempt.run_id.in_(run_ids)))
+    session.execute(delete(Run).where(Run.id.in_(run_ids)))

@@ -1,0 +1,23 @@
+"""The one way in which a run's state is written: a conditional UPDATE whose row count is read."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, update
+from sqlalchemy.orm import Session
+
+from jobs_app.models import Run
+from jobs_app.states import RunState
+
+
+def owned(run_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """The evidence of a worker: this attempt of this run, and it is still running."""
+    return (Run.id == run_id, Run.attempt == attempt, Run.state == RunState.RUNNING)
+
+
+def move(session: Session, guard: Sequence[ColumnElement[bool]], **values: Any) -> bool:
+    """Change one run if it is still what *guard* says; tell whether it was."""
+    statement = update(Run).where(*guard).values(**values)
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    return bool(result.rowcount)  # type: ignore[attr-defined]

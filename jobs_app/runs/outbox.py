@@ -1,0 +1,91 @@
+"""The messages of queued runs: the row is the outbox, a message only a hint."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from jobs_app.dispatch import Message
+from jobs_app.models import Run
+from jobs_app.states import RunState
+
+#: A run's message is repeated after this time, doubled each time, seconds.
+RESEND_SECONDS = 15.0
+RESEND_MOST_SECONDS = 600.0
+
+#: Tasks whose limits are kept by the process around them, in every pool.
+KEEPS_OWN_LIMITS = frozenset({"shell", "http", "sleep"})
+
+#: What a statement that queues a run returns, for `message_of`.
+MESSAGE_COLUMNS = (
+    Run.id,
+    Run.attempt,
+    Run.task,
+    Run.queue,
+    Run.priority,
+    Run.soft_time_limit_seconds,
+    Run.time_limit_seconds,
+)
+
+
+def unsent_by_queue(session: Session, *, at: datetime) -> dict[str, int]:
+    """Return, for each queue with messages to send again, how many runs are queued there."""
+    from_queue = select(Run.queue).where(Run.state == RunState.QUEUED, Run.send_at <= at).distinct()
+    counts: dict[str, int] = {}
+    for queue in session.scalars(from_queue):
+        runs = select(Run.id).where(Run.state == RunState.QUEUED, Run.queue == queue)
+        counts[queue] = len(session.scalars(runs.limit(10_000)).all())
+    return counts
+
+
+def send_soon(session: Session, run_ids: Collection[UUID], *, at: datetime) -> None:
+    """Have the janitor send the messages of queued runs at once; does not commit."""
+    statement = update(Run).where(Run.id.in_(run_ids), Run.state == RunState.QUEUED)
+    session.execute(statement.values(send_at=at).execution_options(synchronize_session=False))
+
+
+def take_unsent(session: Session, queue: str, *, at: datetime, limit: int) -> list[Message]:
+    """Put off the next repetition of up to *limit* overdue messages and return them to be sent.
+
+    The delay doubles with each repetition, 15 s to 10 min, so that runs in a long
+    queue are not sent over and over.
+    """
+    due = (
+        select(Run.id, Run.sends)
+        .where(Run.state == RunState.QUEUED, Run.send_at <= at, Run.queue == queue)
+        .order_by(Run.send_at)
+        .limit(limit)
+    )
+    by_sends: dict[int, list[UUID]] = {}
+    for run_id, sends in session.execute(due):
+        by_sends.setdefault(sends, []).append(run_id)
+    messages = []
+    for sends, ids in by_sends.items():
+        delay = min(RESEND_SECONDS * 2 ** min(sends + 1, 10), RESEND_MOST_SECONDS)
+        statement = (
+            update(Run)
+            .where(Run.id.in_(ids), Run.state == RunState.QUEUED, Run.sends == sends)
+            .values(sends=sends + 1, send_at=at + timedelta(seconds=delay))
+            .returning(*MESSAGE_COLUMNS)
+            .execution_options(synchronize_session=False)
+        )
+        messages += [message_of(row.id, row.attempt, row) for row in session.execute(statement)]
+    session.commit()
+    return messages
+
+
+def message_of(run_id: UUID, attempt: int, limits: Any) -> Message:
+    """Return the message of an attempt; Celery's pool is told only the limits it must keep."""
+    keeps = limits.task in KEEPS_OWN_LIMITS
+    return Message(
+        run_id=run_id,
+        attempt=attempt,
+        task=limits.task,
+        queue=limits.queue,
+        priority=limits.priority,
+        soft_time_limit_seconds=None if keeps else limits.soft_time_limit_seconds,
+        time_limit_seconds=None if keeps else limits.time_limit_seconds,
+    )

@@ -1,0 +1,86 @@
+"""A job's one place: who waits for it, who gives way, who is let in."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from jobs_app.dispatch import Message
+from jobs_app.models import Job, Run
+from jobs_app.runs.guards import move
+from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
+from jobs_app.states import ACTIVE, CancelMode, RunState
+
+
+def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
+    """Queue the oldest run that waits for *job_id*'s place, if the place is free."""
+    # The planner holds the same lock while it looks whether the place is taken.
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    other = aliased(Run)
+    is_taken = exists().where(
+        other.job_id == job_id, other.is_exclusive.is_(True), other.state.in_(ACTIVE)
+    )
+    oldest = (
+        select(other.id)
+        .where(other.job_id == job_id, other.state == RunState.WAITING)
+        .order_by(other.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    statement = (
+        update(Run)
+        .where(Run.id == oldest, Run.state == RunState.WAITING, ~is_taken)
+        .values(
+            state=RunState.QUEUED,
+            queued_at=at,
+            send_at=at + timedelta(seconds=RESEND_SECONDS),
+        )
+        .returning(*MESSAGE_COLUMNS)
+        .execution_options(synchronize_session=False)
+    )
+    try:
+        row = session.execute(statement).one_or_none()
+        session.commit()
+    except IntegrityError:
+        # Another finish promoted one in the same moment.
+        session.rollback()
+        return None
+    return None if row is None else message_of(row.id, row.attempt, row)
+
+
+def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:
+    """Return jobs with a run that waits for nobody: its promoter died before it could."""
+    other = aliased(Run)
+    is_taken = exists().where(
+        other.job_id == Run.job_id, other.is_exclusive.is_(True), other.state.in_(ACTIVE)
+    )
+    statement = (
+        select(Run.job_id).where(Run.state == RunState.WAITING, ~is_taken).distinct().limit(limit)
+    )
+    return [job_id for job_id in session.scalars(statement) if job_id is not None]
+
+
+def give_way(
+    session: Session, job_id: int, mode: CancelMode | None, *, drop_waiting: bool, at: datetime
+) -> None:
+    """End a job's other runs for a newer one, as its overlap policy says; does not commit."""
+    over = {
+        "state": RunState.CANCELLED,
+        "finished_at": at,
+        "cancelled_by": "jobs-app",
+        "reason": "superseded",
+        "send_at": None,
+    }
+    if drop_waiting:
+        move(session, (Run.job_id == job_id, Run.state == RunState.WAITING), **over)
+    if mode is not None:
+        unstarted = (RunState.QUEUED, RunState.RETRYING)
+        move(session, (Run.job_id == job_id, Run.state.in_(unstarted)), **over)
+        move(
+            session,
+            (Run.job_id == job_id, Run.state == RunState.RUNNING),
+            cancel_mode=mode,
+            cancelled_by="jobs-app",
+            reason="superseded",
+        )
