@@ -400,7 +400,7 @@ def _value(rule: _Field, text: str) -> int:
     value = int(text)
     if not rule.low <= value <= rule.high:
         raise _Unreadable(
-            f"{rule.name} {value} is out of range {rule.low}-{rule.high}", "out_of_range"
+            f"{rule.name} {value} is out of range {rule.low}-{rule.high}.", "out_of_range"
         )
     return value
 
@@ -409,7 +409,7 @@ def _step(rule: _Field, text: str | None) -> int | None:
     if text is None:
         return None
     if int(text) == 0:
-        raise _Unreadable(f"{rule.name} step /{text} must be at least 1", "out_of_range")
+        raise _Unreadable(f"{rule.name} step /{text} must be at least 1.", "out_of_range")
     return int(text)
 
 
@@ -417,7 +417,7 @@ def _unreadable(rule: _Field, term: str) -> _Unreadable:
     hint = "write * for any" if term == "?" else f"give numbers {rule.low}-{rule.high}"
     if rule.names and term != "?":
         hint += f" or names {next(iter(rule.names))}-{list(rule.names)[-1]}"
-    return _Unreadable(f"{rule.name} {term!r} cannot be read; {hint}")
+    return _Unreadable(f"{rule.name} {term!r} cannot be read; {hint}.")
 
 
 def _hashed(rule: _Field, match: re.Match[str], step: int | None, seed: str) -> str:
@@ -430,7 +430,7 @@ def _hashed(rule: _Field, match: re.Match[str], step: int | None, seed: str) -> 
     if match["low"] is not None:
         low, high = _value(rule, match["low"]), _value(rule, match["high"])
     if high < low:
-        raise _Unreadable(f"{rule.name} range H({low}-{high}) runs backwards")
+        raise _Unreadable(f"{rule.name} range H({low}-{high}) runs backwards.")
     digest = blake2b(f"{rule.name}\0{seed}".encode(errors="surrogatepass"), digest_size=8).digest()
     size = high - low + 1
     start = low + int.from_bytes(digest) % (size if step is None else min(step, size))

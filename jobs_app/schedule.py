@@ -317,39 +317,39 @@ def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
 def _interval_errors(schedule: Schedule) -> Iterator[FieldError]:
     interval = schedule.interval_seconds
     if interval is not None and not _is_within(interval, 1, MAX_INTERVAL_SECONDS):
-        detail = f"{interval!r} is not a whole number of seconds in 1-{MAX_INTERVAL_SECONDS}"
+        detail = f"{interval!r} is not a whole number of seconds in 1-{MAX_INTERVAL_SECONDS}."
         yield FieldError("/interval_seconds", "out_of_range", detail)
     if schedule.anchor_at is not None and schedule.anchor_at >= _LAST:
-        yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998")
+        yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998.")
 
 
 def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
     if schedule.at is None:
         return
     if schedule.at <= now:
-        detail = f"{_stamp(schedule.at)} has passed: it is {_stamp(now)}"
+        detail = f"{_stamp(schedule.at)} has passed: it is {_stamp(now)}."
         yield FieldError("/at", "in_the_past", detail)
     elif schedule.at >= _LAST:
-        yield FieldError("/at", "out_of_range", f"{_stamp(schedule.at)} is after the year 9998")
+        yield FieldError("/at", "out_of_range", f"{_stamp(schedule.at)} is after the year 9998.")
 
 
 def _window_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
     start, end = schedule.start_at, schedule.end_at
     if start is not None and end is not None and start >= end:
-        detail = f"{_stamp(end)} is not later than start_at, {_stamp(start)}"
+        detail = f"{_stamp(end)} is not later than start_at, {_stamp(start)}."
         yield FieldError("/end_at", "before_start", detail)
     elif end is not None and end <= now:
-        detail = f"{_stamp(end)} has passed: it is {_stamp(now)}"
+        detail = f"{_stamp(end)} has passed: it is {_stamp(now)}."
         yield FieldError("/end_at", "in_the_past", detail)
 
 
 def _jitter_errors(schedule: Schedule) -> Iterator[FieldError]:
     jitter, interval = schedule.jitter_seconds, schedule.interval_seconds
     if not _is_within(jitter, 0, MAX_JITTER_SECONDS):
-        detail = f"{jitter!r} is not a whole number of seconds in 0-{MAX_JITTER_SECONDS}"
+        detail = f"{jitter!r} is not a whole number of seconds in 0-{MAX_JITTER_SECONDS}."
         yield FieldError("/jitter_seconds", "out_of_range", detail)
     elif interval is not None and _is_within(interval, 1, jitter):
-        detail = f"{jitter} is not less than interval_seconds, {interval}"
+        detail = f"{jitter} is not less than interval_seconds, {interval}."
         yield FieldError("/jitter_seconds", "out_of_range", detail)
 
 
@@ -362,9 +362,9 @@ def _never(schedule: Schedule) -> FieldError:
     """Return why a schedule whose fields are all well formed has no fire to come."""
     if schedule.start_at is not None or schedule.end_at is not None:
         window = "/end_at" if schedule.end_at is not None else "/start_at"
-        return FieldError(window, "never_fires", "No fire lies between start_at and end_at")
+        return FieldError(window, "never_fires", "No fire lies between start_at and end_at.")
     text = _expression(schedule).text if schedule.cron is not None else "The schedule"
-    return FieldError("/cron", "never_fires", f"{text} never fires: no date matches all fields")
+    return FieldError("/cron", "never_fires", f"{text} never fires: no date matches all fields.")
 
 
 def _stamp(instant: datetime) -> str:

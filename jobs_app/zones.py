@@ -56,7 +56,7 @@ def is_known(name: str) -> bool:
 
 
 def suggestions(name: str) -> list[str]:
-    """Return up to three zones that somebody who wrote *name* may have meant."""
+    """Return the zones that somebody who wrote *name* may have meant, most often one."""
     wanted = name.strip().lower().replace(" ", "_")
     by_lower = {known.lower(): known for known in _names()}
     if wanted in by_lower:
@@ -64,9 +64,9 @@ def suggestions(name: str) -> list[str]:
     cities = sorted(
         known for lower, known in by_lower.items() if lower.rpartition("/")[2] == wanted
     )
-    # Three letters out of four are no likeness: PST is not EST.
-    close = get_close_matches(wanted, by_lower, n=3, cutoff=0.75)
-    return (cities or [by_lower[lower] for lower in close])[:3]
+    # Two letters out of three are no likeness: PST is not EST.
+    close = get_close_matches(wanted, by_lower, n=1, cutoff=0.75)
+    return cities or [by_lower[lower] for lower in close]
 
 
 @lru_cache(maxsize=16_384)
