@@ -13,7 +13,7 @@ from typing import Any, Literal
 from celery import Celery
 from sqlalchemy import String, cast, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from jobs_app import audit, catalog, fires, runs
 from jobs_app import schedule as schedules
@@ -27,7 +27,7 @@ from jobs_app.errors import (
 )
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
-from jobs_app.schedule import Schedule
+from jobs_app.schedule import Fire, Schedule
 from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
@@ -140,10 +140,87 @@ def change(
     job.updated_at = at
     job.version += 1
     _flush(session, job)
-    detail = {"before": described(before), "after": described(definition)}
-    audit.note(session, "change", by=by, at=at, job_id=job.id, **detail)
+    audit.note(
+        session,
+        "change",
+        by=by,
+        at=at,
+        job_id=job.id,
+        before=described(before),
+        after=described(definition),
+    )
     session.commit()
     return job
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What storing a definition would do; `job` belongs to no session."""
+
+    job: Job
+    definition: Definition
+    fires_before: list[Fire]
+    fires_after: list[Fire]
+    warnings: list[str]
+
+
+#: Fires that a rehearsal shows, before and after.
+REHEARSED_FIRES = 10
+
+
+def rehearse(
+    session: Session,
+    definition: Definition,
+    *,
+    job: Job | None,
+    version: int | None,
+    app: Celery,
+    at: datetime,
+) -> Rehearsal:
+    """Tell what `create` (job is None) or `change` would do; nothing is stored.
+
+    Raises what they raise.
+    """
+    before = None if job is None else definition_of(job)
+    _expect_version(job, version)
+    definition = _completed(definition, anchor_at=None if job is None else job.anchor_at, at=at)
+    _check(definition, app=app, now=at, before=before)
+    if before is None or before.name != definition.name:
+        _refuse_taken_name(session, definition.name)
+    rehearsed = Job(created_at=at, updated_at=at, version=1, **_columns(definition))
+    rehearsed.state, rehearsed.runs_started = JobState.ACTIVE, 0
+    if job is not None:
+        rehearsed.id, rehearsed.version, rehearsed.created_at = (
+            job.id,
+            job.version + 1,
+            job.created_at,
+        )
+        rehearsed.runs_started = job.runs_started
+        if job.state is JobState.PAUSED:
+            rehearsed.state = JobState.PAUSED
+            rehearsed.paused_at, rehearsed.paused_by = job.paused_at, job.paused_by
+            rehearsed.paused_reason = job.paused_reason
+    _follow_schedule(rehearsed, at=at)
+    schedule = definition.schedule
+    return Rehearsal(
+        job=rehearsed,
+        definition=definition,
+        fires_before=[] if job is None else next_fires(job, after=at, count=REHEARSED_FIRES),
+        fires_after=next_fires(rehearsed, after=at, count=REHEARSED_FIRES),
+        warnings=[] if schedule is None else schedules.warnings(schedule, now=at),
+    )
+
+
+def next_fires(
+    job: Job, *, after: datetime, count: int, until: datetime | None = None
+) -> list[Fire]:
+    """Return the fires that *job* will run at, in (after, until]; none while it is not active."""
+    schedule = fires.schedule_of(job)
+    if schedule is None or job.state is not JobState.ACTIVE:
+        return []
+    if job.max_runs is not None:
+        count = min(count, max(job.max_runs - job.runs_started, 0))
+    return schedules.preview(schedule, after=after, count=count, until=until)
 
 
 def pause(session: Session, job: Job, *, reason: str | None, by: str, at: datetime) -> Job:
@@ -263,9 +340,15 @@ def page(session: Session, wanted: Filter, *, after: str | None, limit: int) -> 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
     """Return the newest run of each of *job_ids* that has one."""
+    other = aliased(Run)
     newest = (
-        select(Run.id).where(Run.job_id == Job.id).order_by(Run.id.desc()).limit(1)
-    ).scalar_subquery()
+        select(other.id)
+        .where(other.job_id == Job.id)
+        .order_by(other.id.desc())
+        .limit(1)
+        .correlate(Job)
+        .scalar_subquery()
+    )
     found = session.scalars(
         select(Run).join(Job, Run.id == newest).where(Job.id.in_(list(job_ids)))
     )
@@ -383,11 +466,28 @@ def _lock(session: Session, job: Job, version: int | None) -> Job:
     if locked is None:
         session.rollback()
         raise NotFound(f"There is no job {job.name!r}.", code="job_not_found")
-    if version is not None and locked.version != version:
-        current = locked.version
+    try:
+        _expect_version(locked, version)
+    except StaleVersion:
         session.rollback()
-        raise StaleVersion(f"The job is at version {current}, not {version}: read it again.")
+        raise
     return locked
+
+
+def _expect_version(job: Job | None, version: int | None) -> None:
+    if job is not None and version is not None and job.version != version:
+        raise StaleVersion(f"The job is at version {job.version}, not {version}: read it again.")
+
+
+def _name_taken(name: str) -> Conflict:
+    taken = FieldError("/name", "name_taken", f"There is a job {name!r} already.")
+    return Conflict(taken.detail, code="name_taken", errors=[taken])
+
+
+def _refuse_taken_name(session: Session, name: str) -> None:
+    living = select(Job.id).where(Job.name == name, Job.deleted_at.is_(None))
+    if session.scalars(living).first() is not None:
+        raise _name_taken(name)
 
 
 def _flush(session: Session, job: Job) -> None:
@@ -398,6 +498,5 @@ def _flush(session: Session, job: Job) -> None:
     except IntegrityError as error:
         session.rollback()
         if "uq_jobs_living_name" in str(error.orig) or "jobs.name" in str(error.orig):
-            taken = FieldError("/name", "name_taken", f"There is a job {name!r} already.")
-            raise Conflict(taken.detail, code="name_taken", errors=[taken]) from error
+            raise _name_taken(name) from error
         raise

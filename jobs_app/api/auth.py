@@ -1,0 +1,91 @@
+"""Who may ask: a bearer token on every route that is not named here as open."""
+
+import ipaddress
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Flask, g, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, tokens
+from jobs_app.api.database import reading, writing
+from jobs_app.errors import Unauthenticated
+
+log = logging.getLogger(__name__)
+
+#: Routes that want no token: whether the process lives, and files that anybody may have.
+OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs"})
+
+#: The two tutorial routes, which `up --demo` opens to this machine only.
+DEMO = frozenset({"tutorial.start_task", "tutorial.task_status"})
+
+#: Host names under which a browser on this machine reaches it; others may be rebound DNS.
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking; `name` is what the audit and `triggered_by` say."""
+
+    id: str
+    name: str
+
+
+ANONYMOUS = Principal("demo", "demo")
+
+
+def register(app: Flask, *, demo_open: bool) -> None:
+    """Refuse every request of *app* without a token, those to unknown addresses too."""
+
+    @app.before_request
+    def authenticate() -> None:
+        if request.endpoint in OPEN:
+            return
+        if demo_open and request.endpoint in DEMO and _is_from_this_machine():
+            g.principal = ANONYMOUS
+            return
+        g.principal = _principal(at=clock.now())
+
+
+def principal() -> Principal:
+    """Return who is asking; only where a token was wanted."""
+    found: Principal = g.principal
+    return found
+
+
+def _principal(*, at: datetime) -> Principal:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated(
+            "Send a token in the header Authorization: Bearer …. The first one lies in the "
+            "file admin-token in the data directory."
+        )
+    with reading() as session:
+        found = tokens.find(session, token.strip(), at=at)
+    if found is None:
+        raise Unauthenticated("The token is unknown or has expired.")
+    if tokens.is_use_worth_noting(found, at=at):
+        _note_use(found.id, at=at)
+    return Principal(f"token:{found.id}", found.name)
+
+
+def _note_use(token_id: int, *, at: datetime) -> None:
+    try:
+        with writing() as session:
+            tokens.note_use(session, token_id, at=at)
+    except SQLAlchemyError as error:
+        # A full disk or a busy database must not turn away somebody who only reads.
+        log.warning("token_use_not_noted error=%s", type(error).__name__)
+
+
+def _is_from_this_machine() -> bool:
+    """Tell whether the request comes from this machine itself, not through a proxy on it."""
+    if any(name.lower().startswith(("x-forwarded-", "forwarded")) for name, _ in request.headers):
+        return False
+    if request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
+        return False
+    try:
+        return ipaddress.ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,286 @@
+"""Request bodies: strict JSON, and validation errors as sentences that echo no input."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NoReturn, get_args
+
+from flask import Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from jobs_app.api import problems
+from jobs_app.errors import BadRequest, FieldError, InvalidInput
+
+MEDIA_TYPES = frozenset({"application/json", "application/merge-patch+json"})
+
+#: How deep lists and objects may be nested in a body.
+MOST_DEPTH = 32
+
+#: The largest whole number, either way, that databases and JSON readers agree on.
+MOST_NUMBER = 2**63 - 1
+
+#: How large the arguments of a task may be as JSON, bytes.
+MOST_KWARGS_BYTES = 262_144
+
+
+class Input(BaseModel):
+    """The base of everything that is sent: strict types, no unknown fields.
+
+    `place` says where its fields stand: in the body, or in the address.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", regex_engine="rust-regex")
+
+    place: ClassVar[str] = "body"
+    #: Fields that only the server writes, each with the sentence that says how to change them.
+    read_only: ClassVar[Mapping[str, str]] = {}
+    _known: ClassVar[dict[str, type["Input"]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        Input._known[cls.__name__] = cls
+
+    @classmethod
+    def named(cls, name: str) -> type["Input"] | None:
+        """Return the model called *name*: all that a ValidationError says of its model."""
+        return cls._known.get(name)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the fields as they are sent."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+class Query(Input):
+    """The base of query strings and paths, where everything comes as text."""
+
+    model_config = ConfigDict(strict=False)
+
+    place: ClassVar[str] = "address"
+
+
+class JsonRequest(Request):
+    """A request whose JSON is read strictly, whoever reads it."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
+        """Return the body, a JSON object; {} if there is none.
+
+        Raises BadRequest (malformed), UnsupportedMediaType, InvalidInput; never
+        silent, because flask-openapi3 would take what is unreadable for None.
+        """
+        if "_jobs_json" not in self.__dict__:
+            self.__dict__["_jobs_json"] = _read(self)
+        return self.__dict__["_jobs_json"]
+
+
+def _read(request: Request) -> dict[str, Any]:
+    data = request.get_data()
+    if not data:
+        return {}
+    if request.mimetype not in MEDIA_TYPES:
+        raise problems.UnsupportedMediaType(
+            "Send the body as JSON, with the header Content-Type: application/json."
+        )
+    document = parse(data)
+    if not isinstance(document, dict):
+        detail = f"The body must be a JSON object, not {_kind(document)}."
+        raise InvalidInput(detail, errors=[FieldError("", "wrong_type", detail)])
+    found = list(_faults(document, "", 1))
+    kwargs = document.get("kwargs")
+    if not found and len(json.dumps(kwargs)) > MOST_KWARGS_BYTES:
+        detail = f"The kwargs must be at most {MOST_KWARGS_BYTES} bytes of JSON."
+        found.append(FieldError("/kwargs", "too_large", detail))
+    if found:
+        raise InvalidInput(" ".join(e.detail for e in found), errors=found)
+    return document
+
+
+def parse(data: bytes) -> Any:
+    """Return what *data* says as JSON (RFC 8259: no NaN, no name twice); raises BadRequest."""
+    try:
+        return json.loads(
+            data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise BadRequest(
+            f"The body is not valid JSON: {error.msg} at {where}.", code="malformed_json"
+        ) from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest(
+            "The body is not valid JSON in UTF-8, or has a number of thousands of digits.",
+            code="malformed_json",
+        ) from error
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.", code="malformed_json") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadRequest(
+        f"The body is not valid JSON: {name} is not a JSON number.", code="malformed_json"
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise BadRequest("An object in the body has a name twice.", code="malformed_json")
+    return document
+
+
+def _faults(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
+    """Yield what no database could store, wherever in the document it stands."""
+    if depth > MOST_DEPTH:
+        yield FieldError(pointer, "too_deep", f"This is nested deeper than {MOST_DEPTH} levels.")
+    elif isinstance(value, str):
+        yield from _text_faults(value, pointer)
+    elif isinstance(value, int | float) and not abs(value) <= _most(value):
+        yield FieldError(pointer, "out_of_range", "The number is too large.")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _faults(each, f"{pointer}/{index}", depth + 1)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            is_bad = list(_text_faults(name, pointer))
+            yield from is_bad
+            if not is_bad:
+                yield from _faults(each, f"{pointer}/{escaped(name)}", depth + 1)
+
+
+def _most(number: float) -> float:
+    return MOST_NUMBER if isinstance(number, int) else sys.float_info.max
+
+
+def _text_faults(text: str, pointer: str) -> Iterator[FieldError]:
+    if "\x00" in text:
+        yield FieldError(pointer, "bad_text", "Text cannot hold the character U+0000.")
+    elif any("\ud800" <= char <= "\udfff" for char in text):
+        yield FieldError(pointer, "bad_text", "Text cannot hold half of a surrogate pair.")
+
+
+def escaped(name: str) -> str:
+    """Return *name* as a part of a JSON Pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    kinds: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "something else")
+
+
+# ---- pydantic's errors as sentences ----
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "a string",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+
+_BOUNDS = {
+    "greater_than_equal": ("too_small", "must be at least {ge}"),
+    "greater_than": ("too_small", "must be greater than {gt}"),
+    "less_than_equal": ("too_large", "must be at most {le}"),
+    "less_than": ("too_large", "must be less than {lt}"),
+    "string_too_long": ("too_long", "must have at most {max_length} characters"),
+    "string_too_short": ("too_short", "must have at least {min_length} characters"),
+    "too_long": ("too_long", "must have at most {max_length} entries"),
+    "too_short": ("too_short", "must have at least {min_length} entries"),
+    "finite_number": ("out_of_range", "must be a finite number"),
+    "int_parsing_size": ("out_of_range", "is too large"),
+}
+
+
+def on_invalid(error: ValidationError) -> Response:
+    """Answer 422 with a pointer, a code and a sentence for each broken field."""
+    model = Input.named(error.title)
+    fields = [_field(each, model) for each in error.errors(include_url=False)]
+    return problems.problem(
+        422,
+        code=InvalidInput.code,
+        title=InvalidInput.title,
+        detail=" ".join(each["detail"] for each in fields),
+        fields=fields,
+    )
+
+
+def raise_invalid(error: ValidationError) -> NoReturn:
+    """Raise InvalidInput for *error*, met while a merged document was checked."""
+    fields = [_field(each, Input.named(error.title)) for each in error.errors(include_url=False)]
+    found = [FieldError(each["pointer"], each["code"], each["detail"]) for each in fields]
+    raise InvalidInput(" ".join(e.detail for e in found), errors=found) from error
+
+
+def _field(error: ErrorDetails, model: type[Input] | None) -> dict[str, str]:
+    # The names of union branches and of dictionary keys stand in `loc` too; neither is sent.
+    parts = [part for part in error["loc"] if not str(part).startswith(("function-", "[key]"))]
+    name = str(parts[-1]) if parts else "The body"
+    shown = repr(name) if parts else name
+    code, said = _sentence(error, shown, _model_at(model, parts[:-1]))
+    if model is not None and model.place == "address":
+        return {"parameter": name, "pointer": "", "code": code, "detail": said}
+    pointer = "".join(f"/{escaped(str(part))}" for part in parts)
+    return {"pointer": pointer, "code": code, "detail": said}
+
+
+def _model_at(model: type[Input] | None, parts: list[int | str]) -> type[Input] | None:
+    """Return the model of the object that *parts* lead to, as far as models go."""
+    for part in parts:
+        if model is None:
+            return None
+        field = next((f for name, f in model.model_fields.items() if part in (f.alias, name)), None)
+        if field is None:
+            return None
+        candidates = [field.annotation, *get_args(field.annotation)]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, Input)), None)
+    return model
+
+
+def _sentence(error: ErrorDetails, name: str, model: type[Input] | None) -> tuple[str, str]:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return "missing", f"{name} is required."
+    if kind == "extra_forbidden":
+        return _unknown(str(error["loc"][-1]), model)
+    if kind in _TYPES:
+        return "wrong_type", f"{name} must be {_TYPES[kind]}, not {_kind(error['input'])}."
+    if kind in _BOUNDS:
+        code, said = _BOUNDS[kind]
+        return code, f"{name} {said.format(**context)}."
+    if kind in {"enum", "literal_error"}:
+        return "not_a_choice", f"{name} must be one of {context['expected']}."
+    if kind in {"uuid_parsing", "uuid_type"}:
+        return "wrong_type", f"{name} must be a UUID."
+    # Ours, raised as PydanticCustomError: their texts are sentences already.
+    return kind, f"{name} {error['msg']}"
+
+
+def _unknown(name: str, model: type[Input] | None) -> tuple[str, str]:
+    shown = name if len(name) <= 60 else name[:60] + "…"
+    if model is None:
+        return "unknown_field", f"There is no field {shown!r}."
+    if name in model.read_only:
+        return (
+            "read_only",
+            f"{name!r} is written by the server only. {model.read_only[name]}".strip(),
+        )
+    what = "parameter" if model.place == "address" else "field"
+    hint = problems.nearest(name, model.names())
+    return f"unknown_{what}", f"There is no {what} {shown!r}.{hint}"

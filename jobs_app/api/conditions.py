@@ -1,0 +1,120 @@
+"""Conditional and repeated requests: ETag, If-Match, If-None-Match, Idempotency-Key."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from flask import Response, jsonify, request
+from pydantic import BaseModel, Field
+
+from jobs_app import clock, idempotency
+from jobs_app.api import auth
+from jobs_app.api.database import session
+from jobs_app.errors import BadRequest, StaleVersion, VersionRequired
+from jobs_app.idempotency import Answer
+
+_VERSION = re.compile(r'"(\d{1,9})"', re.ASCII)
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+REPLAYED = "Idempotency-Replayed"
+
+#: The headers of an answer that are kept for its repetition.
+KEPT_HEADERS = ("Location", "ETag")
+
+
+class IfMatch(BaseModel):
+    """The version that is to be changed."""
+
+    if_match: Annotated[
+        str,
+        Field(
+            alias="If-Match",
+            description='The ETag of the version that you read, as in "3"; * for whichever it is.',
+            json_schema_extra={"example": "*"},
+        ),
+    ] = ""
+
+
+class IfNoneMatch(BaseModel):
+    """The version that the client has already."""
+
+    if_none_match: Annotated[
+        str | None,
+        Field(alias="If-None-Match", description="An ETag: 304 if it is still the version."),
+    ] = None
+
+
+class MayRepeat(BaseModel):
+    """A key under which a repetition gets the first answer again."""
+
+    idempotency_key: Annotated[
+        str | None,
+        Field(
+            alias="Idempotency-Key",
+            description="Repeated within 24 hours with the same body: the first answer again.",
+        ),
+    ] = None
+
+
+def etag(version: int) -> str:
+    """Return the ETag of a job's version."""
+    return f'"{version}"'
+
+
+def expected_version() -> int | None:
+    """Return the version that If-Match names, None for `*`.
+
+    Raises VersionRequired without the header, StaleVersion for what is no ETag of a job.
+    """
+    given = request.headers.get("If-Match", "").strip()
+    if not given:
+        raise VersionRequired(
+            "Send If-Match with the ETag of the version that you read, or * to overwrite any."
+        )
+    if given == "*":
+        return None
+    found = _VERSION.fullmatch(given)
+    if found is None:
+        raise StaleVersion('If-Match must be an ETag that this server gave out, as in "3", or *.')
+    return int(found[1])
+
+
+def is_known(version: int) -> bool:
+    """Tell whether If-None-Match says that the client has this version."""
+    return request.if_none_match.contains_weak(str(version))
+
+
+def once(work: Callable[[], Response]) -> Response:
+    """Do *work*, or give its first answer again if its Idempotency-Key came before.
+
+    *work* commits once, through a service, and raises if it does not.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return work()
+    if not _KEY.fullmatch(key):
+        raise BadRequest(
+            "An Idempotency-Key is 1 to 255 visible ASCII characters.", code="bad_idempotency_key"
+        )
+    principal = auth.principal().id
+    fingerprint = idempotency.fingerprint(request.method, request.full_path, request.get_json())
+    earlier = idempotency.begin(
+        session(), principal=principal, key=key, fingerprint=fingerprint, at=clock.now()
+    )
+    if earlier is not None:
+        return _again(earlier)
+    response = work()
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    body: dict[str, Any] = json.loads(response.get_data())
+    answer = Answer(response.status_code, headers, body)
+    idempotency.keep(session(), principal=principal, key=key, answer=answer)
+    return response
+
+
+def _again(earlier: Answer) -> Response:
+    response = jsonify(earlier.body)
+    response.status_code = earlier.status
+    response.headers.update(earlier.headers)
+    response.headers[REPLAYED] = "true"
+    return response

@@ -1,0 +1,116 @@
+"""The OpenAPI 3.1 document, and what every operation in it has in common."""
+
+from copy import deepcopy
+from typing import Any
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from pydantic import BaseModel
+
+from jobs_app import __version__
+from jobs_app.api.problems import MEDIA_TYPE
+
+INFO = Info(
+    title="jobs-app",
+    version=__version__,
+    description="Scheduled jobs: create them, change them, see what became of every run.",
+)
+
+SECURITY_SCHEMES: dict[str, Any] = {
+    "bearerAuth": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The first token lies in the file admin-token in the data directory.",
+    }
+}
+
+#: The answers of an operation, as flask-openapi3 takes them.
+Responses = dict[str | int, type[BaseModel] | dict[Any, Any] | None]
+
+TEXT: Responses = {
+    200: {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+_TITLES = {
+    400: "The request cannot be read",
+    401: "A bearer token is needed",
+    404: "Not found",
+    409: "Not possible in the present state",
+    412: "The job was changed in the meantime",
+    413: "The body is too large",
+    415: "The body must be JSON",
+    422: "The input is not valid",
+    428: "If-Match is required",
+    500: "A bug in the server",
+    503: "The database cannot be reached",
+}
+
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field.
+
+    `pointer` is a JSON Pointer into the body; `parameter` names a parameter of the
+    address instead.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    parameter: str | None = None
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457); `code` is stable, the sentences are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+
+
+def problems(*statuses: int, body: bool = False) -> Responses:
+    """Return the problems that an operation may answer; *body* adds those of a sent one."""
+    every = {401, 422, 500, 503, *statuses} | ({400, 413, 415} if body else set())
+    return {
+        status: {"description": _TITLES[status], "content": deepcopy(_PROBLEM)}
+        for status in sorted(every)
+    }
+
+
+#: A function's body may be left out if it has no field that must be there.
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+def finished(document: dict[str, Any]) -> dict[str, Any]:
+    """Return flask-openapi3's document with what it cannot say by itself."""
+    document = deepcopy(document)
+    schemas = document["components"]["schemas"]
+    for path_item in document["paths"].values():
+        for method, operation in path_item.items():
+            sent = operation.get("requestBody")
+            if sent is None:
+                continue
+            content = sent["content"]
+            name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            sent["required"] = bool(schemas[name].get("required"))
+            if method == "patch":
+                content[_MERGE_PATCH] = deepcopy(content["application/json"])
+    return document
+
+
+def register(app: OpenAPI) -> None:
+    """Serve the document of *app*."""
+    blueprint = APIBlueprint("document", __name__)
+
+    @blueprint.get("/openapi.json", doc_ui=False)
+    def document() -> Response:
+        """Return the OpenAPI document."""
+        if "jobs_document" not in app.extensions:
+            app.extensions["jobs_document"] = finished(app.api_doc)
+        return jsonify(app.extensions["jobs_document"])
+
+    app.register_api(blueprint, url_prefix="/api/v1")

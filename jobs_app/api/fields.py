@@ -1,0 +1,80 @@
+"""The types of fields that more than one body or answer has."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from jobs_app.states import (
+    CancelMode,
+    CatchupPolicy,
+    JobState,
+    OverlapPolicy,
+    RunState,
+    Trigger,
+)
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+#: The longest duration that a field takes: a leap year, seconds.
+YEAR_SECONDS = 31_622_400
+INT32 = 2**31 - 1
+
+
+def _instant(value: Any) -> datetime:
+    """Return an aware UTC datetime for RFC 3339 text."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise PydanticCustomError(
+            "not_an_instant",
+            "must be an instant with its offset, as in 2026-12-01T09:00:00Z (RFC 3339).",
+        )
+    try:
+        found = datetime.fromisoformat(value.upper().replace("Z", "+00:00")).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("not_an_instant", "must be an instant that exists.") from error
+    if not EARLIEST <= found < LATEST:
+        raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
+    return found
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return *instant* as it goes over the wire: UTC with `Z`, microseconds only if there are."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_WIRE = WithJsonSchema({"type": "string", "format": "date-time"})
+
+#: An instant that comes in.
+InstantIn = Annotated[datetime, BeforeValidator(_instant), _WIRE]
+
+#: An instant that goes out.
+Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str), _WIRE]
+
+# Enums come as text, which a strict field would refuse.
+CancelModeIn = Annotated[CancelMode, Strict(False)]
+CatchupPolicyIn = Annotated[CatchupPolicy, Strict(False)]
+JobStateIn = Annotated[JobState, Strict(False)]
+OverlapPolicyIn = Annotated[OverlapPolicy, Strict(False)]
+RunStateIn = Annotated[RunState, Strict(False)]
+TriggerIn = Annotated[Trigger, Strict(False)]
+
+Seconds = Annotated[int, Field(ge=0, le=YEAR_SECONDS)]
+LimitSeconds = Annotated[int, Field(ge=1, le=YEAR_SECONDS)]
+Priority = Annotated[int, Field(ge=0, le=9)]
+Note = Annotated[str, Field(max_length=2000)]
+
+
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Return how long it took, in seconds; None unless both instants are known."""
+    if start is None or end is None:
+        return None
+    return round((end - start) / timedelta(seconds=1), 6)

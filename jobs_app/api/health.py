@@ -1,0 +1,94 @@
+"""/healthz and /readyz: whether the process lives, and whether it can work."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, overview
+from jobs_app.api import parts
+from jobs_app.api.database import session
+from jobs_app.api.fields import rfc3339
+
+api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
+
+#: No scheduler has looked for this long: fires come late. It ticks every few seconds.
+STALE = timedelta(seconds=60)
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """How each part stands.
+
+    `ready`: all is well. `degraded`: requests are served, but Redis, the scheduler
+    or a module of JOBS_IMPORTS is missing. `unavailable`: the database is.
+    """
+
+    status: str
+    checks: dict[str, Any]
+
+
+OPEN: list[dict[str, list[Any]]] = []
+
+
+@api.get("/healthz", responses={200: Alive}, security=OPEN)
+def healthz() -> Response:
+    """Tell that the process lives. Asks nothing of anybody."""
+    return jsonify({"status": "alive"})
+
+
+@api.get("/readyz", responses={200: Readiness, 503: Readiness}, security=OPEN)
+def readyz() -> Response:
+    """Tell whether requests can be served: 503 only if the database cannot be used.
+
+    Without Redis jobs are stored and fires recorded all the same, so that alone is
+    `degraded`, with 200.
+    """
+    now = clock.now()
+    database, is_usable = _database()
+    scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
+    is_redis_up = parts.current().is_redis_up()
+    broken = parts.current().broken_imports
+    checks: dict[str, Any] = {
+        "database": database,
+        "redis": {"status": "ok" if is_redis_up else "unreachable"},
+        "scheduler": scheduler,
+        "imports": {"status": "failed", "modules": broken} if broken else {"status": "ok"},
+    }
+    status = "unavailable"
+    if is_usable:
+        status = "ready" if is_redis_up and is_ticking and not broken else "degraded"
+    response = jsonify({"status": status, "checks": checks})
+    response.status_code = 200 if is_usable else 503
+    return response
+
+
+def _database() -> tuple[dict[str, Any], bool]:
+    try:
+        found = overview.revision(session())
+    except SQLAlchemyError:
+        session().rollback()
+        return {"status": "unreachable"}, False
+    wanted = overview.newest_revision()
+    if found != wanted:
+        return {"status": "not migrated", "revision": found, "wanted": wanted}, False
+    return {"status": "ok", "revision": found}, True
+
+
+def _scheduler(now: datetime) -> tuple[dict[str, Any], bool]:
+    ticked_at = overview.last_tick(session())
+    # Redis is asked next, and nothing may be held while it takes its time.
+    session().rollback()
+    if ticked_at is None:
+        return {"status": "never started"}, False
+    age = now - ticked_at
+    shown = {"last_tick_at": rfc3339(ticked_at), "age_seconds": round(age.total_seconds(), 3)}
+    return {"status": "ok" if age < STALE else "stale"} | shown, age < STALE

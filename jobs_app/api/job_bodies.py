@@ -1,0 +1,553 @@
+"""Jobs as they are sent and returned."""
+
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs_app import schedule as schedules
+from jobs_app.api.bodies import Input, Query
+from jobs_app.api.fields import (
+    INT32,
+    YEAR_SECONDS,
+    CatchupPolicyIn,
+    Instant,
+    InstantIn,
+    JobStateIn,
+    LimitSeconds,
+    Note,
+    OverlapPolicyIn,
+    Priority,
+    RunStateIn,
+    Seconds,
+)
+from jobs_app.errors import FieldError, InvalidInput
+from jobs_app.jobs import Definition
+from jobs_app.models import Job, Run
+from jobs_app.retry import RetryPolicy
+from jobs_app.schedule import Fire, Schedule
+from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
+
+#: A schedule is of exactly one kind; with each kind go the fields that only it has.
+KINDS: dict[str, tuple[str, ...]] = {
+    "cron": ("cron",),
+    "interval_seconds": ("interval_seconds", "anchor_at"),
+    "at": ("at",),
+}
+
+# The rule itself is the service's, whose sentences say more than a pattern can.
+_NAME_SCHEMA: dict[str, Any] = {
+    "pattern": "^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$",
+    "maxLength": 100,
+}
+_TAG_SCHEMA: dict[str, Any] = {
+    "pattern": "^[a-z0-9]([a-z0-9._-]{0,48}[a-z0-9])?$",
+    "maxLength": 50,
+}
+_QUEUE_SCHEMA: dict[str, Any] = {
+    "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$",
+    "maxLength": 100,
+}
+
+Name = Annotated[str, Field(max_length=2000, json_schema_extra=_NAME_SCHEMA)]
+Tag = Annotated[str, Field(max_length=2000, json_schema_extra=_TAG_SCHEMA)]
+QueueName = Annotated[str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA)]
+TaskName = Annotated[str, Field(min_length=1, max_length=255, examples=["shell"])]
+Kwargs = Annotated[dict[str, Any], Field(examples=[{"command": "python report.py"}])]
+Delay = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
+
+RetriedStates = Annotated[list[Literal["failed", "timed_out", "lost"]], Field(max_length=3)]
+
+READ_ONLY = {
+    "id": "",
+    "version": "Send If-Match to say which version you change.",
+    "state": "Use POST …/pause and POST …/resume.",
+    "paused": "Use POST …/pause and POST …/resume.",
+    "next_run_at": "It follows from the schedule.",
+    "last_run": "",
+    "created_at": "",
+    "updated_at": "",
+    "description_of_schedule": "It follows from the schedule.",
+    "scheduling_error": "",
+}
+
+
+class ScheduleIn(Input):
+    """When a job runs: exactly one of `cron`, `interval_seconds` and `at`."""
+
+    cron: Annotated[str, Field(examples=["30 2 * * 1-5"])] | None = None
+    interval_seconds: Annotated[int, Field(examples=[30])] | None = None
+    anchor_at: InstantIn | None = None
+    at: InstantIn | None = None
+    timezone: Annotated[str, Field(max_length=64, examples=["Europe/Paris"])] | None = None
+    start_at: InstantIn | None = None
+    end_at: InstantIn | None = None
+    jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+
+    def schedule(self, *, timezone: str, seed: str = "") -> Schedule:
+        """Return it for the services, in *timezone* if it names none.
+
+        Raises InvalidInput, with pointers into the schedule, unless it is of
+        exactly one kind.
+        """
+        self._refuse_unless_one_kind()
+        given = {name: getattr(self, name) for name in ScheduleIn.model_fields}
+        return Schedule(**(given | {"timezone": self.timezone or timezone, "seed": seed}))
+
+    def _refuse_unless_one_kind(self) -> None:
+        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = f"This has {' and '.join(kinds)}." if kinds else "This has none."
+            detail = f"A schedule has exactly one of cron, interval_seconds and at. {found}"
+            raise InvalidInput(detail, errors=[FieldError("", "one_schedule", detail)])
+        if self.anchor_at is not None and self.interval_seconds is None:
+            detail = "anchor_at belongs to interval_seconds; give start_at for a first instant."
+            raise InvalidInput(detail, errors=[FieldError("/anchor_at", "not_an_interval", detail)])
+
+
+class RetryIn(Input):
+    """How often, after which outcomes and how long after each an attempt is repeated."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 1
+    delay_seconds: Delay = 30
+    backoff: Literal["constant", "exponential"] = "exponential"
+    max_delay_seconds: Delay = 600
+    jitter: bool = True
+    on: RetriedStates = ["failed", "timed_out", "lost"]
+
+    def policy(self) -> RetryPolicy:
+        """Return it for the services."""
+        given = {name: getattr(self, name) for name in RetryIn.model_fields}
+        return RetryPolicy(**(given | {"on": tuple(RunState(state) for state in self.on)}))
+
+
+class JobReplace(Input):
+    """All that a person says of a job; what is left out takes its default."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "nightly-report",
+                    "task": "shell",
+                    "kwargs": {"command": "python report.py"},
+                    "schedule": {"cron": "30 2 * * 1-5", "timezone": "Europe/Paris"},
+                }
+            ]
+        }
+    )
+    read_only: ClassVar = READ_ONLY
+
+    name: Name | None = None
+    description: Annotated[str, Field(max_length=20_000)] = ""
+    tags: Annotated[list[Tag], Field(max_length=50)] = []
+    task: TaskName
+    kwargs: Kwargs = {}
+    schedule: ScheduleIn | None = None
+    overlap_policy: OverlapPolicyIn = OverlapPolicy.SKIP
+    starting_deadline_seconds: Seconds = 60
+    catchup_policy: CatchupPolicyIn = CatchupPolicy.LAST
+    catchup_window_seconds: Seconds = 86_400
+    catchup_max_runs: Annotated[int, Field(ge=1, le=10_000)] = 50
+    retry: RetryIn = RetryIn()
+    soft_time_limit_seconds: LimitSeconds | None = None
+    time_limit_seconds: LimitSeconds | None = 3600
+    kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
+    queue: QueueName = "default"
+    priority: Priority = 5
+    max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
+    pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
+
+    def definition(self, *, name: str, timezone: str) -> Definition:
+        """Return it for the services, called *name* if it names none. Raises InvalidInput."""
+        name = name if self.name is None else self.name
+        try:
+            schedule = None
+            if self.schedule is not None:
+                schedule = self.schedule.schedule(timezone=timezone, seed=name)
+        except InvalidInput as error:
+            raise error.under("/schedule") from error
+        plain = {
+            field: getattr(self, field)
+            for field in JobReplace.model_fields
+            if field not in {"name", "tags", "schedule", "retry"}
+        }
+        return Definition(
+            **plain,
+            name=name,
+            tags=tuple(dict.fromkeys(self.tags)),
+            schedule=schedule,
+            retry=self.retry.policy(),
+        )
+
+
+class JobIn(JobReplace):
+    """A new job: all that a person says of it; what is left out takes its default."""
+
+    name: Name
+
+
+class SchedulePatch(ScheduleIn):
+    """Changes of a schedule; giving another kind replaces the kind."""
+
+    timezone: Annotated[str, Field(max_length=64)] | None = None
+    jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None  # type: ignore[assignment]
+
+
+class RetryPatch(Input):
+    """Changes of a retry policy; null means the default."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
+    delay_seconds: Delay | None = None
+    backoff: Literal["constant", "exponential"] | None = None
+    max_delay_seconds: Delay | None = None
+    jitter: bool | None = None
+    on: RetriedStates | None = None
+
+
+class JobPatch(Input):
+    """Changes of a job (JSON Merge Patch, RFC 7396).
+
+    What is left out stays. null is kept where a job may have null, and means the
+    default elsewhere. `kwargs` are merged name by name.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"schedule": {"cron": "0 6 * * *"}}]})
+    read_only: ClassVar = READ_ONLY
+
+    name: Name | None = None
+    description: Annotated[str, Field(max_length=20_000)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=50)] | None = None
+    task: TaskName | None = None
+    kwargs: Kwargs | None = None
+    schedule: SchedulePatch | None = None
+    overlap_policy: OverlapPolicyIn | None = None
+    starting_deadline_seconds: Seconds | None = None
+    catchup_policy: CatchupPolicyIn | None = None
+    catchup_window_seconds: Seconds | None = None
+    catchup_max_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    retry: RetryPatch | None = None
+    soft_time_limit_seconds: LimitSeconds | None = None
+    time_limit_seconds: LimitSeconds | None = None
+    kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    queue: QueueName | None = None
+    priority: Priority | None = None
+    max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
+    pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
+
+
+#: Where null is a value of its own: no limit, no end, started by hand only.
+NULLABLE = frozenset(
+    {
+        "schedule",
+        "soft_time_limit_seconds",
+        "time_limit_seconds",
+        "max_runs",
+        "pause_after_failures",
+    }
+)
+
+
+def merged(definition: Definition, patch: dict[str, Any]) -> dict[str, Any]:
+    """Return the document of *definition* with *patch* merged into it (RFC 7396)."""
+    document = document_of(definition)
+    for name, value in patch.items():
+        if value is None:
+            if name in NULLABLE:
+                document[name] = None
+            else:
+                # The task has no default: without it the document says that it is missing.
+                document.pop(name, None)
+        elif name == "schedule":
+            document[name] = _merged_schedule(document.get(name), value)
+        else:
+            document[name] = _merge(document.get(name), value)
+    return document
+
+
+def _merge(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merge(result.get(name), value)
+    return result
+
+
+def _merged_schedule(present: dict[str, Any] | None, patch: dict[str, Any]) -> dict[str, Any]:
+    """Merge a schedule; one of another kind drops what belonged to the old kind."""
+    target = dict(present or {})
+    given = [kind for kind in KINDS if patch.get(kind) is not None]
+    for kind, fields in KINDS.items():
+        if given and kind not in given:
+            for name in fields:
+                target.pop(name, None)
+    merged_schedule: dict[str, Any] = _merge(target, patch)
+    return merged_schedule
+
+
+def document_of(definition: Definition) -> dict[str, Any]:
+    """Return *definition* as the document that would be sent to make it."""
+    retry = definition.retry
+    plain = {
+        name: getattr(definition, name)
+        for name in Definition.__slots__
+        if name not in {"schedule", "retry", "tags"}
+    }
+    return plain | {
+        "tags": list(definition.tags),
+        "schedule": schedule_document(definition.schedule),
+        "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
+        | {"on": [str(state) for state in retry.on]},
+    }
+
+
+def schedule_document(schedule: Schedule | None) -> dict[str, Any] | None:
+    """Return *schedule* as it is sent: the fields of its kind, and those of every kind."""
+    if schedule is None:
+        return None
+    kind = next(kind for kind in KINDS if getattr(schedule, kind) is not None)
+    names = (*KINDS[kind], "timezone", "start_at", "end_at", "jitter_seconds")
+    return {name: getattr(schedule, name) for name in names}
+
+
+class ScheduleOut(BaseModel):
+    """A schedule, with the fields of its kind only."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"required": ["timezone", "start_at", "end_at", "jitter_seconds"]}
+    )
+
+    cron: str | None = None
+    interval_seconds: int | None = None
+    anchor_at: Instant | None = None
+    at: Instant | None = None
+    timezone: str = "UTC"
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    jitter_seconds: int = 0
+
+
+class RetryOut(BaseModel):
+    """A retry policy."""
+
+    max_attempts: int
+    delay_seconds: float
+    backoff: str
+    max_delay_seconds: float
+    jitter: bool
+    on: list[str]
+
+
+class LastRun(BaseModel):
+    """The newest run of a job, in short."""
+
+    id: UUID
+    state: RunState
+    scheduled_for: Instant | None
+    started_at: Instant | None
+    finished_at: Instant | None
+
+
+class Paused(BaseModel):
+    """Since when a job is paused, by whom and why."""
+
+    at: Instant | None
+    by: str | None
+    reason: str | None
+
+
+class JobOut(BaseModel):
+    """A job: what was said of it, and how it stands."""
+
+    id: int | None
+    name: str
+    description: str
+    tags: list[str]
+    task: str
+    kwargs: dict[str, Any]
+    schedule: ScheduleOut | None
+    overlap_policy: OverlapPolicy
+    starting_deadline_seconds: int
+    catchup_policy: CatchupPolicy
+    catchup_window_seconds: int
+    catchup_max_runs: int
+    retry: RetryOut
+    soft_time_limit_seconds: int | None
+    time_limit_seconds: int | None
+    kill_grace_seconds: int
+    queue: str
+    priority: int
+    max_runs: int | None
+    pause_after_failures: int | None
+    version: int
+    state: JobState
+    paused: Paused | None
+    next_run_at: Instant | None
+    last_run: LastRun | None
+    scheduling_error: str | None
+    description_of_schedule: str
+    created_at: Instant
+    updated_at: Instant
+
+
+def show(job: Job, definition: Definition, last_run: Run | None) -> dict[str, Any]:
+    """Return *job* as it goes over the wire."""
+    document = document_of(definition)
+    paused = None
+    if job.state is JobState.PAUSED:
+        paused = Paused(at=job.paused_at, by=job.paused_by, reason=job.paused_reason)
+    out = JobOut(
+        **(document | {"schedule": None}),
+        id=job.id,
+        version=job.version,
+        state=job.state,
+        paused=paused,
+        next_run_at=job.next_fire_at,
+        last_run=None
+        if last_run is None
+        else LastRun.model_validate(last_run, from_attributes=True),
+        scheduling_error=job.scheduling_error,
+        description_of_schedule=described(definition.schedule),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+    shown = out.model_dump(mode="json")
+    # Written by itself: a field of another kind is absent, not null.
+    if document["schedule"] is not None:
+        schedule = ScheduleOut(**document["schedule"])
+        shown["schedule"] = schedule.model_dump(mode="json", include=set(document["schedule"]))
+    return shown
+
+
+def described(schedule: Schedule | None) -> str:
+    """Return a sentence that says when a job runs."""
+    return "Only by hand" if schedule is None else schedules.describe(schedule)
+
+
+class FireOut(BaseModel):
+    """One instant at which a schedule says the job should run."""
+
+    at: Instant
+    local: str
+    dst: Literal["gap", "repeat"] | None
+
+
+def show_fire(fire: Fire) -> dict[str, Any]:
+    """Return *fire* as it goes over the wire."""
+    out = FireOut(at=fire.at, local=fire.local.isoformat(), dst=fire.dst)
+    return out.model_dump(mode="json")
+
+
+class FirePage(BaseModel):
+    """Fires, in order."""
+
+    items: list[FireOut]
+
+
+class JobPage(BaseModel):
+    """Part of the list of jobs; `next_cursor` is null at its end."""
+
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+class Effect(BaseModel):
+    """What a change would do. `would_run_now` is false: nothing fires as a surprise."""
+
+    fires_before: list[FireOut]
+    fires_after: list[FireOut]
+    would_run_now: bool
+    catchup_runs: int
+    warnings: list[str]
+
+
+class DryRunOut(BaseModel):
+    """What `?dry_run=true` answers: the job as it would be, and what would change."""
+
+    job: JobOut
+    effect: Effect
+
+
+class PreviewIn(Input):
+    """A schedule to look at, which needs no job; `name` is what `H` is worked out from."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"schedule": {"cron": "*/5 9-17 * * MON-FRI", "timezone": "Europe/Paris"}}]
+        }
+    )
+
+    schedule: ScheduleIn
+    start: InstantIn | None = Field(None, alias="from")
+    count: Annotated[int, Field(ge=1, le=1000)] = 10
+    name: Name | None = None
+
+
+class PreviewOut(BaseModel):
+    """What a schedule means, in words and in instants."""
+
+    description: str
+    fires: list[FireOut]
+    warnings: list[str]
+
+
+class PauseIn(Input):
+    """Why a job is paused."""
+
+    reason: Note | None = None
+
+
+class ResumeIn(Input):
+    """What becomes of the fires of the pause: none is run, the last one, or all."""
+
+    on_missed: Literal["skip", "last", "all"] = "skip"
+
+
+class JobRunIn(Input):
+    """A run of a job, now; `kwargs` replace those of the job with the same names."""
+
+    kwargs: Kwargs = {}
+    note: Note | None = None
+    overlap_policy: OverlapPolicyIn | None = None
+
+
+class JobPath(Query):
+    """Which job."""
+
+    name: Annotated[str, Field(json_schema_extra={**_NAME_SCHEMA, "example": "nightly-report"})]
+
+
+class JobQuery(Query):
+    """Which jobs a list shows."""
+
+    state: JobStateIn | None = None
+    tag: Annotated[str, Field(max_length=100)] | None = None
+    queue: Annotated[str, Field(max_length=100)] | None = None
+    last_state: RunStateIn | None = None
+    q: Annotated[str, Field(max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class NextQuery(Query):
+    """Which fires to list: the first *count* of those later than `from`, up to `to`."""
+
+    count: Annotated[int, Field(ge=1, le=1000)] = 10
+    start: InstantIn | None = Field(None, alias="from")
+    end: InstantIn | None = Field(None, alias="to")
+
+
+class WriteQuery(Query):
+    """`dry_run` shows the effect of a change and stores nothing."""
+
+    dry_run: bool = False
+
+
+class DeleteQuery(Query):
+    """`purge` deletes the history too."""
+
+    purge: bool = False

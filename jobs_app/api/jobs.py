@@ -1,0 +1,254 @@
+"""/jobs: create, find, read, replace, patch, delete, pause, resume, run now."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, jsonify, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import ValidationError
+
+from jobs_app import clock, history, jobs, starts
+from jobs_app.api import auth, conditions, cursors, parts
+from jobs_app.api.bodies import raise_invalid
+from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
+from jobs_app.api.database import session
+from jobs_app.api.document import problems
+from jobs_app.api.job_bodies import (
+    DeleteQuery,
+    DryRunOut,
+    FirePage,
+    JobIn,
+    JobOut,
+    JobPage,
+    JobPatch,
+    JobPath,
+    JobQuery,
+    JobReplace,
+    JobRunIn,
+    NextQuery,
+    PauseIn,
+    ResumeIn,
+    WriteQuery,
+    merged,
+    show,
+    show_fire,
+)
+from jobs_app.api.run_bodies import RunOut, show_run
+from jobs_app.errors import NotFound
+from jobs_app.jobs import NAME, Definition, Rehearsal
+from jobs_app.models import Job
+
+api = APIBlueprint(
+    "jobs", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
+)
+
+KIND = "jobs"
+
+
+@api.get("/jobs", responses={200: JobPage, **problems(400)})
+def list_jobs(query: JobQuery) -> Response:
+    """List jobs by name."""
+    wanted = jobs.Filter(
+        state=query.state,
+        tag=query.tag,
+        queue=query.queue,
+        q=query.q,
+        last_state=query.last_state,
+    )
+    after = cursors.decode(KIND, query.cursor, _name_in_cursor)
+    found = jobs.page(session(), wanted, after=after, limit=query.limit + 1)
+    return cursors.page(
+        KIND, found, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
+    )
+
+
+@api.post("/jobs", responses={201: JobOut, 200: DryRunOut, **problems(409, body=True)})
+def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
+    """Create a job; it first runs when its schedule says so, never at once."""
+    definition = body.definition(name=body.name, timezone=parts.current().settings.timezone)
+    if query.dry_run:
+        return _rehearse(definition, job=None, version=None)
+    return conditions.once(lambda: _create(definition))
+
+
+@api.get("/jobs/<name>", responses={200: JobOut, 304: None, **problems(404)})
+def read_job(header: IfNoneMatch, path: JobPath) -> Response:
+    """Read a job. Its ETag stands for its definition, not for its runs."""
+    job = _job(path.name)
+    if conditions.is_known(job.version):
+        response = Response(status=304)
+        response.headers["ETag"] = conditions.etag(job.version)
+        return response
+    return _answer(job)
+
+
+@api.put("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
+def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobReplace) -> Response:
+    """Replace a job; what is left out takes its default. With `name`, rename it."""
+    version = conditions.expected_version()
+    job = _job(path.name)
+    definition = body.definition(name=path.name, timezone=parts.current().settings.timezone)
+    return _change(job, definition, version=version, dry_run=query.dry_run)
+
+
+@api.patch("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
+def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch) -> Response:
+    """Change some fields of a job (JSON Merge Patch)."""
+    version = conditions.expected_version()
+    job = _job(path.name)
+    try:
+        whole = JobReplace.model_validate(merged(jobs.definition_of(job), request.get_json()))
+    except ValidationError as error:
+        raise_invalid(error)
+    definition = whole.definition(name=path.name, timezone=parts.current().settings.timezone)
+    # Merged into what was read just now: somebody else's change in between must not be undone.
+    version = job.version if version is None and not query.dry_run else version
+    return _change(job, definition, version=version, dry_run=query.dry_run)
+
+
+@api.delete("/jobs/<name>", responses={204: None, **problems(404, 409, 412, 428)})
+def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
+    """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
+    version = conditions.expected_version()
+    by, at = auth.principal().name, clock.now()
+    job = jobs.remove(session(), _job(path.name), version=version, by=by, at=at)
+    parts.tell_redis_afterwards([job])
+    if query.purge:
+        jobs.purge(session(), job, by=by, at=at)
+    return Response(status=204)
+
+
+@api.post("/jobs/<name>/pause", responses={200: JobOut, **problems(404, 409, body=True)})
+def pause_job(path: JobPath, body: PauseIn) -> Response:
+    """Stop following a job's schedule. It can still be run by hand."""
+    by, at = auth.principal().name, clock.now()
+    job = jobs.pause(session(), _job(path.name), reason=body.reason, by=by, at=at)
+    parts.tell_redis_afterwards([job])
+    return _answer(job)
+
+
+@api.post("/jobs/<name>/resume", responses={200: JobOut, **problems(404, body=True)})
+def resume_job(path: JobPath, body: ResumeIn) -> Response:
+    """Follow a job's schedule again. Fires of the pause are run only if `on_missed` says so."""
+    by, at = auth.principal().name, clock.now()
+    job = jobs.resume(session(), _job(path.name), on_missed=body.on_missed, by=by, at=at)
+    parts.tell_redis_afterwards([job])
+    return _answer(job)
+
+
+@api.get("/jobs/<name>/next", responses={200: FirePage, **problems(404)})
+def next_fires(path: JobPath, query: NextQuery) -> Response:
+    """List the next fires of a job; none while it is paused or ended."""
+    after = query.start or clock.now()
+    fires = jobs.next_fires(_job(path.name), after=after, count=query.count, until=query.end)
+    return jsonify({"items": [show_fire(fire) for fire in fires]})
+
+
+@api.post("/jobs/<name>/runs", responses={202: RunOut, **problems(404, 409, body=True)})
+def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
+    """Run a job now, whatever its schedule says. 409 if its overlap policy says no."""
+    return conditions.once(lambda: _run(path.name, body))
+
+
+def _run(name: str, body: JobRunIn) -> Response:
+    started = starts.start_job(
+        session(),
+        _job(name),
+        app=parts.current().celery,
+        by=auth.principal().name,
+        at=clock.now(),
+        kwargs=body.kwargs,
+        note=body.note,
+        overlap_policy=body.overlap_policy,
+    )
+    parts.tell_redis_afterwards(messages=[started.message])
+    return accepted(started.run.id)
+
+
+def accepted(run_id: UUID) -> Response:
+    """Answer 202 with a run that was just recorded, and where to follow it."""
+    response = jsonify(show_run(history.get(session(), run_id)))
+    response.status_code = 202
+    response.headers["Location"] = f"/api/v1/runs/{run_id}"
+    return response
+
+
+def _job(name: str) -> Job:
+    # A name that none can have is not asked for: the database need not understand it.
+    if not NAME.fullmatch(name):
+        raise NotFound("There is no job of that name.", code="job_not_found")
+    return jobs.get(session(), name)
+
+
+def _name_in_cursor(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError("not a name")
+    return text
+
+
+def _create(definition: Definition) -> Response:
+    job = jobs.create(
+        session(),
+        definition,
+        app=parts.current().celery,
+        by=auth.principal().name,
+        at=clock.now(),
+    )
+    parts.tell_redis_afterwards([job])
+    response = _answer(job)
+    response.status_code = 201
+    response.headers["Location"] = f"/api/v1/jobs/{job.name}"
+    return response
+
+
+def _change(job: Job, definition: Definition, *, version: int | None, dry_run: bool) -> Response:
+    if dry_run:
+        return _rehearse(definition, job=job, version=version)
+    changed = jobs.change(
+        session(),
+        job,
+        definition,
+        version=version,
+        app=parts.current().celery,
+        by=auth.principal().name,
+        at=clock.now(),
+    )
+    parts.tell_redis_afterwards([changed])
+    return _answer(changed)
+
+
+def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -> Response:
+    rehearsal = jobs.rehearse(
+        session(),
+        definition,
+        job=job,
+        version=version,
+        app=parts.current().celery,
+        at=clock.now(),
+    )
+    last = {} if job is None else jobs.last_runs(session(), [job.id])
+    shown = show(rehearsal.job, rehearsal.definition, last.get(job.id) if job else None)
+    return jsonify({"job": shown, "effect": _effect(rehearsal)})
+
+
+def _effect(rehearsal: Rehearsal) -> dict[str, Any]:
+    return {
+        "fires_before": [show_fire(fire) for fire in rehearsal.fires_before],
+        "fires_after": [show_fire(fire) for fire in rehearsal.fires_after],
+        # Invariant 11: no change of a job makes it run at once.
+        "would_run_now": False,
+        "catchup_runs": 0,
+        "warnings": rehearsal.warnings,
+    }
+
+
+def _answer(job: Job) -> Response:
+    (shown,) = _show_with_last_runs([job])
+    response = jsonify(shown)
+    response.headers["ETag"] = conditions.etag(job.version)
+    return response
+
+
+def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
+    last = jobs.last_runs(session(), [job.id for job in found])
+    return [show(job, jobs.definition_of(job), last.get(job.id)) for job in found]

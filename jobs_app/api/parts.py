@@ -1,0 +1,124 @@
+"""What a web process has besides its database: settings, Celery and the errands to Redis."""
+
+import importlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import Celery
+from flask import Flask, Response, after_this_request, current_app
+
+from jobs_app import dispatch
+from jobs_app.api.database import database
+from jobs_app.celery_app import TASK_MODULES, make_celery
+from jobs_app.dispatch import Courier, Message
+from jobs_app.errors import BrokerUnavailable, ConfigurationError
+from jobs_app.models import Job
+from jobs_app.projection import Projection
+from jobs_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How long one command to Redis may take, seconds.
+REDIS_SECONDS = 0.25
+
+#: Where Celery is pointed while no Redis is configured: a name that never resolves (RFC 2606).
+NO_REDIS = "redis://no-redis.invalid:6379/0"
+
+EXTENSION = "jobs_app"
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of one web process; `broken_imports` names the modules of JOBS_IMPORTS
+    that could not be imported, each with the reason."""
+
+    settings: Settings
+    celery: Celery
+    courier: Courier = field(default_factory=Courier)
+    broken_imports: dict[str, str] = field(default_factory=dict)
+    _projection: Projection | None = None
+
+    def projection(self) -> Projection:
+        """Return the projection; raises BrokerUnavailable while no Redis is configured."""
+        if self._projection is None:
+            try:
+                self._projection = Projection(self.settings, timeout_seconds=REDIS_SECONDS)
+            except ConfigurationError as error:
+                raise BrokerUnavailable(error.detail) from error
+        return self._projection
+
+    def tell_redis(self, jobs: Sequence[Job], messages: Sequence[Message]) -> bool:
+        """Project *jobs* and send *messages*; False if Redis did not take them in time.
+
+        False costs nothing but time: the rows are on record, and the janitor does the rest.
+        """
+        return self.courier.run(lambda: self._tell(jobs, messages))
+
+    def is_redis_up(self) -> bool:
+        """Tell whether Redis answers within its quarter of a second."""
+        prefix = self.settings.redis_prefix
+        return self.courier.run(lambda: _ask(self.projection(), prefix))
+
+    def _tell(self, jobs: Sequence[Job], messages: Sequence[Message]) -> None:
+        projection = self.projection()
+        if jobs:
+            projection.write(jobs)
+        if messages:
+            dispatch.publish(self.celery, messages)
+
+
+def _ask(projection: Projection, prefix: str) -> None:
+    projection.queue_lengths(["default"], prefix)
+
+
+def make(settings: Settings) -> Parts:
+    """Return the parts for *settings*; Redis need not be there, nor even configured."""
+    try:
+        celery = make_celery(settings)
+    except ConfigurationError as error:
+        log.warning("redis_not_configured detail=%s", error.detail)
+        celery = make_celery(settings.model_copy(update={"redis_url": NO_REDIS}))
+    parts = Parts(settings, celery)
+    # Not the worker's own module: a web process claims nothing.
+    for module in TASK_MODULES:
+        importlib.import_module(module)
+    for module in settings.import_modules:
+        _import(parts, module)
+    celery.finalize(auto=True)
+    return parts
+
+
+def _import(parts: Parts, module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # the user's code: the web server starts all the same
+        log.exception("import_failed module=%s", module)
+        parts.broken_imports[module] = type(error).__name__
+
+
+def init_app(app: Flask, parts: Parts) -> None:
+    """Give *app* its parts."""
+    app.extensions[EXTENSION] = parts
+
+
+def current() -> Parts:
+    """Return the parts of the application that answers this request."""
+    found: Parts = current_app.extensions[EXTENSION]
+    return found
+
+
+def tell_redis_afterwards(
+    jobs: Sequence[Job] = (), messages: Sequence[Message | None] = ()
+) -> None:
+    """Once the answer is made and the database let go of, tell Redis what was committed."""
+    parts = current()
+    to_send = [message for message in messages if message is not None]
+
+    @after_this_request
+    def tell(response: Response) -> Any:
+        # Nothing may be held while Redis takes its time (invariant 9).
+        database.session.remove()
+        parts.tell_redis(jobs, to_send)
+        return response

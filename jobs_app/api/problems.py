@@ -1,0 +1,151 @@
+"""Errors as `application/problem+json` (RFC 9457), with a stable code and a pointer a field."""
+
+import difflib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flask import Flask, Response
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from jobs_app import db, errors
+from jobs_app.api.database import database
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+#: The status of each error; a class that is not named takes its base's.
+STATUSES: dict[type[errors.JobsError], int] = {
+    errors.BadRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.StaleVersion: 412,
+    errors.InvalidInput: 422,
+    errors.IdempotencyMismatch: 422,
+    errors.VersionRequired: 428,
+    errors.Unavailable: 503,
+    errors.BrokerUnavailable: 503,
+}
+
+#: Codes and sentences of what Flask itself refuses.
+HTTP_CODES = {
+    400: ("bad_request", "The request cannot be read."),
+    404: ("no_such_route", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    408: ("request_timeout", "The request took too long to arrive."),
+    411: ("length_required", "The request must say how long its body is."),
+    413: ("body_too_large", "The request body is larger than this server takes."),
+    414: ("uri_too_long", "The address is too long."),
+    415: ("unsupported_media_type", "The body must be JSON, sent as application/json."),
+    416: ("range_not_satisfiable", "There is no such range."),
+    431: ("headers_too_large", "The request headers are too large."),
+}
+
+RETRY_AFTER_SECONDS = "2"
+
+
+class UnsupportedMediaType(errors.BadRequest):
+    """The body comes as something other than JSON."""
+
+    code = "unsupported_media_type"
+    title = "The body must be JSON"
+
+
+STATUSES[UnsupportedMediaType] = 415
+
+
+def problem(
+    status: int,
+    *,
+    code: str,
+    title: str,
+    detail: str,
+    fields: Iterable[Mapping[str, Any]] = (),
+) -> Response:
+    """Return a problem as a response."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if listed := [dict(each) for each in fields]:
+        body["errors"] = listed
+    response = Response(json.dumps(body), status=status, mimetype=MEDIA_TYPE)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="jobs-app"'
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return response
+
+
+def of(error: errors.JobsError) -> Response:
+    """Return the problem that *error* is."""
+    status = next(
+        (STATUSES[each] for each in type(error).__mro__ if each in STATUSES),
+        500,
+    )
+    fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors]
+    return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)
+
+
+def register(app: Flask) -> None:
+    """Have every error of *app* answered as a problem."""
+    app.register_error_handler(errors.JobsError, _on_jobs_error)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(SQLAlchemyError, _on_database_error)
+    app.register_error_handler(Exception, _on_bug)
+
+
+def _on_jobs_error(error: errors.JobsError) -> Response:
+    return of(error)
+
+
+def _on_http_error(error: HTTPException) -> Response:
+    # `abort(response)` is how a finished answer leaves the middle of a request.
+    if error.response is not None and isinstance(error.response, Response):
+        return error.response
+    status = error.code or 500
+    code, detail = HTTP_CODES.get(status, ("http_error", error.name + "."))
+    response = problem(status, code=code, title=error.name, detail=detail)
+    for name, value in error.get_headers():
+        # A 405 must say which methods there are, a 401 how to sign in.
+        if name.lower() in {"allow", "www-authenticate", "retry-after"}:
+            response.headers[name] = value
+    return response
+
+
+def _on_database_error(error: SQLAlchemyError) -> Response:
+    """Answer 503 when the database is out of reach; anything else is a bug of ours."""
+    database.session.remove()
+    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and db.is_gone(error)):
+        log.error("database_unavailable error=%s", type(error).__name__)
+        return problem(
+            503,
+            code="database_unavailable",
+            title="The database cannot be reached",
+            detail="The database does not answer just now; nothing was changed. Try again shortly.",
+        )
+    return _on_bug(error)
+
+
+def _on_bug(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error)
+    return problem(
+        500,
+        code="internal",
+        title="Something went wrong here",
+        detail="The server failed to answer; its log says why.",
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean …?" if one of *known* is close to *name*, else ""."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

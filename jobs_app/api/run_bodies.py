@@ -1,0 +1,224 @@
+"""Runs as they are sent and returned."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs_app.api.bodies import Input, Query
+from jobs_app.api.fields import (
+    CancelModeIn,
+    Instant,
+    InstantIn,
+    LimitSeconds,
+    Note,
+    Priority,
+    TriggerIn,
+    seconds_between,
+)
+from jobs_app.api.job_bodies import Kwargs, QueueName, TaskName
+from jobs_app.models import Attempt, Run
+from jobs_app.states import CancelMode, RunState, Trigger
+
+#: States of a run that was never tried.
+UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
+
+
+class ErrorOut(BaseModel):
+    """Why an attempt failed."""
+
+    type: str
+    message: str
+    traceback: str | None
+
+
+class AttemptOut(BaseModel):
+    """One try at a run."""
+
+    attempt: int
+    state: RunState
+    started_at: Instant | None
+    finished_at: Instant | None
+    worker: str | None
+    error: ErrorOut | None
+
+
+class LogOut(BaseModel):
+    """How much a run wrote, and whether some of it was cut out in the middle."""
+
+    bytes: int
+    truncated: bool
+
+
+class RunOut(BaseModel):
+    """The record of one fire or one manual start."""
+
+    id: UUID
+    job: str | None
+    task: str
+    state: RunState
+    reason: str | None
+    trigger: Trigger
+    triggered_by: str | None
+    note: str | None
+    scheduled_for: Instant | None
+    created_at: Instant
+    queued_at: Instant | None
+    started_at: Instant | None
+    finished_at: Instant | None
+    duration_seconds: float | None
+    delay_seconds: float | None
+    attempt: int
+    max_attempts: int
+    attempts: list[AttemptOut]
+    worker: str | None
+    queue: str
+    kwargs: dict[str, Any]
+    result: Any
+    error: ErrorOut | None
+    exit_code: int | None
+    progress: dict[str, Any] | None
+    log: LogOut
+    retry_of: UUID | None
+    fires: int = Field(description="1, or how many missed fires this row stands for.")
+
+
+class RunPage(BaseModel):
+    """Part of the list of runs; `next_cursor` is null at its end."""
+
+    items: list[RunOut]
+    next_cursor: str | None
+
+
+def show_run(run: Run) -> dict[str, Any]:
+    """Return *run* as it goes over the wire; it comes from `history`."""
+    out = RunOut(
+        id=run.id,
+        job=None if run.job is None else run.job.name,
+        task=run.task,
+        state=run.state,
+        reason=run.reason,
+        trigger=run.trigger,
+        triggered_by=run.triggered_by,
+        note=run.note,
+        scheduled_for=run.scheduled_for,
+        created_at=run.created_at,
+        queued_at=run.queued_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        duration_seconds=seconds_between(run.started_at, run.finished_at),
+        delay_seconds=seconds_between(run.scheduled_for or run.created_at, run.started_at),
+        attempt=run.attempt,
+        max_attempts=run.max_attempts,
+        attempts=_attempts(run),
+        worker=_worker(run),
+        queue=run.queue,
+        kwargs=run.kwargs,
+        result=run.result,
+        error=_error(run.error),
+        exit_code=run.exit_code,
+        progress=run.progress,
+        log=LogOut(bytes=run.log_bytes, truncated=run.log_truncated),
+        retry_of=run.retry_of,
+        fires=run.fires,
+    )
+    return out.model_dump(mode="json")
+
+
+def _attempts(run: Run) -> list[AttemptOut]:
+    """Return the attempts that are over and the present one, if it was ever to be tried."""
+    over = [_attempt(each) for each in run.attempts]
+    is_listed = any(each.attempt == run.attempt for each in over)
+    was_given_up_untried = run.finished_at is not None and run.started_at is None
+    if is_listed or run.state in UNTRIED or was_given_up_untried:
+        return over
+    present = AttemptOut(
+        attempt=run.attempt,
+        state=run.state,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        worker=_worker(run),
+        error=_error(run.error),
+    )
+    return [*over, present]
+
+
+def _attempt(attempt: Attempt) -> AttemptOut:
+    return AttemptOut(
+        attempt=attempt.attempt,
+        state=attempt.state,
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        worker=attempt.worker,
+        error=_error(attempt.error),
+    )
+
+
+def _worker(run: Run) -> str | None:
+    return None if run.worker is None else run.worker.name
+
+
+def _error(error: dict[str, Any] | None) -> ErrorOut | None:
+    if error is None:
+        return None
+    return ErrorOut(
+        type=str(error.get("type", "Error")),
+        message=str(error.get("message", "")),
+        traceback=error.get("traceback"),
+    )
+
+
+class RunPath(Query):
+    """Which run."""
+
+    run_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+
+
+class RunQuery(Query):
+    """Which runs a list shows, newest first; `from` <= the instant of a run < `to`."""
+
+    job: Annotated[str, Field(max_length=100)] | None = None
+    state: Annotated[
+        list[str],
+        Field(
+            max_length=50,
+            description="A state; several, repeated or with commas, mean any of them.",
+            json_schema_extra={"example": ["failed", "lost"]},
+        ),
+    ] = []
+    trigger: TriggerIn | None = None
+    start: InstantIn | None = Field(None, alias="from")
+    end: InstantIn | None = Field(None, alias="to")
+    q: Annotated[str, Field(max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class LogQuery(Query):
+    """Which part of a log: of one attempt (default: the newest), the last `tail` bytes of it."""
+
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    tail: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+
+
+class CancelIn(Input):
+    """How a running run is ended: TERM and its grace, or KILL at once."""
+
+    mode: CancelModeIn = CancelMode.GRACEFUL
+
+
+class TaskRunIn(Input):
+    """A run of a task, once, without a job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"task": "sleep", "kwargs": {"duration": 10}}]}
+    )
+
+    task: TaskName
+    kwargs: Kwargs = {}
+    queue: QueueName = "default"
+    priority: Priority = 5
+    soft_time_limit_seconds: LimitSeconds | None = None
+    time_limit_seconds: LimitSeconds | None = 3600
+    kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
+    note: Note | None = None

@@ -1,0 +1,165 @@
+"""/runs: start a task, find, read, cancel, and the log."""
+
+from uuid import UUID
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+
+from jobs_app import clock, history, runs, starts
+from jobs_app.api import auth, conditions, cursors, parts
+from jobs_app.api.conditions import MayRepeat
+from jobs_app.api.database import session
+from jobs_app.api.document import TEXT, problems
+from jobs_app.api.jobs import accepted
+from jobs_app.api.problems import nearest
+from jobs_app.api.run_bodies import (
+    CancelIn,
+    LogQuery,
+    RunOut,
+    RunPage,
+    RunPath,
+    RunQuery,
+    TaskRunIn,
+    show_run,
+)
+from jobs_app.errors import Conflict, FieldError, InvalidInput, NotFound
+from jobs_app.models import LogChunk, Run
+from jobs_app.starts import TaskStart
+from jobs_app.states import RunState
+
+api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
+
+KIND = "runs"
+
+
+@api.get("/runs", responses={200: RunPage, **problems(400)})
+def list_runs(query: RunQuery) -> Response:
+    """List runs, newest first."""
+    wanted = history.Filter(
+        job=query.job,
+        states=_states(query.state),
+        trigger=query.trigger,
+        since=query.start,
+        until=query.end,
+        q=query.q,
+    )
+    before = cursors.decode(KIND, query.cursor, UUID)
+    found = history.page(session(), wanted, before=before, limit=query.limit + 1)
+    return cursors.page(
+        KIND,
+        found,
+        limit=query.limit,
+        key=lambda run: run.id,
+        show=lambda shown: [show_run(run) for run in shown],
+    )
+
+
+@api.post("/runs", responses={202: RunOut, **problems(409, body=True)})
+def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
+    """Run a task once, without a job."""
+    start = TaskStart(**{name: getattr(body, name) for name in TaskRunIn.model_fields})
+    return conditions.once(lambda: accepted(record(start)))
+
+
+@api.get("/runs/<run_id>", responses={200: RunOut, **problems(404)})
+def read_run(path: RunPath) -> Response:
+    """Read a run, with its result or its error."""
+    return jsonify(show_run(_run(path.run_id)))
+
+
+@api.post(
+    "/runs/<run_id>/cancel", responses={200: RunOut, 202: RunOut, **problems(404, 409, body=True)}
+)
+def cancel_run(path: RunPath, body: CancelIn) -> Response:
+    """Cancel a run. 200: it is cancelled; 202: it is running, and its worker was told."""
+    run = _run(path.run_id)
+    by, at = auth.principal().name, clock.now()
+    found = runs.cancel(session(), run.id, mode=body.mode, by=by, reason="cancelled", at=at)
+    if found is RunState.CANCELLED and run.job_id is not None:
+        # Its place is free: a run that waited behind it goes on.
+        promoted = runs.promote(session(), run.job_id, at=at)
+        parts.tell_redis_afterwards(messages=[promoted])
+    run = history.get(session(), run.id)
+    if found is None and run.state is not RunState.RUNNING:
+        raise Conflict(f"The run has ended already: it {_ended(run)}.", code="run_over")
+    response = jsonify(show_run(run))
+    response.status_code = 202 if run.state is RunState.RUNNING else 200
+    return response
+
+
+@api.get("/runs/<run_id>/log", responses={**TEXT, **problems(404)})
+def read_log(path: RunPath, query: LogQuery) -> Response:
+    """Read what a run wrote, as text; what was cut out is shown as a line that says so."""
+    run = _run(path.run_id)
+    attempt = run.attempt if query.attempt is None else query.attempt
+    chunks = history.log(session(), run.id, attempt=attempt)
+    text = _text(chunks, written=run.log_bytes if attempt == run.attempt else None).encode()
+    if query.tail is not None:
+        text = _last(text, query.tail)
+    return Response(text, mimetype="text/plain")
+
+
+def record(start: TaskStart) -> UUID:
+    """Record a run of a task, have its message sent, and return its id."""
+    started = starts.start_task(
+        session(), start, app=parts.current().celery, by=auth.principal().name, at=clock.now()
+    )
+    parts.tell_redis_afterwards(messages=[started.message])
+    return started.run.id
+
+
+def _run(run_id: str) -> Run:
+    try:
+        found = UUID(run_id)
+    except ValueError as error:
+        raise NotFound(
+            "There is no such run: its id is not a UUID.", code="run_not_found"
+        ) from error
+    return history.get(session(), found)
+
+
+def _states(given: list[str]) -> tuple[RunState, ...]:
+    """Return the states in *given*, each one or several with commas between them."""
+    names = [name.strip() for each in given for name in each.split(",") if name.strip()]
+    try:
+        return tuple(dict.fromkeys(RunState(name) for name in names))
+    except ValueError as error:
+        known = [str(state) for state in RunState]
+        bad = next(name for name in names if name not in known)[:60]
+        hint = nearest(bad, known) or f" There are: {', '.join(known)}."
+        detail = f"There is no run state {bad!r}.{hint}"
+        raise InvalidInput(detail, errors=[FieldError("", "not_a_choice", detail)]) from error
+
+
+def _ended(run: Run) -> str:
+    return {
+        RunState.SUCCEEDED: "succeeded",
+        RunState.FAILED: "failed",
+        RunState.TIMED_OUT: "timed out",
+        RunState.LOST: "was lost",
+        RunState.SKIPPED: "was skipped",
+        RunState.MISSED: "was missed",
+    }.get(run.state, "was cancelled")
+
+
+def _text(chunks: list[LogChunk], *, written: int | None) -> str:
+    """Return the text of *chunks*, with a line wherever a number is missing in their sequence."""
+    pieces: list[str] = []
+    cut = None if written is None else written - sum(len(c.text.encode()) for c in chunks)
+    expected = 0
+    for chunk in chunks:
+        if chunk.seq != expected:
+            amount = f"{cut} bytes" if cut is not None and cut > 0 else "something"
+            start = "" if not pieces or pieces[-1].endswith("\n") else "\n"
+            pieces.append(f"{start}… {amount} cut …\n")
+        pieces.append(chunk.text)
+        expected = chunk.seq + 1
+    return "".join(pieces)
+
+
+def _last(text: bytes, count: int) -> bytes:
+    """Return the last *count* bytes of UTF-8 *text*, without the rest of a character."""
+    tail = text[len(text) - min(count, len(text)) :]
+    # A continuation byte is 10xxxxxx: its character began before the tail.
+    start = next((i for i, byte in enumerate(tail[:4]) if byte & 0xC0 != 0x80), len(tail[:4]))
+    return tail[start:]

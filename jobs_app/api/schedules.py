@@ -1,0 +1,47 @@
+"""/schedules/preview: what a schedule means, without a job."""
+
+from dataclasses import replace
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+
+from jobs_app import clock
+from jobs_app import schedule as schedules
+from jobs_app.api import parts
+from jobs_app.api.document import problems
+from jobs_app.api.job_bodies import PreviewIn, PreviewOut, described, show_fire
+from jobs_app.errors import InvalidInput
+from jobs_app.schedule import Schedule
+
+api = APIBlueprint(
+    "schedules", __name__, abp_tags=[Tag(name="schedules", description="When, in words.")]
+)
+
+
+@api.post("/schedules/preview", responses={200: PreviewOut, **problems(body=True)})
+def preview_schedule(body: PreviewIn) -> Response:
+    """Say what a schedule means: a sentence, its next fires, and what is odd about it."""
+    now = clock.now()
+    schedule = _schedule(body)
+    try:
+        schedules.check(schedule, now=now)
+    except InvalidInput as error:
+        raise error.under("/schedule") from error
+    if schedule.interval_seconds is not None and schedule.anchor_at is None:
+        schedule = replace(schedule, anchor_at=now)
+    fires = schedules.preview(schedule, after=body.start or now, count=body.count)
+    return jsonify(
+        {
+            "description": described(schedule),
+            "fires": [show_fire(fire) for fire in fires],
+            "warnings": schedules.warnings(schedule, now=now),
+        }
+    )
+
+
+def _schedule(body: PreviewIn) -> Schedule:
+    try:
+        timezone = parts.current().settings.timezone
+        return body.schedule.schedule(timezone=timezone, seed=body.name or "")
+    except InvalidInput as error:
+        raise error.under("/schedule") from error

@@ -1,0 +1,106 @@
+"""/start-task and /task-status: the two routes that every Flask and Celery tutorial has."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs_app import history
+from jobs_app.api import conditions
+from jobs_app.api.bodies import Input, Query
+from jobs_app.api.conditions import MayRepeat
+from jobs_app.api.database import session
+from jobs_app.api.document import problems
+from jobs_app.api.runs import record
+from jobs_app.errors import NotFound
+from jobs_app.models import Run
+from jobs_app.starts import TaskStart
+from jobs_app.states import RunState
+
+api = APIBlueprint(
+    "tutorial", __name__, abp_tags=[Tag(name="tutorial", description="As the tutorials have it.")]
+)
+
+#: Celery's names of the states. What has no record is PENDING, as Celery has it.
+CELERY_STATES = {
+    RunState.WAITING: "PENDING",
+    RunState.QUEUED: "PENDING",
+    RunState.RUNNING: "STARTED",
+    RunState.RETRYING: "RETRY",
+    RunState.SUCCEEDED: "SUCCESS",
+    RunState.FAILED: "FAILURE",
+    RunState.TIMED_OUT: "FAILURE",
+    RunState.LOST: "FAILURE",
+    RunState.CANCELLED: "REVOKED",
+    RunState.SKIPPED: "REVOKED",
+    RunState.MISSED: "REVOKED",
+}
+
+#: Longest `long_task`, seconds: a day.
+MOST_SECONDS = 86_400
+
+
+class StartTaskIn(Input):
+    """How long the task sleeps, seconds."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"duration": 10}]})
+
+    duration: Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)] = 10
+
+
+class StartedOut(BaseModel):
+    """The task's id, to ask for its status with."""
+
+    task_id: UUID
+    status: str
+
+
+class StatusOut(BaseModel):
+    """Celery's state of a task, and its result; a failed one's result is text."""
+
+    task_id: str
+    status: str
+    result: Any
+
+
+class TaskPath(Query):
+    """Which task."""
+
+    task_id: str
+
+
+@api.post("/start-task", responses={202: StartedOut, **problems(409, body=True)})
+def start_task(header: MayRepeat, body: StartTaskIn) -> Response:
+    """Start the tutorials' `long_task`, which sleeps."""
+    return conditions.once(lambda: _start(body))
+
+
+@api.get("/task-status/<task_id>", responses={200: StatusOut, **problems()})
+def task_status(path: TaskPath) -> Response:
+    """Tell how a task stands. An id that nobody knows is PENDING, as Celery has it."""
+    try:
+        run = history.get(session(), UUID(path.task_id))
+    except (ValueError, NotFound):
+        return jsonify({"task_id": path.task_id, "status": "PENDING", "result": None})
+    status = CELERY_STATES[run.state]
+    return jsonify({"task_id": path.task_id, "status": status, "result": _result(run)})
+
+
+def _start(body: StartTaskIn) -> Response:
+    duration = int(body.duration) if body.duration.is_integer() else body.duration
+    run_id = record(TaskStart(task="sleep", kwargs={"duration": duration}))
+    response = jsonify({"task_id": str(run_id), "status": "Task started"})
+    response.status_code = 202
+    response.headers["Location"] = f"/task-status/{run_id}"
+    return response
+
+
+def _result(run: Run) -> Any:
+    if run.state is RunState.SUCCEEDED:
+        return run.result
+    if CELERY_STATES[run.state] in {"FAILURE", "REVOKED", "RETRY"}:
+        error = run.error or {}
+        return str(error.get("message") or run.reason or run.state)
+    return None

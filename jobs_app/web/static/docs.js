@@ -1,0 +1,38 @@
+// Reads the document with the token that the person pastes, and shows it with Swagger UI.
+"use strict";
+
+const form = document.getElementById("sign-in");
+const refused = document.getElementById("refused");
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const token = document.getElementById("token").value.trim();
+  refused.textContent = "";
+  let spec;
+  try {
+    const answer = await fetch("/api/v1/openapi.json", {
+      headers: { Authorization: `Bearer ${token}` },
+    });
+    spec = await answer.json();
+    if (!answer.ok) {
+      refused.textContent = spec.detail;
+      return;
+    }
+  } catch {
+    refused.textContent = "The server does not answer.";
+    return;
+  }
+  form.hidden = true;
+  show(spec, token);
+});
+
+function show(spec, token) {
+  const ui = SwaggerUIBundle({
+    spec,
+    dom_id: "#api",
+    deepLinking: true,
+    // Its validator badge asks a server on the internet.
+    validatorUrl: null,
+    onComplete: () => ui.preauthorizeApiKey("bearerAuth", token),
+  });
+}
