@@ -315,7 +315,8 @@ def _pass_on(name: str, output: IO[bytes]) -> None:
     """Copy what a program prints to our standard error until it ends."""
     with output:
         for line in _lines(output):
-            announce(line.decode(errors="replace").rstrip("\n"), name=name)
+            if text := line.decode(errors="replace").rstrip():
+                announce(text, name=name)
 
 
 def _lines(output: IO[bytes]) -> Iterator[bytes]:

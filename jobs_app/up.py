@@ -32,8 +32,14 @@ from jobs_app.supervisor import Child, Demand, Signals, Supervisor, ValkeyProgra
 # more fires, then the runs that are under way may end.
 PROCESSES = ("worker", "scheduler", "web")
 DEMANDS: Mapping[str, Sequence[Demand]] = {
-    # TERM lets runs end; QUIT gives them up; an idle worker sometimes hears neither.
-    "worker": (Demand(signal.SIGTERM, 10), Demand(signal.SIGQUIT, 2)),
+    # TERM lets runs end. QUIT gives them a second grace, which another QUIT cuts
+    # short: they are stopped then, and recorded as such. An idle worker sometimes
+    # hears none of it.
+    "worker": (
+        Demand(signal.SIGTERM, 10),
+        Demand(signal.SIGQUIT, 0.5),
+        Demand(signal.SIGQUIT, 3),
+    ),
     "scheduler": (Demand(signal.SIGTERM, 3),),
     "web": (Demand(signal.SIGTERM, 3),),
 }
