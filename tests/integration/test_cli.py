@@ -1,0 +1,193 @@
+"""The command line against a real installation: web server, scheduler and worker."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs_app import tokens
+from jobs_app.cli import cli
+from jobs_app.embedded import free_port
+from jobs_app.settings import Settings
+from tests.integration.system import System
+from tests.servers import wait_until
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def system(
+    migrated_sqlite: Path, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """A web server and a worker for all tests here; each test names its jobs differently.
+
+    Which database is behind it cannot be seen from the outside: one will do.
+    """
+    folder = tmp_path_factory.mktemp("installation")
+    shutil.copyfile(migrated_sqlite, folder / "jobs.db")
+    settings = Settings(
+        data_dir=folder, port=free_port(), redis_url=redis_url, redis_prefix="jobs-cli:"
+    )
+    tokens.ensure_admin_token(settings)
+    system = System(settings, folder)
+    system.start("worker")
+    system.start("web", "--port", str(settings.port))
+    yield system
+    system.stop()
+
+
+@pytest.fixture
+def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `jobs-app` as someone at the same machine does."""
+    monkeypatch.delenv("JOBS_URL", raising=False)
+    monkeypatch.delenv("JOBS_TOKEN", raising=False)
+    monkeypatch.setenv("JOBS_PORT", str(system.settings.port))
+    monkeypatch.setenv("JOBS_DATA_DIR", str(system.settings.data_dir))
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, arguments, prog_name="jobs-app")
+
+    wait_until(lambda: invoke("health").exit_code == 0, "the server is ready", timeout_seconds=30)
+    return invoke
+
+
+def answer(result: Result) -> dict[str, object]:
+    """Return what a command with --json printed; it must have worked."""
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+def test_a_job_is_created_run_read_edited_and_deleted(run: Run) -> None:
+    created = run(
+        *("job", "create", "hello", "--command", "echo out; echo err >&2"),
+        *("--cron", "30 2 * * *", "--timezone", "Europe/Paris", "--tag", "billing"),
+    )
+    assert created.exit_code == 0, created.output
+    assert created.stdout.startswith("Created hello: ")
+    assert "hello" in run("job", "list", "--tag", "billing").stdout
+
+    ran = run("job", "run", "hello", "--wait", "--note", "by hand")
+    assert ran.exit_code == 0, ran.output
+    found = re.search(r"Run (\S+) succeeded", ran.stdout)
+    assert found is not None
+    assert sorted(run("run", "log", found[1]).stdout.splitlines()) == ["err", "out"]
+    assert "by hand" in run("run", "show", found[1]).stdout
+    assert found[1] in run("run", "list", "--job", "hello", "--state", "succeeded").stdout
+
+    shown = run("job", "show", "hello")
+    assert "Europe/Paris" in shown.stdout
+    assert found[1] in shown.stdout
+
+    assert run("job", "edit", "hello", "--every", "1h", "--max-attempts", "3").exit_code == 0
+    edited = answer(run("job", "show", "hello", "--json"))
+    assert edited["schedule"] == {
+        "interval_seconds": 3600,
+        "anchor_at": edited["updated_at"],
+        "timezone": "Europe/Paris",
+        "start_at": None,
+        "end_at": None,
+        "jitter_seconds": 0,
+    }
+    assert edited["tags"] == ["billing"]
+    assert run("job", "edit", "hello", "--manual").exit_code == 0
+
+    assert run("job", "delete", "hello", "--yes").exit_code == 0
+    assert run("job", "show", "hello").exit_code == 3
+
+
+def test_the_outcome_of_the_run_is_the_exit_code(run: Run) -> None:
+    run("job", "create", "fails", "--command", "echo reason; exit 7", "--manual")
+    run("job", "create", "hangs", "--command", "sleep 60", "--time-limit", "1s", "--manual")
+
+    failed = run("job", "run", "fails", "--wait")
+    timed_out = run("job", "run", "hangs", "--wait")
+
+    assert failed.exit_code == 7
+    assert "reason" in failed.stdout
+    assert timed_out.exit_code == 124
+
+
+def test_a_run_is_cancelled(run: Run) -> None:
+    run("job", "create", "long", "--command", "sleep 60", "--manual")
+    started = answer(run("job", "run", "long", "--json"))
+
+    cancelled = run("run", "cancel", str(started["id"]), "--mode", "kill")
+
+    assert cancelled.exit_code == 0, cancelled.output
+    wait_until(
+        lambda: "cancelled" in run("run", "show", str(started["id"])).stdout,
+        "the run is cancelled",
+        timeout_seconds=20,
+    )
+    assert run("run", "cancel", str(started["id"])).exit_code in {0, 4}
+
+
+def test_a_pause_is_seen_and_lifted(run: Run) -> None:
+    run("job", "create", "rests", "--command", "date", "--every", "1h")
+
+    run("job", "pause", "rests", "--reason", "on holiday")
+
+    assert "on holiday" in run("job", "show", "rests").stdout
+    assert run("job", "resume", "rests").exit_code == 0
+    assert answer(run("job", "show", "rests", "--json"))["state"] == "active"
+
+
+def test_what_was_shown_can_be_created_again(run: Run, tmp_path: Path) -> None:
+    run("job", "create", "original", "--command", "date", "--every", "5m", "--jitter", "10s")
+    document = tmp_path / "job.json"
+    document.write_text(run("job", "show", "original", "--json").stdout)
+
+    copied = run("job", "create", "copy", "--from", str(document))
+
+    assert copied.exit_code == 0, copied.output
+    original, copy = (answer(run("job", "show", n, "--json")) for n in ("original", "copy"))
+    assert copy["schedule"] == original["schedule"]
+
+
+def test_what_the_server_refuses_names_the_field(run: Run) -> None:
+    bad = run("job", "create", "bad", "--command", "date", "--cron", "61 * * * *")
+
+    assert bad.exit_code == 2
+    assert "/schedule/cron" in bad.stderr
+    run("job", "create", "taken", "--command", "date")
+    assert run("job", "create", "taken", "--command", "date").exit_code == 4
+
+
+def test_a_dry_run_changes_nothing(run: Run) -> None:
+    run("job", "create", "rehearsed", "--command", "date", "--cron", "30 2 * * *")
+
+    tried = run("job", "edit", "rehearsed", "--cron", "45 3 * * *", "--dry-run")
+
+    assert tried.exit_code == 0, tried.output
+    assert "03:45:00" in tried.stdout
+    assert "02:30:00" in tried.stdout
+    schedule = answer(run("job", "show", "rehearsed", "--json"))["schedule"]
+    assert isinstance(schedule, dict)
+    assert schedule["cron"] == "30 2 * * *"
+
+
+def test_a_preview_needs_no_job(run: Run) -> None:
+    preview = run(
+        *("schedule", "preview", "30 2 * * *", "--timezone", "America/New_York"),
+        *("--start-at", "2027-03-13T12:00:00Z", "--count", "2"),
+    )
+
+    assert preview.exit_code == 0, preview.output
+    assert "Sun 2027-03-14 03:00:00 -04:00" in preview.stdout
+    assert "go forward" in preview.stdout
+
+
+def test_without_the_token_nobody_is_let_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path / "elsewhere"))
+
+    result = run("job", "list")
+
+    assert result.exit_code == 5
+    assert "JOBS_TOKEN" in result.stderr
