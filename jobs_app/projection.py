@@ -189,7 +189,7 @@ def _nearest_schedule(job: Job) -> BaseSchedule:
         return schedule(run_every=job.interval_seconds)
     if job.cron is not None:
         try:
-            return crontab(*job.cron.split())
+            return crontab.from_string(job.cron)
         except (ValueError, TypeError):
             # `L`, `#`, `H` and the macros are beyond Celery's crontab.
             pass

@@ -1,0 +1,246 @@
+"""The janitor's rules: each mends one promise that a crash broke, and nothing else."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs_app import workers
+from jobs_app.db import Database
+from jobs_app.dispatch import Message
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.models import IdempotencyKey
+from jobs_app.projection import Projection
+from jobs_app.retry import RetryPolicy
+from jobs_app.scheduling.janitor import Janitor, WorkerWatch
+from jobs_app.settings import Settings
+from jobs_app.states import OverlapPolicy, RunState
+from tests.factories import (
+    DAY,
+    MINUTE,
+    NOON,
+    SECOND,
+    claim,
+    finish,
+    make_job,
+    make_run,
+    make_worker,
+    run,
+)
+
+
+class Publisher:
+    """Takes messages, or refuses them."""
+
+    def __init__(self) -> None:
+        self.sent: list[UUID] = []
+        self.is_down = False
+
+    def __call__(self, messages: Sequence[Message]) -> None:
+        if self.is_down:
+            raise BrokerUnavailable("down")
+        self.sent += [message.run_id for message in messages]
+
+
+@pytest.fixture
+def publisher() -> Publisher:
+    return Publisher()
+
+
+@pytest.fixture
+def projection(redis_url: str) -> Iterator[Projection]:
+    opened = Projection(Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def janitor(database: Database, projection: Projection, publisher: Publisher) -> Janitor:
+    watch = WorkerWatch(lost_seconds=30)
+    return Janitor(database, projection, publisher, watch, queue_prefix="test-none:")
+
+
+def test_a_message_that_never_went_out_is_sent_when_it_is_overdue(
+    database: Database, janitor: Janitor, publisher: Publisher
+) -> None:
+    run_id = make_run(database, at=NOON)
+
+    janitor.resend(at=NOON + 14 * SECOND)
+    assert publisher.sent == []
+    janitor.resend(at=NOON + 15 * SECOND)
+
+    assert publisher.sent == [run_id]
+
+
+def test_messages_that_lie_in_the_queue_are_not_doubled(
+    database: Database, janitor: Janitor, publisher: Publisher, redis_url: str
+) -> None:
+    queue, prefix = "busy", f"test-{uuid4()}:"
+    projection = Projection(Settings(redis_url=redis_url, redis_prefix=prefix))
+    crowded = Janitor(
+        database, projection, publisher, WorkerWatch(lost_seconds=30), queue_prefix=prefix
+    )
+    for _ in range(5):
+        make_run(database, at=NOON, queue=queue)
+    projection._redis.lpush(f"{prefix}{queue}", *["message"] * 3)
+
+    crowded.resend(at=NOON + MINUTE)
+    projection.close()
+
+    assert len(publisher.sent) == 2
+
+
+def test_what_redis_refuses_stays_due(
+    database: Database, janitor: Janitor, publisher: Publisher
+) -> None:
+    run_id = make_run(database, at=NOON)
+    publisher.is_down = True
+    janitor.resend(at=NOON + 15 * SECOND)
+    publisher.is_down = False
+
+    janitor.resend(at=NOON + 16 * SECOND)
+
+    assert publisher.sent == [run_id]
+
+
+@pytest.mark.parametrize(
+    "silent_seconds, is_given_up", [(29, False), (30, True)], ids=["too young", "old enough"]
+)
+def test_a_worker_is_given_up_when_its_counter_stood_still(
+    database: Database, janitor: Janitor, silent_seconds: int, is_given_up: bool
+) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id)
+
+    for second in range(silent_seconds + 1):
+        janitor.give_up_workers(at=NOON, monotonic=1000.0 + second)
+    janitor.lose_orphans(at=NOON)
+
+    assert run(database, run_id).state is (RunState.LOST if is_given_up else RunState.RUNNING)
+
+
+def test_a_worker_that_beats_is_left_alone(database: Database, janitor: Janitor) -> None:
+    worker_id = make_worker(database)
+
+    for second in range(0, 200, 5):
+        with database.session() as session:
+            assert workers.beat(session, worker_id, dropped=0, at=NOON)
+        janitor.give_up_workers(at=NOON, monotonic=1000.0 + second)
+
+
+def test_time_that_the_janitor_was_frozen_counts_for_little(
+    database: Database, janitor: Janitor
+) -> None:
+    worker_id = make_worker(database)
+    janitor.give_up_workers(at=NOON, monotonic=1000.0)
+
+    janitor.give_up_workers(at=NOON, monotonic=9000.0)
+
+    with database.reading() as session:
+        assert worker_id in workers.living(session)
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY, 3650 * DAY])
+def test_no_change_of_the_date_gives_a_worker_up(
+    database: Database, janitor: Janitor, jump: timedelta
+) -> None:
+    worker_id = make_worker(database)
+    janitor.give_up_workers(at=NOON, monotonic=1000.0)
+
+    janitor.give_up_workers(at=NOON + jump, monotonic=1001.0)
+
+    with database.reading() as session:
+        assert worker_id in workers.living(session)
+
+
+@pytest.mark.parametrize(
+    "max_attempts, after, state",
+    [(2, 29, RunState.RETRYING), (2, 30, RunState.QUEUED), (1, 30, RunState.FAILED)],
+    ids=["too young", "old enough", "out of attempts"],
+)
+def test_a_retry_is_queued_when_it_is_due(
+    database: Database,
+    janitor: Janitor,
+    publisher: Publisher,
+    max_attempts: int,
+    after: int,
+    state: RunState,
+) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    policy = RetryPolicy(max_attempts=max_attempts, delay_seconds=30, jitter=False)
+    finish(database, run_id, RunState.FAILED, retry=policy, at=NOON)
+
+    janitor.queue_retries(at=NOON + after * SECOND)
+
+    assert run(database, run_id).state is state
+    assert publisher.sent == ([run_id] if state is RunState.QUEUED else [])
+
+
+def test_a_run_that_waits_for_nobody_is_let_in(
+    database: Database, janitor: Janitor, publisher: Publisher
+) -> None:
+    job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
+    first, second = make_run(database, job), make_run(database, job, state=RunState.WAITING)
+    claim(database, first, make_worker(database))
+
+    janitor.promote_stuck(at=NOON)
+    assert publisher.sent == []
+    finish(database, first)  # and its worker dies before it promotes
+    janitor.promote_stuck(at=NOON)
+
+    assert publisher.sent == [second]
+
+
+def test_entries_that_redis_lost_are_written_anew(
+    database: Database, janitor: Janitor, projection: Projection
+) -> None:
+    due = [make_job(database, cron="0 * * * *") for _ in range(3)]
+    make_job(database, schedule=None)
+
+    janitor.rebuild()
+
+    keys, _, is_marked = projection.due(at=NOON, limit=10)
+    assert sorted(projection.job_id(key) or 0 for key in keys) == [job.id for job in due]
+    assert is_marked
+
+
+def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
+    janitor.rebuild()
+
+    assert projection.due(at=NOON, limit=10) == ([], None, True)
+
+
+def test_entries_that_differ_from_their_rows_are_mended(
+    database: Database, janitor: Janitor, projection: Projection
+) -> None:
+    right, wrong, missing = (make_job(database, cron="0 * * * *") for _ in range(3))
+    projection.write([right, wrong])
+    projection.write_scores({wrong.id: NOON + DAY, 999_999: NOON})
+
+    assert janitor.compare() == 3
+
+    expected = {job.id: NOON.timestamp() for job in (right, wrong, missing)}
+    assert projection.scores() == expected
+    assert janitor.compare() == 0
+
+
+def test_answers_to_old_requests_are_swept(database: Database, janitor: Janitor) -> None:
+    def keep(key: str, created_at: datetime) -> None:
+        with database.session() as session, session.begin():
+            answer = {"status": 201, "headers": {}, "body": {}}
+            session.add(
+                IdempotencyKey(
+                    principal="ann", key=key, fingerprint="", created_at=created_at, **answer
+                )
+            )
+
+    keep("old", NOON - DAY - SECOND)
+    keep("young", NOON - DAY + SECOND)
+
+    janitor.sweep(at=NOON)
+
+    with database.reading() as session:
+        assert session.get(IdempotencyKey, ("ann", "old")) is None
+        assert session.get(IdempotencyKey, ("ann", "young")) is not None

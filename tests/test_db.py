@@ -1,0 +1,187 @@
+"""The engine recipe and the migrations, on both databases."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+
+from jobs_app.db import Base, Database, UTCDateTime, alembic_config, migrate
+from jobs_app.errors import ConfigurationError
+from jobs_app.models import Job
+from jobs_app.settings import Settings
+from tests.factories import NOON, make_job
+
+PROCESSES = 6
+WRITES = 50
+
+COUNT_UP = """
+import sys
+from sqlalchemy import text
+from jobs_app.db import Database
+
+database = Database(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    with database.session() as session, session.begin():
+        # A read before the write: this is where a deferred BEGIN fails or loses.
+        seen = session.execute(text("SELECT value FROM counter")).scalar_one()
+        session.execute(text("UPDATE counter SET value = :next"), {"next": seen + 1})
+    with database.reading() as session:
+        session.execute(text("SELECT value FROM counter")).scalar_one()
+"""
+
+
+def test_six_processes_write_to_sqlite_and_no_update_is_lost(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'counter.db'}"
+    database = Database(url)
+    with database.session() as session, session.begin():
+        session.execute(text("CREATE TABLE counter (value INTEGER)"))
+        session.execute(text("INSERT INTO counter VALUES (0)"))
+
+    writers = [
+        subprocess.Popen([sys.executable, "-c", COUNT_UP, url, str(WRITES)], stderr=subprocess.PIPE)
+        for _ in range(PROCESSES)
+    ]
+    errors = [writer.communicate(timeout=120)[1].decode() for writer in writers]
+
+    assert errors == [""] * PROCESSES
+    with database.reading() as session:
+        assert session.execute(text("SELECT value FROM counter")).scalar_one() == (
+            PROCESSES * WRITES
+        )
+    database.close()
+
+
+def test_a_reader_of_sqlite_is_not_held_up_by_a_writer(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}", connect_args={"timeout": 0})
+    with database.session() as session, session.begin():
+        session.execute(text("CREATE TABLE plain (value INTEGER)"))
+
+    with database.session() as writer, writer.begin():
+        writer.execute(text("INSERT INTO plain VALUES (1)"))
+        with database.reading() as reader:
+            assert reader.execute(text("SELECT count(*) FROM plain")).scalar_one() == 0
+        with database.session() as other, pytest.raises(OperationalError, match="locked"):
+            other.execute(text("INSERT INTO plain VALUES (2)"))
+    database.close()
+
+
+def test_instants_come_back_aware_and_in_utc(database: Database) -> None:
+    made = NOON.astimezone(timezone(timedelta(hours=5, minutes=45))) + timedelta(microseconds=1)
+    job = make_job(database, at=made)
+
+    with database.reading() as session:
+        stored = session.get_one(Job, job.id)
+
+    assert stored.created_at == made
+    assert stored.created_at.tzinfo is UTC
+
+
+def test_an_instant_without_a_zone_is_refused(database: Database) -> None:
+    table = Table("t", MetaData(), Column("id", Integer), Column("at", UTCDateTime))
+
+    with database.reading() as session, pytest.raises(StatementError, match="no time zone"):
+        session.execute(select(table).where(table.c.at == datetime(2026, 1, 1)))  # noqa: DTZ001
+
+
+def test_migrations_and_models_are_equal(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def constraints(database: Database) -> dict[str, set[str]]:
+    """Return the names of all checks and indexes, by table."""
+    found = inspect(database.engine)
+    return {
+        table: {str(check["name"]) for check in found.get_check_constraints(table)}
+        | {str(index["name"]) for index in found.get_indexes(table)}
+        for table in Base.metadata.tables
+    }
+
+
+def test_migrations_and_models_have_the_same_checks_and_indexes(database_url: str) -> None:
+    migrated = Database(database_url)
+    from_migrations = constraints(migrated)
+    with migrated.engine.begin() as connection:
+        Base.metadata.drop_all(connection)
+        Base.metadata.create_all(connection)
+
+    assert from_migrations == constraints(migrated)
+    migrated.close()
+
+
+def test_migrations_go_up_down_and_up_again(unmigrated_database_url: str, tmp_path: Path) -> None:
+    settings = Settings(database_url=unmigrated_database_url, data_dir=tmp_path)
+    database = Database(settings.effective_database_url)
+
+    migrate(settings)
+    assert "jobs" in inspect(database.engine).get_table_names()
+    migrate(settings, "base")
+    assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
+    migrate(settings)
+    assert "jobs" in inspect(database.engine).get_table_names()
+    database.close()
+
+
+def test_two_processes_may_migrate_at_once(unmigrated_database_url: str, tmp_path: Path) -> None:
+    code = "import sys; from jobs_app.db import migrate; from jobs_app.settings import Settings; "
+    code += "migrate(Settings(database_url=sys.argv[1]))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, unmigrated_database_url], stderr=subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    outcomes = [
+        (process.communicate(timeout=60)[1][-2000:], process.returncode) for process in processes
+    ]
+
+    assert [code for _, code in outcomes] == [0, 0, 0], outcomes
+    database = Database(unmigrated_database_url)
+    with database.engine.connect() as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+    database.close()
+    assert len(heads) == 1
+
+
+def test_there_is_one_head() -> None:
+    assert len(ScriptDirectory.from_config(alembic_config("sqlite://")).get_heads()) == 1
+
+
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://ann:hunter2@127.0.0.1:1/nowhere"
+
+    with pytest.raises(ConfigurationError) as raised:
+        migrate(Settings(database_url=url, data_dir=tmp_path))
+
+    assert "127.0.0.1:1/nowhere" in raised.value.detail
+    assert "hunter2" not in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"cron": "* * * * *", "interval_seconds": 5},
+        {"interval_seconds": 0, "cron": None},
+        {"state": "paused"},
+        {"next_due_at": None},
+        {"state": "asleep"},
+    ],
+)
+def test_the_database_itself_refuses_an_impossible_job(
+    database: Database, values: dict[str, object]
+) -> None:
+    job = make_job(database, cron="0 * * * *")
+    assigned = ", ".join(f"{name} = :{name}" for name in values)
+
+    with database.session() as session, pytest.raises(IntegrityError):
+        session.execute(text(f"UPDATE jobs SET {assigned} WHERE id = :id"), {"id": job.id} | values)

@@ -1,0 +1,138 @@
+"""Entries in Redis: what stock RedBeat reads there, and what never stands there."""
+
+import socket
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from redbeat.schedulers import RedBeatSchedulerEntry
+from redis import Redis
+
+from jobs_app.celery_app import make_celery
+from jobs_app.db import Database
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.projection import Projection
+from jobs_app.settings import Settings
+from tests.factories import HOUR, NOON, make_job
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    return Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:")
+
+
+@pytest.fixture
+def projection(settings: Settings) -> Iterator[Projection]:
+    opened = Projection(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    "when, shown",
+    [
+        ({"cron": "*/5 9-17 * * 1-5"}, "<crontab: */5 9-17 * * 1-5 (m/h/dM/MY/d)>"),
+        ({"interval_seconds": 90}, "<freq: 1.50 minutes>"),
+        ({"cron": "0 3 L * *"}, "<freq: 1.00 day>"),
+    ],
+)
+def test_redbeats_own_loader_reads_an_entry(
+    database: Database,
+    projection: Projection,
+    settings: Settings,
+    when: dict[str, object],
+    shown: str,
+) -> None:
+    job = make_job(database, name="nightly", **when)
+    projection.write([job])
+
+    entry = RedBeatSchedulerEntry.from_key(projection.key(job.id), app=make_celery(settings))
+
+    assert (entry.name, entry.args, entry.options["shadow"]) == (
+        f"job:{job.id}",
+        [job.id],
+        "nightly",
+    )
+    assert repr(entry.schedule) == shown
+
+
+def test_kwargs_never_reach_redis(
+    database: Database, projection: Projection, redis_url: str
+) -> None:
+    job = make_job(database, task="shell", kwargs={"command": "echo hunter2"})
+    projection.write([job])
+
+    with Redis.from_url(redis_url, decode_responses=True) as redis:
+        assert "hunter2" not in str(redis.hgetall(projection.key(job.id)))
+
+
+def test_a_job_that_will_not_fire_has_no_entry(database: Database, projection: Projection) -> None:
+    job = make_job(database, cron="0 * * * *")
+    projection.write([job])
+    job.next_due_at = None
+
+    projection.write([job])
+
+    assert projection.scores() == {}
+
+
+def test_due_keys_come_oldest_first_and_with_the_next_instant(
+    database: Database, projection: Projection
+) -> None:
+    noon, one = make_job(database, cron="0 12 * * *"), make_job(database, cron="0 13 * * *")
+    projection.write([one, noon])
+
+    keys, following, is_marked = projection.due(at=NOON, limit=10)
+
+    assert [projection.job_id(key) for key in keys] == [noon.id]
+    assert following == NOON + HOUR
+    assert not is_marked
+
+
+def test_scores_hold_milliseconds(database: Database, projection: Projection) -> None:
+    job = make_job(database, cron="0 12 * * *")
+    instant = NOON + timedelta(milliseconds=123)
+    projection.write([job])
+
+    projection.write_scores({job.id: instant})
+
+    assert projection.due(at=instant - timedelta(milliseconds=1), limit=1)[0] == []
+    assert projection.due(at=instant, limit=1)[0] == [projection.key(job.id)]
+
+
+def test_an_edit_wakes_whoever_waits_and_one_that_comes_later(
+    database: Database, projection: Projection
+) -> None:
+    assert not projection.wait(0.01)
+
+    projection.write([make_job(database)])
+    projection.write([make_job(database)])
+
+    assert projection.wait(5)
+    assert not projection.wait(0.01)
+
+
+def test_entries_of_others_are_told_apart(projection: Projection) -> None:
+    prefix = projection.key(1).removesuffix("job:1")
+
+    assert projection.job_id(f"{prefix}job:17") == 17
+    assert projection.job_id(f"{prefix}their-task") is None
+    assert projection.job_id(f"{prefix}job:x") is None
+    assert projection.job_id(f"{prefix}other-job:3") is None
+
+
+def test_redis_that_does_not_answer_is_told_at_once() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        silent = Projection(Settings(redis_url=f"redis://127.0.0.1:{port}/0"), timeout_seconds=0.25)
+        began = time.monotonic()
+
+        with pytest.raises(BrokerUnavailable):
+            silent.wake()
+
+        assert time.monotonic() - began < 1
+        silent.close()

@@ -1,0 +1,58 @@
+"""Tokens: shown once, kept as a hash."""
+
+import stat
+from pathlib import Path
+
+from sqlalchemy import select
+
+from jobs_app import tokens
+from jobs_app.db import Database
+from jobs_app.models import Token
+from jobs_app.settings import Settings
+from tests.factories import NOON, SECOND
+
+
+def test_a_token_is_found_and_its_text_is_nowhere_in_the_database(database: Database) -> None:
+    with database.session() as session:
+        token = tokens.create(session, "ci", at=NOON)
+        found = tokens.find(session, token, at=NOON)
+        stored = session.scalars(select(Token)).one()
+
+    assert found is not None
+    assert found.name == "ci"
+    assert token not in str(stored.__dict__)
+
+
+def test_an_unknown_or_expired_token_is_not_found(database: Database) -> None:
+    with database.session() as session:
+        token = tokens.create(session, "ci", at=NOON, expires_at=NOON + SECOND)
+
+        assert tokens.find(session, token, at=NOON) is not None
+        assert tokens.find(session, token, at=NOON + SECOND) is None
+        assert tokens.find(session, token + "x", at=NOON) is None
+        assert tokens.find(session, "", at=NOON) is None
+
+
+def test_the_admin_token_is_made_once_and_only_its_owner_may_read_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
+
+    path = tokens.ensure_admin_token(settings)
+    first = path.read_text()
+    again = tokens.ensure_admin_token(settings).read_text()
+
+    assert first == again
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_admin_token_file_is_made_valid_on_another_database(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
+    settings.admin_token_file.write_text("jobs_from-elsewhere\n")
+
+    tokens.ensure_admin_token(settings)
+
+    with database.reading() as session:
+        assert tokens.find(session, "jobs_from-elsewhere", at=NOON) is not None
