@@ -298,8 +298,14 @@ def _command_line(settings: Settings) -> str:
         for name in ("data_dir", "port")
         if getattr(settings, name) != usual[name]
     ]
-    program = "jobs-app" if shutil.which("jobs-app") else Path(sys.executable).with_name("jobs-app")
-    return " ".join([*words, shlex.quote(str(program))])
+    beside = Path(sys.executable).with_name("jobs-app")
+    if shutil.which("jobs-app"):
+        words.append("jobs-app")
+    elif beside.exists():
+        words.append(shlex.quote(str(beside)))
+    else:
+        words += [shlex.quote(sys.executable), "-m", "jobs_app"]
+    return " ".join(words)
 
 
 def _print(text: str) -> None:
