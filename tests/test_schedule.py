@@ -220,6 +220,19 @@ def test_saint_johns_shows_the_first_minute_of_the_day_before_the_last_hour_of_t
     assert found == real_time
 
 
+def test_saint_johns_is_walked_backwards_across_its_double_midnight():
+    after_first_midnight = datetime(2009, 11, 1, 2, 45, tzinfo=UTC)  # 23:15 again, of October
+    november = cron("0 0 1 11 *", "America/St_Johns")
+    half_hourly = cron("*/30 * * * *", "America/St_Johns")
+
+    assert previous_fire(november, before=after_first_midnight) == datetime(
+        2009, 11, 1, 2, 30, tzinfo=UTC
+    )
+    assert previous_fire(half_hourly, before=after_first_midnight + HOUR / 2) == datetime(
+        2009, 11, 1, 3, tzinfo=UTC
+    )
+
+
 def test_apia_fires_for_its_skipped_day_at_the_start_of_the_next():
     begin = datetime(2011, 12, 29, 20, tzinfo=UTC)  # 10:00 on the 29th, the last of its year
     end = begin + 2 * DAY
