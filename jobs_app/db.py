@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,6 +17,9 @@ from sqlalchemy.types import TypeDecorator
 
 from jobs_app.errors import ConfigurationError
 from jobs_app.settings import Settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: Execution option of a connection that will only read: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
@@ -159,8 +160,10 @@ def migrations_path() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "migrations"
 
 
-def alembic_config(url: str) -> Config:
+def alembic_config(url: str) -> "Config":
     """Return Alembic's configuration for the database at *url*."""
+    from alembic.config import Config  # noqa: PLC0415 (half a second that no worker needs)
+
     config = Config()
     config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     config.attributes["url"] = url
@@ -173,6 +176,8 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     Safe to run in several processes at once: one works, the others wait and find
     nothing to do. Raises ConfigurationError if the database cannot be opened.
     """
+    from alembic import command  # noqa: PLC0415 (half a second that no worker needs)
+
     url = settings.effective_database_url
     if settings.database_url is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,9 +1,15 @@
 """The worker: claims runs, works on them, and writes how they ended."""
 
 import logging
+import os
+import warnings
+
+from celery.exceptions import SecurityWarning
 
 from jobs_app.celery_app import make_celery
 from jobs_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> int:
@@ -14,6 +20,10 @@ def main(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    if os.geteuid() == 0:
+        log.warning("running_as_root jobs run as root too, unless they change that themselves")
+        # Celery's own five lines say the same.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
     app = make_celery(settings)
     worker = app.Worker(
         queues=list(settings.queues),

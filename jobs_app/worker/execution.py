@@ -43,6 +43,9 @@ logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 #: Tasks that watch the lease, the limits and the wish to cancel by themselves.
 COOPERATIVE = runs.KEEPS_OWN_LIMITS
 
+#: What a pool process exits with when a signal ends it: billiard's -(256 - number).
+STOPPED_BY_SIGNAL = range(-255, -191)
+
 #: Most of a traceback that is kept, characters; the end of it, where the error is.
 TRACEBACK_CHARS = 32_768
 
@@ -162,6 +165,14 @@ def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
         finally:
             then()
     except SystemExit as error:
+        if error.code in STOPPED_BY_SIGNAL:
+            # The pool process was told to end, and our task with it: by policy, another attempt.
+            told = {
+                "type": "WorkerStopped",
+                "message": "The worker was stopped.",
+                "traceback": None,
+            }
+            return Outcome(RunState.LOST, error=told, reason=told["message"])
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
         message = {"type": "SystemExit", "message": str(error.code), "traceback": None}
