@@ -122,10 +122,13 @@ def _span(seconds: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a duration with its units: "0.42 s", "3 min 5 s", "2 h 0 min"; "-" for None."""
+    """Return a duration with its units: "0.42 s", "3 min 5 s", "2 h 0 min"; "-" for None.
+
+    A whole number of seconds is shown as one: it was set, or rounded, not measured.
+    """
     if seconds is None:
         return "-"
-    if seconds < 10:
+    if seconds < 10 and isinstance(seconds, float):
         return f"{seconds:.2f} s"
     whole = round(seconds)
     if whole < 60:

@@ -105,9 +105,9 @@ class _Progress:
         self._shown = ""
 
     def __call__(self, run: Json, seconds: float) -> None:
-        line = f"Run {run['id']} is {run['state']}"
+        line = f"Run {run['id']}: {run['state'].replace('_', ' ')}"
         if reason := run.get("reason"):
-            line += f": {reason}"
+            line += f", {reason}"
         line = one_line(line)
         if self._status is not None:
             # Text, because a plain str would be read as rich's markup.

@@ -114,6 +114,7 @@ def test_instants_are_told_as_people_say_them(instant: str | None, words: str) -
     [
         (None, "-"),
         (0.421, "0.42 s"),
+        (5, "5 s"),
         (59.4, "59 s"),
         (185, "3 min 5 s"),
         (7260, "2 h 1 min"),

@@ -66,9 +66,9 @@ def test_each_change_of_state_is_a_line_on_standard_error(server: CannedServer, 
     result = run("job", "run", "hello", "--wait")
 
     assert result.stderr.splitlines() == [
-        f"Run {RUN_ID} is queued",
-        f"Run {RUN_ID} is running",
-        f"Run {RUN_ID} is succeeded",
+        f"Run {RUN_ID}: queued",
+        f"Run {RUN_ID}: running",
+        f"Run {RUN_ID}: succeeded",
     ]
     assert result.stdout == f'Run {RUN_ID} succeeded after 2.00 s.\nResult: {{"exit_code": 0}}\n'
 
@@ -203,7 +203,7 @@ def test_on_a_terminal_a_spinner_shows_the_state(server: CannedServer) -> None:
     with terminal("job", "run", "hello", "--wait") as (screen, process):
         shown = read_all(screen)
 
-    assert "is running: [red]not markup" in shown
+    assert ": running, [red]not markup" in shown
     assert "succeeded after 2.00 s." in shown
     assert process.returncode == 0
 
