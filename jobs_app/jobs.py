@@ -268,9 +268,23 @@ def resume(
     return job
 
 
-def remove(session: Session, job: Job, *, version: int | None, by: str, at: datetime) -> Job:
-    """Delete *job*: its name is free again, its history stays, what was queued is cancelled."""
+def remove(
+    session: Session,
+    job: Job,
+    *,
+    version: int | None,
+    by: str,
+    at: datetime,
+    to_purge: bool = False,
+) -> Job:
+    """Delete *job*: its name is free again, its history stays, what was queued is cancelled.
+
+    With `to_purge`, raises Conflict (`still_running`) while a run of it has not ended,
+    and deletes nothing. Raises StaleVersion, NotFound.
+    """
     job = _lock(session, job, version)
+    if to_purge:
+        _refuse_if_running(session, job)
     job.deleted_at, job.updated_at = at, at
     job.next_fire_at = job.next_due_at = None
     job.version += 1
@@ -290,10 +304,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
 
     Raises Conflict (`still_running`) if a run of it has not ended.
     """
-    is_running = select(Run.id).where(Run.job_id == job.id, Run.state == RunState.RUNNING).limit(1)
-    if session.scalars(is_running).first() is not None:
-        session.rollback()
-        raise Conflict(f"A run of {job.name!r} has not ended yet.", code="still_running")
+    _refuse_if_running(session, job)
     batch = select(Run.id).where(Run.job_id == job.id).limit(PURGE_BATCH)
     while ids := list(session.scalars(batch)):
         runs.purge(session, ids)
@@ -301,6 +312,14 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()
+
+
+def _refuse_if_running(session: Session, job: Job) -> None:
+    is_running = select(Run.id).where(Run.job_id == job.id, Run.state == RunState.RUNNING).limit(1)
+    if session.scalars(is_running).first() is not None:
+        name = job.name
+        session.rollback()
+        raise Conflict(f"A run of {name!r} has not ended yet.", code="still_running")
 
 
 def get(session: Session, name: str) -> Job:

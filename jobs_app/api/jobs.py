@@ -111,7 +111,9 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
     version = conditions.expected_version()
     by, at = auth.principal().name, clock.now()
-    job = jobs.remove(session(), _job(path.name), version=version, by=by, at=at)
+    job = jobs.remove(
+        session(), _job(path.name), version=version, by=by, at=at, to_purge=bool(query.purge)
+    )
     parts.tell_redis_afterwards([job])
     if query.purge:
         jobs.purge(session(), job, by=by, at=at)

@@ -26,6 +26,7 @@ def main(settings: Settings) -> int:
         warnings.filterwarnings("ignore", category=SecurityWarning)
     app = make_celery(settings)
     worker = app.Worker(
+        hostname=settings.worker_name,
         queues=list(settings.queues),
         concurrency=settings.worker_concurrency,
         pool=settings.worker_pool,

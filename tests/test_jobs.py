@@ -1,0 +1,158 @@
+"""What people do to jobs, where the rows decide: versions, names, deletion."""
+
+import pytest
+
+from jobs_app import jobs
+from jobs_app.db import Database
+from jobs_app.errors import Conflict, NotFound, StaleVersion
+from jobs_app.states import JobState, RunState
+from tests.factories import (
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    TASKS,
+    claim,
+    definition,
+    finish,
+    make_job,
+    make_run,
+    make_worker,
+    run,
+    runs_of,
+)
+from tests.factories import (
+    job as stored_job,
+)
+
+
+def change(database: Database, job: jobs.Job, version: int | None = None, **given: object) -> None:
+    with database.session() as session:
+        wanted = definition(**({"name": job.name} | given))
+        jobs.change(session, job, wanted, version=version, app=TASKS, by="ann", at=NOON)
+
+
+def remove(database: Database, job: jobs.Job, *, to_purge: bool = False) -> jobs.Job:
+    with database.session() as session:
+        return jobs.remove(session, job, version=None, by="ann", at=NOON, to_purge=to_purge)
+
+
+def test_a_new_job_fires_strictly_later_than_it_was_made(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON)
+
+    assert job.next_fire_at == NOON + HOUR
+
+
+def test_two_people_who_edit_the_same_version_do_not_overwrite_each_other(
+    database: Database,
+) -> None:
+    job = make_job(database)
+    change(database, job, version=1, description="mine")
+
+    with pytest.raises(StaleVersion, match="version 2, not 1"):
+        change(database, job, version=1, description="theirs")
+
+    assert stored_job(database, job.name).description == "mine"
+
+
+def test_an_edit_that_keeps_the_schedule_keeps_the_next_fire(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON - HOUR - MINUTE)
+
+    change(database, job, cron="0 * * * *", description="new")
+
+    # Overdue since an hour: an edit must not make the fire disappear.
+    assert stored_job(database, job.name).next_fire_at == NOON - HOUR
+
+
+def test_an_edit_of_the_schedule_counts_from_the_edit(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON - HOUR)
+
+    change(database, job, cron="30 * * * *")
+
+    assert stored_job(database, job.name).next_fire_at == NOON + 30 * MINUTE
+
+
+def test_an_interval_keeps_its_anchor_over_edits(database: Database) -> None:
+    job = make_job(database, interval_seconds=60, at=NOON - 10 * SECOND)
+
+    change(database, job, interval_seconds=90)
+
+    edited = stored_job(database, job.name)
+    assert edited.anchor_at == NOON - 10 * SECOND
+    assert edited.next_fire_at == NOON + 80 * SECOND
+
+
+def test_a_name_is_free_again_when_its_job_is_deleted(database: Database) -> None:
+    first = make_job(database, name="report")
+    with pytest.raises(Conflict, match="report"):
+        make_job(database, name="report")
+
+    remove(database, first)
+    second = make_job(database, name="report")
+
+    assert second.id != first.id
+
+
+def test_deleting_keeps_the_history_and_cancels_what_has_not_begun(database: Database) -> None:
+    job = make_job(database)
+    run_id = make_run(database, job)
+
+    remove(database, job)
+
+    assert run(database, run_id).state is RunState.CANCELLED
+    assert run(database, run_id).reason == "job_deleted"
+    with pytest.raises(NotFound):
+        stored_job(database, job.name)
+
+
+def test_a_purge_deletes_the_history_too(database: Database) -> None:
+    job = make_job(database)
+    run_id = make_run(database, job)
+    claim(database, run_id, make_worker(database))
+    finish(database, run_id)
+    removed = remove(database, job, to_purge=True)
+
+    with database.session() as session:
+        jobs.purge(session, removed, by="ann", at=NOON)
+
+    assert runs_of(database, job) == []
+
+
+def test_a_purge_of_a_running_job_is_refused_and_deletes_nothing(database: Database) -> None:
+    job = make_job(database)
+    claim(database, make_run(database, job), make_worker(database))
+
+    with pytest.raises(Conflict, match="has not ended"):
+        remove(database, job, to_purge=True)
+
+    assert stored_job(database, job.name).state is JobState.ACTIVE
+
+
+def test_pausing_twice_keeps_the_first_reason(database: Database) -> None:
+    job = make_job(database)
+    with database.session() as session:
+        jobs.pause(session, job, reason="disk full", by="ann", at=NOON)
+    with database.session() as session:
+        jobs.pause(session, job, reason="me too", by="bob", at=NOON + HOUR)
+
+    paused = stored_job(database, job.name)
+    assert (paused.paused_by, paused.paused_reason, paused.paused_at) == ("ann", "disk full", NOON)
+
+
+def test_a_job_without_a_schedule_waits_to_be_started(database: Database) -> None:
+    job = make_job(database, schedule=None)
+
+    assert (job.state, job.next_fire_at) == (JobState.ACTIVE, None)
+
+
+def test_the_list_knows_the_newest_run_of_each_job(database: Database) -> None:
+    first, second = make_job(database), make_job(database)
+    make_run(database, first, state=RunState.SKIPPED)
+    newest = make_run(database, first)
+
+    with database.reading() as session:
+        last = jobs.last_runs(session, [first.id, second.id])
+        failed = jobs.page(session, jobs.Filter(last_state=RunState.QUEUED), after=None, limit=10)
+
+    assert {job_id: run.id for job_id, run in last.items()} == {first.id: newest}
+    assert [job.id for job in failed] == [first.id]
