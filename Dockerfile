@@ -7,7 +7,7 @@ ENV PATH=/opt/jobs-app/bin:$PATH
 # The packages come first, so that a change of the source does not install them again.
 COPY deploy/constraints.txt deploy/
 RUN pip install --no-cache-dir --require-hashes -r deploy/constraints.txt
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE README.md ./
 COPY migrations/ migrations/
 COPY jobs_app/ jobs_app/
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
