@@ -9,8 +9,9 @@ from flask import Flask, Response
 from flask_openapi3 import OpenAPI
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import web
+from jobs_app import tokens, web
 from jobs_app.api import (
     auth,
     bodies,
@@ -140,11 +141,20 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     app = create_app(settings)
     listener = _listen(settings)
+    _ensure_first_token(settings)
     try:
         Arbiter(_Server(app, listener, settings)).run()
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def _ensure_first_token(settings: Settings) -> None:
+    try:
+        tokens.ensure_first_token(settings)
+    except SQLAlchemyError as error:
+        # Not there yet, or not migrated: readyz says so, and the next start tries again.
+        log.warning("no_admin_token error=%s", str(error).partition("\n")[0])
 
 
 def _listen(settings: Settings) -> socket.socket:

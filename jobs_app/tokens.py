@@ -1,6 +1,7 @@
 """API tokens: made once, shown once, kept as a SHA-256."""
 
 import hashlib
+import logging
 import os
 import secrets
 from datetime import datetime, timedelta
@@ -13,6 +14,8 @@ from jobs_app import clock
 from jobs_app.db import Database
 from jobs_app.models import Token
 from jobs_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: Tells a leaked token from other strings, for people and for scanners.
 PREFIX = "jobs_"
@@ -70,6 +73,22 @@ def ensure_admin_token(settings: Settings) -> Path:
     finally:
         database.close()
     return path
+
+
+def ensure_first_token(settings: Settings) -> None:
+    """Make an admin token, in its file, if the installation has no token at all.
+
+    For a web server that was not started by `up`: somebody must be able to sign in.
+    """
+    database = Database(settings.effective_database_url)
+    try:
+        with database.reading() as session:
+            has_one = session.scalars(select(Token.id).limit(1)).first() is not None
+    finally:
+        database.close()
+    if not has_one:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log.info("admin_token_made file=%s", ensure_admin_token(settings))
 
 
 def _adopt(session: Session, token: str) -> None:

@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from jobs_app import tokens
 from jobs_app.db import Database
@@ -44,6 +44,22 @@ def test_the_admin_token_is_made_once_and_only_its_owner_may_read_it(
 
     assert first == again
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_web_server_makes_a_token_only_for_an_installation_without_any(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with database.session() as session:
+        tokens.create(session, "ci", at=NOON)
+    settings = Settings(data_dir=tmp_path / "late", database_url=database_url)
+    tokens.ensure_first_token(settings)
+    assert not settings.admin_token_file.exists()
+
+    with database.session() as session, session.begin():
+        session.execute(delete(Token))
+    tokens.ensure_first_token(settings)
+
+    assert settings.admin_token_file.exists()
 
 
 def test_an_admin_token_file_is_made_valid_on_another_database(
