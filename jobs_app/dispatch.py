@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 from redis.exceptions import RedisError
 
 from jobs_app.celery_app import RUN_TASK
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 COURIER_SECONDS = 0.25
 
 #: What Redis and the transport raise when they cannot be reached.
-BROKER_ERRORS = (RedisError, OperationalError, OSError)
+BROKER_ERRORS = (RedisError, OperationalError, BatchPublishError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
