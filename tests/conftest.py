@@ -56,6 +56,16 @@ def postgres() -> PostgresServer:
     return server
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test alone: it may be restarted and killed."""
+    directory = SharedDirectory()
+    server = PostgresServer(directory.path)
+    server.start()
+    yield server
+    directory.close()
+
+
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with all migrations applied, to be copied and never opened."""

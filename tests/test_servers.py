@@ -72,14 +72,14 @@ def test_flushall_empties_a_valkey(own_valkey):
         assert client.dbsize() == 0
 
 
-def test_a_crashed_postgresql_comes_back_with_its_databases(postgres):
-    url, pid = postgres.create_database(), postgres.pid
+def test_a_crashed_postgresql_comes_back_with_its_databases(own_postgres):
+    url, pid = own_postgres.create_database(), own_postgres.pid
 
-    postgres.restart()
+    own_postgres.restart()
 
     assert can_connect(url)
-    assert postgres.pid != pid
-    postgres.drop_database(url)
+    assert own_postgres.pid != pid
+    own_postgres.drop_database(url)
 
 
 def test_a_template_is_filled_once(postgres):
