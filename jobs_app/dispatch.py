@@ -9,7 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery
-from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.exceptions import (
+    BatchPublishError,  # type: ignore[attr-defined]  # new in 5.7; the stubs do not know it
+    OperationalError,
+)
 from redis.exceptions import RedisError
 
 from jobs_app.celery_app import RUN_TASK

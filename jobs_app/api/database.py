@@ -50,7 +50,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     url = settings.effective_database_url
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy.make_url(url)
     # As many connections as threads: none of them ever waits for another one's.
-    pool = {"pool_size": settings.web_threads, "max_overflow": 2}
+    # Parameters hold what people wrote, kwargs too: never in a log.
+    pool = {"pool_size": settings.web_threads, "max_overflow": 2, "hide_parameters": True}
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = db.engine_options(url) | pool
     database.init_app(app)
 

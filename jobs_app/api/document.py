@@ -81,7 +81,9 @@ def problems(*statuses: int, body: bool = False) -> Responses:
     }
 
 
-#: A function's body may be left out if it has no field that must be there.
+#: What wants no token.
+OPEN_PATHS = ("/healthz", "/readyz")
+
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -89,13 +91,22 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
     """Return flask-openapi3's document with what it cannot say by itself."""
     document = deepcopy(document)
     schemas = document["components"]["schemas"]
+    for path in OPEN_PATHS:
+        # An empty list says "no token"; flask-openapi3 leaves it out.
+        document["paths"][path]["get"]["security"] = []
     for path_item in document["paths"].values():
         for method, operation in path_item.items():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "If-Match":
+                    # Not so in its model: without it the answer is 428, not 422.
+                    parameter["required"] = True
+                    parameter["schema"].pop("default", None)
             sent = operation.get("requestBody")
             if sent is None:
                 continue
             content = sent["content"]
             name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            # A body may be left out if it has no field that must be there.
             sent["required"] = bool(schemas[name].get("required"))
             if method == "patch":
                 content[_MERGE_PATCH] = deepcopy(content["application/json"])

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from jobs_app.states import (
@@ -50,6 +50,15 @@ def rfc3339(instant: datetime) -> str:
     """Return *instant* as it goes over the wire: UTC with `Z`, microseconds only if there are."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticCustomError("bad_text", "cannot hold the character U+0000.")
+    return text
+
+
+#: Text in an address, where no one has looked for what a database cannot compare with.
+Search = Annotated[str, Field(max_length=200), AfterValidator(_without_nul)]
 
 _WIRE = WithJsonSchema({"type": "string", "format": "date-time"})
 

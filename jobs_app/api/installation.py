@@ -12,7 +12,7 @@ from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
-from jobs_app.api.fields import INT32, Instant
+from jobs_app.api.fields import INT32, Instant, Search
 from jobs_app.errors import NotFound
 from jobs_app.jobs import NAME
 from jobs_app.models import AuditEvent
@@ -96,7 +96,7 @@ class EventPage(BaseModel):
 class EventQuery(Query):
     """Which events to list; `job` is the name of a living job."""
 
-    job: Annotated[str, Field(max_length=100)] | None = None
+    job: Search | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 

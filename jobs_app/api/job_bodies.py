@@ -19,6 +19,7 @@ from jobs_app.api.fields import (
     OverlapPolicyIn,
     Priority,
     RunStateIn,
+    Search,
     Seconds,
 )
 from jobs_app.errors import FieldError, InvalidInput
@@ -525,10 +526,10 @@ class JobQuery(Query):
     """Which jobs a list shows."""
 
     state: JobStateIn | None = None
-    tag: Annotated[str, Field(max_length=100)] | None = None
-    queue: Annotated[str, Field(max_length=100)] | None = None
+    tag: Search | None = None
+    queue: Search | None = None
     last_state: RunStateIn | None = None
-    q: Annotated[str, Field(max_length=200)] | None = None
+    q: Search | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 

@@ -13,6 +13,7 @@ from jobs_app.api.fields import (
     LimitSeconds,
     Note,
     Priority,
+    Search,
     TriggerIn,
     seconds_between,
 )
@@ -177,7 +178,7 @@ class RunPath(Query):
 class RunQuery(Query):
     """Which runs a list shows, newest first; `from` <= the instant of a run < `to`."""
 
-    job: Annotated[str, Field(max_length=100)] | None = None
+    job: Search | None = None
     state: Annotated[
         list[str],
         Field(
@@ -189,7 +190,7 @@ class RunQuery(Query):
     trigger: TriggerIn | None = None
     start: InstantIn | None = Field(None, alias="from")
     end: InstantIn | None = Field(None, alias="to")
-    q: Annotated[str, Field(max_length=200)] | None = None
+    q: Search | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 

@@ -47,7 +47,7 @@ class StartTaskIn(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"duration": 10}]})
 
-    duration: Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)] = 10
+    duration: Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)] = 10.0
 
 
 class StartedOut(BaseModel):

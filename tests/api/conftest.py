@@ -1,0 +1,107 @@
+"""The web application on a fresh database, and a client that is signed in."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from jobs_app import tokens
+from jobs_app.api import database as held
+from jobs_app.app import create_app
+from jobs_app.db import Database
+from jobs_app.settings import Settings
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Api:
+    """A client with a token; paths are below /api/v1 unless they begin with `//`.
+
+    What it returns is werkzeug's TestResponse, typed Any so that a test may look
+    into `json` as it comes.
+    """
+
+    def __init__(self, app: Flask, token: str) -> None:
+        self.app = app
+        self.token = token
+        self._client = app.test_client()
+
+    def send(self, method: str, path: str, /, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"} | options.pop("headers", {})
+        url = path[1:] if path.startswith("//") else f"/api/v1{path}"
+        return self._client.open(url, method=method, headers=headers, buffered=True, **options)
+
+    def get(self, path: str, /, **options: Any) -> Any:
+        return self.send("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, /, **options: Any) -> Any:
+        return self.send("POST", path, json=body, **options)
+
+    def put(self, path: str, body: Any, /, *, if_match: str = "*") -> Any:
+        return self.send("PUT", path, json=body, headers={"If-Match": if_match})
+
+    def patch(self, path: str, body: Any, /, *, if_match: str = "*") -> Any:
+        return self.send("PATCH", path, json=body, headers={"If-Match": if_match})
+
+    def delete(self, path: str, /, *, if_match: str = "*") -> Any:
+        return self.send("DELETE", path, headers={"If-Match": if_match})
+
+    def make_job(self, name: str = "nightly", **facts: Any) -> dict[str, Any]:
+        """Create a job and return it as the API does."""
+        answer = self.post("/jobs", a_job(name=name, **facts))
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json
+        return made
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that the API knows of jobs, runs and the audit: to be compared."""
+        return {path: self.get(path).json for path in ("/jobs", "/runs", "/audit")}
+
+
+def a_job(**facts: Any) -> dict[str, Any]:
+    """Return a valid job to send, with these facts instead."""
+    return {
+        "name": "nightly",
+        "task": "shell",
+        "kwargs": {"command": "true"},
+        "schedule": {"cron": "30 2 * * *", "timezone": "Europe/Paris"},
+    } | facts
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings on a migrated database, with no Redis: nothing here may need it."""
+    return Settings(data_dir=tmp_path / "data", database_url=database_url)
+
+
+@pytest.fixture
+def token(settings: Settings) -> str:
+    """A token that the database knows."""
+    database = Database(settings.effective_database_url)
+    with database.session() as session:
+        made = tokens.create(session, "tester", at=NOW)
+    database.close()
+    return made
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The web application."""
+    made = create_app(settings)
+    yield made
+    close(made)
+
+
+def close(app: Flask) -> None:
+    """Close the connections of *app*, and stop its errands."""
+    with app.app_context():
+        held.database.engine.dispose()
+
+
+@pytest.fixture
+def api(app: Flask, token: str) -> Api:
+    """A client that is signed in."""
+    return Api(app, token)

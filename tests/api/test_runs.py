@@ -1,0 +1,361 @@
+"""/runs: what happened, by HTTP."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs_app.db import Database
+from jobs_app.models import Attempt, Job, LogChunk, Run, Worker, new_run_id
+from jobs_app.states import RunState, Trigger
+from tests.api.conftest import NOW, Api
+
+WORKER_ID = new_run_id()
+
+
+def a_worker() -> Worker:
+    return Worker(
+        id=WORKER_ID, name="w1@host", pid=7, queues=["default"], started_at=NOW, seen_at=NOW
+    )
+
+
+def a_run(state: RunState = RunState.SUCCEEDED, **facts: Any) -> Run:
+    return Run(
+        **{
+            "id": new_run_id(),
+            "state": state,
+            "trigger": Trigger.MANUAL,
+            "task": "sleep",
+            "kwargs": {"duration": 1},
+            "queue": "default",
+            "created_at": NOW,
+        }
+        | facts
+    )
+
+
+@pytest.fixture
+def store(database: Database):
+    """Store rows, in order."""
+
+    def add(*rows: Any) -> None:
+        with database.session() as session:
+            for row in rows:
+                session.add(row)
+                session.flush()
+            session.commit()
+
+    return add
+
+
+def test_a_run_now_is_accepted_with_its_place(api: Api) -> None:
+    api.make_job()
+
+    answer = api.post("/jobs/nightly/runs", {"kwargs": {"cwd": "/tmp"}, "note": "by hand"})
+
+    assert answer.status_code == 202
+    run = answer.json
+    assert answer.headers["Location"] == f"/api/v1/runs/{run['id']}"
+    assert (run["job"], run["state"], run["trigger"]) == ("nightly", "queued", "manual")
+    assert run["kwargs"] == {"command": "true", "cwd": "/tmp"}
+    assert (run["note"], run["triggered_by"]) == ("by hand", "tester")
+    assert UUID(run["id"]).version == 7
+    assert api.get(f"/runs/{run['id']}").json == run
+
+
+def test_a_second_run_now_is_refused_where_runs_may_not_overlap(api: Api) -> None:
+    api.make_job()
+    first = api.post("/jobs/nightly/runs", {}).json
+
+    refused = api.post("/jobs/nightly/runs", {})
+    allowed = api.post("/jobs/nightly/runs", {"overlap_policy": "allow_all"})
+
+    assert (refused.status_code, refused.json["code"]) == (409, "overlap")
+    assert first["id"] in refused.json["detail"]
+    assert allowed.status_code == 202
+
+
+def test_a_paused_job_can_be_run_by_hand(api: Api) -> None:
+    api.make_job()
+    api.post("/jobs/nightly/pause", {})
+
+    assert api.post("/jobs/nightly/runs", {}).status_code == 202
+
+
+def test_a_task_is_run_once_without_a_job(api: Api) -> None:
+    answer = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}, "queue": "slow"})
+
+    assert answer.status_code == 202
+    assert (answer.json["job"], answer.json["task"]) == (None, "sleep")
+    assert answer.json["queue"] == "slow"
+
+
+def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> None:
+    run = a_run(
+        scheduled_for=NOW,
+        started_at=NOW + timedelta(seconds=1.5),
+        finished_at=NOW + timedelta(seconds=4),
+        attempt=2,
+        max_attempts=3,
+        worker_id=WORKER_ID,
+        result={"rows": 3},
+        log_bytes=12,
+    )
+    first = Attempt(
+        run_id=run.id,
+        attempt=1,
+        state=RunState.LOST,
+        started_at=NOW,
+        finished_at=NOW + timedelta(seconds=1),
+        worker="w0@host",
+        error={"type": "WorkerLost", "message": "gone", "traceback": None},
+    )
+    store(a_worker(), run, first)
+
+    shown = api.get(f"/runs/{run.id}").json
+
+    assert (shown["duration_seconds"], shown["delay_seconds"]) == (2.5, 1.5)
+    assert (shown["scheduled_for"], shown["worker"]) == ("2026-11-23T12:00:00Z", "w1@host")
+    assert (shown["result"], shown["error"]) == ({"rows": 3}, None)
+    assert shown["log"] == {"bytes": 12, "truncated": False}
+    assert shown["attempts"] == [
+        {
+            "attempt": 1,
+            "state": "lost",
+            "started_at": "2026-11-23T12:00:00Z",
+            "finished_at": "2026-11-23T12:00:01Z",
+            "worker": "w0@host",
+            "error": {"type": "WorkerLost", "message": "gone", "traceback": None},
+        },
+        {
+            "attempt": 2,
+            "state": "succeeded",
+            "started_at": "2026-11-23T12:00:01.500000Z",
+            "finished_at": "2026-11-23T12:00:04Z",
+            "worker": "w1@host",
+            "error": None,
+        },
+    ]
+
+
+@pytest.mark.parametrize("state", [RunState.SKIPPED, RunState.MISSED, RunState.WAITING])
+def test_a_run_that_was_never_tried_has_no_attempts(api: Api, store, state: RunState) -> None:
+    run = a_run(state, reason="overlap")
+    store(run)
+
+    assert api.get(f"/runs/{run.id}").json["attempts"] == []
+
+
+def test_runs_are_listed_newest_first_page_by_page(api: Api, store) -> None:
+    rows = [a_run() for _ in range(5)]
+    store(*rows)
+
+    first = api.get("/runs?limit=2").json
+    second = api.get("/runs", query_string={"limit": 3, "cursor": first["next_cursor"]}).json
+
+    assert [run["id"] for run in first["items"] + second["items"]] == [
+        str(row.id) for row in reversed(rows)
+    ]
+    assert second["next_cursor"] is None
+
+
+FILTERS: dict[str, tuple[str, list[str]]] = {
+    "everything": ("", ["manual", "late", "early"]),
+    "a job": ("job=nightly", ["late", "early"]),
+    "an unknown job": ("job=none", []),
+    "a state": ("state=failed", ["late"]),
+    "states with commas": ("state=failed,succeeded", ["late", "early"]),
+    "states repeated": ("state=failed&state=queued", ["manual", "late"]),
+    "a trigger": ("trigger=schedule", ["late", "early"]),
+    "from": ("from=2026-11-23T13:00:00Z", ["late"]),
+    "to": ("to=2026-11-23T13:00:00Z", ["manual", "early"]),
+    "both": ("from=2026-11-23T12:00:00Z&to=2026-11-23T12:00:01Z", ["manual", "early"]),
+    "an offset": ("from=2026-11-23T14:00:00%2B01:00", ["late"]),
+    "text in the error": ("q=DISK", ["late"]),
+    "text in the note": ("q=manual", ["manual"]),
+}
+
+
+@pytest.mark.parametrize("query, notes", FILTERS.values(), ids=FILTERS)
+def test_a_list_shows_what_was_asked_for(
+    api: Api, store, database: Database, query: str, notes: list[str]
+) -> None:
+    api.make_job()
+    with database.reading() as session:
+        job_id = session.query(Job.id).scalar()
+    fire = {"job_id": job_id, "trigger": Trigger.SCHEDULE}
+    error = {"type": "OSError", "message": "the disk is full", "traceback": None}
+    hour = timedelta(hours=1)
+    store(
+        a_run(note="early", scheduled_for=NOW, **fire),
+        a_run(RunState.FAILED, note="late", scheduled_for=NOW + hour, error=error, **fire),
+        a_run(RunState.QUEUED, note="manual"),
+    )
+
+    assert [run["note"] for run in api.get(f"/runs?{query}").json["items"]] == notes
+
+
+def test_a_queued_run_is_cancelled_at_once(api: Api) -> None:
+    api.make_job()
+    run = api.post("/jobs/nightly/runs", {}).json
+
+    answer = api.send("POST", f"/runs/{run['id']}/cancel")
+
+    assert (answer.status_code, answer.json["state"]) == (200, "cancelled")
+    assert answer.json["attempts"] == []
+    assert api.post("/jobs/nightly/runs", {}).status_code == 202
+
+
+def test_a_running_run_is_asked_to_end(api: Api, store, database: Database) -> None:
+    run = a_run(RunState.RUNNING, started_at=NOW, worker_id=WORKER_ID)
+    store(a_worker(), run)
+
+    graceful = api.post(f"/runs/{run.id}/cancel", {})
+    kill = api.post(f"/runs/{run.id}/cancel", {"mode": "kill"})
+    weaker = api.post(f"/runs/{run.id}/cancel", {"mode": "graceful"})
+
+    assert [a.status_code for a in (graceful, kill, weaker)] == [202, 202, 202]
+    assert weaker.json["state"] == "running"
+    with database.reading() as session:
+        assert session.get_one(Run, run.id).cancel_mode == "kill"
+
+
+@pytest.mark.parametrize(
+    "state", [RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED]
+)
+def test_a_run_that_is_over_cannot_be_cancelled(api: Api, store, state: RunState) -> None:
+    run = a_run(state, finished_at=NOW)
+    store(run)
+
+    answer = api.post(f"/runs/{run.id}/cancel", {})
+
+    assert (answer.status_code, answer.json["code"]) == (409, "run_over")
+    assert api.get(f"/runs/{run.id}").json["state"] == state
+
+
+def test_a_cancelled_run_lets_the_one_that_waits_go_on(api: Api) -> None:
+    api.make_job(overlap_policy="buffer_one")
+    first = api.post("/jobs/nightly/runs", {}).json
+    second = api.post("/jobs/nightly/runs", {}).json
+
+    api.post(f"/runs/{first['id']}/cancel", {})
+
+    assert second["state"] == "waiting"
+    assert api.get(f"/runs/{second['id']}").json["state"] == "queued"
+
+
+def chunk(run: Run, seq: int, text: str, *, attempt: int = 1) -> LogChunk:
+    return LogChunk(run_id=run.id, attempt=attempt, seq=seq, stream="stdout", at=NOW, text=text)
+
+
+def test_a_log_is_plain_text_in_order(api: Api, store) -> None:
+    run = a_run(log_bytes=8)
+    store(run, chunk(run, 0, "one\n"), chunk(run, 1, "zwö"))
+
+    answer = api.get(f"/runs/{run.id}/log")
+
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.text == "one\nzwö"
+
+
+def test_what_was_cut_out_of_a_log_is_shown(api: Api, store) -> None:
+    run = a_run(log_bytes=1000, log_truncated=True)
+    store(run, chunk(run, 0, "head"), chunk(run, 7, "tail\n"))
+
+    assert api.get(f"/runs/{run.id}/log").text == "head\n… 991 bytes cut …\ntail\n"
+
+
+def test_the_log_of_an_earlier_attempt_can_be_read(api: Api, store) -> None:
+    run = a_run(attempt=2)
+    store(run, chunk(run, 0, "first"), chunk(run, 0, "second", attempt=2))
+
+    logs = [api.get(f"/runs/{run.id}/log{query}").text for query in ("", "?attempt=1")]
+
+    assert logs == ["second", "first"]
+
+
+@pytest.mark.parametrize(
+    "tail, text", [(0, ""), (1, "d"), (2, "d"), (3, "öd"), (5, "blöd"), (99, "blöd")]
+)
+def test_the_tail_of_a_log_splits_no_character(api: Api, store, tail: int, text: str) -> None:
+    run = a_run()
+    store(run, chunk(run, 0, "blöd"))
+
+    assert api.get(f"/runs/{run.id}/log?tail={tail}").text == text
+
+
+def test_the_log_of_a_run_that_wrote_nothing_is_empty(api: Api, store) -> None:
+    run = a_run()
+    store(run)
+
+    answer = api.get(f"/runs/{run.id}/log")
+
+    assert (answer.status_code, answer.text) == (200, "")
+
+
+def test_queues_tell_who_serves_them_and_what_waits(api: Api, store) -> None:
+    api.make_job(queue="slow")
+    store(a_worker(), a_run(RunState.QUEUED), a_run(RunState.QUEUED, queue="other"))
+
+    assert api.get("/queues").json["items"] == [
+        {"name": "default", "workers": 1, "queued": 1, "running": 0},
+        {"name": "other", "workers": 0, "queued": 1, "running": 0},
+        {"name": "slow", "workers": 0, "queued": 0, "running": 0},
+    ]
+
+
+def test_workers_that_are_gone_are_not_listed(api: Api, store) -> None:
+    gone = Worker(name="w0", pid=6, queues=[], started_at=NOW, seen_at=NOW, gone_at=NOW)
+    store(a_worker(), gone)
+
+    (shown,) = api.get("/workers").json["items"]
+
+    assert (shown["name"], shown["queues"], shown["pid"]) == ("w1@host", ["default"], 7)
+
+
+CELERY_NAMES = {
+    RunState.QUEUED: ("PENDING", None),
+    RunState.RUNNING: ("STARTED", None),
+    RunState.RETRYING: ("RETRY", "no luck"),
+    RunState.SUCCEEDED: ("SUCCESS", {"slept_seconds": 1.0}),
+    RunState.FAILED: ("FAILURE", "no luck"),
+    RunState.TIMED_OUT: ("FAILURE", "no luck"),
+    RunState.LOST: ("FAILURE", "no luck"),
+    RunState.CANCELLED: ("REVOKED", "no luck"),
+}
+
+
+@pytest.mark.parametrize("state, expected", CELERY_NAMES.items())
+def test_the_tutorials_status_has_celerys_names(
+    api: Api, store, state: RunState, expected: tuple[str, Any]
+) -> None:
+    error = {"type": "OSError", "message": "no luck", "traceback": None}
+    is_good = state in (RunState.SUCCEEDED, RunState.QUEUED, RunState.RUNNING)
+    run = a_run(
+        state, result={"slept_seconds": 1.0} if is_good else None, error=None if is_good else error
+    )
+    store(run)
+
+    answer = api.get(f"//task-status/{run.id}")
+
+    assert answer.status_code == 200
+    status, result = expected
+    assert answer.json == {"task_id": str(run.id), "status": status, "result": result}
+
+
+@pytest.mark.parametrize("task_id", ["unknown", str(new_run_id())])
+def test_a_task_that_nobody_knows_is_pending_as_celery_has_it(api: Api, task_id: str) -> None:
+    answer = api.get(f"//task-status/{task_id}")
+
+    assert answer.json == {"task_id": task_id, "status": "PENDING", "result": None}
+
+
+def test_the_tutorials_task_is_started_as_the_tutorials_do(api: Api) -> None:
+    answer = api.post("//start-task", {"duration": 10})
+
+    assert answer.status_code == 202
+    task_id = answer.json["task_id"]
+    run = api.get(f"/runs/{task_id}").json
+    assert answer.json == {"task_id": task_id, "status": "Task started"}
+    assert (run["task"], run["kwargs"]) == ("sleep", {"duration": 10})
