@@ -1,8 +1,6 @@
 """The engine recipe, the UTC type and the migrations: how jobs-app holds its database."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,9 @@ from jobs_app.settings import Settings
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+# Alembic tells at INFO what it is about to look at, each time.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 #: Execution option of a connection that will only read: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
@@ -192,14 +193,3 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             f"cannot be opened: {str(error.orig).strip()}"
         ) from error
 
-
-@contextmanager
-def quiet_alembic() -> Iterator[None]:
-    """Keep Alembic's notes on each step out of a person's sight."""
-    logger = logging.getLogger("alembic")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

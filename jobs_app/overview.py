@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app.db import alembic_config, quiet_alembic
+from jobs_app.db import alembic_config
 from jobs_app.models import Job, Run, SchedulerProcess, Worker
 from jobs_app.states import RunState
 
@@ -32,8 +32,7 @@ def newest_revision() -> str | None:
 
 def revision(session: Session) -> str | None:
     """Return the revision of the database; None if nothing was ever migrated."""
-    with quiet_alembic():
-        return MigrationContext.configure(session.connection()).get_current_revision()
+    return MigrationContext.configure(session.connection()).get_current_revision()
 
 
 def last_tick(session: Session) -> datetime | None:

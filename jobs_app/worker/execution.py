@@ -196,7 +196,10 @@ def _call(process: Process, claimed: Claimed) -> Outcome:
     )
     if info is None:
         return Outcome(
-            RunState.SUCCEEDED, result=storable(answer, process.settings.result_limit_bytes)
+            RunState.SUCCEEDED,
+            result=storable(answer, process.settings.result_limit_bytes),
+            # A command that did not raise ended with 0.
+            exit_code=0 if claimed.task == "shell" else None,
         )
     if info.state == states.RETRY and isinstance(info.retval, Retry):
         return _retried(info.retval, answer)

@@ -26,6 +26,7 @@ def test_a_shell_job_runs_at_its_fire_and_its_output_is_kept(system: System) -> 
     run = system.wait_for_end(system.runs(job)[0].id)
 
     assert (run.state, run.result, run.error) == (RunState.SUCCEEDED, {"exit_code": 0}, None)
+    assert run.exit_code == 0
     assert run.scheduled_for == at
     assert run.started_at is not None
     assert timedelta(0) <= run.started_at - at < timedelta(seconds=2)
