@@ -7,7 +7,7 @@ out from the instant of the change, strictly later than it.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from celery import Celery
@@ -26,6 +26,7 @@ from jobs_app.errors import (
     StaleVersion,
 )
 from jobs_app.models import Job, Run
+from jobs_app.policy import PlannedRun
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Fire, Schedule
 from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
@@ -131,9 +132,15 @@ def change(
     before = definition_of(job)
     definition = _completed(definition, anchor_at=job.anchor_at, at=at)
     _check(definition, app=app, now=at, before=before)
+    has_other_fires = (definition.schedule, definition.max_runs) != (
+        before.schedule,
+        before.max_runs,
+    )
+    if has_other_fires:
+        fires.settle(session, job, at=at)
     for name, value in _columns(definition).items():
         setattr(job, name, value)
-    if definition.schedule != before.schedule or definition.max_runs != before.max_runs:
+    if has_other_fires:
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         _follow_schedule(job, at=at)
@@ -155,13 +162,19 @@ def change(
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What storing a definition would do; `job` belongs to no session."""
+    """What a change would do; `job` belongs to no session.
+
+    `catchup_runs` counts the fires of a pause that would be run, `starts_now` those of
+    them that would not wait for another run.
+    """
 
     job: Job
     definition: Definition
     fires_before: list[Fire]
     fires_after: list[Fire]
     warnings: list[str]
+    catchup_runs: int = 0
+    starts_now: int = 0
 
 
 #: Fires that a rehearsal shows, before and after.
@@ -201,14 +214,68 @@ def rehearse(
             rehearsed.paused_at, rehearsed.paused_by = job.paused_at, job.paused_by
             rehearsed.paused_reason = job.paused_reason
     _follow_schedule(rehearsed, at=at)
-    schedule = definition.schedule
     return Rehearsal(
         job=rehearsed,
         definition=definition,
         fires_before=[] if job is None else next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(rehearsed, after=at, count=REHEARSED_FIRES),
-        warnings=[] if schedule is None else schedules.warnings(schedule, now=at),
+        warnings=_warnings(session, rehearsed, at=at),
     )
+
+
+def rehearse_resume(
+    session: Session, job: Job, *, on_missed: OnMissed = "skip", at: datetime
+) -> Rehearsal:
+    """Tell what `resume` would do; nothing is stored."""
+    definition = definition_of(job)
+    plain = {name: getattr(job, name) for name in Job.__table__.columns.keys()}
+    resumed = Job(**plain)
+    planned: tuple[PlannedRun, ...] = ()
+    if job.state is JobState.PAUSED:
+        resumed.state, resumed.version, resumed.updated_at = JobState.ACTIVE, job.version + 1, at
+        resumed.paused_at = resumed.paused_by = resumed.paused_reason = None
+        _follow_schedule(resumed, at=at)
+        if on_missed != "skip" and job.paused_at is not None:
+            policy = CatchupPolicy(on_missed)
+            planned = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at).runs
+    return Rehearsal(
+        job=resumed,
+        definition=definition,
+        fires_before=next_fires(job, after=at, count=REHEARSED_FIRES),
+        fires_after=next_fires(resumed, after=at, count=REHEARSED_FIRES),
+        warnings=_warnings(session, resumed, at=at),
+        catchup_runs=len(planned),
+        starts_now=sum(row.state is RunState.QUEUED for row in planned),
+    )
+
+
+#: Other jobs that are due in the same minute as a rehearsed one, from which on it is warned of.
+CROWD = 20
+
+
+def _warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
+    schedule = fires.schedule_of(job)
+    if schedule is None:
+        return []
+    warnings = schedules.warnings(schedule, now=at)
+    if job.next_due_at is None or job.next_fire_at is None:
+        return warnings
+    minute = job.next_due_at.replace(second=0, microsecond=0)
+    crowd = select(func.count()).where(
+        Job.next_due_at >= minute, Job.next_due_at < minute + timedelta(minutes=1)
+    )
+    if job.id is not None:
+        crowd = crowd.where(Job.id != job.id)
+    others = session.scalars(crowd).one()
+    if others >= CROWD:
+        (fire,) = schedules.preview(
+            schedule, after=job.next_fire_at - timedelta(microseconds=1), count=1
+        )
+        warnings.append(
+            f"{others} other jobs are due in the same minute, {fire.local:%H:%M}: H in place of"
+            " the minute, or jitter_seconds, would spread them."
+        )
+    return warnings
 
 
 def next_fires(
@@ -229,6 +296,7 @@ def pause(session: Session, job: Job, *, reason: str | None, by: str, at: dateti
     if job.state is JobState.PAUSED:
         session.rollback()
         return job
+    fires.settle(session, job, at=at)
     if job.state is JobState.ENDED:
         session.rollback()
         raise Conflict(f"The schedule of {job.name!r} has ended.", code="job_ended")
@@ -285,6 +353,7 @@ def remove(
     job = _lock(session, job, version)
     if to_purge:
         _refuse_if_running(session, job)
+    fires.settle(session, job, at=at)
     job.deleted_at, job.updated_at = at, at
     job.next_fire_at = job.next_due_at = None
     job.version += 1
@@ -399,7 +468,8 @@ def _completed(definition: Definition, *, anchor_at: datetime | None, at: dateti
         return definition
     schedule = replace(schedule, seed=definition.name)
     if schedule.interval_seconds is not None and schedule.anchor_at is None:
-        schedule = replace(schedule, anchor_at=anchor_at or at)
+        # On the whole second: fires are easier to read.
+        schedule = replace(schedule, anchor_at=anchor_at or at.replace(microsecond=0))
     return replace(definition, schedule=schedule)
 
 

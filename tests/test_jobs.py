@@ -1,5 +1,7 @@
 """What people do to jobs, where the rows decide: versions, names, deletion."""
 
+from datetime import timedelta
+
 import pytest
 
 from jobs_app import jobs
@@ -80,6 +82,12 @@ def test_an_interval_keeps_its_anchor_over_edits(database: Database) -> None:
     edited = stored_job(database, job.name)
     assert edited.anchor_at == NOON - 10 * SECOND
     assert edited.next_fire_at == NOON + 80 * SECOND
+
+
+def test_an_interval_is_anchored_on_a_whole_second(database: Database) -> None:
+    job = make_job(database, interval_seconds=2, at=NOON + timedelta(milliseconds=700))
+
+    assert job.next_fire_at == NOON + 2 * SECOND
 
 
 def test_a_name_is_free_again_when_its_job_is_deleted(database: Database) -> None:
