@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from jobs_app import runs
 from jobs_app import schedule as schedules
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run, new_run_id
+from jobs_app.errors import InvalidSchedule
+from jobs_app.models import Job, Run, SchedulerProcess, new_run_id
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.schedule import Schedule
 from jobs_app.states import ACTIVE, CatchupPolicy, JobState, RunState
@@ -88,6 +89,27 @@ def overdue_jobs(session: Session, *, at: datetime, limit: int) -> list[int]:
     return list(session.scalars(statement))
 
 
+def settle(session: Session, job: Job, *, at: datetime) -> None:
+    """Record what came due before a change of *job*, which is locked; does not commit.
+
+    The change moves its next fire, so no tick would see these fires any more. Those
+    within their deadline run, as they would have; the others are missed, since a
+    change starts no catch-up. The messages are sent by the janitor of the next tick.
+    """
+    while job.next_due_at is not None and job.next_due_at <= at:
+        facts = _facts(job, _unfinished(session, [job.id]), watches=_watches(session))
+        try:
+            planned = plan(replace(facts, catchup_policy=CatchupPolicy.NONE), at=at)
+        except InvalidSchedule:
+            # The change may well be the one that mends it.
+            return
+        if planned.cancel is not None or planned.drop_waiting:
+            runs.give_way(session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at)
+        new = runs.insert_drafts(session, _drafts(job, planned, at=at))
+        runs.send_soon(session, new, at=at)
+        _advance(session, job, planned, at=at)
+
+
 def catch_up(
     session: Session, job: Job, policy: CatchupPolicy, *, since: datetime, at: datetime
 ) -> None:
@@ -96,10 +118,20 @@ def catch_up(
     The fires that it leaves out are not on record: a paused job owes none. The
     messages are sent by the janitor of the next tick.
     """
+    started = plan_catch_up(session, job, policy, since=since, at=at)
+    new = runs.insert_drafts(session, _drafts(job, started, at=at))
+    runs.send_soon(session, new, at=at)
+    job.runs_started += len(new)
+
+
+def plan_catch_up(
+    session: Session, job: Job, policy: CatchupPolicy, *, since: datetime, at: datetime
+) -> Plan:
+    """Return the runs that `catch_up` would record."""
     schedule = schedule_of(job)
     first = schedules.next_fire(schedule, after=since) if schedule is not None else None
     if schedule is None or first is None or first > at:
-        return
+        return Plan((), first)
     facts = replace(
         _facts(job, _unfinished(session, [job.id]), schedule=schedule, next_fire_at=first),
         # Nothing of a pause counts as on time.
@@ -107,19 +139,16 @@ def catch_up(
         catchup_policy=policy,
     )
     planned = plan(facts, at=at)
-    started = replace(planned, runs=tuple(row for row in planned.runs if row.is_start))
-    drafts = _drafts(job, started, at=at)
-    new = runs.insert_drafts(session, drafts)
-    runs.send_soon(session, new, at=at)
-    job.runs_started += len(new)
+    return replace(planned, runs=tuple(row for row in planned.runs if row.is_start))
 
 
 def _record(session: Session, jobs: list[Job], recorded: Recorded, *, at: datetime) -> None:
     unfinished = _unfinished(session, [job.id for job in jobs])
+    watches = _watches(session) if any(_is_late(job, at=at) for job in jobs) else None
     drafts: list[runs.Draft] = []
     for job in jobs:
         try:
-            planned = plan(_facts(job, unfinished), at=at)
+            planned = plan(_facts(job, unfinished, watches=watches), at=at)
         except Exception as error:
             # One schedule that cannot be worked out must not stop the others.
             log.exception("schedule_failed job=%s", job.name)
@@ -154,12 +183,24 @@ def _unfinished(session: Session, job_ids: list[int]) -> dict[tuple[int, bool], 
     return counts
 
 
+def _is_late(job: Job, *, at: datetime) -> bool:
+    deadline = timedelta(seconds=job.starting_deadline_seconds)
+    return job.next_due_at is not None and at - job.next_due_at > deadline
+
+
+def _watches(session: Session) -> tuple[tuple[datetime, datetime], ...]:
+    """Return from when to when each scheduler is known to have lived."""
+    rows = session.execute(select(SchedulerProcess.started_at, SchedulerProcess.ticked_at))
+    return tuple((row.started_at, row.ticked_at) for row in rows)
+
+
 def _facts(
     job: Job,
     unfinished: dict[tuple[int, bool], int],
     *,
     schedule: Schedule | None = None,
     next_fire_at: datetime | None = None,
+    watches: tuple[tuple[datetime, datetime], ...] | None = None,
 ) -> Facts:
     schedule = schedule or schedule_of(job)
     next_fire_at = next_fire_at or job.next_fire_at
@@ -176,6 +217,7 @@ def _facts(
         has_active=(job.id, False) in unfinished,
         waiting=unfinished.get((job.id, True), 0),
         runs_left=None if job.max_runs is None else max(job.max_runs - job.runs_started, 0),
+        watches=watches,
     )
 
 

@@ -39,6 +39,8 @@ _NAME_RULE = "lower-case letters, digits, '.', '_' and '-', at most 100, no sign
 
 OnMissed = Literal["skip", "last", "all"]
 
+_COLUMNS = tuple(column.key for column in Job.__table__.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -228,7 +230,7 @@ def rehearse_resume(
 ) -> Rehearsal:
     """Tell what `resume` would do; nothing is stored."""
     definition = definition_of(job)
-    plain = {name: getattr(job, name) for name in Job.__table__.columns.keys()}
+    plain = {name: getattr(job, name) for name in _COLUMNS}
     resumed = Job(**plain)
     planned: tuple[PlannedRun, ...] = ()
     if job.state is JobState.PAUSED:
@@ -264,7 +266,7 @@ def _warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
     crowd = select(func.count()).where(
         Job.next_due_at >= minute, Job.next_due_at < minute + timedelta(minutes=1)
     )
-    if job.id is not None:
+    if job.id is not None:  # a job that is still to be created has none
         crowd = crowd.where(Job.id != job.id)
     others = session.scalars(crowd).one()
     if others >= CROWD:

@@ -26,7 +26,8 @@ class Facts:
 
     `next_fire_at` is the stored one. `has_active` and `waiting` count unfinished
     runs that hold, or wait for, the job's one place. `runs_left` is None without
-    `max_runs`.
+    `max_runs`. `watches` are the spans, first and last sign of life, of the schedulers
+    that the database knows; None stands for one that never slept.
     """
 
     schedule: Schedule
@@ -39,6 +40,7 @@ class Facts:
     has_active: bool = False
     waiting: int = 0
     runs_left: int | None = None
+    watches: tuple[tuple[datetime, datetime], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,9 @@ def _judged(
     window = timedelta(seconds=facts.catchup_window_seconds)
     on_time = [at - schedules.due_at(facts.schedule, fire) <= deadline for fire in due]
     late = [fire for fire, is_on_time in zip(due, on_time, strict=True) if not is_on_time]
-    reasons = dict.fromkeys(late, "deadline")
+    # Whose policy is `none` asks why nobody came in time. With the other policies the
+    # setting that left a fire out is the reason: with another value it would have run.
+    reasons = {fire: _why_late(facts, fire) for fire in late}
     if facts.catchup_policy is not CatchupPolicy.NONE:
         inside = [fire for fire in late if at - fire <= window]
         reasons = dict.fromkeys(late, "catchup_window")
@@ -179,6 +183,16 @@ def _judged(
         (fire, reasons.get(fire), Trigger.SCHEDULE if is_on_time else Trigger.CATCHUP)
         for fire, is_on_time in zip(due, on_time, strict=True)
     ]
+
+
+def _why_late(facts: Facts, fire: datetime) -> str:
+    """Say whether a scheduler looked between a fire's due instant and its deadline."""
+    due_at = schedules.due_at(facts.schedule, fire)
+    deadline_at = due_at + timedelta(seconds=max(facts.starting_deadline_seconds, 0))
+    is_watched = facts.watches is None or any(
+        first <= deadline_at and last >= due_at for first, last in facts.watches
+    )
+    return "deadline" if is_watched else "scheduler_down"
 
 
 def _decide(

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from jobs_app import fires, jobs, runs
 from jobs_app.db import Database
 from jobs_app.models import Job, new_run_id
-from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState, Trigger
+from jobs_app.states import JobState, OverlapPolicy, RunState, Trigger
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -213,11 +213,3 @@ def test_resume_runs_only_what_it_is_asked_to(
 
     assert [row.scheduled_for for row in runs_of(database, job)] == expected
     assert stored_job(database, job.name).next_fire_at == NOON + 3 * HOUR
-
-
-def test_catch_up_none_leaves_a_missed_row(database: Database) -> None:
-    job = make_job(database, cron="0 * * * *", catchup_policy=CatchupPolicy.NONE)
-
-    record(database, job, at=NOON + 10 * MINUTE)
-
-    assert [(row.state, row.reason) for row in runs_of(database, job)] == [("missed", "deadline")]

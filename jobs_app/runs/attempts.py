@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, exists, select, update
 from sqlalchemy.orm import Session
 
+from jobs_app import audit
 from jobs_app.dispatch import Message
 from jobs_app.models import Attempt, Job, Run, Worker
 from jobs_app.retry import RetryPolicy
@@ -234,19 +235,22 @@ def _count_outcome(session: Session, job_id: int, state: RunState, *, at: dateti
         session.execute(job.where(Job.failures_in_a_row > 0).values(failures_in_a_row=0))
         return
     session.execute(job.values(failures_in_a_row=Job.failures_in_a_row + 1))
-    session.execute(
+    reason = "Paused after failures in a row, as pause_after_failures says."
+    paused = session.execute(
         job.where(
             Job.state == JobState.ACTIVE, Job.failures_in_a_row >= Job.pause_after_failures
         ).values(
             state=JobState.PAUSED,
             paused_at=at,
             paused_by="jobs-app",
-            paused_reason="Paused after failures in a row, as pause_after_failures says.",
+            paused_reason=reason,
             next_fire_at=None,
             next_due_at=None,
             version=Job.version + 1,
         )
     )
+    if paused.rowcount:  # type: ignore[attr-defined]
+        audit.note(session, "pause", by="jobs-app", at=at, job_id=job_id, reason=reason)
 
 
 def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> list[Message]:
