@@ -9,10 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery
-from kombu.exceptions import (
-    BatchPublishError,  # type: ignore[attr-defined]  # new in 5.7; the stubs do not know it
-    OperationalError,
-)
+from kombu import exceptions as kombu_exceptions
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from jobs_app.celery_app import RUN_TASK
@@ -24,7 +22,12 @@ log = logging.getLogger(__name__)
 COURIER_SECONDS = 0.25
 
 #: What Redis and the transport raise when they cannot be reached.
-BROKER_ERRORS = (RedisError, OperationalError, BatchPublishError, OSError)
+BROKER_ERRORS: tuple[type[Exception], ...] = (
+    RedisError,
+    OperationalError,
+    kombu_exceptions.BatchPublishError,  # type: ignore[attr-defined]  # the stubs lack it
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True)

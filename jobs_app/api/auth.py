@@ -80,7 +80,13 @@ def _note_use(token_id: int, *, at: datetime) -> None:
 
 
 def _is_from_this_machine() -> bool:
-    """Tell whether the request comes from this machine itself, not through a proxy on it."""
+    """Tell whether the request comes from this machine itself.
+
+    One that a proxy on it passes on does not, nor one that a page from somewhere
+    else has a browser on it send.
+    """
+    if request.headers.get("Origin", request.host_url.rstrip("/")) != request.host_url.rstrip("/"):
+        return False
     if any(name.lower().startswith(("x-forwarded-", "forwarded")) for name, _ in request.headers):
         return False
     if request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:

@@ -85,8 +85,8 @@ def read_job(header: IfNoneMatch, path: JobPath) -> Response:
 @api.put("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
 def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobReplace) -> Response:
     """Replace a job; what is left out takes its default. With `name`, rename it."""
-    version = conditions.expected_version()
     job = _job(path.name)
+    version = conditions.expected_version()
     definition = body.definition(name=path.name, timezone=parts.current().settings.timezone)
     return _change(job, definition, version=version, dry_run=query.dry_run)
 
@@ -94,8 +94,8 @@ def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobRepl
 @api.patch("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
 def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch) -> Response:
     """Change some fields of a job (JSON Merge Patch)."""
-    version = conditions.expected_version()
     job = _job(path.name)
+    version = conditions.expected_version()
     try:
         whole = JobReplace.model_validate(merged(jobs.definition_of(job), request.get_json()))
     except ValidationError as error:
@@ -109,11 +109,10 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
 @api.delete("/jobs/<name>", responses={204: None, **problems(404, 409, 412, 428)})
 def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
+    job = _job(path.name)
     version = conditions.expected_version()
     by, at = auth.principal().name, clock.now()
-    job = jobs.remove(
-        session(), _job(path.name), version=version, by=by, at=at, to_purge=bool(query.purge)
-    )
+    job = jobs.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
     parts.tell_redis_afterwards([job])
     if query.purge:
         jobs.purge(session(), job, by=by, at=at)

@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.fields import (
@@ -18,6 +19,7 @@ from jobs_app.api.fields import (
     seconds_between,
 )
 from jobs_app.api.job_bodies import Kwargs, QueueName, TaskName
+from jobs_app.api.problems import nearest
 from jobs_app.models import Attempt, Run
 from jobs_app.states import CancelMode, RunState, Trigger
 
@@ -175,12 +177,25 @@ class RunPath(Query):
     run_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 
 
+def _states(given: list[str]) -> list[str]:
+    """Return the states in *given*, each one or several with commas between them."""
+    names = [name.strip() for each in given for name in each.split(",") if name.strip()]
+    known = [str(state) for state in RunState]
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known) or f" There are: {', '.join(known)}."
+            said = f"must name states of runs; {name[:60]!r} is none.{hint}"
+            raise PydanticCustomError("not_a_choice", "{said}", {"said": said})
+    return list(dict.fromkeys(names))
+
+
 class RunQuery(Query):
     """Which runs a list shows, newest first; `from` <= the instant of a run < `to`."""
 
     job: Search | None = None
     state: Annotated[
         list[str],
+        AfterValidator(_states),
         Field(
             max_length=50,
             description="A state; several, repeated or with commas, mean any of them.",

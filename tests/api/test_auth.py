@@ -112,6 +112,7 @@ OUTSIDE: dict[str, dict[str, Any]] = {
     "another machine": {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}},
     "an unknown address": {"environ_base": {"REMOTE_ADDR": ""}},
     "a proxy on this machine": {"headers": {"X-Forwarded-For": "192.0.2.7"}},
+    "a page of another site": {"headers": {"Origin": "http://evil.example"}},
     "a web site that rebinds its name": {"base_url": "http://evil.example:5000"},
 }
 
@@ -121,6 +122,12 @@ def test_the_demo_is_open_to_this_machine_only(open_app: Flask, options: dict[st
     answer = open_app.test_client().get("/task-status/1", **options)
 
     assert answer.status_code == 401
+
+
+def test_the_demo_answers_a_page_of_its_own(open_app: Flask) -> None:
+    headers = {"Origin": "http://localhost"}
+
+    assert open_app.test_client().get("/task-status/1", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:5000", "http://[::1]:5000"])

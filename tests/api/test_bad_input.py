@@ -229,6 +229,7 @@ BODIES = {
 }
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("body, media_type, status, code", BODIES.values(), ids=BODIES)
 def test_a_body_that_is_no_json_object_is_refused(
     api: Api, body: bytes, media_type: str | None, status: int, code: str | None
@@ -279,6 +280,7 @@ def test_an_edit_of_another_version_is_refused(api: Api, method: str, etag: str)
     "cursor", ["x", "", "%00", "é", "W10", "WyJydW5zIiwgImEiXQ", "WyJqb2JzIiwgIkEvQiJd", "=" * 9]
 )
 @pytest.mark.parametrize("path", ["/jobs", "/runs", "/audit"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_unknown_cursor_is_refused(api: Api, path: str, cursor: str) -> None:
     answer = api.get(path, query_string={"cursor": cursor})
 
@@ -325,6 +327,7 @@ def test_an_unknown_run_state_is_refused_with_a_hint(api: Api) -> None:
     answer = api.get("/runs?state=failed,succeded")
 
     assert answer.status_code == 422
+    assert answer.json["errors"][0]["parameter"] == "state"
     assert "Did you mean 'succeeded'?" in answer.json["detail"]
 
 

@@ -29,7 +29,7 @@ CONFIG = SchemathesisConfig.from_dict(
             "missing_required_header": {"expected-statuses": ["401", "428"]},
         },
         "seed": 1,
-        "generation": {"max-examples": 15, "database": "none"},
+        "generation": {"max-examples": 8, "database": "none"},
         "phases": {"stateful": {"enabled": False}},
     }
 )
