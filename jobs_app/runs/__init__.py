@@ -18,6 +18,7 @@ from jobs_app.runs.dead import end_dead, orphans
 from jobs_app.runs.ends import cancel, cancel_requests, cancel_unstarted, purge
 from jobs_app.runs.outbox import (
     KEEPS_OWN_LIMITS,
+    hurry,
     send_soon,
     take_unsent,
     unsent_by_queue,
@@ -37,6 +38,7 @@ __all__ = [
     "end_dead",
     "finish",
     "give_way",
+    "hurry",
     "insert_drafts",
     "orphans",
     "promotable_jobs",

@@ -126,6 +126,13 @@ class Janitor:
             log.info("messages_sent_again count=%s", sent)
         return sent
 
+    def take_over(self, *, at: datetime) -> None:
+        """Finish what a scheduler that died may have left between commit and publish."""
+        with self._database.session() as session:
+            runs.hurry(session, at=at)
+        # What lies in the broker is counted there: nothing is sent for runs that only wait.
+        self.resend(at=at)
+
     def give_up_workers(self, *, at: datetime, monotonic: float) -> int:
         """Declare workers gone whose counter stood still; their runs are lost by the next rule."""
         with self._database.reading() as session:

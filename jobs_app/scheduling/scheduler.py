@@ -110,7 +110,10 @@ class JobsScheduler(RedBeatScheduler):
         next_due_at: datetime | None = None
         is_redis_up = True
         try:
+            was_active = self._active_since is not None
             if self._is_active(monotonic):
+                if not was_active:
+                    self._janitor.take_over(at=at)
                 next_due_at = self._look_at_redis(at)
         except (BrokerUnavailable, RedisError, OSError) as error:
             if self._active_since is not None:

@@ -91,6 +91,19 @@ def test_messages_that_lie_in_the_queue_are_not_doubled(
     assert len(publisher.sent) == 2
 
 
+def test_a_scheduler_that_takes_over_sends_what_the_one_before_it_left(
+    database: Database, janitor: Janitor, publisher: Publisher
+) -> None:
+    run_id = make_run(database, at=NOON)
+    janitor.take_over(at=NOON + SECOND)
+    # That one died as well, before its message arrived.
+    janitor.take_over(at=NOON + 2 * SECOND)
+
+    janitor.resend(at=NOON + 3 * SECOND)
+
+    assert publisher.sent == [run_id, run_id]
+
+
 def test_what_redis_refuses_stays_due(
     database: Database, janitor: Janitor, publisher: Publisher
 ) -> None:
