@@ -69,9 +69,12 @@ class Base(DeclarativeBase):
 
 def engine_options(url: str) -> dict[str, Any]:
     """Return the keyword arguments that `create_engine` gets for *url*."""
+    # The text of an error reaches logs: no kwargs of a job may stand in it.
+    common = {"hide_parameters": True}
     if make_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS, "check_same_thread": False}}
-    return {
+        waiting = {"timeout": SQLITE_TIMEOUT_SECONDS, "check_same_thread": False}
+        return common | {"connect_args": waiting}
+    return common | {
         "pool_pre_ping": True,
         "pool_timeout": 10,
         # A server that vanished without a word must not hold a request or a tick.
@@ -192,4 +195,3 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             f"The database {make_url(url).render_as_string(hide_password=True)} "
             f"cannot be opened: {str(error.orig).strip()}"
         ) from error
-

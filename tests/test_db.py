@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 from jobs_app.db import Base, Database, UTCDateTime, alembic_config, migrate
 from jobs_app.errors import ConfigurationError
@@ -165,6 +165,13 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path
 
     assert "127.0.0.1:1/nowhere" in raised.value.detail
     assert "hunter2" not in raised.value.detail
+
+
+def test_the_text_of_an_error_shows_no_values(database: Database) -> None:
+    with database.session() as session, pytest.raises(DBAPIError) as raised:
+        session.execute(text("SELECT * FROM nowhere WHERE x = :secret"), {"secret": "hunter2"})
+
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from jobs_app import runs, workers
+from jobs_app import audit, runs, workers
 from jobs_app.db import Database
 from jobs_app.models import Attempt
 from jobs_app.retry import RetryPolicy
@@ -163,6 +163,18 @@ def test_what_has_not_begun_is_cancelled_at_once(database: Database, state: RunS
     ended = run(database, run_id)
     assert (ended.state, ended.cancelled_by, ended.reason) == (RunState.CANCELLED, "ann", "typo")
     assert claim(database, run_id, make_worker(database)) is None
+
+
+def test_who_cancelled_is_in_the_audit_once(database: Database) -> None:
+    run_id = make_run(database)
+    cancel(database, run_id)
+    cancel(database, run_id)
+
+    with database.reading() as session:
+        events = audit.page(session, job_id=None, before=None, limit=10)
+    assert [(event.action, event.actor, event.run_id) for event in events] == [
+        ("cancel", "ann", run_id)
+    ]
 
 
 def test_a_running_run_is_asked_to_end_and_a_kill_may_follow(database: Database) -> None:

@@ -51,7 +51,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy.make_url(url)
     # As many connections as threads: none of them ever waits for another one's.
     # Parameters hold what people wrote, kwargs too: never in a log.
-    pool = {"pool_size": settings.web_threads, "max_overflow": 2, "hide_parameters": True}
+    pool = {"pool_size": settings.web_threads, "max_overflow": 2}
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = db.engine_options(url) | pool
     database.init_app(app)
 

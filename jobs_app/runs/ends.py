@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from jobs_app import audit
 from jobs_app.models import Attempt, LogChunk, Run
 from jobs_app.runs.guards import move
 from jobs_app.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
@@ -42,6 +43,8 @@ def cancel(
         cancelled_by=by,
         reason=reason,
     )
+    if at_once or asked:
+        audit.note(session, "cancel", by=by, at=at, run_id=run_id, reason=reason)
     session.commit()
     if at_once:
         return RunState.CANCELLED
