@@ -43,22 +43,14 @@ class System:
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `jobs-app NAME`; a name may carry a number (`scheduler-2`)."""
-        said = {
-            "JOBS_DATA_DIR": str(self.settings.data_dir),
-            "JOBS_DATABASE_URL": self.settings.effective_database_url,
-            "JOBS_REDIS_URL": self.settings.effective_redis_url,
-            "JOBS_REDIS_PREFIX": self.settings.redis_prefix,
-            "JOBS_IMPORTS": self.settings.imports,
-            "JOBS_HEARTBEAT_SECONDS": str(self.settings.heartbeat_seconds),
-            "JOBS_FENCE_SECONDS": str(self.settings.fence_seconds),
-            "JOBS_LOST_SECONDS": str(self.settings.lost_seconds),
-            "JOBS_SCHEDULER_LOCK_SECONDS": str(self.settings.scheduler_lock_seconds),
-            "JOBS_WORKER_POOL": self.settings.worker_pool,
-        }
+        return self.spawn(name, "-m", "jobs_app", name.partition("-")[0], *arguments)
+
+    def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start Python with *arguments* as the process *name* of this installation."""
         with (self.directory / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "jobs_app", name.partition("-")[0], *arguments],
-                env=os.environ | said | self.environment | self.lifeline.environment(),
+                [sys.executable, *arguments],
+                env=os.environ | self.said() | self.environment | self.lifeline.environment(),
                 pass_fds=[self.lifeline.read_fd],
                 stdout=output,
                 stderr=output,
@@ -66,6 +58,17 @@ class System:
             )
         self.processes[name] = process
         return process
+
+    def said(self) -> dict[str, str]:
+        """Return the settings that were given, as environment variables."""
+        given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
+        return {
+            f"JOBS_{name.upper()}": str(value) for name, value in given.items() if value is not None
+        } | {
+            "JOBS_DATA_DIR": str(self.settings.data_dir),
+            "JOBS_DATABASE_URL": self.settings.effective_database_url,
+            "JOBS_REDIS_URL": self.settings.effective_redis_url,
+        }
 
     def kill(self, name: str) -> None:
         """kill -9 one process, and nothing but it."""

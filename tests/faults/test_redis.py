@@ -1,0 +1,71 @@
+"""Redis emptied, killed, wiped and frozen while jobs fire: late at most, never lost or doubled."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.installation import Installation
+from tests.integration.system import pause
+from tests.servers import ValkeyServer
+
+#: The next look at the database, and the resending of what was queued.
+EMPTIED_SECONDS = 20.0
+
+#: The worker's consumer comes back, then the same.
+BACK_SECONDS = 25.0
+
+
+def emptied(valkey: ValkeyServer) -> None:
+    valkey.flushall()
+
+
+def killed(valkey: ValkeyServer) -> None:
+    valkey.kill()
+    pause(1)
+    valkey.restart()
+
+
+def wiped(valkey: ValkeyServer) -> None:
+    valkey.kill()
+    pause(1)
+    valkey.restart(keep_data=False)
+
+
+def frozen(valkey: ValkeyServer) -> None:
+    valkey.pause()
+    pause(10)
+    valkey.resume()
+
+
+@pytest.mark.parametrize(
+    "damage, recovery_seconds",
+    [
+        (emptied, EMPTIED_SECONDS),
+        (killed, BACK_SECONDS),
+        (wiped, BACK_SECONDS),
+        (frozen, BACK_SECONDS),
+    ],
+)
+def test_what_happens_to_redis_loses_and_doubles_nothing(
+    installation: Installation,
+    own_valkey: ValkeyServer,
+    damage: Callable[[ValkeyServer], None],
+    recovery_seconds: float,
+) -> None:
+    installation.start_ready("worker")
+    installation.start_ready("scheduler-1")
+    installation.start_ready("scheduler-2")
+    often, seldom = installation.record(), installation.record(interval_seconds=3)
+    installation.wait_for_runs(often, 3)
+
+    with installation.fault(damage.__name__, recovery_seconds=recovery_seconds):
+        damage(own_valkey)
+    recorded = len(installation.runs(often))
+    installation.wait_for_runs(often, 5, seconds=recovery_seconds)
+
+    assert len(installation.runs(often)) > recorded
+    verdict = installation.assert_right(often, seldom)
+    assert verdict.started == verdict.owed
+    # As good as new: one scheduler is active, and all entries stand where they should.
+    assert sorted(installation.schedulers().values()) == [False, True]
+    assert set(installation.projection.scores()) == {often.id, seldom.id}

@@ -1,0 +1,189 @@
+"""Schedulers that die, freeze or meet: every fire has one run all the same."""
+
+import signal
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from jobs_app import clock, jobs
+from jobs_app.models import Job
+from jobs_app.schedule import Schedule
+from tests.faults.checker import Owed, check, interval_fires
+from tests.faults.dying import TICK
+from tests.faults.installation import Installation, as_row
+from tests.integration.system import pause
+from tests.servers import ValkeyServer, wait_until
+
+#: A dead leader's lock runs out, a standby looks once a second, and then it works.
+TAKEOVER_SECONDS = 4.0
+
+
+@pytest.mark.timeout(180)
+def test_a_scheduler_killed_at_any_step_of_its_tick_loses_and_doubles_nothing(
+    installation: Installation,
+) -> None:
+    installation.start_ready("worker")
+    # Several jobs due at once, so that there is a middle of the publish.
+    jobs_due = [installation.record() for _ in range(3)]
+    for step in TICK:
+        with installation.fault(f"killed at {step}", recovery_seconds=TAKEOVER_SECONDS):
+            # It starts while the lock of the one before it still has to run out.
+            dying = installation.start_dying(f"scheduler-{step}", f"{step}:2")
+            assert dying.wait(timeout=20) == -signal.SIGKILL
+            assert installation.has_blown(step)
+    installation.start("scheduler")
+    installation.wait_for_runs(jobs_due[0], 3)
+
+    verdict = installation.assert_right(*jobs_due)
+
+    assert verdict.started == verdict.owed
+
+
+def test_a_standby_takes_over_from_a_frozen_leader_which_then_steps_down(
+    installation: Installation,
+) -> None:
+    installation.start_ready("worker")
+    installation.start_ready("scheduler-1")
+    installation.start_ready("scheduler-2")
+    job = installation.record()
+    installation.wait_for_runs(job, 2)
+    leader, standby = (installation.processes[f"scheduler-{n}"].pid for n in (1, 2))
+    assert installation.schedulers() == {leader: True, standby: False}
+
+    frozen_at = clock.now()
+    with installation.fault("frozen leader", recovery_seconds=TAKEOVER_SECONDS):
+        installation.signal("scheduler-1", signal.SIGSTOP)
+        wait_until(lambda: installation.schedulers()[standby], "the standby is active")
+        assert (clock.now() - frozen_at).total_seconds() < TAKEOVER_SECONDS
+    installation.wait_for_runs(job, 2)
+    installation.signal("scheduler-1", signal.SIGCONT)
+    wait_until(lambda: not installation.schedulers()[leader], "the old leader steps down")
+    installation.wait_for_runs(job, 2)
+
+    installation.assert_right(job)
+    assert installation.schedulers() == {leader: False, standby: True}
+    assert installation.processes["scheduler-1"].poll() is None
+
+
+def test_a_leader_frozen_between_commit_and_publish_does_no_harm_when_it_goes_on(
+    installation: Installation,
+) -> None:
+    installation.start_ready("worker")
+    job = installation.record()
+    with installation.fault("frozen leader", recovery_seconds=TAKEOVER_SECONDS):
+        frozen = installation.start_dying("scheduler-1", "after-commit:3", whom="frozen")
+        wait_until(lambda: installation.has_blown("after-commit"), "it freezes")
+        installation.start_ready("scheduler-2")
+        # The message that the frozen one did not send has gone out all the same.
+        installation.wait_for_runs(job, 4)
+    frozen.send_signal(signal.SIGCONT)
+    wait_until(lambda: installation.schedulers().get(frozen.pid) is False, "it stands by")
+    installation.wait_for_runs(job, 2)
+
+    installation.assert_right(job)
+
+
+def test_schedulers_that_are_active_at_the_same_time_record_each_fire_once(
+    installation: Installation, own_valkey: ValkeyServer
+) -> None:
+    installation.start_ready("worker")
+    installation.start_ready("scheduler-1")
+    installation.start_ready("scheduler-2")
+    job = installation.record()
+    pids = {installation.processes[f"scheduler-{n}"].pid for n in (1, 2)}
+    both: list[bool] = []
+
+    with own_valkey.client() as redis:
+        deadline = clock.now().timestamp() + 6
+        while clock.now().timestamp() < deadline:
+            # Whoever has the lock still believes so: the other one takes it meanwhile.
+            redis.delete(f"{installation.settings.redis_prefix}redbeat::lock")
+            active = installation.schedulers()
+            both.append(all(active[pid] for pid in pids))
+            pause(0.05)
+
+    assert any(both), "the two were never active at the same time: the test proves nothing"
+    installation.assert_right(job)
+
+
+def test_a_scheduler_that_ends_in_order_hands_over_at_once(installation: Installation) -> None:
+    installation.start_ready("worker")
+    installation.start_ready("scheduler-1")
+    installation.start_ready("scheduler-2")
+    job = installation.record()
+    installation.wait_for_runs(job, 1)
+
+    installation.signal("scheduler-1", signal.SIGTERM)
+    assert installation.processes["scheduler-1"].wait(timeout=10) == 0
+    installation.wait_for_runs(job, 3)
+
+    # Without a fault on the list: nothing was late.
+    installation.assert_right(job)
+
+
+def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Installation) -> None:
+    installation.start_ready("worker")
+    installation.start_ready("scheduler")
+    steady, changing = installation.record(), installation.record()
+    edits: list[tuple[datetime, datetime, int]] = []
+    deadline = clock.now().timestamp() + 8
+
+    for number in range(1_000_000):
+        if clock.now().timestamp() > deadline:
+            break
+        edit(installation, steady, description=f"edit {number}")
+        began_at = clock.now()
+        seconds = 1 + number % 2
+        edit(
+            installation,
+            changing,
+            schedule=Schedule(interval_seconds=seconds, anchor_at=changing.anchor_at),
+        )
+        edits.append((began_at, clock.now(), seconds))
+        pause(0.11)
+
+    assert len(edits) > 20
+    until = installation.settle(steady, seconds=20)
+    owed = [installation.owed(steady, until), owed_with(edits, changing, until)]
+    rows = [as_row(run) for job in (steady, changing) for run in installation.runs(job)]
+    verdict = check(owed, rows, installation.effects())
+    assert not verdict.findings, f"{verdict}\n{installation.logs()}"
+
+
+def edit(installation: Installation, job: Job, **changes: object) -> None:
+    """Change a job as the API does: the row, then the projection."""
+    with installation.database.session() as session:
+        stored = jobs.get(session, job.name)
+        definition = replace(jobs.definition_of(stored), **changes)  # type: ignore[arg-type]
+        changed = jobs.change(
+            session,
+            stored,
+            definition,
+            version=None,
+            app=installation.app,
+            by="tester",
+            at=clock.now(),
+        )
+    installation.projection.write([changed])
+
+
+def owed_with(edits: list[tuple[datetime, datetime, int]], job: Job, until: datetime) -> Owed:
+    """Return what an interval job owes that was 1 s at first, and each of *edits* from then on.
+
+    A fire between the beginning and the end of an edit may go by either definition.
+    """
+    anchor_at = job.anchor_at
+    assert anchor_at is not None
+
+    def fires_of(seconds: int, after: datetime, until: datetime) -> tuple[datetime, ...]:
+        return interval_fires(anchor_at, seconds, after=after, until=until)
+
+    fires: list[datetime] = []
+    optional: list[datetime] = []
+    after, interval = job.created_at, 1
+    for began_at, ended_at, seconds in [*edits, (until, until, 0)]:
+        fires += fires_of(interval, after, began_at)
+        optional += fires_of(1, began_at, ended_at)
+        after, interval = ended_at, seconds
+    return Owed(job.id, job.name, tuple(fires), max_attempts=4, optional=frozenset(optional))
