@@ -17,6 +17,7 @@ from jobs_app.api import (
     bodies,
     database,
     document,
+    explain,
     health,
     installation,
     jobs,
@@ -79,7 +80,7 @@ def create_app(settings: Settings) -> Flask:
     parts.init_app(app, parts.make(settings))
     problems.register(app)
     auth.register(app, demo_open=settings.demo_open)
-    for resource in (jobs, runs, schedules, installation):
+    for resource in (jobs, explain, runs, schedules, installation):
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)
     app.register_api(tutorial.api)

@@ -152,6 +152,23 @@ def preview(
     return [_shown(schedule, zone, fire) for fire in coming]
 
 
+def names_local_time(schedule: Schedule, local: datetime) -> bool:
+    """Say whether *schedule* names the minute of the naive *local*, shown by the clock or not.
+
+    False for an interval, for one instant, and for a cron expression that follows real
+    time: these know no times that the clock could skip.
+    """
+    if schedule.cron is None:
+        return False
+    expression = _expression(schedule)
+    minute = local.hour * 60 + local.minute
+    return (
+        not expression.is_real_time
+        and expression.fires_on_day(local.date())
+        and expression.minute_after(minute - 1) == minute
+    )
+
+
 def describe(schedule: Schedule) -> str:
     """Return the schedule as one English sentence without a full stop."""
     zone = schedule.timezone
@@ -188,6 +205,28 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
         found += _interval_warnings(schedule, schedule.interval_seconds, now)
     found += _jitter_warnings(schedule, now)
     return found
+
+
+def readings(timezone: str, local: datetime) -> tuple[datetime, ...]:
+    """Return when a clock in *timezone* shows the naive *local*, in UTC: once, twice or never."""
+    zone = _zone(timezone)
+    return tuple(
+        stretch.instant(local)
+        for stretch in zones.stretches(zone, local.date())
+        if stretch.local_start <= local < stretch.local_end
+    )
+
+
+def after_gap(timezone: str, local: datetime) -> tuple[datetime, datetime]:
+    """Return the gap that swallows the naive *local*: its naive start, and its end in UTC."""
+    stretches = zones.stretches(_zone(timezone), local.date())
+    place = next(n for n, stretch in enumerate(stretches) if local < stretch.local_end)
+    return stretches[place - 1].local_end, stretches[place].start
+
+
+def is_repeated(timezone: str, instant: datetime) -> bool:
+    """Say whether the clock shows the local time of *instant* twice."""
+    return zones.is_repeated(instant.astimezone(_zone(timezone)))
 
 
 def _utc(instant: datetime) -> datetime:

@@ -1,0 +1,116 @@
+"""/jobs/{name}/explain: why a job ran at an instant, or why it did not."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from jobs_app import clock, explain, history
+from jobs_app.api.bodies import Query
+from jobs_app.api.database import session
+from jobs_app.api.document import problems
+from jobs_app.api.fields import EARLIEST, LATEST, Instant
+from jobs_app.api.job_bodies import FireOut, JobPath, show_fire
+from jobs_app.api.run_bodies import RunOut, show_run
+from jobs_app.errors import NotFound
+from jobs_app.explain import When
+from jobs_app.jobs import NAME
+from jobs_app.schedule import Fire
+from jobs_app.verdict import Verdict
+
+api = APIBlueprint(
+    "explain", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
+)
+
+_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+)
+
+
+def _when(value: Any) -> When:
+    """Return what *value* asks about: as long as the last unit that it names."""
+    found = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or (found[4] and not found[3]):
+        raise PydanticCustomError(
+            "not_a_time",
+            "must be a local time of the job's zone, as in 2026-03-08 02:30, or an instant with"
+            " its offset, as in 2026-03-08T07:30:00Z.",
+        )
+    day, minute, second, fraction, offset = found.groups(default="")
+    try:
+        begin = datetime.fromisoformat(f"{day}T{minute}{second}{fraction}{offset.upper()}")
+        in_utc = begin.astimezone(UTC) if offset else begin.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("not_a_time", "must be a time that exists.") from error
+    # A day's margin: which zone a local time is in is not known yet.
+    if not EARLIEST + timedelta(days=2) <= in_utc < LATEST:
+        raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
+    if fraction:
+        return When(begin)
+    return When(begin, timedelta(seconds=1) if second else timedelta(minutes=1))
+
+
+WhenIn = Annotated[
+    When,
+    BeforeValidator(_when),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 40,
+            "description": "A local time of the job's zone, or an instant with its offset (RFC"
+            " 3339). One without seconds means the whole minute. By default now.",
+            "example": "2026-03-08 02:30",
+        }
+    ),
+]
+
+
+class ExplainQuery(Query):
+    """Which instant is to be explained."""
+
+    at: WhenIn | None = None
+
+
+class ExplanationOut(BaseModel):
+    """Why a job did, did not or will not run at an instant.
+
+    `run` is the run that `sentence` is about, null if there is none; `previous` and
+    `next` are the fires around `at`, of the schedule as it was then.
+    """
+
+    at: Instant
+    outcome: Verdict
+    sentence: str
+    run: RunOut | None = Field(description="The run, as GET /runs/{id} returns it.")
+    previous: FireOut | None
+    next: FireOut | None
+
+
+@api.get("/jobs/<name>/explain", responses={200: ExplanationOut, **problems(404)})
+def explain_job(path: JobPath, query: ExplainQuery) -> Response:
+    """Say in one sentence why a job did, did not or will not run at an instant.
+
+    A deleted job answers too, as long as its history is kept.
+    """
+    if not NAME.fullmatch(path.name):
+        raise NotFound("There is no job of that name.", code="job_not_found")
+    now = clock.now()
+    found = explain.explain(session(), path.name, query.at or When(now), at=now)
+    run = None if found.run is None else show_run(history.get(session(), found.run))
+    out = ExplanationOut(
+        at=found.at,
+        outcome=found.verdict,
+        sentence=found.sentence,
+        run=None,
+        previous=_fire(found.previous),
+        next=_fire(found.next),
+    )
+    return jsonify(out.model_dump(mode="json") | {"run": run})
+
+
+def _fire(fire: Fire | None) -> FireOut | None:
+    return None if fire is None else FireOut(**show_fire(fire))

@@ -1,0 +1,333 @@
+"""What is found on record around an instant, on both databases."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobs_app import explain, jobs
+from jobs_app.db import Database
+from jobs_app.errors import NotFound
+from jobs_app.explain import Explanation, When
+from jobs_app.models import Job
+from jobs_app.states import CatchupPolicy, OverlapPolicy, RunState
+from tests.factories import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    TASKS,
+    claim,
+    definition,
+    finish,
+    make_job,
+    make_run,
+    make_worker,
+    record,
+    runs_of,
+)
+
+NEW_YORK = "America/New_York"
+NOW = NOON + 10 * DAY
+
+
+def ask(
+    database: Database, name: str, begin: datetime, *, at: datetime = NOW, seconds: int = 60
+) -> Explanation:
+    with database.reading() as session:
+        return explain.explain(session, name, When(begin, timedelta(seconds=seconds)), at=at)
+
+
+def local(text: str) -> datetime:
+    """Return a local time as it is asked for: without a zone."""
+    return datetime.fromisoformat(text)
+
+
+def pause(database: Database, job: Job, *, at: datetime, reason: str | None = None) -> None:
+    with database.session() as session:
+        jobs.pause(session, job, reason=reason, by="ann", at=at)
+
+
+def resume(database: Database, job: Job, *, at: datetime, **given: Any) -> None:
+    with database.session() as session:
+        jobs.resume(session, job, by="bob", at=at, **given)
+
+
+def change(database: Database, job: Job, *, at: datetime, **given: Any) -> None:
+    with database.session() as session:
+        wanted = definition(**({"name": job.name} | given))
+        jobs.change(session, job, wanted, version=None, app=TASKS, by="ann", at=at)
+
+
+def remove(database: Database, job: Job, *, at: datetime) -> None:
+    with database.session() as session:
+        jobs.remove(session, job, version=None, by="cleo", at=at)
+
+
+def test_a_fire_that_ran_names_its_run(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    record(database, job, at=NOON)
+    (row,) = runs_of(database, job)
+    claim(database, row.id, make_worker(database), at=NOON + SECOND)
+    finish(database, row.id, at=NOON + 4 * SECOND)
+
+    found = ask(database, job.name, NOON)
+
+    assert (found.verdict, found.run) == ("ran", row.id)
+    assert "started at 2026-06-15 12:00:01 UTC and succeeded after 3 s" in found.sentence
+    assert found.previous is not None
+    assert found.next is not None
+    assert (found.previous.at, found.next.at) == (NOON - HOUR, NOON + HOUR)
+
+
+def test_a_fire_is_found_in_the_minute_that_is_asked_for(database: Database) -> None:
+    job = make_job(database, interval_seconds=3600, anchor_at=NOON + 17 * SECOND)
+    record(database, job, at=NOON + 17 * SECOND)
+
+    assert ask(database, job.name, NOON).verdict == "will_run"
+    assert ask(database, job.name, NOON, seconds=1).verdict == "not_a_fire"
+
+
+def test_a_skipped_fire_names_the_run_that_had_not_ended(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    ended = make_run(database, job, at=NOON - 30 * MINUTE)
+    claim(database, ended, make_worker(database), at=NOON - 30 * MINUTE)
+    finish(database, ended, at=NOON - 20 * MINUTE)
+    blocking = make_run(database, job, at=NOON - 10 * MINUTE)
+    claim(database, blocking, make_worker(database), at=NOON - 10 * MINUTE)
+    record(database, job, at=NOON)
+    finish(database, blocking, at=NOON + MINUTE)
+
+    found = ask(database, job.name, NOON)
+
+    assert found.verdict == "skipped"
+    assert f"run {blocking} had not ended, it ran from 2026-06-15 11:50 UTC" in found.sentence
+
+
+def test_a_run_that_waits_names_the_one_in_front_of_it(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.BUFFER_ONE)
+    first = make_run(database, job, at=NOON - MINUTE)
+    record(database, job, at=NOON)
+
+    found = ask(database, job.name, NOON, at=NOON + MINUTE)
+
+    assert found.verdict == "will_run"
+    assert f"behind run {first}" in found.sentence
+
+
+def test_a_queued_run_says_that_no_worker_serves_its_queue(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", queue="slow")
+    make_worker(database)
+    record(database, job, at=NOON)
+
+    found = ask(database, job.name, NOON, at=NOON + MINUTE)
+
+    assert "no worker serves the queue 'slow'" in found.sentence
+
+
+def test_a_queued_run_says_that_the_workers_are_busy(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    worker = make_worker(database)
+    for _ in range(2):
+        claim(database, make_run(database), worker)
+    record(database, job, at=NOON)
+
+    found = ask(database, job.name, NOON, at=NOON + MINUTE)
+
+    assert "the workers of the queue 'default' are busy with 2 other runs" in found.sentence
+
+
+def test_a_missed_fire_names_the_one_that_was_caught_up_in_its_place(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    record(database, job, at=NOON + HOUR + 30 * MINUTE)
+    caught_up = runs_of(database, job)[-1]
+
+    found = ask(database, job.name, NOON)
+
+    assert found.verdict == "missed"
+    assert f"that of 2026-06-15 13:00 UTC (run {caught_up.id})" in found.sentence
+
+
+def test_a_fire_of_a_long_outage_is_explained_by_the_row_it_was_folded_into(
+    database: Database,
+) -> None:
+    job = make_job(database, cron="* * * * *", at=NOON - SECOND)
+    record(database, job, at=NOON + DAY)
+    folded = runs_of(database, job)[0]
+    last_folded = NOON + (folded.fires - 1) * MINUTE
+
+    assert ask(database, job.name, NOON + 5 * MINUTE).run == folded.id
+    assert ask(database, job.name, last_folded).run == folded.id
+    after = ask(database, job.name, last_folded + MINUTE)
+    assert after.run not in {None, folded.id}
+
+
+def test_a_fire_during_a_pause_says_who_paused_and_who_resumed(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    pause(database, job, at=NOON - MINUTE, reason="Disk full.")
+    resume(database, job, at=NOON + MINUTE)
+
+    found = ask(database, job.name, NOON)
+
+    assert found.verdict == "paused"
+    assert found.sentence == (
+        "The job was paused from 2026-06-15 11:59 UTC by ann (Disk full)"
+        " until 2026-06-15 12:01 UTC by bob."
+    )
+    assert ask(database, job.name, NOON + HOUR).verdict == "unrecorded"
+
+
+def test_a_fire_of_a_pause_that_was_caught_up_ran(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    pause(database, job, at=NOON - MINUTE)
+    resume(database, job, at=NOON + MINUTE, on_missed="last")
+    (row,) = runs_of(database, job)
+
+    assert ask(database, job.name, NOON).run == row.id
+
+
+def test_a_fire_to_come_of_a_paused_job_is_paused(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    pause(database, job, at=NOON)
+
+    assert ask(database, job.name, NOW + HOUR).verdict == "paused"
+
+
+def test_a_time_before_an_edit_is_judged_by_the_schedule_as_it_was(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", catchup_policy=CatchupPolicy.NONE)
+    record(database, job, at=NOON)
+    change(database, job, cron="30 * * * *", at=NOON + 10 * MINUTE)
+
+    old = ask(database, job.name, NOON)
+    old_half = ask(database, job.name, NOON + 5 * MINUTE)
+    new = ask(database, job.name, NOON + HOUR)
+    ahead = ask(database, job.name, NOW + 30 * MINUTE)
+
+    assert old.verdict == "will_run"
+    assert "as it was then: At the start of every hour" in old_half.sentence
+    assert (new.verdict, "as it was then" in new.sentence) == ("not_a_fire", False)
+    assert ahead.verdict == "will_run"
+
+
+def test_a_local_time_is_read_in_the_zone_that_the_job_had_then(database: Database) -> None:
+    job = make_job(database, cron="0 12 * * *", timezone="Europe/Paris", at=NOON - 5 * DAY)
+    change(database, job, cron="0 12 * * *", timezone="Asia/Tokyo", at=NOON)
+
+    assert ask(database, job.name, local("2026-06-14 12:00")).at.hour == 10
+    assert ask(database, job.name, local("2026-06-20 12:00")).at.hour == 3
+
+
+def test_a_job_that_was_not_there_yet_says_who_created_it(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON)
+
+    found = ask(database, job.name, NOON)
+
+    assert found.verdict == "not_yet_created"
+    assert "created at 2026-06-15 12:00 UTC by tester" in found.sentence
+
+
+def test_a_deleted_job_still_answers(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    record(database, job, at=NOON)
+    remove(database, job, at=NOON + MINUTE)
+
+    assert ask(database, job.name, NOON).verdict == "cancelled"
+    gone = ask(database, job.name, NOON + HOUR)
+    assert (gone.verdict, "12:01 UTC by cleo" in gone.sentence) == ("deleted", True)
+
+
+def test_of_two_jobs_of_one_name_the_one_that_lived_then_answers(database: Database) -> None:
+    first = make_job(database, name="twice", cron="0 * * * *")
+    record(database, first, at=NOON)
+    remove(database, first, at=NOON + MINUTE)
+    make_job(database, name="twice", cron="30 * * * *", at=NOON + DAY)
+
+    assert ask(database, "twice", NOON).run == runs_of(database, first)[0].id
+    assert ask(database, "twice", NOON + HOUR).verdict == "not_yet_created"
+    assert ask(database, "twice", NOW + 30 * MINUTE).verdict == "will_run"
+
+
+def test_a_name_that_no_job_ever_had_is_not_found(database: Database) -> None:
+    with pytest.raises(NotFound):
+        ask(database, "nobody", NOON)
+
+
+def test_a_start_by_hand_is_named_where_no_fire_is(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    by_hand = make_run(database, job, at=NOON + 5 * MINUTE, triggered_by="ann")
+
+    found = ask(database, job.name, NOON + 5 * MINUTE)
+
+    assert (found.verdict, found.run) == ("not_a_fire", by_hand)
+    assert "was started by hand at 2026-06-15 12:05 UTC by ann" in found.sentence
+
+
+def test_a_fire_behind_the_last_allowed_run_will_not_come(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", max_runs=2)
+
+    assert ask(database, job.name, NOON + HOUR, at=NOON - MINUTE).verdict == "will_run"
+    beyond = ask(database, job.name, NOON + 2 * HOUR, at=NOON - MINUTE)
+    assert (beyond.verdict, "max_runs allows 2 runs" in beyond.sentence) == ("ended", True)
+
+
+def test_a_job_that_ended_says_so(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", max_runs=1)
+    record(database, job, at=NOON)
+
+    assert ask(database, job.name, NOON + HOUR).verdict == "ended"
+
+
+def test_a_skipped_local_time_is_explained_by_the_fire_after_the_gap(database: Database) -> None:
+    night = datetime(2026, 3, 8, 7, 0, tzinfo=UTC)
+    job = make_job(database, cron="30 2 * * *", timezone=NEW_YORK, at=night - DAY / 2)
+    record(database, job, at=night)
+    (row,) = runs_of(database, job)
+
+    named = ask(database, job.name, local("2026-03-08 02:30"))
+    other = ask(database, job.name, local("2026-03-08 02:15"))
+
+    assert (named.at, named.run, row.scheduled_for) == (night, row.id, night)
+    assert named.sentence.startswith(
+        "02:30 does not exist on 2026-03-08 in America/New_York: the clock goes from 02:00 to"
+        " 03:00, and the fire comes at 03:00."
+    )
+    assert (other.verdict, other.run) == ("not_a_fire", None)
+    assert other.next is not None
+    assert (other.next.at, other.next.dst) == (night, "gap")
+
+
+def test_a_local_time_that_comes_twice_is_the_first_of_the_two(database: Database) -> None:
+    night = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+    job = make_job(database, cron="30 1 * * *", timezone=NEW_YORK, at=night - DAY / 2)
+    record(database, job, at=night)
+    claim(database, runs_of(database, job)[0].id, make_worker(database), at=night)
+
+    first = ask(database, job.name, local("2026-11-01 01:30"), at=night + HOUR)
+    second = ask(database, job.name, night + HOUR, at=night + 2 * HOUR)
+
+    assert (first.at, first.verdict) == (night, "ran")
+    assert "it fires the first time only; this is the first." in first.sentence
+    assert second.verdict == "not_a_fire"
+    assert "this is the second." in second.sentence
+
+
+def test_a_job_without_a_schedule_runs_by_hand_only(database: Database) -> None:
+    job = make_job(database, schedule=None)
+
+    found = ask(database, job.name, NOON)
+
+    assert (found.verdict, found.previous, found.next) == ("not_a_fire", None, None)
+
+
+def test_a_pause_by_failures_says_so(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", pause_after_failures=1)
+    failing = make_run(database, job)
+    claim(database, failing, make_worker(database))
+    finish(database, failing, RunState.FAILED, at=NOON)
+    resume(database, job, at=NOON + 2 * HOUR)
+
+    found = ask(database, job.name, NOON + HOUR)
+
+    assert found.verdict == "paused"
+    assert "by jobs-app (Paused after failures in a row" in found.sentence
