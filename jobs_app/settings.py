@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs_app.errors import ConfigurationError
+from jobs_app.states import CatchupPolicy, OverlapPolicy
 
 SECRETS_DIR = Path("/run/secrets")
 
@@ -68,6 +70,28 @@ class Settings(BaseSettings):
     )
     allow_private_addresses: bool = Field(
         False, description="Let http tasks call private and loopback addresses."
+    )
+
+    default_overlap_policy: OverlapPolicy = Field(
+        OverlapPolicy.SKIP, description="`overlap_policy` of jobs that name none."
+    )
+    default_starting_deadline_seconds: int = Field(
+        60, ge=0, le=31_622_400, description="`starting_deadline_seconds` of jobs that name none."
+    )
+    default_catchup_policy: CatchupPolicy = Field(
+        CatchupPolicy.LAST, description="`catchup_policy` of jobs that name none."
+    )
+    default_catchup_window_seconds: int = Field(
+        86_400, ge=0, le=31_622_400, description="`catchup_window_seconds` of jobs that name none."
+    )
+    default_catchup_max_runs: int = Field(
+        50, ge=1, le=10_000, description="`catchup_max_runs` of jobs that name none."
+    )
+    default_jitter_seconds: int = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="`jitter_seconds` of cron schedules, and of intervals longer than it.",
     )
 
     scheduler_batch: int = Field(
@@ -162,6 +186,16 @@ class Settings(BaseSettings):
     def admin_token_file(self) -> Path:
         """Where the admin token of a fresh install lies (mode 0600)."""
         return self.data_dir / "admin-token"
+
+    @property
+    def job_defaults(self) -> dict[str, Any]:
+        """The policies of a job that leaves them out, by the names of its fields."""
+        prefix = "default_"
+        return {
+            name.removeprefix(prefix): getattr(self, name)
+            for name in Settings.model_fields
+            if name.startswith(prefix) and name != "default_jitter_seconds"
+        }
 
     @property
     def import_modules(self) -> tuple[str, ...]:

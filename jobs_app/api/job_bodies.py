@@ -27,6 +27,7 @@ from jobs_app.jobs import Definition
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Fire, Schedule
+from jobs_app.settings import Settings
 from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 
 #: A schedule is of exactly one kind; with each kind go the fields that only it has.
@@ -85,15 +86,21 @@ class ScheduleIn(Input):
     end_at: InstantIn | None = None
     jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
 
-    def schedule(self, *, timezone: str, seed: str = "") -> Schedule:
-        """Return it for the services, in *timezone* if it names none.
+    def schedule(self, settings: Settings, *, seed: str = "") -> Schedule:
+        """Return it for the services; what it leaves out is as *settings* have it.
 
         Raises InvalidInput, with pointers into the schedule, unless it is of
         exactly one kind.
         """
         self._refuse_unless_one_kind()
         given = {name: getattr(self, name) for name in ScheduleIn.model_fields}
-        return Schedule(**(given | {"timezone": self.timezone or timezone, "seed": seed}))
+        given |= {"timezone": self.timezone or settings.timezone, "seed": seed}
+        jitter = settings.default_jitter_seconds
+        # One instant has nothing to be spread over, a short interval not enough.
+        is_spread = self.cron is not None or (self.interval_seconds or 0) > jitter
+        if "jitter_seconds" not in self.model_fields_set and is_spread:
+            given["jitter_seconds"] = jitter
+        return Schedule(**given)
 
     def _refuse_unless_one_kind(self) -> None:
         kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
@@ -159,13 +166,16 @@ class JobReplace(Input):
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
 
-    def definition(self, *, name: str, timezone: str) -> Definition:
-        """Return it for the services, called *name* if it names none. Raises InvalidInput."""
+    def definition(self, settings: Settings, *, name: str) -> Definition:
+        """Return it for the services, called *name* if it names none. Raises InvalidInput.
+
+        Policies that it leaves out are as *settings* have them.
+        """
         name = name if self.name is None else self.name
         try:
             schedule = None
             if self.schedule is not None:
-                schedule = self.schedule.schedule(timezone=timezone, seed=name)
+                schedule = self.schedule.schedule(settings, seed=name)
         except InvalidInput as error:
             raise error.under("/schedule") from error
         plain = {
@@ -173,6 +183,8 @@ class JobReplace(Input):
             for field in JobReplace.model_fields
             if field not in {"name", "tags", "schedule", "retry"}
         }
+        left_out = settings.job_defaults.keys() - self.model_fields_set
+        plain |= {field: settings.job_defaults[field] for field in left_out}
         return Definition(
             **plain,
             name=name,
@@ -457,7 +469,11 @@ class JobPage(BaseModel):
 
 
 class Effect(BaseModel):
-    """What a change would do. `would_run_now` is false: nothing fires as a surprise."""
+    """What a change would do.
+
+    `would_run_now` is true only of a resume that asks for missed fires: nothing fires as a
+    surprise. `catchup_runs` counts them, those that would wait for another run included.
+    """
 
     fires_before: list[FireOut]
     fires_after: list[FireOut]

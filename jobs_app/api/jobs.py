@@ -65,7 +65,7 @@ def list_jobs(query: JobQuery) -> Response:
 @api.post("/jobs", responses={201: JobOut, 200: DryRunOut, **problems(409, body=True)})
 def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
     """Create a job; it first runs when its schedule says so, never at once."""
-    definition = body.definition(name=body.name, timezone=parts.current().settings.timezone)
+    definition = body.definition(parts.current().settings, name=body.name)
     if query.dry_run:
         return _rehearse(definition, job=None, version=None)
     return conditions.once(lambda: _create(definition))
@@ -87,7 +87,7 @@ def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobRepl
     """Replace a job; what is left out takes its default. With `name`, rename it."""
     job = _job(path.name)
     version = conditions.expected_version()
-    definition = body.definition(name=path.name, timezone=parts.current().settings.timezone)
+    definition = body.definition(parts.current().settings, name=path.name)
     return _change(job, definition, version=version, dry_run=query.dry_run)
 
 
@@ -100,7 +100,7 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
         whole = JobReplace.model_validate(merged(jobs.definition_of(job), request.get_json()))
     except ValidationError as error:
         raise_invalid(error)
-    definition = whole.definition(name=path.name, timezone=parts.current().settings.timezone)
+    definition = whole.definition(parts.current().settings, name=path.name)
     # Merged into what was read just now: somebody else's change in between must not be undone.
     version = job.version if version is None and not query.dry_run else version
     return _change(job, definition, version=version, dry_run=query.dry_run)
@@ -129,10 +129,18 @@ def pause_job(path: JobPath, body: PauseIn) -> Response:
 
 
 @api.post("/jobs/<name>/resume", responses={200: JobOut, **problems(404, body=True)})
-def resume_job(path: JobPath, body: ResumeIn) -> Response:
-    """Follow a job's schedule again. Fires of the pause are run only if `on_missed` says so."""
+def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
+    """Follow a job's schedule again. Fires of the pause are run only if `on_missed` says so.
+
+    With `dry_run` nothing is changed, and the answer is the effect, as of a rehearsed edit.
+    """
     by, at = auth.principal().name, clock.now()
-    job = jobs.resume(session(), _job(path.name), on_missed=body.on_missed, by=by, at=at)
+    job = _job(path.name)
+    if query.dry_run:
+        return _show_rehearsal(
+            jobs.rehearse_resume(session(), job, on_missed=body.on_missed, at=at)
+        )
+    job = jobs.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
     parts.tell_redis_afterwards([job])
     return _answer(job)
 
@@ -227,8 +235,13 @@ def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -
         app=parts.current().celery,
         at=clock.now(),
     )
-    last = {} if job is None else jobs.last_runs(session(), [job.id])
-    shown = show(rehearsal.job, rehearsal.definition, last.get(job.id) if job else None)
+    return _show_rehearsal(rehearsal)
+
+
+def _show_rehearsal(rehearsal: Rehearsal) -> Response:
+    job = rehearsal.job
+    last = jobs.last_runs(session(), [job.id])
+    shown = show(job, rehearsal.definition, last.get(job.id))
     return jsonify({"job": shown, "effect": _effect(rehearsal)})
 
 
@@ -236,9 +249,9 @@ def _effect(rehearsal: Rehearsal) -> dict[str, Any]:
     return {
         "fires_before": [show_fire(fire) for fire in rehearsal.fires_before],
         "fires_after": [show_fire(fire) for fire in rehearsal.fires_after],
-        # Invariant 11: no change of a job makes it run at once.
-        "would_run_now": False,
-        "catchup_runs": 0,
+        # Invariant 11: only a resume that asks for the missed fires runs anything at once.
+        "would_run_now": rehearsal.starts_now > 0,
+        "catchup_runs": rehearsal.catchup_runs,
         "warnings": rehearsal.warnings,
     }
 

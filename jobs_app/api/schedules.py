@@ -41,7 +41,6 @@ def preview_schedule(body: PreviewIn) -> Response:
 
 def _schedule(body: PreviewIn) -> Schedule:
     try:
-        timezone = parts.current().settings.timezone
-        return body.schedule.schedule(timezone=timezone, seed=body.name or "")
+        return body.schedule.schedule(parts.current().settings, seed=body.name or "")
     except InvalidInput as error:
         raise error.under("/schedule") from error
