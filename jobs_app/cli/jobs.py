@@ -22,6 +22,7 @@ from jobs_app.cli.definition import (
     writable,
 )
 from jobs_app.cli.fires import print_fires
+from jobs_app.cli.job_files import explain, export_jobs, import_jobs
 from jobs_app.cli.output import (
     json_option,
     limit_options,
@@ -51,6 +52,10 @@ dry_run_option = click.option(
 @click.group()
 def job() -> None:
     """Create, change, pause and run jobs."""
+
+
+for command in (explain, export_jobs, import_jobs):
+    job.add_command(command)
 
 
 @job.command("list")
@@ -248,12 +253,13 @@ def pause(name: str, reason: str | None, as_json: bool) -> None:
     type=click.Choice(["skip", "last", "all"]),
     help="Which of the fires that passed meanwhile to run; by default none (skip).",
 )
+@dry_run_option
 @json_option
-def resume(name: str, on_missed: str | None, as_json: bool) -> None:
+def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> None:
     """Follow a paused job's schedule again."""
     body = {} if on_missed is None else {"on_missed": on_missed}
-    answer = connect().send("POST", f"{job_path(name)}/resume", body=body)
-    _report(answer, "Resumed", dry_run=False, as_json=as_json)
+    answer = connect().send("POST", f"{job_path(name)}/resume", body=body, params=_dry(dry_run))
+    _report(answer, "Resumed", dry_run=dry_run, as_json=as_json)
 
 
 @job.command("run")

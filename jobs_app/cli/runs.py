@@ -75,7 +75,7 @@ def print_runs(runs: Sequence[Json], *, at: datetime, of_one_job: bool = False) 
     columns: dict[str, Callable[[Json], str]] = {
         "ID": lambda item: item["id"],
         "JOB": lambda item: item.get("job") or item["task"],
-        "STATE": lambda item: item["state"],
+        "STATE": _state_text,
         "WHEN": lambda item: when(item.get("scheduled_for") or item["created_at"], at=at),
         "TOOK": lambda item: duration(item.get("duration_seconds")),
         "TRIGGER": lambda item: item["trigger"],
@@ -84,6 +84,12 @@ def print_runs(runs: Sequence[Json], *, at: datetime, of_one_job: bool = False) 
         del columns["JOB"]
     rows = [[text_of(item) for text_of in columns.values()] for item in runs]
     print_table(list(columns), rows, empty="No runs.", droppable={"TRIGGER"})
+
+
+def _state_text(item: Json) -> str:
+    """Return a run's state, and for how many fires it stands where that is not one."""
+    fires = item.get("fires", 1)
+    return f"{item['state']} ({fires:,} fires)" if fires > 1 else str(item["state"])
 
 
 def when(value: str | None, *, at: datetime) -> str:

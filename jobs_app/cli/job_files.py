@@ -1,0 +1,195 @@
+"""`jobs-app job export` and `import`: jobs as YAML, to be kept beside code; and `explain`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from jobs_app.cli.client import (
+    NO_SUCH,
+    USAGE,
+    Answer,
+    Client,
+    Failure,
+    Json,
+    Unreachable,
+    connect,
+    job_path,
+)
+from jobs_app.cli.completion import job_names
+from jobs_app.cli.definition import writable
+from jobs_app.cli.output import json_option, print_json, print_note, print_text
+from jobs_app.cli.showing import outlook
+from jobs_app.states import JobState
+
+DRY = {"dry_run": True}
+
+
+@click.command()
+@click.argument("name", shell_complete=job_names)
+@click.option(
+    "--at",
+    "when",
+    metavar="TIME",
+    help="A local time of the job's zone ('2026-03-08 02:30') or an instant (RFC 3339); else now.",
+)
+@json_option
+def explain(name: str, when: str | None, as_json: bool) -> None:
+    """Say why a job did, did not or will not run at a time.
+
+    \b
+    Example:
+      jobs-app job explain backup --at "2026-03-08 02:30"
+    """
+    answer = connect().get(f"{job_path(name)}/explain", at=when).body
+    if as_json:
+        print_json(answer)
+    else:
+        print_text(answer["sentence"])
+
+
+@click.command("export")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=job_names)
+def export_jobs(names: tuple[str, ...]) -> None:
+    """Print jobs as YAML, all of them or those named; `job import` reads it back.
+
+    What was set is written out in full. Whether a job is paused, and its runs, are not.
+    """
+    # PyYAML takes a while to import, which the other commands need not wait for.
+    from jobs_app.cli.yaml_text import write_jobs
+
+    client = connect()
+    if names:
+        jobs = [client.get(job_path(name)).body for name in names]
+    else:
+        jobs = client.page("/jobs", limit=None).items
+    if not jobs:
+        print_note("There are no jobs.")
+        return
+    click.echo(write_jobs([_compact(job) for job in jobs]), nl=False)
+    if paused := [job["name"] for job in jobs if job["state"] == JobState.PAUSED]:
+        print_note(f"Paused, which the file does not say: {', '.join(paused)}.")
+
+
+def _compact(job: Json) -> Json:
+    """Return what was said of a job; of its schedule only what it has."""
+    kept = writable(job)
+    if kept.get("schedule"):
+        kept["schedule"] = {k: v for k, v in kept["schedule"].items() if v is not None}
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is to be done with one job of the file; `etag` is that of the present version."""
+
+    wanted: Json
+    action: str
+    rehearsed: Json
+    etag: str | None
+
+
+@click.command("import")
+@click.argument("source", metavar="FILE")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen.")
+@json_option
+def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
+    """Create and change jobs so that they are as a YAML file says; - reads standard input.
+
+    The file is a list of jobs, or a mapping of jobs by name. What it leaves out of a
+    job takes its default. Jobs that it does not name are left alone, and nothing runs
+    at once. If one job of the file is refused, none is changed.
+    """
+    jobs = _read(source)
+    client = connect()
+    steps = _rehearse(client, jobs)
+    report = [step.rehearsed for step in steps] if dry_run else [_do(client, s) for s in steps]
+    if as_json:
+        shown = [
+            {"name": step.wanted["name"], "action": step.action} | ({} if dry_run else {"job": job})
+            for step, job in zip(steps, report, strict=True)
+        ]
+        if dry_run:
+            shown = [each | job for each, job in zip(shown, report, strict=True)]
+        print_json({"items": shown})
+        return
+    for step, job in zip(steps, report, strict=True):
+        _print_step(step, job, dry_run=dry_run)
+    if dry_run:
+        print_note("Nothing was changed.")
+
+
+def _read(source: str) -> list[Json]:
+    from jobs_app.cli.yaml_text import MOST_CHARACTERS, Unreadable, read_jobs
+
+    try:
+        with sys.stdin if source == "-" else Path(source).open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
+        return [writable(job) for job in read_jobs(text)]
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"Cannot read {source}: {error}.") from error
+    except Unreadable as error:
+        raise click.UsageError(f"{source}: {error}") from error
+
+
+def _rehearse(client: Client, jobs: list[Json]) -> list[_Step]:
+    """Ask the server what each job would come to; raise Failure if it refuses one."""
+    steps, refused = [], 0
+    for job in jobs:
+        try:
+            steps.append(_plan(client, job))
+        except Unreachable:
+            raise
+        except Failure as error:
+            refused += 1
+            print_note(f"{job['name']}: {error.message}")
+    if refused:
+        which = "One job was" if refused == 1 else f"{refused} jobs were"
+        raise Failure(f"{which} refused; nothing was changed.", USAGE)
+    return steps
+
+
+def _plan(client: Client, job: Json) -> _Step:
+    present = _present(client, job["name"])
+    if present is None:
+        answer = client.send("POST", "/jobs", body=job, params=DRY)
+        return _Step(job, "create", answer.body, None)
+    path = job_path(job["name"])
+    answer = client.send("PUT", path, body=job, params=DRY, if_match=present.etag)
+    is_same = writable(answer.body["job"]) == writable(present.body)
+    return _Step(job, "keep" if is_same else "change", answer.body, present.etag)
+
+
+def _present(client: Client, name: str) -> Answer | None:
+    try:
+        return client.get(job_path(name))
+    except Failure as error:
+        if error.exit_code != NO_SUCH:
+            raise
+        return None
+
+
+def _do(client: Client, step: _Step) -> Json:
+    """Carry a step out and return the job; somebody else's change in between is a conflict."""
+    job: Json = step.rehearsed["job"]
+    if step.action == "create":
+        job = client.send("POST", "/jobs", body=step.wanted).body
+    elif step.action == "change":
+        path = job_path(step.wanted["name"])
+        job = client.send("PUT", path, body=step.wanted, if_match=step.etag).body
+    return job
+
+
+def _print_step(step: _Step, job: Json, *, dry_run: bool) -> None:
+    name = step.wanted["name"]
+    if step.action == "keep":
+        print_text(f"Unchanged {name}.")
+        return
+    done = {"create": "Created", "change": "Changed"}[step.action]
+    shown = job["job"] if dry_run else job
+    verb = f"Would {step.action}" if dry_run else done
+    print_text(f"{verb} {name}: {outlook(shown)}")
+    if dry_run:
+        for warning in job["effect"]["warnings"]:
+            print_note(f"Note on {name}: {warning}")
