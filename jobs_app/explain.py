@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from jobs_app import fires, jobs, overview
@@ -298,23 +298,28 @@ def _by_hand(session: Session, job: Job, moment: _Moment) -> RunFacts | None:
 
 def _other(session: Session, row: Run) -> RunFacts | None:
     """Return the run that stood in the way of *row*, or that was run in its place."""
-    others = select(Run).where(Run.job_id == row.job_id, Run.id != row.id)
+    others = select(Run).where(Run.job_id == row.job_id, Run.id != row.id).limit(1)
     if row.state is RunState.MISSED and row.reason == "catchup_last":
         later = others.where(
             Run.scheduled_for > row.scheduled_for, Run.state != RunState.MISSED
         ).order_by(Run.scheduled_for)
-    elif row.state in (RunState.SKIPPED, RunState.WAITING):
-        never = (RunState.SKIPPED, RunState.MISSED)
-        later = others.where(
-            Run.created_at <= row.created_at,
-            Run.state.not_in(never),
-            Run.finished_at.is_(None) | (Run.finished_at > row.created_at),
-        ).order_by(Run.started_at.is_(None), Run.id)
-        if row.state is RunState.WAITING:
-            later = later.where(Run.state.in_(ACTIVE))
-    else:
-        return None
-    found = session.scalars(later.limit(1)).first()
+        return _first(session, later)
+    unfinished = others.where(
+        Run.created_at <= row.created_at,
+        Run.state.not_in((RunState.SKIPPED, RunState.MISSED)),
+        Run.finished_at.is_(None) | (Run.finished_at > row.created_at),
+    ).order_by(Run.id.desc())
+    if row.state is RunState.WAITING:
+        return _first(session, unfinished.where(Run.state.in_(ACTIVE)))
+    if row.state is RunState.SKIPPED:
+        # The one that ran then; or, with buffer_one, the one that waited for it already.
+        running = unfinished.where(Run.started_at <= row.created_at)
+        return _first(session, running) or _first(session, unfinished)
+    return None
+
+
+def _first(session: Session, statement: Select[Run]) -> RunFacts | None:
+    found = session.scalars(statement).first()
     return None if found is None else _told(found)
 
 
