@@ -36,8 +36,10 @@ from jobs_app.worker.watch import Watched
 
 log = logging.getLogger(__name__)
 
-# Celery's own line about each task shows arguments and results; ours show neither.
-logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+# Celery's own lines about a task show arguments and results; ours show neither. What stock
+# RedBeat entries start is no run of ours: of that the errors are told, and by nobody else.
+logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+logging.getLogger("celery.app.trace").addFilter(lambda _: current_run.get(None) is None)
 logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 
 #: Tasks that watch the lease, the limits and the wish to cancel by themselves.

@@ -1,12 +1,15 @@
 """The heartbeat of a worker: one thread of its main process, with a connection of its own."""
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from jobs_app import clock, runs, workers
 from jobs_app.db import Database
@@ -46,6 +49,7 @@ class Heartbeat:
         self._dead_attempts: list[tuple[UUID, int, str, RunState]] = []
         self._wake = threading.Event()
         self._is_stopped = False
+        self._no_fork = threading.Lock()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
 
     def register(self) -> None:
@@ -53,7 +57,7 @@ class Heartbeat:
         while True:
             begun = lease_now()
             try:
-                with self._database.session() as session:
+                with self._session() as session:
                     worker_id = workers.register(session, self._registration, at=clock.now())
             except SQLAlchemyError as error:
                 log.warning("worker_not_registered error=%s", error)
@@ -66,6 +70,11 @@ class Heartbeat:
 
     def start(self) -> None:
         """Begin to beat."""
+        os.register_at_fork(
+            before=self._no_fork.acquire,
+            after_in_parent=self._no_fork.release,
+            after_in_child=self._no_fork.release,
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -74,7 +83,7 @@ class Heartbeat:
         self._wake.set()
         self._thread.join(timeout=5)
         try:
-            with self._database.session() as session:
+            with self._session() as session:
                 workers.give_up(session, self._lease.worker_id, beats=None, at=clock.now())
         except SQLAlchemyError as error:
             # The janitor finds out by itself: nobody beats any more.
@@ -86,6 +95,17 @@ class Heartbeat:
         """Have an attempt ended whose process is gone; repeated until the database takes it."""
         self._dead_attempts.append((run_id, attempt, reason, state))
         self._wake.set()
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        """A session during which this process does not fork.
+
+        SQLite keeps the locks of a process in its memory. A pool child that is forked in
+        the middle of a transaction inherits the note that the database is locked, and
+        nobody ever takes it back: each of its own claims would wait in vain.
+        """
+        with self._no_fork, self._database.session() as session:
+            yield session
 
     def _loop(self) -> None:
         next_beat = 0.0
@@ -104,7 +124,7 @@ class Heartbeat:
                 self._wake.wait(max(min(next_beat - time.monotonic(), self._seconds), 0.05))
 
     def _beat(self, begun: float) -> None:
-        with self._database.session() as session:
+        with self._session() as session:
             is_alive = workers.beat(
                 session, self._lease.worker_id, dropped=self._takes_dropped(), at=clock.now()
             )
@@ -118,17 +138,19 @@ class Heartbeat:
     def _end_dead_attempts(self) -> None:
         while self._dead_attempts:
             run_id, attempt, reason, state = self._dead_attempts[0]
-            with self._database.session() as session:
+            with self._session() as session:
                 run = session.get(Run, run_id)
-                if run is not None:
-                    runs.end_dead(
-                        session,
-                        run_id,
-                        attempt,
-                        job_id=run.job_id,
-                        retry=RetryPolicy.from_json(run.retry),
-                        state=state,
-                        reason=reason,
-                        at=clock.now(),
-                    )
+                if run is not None and not runs.end_dead(
+                    session,
+                    run_id,
+                    attempt,
+                    job_id=run.job_id,
+                    retry=RetryPolicy.from_json(run.retry),
+                    state=state,
+                    reason=reason,
+                    at=clock.now(),
+                ):
+                    # Perhaps it died before its claim: then the message died with it.
+                    runs.send_soon(session, [run_id], at=clock.now())
+                    session.commit()
             self._dead_attempts.pop(0)

@@ -8,12 +8,14 @@ from uuid import UUID
 from billiard.exceptions import TimeLimitExceeded
 from celery import signals
 from celery.concurrency.prefork import TaskPool
+from sqlalchemy import NullPool, make_url
 
 from jobs_app.celery_app import RUN_TASK, JobsCelery
 from jobs_app.db import Database
 from jobs_app.states import RunState
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
+from jobs_app.worker.transport import use_tolerant_channel
 from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     app = sender.app
     if not isinstance(app, JobsCelery):
         return
+    use_tolerant_channel()
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
@@ -39,8 +42,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         concurrency=sender.concurrency or 1,
         pool="prefork" if is_prefork else str(settings.worker_pool),
     )
-    # One connection of its own: a pool that is used up must not stop the heart.
-    database = Database(settings.effective_database_url, pool_size=1, max_overflow=0)
+    database = _heartbeat_database(settings.effective_database_url)
     _heartbeat = Heartbeat(
         database,
         process.lease,
@@ -51,6 +53,14 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     _heartbeat.register()
     # Nothing that is open now may be used on both sides of the fork.
     database.close()
+
+
+def _heartbeat_database(url: str) -> Database:
+    """Return a database with one connection of its own: a used-up pool must not stop the heart."""
+    if make_url(url).get_backend_name() == "sqlite":
+        # None is open between two beats: a pool child must not inherit one (see Heartbeat).
+        return Database(url, poolclass=NullPool)
+    return Database(url, pool_size=1, max_overflow=0)
 
 
 def _is_prefork(pool: Any) -> bool:
