@@ -50,7 +50,7 @@ class System:
         with (self.directory / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=os.environ | self.said() | self.environment | self.lifeline.environment(),
+                env=self.surroundings() | self.lifeline.environment(),
                 pass_fds=[self.lifeline.read_fd],
                 stdout=output,
                 stderr=output,
@@ -59,16 +59,16 @@ class System:
         self.processes[name] = process
         return process
 
-    def said(self) -> dict[str, str]:
-        """Return the settings that were given, as environment variables."""
+    def surroundings(self) -> dict[str, str]:
+        """Return the environment of a process: ours, with the settings that were given."""
         given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
-        return {
-            f"JOBS_{name.upper()}": str(value) for name, value in given.items() if value is not None
-        } | {
+        said = {f"JOBS_{key.upper()}": str(v) for key, v in given.items() if v is not None}
+        addresses = {
             "JOBS_DATA_DIR": str(self.settings.data_dir),
             "JOBS_DATABASE_URL": self.settings.effective_database_url,
             "JOBS_REDIS_URL": self.settings.effective_redis_url,
         }
+        return os.environ | said | addresses | self.environment
 
     def kill(self, name: str) -> None:
         """kill -9 one process, and nothing but it."""

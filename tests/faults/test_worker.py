@@ -1,0 +1,124 @@
+"""Workers and their processes that die or freeze: each attempt starts once, none is forgotten."""
+
+import signal
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from jobs_app import clock
+from jobs_app.history import get
+from jobs_app.retry import RetryPolicy
+from jobs_app.states import OverlapPolicy, RunState
+from tests.faults.dying import WORK
+from tests.faults.installation import AGAIN, Installation
+from tests.integration.system import pause
+from tests.servers import wait_until
+
+#: The worker sees its child die; the next attempt is queued and sent within two looks.
+CHILD_SECONDS = 6.0
+
+#: The deadline of a silent worker, the janitor's looks, the next worker's start, or,
+#: for a message that died with its worker, the time after which it is sent again.
+MAIN_SECONDS = 20.0
+
+#: What runs again after a freeze finds out that it is too late; seconds.
+THAW_SECONDS = 0.5
+
+
+@pytest.mark.timeout(180)
+def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
+    installation: Installation,
+) -> None:
+    installation.start_ready("scheduler")
+    fuses = ",".join(f"{step}:{3 + 4 * number}" for number, step in enumerate(WORK))
+    with installation.fault("kills", recovery_seconds=CHILD_SECONDS):
+        installation.start_dying("worker", fuses)
+        installation.wait_until_ready("worker")
+        free = installation.record()
+        exclusive = installation.record(seconds=0.2, overlap_policy=OverlapPolicy.BUFFER_ALL)
+        wait_until(
+            lambda: all(map(installation.has_blown, WORK)), "all have died", timeout_seconds=60
+        )
+    installation.wait_for_runs(free, 3)
+
+    verdict = installation.assert_right(free, exclusive)
+
+    assert verdict.started == verdict.owed
+    assert installation.processes["worker"].poll() is None
+    # Two of the five died with a claim and two more with work: no other attempt was needed.
+    assert sum(run.attempt - 1 for run in installation.runs()) == 3
+
+
+@pytest.mark.timeout(180)
+def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
+    installation: Installation,
+) -> None:
+    installation.start_ready("scheduler")
+    with installation.fault("kills", recovery_seconds=MAIN_SECONDS):
+        free = installation.record()
+        exclusive = installation.record(seconds=0.2, overlap_policy=OverlapPolicy.BUFFER_ALL)
+        for step in WORK:
+            dying = installation.start_dying(f"worker-{step}", f"{step}:4", whom="parent")
+            assert dying.wait(timeout=30) == -signal.SIGKILL, step
+            assert installation.has_blown(step)
+        installation.start_ready("worker")
+    installation.wait_for_runs(free, 3)
+
+    verdict = installation.assert_right(free, exclusive, settle_seconds=40)
+
+    assert verdict.started == verdict.owed
+
+
+@pytest.mark.parametrize(
+    "with_jobs, retry, state, attempts",
+    [
+        (False, AGAIN, RunState.SUCCEEDED, 2),
+        (True, AGAIN, RunState.SUCCEEDED, 2),
+        (True, RetryPolicy(), RunState.LOST, 1),
+    ],
+    ids=["its job goes on", "all frozen", "all frozen, no retry"],
+)
+def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
+    installation: Installation,
+    with_jobs: bool,
+    retry: RetryPolicy,
+    state: RunState,
+    attempts: int,
+) -> None:
+    installation.start_ready("worker-1")
+    installation.start_ready("scheduler")
+    soon = clock.now() + timedelta(seconds=1)
+    # Longer than the fence allows, so that only its keeper can have ended it in time.
+    job = installation.record(
+        seconds=6,
+        interval_seconds=3600,
+        anchor_at=soon - timedelta(hours=1),
+        # A job that was frozen itself runs for a moment more when it is thawed: see below.
+        overlap_policy=OverlapPolicy.ALLOW_ALL if with_jobs else OverlapPolicy.SKIP,
+        retry=retry,
+    )
+    wait_until(lambda: len(installation.effects()) >= 2, "the job works")
+
+    with installation.fault("frozen worker", recovery_seconds=10, excuses=["lost"]):
+        frozen = installation.freeze("worker-1", with_jobs=with_jobs)
+        installation.start_ready("worker-2")
+        run = installation.wait_for_end(installation.runs(job)[0].id, seconds=30)
+        thawed_at = clock.now()
+        installation.thaw(frozen)
+        log = partial(installation.log, "worker-1")
+        wait_until(lambda: "worker_was_given_up" in log(), "it learns of its fate")
+        wait_until(lambda: "late_result" in log(), "its result is refused")
+    written = len(installation.effects())
+    pause(1)
+
+    assert len(installation.effects()) == written, "the old attempt goes on"
+    last = max(effect.at for effect in installation.effects() if effect.attempt == 1)
+    assert (last - thawed_at).total_seconds() < THAW_SECONDS
+    assert (run.state, run.attempt) == (state, attempts)
+    after = installation.run(run.id)
+    assert (after.state, after.attempt, after.finished_at) == (state, attempts, run.finished_at)
+    with installation.database.reading() as session:
+        notes = [each.note is not None for each in get(session, run.id).attempts]
+    assert notes == [True] * (attempts - 1)
+    installation.assert_right(job)
