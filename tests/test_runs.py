@@ -188,6 +188,19 @@ def test_a_running_run_is_asked_to_end_and_a_kill_may_follow(database: Database)
         assert runs.cancel_requests(session, worker_id) == {run_id: CancelMode.KILL}
 
 
+def test_a_run_that_is_to_be_killed_is_not_asked_gently_by_a_newer_one(database: Database) -> None:
+    job = make_job(database, overlap_policy=OverlapPolicy.CANCEL_OTHER)
+    run_id = make_run(database, job)
+    claim(database, run_id, make_worker(database))
+    cancel(database, run_id, CancelMode.KILL)
+
+    with database.session() as session:
+        runs.give_way(session, job.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
+        session.commit()
+
+    assert run(database, run_id).cancel_mode is CancelMode.KILL
+
+
 def test_what_is_over_cannot_be_cancelled(database: Database) -> None:
     run_id = make_run(database)
     claim(database, run_id, make_worker(database))

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -12,19 +12,21 @@ from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 from jobs_app.states import ACTIVE, CancelMode, RunState
 
+# Made once: an alias of a wide table takes longer to build than its query takes to run.
+_OTHER = aliased(Run)
+
 
 def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
     """Queue the oldest run that waits for *job_id*'s place, if the place is free."""
     # The planner holds the same lock while it looks whether the place is taken.
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
-    other = aliased(Run)
     is_taken = exists().where(
-        other.job_id == job_id, other.is_exclusive.is_(True), other.state.in_(ACTIVE)
+        _OTHER.job_id == job_id, _OTHER.is_exclusive.is_(True), _OTHER.state.in_(ACTIVE)
     )
     oldest = (
-        select(other.id)
-        .where(other.job_id == job_id, other.state == RunState.WAITING)
-        .order_by(other.id)
+        select(_OTHER.id)
+        .where(_OTHER.job_id == job_id, _OTHER.state == RunState.WAITING)
+        .order_by(_OTHER.id)
         .limit(1)
         .scalar_subquery()
     )
@@ -51,9 +53,8 @@ def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
 
 def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:
     """Return jobs with a run that waits for nobody: its promoter died before it could."""
-    other = aliased(Run)
     is_taken = exists().where(
-        other.job_id == Run.job_id, other.is_exclusive.is_(True), other.state.in_(ACTIVE)
+        _OTHER.job_id == Run.job_id, _OTHER.is_exclusive.is_(True), _OTHER.state.in_(ACTIVE)
     )
     statement = (
         select(Run.job_id).where(Run.state == RunState.WAITING, ~is_taken).distinct().limit(limit)
@@ -79,7 +80,12 @@ def give_way(
         move(session, (Run.job_id == job_id, Run.state.in_(unstarted)), **over)
         move(
             session,
-            (Run.job_id == job_id, Run.state == RunState.RUNNING),
+            # What is to be killed already is not asked gently once more.
+            (
+                Run.job_id == job_id,
+                Run.state == RunState.RUNNING,
+                or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
+            ),
             cancel_mode=mode,
             cancelled_by="jobs-app",
             reason="superseded",
