@@ -2,15 +2,17 @@
 
 import logging
 import threading
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+from weakref import WeakKeyDictionary
 
 from celery import Celery
 from kombu import exceptions as kombu_exceptions
 from kombu.exceptions import OperationalError
+from kombu.serialization import dumps
 from redis.exceptions import RedisError
 
 from jobs_app.celery_app import RUN_TASK
@@ -30,8 +32,14 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+#: AMQP's delivery mode: kept on disk, where the broker has one.
+PERSISTENT = 2
+
+#: Messages that one LPUSH carries.
+PUSHED_AT_ONCE = 1000
+
+
+class Message(NamedTuple):
     """What a worker is told: which run, which attempt; and Celery what it may take.
 
     `task` is only shown to Celery's own tools. The limits, in seconds, are what
@@ -60,13 +68,60 @@ def publish(app: Celery, messages: Iterable[Message]) -> None:
 
 
 def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> None:
-    # Typed Any: kombu's stubs know nothing of `batch`, new in its 5.7.
-    with producer.batch():
-        for message in messages:
-            _publish_one(app, producer, message)
+    # Typed Any: kombu's stubs know nothing of what its Redis channel can do.
+    channel = producer.channel
+    forms = _forms.setdefault(app, {})
+    lists: dict[str, list[str]] = {}
+    # A tag tells messages in flight apart: one random part is enough for all of these.
+    batch = uuid4().hex
+    for number, message in enumerate(messages):
+        shape = message[1:]
+        form = forms.get(shape)
+        if form is None:
+            form = forms[shape] = _form(app, channel, message)
+        text = form.filled(str(message.run_id), tag=f"{batch}-{number}")
+        lists.setdefault(form.key, []).append(text)
+    with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+        for key, texts in lists.items():
+            for start in range(0, len(texts), PUSHED_AT_ONCE):
+                pipe.lpush(key, *texts[start : start + PUSHED_AT_ONCE])
+        pipe.execute()
 
 
-def _publish_one(app: Celery, producer: Any, message: Message) -> None:
+class _Form(NamedTuple):
+    """A message as kombu writes it to the Redis list *key*, with gaps for what differs."""
+
+    key: str
+    template: str
+
+    def filled(self, run_id: str, *, tag: str) -> str:
+        """Return the message of one run."""
+        # In the body, the id stands behind three bytes: its Base64 is a piece of its own.
+        body = b2a_base64(run_id.encode(), newline=False).decode()
+        return self.template % {"id": run_id, "body": body, "tag": tag}
+
+
+#: The forms of each application, by what a message says beside its run.
+_forms: WeakKeyDictionary[Celery, dict[tuple[Any, ...], _Form]] = WeakKeyDictionary()
+
+
+class _Recorder:
+    """Stands where kombu has a batch of Redis commands, and keeps the one that it is given."""
+
+    def __init__(self) -> None:
+        self.key = self.text = ""
+
+    def add(self, _command: str, key: str, text: str) -> None:
+        """Keep the command LPUSH *key* *text*."""
+        self.key, self.text = key, text
+
+
+def _form(app: Celery, channel: Any, message: Message) -> _Form:
+    """Have Celery and kombu write *message*, and leave gaps where another run differs.
+
+    Headers, properties and envelope are built once and not for each message: that
+    was nine tenths of what sending one costs.
+    """
     run_id = str(message.run_id)
     headers, properties, body, _ = app.amqp.as_task_v2(
         run_id,
@@ -77,18 +132,27 @@ def _publish_one(app: Celery, producer: Any, message: Message) -> None:
         time_limit=message.time_limit_seconds,
         ignore_result=True,
     )
-    producer.publish(
-        body,
-        exchange="",
-        routing_key=message.queue,
-        serializer="json",
-        headers=headers,
-        delivery_mode=2,
-        priority=message.priority,
-        declare=[],
-        retry=False,
-        **properties,
+    content_type, encoding, encoded = dumps(body, serializer="json")
+    prepared = channel.prepare_message(
+        encoded,
+        message.priority,
+        content_type,
+        encoding,
+        headers,
+        properties | {"delivery_mode": PERSISTENT},
     )
+    recorder = _Recorder()
+    channel.basic_publish(prepared, exchange="", routing_key=message.queue, _publish_batch=recorder)
+    form = _Form(
+        recorder.key,
+        recorder.text.replace("%", "%%")
+        .replace(run_id, "%(id)s")
+        .replace(b2a_base64(run_id.encode(), newline=False).decode(), "%(body)s")
+        .replace(prepared["properties"]["delivery_tag"], "%(tag)s"),
+    )
+    if "%(body)s" not in form.template or "%(tag)s" not in form.template:
+        raise ValueError(f"kombu writes messages in another way: {recorder.text[:200]}")
+    return form
 
 
 class Courier:

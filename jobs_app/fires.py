@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from jobs_app import runs
+from jobs_app import alike, runs
 from jobs_app import schedule as schedules
 from jobs_app.dispatch import Message
 from jobs_app.errors import InvalidSchedule
@@ -62,24 +62,27 @@ def schedule_of(job: Job) -> Schedule | None:
 def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Recorded:
     """Record every fire of *job_ids* that is due at *at*, and commit.
 
-    Jobs that another process holds just now are left out of the answer. One whose
-    plan fails is put off by a minute, with the error on its row.
+    Jobs that another process holds just now are left out of the answer. Those
+    whose plan fails are put off by a minute, with the error on their rows.
     """
-    statement = select(Job).where(Job.id.in_(job_ids)).with_for_update(skip_locked=True)
-    jobs = list(session.scalars(statement))
-    recorded = Recorded(due={job.id: job.next_due_at for job in jobs})
+    locked = select(Job.id).where(runs.among(session, Job.id, job_ids))
+    held = session.scalars(locked.with_for_update(skip_locked=True)).all()
+    recorded = Recorded()
     # An entry without a living row is a leftover.
-    found = {job.id for job in jobs}
-    missing = set(job_ids) - found
+    missing = set(job_ids).difference(held)
     if missing:
-        living = set(session.scalars(select(Job.id).where(Job.id.in_(missing))))
-        recorded.due |= dict.fromkeys(missing - living)
-    due = [job for job in jobs if job.next_due_at is not None and job.next_due_at <= at]
+        living = select(Job.id).where(runs.among(session, Job.id, list(missing)))
+        recorded.due |= dict.fromkeys(missing.difference(session.scalars(living)))
+    # Only now: what the lock was waiting for may have changed the jobs and their runs.
+    groups = alike.groups(session, held)
+    for group in groups:
+        recorded.due |= dict.fromkeys(group.job_ids, group.next_due_at)
+    due = [each for each in groups if each.next_due_at is not None and each.next_due_at <= at]
     if due:
         _record(session, due, recorded, at=at)
     session.commit()
     if recorded.rows:
-        log.info("fires_recorded jobs=%s rows=%s", len(due), recorded.rows)
+        log.info("fires_recorded jobs=%s rows=%s", len(recorded.due), recorded.rows)
     return recorded
 
 
@@ -142,30 +145,44 @@ def plan_catch_up(
     return replace(planned, runs=tuple(row for row in planned.runs if row.is_start))
 
 
-def _record(session: Session, jobs: list[Job], recorded: Recorded, *, at: datetime) -> None:
-    unfinished = _unfinished(session, [job.id for job in jobs])
-    watches = _watches(session) if any(_is_late(job, at=at) for job in jobs) else None
-    drafts: list[runs.Draft] = []
-    for job in jobs:
+def _record(session: Session, due: list[alike.Group], recorded: Recorded, *, at: datetime) -> None:
+    is_late = any(group.is_late(at=at) for group in due)
+    watches = _watches(session) if is_late else None
+    births: list[runs.Births] = []
+    queued: list[tuple[alike.Group, runs.Births]] = []
+    advances: list[alike.Advance] = []
+    for group in due:
         try:
-            planned = plan(_facts(job, unfinished, watches=watches), at=at)
+            planned = plan(group.facts(watches=watches), at=at)
+            advance = alike.Advance.of(group, planned)
         except Exception as error:
-            # One schedule that cannot be worked out must not stop the others.
-            log.exception("schedule_failed job=%s", job.name)
-            job.scheduling_error = f"{type(error).__name__}: {error}"
-            job.next_due_at = at + timedelta(seconds=ERROR_PAUSE_SECONDS)
-            recorded.due[job.id] = job.next_due_at
+            # A schedule that cannot be worked out must not stop the others.
+            log.exception("schedule_failed jobs=%s", group.job_ids)
+            again_at = at + timedelta(seconds=ERROR_PAUSE_SECONDS)
+            alike.put_off(session, group, f"{type(error).__name__}: {error}", until=again_at)
+            recorded.due |= dict.fromkeys(group.job_ids, again_at)
             continue
-        drafts += _drafts(job, planned, at=at)
-        _advance(session, job, planned, at=at)
-        recorded.due[job.id] = job.next_due_at
+        advances.append(advance)
+        recorded.due |= dict.fromkeys(group.job_ids, advance.next_due_at)
+        for row in planned.runs:
+            born = runs.Births.of(row, group.job_ids)
+            births.append(born)
+            if row.state is RunState.QUEUED:
+                queued.append((group, born))
         if planned.cancel is not None or planned.drop_waiting:
-            runs.give_way(session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at)
-            recorded.promote.append(job.id)
-    new = runs.insert_drafts(session, drafts)
-    recorded.rows += len(new)
+            for job_id in group.job_ids:
+                runs.give_way(
+                    session, job_id, planned.cancel, drop_waiting=planned.drop_waiting, at=at
+                )
+            recorded.promote += group.job_ids
+    new = runs.insert_births(session, births, at=at)
+    alike.advance(session, advances)
+    recorded.rows += sum(len(each.run_ids) for each in births) if new is None else len(new)
     recorded.messages += [
-        each.message() for each in drafts if each.id in new and each.state is RunState.QUEUED
+        message
+        for group, born in queued
+        for message in group.messages(born.run_ids)
+        if new is None or message.run_id in new
     ]
 
 

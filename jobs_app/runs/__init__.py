@@ -13,7 +13,16 @@ from jobs_app.runs.attempts import (
     reclaim,
     report_progress,
 )
-from jobs_app.runs.births import Draft, draft, insert_drafts
+from jobs_app.runs.births import (
+    Births,
+    Draft,
+    among,
+    draft,
+    first_messages,
+    insert_births,
+    insert_drafts,
+    stored,
+)
 from jobs_app.runs.dead import end_dead, orphans
 from jobs_app.runs.ends import cancel, cancel_requests, cancel_unstarted, purge
 from jobs_app.runs.outbox import (
@@ -27,9 +36,11 @@ from jobs_app.runs.places import give_way, promotable_jobs, promote
 
 __all__ = [
     "KEEPS_OWN_LIMITS",
+    "Births",
     "Claimed",
     "Draft",
     "Outcome",
+    "among",
     "cancel",
     "cancel_requests",
     "cancel_unstarted",
@@ -37,8 +48,10 @@ __all__ = [
     "draft",
     "end_dead",
     "finish",
+    "first_messages",
     "give_way",
     "hurry",
+    "insert_births",
     "insert_drafts",
     "orphans",
     "promotable_jobs",
@@ -48,6 +61,7 @@ __all__ = [
     "reclaim",
     "report_progress",
     "send_soon",
+    "stored",
     "take_unsent",
     "unsent_by_queue",
 ]

@@ -1,16 +1,22 @@
-"""How runs come on record: the draft of a row, and the insert that passes over known fires."""
+"""How runs come on record: one by one as drafts, or all fires of a tick in one statement.
 
-from collections.abc import Sequence
+Both pass over fires that are on record already (invariant 2).
+"""
+
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, any_, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run
+from jobs_app.models import Job, Run, new_run_id
+from jobs_app.policy import PlannedRun
 from jobs_app.runs.outbox import RESEND_SECONDS, message_of
 from jobs_app.states import OverlapPolicy, RunState, Trigger
 
@@ -43,14 +49,8 @@ class Draft:
 
     def row(self) -> dict[str, Any]:
         """Return the columns to insert."""
-        is_queued = self.state is RunState.QUEUED
-        is_over = self.state in (RunState.SKIPPED, RunState.MISSED)
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "queued_at": self.created_at if is_queued else None,
-            "finished_at": self.created_at if is_over else None,
-            # The message goes out right after the commit; if that fails, the janitor repeats it.
-            "send_at": self.created_at + timedelta(seconds=RESEND_SECONDS) if is_queued else None,
-        }
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        return columns | _stamps(self.state, at=self.created_at)
 
     def message(self) -> Message:
         """Return the message of a queued run."""
@@ -105,3 +105,160 @@ def insert_drafts(session: Session, drafts: Sequence[Draft]) -> set[UUID]:
         .returning(Run.id)
     )
     return set(session.scalars(statement, [each.row() for each in drafts]))
+
+
+@dataclass(frozen=True, slots=True)
+class Births:
+    """The same planned row for many jobs: the fire of one of them is the fire of all."""
+
+    row: PlannedRun
+    job_ids: Sequence[int]
+    run_ids: Sequence[UUID]
+
+    @classmethod
+    def of(cls, row: PlannedRun, job_ids: Sequence[int]) -> "Births":
+        """Return the births of *row*, with fresh ids, for each of *job_ids*."""
+        return cls(row, job_ids, [new_run_id() for _ in job_ids])
+
+
+def first_messages(run_ids: Sequence[UUID], limits: Any) -> list[Message]:
+    """Return the messages of the first attempts of runs that have the same *limits*."""
+    return [message_of(run_id, 1, limits) for run_id in run_ids]
+
+
+def insert_births(session: Session, births: Sequence[Births], *, at: datetime) -> set[UUID] | None:
+    """Insert all *births* and return the ids of those that were new, None for all of them.
+
+    What a run copies from its job (task, kwargs, limits) is copied inside the
+    database; the jobs must be locked. Does not commit. Raises IntegrityError if a
+    job would get a second active run (invariant 6).
+    """
+    count = sum(len(each.job_ids) for each in births)
+    if not count:
+        return None
+    if session.get_bind().dialect.name == "postgresql":
+        inserted = _insert_by_arrays(session, births, at=at)
+    else:
+        inserted = _insert_one_by_one(session, births, at=at)
+    if inserted == count:
+        return None
+    ids = [run_id for each in births for run_id in each.run_ids]
+    return set(session.scalars(select(Run.id).where(among(session, Run.id, ids))))
+
+
+#: What a planned row says of itself, and what it takes from its job.
+_COPIED = (
+    *("task", "kwargs", "queue", "priority", "retry"),
+    *("soft_time_limit_seconds", "time_limit_seconds", "kill_grace_seconds"),
+)
+_SAID = ("scheduled_for", "state", "reason", "trigger", "fires")
+_STAMPED = ("created_at", "queued_at", "finished_at", "send_at")
+_INSERT = f"""
+INSERT INTO runs (id, job_id, {", ".join(_COPIED)}, {", ".join(_SAID)}, {", ".join(_STAMPED)},
+    max_attempts, is_exclusive, attempt, sends, log_bytes, log_truncated)
+SELECT {{run_id}}, jobs.id, {", ".join(f"jobs.{name}" for name in _COPIED)}, {{said}},
+    {{max_attempts}}, jobs.overlap_policy <> 'allow_all', 1, 0, 0, false
+FROM {{source}}
+ON CONFLICT (job_id, scheduled_for) DO NOTHING
+"""  # noqa: S608 (built from the names above)
+
+# The rows as arrays, each with the number of its kind; the few kinds as arrays beside them.
+_BY_ARRAYS = text(
+    _INSERT.format(
+        run_id="born.run_id",
+        said=", ".join(f"kind.{name}" for name in (*_SAID, *_STAMPED)),
+        max_attempts="COALESCE((jobs.retry ->> 'max_attempts')::int, 1)",
+        source="""
+    unnest(CAST(:run_ids AS uuid[]), CAST(:job_ids AS int[]), CAST(:kinds AS int[]))
+        AS born (run_id, job_id, kind)
+    JOIN unnest(CAST(:scheduled_for AS timestamptz[]), CAST(:state AS text[]),
+        CAST(:reason AS text[]), CAST(:trigger AS text[]), CAST(:fires AS int[]),
+        CAST(:created_at AS timestamptz[]), CAST(:queued_at AS timestamptz[]),
+        CAST(:finished_at AS timestamptz[]), CAST(:send_at AS timestamptz[])) WITH ORDINALITY
+        AS kind (scheduled_for, state, reason, trigger, fires,
+            created_at, queued_at, finished_at, send_at, number)
+        ON kind.number = born.kind
+    JOIN jobs ON jobs.id = born.job_id""",
+    )
+)
+_ONE = _INSERT.format(
+    run_id="?",
+    said=", ".join("?" for _ in (*_SAID, *_STAMPED)),
+    max_attempts="COALESCE(json_extract(jobs.retry, '$.max_attempts'), 1)",
+    source="jobs WHERE jobs.id = ?",
+)
+
+
+def _insert_by_arrays(session: Session, births: Sequence[Births], *, at: datetime) -> int:
+    """Insert with a single statement (PostgreSQL); return how many rows were new."""
+    kinds = [_said(each.row) | _stamps(each.row.state, at=at) for each in births]
+    result = session.execute(
+        _BY_ARRAYS,
+        {
+            "run_ids": [str(run_id) for each in births for run_id in each.run_ids],
+            "job_ids": [job_id for each in births for job_id in each.job_ids],
+            "kinds": [number for number, each in enumerate(births, 1) for _ in each.job_ids],
+        }
+        | {name: [kind[name] for kind in kinds] for name in (*_SAID, *_STAMPED)},
+    )
+    count: int = result.rowcount  # type: ignore[attr-defined]
+    return count
+
+
+def _insert_one_by_one(session: Session, births: Sequence[Births], *, at: datetime) -> int:
+    """Insert with one prepared statement a row (SQLite); return how many rows were new."""
+    columns = Run.__table__.c
+    write_id = stored(session, columns.id.type)
+    write = {name: stored(session, columns[name].type) for name in (*_SAID, *_STAMPED)}
+    rows = []
+    for each in births:
+        kind = _said(each.row) | _stamps(each.row.state, at=at)
+        said = tuple(write[name](kind[name]) for name in (*_SAID, *_STAMPED))
+        rows += [
+            (write_id(run_id), *said, job_id)
+            for run_id, job_id in zip(each.run_ids, each.job_ids, strict=True)
+        ]
+    result = session.connection().exec_driver_sql(_ONE, rows)
+    count: int = result.rowcount
+    return count
+
+
+def _said(row: PlannedRun) -> dict[str, Any]:
+    return {
+        "scheduled_for": row.scheduled_for,
+        "state": row.state.value,
+        "reason": row.reason,
+        "trigger": row.trigger.value,
+        "fires": row.fires,
+    }
+
+
+def _stamps(state: RunState, *, at: datetime) -> dict[str, datetime | None]:
+    """Return the instants of a run that is born in *state*."""
+    is_queued = state is RunState.QUEUED
+    is_over = state in (RunState.SKIPPED, RunState.MISSED)
+    return {
+        "created_at": at,
+        "queued_at": at if is_queued else None,
+        "finished_at": at if is_over else None,
+        # The message goes out right after the commit; if that fails, the janitor repeats it.
+        "send_at": at + timedelta(seconds=RESEND_SECONDS) if is_queued else None,
+    }
+
+
+def among(
+    session: Session, column: InstrumentedAttribute[Any], values: Sequence[Any]
+) -> ColumnElement[bool]:
+    """Return "*column* is one of *values*" as one parameter: the statement is always the same."""
+    if session.get_bind().dialect.name == "postgresql":
+        return column == any_(bindparam(None, list(values), postgresql.ARRAY(column.type)))
+    write = stored(session, column.type)
+    listed = func.json_each(json.dumps([write(value) for value in values]))
+    return column.in_(select(listed.table_valued("value").c.value))
+
+
+def stored(session: Session, kind: Any) -> Callable[[Any], Any]:
+    """Return what turns a value of the column type *kind* into what the driver is given."""
+    dialect = session.get_bind().dialect
+    write: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
+    return write or (lambda value: value)
