@@ -16,6 +16,15 @@ SHARED_DIRECTORY = pytest.StashKey[SharedDirectory]()
 SHARED_DIRECTORY_VARIABLE = "JOBS_TESTS_SHARED_DIRECTORY"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chaos-seconds",
+        type=float,
+        default=60.0,
+        help="how long the tests marked chaos do damage (with -m chaos)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # The workers of pytest-xdist inherit the variable from the process that started them.
     if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -38,13 +38,19 @@ def frozen(valkey: ValkeyServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage, recovery_seconds",
+    "database_url, damage, recovery_seconds",
     [
-        (emptied, EMPTIED_SECONDS),
-        (killed, BACK_SECONDS),
-        (wiped, BACK_SECONDS),
-        (frozen, BACK_SECONDS),
+        ("sqlite", emptied, EMPTIED_SECONDS),
+        ("postgresql", wiped, BACK_SECONDS),
+        ("sqlite", killed, BACK_SECONDS),
+        ("postgresql", frozen, BACK_SECONDS),
+        # Whether the other database is behind it makes no difference that we know of.
+        pytest.param("postgresql", emptied, EMPTIED_SECONDS, marks=pytest.mark.chaos),
+        pytest.param("sqlite", wiped, BACK_SECONDS, marks=pytest.mark.chaos),
+        pytest.param("postgresql", killed, BACK_SECONDS, marks=pytest.mark.chaos),
+        pytest.param("sqlite", frozen, BACK_SECONDS, marks=pytest.mark.chaos),
     ],
+    indirect=["database_url"],
 )
 def test_what_happens_to_redis_loses_and_doubles_nothing(
     installation: Installation,

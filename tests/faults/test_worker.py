@@ -59,7 +59,7 @@ def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
         free = installation.record()
         exclusive = installation.record(seconds=0.2, overlap_policy=OverlapPolicy.BUFFER_ALL)
         for step in WORK:
-            dying = installation.start_dying(f"worker-{step}", f"{step}:4", whom="parent")
+            dying = installation.start_dying(f"worker-{step}", f"{step}:2", whom="parent")
             assert dying.wait(timeout=30) == -signal.SIGKILL, step
             assert installation.has_blown(step)
         installation.start_ready("worker")
@@ -71,13 +71,14 @@ def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize(
-    "with_jobs, retry, state, attempts",
+    "database_url, with_jobs, retry, state, attempts",
     [
-        (False, AGAIN, RunState.SUCCEEDED, 2),
-        (True, AGAIN, RunState.SUCCEEDED, 2),
-        (True, RetryPolicy(), RunState.LOST, 1),
+        pytest.param("sqlite", False, AGAIN, RunState.SUCCEEDED, 2, id="its job goes on"),
+        pytest.param("postgresql", False, AGAIN, RunState.SUCCEEDED, 2, id="its job goes on, pg"),
+        pytest.param("postgresql", True, AGAIN, RunState.SUCCEEDED, 2, id="all frozen"),
+        pytest.param("sqlite", True, RetryPolicy(), RunState.LOST, 1, id="all frozen, no retry"),
     ],
-    ids=["its job goes on", "all frozen", "all frozen, no retry"],
+    indirect=["database_url"],
 )
 def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
     installation: Installation,
