@@ -6,8 +6,8 @@ from datetime import datetime
 from jobs_app import jobs
 from jobs_app.celery_app import make_celery
 from jobs_app.db import Database
+from jobs_app.definitions import Definition
 from jobs_app.errors import Conflict
-from jobs_app.jobs import Definition
 from jobs_app.schedule import Schedule
 from jobs_app.settings import Settings
 

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, jobs, overview
+from jobs_app import fires, overview
 from jobs_app import schedule as schedules
+from jobs_app.definitions import definition_of, described
 from jobs_app.errors import NotFound
 from jobs_app.models import AuditEvent, Job, Run
 from jobs_app.policy import MOST_COUNTED
@@ -106,7 +107,7 @@ class _Story:
 
     def rules_at(self, instant: datetime) -> Rules:
         """Return what was said of the job at *instant*; a change rules the fires after it."""
-        present = jobs.described(jobs.definition_of(self.job))
+        present = described(definition_of(self.job))
         said = present
         changes = [event for event in self.events if event.action in {"create", "change"}]
         earlier = [event for event in changes if event.at < instant]

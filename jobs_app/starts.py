@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app import audit, catalog, policy, runs
+from jobs_app.definitions import QUEUE
 from jobs_app.dispatch import Message
 from jobs_app.errors import Conflict, FieldError, InvalidInput
-from jobs_app.jobs import QUEUE
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.states import ACTIVE, OverlapPolicy, RunState, Trigger
 

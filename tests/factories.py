@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from jobs_app import fires, jobs, runs, workers
 from jobs_app.db import Database
+from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Claimed, Outcome
@@ -42,7 +43,7 @@ def tasks_app() -> Celery:
 TASKS = tasks_app()
 
 
-def definition(**given: Any) -> jobs.Definition:
+def definition(**given: Any) -> Definition:
     """Return a definition: `sleep`, hourly, unless *given* says otherwise.
 
     `cron`, `interval_seconds`, `once_at`, `timezone` and `jitter_seconds` go to the schedule.
@@ -55,7 +56,7 @@ def definition(**given: Any) -> jobs.Definition:
         given["schedule"] = Schedule(**when)
     given.setdefault("schedule", Schedule(cron="0 * * * *"))
     given.setdefault("name", f"job-{next(_numbers)}")
-    return replace(jobs.Definition(name="", task="sleep", kwargs={"duration": 0}), **given)
+    return replace(Definition(name="", task="sleep", kwargs={"duration": 0}), **given)
 
 
 def make_job(database: Database, *, at: datetime = NOON - MINUTE, **given: Any) -> Job:
@@ -84,7 +85,7 @@ def make_run(
     if job is not None:
         draft = runs.draft(job, run_id=new_run_id(), state=state, at=at, **given)
     else:
-        plain = {"task": "sleep", "kwargs": {}, "queue": "default", "priority": 5}
+        plain: dict[str, Any] = {"task": "sleep", "kwargs": {}, "queue": "default", "priority": 5}
         draft = runs.Draft(
             id=new_run_id(), job_id=None, state=state, created_at=at, **(plain | given)
         )

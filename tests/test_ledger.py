@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from jobs_app import audit, jobs
+from jobs_app import audit, jobs, rehearsals
 from jobs_app.db import Database
 from jobs_app.models import Job, SchedulerProcess
 from jobs_app.policy import MOST_ROWS
@@ -181,7 +181,7 @@ def test_rehearsing_a_resume_counts_what_it_would_catch_up_and_stores_nothing(
     def rehearse(on_missed: jobs.OnMissed) -> tuple[int, int]:
         with database.reading() as session:
             paused = jobs.get(session, job.name)
-            found = jobs.rehearse_resume(session, paused, on_missed=on_missed, at=at)
+            found = rehearsals.rehearse_resume(session, paused, on_missed=on_missed, at=at)
         assert found.fires_before == []
         assert found.fires_after[0].at == NOON + 3 * HOUR
         return found.catchup_runs, found.starts_now
@@ -197,7 +197,7 @@ def test_rehearsing_the_resume_of_an_active_job_changes_nothing(database: Databa
     job = make_job(database, cron="0 * * * *")
 
     with database.reading() as session:
-        found = jobs.rehearse_resume(
+        found = rehearsals.rehearse_resume(
             session, jobs.get(session, job.name), on_missed="all", at=NOON + 5 * HOUR
         )
 
@@ -214,7 +214,9 @@ def test_a_crowd_at_the_same_minute_is_warned_of(
     wanted = definition(name="one-more", cron="0 * * * *", timezone="Europe/Paris")
 
     with database.reading() as session:
-        found = jobs.rehearse(session, wanted, job=None, version=None, app=TASKS, at=NOON - MINUTE)
+        found = rehearsals.rehearse(
+            session, wanted, job=None, version=None, app=TASKS, at=NOON - MINUTE
+        )
 
     crowd = [text for text in found.warnings if "other jobs" in text]
     assert bool(crowd) is is_warned

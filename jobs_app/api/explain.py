@@ -16,9 +16,9 @@ from jobs_app.api.document import problems
 from jobs_app.api.fields import EARLIEST, LATEST, Instant
 from jobs_app.api.job_bodies import FireOut, JobPath, show_fire
 from jobs_app.api.run_bodies import RunOut, show_run
+from jobs_app.definitions import NAME
 from jobs_app.errors import NotFound
 from jobs_app.explain import When
-from jobs_app.jobs import NAME
 from jobs_app.schedule import Fire
 from jobs_app.verdict import Verdict
 

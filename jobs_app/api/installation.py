@@ -13,8 +13,8 @@ from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.fields import INT32, Instant, Search
+from jobs_app.definitions import NAME
 from jobs_app.errors import NotFound
-from jobs_app.jobs import NAME
 from jobs_app.models import AuditEvent
 
 api = APIBlueprint(

@@ -22,8 +22,8 @@ from jobs_app.api.fields import (
     Search,
     Seconds,
 )
+from jobs_app.definitions import Definition
 from jobs_app.errors import FieldError, InvalidInput
-from jobs_app.jobs import Definition
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Fire, Schedule

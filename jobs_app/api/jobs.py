@@ -7,7 +7,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
-from jobs_app import clock, history, jobs, starts
+from jobs_app import clock, history, jobs, rehearsals, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import raise_invalid
 from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
@@ -34,9 +34,10 @@ from jobs_app.api.job_bodies import (
     show_fire,
 )
 from jobs_app.api.run_bodies import RunOut, show_run
+from jobs_app.definitions import NAME, Definition, definition_of
 from jobs_app.errors import NotFound
-from jobs_app.jobs import NAME, Definition, Rehearsal
 from jobs_app.models import Job
+from jobs_app.rehearsals import Rehearsal
 
 api = APIBlueprint(
     "jobs", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
@@ -97,7 +98,7 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
     job = _job(path.name)
     version = conditions.expected_version()
     try:
-        whole = JobReplace.model_validate(merged(jobs.definition_of(job), request.get_json()))
+        whole = JobReplace.model_validate(merged(definition_of(job), request.get_json()))
     except ValidationError as error:
         raise_invalid(error)
     definition = whole.definition(parts.current().settings, name=path.name)
@@ -138,7 +139,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     job = _job(path.name)
     if query.dry_run:
         return _show_rehearsal(
-            jobs.rehearse_resume(session(), job, on_missed=body.on_missed, at=at)
+            rehearsals.rehearse_resume(session(), job, on_missed=body.on_missed, at=at)
         )
     job = jobs.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
     parts.tell_redis_afterwards([job])
@@ -227,7 +228,7 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
 
 
 def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -> Response:
-    rehearsal = jobs.rehearse(
+    rehearsal = rehearsals.rehearse(
         session(),
         definition,
         job=job,
@@ -265,4 +266,4 @@ def _answer(job: Job) -> Response:
 
 def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
     last = jobs.last_runs(session(), [job.id for job in found])
-    return [show(job, jobs.definition_of(job), last.get(job.id)) for job in found]
+    return [show(job, definition_of(job), last.get(job.id)) for job in found]

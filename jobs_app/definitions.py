@@ -1,0 +1,152 @@
+"""What a person says of a job: its definition, what is wrong with it, and its columns."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from celery import Celery
+
+from jobs_app import catalog, fires
+from jobs_app import schedule as schedules
+from jobs_app.errors import FieldError, InvalidInput, InvalidSchedule
+from jobs_app.models import Job
+from jobs_app.retry import RetryPolicy
+from jobs_app.schedule import Schedule
+from jobs_app.states import CatchupPolicy, OverlapPolicy
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
+TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
+QUEUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_NAME_RULE = "lower-case letters, digits, '.', '_' and '-', at most 100, no sign at either end"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a person says of a job; the rest of its row is bookkeeping.
+
+    `schedule` is None for a job that is only started by hand. Its `seed` and, for
+    an interval, a missing anchor are filled in by `create` and `change`.
+    """
+
+    name: str
+    task: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    schedule: Schedule | None = None
+    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
+    starting_deadline_seconds: int = 60
+    catchup_policy: CatchupPolicy = CatchupPolicy.LAST
+    catchup_window_seconds: int = 86_400
+    catchup_max_runs: int = 50
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    soft_time_limit_seconds: int | None = None
+    time_limit_seconds: int | None = 3600
+    kill_grace_seconds: int = 10
+    queue: str = "default"
+    priority: int = 5
+    max_runs: int | None = None
+    pause_after_failures: int | None = None
+
+
+def definition_of(job: Job) -> Definition:
+    """Return what a person said of *job*."""
+    plain = {
+        name: getattr(job, name)
+        for name in Definition.__slots__
+        if name not in {"schedule", "tags", "retry"}
+    }
+    return Definition(
+        **plain,
+        tags=tuple(job.tags),
+        schedule=fires.schedule_of(job),
+        retry=RetryPolicy.from_json(job.retry),
+    )
+
+
+def described(definition: Definition) -> dict[str, Any]:
+    """Return *definition* as the audit keeps it: no kwargs, they may hold secrets."""
+    schedule = definition.schedule
+    when = None
+    if schedule is not None:
+        when = {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name in Schedule.__slots__
+            if (value := getattr(schedule, name)) is not None and name != "seed"
+        }
+    plain = {
+        name: getattr(definition, name)
+        for name in Definition.__slots__
+        if name not in {"kwargs", "schedule", "retry", "tags"}
+    }
+    return plain | {"tags": list(definition.tags), "schedule": when}
+
+
+def completed(definition: Definition, *, anchor_at: datetime | None, at: datetime) -> Definition:
+    """Fill in the seed, and the anchor of an interval: it neither drifts nor restarts on edit."""
+    schedule = definition.schedule
+    if schedule is None:
+        return definition
+    schedule = replace(schedule, seed=definition.name)
+    if schedule.interval_seconds is not None and schedule.anchor_at is None:
+        # On the whole second: fires are easier to read.
+        schedule = replace(schedule, anchor_at=anchor_at or at.replace(microsecond=0))
+    return replace(definition, schedule=schedule)
+
+
+def check(
+    definition: Definition, *, app: Celery, now: datetime, before: Definition | None = None
+) -> None:
+    """Raise InvalidInput with everything that is wrong with *definition*."""
+    errors = list(_plain_errors(definition))
+    if before is None or (before.task, before.kwargs) != (definition.task, definition.kwargs):
+        errors += catalog.check(app, definition.task, definition.kwargs)
+    # A job whose one instant has passed can still be renamed.
+    is_new_schedule = before is None or definition.schedule != before.schedule
+    if definition.schedule is not None and is_new_schedule:
+        try:
+            schedules.check(definition.schedule, now=now)
+        except InvalidSchedule as error:
+            errors += error.under("/schedule").errors
+    if errors:
+        raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
+
+
+def _plain_errors(definition: Definition) -> Iterable[FieldError]:
+    if not NAME.fullmatch(definition.name):
+        shown = definition.name if len(definition.name) <= 60 else definition.name[:60] + "…"
+        yield FieldError("/name", "invalid_name", f"The name {shown!r} is not: {_NAME_RULE}.")
+    for index, tag in enumerate(definition.tags):
+        if not TAG.fullmatch(tag):
+            detail = f"The tag {tag[:60]!r} must be lower-case letters, digits, '.', '_' or '-'."
+            yield FieldError(f"/tags/{index}", "invalid_tag", detail)
+    if not QUEUE.fullmatch(definition.queue):
+        detail = f"The queue {definition.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
+        yield FieldError("/queue", "invalid_queue", detail)
+    soft, hard = definition.soft_time_limit_seconds, definition.time_limit_seconds
+    if soft is not None and hard is not None and soft >= hard:
+        detail = f"The soft limit of {soft} s must be below the time limit of {hard} s."
+        yield FieldError("/soft_time_limit_seconds", "above_time_limit", detail)
+
+
+def columns(definition: Definition) -> dict[str, Any]:
+    """Return *definition* as the columns of a row."""
+    columns = {
+        name: getattr(definition, name)
+        for name in Definition.__slots__
+        if name not in {"schedule", "retry", "tags"}
+    }
+    retry = definition.retry
+    schedule = definition.schedule or Schedule()
+    when = {name: getattr(schedule, name) for name in Schedule.__slots__ if name != "seed"}
+    return (
+        columns
+        | when
+        | {
+            "tags": list(definition.tags),
+            "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
+            | {"on": [str(state) for state in retry.on]},
+        }
+    )
