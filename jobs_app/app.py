@@ -23,8 +23,10 @@ from jobs_app.api import (
     jobs,
     parts,
     problems,
+    run_logs,
     runs,
     schedules,
+    streams,
     tutorial,
 )
 from jobs_app.errors import ConfigurationError, Conflict, JobsError
@@ -78,9 +80,10 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     database.init_app(app, settings)
     parts.init_app(app, parts.make(settings))
+    streams.init_app(app, settings)
     problems.register(app)
     auth.register(app, demo_open=settings.demo_open)
-    for resource in (jobs, explain, runs, schedules, installation):
+    for resource in (jobs, explain, runs, run_logs, schedules, installation):
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)
     app.register_api(tutorial.api)
@@ -128,8 +131,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> Flask:
         return self._app
 
-    def _after_fork(self, _arbiter: Any, _worker: Any) -> None:
+    def _after_fork(self, _arbiter: Any, worker: Any) -> None:
         with self._app.app_context():
+            # SIGTERM clears it; a stream that went on would hold the server to the last second.
+            streams.current().is_stopping = lambda: not worker.alive
             # A pooled connection used by two processes mixes up their answers.
             database.database.engine.dispose(close=False)
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import String, cast, func, or_, select
+from sqlalchemy import String, and_, cast, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from jobs_app.errors import NotFound
@@ -85,3 +86,45 @@ def log(session: Session, run_id: UUID, *, attempt: int) -> list[LogChunk]:
         .order_by(LogChunk.seq)
     )
     return list(session.scalars(statement))
+
+
+class LogPlace(NamedTuple):
+    """A place in the log of a run: all attempts before, and of this one the chunks up to `seq`."""
+
+    attempt: int = 0
+    seq: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogNews:
+    """What a run has written since a place, and how the run stands at the same instant.
+
+    `log_bytes` is all that `attempt`, the newest one, has written so far.
+    """
+
+    state: RunState
+    attempt: int
+    log_bytes: int
+    chunks: list[LogChunk]
+
+
+def log_news(session: Session, run_id: UUID, *, after: LogPlace, limit: int) -> LogNews:
+    """Return the chunks after a place, of all attempts in turn; raises NotFound.
+
+    One statement, so that a final state comes with the last of what was written.
+    """
+    place = tuple_(literal(after.attempt), literal(after.seq))
+    is_new = and_(LogChunk.run_id == Run.id, tuple_(LogChunk.attempt, LogChunk.seq) > place)
+    statement = (
+        select(Run.state, Run.attempt, Run.log_bytes, LogChunk)
+        .outerjoin(LogChunk, is_new)
+        .where(Run.id == run_id)
+        .order_by(LogChunk.attempt, LogChunk.seq)
+        .limit(limit)
+    )
+    rows = session.execute(statement).all()
+    if not rows:
+        raise NotFound(f"There is no run {run_id}.", code="run_not_found")
+    state, attempt, log_bytes, _ = rows[0]
+    # One row without a chunk is what the outer join gives where nothing is new.
+    return LogNews(state, attempt, log_bytes, list(filter(None, (row[3] for row in rows))))

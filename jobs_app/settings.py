@@ -1,5 +1,6 @@
 """Every setting: its name, default, unit and help, read from `JOBS_*` variables."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ class Settings(BaseSettings):
     )
 
     web_threads: int = Field(8, ge=1, description="Threads of the web server.")
+    max_streams: int | None = Field(
+        None,
+        ge=1,
+        description="Most logs followed at once, below the threads; by default 3 below them.",
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
 
     worker_concurrency: int = Field(2, ge=1, description="Runs at once in a worker.")
@@ -129,6 +135,30 @@ class Settings(BaseSettings):
             raise ValueError("use DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
+    @field_validator("worker_pool")
+    @classmethod
+    def _known_pool(cls, value: str) -> str:
+        if value not in {"prefork", "threads", "solo"}:
+            raise ValueError("use prefork, threads or solo")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"(sqlite|postgres(ql(\+psycopg)?)?)://", value):
+            raise ValueError(
+                "use postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH/FILE; "
+                "other databases and drivers are not supported"
+            )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("use redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0")
+        return value
+
     @cached_property
     def effective_database_url(self) -> str:
         """The SQLAlchemy URL, with psycopg 3 named for PostgreSQL."""
@@ -171,6 +201,15 @@ class Settings(BaseSettings):
             options["virtual_host"] = options.pop("db")
         query = f"?{urlencode(options)}" if options else ""
         return f"redis+socket://{user}{parts.path}{query}"
+
+    @property
+    def effective_max_streams(self) -> int:
+        """Most streams open at once: below the number of threads, if there are two at all.
+
+        Each holds a thread for as long as it lasts, and somebody must answer the rest.
+        """
+        wanted = self.web_threads - 3 if self.max_streams is None else self.max_streams
+        return max(1, min(wanted, self.web_threads - 1))
 
     @property
     def redis_keepalive(self) -> dict[str, bool]:

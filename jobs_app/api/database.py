@@ -1,5 +1,7 @@
 """The sessions of requests: those that only read hold up no writer."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy
@@ -63,8 +65,13 @@ def session() -> Session:
 
 def reading() -> Session:
     """Return a session of its own that only reads; use it as a context manager."""
+    return readers()()
+
+
+def readers() -> Callable[[], Session]:
+    """Return what makes sessions that only read, after the request is over too."""
     engine = database.engine.execution_options(**{db.READ_ONLY: True})
-    return Session(engine, expire_on_commit=False)
+    return partial(Session, engine, expire_on_commit=False)
 
 
 def writing() -> Session:

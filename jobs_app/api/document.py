@@ -27,8 +27,8 @@ SECURITY_SCHEMES: dict[str, Any] = {
 #: The answers of an operation, as flask-openapi3 takes them.
 Responses = dict[str | int, type[BaseModel] | dict[Any, Any] | None]
 
-TEXT: Responses = {
-    200: {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
+EVENTS: Responses = {
+    200: {"description": "OK", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
 
 _TITLES = {
@@ -84,6 +84,9 @@ def problems(*statuses: int, body: bool = False) -> Responses:
 #: What wants no token.
 OPEN_PATHS = ("/healthz", "/readyz")
 
+#: What comes as text unless JSON is asked for.
+TEXT_PATHS = ("/api/v1/runs/{run_id}/log",)
+
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -94,6 +97,9 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
     for path in OPEN_PATHS:
         # An empty list says "no token"; flask-openapi3 leaves it out.
         document["paths"][path]["get"]["security"] = []
+    for path in TEXT_PATHS:
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]
+        content["text/plain"] = {"schema": {"type": "string"}}
     for path_item in document["paths"].values():
         for method, operation in path_item.items():
             for parameter in operation.get("parameters", ()):

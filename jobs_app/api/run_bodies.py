@@ -1,6 +1,6 @@
 """Runs as they are sent and returned."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -25,6 +25,9 @@ from jobs_app.states import CancelMode, RunState, Trigger
 
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
+
+#: The furthest place in a log that can be asked for.
+MOST_BYTES = 1_000_000_000
 
 
 class ErrorOut(BaseModel):
@@ -211,10 +214,50 @@ class RunQuery(Query):
 
 
 class LogQuery(Query):
-    """Which part of a log: of one attempt (default: the newest), the last `tail` bytes of it."""
+    """Which part of a log: of one attempt (default: the newest), of one stream (default: both).
+
+    `offset` and `tail` count bytes of the text: what comes after the first `offset`,
+    and of that the last `tail`.
+    """
 
     attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    tail: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    stream: Literal["stdout", "stderr"] | None = None
+    offset: Annotated[int, Field(ge=0, le=MOST_BYTES)] | None = None
+    tail: Annotated[int, Field(ge=0, le=MOST_BYTES)] | None = None
+
+
+class ChunkOut(BaseModel):
+    """A piece of what a run wrote; a number missing in `seq` is where output was cut out."""
+
+    seq: int
+    attempt: int
+    stream: Literal["stdout", "stderr"]
+    at: Instant
+    text: str
+
+
+class LogPage(BaseModel):
+    """What an attempt wrote, in order."""
+
+    items: list[ChunkOut]
+
+
+class StreamQuery(Query):
+    """Where to go on, for a client that cannot send the header Last-Event-ID."""
+
+    last_event_id: Annotated[str, Field(max_length=30)] | None = None
+
+
+class StreamHeader(BaseModel):
+    """Where to go on."""
+
+    last_event_id: Annotated[
+        str | None,
+        Field(
+            alias="Last-Event-ID",
+            description="The id of the last event that arrived, as in 1-41: go on after it.",
+        ),
+    ] = None
 
 
 class CancelIn(Input):

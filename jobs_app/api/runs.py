@@ -1,4 +1,4 @@
-"""/runs: start a task, find, read, cancel, and the log."""
+"""/runs: start a task, find, read and cancel."""
 
 from uuid import UUID
 
@@ -9,11 +9,10 @@ from jobs_app import clock, history, runs, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
-from jobs_app.api.document import TEXT, problems
+from jobs_app.api.document import problems
 from jobs_app.api.jobs import accepted
 from jobs_app.api.run_bodies import (
     CancelIn,
-    LogQuery,
     RunOut,
     RunPage,
     RunPath,
@@ -22,7 +21,7 @@ from jobs_app.api.run_bodies import (
     show_run,
 )
 from jobs_app.errors import Conflict, NotFound
-from jobs_app.models import LogChunk, Run
+from jobs_app.models import Run
 from jobs_app.starts import TaskStart
 from jobs_app.states import RunState
 
@@ -63,7 +62,7 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
 @api.get("/runs/<run_id>", responses={200: RunOut, **problems(404)})
 def read_run(path: RunPath) -> Response:
     """Read a run, with its result or its error."""
-    return jsonify(show_run(_run(path.run_id)))
+    return jsonify(show_run(named(path.run_id)))
 
 
 @api.post(
@@ -71,7 +70,7 @@ def read_run(path: RunPath) -> Response:
 )
 def cancel_run(path: RunPath, body: CancelIn) -> Response:
     """Cancel a run. 200: it is cancelled; 202: it is running, and its worker was told."""
-    run = _run(path.run_id)
+    run = named(path.run_id)
     by, at = auth.principal().name, clock.now()
     found = runs.cancel(session(), run.id, mode=body.mode, by=by, reason="cancelled", at=at)
     if found is RunState.CANCELLED and run.job_id is not None:
@@ -86,18 +85,6 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     return response
 
 
-@api.get("/runs/<run_id>/log", responses={**TEXT, **problems(404)})
-def read_log(path: RunPath, query: LogQuery) -> Response:
-    """Read what a run wrote, as text; what was cut out is shown as a line that says so."""
-    run = _run(path.run_id)
-    attempt = run.attempt if query.attempt is None else query.attempt
-    chunks = history.log(session(), run.id, attempt=attempt)
-    text = _text(chunks, written=run.log_bytes if attempt == run.attempt else None).encode()
-    if query.tail is not None:
-        text = _last(text, query.tail)
-    return Response(text, mimetype="text/plain")
-
-
 def record(start: TaskStart) -> UUID:
     """Record a run of a task, have its message sent, and return its id."""
     started = starts.start_task(
@@ -107,7 +94,8 @@ def record(start: TaskStart) -> UUID:
     return started.run.id
 
 
-def _run(run_id: str) -> Run:
+def named(run_id: str) -> Run:
+    """Return the run that an address names; raises NotFound."""
     try:
         found = UUID(run_id)
     except ValueError as error:
@@ -126,26 +114,3 @@ def _ended(run: Run) -> str:
         RunState.SKIPPED: "was skipped",
         RunState.MISSED: "was missed",
     }.get(run.state, "was cancelled")
-
-
-def _text(chunks: list[LogChunk], *, written: int | None) -> str:
-    """Return the text of *chunks*, with a line wherever a number is missing in their sequence."""
-    pieces: list[str] = []
-    cut = None if written is None else written - sum(len(c.text.encode()) for c in chunks)
-    expected = 0
-    for chunk in chunks:
-        if chunk.seq != expected:
-            amount = f"{cut} bytes" if cut is not None and cut > 0 else "something"
-            start = "" if not pieces or pieces[-1].endswith("\n") else "\n"
-            pieces.append(f"{start}… {amount} cut …\n")
-        pieces.append(chunk.text)
-        expected = chunk.seq + 1
-    return "".join(pieces)
-
-
-def _last(text: bytes, count: int) -> bytes:
-    """Return the last *count* bytes of UTF-8 *text*, without the rest of a character."""
-    tail = text[len(text) - min(count, len(text)) :]
-    # A continuation byte is 10xxxxxx: its character began before the tail.
-    start = next((i for i, byte in enumerate(tail[:4]) if byte & 0xC0 != 0x80), len(tail[:4]))
-    return tail[start:]

@@ -150,6 +150,10 @@ class Client:
         """Read *path*, which is below /api/v1; parameters that are None are left out."""
         return self.send("GET", path, params=params)
 
+    def text(self, path: str, **params: object) -> str:
+        """Read *path* as plain text; parameters that are None are left out."""
+        return self.send("GET", path, params=params, accept="text/plain").text
+
     def send(
         self,
         method: str,
@@ -158,13 +162,14 @@ class Client:
         body: object = None,
         params: Mapping[str, object] | None = None,
         if_match: str | None = None,
+        accept: str = "application/json",
     ) -> Answer:
         """Send a request and return its answer; raise Failure unless it is a 2xx.
 
         A POST carries an Idempotency-Key, so that one whose connection broke
         is sent again without doing anything twice.
         """
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if if_match is not None:
             headers["If-Match"] = if_match
         if method == "POST":

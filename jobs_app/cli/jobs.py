@@ -317,7 +317,7 @@ def _print_outcome(client: Client, ended: Json) -> None:
         if result := compact(ended.get("result")):
             print_text(f"Result: {result}")
         return
-    lines = plain(client.get(f"/runs/{ended['id']}/log", tail=TAIL_BYTES).text).splitlines()
+    lines = plain(client.text(f"/runs/{ended['id']}/log", tail=TAIL_BYTES)).splitlines()
     if len(lines) > TAIL_LINES:
         print_text(f"[the last {TAIL_LINES} lines]")
     if lines:

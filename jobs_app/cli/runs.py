@@ -203,7 +203,7 @@ def _log_text(run_id: str, log: Json) -> str | None:
 @click.option("--tail", metavar="BYTES", type=click.IntRange(min=0), help="Only the end of it.")
 def log(run_id: str, attempt: int | None, tail: int | None) -> None:
     """Print what a run wrote, as it wrote it; on a terminal without control characters."""
-    text = connect().get(f"{run_path(run_id)}/log", attempt=attempt, tail=tail).text
+    text = connect().text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
     if on_terminal():
         print_text(text.removesuffix("\n"))
     else:

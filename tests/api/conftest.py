@@ -1,6 +1,6 @@
 """The web application on a fresh database, and a client that is signed in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from jobs_app import tokens
 from jobs_app.api import database as held
 from jobs_app.app import create_app
 from jobs_app.db import Database
+from jobs_app.models import Run, new_run_id
 from jobs_app.settings import Settings
+from jobs_app.states import RunState, Trigger
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -105,3 +107,33 @@ def close(app: Flask) -> None:
 def api(app: Flask, token: str) -> Api:
     """A client that is signed in."""
     return Api(app, token)
+
+
+def a_run(state: RunState = RunState.SUCCEEDED, **facts: Any) -> Run:
+    """Return a run to be stored, in this state."""
+    return Run(
+        **{
+            "id": new_run_id(),
+            "state": state,
+            "trigger": Trigger.MANUAL,
+            "task": "sleep",
+            "kwargs": {"duration": 1},
+            "queue": "default",
+            "created_at": NOW,
+        }
+        | facts
+    )
+
+
+@pytest.fixture
+def store(database: Database) -> Callable[..., None]:
+    """Store rows, in order."""
+
+    def add(*rows: Any) -> None:
+        with database.session() as session:
+            for row in rows:
+                session.add(row)
+                session.flush()
+            session.commit()
+
+    return add

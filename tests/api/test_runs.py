@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from jobs_app.db import Database
-from jobs_app.models import Attempt, Job, LogChunk, Run, Worker, new_run_id
+from jobs_app.models import Attempt, Job, Run, Worker, new_run_id
 from jobs_app.states import RunState, Trigger
-from tests.api.conftest import NOW, Api
+from tests.api.conftest import NOW, Api, a_run
 
 WORKER_ID = new_run_id()
 
@@ -18,35 +18,6 @@ def a_worker() -> Worker:
     return Worker(
         id=WORKER_ID, name="w1@host", pid=7, queues=["default"], started_at=NOW, seen_at=NOW
     )
-
-
-def a_run(state: RunState = RunState.SUCCEEDED, **facts: Any) -> Run:
-    return Run(
-        **{
-            "id": new_run_id(),
-            "state": state,
-            "trigger": Trigger.MANUAL,
-            "task": "sleep",
-            "kwargs": {"duration": 1},
-            "queue": "default",
-            "created_at": NOW,
-        }
-        | facts
-    )
-
-
-@pytest.fixture
-def store(database: Database):
-    """Store rows, in order."""
-
-    def add(*rows: Any) -> None:
-        with database.session() as session:
-            for row in rows:
-                session.add(row)
-                session.flush()
-            session.commit()
-
-    return add
 
 
 def test_a_run_now_is_accepted_with_its_place(api: Api) -> None:
@@ -243,55 +214,6 @@ def test_a_cancelled_run_lets_the_one_that_waits_go_on(api: Api) -> None:
 
     assert second["state"] == "waiting"
     assert api.get(f"/runs/{second['id']}").json["state"] == "queued"
-
-
-def chunk(run: Run, seq: int, text: str, *, attempt: int = 1) -> LogChunk:
-    return LogChunk(run_id=run.id, attempt=attempt, seq=seq, stream="stdout", at=NOW, text=text)
-
-
-def test_a_log_is_plain_text_in_order(api: Api, store) -> None:
-    run = a_run(log_bytes=8)
-    store(run, chunk(run, 0, "one\n"), chunk(run, 1, "zwö"))
-
-    answer = api.get(f"/runs/{run.id}/log")
-
-    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.text == "one\nzwö"
-
-
-def test_what_was_cut_out_of_a_log_is_shown(api: Api, store) -> None:
-    run = a_run(log_bytes=1000, log_truncated=True)
-    store(run, chunk(run, 0, "head"), chunk(run, 7, "tail\n"))
-
-    assert api.get(f"/runs/{run.id}/log").text == "head\n… 991 bytes cut …\ntail\n"
-
-
-def test_the_log_of_an_earlier_attempt_can_be_read(api: Api, store) -> None:
-    run = a_run(attempt=2)
-    store(run, chunk(run, 0, "first"), chunk(run, 0, "second", attempt=2))
-
-    logs = [api.get(f"/runs/{run.id}/log{query}").text for query in ("", "?attempt=1")]
-
-    assert logs == ["second", "first"]
-
-
-@pytest.mark.parametrize(
-    "tail, text", [(0, ""), (1, "d"), (2, "d"), (3, "öd"), (5, "blöd"), (99, "blöd")]
-)
-def test_the_tail_of_a_log_splits_no_character(api: Api, store, tail: int, text: str) -> None:
-    run = a_run()
-    store(run, chunk(run, 0, "blöd"))
-
-    assert api.get(f"/runs/{run.id}/log?tail={tail}").text == text
-
-
-def test_the_log_of_a_run_that_wrote_nothing_is_empty(api: Api, store) -> None:
-    run = a_run()
-    store(run)
-
-    answer = api.get(f"/runs/{run.id}/log")
-
-    assert (answer.status_code, answer.text) == (200, "")
 
 
 def test_queues_tell_who_serves_them_and_what_waits(api: Api, store) -> None:
