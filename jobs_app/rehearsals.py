@@ -7,7 +7,7 @@ from celery import Celery
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import fires
+from jobs_app import advice, fires
 from jobs_app import schedule as schedules
 from jobs_app.definitions import Definition, check, columns, completed, definition_of
 from jobs_app.jobs import (
@@ -122,7 +122,7 @@ def _warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
     schedule = fires.schedule_of(job)
     if schedule is None:
         return []
-    warnings = schedules.warnings(schedule, now=at)
+    warnings = advice.warnings(schedule, now=at)
     if job.next_due_at is None or job.next_fire_at is None:
         return warnings
     minute = job.next_due_at.replace(second=0, microsecond=0)

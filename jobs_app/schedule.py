@@ -5,10 +5,9 @@ out is aware UTC; local time exists only in here and in what a person sees. The
 preview and the scheduler ask the same functions.
 """
 
-from calendar import month_name
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import islice
 from typing import Literal
@@ -24,7 +23,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
-_LEAP_DAY = (2, 29)
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -51,7 +49,7 @@ class Schedule:
     def __post_init__(self) -> None:
         for instant in (self.anchor_at, self.at, self.start_at, self.end_at):
             if instant is not None:
-                _utc(instant)
+                in_utc(instant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def check(schedule: Schedule, *, now: datetime) -> None:
 
     Pointers are relative to the schedule: "/cron", "/timezone".
     """
-    now = _utc(now)
+    now = in_utc(now)
     errors = [
         *_kind_errors(schedule),
         *_zone_errors(schedule.timezone),
@@ -95,9 +93,9 @@ def next_fire(schedule: Schedule, *, after: datetime) -> datetime | None:
     fixed one that comes twice in autumn counts the first time, wildcard minutes
     or hours follow real time: Debian's cron has it so.
     """
-    after = _utc(after)
+    after = in_utc(after)
     if schedule.start_at is not None and schedule.start_at > after:
-        after = _utc(schedule.start_at) - _TICK
+        after = in_utc(schedule.start_at) - _TICK
     fire = _next(schedule, after)
     if fire is None or (schedule.end_at is not None and fire >= schedule.end_at):
         return None
@@ -106,9 +104,9 @@ def next_fire(schedule: Schedule, *, after: datetime) -> datetime | None:
 
 def previous_fire(schedule: Schedule, *, before: datetime) -> datetime | None:
     """Return the last fire strictly earlier than *before*, in UTC; None if there is none."""
-    before = _utc(before)
+    before = in_utc(before)
     if schedule.end_at is not None:
-        before = min(before, _utc(schedule.end_at))
+        before = min(before, in_utc(schedule.end_at))
     fire = _previous(schedule, before)
     if fire is None or (schedule.start_at is not None and fire < schedule.start_at):
         return None
@@ -122,7 +120,7 @@ def fires(
 
     Without *until* there may be no end to them.
     """
-    last = _LAST if until is None else _utc(until)
+    last = _LAST if until is None else in_utc(until)
     fire = next_fire(schedule, after=after)
     while fire is not None and fire <= last:
         yield fire
@@ -134,7 +132,7 @@ def due_at(schedule: Schedule, fire: datetime) -> datetime:
 
     The same seed and fire give the same answer for ever.
     """
-    fire = _utc(fire)
+    fire = in_utc(fire)
     if not schedule.jitter_seconds:
         return fire
     text = f"jitter\0{schedule.seed}\0{fire.isoformat()}"
@@ -147,7 +145,7 @@ def preview(
     schedule: Schedule, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[Fire]:
     """Return the next *count* fires, fewer if they end, each with its local time."""
-    zone = _zone(schedule.timezone)
+    zone = zone_of(schedule.timezone)
     coming = islice(fires(schedule, after=after, until=until), count)
     return [_shown(schedule, zone, fire) for fire in coming]
 
@@ -160,7 +158,7 @@ def names_local_time(schedule: Schedule, local: datetime) -> bool:
     """
     if schedule.cron is None:
         return False
-    expression = _expression(schedule)
+    expression = expression_of(schedule)
     minute = local.hour * 60 + local.minute
     return (
         not expression.is_real_time
@@ -174,9 +172,9 @@ def describe(schedule: Schedule) -> str:
     zone = schedule.timezone
     zone_text = zone if zone == "UTC" else f"{zone} time"
     if schedule.cron is not None:
-        text = f"{_expression(schedule).explain()}, {zone_text}"
+        text = f"{expression_of(schedule).explain()}, {zone_text}"
     elif schedule.interval_seconds is not None:
-        text = f"Every {_duration(schedule.interval_seconds, every=True)}"
+        text = f"Every {duration(schedule.interval_seconds, every=True)}"
     elif schedule.at is not None:
         text = f"Once at {_local_text(schedule, schedule.at)}, {zone_text}"
     else:
@@ -186,30 +184,13 @@ def describe(schedule: Schedule) -> str:
     if schedule.end_at is not None:
         text += f", until {_local_text(schedule, schedule.end_at)}"
     if schedule.jitter_seconds:
-        text += f", each up to {_duration(schedule.jitter_seconds)} later"
+        text += f", each up to {duration(schedule.jitter_seconds)} later"
     return text
-
-
-def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
-    """Return sentences on what may surprise the author of a valid schedule."""
-    now = _utc(now)
-    found: list[str] = []
-    if schedule.cron is not None:
-        expression = _expression(schedule)
-        found += _day_warnings(schedule, expression, now)
-        found += _step_warnings(expression)
-        found += _clock_change_warnings(schedule, expression, now)
-        if not schedule.seed and cron.uses_hash(schedule.cron):
-            found.append("H is drawn from the job's name: each job gets times of its own.")
-    if schedule.interval_seconds is not None:
-        found += _interval_warnings(schedule, schedule.interval_seconds, now)
-    found += _jitter_warnings(schedule, now)
-    return found
 
 
 def readings(timezone: str, local: datetime) -> tuple[datetime, ...]:
     """Return when a clock in *timezone* shows the naive *local*, in UTC: once, twice or never."""
-    zone = _zone(timezone)
+    zone = zone_of(timezone)
     return tuple(
         stretch.instant(local)
         for stretch in zones.stretches(zone, local.date())
@@ -219,17 +200,18 @@ def readings(timezone: str, local: datetime) -> tuple[datetime, ...]:
 
 def after_gap(timezone: str, local: datetime) -> tuple[datetime, datetime]:
     """Return the gap that swallows the naive *local*: its naive start, and its end in UTC."""
-    stretches = zones.stretches(_zone(timezone), local.date())
+    stretches = zones.stretches(zone_of(timezone), local.date())
     place = next(n for n, stretch in enumerate(stretches) if local < stretch.local_end)
     return stretches[place - 1].local_end, stretches[place].start
 
 
 def is_repeated(timezone: str, instant: datetime) -> bool:
     """Say whether the clock shows the local time of *instant* twice."""
-    return zones.is_repeated(instant.astimezone(_zone(timezone)))
+    return zones.is_repeated(instant.astimezone(zone_of(timezone)))
 
 
-def _utc(instant: datetime) -> datetime:
+def in_utc(instant: datetime) -> datetime:
+    """Return *instant* in UTC; raises ValueError if it has no time zone."""
     if instant.tzinfo is UTC:
         return instant
     if instant.utcoffset() is None:
@@ -241,7 +223,7 @@ def _utc(instant: datetime) -> datetime:
         return _EPOCH if instant.year == 1 else _LAST
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
     """Return the zone; raises InvalidSchedule if this machine knows none of that name."""
     try:
         return zones.named(name)
@@ -250,14 +232,15 @@ def _zone(name: str) -> ZoneInfo:
         raise InvalidSchedule(errors[0].detail, errors=errors) from error
 
 
-def _expression(schedule: Schedule) -> cron.Expression:
+def expression_of(schedule: Schedule) -> cron.Expression:
+    """Return the parsed expression of a cron schedule, from a cache."""
     return cron.parse(schedule.cron or "", schedule.seed)
 
 
 def _next(schedule: Schedule, after: datetime) -> datetime | None:
     """Return the first fire later than *after*, whatever the window says."""
     if schedule.cron is not None:
-        return cron.next_fire(_expression(schedule), _zone(schedule.timezone), after)
+        return cron.next_fire(expression_of(schedule), zone_of(schedule.timezone), after)
     if schedule.interval_seconds is not None:
         anchor = _anchor(schedule)
         interval = timedelta(seconds=schedule.interval_seconds)
@@ -267,32 +250,32 @@ def _next(schedule: Schedule, after: datetime) -> datetime | None:
             return None
         return fire if fire < _LAST else None
     if schedule.at is not None and schedule.at > after:
-        return _utc(schedule.at)
+        return in_utc(schedule.at)
     return None
 
 
 def _previous(schedule: Schedule, before: datetime) -> datetime | None:
     """Return the last fire earlier than *before*, whatever the window says."""
     if schedule.cron is not None:
-        return cron.previous_fire(_expression(schedule), _zone(schedule.timezone), before)
+        return cron.previous_fire(expression_of(schedule), zone_of(schedule.timezone), before)
     if schedule.interval_seconds is not None:
         anchor = _anchor(schedule)
         interval = timedelta(seconds=schedule.interval_seconds)
         passed = (min(before, _LAST) - anchor - _TICK) // interval
         return anchor + passed * interval if passed >= 0 else None
     if schedule.at is not None and schedule.at < before:
-        return _utc(schedule.at)
+        return in_utc(schedule.at)
     return None
 
 
 def _anchor(schedule: Schedule) -> datetime:
-    return _EPOCH if schedule.anchor_at is None else _utc(schedule.anchor_at)
+    return _EPOCH if schedule.anchor_at is None else in_utc(schedule.anchor_at)
 
 
 def _shown(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
     local = fire.astimezone(zone)
     dst: Literal["gap", "repeat"] | None = None
-    if schedule.cron is not None and cron.stands_for_skipped(_expression(schedule), zone, fire):
+    if schedule.cron is not None and cron.stands_for_skipped(expression_of(schedule), zone, fire):
         dst = "gap"
     elif zones.is_repeated(local):
         dst = "repeat"
@@ -301,14 +284,14 @@ def _shown(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
 
 def _local_text(schedule: Schedule, instant: datetime) -> str:
     try:
-        local = instant.astimezone(_zone(schedule.timezone)).replace(tzinfo=None)
+        local = instant.astimezone(zone_of(schedule.timezone)).replace(tzinfo=None)
     except OverflowError:
         return _stamp(instant)
     has_seconds = local.second or local.microsecond
     return local.isoformat(" ", "auto" if has_seconds else "minutes")
 
 
-def _duration(seconds: int, *, every: bool = False) -> str:
+def duration(seconds: int, *, every: bool = False) -> str:
     """Return "90 seconds", "2 hours"; and with *every*, "hour" for one hour."""
     unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
     number = seconds // size
@@ -402,101 +385,9 @@ def _never(schedule: Schedule) -> FieldError:
     if schedule.start_at is not None or schedule.end_at is not None:
         window = "/end_at" if schedule.end_at is not None else "/start_at"
         return FieldError(window, "never_fires", "No fire lies between start_at and end_at.")
-    text = _expression(schedule).text if schedule.cron is not None else "The schedule"
+    text = expression_of(schedule).text if schedule.cron is not None else "The schedule"
     return FieldError("/cron", "never_fires", f"{text} never fires: no date matches all fields.")
 
 
 def _stamp(instant: datetime) -> str:
-    return _utc(instant).isoformat().replace("+00:00", "Z")
-
-
-def _day_warnings(schedule: Schedule, expression: cron.Expression, now: datetime) -> Iterator[str]:
-    if expression.has_either_day:
-        yield ("Both day fields are set: it fires on days that match either of them, not both.")
-    zone = _zone(schedule.timezone)
-    coming = [fire.astimezone(zone) for fire in islice(fires(schedule, after=now), 3)]
-    if coming and all((fire.month, fire.day) == _LEAP_DAY for fire in coming):
-        yield "It fires on 29 February only, so in leap years only."
-    elif short := expression.months_too_short():
-        names = ", ".join(month_name[month] for month in short)
-        yield f"It does not fire in {names}, too short for its day: L is the last of each month."
-
-
-def _step_warnings(expression: cron.Expression) -> Iterator[str]:
-    minute, hour, *_ = expression.text.split()
-    for text, size, unit in ((minute, 60, "minute"), (hour, 24, "hour")):
-        step = text.removeprefix("*/")
-        if step == text or not step.isdigit() or size % int(step) == 0:
-            continue
-        if int(step) >= size:
-            yield f"{text} is the same as 0: {unit}s end at {size - 1}."
-            continue
-        last = (size - 1) // int(step) * int(step)
-        yield (
-            f"{text} does not divide {size}: {unit} {last} is followed by {unit} 0,"
-            f" after {_duration_of(size - last, unit)} instead of {step}."
-        )
-
-
-def _duration_of(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
-def _clock_change_warnings(
-    schedule: Schedule, expression: cron.Expression, now: datetime
-) -> Iterator[str]:
-    """Yield what the next year's clock changes do to the schedule, each kind once."""
-    zone = _zone(schedule.timezone)
-    told = set()
-    for day in _changed_days(expression, zone, now):
-        for kind, text in _effects_of_change(expression, zone, day):
-            if kind not in told:
-                told.add(kind)
-                yield text
-
-
-def _effects_of_change(
-    expression: cron.Expression, zone: ZoneInfo, day: date
-) -> Iterator[tuple[str, str]]:
-    """Yield the kind of each surprise on a *day* of a clock change, and its sentence."""
-    of_the_day = cron.fires_on_changed_day(expression, zone, day)
-    if not of_the_day:
-        yield "none", f"The clock skips its times on {day}: it does not fire then."
-    for fire in of_the_day:
-        local = fire.astimezone(zone)
-        if cron.stands_for_skipped(expression, zone, fire):
-            text = f"The clock skips one of its times on {day}: it fires at {local:%H:%M} instead."
-            yield "gap", text
-        elif zones.is_repeated(local) and not expression.is_real_time:
-            yield "repeat", f"{local:%H:%M} comes twice on {day}: it fires the first time only."
-
-
-def _changed_days(expression: cron.Expression, zone: ZoneInfo, now: datetime) -> Iterator[date]:
-    today = now.astimezone(zone).date()
-    for number in range(366):
-        day = today + number * _DAY
-        if zones.plain_midnight(zone, day) is None and expression.fires_on_day(day):
-            yield day
-
-
-def _interval_warnings(schedule: Schedule, seconds: int, now: datetime) -> Iterator[str]:
-    day = 86_400
-    if seconds >= 3_600 and seconds % day and day % seconds:
-        yield (
-            f"{_duration(seconds).capitalize()} do not divide a day: it fires at other times"
-            " each day."
-        )
-    zone = _zone(schedule.timezone)
-    offsets = {(now + number * 30 * _DAY).astimezone(zone).utcoffset() for number in range(13)}
-    if seconds % day == 0 and len(offsets) > 1:
-        yield (
-            "An interval counts real hours: its local time moves when the clock is changed."
-            " A cron expression keeps it."
-        )
-
-
-def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
-    jitter = timedelta(seconds=schedule.jitter_seconds)
-    coming = list(islice(fires(schedule, after=now), 2))
-    if len(coming) > 1 and coming[1] - coming[0] <= jitter:
-        yield "The jitter is not shorter than the time between fires: runs may change places."
+    return in_utc(instant).isoformat().replace("+00:00", "Z")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from jobs_app.advice import warnings
 from jobs_app.errors import InvalidSchedule
 from jobs_app.schedule import (
     Schedule,
@@ -19,7 +20,6 @@ from jobs_app.schedule import (
     next_fire,
     preview,
     previous_fire,
-    warnings,
 )
 from tests.schedule_oracle import fires_between
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import clock
+from jobs_app import advice, clock
 from jobs_app import schedule as schedules
 from jobs_app.api import parts
 from jobs_app.api.document import problems
@@ -34,7 +34,7 @@ def preview_schedule(body: PreviewIn) -> Response:
         {
             "description": described(schedule),
             "fires": [show_fire(fire) for fire in fires],
-            "warnings": schedules.warnings(schedule, now=now),
+            "warnings": advice.warnings(schedule, now=now),
         }
     )
 

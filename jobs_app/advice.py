@@ -1,0 +1,122 @@
+"""What may surprise the author of a schedule that is valid: pure, no IO."""
+
+from calendar import month_name
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from jobs_app import cron, zones
+from jobs_app.schedule import Schedule, duration, expression_of, fires, in_utc, zone_of
+
+_DAY = timedelta(days=1)
+_LEAP_DAY = (2, 29)
+
+
+def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
+    """Return sentences on what may surprise the author of a valid schedule."""
+    now = in_utc(now)
+    found: list[str] = []
+    if schedule.cron is not None:
+        expression = expression_of(schedule)
+        found += _day_warnings(schedule, expression, now)
+        found += _step_warnings(expression)
+        found += _clock_change_warnings(schedule, expression, now)
+        if not schedule.seed and cron.uses_hash(schedule.cron):
+            found.append("H is drawn from the job's name: each job gets times of its own.")
+    if schedule.interval_seconds is not None:
+        found += _interval_warnings(schedule, schedule.interval_seconds, now)
+    found += _jitter_warnings(schedule, now)
+    return found
+
+
+def _day_warnings(schedule: Schedule, expression: cron.Expression, now: datetime) -> Iterator[str]:
+    if expression.has_either_day:
+        yield ("Both day fields are set: it fires on days that match either of them, not both.")
+    zone = zone_of(schedule.timezone)
+    coming = [fire.astimezone(zone) for fire in islice(fires(schedule, after=now), 3)]
+    if coming and all((fire.month, fire.day) == _LEAP_DAY for fire in coming):
+        yield "It fires on 29 February only, so in leap years only."
+    elif short := expression.months_too_short():
+        names = ", ".join(month_name[month] for month in short)
+        yield f"It does not fire in {names}, too short for its day: L is the last of each month."
+
+
+def _step_warnings(expression: cron.Expression) -> Iterator[str]:
+    minute, hour, *_ = expression.text.split()
+    for text, size, unit in ((minute, 60, "minute"), (hour, 24, "hour")):
+        step = text.removeprefix("*/")
+        if step == text or not step.isdigit() or size % int(step) == 0:
+            continue
+        if int(step) >= size:
+            yield f"{text} is the same as 0: {unit}s end at {size - 1}."
+            continue
+        last = (size - 1) // int(step) * int(step)
+        yield (
+            f"{text} does not divide {size}: {unit} {last} is followed by {unit} 0,"
+            f" after {_duration_of(size - last, unit)} instead of {step}."
+        )
+
+
+def _duration_of(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def _clock_change_warnings(
+    schedule: Schedule, expression: cron.Expression, now: datetime
+) -> Iterator[str]:
+    """Yield what the next year's clock changes do to the schedule, each kind once."""
+    zone = zone_of(schedule.timezone)
+    told = set()
+    for day in _changed_days(expression, zone, now):
+        for kind, text in _effects_of_change(expression, zone, day):
+            if kind not in told:
+                told.add(kind)
+                yield text
+
+
+def _effects_of_change(
+    expression: cron.Expression, zone: ZoneInfo, day: date
+) -> Iterator[tuple[str, str]]:
+    """Yield the kind of each surprise on a *day* of a clock change, and its sentence."""
+    of_the_day = cron.fires_on_changed_day(expression, zone, day)
+    if not of_the_day:
+        yield "none", f"The clock skips its times on {day}: it does not fire then."
+    for fire in of_the_day:
+        local = fire.astimezone(zone)
+        if cron.stands_for_skipped(expression, zone, fire):
+            text = f"The clock skips one of its times on {day}: it fires at {local:%H:%M} instead."
+            yield "gap", text
+        elif zones.is_repeated(local) and not expression.is_real_time:
+            yield "repeat", f"{local:%H:%M} comes twice on {day}: it fires the first time only."
+
+
+def _changed_days(expression: cron.Expression, zone: ZoneInfo, now: datetime) -> Iterator[date]:
+    today = now.astimezone(zone).date()
+    for number in range(366):
+        day = today + number * _DAY
+        if zones.plain_midnight(zone, day) is None and expression.fires_on_day(day):
+            yield day
+
+
+def _interval_warnings(schedule: Schedule, seconds: int, now: datetime) -> Iterator[str]:
+    day = 86_400
+    if seconds >= 3_600 and seconds % day and day % seconds:
+        yield (
+            f"{duration(seconds).capitalize()} do not divide a day: it fires at other times"
+            " each day."
+        )
+    zone = zone_of(schedule.timezone)
+    offsets = {(now + number * 30 * _DAY).astimezone(zone).utcoffset() for number in range(13)}
+    if seconds % day == 0 and len(offsets) > 1:
+        yield (
+            "An interval counts real hours: its local time moves when the clock is changed."
+            " A cron expression keeps it."
+        )
+
+
+def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
+    jitter = timedelta(seconds=schedule.jitter_seconds)
+    coming = list(islice(fires(schedule, after=now), 2))
+    if len(coming) > 1 and coming[1] - coming[0] <= jitter:
+        yield "The jitter is not shorter than the time between fires: runs may change places."
