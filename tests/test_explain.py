@@ -321,7 +321,7 @@ def test_a_job_without_a_schedule_runs_by_hand_only(database: Database) -> None:
 
 
 def test_a_pause_by_failures_says_so(database: Database) -> None:
-    job = make_job(database, cron="0 * * * *", pause_after_failures=1)
+    job = make_job(database, at=NOON, cron="0 * * * *", pause_after_failures=1)
     failing = make_run(database, job)
     claim(database, failing, make_worker(database))
     finish(database, failing, RunState.FAILED, at=NOON)

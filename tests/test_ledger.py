@@ -224,7 +224,7 @@ def test_a_crowd_at_the_same_minute_is_warned_of(
 
 
 def test_a_pause_after_failures_is_in_the_audit(database: Database) -> None:
-    job = make_job(database, cron="0 * * * *", pause_after_failures=1)
+    job = make_job(database, at=NOON, cron="0 * * * *", pause_after_failures=1)
     run_id = make_run(database, job)
     claim(database, run_id, make_worker(database))
 

@@ -22,6 +22,7 @@ from tests.factories import (
     make_job,
     make_run,
     make_worker,
+    record,
     run,
     runs_of,
 )
@@ -320,7 +321,9 @@ def test_a_run_that_was_to_be_cancelled_when_its_process_died_is_cancelled(
 
 
 def test_a_job_pauses_after_its_failures_in_a_row(database: Database) -> None:
-    job = make_job(database, pause_after_failures=2, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    job = make_job(
+        database, at=NOON, pause_after_failures=2, overlap_policy=OverlapPolicy.ALLOW_ALL
+    )
     worker_id = make_worker(database)
 
     def fail() -> None:
@@ -335,6 +338,23 @@ def test_a_job_pauses_after_its_failures_in_a_row(database: Database) -> None:
     with database.reading() as session:
         paused = session.get_one(type(job), job.id)
     assert (paused.state, paused.next_fire_at, paused.paused_by) == ("paused", None, "jobs-app")
+
+
+def test_a_job_with_a_fire_to_record_pauses_at_the_failure_after_it(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", pause_after_failures=1)
+    worker_id, run_id = make_worker(database), make_run(database, job)
+    claim(database, run_id, worker_id)
+
+    finish(database, run_id, RunState.FAILED, at=NOON + SECOND)
+    with database.reading() as session:
+        assert session.get_one(type(job), job.id).next_fire_at == NOON
+    record(database, job, at=NOON + SECOND)
+    of_fire = next(each.id for each in runs_of(database, job) if each.scheduled_for == NOON)
+    claim(database, of_fire, worker_id, at=NOON + 2 * SECOND)
+    finish(database, of_fire, RunState.FAILED, at=NOON + 3 * SECOND)
+
+    with database.reading() as session:
+        assert session.get_one(type(job), job.id).state == "paused"
 
 
 Race = Callable[[Database, UUID, UUID], object]

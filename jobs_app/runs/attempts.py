@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Row, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app import audit
@@ -26,6 +26,7 @@ class Claimed:
 
     run_id: UUID
     attempt: int
+    worker_id: UUID
     job_id: int | None
     job: str | None
     task: str
@@ -78,7 +79,7 @@ def claim(
     )
     row = session.execute(statement).one_or_none()
     session.commit()
-    return None if row is None else _claimed(run_id, attempt, row, at=at)
+    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
 def _claimed_columns() -> tuple[Any, ...]:
@@ -98,9 +99,11 @@ def _claimed_columns() -> tuple[Any, ...]:
     )
 
 
-def _claimed(run_id: UUID, attempt: int, row: Row[Any], *, at: datetime) -> Claimed:
+def _claimed(
+    run_id: UUID, attempt: int, row: Row[Any], *, worker_id: UUID, at: datetime
+) -> Claimed:
     values = row._asdict() | {"retry": RetryPolicy.from_json(row.retry)}
-    return Claimed(run_id=run_id, attempt=attempt, started_at=at, **values)
+    return Claimed(run_id=run_id, attempt=attempt, worker_id=worker_id, started_at=at, **values)
 
 
 def reclaim(
@@ -111,7 +114,7 @@ def reclaim(
         *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
     )
     row = session.execute(statement).one_or_none()
-    return None if row is None else _claimed(run_id, attempt, row, at=at)
+    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
 def finish(
@@ -238,7 +241,10 @@ def _count_outcome(session: Session, job_id: int, state: RunState, *, at: dateti
     reason = "Paused after failures in a row, as pause_after_failures says."
     paused = session.execute(
         job.where(
-            Job.state == JobState.ACTIVE, Job.failures_in_a_row >= Job.pause_after_failures
+            Job.state == JobState.ACTIVE,
+            Job.failures_in_a_row >= Job.pause_after_failures,
+            # A fire that is due must first come on record: the failure after it pauses.
+            or_(Job.next_due_at.is_(None), Job.next_due_at > at),
         ).values(
             state=JobState.PAUSED,
             paused_at=at,

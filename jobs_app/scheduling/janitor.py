@@ -37,7 +37,9 @@ class WorkerWatch:
 
     Only time between two looks that worked is counted, and at most
     `most_step_seconds` of it a look: neither a frozen janitor nor a database that
-    was away makes a worker look dead, and no wall clock is asked.
+    was away makes a worker look dead, and no wall clock is asked. A counter may have been
+    read later than its look began, by a step at most as far as it counts: the step must
+    fit between the end of a worker's lease and `lost_seconds`.
     """
 
     def __init__(self, *, lost_seconds: float, most_step_seconds: float = 5.0) -> None:

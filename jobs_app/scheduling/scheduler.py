@@ -75,7 +75,10 @@ class JobsScheduler(RedBeatScheduler):
             self._database,
             self._projection,
             self._publish,
-            WorkerWatch(lost_seconds=settings.lost_seconds),
+            WorkerWatch(
+                lost_seconds=settings.lost_seconds,
+                most_step_seconds=min(5.0, settings.lost_seconds - settings.fence_seconds),
+            ),
             queue_prefix=settings.redis_prefix,
         )
         self._rota = Rota(self._janitor)
