@@ -1,5 +1,6 @@
 """The web server as a process: it starts, answers, refuses a taken port and stops."""
 
+import json
 import os
 import signal
 import socket
@@ -80,6 +81,23 @@ def test_a_job_is_created_over_the_wire(
         )
 
     assert (refused.status_code, created.status_code, too_large.status_code) == (401, 201, 413)
+
+
+def test_a_body_in_chunks_is_measured_too(
+    server: tuple[subprocess.Popen[str], str], directory: Path
+) -> None:
+    token = (directory / "admin-token").read_text().strip()
+    # Cut off where the limit is, it would be read as the job alone.
+    job = json.dumps({"name": "padded", "task": "shell", "kwargs": {"command": "date"}}).encode()
+
+    answer = httpx.post(
+        f"{server[1]}/api/v1/jobs",
+        content=iter([job, b" " * 1_100_000]),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        trust_env=False,
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 def test_it_stops_within_seconds_with_a_connection_open(

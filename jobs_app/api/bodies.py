@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NoReturn, get_args
 from flask import Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from jobs_app.api import problems
 from jobs_app.errors import BadRequest, FieldError, InvalidInput
@@ -77,6 +78,9 @@ class JsonRequest(Request):
 
 def _read(request: Request) -> dict[str, Any]:
     data = request.get_data()
+    # Of a body that comes in chunks werkzeug reads as much as is allowed, and says nothing of more.
+    if len(data) == request.max_content_length and request.stream.read(1):
+        raise RequestEntityTooLarge
     if not data:
         return {}
     if request.mimetype not in MEDIA_TYPES:
