@@ -241,7 +241,10 @@ def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
 
 def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json | None:
     """Return the schedule that the options give, on top of *base*; None for a manual job."""
-    kinds = [option for option in (*KINDS, "manual") if options.get(option)]
+    # Zero and "" count as said: the server tells what is wrong with them.
+    kinds = [kind for kind in KINDS if options.get(kind) is not None]
+    if options.get("manual"):
+        kinds.append("manual")
     if len(kinds) > 1:
         raise click.UsageError(f"Choose one of {_flags(kinds)}.")
     if kinds == ["manual"]:

@@ -167,6 +167,20 @@ def test_options_become_the_fields_of_the_job(
 
 
 @pytest.mark.parametrize(
+    "options, schedule",
+    [(["--every", "0"], {"interval_seconds": 0}), (["--cron", ""], {"cron": ""})],
+)
+def test_zero_and_nothing_are_sent_so_that_the_server_names_them(
+    server: CannedServer, run: Run, options: list[str], schedule: dict[str, object]
+) -> None:
+    server.on("POST", "/jobs", Canned(a_job(), 201))
+
+    run("job", "create", "hello", "--command", "date", *options)
+
+    assert server.requests[0].body["schedule"] == schedule
+
+
+@pytest.mark.parametrize(
     "options, complaint",
     [
         ([], "Say what it runs"),
