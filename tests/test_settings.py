@@ -34,7 +34,16 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize(
     "name, value",
-    [("port", "70000"), ("timezone", "Mars/Olympus"), ("log_level", "LOUD"), ("web_threads", "0")],
+    [
+        ("port", "70000"),
+        ("timezone", "Mars/Olympus"),
+        ("log_level", "LOUD"),
+        ("web_threads", "0"),
+        ("worker_pool", "fast"),
+        ("database_url", "jobs.db"),
+        ("database_url", "mysql://db/jobs"),
+        ("redis_url", "127.0.0.1:6379"),
+    ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"JOBS_{name.upper()}", value)

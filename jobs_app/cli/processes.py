@@ -40,7 +40,8 @@ def _settings(**overrides: object) -> "Settings":
 def _sentence(error: "ValidationError") -> str:
     """Say which settings are wrong and why, without echoing the values (they may be secrets)."""
     return "\n".join(
-        f"JOBS_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}."
+        f"JOBS_{'_'.join(str(part) for part in item['loc']).upper()}: "
+        f"{item['msg'].removeprefix('Value error, ')}."
         for item in error.errors(include_url=False, include_input=False)
     )
 
@@ -79,7 +80,7 @@ def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) ->
 @click.option("--host", help="Address to listen on (JOBS_HOST).")
 @click.option("--port", type=int, help="Port to listen on (JOBS_PORT).")
 def web(host: str | None, port: int | None) -> None:
-    """Run the web server: the API and the page."""
+    """Run the web server: the API, and the page that shows it."""
     with _errors_as_sentences():
         settings = _settings(host=host, port=port)
         die_with_parent()
