@@ -6,6 +6,7 @@ our own: a terminal, systemd or a container keeps what is printed, and rotates i
 """
 
 import contextlib
+import difflib
 import errno
 import fcntl
 import http.client
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from jobs_app import __version__, clock
@@ -44,6 +46,8 @@ DEMANDS: Mapping[str, Sequence[Demand]] = {
     "web": (Demand(signal.SIGTERM, 3),),
 }
 LOCK_NAME = "up.lock"
+# Variables of the command line and of ./run.
+NO_SETTINGS = frozenset({"JOBS_URL", "JOBS_TOKEN", "JOBS_PYTHON"})
 READY_SECONDS = 60.0
 # A predecessor that was killed takes its children along, but not in the same instant.
 PORT_SECONDS = 1.0
@@ -65,6 +69,8 @@ def up(settings: Settings, *, demo: bool, commands: Commands | None = None) -> i
             _own_directory(settings.data_dir)
             stack.enter_context(_locked(settings.data_dir))
             settings = settings.model_copy(update={"port": _checked_port(settings)})
+            _check_imports(settings)
+            _point_out_typos(os.environ)
             return _supervise(settings, stack, demo=demo, commands=commands or _own_commands())
     except ConfigurationError:
         raise
@@ -150,6 +156,32 @@ def _locked(directory: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def _check_imports(settings: Settings) -> None:
+    """Raise ConfigurationError for a module of JOBS_IMPORTS that is nowhere to be found.
+
+    Looks where the processes will: in the present directory, then where Python
+    does. Imports nothing, so one that fails when it is imported passes.
+    """
+    for module in settings.import_modules:
+        package = module.partition(".")[0]
+        places = [os.getcwd(), *sys.path]
+        if package not in sys.modules and PathFinder.find_spec(package, places) is None:
+            raise ConfigurationError(
+                f"JOBS_IMPORTS: there is no module {package!r}, neither in {os.getcwd()} nor where "
+                "Python looks; start jobs-app in the directory that has it, or set PYTHONPATH."
+            )
+
+
+def _point_out_typos(environment: Mapping[str, str]) -> None:
+    """Announce variables that look like settings and are none."""
+    known = {f"JOBS_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(environment):
+        if name.startswith("JOBS_") and name not in known | NO_SETTINGS:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if close:
+                announce(f"{name} is no setting and is ignored; did you mean {close[0]}?")
 
 
 def _checked_port(settings: Settings) -> int:
@@ -266,6 +298,7 @@ def _print_banner(settings: Settings) -> None:
 jobs-app {__version__} is running; Ctrl-C stops it.
 
   address  {_address(settings)}
+  API      {_address(settings)}/api/docs
   data     {settings.data_dir}
   token    {settings.admin_token_file}
 

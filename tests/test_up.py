@@ -325,6 +325,38 @@ def test_a_taken_port_is_refused_before_anything_starts(make_up, data_dir):
     assert not (data_dir / "redis-url").exists()
 
 
+def test_a_module_that_is_nowhere_is_refused_before_anything_starts(make_up):
+    up = make_up()
+    up.environment["JOBS_IMPORTS"] = "reprots.monthly"
+    up.start()
+
+    assert up.exit_code() != 0
+    assert "JOBS_IMPORTS: there is no module 'reprots'" in up.printed
+    assert up.notes() == []
+
+
+def test_a_module_of_the_present_directory_is_found(make_up, data_dir, monkeypatch):
+    data_dir.mkdir()
+    (data_dir / "reports.py").write_text("")
+    monkeypatch.chdir(data_dir)
+    up = make_up()
+    up.environment["JOBS_IMPORTS"] = "reports"
+
+    up.start_and_wait()
+
+    assert "JOBS_IMPORTS" not in up.printed
+
+
+def test_a_variable_with_a_typo_is_pointed_out(make_up):
+    up = make_up()
+    up.environment |= {"JOBS_IMPORT": "reports", "JOBS_URL": "http://127.0.0.1:1"}
+
+    up.start_and_wait()
+
+    assert "JOBS_IMPORT is no setting and is ignored; did you mean JOBS_IMPORTS?" in up.printed
+    assert "JOBS_URL" not in up.printed
+
+
 def test_an_address_that_is_not_ours_is_refused(make_up):
     up = make_up()
     up.environment["JOBS_HOST"] = "192.0.2.1"
