@@ -226,8 +226,10 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
     result = session.execute(
         _BY_ARRAYS,
         {
-            "ids": [job_id for each in advances for job_id in each.group.job_ids],
-            "kinds": [n for n, each in enumerate(advances, 1) for _ in each.group.job_ids],
+            "ids": runs.array(job_id for each in advances for job_id in each.group.job_ids),
+            "kinds": runs.array(
+                n for n, each in enumerate(advances, 1) for _ in each.group.job_ids
+            ),
         }
         | {name: [kind[name] for kind in kinds] for name in _MOVED},
     )

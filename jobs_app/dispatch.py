@@ -3,7 +3,7 @@
 import logging
 import threading
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -81,11 +81,34 @@ def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> Non
             form = forms[shape] = _form(app, channel, message)
         text = form.filled(str(message.run_id), tag=f"{batch}-{number}")
         lists.setdefault(form.key, []).append(text)
-    with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+    _push(channel, lists)
+
+
+def _push(channel: Any, lists: Mapping[str, Sequence[str]]) -> None:
+    """Append to Redis *lists*, over a connection of kombu's own; not repeated on error.
+
+    A command is put together here: redis-py sends it in pieces of 6 kB, and between
+    any two of them another thread may take its turn.
+    """
+    connection = channel.pool.get_connection()
+    try:
         for key, texts in lists.items():
+            name = f"{channel.global_keyprefix}{key}"
             for start in range(0, len(texts), PUSHED_AT_ONCE):
-                pipe.lpush(key, *texts[start : start + PUSHED_AT_ONCE])
-        pipe.execute()
+                words = ("LPUSH", name, *texts[start : start + PUSHED_AT_ONCE])
+                connection.send_packed_command([_packed(words)])
+                connection.read_response()
+    finally:
+        channel.pool.release(connection)
+
+
+def _packed(words: Sequence[str]) -> bytes:
+    """Return a command as Redis reads it."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        encoded = word.encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(encoded), encoded))
+    return b"".join(parts)
 
 
 class _Form(NamedTuple):

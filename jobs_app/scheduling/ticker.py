@@ -7,6 +7,7 @@ committed is finished by another tick or by the janitor.
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,13 @@ from jobs_app.projection import Projection
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Sequence[Message]], None]
+
+#: Batches that one look at Redis reads.
+BATCHES_READ = 8
+
+#: Connections that record a burst on PostgreSQL, and the number of jobs from which it is one.
+RECORDERS = 2
+BURST = 400
 
 #: An entry that Redis lost, or never got, is late by this much at most, plus a tick; seconds.
 SCAN_SECONDS = 2.0
@@ -51,6 +59,9 @@ class Ticker:
         self._projection = projection
         self._publish = publish
         self._batch = batch
+        # SQLite has one writer at a time.
+        self._can_share = database.engine.dialect.name == "postgresql"
+        self._recorders = ThreadPoolExecutor(RECORDERS, thread_name_prefix="recorder")
 
     def tick(self, *, at: datetime) -> Ticked:
         """Work on the entries that Redis says are due at *at*.
@@ -58,17 +69,16 @@ class Ticker:
         Raises BrokerUnavailable if Redis cannot say, and what the database raises.
         """
         recorded, foreign, skip = 0, [], 0
+        most = self._batch * BATCHES_READ
         while True:
-            keys, next_due_at, is_projected = self._projection.due(
-                at=at, limit=self._batch, skip=skip
-            )
+            keys, next_due_at, is_projected = self._projection.due(at=at, limit=most, skip=skip)
             own = {key: self._projection.job_id(key) for key in keys}
             others = [key for key, job_id in own.items() if job_id is None]
             job_ids = [job_id for job_id in own.values() if job_id is not None]
             if job_ids:
                 recorded += self._record(job_ids, at=at)
             foreign += others
-            is_full = len(keys) == self._batch
+            is_full = len(keys) == most
             # Due entries of others stay where they are until they are sent: look past them.
             if not (is_full and others):
                 return Ticked(next_due_at, is_full, is_projected, tuple(foreign), recorded)
@@ -86,6 +96,23 @@ class Ticker:
         return len(job_ids) == self._batch
 
     def _record(self, job_ids: Sequence[int], *, at: datetime) -> int:
+        """Record and tell the world of *job_ids*; return how many rows there are more.
+
+        In batches, of which each is recorded, then sent. In a burst two are under way:
+        while the database works on one, the messages of the other are written.
+        """
+        size, is_burst = self._batch, self._can_share and len(job_ids) >= BURST
+        if is_burst:
+            size = min(size, -(-len(job_ids) // RECORDERS))
+        batches = [job_ids[start : start + size] for start in range(0, len(job_ids), size)]
+        if not is_burst:
+            return sum(self._record_batch(batch, at=at) for batch in batches)
+        under_way = [self._recorders.submit(self._record_batch, each, at=at) for each in batches]
+        # All of them, also if one fails: no tick begins while another is at work.
+        wait(under_way)
+        return sum(each.result() for each in under_way)
+
+    def _record_batch(self, job_ids: Sequence[int], *, at: datetime) -> int:
         with self._database.session() as session:
             recorded = fires.record_due(session, job_ids, at=at)
         self._tell(recorded, at=at)
