@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
@@ -156,6 +163,13 @@ class Database:
 def is_gone(error: DBAPIError) -> bool:
     """Tell whether *error* says that the database is out of reach, locked or full."""
     return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def is_refused(error: SQLAlchemyError) -> bool:
+    """Tell whether *error* says that a value cannot be stored, however often it is tried."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, DataError | IntegrityError)
+    return isinstance(error, StatementError)
 
 
 def migrations_path() -> Path:

@@ -7,16 +7,18 @@ whoever loses it drops the message. Between claim and finish no transaction is o
 import contextlib
 import json
 import logging
+import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from billiard.einfo import ExceptionInfo
+from billiard.pool import SIG_SOFT_TIMEOUT
 from celery import Task, shared_task, states
 from celery.app.trace import build_tracer
 from celery.exceptions import Retry, SoftTimeLimitExceeded
@@ -25,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app import clock, dispatch, runs
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.context import Cancelled, Fenced, RunContext, TaskOutcome, TimedOut, current_run
+from jobs_app.db import is_refused
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.runs import Claimed, Outcome
@@ -53,64 +56,116 @@ TRACEBACK_CHARS = 32_768
 
 RETRY_DATABASE_SECONDS = 0.5
 
+#: How long a message waits for a heartbeat before it is left to the janitor, seconds.
+LEASE_PATIENCE_SECONDS = 3.0
+
 
 @shared_task(name=RUN_TASK, ignore_result=True)
 def run(run_id: str, attempt: int) -> None:
     """Work on one attempt of one run, if it is still to be had."""
     process = this_process()
-    claimed = _claim(process, UUID(run_id), int(attempt))
+    with _deaf_to_limits():
+        claimed = _claim(process, UUID(run_id), int(attempt))
     if claimed is None:
         process.count_dropped()
         log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
         return
     log.info("run_started run=%s attempt=%s job=%s", run_id, attempt, claimed.job)
-    outcome = _work(process, claimed)
-    _finish(process, claimed, outcome)
+    try:
+        outcome = _work(process, claimed)
+    except Exception as error:  # noqa: BLE001
+        # Something around the task failed; the run is ours, and nobody else would end it.
+        outcome = _failed(error, traceback.format_exc())
+    with _deaf_to_limits():
+        _finish(process, claimed, outcome)
+
+
+@contextlib.contextmanager
+def _deaf_to_limits() -> Iterator[None]:
+    """Pass over the soft time limit: it is the task's, and would tear a transaction apart.
+
+    Celery's pool sends it as a signal, to the main thread of a pool process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(SIG_SOFT_TIMEOUT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(SIG_SOFT_TIMEOUT, handler or signal.SIG_DFL)
 
 
 def _claim(process: Process, run_id: UUID, attempt: int) -> Claimed | None:
-    """Claim, however often it takes the database to answer, while the lease holds."""
+    """Claim, however often it takes the database to answer."""
+    _await_lease(process)
     at, unanswered = clock.now(), False
     while True:
         worker_id = process.lease.worker_id
         try:
             with process.database.session() as session:
-                claimed = runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
+                claimed = None
+                if process.lease.seconds_left() > 0:
+                    claimed = runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
                 if claimed is None and unanswered:
+                    # Also without a lease: a claim that took effect must be ended by somebody.
                     claimed = runs.reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
                 return claimed
         except SQLAlchemyError as error:
             unanswered = True
             log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
-            if process.lease.seconds_left() <= 0:
-                # The janitor sends it again when the database is back.
-                return None
             time.sleep(RETRY_DATABASE_SECONDS)
+
+
+def _await_lease(process: Process) -> None:
+    """Wait a moment for a heartbeat: a worker that was frozen has just been woken."""
+    give_up_at = time.monotonic() + LEASE_PATIENCE_SECONDS
+    while process.lease.seconds_left() <= 0 and time.monotonic() < give_up_at:
+        time.sleep(0.1)
 
 
 def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
     """Write the outcome, however long the database is away; then make room for the next run."""
-    while True:
-        try:
-            with process.database.session() as session:
-                runs.finish(
-                    session,
-                    claimed.run_id,
-                    claimed.attempt,
-                    outcome,
-                    retry=claimed.retry,
-                    job_id=claimed.job_id,
-                    at=clock.now(),
-                )
-                message = _next_of_job(process, claimed)
-            break
-        except SQLAlchemyError as error:
-            # Nobody else may write it: either it is still ours, or the guard refuses it.
-            log.warning("finish_failed run=%s error=%s", claimed.run_id, type(error).__name__)
+    # Nobody else may write it: either it is still ours, or the guard refuses it.
+    while (error := _write(process, claimed, outcome)) is not None:
+        kind = type(error).__name__
+        log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
+        if isinstance(error, SQLAlchemyError) and not is_refused(error):
             time.sleep(RETRY_DATABASE_SECONDS)
-    if message is not None:
-        with contextlib.suppress(BrokerUnavailable):
+        else:
+            outcome = _unstorable(outcome, kind)
+    try:
+        message = _next_of_job(process, claimed)
+        if message is not None:
             dispatch.publish(process.app, [message])
+    except (SQLAlchemyError, BrokerUnavailable) as error:
+        kind = type(error).__name__
+        log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
+
+
+def _write(process: Process, claimed: Claimed, outcome: Outcome) -> Exception | None:
+    """Write the outcome; return why that failed, None if it did not."""
+    try:
+        with process.database.session() as session:
+            runs.finish(
+                session,
+                claimed.run_id,
+                claimed.attempt,
+                outcome,
+                retry=claimed.retry,
+                job_id=claimed.job_id,
+                at=clock.now(),
+            )
+    except Exception as error:  # noqa: BLE001
+        # What the task left behind is a stranger too: a number, a date, a name too long.
+        return error
+    return None
+
+
+def _unstorable(outcome: Outcome, kind: str) -> Outcome:
+    """Return what is written in place of an outcome that the database does not take."""
+    message = f"The run ended as {outcome.state}, but how could not be stored ({kind})."
+    return Outcome(RunState.FAILED, error={"type": kind, "message": message, "traceback": None})
 
 
 def _next_of_job(process: Process, claimed: Claimed) -> Message | None:
@@ -130,6 +185,7 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         threading.get_ident(),
         claimed.kill_grace_seconds,
         is_cooperative=claimed.task in COOPERATIVE,
+        worker_id=claimed.worker_id,
     )
     context = RunContext(
         run_id=claimed.run_id,
@@ -141,12 +197,15 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         time_limit_seconds=claimed.time_limit_seconds,
         kill_grace_seconds=claimed.kill_grace_seconds,
         is_cancelled=lambda: None if watched.cancel_mode is None else watched.cancel_mode.value,
-        lease_seconds_left=process.lease.seconds_left,
+        lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
     )
     with _current(context), capture_output(run_log):
         process.watch.add(watched)
         outcome = _guarded(lambda: _call(process, claimed), lambda: process.watch.remove(watched))
-    run_log.close()
+    with contextlib.suppress(SoftTimeLimitExceeded):
+        run_log.close()
+    # Again: an interrupt may have landed in the first one.
+    process.watch.remove(watched)
     return _with_log(outcome, run_log)
 
 
@@ -176,8 +235,10 @@ def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
             }
             return Outcome(RunState.LOST, error=told, reason=told["message"])
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        # As the system would report it of a process.
+        code = int(code) & 0xFF
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
-        message = {"type": "SystemExit", "message": str(error.code), "traceback": None}
+        message = {"type": "SystemExit", "message": _plain(str(error.code)), "traceback": None}
         return Outcome(state, error=message if code else None, exit_code=code)
     except Exception as error:  # noqa: BLE001
         # The task is a stranger: an interrupt may land anywhere, a hook of its may raise.
@@ -186,6 +247,8 @@ def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
 
 def _call(process: Process, claimed: Claimed) -> Outcome:
     """Run the task as Celery would, with a real request, and say how it ended."""
+    # A worker that was frozen since its claim may not begin what is somebody else's by now.
+    current_run.get().stop_if_asked(elapsed_seconds=0)
     task = process.app.tasks.get(claimed.task)
     if task is None:
         detail = f"This worker does not know the task {claimed.task!r}: is JOBS_IMPORTS set?"
@@ -269,6 +332,8 @@ def _retried(retry: Retry, info: Any) -> Outcome:
     }
     when = retry.when
     if isinstance(when, datetime):
+        # Celery takes an instant without a zone as one of its own, which is UTC here.
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
         seconds = (when - clock.now()).total_seconds()
     else:
         seconds = float(when or 0)

@@ -42,6 +42,12 @@ class Lease:
         """Count the lease from *begun*: the `now()` before the heartbeat, not after it."""
         self._renewed.value = begun
 
-    def seconds_left(self) -> float:
-        """Return how long work may go on without another heartbeat; 0 or less: not at all."""
+    def seconds_left(self, *, of: UUID | None = None) -> float:
+        """Return how long work may go on without another heartbeat; 0 or less: not at all.
+
+        With *of*, how long what was claimed under that id may: not at all once the worker
+        has another one, since it was given up in between.
+        """
+        if of is not None and of != self.worker_id:
+            return 0.0
         return float(self._renewed.value) + self._fence_seconds - now()

@@ -1,7 +1,9 @@
 """Watches over the runs of one pool process: cancelled, superseded, or fenced off?
 
-One thread a process, awake only while a run is being worked on. It keeps the answers
-in memory, where tasks ask for them; a Python task that does not ask is interrupted.
+Two threads a process, awake only while a run is being worked on. One asks the database
+and keeps the answers in memory, where tasks ask for them. The other interrupts a Python
+task that does not ask; it never waits for a database, which may hang for longer than the
+lease lasts.
 """
 
 import ctypes
@@ -10,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -30,6 +33,9 @@ LOOK_SECONDS = 1.0
 #: How long tasks that watch the lease themselves get before their process is killed, seconds.
 LAST_GRACE_SECONDS = 3.0
 
+#: What a keeper gives a command whose worker may no longer work (keeper.FENCE_GRACE_SECONDS).
+FENCE_GRACE_SECONDS = 5.0
+
 
 class Interrupted(Cancelled):
     """Raised out of nowhere in a Python task that is to end; Python makes it, without arguments."""
@@ -42,7 +48,8 @@ class Interrupted(Cancelled):
 class Watched:
     """A run that this process works on, and what the watch knows of it.
 
-    `is_cooperative` says that the task asks for itself and ends by itself.
+    `is_cooperative` says that the task asks for itself and ends by itself. `worker_id` is
+    whom the run was claimed for; None stands for the worker as it is called now.
     """
 
     run_id: UUID
@@ -50,9 +57,11 @@ class Watched:
     thread_id: int
     kill_grace_seconds: float
     is_cooperative: bool
+    worker_id: UUID | None = None
     began: float = field(default_factory=time.monotonic)
     cancel_mode: CancelMode | None = None
-    stop_by: float | None = None
+    is_interrupted: bool = False
+    stop_by: float = float("inf")
 
 
 class Watch:
@@ -64,31 +73,36 @@ class Watch:
         self._may_kill_process = may_kill_process
         self._runs: dict[UUID, Watched] = {}
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def add(self, watched: Watched) -> None:
         """Watch a run from now on."""
         with self._changed:
             self._runs[watched.run_id] = watched
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="watch", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            if not self._threads:
+                for work in (self._look, self._enforce):
+                    thread = threading.Thread(target=self._loop, args=(work,), daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
+            self._changed.notify_all()
 
     def remove(self, watched: Watched) -> None:
         """Stop watching a run: its task has ended."""
         with self._changed:
             self._runs.pop(watched.run_id, None)
 
-    def _loop(self) -> None:
+    def _loop(self, work: Callable[[list[Watched]], None]) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._runs)
             time.sleep(LOOK_SECONDS)
             with self._changed:
                 runs = list(self._runs.values())
-            self._look(runs)
-            self._enforce(runs)
+            try:
+                work(runs)
+            except Exception:
+                # Without this thread nothing of the process would ever be stopped again.
+                log.exception("watch_failed")
 
     def _look(self, runs: list[Watched]) -> None:
         """Ask the database which of *runs* are to end."""
@@ -121,20 +135,26 @@ class Watch:
         """Interrupt Python tasks that are to end, and kill the process if that does not help."""
         now = time.monotonic()
         for run in runs:
-            is_fenced = self._lease.seconds_left() <= 0
+            is_fenced = self._is_fenced(run)
             if run.cancel_mode is None and not is_fenced:
+                run.stop_by = float("inf")
                 continue
-            if run.stop_by is None:
-                run.stop_by = now + self._grace(run, is_fenced)
-                if not run.is_cooperative and not is_fenced:
-                    self._interrupt(run)
+            # What is asked for later may be more urgent, never less.
+            run.stop_by = min(run.stop_by, now + self._grace(run, is_fenced))
+            if not run.is_cooperative and not is_fenced and not run.is_interrupted:
+                run.is_interrupted = True
+                self._interrupt(run)
             if now >= run.stop_by:
                 self._kill_process(run)
+
+    def _is_fenced(self, run: Watched) -> bool:
+        return self._lease.seconds_left(of=run.worker_id) <= 0
 
     def _grace(self, run: Watched, is_fenced: bool) -> float:
         if run.is_cooperative:
             # The task's own process kills at the grace; this is for when it hangs itself.
-            return run.kill_grace_seconds + LAST_GRACE_SECONDS
+            grace = run.kill_grace_seconds
+            return (min(grace, FENCE_GRACE_SECONDS) if is_fenced else grace) + LAST_GRACE_SECONDS
         if is_fenced or run.cancel_mode is CancelMode.KILL:
             return 0.0
         return run.kill_grace_seconds
@@ -155,7 +175,7 @@ class Watch:
             # The worker's main process sees its child die and ends the run.
             log.warning("run_killed run=%s attempt=%s", run.run_id, run.attempt)
             os.kill(os.getpid(), signal.SIGKILL)
-        elif self._lease.seconds_left() <= 0:
+        elif self._is_fenced(run):
             # In a pool of threads only the whole worker can be stopped; it may not go on.
             log.error("worker_fenced run=%s", run.run_id)
             os._exit(70)

@@ -1,0 +1,184 @@
+"""Claim, work, finish in one process: however a task ends, its run ends too."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from billiard.pool import SIG_SOFT_TIMEOUT
+from celery import Celery, Task, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import update
+
+from jobs_app.celery_app import make_celery
+from jobs_app.db import Database
+from jobs_app.models import Run
+from jobs_app.settings import Settings
+from jobs_app.states import RunState
+from jobs_app.worker import execution
+from jobs_app.worker.lease import now as lease_now
+from jobs_app.worker.process import Process, adopt_process
+from tests.factories import make_run, make_worker, run
+
+WorkOn = Callable[[UUID], None]
+
+
+@shared_task(name="tests.ends_with")
+def ends_with(code: Any) -> None:
+    """End as a script does."""
+    sys.exit(code)
+
+
+@shared_task(name="tests.wants_retry", bind=True, max_retries=None)
+def wants_retry(self: Task[Any, Any], what: str) -> None:
+    """Ask to be tried again, in the ways that tasks do."""
+    if what == "in 30,000 years":
+        raise self.retry(countdown=10**12)
+    if what == "never":
+        raise self.retry(countdown=float("nan"))
+    if what == "with a date":
+        raise self.retry(kwargs={"what": datetime(2026, 6, 15, tzinfo=UTC)})
+    raise self.retry(eta=datetime(2027, 6, 15))  # noqa: DTZ001  # Celery takes it as UTC
+
+
+@shared_task(name="tests.nothing")
+def nothing() -> str:
+    """Do nothing."""
+    return "done"
+
+
+@pytest.fixture
+def process(database: Database, database_url: str) -> Iterator[Process]:
+    """The surroundings of runs in this very process, with a lease that has just begun."""
+    settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
+    app: Celery = make_celery(settings)
+    app.finalize()
+    process = Process(app, settings, "worker@test", is_prefork=False)
+    process.lease.adopt(make_worker(database))
+    process.lease.renew(lease_now())
+    adopt_process(process)
+    yield process
+    process.database.close()
+
+
+@pytest.fixture
+def work_on(process: Process) -> WorkOn:
+    """Does with a run what a worker does that gets its message."""
+
+    def work(run_id: UUID) -> None:
+        execution.run(str(run_id), 1)
+
+    return work
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "code, state",
+    [
+        (0, RunState.SUCCEEDED),
+        (3, RunState.FAILED),
+        (True, RunState.FAILED),
+        (10**12 + 7, RunState.FAILED),
+        ("no\x00disk", RunState.FAILED),
+    ],
+)
+def test_a_task_that_exits_ends_its_run_whatever_the_code(
+    database: Database, work_on: WorkOn, code: Any, state: RunState
+) -> None:
+    run_id = make_run(database, task="tests.ends_with", kwargs={"code": code})
+
+    work_on(run_id)
+
+    assert run(database, run_id).state is state
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("what", ["in 30,000 years", "never", "with a date"])
+def test_a_retry_that_cannot_be_stored_fails_the_run_and_says_why(
+    database: Database, work_on: WorkOn, what: str
+) -> None:
+    run_id = make_run(database, task="tests.wants_retry", kwargs={"what": what})
+
+    work_on(run_id)
+
+    failed = run(database, run_id)
+    assert failed.state is RunState.FAILED
+    assert failed.error is not None
+    assert "could not be stored" in failed.error["message"]
+
+
+def test_an_eta_without_a_zone_is_taken_as_utc_as_celery_does(
+    database: Database, work_on: WorkOn
+) -> None:
+    run_id = make_run(database, task="tests.wants_retry", kwargs={"what": "next summer"})
+
+    work_on(run_id)
+
+    retrying = run(database, run_id)
+    assert retrying.state is RunState.RETRYING
+    assert retrying.not_before is not None
+    assert abs((retrying.not_before - datetime(2027, 6, 15, tzinfo=UTC)).total_seconds()) < 1
+
+
+@pytest.mark.timeout(20)
+def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
+    database: Database, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = make_run(database, task="tests.nothing")
+    # The database keeps the finish waiting, and meanwhile the soft limit is reached.
+    held = database.session()
+    call = execution._call
+
+    def call_and_hold(*args: Any) -> Any:
+        outcome = call(*args)
+        held.execute(update(Run).where(Run.id == run_id).values(note="held"))
+        threading.Timer(0.3, os.kill, (os.getpid(), SIG_SOFT_TIMEOUT)).start()
+        threading.Timer(0.8, held.rollback).start()
+        return outcome
+
+    def strike(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(SIG_SOFT_TIMEOUT, strike)
+    monkeypatch.setattr(execution, "_call", call_and_hold)
+    try:
+        work_on(run_id)
+    finally:
+        is_listening_again = signal.signal(SIG_SOFT_TIMEOUT, before) is strike
+        held.close()
+
+    assert run(database, run_id).state is RunState.SUCCEEDED
+    assert run(database, run_id).result == "done"
+    assert is_listening_again
+
+
+def test_a_worker_whose_lease_has_run_out_claims_nothing(
+    database: Database, process: Process, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = make_run(database, task="tests.nothing")
+    monkeypatch.setattr(execution, "LEASE_PATIENCE_SECONDS", 0.2)
+    process.lease.renew(lease_now() - 60)
+
+    work_on(run_id)
+
+    assert run(database, run_id).state is RunState.QUEUED
+
+
+def test_what_a_worker_claimed_before_it_was_given_up_is_fenced_after_it_comes_back(
+    database: Database, process: Process
+) -> None:
+    run_id = make_run(database, task="tests.nothing")
+    claimed = execution._claim(process, run_id, 1)
+    assert claimed is not None
+    assert process.lease.seconds_left(of=claimed.worker_id) > 0
+
+    process.lease.adopt(make_worker(database))
+    process.lease.renew(lease_now())
+
+    assert process.lease.seconds_left(of=claimed.worker_id) <= 0
+    assert process.lease.seconds_left() > 0
