@@ -130,7 +130,9 @@ def upgrade() -> None:
             name=op.f("ck_jobs_fires_only_while_active"),
         ),
         sa.CheckConstraint(
-            "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END) + (CASE WHEN interval_seconds IS NULL THEN 0 ELSE 1 END) + (CASE WHEN at IS NULL THEN 0 ELSE 1 END) <= 1",
+            "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN interval_seconds IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN at IS NULL THEN 0 ELSE 1 END) <= 1",
             name=op.f("ck_jobs_one_schedule"),
         ),
         sa.CheckConstraint(

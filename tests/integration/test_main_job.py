@@ -1,5 +1,6 @@
 """A job is created, a scheduler fires it, a worker runs it, and its result is there."""
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -46,9 +47,7 @@ def test_an_interval_job_fires_every_time_and_on_time(system: System) -> None:
 
     found = system.runs(job)
     fires = [run.scheduled_for for run in found if run.scheduled_for is not None]
-    assert {later - fire for fire, later in zip(fires, fires[1:], strict=False)} == {
-        timedelta(seconds=1)
-    }
+    assert {later - fire for fire, later in itertools.pairwise(fires)} == {timedelta(seconds=1)}
     late = [
         run.started_at - run.scheduled_for
         for run in found

@@ -1,7 +1,5 @@
 """A run's log keeps what matters, in order, whatever is written and whatever the store does."""
 
-# ruff: noqa: T201 -- printing is what is tested
-
 import logging
 import random
 import sys
