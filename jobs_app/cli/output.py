@@ -37,6 +37,8 @@ STYLES = {
 STYLED = {"STATE", "LAST RUN"}
 # And these may take more than one line where the terminal is narrow.
 FOLDED = {"NAME", "JOB", "SCHEDULE", "CLOCKS", "WORKER", "ERROR"}
+# Folded narrower than this, a name is a heap of letters.
+FOLDED_WIDTH = 10
 
 # JSON escapes C0 by itself, but leaves DEL, C1, direction marks and surrogates as they are.
 UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -152,4 +154,15 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
                 for head, cell in zip(headings, row, strict=True)
             )
         )
-    Console().print(table)
+    # The terminal breaks lines that are too long; rich would cut the end off an id.
+    Console(width=max(Console().width, _least_width(headings, rows))).print(table)
+
+
+def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return how wide a table must be that loses no character and can still be read."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    least = [
+        min(width, FOLDED_WIDTH) if heading in FOLDED else width
+        for heading, width in zip(headings, widths, strict=True)
+    ]
+    return sum(least) + 2 * len(least)

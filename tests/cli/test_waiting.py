@@ -162,10 +162,12 @@ def test_ctrl_c_stops_the_waiting_and_not_the_run(server: CannedServer) -> None:
 
 
 @contextmanager
-def terminal(*arguments: str) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
-    """Run `jobs-app` on a terminal of 100 columns; give its other end."""
+def terminal(
+    *arguments: str, columns: int = 100, term: str = "xterm-256color"
+) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """Run `jobs-app` on a terminal; give its other end."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm-256color"}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": term}
     environment.pop("NO_COLOR", None)
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs_app", *arguments],
@@ -219,6 +221,16 @@ def test_on_a_terminal_times_are_relative_and_states_coloured(server: CannedServ
     assert "\x1b[1;31mfailed" in shown
     assert "[bold]x" in shown
     assert "title" not in shown
+
+
+def test_a_narrow_terminal_cuts_no_id_short(server: CannedServer) -> None:
+    server.on("GET", "/runs", page(a_run("succeeded", job="a-job-with-a-rather-long-name")))
+
+    with terminal("run", "list", columns=50) as (screen, _):
+        shown = read_all(screen)
+
+    assert RUN_ID in shown
+    assert "succeeded" in shown
 
 
 def test_a_log_on_a_terminal_cannot_drive_it(server: CannedServer) -> None:
