@@ -117,10 +117,14 @@ class Installation(System):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
-    def kill_group(self, name: str) -> None:
-        """kill -9 a process; its children die with it or must not matter."""
-        self.processes[name].send_signal(signal.SIGKILL)
-        self.processes.pop(name).wait()
+    def stop(self) -> None:
+        """End every process at once: nothing of this is needed any more."""
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self.processes.clear()
+        super().stop()
 
     def verdict(self, *jobs: Job, settle_seconds: float = 30.0, **options: Any) -> Verdict:
         """Stop the clock of *jobs*, wait until all they owe has ended, and judge it."""

@@ -66,10 +66,8 @@ def test_what_happens_to_redis_loses_and_doubles_nothing(
 
     with installation.fault(damage.__name__, recovery_seconds=recovery_seconds):
         damage(own_valkey)
-    recorded = len(installation.runs(often))
     installation.wait_for_runs(often, 5, seconds=recovery_seconds)
 
-    assert len(installation.runs(often)) > recorded
     verdict = installation.assert_right(often, seldom)
     assert verdict.started == verdict.owed
     # As good as new: one scheduler is active, and all entries stand where they should.

@@ -74,7 +74,6 @@ def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     "database_url, with_jobs, retry, state, attempts",
     [
         pytest.param("sqlite", False, AGAIN, RunState.SUCCEEDED, 2, id="its job goes on"),
-        pytest.param("postgresql", False, AGAIN, RunState.SUCCEEDED, 2, id="its job goes on, pg"),
         pytest.param("postgresql", True, AGAIN, RunState.SUCCEEDED, 2, id="all frozen"),
         pytest.param("sqlite", True, RetryPolicy(), RunState.LOST, 1, id="all frozen, no retry"),
     ],
