@@ -163,6 +163,7 @@ class Watch:
         """Raise Interrupted in the task's thread, at its next bytecode."""
         with self._changed:
             if run.run_id in self._runs:
+                log.info("run_interrupted run=%s attempt=%s", run.run_id, run.attempt)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(run.thread_id), ctypes.py_object(Interrupted)
                 )

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from pathlib import Path
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
@@ -65,6 +66,13 @@ def spin(seconds: float) -> str:
     while time.monotonic() < end:
         pass
     return "done"
+
+
+@shared_task
+def doze(seconds: float, pid_file: str) -> None:
+    """Say which process we are, and sleep where no exception reaches us."""
+    Path(pid_file).write_text(f"{os.getpid()}\n")
+    time.sleep(seconds)
 
 
 @shared_task

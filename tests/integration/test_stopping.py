@@ -1,0 +1,69 @@
+"""Runs that must stop do, though their task is deaf and the database hangs."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from jobs_app import clock, dispatch, runs, starts
+from jobs_app.starts import TaskStart
+from jobs_app.states import CancelMode, RunState
+from tests.integration.system import System
+from tests.running import is_alive, pid_in, wait_until
+
+
+def start_dozing(system: System, pid_file: Path, *, kill_grace_seconds: int = 10) -> UUID:
+    """Start a Python task that no exception reaches, and wait until it sleeps."""
+    start = TaskStart(
+        "tests.integration.user_tasks.doze",
+        {"seconds": 90, "pid_file": str(pid_file)},
+        kill_grace_seconds=kill_grace_seconds,
+    )
+    with system.database.session() as session:
+        started = starts.start_task(session, start, app=system.app, by="tester", at=clock.now())
+    assert started.message is not None
+    dispatch.publish(system.app, [started.message])
+    system.wait_for(started.run.id, lambda run: run.state is RunState.RUNNING, "it runs")
+    return started.run.id
+
+
+def cancel(system: System, run_id: UUID, mode: CancelMode) -> None:
+    """Cancel a run, as the API does."""
+    with system.database.session() as session:
+        runs.cancel(session, run_id, mode=mode, by="tester", reason="test", at=clock.now())
+
+
+@pytest.mark.timeout(90)
+def test_a_kill_ends_at_once_what_was_given_a_long_grace(system: System, tmp_path: Path) -> None:
+    run_id = start_dozing(system, tmp_path / "pid", kill_grace_seconds=600)
+    cancel(system, run_id, CancelMode.GRACEFUL)
+    wait_until(lambda: _has_seen_cancel(system), "the worker saw the first one")
+
+    cancel(system, run_id, CancelMode.KILL)
+
+    run = system.wait_for_end(run_id, seconds=15)
+    assert run.state is RunState.CANCELLED
+
+
+def _has_seen_cancel(system: System) -> bool:
+    return "run_interrupted" in system.log("worker")
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_lease_that_runs_out_stops_a_task_also_while_the_database_hangs(
+    make_system: Callable[..., System], tmp_path: Path
+) -> None:
+    system = make_system(imports="tests.integration.user_tasks")
+    system.start("worker")
+    start_dozing(system, tmp_path / "pid")
+    pid = pid_in(tmp_path / "pid")
+
+    with system.database.session() as held:
+        held.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
+        system.signal("worker", signal.SIGSTOP)
+
+        wait_until(lambda: not is_alive(pid), "the task's process is gone", seconds=10)
