@@ -7,6 +7,7 @@ import pytest
 from jobs_app import jobs
 from jobs_app.db import Database
 from jobs_app.errors import Conflict, NotFound, StaleVersion
+from jobs_app.models import Job
 from jobs_app.states import JobState, RunState
 from tests.factories import (
     HOUR,
@@ -28,13 +29,13 @@ from tests.factories import (
 )
 
 
-def change(database: Database, job: jobs.Job, version: int | None = None, **given: object) -> None:
+def change(database: Database, job: Job, version: int | None = None, **given: object) -> None:
     with database.session() as session:
         wanted = definition(**({"name": job.name} | given))
         jobs.change(session, job, wanted, version=version, app=TASKS, by="ann", at=NOON)
 
 
-def remove(database: Database, job: jobs.Job, *, to_purge: bool = False) -> jobs.Job:
+def remove(database: Database, job: Job, *, to_purge: bool = False) -> Job:
     with database.session() as session:
         return jobs.remove(session, job, version=None, by="ann", at=NOON, to_purge=to_purge)
 

@@ -112,7 +112,8 @@ def test_a_long_outage_leaves_a_bounded_number_of_rows_that_count_every_fire() -
 def test_an_outage_of_a_year_is_counted_in_portions() -> None:
     given = facts(schedule=Schedule(interval_seconds=1, anchor_at=NOON))
     at = NOON + timedelta(seconds=25_000)
-    counted, following, portions = 0, NOON, 0
+    counted, portions = 0, 0
+    following: datetime | None = NOON
 
     while following is not None and following <= at:
         planned = plan(facts(schedule=given.schedule, next_fire_at=following), at=at)

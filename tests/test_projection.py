@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -42,7 +43,7 @@ def test_redbeats_own_loader_reads_an_entry(
     database: Database,
     projection: Projection,
     settings: Settings,
-    when: dict[str, object],
+    when: dict[str, Any],
     shown: str,
 ) -> None:
     job = make_job(database, name="nightly", **when)

@@ -48,7 +48,7 @@ def test_a_new_job_takes_the_policies_of_the_settings(api: Api) -> None:
 
 
 def test_what_is_given_wins_over_the_settings(api: Api) -> None:
-    given = {"overlap_policy": "skip", "catchup_max_runs": 50}
+    given: dict[str, Any] = {"overlap_policy": "skip", "catchup_max_runs": 50}
     schedule = {"cron": "30 2 * * *", "jitter_seconds": 0}
 
     job = api.make_job(schedule=schedule, **given)

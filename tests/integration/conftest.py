@@ -28,7 +28,7 @@ def make_system(
     made: list[System] = []
 
     def make(**settings: Any) -> System:
-        given = {
+        given: dict[str, Any] = {
             "data_dir": tmp_path / "data",
             "database_url": database_url,
             "redis_url": own_valkey.url,

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -109,13 +110,13 @@ def test_a_run_whose_process_is_killed_is_lost_and_says_so(system: System) -> No
 
 @pytest.mark.parametrize("task", ["shell", "sleep", "spin"])
 def test_a_running_run_is_cancelled_within_seconds(system: System, task: str) -> None:
-    kwargs = {
+    kwargs: dict[str, dict[str, Any]] = {
         "shell": {"command": "sleep 60"},
         "sleep": {"duration": 60},
         "spin": {"seconds": 60},
-    }[task]
+    }
     name = "tests.integration.user_tasks.spin" if task == "spin" else task
-    run_id = system.start_run(name, **kwargs)
+    run_id = system.start_run(name, **kwargs[task])
     system.wait_for(run_id, lambda run: run.state is RunState.RUNNING, "the run starts")
 
     asked_at = clock.now()
