@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,28 @@ class Client:
             raise self._failure(response)
         return self._answer(response)
 
+    def lines(
+        self, path: str, *, headers: Mapping[str, str], silence_seconds: float
+    ) -> Iterator[str]:
+        """Yield the lines of an event stream as they come, until the server closes it.
+
+        Raises Failure as `send` does, Unreachable if it breaks or is silent for longer.
+        """
+        import httpx
+
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=silence_seconds)
+        url = f"{self.url}/api/v1{path}"
+        with (
+            self._failures(),
+            self._http.stream("GET", url, headers=headers, timeout=timeout) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise self._failure(response)
+            if response.headers.get("Content-Type", "").partition(";")[0] != "text/event-stream":
+                raise self._not_ours(response)
+            yield from response.iter_lines()
+
     def readiness(self) -> Answer:
         """Return what /readyz says, whatever its status is."""
         response = self._exchange("GET", "/readyz", body=None, params={}, headers={})
@@ -209,7 +232,7 @@ class Client:
     ) -> "httpx.Response":
         import httpx
 
-        try:
+        with self._failures():
             request = self._http.build_request(
                 method,
                 self.url + path,
@@ -221,6 +244,14 @@ class Client:
                 return self._http.send(request)
             except (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
                 return self._http.send(request)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Raise what goes wrong with a connection as a Failure that says so."""
+        import httpx
+
+        try:
+            yield
         except httpx.InvalidURL as error:
             raise Failure(f"{self.url} is not a URL: {error}.", USAGE) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -22,6 +22,7 @@ from jobs_app.cli.definition import (
     writable,
 )
 from jobs_app.cli.fires import print_fires
+from jobs_app.cli.following import follow
 from jobs_app.cli.job_files import explain, export_jobs, import_jobs
 from jobs_app.cli.output import (
     json_option,
@@ -33,7 +34,7 @@ from jobs_app.cli.output import (
     print_table,
     print_text,
 )
-from jobs_app.cli.runs import compact, error_text, print_runs, when
+from jobs_app.cli.runs import compact, ending, error_text, print_runs, when
 from jobs_app.cli.showing import job_fields, last_run_text, outlook, print_effect, schedule_text
 from jobs_app.cli.text import Duration, duration, plain
 from jobs_app.cli.waiting import outcome_code, wait_for
@@ -273,6 +274,9 @@ def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> No
 )
 @click.option("--wait", is_flag=True, help="Wait for the end; exit with the run's own outcome.")
 @click.option("--timeout", type=Duration(), help="With --wait: give up waiting after this long.")
+@click.option(
+    "--follow", "-f", "is_followed", is_flag=True, help="With --wait: print what it writes."
+)
 @json_option
 def run_now(
     name: str,
@@ -280,6 +284,7 @@ def run_now(
     overlap: str | None,
     wait: bool,
     timeout: float | None,
+    is_followed: bool,
     as_json: bool,
     **_: object,
 ) -> None:
@@ -287,6 +292,8 @@ def run_now(
     options = given_options()
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait.")
+    if is_followed and (as_json or not wait):
+        raise click.UsageError("--follow needs --wait, and does not go with --json.")
     body: dict[str, Any] = {"note": note, "overlap_policy": overlap}
     if options.keys() & {"kwargs", "arguments"}:
         body["kwargs"] = kwargs_from(options)
@@ -298,11 +305,14 @@ def run_now(
             print_json(started)
         else:
             print_text(f"Run {started['id']} of {name} is {started['state']}.")
-            print_note(f"Follow it with: jobs-app run show {started['id']}")
+            print_note(f"Follow it with: jobs-app run log -f {started['id']}")
         return
-    ended = wait_for(client, started, timeout_seconds=timeout)
+    waiting = follow if is_followed else wait_for
+    ended = waiting(client, started, timeout_seconds=timeout)
     if as_json:
         print_json(ended)
+    elif is_followed:
+        print_note(ending(ended))
     else:
         _print_outcome(client, ended)
     sys.exit(outcome_code(ended))

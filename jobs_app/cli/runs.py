@@ -1,6 +1,7 @@
 """`jobs-app run`: what ran, how it ended and what it wrote."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from jobs_app import clock
 from jobs_app.cli.client import Json, connect, run_path
 from jobs_app.cli.completion import job_names
+from jobs_app.cli.following import follow
 from jobs_app.cli.output import (
     json_option,
     limit_options,
@@ -22,6 +24,7 @@ from jobs_app.cli.output import (
     print_text,
 )
 from jobs_app.cli.text import Instant, duration, exact, relative, rfc3339
+from jobs_app.cli.waiting import outcome_code
 from jobs_app.states import CancelMode, RunState, Trigger
 
 
@@ -201,14 +204,41 @@ def _log_text(run_id: str, log: Json) -> str | None:
 @click.argument("run_id", metavar="ID")
 @click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt; else the newest.")
 @click.option("--tail", metavar="BYTES", type=click.IntRange(min=0), help="Only the end of it.")
-def log(run_id: str, attempt: int | None, tail: int | None) -> None:
+@click.option(
+    "--follow",
+    "-f",
+    "is_followed",
+    is_flag=True,
+    help="Print it as it is written, all attempts; exit with the run's own outcome.",
+)
+@click.option("--timestamps", is_flag=True, help="With --follow: when each line was written.")
+def log(
+    run_id: str, attempt: int | None, tail: int | None, is_followed: bool, timestamps: bool
+) -> None:
     """Print what a run wrote, as it wrote it; on a terminal without control characters."""
-    text = connect().text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
+    if is_followed and (attempt is not None or tail is not None):
+        raise click.UsageError("--follow shows all of it: leave out --attempt and --tail.")
+    if timestamps and not is_followed:
+        raise click.UsageError("--timestamps needs --follow.")
+    client = connect()
+    if is_followed:
+        started = client.get(run_path(run_id)).body
+        ended = follow(client, started, timestamps=timestamps)
+        print_note(ending(ended))
+        sys.exit(outcome_code(ended))
+    text = client.text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
     if on_terminal():
         print_text(text.removesuffix("\n"))
     else:
         # As bytes: a log that a program reads keeps every byte, line ends included.
         click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+def ending(ended: Json) -> str:
+    """Return how a run ended, and why if that is known, on one line."""
+    why = ended.get("reason") or (error_text(ended.get("error")) or "").partition("\n")[0]
+    line = f"Run {ended['id']}: {ended['state'].replace('_', ' ')}"
+    return f"{line}, {why}" if why else line
 
 
 @run.command()

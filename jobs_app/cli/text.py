@@ -22,12 +22,32 @@ ESCAPE_SEQUENCE = re.compile(
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+# Colours and other looks of text, the one thing that output may do to a terminal.
+SGR = re.compile(r"\x1b\[[0-9;:]*m")
+# What may be the beginning of an escape sequence, or of a line end, at the end of a piece.
+UNFINISHED = re.compile(
+    r"(?:(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b[\]PX^_][^\x07\x1b\x9c\n]*|\x1b[ -/]*|\r)\Z"
+)
+LONGEST_SEQUENCE = 1024
 
 
 def plain(text: str) -> str:
     """Return *text* without escape sequences and control characters; lines stay lines."""
     text = ESCAPE_SEQUENCE.sub("", text)
     return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def coloured(text: str) -> str:
+    """Return *text* as `plain` does, but with its colours."""
+    looks = SGR.findall(text)
+    pieces = [plain(piece) for piece in SGR.split(text)]
+    return "".join(piece + look for piece, look in zip(pieces, [*looks, ""], strict=True))
+
+
+def unfinished(text: str) -> str:
+    """Return the end of *text* that only what follows can tell the meaning of; mostly ""."""
+    found = UNFINISHED.search(text)
+    return found[0] if found and len(found[0]) <= LONGEST_SEQUENCE else ""
 
 
 def one_line(text: str) -> str:

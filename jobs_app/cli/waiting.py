@@ -58,7 +58,7 @@ def wait_for(client: Client, run: Json, *, timeout_seconds: float | None) -> Jso
             for last, seconds in _follow(client, run, timeout_seconds=timeout_seconds):
                 show(last, seconds)
     except KeyboardInterrupt:
-        raise Failure(f"Stopped waiting. {_how_to_look(run)}", INTERRUPTED) from None
+        raise Failure(f"Stopped waiting. {how_to_look(run['id'])}", INTERRUPTED) from None
     return last
 
 
@@ -74,18 +74,20 @@ def _follow(
         left = math.inf if timeout_seconds is None else timeout_seconds - waited
         if left <= 0:
             message = f"Run {run['id']} is still {run['state']} after {duration(waited)}. "
-            raise Failure(message + _how_to_look(run), TIMED_OUT)
+            raise Failure(message + how_to_look(run["id"]), TIMED_OUT)
         time.sleep(min(pause, left))
         pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
-        run = _read(client, run["id"])
+        run = read(client, run["id"])
         yield run, time.monotonic() - started
 
 
-def _how_to_look(run: Json) -> str:
-    return f"The run goes on; see it with: jobs-app run show {run['id']}"
+def how_to_look(run_id: str) -> str:
+    """Return the sentence for somebody who no longer waits for a run."""
+    return f"The run goes on; see it with: jobs-app run show {run_id}"
 
 
-def _read(client: Client, run_id: str) -> Json:
+def read(client: Client, run_id: str) -> Json:
+    """Return a run, also from a server that is away for a moment; raises Failure."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

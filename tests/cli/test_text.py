@@ -6,7 +6,17 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 
-from jobs_app.cli.text import Duration, Instant, duration, one_line, plain, relative, rfc3339
+from jobs_app.cli.text import (
+    Duration,
+    Instant,
+    coloured,
+    duration,
+    one_line,
+    plain,
+    relative,
+    rfc3339,
+    unfinished,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -33,6 +43,37 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 )
 def test_nothing_that_drives_a_terminal_is_left(dangerous: str, harmless: str) -> None:
     assert plain(dangerous) == harmless
+
+
+@pytest.mark.parametrize(
+    "written, shown",
+    [
+        ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
+        ("\x1b[38:2:1:2:3mrgb", "\x1b[38:2:1:2:3mrgb"),
+        ("\x1b[31mred\x1b[2J\x1b]0;title\x07", "\x1b[31mred"),
+        ("\x1b\x1b[31mred", "\x1b[31mred"),
+        ("\x1b]8;;\x1b[31mred", "\x1b[31mred"),
+        ("\x1b[?25lplain", "plain"),
+    ],
+)
+def test_colours_are_all_that_is_left_to_drive_a_terminal(written: str, shown: str) -> None:
+    assert coloured(written) == shown
+
+
+@pytest.mark.parametrize(
+    "text, end",
+    [
+        ("text", ""),
+        ("text\x1b", "\x1b"),
+        ("text\x1b[3", "\x1b[3"),
+        ("text\x1b]0;ti", "\x1b]0;ti"),
+        ("text\r", "\r"),
+        ("text\x1b[31m", ""),
+        ("text\x1b]" + "x" * 5000, ""),
+    ],
+)
+def test_the_beginning_of_an_escape_sequence_waits_for_its_end(text: str, end: str) -> None:
+    assert unfinished(text) == end
 
 
 def test_a_cell_is_one_line() -> None:

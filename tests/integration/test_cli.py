@@ -3,6 +3,10 @@
 import json
 import re
 import shutil
+import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +114,34 @@ def test_the_outcome_of_the_run_is_the_exit_code(run: Run) -> None:
     assert failed.exit_code == 7
     assert "reason" in failed.stdout
     assert timed_out.exit_code == 124
+
+
+def test_a_log_is_followed_with_the_outcome_of_its_run(run: Run) -> None:
+    run("job", "create", "tells", "--command", "echo out; echo err >&2; exit 7", "--manual")
+
+    followed = run("job", "run", "tells", "--wait", "--follow")
+
+    assert followed.stdout == "out\n"
+    assert followed.stderr.startswith("err\nRun ")
+    assert followed.exit_code == 7
+    found = re.search(r"Run (\S+): failed", followed.stderr)
+    assert found is not None
+    assert run("run", "log", "-f", found[1]).stdout == "out\n"
+
+
+def test_a_line_is_on_the_screen_within_a_second_of_being_written(run: Run, system: System) -> None:
+    command = "for i in 1 2 3 4 5; do date +%s.%N; sleep 0.7; done"
+    run("job", "create", "ticks", "--command", command, "--manual")
+    started = answer(run("job", "run", "ticks", "--json"))
+    follow = [sys.executable, "-m", "jobs_app", "run", "log", "-f", str(started["id"])]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        delays = [time.time() - float(line) for line in following.stdout]
+
+    assert following.returncode == 0
+    assert len(delays) == 5
+    # The middle one: the client may have come late for the first.
+    assert statistics.median(delays) < 1.0, delays
 
 
 def test_a_run_is_cancelled(run: Run) -> None:

@@ -1,0 +1,204 @@
+"""Following what a run writes, from the server's event stream to the terminal."""
+
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+
+from jobs_app.cli import INTERRUPTED
+from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable, run_path
+from jobs_app.cli.output import print_note
+from jobs_app.cli.text import coloured, duration, plain, unfinished
+from jobs_app.cli.waiting import PATIENCE_SECONDS, how_to_look, read
+
+# The server says something at least every five seconds.
+SILENCE_SECONDS = 15.0
+PAUSE_SECONDS = 0.5
+RESET_COLOURS = "\x1b[0m"
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event; `id` is the place to go on from, None where there is none."""
+
+    name: str
+    data: Json
+    id: str | None
+
+
+def follow(
+    client: Client, run: Json, *, timestamps: bool = False, timeout_seconds: float | None = None
+) -> Json:
+    """Print what a run writes until it has ended, and return the run as it ended.
+
+    Its standard output and error go to ours. When the connection breaks, it goes on
+    where it was, for a minute without a server. Ctrl-C ends the following, not the
+    run: Failure with exit code 130; with 124 when *timeout_seconds* pass first.
+    """
+    run_id = run["id"]
+    printer = _Printer(timestamps=timestamps)
+    follower = _Follower(client, run_id, timeout_seconds=timeout_seconds)
+    try:
+        for event in follower.events():
+            printer.show(event)
+    except KeyboardInterrupt:
+        message = f"Stopped following. {how_to_look(run_id)}"
+        raise Failure(message, INTERRUPTED) from None
+    finally:
+        printer.close()
+    return read(client, run_id)
+
+
+class _Follower:
+    """Where we are in the log of a run, and how long ago the server was heard."""
+
+    def __init__(self, client: Client, run_id: str, *, timeout_seconds: float | None) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._started_at = self._heard_at = time.monotonic()
+        self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
+        self._last_id: str | None = None
+        self._has_complained = False
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events of the log, each once, up to the end of the run."""
+        while True:
+            try:
+                for event in _parsed(self._lines()):
+                    if event.name == "end":
+                        return
+                    yield event
+                    self._last_id = event.id or self._last_id
+            except Unreachable as error:
+                self._bear(error)
+            self._seconds_left()
+            time.sleep(PAUSE_SECONDS)
+
+    def _lines(self) -> Iterator[str]:
+        headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
+        silence = min(SILENCE_SECONDS, self._seconds_left())
+        path = f"{run_path(self._run_id)}/log/stream"
+        for line in self._client.lines(path, headers=headers, silence_seconds=silence):
+            self._heard_at = time.monotonic()
+            self._has_complained = False
+            self._seconds_left()
+            yield line
+
+    def _seconds_left(self) -> float:
+        """Return how long there is to wait yet; raises Failure if that is over."""
+        waited = time.monotonic() - self._started_at
+        if waited >= self._timeout_seconds:
+            message = f"Run {self._run_id} has not ended after {duration(waited)}. "
+            raise Failure(message + how_to_look(self._run_id), TIMED_OUT)
+        return self._timeout_seconds - waited
+
+    def _bear(self, error: Unreachable) -> None:
+        """Let the server be away for a while, and say so once."""
+        self._seconds_left()
+        if time.monotonic() - self._heard_at >= PATIENCE_SECONDS:
+            raise error
+        if not self._has_complained:
+            print_note(f"{error.message} Trying again.")
+            self._has_complained = True
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Event]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+            continue
+        if "data" in fields:
+            yield Event(fields.get("event", ""), json.loads(fields["data"]), fields.get("id"))
+        fields = {}
+
+
+class _Printer:
+    """Prints the output of a run, and says on standard error what is no output."""
+
+    def __init__(self, *, timestamps: bool) -> None:
+        self._attempt = 1
+        self._writers = {
+            "stdout": _Writer(is_error=False, timestamps=timestamps),
+            "stderr": _Writer(is_error=True, timestamps=timestamps),
+        }
+
+    def show(self, event: Event) -> None:
+        if (attempt := event.data.get("attempt", self._attempt)) != self._attempt:
+            self._attempt = attempt
+            print_note(f"Attempt {attempt}:")
+        if event.name == "chunk":
+            self._writers[event.data["stream"]].write(event.data["text"], event.data["at"])
+        elif event.name == "cut":
+            size = event.data.get("bytes")
+            print_note(f"… {'something' if size is None else f'{size:,} bytes'} cut …")
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+class _Writer:
+    """Writes one stream of a run to one of ours.
+
+    What a program reads keeps every byte; a terminal gets no control characters, but
+    colours, if it has any.
+    """
+
+    def __init__(self, *, is_error: bool, timestamps: bool) -> None:
+        self._is_error = is_error
+        self._timestamps = timestamps
+        self._is_terminal = (sys.stderr if is_error else sys.stdout).isatty()
+        self._has_colours = (
+            self._is_terminal
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM", "dumb") != "dumb"
+        )
+        self._is_coloured = False
+        self._is_line_start = True
+        self._kept = ""
+
+    def write(self, text: str, at: str) -> None:
+        if self._is_terminal:
+            # A chunk may end in the middle of an escape sequence.
+            text = self._kept + text
+            self._kept = unfinished(text)
+            text = self._harmless(text.removesuffix(self._kept))
+        if self._timestamps:
+            text = "".join(self._stamped(line, at) for line in LINE.findall(text))
+        self._emit(text)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._is_coloured:
+            self._emit(RESET_COLOURS)
+
+    def _harmless(self, text: str) -> str:
+        if not self._has_colours:
+            return plain(text)
+        text = coloured(text)
+        self._is_coloured = self._is_coloured or "\x1b" in text
+        return text
+
+    def _stamped(self, line: str, at: str) -> str:
+        stamp = f"{_local(at) if self._is_terminal else at} " if self._is_line_start else ""
+        self._is_line_start = line.endswith("\n")
+        return stamp + line
+
+    def _emit(self, text: str) -> None:
+        # As bytes where a program reads: line ends included.
+        out = text if self._is_terminal else text.encode("utf-8", "surrogatepass")
+        click.echo(out, nl=False, err=self._is_error)
+
+
+def _local(at: str) -> str:
+    return datetime.fromisoformat(at).astimezone().isoformat(" ", "milliseconds")[:23]
