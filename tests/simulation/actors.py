@@ -1,0 +1,402 @@
+"""Who acts: schedulers, workers and people, made of the product's own functions."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import jobs, runs, starts
+from jobs_app.definitions import Definition
+from jobs_app.dispatch import Message
+from jobs_app.errors import BrokerUnavailable, JobsError
+from jobs_app.models import Job, Run
+from jobs_app.retry import RetryPolicy
+from jobs_app.runs import Claimed, Outcome
+from jobs_app.scheduling.janitor import Janitor, WorkerWatch
+from jobs_app.scheduling.ticker import Ticker
+from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
+from jobs_app.worker import execution
+from jobs_app.worker.heartbeat import TRY_SECONDS, Heartbeat
+from jobs_app.worker.lease import Lease
+from jobs_app.worker.watch import Watch, Watched
+from jobs_app.workers import Registration
+from tests.factories import TASKS, definition
+from tests.simulation.invariants import Checker, Effect
+from tests.simulation.stage import Errand, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+HEARTBEAT_SECONDS = 5.0
+FENCE_SECONDS = 20.0
+LOST_SECONDS = 30.0
+
+#: Time that the janitor counts between two looks, at most: less than the lease leaves it.
+MOST_STEP_SECONDS = 9.0
+
+PATIENCE = (0.2, 1.0, 1.0, 5.0)
+
+
+class SimulatedScheduler:
+    """A scheduler process: the ticker and the janitor, in the order that the seed likes."""
+
+    def __init__(self, world: "World", process: Process) -> None:
+        self._world = world
+        self.process = process
+        database, redis = world.store.database, world.redis
+        self.ticker = Ticker(database, redis, redis.publish, batch=10)
+        watch = WorkerWatch(lost_seconds=LOST_SECONDS, most_step_seconds=MOST_STEP_SECONDS)
+        self.janitor = Janitor(database, redis, redis.publish, watch, queue_prefix="")
+        # Sweeping deletes nothing that the protocol uses.
+        self.rules = [rule for period, rule in self.janitor.rules() if period < 600]
+
+    def enter(self) -> None:
+        """Begin to act."""
+        self._world.stage.enter(self.process.name, self.process, self._act)
+
+    def _act(self) -> None:
+        stage = self._world.stage
+        while True:
+            try:
+                self._look()
+            except BrokerUnavailable:
+                stage.note("finds Redis down")
+            except SQLAlchemyError as error:
+                stage.note(f"finds the database down: {type(error).__name__}")
+                stage.sleep(1.0)
+            stage.sleep(stage.random.choice(PATIENCE))
+
+    def _look(self) -> None:
+        stage = self._world.stage
+        at, monotonic = stage.wall(), stage.monotonic()
+        what = stage.random.random()
+        if what < 0.4:
+            self.tick()
+        elif what < 0.55:
+            self.ticker.scan(at=at, due_before=at)
+        else:
+            for rule in stage.random.sample(self.rules, 3):
+                rule(at, monotonic)
+
+    def tick(self) -> None:
+        """Tick as the scheduler does, with or without Redis."""
+        at = self._world.stage.wall()
+        try:
+            ticked = self.ticker.tick(at=at)
+            if not ticked.is_projected:
+                self.janitor.rebuild()
+        except BrokerUnavailable:
+            self.ticker.scan(at=at, due_before=at)
+
+
+class SimulatedLease(Lease):
+    """The lease, as the processes around the tasks see it: one that ran out is not renewed."""
+
+    def __init__(
+        self, process: Process, checker: Checker, effects: list[Effect], now: Callable[[], float]
+    ) -> None:
+        super().__init__(FENCE_SECONDS)
+        self.process = process
+        self.effects = effects
+        self._checker = checker
+        self._true_now = now
+
+    def adopt(self, worker_id: UUID) -> None:
+        super().adopt(worker_id)
+        self._checker.adopted(worker_id, self.may_work)
+
+    def may_work(self) -> bool:
+        """Tell whether anything of this worker may still be at work."""
+        return not self.process.is_dead and self._true_now() < self.until()
+
+    def until(self) -> float:
+        """Return the true time at which it runs out."""
+        return float(self._renewed.value) + FENCE_SECONDS
+
+    def renew(self, begun: float) -> None:
+        if self._true_now() >= self.until():
+            for effect in self.effects:
+                effect.is_over = True
+        super().renew(begun)
+
+
+class SimulatedWorker:
+    """A worker process: its heart, and a slot that claims, works and finishes.
+
+    It has the attributes that `execution` wants of a process.
+    """
+
+    def __init__(self, world: "World", process: Process) -> None:
+        self._world = world
+        self.process = process
+        self.app: Any = TASKS
+        self.name = process.name
+        self.database = world.store.database
+        self.effects: list[Effect] = []
+        self.lease = SimulatedLease(process, world.checker, self.effects, lambda: world.stage.now)
+        said = Registration(process.name, 1, ("default",), 1, "prefork")
+        self.heartbeat = Heartbeat(self.database, self.lease, said, seconds=HEARTBEAT_SECONDS)
+        self._watch = Watch(self.database, self.lease, may_kill_process=False)
+
+    def enter(self) -> None:
+        """Begin to act."""
+        stage = self._world.stage
+        stage.enter(f"{self.process.name}.heart", self.process, self._beat)
+        stage.enter(f"{self.process.name}.slot", self.process, self._serve)
+
+    def _beat(self) -> None:
+        stage = self._world.stage
+        self.heartbeat.register()
+        while True:
+            stage.sleep(HEARTBEAT_SECONDS)
+            self.beat()
+
+    def beat(self) -> None:
+        """Beat once, and report what died."""
+        stage = self._world.stage
+        try:
+            self.heartbeat._beat(stage.now)
+            with stage.on(Errand(buries=True)):
+                self.heartbeat._end_dead_attempts()
+        except SQLAlchemyError:
+            stage.sleep(TRY_SECONDS)
+
+    def _serve(self) -> None:
+        stage = self._world.stage
+        while self.lease.seconds_left() <= 0:
+            stage.sleep(1.0)
+        while True:
+            message = self._world.redis.next_message()
+            if message is None:
+                stage.sleep(stage.random.choice(PATIENCE))
+                continue
+            stage.point("takes a message")
+            self.handle(message)
+
+    def handle(self, message: Message) -> None:
+        """Do with a message what the worker's task does."""
+        process: Any = self
+        claimed = execution._claim(process, message.run_id, message.attempt)
+        if claimed is None:
+            return
+        stage = self._world.stage
+        stage.point("has a claim", risk=5.0)
+        outcome = self._work(claimed)
+        if outcome is None:
+            return
+        with stage.on(Errand(ends=(claimed.run_id, claimed.attempt))):
+            execution._finish(process, claimed, outcome)
+
+    def _work(self, claimed: Claimed) -> Outcome | None:
+        """Work for a while; None: the pool's process died."""
+        checker, stage = self._world.checker, self._world.stage
+        checker.count_start(claimed.run_id, claimed.attempt)
+        if self._seconds_left(claimed) <= 0:
+            return _fenced()
+        run = checker.runs[claimed.run_id]
+        effect = Effect(run, claimed.attempt, self.process, self.lease.until)
+        checker.begin(effect, stage.now)
+        self.effects.append(effect)
+        outcome = self._outcome(claimed)
+        effect.is_over = True
+        return outcome
+
+    def _seconds_left(self, claimed: Claimed) -> float:
+        return self.lease.seconds_left(of=claimed.worker_id)
+
+    def _outcome(self, claimed: Claimed) -> Outcome | None:
+        stage = self._world.stage
+        if stage.current is not stage.main:
+            watched = Watched(claimed.run_id, claimed.attempt, 0, 1.0, is_cooperative=True)
+            watched.began = float("-inf")
+            ends_at = stage.now + stage.random.choice((0.0, 0.0, 2.0, 10.0, 40.0))
+            while stage.now < ends_at:
+                stage.sleep(min(5.0, ends_at - stage.now))
+                stage.point("works", risk=5.0)
+                if self._seconds_left(claimed) <= 0:
+                    return _fenced()
+                self._watch._look([watched])
+                if watched.cancel_mode is not None:
+                    return Outcome(RunState.CANCELLED)
+            if stage.happens(0.1):
+                self.heartbeat.report_dead(claimed.run_id, claimed.attempt, "simulated")
+                return None
+            if stage.happens(0.4):
+                return Outcome(stage.random.choice((RunState.FAILED, RunState.TIMED_OUT)))
+        return Outcome(RunState.SUCCEEDED, result=claimed.attempt)
+
+
+def _fenced() -> Outcome:
+    return Outcome(RunState.LOST, reason="fenced")
+
+
+class Person:
+    """Somebody at a web process: every request is one change, told to Redis afterwards."""
+
+    NAMES = ("alpha", "beta")
+
+    def __init__(self, world: "World", process: Process) -> None:
+        self._world = world
+        self.process = process
+        every = (
+            self.create,
+            self.edit,
+            self.pause,
+            self.resume,
+            self.start,
+            self.start_task,
+            self.cancel,
+            self.remove,
+        )
+        random = world.stage.random
+        self._wishes = [self.start, *(wish for wish in every if random.random() < 0.5)]
+
+    def enter(self) -> None:
+        """Begin to act."""
+        self._world.stage.enter(self.process.name, self.process, self._act)
+
+    def _act(self) -> None:
+        stage = self._world.stage
+        while True:
+            wish = stage.random.choice(self._wishes)
+            stage.note(f"wants: {wish.__name__}")
+            try:
+                wish()
+            except (BrokerUnavailable, JobsError, SQLAlchemyError) as error:
+                stage.note(f"gets: {type(error).__name__}")
+            stage.sleep(stage.random.choice((0.0, 5.0, 20.0)))
+
+    def create(self, name: str | None = None) -> None:
+        """Create a job with whatever policies."""
+        wanted = self._definition(name or self._name())
+        with self._session() as session:
+            job = jobs.create(session, wanted, app=TASKS, by="ann", at=self._at())
+        self._tell([job], [])
+
+    def edit(self) -> None:
+        """Change what a job says, most often its schedule."""
+        name = self._name()
+        random = self._world.stage.random
+        with self._session() as session:
+            job = jobs.get(session, name)
+            version = job.version
+            session.rollback()
+            wanted = self._definition(name)
+            expected = random.choice((version, None))
+            with self._changing(job):
+                changed = jobs.change(
+                    session, job, wanted, version=expected, app=TASKS, by="ann", at=self._at()
+                )
+        self._tell([changed], [])
+
+    def pause(self) -> None:
+        """Pause a job."""
+        with self._session() as session:
+            job = jobs.get(session, self._name())
+            with self._changing(job):
+                job = jobs.pause(session, job, reason=None, by="ann", at=self._at())
+        self._tell([job], [])
+
+    def resume(self) -> None:
+        """Resume a job, its missed fires left out or not."""
+        on_missed: jobs.OnMissed = self._world.stage.random.choice(("skip", "last", "all"))
+        with self._session() as session:
+            job = jobs.get(session, self._name())
+            with self._changing(job):
+                job = jobs.resume(session, job, on_missed=on_missed, by="ann", at=self._at())
+        self._tell([job], [])
+
+    def start(self) -> None:
+        """Run a job now."""
+        random = self._world.stage.random
+        policy = random.choice((None, None, *OverlapPolicy))
+        with self._session() as session:
+            job = jobs.get(session, self._name())
+            session.rollback()
+            with self._changing(job):
+                started = starts.start_job(
+                    session, job, app=TASKS, by="ann", at=self._at(), overlap_policy=policy
+                )
+        self._tell([], [started.message])
+
+    def start_task(self) -> None:
+        """Run a task without a job."""
+        start = starts.TaskStart("sleep", {"duration": 0})
+        with self._session() as session:
+            started = starts.start_task(session, start, app=TASKS, by="ann", at=self._at())
+        self._tell([], [started.message])
+
+    def cancel(self) -> None:
+        """Cancel one of the newest runs."""
+        random = self._world.stage.random
+        with self._session() as session:
+            newest = select(Run.id, Run.job_id).order_by(Run.id.desc()).limit(3)
+            found = list(session.execute(newest))
+            session.rollback()
+            if not found:
+                return
+            run_id, job_id = random.choice(found)
+            mode = random.choice(tuple(CancelMode))
+            at = self._at()
+            with self._world.stage.on(Errand(cancels=run_id)):
+                was = runs.cancel(session, run_id, mode=mode, by="ann", reason="cancelled", at=at)
+            message = None
+            if was is RunState.CANCELLED and job_id is not None:
+                message = runs.promote(session, job_id, at=at)
+        self._tell([], [message])
+
+    def remove(self) -> None:
+        """Delete a job."""
+        with self._session() as session:
+            job = jobs.get(session, self._name())
+            with self._changing(job):
+                job = jobs.remove(session, job, version=None, by="ann", at=self._at())
+        self._tell([job], [])
+
+    def _changing(self, job: Job) -> AbstractContextManager[None]:
+        return self._world.stage.on(Errand(changes=job.id))
+
+    def _session(self) -> Any:
+        return self._world.store.database.session()
+
+    def _at(self) -> Any:
+        return self._world.stage.wall()
+
+    def _name(self) -> str:
+        return self._world.stage.random.choice(self._world.names)
+
+    def _tell(self, changed: list[Job], messages: list[Message | None]) -> None:
+        redis = self._world.redis
+        if changed:
+            redis.write(changed)
+        redis.publish([message for message in messages if message is not None])
+
+    def _definition(self, name: str) -> Definition:
+        random = self._world.stage.random
+        when = random.choice(
+            (
+                {"interval_seconds": 20},
+                {"interval_seconds": 20},
+                {"interval_seconds": 60},
+                {"cron": "* * * * *"},
+                {"interval_seconds": 60, "jitter_seconds": 20},
+                {"schedule": None},
+            )
+        )
+        retry = RetryPolicy(
+            max_attempts=random.choice((1, 3)), delay_seconds=5, backoff="constant", jitter=False
+        )
+        return definition(
+            name=name,
+            overlap_policy=random.choice(tuple(OverlapPolicy)),
+            catchup_policy=random.choice(tuple(CatchupPolicy)),
+            starting_deadline_seconds=random.choice((5, 60)),
+            catchup_max_runs=3,
+            retry=retry,
+            max_runs=random.choice((None, None, None, 3)),
+            pause_after_failures=random.choice((None, None, 2)),
+            **when,
+        )

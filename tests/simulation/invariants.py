@@ -1,0 +1,432 @@
+"""What must hold after every commit, seen with no help from the code under test.
+
+The rows before and after a commit are compared: invariants 2, 4, 5 and 6 of the design
+are rules on the difference. What the world did with the runs is kept here too.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from jobs_app import schedule as schedules
+from jobs_app.schedule import Schedule
+from jobs_app.states import ACTIVE, FINAL, MOVES, RunState
+from tests.simulation.stage import Actor, Errand, Process, Violation
+
+_TICK = timedelta(microseconds=1)
+
+#: Fires that one advance can be checked for; simulations make no more.
+MOST_FIRES = 5_000
+
+
+class RunRow(NamedTuple):
+    """A run, as far as the rules speak of it."""
+
+    id: UUID
+    job_id: int | None
+    scheduled_for: datetime | None
+    state: RunState
+    trigger: str
+    reason: str | None
+    fires: int
+    attempt: int
+    max_attempts: int
+    worker_id: UUID | None
+    is_exclusive: bool
+    result: Any
+    finished_at: Any
+    cancel_mode: str | None
+
+
+class JobRow(NamedTuple):
+    """A job, as far as the rules speak of it."""
+
+    id: int
+    name: str
+    state: str
+    version: int
+    next_fire_at: datetime | None
+    updated_at: datetime
+    paused_at: datetime | None
+    deleted_at: datetime | None
+    max_runs: int | None
+    cron: str | None
+    interval_seconds: int | None
+    anchor_at: datetime | None
+    at: datetime | None
+    timezone: str
+    start_at: datetime | None
+    end_at: datetime | None
+    jitter_seconds: int
+    failures_in_a_row: int
+    pause_after_failures: int | None
+
+    def schedule(self) -> Schedule:
+        """Return the job's schedule."""
+        return Schedule(
+            cron=self.cron,
+            interval_seconds=self.interval_seconds,
+            anchor_at=self.anchor_at,
+            at=self.at,
+            timezone=self.timezone,
+            start_at=self.start_at,
+            end_at=self.end_at,
+            jitter_seconds=self.jitter_seconds,
+            seed=self.name,
+        )
+
+
+class WorkerRow(NamedTuple):
+    """A worker, as far as the rules speak of it."""
+
+    id: UUID
+    beats: int
+    gone_at: Any
+
+
+@dataclass
+class Effect:
+    """A task at work in the world: it lives until it ends, or its lease does."""
+
+    run: RunRow
+    attempt: int
+    process: Process
+    lease_until: Callable[[], float]
+    is_over: bool = False
+
+    def is_alive(self, now: float) -> bool:
+        """Tell whether the task still works: the process around it ends it with the lease."""
+        return not self.is_over and not self.process.is_dead and now < self.lease_until()
+
+
+class Checker:
+    """Compares the rows after each commit with those before it; raises Violation."""
+
+    def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self._rows = rows
+        self._raw: tuple[list[Any], list[Any], list[Any]] | None = None
+        self.runs: dict[UUID, RunRow] = {}
+        self.jobs: dict[int, JobRow] = {}
+        self.workers: dict[UUID, WorkerRow] = {}
+        self.starts: Counter[tuple[UUID, int]] = Counter()
+        self.effects: list[Effect] = []
+        self._may_work: dict[UUID, Callable[[], bool]] = {}
+
+    def is_on_record(self, run_id: UUID, attempt: int) -> bool:
+        """Tell whether a message for this attempt may exist."""
+        run = self.runs.get(run_id)
+        return run is not None and attempt <= run.attempt
+
+    def adopted(self, worker_id: UUID, may_work: Callable[[], bool]) -> None:
+        """Learn who works under an id, and how to tell whether it still may."""
+        # The one before has been given up, so it may not.
+        self._may_work[worker_id] = may_work
+
+    def count_start(self, run_id: UUID, attempt: int) -> None:
+        """Count that somebody has claimed an attempt: nobody did before."""
+        self.starts[run_id, attempt] += 1
+        _hold(
+            self.starts[run_id, attempt] == 1,
+            f"attempt {attempt} of run {_short(run_id)} is started twice",
+        )
+
+    def begin(self, effect: Effect, now: float) -> None:
+        """Have a task begin its work: not beside another one of its run or exclusive job."""
+        run = effect.run
+        for other in self.effects:
+            is_same_job = run.job_id is not None and other.run.job_id == run.job_id
+            is_rival = other.run.id == run.id or (
+                is_same_job and other.run.is_exclusive and run.is_exclusive
+            )
+            if is_rival and other.is_alive(now):
+                raise Violation(
+                    f"attempt {effect.attempt} of run {_short(run.id)} works beside "
+                    f"attempt {other.attempt} of run {_short(other.run.id)}"
+                )
+        self.effects.append(effect)
+
+    def check(self, actor: Actor) -> None:
+        """Check what *actor* has just committed."""
+        raw_runs = self._rows(f"SELECT {_columns(RunRow)} FROM runs ORDER BY id")
+        raw_jobs = self._rows(f"SELECT {_columns(JobRow)} FROM jobs ORDER BY id")
+        raw_workers = self._rows(f"SELECT {_columns(WorkerRow)} FROM workers ORDER BY id")
+        raw = (raw_runs, raw_jobs, raw_workers)
+        before, self._raw = self._raw or ([], [], []), raw
+        old_runs, old_jobs, old_workers = self.runs, self.jobs, self.workers
+        if raw_workers != before[2]:
+            self.workers = {worker.id: worker for worker in map(_worker, raw_workers)}
+            self._check_workers(old_workers)
+        if raw_runs == before[0] and raw_jobs == before[1]:
+            return
+        self.runs = {run.id: run for run in map(_run, raw_runs)}
+        self.jobs = {job.id: job for job in map(_job, raw_jobs)}
+        self._check_uniqueness()
+        moved = self._moved(old_runs)
+        for old, run in moved:
+            _check_move(old, run)
+            self._check_right(actor.errand, old, run, old_jobs)
+        new = [run for run_id, run in self.runs.items() if run_id not in old_runs]
+        for run in new:
+            _check_birth(run)
+        for job_id, job in self.jobs.items():
+            if job != old_jobs.get(job_id):
+                self._check_failures(actor.errand, old_jobs.get(job_id), job, moved)
+            self._check_job(old_jobs.get(job_id), job, new)
+
+    def _moved(self, old_runs: dict[UUID, RunRow]) -> list[tuple[RunRow, RunRow]]:
+        moved = []
+        for run_id, old in old_runs.items():
+            run = self.runs.get(run_id)
+            if run is None:
+                raise Violation(f"run {_short(run_id)} is gone from the record")
+            if run != old:
+                moved.append((old, run))
+        return moved
+
+    def _check_workers(self, old_workers: dict[UUID, WorkerRow]) -> None:
+        """Who is given up may not work any more, and never comes back under that id."""
+        for worker_id, worker in self.workers.items():
+            old = old_workers.get(worker_id)
+            if old is None or worker == old:
+                continue
+            name = f"worker {_short(worker_id)}"
+            _hold(old.gone_at is None, f"{name} is gone, and is changed: {old} -> {worker}")
+            if worker.gone_at is not None:
+                may_work = self._may_work.get(worker_id, lambda: False)
+                _hold(not may_work(), f"{name} is given up while it may work")
+
+    def _check_right(
+        self, errand: Errand, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]
+    ) -> None:
+        """Nobody touches a run that is not part of the errand."""
+        name = f"run {_short(run.id)}"
+        if run.state is RunState.RUNNING and old.state is RunState.QUEUED:
+            worker = self.workers.get(run.worker_id) if run.worker_id else None
+            is_alive = worker is not None and worker.gone_at is None
+            _hold(is_alive, f"{name} is claimed by a worker that was given up")
+        if old.state is RunState.RUNNING and run.state is not RunState.RUNNING:
+            worker = self.workers.get(old.worker_id) if old.worker_id else None
+            is_orphan = worker is not None and worker.gone_at is not None
+            may_end = errand.ends == (run.id, old.attempt) or errand.buries or is_orphan
+            _hold(may_end, f"{name} is ended by somebody who has no right to: {errand}")
+        is_cancelled = run.state is RunState.CANCELLED and old.state is not RunState.RUNNING
+        if is_cancelled or run.cancel_mode != old.cancel_mode:
+            job = None if run.job_id is None else old_jobs.get(run.job_id)
+            is_superseded = (
+                run.job_id is not None
+                and job is not None
+                and job.next_fire_at != self.jobs[run.job_id].next_fire_at
+            )
+            is_meant = errand.cancels == run.id or errand.changes == run.job_id is not None
+            _hold(is_meant or is_superseded, f"{name} is cancelled by mistake: {errand}")
+
+    def _check_failures(
+        self,
+        errand: Errand,
+        old: JobRow | None,
+        job: JobRow,
+        moved: list[tuple[RunRow, RunRow]],
+    ) -> None:
+        """Failures in a row are counted, each once, and a job is paused at its limit only."""
+        expected = 0 if old is None else old.failures_in_a_row
+        for before, run in moved:
+            if run.job_id != job.id or before.state is not RunState.RUNNING:
+                continue
+            if run.state is RunState.SUCCEEDED:
+                expected = 0
+            elif run.state in (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST):
+                expected += 1
+        if old is not None and (old.state, job.state) == ("paused", "active"):
+            expected = 0
+        _hold(
+            job.failures_in_a_row == expected,
+            f"job {job.id} counts {job.failures_in_a_row} failures in a row, not {expected}",
+        )
+        if old is not None and old.state != "paused" == job.state and errand.changes != job.id:
+            limit = job.pause_after_failures
+            is_due = limit is not None and expected >= limit and old.state == "active"
+            _hold(is_due, f"job {job.id} is paused by mistake")
+
+    def _check_uniqueness(self) -> None:
+        fires = Counter((run.job_id, run.scheduled_for) for run in self.runs.values())
+        for (job_id, fire), count in fires.items():
+            _hold(fire is None or count == 1, f"job {job_id} has {count} rows for the fire {fire}")
+        places = Counter(
+            run.job_id
+            for run in self.runs.values()
+            if run.is_exclusive and run.job_id is not None and run.state in ACTIVE
+        )
+        for job_id, count in places.items():
+            _hold(count == 1, f"the exclusive job {job_id} has {count} active runs")
+        names = Counter(job.name for job in self.jobs.values() if job.deleted_at is None)
+        for name, count in names.items():
+            _hold(count == 1, f"{count} living jobs are called {name}")
+
+    def _check_job(self, old: JobRow | None, job: JobRow, new: list[RunRow]) -> None:
+        scheduled = [run for run in new if run.job_id == job.id and run.scheduled_for is not None]
+        if old is None:
+            _hold(not scheduled, f"job {job.id} fires because it was created")
+            _hold(
+                job.next_fire_at is None or job.next_fire_at > job.updated_at,
+                f"job {job.id} is due from its birth",
+            )
+        elif old.version != job.version:
+            self._check_change(old, job, scheduled)
+        elif old.next_fire_at != job.next_fire_at:
+            self._check_advance(old, job, scheduled)
+        else:
+            _hold(not scheduled, f"job {job.id} has new fires on record, but did not advance")
+
+    def _check_advance(self, old: JobRow, job: JobRow, scheduled: list[RunRow]) -> None:
+        """Every fire that the advance passes over is on record: none is lost, none invented."""
+        first, following = old.next_fire_at, job.next_fire_at
+        if first is None:
+            raise Violation(f"job {job.id} advances from nowhere to {following}")
+        schedule = job.schedule()
+        if following is not None:
+            _hold(following > first, f"job {job.id} goes back to {following}")
+            expected = schedules.next_fire(schedule, after=following - _TICK)
+            _hold(expected == following, f"job {job.id} is to fire at {following}, not a fire")
+            self._check_covered(job, _fires(schedule, first, following - _TICK), scheduled)
+            return
+        _hold(job.state == "ended", f"job {job.id} has no next fire and is {job.state}")
+        last = max((run.scheduled_for or first for run in scheduled), default=first - _TICK)
+        self._check_covered(job, _fires(schedule, first, last), scheduled)
+        if job.max_runs is None:
+            after = schedules.next_fire(schedule, after=last)
+            _hold(after is None, f"job {job.id} has ended, but would fire at {after}")
+
+    def _check_change(self, old: JobRow, job: JobRow, scheduled: list[RunRow]) -> None:
+        """What came due before a change is on record, and nothing runs because of it."""
+        changed_at = job.updated_at
+        if job.paused_at is not None and old.paused_at is None:
+            changed_at = job.paused_at
+        due = []
+        if old.next_fire_at is not None:
+            schedule = old.schedule()
+            fires = _fires(schedule, old.next_fire_at, changed_at)
+            due = [fire for fire in fires if schedules.due_at(schedule, fire) <= changed_at]
+        if job.next_fire_at != old.next_fire_at:
+            is_later = job.next_fire_at is None or job.next_fire_at > changed_at
+            _hold(is_later, f"job {job.id} is due from its change on")
+            is_used_up = old.max_runs is not None
+            self._check_covered(job, [] if is_used_up else due, [])
+        if (old.state, job.state) != ("paused", "active"):
+            invented = [run for run in scheduled if run.scheduled_for not in due]
+            _hold(not invented, f"job {job.id} fires because it was changed: {invented}")
+
+    def _check_covered(self, job: JobRow, fires: list[datetime], scheduled: list[RunRow]) -> None:
+        known = set(fires)
+        invented = [run for run in scheduled if run.scheduled_for not in known]
+        _hold(not invented, f"job {job.id} has rows for no fires: {invented}")
+        covered: set[datetime] = set()
+        for run in self.runs.values():
+            if run.job_id == job.id and run.scheduled_for in known:
+                at = fires.index(run.scheduled_for)
+                covered.update(fires[at : at + run.fires])
+        missing = [fire for fire in fires if fire not in covered]
+        _hold(not missing, f"job {job.id} has passed fires that are not on record: {missing}")
+
+
+def _fires(schedule: Schedule, first: datetime, until: datetime) -> list[datetime]:
+    """Return the fires from *first* to *until*, both included."""
+    return list(islice(schedules.fires(schedule, after=first - _TICK, until=until), MOST_FIRES))
+
+
+def _check_birth(run: RunRow) -> None:
+    # A change may record a fire and take it back: the job is deleted, or a newer one wins.
+    born = (
+        RunState.QUEUED,
+        RunState.WAITING,
+        RunState.SKIPPED,
+        RunState.MISSED,
+        RunState.CANCELLED,
+    )
+    _hold(run.state in born, f"run {_short(run.id)} is born {run.state}")
+    _hold(run.attempt == 1, f"run {_short(run.id)} begins with attempt {run.attempt}")
+
+
+def _check_move(old: RunRow, run: RunRow) -> None:
+    name = f"run {_short(run.id)}"
+    _hold(old.state not in FINAL, f"{name} was {old.state}, and is changed: {old} -> {run}")
+    if run.state is not old.state:
+        _hold(run.state in MOVES[old.state], f"{name} goes from {old.state} to {run.state}")
+    is_next = (old.state, run.state) == (RunState.RETRYING, RunState.QUEUED)
+    _hold(
+        run.attempt == old.attempt + is_next,
+        f"{name} goes from attempt {old.attempt} to {run.attempt} as {run.state}",
+    )
+    if run.state is RunState.RUNNING:
+        _hold(
+            old.state is not RunState.RUNNING or old.worker_id == run.worker_id,
+            f"{name} is taken from the worker that runs it",
+        )
+    if old.cancel_mode == "kill":
+        _hold(run.cancel_mode == "kill", f"{name} was to be killed, and is to end gently")
+    if run.state is RunState.SUCCEEDED:
+        _hold(
+            run.result == run.attempt,
+            f"{name} ends with the result of attempt {run.result}, not of {run.attempt}",
+        )
+
+
+def _hold(claim: bool, otherwise: str) -> None:
+    if not claim:
+        raise Violation(otherwise)
+
+
+def _short(run_id: UUID) -> str:
+    return f"#{run_id.int >> 64}"
+
+
+def _columns(row: type[RunRow] | type[JobRow] | type[WorkerRow]) -> str:
+    return ", ".join(row._fields)
+
+
+def _run(raw: tuple[Any, ...]) -> RunRow:
+    row = RunRow(*raw)
+    return row._replace(
+        id=_uuid(row.id),
+        scheduled_for=_instant(row.scheduled_for),
+        state=RunState(row.state),
+        worker_id=None if row.worker_id is None else _uuid(row.worker_id),
+        is_exclusive=bool(row.is_exclusive),
+        result=None if row.result is None else int(row.result),
+    )
+
+
+def _job(raw: tuple[Any, ...]) -> JobRow:
+    row = JobRow(*raw)
+    return row._replace(
+        updated_at=instant(row.updated_at),
+        next_fire_at=_instant(row.next_fire_at),
+        paused_at=_instant(row.paused_at),
+        deleted_at=_instant(row.deleted_at),
+        anchor_at=_instant(row.anchor_at),
+        at=_instant(row.at),
+        start_at=_instant(row.start_at),
+        end_at=_instant(row.end_at),
+    )
+
+
+def _worker(raw: tuple[Any, ...]) -> WorkerRow:
+    row = WorkerRow(*raw)
+    return row._replace(id=_uuid(row.id))
+
+
+def _uuid(value: Any) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def instant(value: Any) -> datetime:
+    """Return an instant as a driver hands it out, aware and in UTC."""
+    at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _instant(value: Any) -> datetime | None:
+    return None if value is None else instant(value)

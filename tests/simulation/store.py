@@ -1,0 +1,175 @@
+"""The real database of a simulation, with a point before each statement and commit."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
+
+from jobs_app.db import Database
+from tests.simulation.stage import Actor, Stage
+
+#: A statement that takes this long may be waiting for a lock.
+LOOK_SECONDS = 0.01
+
+TABLES = (
+    "run_logs",
+    "run_attempts",
+    "audit_events",
+    "idempotency_keys",
+    "schedulers",
+    "runs",
+    "workers",
+    "jobs",
+)
+
+
+class Store:
+    """A database that many simulations use, one after the other.
+
+    SQLite has one writer at a time and the others wait in the driver, so there a turn
+    ends only outside of writing transactions; misfortune strikes anywhere. PostgreSQL
+    has its points everywhere, and who waits for a lock is passed over until it is free.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url, pool_size=30)
+        self.engine: Engine = self.database.engine
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self.stage: Stage | None = None
+        #: Rewrites each statement: how sabotage gets in.
+        self.rewrite: Callable[[str], str] | None = None
+        event.listen(self.engine, "before_cursor_execute", self._before_statement, retval=True)
+        if not self.is_sqlite:
+            event.listen(self.engine, "do_execute", self._execute_beside)
+            event.listen(self.engine, "do_executemany", self._execute_beside)
+        self._beside = ThreadPoolExecutor(max_workers=30)
+        dialect: Any = self.engine.dialect
+        self._really_commit = dialect.do_commit
+        self._really_roll_back = dialect.do_rollback
+        dialect.do_commit = self._commit
+        dialect.do_rollback = self._roll_back
+        self.raw: Any = self.engine.raw_connection()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._beside.shutdown()
+        self.raw.close()
+        self.database.close()
+
+    def begin(self, stage: Stage) -> None:
+        """Empty the database, for *stage* to use it."""
+        self.stage = None
+        with self.engine.begin() as connection:
+            for table in TABLES:
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+            if self.is_sqlite:
+                connection.exec_driver_sql("DELETE FROM sqlite_sequence")
+            else:
+                connection.exec_driver_sql("ALTER SEQUENCE jobs_id_seq RESTART")
+        self.stage = stage
+
+    def end(self) -> None:
+        """Let the stage go: statements are statements again."""
+        self.stage = None
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return what is committed, without being noticed by anybody."""
+        cursor = self.raw.cursor()
+        try:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
+            if not self.is_sqlite:
+                self.raw.rollback()
+
+    def _before_statement(
+        self,
+        connection: Connection,
+        _cursor: object,
+        statement: str,
+        parameters: Any,
+        _context: object,
+        _executemany: bool,
+    ) -> tuple[str, Any]:
+        stage = self.stage
+        if stage is None:
+            return statement, parameters
+        actor = stage.current
+        may_switch = not (self.is_sqlite and actor.is_writing)
+        if statement == "BEGIN":
+            return statement, parameters
+        stage.point(_brief(statement), may_switch=may_switch)
+        if stage.happens(stage.weather.no_database):
+            stage.note("the database does not answer")
+            raise OperationalError(statement, None, ConnectionError("simulated"))
+        actor.is_in_transaction = True
+        if statement == "BEGIN IMMEDIATE" or not self.is_sqlite:
+            actor.is_writing = True
+        if self.rewrite is not None:
+            statement = self.rewrite(statement)
+        return statement, parameters
+
+    def _execute_beside(
+        self, cursor: Any, statement: str, parameters: Any, context: Any
+    ) -> bool | None:
+        """Execute in a thread beside, so that others may go on while a lock is waited for."""
+        stage = self.stage
+        if stage is None or stage.current is stage.main:
+            return None
+        execute = cursor.executemany if context.executemany else cursor.execute
+        done = self._beside.submit(execute, statement, parameters)
+        pid = cursor.connection.info.backend_pid
+        if self._is_waiting(done, pid):
+            stage.wait_for_lock(lambda: self._is_waiting(done, pid))
+        done.result()
+        return True
+
+    def _is_waiting(self, done: "Future[Any]", pid: int) -> bool:
+        """Tell whether a statement waits for a lock, as soon as it is done or does."""
+        while not wait([done], timeout=LOOK_SECONDS).done:
+            if self.rows(f"SELECT 1 WHERE pg_blocking_pids({pid}) <> '{{}}'"):
+                return True
+        return False
+
+    def _commit(self, connection: Any) -> None:
+        stage = self.stage
+        if stage is None:
+            self._really_commit(connection)
+            return
+        actor = stage.current
+        was_writing = actor.is_writing
+        if was_writing:
+            stage.point("COMMIT", may_switch=not self.is_sqlite)
+        self._really_commit(connection)
+        actor.is_writing = actor.is_in_transaction = False
+        if not was_writing:
+            return
+        stage.on_commit(actor)
+        if stage.happens(stage.weather.unanswered_commit):
+            stage.note("never hears that its commit was done")
+            raise self._driver_error()
+
+    def _roll_back(self, connection: Any) -> None:
+        self._really_roll_back(connection)
+        if self.stage is not None:
+            actor: Actor = self.stage.current
+            actor.is_writing = actor.is_in_transaction = False
+
+    def _driver_error(self) -> Exception:
+        dbapi: Any = self.engine.dialect.dbapi
+        error: Exception = dbapi.OperationalError("simulated: the connection is gone")
+        return error
+
+
+def _brief(statement: str) -> str:
+    """Return *statement* as a trace shows it: what it does to which table."""
+    words = statement.split()
+    verb = words[0]
+    if verb == "SELECT" and "FROM" in words:
+        return f"SELECT … FROM {words[words.index('FROM') + 1]}"
+    if verb in ("UPDATE", "INSERT", "DELETE"):
+        return " ".join(words[:4])
+    return " ".join(words[:2])

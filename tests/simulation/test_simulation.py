@@ -1,0 +1,70 @@
+"""Schedulers, workers and people, interleaved at every statement, keep the invariants.
+
+More seeds, new ones each time: `pytest tests/simulation --simulation-seeds 10000`. One
+seed again, with its course: `pytest tests/simulation -s --simulation-seed 42`.
+"""
+
+from random import SystemRandom
+
+import pytest
+
+from tests.simulation.store import Store
+from tests.simulation.world import simulate
+
+#: Seeds that are always the same, in parts that may be played side by side.
+PARTS = 8
+SQLITE_SEEDS = 480
+POSTGRES_SEEDS = 64
+
+#: What the trace says of a statement that the database holds up.
+WAIT = "waits for a lock"
+
+
+def _seeds(config: pytest.Config, part: int, usual: int) -> range:
+    """Return the seeds of one part of PARTS."""
+    # The options exist only when this folder is named on the command line.
+    wanted = config.getoption("--simulation-seeds", default=None)
+    count = -(-(wanted or usual) // PARTS)
+    first = SystemRandom().randrange(10**9) if wanted else part * count
+    return range(first, first + count)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_course_of_events_on_sqlite_breaks_an_invariant(
+    sqlite_store: Store, pytestconfig: pytest.Config, part: int
+) -> None:
+    for seed in _seeds(pytestconfig, part, SQLITE_SEEDS):
+        simulate(sqlite_store, seed)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_course_of_events_on_postgresql_breaks_an_invariant(
+    postgres_store: Store, pytestconfig: pytest.Config, part: int
+) -> None:
+    for seed in _seeds(pytestconfig, part, POSTGRES_SEEDS):
+        simulate(postgres_store, seed)
+
+
+def test_a_seed_takes_the_same_course_each_time(sqlite_store: Store) -> None:
+    first = [simulate(sqlite_store, seed) for seed in range(5)]
+
+    assert [simulate(sqlite_store, seed) for seed in range(5)] == first
+
+
+def test_a_seed_given_by_hand_is_played_and_told(
+    sqlite_store: Store, pytestconfig: pytest.Config
+) -> None:
+    seed = pytestconfig.getoption("--simulation-seed", default=None)
+
+    trace = simulate(sqlite_store, 0 if seed is None else seed)
+
+    print("\n".join(trace))
+    assert "peace" in "\n".join(trace)
+
+
+def test_actors_on_postgresql_wait_for_the_locks_of_others(postgres_store: Store) -> None:
+    courses = (simulate(postgres_store, seed) for seed in range(100))
+
+    assert any(WAIT in line for course in courses for line in course)

@@ -1,0 +1,225 @@
+"""One simulation: a world from a seed, a stretch of trouble, and peace, in which all must end."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+from jobs_app import models
+from jobs_app.dispatch import Message
+from jobs_app.states import FINAL
+from jobs_app.worker import execution, heartbeat, lease, watch
+from tests.simulation.actors import Person, SimulatedScheduler, SimulatedWorker
+from tests.simulation.fakes import FakeRedis
+from tests.simulation.invariants import Checker, instant
+from tests.simulation.stage import Process, Stage, Violation, Weather
+from tests.simulation.store import Store
+
+#: Turns of trouble, and of the calm in which whoever lives goes on.
+TROUBLE_STEPS = (30, 80, 150)
+CALM_STEPS = 30
+
+#: The rounds of peace: how long after the one before, seconds. Resends back off to 10 minutes.
+PEACE_SECONDS = (
+    1.0,
+    16.0,
+    16.0,
+    16.0,
+    16.0,
+    31.0,
+    61.0,
+    121.0,
+    241.0,
+    600.0,
+    1200.0,
+    1200.0,
+    1200.0,
+)
+
+
+@dataclass
+class World:
+    """What the actors share."""
+
+    store: Store
+    stage: Stage
+    checker: Checker
+    redis: FakeRedis
+    names: tuple[str, ...]
+
+    def scheduler(self, name: str) -> SimulatedScheduler:
+        """Return a new scheduler process."""
+        return SimulatedScheduler(self, self._process(name))
+
+    def worker(self, name: str) -> SimulatedWorker:
+        """Return a new worker process."""
+        return SimulatedWorker(self, self._process(name))
+
+    def person(self, name: str) -> Person:
+        """Return somebody at a new web process."""
+        return Person(self, self._process(name))
+
+    def _process(self, name: str) -> Process:
+        random = self.stage.random
+        skew = random.choice((0.0, 0.0, 0.0, 2.0, -2.0, 30.0, -30.0))
+        return Process(name, skew=skew, monotonic_offset=random.random() * 1e6)
+
+
+class SimulatedTime:
+    """What modules find where they look for `clock` and `time`."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.now = stage.wall
+        self.monotonic = stage.monotonic
+        self.sleep = stage.sleep
+
+
+class SimulatedDispatch:
+    """What modules find where they look for `dispatch`."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self._redis = redis
+
+    def publish(self, _app: object, messages: list[Message]) -> None:
+        """Hand *messages* to the simulated broker."""
+        self._redis.publish(messages)
+
+
+@contextmanager
+def _instead_of_the_real_world(world: World) -> Iterator[None]:
+    """Give the product's modules simulated clocks, ids and messages."""
+    stage, numbers = world.stage, count(1)
+
+    def next_id() -> UUID:
+        return UUID(int=(next(numbers) << 64) | stage.random.getrandbits(64))
+
+    time, true_now = SimulatedTime(stage), lambda: stage.now
+    replaced: list[tuple[Any, str, Any]] = [
+        (models, "uuid7", next_id),
+        (execution, "clock", time),
+        (execution, "time", time),
+        (execution, "dispatch", SimulatedDispatch(world.redis)),
+        (heartbeat, "clock", time),
+        (heartbeat, "time", time),
+        (heartbeat, "lease_now", true_now),
+        (lease, "now", true_now),
+        (watch, "time", time),
+    ]
+    with ExitStack() as stack:
+        for module, name, value in replaced:
+            stack.enter_context(patch.object(module, name, value))
+        yield
+
+
+def simulate(store: Store, seed: int) -> list[str]:
+    """Play one seed to its end and return its trace. Raises Violation, trace and seed in it."""
+    random = Random(seed)
+    stage = Stage(random)
+    checker = Checker(store.rows)
+    world = World(
+        store,
+        stage,
+        checker,
+        FakeRedis(stage, checker.is_on_record),
+        names=("alpha",) if random.random() < 0.6 else ("alpha", "beta"),
+    )
+    stage.on_commit = checker.check
+    store.begin(stage)
+    try:
+        with _instead_of_the_real_world(world):
+            _play(world)
+    except Exception as error:
+        raise Violation(
+            f"seed {seed}: {type(error).__name__}: {error}\n{stage.told()}\n"
+            f"play it again with --simulation-seed {seed}"
+        ) from error
+    finally:
+        _end(stage)
+        store.end()
+    return stage.trace
+
+
+def _end(stage: Stage) -> None:
+    """Leave no thread behind, whatever has happened."""
+    stage.failure = None
+    stage.weather = Weather()
+    stage.current = stage.main
+    stage.on_commit = lambda actor: None
+    stage.clear()
+
+
+def _play(world: World) -> None:
+    stage, random = world.stage, world.stage.random
+    for name in world.names:
+        world.person("founder").create(name)
+    made: dict[str, Any] = {"scheduler": world.scheduler, "worker": world.worker}
+    cast = ["scheduler"] * random.choice((1, 2)) + ["worker"] * random.choice((1, 2))
+    kinds: dict[str, str] = {}
+    numbers = count(1)
+
+    def enter(kind: str) -> None:
+        name = f"{kind}-{next(numbers)}"
+        kinds[name] = kind
+        made[kind](name).enter()
+
+    def replace(process: Process) -> None:
+        if kind := kinds.get(process.name):
+            enter(kind)
+
+    for kind in cast:
+        enter(kind)
+    made["person"] = world.person
+    enter("person")
+    stage.on_death = replace
+    stage.weather = Weather.drawn(random)
+    stage.play(random.choice(TROUBLE_STEPS))
+    if random.random() < 0.5:
+        stage.note("the weather is fine again")
+        stage.weather = Weather(stay=stage.weather.stay)
+        world.redis.down_until = 0.0
+        stage.play(CALM_STEPS)
+    stage.on_death = lambda process: None
+    stage.clear()
+    _settle(world)
+
+
+def _settle(world: World) -> None:
+    """Have one scheduler and one worker in peace: whatever was begun must come to its end."""
+    stage, checker, redis = world.stage, world.checker, world.redis
+    stage.note("peace")
+    redis.down_until = 0.0
+    owed = set(checker.runs)
+    scheduler = SimulatedScheduler(world, stage.main.process)
+    worker = SimulatedWorker(world, stage.main.process)
+    worker.heartbeat.register()
+    for seconds in PEACE_SECONDS:
+        stage.now += seconds
+        worker.beat()
+        scheduler.tick()
+        for rule in scheduler.rules:
+            rule(stage.wall(), stage.monotonic())
+            while message := redis.next_message():
+                worker.handle(message)
+        if not _unfinished(checker, owed):
+            break
+    else:
+        left = [checker.runs[run_id] for run_id in _unfinished(checker, owed)]
+        raise Violation(f"these runs never end: {left}")
+    scheduler.tick()
+    scheduler.janitor.compare()
+    _check_projection(world)
+
+
+def _unfinished(checker: Checker, owed: set[UUID]) -> list[UUID]:
+    return [run_id for run_id in owed if checker.runs[run_id].state not in FINAL]
+
+
+def _check_projection(world: World) -> None:
+    expected = world.store.rows("SELECT id, next_due_at FROM jobs WHERE next_due_at IS NOT NULL")
+    wanted = {job_id: instant(at).timestamp() for job_id, at in expected}
+    if wanted != world.redis.entries:
+        raise Violation(f"Redis has {world.redis.entries}, the rows say {wanted}")
