@@ -1,6 +1,12 @@
 // Reads the document with the token that the person pastes, and shows it with Swagger UI.
 "use strict";
 
+// Swagger UI asks for this class; it does not look at the system's theme by itself.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+
 const form = document.getElementById("sign-in");
 const refused = document.getElementById("refused");
 
