@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from jobs_app import audit, runs, workers
+from jobs_app import audit, jobs, runs, workers
 from jobs_app.db import Database
 from jobs_app.models import Attempt
 from jobs_app.retry import RetryPolicy
@@ -123,6 +123,46 @@ def test_a_failure_within_its_attempts_is_tried_again_when_its_delay_is_over(
     assert early == []
     assert [(message.run_id, message.attempt) for message in due] == [(run_id, 2)]
     assert run(database, run_id).state is RunState.QUEUED
+
+
+AGAIN = RetryPolicy(max_attempts=3, delay_seconds=0, jitter=False)
+
+
+def test_a_run_that_was_asked_to_end_gets_no_other_attempt(database: Database) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    cancel(database, run_id)
+
+    # It failed by itself before it saw that.
+    finish(database, run_id, RunState.FAILED, retry=AGAIN)
+
+    assert run(database, run_id).state is RunState.FAILED
+
+
+def test_a_run_of_a_deleted_job_gets_no_other_attempt(database: Database) -> None:
+    job = make_job(database)
+    run_id = make_run(database, job)
+    claim(database, run_id, make_worker(database))
+    with database.session() as session:
+        jobs.remove(session, job, version=None, by="tester", at=NOON)
+
+    finish(database, run_id, RunState.FAILED, retry=AGAIN)
+
+    assert run(database, run_id).state is RunState.FAILED
+
+
+def test_the_reason_of_one_attempt_is_not_that_of_the_next(database: Database) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    finish(database, run_id, RunState.LOST, retry=AGAIN, reason="The worker vanished.", at=NOON)
+    with database.session() as session:
+        runs.queue_due_retries(session, at=NOON)
+    claim(database, run_id, make_worker(database), attempt=2)
+
+    finish(database, run_id, attempt=2)
+
+    ended = run(database, run_id)
+    assert (ended.state, ended.reason) == (RunState.SUCCEEDED, None)
 
 
 def test_the_last_attempt_is_final(database: Database) -> None:

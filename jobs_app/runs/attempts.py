@@ -129,21 +129,20 @@ def finish(
 ) -> bool:
     """Write how an attempt ended; return False if it is no longer the one that counts.
 
-    The run becomes final, or `retrying` when the policy gives it another attempt.
+    The run becomes final, or `retrying` when the policy gives it another attempt, unless
+    it was asked to end or its job was deleted.
     What a fenced worker brings late is kept as a note on its attempt.
     """
     delay = _delay(run_id, attempt, outcome, retry)
-    if delay is None:
-        moved = _end(session, run_id, attempt, outcome, at=at)
-    else:
-        moved = _retry_later(session, run_id, attempt, outcome, delay, at=at)
+    is_retried = delay is not None and _retry_later(session, run_id, attempt, outcome, delay, at=at)
+    moved = is_retried or _end(session, run_id, attempt, outcome, at=at)
     if not moved:
         _keep_note(session, run_id, attempt, outcome, at=at)
-    elif delay is None and job_id is not None:
+    elif not is_retried and job_id is not None:
         _count_outcome(session, job_id, outcome.state, at=at)
     session.commit()
     if moved:
-        state = outcome.state if delay is None else RunState.RETRYING
+        state = RunState.RETRYING if is_retried else outcome.state
         log.info("run_%s run=%s attempt=%s reason=%s", state, run_id, attempt, outcome.reason)
     return moved
 
@@ -187,9 +186,11 @@ def _retry_later(
         .outerjoin(Worker, Worker.id == Run.worker_id)
         .where(Run.id == run_id)
     ).one_or_none()
+    is_deleted = exists().where(Job.id == Run.job_id, Job.deleted_at.is_not(None))
     moved = move(
         session,
-        owned(run_id, attempt),
+        # What somebody wanted to end, or whose job is gone, gets no other attempt.
+        (*owned(run_id, attempt), Run.cancel_mode.is_(None), ~is_deleted),
         state=RunState.RETRYING,
         not_before=at + timedelta(seconds=delay),
         worker_id=None,
@@ -277,6 +278,8 @@ def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> li
             not_before=None,
             queued_at=at,
             started_at=None,
+            # That of the attempt before; its own row keeps the error.
+            reason=None,
             sends=0,
             send_at=at + timedelta(seconds=RESEND_SECONDS),
             progress=None,
