@@ -74,7 +74,7 @@ def change(
     that are queued already keep what they were queued with. Raises InvalidInput,
     Conflict (`name_taken`), StaleVersion.
     """
-    job = _lock(session, job, version)
+    job = lock(session, job, version)
     before = definition_of(job)
     definition = completed(definition, anchor_at=job.anchor_at, at=at)
     check(definition, app=app, now=at, before=before)
@@ -120,7 +120,7 @@ def next_fires(
 
 def pause(session: Session, job: Job, *, reason: str | None, by: str, at: datetime) -> Job:
     """Stop following the schedule of *job*; pausing a paused job changes nothing."""
-    job = _lock(session, job, None)
+    job = lock(session, job, None)
     if job.state is JobState.PAUSED:
         session.rollback()
         return job
@@ -146,7 +146,7 @@ def resume(
     become due now, and the next tick treats them by that policy, whatever the
     job's own says. Resuming an active job changes nothing.
     """
-    job = _lock(session, job, None)
+    job = lock(session, job, None)
     if job.state is not JobState.PAUSED:
         session.rollback()
         return job
@@ -178,7 +178,7 @@ def remove(
     With `to_purge`, raises Conflict (`still_running`) while a run of it has not ended,
     and deletes nothing. Raises StaleVersion, NotFound.
     """
-    job = _lock(session, job, version)
+    job = lock(session, job, version)
     if to_purge:
         _refuse_if_running(session, job)
     fires.settle(session, job, at=at)
@@ -286,8 +286,11 @@ def follow_schedule(job: Job, *, at: datetime) -> None:
     job.next_due_at = schedules.due_at(schedule, following)
 
 
-def _lock(session: Session, job: Job, version: int | None) -> Job:
-    """Return the row of *job*, held until the commit, if its version is *version*."""
+def lock(session: Session, job: Job, version: int | None = None) -> Job:
+    """Return the row of *job*, held until the commit, if its version is *version* (None: any).
+
+    Raises NotFound if it was deleted, StaleVersion.
+    """
     locked = session.scalars(
         select(Job)
         .where(Job.id == job.id, Job.deleted_at.is_(None))

@@ -8,7 +8,7 @@ from celery import Celery
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, catalog, policy, runs
+from jobs_app import audit, catalog, jobs, policy, runs
 from jobs_app.definitions import QUEUE
 from jobs_app.dispatch import Message
 from jobs_app.errors import Conflict, FieldError, InvalidInput
@@ -52,13 +52,17 @@ def start_job(
     """Record a run of *job* that starts as soon as a worker takes it.
 
     *kwargs* replace those of the job with the same names. A paused job can be
-    started by hand. Raises Conflict (`overlap`) if its policy says no, InvalidInput.
+    started by hand. Raises Conflict (`overlap`) if its policy says no, InvalidInput,
+    NotFound if the job was deleted meanwhile.
     """
-    given = job.kwargs | (kwargs or {})
-    _refuse(catalog.check(app, job.task, given))
-    chosen = overlap_policy or job.overlap_policy
     # The scheduler and other starts of this job wait here, or pass it by.
-    session.execute(select(Job.id).where(Job.id == job.id).with_for_update())
+    job = jobs.lock(session, job)
+    given = job.kwargs | (kwargs or {})
+    errors = catalog.check(app, job.task, given)
+    if errors:
+        session.rollback()
+    _refuse(errors)
+    chosen = overlap_policy or job.overlap_policy
     decision = _decide(session, job, chosen)
     draft = runs.draft(
         job,
