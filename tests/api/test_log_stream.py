@@ -170,6 +170,14 @@ def test_a_stream_wants_a_token_and_a_run(api: Api, app: Any) -> None:
     assert api.get(f"/{path}").json["code"] == "run_not_found"
 
 
+@pytest.mark.parametrize(
+    "threads, given, most",
+    [(8, None, 5), (4, None, 1), (2, None, 1), (8, 8, 7), (8, 2, 2), (1, 9, 1)],
+)
+def test_streams_are_fewer_than_threads(threads: int, given: int | None, most: int) -> None:
+    assert Settings(web_threads=threads, max_streams=given).effective_max_streams == most
+
+
 # ---- a real server: how soon, how many, and when it ends ----
 
 
@@ -200,8 +208,8 @@ class Web:
                 setattr(run, name, value)
             session.commit()
 
-    def log(self, run_id: UUID, *, attempt: int = 1) -> RunLog:
-        return RunLog(SqlChunkStore(self.database, run_id, attempt))
+    def log(self, run_id: UUID, *, attempt: int = 1, limit_bytes: int = 1_048_576) -> RunLog:
+        return RunLog(SqlChunkStore(self.database, run_id, attempt), limit_bytes=limit_bytes)
 
     @contextmanager
     def following(self, run_id: UUID, **headers: str) -> Iterator["Following"]:
@@ -348,6 +356,26 @@ def test_a_cut_connection_costs_no_line_and_repeats_none(web: Web) -> None:
     assert data == {"state": "succeeded"}
     assert "".join(had).replace(".\n", "") == "".join(written)
     assert "".join(had).count(".\n") == 60
+
+
+def test_what_is_sent_and_what_is_cut_add_up_to_what_was_written(web: Web) -> None:
+    run_id = web.make_run()
+    run_log = web.log(run_id, limit_bytes=8192)
+    cuts, had_bytes = [], 0
+
+    with web.following(run_id) as following:
+        run_log.write("stdout", b"first\n")
+        had_bytes += len(following.next_data()["text"])
+        for number in range(2000):
+            run_log.write("stdout", f"{number:049}\n".encode())
+        run_log.close()
+        web.set(run_id, state=RunState.SUCCEEDED)
+        while "state" not in (data := following.next_data()):
+            had_bytes += len(data.get("text", ""))
+            cuts += [data["bytes"]] if "bytes" in data else []
+
+    assert cuts
+    assert had_bytes + sum(cuts) == 6 + 2000 * 50
 
 
 def test_the_stream_goes_on_with_the_next_attempt_and_ends_with_the_run(web: Web) -> None:
