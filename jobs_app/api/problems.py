@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -113,6 +113,9 @@ def _on_http_error(error: HTTPException) -> Response:
         return error.response
     status = error.code or 500
     code, detail = HTTP_CODES.get(status, ("http_error", error.name + "."))
+    if status == 413:
+        most = current_app.config["MAX_CONTENT_LENGTH"]
+        detail = f"The request body is larger than the {most:,} bytes that this server takes."
     response = problem(status, code=code, title=error.name, detail=detail)
     for name, value in error.get_headers():
         # A 405 must say which methods there are, a 401 how to sign in.

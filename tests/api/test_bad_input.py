@@ -250,6 +250,7 @@ def test_a_body_of_50_megabytes_is_refused(api: Api) -> None:
     answer = api.send("POST", "/jobs", data=body, content_type="application/json")
 
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
+    assert "1,048,576 bytes" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
