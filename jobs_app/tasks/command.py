@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from uuid import UUID
 
 import jobs_app
 from jobs_app.context import RunContext, Stream
@@ -248,6 +249,15 @@ def _keeper_clock() -> float:
     if IS_LINUX:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def is_still_ending(run_id: UUID, attempt: int) -> bool:
+    """Tell whether something of an attempt lives on this machine, its worker process being dead.
+
+    Its keeper ends it within seconds. False where that cannot be seen (not Linux).
+    """
+    marks = [f"JOBS_RUN_ID={run_id}".encode(), f"JOBS_ATTEMPT={attempt}".encode()]
+    return IS_LINUX and bool(_marked(marks))
 
 
 def _kill_marked(marks: list[bytes]) -> None:

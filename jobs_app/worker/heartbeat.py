@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from jobs_app.db import Database
 from jobs_app.models import Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.states import RunState
+from jobs_app.tasks.command import is_still_ending
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.workers import Registration
@@ -24,6 +26,23 @@ log = logging.getLogger(__name__)
 
 #: Time between two tries while the database is away, seconds.
 TRY_SECONDS = 1.0
+
+#: Time between two looks at what is left of a run whose process died, seconds.
+LOOK_AGAIN_SECONDS = 0.2
+
+#: By then a keeper has ended a command whose worker process died, seconds.
+KEEPER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadAttempt:
+    """An attempt whose pool process died, and when that was seen (monotonic seconds)."""
+
+    run_id: UUID
+    attempt: int
+    reason: str
+    state: RunState
+    seen: float = field(default_factory=time.monotonic)
 
 
 class Heartbeat:
@@ -46,7 +65,7 @@ class Heartbeat:
         self._registration = registration
         self._seconds = seconds
         self._takes_dropped = takes_dropped
-        self._dead_attempts: list[tuple[UUID, int, str, RunState]] = []
+        self._dead_attempts: list[DeadAttempt] = []
         self._wake = threading.Event()
         self._is_stopped = False
         self._no_fork = threading.Lock()
@@ -93,7 +112,7 @@ class Heartbeat:
         self, run_id: UUID, attempt: int, reason: str, state: RunState = RunState.LOST
     ) -> None:
         """Have an attempt ended whose process is gone; repeated until the database takes it."""
-        self._dead_attempts.append((run_id, attempt, reason, state))
+        self._dead_attempts.append(DeadAttempt(run_id, attempt, reason, state))
         self._wake.set()
 
     @contextmanager
@@ -119,9 +138,15 @@ class Heartbeat:
             except SQLAlchemyError as error:
                 log.warning("heartbeat_failed error=%s", type(error).__name__)
                 next_beat = now + TRY_SECONDS
+            except Exception:
+                # A worker without a heart would take messages and drop them for ever.
+                log.exception("heartbeat_failed")
+                next_beat = now + TRY_SECONDS
             self._wake.clear()
-            if not self._dead_attempts or time.monotonic() < next_beat:
-                self._wake.wait(max(min(next_beat - time.monotonic(), self._seconds), 0.05))
+            pause = min(next_beat - time.monotonic(), self._seconds)
+            if self._dead_attempts:
+                pause = min(pause, LOOK_AGAIN_SECONDS)
+            self._wake.wait(max(pause, 0.05))
 
     def _beat(self, begun: float) -> None:
         with self._session() as session:
@@ -136,21 +161,28 @@ class Heartbeat:
         self.register()
 
     def _end_dead_attempts(self) -> None:
-        while self._dead_attempts:
-            run_id, attempt, reason, state = self._dead_attempts[0]
-            with self._session() as session:
-                run = session.get(Run, run_id)
-                if run is not None and not runs.end_dead(
-                    session,
-                    run_id,
-                    attempt,
-                    job_id=run.job_id,
-                    retry=RetryPolicy.from_json(run.retry),
-                    state=state,
-                    reason=reason,
-                    at=clock.now(),
-                ):
-                    # Perhaps it died before its claim: then the message died with it.
-                    runs.send_soon(session, [run_id], at=clock.now())
-                    session.commit()
-            self._dead_attempts.pop(0)
+        for dead in list(self._dead_attempts):
+            if self._ends(dead):
+                self._dead_attempts.remove(dead)
+
+    def _ends(self, dead: DeadAttempt) -> bool:
+        """End an attempt; False while something of it still lives, which others must not meet."""
+        is_late = time.monotonic() - dead.seen >= KEEPER_SECONDS
+        if not is_late and is_still_ending(dead.run_id, dead.attempt):
+            return False
+        with self._session() as session:
+            run = session.get(Run, dead.run_id)
+            if run is not None and not runs.end_dead(
+                session,
+                dead.run_id,
+                dead.attempt,
+                job_id=run.job_id,
+                retry=RetryPolicy.from_json(run.retry),
+                state=dead.state,
+                reason=dead.reason,
+                at=clock.now(),
+            ):
+                # Perhaps it died before its claim: then the message died with it.
+                runs.send_soon(session, [dead.run_id], at=clock.now())
+                session.commit()
+        return True

@@ -1,5 +1,6 @@
 """Runs that must stop do, though their task is deaf and the database hangs."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -67,3 +68,25 @@ def test_a_lease_that_runs_out_stops_a_task_also_while_the_database_hangs(
         system.signal("worker", signal.SIGSTOP)
 
         wait_until(lambda: not is_alive(pid), "the task's process is gone", seconds=10)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
+    system: System, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    run_id = system.start_run("shell", command=f"trap '' TERM; echo $$ > {pid_file}; sleep 60")
+    command = pid_in(pid_file)
+    pool_process = parent_of(parent_of(command))
+
+    os.kill(pool_process, signal.SIGKILL)
+
+    run = system.wait_for_end(run_id)
+    assert not is_alive(command)
+    assert run.state is RunState.LOST
+
+
+def parent_of(pid: int) -> int:
+    """Return the process that started *pid*."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
