@@ -19,7 +19,10 @@ from jobs_app.states import CatchupPolicy, OverlapPolicy
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
 TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
 QUEUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-_NAME_RULE = "lower-case letters, digits, '.', '_' and '-', at most 100, no sign at either end"
+_NAME_RULE = (
+    "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "
+    "with a letter or digit at both ends"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def check(
 def _plain_errors(definition: Definition) -> Iterable[FieldError]:
     if not NAME.fullmatch(definition.name):
         shown = definition.name if len(definition.name) <= 60 else definition.name[:60] + "…"
-        yield FieldError("/name", "invalid_name", f"The name {shown!r} is not: {_NAME_RULE}.")
+        yield FieldError("/name", "invalid_name", f"The name {shown!r} {_NAME_RULE}.")
     for index, tag in enumerate(definition.tags):
         if not TAG.fullmatch(tag):
             detail = f"The tag {tag[:60]!r} must be lower-case letters, digits, '.', '_' or '-'."

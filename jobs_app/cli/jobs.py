@@ -1,7 +1,9 @@
 """`jobs-app job`: what people do to jobs."""
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -216,10 +218,19 @@ def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: boo
             print_note(error.message)
         except Failure as error:
             if error.exit_code != USAGE:
+                _keep(text, current.body["name"])
                 raise
             print_note(error.message)
         if not click.confirm("Edit again?", default=True, err=True):
             raise Failure("Nothing was changed.", USAGE)
+
+
+def _keep(text: str, name: str) -> None:
+    """Save what was typed and could not be stored, and say where it lies."""
+    descriptor, path = tempfile.mkstemp(prefix=f"jobs-app-{name}-", suffix=".json", text=True)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    print_note(f"What you wrote is kept in {path}.")
 
 
 def _dry(dry_run: bool) -> Mapping[str, object]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from jobs_app import clock
-from jobs_app.cli.client import Json, connect, run_path
+from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect, job_path, run_path
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.following import follow
 from jobs_app.cli.output import (
@@ -65,12 +65,24 @@ def list_runs(
         "from": None if since is None else rfc3339(since),
         "to": None if until is None else rfc3339(until),
     }
-    page = connect().page("/runs", limit=limit, **filters, **narrowed)
+    client = connect()
+    page = client.page("/runs", limit=limit, **filters, **narrowed)
     if as_json:
         print_json(page.as_json())
         return
     print_runs(page.items, at=clock.now())
     print_list_end(page)
+    if not page.items and filters.get("job"):
+        _say_if_unknown(client, str(filters["job"]))
+
+
+def _say_if_unknown(client: Client, job: str) -> None:
+    """Keep somebody who misspelt a name from believing that its job has never run."""
+    try:
+        client.get(job_path(job))
+    except Failure as failure:
+        if failure.exit_code == NO_SUCH:
+            print_note(failure.message)
 
 
 def print_runs(runs: Sequence[Json], *, at: datetime, of_one_job: bool = False) -> None:

@@ -356,6 +356,35 @@ def test_the_editor_opens_again_on_what_is_not_json(
     assert server.requests[1].body["kwargs"] == {"command": "uptime"}
 
 
+def test_what_was_typed_is_kept_when_somebody_else_was_faster(
+    server: CannedServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = "path.write_text(path.read_text().replace('date', 'uptime'))"
+    monkeypatch.setenv("EDITOR", editor(tmp_path, change))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PUT", "/jobs/hello", problem(412, code="stale_version", detail="Version 4, not 3."))
+
+    result = run("job", "edit", "hello")
+
+    assert result.exit_code == 4
+    (kept,) = tmp_path.glob("jobs-app-hello-*.json")
+    assert "uptime" in kept.read_text()
+    assert str(kept) in result.stderr
+
+
+def test_a_misspelt_job_is_not_taken_for_one_that_never_ran(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/runs", Canned({"items": [], "next_cursor": None}))
+    missing = problem(404, code="job_not_found", detail="There is no job 'helo'.")
+    server.on("GET", "/jobs/helo", missing)
+
+    result = run("run", "list", "--job", "helo")
+
+    assert "No runs." in result.stdout
+    assert "There is no job 'helo'." in result.stderr
+
+
 def test_pause_and_resume_send_their_words(server: CannedServer, run: Run) -> None:
     server.on("POST", "/jobs/hello/pause", Canned(a_job(state="paused", paused=BROKEN)))
     server.on("POST", "/jobs/hello/resume", Canned(a_job()))
