@@ -1,9 +1,12 @@
 """The scheduler process: RedBeat's scheduler with the rows behind it, and the janitor."""
 
+import importlib
 import logging
 
 from jobs_app.celery_app import make_celery
 from jobs_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> int:
@@ -15,5 +18,16 @@ def main(settings: Settings) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     app = make_celery(settings)
+    app.conf.imports = tuple(name for name in app.conf.imports if _is_importable(name))
     app.Beat(loglevel=settings.log_level, quiet=True).run()
     return 0
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except Exception:
+        # The user's code. Its tasks fail in the worker; every job's fires are recorded.
+        log.exception("import_failed module=%s", module)
+        return False
+    return True
