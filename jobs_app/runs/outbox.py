@@ -50,13 +50,17 @@ def send_soon(session: Session, run_ids: Collection[UUID], *, at: datetime) -> N
     session.execute(statement.values(send_at=at).execution_options(synchronize_session=False))
 
 
-def hurry(session: Session, *, at: datetime) -> None:
+def hurry(session: Session, *, at: datetime, is_everything_lost: bool = False) -> None:
     """Have the janitor look at once for the messages of what was queued lately, and commit.
 
     For a scheduler that takes over: the one before it may have died between commit and publish.
+    With *is_everything_lost* for those of all that is queued, from the first pause again.
     """
-    lately = (Run.state == RunState.QUEUED, Run.sends <= HURRIED_SENDS, Run.send_at > at)
-    statement = update(Run).where(*lately).values(send_at=at)
+    statement = update(Run).where(Run.state == RunState.QUEUED, Run.send_at > at)
+    if is_everything_lost:
+        statement = statement.values(send_at=at, sends=0)
+    else:
+        statement = statement.where(Run.sends <= HURRIED_SENDS).values(send_at=at)
     session.execute(statement.execution_options(synchronize_session=False))
     session.commit()
 

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app import runs, workers
-from jobs_app.db import Database
+from jobs_app.db import Database, is_gone
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import IdempotencyKey, Job, SchedulerProcess
@@ -178,8 +179,15 @@ class Janitor:
         self._send(promoted, at=at)
         return len(promoted)
 
+    def recover(self, *, at: datetime) -> None:
+        """Write every entry anew, and send what is queued, after Redis has lost it all."""
+        self.rebuild()
+        with self._database.session() as session:
+            runs.hurry(session, at=at, is_everything_lost=True)
+        self.resend(at=at)
+
     def rebuild(self) -> int:
-        """Write every entry anew, after Redis has lost them."""
+        """Write every entry anew."""
         count = 0
         for batch in self._active_jobs():
             self._projection.rebuild(batch)
@@ -256,7 +264,7 @@ class Rota:
         self._due = [0.0] * len(self._rules)
 
     def run(self, *, at: datetime, monotonic: float) -> None:
-        """Run the rules whose time has come. Raises what the database raises."""
+        """Run the rules whose time has come. Raises if the database is out of reach."""
         for index, (period, rule) in enumerate(self._rules):
             if monotonic < self._due[index]:
                 continue
@@ -265,3 +273,10 @@ class Rota:
                 rule(at, monotonic)
             except BrokerUnavailable as error:
                 log.debug("janitor_waits_for_redis error=%s", error)
+            except SQLAlchemyError as error:
+                if isinstance(error, DBAPIError) and is_gone(error):
+                    raise
+                log.exception("janitor_rule_failed")
+            except (ValueError, TypeError, LookupError):
+                # A row that only another version can read must not keep the others waiting.
+                log.exception("janitor_rule_failed")

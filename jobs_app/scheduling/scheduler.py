@@ -138,7 +138,7 @@ class JobsScheduler(RedBeatScheduler):
             self._are_statics_installed = True
         ticked = self._ticker.tick(at=at)
         if not ticked.is_projected:
-            self._janitor.rebuild()
+            self._janitor.recover(at=at)
             return at
         for key in ticked.foreign:
             self._send_foreign(key)

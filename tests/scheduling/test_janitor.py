@@ -5,15 +5,16 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import update
 
 from jobs_app import workers
 from jobs_app.db import Database
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
-from jobs_app.models import IdempotencyKey
+from jobs_app.models import IdempotencyKey, Run
 from jobs_app.projection import Projection
 from jobs_app.retry import RetryPolicy
-from jobs_app.scheduling.janitor import Janitor, WorkerWatch
+from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from jobs_app.settings import Settings
 from jobs_app.states import OverlapPolicy, RunState
 from tests.factories import (
@@ -217,6 +218,37 @@ def test_entries_that_redis_lost_are_written_anew(
     keys, _, is_marked = projection.due(at=NOON, limit=10)
     assert sorted(projection.job_id(key) or 0 for key in keys) == [job.id for job in due]
     assert is_marked
+
+
+def test_what_was_queued_for_long_is_sent_at_once_after_redis_lost_everything(
+    database: Database, janitor: Janitor, publisher: Publisher
+) -> None:
+    run_id = make_run(database, at=NOON)
+    for minutes in (1, 5, 20, 40):
+        janitor.resend(at=NOON + minutes * MINUTE)
+    publisher.sent.clear()
+
+    janitor.recover(at=NOON + 41 * MINUTE)
+
+    assert publisher.sent == [run_id]
+
+
+def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
+    database: Database, janitor: Janitor
+) -> None:
+    retry = {"max_attempts": 2, "of_a_newer_version": True}
+    unreadable = make_run(database, at=NOON)
+    worker_id = make_worker(database)
+    claim(database, unreadable, worker_id)
+    with database.session() as session, session.begin():
+        session.execute(update(Run).where(Run.id == unreadable).values(retry=retry))
+        workers.give_up(session, worker_id, beats=None, at=NOON)
+    job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
+    waiting = make_run(database, job, state=RunState.WAITING)
+
+    Rota(janitor).run(at=NOON, monotonic=1000.0)
+
+    assert run(database, waiting).state is RunState.QUEUED
 
 
 def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
