@@ -381,7 +381,7 @@ def test_a_misspelt_job_is_not_taken_for_one_that_never_ran(server: CannedServer
 
     result = run("run", "list", "--job", "helo")
 
-    assert "No runs." in result.stdout
+    assert "No runs." in result.stderr
     assert "There is no job 'helo'." in result.stderr
 
 
