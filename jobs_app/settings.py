@@ -115,9 +115,6 @@ class Settings(BaseSettings):
     lost_seconds: float = Field(
         30.0, gt=0, description="Time without a heartbeat after which a worker counts as gone."
     )
-    resend_seconds: float = Field(
-        15.0, gt=0, description="Time after which a queued run's message is sent again, first."
-    )
 
     @field_validator("timezone")
     @classmethod
