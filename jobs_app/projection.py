@@ -5,6 +5,7 @@ what stands there. Losing all of it costs nothing but a look at the database.
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,12 @@ from jobs_app.settings import Settings
 LOOK_TASK = "jobs_app.look"
 
 ENTRY_PREFIX = "job:"
+
+#: Redis looks ten times a second whose BLPOP has timed out: it may wait this much longer.
+BLOCKING_INACCURACY_SECONDS = 0.11
+
+#: How often a wake-up is looked for at the end of a wait, seconds.
+LOOK_SECONDS = 0.01
 
 
 class Projection:
@@ -123,11 +130,19 @@ class Projection:
 
     def wait(self, seconds: float) -> bool:
         """Wait for a wake-up, at most *seconds*; return whether one came."""
+        deadline = time.monotonic() + seconds
+        blocking = seconds - BLOCKING_INACCURACY_SECONDS
         try:
-            # Redis takes 0 as "for ever".
-            return self._redis.blpop([self.wakeup_key], timeout=max(seconds, 0.001)) is not None
+            if blocking > 0 and self._redis.blpop([self.wakeup_key], timeout=blocking) is not None:
+                return True
+            while self._redis.lpop(self.wakeup_key) is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                time.sleep(min(left, LOOK_SECONDS))
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"Redis: {error}") from error
+        return True
 
     def queue_lengths(self, queues: Iterable[str], prefix: str) -> dict[str, int]:
         """Return how many messages lie in each of *queues*, over all priorities."""

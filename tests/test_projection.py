@@ -1,6 +1,7 @@
 """Entries in Redis: what stock RedBeat reads there, and what never stands there."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -137,3 +138,25 @@ def test_redis_that_does_not_answer_is_told_at_once() -> None:
 
         assert time.monotonic() - began < 1
         silent.close()
+
+
+def test_a_wait_ends_when_it_said(projection: Projection) -> None:
+    overtimes = []
+    for asked in (0.03, 0.13, 0.17, 0.21, 0.04, 0.15, 0.19, 0.12, 0.16):
+        began = time.monotonic()
+        assert projection.wait(asked) is False
+        overtimes.append(time.monotonic() - began - asked)
+
+    assert min(overtimes) >= 0
+    assert sorted(overtimes)[len(overtimes) // 2] < 0.03
+
+
+def test_a_wake_up_ends_the_last_stretch_of_a_wait_too(projection: Projection) -> None:
+    waker = threading.Timer(0.03, projection.wake)
+    waker.start()
+
+    began = time.monotonic()
+    assert projection.wait(0.1)
+
+    assert time.monotonic() - began < 0.09
+    waker.join()
