@@ -1,0 +1,1 @@
+"""Benchmarks of the clock, side by side with its peers."""

@@ -1,0 +1,31 @@
+"""`python -m bench [burst|steady|edit|next-fire] [--quick]`: all of them without a name."""
+
+import argparse
+from collections.abc import Callable
+
+from bench import burst, edit, next_fire, steady
+
+BENCHMARKS: dict[str, Callable[..., None]] = {
+    "burst": burst.run,
+    "steady": steady.run,
+    "edit": edit.run,
+    "next-fire": next_fire.run,
+}
+
+
+def main() -> None:
+    """Run the benchmarks that are named."""
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=" ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="smaller, one round")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    for name in given.names or list(BENCHMARKS):
+        print(f"\n# {name}\n", flush=True)
+        BENCHMARKS[name](quick=given.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The bare limit: the rows of a burst by COPY, its messages in one hand-made pipeline."""
+
+import json
+import time
+import uuid
+from datetime import UTC, datetime
+
+import psycopg
+from redis import Redis
+
+from bench.servers import Servers
+from jobs_app.celery_app import make_celery
+from jobs_app.db import Database
+from jobs_app.dispatch import Message, publish
+from jobs_app.models import Job
+from jobs_app.settings import Settings
+
+COLUMNS = (
+    *("id", "job_id", "scheduled_for", "state", "trigger", "fires", "task", "kwargs", "queue"),
+    *("priority", "kill_grace_seconds", "retry", "max_attempts", "is_exclusive", "attempt"),
+    *("send_at", "sends", "created_at", "queued_at", "log_bytes", "log_truncated"),
+)
+
+
+def seconds(servers: Servers, count: int) -> float:
+    """Return how long *count* rows and messages take with nothing decided, locked or moved on."""
+    servers.valkey.flushall()
+    settings = Settings(redis_url=servers.valkey.url, redis_prefix="jobs:")
+    publish(make_celery(settings), [Message(uuid.uuid4(), 1, "shell", "default")])
+    key = "jobs:default\x06\x163"
+    with servers.database("postgresql") as url, Redis.from_url(servers.valkey.url) as client:
+        popped = client.rpop(key)
+        assert isinstance(popped, bytes)
+        sample = json.loads(popped)
+        job_ids = _jobs(url, count)
+        at = datetime.now(UTC)
+        began = time.perf_counter()
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        _copy(url, ids, job_ids, at)
+        template = json.dumps(sample).replace(sample["headers"]["id"], "%s")
+        slots = template.count("%s")
+        client.lpush(key, *[template % ((run_id,) * slots) for run_id in ids])
+        return time.perf_counter() - began
+
+
+def _jobs(url: str, count: int) -> list[int]:
+    now = datetime.now(UTC)
+    database = Database(url)
+    with database.session() as session:
+        jobs = [
+            Job(name=f"job-{number}", task="shell", created_at=now, updated_at=now)
+            for number in range(count)
+        ]
+        session.add_all(jobs)
+        session.commit()
+        ids = [job.id for job in jobs]
+    database.close()
+    return ids
+
+
+def _copy(url: str, ids: list[str], job_ids: list[int], at: datetime) -> None:
+    statement = f"COPY runs ({', '.join(COLUMNS)}) FROM STDIN"
+    rest = ("queued", "schedule", 1, "shell", '{"command": "python report.py --all"}', "default")
+    more = (5, 10, "{}", 3, True, 1, at, 0, at, at, 0, False)
+    with (
+        psycopg.connect(url.replace("+psycopg", "")) as connection,
+        connection.cursor() as cursor,
+        cursor.copy(statement) as copy,
+    ):
+        for run_id, job_id in zip(ids, job_ids, strict=True):
+            copy.write_row((run_id, job_id, at, *rest, *more))

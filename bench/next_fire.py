@@ -1,0 +1,99 @@
+"""Next fire: what one evaluation costs, for the first time and from the cache.
+
+A sparse schedule (29 February) must not stall a tick; croniter and Celery's crontab
+stand beside ours, for the schedules that they can say.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from bench import peers, report
+from jobs_app import cron, schedule
+from jobs_app.schedule import Schedule
+
+#: Fires followed from the start: each evaluation is a new instant, as for a scheduler.
+STEPS = 2_000
+START = datetime(2026, 1, 1, tzinfo=UTC)
+EXPRESSIONS = ("* * * * *", "*/5 9-17 * * 1-5", "30 2 * * *", "0 0 29 2 *", "0 0 L * *")
+ZONES = ("UTC", "America/New_York")
+
+
+def run(*, quick: bool) -> None:
+    """Measure each expression in each zone and print the table."""
+    rounds = 1 if quick else 3
+    found = {}
+    theirs = _celery(rounds)
+    for expression in EXPRESSIONS:
+        for zone in ZONES:
+            when = Schedule(cron=expression, timezone=zone)
+            found[f"{expression}  {zone}"] = {
+                "first": _median(lambda when=when: _first(when), rounds),  # type: ignore[misc]
+                "new_instant": _median(lambda when=when: _following(when), rounds),  # type: ignore[misc]
+                "cached": _median(lambda when=when: _cached(when), rounds),  # type: ignore[misc]
+                "celery_crontab": theirs.get(expression) if zone == "UTC" else None,
+            }
+    interval = Schedule(interval_seconds=90)
+    found["every 90 seconds"] = {
+        "first": _median(lambda: _first(interval), rounds),
+        "new_instant": _median(lambda: _following(interval), rounds),
+        "cached": _median(lambda: _cached(interval), rounds),
+        "celery_crontab": None,
+    }
+    headings = ["schedule", "first, parsing", "each new instant", "seen before", "Celery's crontab"]
+    rows = [
+        [name, *("-" if value is None else f"{value:,.1f} µs" for value in values.values())]
+        for name, values in found.items()
+    ]
+    print(report.table(headings, rows))
+    report.save("next-fire", {"microseconds": found})
+
+
+def _median(measure: Callable[[], float], rounds: int) -> float:
+    return report.middle([measure() for _ in range(rounds)])
+
+
+def _forget() -> None:
+    for cached in (cron.next_fire, cron._parse, cron._compile, cron.fires_on_changed_day):
+        cached.cache_clear()
+
+
+def _first(when: Schedule) -> float:
+    _forget()
+    began = time.perf_counter()
+    schedule.next_fire(when, after=START)
+    return (time.perf_counter() - began) * 1e6
+
+
+def _following(when: Schedule) -> float:
+    _forget()
+    schedule.next_fire(when, after=START)
+    at: datetime | None = START
+    steps = 0
+    began = time.perf_counter()
+    while at is not None and steps < STEPS:
+        at = schedule.next_fire(when, after=at)
+        steps += 1
+    return (time.perf_counter() - began) / steps * 1e6
+
+
+def _cached(when: Schedule) -> float:
+    instants = [START + timedelta(minutes=number) for number in range(100)]
+    for at in instants:
+        schedule.next_fire(when, after=at)
+    began = time.perf_counter()
+    for at in instants:
+        schedule.next_fire(when, after=at)
+    return (time.perf_counter() - began) / len(instants) * 1e6
+
+
+def _celery(rounds: int) -> dict[str, float]:
+    """Return what `crontab.remaining_estimate` costs, which beat asks at each look."""
+    script = str(peers.FOLDER / "time_crontab.py")
+    told = subprocess.run(
+        [peers.python(), script, str(rounds), *EXPRESSIONS], check=True, capture_output=True
+    )
+    answer: dict[str, float] = json.loads(told.stdout)
+    return answer

@@ -1,0 +1,59 @@
+"""The servers of a benchmark: a Valkey on TCP, and a PostgreSQL that keeps what it promised."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from jobs_app.db import migrate
+from jobs_app.settings import Settings
+from tests import servers
+
+#: The tests trade the safety of their data for speed; a benchmark may not.
+DURABLE = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "autovacuum": "on",
+}
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What a benchmark runs on."""
+
+    valkey: servers.ValkeyServer
+    postgres: servers.PostgresServer
+
+    @contextmanager
+    def database(self, kind: str) -> Iterator[str]:
+        """Lend the URL of a migrated, empty database: `postgresql` or `sqlite`."""
+        if kind == "sqlite":
+            with TemporaryDirectory(prefix="jobs-bench-") as folder:
+                url = f"sqlite:///{Path(folder) / 'jobs.db'}"
+                migrate(Settings(database_url=url))
+                yield url
+        else:
+            url = self.postgres.create_database()
+            migrate(Settings(database_url=url))
+            yield url
+            self.postgres.drop_database(url)
+
+
+@contextmanager
+def running() -> Iterator[Servers]:
+    """Lend both servers, started and empty."""
+    servers.POSTGRES_SETTINGS.update(DURABLE)
+    directory = servers.SharedDirectory()
+    valkey = servers.ValkeyServer(tcp=True)
+    try:
+        valkey.start()
+        postgres = servers.PostgresServer(directory.path)
+        postgres.start()
+        yield Servers(valkey, postgres)
+    finally:
+        valkey.close()
+        directory.close()
