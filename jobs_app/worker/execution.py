@@ -35,7 +35,7 @@ from jobs_app.states import RunState
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog, capture_output
 from jobs_app.worker.process import Process, this_process
-from jobs_app.worker.watch import Watched
+from jobs_app.worker.watch import LimitReached, Watched
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +186,7 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         claimed.kill_grace_seconds,
         is_cooperative=claimed.task in COOPERATIVE,
         worker_id=claimed.worker_id,
+        limits=_own_limits(process, claimed),
     )
     context = RunContext(
         run_id=claimed.run_id,
@@ -207,6 +208,17 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
     # Again: an interrupt may have landed in the first one.
     process.watch.remove(watched)
     return _with_log(outcome, run_log)
+
+
+def _own_limits(process: Process, claimed: Claimed) -> list[tuple[float, type[Exception]]]:
+    """Return the limits that nobody else keeps: Celery's pools of threads, and solo, know none."""
+    if process.is_prefork or claimed.task in COOPERATIVE:
+        return []
+    limits = (
+        (claimed.soft_time_limit_seconds, SoftTimeLimitExceeded),
+        (claimed.time_limit_seconds, LimitReached),
+    )
+    return [(seconds, error) for seconds, error in limits if seconds is not None]
 
 
 @contextlib.contextmanager

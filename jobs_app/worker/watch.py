@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app.context import Cancelled
+from jobs_app.context import Cancelled, TimedOut
 from jobs_app.db import Database
 from jobs_app.models import Run
 from jobs_app.states import CancelMode, RunState
@@ -44,12 +44,20 @@ class Interrupted(Cancelled):
         super().__init__("The run was cancelled.")
 
 
+class LimitReached(TimedOut):
+    """Raised out of nowhere in a Python task at its time limit, as Interrupted is."""
+
+    def __init__(self) -> None:
+        super().__init__("The run was stopped at its time limit.")
+
+
 @dataclass(slots=True)
 class Watched:
     """A run that this process works on, and what the watch knows of it.
 
     `is_cooperative` says that the task asks for itself and ends by itself. `worker_id` is
-    whom the run was claimed for; None stands for the worker as it is called now.
+    whom the run was claimed for; None stands for the worker as it is called now. `limits`
+    are what is raised in the task after so many seconds, where no pool does that.
     """
 
     run_id: UUID
@@ -58,6 +66,7 @@ class Watched:
     kill_grace_seconds: float
     is_cooperative: bool
     worker_id: UUID | None = None
+    limits: list[tuple[float, type[Exception]]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     cancel_mode: CancelMode | None = None
     is_interrupted: bool = False
@@ -135,6 +144,7 @@ class Watch:
         """Interrupt Python tasks that are to end, and kill the process if that does not help."""
         now = time.monotonic()
         for run in runs:
+            self._raise_limits(run, now - run.began)
             is_fenced = self._is_fenced(run)
             if run.cancel_mode is None and not is_fenced:
                 run.stop_by = float("inf")
@@ -143,7 +153,7 @@ class Watch:
             run.stop_by = min(run.stop_by, now + self._grace(run, is_fenced))
             if not run.is_cooperative and not is_fenced and not run.is_interrupted:
                 run.is_interrupted = True
-                self._interrupt(run)
+                self._interrupt(run, Interrupted)
             if now >= run.stop_by:
                 self._kill_process(run)
 
@@ -159,13 +169,18 @@ class Watch:
             return 0.0
         return run.kill_grace_seconds
 
-    def _interrupt(self, run: Watched) -> None:
-        """Raise Interrupted in the task's thread, at its next bytecode."""
+    def _raise_limits(self, run: Watched, elapsed_seconds: float) -> None:
+        for limit in [each for each in run.limits if each[0] <= elapsed_seconds]:
+            run.limits.remove(limit)
+            self._interrupt(run, limit[1])
+
+    def _interrupt(self, run: Watched, error: type[Exception]) -> None:
+        """Raise *error* in the task's thread, at its next bytecode."""
         with self._changed:
             if run.run_id in self._runs:
                 log.info("run_interrupted run=%s attempt=%s", run.run_id, run.attempt)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(run.thread_id), ctypes.py_object(Interrupted)
+                    ctypes.c_ulong(run.thread_id), ctypes.py_object(error)
                 )
 
     def _kill_process(self, run: Watched) -> None:

@@ -87,6 +87,25 @@ def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
     assert run.state is RunState.LOST
 
 
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+@pytest.mark.parametrize("limit", ["soft_time_limit_seconds", "time_limit_seconds"])
+def test_a_time_limit_holds_in_pools_that_know_none(
+    make_system: Callable[..., System], pool: str, limit: str
+) -> None:
+    system = make_system(imports="tests.integration.user_tasks", worker_pool=pool)
+    system.start("worker")
+    given: dict[str, int] = {limit: 2}
+    start = TaskStart("tests.integration.user_tasks.spin", {"seconds": 60}, **given)  # type: ignore[arg-type]
+    with system.database.session() as session:
+        started = starts.start_task(session, start, app=system.app, by="tester", at=clock.now())
+    assert started.message is not None
+    dispatch.publish(system.app, [started.message])
+
+    assert system.wait_for_end(started.run.id).state is RunState.TIMED_OUT
+
+
 def parent_of(pid: int) -> int:
     """Return the process that started *pid*."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
