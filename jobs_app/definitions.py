@@ -107,14 +107,21 @@ def check(
     if before is None or (before.task, before.kwargs) != (definition.task, definition.kwargs):
         errors += catalog.check(app, definition.task, definition.kwargs)
     # A job whose one instant has passed can still be renamed.
-    is_new_schedule = before is None or definition.schedule != before.schedule
-    if definition.schedule is not None and is_new_schedule:
+    schedule = definition.schedule
+    if schedule is not None and not _says_the_same(schedule, before):
         try:
-            schedules.check(definition.schedule, now=now)
+            schedules.check(schedule, now=now)
         except InvalidSchedule as error:
             errors += error.under("/schedule").errors
     if errors:
         raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
+
+
+def _says_the_same(schedule: Schedule, before: Definition | None) -> bool:
+    """Tell whether *schedule* is that of *before*, whatever the names are that seed them."""
+    if before is None or before.schedule is None:
+        return False
+    return replace(schedule, seed="") == replace(before.schedule, seed="")
 
 
 def _plain_errors(definition: Definition) -> Iterable[FieldError]:

@@ -1,11 +1,13 @@
 """What people do to jobs, where the rows decide: versions, names, deletion."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from jobs_app import jobs
 from jobs_app.db import Database
+from jobs_app.definitions import definition_of
 from jobs_app.errors import Conflict, NotFound, StaleVersion
 from jobs_app.models import Job
 from jobs_app.states import JobState, RunState
@@ -21,6 +23,7 @@ from tests.factories import (
     make_job,
     make_run,
     make_worker,
+    record,
     run,
     runs_of,
 )
@@ -165,3 +168,16 @@ def test_the_list_knows_the_newest_run_of_each_job(database: Database) -> None:
 
     assert {job_id: run.id for job_id, run in last.items()} == {first.id: newest}
     assert [job.id for job in failed] == [first.id]
+
+
+def test_a_job_whose_one_instant_has_passed_can_be_renamed(database: Database) -> None:
+    made = make_job(database, once_at=NOON)
+    record(database, made, at=NOON)
+
+    with database.session() as session:
+        ended = jobs.get(session, made.name)
+        said = replace(definition_of(ended), name="renamed")
+        jobs.change(session, ended, said, version=None, app=TASKS, by="tester", at=NOON + MINUTE)
+
+    with database.reading() as session:
+        assert jobs.get(session, "renamed").state == "ended"
