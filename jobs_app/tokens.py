@@ -1,9 +1,11 @@
 """API tokens: made once, shown once, kept as a SHA-256."""
 
+import contextlib
 import hashlib
 import logging
 import os
 import secrets
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +26,10 @@ PREFIX = "jobs_"
 USED_EVERY = timedelta(minutes=1)
 
 
+def _new() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
 def digest(token: str) -> str:
     """Return what is stored of *token*: it is random enough to need no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -31,7 +37,7 @@ def digest(token: str) -> str:
 
 def create(session: Session, name: str, *, at: datetime, expires_at: datetime | None = None) -> str:
     """Make a token and return it; it cannot be shown again."""
-    token = PREFIX + secrets.token_urlsafe(32)
+    token = _new()
     session.add(Token(name=name, digest=digest(token), created_at=at, expires_at=expires_at))
     session.commit()
     return token
@@ -63,13 +69,13 @@ def ensure_admin_token(settings: Settings) -> Path:
     one) is made valid again rather than replaced: scripts may hold it.
     """
     path = settings.admin_token_file
+    if not _read(path):
+        _write_secret(path, _new())
     database = Database(settings.effective_database_url)
     try:
         with database.session() as session:
-            if path.exists():
-                _adopt(session, path.read_text().strip())
-            else:
-                _write_secret(path, create(session, "admin", at=clock.now()))
+            # Second: whoever dies before it leaves a file that the next start makes valid.
+            _adopt(session, _read(path))
     finally:
         database.close()
     return path
@@ -98,7 +104,21 @@ def _adopt(session: Session, token: str) -> None:
         session.commit()
 
 
+def _read(path: Path) -> str:
+    """Return the token in *path*; "" if there is none."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
 def _write_secret(path: Path, secret: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    """Put *secret* in *path* whole or not at all, unless somebody else just did."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".token-") as file:
         file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+        if path.exists() and not _read(path):
+            path.unlink()
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)

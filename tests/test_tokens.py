@@ -46,6 +46,21 @@ def test_the_admin_token_is_made_once_and_only_its_owner_may_read_it(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_an_admin_token_file_that_was_left_empty_is_written_again(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
+    settings.admin_token_file.touch(mode=0o600)
+
+    path = tokens.ensure_admin_token(settings)
+
+    with database.reading() as session:
+        assert tokens.find(session, path.read_text().strip(), at=NOON) is not None
+        assert tokens.find(session, "", at=NOON) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.glob(".token-*")] == []
+
+
 def test_a_web_server_makes_a_token_only_for_an_installation_without_any(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
