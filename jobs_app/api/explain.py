@@ -14,7 +14,8 @@ from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.fields import EARLIEST, LATEST, Instant
-from jobs_app.api.job_bodies import FireOut, JobPath, show_fire
+from jobs_app.api.job_bodies import JobPath
+from jobs_app.api.job_views import FireOut, show_fire
 from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.definitions import NAME
 from jobs_app.errors import NotFound

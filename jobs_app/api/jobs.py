@@ -15,11 +15,7 @@ from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.job_bodies import (
     DeleteQuery,
-    DryRunOut,
-    FirePage,
     JobIn,
-    JobOut,
-    JobPage,
     JobPatch,
     JobPath,
     JobQuery,
@@ -30,9 +26,8 @@ from jobs_app.api.job_bodies import (
     ResumeIn,
     WriteQuery,
     merged,
-    show,
-    show_fire,
 )
+from jobs_app.api.job_views import DryRunOut, FirePage, JobOut, JobPage, show, show_fire
 from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.definitions import NAME, Definition, definition_of
 from jobs_app.errors import NotFound

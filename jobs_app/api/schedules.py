@@ -9,7 +9,8 @@ from jobs_app import advice, clock
 from jobs_app import schedule as schedules
 from jobs_app.api import parts
 from jobs_app.api.document import problems
-from jobs_app.api.job_bodies import PreviewIn, PreviewOut, described, show_fire
+from jobs_app.api.job_bodies import PreviewIn
+from jobs_app.api.job_views import PreviewOut, described, show_fire
 from jobs_app.errors import InvalidInput
 from jobs_app.schedule import Schedule
 

@@ -1,0 +1,184 @@
+"""Jobs as they are returned."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from jobs_app import schedule as schedules
+from jobs_app.api.fields import Instant
+from jobs_app.api.job_bodies import document_of
+from jobs_app.definitions import Definition
+from jobs_app.models import Job, Run
+from jobs_app.schedule import Fire, Schedule
+from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
+
+
+class ScheduleOut(BaseModel):
+    """A schedule, with the fields of its kind only."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"required": ["timezone", "start_at", "end_at", "jitter_seconds"]}
+    )
+
+    cron: str | None = None
+    interval_seconds: int | None = None
+    anchor_at: Instant | None = None
+    at: Instant | None = None
+    timezone: str = "UTC"
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    jitter_seconds: int = 0
+
+
+class RetryOut(BaseModel):
+    """A retry policy."""
+
+    max_attempts: int
+    delay_seconds: float
+    backoff: str
+    max_delay_seconds: float
+    jitter: bool
+    on: list[str]
+
+
+class LastRun(BaseModel):
+    """The newest run of a job, in short."""
+
+    id: UUID
+    state: RunState
+    scheduled_for: Instant | None
+    started_at: Instant | None
+    finished_at: Instant | None
+
+
+class Paused(BaseModel):
+    """Since when a job is paused, by whom and why."""
+
+    at: Instant | None
+    by: str | None
+    reason: str | None
+
+
+class JobOut(BaseModel):
+    """A job: what was said of it, and how it stands."""
+
+    id: int | None
+    name: str
+    description: str
+    tags: list[str]
+    task: str
+    kwargs: dict[str, Any]
+    schedule: ScheduleOut | None
+    overlap_policy: OverlapPolicy
+    starting_deadline_seconds: int
+    catchup_policy: CatchupPolicy
+    catchup_window_seconds: int
+    catchup_max_runs: int
+    retry: RetryOut
+    soft_time_limit_seconds: int | None
+    time_limit_seconds: int | None
+    kill_grace_seconds: int
+    queue: str
+    priority: int
+    max_runs: int | None
+    pause_after_failures: int | None
+    version: int
+    state: JobState
+    paused: Paused | None
+    next_run_at: Instant | None
+    last_run: LastRun | None
+    scheduling_error: str | None
+    description_of_schedule: str
+    created_at: Instant
+    updated_at: Instant
+
+
+def show(job: Job, definition: Definition, last_run: Run | None) -> dict[str, Any]:
+    """Return *job* as it goes over the wire."""
+    document = document_of(definition)
+    paused = None
+    if job.state is JobState.PAUSED:
+        paused = Paused(at=job.paused_at, by=job.paused_by, reason=job.paused_reason)
+    out = JobOut(
+        **(document | {"schedule": None}),
+        id=job.id,
+        version=job.version,
+        state=job.state,
+        paused=paused,
+        next_run_at=job.next_fire_at,
+        last_run=None
+        if last_run is None
+        else LastRun.model_validate(last_run, from_attributes=True),
+        scheduling_error=job.scheduling_error,
+        description_of_schedule=described(definition.schedule),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+    shown = out.model_dump(mode="json")
+    # Written by itself: a field of another kind is absent, not null.
+    if document["schedule"] is not None:
+        schedule = ScheduleOut(**document["schedule"])
+        shown["schedule"] = schedule.model_dump(mode="json", include=set(document["schedule"]))
+    return shown
+
+
+def described(schedule: Schedule | None) -> str:
+    """Return a sentence that says when a job runs."""
+    return "Only by hand" if schedule is None else schedules.describe(schedule)
+
+
+class FireOut(BaseModel):
+    """One instant at which a schedule says the job should run."""
+
+    at: Instant
+    local: str
+    dst: Literal["gap", "repeat"] | None
+
+
+def show_fire(fire: Fire) -> dict[str, Any]:
+    """Return *fire* as it goes over the wire."""
+    out = FireOut(at=fire.at, local=fire.local.isoformat(), dst=fire.dst)
+    return out.model_dump(mode="json")
+
+
+class FirePage(BaseModel):
+    """Fires, in order."""
+
+    items: list[FireOut]
+
+
+class JobPage(BaseModel):
+    """Part of the list of jobs; `next_cursor` is null at its end."""
+
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+class Effect(BaseModel):
+    """What a change would do.
+
+    `would_run_now` is true only of a resume that asks for missed fires: nothing fires as a
+    surprise. `catchup_runs` counts them, those that would wait for another run included.
+    """
+
+    fires_before: list[FireOut]
+    fires_after: list[FireOut]
+    would_run_now: bool
+    catchup_runs: int
+    warnings: list[str]
+
+
+class DryRunOut(BaseModel):
+    """What `?dry_run=true` answers: the job as it would be, and what would change."""
+
+    job: JobOut
+    effect: Effect
+
+
+class PreviewOut(BaseModel):
+    """What a schedule means, in words and in instants."""
+
+    description: str
+    fires: list[FireOut]
+    warnings: list[str]
