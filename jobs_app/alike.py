@@ -4,13 +4,13 @@ At a full hour most of a thousand jobs differ in nothing that a plan looks at. T
 database groups them, so that a tick costs by the group and not by the job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, case, cast, func, or_, select, text, update
+from sqlalchemy import Text, case, cast, func, literal, or_, select, text, union_all, update
 from sqlalchemy.orm import Session
 
 from jobs_app import runs
@@ -38,10 +38,15 @@ _COLUMNS = tuple(getattr(Job, name) for name in (*_SENT, *_PLANNED))
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Jobs with one and the same plan; *row* holds what they share."""
+    """Jobs with one and the same plan; *row* holds what they share.
+
+    *active* and *waiting* count the unfinished runs of each of them.
+    """
 
     job_ids: list[int]
     row: Any
+    active: int = 0
+    waiting: int = 0
 
     @property
     def next_due_at(self) -> datetime | None:
@@ -80,8 +85,8 @@ class Group:
             catchup_policy=row.catchup_policy,
             catchup_window_seconds=row.catchup_window_seconds,
             catchup_max_runs=row.catchup_max_runs,
-            has_active=row.active > 0,
-            waiting=row.waiting,
+            has_active=self.active > 0,
+            waiting=self.waiting,
             runs_left=row.runs_left,
             watches=watches,
         )
@@ -117,16 +122,59 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
         *_COLUMNS,
         case((is_drawn, Job.name), else_="").label("seed"),
         case((left < 0, 0), else_=left).label("runs_left"),
-        *_unfinished(),
     )
     chosen = select(Job.id, *shared).where(runs.among(session, Job.id, job_ids)).cte("chosen")
     keys = [chosen.c[column.key] for column in shared]
-    together = func.aggregate_strings(cast(chosen.c.id, Text), ",")
-    statement = select(together.label("ids"), *keys).group_by(*keys)
-    return [
-        Group([int(number) for number in row.ids.split(",")], row)
-        for row in session.execute(statement)
+    ids = func.aggregate_strings(cast(chosen.c.id, Text), ",").label("ids")
+    rows = session.execute(select(ids, *keys).group_by(*keys)).all()
+    listed = [([int(number) for number in row.ids.split(",")], row) for row in rows]
+    # With its runs side by side, a job's plan does not ask which are unfinished.
+    asking = [
+        job_id
+        for job_ids, row in listed
+        if row.overlap_policy is not OverlapPolicy.ALLOW_ALL
+        for job_id in job_ids
     ]
+    unfinished = _unfinished(session, asking)
+    return [group for job_ids, row in listed for group in _split(job_ids, row, unfinished)]
+
+
+def _split(
+    job_ids: list[int], row: Any, unfinished: Mapping[int | None, tuple[int, int]]
+) -> list[Group]:
+    """Return the groups of jobs that differ in nothing but their unfinished runs."""
+    busy = [job_id for job_id in job_ids if job_id in unfinished]
+    if not busy:
+        return [Group(job_ids, row)]
+    by_count: dict[tuple[int, int], list[int]] = {}
+    for job_id in job_ids:
+        by_count.setdefault(unfinished.get(job_id, (0, 0)), []).append(job_id)
+    return [Group(ids, row, *counts) for counts, ids in by_count.items()]
+
+
+#: Which unfinished runs there are, each kind with a partial index of its own. Written out,
+#: not bound: only then does a database know its index to fit.
+_UNFINISHED = {
+    "active": f"runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
+    "beside": f"NOT runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
+    "waiting": f"runs.state = '{RunState.WAITING}'",
+}
+
+
+def _unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int | None, tuple[int, int]]:
+    """Return how many runs of each job are active, and how many wait; most jobs have none."""
+    if not job_ids:
+        return {}
+    counts: dict[int | None, tuple[int, int]] = {}
+    mine = runs.among(session, Run.job_id, job_ids)
+    kinds = [
+        select(Run.job_id.label("job_id"), literal(kind).label("kind")).where(mine, text(condition))
+        for kind, condition in _UNFINISHED.items()
+    ]
+    for job_id, kind in session.execute(union_all(*kinds)).all():
+        active, waiting = counts.get(job_id, (0, 0))
+        counts[job_id] = (active, waiting + 1) if kind == "waiting" else (active + 1, waiting)
+    return counts
 
 
 def put_off(session: Session, group: Group, error: str, *, until: datetime) -> None:
@@ -151,28 +199,6 @@ def advance(session: Session, advances: Sequence[Advance]) -> None:
     if moved != count:
         # The rows were locked; that they changed means that the lock does not hold.
         raise RuntimeError(f"{count - moved} jobs changed while their fires were recorded")
-
-
-def _unfinished() -> list[Any]:
-    """Return columns that count a job's unfinished runs: `active` ones, and those `waiting`.
-
-    With its runs side by side, a job's plan asks for neither.
-    """
-    # Written out, not bound: only then do the databases know the partial indexes to fit.
-    active = f"runs.state IN {tuple(map(str, ACTIVE))}"
-    conditions = {
-        "active": (f"runs.is_exclusive AND {active}", f"NOT runs.is_exclusive AND {active}"),
-        "waiting": (f"runs.state = '{RunState.WAITING}'",),
-    }
-    columns = []
-    for name, parts in conditions.items():
-        counts = [
-            select(func.count()).where(Run.job_id == Job.id, text(part)).scalar_subquery()
-            for part in parts
-        ]
-        side_by_side = Job.overlap_policy == OverlapPolicy.ALLOW_ALL
-        columns.append(case((side_by_side, 0), else_=sum(counts[1:], counts[0])).label(name))
-    return columns
 
 
 _MOVE = """

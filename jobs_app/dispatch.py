@@ -1,10 +1,12 @@
 """Publishes run ids to Celery; a message is a hint, the run's row is the truth."""
 
 import logging
+import re
 import threading
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from weakref import WeakKeyDictionary
@@ -15,6 +17,7 @@ from kombu.exceptions import OperationalError
 from kombu.serialization import dumps
 from redis.exceptions import RedisError
 
+from jobs_app import resp
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.errors import BrokerUnavailable
 
@@ -81,47 +84,31 @@ def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> Non
             form = forms[shape] = _form(app, channel, message)
         text = form.filled(str(message.run_id), tag=f"{batch}-{number}")
         lists.setdefault(form.key, []).append(text)
-    _push(channel, lists)
+    # The pool of kombu's own connections, whose clients put the prefix before each key.
+    resp.execute(channel.pool, _pushes(channel.global_keyprefix, lists))
 
 
-def _push(channel: Any, lists: Mapping[str, Sequence[str]]) -> None:
-    """Append to Redis *lists*, over a connection of kombu's own; not repeated on error.
-
-    A command is put together here: redis-py sends it in pieces of 6 kB, and between
-    any two of them another thread may take its turn.
-    """
-    connection = channel.pool.get_connection()
-    try:
-        for key, texts in lists.items():
-            name = f"{channel.global_keyprefix}{key}"
-            for start in range(0, len(texts), PUSHED_AT_ONCE):
-                words = ("LPUSH", name, *texts[start : start + PUSHED_AT_ONCE])
-                connection.send_packed_command([_packed(words)])
-                connection.read_response()
-    finally:
-        channel.pool.release(connection)
-
-
-def _packed(words: Sequence[str]) -> bytes:
-    """Return a command as Redis reads it."""
-    parts = [b"*%d\r\n" % len(words)]
-    for word in words:
-        encoded = word.encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(encoded), encoded))
-    return b"".join(parts)
+def _pushes(prefix: str, lists: Mapping[str, Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Yield the commands that append to *lists*."""
+    for key, texts in lists.items():
+        for start in range(0, len(texts), PUSHED_AT_ONCE):
+            yield ("LPUSH", prefix + key, *texts[start : start + PUSHED_AT_ONCE])
 
 
 class _Form(NamedTuple):
-    """A message as kombu writes it to the Redis list *key*, with gaps for what differs."""
+    """A message as kombu writes it to the Redis list *key*, with gaps for what differs.
+
+    *fillings* puts run id, its Base64 in the body, and tag in the order of the gaps.
+    """
 
     key: str
     template: str
+    fillings: Callable[[tuple[str, str, str]], tuple[str, ...]]
 
     def filled(self, run_id: str, *, tag: str) -> str:
         """Return the message of one run."""
         # In the body, the id stands behind three bytes: its Base64 is a piece of its own.
-        body = b2a_base64(run_id.encode(), newline=False).decode()
-        return self.template % {"id": run_id, "body": body, "tag": tag}
+        return self.template % self.fillings((run_id, _base64(run_id), tag))
 
 
 #: The forms of each application, by what a message says beside its run.
@@ -166,16 +153,18 @@ def _form(app: Celery, channel: Any, message: Message) -> _Form:
     )
     recorder = _Recorder()
     channel.basic_publish(prepared, exchange="", routing_key=message.queue, _publish_batch=recorder)
-    form = _Form(
-        recorder.key,
-        recorder.text.replace("%", "%%")
-        .replace(run_id, "%(id)s")
-        .replace(b2a_base64(run_id.encode(), newline=False).decode(), "%(body)s")
-        .replace(prepared["properties"]["delivery_tag"], "%(tag)s"),
-    )
-    if "%(body)s" not in form.template or "%(tag)s" not in form.template:
+    tag = prepared["properties"]["delivery_tag"]
+    gaps = [run_id, _base64(run_id), tag]
+    pieces = re.split(f"({'|'.join(map(re.escape, gaps))})", recorder.text)
+    order = [gaps.index(piece) for piece in pieces[1::2]]
+    if not {0, 1, 2} <= set(order):
         raise ValueError(f"kombu writes messages in another way: {recorder.text[:200]}")
-    return form
+    template = "%s".join(piece.replace("%", "%%") for piece in pieces[::2])
+    return _Form(recorder.key, template, itemgetter(*order))
+
+
+def _base64(text: str) -> str:
+    return b2a_base64(text.encode(), newline=False).decode()
 
 
 class Courier:

@@ -207,6 +207,13 @@ class Run(Base):
             postgresql_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
             sqlite_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
         ),
+        # The planner: has the job an active run beside those that hold its place?
+        Index(
+            "ix_runs_beside",
+            "job_id",
+            postgresql_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+            sqlite_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+        ),
         # The janitor: what to send again, which retries are due, whose worker is gone.
         Index(
             "ix_runs_send_at",

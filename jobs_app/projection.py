@@ -18,6 +18,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from jobs_app import resp
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import Job
 from jobs_app.settings import Settings
@@ -84,15 +85,22 @@ class Projection:
         """Move entries to their next due instants; None removes the entry."""
         if not due:
             return
-        pipe = self._redis.pipeline(transaction=False)
-        scores = {self.key(job): at.timestamp() for job, at in due.items() if at is not None}
+        commands: list[tuple[str, ...]] = []
+        scores = [
+            word
+            for job_id, at in due.items()
+            if at is not None
+            for word in (repr(at.timestamp()), self.key(job_id))
+        ]
         if scores:
-            pipe.zadd(self.schedule_key, scores)
-        over = [self.key(job) for job, at in due.items() if at is None]
+            commands.append(("ZADD", self.schedule_key, *scores))
+        over = [self.key(job_id) for job_id, at in due.items() if at is None]
         if over:
-            pipe.zrem(self.schedule_key, *over)
-            pipe.delete(*over)
-        _execute(pipe)
+            commands += [("ZREM", self.schedule_key, *over), ("DEL", *over)]
+        try:
+            resp.execute(self._redis.connection_pool, commands)
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"Redis: {error}") from error
 
     def due(
         self, *, at: datetime, limit: int, skip: int = 0

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, any_, bindparam, func, select, text
+from sqlalchemy import ColumnElement, any_, cast, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import NullType
 
 from jobs_app.dispatch import Message
 from jobs_app.models import Job, Run, new_run_id
@@ -123,7 +124,10 @@ class Births:
 
 def first_messages(run_ids: Sequence[UUID], limits: Any) -> list[Message]:
     """Return the messages of the first attempts of runs that have the same *limits*."""
-    return [message_of(run_id, 1, limits) for run_id in run_ids]
+    if not run_ids:
+        return []
+    shape = message_of(run_ids[0], 1, limits)[1:]
+    return [Message(run_id, *shape) for run_id in run_ids]
 
 
 def insert_births(session: Session, births: Sequence[Births], *, at: datetime) -> set[UUID] | None:
@@ -251,10 +255,13 @@ def among(
 ) -> ColumnElement[bool]:
     """Return "*column* is one of *values*" as one parameter: the statement is always the same."""
     if session.get_bind().dialect.name == "postgresql":
-        return column == any_(bindparam(None, list(values), postgresql.ARRAY(column.type)))
+        # Without a type, it reaches the server as the array that it is cast to; as text it
+        # would be read anew for each row that it is compared with.
+        listed = literal(array(values), NullType())
+        return column == any_(cast(listed, postgresql.ARRAY(column.type)))
     write = stored(session, column.type)
-    listed = func.json_each(json.dumps([write(value) for value in values]))
-    return column.in_(select(listed.table_valued("value").c.value))
+    rows = func.json_each(json.dumps([write(value) for value in values]))
+    return column.in_(select(rows.table_valued("value").c.value))
 
 
 def array(values: Iterable[int | UUID]) -> str:
