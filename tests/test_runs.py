@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError
 
 from jobs_app import audit, jobs, runs, workers
@@ -286,6 +288,47 @@ def test_the_oldest_waiting_run_takes_the_place_that_is_free(database: Database)
     assert message is not None
     assert message.run_id == second
     assert run(database, third).state is RunState.WAITING
+
+
+def test_a_run_that_may_overlap_keeps_the_waiting_ones_out_too(database: Database) -> None:
+    job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
+    beside = make_run(database, job, policy=OverlapPolicy.ALLOW_ALL)
+    waiting = make_run(database, job, state=RunState.WAITING)
+
+    with database.session() as session:
+        assert runs.promotable_jobs(session) == []
+        assert runs.promote(session, job.id, at=NOON) is None
+    claim(database, beside, make_worker(database))
+    finish(database, beside)
+    with database.session() as session:
+        message = runs.promote(session, job.id, at=NOON)
+
+    assert message is not None
+    assert message.run_id == waiting
+
+
+def test_promotion_reads_no_history(database: Database) -> None:
+    statements: list[tuple[str, Any]] = []
+
+    def explain(
+        connection: Connection, cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", explain)
+    with database.session() as session:
+        runs.promote(session, 1, at=NOON)
+        runs.promotable_jobs(session)
+    event.remove(database.engine, "before_cursor_execute", explain)
+
+    if database.engine.dialect.name == "sqlite":
+        plans = []
+        with database.engine.connect() as connection:
+            for statement, parameters in statements:
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                plans += [row[-1] for row in rows]
+        assert not [plan for plan in plans if "ix_runs_job" in plan or plan == "SCAN runs"]
+        assert [plan for plan in plans if "ix_runs_beside" in plan]
 
 
 def test_messages_are_repeated_with_growing_pauses(database: Database) -> None:
