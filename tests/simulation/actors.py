@@ -75,11 +75,10 @@ class SimulatedScheduler:
         what = stage.random.random()
         if what < 0.4:
             self.tick()
-        elif what < 0.55:
+        elif what < 0.5:
             self.ticker.scan(at=at, due_before=at)
-        else:
-            for rule in stage.random.sample(self.rules, 3):
-                rule(at, monotonic)
+        for rule in stage.random.sample(self.rules, 3):
+            rule(at, monotonic)
 
     def tick(self) -> None:
         """Tick as the scheduler does, with or without Redis."""
@@ -145,7 +144,8 @@ class SimulatedWorker:
         """Begin to act."""
         stage = self._world.stage
         stage.enter(f"{self.process.name}.heart", self.process, self._beat)
-        stage.enter(f"{self.process.name}.slot", self.process, self._serve)
+        for _ in range(self._world.climate.slots):
+            stage.enter(f"{self.process.name}.slot", self.process, self._serve)
 
     def _beat(self) -> None:
         stage = self._world.stage
@@ -183,10 +183,11 @@ class SimulatedWorker:
         if claimed is None:
             return
         stage = self._world.stage
-        stage.point("has a claim", risk=5.0)
+        stage.point("has a claim", at_work=True)
         outcome = self._work(claimed)
         if outcome is None:
             return
+        stage.point("has an outcome", at_work=True)
         with stage.on(Errand(ends=(claimed.run_id, claimed.attempt))):
             execution._finish(process, claimed, outcome)
 
@@ -212,10 +213,10 @@ class SimulatedWorker:
         if stage.current is not stage.main:
             watched = Watched(claimed.run_id, claimed.attempt, 0, 1.0, is_cooperative=True)
             watched.began = float("-inf")
-            ends_at = stage.now + stage.random.choice((0.0, 0.0, 2.0, 10.0, 40.0))
+            ends_at = stage.now + stage.random.choice(self._world.climate.work_seconds)
             while stage.now < ends_at:
                 stage.sleep(min(5.0, ends_at - stage.now))
-                stage.point("works", risk=5.0)
+                stage.point("works", at_work=True)
                 if self._seconds_left(claimed) <= 0:
                     return _fenced()
                 self._watch._look([watched])
@@ -251,8 +252,10 @@ class Person:
             self.cancel,
             self.remove,
         )
-        random = world.stage.random
+        random, wanted = world.stage.random, world.climate.wishes
         self._wishes = [self.start, *(wish for wish in every if random.random() < 0.5)]
+        if wanted:
+            self._wishes = [wish for wish in every if wish.__name__ in wanted]
 
     def enter(self) -> None:
         """Begin to act."""
@@ -313,6 +316,8 @@ class Person:
         """Run a job now."""
         random = self._world.stage.random
         policy = random.choice((None, None, *OverlapPolicy))
+        if "overlap_policy" in self._world.climate.says:
+            policy = None
         with self._session() as session:
             job = jobs.get(session, self._name())
             session.rollback()
@@ -376,7 +381,7 @@ class Person:
 
     def _definition(self, name: str) -> Definition:
         random = self._world.stage.random
-        when = random.choice(
+        when: dict[str, Any] = random.choice(
             (
                 {"interval_seconds": 20},
                 {"interval_seconds": 20},
@@ -389,14 +394,15 @@ class Person:
         retry = RetryPolicy(
             max_attempts=random.choice((1, 3)), delay_seconds=5, backoff="constant", jitter=False
         )
-        return definition(
-            name=name,
-            overlap_policy=random.choice(tuple(OverlapPolicy)),
-            catchup_policy=random.choice(tuple(CatchupPolicy)),
-            starting_deadline_seconds=random.choice((5, 60)),
-            catchup_max_runs=3,
-            retry=retry,
-            max_runs=random.choice((None, None, None, 3)),
-            pause_after_failures=random.choice((None, None, 2)),
-            **when,
-        )
+        drawn: dict[str, Any] = {
+            "name": name,
+            "overlap_policy": random.choice(tuple(OverlapPolicy)),
+            "catchup_policy": random.choice(tuple(CatchupPolicy)),
+            "starting_deadline_seconds": random.choice((5, 60)),
+            "catchup_max_runs": 3,
+            "retry": retry,
+            "max_runs": random.choice((None, None, None, 3)),
+            "pause_after_failures": random.choice((None, None, 2)),
+        }
+        says = self._world.climate.says
+        return definition(**((drawn | says) if "schedule" in says else (drawn | when | says)))

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -57,6 +58,13 @@ def sqlite_store(migrated_sqlite: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def postgres_store(postgres: PostgresServer) -> Iterator[Store]:
     """A PostgreSQL database for all simulations of this test process."""
+    with fresh_postgres(postgres) as store:
+        yield store
+
+
+@contextmanager
+def fresh_postgres(postgres: PostgresServer) -> Iterator[Store]:
+    """Open a migrated PostgreSQL database, and drop it in the end."""
     template = postgres.ensure_template(MIGRATED_TEMPLATE, _migrate)
     url = postgres.create_database(template=template)
     store = Store(url)

@@ -250,6 +250,8 @@ class Checker:
             limit = job.pause_after_failures
             is_due = limit is not None and expected >= limit and old.state == "active"
             _hold(is_due, f"job {job.id} is paused by mistake")
+        if old is not None and (old.state, job.state) == ("paused", "paused"):
+            _hold(job.paused_at == old.paused_at, f"job {job.id} is paused twice")
 
     def _check_uniqueness(self) -> None:
         fires = Counter((run.job_id, run.scheduled_for) for run in self.runs.values())

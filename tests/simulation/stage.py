@@ -18,6 +18,10 @@ from uuid import UUID
 #: When every simulation begins.
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 
+#: How long a process may be frozen; a worker that is frozen at work is given up meanwhile.
+FREEZES = (1.0, 10.0, 25.0, 60.0, 90.0, 150.0)
+LONG_FREEZES = (55.0, 70.0, 90.0)
+
 #: Lines of the trace that a failure shows, the last ones.
 TRACE_SHOWN = 400
 
@@ -26,8 +30,12 @@ class Crash(BaseException):
     """The process is gone: raised in its actors at a point, and caught by nobody."""
 
 
-class Violation(AssertionError):
-    """An invariant does not hold."""
+class Violation(BaseException):
+    """An invariant does not hold. No `except Exception` of the product may hide that."""
+
+
+class SimulationFailed(AssertionError):
+    """A seed came to a bad end: what it was, and all that led to it."""
 
 
 @dataclass
@@ -51,6 +59,8 @@ class Weather:
 
     crash: float = 0.0
     freeze: float = 0.0
+    #: The same, between a claim and its end.
+    freeze_at_work: float = 0.0
     jump: float = 0.0
     no_database: float = 0.0
     unanswered_commit: float = 0.0
@@ -67,6 +77,7 @@ class Weather:
         rates = {
             "crash": 0.02,
             "freeze": 0.02,
+            "freeze_at_work": 0.1,
             "jump": 0.02,
             "no_database": 0.02,
             "unanswered_commit": 0.05,
@@ -213,15 +224,19 @@ class Stage:
                 self.doom(actor)
         self.on_death(process)
 
-    def point(self, what: str, *, may_switch: bool = True, risk: float = 1.0) -> None:
+    def point(self, what: str, *, may_switch: bool = True, at_work: bool = False) -> None:
         """Be at a point: note it, suffer what the seed says, and let others have their turn."""
         self.note(what)
         if self.current is self.main:
             return
         self._suffer()
         if may_switch:
-            if self.random.random() < self.weather.freeze * risk:
-                seconds = self.random.choice((1.0, 10.0, 25.0, 60.0, 90.0, 150.0))
+            rate = self.weather.freeze_at_work if at_work else self.weather.freeze
+            if at_work and any(each.process.frozen_until > self.now for each in self.actors):
+                # Somebody must be there to take over.
+                rate = 0.0
+            if self.random.random() < rate:
+                seconds = self.random.choice(LONG_FREEZES if at_work else FREEZES)
                 self.current.process.frozen_until = self.now + seconds
                 self.note(f"is frozen for {seconds:.0f} s")
             self._switch()

@@ -42,8 +42,8 @@ class Store:
         self.rewrite: Callable[[str], str] | None = None
         event.listen(self.engine, "before_cursor_execute", self._before_statement, retval=True)
         if not self.is_sqlite:
-            event.listen(self.engine, "do_execute", self._execute_beside)
-            event.listen(self.engine, "do_executemany", self._execute_beside)
+            event.listen(self.engine, "do_execute", self._execute_one)
+            event.listen(self.engine, "do_executemany", self._execute_many)
         self._beside = ThreadPoolExecutor(max_workers=30)
         dialect: Any = self.engine.dialect
         self._really_commit = dialect.do_commit
@@ -112,14 +112,23 @@ class Store:
             statement = self.rewrite(statement)
         return statement, parameters
 
+    def _execute_one(
+        self, cursor: Any, statement: str, parameters: Any, _context: object
+    ) -> bool | None:
+        return self._execute_beside(cursor, cursor.execute, statement, parameters)
+
+    def _execute_many(
+        self, cursor: Any, statement: str, parameters: Any, _context: object
+    ) -> bool | None:
+        return self._execute_beside(cursor, cursor.executemany, statement, parameters)
+
     def _execute_beside(
-        self, cursor: Any, statement: str, parameters: Any, context: Any
+        self, cursor: Any, execute: Callable[..., Any], statement: str, parameters: Any
     ) -> bool | None:
         """Execute in a thread beside, so that others may go on while a lock is waited for."""
         stage = self.stage
         if stage is None or stage.current is stage.main:
             return None
-        execute = cursor.executemany if context.executemany else cursor.execute
         done = self._beside.submit(execute, statement, parameters)
         pid = cursor.connection.info.backend_pid
         if self._is_waiting(done, pid):

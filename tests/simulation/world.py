@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from jobs_app.worker import execution, heartbeat, lease, watch
 from tests.simulation.actors import Person, SimulatedScheduler, SimulatedWorker
 from tests.simulation.fakes import FakeRedis
 from tests.simulation.invariants import Checker, instant
-from tests.simulation.stage import Process, Stage, Violation, Weather
+from tests.simulation.stage import Process, SimulationFailed, Stage, Violation, Weather
 from tests.simulation.store import Store
 
 #: Turns of trouble, and of the calm in which whoever lives goes on.
@@ -41,6 +41,26 @@ PEACE_SECONDS = (
 )
 
 
+@dataclass(frozen=True)
+class Climate:
+    """What all seeds have in common; what is None, or (), each seed draws for itself."""
+
+    weather: Weather | None = None
+    steps: int | None = None
+    names: tuple[str, ...] | None = None
+    schedulers: int | None = None
+    workers: int | None = None
+    slots: int = 1
+    wishes: tuple[str, ...] = ()
+    work_seconds: tuple[float, ...] = (0.0, 0.0, 2.0, 10.0, 40.0)
+    #: What every definition of a job says.
+    says: dict[str, Any] = field(default_factory=dict)
+
+
+#: Everything may happen.
+ANY_CLIMATE = Climate()
+
+
 @dataclass
 class World:
     """What the actors share."""
@@ -50,6 +70,7 @@ class World:
     checker: Checker
     redis: FakeRedis
     names: tuple[str, ...]
+    climate: Climate
 
     def scheduler(self, name: str) -> SimulatedScheduler:
         """Return a new scheduler process."""
@@ -115,8 +136,11 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         yield
 
 
-def simulate(store: Store, seed: int) -> list[str]:
-    """Play one seed to its end and return its trace. Raises Violation, trace and seed in it."""
+def simulate(store: Store, seed: int, climate: Climate = ANY_CLIMATE) -> list[str]:
+    """Play one seed to its end and return its trace.
+
+    Raises SimulationFailed, which tells the seed and the trace.
+    """
     random = Random(seed)
     stage = Stage(random)
     checker = Checker(store.rows)
@@ -125,15 +149,16 @@ def simulate(store: Store, seed: int) -> list[str]:
         stage,
         checker,
         FakeRedis(stage, checker.is_on_record),
-        names=("alpha",) if random.random() < 0.6 else ("alpha", "beta"),
+        names=climate.names or (("alpha",) if random.random() < 0.6 else ("alpha", "beta")),
+        climate=climate,
     )
     stage.on_commit = checker.check
     store.begin(stage)
     try:
         with _instead_of_the_real_world(world):
             _play(world)
-    except Exception as error:
-        raise Violation(
+    except (Exception, Violation) as error:
+        raise SimulationFailed(
             f"seed {seed}: {type(error).__name__}: {error}\n{stage.told()}\n"
             f"play it again with --simulation-seed {seed}"
         ) from error
@@ -157,7 +182,9 @@ def _play(world: World) -> None:
     for name in world.names:
         world.person("founder").create(name)
     made: dict[str, Any] = {"scheduler": world.scheduler, "worker": world.worker}
-    cast = ["scheduler"] * random.choice((1, 2)) + ["worker"] * random.choice((1, 2))
+    climate = world.climate
+    cast = ["scheduler"] * (climate.schedulers or random.choice((1, 2)))
+    cast += ["worker"] * (climate.workers or random.choice((1, 2)))
     kinds: dict[str, str] = {}
     numbers = count(1)
 
@@ -175,8 +202,8 @@ def _play(world: World) -> None:
     made["person"] = world.person
     enter("person")
     stage.on_death = replace
-    stage.weather = Weather.drawn(random)
-    stage.play(random.choice(TROUBLE_STEPS))
+    stage.weather = climate.weather or Weather.drawn(random)
+    stage.play(climate.steps or random.choice(TROUBLE_STEPS))
     if random.random() < 0.5:
         stage.note("the weather is fine again")
         stage.weather = Weather(stay=stage.weather.stay)

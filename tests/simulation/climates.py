@@ -1,0 +1,62 @@
+"""Climates in which the guards are needed most: each makes one kind of race likely."""
+
+from jobs_app.retry import RetryPolicy
+from jobs_app.states import OverlapPolicy
+from tests.simulation.stage import Weather
+from tests.simulation.world import Climate
+
+_PLAIN = {"pause_after_failures": None, "max_runs": None}
+_RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
+_BY_CRON = {"cron": "* * * * *", "interval_seconds": None, "jitter_seconds": 0}
+
+#: Workers freeze at work for longer than their leases, and messages come again.
+FROST = Climate(
+    Weather(freeze_at_work=0.5, doubled=0.3),
+    steps=500,
+    names=("alpha",),
+    schedulers=1,
+    workers=2,
+    slots=3,
+    wishes=("start",),
+    work_seconds=(0.0, 20.0, 60.0),
+    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+)
+
+#: Two of everybody, who hardly ever have two turns in a row.
+CROWD = Climate(
+    Weather(freeze=0.005),
+    steps=250,
+    names=("alpha", "beta"),
+    schedulers=2,
+    workers=2,
+    wishes=("start", "start", "start_task", "cancel"),
+    says=_PLAIN | {"retry": _RETRIED},
+)
+
+#: Jobs fail and are paused for it, while people pause, resume and delete them.
+FAILURE = Climate(
+    Weather(freeze=0.02),
+    steps=250,
+    names=("alpha", "beta"),
+    schedulers=1,
+    workers=2,
+    wishes=("start", "start", "pause", "resume", "remove", "create"),
+    says=_PLAIN
+    | _BY_CRON
+    | {
+        "pause_after_failures": 1,
+        "overlap_policy": OverlapPolicy.ALLOW_ALL,
+        "retry": RetryPolicy(),
+    },
+)
+
+#: The same two jobs are changed over and over, while the scheduler is away.
+CHANGE = Climate(
+    Weather(freeze=0.02, jump=0.02),
+    steps=200,
+    names=("alpha", "beta"),
+    wishes=("start", "edit", "pause", "resume"),
+    says=_PLAIN | _BY_CRON,
+)
+
+CLIMATES = (FROST, CROWD, FAILURE, CHANGE)
