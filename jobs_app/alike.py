@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, case, cast, func, literal, or_, select, text, union_all, update
+from sqlalchemy import Text, case, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from jobs_app import runs
 from jobs_app import schedule as schedules
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run
+from jobs_app.models import Job
 from jobs_app.policy import Facts, Plan
 from jobs_app.schedule import Schedule
 from jobs_app.states import ACTIVE, JobState, OverlapPolicy, RunState
@@ -139,9 +139,7 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
     return [group for job_ids, row in listed for group in _split(job_ids, row, unfinished)]
 
 
-def _split(
-    job_ids: list[int], row: Any, unfinished: Mapping[int | None, tuple[int, int]]
-) -> list[Group]:
+def _split(job_ids: list[int], row: Any, unfinished: Mapping[int, tuple[int, int]]) -> list[Group]:
     """Return the groups of jobs that differ in nothing but their unfinished runs."""
     busy = [job_id for job_id in job_ids if job_id in unfinished]
     if not busy:
@@ -152,29 +150,33 @@ def _split(
     return [Group(ids, row, *counts) for counts, ids in by_count.items()]
 
 
-#: Which unfinished runs there are, each kind with a partial index of its own. Written out,
-#: not bound: only then does a database know its index to fit.
-_UNFINISHED = {
-    "active": f"runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
-    "beside": f"NOT runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
-    "waiting": f"runs.state = '{RunState.WAITING}'",
-}
-
-
-def _unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int | None, tuple[int, int]]:
+def _unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
     """Return how many runs of each job are active, and how many wait; most jobs have none."""
     if not job_ids:
         return {}
-    counts: dict[int | None, tuple[int, int]] = {}
-    mine = runs.among(session, Run.job_id, job_ids)
-    kinds = [
-        select(Run.job_id.label("job_id"), literal(kind).label("kind")).where(mine, text(condition))
-        for kind, condition in _UNFINISHED.items()
-    ]
-    for job_id, kind in session.execute(union_all(*kinds)).all():
-        active, waiting = counts.get(job_id, (0, 0))
-        counts[job_id] = (active, waiting + 1) if kind == "waiting" else (active + 1, waiting)
-    return counts
+    # The numbers stand in the statement, so that it is planned anew each time: a plan kept
+    # from when `runs` was empty reads all of it, for each job.
+    statement = _BUSY.format(job_ids=",".join(map(str, job_ids)))
+    rows = session.connection().exec_driver_sql(statement)
+    return {job_id: (active, waiting) for job_id, active, waiting in rows}
+
+
+_IS_ACTIVE = f"runs.state IN {tuple(map(str, ACTIVE))}"
+
+#: Counts the unfinished runs of jobs that have any. Each of the conditions is that of a
+#: partial index. Job by job: in one search for all, PostgreSQL reads every queued run.
+_BUSY = f"""
+SELECT id, active, waiting FROM (
+    SELECT jobs.id,
+        (SELECT count(*) FROM runs
+            WHERE runs.job_id = jobs.id AND runs.is_exclusive AND {_IS_ACTIVE})
+        + (SELECT count(*) FROM runs
+            WHERE runs.job_id = jobs.id AND NOT runs.is_exclusive AND {_IS_ACTIVE}) AS active,
+        (SELECT count(*) FROM runs
+            WHERE runs.job_id = jobs.id AND runs.state = '{RunState.WAITING}') AS waiting
+    FROM jobs WHERE jobs.id IN ({{job_ids}})
+) AS counted WHERE active > 0 OR waiting > 0
+"""  # noqa: S608 (numbers and names of states)
 
 
 def put_off(session: Session, group: Group, error: str, *, until: datetime) -> None:
