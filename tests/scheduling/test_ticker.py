@@ -1,0 +1,106 @@
+"""A burst: more jobs due at once than one transaction takes."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from jobs_app.db import Database
+from jobs_app.dispatch import Message
+from jobs_app.errors import BrokerUnavailable
+from jobs_app.models import Job, Run
+from jobs_app.projection import Projection
+from jobs_app.scheduling.ticker import BURST, Ticker
+from jobs_app.settings import Settings
+from tests.factories import HOUR, NOON, SECOND
+
+COUNT = BURST + 150
+
+
+@pytest.fixture
+def projection(redis_url: str) -> Iterator[Projection]:
+    opened = Projection(Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def burst(database: Database, projection: Projection) -> None:
+    """COUNT jobs that are all due at noon."""
+    common = {"task": "sleep", "cron": "0 * * * *", "created_at": NOON, "updated_at": NOON}
+    due = {"next_fire_at": NOON, "next_due_at": NOON}
+    rows = [common | due | {"name": f"job-{number}"} for number in range(COUNT)]
+    with database.session() as session:
+        session.execute(insert(Job), rows)
+        session.commit()
+        projection.rebuild(session.scalars(select(Job)).all())
+
+
+def count(database: Database, *conditions: object) -> int:
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Run).where(*conditions)) or 0  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("burst")
+def test_every_fire_of_a_burst_is_recorded_and_sent_once(
+    database: Database, projection: Projection
+) -> None:
+    sent: list[Message] = []
+
+    ticked = Ticker(database, projection, sent.extend, batch=100).tick(at=NOON)
+
+    assert (ticked.recorded, ticked.is_full) == (COUNT, False)
+    assert set(Counter(message.run_id for message in sent).values()) == {1}
+    assert len(sent) == count(database) == COUNT
+    assert projection.due(at=NOON + HOUR - SECOND, limit=10)[0] == []
+
+
+@pytest.mark.usefixtures("burst")
+def test_no_message_of_a_burst_is_sent_before_its_run_is_recorded(
+    database: Database, projection: Projection
+) -> None:
+    unrecorded: list[Message] = []
+
+    def publish(messages: Sequence[Message]) -> None:
+        with database.reading() as session:
+            known = set(session.scalars(select(Run.id)))
+        unrecorded.extend(message for message in messages if message.run_id not in known)
+
+    Ticker(database, projection, publish, batch=100).tick(at=NOON)
+
+    assert count(database) == COUNT
+    assert unrecorded == []
+
+
+@pytest.mark.usefixtures("burst")
+def test_a_batch_that_is_not_sent_is_left_to_the_janitor_and_stops_no_other(
+    database: Database, projection: Projection
+) -> None:
+    sent: list[Message] = []
+
+    def publish(messages: Sequence[Message]) -> None:
+        if not sent:
+            sent.extend(messages)
+            raise BrokerUnavailable("just now")
+        sent.extend(messages)
+
+    Ticker(database, projection, publish, batch=100).tick(at=NOON)
+
+    assert len(sent) == COUNT
+    assert count(database, Run.send_at == NOON) >= 100
+    assert count(database, Run.send_at > NOON) >= COUNT - 300
+
+
+@pytest.mark.usefixtures("burst")
+def test_a_schedule_that_cannot_be_worked_out_stops_no_other_of_a_burst(
+    database: Database, projection: Projection
+) -> None:
+    with database.session() as session:
+        session.execute(update(Job).where(Job.name == "job-7").values(cron="no cron"))
+        session.commit()
+
+    ticked = Ticker(database, projection, lambda _: None, batch=100).tick(at=NOON)
+
+    assert ticked.recorded == COUNT - 1
