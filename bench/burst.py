@@ -1,7 +1,8 @@
 """Burst: N jobs due at one instant, from that instant to the last message in the broker.
 
 Ours has every run committed before its message is sent and every job moved on; that is
-checked after each measurement. RedBeat sends, and keeps no record. All of them run as
+checked after each measurement. RedBeat sends, and keeps no record; its entries have the
+same schedules. All of them run as
 processes of their own against the same Valkey, one after the other, in rounds.
 """
 
@@ -56,7 +57,7 @@ def watch(redis_url: str, keys: list[str], count: int, *, due_at: float) -> Meas
                 return Measured((first or now) - due_at, now - due_at)
             if now > due_at + PATIENCE_SECONDS:
                 raise RuntimeError(f"only {lying} of {count} messages came")
-            time.sleep(0.002 if now < due_at + 2 else 0.01)
+            time.sleep(0.003 if now < due_at + 2 else 0.01)
 
 
 def patiently(measure: Callable[[float], Measured]) -> Measured:
@@ -106,9 +107,10 @@ def redbeat(servers: Servers, count: int, folder: Path, settling_seconds: float)
     servers.valkey.flushall()
     url = servers.valkey.url
     # RedBeat reads all of its entries' scores only when they are due: it starts in no time.
-    due_at = float(int(time.time() + settling_seconds + count / 4000 + 1))
-    peers.fill_redbeat(url, WARM_UP, due_at - WARM_SECONDS, 3600)
-    peers.fill_redbeat(url, count, due_at, 3600)
+    at = _off_the_quarter(datetime.now(UTC) + timedelta(seconds=settling_seconds + count / 2500))
+    due_at = at.timestamp()
+    peers.fill_redbeat(url, WARM_UP, due_at - WARM_SECONDS)
+    peers.fill_redbeat(url, count, due_at)
     with peers.redbeat(url, folder / "redbeat.log"):
         if time.time() > due_at - WARM_SECONDS:
             raise TooLate

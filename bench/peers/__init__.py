@@ -70,10 +70,10 @@ def redbeat(redis_url: str, log: Path) -> Iterator[int]:
         yield pid
 
 
-def fill_redbeat(redis_url: str, count: int, due_at: float, period: int) -> None:
-    """Write *count* entries that are due at *due_at*, and every *period* seconds."""
+def fill_redbeat(redis_url: str, count: int, due_at: float) -> None:
+    """Write *count* entries that are due at *due_at*."""
     subprocess.run(
-        [python(), str(FOLDER / "fill_redbeat.py"), str(count), str(due_at), str(period)],
+        [python(), str(FOLDER / "fill_redbeat.py"), str(count), str(due_at)],
         cwd=FOLDER,
         env=os.environ | {"BENCH_REDIS_URL": redis_url},
         check=True,

@@ -1,27 +1,39 @@
 """Writes RedBeat entries in bulk: what `entry.save()` writes, without its round trips.
 
-python fill_redbeat.py COUNT DUE_AT PERIOD
+python fill_redbeat.py COUNT DUE_AT
 """
 
 import json
 import sys
 from datetime import UTC, datetime, timedelta
 
-from celery.schedules import schedule
+from celery.schedules import crontab, schedule
 from redbeat.decoder import RedBeatJSONEncoder
 from redbeat.schedulers import RedBeatSchedulerEntry, get_redis
 from stock import app
 
+#: The schedules of bench/ours.py, without the zones, which RedBeat has not.
+SCHEDULES = (
+    crontab.from_string("0 * * * *"),
+    crontab.from_string("30 2 * * 1-5"),
+    crontab.from_string("*/15 * * * *"),
+    crontab.from_string("0 6 * * *"),
+    schedule(run_every=3600),
+)
 
-def main(count: int, due_at: float, period: int) -> None:
-    """Write *count* entries due at *due_at* (Unix time), as if they ran *period* s before."""
-    last = datetime.fromtimestamp(due_at, UTC) - timedelta(seconds=period)
+
+def main(count: int, due_at: float) -> None:
+    """Write *count* entries due at *due_at* (Unix time): they last ran days before that."""
+    last = datetime.fromtimestamp(due_at, UTC) - timedelta(days=5)
     meta = json.dumps({"last_run_at": last, "total_run_count": 0}, cls=RedBeatJSONEncoder)
     redis = get_redis(app)
     pipe = redis.pipeline(transaction=False)
     for number in range(count):
         entry = RedBeatSchedulerEntry(
-            f"entry-{int(due_at)}-{number}", "stock.noop", schedule(run_every=period), app=app
+            f"entry-{int(due_at)}-{number}",
+            "stock.noop",
+            SCHEDULES[number % len(SCHEDULES)],
+            app=app,
         )
         definition = {
             "name": entry.name,
@@ -41,4 +53,4 @@ def main(count: int, due_at: float, period: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), float(sys.argv[2]))
