@@ -91,7 +91,7 @@ def test_a_job_is_created_run_read_edited_and_deleted(run: Run) -> None:
     edited = answer(run("job", "show", "hello", "--json"))
     assert edited["schedule"] == {
         "interval_seconds": 3600,
-        "anchor_at": edited["updated_at"].partition(".")[0] + "Z",
+        "anchor_at": str(edited["updated_at"]).partition(".")[0] + "Z",
         "timezone": "Europe/Paris",
         "start_at": None,
         "end_at": None,
