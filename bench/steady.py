@@ -129,7 +129,11 @@ def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path)
             megabytes = process.memory_info().rss / 1e6
             time.sleep(1)
         lags = _lags(url, consumer.stop(), begin, begin + timedelta(seconds=seconds))
-    expected = count * seconds // PERIOD_SECONDS
+    # Each second of the period has its own schedules; the first ones have one more.
+    expected = sum(
+        len(range(second % PERIOD_SECONDS, count, PERIOD_SECONDS))
+        for second in range(WARM_SECONDS, WARM_SECONDS + seconds)
+    )
     if abs(len(lags) - expected) > expected // 100 + 1:
         raise RuntimeError(f"{len(lags)} messages instead of {expected}")
     return Measured(
