@@ -391,6 +391,17 @@ def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
     assert run(database, run_id).state is state
 
 
+def test_a_janitor_that_comes_second_leaves_no_note_of_a_late_result(database: Database) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+
+    assert end_dead(database, run_id, RetryPolicy(max_attempts=2))
+    assert not end_dead(database, run_id, RetryPolicy(max_attempts=2))
+
+    with database.reading() as session:
+        assert session.get_one(Attempt, (run_id, 1)).note is None
+
+
 def test_a_run_that_was_to_be_cancelled_when_its_process_died_is_cancelled(
     database: Database,
 ) -> None:

@@ -126,19 +126,20 @@ def finish(
     retry: RetryPolicy,
     job_id: int | None,
     at: datetime,
+    is_witness: bool = True,
 ) -> bool:
     """Write how an attempt ended; return False if it is no longer the one that counts.
 
     The run becomes final, or `retrying` when the policy gives it another attempt, unless
-    it was asked to end or its job was deleted.
-    What a fenced worker brings late is kept as a note on its attempt.
+    it was asked to end or its job was deleted. What a fenced worker brings late is kept
+    as a note on its attempt; what others only conclude (`is_witness` false) is not.
     """
     delay = _delay(run_id, attempt, outcome, retry)
     is_retried = delay is not None and _retry_later(session, run_id, attempt, outcome, delay, at=at)
     moved = is_retried or _end(session, run_id, attempt, outcome, at=at)
-    if not moved:
+    if not moved and is_witness:
         _keep_note(session, run_id, attempt, outcome, at=at)
-    elif not is_retried and job_id is not None:
+    elif moved and not is_retried and job_id is not None:
         _count_outcome(session, job_id, outcome.state, at=at)
     session.commit()
     if moved:

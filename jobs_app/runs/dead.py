@@ -50,4 +50,6 @@ def end_dead(
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
         error = {"type": kind, "message": reason, "traceback": None}
         outcome = Outcome(state, error=error, reason=reason)
-    return finish(session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at)
+    return finish(
+        session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at, is_witness=False
+    )
