@@ -8,6 +8,7 @@ time. CPU and memory are the scheduler's own.
 import json
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ PERIOD_SECONDS = 60
 WARM_SECONDS = 5
 #: Runs that the consumer ends in one transaction.
 ENDED_AT_ONCE = 200
+TAKEN_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -56,39 +58,47 @@ class Measured:
         }
 
 
-class Consumer(threading.Thread):
-    """Takes messages out of the broker, notes when each came, and ends its run."""
+class Consumer:
+    """Takes messages out of the broker and notes when each came; another thread ends their runs."""
 
     def __init__(self, redis_url: str, keys: list[str], database_url: str) -> None:
-        super().__init__(daemon=True)
         self._client = Redis.from_url(redis_url)
         self._database = Database(database_url)
         self._keys = keys
         self._is_over = threading.Event()
-        self._open: list[str] = []
+        self._open: deque[str] = deque()
+        self._threads = [threading.Thread(target=each) for each in (self._take, self._end)]
         self.came: dict[str, float] = {}
 
-    def run(self) -> None:
-        """Take what there is, many at once, until told to stop."""
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def _take(self) -> None:
         while not self._is_over.is_set():
             for key in self._keys:
-                texts = self._client.rpop(key, ENDED_AT_ONCE)
+                texts = self._client.rpop(key, TAKEN_AT_ONCE)
                 at = time.time()
                 for text in texts or ():  # type: ignore[union-attr]
                     run_id = json.loads(text)["headers"]["id"]
                     # Only its first message counts: a second one is a hint too many.
                     self.came.setdefault(run_id, at)
                     self._open.append(run_id)
-            self._end()
-            time.sleep(0.001)
+            time.sleep(0.002)
 
     def _end(self) -> None:
-        ended, self._open = self._open[:ENDED_AT_ONCE], self._open[ENDED_AT_ONCE:]
-        if not ended:
-            return
+        while not self._is_over.is_set():
+            ended = [self._open.popleft() for _ in range(min(len(self._open), ENDED_AT_ONCE))]
+            if ended:
+                self._write_ends([UUID(run_id) for run_id in ended])
+            # Workers take their time: not all of a second's runs end at its beginning.
+            time.sleep(0.05)
+
+    def _write_ends(self, run_ids: list[UUID]) -> None:
         at = datetime.now(UTC)
         with self._database.session() as session:
-            mine = among(session, Run.id, [UUID(run_id) for run_id in ended])
+            mine = among(session, Run.id, run_ids)
             values = {"state": RunState.SUCCEEDED, "started_at": at, "finished_at": at}
             statement = update(Run).where(mine, Run.state == RunState.QUEUED).values(values)
             session.execute(statement.execution_options(synchronize_session=False))
@@ -97,7 +107,8 @@ class Consumer(threading.Thread):
     def stop(self) -> dict[str, float]:
         """Return when the first message of each run came."""
         self._is_over.set()
-        self.join()
+        for thread in self._threads:
+            thread.join()
         self._client.close()
         self._database.close()
         return self.came

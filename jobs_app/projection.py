@@ -6,7 +6,7 @@ what stands there. Losing all of it costs nothing but a look at the database.
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -129,6 +129,16 @@ class Projection:
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"Redis: {error}") from error
         return found
+
+    def scores_of(self, job_ids: Sequence[int]) -> dict[int, float]:
+        """Return the scores of the entries of *job_ids*, as far as there are any."""
+        if not job_ids:
+            return {}
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zmscore(self.schedule_key, [self.key(job_id) for job_id in job_ids])
+        (scores,) = _execute(pipe)
+        pairs = zip(job_ids, scores, strict=True)
+        return {job_id: score for job_id, score in pairs if score is not None}
 
     def wake(self) -> None:
         """Make the active scheduler look now."""

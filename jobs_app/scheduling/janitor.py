@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from jobs_app import runs, workers
 from jobs_app.db import Database, is_gone
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: Entries that one pipeline writes when the projection is rebuilt.
 REBUILD_BATCH = 1000
+
+#: Entries that are compared with their rows in one go, some milliseconds of the clock's time.
+COMPARED_AT_ONCE = 1000
 
 #: Answers to repeated requests are kept this long.
 KEEP_IDEMPOTENCY = timedelta(hours=24)
@@ -85,6 +89,7 @@ class Janitor:
         self._publish = publish
         self._watch = watch
         self._queue_prefix = queue_prefix
+        self._compared = 0
 
     def rules(self) -> list[tuple[float, Callable[[datetime, float], object]]]:
         """Return the rules with their periods in seconds; each takes (at, monotonic)."""
@@ -94,7 +99,8 @@ class Janitor:
             (1.0, lambda at, monotonic: self.give_up_workers(at=at, monotonic=monotonic)),
             (1.0, lambda at, _: self.lose_orphans(at=at)),
             (5.0, lambda at, _: self.promote_stuck(at=at)),
-            (60.0, lambda _at, _: self.compare()),
+            (1.0, lambda _at, _: self.compare_next()),
+            (3600.0, lambda _at, _: self.compare()),
             (600.0, lambda at, _: self.sweep(at=at)),
         ]
 
@@ -195,15 +201,34 @@ class Janitor:
         log.info("projection_rebuilt jobs=%s", count)
         return count
 
+    def compare_next(self) -> int:
+        """Mend the entries of some jobs that are not what the rows say; the next call goes on.
+
+        All at once would hold up the clock: for seconds, with a hundred thousand jobs.
+        """
+        with self._database.reading() as session:
+            rows = self._due_instants(session, after=self._compared)
+        scores = self._projection.scores_of([job_id for job_id, _ in rows])
+        differing = [job_id for job_id, due_at in rows if not _is_same(scores.get(job_id), due_at)]
+        self._mend(differing)
+        self._compared = rows[-1][0] if len(rows) == COMPARED_AT_ONCE else 0
+        return len(differing)
+
     def compare(self) -> int:
         """Mend the entries that are not what the rows say, and remove those of no row."""
         scores = self._projection.scores()
-        wrong = 0
-        for batch in self._active_jobs():
-            differing = [job for job in batch if not _is_same(scores.pop(job.id, None), job)]
-            if differing:
-                self._projection.rebuild(differing)
-                wrong += len(differing)
+        wrong = last = 0
+        while True:
+            with self._database.reading() as session:
+                rows = self._due_instants(session, after=last)
+            differing = [
+                job_id for job_id, due_at in rows if not _is_same(scores.pop(job_id, None), due_at)
+            ]
+            self._mend(differing)
+            wrong += len(differing)
+            if len(rows) < COMPARED_AT_ONCE:
+                break
+            last = rows[-1][0]
         if scores:
             with self._database.reading() as session:
                 # Made since we looked at the rows: it is no leftover.
@@ -224,6 +249,27 @@ class Janitor:
             session.execute(
                 delete(SchedulerProcess).where(SchedulerProcess.ticked_at < at - KEEP_SCHEDULERS)
             )
+
+    def _due_instants(self, session: Session, *, after: int) -> list[tuple[int, datetime]]:
+        """Return the next jobs that have a next fire, by id, and when it is due."""
+        statement = (
+            select(Job.id, Job.next_due_at)
+            .where(Job.next_due_at.is_not(None), Job.id > after)
+            .order_by(Job.id)
+            .limit(COMPARED_AT_ONCE)
+        )
+        return [(row.id, row.next_due_at) for row in session.execute(statement)]
+
+    def _mend(self, job_ids: list[int]) -> None:
+        """Write the entries of *job_ids* anew, as their rows are now."""
+        if not job_ids:
+            return
+        with self._database.reading() as session:
+            mine = select(Job).where(Job.id.in_(job_ids), Job.next_due_at.is_not(None))
+            jobs = list(session.scalars(mine))
+        # Not `rebuild`: its mark would say that all entries are there, just after a FLUSHALL.
+        self._projection.write(jobs)
+        log.info("entries_mended jobs=%s", len(jobs))
 
     def _active_jobs(self) -> Iterator[list[Job]]:
         """Yield the jobs with a next fire, in batches; each batch is read when it is needed."""
@@ -249,11 +295,9 @@ class Janitor:
             publish_or_leave(self._database, self._publish, messages, at=at)
 
 
-def _is_same(score: float | None, job: Job) -> bool:
+def _is_same(score: float | None, due_at: datetime) -> bool:
     """Tell whether an entry stands where its row says, to the millisecond."""
-    if score is None or job.next_due_at is None:
-        return False
-    return abs(score - job.next_due_at.timestamp()) < 0.001
+    return score is not None and abs(score - due_at.timestamp()) < 0.001
 
 
 class Rota:

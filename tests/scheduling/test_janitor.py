@@ -271,6 +271,30 @@ def test_entries_that_differ_from_their_rows_are_mended(
     assert janitor.compare() == 0
 
 
+def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
+    database: Database,
+    janitor: Janitor,
+    projection: Projection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobs_app.scheduling.janitor.COMPARED_AT_ONCE", 2)
+    jobs = [make_job(database, cron="0 * * * *") for _ in range(3)]
+
+    assert [janitor.compare_next() for _ in range(4)] == [2, 1, 0, 0]
+
+    assert projection.scores() == {job.id: NOON.timestamp() for job in jobs}
+
+
+def test_mending_entries_does_not_say_that_all_of_them_are_there(
+    database: Database, janitor: Janitor, projection: Projection
+) -> None:
+    make_job(database, cron="0 * * * *")
+
+    assert janitor.compare_next() == 1
+
+    assert projection.due(at=NOON, limit=10)[2] is False
+
+
 def test_answers_to_old_requests_are_swept(database: Database, janitor: Janitor) -> None:
     def keep(key: str, created_at: datetime) -> None:
         with database.session() as session, session.begin():

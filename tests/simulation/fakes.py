@@ -1,6 +1,6 @@
 """Redis as a simulation has it: it forgets, doubles, reorders, refuses, and is emptied."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -96,6 +96,10 @@ class FakeRedis(Projection):
     def scores(self) -> dict[int, float]:
         self._reach("read scores")
         return dict(self.entries)
+
+    def scores_of(self, job_ids: Sequence[int]) -> dict[int, float]:
+        self._reach("read scores")
+        return {job_id: self.entries[job_id] for job_id in job_ids if job_id in self.entries}
 
     def wake(self) -> None:
         self._reach("wake")

@@ -65,6 +65,7 @@ def test_a_seed_given_by_hand_is_played_and_told(
 
 
 def test_actors_on_postgresql_wait_for_the_locks_of_others(postgres_store: Store) -> None:
-    courses = (simulate(postgres_store, seed) for seed in range(100))
+    # About one course in seventy has such a wait; the first that has ends the search.
+    courses = (simulate(postgres_store, seed) for seed in range(600))
 
     assert any(WAIT in line for course in courses for line in course)
