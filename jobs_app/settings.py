@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     redis_prefix: str = Field(
         "jobs:", description="Prefix of every key in Redis; one per installation that shares it."
     )
+    secret_key: str | None = Field(
+        None,
+        repr=False,
+        description="Key that secrets are encrypted with, the same for every process; "
+        "by default the file `secret-key` in the data directory.",
+    )
     imports: str = Field("", description="Modules with your own Celery tasks, separated by commas.")
     timezone: str = Field("UTC", description="IANA zone of schedules that name none.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
@@ -222,6 +228,11 @@ class Settings(BaseSettings):
     def admin_token_file(self) -> Path:
         """Where the admin token of a fresh install lies (mode 0600)."""
         return self.data_dir / "admin-token"
+
+    @property
+    def secret_key_file(self) -> Path:
+        """Where the key of the secrets lies (mode 0600) when JOBS_SECRET_KEY is not set."""
+        return self.data_dir / "secret-key"
 
     @property
     def job_defaults(self) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""Encrypts what must not lie readable in the database: secrets, and addresses that hold some.
+
+The key is JOBS_SECRET_KEY, else the file `secret-key` in the data directory. Fernet (AES-128
+in CBC with HMAC-SHA-256, from the library `cryptography`) does the work; several keys with
+commas between them are a rotation: the first one seals, all of them unseal.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from jobs_app.errors import ConfigurationError
+from jobs_app.settings import Settings
+
+
+class Sealer:
+    """Seals and unseals text with one installation's keys."""
+
+    def __init__(self, keys: str) -> None:
+        """Take keys, with commas between them. Raises ConfigurationError if one is malformed."""
+        try:
+            made = [Fernet(key.strip()) for key in keys.split(",") if key.strip()]
+        except ValueError as error:
+            raise ConfigurationError(
+                "JOBS_SECRET_KEY is no key: 32 bytes in URL-safe Base64 are wanted, as "
+                "`openssl rand -base64 32 | tr +/ -_` prints them."
+            ) from error
+        if not made:
+            raise ConfigurationError("JOBS_SECRET_KEY is empty.")
+        self._fernet = MultiFernet(made)
+
+    def seal(self, text: str) -> str:
+        """Return *text* encrypted; each time another way."""
+        return self._fernet.encrypt(text.encode()).decode("ascii")
+
+    def unseal(self, sealed: str) -> str:
+        """Return the text that was sealed. Raises ConfigurationError if no key fits it."""
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken as error:
+            raise ConfigurationError(
+                "What is encrypted in the database was sealed with another key than this "
+                "process has: give every process the same JOBS_SECRET_KEY."
+            ) from error
+
+    def reseal(self, sealed: str) -> str:
+        """Return what was sealed, sealed with the first key. Raises ConfigurationError."""
+        return self.seal(self.unseal(sealed))
+
+
+def sealer(settings: Settings, *, makes_key: bool = False) -> Sealer:
+    """Return the sealer of an installation.
+
+    With *makes_key* a missing key file is made (mode 0600). Only who seals may do that:
+    a key made on a machine that unseals would fit nothing. Raises ConfigurationError
+    without a key, or if others can read its file.
+    """
+    if settings.secret_key is not None:
+        return Sealer(settings.secret_key)
+    path = settings.secret_key_file
+    if makes_key:
+        _make(path)
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigurationError(f"Others can read {path}: make its mode 0600.")
+        return Sealer(path.read_text())
+    except OSError as error:
+        raise ConfigurationError(
+            f"There is no key for secrets: set JOBS_SECRET_KEY, or {path} on every machine."
+        ) from error
+
+
+def _make(path: Path) -> None:
+    """Write a fresh key, whole or not at all, unless there is one."""
+    if path.exists():
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(Fernet.generate_key())
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # Two processes may make one at once: the first link counts, and both read it.
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
