@@ -32,6 +32,14 @@ PRIORITY_SUFFIX = "\x06\x163"
 
 
 @dataclass(frozen=True)
+class Running:
+    """A scheduler process, and how long after its start its first tick was done, seconds."""
+
+    pid: int
+    ready_seconds: float
+
+
+@dataclass(frozen=True)
 class Installation:
     """One installation: its settings, and how its scheduler is started."""
 
@@ -109,13 +117,14 @@ class Installation:
         projection.close()
 
     @contextmanager
-    def scheduler(self) -> Iterator[int]:
-        """Run the scheduler, active, and lend its process id."""
+    def scheduler(self) -> Iterator["Running"]:
+        """Run the scheduler, and lend it when its first tick is done."""
         environment = os.environ | {
             "JOBS_DATABASE_URL": self.settings.effective_database_url,
             "JOBS_REDIS_URL": str(self.settings.redis_url),
             "JOBS_LOG_LEVEL": "WARNING",
         }
+        started = time.monotonic()
         with self.log.open("ab") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "jobs_app", "scheduler"],
@@ -125,7 +134,7 @@ class Installation:
             )
             try:
                 self._wait_until_active()
-                yield child.pid
+                yield Running(child.pid, time.monotonic() - started)
             finally:
                 child.kill()
                 child.wait()
@@ -142,7 +151,7 @@ class Installation:
                 raise RuntimeError(
                     f"no active scheduler within 30 s: {self.log.read_text()[-2000:]}"
                 )
-            time.sleep(0.05)
+            time.sleep(0.02)
         database.close()
 
     def recorded(self, *, at: datetime) -> tuple[int, int]:
