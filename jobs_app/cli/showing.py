@@ -91,15 +91,22 @@ def outlook(item: Json) -> str:
 
 def print_effect(body: Json) -> None:
     """Print what a dry run found: the fires after and before, and what would start."""
-    effect = body["effect"]
+    job, effect = body["job"], body["effect"]
     at = clock.now()
-    print_text(f"Nothing was changed. With this, {body['job']['name']} would fire:")
-    print_fires(effect["fires_after"], at=at)
+    if job["state"] == JobState.PAUSED:
+        print_text(f"Nothing was changed. {job['name']} is paused: with this, it would stay so.")
+    else:
+        print_text(f"Nothing was changed. With this, {job['name']} would fire:")
+        print_fires(effect["fires_after"], at=at)
     if effect["fires_before"]:
         print_text("\nNow it would fire:")
         print_fires(effect["fires_before"], at=at)
-    starts = "at once" if effect["would_run_now"] else "not before its next fire"
     caught_up = effect["catchup_runs"]
-    print_text(f"\nIt would start {starts}" + (f", {caught_up} caught up." if caught_up else "."))
+    if effect["would_run_now"]:
+        print_text("\nIt would start at once" + (f", {caught_up} caught up." if caught_up else "."))
+    elif caught_up:
+        print_text(f"\n{caught_up} would be caught up, after the run that has not ended.")
+    else:
+        print_text("\nIt would not start before its next fire.")
     for warning in effect["warnings"]:
         print_note(f"Note: {warning}")

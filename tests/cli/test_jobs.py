@@ -241,6 +241,26 @@ def test_a_dry_run_shows_the_fires_after_and_before(server: CannedServer, run: R
     assert "The clocks change." in result.stderr
 
 
+def test_a_dry_run_on_a_paused_job_does_not_say_that_it_never_fires(
+    server: CannedServer, run: Run
+) -> None:
+    effect = {
+        "fires_before": [],
+        "fires_after": [],
+        "would_run_now": False,
+        "catchup_runs": 0,
+        "warnings": [],
+    }
+    paused = a_job(state="paused", next_run_at=None)
+    server.on("GET", "/jobs/hello", Canned(paused, headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned({"job": paused, "effect": effect}))
+
+    result = run("job", "edit", "hello", "--cron", "30 2 31 3 *", "--dry-run")
+
+    assert "hello is paused" in result.stdout
+    assert "never" not in result.stdout
+
+
 def test_an_edit_sends_only_what_differs_with_the_version_it_read(
     server: CannedServer, run: Run
 ) -> None:
