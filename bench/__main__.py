@@ -1,15 +1,18 @@
-"""`python -m bench [burst|steady|edit|next-fire] [--quick]`: all of them without a name."""
+"""`python -m bench [NAME ...] [--quick]`: all benchmarks without a name."""
 
 import argparse
 from collections.abc import Callable
 
-from bench import burst, edit, next_fire, steady
+from bench import burst, edit, latency, log, next_fire, steady, throughput
 
 BENCHMARKS: dict[str, Callable[..., None]] = {
     "burst": burst.run,
     "steady": steady.run,
     "edit": edit.run,
     "next-fire": next_fire.run,
+    "throughput": throughput.run,
+    "latency": latency.run,
+    "log": log.run,
 }
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
@@ -14,6 +15,17 @@ from redis import Redis
 FOLDER = Path(__file__).parent
 ENVIRONMENT = FOLDER.parent / ".peers"
 REQUIREMENTS = FOLDER / "requirements.txt"
+
+#: The list to which a task of noops.py adds when its turn came.
+MARKS = "bench-marks"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool of a worker: Celery's name of it, and how many tasks it runs at once."""
+
+    name: str
+    size: int
 
 
 def python() -> str:
@@ -36,6 +48,7 @@ def versions() -> dict[str, str]:
     script = "import json, sys; from importlib.metadata import version as v\n"
     script += "print(json.dumps({name: v(name) for name in sys.argv[1:]}))"
     wanted = ["celery", "celery-redbeat", "django-celery-beat", "kombu", "redis", "django"]
+    wanted += ["sqlalchemy"]
     told = subprocess.run([python(), "-c", script, *wanted], check=True, capture_output=True)
     found: dict[str, str] = json.loads(told.stdout)
     return found
@@ -86,3 +99,26 @@ def _wait_for(claim: Callable[[], bool], description: str, log: Path) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"not within 30 s: {description}\n{log.read_text()[-2000:]}")
         time.sleep(0.02)
+
+
+@contextmanager
+def worker(pool: Pool, environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Run a bare worker of `noops` with what ours leaves out left out too."""
+    command = [python(), "-m", "celery", "-A", "noops", "worker", "-l", "WARNING"]
+    command += ["-P", pool.name, "-c", str(pool.size)]
+    command += ["--without-heartbeat", "--without-gossip", "--without-mingle"]
+    with process(command, environment, log) as pid:
+        yield pid
+
+
+def run_script(name: str, arguments: list[object], environment: dict[str, str]) -> str:
+    """Run a script of this folder to its end and return what it prints."""
+    told = subprocess.run(
+        [python(), str(FOLDER / name), *map(str, arguments)],
+        cwd=FOLDER,
+        env=os.environ | environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return told.stdout

@@ -1,0 +1,99 @@
+"""A worker of ours as a benchmark runs it, and what it is given to do."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from bench.peers import Pool
+from jobs_app import dispatch
+from jobs_app.celery_app import JobsCelery
+from jobs_app.db import Database
+from jobs_app.models import Job, Run, new_run_id
+from jobs_app.settings import Settings
+from jobs_app.states import RunState, Trigger
+
+
+@contextmanager
+def running_worker(
+    settings: Settings, pool: Pool, log: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker that knows the tasks of bench/noop.py."""
+    said = os.environ | {
+        "JOBS_DATABASE_URL": settings.effective_database_url,
+        "JOBS_REDIS_URL": str(settings.redis_url),
+        "JOBS_DATA_DIR": str(settings.data_dir),
+        "JOBS_LOG_LEVEL": "WARNING",
+        "JOBS_IMPORTS": "bench.noop",
+        "JOBS_WORKER_POOL": pool.name,
+        "JOBS_WORKER_CONCURRENCY": str(pool.size),
+    }
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "jobs_app", "worker"],
+            env=said | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield child
+        finally:
+            child.kill()
+            child.wait()
+
+
+def queue_runs(database: Database, task: str, count: int) -> list[dispatch.Message]:
+    """Record a queued run for each of *count* new jobs and return their messages, unsent."""
+    now = datetime.now(UTC)
+    # Names are unique: what was queued before has others.
+    mark = new_run_id().hex
+    with database.session() as session:
+        jobs = [
+            {"name": f"job-{mark}-{number}", "task": task, "created_at": now, "updated_at": now}
+            for number in range(count)
+        ]
+        made = session.scalars(
+            insert(Job).returning(Job.id, sort_by_parameter_order=True), jobs
+        ).all()
+        rows = [_row(job_id, task, now) for job_id in made]
+        session.execute(insert(Run), rows)
+        session.commit()
+        if session.get_bind().dialect.name == "postgresql":
+            session.connection().exec_driver_sql("ANALYZE")
+            session.commit()
+    return [dispatch.Message(row["id"], 1, task, "default") for row in rows]
+
+
+def _row(job_id: int, task: str, now: datetime, **more: Any) -> dict[str, Any]:
+    """Return what a scheduler records of a fire."""
+    return {
+        "id": new_run_id(),
+        "job_id": job_id,
+        "scheduled_for": now,
+        "state": RunState.QUEUED,
+        "trigger": Trigger.SCHEDULE,
+        "task": task,
+        "kwargs": {},
+        "queue": "default",
+        "is_exclusive": True,
+        "send_at": now,
+        "created_at": now,
+        "queued_at": now,
+    } | more
+
+
+def send(app: JobsCelery, messages: Sequence[dispatch.Message]) -> None:
+    """Put *messages* into the broker."""
+    dispatch.publish(app, messages)
+
+
+def ids(messages: Sequence[dispatch.Message]) -> list[UUID]:
+    """Return which runs *messages* are about."""
+    return [message.run_id for message in messages]
