@@ -50,6 +50,8 @@ class Definition:
     kill_grace_seconds: int = 10
     queue: str = "default"
     priority: int = 5
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     max_runs: int | None = None
     pause_after_failures: int | None = None
 
@@ -88,7 +90,12 @@ def described(definition: Definition) -> dict[str, Any]:
 
 
 def completed(definition: Definition, *, anchor_at: datetime | None, at: datetime) -> Definition:
-    """Fill in the seed, and the anchor of an interval: it neither drifts nor restarts on edit."""
+    """Fill in the seed, and the anchor of an interval: it neither drifts nor restarts on edit.
+
+    A concurrency key without a limit means one run at a time.
+    """
+    if definition.concurrency_key is not None and definition.concurrency_limit is None:
+        definition = replace(definition, concurrency_limit=1)
     schedule = definition.schedule
     if schedule is None:
         return definition
@@ -135,10 +142,21 @@ def _plain_errors(definition: Definition) -> Iterable[FieldError]:
     if not QUEUE.fullmatch(definition.queue):
         detail = f"The queue {definition.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
         yield FieldError("/queue", "invalid_queue", detail)
+    yield from concurrency_errors(definition.concurrency_key, definition.concurrency_limit)
     soft, hard = definition.soft_time_limit_seconds, definition.time_limit_seconds
     if soft is not None and hard is not None and soft >= hard:
         detail = f"The soft limit of {soft} s must be below the time limit of {hard} s."
         yield FieldError("/soft_time_limit_seconds", "above_time_limit", detail)
+
+
+def concurrency_errors(key: str | None, limit: int | None) -> Iterable[FieldError]:
+    """Yield what is wrong with a concurrency key and its limit."""
+    if key is not None and not QUEUE.fullmatch(key):
+        detail = f"The key {key[:60]!r} must be 1 to 100 letters, digits, '.', '_' or '-'."
+        yield FieldError("/concurrency_key", "invalid_key", detail)
+    if limit is not None and key is None:
+        detail = f"A limit of {limit} runs at once needs a concurrency_key that they share."
+        yield FieldError("/concurrency_limit", "without_key", detail)
 
 
 def columns(definition: Definition) -> dict[str, Any]:

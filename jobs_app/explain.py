@@ -332,7 +332,12 @@ def _crew(session: Session, row: Run | None) -> Crew | None:
     ids = [each.id for each in workers]
     running = select(func.count()).where(Run.state == RunState.RUNNING, Run.worker_id.in_(ids))
     places = sum(each.concurrency for each in workers)
-    return Crew(len(workers), places, session.scalars(running).one() if ids else 0)
+    same_key = 0
+    if row.concurrency_key is not None:
+        mates = select(func.count()).where(Run.concurrency_key == row.concurrency_key)
+        same_key = session.scalars(mates.where(Run.state == RunState.RUNNING)).one()
+    busy = session.scalars(running).one() if ids else 0
+    return Crew(len(workers), places, busy, same_key)
 
 
 def _is_over(job: Job, fire: datetime, *, at: datetime) -> bool:
@@ -359,6 +364,8 @@ def _told(row: Run) -> RunFacts:
         fires=row.fires,
         queue=row.queue,
         attempt=row.attempt,
+        concurrency_key=row.concurrency_key,
+        concurrency_limit=row.concurrency_limit,
         triggered_by=row.triggered_by,
         cancelled_by=row.cancelled_by,
         not_before=row.not_before,

@@ -30,6 +30,11 @@ from jobs_app.states import (
     Trigger,
 )
 
+#: A queued run that waits for a place of its concurrency key, and has no message any more.
+PARKED = "concurrency_key IS NOT NULL AND state = 'queued' AND send_at IS NULL"
+#: One that a message is on its way for.
+CALLED = "concurrency_key IS NOT NULL AND state = 'queued' AND send_at IS NOT NULL"
+
 
 def _one_of(enum: type[StrEnum], name: str) -> Enum:
     """Return a text column's type that holds only the values of *enum*."""
@@ -89,6 +94,8 @@ class Job(Base):
     kill_grace_seconds: Mapped[int] = mapped_column(default=10)
     queue: Mapped[str] = mapped_column(String(100), default="default")
     priority: Mapped[int] = mapped_column(default=5)
+    concurrency_key: Mapped[str | None] = mapped_column(String(100))
+    concurrency_limit: Mapped[int | None]
     max_runs: Mapped[int | None]
     pause_after_failures: Mapped[int | None]
 
@@ -123,6 +130,13 @@ class Job(Base):
             postgresql_where=text("next_due_at IS NOT NULL"),
             sqlite_where=text("next_due_at IS NOT NULL"),
         ),
+        # Which jobs share a concurrency key.
+        Index(
+            "ix_jobs_key",
+            "concurrency_key",
+            postgresql_where=text("concurrency_key IS NOT NULL"),
+            sqlite_where=text("concurrency_key IS NOT NULL"),
+        ),
         CheckConstraint(
             "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END)"
             " + (CASE WHEN interval_seconds IS NULL THEN 0 ELSE 1 END)"
@@ -136,6 +150,11 @@ class Job(Base):
             name="fires_only_while_active",
         ),
         CheckConstraint("(next_fire_at IS NULL) = (next_due_at IS NULL)", name="due_with_fire"),
+        CheckConstraint(
+            "CASE WHEN concurrency_key IS NULL THEN concurrency_limit IS NULL"
+            " ELSE COALESCE(concurrency_limit, 0) >= 1 END",
+            name="key_with_limit",
+        ),
         # An id names one job for ever, also after a purge: Redis and the audit hold ids.
         {"sqlite_autoincrement": True},
     )
@@ -164,6 +183,9 @@ class Run(Base):
     kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     queue: Mapped[str] = mapped_column(String(100))
     priority: Mapped[int] = mapped_column(default=5)
+    concurrency_key: Mapped[str | None] = mapped_column(String(100))
+    concurrency_limit: Mapped[int | None]
+    concurrency_slot: Mapped[int | None]  # which of the places, from 1 on, it had when it ran last
     soft_time_limit_seconds: Mapped[int | None]
     time_limit_seconds: Mapped[int | None]
     kill_grace_seconds: Mapped[int] = mapped_column(default=10)
@@ -214,6 +236,34 @@ class Run(Base):
             postgresql_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
             sqlite_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
         ),
+        # Of the runs with one concurrency key each running one has a place of its own, by the
+        # database, as `place_within_limit` has no more than the limit.
+        Index(
+            "uq_runs_slot",
+            "concurrency_key",
+            "concurrency_slot",
+            unique=True,
+            postgresql_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
+            sqlite_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
+        ),
+        # Who is next for a place that gets free, and for how many of them nobody is on the way.
+        Index(
+            "ix_runs_called",
+            "concurrency_key",
+            "queue",
+            postgresql_where=text(CALLED),
+            sqlite_where=text(CALLED),
+        ),
+        Index(
+            "ix_runs_parked",
+            "concurrency_key",
+            "concurrency_limit",
+            "queue",
+            "priority",
+            "id",
+            postgresql_where=text(PARKED),
+            sqlite_where=text(PARKED),
+        ),
         # The janitor: what to send again, which retries are due, whose worker is gone.
         Index(
             "ix_runs_send_at",
@@ -245,6 +295,10 @@ class Run(Base):
         Index("ix_runs_job", "job_id", "id"),
         Index("ix_runs_state", "state", "id"),
         CheckConstraint("attempt >= 1", name="attempt_counts_from_one"),
+        CheckConstraint(
+            "concurrency_slot >= 1 AND concurrency_slot <= concurrency_limit",
+            name="place_within_limit",
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """Runs that people start: of a job, or of a task without one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app import audit, catalog, jobs, policy, runs
-from jobs_app.definitions import QUEUE
+from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
 from jobs_app.errors import Conflict, FieldError, InvalidInput
 from jobs_app.models import Job, Run, new_run_id
@@ -32,6 +32,8 @@ class TaskStart:
     kwargs: dict[str, Any] = field(default_factory=dict)
     queue: str = "default"
     priority: int = 5
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     soft_time_limit_seconds: int | None = None
     time_limit_seconds: int | None = 3600
     kill_grace_seconds: int = 10
@@ -83,11 +85,17 @@ def start_job(
 def start_task(
     session: Session, start: TaskStart, *, app: Celery, by: str, at: datetime
 ) -> Started:
-    """Record a run of a task that no job names. Raises InvalidInput."""
+    """Record a run of a task that no job names. Raises InvalidInput.
+
+    A concurrency key without a limit means one run at a time, as for a job.
+    """
+    if start.concurrency_key is not None and start.concurrency_limit is None:
+        start = replace(start, concurrency_limit=1)
     errors = catalog.check(app, start.task, start.kwargs)
     if not QUEUE.fullmatch(start.queue):
         detail = f"The queue {start.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
         errors.append(FieldError("/queue", "invalid_queue", detail))
+    errors += concurrency_errors(start.concurrency_key, start.concurrency_limit)
     _refuse(errors)
     draft = runs.Draft(
         id=new_run_id(),

@@ -49,6 +49,8 @@ class RunFacts:
     fires: int = 1
     queue: str = "default"
     attempt: int = 1
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     triggered_by: str | None = None
     cancelled_by: str | None = None
     not_before: datetime | None = None
@@ -86,11 +88,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Who serves the queue of a queued run: the places of its workers, and how many are taken."""
+    """Who serves the queue of a queued run: the places of its workers, and how many are taken.
+
+    `same_key` counts the running runs with its concurrency key.
+    """
 
     workers: int
     places: int
     busy: int
+    same_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +272,12 @@ def _crew(facts: Facts) -> str:
         return "a worker is about to take it"
     if crew.workers == 0:
         return f"no worker serves the queue {run.queue!r}"
+    limit = run.concurrency_limit
+    if limit is not None and crew.same_key >= limit:
+        return (
+            f"{crew.same_key} of {limit} runs with the concurrency key"
+            f" {run.concurrency_key!r} are running"
+        )
     if crew.busy >= crew.places:
         return f"the workers of the queue {run.queue!r} are busy with {crew.busy} other runs"
     return "a worker is about to take it"

@@ -109,6 +109,21 @@ TABLE = [
         " the workers of the queue 'default' are busy with 4 other runs.",
     ),
     (
+        {
+            "run": replace(
+                RUN,
+                state=RunState.QUEUED,
+                started_at=None,
+                concurrency_key="db-main",
+                concurrency_limit=2,
+            ),
+            "crew": Crew(2, 4, 2, same_key=2),
+        },
+        "will_run",
+        f"It is queued as run {X} since 2026-06-15 12:00 UTC and has not started:"
+        " 2 of 2 runs with the concurrency key 'db-main' are running.",
+    ),
+    (
         {"run": replace(RUN, state=RunState.QUEUED, started_at=None), "crew": Crew(2, 4, 3)},
         "will_run",
         f"It is queued as run {X} since 2026-06-15 12:00 UTC and has not started:"

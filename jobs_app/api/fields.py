@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from jobs_app.runs import MOST_PLACES
 from jobs_app.states import (
     CancelMode,
     CatchupPolicy,
@@ -79,6 +80,7 @@ TriggerIn = Annotated[Trigger, Strict(False)]
 Seconds = Annotated[int, Field(ge=0, le=YEAR_SECONDS)]
 LimitSeconds = Annotated[int, Field(ge=1, le=YEAR_SECONDS)]
 Priority = Annotated[int, Field(ge=0, le=9)]
+ConcurrencyLimit = Annotated[int, Field(ge=1, le=MOST_PLACES)]
 Note = Annotated[str, Field(max_length=2000)]
 
 

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.fields import (
     CancelModeIn,
+    ConcurrencyLimit,
     Instant,
     InstantIn,
     LimitSeconds,
@@ -18,7 +19,7 @@ from jobs_app.api.fields import (
     TriggerIn,
     seconds_between,
 )
-from jobs_app.api.job_bodies import Kwargs, QueueName, TaskName
+from jobs_app.api.job_bodies import ConcurrencyKey, Kwargs, QueueName, TaskName
 from jobs_app.api.problems import nearest
 from jobs_app.models import Attempt, Run
 from jobs_app.states import CancelMode, RunState, Trigger
@@ -79,6 +80,9 @@ class RunOut(BaseModel):
     attempts: list[AttemptOut]
     worker: str | None
     queue: str
+    priority: int
+    concurrency_key: str | None
+    concurrency_limit: int | None
     kwargs: dict[str, Any]
     result: Any
     error: ErrorOut | None
@@ -119,6 +123,9 @@ def show_run(run: Run) -> dict[str, Any]:
         attempts=_attempts(run),
         worker=_worker(run),
         queue=run.queue,
+        priority=run.priority,
+        concurrency_key=run.concurrency_key,
+        concurrency_limit=run.concurrency_limit,
         kwargs=run.kwargs,
         result=run.result,
         error=_error(run.error),
@@ -277,6 +284,8 @@ class TaskRunIn(Input):
     kwargs: Kwargs = {}
     queue: QueueName = "default"
     priority: Priority = 5
+    concurrency_key: ConcurrencyKey | None = None
+    concurrency_limit: ConcurrencyLimit | None = None
     soft_time_limit_seconds: LimitSeconds | None = None
     time_limit_seconds: LimitSeconds | None = 3600
     kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 10

@@ -24,6 +24,7 @@ from jobs_app.runs.births import (
     insert_drafts,
     stored,
 )
+from jobs_app.runs.concurrency import MOST_PLACES, hand_over, keys_with_room
 from jobs_app.runs.dead import end_dead, orphans
 from jobs_app.runs.ends import cancel, cancel_requests, cancel_unstarted, purge
 from jobs_app.runs.outbox import (
@@ -37,6 +38,7 @@ from jobs_app.runs.places import give_way, promotable_jobs, promote
 
 __all__ = [
     "KEEPS_OWN_LIMITS",
+    "MOST_PLACES",
     "Births",
     "Claimed",
     "Draft",
@@ -52,9 +54,11 @@ __all__ = [
     "finish",
     "first_messages",
     "give_way",
+    "hand_over",
     "hurry",
     "insert_births",
     "insert_drafts",
+    "keys_with_room",
     "orphans",
     "promotable_jobs",
     "promote",

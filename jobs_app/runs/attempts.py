@@ -13,6 +13,7 @@ from jobs_app import audit
 from jobs_app.dispatch import Message
 from jobs_app.models import Attempt, Job, Run, Worker
 from jobs_app.retry import RetryPolicy
+from jobs_app.runs.concurrency import claim_place
 from jobs_app.runs.guards import move, owned
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 from jobs_app.states import JobState, RunState
@@ -39,6 +40,7 @@ class Claimed:
     started_at: datetime
     queue: str
     priority: int
+    concurrency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,23 @@ def claim(
 ) -> Claimed | None:
     """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
 
-    None is normal: a redelivered message, a cancelled run, or a worker that was
-    given up while it was frozen.
+    None is normal: a redelivered message, a cancelled run, a worker that was given up
+    while it was frozen, or no free place of the run's concurrency key.
     """
     worker_lives = exists().where(Worker.id == worker_id, Worker.gone_at.is_(None))
     statement = (
         update(Run)
         .where(Run.id == run_id, Run.attempt == attempt, Run.state == RunState.QUEUED)
-        .where(worker_lives)
+        .where(worker_lives, Run.concurrency_key.is_(None))
         .values(state=RunState.RUNNING, worker_id=worker_id, started_at=at, send_at=None)
         .returning(*_claimed_columns())
         .execution_options(synchronize_session=False)
     )
     row = session.execute(statement).one_or_none()
+    if row is None:
+        row = claim_place(
+            session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
+        )
     session.commit()
     return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
 
@@ -96,6 +102,7 @@ def _claimed_columns() -> tuple[Any, ...]:
         Run.retry,
         Run.queue,
         Run.priority,
+        Run.concurrency_key,
     )
 
 

@@ -46,6 +46,8 @@ class Draft:
     retry: dict[str, Any] = field(default_factory=dict)
     max_attempts: int = 1
     is_exclusive: bool = False
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
     retry_of: UUID | None = None
 
     def row(self) -> dict[str, Any]:
@@ -85,6 +87,8 @@ def draft(
         task=job.task,
         queue=job.queue,
         priority=job.priority,
+        concurrency_key=job.concurrency_key,
+        concurrency_limit=job.concurrency_limit,
         created_at=at,
         is_exclusive=(policy or job.overlap_policy) is not OverlapPolicy.ALLOW_ALL,
         **(defaults | given),
@@ -152,7 +156,7 @@ def insert_births(session: Session, births: Sequence[Births], *, at: datetime) -
 
 #: What a planned row says of itself, and what it takes from its job.
 _COPIED = (
-    *("task", "kwargs", "queue", "priority", "retry"),
+    *("task", "kwargs", "queue", "priority", "retry", "concurrency_key", "concurrency_limit"),
     *("soft_time_limit_seconds", "time_limit_seconds", "kill_grace_seconds"),
 )
 _SAID = ("scheduled_for", "state", "reason", "trigger", "fires")

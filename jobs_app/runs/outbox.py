@@ -35,11 +35,14 @@ MESSAGE_COLUMNS = (
 
 
 def unsent_by_queue(session: Session, *, at: datetime) -> dict[str, int]:
-    """Return, for each queue with messages to send again, how many runs are queued there."""
+    """Return, for each queue with messages to send again, how many runs there should have one."""
     from_queue = select(Run.queue).where(Run.state == RunState.QUEUED, Run.send_at <= at).distinct()
     counts: dict[str, int] = {}
     for queue in session.scalars(from_queue):
-        runs = select(Run.id).where(Run.state == RunState.QUEUED, Run.queue == queue)
+        # What is parked for its concurrency key has none, and wants none.
+        runs = select(Run.id).where(
+            Run.state == RunState.QUEUED, Run.queue == queue, Run.send_at.is_not(None)
+        )
         counts[queue] = len(session.scalars(runs.limit(10_000)).all())
     return counts
 

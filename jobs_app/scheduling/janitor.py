@@ -98,6 +98,7 @@ class Janitor:
             (1.0, lambda at, _: self.resend(at=at)),
             (1.0, lambda at, monotonic: self.give_up_workers(at=at, monotonic=monotonic)),
             (1.0, lambda at, _: self.lose_orphans(at=at)),
+            (1.0, lambda at, _: self.hand_over_places(at=at)),
             (5.0, lambda at, _: self.promote_stuck(at=at)),
             (1.0, lambda _at, _: self.compare_next()),
             (3600.0, lambda _at, _: self.compare()),
@@ -171,6 +172,17 @@ class Janitor:
                     at=at,
                 )
         return lost
+
+    def hand_over_places(self, *, at: datetime) -> int:
+        """Call parked runs to free places of their concurrency keys that nobody is called to."""
+        with self._database.reading() as session:
+            keys = runs.keys_with_room(session)
+        called = []
+        for key in keys:
+            with self._database.session() as session:
+                called += runs.hand_over(session, key, at=at, to_all=True)
+        self._send(called, at=at)
+        return len(called)
 
     def promote_stuck(self, *, at: datetime) -> int:
         """Queue runs that wait for nobody: whoever ended the other run died before it could."""

@@ -135,9 +135,9 @@ def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
         else:
             outcome = _unstorable(outcome, kind)
     try:
-        message = _next_of_job(process, claimed)
-        if message is not None:
-            dispatch.publish(process.app, [message])
+        messages = _next_ones(process, claimed)
+        if messages:
+            dispatch.publish(process.app, messages)
     except (SQLAlchemyError, BrokerUnavailable) as error:
         kind = type(error).__name__
         log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
@@ -168,11 +168,19 @@ def _unstorable(outcome: Outcome, kind: str) -> Outcome:
     return Outcome(RunState.FAILED, error={"type": kind, "message": message, "traceback": None})
 
 
-def _next_of_job(process: Process, claimed: Claimed) -> Message | None:
-    if claimed.job_id is None:
-        return None
+def _next_ones(process: Process, claimed: Claimed) -> list[Message]:
+    """Make room for those that waited for the run: for its key's place, and for its job's."""
+    messages: list[Message] = []
+    if claimed.concurrency_key is None and claimed.job_id is None:
+        return messages
     with process.database.session() as session:
-        return runs.promote(session, claimed.job_id, at=clock.now())
+        # First the key: the run that is promoted has not waited for a place of it yet.
+        if claimed.concurrency_key is not None:
+            messages += runs.hand_over(session, claimed.concurrency_key, at=clock.now())
+        if claimed.job_id is not None:
+            promoted = runs.promote(session, claimed.job_id, at=clock.now())
+            messages += [] if promoted is None else [promoted]
+    return messages
 
 
 def _work(process: Process, claimed: Claimed) -> Outcome:

@@ -98,6 +98,17 @@ BAD_JOBS = {
         "/soft_time_limit_seconds",
         "above_time_limit",
     ),
+    "a concurrency key with a space": (
+        a_job(concurrency_key="db main", concurrency_limit=1),
+        "/concurrency_key",
+        "invalid_key",
+    ),
+    "a limit without a key": (a_job(concurrency_limit=2), "/concurrency_limit", "without_key"),
+    "a limit of no run at once": (
+        a_job(concurrency_key="db-main", concurrency_limit=0),
+        "/concurrency_limit",
+        "too_small",
+    ),
     "a retry policy with 0 attempts": (
         a_job(retry={"max_attempts": 0}),
         "/retry/max_attempts",

@@ -329,7 +329,10 @@ class Person:
 
     def start_task(self) -> None:
         """Run a task without a job."""
-        start = starts.TaskStart("sleep", {"duration": 0})
+        key, limit = self._world.stage.random.choice(self._world.climate.keys)
+        start = starts.TaskStart(
+            "sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit
+        )
         with self._session() as session:
             started = starts.start_task(session, start, app=TASKS, by="ann", at=self._at())
         self._tell([], [started.message])
@@ -394,8 +397,11 @@ class Person:
         retry = RetryPolicy(
             max_attempts=random.choice((1, 3)), delay_seconds=5, backoff="constant", jitter=False
         )
+        key, limit = random.choice(self._world.climate.keys)
         drawn: dict[str, Any] = {
             "name": name,
+            "concurrency_key": key,
+            "concurrency_limit": limit,
             "overlap_policy": random.choice(tuple(OverlapPolicy)),
             "catchup_policy": random.choice(tuple(CatchupPolicy)),
             "starting_deadline_seconds": random.choice((5, 60)),

@@ -59,4 +59,18 @@ CHANGE = Climate(
     says=_PLAIN | _BY_CRON,
 )
 
-CLIMATES = (FROST, CROWD, FAILURE, CHANGE)
+#: Many runs share few places, on workers that die and freeze, and all are to get one.
+KEYS = Climate(
+    Weather(freeze=0.01, freeze_at_work=0.05, crash=0.005, doubled=0.1, lost=0.1),
+    steps=400,
+    names=("alpha", "beta"),
+    schedulers=2,
+    workers=2,
+    slots=3,
+    wishes=("start", "start", "start_task", "start_task", "edit", "cancel"),
+    work_seconds=(0.0, 2.0, 20.0),
+    keys=(("key", 1), ("key", 2), ("other", 1)),
+    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+)
+
+CLIMATES = (FROST, CROWD, FAILURE, CHANGE, KEYS)

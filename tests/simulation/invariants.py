@@ -40,6 +40,9 @@ class RunRow(NamedTuple):
     result: Any
     finished_at: Any
     cancel_mode: str | None
+    concurrency_key: str | None
+    concurrency_limit: int | None
+    concurrency_slot: int | None
 
 
 class JobRow(NamedTuple):
@@ -135,8 +138,21 @@ class Checker:
         )
 
     def begin(self, effect: Effect, now: float) -> None:
-        """Have a task begin its work: not beside another one of its run or exclusive job."""
+        """Have a task begin its work: not beside another one of its run or exclusive job.
+
+        Nor beside as many others of its concurrency key as the widest limit of them allows.
+        """
         run = effect.run
+        if run.concurrency_key is not None:
+            mates = [
+                other.run.concurrency_limit or 0
+                for other in self.effects
+                if other.run.concurrency_key == run.concurrency_key and other.is_alive(now)
+            ]
+            _hold(
+                len(mates) < max(*mates, run.concurrency_limit or 0, 0),
+                f"run {_short(run.id)} works beside {len(mates)} others with its key",
+            )
         for other in self.effects:
             is_same_job = run.job_id is not None and other.run.job_id == run.job_id
             is_rival = other.run.id == run.id or (
@@ -208,6 +224,7 @@ class Checker:
             worker = self.workers.get(run.worker_id) if run.worker_id else None
             is_alive = worker is not None and worker.gone_at is None
             _hold(is_alive, f"{name} is claimed by a worker that was given up")
+            self._check_place(run)
         if old.state is RunState.RUNNING and run.state is not RunState.RUNNING:
             worker = self.workers.get(old.worker_id) if old.worker_id else None
             is_orphan = worker is not None and worker.gone_at is not None
@@ -223,6 +240,27 @@ class Checker:
             )
             is_meant = errand.cancels == run.id or errand.changes == run.job_id is not None
             _hold(is_meant or is_superseded, f"{name} is cancelled by mistake: {errand}")
+
+    def _check_place(self, run: RunRow) -> None:
+        """A run is claimed only while fewer others with its key run than its limit says."""
+        if run.concurrency_key is None:
+            return
+        others = [
+            other
+            for other in self.runs.values()
+            if other.concurrency_key == run.concurrency_key
+            and other.state is RunState.RUNNING
+            and other.id != run.id
+        ]
+        _hold(
+            len(others) < (run.concurrency_limit or 0),
+            f"run {_short(run.id)} is claimed beside {len(others)} others with its key,"
+            f" the limit is {run.concurrency_limit}",
+        )
+        _hold(
+            all(other.concurrency_slot != run.concurrency_slot for other in others),
+            f"run {_short(run.id)} has the place of another one",
+        )
 
     def _check_failures(
         self,

@@ -8,6 +8,7 @@ from random import SystemRandom
 
 import pytest
 
+from tests.simulation.climates import KEYS
 from tests.simulation.store import Store
 from tests.simulation.world import simulate
 
@@ -45,6 +46,20 @@ def test_no_course_of_events_on_postgresql_breaks_an_invariant(
 ) -> None:
     for seed in _seeds(pytestconfig, part, POSTGRES_SEEDS):
         simulate(postgres_store, seed)
+
+
+@pytest.mark.timeout(0)
+def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(sqlite_store: Store) -> None:
+    for seed in range(SQLITE_SEEDS // PARTS):
+        simulate(sqlite_store, seed, KEYS)
+
+
+@pytest.mark.timeout(0)
+def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
+    postgres_store: Store,
+) -> None:
+    for seed in range(POSTGRES_SEEDS // PARTS):
+        simulate(postgres_store, seed, KEYS)
 
 
 def test_a_seed_takes_the_same_course_each_time(sqlite_store: Store) -> None:

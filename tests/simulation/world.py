@@ -53,6 +53,13 @@ class Climate:
     slots: int = 1
     wishes: tuple[str, ...] = ()
     work_seconds: tuple[float, ...] = (0.0, 0.0, 2.0, 10.0, 40.0)
+    #: The concurrency keys, with their limits, of which each definition has one.
+    keys: tuple[tuple[str | None, int | None], ...] = (
+        (None, None),
+        (None, None),
+        ("key", 1),
+        ("key", 2),
+    )
     #: What every definition of a job says.
     says: dict[str, Any] = field(default_factory=dict)
 

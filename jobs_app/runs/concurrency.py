@@ -1,0 +1,219 @@
+"""Runs that share a concurrency key: at most so many of them at once, whatever their jobs.
+
+Each running one has a numbered place of its key. Who finds none is *parked*: it stays
+queued and has no message any more, until somebody who leaves a place hands it over.
+Claims and hand-overs of one key come one after the other, so that neither can look
+away in the moment in which the other changes what it looks at.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, case, exists, func, select, text, update
+from sqlalchemy.orm import Session, aliased
+
+from jobs_app.dispatch import Message
+from jobs_app.models import CALLED, PARKED, Run, Worker
+from jobs_app.runs.guards import move
+from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
+from jobs_app.states import RunState
+
+#: Any number that no other program on the same database would pick ("keys" in ASCII).
+_LOCK_SPACE = 0x6B657973
+
+#: The highest limit that a key may have.
+MOST_PLACES = 1000
+
+# Made once, as in `places`.
+_OTHER = aliased(Run, name="other")
+_ABOVE = aliased(Run, name="above")
+
+# Written out, not bound: only then does a database know its partial index to fit.
+_OTHER_RUNS = (_OTHER.concurrency_key == Run.concurrency_key, text("other.state = 'running'"))
+
+_RUNNING = select(func.count(_OTHER.id)).where(*_OTHER_RUNS).scalar_subquery()
+
+_LOWEST_FREE = case(
+    (~exists().where(*_OTHER_RUNS, _OTHER.concurrency_slot == 1), 1),
+    else_=select(func.min(_OTHER.concurrency_slot) + 1)
+    .where(
+        *_OTHER_RUNS,
+        ~exists().where(
+            _ABOVE.concurrency_key == _OTHER.concurrency_key,
+            _ABOVE.concurrency_slot == _OTHER.concurrency_slot + 1,
+            text("above.state = 'running'"),
+        ),
+    )
+    .scalar_subquery(),
+)
+
+
+def claim_place(
+    session: Session,
+    run_id: UUID,
+    attempt: int,
+    *,
+    worker_id: UUID,
+    at: datetime,
+    returning: tuple[Any, ...],
+) -> Row[Any] | None:
+    """Claim an attempt of a run that has a key, with a place of it; park it if there is none.
+
+    None for a run without a key too. Does not commit.
+    """
+    queued = (Run.id == run_id, Run.attempt == attempt, Run.state == RunState.QUEUED)
+    key = session.scalars(select(Run.concurrency_key).where(*queued)).one_or_none()
+    if key is None:
+        return None
+    _take_turn(session, key)
+    worker_lives = exists().where(Worker.id == worker_id, Worker.gone_at.is_(None))
+    statement = (
+        update(Run)
+        .where(*queued, worker_lives, Run.concurrency_limit > _RUNNING)
+        .values(
+            state=RunState.RUNNING,
+            concurrency_slot=_LOWEST_FREE,
+            worker_id=worker_id,
+            started_at=at,
+            send_at=None,
+            # It told why the run had to wait.
+            reason=None,
+        )
+        .returning(*returning)
+        .execution_options(synchronize_session=False)
+    )
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        # A worker that was given up parks nothing: no place need be taken then.
+        move(session, (*queued, worker_lives), send_at=None, reason=_why(session, run_id, key))
+    return row
+
+
+def _take_turn(session: Session, key: str) -> None:
+    """Wait until no other transaction claims or hands over a place of *key*.
+
+    What the statements after it see was committed by then. SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        hashed = func.hashtextextended(key, _LOCK_SPACE)
+        session.execute(select(func.pg_advisory_xact_lock(hashed)))
+
+
+def _why(session: Session, run_id: UUID, key: str) -> str:
+    """Return the sentence that says why a run is parked."""
+    limits = select(Run.concurrency_limit, _RUNNING.label("running")).where(Run.id == run_id)
+    row = session.execute(limits).one()
+    # One may have ended since.
+    running = max(row.running, row.concurrency_limit)
+    return (
+        f"Waits for a place: {running} of {row.concurrency_limit} runs"
+        f" with the concurrency key {key!r} are running."
+    )
+
+
+# Each of these walks from value to value along the index of what is parked, and reads no
+# more rows than there are values: the keys, the limits above what is running, the queues.
+# `called` counts who has a message on its way already.
+_OPENINGS = f"""
+WITH RECURSIVE keys (key) AS ({{keys}}), taken (key, running) AS (
+    SELECT key, (SELECT count(*) FROM runs WHERE concurrency_key = key AND state = 'running')
+    FROM keys WHERE key IS NOT NULL
+), limits (key, running, most) AS (
+    SELECT key, running,
+        (SELECT max(concurrency_limit) FROM runs WHERE {PARKED} AND concurrency_key = key)
+    FROM taken
+    UNION ALL
+    SELECT key, running, (SELECT max(concurrency_limit) FROM runs WHERE {PARKED}
+        AND concurrency_key = limits.key AND concurrency_limit < limits.most)
+    FROM limits WHERE most > running
+), queues (key, running, most, queue) AS (
+    SELECT key, running, most, (SELECT min(runs.queue) FROM runs WHERE {PARKED}
+        AND concurrency_key = limits.key AND concurrency_limit = limits.most)
+    FROM limits WHERE most > running
+    UNION ALL
+    SELECT key, running, most, (SELECT min(runs.queue) FROM runs WHERE {PARKED}
+        AND concurrency_key = queues.key AND concurrency_limit = queues.most
+        AND runs.queue > queues.queue)
+    FROM queues WHERE queue IS NOT NULL
+), openings (key, queue, most, running, called) AS (
+    SELECT key, queue, most, running, (SELECT count(*) FROM (
+        SELECT 1 FROM runs WHERE {CALLED}
+        AND concurrency_key = queues.key AND runs.queue = queues.queue LIMIT {MOST_PLACES}
+    ) AS found)
+    FROM queues WHERE queue IS NOT NULL
+)
+{{wanted}}
+"""  # noqa: S608 (no value of anybody's is in it)
+_EACH_KEY = f"""
+    SELECT min(concurrency_key) FROM runs WHERE {PARKED}
+    UNION ALL
+    SELECT (SELECT min(concurrency_key) FROM runs WHERE {PARKED} AND concurrency_key > keys.key)
+    FROM keys WHERE key IS NOT NULL
+"""  # noqa: S608 (no value of anybody's is in it)
+
+_OPENINGS_OF_KEY = text(
+    _OPENINGS.format(
+        keys="SELECT CAST(:key AS VARCHAR(100))",
+        wanted="""
+SELECT queue, most, most - running - called AS missing FROM openings ORDER BY most, queue""",
+    )
+)
+_KEYS_WITH_ROOM = text(
+    _OPENINGS.format(
+        keys=_EACH_KEY,
+        wanted="""
+SELECT DISTINCT key FROM openings WHERE most - running - called > 0 ORDER BY key LIMIT :limit""",
+    )
+)
+
+
+def keys_with_room(session: Session, *, limit: int = 500) -> list[str]:
+    """Return keys with free places and parked runs, and nobody on the way to take them.
+
+    Whoever left the places died before it handed them over, or those it called never came.
+    """
+    return list(session.scalars(_KEYS_WITH_ROOM, {"limit": limit}))
+
+
+def hand_over(session: Session, key: str, *, at: datetime, to_all: bool = False) -> list[Message]:
+    """Call the next parked run of *key* to its free place, in each queue, and commit.
+
+    By priority, then by age. One in each queue, because nobody may serve another queue:
+    who comes too late is parked again. With *to_all* as many as there are free places
+    that nobody was called to.
+    """
+    _take_turn(session, key)
+    messages = []
+    for opening in session.execute(_OPENINGS_OF_KEY, {"key": key}).all():
+        count = opening.missing if to_all else 1
+        if count > 0:
+            messages += _call(session, key, opening.queue, opening.most, count, at=at)
+    session.commit()
+    return messages
+
+
+def _call(
+    session: Session, key: str, queue: str, most: int, count: int, *, at: datetime
+) -> list[Message]:
+    """Have up to *count* parked runs be sent like any queued one; return their messages."""
+    next_ones = (
+        select(Run.id)
+        .where(
+            text(PARKED),
+            Run.concurrency_key == key,
+            Run.concurrency_limit == most,
+            Run.queue == queue,
+        )
+        .order_by(Run.priority, Run.id)
+        .limit(count)
+    )
+    statement = (
+        update(Run)
+        .where(Run.id.in_(session.scalars(next_ones).all()))
+        .where(Run.state == RunState.QUEUED, Run.send_at.is_(None))
+        .values(sends=0, send_at=at + timedelta(seconds=RESEND_SECONDS))
+        .returning(*MESSAGE_COLUMNS)
+        .execution_options(synchronize_session=False)
+    )
+    return [message_of(row.id, row.attempt, row) for row in session.execute(statement)]
