@@ -1,27 +1,100 @@
-"""How the installation stands: its schema, schedulers, workers and queues. Reads only."""
+"""How the installation stands: its schema, schedulers, workers, queues and keys. Reads only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from uuid import UUID
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.db import alembic_config
-from jobs_app.models import Job, Run, SchedulerProcess, Worker
-from jobs_app.states import RunState
+from jobs_app.models import PARKED, Job, Run, SchedulerProcess, Worker
+from jobs_app.states import ACTIVE, RunState
+
+#: Workers that are gone and still listed, the newest.
+GONE_LISTED = 100
+
+# Written out, not bound: an index by state then serves, whatever the history is.
+_UNFINISHED = text(f"runs.state IN {(str(RunState.WAITING), *map(str, ACTIVE))}")
+_RUNNING = text(f"runs.state = '{RunState.RUNNING}'")
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue: who serves it, which jobs name it, and the runs in it that have not ended.
+
+    `parked` of the queued runs wait for a place of their concurrency key.
+    `oldest_queued_at` is since when the one is queued that has waited longest.
+    """
+
+    name: str
+    workers: int = 0
+    slots: int = 0
+    jobs: int = 0
+    waiting: int = 0
+    queued: int = 0
+    parked: int = 0
+    running: int = 0
+    retrying: int = 0
+    oldest_queued_at: datetime | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """A living worker takes runs from it."""
+        return self.workers > 0
+
+    @property
+    def warning(self) -> str | None:
+        """Why nothing of it will run; None if that is not so, or of no concern to anybody."""
+        runs = self.waiting + self.queued + self.retrying
+        if self.is_served or not (self.jobs or runs):
+            return None
+        jobs = "1 job names it" if self.jobs == 1 else f"{self.jobs} jobs name it"
+        waits = "1 run waits" if runs == 1 else f"{runs} runs wait"
+        return f"No worker serves the queue {self.name!r}: {jobs}, {waits}."
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue: who serves it, and how many runs of it are queued and running."""
+class WorkerState:
+    """A worker, and the runs that it has not ended, oldest first."""
+
+    worker: Worker
+    runs: list["RunningRun"]
+
+    @property
+    def free(self) -> int:
+        """How many runs it could take."""
+        return 0 if self.worker.gone_at else max(self.worker.concurrency - len(self.runs), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRun:
+    """A run at work."""
+
+    id: UUID
+    job: str | None
+    task: str
+    queue: str
+    attempt: int
+    started_at: datetime | None
+
+
+@dataclass(slots=True)
+class Key:
+    """A concurrency key: the limits that are set for it, and its runs that have not ended.
+
+    `queued` are those that wait for a worker or for a place.
+    """
 
     name: str
-    workers: int
-    queued: int
-    running: int
+    limits: set[int] = field(default_factory=set)
+    jobs: int = 0
+    running: int = 0
+    queued: int = 0
+    oldest_queued_at: datetime | None = None
 
 
 @cache
@@ -46,25 +119,101 @@ def workers(session: Session) -> list[Worker]:
     return list(session.scalars(statement))
 
 
+def worker_states(session: Session, *, with_gone: bool = False) -> list[WorkerState]:
+    """Return the living workers by name and what they run, *with_gone* also the newest others."""
+    found = workers(session)
+    if with_gone:
+        gone = select(Worker).where(Worker.gone_at.is_not(None)).order_by(Worker.gone_at.desc())
+        found += session.scalars(gone.limit(GONE_LISTED))
+    columns = (Run.id, Job.name.label("job"), Run.task, Run.queue, Run.attempt, Run.started_at)
+    running = (
+        select(Run.worker_id, *columns)
+        .outerjoin(Job, Job.id == Run.job_id)
+        .where(_RUNNING)
+        .order_by(Run.started_at, Run.id)
+    )
+    by_worker: dict[UUID | None, list[RunningRun]] = {}
+    for row in session.execute(running):
+        told = RunningRun(**{name: getattr(row, name) for name in RunningRun.__slots__})
+        by_worker.setdefault(row.worker_id, []).append(told)
+    return [WorkerState(worker, by_worker.get(worker.id, [])) for worker in found]
+
+
 def queues(session: Session) -> list[Queue]:
-    """Return every queue that a worker serves, a job names or a run waits in, by name."""
-    served = [name for worker in workers(session) for name in worker.queues]
-    named = session.scalars(select(Job.queue).where(Job.deleted_at.is_(None)).distinct())
-    counts = {
-        (name, state): count
-        for name, state, count in session.execute(
-            select(Run.queue, Run.state, func.count())
-            .where(Run.state.in_((RunState.QUEUED, RunState.RUNNING)))
-            .group_by(Run.queue, Run.state)
+    """Return every queue that a worker serves, a job names or a run has not ended in, by name."""
+    found: dict[str, Queue] = {}
+
+    def queue(name: str) -> Queue:
+        return found.setdefault(name, Queue(name))
+
+    for worker in workers(session):
+        for name in worker.queues:
+            queue(name).workers += 1
+            queue(name).slots += worker.concurrency
+    named = select(Job.queue, func.count()).where(Job.deleted_at.is_(None)).group_by(Job.queue)
+    for name, count in session.execute(named):
+        queue(name).jobs = count
+    is_parked = text(PARKED)
+    counts = (
+        select(
+            Run.queue,
+            Run.state,
+            func.count().label("count"),
+            func.count().filter(is_parked).label("parked"),
+            func.min(Run.queued_at).label("since"),
         )
-    }
-    names = {*served, *named, *(name for name, _ in counts)}
-    return [
-        Queue(
-            name,
-            workers=served.count(name),
-            queued=counts.get((name, RunState.QUEUED), 0),
-            running=counts.get((name, RunState.RUNNING), 0),
+        .where(_UNFINISHED)
+        .group_by(Run.queue, Run.state)
+    )
+    for row in session.execute(counts):
+        each = queue(row.queue)
+        setattr(each, row.state, row.count)
+        if row.state is RunState.QUEUED:
+            each.parked, each.oldest_queued_at = row.parked, row.since
+    return [found[name] for name in sorted(found)]
+
+
+def unserved(session: Session, *, limit: int = 20) -> list[str]:
+    """Return the queues that jobs name and no living worker serves, by name."""
+    served = {name for worker in workers(session) for name in worker.queues}
+    named = select(Job.queue).where(Job.deleted_at.is_(None), Job.queue.not_in(served))
+    return list(session.scalars(named.distinct().order_by(Job.queue).limit(limit)))
+
+
+def keys(session: Session) -> list[Key]:
+    """Return every concurrency key that a job names or an unfinished run has, by name."""
+    found: dict[str, Key] = {}
+
+    def key(name: str, limit: int) -> Key:
+        each = found.setdefault(name, Key(name))
+        each.limits.add(limit)
+        return each
+
+    named = (
+        select(Job.concurrency_key, Job.concurrency_limit, func.count().label("jobs"))
+        .where(Job.concurrency_key.is_not(None), Job.deleted_at.is_(None))
+        .group_by(Job.concurrency_key, Job.concurrency_limit)
+    )
+    for said in session.execute(named):
+        key(said.concurrency_key, said.concurrency_limit).jobs += said.jobs
+    counts = (
+        select(
+            Run.concurrency_key,
+            Run.concurrency_limit,
+            Run.state,
+            func.count().label("runs"),
+            func.min(Run.queued_at).label("since"),
         )
-        for name in sorted(names)
-    ]
+        .where(Run.concurrency_key.is_not(None), _UNFINISHED)
+        .where(Run.state.in_((RunState.QUEUED, RunState.RUNNING)))
+        .group_by(Run.concurrency_key, Run.concurrency_limit, Run.state)
+    )
+    for row in session.execute(counts):
+        each = key(row.concurrency_key, row.concurrency_limit)
+        if row.state is RunState.RUNNING:
+            each.running += row.runs
+        else:
+            each.queued += row.runs
+            known = filter(None, (each.oldest_queued_at, row.since))
+            each.oldest_queued_at = min(known, default=None)
+    return [found[name] for name in sorted(found)]

@@ -7,7 +7,7 @@ from celery import Celery
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import advice, fires
+from jobs_app import advice, caveats, fires
 from jobs_app import schedule as schedules
 from jobs_app.definitions import Definition, check, columns, completed, definition_of
 from jobs_app.jobs import (
@@ -29,8 +29,9 @@ _COLUMNS = tuple(column.key for column in Job.__table__.columns)
 class Rehearsal:
     """What a change would do; `job` belongs to no session.
 
-    `catchup_runs` counts the fires of a pause that would be run, `starts_now` those of
-    them that would not wait for another run.
+    `warnings` are about the schedule, `caveats` about who would run it. `catchup_runs`
+    counts the fires of a pause that would be run, `starts_now` those of them that would
+    not wait for another run.
     """
 
     job: Job
@@ -38,6 +39,7 @@ class Rehearsal:
     fires_before: list[Fire]
     fires_after: list[Fire]
     warnings: list[str]
+    caveats: list[str]
     catchup_runs: int = 0
     starts_now: int = 0
 
@@ -85,6 +87,7 @@ def rehearse(
         fires_before=[] if job is None else next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(rehearsed, after=at, count=REHEARSED_FIRES),
         warnings=_warnings(session, rehearsed, at=at),
+        caveats=caveats.of(session, [definition])[0],
     )
 
 
@@ -109,6 +112,7 @@ def rehearse_resume(
         fires_before=next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(resumed, after=at, count=REHEARSED_FIRES),
         warnings=_warnings(session, resumed, at=at),
+        caveats=caveats.of(session, [definition])[0],
         catchup_runs=len(planned),
         starts_now=sum(row.state is RunState.QUEUED for row in planned),
     )

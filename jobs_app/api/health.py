@@ -28,8 +28,9 @@ class Alive(BaseModel):
 class Readiness(BaseModel):
     """How each part stands.
 
-    `ready`: all is well. `degraded`: requests are served, but Redis, the scheduler
-    or a module of JOBS_IMPORTS is missing. `unavailable`: the database is.
+    `ready`: all is well. `degraded`: requests are served, but Redis, the scheduler,
+    a module of JOBS_IMPORTS or a worker for a queue that a job names is missing.
+    `unavailable`: the database is.
     """
 
     status: str
@@ -52,17 +53,20 @@ def readyz() -> Response:
     now = clock.now()
     database, is_usable = _database()
     scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
+    queues, are_served = _queues() if is_usable else ({"status": "unknown"}, False)
     is_redis_up = parts.current().is_redis_up()
     broken = parts.current().broken_imports
     checks: dict[str, Any] = {
         "database": database,
         "redis": {"status": "ok" if is_redis_up else "unreachable"},
         "scheduler": scheduler,
+        "queues": queues,
         "imports": {"status": "failed", "modules": broken} if broken else {"status": "ok"},
     }
     status = "unavailable"
     if is_usable:
-        status = "ready" if is_redis_up and is_ticking and not broken else "degraded"
+        is_well = is_redis_up and is_ticking and are_served and not broken
+        status = "ready" if is_well else "degraded"
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503
     return response
@@ -78,6 +82,14 @@ def _database() -> tuple[dict[str, Any], bool]:
     if found != wanted:
         return {"status": "not migrated", "revision": found, "wanted": wanted}, False
     return {"status": "ok", "revision": found}, True
+
+
+def _queues() -> tuple[dict[str, Any], bool]:
+    unserved = overview.unserved(session())
+    session().rollback()
+    if unserved:
+        return {"status": "no worker", "unserved": unserved}, False
+    return {"status": "ok"}, True
 
 
 def _scheduler(now: datetime) -> tuple[dict[str, Any], bool]:

@@ -1,21 +1,24 @@
-"""/tasks, /queues, /workers and /audit: what this installation has, and who did what."""
+"""/tasks, /queues, /workers, /concurrency and /audit: what there is, and who did what."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import audit, catalog, jobs, overview
+from jobs_app import audit, catalog, clock, jobs, overview
 from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
-from jobs_app.api.fields import INT32, Instant, Search
+from jobs_app.api.fields import INT32, Instant, Search, seconds_between
 from jobs_app.definitions import NAME
 from jobs_app.errors import NotFound
 from jobs_app.models import AuditEvent
+from jobs_app.overview import RunningRun, WorkerState
 
 api = APIBlueprint(
     "installation",
@@ -41,12 +44,26 @@ class TaskList(BaseModel):
 
 
 class QueueOut(BaseModel):
-    """A queue: how many workers serve it, how many of its runs are queued and running."""
+    """A queue: who serves it, which jobs name it, and its runs that have not ended.
+
+    `slots` is how many runs its workers can work on at once, for all of their queues.
+    `parked` of the queued runs wait for a place of their concurrency key. `warning`
+    says why nothing of it will run: jobs name it, or runs wait, and no worker serves it.
+    """
 
     name: str
+    served: bool
     workers: int
+    slots: int
+    jobs: int
+    waiting: int
     queued: int
+    parked: int
     running: int
+    retrying: int
+    oldest_queued_at: Instant | None
+    oldest_queued_seconds: float | None
+    warning: str | None
 
 
 class QueueList(BaseModel):
@@ -55,23 +72,68 @@ class QueueList(BaseModel):
     items: list[QueueOut]
 
 
+class RunningOut(BaseModel):
+    """A run at work."""
+
+    id: UUID
+    job: str | None
+    task: str
+    queue: str
+    attempt: int
+    started_at: Instant | None
+    running_seconds: float | None
+
+
 class WorkerOut(BaseModel):
-    """A living worker."""
+    """A worker, and what it runs.
+
+    `seen_at` is its last heartbeat, by its own clock. `messages_dropped` counts those
+    that came for nothing: twice, or for a run that had been cancelled or found no place.
+    """
 
     id: UUID
     name: str
     pid: int
     queues: list[str]
     concurrency: int
+    free: int
     pool: str
     started_at: Instant
     seen_at: Instant
+    seen_seconds_ago: float
+    gone_at: Instant | None
+    messages_dropped: int
+    runs: list[RunningOut]
 
 
 class WorkerList(BaseModel):
-    """Every living worker."""
+    """Every living worker, and the newest of those that are gone if they are asked for."""
 
     items: list[WorkerOut]
+
+
+class WorkerQuery(Query):
+    """Which workers to list: the living, or with `gone` also those that stopped or vanished."""
+
+    include: Literal["gone"] | None = None
+
+
+class KeyOut(BaseModel):
+    """A concurrency key; `limits` has more than one value where its jobs do not agree."""
+
+    key: str
+    limits: list[int]
+    jobs: int
+    running: int
+    queued: int
+    oldest_queued_at: Instant | None
+    oldest_queued_seconds: float | None
+
+
+class KeyList(BaseModel):
+    """Every concurrency key that a job names or an unfinished run has."""
+
+    items: list[KeyOut]
 
 
 class EventOut(BaseModel):
@@ -111,18 +173,65 @@ def list_tasks() -> Response:
 
 @api.get("/queues", responses={200: QueueList, **problems()})
 def list_queues() -> Response:
-    """List the queues."""
-    found = overview.queues(session())
-    shown = [QueueOut.model_validate(queue, from_attributes=True) for queue in found]
-    return jsonify({"items": [queue.model_dump(mode="json") for queue in shown]})
+    """List the queues that a worker serves, a job names or a run has not ended in."""
+    now = clock.now()
+    return _all(
+        QueueOut(
+            **{name: getattr(queue, name) for name in overview.Queue.__slots__},
+            served=queue.is_served,
+            oldest_queued_seconds=seconds_between(queue.oldest_queued_at, now),
+            warning=queue.warning,
+        )
+        for queue in overview.queues(session())
+    )
 
 
 @api.get("/workers", responses={200: WorkerList, **problems()})
-def list_workers() -> Response:
-    """List the workers that live."""
-    found = overview.workers(session())
-    shown = [WorkerOut.model_validate(worker, from_attributes=True) for worker in found]
-    return jsonify({"items": [worker.model_dump(mode="json") for worker in shown]})
+def list_workers(query: WorkerQuery) -> Response:
+    """List the workers that live, and what they run."""
+    found = overview.worker_states(session(), with_gone=query.include == "gone")
+    now = clock.now()
+    return _all(_show_worker(each, now) for each in found)
+
+
+def _show_worker(state: WorkerState, now: datetime) -> WorkerOut:
+    worker = state.worker
+    plain = ("id", "name", "pid", "queues", "concurrency", "pool", "started_at", "seen_at")
+    running = [
+        RunningOut(
+            **{name: getattr(run, name) for name in RunningRun.__slots__},
+            running_seconds=seconds_between(run.started_at, now),
+        )
+        for run in state.runs
+    ]
+    return WorkerOut(
+        **{name: getattr(worker, name) for name in (*plain, "gone_at", "messages_dropped")},
+        seen_seconds_ago=seconds_between(worker.seen_at, now) or 0.0,
+        free=state.free,
+        runs=running,
+    )
+
+
+@api.get("/concurrency", responses={200: KeyList, **problems()})
+def list_keys() -> Response:
+    """List the concurrency keys: their limits, who runs and how long others wait."""
+    now = clock.now()
+    return _all(
+        KeyOut(
+            key=key.name,
+            limits=sorted(key.limits),
+            jobs=key.jobs,
+            running=key.running,
+            queued=key.queued,
+            oldest_queued_at=key.oldest_queued_at,
+            oldest_queued_seconds=seconds_between(key.oldest_queued_at, now),
+        )
+        for key in overview.keys(session())
+    )
+
+
+def _all(shown: Iterable[BaseModel]) -> Response:
+    return jsonify({"items": [each.model_dump(mode="json") for each in shown]})
 
 
 @api.get("/audit", responses={200: EventPage, **problems(400, 404)})

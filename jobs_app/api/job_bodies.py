@@ -9,6 +9,7 @@ from jobs_app.api.fields import (
     INT32,
     YEAR_SECONDS,
     CatchupPolicyIn,
+    ConcurrencyLimit,
     InstantIn,
     JobStateIn,
     LimitSeconds,
@@ -50,6 +51,9 @@ _QUEUE_SCHEMA: dict[str, Any] = {
 Name = Annotated[str, Field(max_length=2000, json_schema_extra=_NAME_SCHEMA)]
 Tag = Annotated[str, Field(max_length=2000, json_schema_extra=_TAG_SCHEMA)]
 QueueName = Annotated[str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA)]
+ConcurrencyKey = Annotated[
+    str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA, examples=["db-main"])
+]
 TaskName = Annotated[str, Field(min_length=1, max_length=255, examples=["shell"])]
 Kwargs = Annotated[dict[str, Any], Field(examples=[{"command": "python report.py"}])]
 Delay = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
@@ -67,6 +71,7 @@ READ_ONLY = {
     "updated_at": "",
     "description_of_schedule": "It follows from the schedule.",
     "scheduling_error": "",
+    "warnings": "",
 }
 
 
@@ -159,6 +164,8 @@ class JobReplace(Input):
     kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
     queue: QueueName = "default"
     priority: Priority = 5
+    concurrency_key: ConcurrencyKey | None = None
+    concurrency_limit: ConcurrencyLimit | None = None
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
 
@@ -241,6 +248,8 @@ class JobPatch(Input):
     kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     queue: QueueName | None = None
     priority: Priority | None = None
+    concurrency_key: ConcurrencyKey | None = None
+    concurrency_limit: ConcurrencyLimit | None = None
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
 
@@ -251,6 +260,8 @@ NULLABLE = frozenset(
         "schedule",
         "soft_time_limit_seconds",
         "time_limit_seconds",
+        "concurrency_key",
+        "concurrency_limit",
         "max_runs",
         "pause_after_failures",
     }
@@ -260,6 +271,9 @@ NULLABLE = frozenset(
 def merged(definition: Definition, patch: dict[str, Any]) -> dict[str, Any]:
     """Return the document of *definition* with *patch* merged into it (RFC 7396)."""
     document = document_of(definition)
+    if patch.get("concurrency_key", "") is None:
+        # Without its key a limit means nothing.
+        document["concurrency_limit"] = None
     for name, value in patch.items():
         if value is None:
             if name in NULLABLE:

@@ -61,7 +61,10 @@ class Paused(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A job: what was said of it, and how it stands."""
+    """A job: what was said of it, and how it stands.
+
+    `warnings` tells what keeps it from running as it says: no worker serves its queue, say.
+    """
 
     id: int | None
     name: str
@@ -81,6 +84,8 @@ class JobOut(BaseModel):
     kill_grace_seconds: int
     queue: str
     priority: int
+    concurrency_key: str | None
+    concurrency_limit: int | None
     max_runs: int | None
     pause_after_failures: int | None
     version: int
@@ -89,12 +94,15 @@ class JobOut(BaseModel):
     next_run_at: Instant | None
     last_run: LastRun | None
     scheduling_error: str | None
+    warnings: list[str]
     description_of_schedule: str
     created_at: Instant
     updated_at: Instant
 
 
-def show(job: Job, definition: Definition, last_run: Run | None) -> dict[str, Any]:
+def show(
+    job: Job, definition: Definition, last_run: Run | None, warnings: list[str]
+) -> dict[str, Any]:
     """Return *job* as it goes over the wire."""
     document = document_of(definition)
     paused = None
@@ -111,6 +119,7 @@ def show(job: Job, definition: Definition, last_run: Run | None) -> dict[str, An
         if last_run is None
         else LastRun.model_validate(last_run, from_attributes=True),
         scheduling_error=job.scheduling_error,
+        warnings=warnings,
         description_of_schedule=described(definition.schedule),
         created_at=job.created_at,
         updated_at=job.updated_at,

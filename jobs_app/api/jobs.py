@@ -7,7 +7,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
-from jobs_app import clock, history, jobs, rehearsals, starts
+from jobs_app import caveats, clock, history, jobs, rehearsals, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import raise_invalid
 from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
@@ -237,7 +237,7 @@ def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -
 def _show_rehearsal(rehearsal: Rehearsal) -> Response:
     job = rehearsal.job
     last = jobs.last_runs(session(), [job.id])
-    shown = show(job, rehearsal.definition, last.get(job.id))
+    shown = show(job, rehearsal.definition, last.get(job.id), rehearsal.caveats)
     return jsonify({"job": shown, "effect": _effect(rehearsal)})
 
 
@@ -248,7 +248,7 @@ def _effect(rehearsal: Rehearsal) -> dict[str, Any]:
         # Invariant 11: only a resume that asks for the missed fires runs anything at once.
         "would_run_now": rehearsal.starts_now > 0,
         "catchup_runs": rehearsal.catchup_runs,
-        "warnings": rehearsal.warnings,
+        "warnings": [*rehearsal.warnings, *rehearsal.caveats],
     }
 
 
@@ -261,4 +261,9 @@ def _answer(job: Job) -> Response:
 
 def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
     last = jobs.last_runs(session(), [job.id for job in found])
-    return [show(job, definition_of(job), last.get(job.id)) for job in found]
+    definitions = [definition_of(job) for job in found]
+    warnings = caveats.of(session(), definitions)
+    return [
+        show(job, definition, last.get(job.id), told)
+        for job, definition, told in zip(found, definitions, warnings, strict=True)
+    ]

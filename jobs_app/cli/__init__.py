@@ -12,6 +12,9 @@ COMMANDS = {
     "job": "jobs_app.cli.jobs:job",
     "run": "jobs_app.cli.runs:run",
     "schedule": "jobs_app.cli.schedules:schedule",
+    "queues": "jobs_app.cli.installation:queues",
+    "workers": "jobs_app.cli.installation:workers",
+    "concurrency": "jobs_app.cli.installation:concurrency",
     "health": "jobs_app.cli.health:health",
     "up": "jobs_app.cli.processes:up",
     "web": "jobs_app.cli.processes:web",
@@ -25,10 +28,11 @@ INTERRUPTED = 130
 EPILOG = """\b
 Exit codes:
   0    it worked; with --wait: the run succeeded
-  1    it failed or was refused; with --wait: the run failed
-       (or, from 1 to 123, the exit code of the run's own command)
+  1    it failed or was refused, or --check found something;
+       with --wait: the run failed (or, from 1 to 123, the exit code
+       of the run's own command)
   2    wrong usage, invalid input or configuration
-  3    no such job or run
+  3    no such job, run, queue or key
   4    conflict with the present state, or changed in the meantime
   5    not signed in
   6    the server cannot be reached or is not ready

@@ -1,6 +1,8 @@
-"""Job names for the Tab key, asked of the server and forgotten when it does not answer."""
+"""Names for the Tab key, asked of the server and forgotten when it does not answer."""
 
+from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import click
 
@@ -12,7 +14,24 @@ MOST = 100
 
 
 def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names that begin with *incomplete*; none at all if anything goes wrong.
+    """Return the names of jobs that begin with *incomplete*; none at all if anything goes wrong."""
+    return _names(
+        incomplete, "name", lambda client: client.get("/jobs", q=incomplete or None, limit=MOST)
+    )
+
+
+def queue_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the queues that begin with *incomplete*; none at all if anything goes wrong."""
+    return _names(incomplete, "name", lambda client: client.get("/queues"))
+
+
+def key_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the concurrency keys that begin so; none at all if anything goes wrong."""
+    return _names(incomplete, "key", lambda client: client.get("/concurrency"))
+
+
+def _names(incomplete: str, field: str, ask: Callable[[Client], Any]) -> list[str]:
+    """Return what *ask* lists and begins with *incomplete*.
 
     The connection and the answer have half a second together: whoever presses
     Tab would rather type on than wait, or read an error in the prompt.
@@ -23,8 +42,7 @@ def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
         url = server_url()
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         with closing(Client(url, bearer_token(url), timeout=timeout)) as client:
-            page = client.get("/jobs", q=incomplete or None, limit=MOST).body
-        names = [str(job["name"]) for job in page["items"]]
+            names = [str(item[field]) for item in ask(client).body["items"]]
     except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
         return []
     return sorted(name for name in names if name.startswith(incomplete))

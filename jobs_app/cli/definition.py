@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
+from jobs_app.cli.completion import key_names, queue_names
 from jobs_app.cli.text import Duration, Instant, rfc3339
 from jobs_app.states import CatchupPolicy, OverlapPolicy
 
@@ -29,7 +30,10 @@ READ_ONLY = {
     "description_of_schedule",
     "paused",
     "scheduling_error",
+    "warnings",
 }
+
+Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 KINDS = {"cron": "cron", "every": "interval_seconds", "at": "at"}
 
@@ -57,6 +61,7 @@ class Field:
     path: tuple[str, ...]
     type: click.ParamType[Any]
     help: str
+    complete: Completion | None = None
 
     @property
     def parameter(self) -> str:
@@ -66,8 +71,21 @@ class Field:
 FIELDS = (
     Field("--description", ("description",), click.STRING, "What it is for, Markdown."),
     Field("--task", ("task",), click.STRING, "Task to run: shell, http, sleep or your own."),
-    Field("--queue", ("queue",), click.STRING, "Queue that its runs go to."),
-    Field("--priority", ("priority",), click.INT, "Priority in the queue, as in Celery."),
+    Field("--queue", ("queue",), click.STRING, "Queue that its runs go to.", queue_names),
+    Field("--priority", ("priority",), click.INT, "In its queue: 0 is served first, 9 last."),
+    Field(
+        "--concurrency-key",
+        ("concurrency_key",),
+        OrNone(click.STRING),
+        "Share a limit with all jobs that name the same key, as db-main.",
+        key_names,
+    ),
+    Field(
+        "--concurrency-limit",
+        ("concurrency_limit",),
+        click.INT,
+        "Most runs with the key at once; 1 unless given.",
+    ),
     Field(
         "--overlap",
         ("overlap_policy",),
@@ -133,7 +151,9 @@ def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add every option that describes a job."""
     for field in reversed(FIELDS):
-        command = click.option(field.flag, type=field.type, help=field.help)(command)
+        command = click.option(
+            field.flag, type=field.type, help=field.help, shell_complete=field.complete
+        )(command)
     command = click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears.")(
         command
     )

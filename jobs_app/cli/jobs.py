@@ -11,7 +11,7 @@ import click
 
 from jobs_app import clock
 from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, connect, job_path
-from jobs_app.cli.completion import job_names
+from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.definition import (
     definition_options,
     given_options,
@@ -72,7 +72,7 @@ for command in (explain, export_jobs, import_jobs):
 )
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
-@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
 @limit_options
 @json_option
 def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
@@ -245,6 +245,8 @@ def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
         print_effect(answer.body)
     else:
         print_text(f"{verb} {answer.body['name']}: {outlook(answer.body)}")
+        for warning in answer.body.get("warnings") or ():
+            print_note(f"Note: {warning}")
 
 
 @job.command()

@@ -48,6 +48,7 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
     return {
         "Job": item["name"],
         "State": by_whom_and_why(item),
+        "Warning": "\n".join(item.get("warnings") or ()),
         "Error": item.get("scheduling_error"),
         "Description": item.get("description"),
         "Tags": ", ".join(item.get("tags") or ()),
@@ -63,8 +64,17 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
         "Attempts": str(retry.get("max_attempts") or 1),
         "Time limit": duration(item.get("time_limit_seconds")),
         "Queue": item.get("queue"),
+        "Concurrency": concurrency_text(item),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
+
+
+def concurrency_text(item: Json) -> str | None:
+    """Return how many runs may share the key of a job or run at once; None without one."""
+    key, limit = item.get("concurrency_key"), item.get("concurrency_limit")
+    if key is None:
+        return None
+    return f"{'1 run' if limit == 1 else f'{limit} runs'} at once with the key {key}"
 
 
 def by_whom_and_why(item: Json) -> str:

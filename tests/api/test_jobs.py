@@ -51,6 +51,8 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "kill_grace_seconds": 10,
         "queue": "default",
         "priority": 5,
+        "concurrency_key": None,
+        "concurrency_limit": None,
         "max_runs": None,
         "pause_after_failures": None,
         "version": 1,
@@ -58,6 +60,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "paused": None,
         "last_run": None,
         "scheduling_error": None,
+        "warnings": ["No worker serves the queue 'default': its runs will wait."],
     }
     assert api.get("/jobs/nightly-report").json == answer.json
 
@@ -116,6 +119,8 @@ WRITABLE = {
     "kill_grace_seconds",
     "queue",
     "priority",
+    "concurrency_key",
+    "concurrency_limit",
     "max_runs",
     "pause_after_failures",
 }
@@ -135,6 +140,14 @@ def test_replacing_a_job_that_does_not_exist_creates_none(api: Api) -> None:
 
     assert answer.status_code == 404
     assert api.get("/jobs").json["items"] == []
+
+
+def test_a_job_without_its_concurrency_key_has_no_limit_either(api: Api) -> None:
+    api.make_job(concurrency_key="db-main", concurrency_limit=2)
+
+    answer = api.patch("/jobs/nightly", {"concurrency_key": None})
+
+    assert (answer.json["concurrency_key"], answer.json["concurrency_limit"]) == (None, None)
 
 
 def test_a_job_can_be_renamed(api: Api) -> None:
@@ -167,6 +180,10 @@ PATCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 "on": ["failed", "timed_out", "lost"],
             }
         },
+    ),
+    "a key without a limit": (
+        {"concurrency_key": "db-main"},
+        {"concurrency_key": "db-main", "concurrency_limit": 1},
     ),
     "a list is replaced": ({"tags": ["new"]}, {"tags": ["new"]}),
     "no schedule": ({"schedule": None}, {"schedule": None, "next_run_at": None}),

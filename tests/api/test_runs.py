@@ -216,24 +216,16 @@ def test_a_cancelled_run_lets_the_one_that_waits_go_on(api: Api) -> None:
     assert api.get(f"/runs/{second['id']}").json["state"] == "queued"
 
 
-def test_queues_tell_who_serves_them_and_what_waits(api: Api, store) -> None:
-    api.make_job(queue="slow")
-    store(a_worker(), a_run(RunState.QUEUED), a_run(RunState.QUEUED, queue="other"))
+def test_a_task_can_be_started_with_a_concurrency_key(api: Api) -> None:
+    start = {"task": "sleep", "kwargs": {"duration": 1}}
 
-    assert api.get("/queues").json["items"] == [
-        {"name": "default", "workers": 1, "queued": 1, "running": 0},
-        {"name": "other", "workers": 0, "queued": 1, "running": 0},
-        {"name": "slow", "workers": 0, "queued": 0, "running": 0},
-    ]
+    run = api.post("/runs", start | {"concurrency_key": "db-main", "concurrency_limit": 2}).json
+    alone = api.post("/runs", start | {"concurrency_key": "db-main"}).json
+    refused = api.post("/runs", start | {"concurrency_limit": 2})
 
-
-def test_workers_that_are_gone_are_not_listed(api: Api, store) -> None:
-    gone = Worker(name="w0", pid=6, queues=[], started_at=NOW, seen_at=NOW, gone_at=NOW)
-    store(a_worker(), gone)
-
-    (shown,) = api.get("/workers").json["items"]
-
-    assert (shown["name"], shown["queues"], shown["pid"]) == ("w1@host", ["default"], 7)
+    assert (run["concurrency_key"], run["concurrency_limit"]) == ("db-main", 2)
+    assert alone["concurrency_limit"] == 1
+    assert refused.json["errors"][0]["pointer"] == "/concurrency_limit"
 
 
 CELERY_NAMES = {
