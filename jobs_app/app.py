@@ -28,6 +28,7 @@ from jobs_app.api import (
     schedules,
     streams,
     tutorial,
+    vault,
 )
 from jobs_app.errors import ConfigurationError, Conflict, JobsError
 from jobs_app.settings import Settings
@@ -83,7 +84,7 @@ def create_app(settings: Settings) -> Flask:
     streams.init_app(app, settings)
     problems.register(app)
     auth.register(app, demo_open=settings.demo_open)
-    for resource in (jobs, explain, runs, run_logs, schedules, installation):
+    for resource in (jobs, explain, runs, run_logs, schedules, vault, installation):
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)
     app.register_api(tutorial.api)

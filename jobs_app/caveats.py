@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import overview, runs
+from jobs_app import overview, references, runs, vault
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Worker
 
@@ -20,11 +20,13 @@ def of(session: Session, definitions: Sequence[Definition]) -> list[list[str]]:
     """Return, for each of *definitions*, sentences on what may surprise its author."""
     workers = overview.workers(session)
     limits = _limits(session, {each.concurrency_key for each in definitions} - {None})
+    gone = vault.missing(session, {name for each in definitions for name in _secrets(each)})
     return [
         [
             *_queue_caveats(each, workers),
             *_limit_caveats(each, workers),
             *_key_caveats(each, limits.get(each.concurrency_key, [])),
+            *_secret_caveats(each, gone),
         ]
         for each in definitions
     ]
@@ -87,4 +89,18 @@ def _key_caveats(said: Definition, jobs: Sequence[tuple[str, int | None]]) -> It
         yield (
             f"The concurrency key {said.concurrency_key!r} has another limit elsewhere:"
             f" {limit} in the job {name!r}{more}. Each run keeps to that of its own job."
+        )
+
+
+def _secrets(said: Definition) -> set[str]:
+    return references.names(said.task, said.kwargs)
+
+
+def _secret_caveats(said: Definition, gone: set[str]) -> Iterator[str]:
+    for name in sorted(_secrets(said) & gone):
+        yield f"There is no secret {name!r} any more: its runs will fail."
+    for place in references.literals(said.kwargs):
+        yield (
+            f"{place} looks like a secret, and whoever may read the job can read it: store it with"
+            f" `jobs-app secret set NAME`, and refer to it as {references.OPENING}NAME}}."
         )

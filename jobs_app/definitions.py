@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from celery import Celery
+from sqlalchemy.orm import Session
 
-from jobs_app import catalog, fires
+from jobs_app import catalog, fires, vault
 from jobs_app import schedule as schedules
 from jobs_app.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.models import Job
@@ -107,12 +108,18 @@ def completed(definition: Definition, *, anchor_at: datetime | None, at: datetim
 
 
 def check(
-    definition: Definition, *, app: Celery, now: datetime, before: Definition | None = None
+    session: Session,
+    definition: Definition,
+    *,
+    app: Celery,
+    now: datetime,
+    before: Definition | None = None,
 ) -> None:
     """Raise InvalidInput with everything that is wrong with *definition*."""
     errors = list(_plain_errors(definition))
     if before is None or (before.task, before.kwargs) != (definition.task, definition.kwargs):
         errors += catalog.check(app, definition.task, definition.kwargs)
+        errors += vault.check(session, definition.task, definition.kwargs)
     # A job whose one instant has passed can still be renamed.
     schedule = definition.schedule
     if schedule is not None and not _says_the_same(schedule, before):

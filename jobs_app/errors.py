@@ -77,7 +77,7 @@ class StaleVersion(JobsError):
     """`If-Match` names a version that is no longer the current one."""
 
     code = "stale_version"
-    title = "The job was changed in the meantime"
+    title = "It was changed in the meantime"
 
 
 class VersionRequired(JobsError):

@@ -47,7 +47,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     Raises InvalidInput with one entry a field, Conflict (`name_taken`).
     """
     definition = completed(definition, anchor_at=None, at=at)
-    check(definition, app=app, now=at)
+    check(session, definition, app=app, now=at)
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
@@ -77,7 +77,7 @@ def change(
     job = lock(session, job, version)
     before = definition_of(job)
     definition = completed(definition, anchor_at=job.anchor_at, at=at)
-    check(definition, app=app, now=at, before=before)
+    check(session, definition, app=app, now=at, before=before)
     has_other_fires = (definition.schedule, definition.max_runs) != (
         before.schedule,
         before.max_runs,

@@ -393,6 +393,22 @@ class Token(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class Secret(Base):
+    """A value that jobs refer to by name; it is sealed with the installation's key."""
+
+    __tablename__ = "secrets"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    sealed: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text, default="")
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str] = mapped_column(String(200))
+    last_used_at: Mapped[datetime | None]
+
+
 class IdempotencyKey(Base):
     """The first answer to a POST that carried an `Idempotency-Key`."""
 

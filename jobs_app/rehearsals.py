@@ -64,7 +64,7 @@ def rehearse(
     before = None if job is None else definition_of(job)
     expect_version(job, version)
     definition = completed(definition, anchor_at=None if job is None else job.anchor_at, at=at)
-    check(definition, app=app, now=at, before=before)
+    check(session, definition, app=app, now=at, before=before)
     if before is None or before.name != definition.name:
         refuse_taken_name(session, definition.name)
     rehearsed = Job(created_at=at, updated_at=at, version=1, **columns(definition))

@@ -5,8 +5,10 @@ in CBC with HMAC-SHA-256, from the library `cryptography`) does the work; severa
 commas between them are a rotation: the first one seals, all of them unseal.
 """
 
+import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -29,6 +31,7 @@ class Sealer:
             ) from error
         if not made:
             raise ConfigurationError("JOBS_SECRET_KEY is empty.")
+        self.keys = len(made)
         self._fernet = MultiFernet(made)
 
     def seal(self, text: str) -> str:
@@ -72,19 +75,53 @@ def sealer(settings: Settings, *, makes_key: bool = False) -> Sealer:
         ) from error
 
 
+def add_key(path: Path) -> None:
+    """Put a fresh key in front of those in the file *path*; they still unseal."""
+    with _alone_in(path.parent):
+        _write(path, f"{Fernet.generate_key().decode()},{path.read_text().strip()}".encode())
+
+
+def drop_old_keys(path: Path) -> None:
+    """Leave only the first key in the file *path*: what the others sealed is lost."""
+    with _alone_in(path.parent):
+        _write(path, path.read_text().partition(",")[0].strip().encode())
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Keep two rotations apart: a key that one of them overwrites would be lost."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _make(path: Path) -> None:
     """Write a fresh key, whole or not at all, unless there is one."""
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(Fernet.generate_key())
-        file.flush()
-        os.fsync(file.fileno())
+    draft = _draft(path, Fernet.generate_key())
     try:
         # Two processes may make one at once: the first link counts, and both read it.
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:
         draft.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace what is in *path*, whole or not at all."""
+    _draft(path, data).replace(path)
+
+
+def _draft(path: Path, data: bytes) -> Path:
+    """Write *data* to a file beside *path*, safe on the disk, and return its path."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

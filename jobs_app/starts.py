@@ -8,7 +8,7 @@ from celery import Celery
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, catalog, jobs, policy, runs
+from jobs_app import audit, catalog, jobs, policy, runs, vault
 from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
 from jobs_app.errors import Conflict, FieldError, InvalidInput
@@ -60,7 +60,7 @@ def start_job(
     # The scheduler and other starts of this job wait here, or pass it by.
     job = jobs.lock(session, job)
     given = job.kwargs | (kwargs or {})
-    errors = catalog.check(app, job.task, given)
+    errors = catalog.check(app, job.task, given) + vault.check(session, job.task, given)
     if errors:
         session.rollback()
     _refuse(errors)
@@ -92,6 +92,7 @@ def start_task(
     if start.concurrency_key is not None and start.concurrency_limit is None:
         start = replace(start, concurrency_limit=1)
     errors = catalog.check(app, start.task, start.kwargs)
+    errors += vault.check(session, start.task, start.kwargs)
     if not QUEUE.fullmatch(start.queue):
         detail = f"The queue {start.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
         errors.append(FieldError("/queue", "invalid_queue", detail))

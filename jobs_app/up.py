@@ -48,6 +48,8 @@ DEMANDS: Mapping[str, Sequence[Demand]] = {
 LOCK_NAME = "up.lock"
 # Variables of the command line and of ./run.
 NO_SETTINGS = frozenset({"JOBS_URL", "JOBS_TOKEN", "JOBS_PYTHON"})
+# Settings that are secrets.
+HELD_BACK = frozenset({"redis_url", "database_url", "secret_key"})
 READY_SECONDS = 60.0
 # A predecessor that was killed takes its children along, but not in the same instant.
 PORT_SECONDS = 1.0
@@ -103,12 +105,14 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Co
 
 
 def _prepare_database(settings: Settings, *, demo: bool) -> None:
-    """Bring the schema up to date, and see to the admin's token and the demo's jobs."""
+    """Bring the schema up to date, and see to the key, the admin's token and the demo's jobs."""
     # Imported late, for these take a second or two: a second `up` is to be refused
     # at once, and the demo is rarely asked for.
     from jobs_app.db import migrate  # noqa: PLC0415
+    from jobs_app.sealing import sealer  # noqa: PLC0415
     from jobs_app.tokens import ensure_admin_token  # noqa: PLC0415
 
+    sealer(settings, makes_key=True)
     migrate(settings)
     ensure_admin_token(settings)
     if demo:
@@ -237,12 +241,12 @@ def _own_commands() -> Commands:
 def _environment(settings: Settings, *, demo_open: bool) -> dict[str, str]:
     """Return what the children's settings need to be ours.
 
-    The two addresses that hold passwords are left out: they reach the children as
-    they reached us, or by the file in the data directory.
+    The key and the two addresses that hold passwords are left out: they reach the children
+    as they reached us, or by the file in the data directory.
     """
     ours = settings.model_copy(update={"demo_open": settings.demo_open or demo_open})
     chosen = ours.model_fields_set | {"data_dir", "port", "demo_open"}
-    values = ours.model_dump(mode="json", include=chosen - {"redis_url", "database_url"})
+    values = ours.model_dump(mode="json", include=chosen - HELD_BACK)
     return {f"JOBS_{name.upper()}": str(value) for name, value in values.items()}
 
 

@@ -58,14 +58,14 @@ class MayRepeat(BaseModel):
 
 
 def etag(version: int) -> str:
-    """Return the ETag of a job's version."""
+    """Return the ETag of a version."""
     return f'"{version}"'
 
 
 def expected_version() -> int | None:
     """Return the version that If-Match names, None for `*`.
 
-    Raises VersionRequired without the header, StaleVersion for what is no ETag of a job.
+    Raises VersionRequired without the header, StaleVersion for what is no ETag of ours.
     """
     given = request.headers.get("If-Match", "").strip()
     if not given:

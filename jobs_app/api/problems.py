@@ -30,6 +30,7 @@ STATUSES: dict[type[errors.JobsError], int] = {
     errors.VersionRequired: 428,
     errors.Unavailable: 503,
     errors.BrokerUnavailable: 503,
+    errors.ConfigurationError: 503,
 }
 
 #: Codes and sentences of what Flask itself refuses.

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from jobs_app import references
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.fields import (
     CancelModeIn,
@@ -126,7 +127,7 @@ def show_run(run: Run) -> dict[str, Any]:
         priority=run.priority,
         concurrency_key=run.concurrency_key,
         concurrency_limit=run.concurrency_limit,
-        kwargs=run.kwargs,
+        kwargs=references.veiled(run.kwargs),
         result=run.result,
         error=_error(run.error),
         exit_code=run.exit_code,

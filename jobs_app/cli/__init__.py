@@ -12,6 +12,7 @@ COMMANDS = {
     "job": "jobs_app.cli.jobs:job",
     "run": "jobs_app.cli.runs:run",
     "schedule": "jobs_app.cli.schedules:schedule",
+    "secret": "jobs_app.cli.secrets:secret",
     "queues": "jobs_app.cli.installation:queues",
     "workers": "jobs_app.cli.installation:workers",
     "concurrency": "jobs_app.cli.installation:concurrency",
@@ -32,7 +33,7 @@ Exit codes:
        with --wait: the run failed (or, from 1 to 123, the exit code
        of the run's own command)
   2    wrong usage, invalid input or configuration
-  3    no such job, run, queue or key
+  3    no such job, run, queue, key or secret
   4    conflict with the present state, or changed in the meantime
   5    not signed in
   6    the server cannot be reached or is not ready

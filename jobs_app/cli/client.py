@@ -335,6 +335,11 @@ def job_path(name: str) -> str:
     return f"/jobs/{_segment(name)}"
 
 
+def secret_path(name: str) -> str:
+    """Return the path of a secret."""
+    return f"/secrets/{_segment(name)}"
+
+
 def run_path(run_id: str) -> str:
     """Return the path of a run."""
     return f"/runs/{_segment(run_id)}"

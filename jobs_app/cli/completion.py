@@ -30,6 +30,11 @@ def key_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return _names(incomplete, "key", lambda client: client.get("/concurrency"))
 
 
+def secret_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the secrets that begin with *incomplete*; none at all if anything goes wrong."""
+    return _names(incomplete, "name", lambda client: client.get("/secrets", limit=MOST))
+
+
 def _names(incomplete: str, field: str, ask: Callable[[Client], Any]) -> list[str]:
     """Return what *ask* lists and begins with *incomplete*.
 

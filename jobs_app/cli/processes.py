@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs_app import clock
 from jobs_app.errors import ConfigurationError, JobsError
 from jobs_app.lifeline import die_with_parent
 
@@ -133,3 +134,30 @@ def migrate(revision: str) -> None:
         from jobs_app.db import migrate as move_to
 
         move_to(settings, revision=revision)
+
+
+@click.command()
+@click.option(
+    "--drop-old",
+    is_flag=True,
+    help="Take the older keys out of the file; older backups then cannot be read.",
+)
+def rotate(drop_old: bool) -> None:
+    """Encrypt all secrets anew, with a new key.
+
+    Run it where the server runs: it needs the database and the key. A key in the file
+    secret-key is made and put in front of the older ones. Of JOBS_SECRET_KEY the first
+    key is taken: put a new one before it, with a comma between, in every process first.
+    """
+    with _errors_as_sentences():
+        settings = _settings()
+        from jobs_app.vault import rotate_keys
+
+        count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())
+    click.echo(f"Encrypted {count} secret{'' if count == 1 else 's'} with the new key.")
+    if settings.secret_key is None:
+        click.echo(
+            f"It is the first in {settings.secret_key_file}: copies of that file are old.", err=True
+        )
+    else:
+        click.echo("The older keys in JOBS_SECRET_KEY are needed for older backups only.", err=True)

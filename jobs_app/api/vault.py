@@ -1,0 +1,206 @@
+"""/secrets: names and facts of secrets; their values go in and never come out."""
+
+from typing import Annotated, Any, ClassVar
+
+from flask import Response, jsonify, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs_app import clock, sealing, vault
+from jobs_app.api import auth, conditions, cursors, parts
+from jobs_app.api.bodies import Input, Query
+from jobs_app.api.conditions import IfMatch
+from jobs_app.api.database import session
+from jobs_app.api.document import problems
+from jobs_app.api.fields import Instant
+from jobs_app.errors import FieldError, InvalidInput, NotFound
+from jobs_app.models import Secret
+from jobs_app.references import NAME, NAME_RULE
+
+api = APIBlueprint(
+    "secrets",
+    __name__,
+    abp_tags=[Tag(name="secrets", description="Values that jobs refer to by name.")],
+)
+
+KIND = "secrets"
+
+#: The longest value, characters: what a variable of the environment can hold on Linux.
+MOST_CHARACTERS = 65_536
+
+
+class SecretIn(Input):
+    """A secret to be stored; what is left out of one that exists stays as it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"value": "s3cr3t", "description": "GitHub, read only"}]}
+    )
+    read_only: ClassVar = {
+        "name": "It is in the address.",
+        "version": "Send If-Match to say which version you change.",
+        "created_at": "",
+        "updated_at": "",
+        "updated_by": "",
+        "last_used_at": "",
+        "jobs": "Jobs refer to a secret in their kwargs.",
+    }
+
+    value: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=MOST_CHARACTERS,
+                description="Write only: no answer has it.",
+                json_schema_extra={"writeOnly": True},
+            ),
+        ]
+        | None
+    ) = None
+    description: Annotated[str, Field(max_length=2000)] | None = None
+
+
+class SecretOut(BaseModel):
+    """A secret without its value; `last_used_at` is exact to the minute."""
+
+    name: str
+    description: str
+    version: int
+    created_at: Instant
+    updated_at: Instant
+    updated_by: str
+    last_used_at: Instant | None
+
+
+class SecretWithJobs(SecretOut):
+    """A secret, and the jobs that refer to it."""
+
+    jobs: list[str]
+
+
+class SecretPage(BaseModel):
+    """Part of the list of secrets; `next_cursor` is null at its end."""
+
+    items: list[SecretOut]
+    next_cursor: str | None
+
+
+class SecretPath(Query):
+    """Which secret."""
+
+    name: Annotated[
+        str, Field(json_schema_extra={"pattern": f"^{NAME.pattern}$", "example": "GITHUB_TOKEN"})
+    ]
+
+
+class SecretQuery(Query):
+    """Which part of the list."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class DeleteSecretQuery(Query):
+    """`force` deletes a secret that jobs refer to; their runs will fail."""
+
+    force: bool = False
+
+
+@api.get("/secrets", responses={200: SecretPage, **problems(400)})
+def list_secrets(query: SecretQuery) -> Response:
+    """List secrets by name, without their values."""
+    after = cursors.decode(KIND, query.cursor, _name_in_cursor)
+    found = vault.page(session(), after=after, limit=query.limit + 1)
+    return cursors.page(
+        KIND,
+        found,
+        limit=query.limit,
+        key=lambda secret: secret.name,
+        show=lambda shown: [_show(secret) for secret in shown],
+    )
+
+
+@api.get("/secrets/<name>", responses={200: SecretWithJobs, **problems(404)})
+def read_secret(path: SecretPath) -> Response:
+    """Read what is known of a secret, without its value, and which jobs refer to it."""
+    return _answer(vault.get(session(), _known_name(path.name)))
+
+
+@api.put(
+    "/secrets/<name>",
+    responses={200: SecretWithJobs, 201: SecretWithJobs, **problems(412, 428, body=True)},
+)
+def put_secret(header: IfMatch, path: SecretPath, body: SecretIn) -> Response:
+    """Make a secret (201), or change it (200; this wants If-Match).
+
+    Runs that start from now on are given the new value.
+    """
+    _refuse_bad_name(path.name)
+    version = _expected_version(path.name)
+    value_sealer = sealing.sealer(parts.current().settings, makes_key=True)
+    secret = vault.put(
+        session(),
+        path.name,
+        value=body.value,
+        description=body.description,
+        version=version,
+        sealer=value_sealer,
+        by=auth.principal().name,
+        at=clock.now(),
+    )
+    response = _answer(secret)
+    if secret.version == 1:
+        response.status_code = 201
+        response.headers["Location"] = f"/api/v1/secrets/{secret.name}"
+    return response
+
+
+@api.delete("/secrets/<name>", responses={204: None, **problems(404, 409, 412, 428)})
+def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -> Response:
+    """Delete a secret. 409 while jobs refer to it, unless `force` is true."""
+    vault.remove(
+        session(),
+        _known_name(path.name),
+        version=conditions.expected_version(),
+        force=query.force,
+        by=auth.principal().name,
+        at=clock.now(),
+    )
+    return Response(status=204)
+
+
+def _expected_version(name: str) -> int | None:
+    """Return the version that is to be changed; a secret that is not there needs no If-Match."""
+    if "If-Match" not in request.headers and vault.version(session(), name) == vault.ABSENT:
+        return vault.ABSENT
+    return conditions.expected_version()
+
+
+def _refuse_bad_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        shown = name if len(name) <= 60 else name[:60] + "…"
+        detail = f"The name {shown!r} must be {NAME_RULE}."
+        raise InvalidInput(detail, errors=[FieldError("", "invalid_name", detail)])
+
+
+def _known_name(name: str) -> str:
+    # A name that none can have is not asked for: the database need not understand it.
+    if not NAME.fullmatch(name):
+        raise NotFound("There is no secret of that name.", code="secret_not_found")
+    return name
+
+
+def _name_in_cursor(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError("not a name")
+    return text
+
+
+def _answer(secret: Secret) -> Response:
+    response = jsonify(_show(secret) | {"jobs": vault.used_by(session(), secret.name)})
+    response.headers["ETag"] = conditions.etag(secret.version)
+    return response
+
+
+def _show(secret: Secret) -> dict[str, Any]:
+    return SecretOut.model_validate(secret, from_attributes=True).model_dump(mode="json")

@@ -1,0 +1,190 @@
+"""`jobs-app secret`: values that jobs refer to by name; they go in and never come out."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from jobs_app import clock
+from jobs_app.cli.client import (
+    NO_SUCH,
+    Answer,
+    Client,
+    Failure,
+    Json,
+    connect,
+    secret_path,
+)
+from jobs_app.cli.completion import secret_names
+from jobs_app.cli.output import (
+    json_option,
+    limit_options,
+    print_fields,
+    print_json,
+    print_list_end,
+    print_note,
+    print_table,
+    print_text,
+)
+from jobs_app.cli.processes import rotate
+from jobs_app.cli.runs import when
+from jobs_app.cli.text import exact
+from jobs_app.references import LEAST_MASKED, OPENING
+
+name_argument = click.argument("name", shell_complete=secret_names)
+
+
+@click.group()
+def secret() -> None:
+    """Store passwords and tokens, to be used by jobs as ${secret:NAME}."""
+
+
+secret.add_command(rotate)
+
+
+@secret.command("list")
+@limit_options
+@json_option
+def list_secrets(limit: int | None, as_json: bool) -> None:
+    """List secrets by name, without their values."""
+    page = connect().page("/secrets", limit=limit)
+    if as_json:
+        print_json(page.as_json())
+        return
+    at = clock.now()
+    rows = [
+        [
+            item["name"],
+            when(item["updated_at"], at=at),
+            when(item["last_used_at"], at=at) if item["last_used_at"] else "never",
+            item["description"],
+        ]
+        for item in page.items
+    ]
+    print_table(
+        ["NAME", "CHANGED", "USED", "DESCRIPTION"],
+        rows,
+        empty="No secrets. Store one: jobs-app secret set GITHUB_TOKEN",
+        droppable={"DESCRIPTION"},
+    )
+    print_list_end(page)
+
+
+@secret.command()
+@name_argument
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show what is known of a secret, and which jobs use it; never its value."""
+    answer = connect().get(secret_path(name)).body
+    if as_json:
+        print_json(answer)
+        return
+    used = answer["last_used_at"]
+    print_fields(
+        {
+            "Secret": answer["name"],
+            "Description": answer["description"],
+            "Reference": f"{OPENING}{answer['name']}}}",
+            "Jobs": ", ".join(answer["jobs"]) or "none",
+            "Used": exact(used) if used else "never",
+            "Created": exact(answer["created_at"]),
+            "Changed": f"{exact(answer['updated_at'])} by {answer['updated_by']} "
+            f"(version {answer['version']})",
+        }
+    )
+
+
+@secret.command("set")
+@name_argument
+@click.option(
+    "--from",
+    "source",
+    metavar="FILE",
+    help="Read the value from a file, or - for standard input; without it you are asked.",
+)
+@click.option("--description", help="What it is for.")
+@click.option("--keep-value", is_flag=True, help="Change the description only.")
+@json_option
+def set_secret(
+    name: str, source: str | None, description: str | None, keep_value: bool, as_json: bool
+) -> None:
+    """Store a secret, or give it a new value.
+
+    The value is typed without being shown, or read with --from: an argument would be
+    seen by every process of this machine. The line end after a single line is no part of it.
+
+    \b
+    Example:
+      pass show github | jobs-app secret set GITHUB_TOKEN --from -
+    """
+    if keep_value and source is not None:
+        raise click.UsageError("--keep-value and --from do not go together.")
+    if keep_value and description is None:
+        raise click.UsageError("--keep-value needs --description: nothing else would change.")
+    if source is None and not keep_value and not sys.stdin.isatty():
+        raise click.UsageError("Add --from FILE, or --from - to read the value from this input.")
+    client = connect()
+    present = _present(client, name)
+    body: Json = {} if description is None else {"description": description}
+    if not keep_value:
+        body["value"] = _typed(name) if source is None else _read(source)
+    etag = None if present is None else present.etag
+    answer = client.send("PUT", secret_path(name), body=body, if_match=etag)
+    if len(body.get("value", "")) in range(1, LEAST_MASKED):
+        print_note(f"It is shorter than {LEAST_MASKED} characters: too short to be masked in logs.")
+    if as_json:
+        print_json(answer.body)
+        return
+    verb = "Stored" if present is None else "Changed"
+    print_text(f"{verb} {name}. Jobs refer to it as {OPENING}{name}}}.")
+
+
+def _present(client: Client, name: str) -> Answer | None:
+    """Return the secret as it is, None if there is none yet."""
+    try:
+        return client.get(secret_path(name))
+    except Failure as failure:
+        if failure.exit_code != NO_SUCH:
+            raise
+        return None
+
+
+def _typed(name: str) -> str:
+    value: str = click.prompt(
+        f"Value of {name}", hide_input=True, confirmation_prompt="Once more", err=True
+    )
+    return value
+
+
+def _read(source: str) -> str:
+    """Return the value in the file *source*, "-" for standard input."""
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        text = data.decode()
+    except OSError as error:
+        raise click.UsageError(f"Cannot read {source}: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        # Without its cause: that would hold the value.
+        raise click.UsageError(f"{source} is not text in UTF-8: encode it first.") from None
+    line = text.removesuffix("\n").removesuffix("\r")
+    return text if "\n" in line else line
+
+
+@secret.command()
+@name_argument
+@click.option("--force", is_flag=True, help="Also while jobs refer to it: their runs will fail.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def delete(name: str, force: bool, yes: bool) -> None:
+    """Delete a secret; refused while jobs refer to it."""
+    client = connect()
+    current = client.get(secret_path(name))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Add --yes to delete without being asked.")
+        if not click.confirm(f"Delete {name}? Its value cannot be had back.", err=True):
+            raise Failure("Nothing was deleted.")
+    params = {"force": True} if force else {}
+    client.send("DELETE", secret_path(name), params=params, if_match=current.etag)
+    print_text(f"Deleted {name}.")
+    if current.body["jobs"]:
+        print_note(f"These jobs will fail without it: {', '.join(current.body['jobs'])}.")

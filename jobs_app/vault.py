@@ -1,0 +1,276 @@
+"""Secrets: stored sealed under a name, referred to by jobs, given out to runs alone."""
+
+import difflib
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import String, cast, delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from jobs_app import audit, references, sealing
+from jobs_app.db import Database
+from jobs_app.errors import (
+    ConfigurationError,
+    Conflict,
+    FieldError,
+    InvalidInput,
+    NotFound,
+    StaleVersion,
+)
+from jobs_app.models import Job, Secret
+from jobs_app.sealing import Sealer
+from jobs_app.settings import Settings
+
+#: The version of a secret that is not there yet.
+ABSENT = 0
+
+#: `last_used_at` is written at most this often.
+USED_EVERY = timedelta(minutes=1)
+
+#: Jobs that a refusal names before it counts the rest.
+SHOWN_JOBS = 5
+
+#: Whatever holds sealed text; a rotation seals all of it anew.
+SEALED: tuple[InstrumentedAttribute[str], ...] = (Secret.sealed,)
+
+
+def get(session: Session, name: str) -> Secret:
+    """Return the secret called *name*; raises NotFound with the nearest name."""
+    found = _find(session, name)
+    if found is None:
+        raise NotFound(
+            f"There is no secret {name!r}.{_nearest(session, name)}", code="secret_not_found"
+        )
+    return found
+
+
+def version(session: Session, name: str) -> int:
+    """Return the version of the secret called *name*, ABSENT if there is none."""
+    found = _find(session, name)
+    return ABSENT if found is None else found.version
+
+
+def page(session: Session, *, after: str | None, limit: int) -> list[Secret]:
+    """Return secrets by name, those later than the name *after*."""
+    statement = select(Secret).order_by(Secret.name).limit(limit)
+    if after is not None:
+        statement = statement.where(Secret.name > after)
+    return list(session.scalars(statement))
+
+
+def put(
+    session: Session,
+    name: str,
+    *,
+    value: str | None,
+    description: str | None,
+    version: int | None,
+    sealer: Sealer,
+    by: str,
+    at: datetime,
+) -> Secret:
+    """Store a secret, or change the one that is called *name*; None keeps what it has.
+
+    *version* is the one that is changed: ABSENT wants a new secret, None takes any.
+    Raises InvalidInput for a new one without a value, StaleVersion.
+    """
+    secret = _locked(session, name, version)
+    is_new = secret is None
+    if secret is None:
+        if value is None:
+            session.rollback()
+            missing = FieldError("/value", "missing", "A new secret needs a value.")
+            raise InvalidInput(missing.detail, errors=[missing])
+        secret = Secret(name=name, description="", version=0, created_at=at)
+        session.add(secret)
+    if value is not None:
+        secret.sealed = sealer.seal(value)
+    if description is not None:
+        secret.description = description
+    secret.version += 1
+    secret.updated_at, secret.updated_by = at, by
+    audit.note(
+        session,
+        "create_secret" if is_new else "change_secret",
+        by=by,
+        at=at,
+        secret=name,
+        version=secret.version,
+        has_new_value=value is not None,
+    )
+    try:
+        session.commit()
+    except IntegrityError as error:
+        session.rollback()
+        raise StaleVersion(
+            f"Somebody else made a secret {name!r} just now: read it first."
+        ) from error
+    return secret
+
+
+def remove(
+    session: Session, name: str, *, version: int | None, force: bool, by: str, at: datetime
+) -> None:
+    """Delete a secret. Runs that still refer to it fail, and say so.
+
+    Raises NotFound, StaleVersion, and Conflict (`secret_in_use`) while jobs refer to
+    it, unless *force* says that they may do without.
+    """
+    secret = _locked(session, name, version)
+    if secret is None:
+        session.rollback()
+        raise NotFound(f"There is no secret {name!r}.", code="secret_not_found")
+    users = used_by(session, name)
+    if users and not force:
+        session.rollback()
+        more = f" and {len(users) - SHOWN_JOBS} more" if len(users) > SHOWN_JOBS else ""
+        raise Conflict(
+            f"The secret {name!r} is used by {', '.join(users[:SHOWN_JOBS])}{more}: "
+            "change these jobs first, or delete it with force.",
+            code="secret_in_use",
+        )
+    session.execute(delete(Secret).where(Secret.id == secret.id))
+    audit.note(session, "delete_secret", by=by, at=at, secret=name, jobs=users)
+    session.commit()
+
+
+def used_by(session: Session, name: str) -> list[str]:
+    """Return the names of the living jobs that refer to a secret, sorted."""
+    mentions = cast(Job.kwargs, String).contains(f"{references.OPENING}{name}}}", autoescape=True)
+    found = session.execute(
+        select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
+    )
+    return sorted(row.name for row in found if name in references.names(row.task, row.kwargs))
+
+
+def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
+    """Return what is wrong with the secrets that *task* would be given; [] if nothing is."""
+    errors = references.errors(task, kwargs)
+    wanted = references.names(task, kwargs)
+    for name in sorted(missing(session, wanted)):
+        detail = f"There is no secret {name!r}.{_nearest(session, name)}"
+        errors += [
+            FieldError(pointer, "unknown_secret", detail)
+            for pointer in references.pointers(task, kwargs, name)
+        ]
+    return errors
+
+
+def missing(session: Session, names: Collection[str]) -> set[str]:
+    """Return those of *names* that no secret has."""
+    if not names:
+        return set()
+    return {*names} - {*session.scalars(select(Secret.name).where(Secret.name.in_(names)))}
+
+
+def named(session: Session, names: Collection[str]) -> dict[str, Secret]:
+    """Return those of *names* that there are, sealed as they are."""
+    found = session.scalars(select(Secret).where(Secret.name.in_(names)))
+    return {secret.name: secret for secret in found}
+
+
+def unnoted(secrets: Collection[Secret], *, at: datetime) -> list[str]:
+    """Return the names of those whose `last_used_at` has grown old enough to be written again."""
+    return [
+        secret.name
+        for secret in secrets
+        if secret.last_used_at is None or at - secret.last_used_at >= USED_EVERY
+    ]
+
+
+def note_use(session: Session, names: Collection[str], *, at: datetime) -> None:
+    """Write when secrets were last given to a run."""
+    session.execute(
+        update(Secret)
+        .where(Secret.name.in_(names))
+        .values(last_used_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    session.commit()
+
+
+def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -> int:
+    """Seal everything with a new key and return how many texts that were.
+
+    Where the key is a file, the new one is made here and put in front; the older ones
+    stay behind it, for backups, unless *drops_old*. JOBS_SECRET_KEY must hold the new one
+    already. Raises ConfigurationError, and changes nothing sealed, if that cannot be.
+    """
+    if settings.secret_key is None:
+        sealing.sealer(settings)
+        sealing.add_key(settings.secret_key_file)
+    sealer = sealing.sealer(settings)
+    if sealer.keys < 2:
+        raise ConfigurationError(
+            "JOBS_SECRET_KEY has one key only: put a new one before it, with a comma between, "
+            "start every process with both, and rotate then."
+        )
+    database = Database(settings.effective_database_url)
+    try:
+        with database.session() as session:
+            count = reseal(session, sealer, by=by, at=at)
+    finally:
+        database.close()
+    if settings.secret_key is None and drops_old:
+        sealing.drop_old_keys(settings.secret_key_file)
+    return count
+
+
+def reseal(session: Session, sealer: Sealer, *, by: str, at: datetime) -> int:
+    """Seal everything with the first key of *sealer*, in one transaction; return how much.
+
+    What others seal meanwhile stays readable: their key is one of the older ones.
+    Raises ConfigurationError, and changes nothing, if something fits none of the keys.
+    """
+    count = 0
+    for column in SEALED:
+        key = list(column.class_.__table__.primary_key.columns)
+        rows = session.execute(select(*key, column).with_for_update()).all()
+        for *ids, sealed in rows:
+            its_row = [part == value for part, value in zip(key, ids, strict=True)]
+            session.execute(
+                update(column.class_)
+                .where(*its_row)
+                .values({column: sealer.reseal(sealed)})
+                .execution_options(synchronize_session=False)
+            )
+        count += len(rows)
+    audit.note(session, "rotate_secret_key", by=by, at=at, resealed=count)
+    session.commit()
+    return count
+
+
+def _find(session: Session, name: str) -> Secret | None:
+    return session.scalars(select(Secret).where(Secret.name == name)).one_or_none()
+
+
+def _locked(session: Session, name: str, version: int | None) -> Secret | None:
+    """Return the row of a secret, held until the commit; raises StaleVersion for another one."""
+    secret = session.scalars(
+        select(Secret)
+        .where(Secret.name == name)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    present = ABSENT if secret is None else secret.version
+    if version is None or version == present:
+        return secret
+    session.rollback()
+    if secret is None:
+        raise StaleVersion(f"There is no secret {name!r} any more.")
+    if version == ABSENT:
+        raise StaleVersion(f"Somebody else made a secret {name!r} just now: read it first.")
+    raise StaleVersion(f"The secret is at version {present}, not {version}: read it again.")
+
+
+def _nearest(session: Session, name: str) -> str:
+    """Return a sentence with the secret that was probably meant, or with all that there are."""
+    known = list(session.scalars(select(Secret.name).order_by(Secret.name)))
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f" Did you mean {close[0]!r}?"
+    if not known:
+        return f" There are none yet: jobs-app secret set {name} makes it."
+    shown = ", ".join(known[:SHOWN_JOBS]) + (", …" if len(known) > SHOWN_JOBS else "")
+    return f" There are: {shown}."

@@ -1,0 +1,165 @@
+"""References: what is one, where one may stand, and that resolving them can be undone."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs_app.references import (
+    errors,
+    literals,
+    looks_secret,
+    names,
+    put_back,
+    resolve,
+    veiled,
+)
+
+VALUES = {"TOKEN": "t0k3n", "db-main": "p$w", "SHORT": "x"}
+
+
+def as_it_is(value: Any) -> Any:
+    return value
+
+
+@pytest.mark.parametrize(
+    "text, resolved",
+    [
+        ("${secret:TOKEN}", "t0k3n"),
+        ("Bearer ${secret:TOKEN}!", "Bearer t0k3n!"),
+        ("${secret:TOKEN}${secret:db-main}", "t0k3np$w"),
+        ("$${secret:TOKEN}", "$t0k3n"),
+        ("${secret:}TOKEN}", "${secret:TOKEN}"),
+        ("${secret:}", "${secret:"),
+        ("${TOKEN} $TOKEN {secret:TOKEN}", "${TOKEN} $TOKEN {secret:TOKEN}"),
+    ],
+)
+def test_a_reference_is_resolved_and_other_text_stays(text: str, resolved: str) -> None:
+    assert errors("http", {"x": text}) == []
+    assert resolve("http", {"x": text}, VALUES) == {"x": resolved}
+
+
+def test_references_are_found_and_resolved_wherever_they_stand() -> None:
+    kwargs = {"a": [1, {"b": "${secret:TOKEN}"}], "c": {"d": "x${secret:db-main}"}, "e": None}
+
+    assert names("http", kwargs) == {"TOKEN", "db-main"}
+    assert resolve("http", kwargs, VALUES) == {
+        "a": [1, {"b": "t0k3n"}],
+        "c": {"d": "xp$w"},
+        "e": None,
+    }
+
+
+def test_a_value_that_looks_like_a_reference_is_not_resolved_again() -> None:
+    values = {"A": "${secret:B}", "B": "b"}
+
+    assert resolve("http", {"x": "${secret:A}"}, values) == {"x": "${secret:B}"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${secret:1X}", "${secret:MY TOKEN}", "${secret:TOKEN", "${secret: TOKEN}", "${secret:é}"],
+)
+def test_a_malformed_reference_is_refused_where_it_stands(text: str) -> None:
+    (error,) = errors("http", {"headers": {"a/b": text}})
+
+    assert (error.pointer, error.code) == ("/kwargs/headers/a~1b", "malformed_reference")
+
+
+def test_a_reference_in_a_name_is_refused() -> None:
+    (error,) = errors("http", {"headers": {"${secret:TOKEN}": "x"}})
+
+    assert (error.pointer, error.code) == ("/kwargs/headers", "misplaced_reference")
+
+
+def test_a_shell_job_may_refer_to_secrets_in_its_environment_only() -> None:
+    kwargs = {"command": "curl -u ${secret:db-main}", "env": {"A": "${secret:TOKEN}"}}
+
+    (error,) = errors("shell", kwargs)
+
+    assert (error.pointer, error.code) == ("/kwargs/command", "misplaced_reference")
+    assert '"DB_MAIN": "${secret:db-main}"' in error.detail
+    assert '"$DB_MAIN"' in error.detail
+    assert names("shell", kwargs) == {"TOKEN"}
+    assert resolve("shell", kwargs, VALUES)["command"] == kwargs["command"]
+
+
+def test_what_only_a_shell_understands_is_left_to_it() -> None:
+    kwargs = {"command": "bash -c 'secret=abcdef; echo ${secret:0:3}'"}
+
+    assert errors("shell", kwargs) == []
+    assert resolve("shell", kwargs, {}) == kwargs
+
+
+def test_arguments_that_did_not_change_are_put_back_as_they_were() -> None:
+    before = {"a": "${secret:TOKEN}", "b": ["${secret:}", "x ${secret:db-main}"], "n": 1}
+
+    resolved = resolve("mine", before, VALUES)
+
+    assert put_back("mine", before, resolved, VALUES, clean=as_it_is) == before
+
+
+@given(st.text("t0k3nx${secr:}pw", max_size=40))
+def test_changed_text_refers_to_the_secrets_in_it_and_resolves_to_itself(text: str) -> None:
+    back = put_back("mine", {}, {"x": [text]}, VALUES, clean=as_it_is)
+
+    assert resolve("mine", back, VALUES) == {"x": [text]}
+    assert "t0k3n" not in back["x"][0]
+
+
+def test_what_no_reference_can_stand_for_is_cleaned() -> None:
+    def clean(value: Any) -> Any:
+        return "***" if value in ("dDBrM24=", 12345) else value
+
+    before = {"a": "dDBrM24=", "b": "${secret:TOKEN}"}
+    changed = {"a": "dDBrM24=", "b": "dDBrM24=", "c": {"dDBrM24=": 12345}}
+
+    back = put_back("mine", before, changed, VALUES, clean=clean)
+
+    # What the job itself says is not for us to change.
+    assert back == {"a": "dDBrM24=", "b": "***", "c": {"***": "***"}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "PGPASSWORD", "api_key", "X-Api-Key", "apiKey", "APIKEY", "GITHUB_TOKEN"),
+        *("clientSecret", "AWS_SECRET_ACCESS_KEY", "Set-Cookie", "private-key", "db.passwd"),
+        "Authorization",
+    ],
+)
+def test_names_that_say_so_look_secret(name: str) -> None:
+    assert looks_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["command", "url", "max_tokens", "keyboard", "key", "primary_key", "author", "secretary"],
+)
+def test_names_that_do_not_say_so_do_not_look_secret(name: str) -> None:
+    assert not looks_secret(name)
+
+
+def test_literals_that_look_secret_are_veiled_and_references_shown() -> None:
+    kwargs = {
+        "url": "https://example.org",
+        "headers": {"Authorization": "Basic abc", "X-Token": "${secret:TOKEN}", "Accept": "*/*"},
+        "password": 12345,
+        "tokens": ["a", None, True, ""],
+        "secret": {"deep": ["x", 1]},
+    }
+
+    assert veiled(kwargs) == {
+        "url": "https://example.org",
+        "headers": {"Authorization": "***", "X-Token": "${secret:TOKEN}", "Accept": "*/*"},
+        "password": "***",
+        "tokens": ["a", None, True, ""],
+        "secret": {"deep": ["***", "***"]},
+    }
+
+
+def test_each_literal_that_looks_secret_is_named_by_its_place() -> None:
+    kwargs = {"headers": {"Authorization": "Basic abc"}, "token": "${secret:TOKEN}", "pwd": ["x"]}
+
+    assert literals(kwargs) == ["kwargs.headers.Authorization", "kwargs.pwd.0"]

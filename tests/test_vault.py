@@ -1,0 +1,136 @@
+"""The vault itself: two who make a secret at once, and keys that are rotated."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+
+from jobs_app import sealing, vault
+from jobs_app.db import Database
+from jobs_app.errors import ConfigurationError, StaleVersion
+from jobs_app.models import Secret
+from jobs_app.sealing import Sealer
+from jobs_app.settings import Settings
+from tests.factories import MINUTE, NOON, SECOND
+
+KEY = Fernet.generate_key().decode()
+
+
+def put(database: Database, name: str, value: str, sealer: Sealer, version: int | None) -> None:
+    with database.session() as session:
+        vault.put(
+            session,
+            name,
+            value=value,
+            description=None,
+            version=version,
+            sealer=sealer,
+            by="tester",
+            at=NOON,
+        )
+
+
+def unsealed(database: Database, sealer: Sealer) -> dict[str, str]:
+    with database.reading() as session:
+        found = session.scalars(select(Secret))
+        return {secret.name: sealer.unseal(secret.sealed) for secret in found}
+
+
+def test_who_makes_a_secret_that_somebody_else_just_made_is_told_so(database: Database) -> None:
+    put(database, "A", "first", Sealer(KEY), vault.ABSENT)
+
+    with pytest.raises(StaleVersion, match="Somebody else"):
+        put(database, "A", "second", Sealer(KEY), vault.ABSENT)
+
+    assert unsealed(database, Sealer(KEY)) == {"A": "first"}
+
+
+def test_the_use_of_a_secret_is_noted_once_a_minute(database: Database) -> None:
+    put(database, "A", "a", Sealer(KEY), None)
+
+    with database.session() as session:
+        secrets = vault.named(session, ["A"]).values()
+        assert vault.unnoted(secrets, at=NOON) == ["A"]
+        vault.note_use(session, ["A"], at=NOON)
+    with database.session() as session:
+        secrets = vault.named(session, ["A"]).values()
+        assert vault.unnoted(secrets, at=NOON + SECOND) == []
+        assert vault.unnoted(secrets, at=NOON + MINUTE) == ["A"]
+        assert [secret.version for secret in secrets] == [1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(data_dir=tmp_path / "data", database_url=database_url)
+
+
+def test_a_key_in_a_file_is_rotated_and_what_others_sealed_meanwhile_stays_readable(
+    database: Database, settings: Settings
+) -> None:
+    before = sealing.sealer(settings, makes_key=True)
+    put(database, "A", "a", before, None)
+    put(database, "B", "b", before, None)
+
+    assert vault.rotate_keys(settings, drops_old=False, by="tester", at=NOON) == 2
+    put(database, "LATE", "late", before, None)
+
+    after = sealing.sealer(settings)
+    assert unsealed(database, after) == {"A": "a", "B": "b", "LATE": "late"}
+    newest = Sealer(settings.secret_key_file.read_text().partition(",")[0])
+    with database.reading() as session:
+        found = {secret.name: secret.sealed for secret in session.scalars(select(Secret))}
+    assert newest.unseal(found["A"]) == "a"
+    assert settings.secret_key_file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in settings.data_dir.iterdir()] == ["secret-key"]
+
+
+def test_old_keys_are_dropped_when_asked_for(database: Database, settings: Settings) -> None:
+    put(database, "A", "a", sealing.sealer(settings, makes_key=True), None)
+    old = settings.secret_key_file.read_text()
+
+    vault.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
+
+    new = settings.secret_key_file.read_text()
+    assert old not in new
+    assert unsealed(database, Sealer(new)) == {"A": "a"}
+    assert Sealer(new).keys == 1
+
+
+def test_a_key_in_the_settings_is_rotated_to_the_first_one(
+    database: Database, settings: Settings
+) -> None:
+    put(database, "A", "a", Sealer(KEY), None)
+    new = Fernet.generate_key().decode()
+    both = settings.model_copy(update={"secret_key": f"{new},{KEY}"})
+
+    vault.rotate_keys(both, drops_old=False, by="tester", at=NOON)
+
+    assert unsealed(database, Sealer(new)) == {"A": "a"}
+
+
+def test_a_single_key_in_the_settings_cannot_be_rotated(settings: Settings) -> None:
+    single = settings.model_copy(update={"secret_key": KEY})
+
+    with pytest.raises(ConfigurationError, match="new one before it"):
+        vault.rotate_keys(single, drops_old=False, by="tester", at=NOON)
+
+
+def test_a_rotation_that_cannot_read_something_changes_nothing(
+    database: Database, settings: Settings
+) -> None:
+    put(database, "A", "a", sealing.sealer(settings, makes_key=True), None)
+    put(database, "B", "b", Sealer(KEY), None)
+
+    with pytest.raises(ConfigurationError, match="same JOBS_SECRET_KEY"):
+        vault.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
+
+    either = Sealer(f"{settings.secret_key_file.read_text()},{KEY}")
+    assert unsealed(database, either) == {"A": "a", "B": "b"}
+
+
+def test_without_a_key_there_is_nothing_to_rotate_and_none_is_made(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="no key"):
+        vault.rotate_keys(settings, drops_old=False, by="tester", at=NOON)
+
+    assert not settings.secret_key_file.exists()
