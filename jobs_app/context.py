@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 Stream = Literal["stdout", "stderr"]
@@ -51,6 +51,10 @@ class Fenced(TaskOutcome):
     """The task was stopped because its worker may no longer work: nothing is to be written."""
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """The run that a task works for.
@@ -73,6 +77,8 @@ class RunContext:
     """How the run is to be stopped; None while nobody asked for it."""
     lease_seconds_left: Callable[[], float]
     """How much longer the worker may work without a heartbeat; 0 or less: stop at once."""
+    mask: Callable[[Any], Any] = _as_it_is
+    """Takes the run's secrets out of a JSON value; for whatever is stored while it runs."""
 
     def stop_if_asked(self, *, elapsed_seconds: float) -> None:
         """Raise what ends a task of *elapsed_seconds*: Fenced, Cancelled or TimedOut."""

@@ -32,8 +32,10 @@ from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.states import RunState
+from jobs_app.worker.injection import Injected, inject
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog, capture_output
+from jobs_app.worker.masking import NOTHING, Mask, MaskedLog
 from jobs_app.worker.process import Process, this_process
 from jobs_app.worker.watch import LimitReached, Watched
 
@@ -77,7 +79,7 @@ def run(run_id: str, attempt: int) -> None:
         # Something around the task failed; the run is ours, and nobody else would end it.
         outcome = _failed(error, traceback.format_exc())
     with _deaf_to_limits():
-        _finish(process, claimed, outcome)
+        _finish(process, claimed, _cut(outcome))
 
 
 @contextlib.contextmanager
@@ -184,9 +186,11 @@ def _next_ones(process: Process, claimed: Claimed) -> list[Message]:
 
 
 def _work(process: Process, claimed: Claimed) -> Outcome:
-    """Run the task with its log, its context and its watch around it."""
+    """Run the task with its secrets, its log, its context and its watch around it."""
+    injected = inject(process, claimed)
     store = SqlChunkStore(process.database, claimed.run_id, claimed.attempt)
     run_log = RunLog(store, limit_bytes=process.settings.log_limit_bytes)
+    masked_log = MaskedLog(run_log, injected.mask) if injected.mask else None
     watched = Watched(
         claimed.run_id,
         claimed.attempt,
@@ -201,21 +205,26 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         job=claimed.job,
         scheduled_for=claimed.scheduled_for,
         attempt=claimed.attempt,
-        log=run_log,
+        log=masked_log or run_log,
         soft_time_limit_seconds=claimed.soft_time_limit_seconds,
         time_limit_seconds=claimed.time_limit_seconds,
         kill_grace_seconds=claimed.kill_grace_seconds,
         is_cancelled=lambda: None if watched.cancel_mode is None else watched.cancel_mode.value,
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
+        mask=injected.mask.json,
     )
-    with _current(context), capture_output(run_log):
+    with _current(context), capture_output(context.log):
         process.watch.add(watched)
-        outcome = _guarded(lambda: _call(process, claimed), lambda: process.watch.remove(watched))
+        outcome = _guarded(
+            lambda: _call(process, claimed, injected), lambda: process.watch.remove(watched)
+        )
     with contextlib.suppress(SoftTimeLimitExceeded):
+        if masked_log is not None:
+            masked_log.close()
         run_log.close()
     # Again: an interrupt may have landed in the first one.
     process.watch.remove(watched)
-    return _with_log(outcome, run_log)
+    return _with_log(injected.cleaned(outcome), run_log)
 
 
 def _own_limits(process: Process, claimed: Claimed) -> list[tuple[float, type[Exception]]]:
@@ -265,7 +274,7 @@ def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
         return _failed(error, traceback.format_exc())
 
 
-def _call(process: Process, claimed: Claimed) -> Outcome:
+def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
     """Run the task as Celery would, with a real request, and say how it ended."""
     # A worker that was frozen since its claim may not begin what is somebody else's by now.
     current_run.get().stop_if_asked(elapsed_seconds=0)
@@ -277,12 +286,12 @@ def _call(process: Process, claimed: Claimed) -> Outcome:
             error={"type": "NotRegistered", "message": detail, "traceback": None},
         )
     answer, info, *_ = _tracer(process, task)(
-        str(claimed.run_id), [], claimed.kwargs, _request(process, claimed)
+        str(claimed.run_id), [], injected.kwargs, _request(process, claimed, injected)
     )
     if info is None:
         return Outcome(
             RunState.SUCCEEDED,
-            result=storable(answer, process.settings.result_limit_bytes),
+            result=storable(answer, process.settings.result_limit_bytes, injected.mask),
             # A command that did not raise ended with 0.
             exit_code=0 if claimed.task == "shell" else None,
         )
@@ -301,13 +310,13 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     return tracer
 
 
-def _request(process: Process, claimed: Claimed) -> dict[str, Any]:
+def _request(process: Process, claimed: Claimed, injected: Injected) -> dict[str, Any]:
     return {
         "id": str(claimed.run_id),
         "root_id": str(claimed.run_id),
         "task": claimed.task,
         "args": [],
-        "kwargs": claimed.kwargs,
+        "kwargs": injected.kwargs,
         "retries": claimed.attempt - 1,
         # Eager: `self.retry()` then raises without publishing; the row is where retries live.
         "is_eager": True,
@@ -328,7 +337,7 @@ def _failed(error: BaseException, text: str | None) -> Outcome:
         "type": "Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
         "message": _plain(str(error)),
         # How our own tasks look inside helps nobody to mend a command.
-        "traceback": None if isinstance(error, TaskOutcome) else _plain(text)[-TRACEBACK_CHARS:],
+        "traceback": None if isinstance(error, TaskOutcome) else _plain(text),
     }
     exit_code = error.exit_code if isinstance(error, TaskOutcome) else None
     match error:
@@ -348,7 +357,7 @@ def _retried(retry: Retry, info: Any) -> Outcome:
     told = {
         "type": type(cause).__name__,
         "message": _plain(str(cause)),
-        "traceback": _plain(getattr(info, "traceback", None))[-TRACEBACK_CHARS:],
+        "traceback": _plain(getattr(info, "traceback", None)),
     }
     when = retry.when
     if isinstance(when, datetime):
@@ -367,6 +376,14 @@ def _retried(retry: Retry, info: Any) -> Outcome:
     )
 
 
+def _cut(outcome: Outcome) -> Outcome:
+    """Return *outcome* with the end of its traceback; a secret cut in two could not be masked."""
+    error = outcome.error
+    if error is None or error["traceback"] is None or len(error["traceback"]) <= TRACEBACK_CHARS:
+        return outcome
+    return replace(outcome, error=error | {"traceback": error["traceback"][-TRACEBACK_CHARS:]})
+
+
 def _with_log(outcome: Outcome, run_log: RunLog) -> Outcome:
     if run_log.total_bytes == 0:
         return outcome
@@ -379,8 +396,8 @@ def _plain(text: str | None) -> str:
     return clean.encode("utf-8", "replace").decode("utf-8")
 
 
-def storable(value: Any, limit_bytes: int) -> Any:
-    """Return *value* as JSON can hold it.
+def storable(value: Any, limit_bytes: int, mask: Mask = NOTHING) -> Any:
+    """Return *value* as JSON can hold it, without the secrets that *mask* knows.
 
     What JSON does not know is stored as its text; what is larger than
     *limit_bytes* as `{"truncated": true, "bytes": …, "head": …}`.
@@ -392,6 +409,8 @@ def storable(value: Any, limit_bytes: int) -> Any:
             text = json.dumps(value, default=str, allow_nan=False, skipkeys=True)
         except (TypeError, ValueError, RecursionError):
             text = json.dumps(_plain(repr(value)))
+    if mask:
+        text = json.dumps(mask.json(json.loads(text)))
     if len(text) > limit_bytes:
         return {"truncated": True, "bytes": len(text), "head": text[:1024]}
     if "\\u0000" in text or "\\ud" in text:

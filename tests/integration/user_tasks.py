@@ -1,8 +1,10 @@
 """A user's own Celery tasks, as they would be written for any Celery application."""
 
+import hashlib
 import logging
 import os
 import time
+from base64 import b64encode
 from pathlib import Path
 
 from celery import shared_task
@@ -79,3 +81,35 @@ def doze(seconds: float, pid_file: str) -> None:
 def odd() -> object:
     """Return what JSON cannot hold."""
     return {"when": time.struct_time((2026, 1, 1, 0, 0, 0, 0, 1, 0)), "what": {1, 2}.__class__}
+
+
+@shared_task
+def tell(token: str) -> dict[str, object]:
+    """Leave a secret wherever a task can leave something, and return it."""
+    print("token", token, end="")
+    print("", token.encode())
+    logger.info("token %s", token)
+    logging.getLogger("mine").warning("token %r", {"token": token})
+    try:
+        raise KeyError(token)
+    except KeyError:
+        logger.exception("with %s", token)
+    return {"token": token, token: [token, {"basic": b64encode(f"me:{token}".encode()).decode()}]}
+
+
+@shared_task
+def fail_with(token: str) -> None:
+    """Raise with a secret in the message, and in that of its cause."""
+    try:
+        raise LookupError(f"no {token}")
+    except LookupError as error:
+        raise ValueError(f"bad token {token!r}") from error
+
+
+@shared_task(bind=True, max_retries=1, default_retry_delay=0)
+def retry_with(self: object, token: str, note: str = "") -> str:
+    """Ask once to be tried again, with a secret in an argument that was not there before."""
+    if self.request.retries == 0:  # type: ignore[attr-defined]
+        error = RuntimeError(f"not with {token}")
+        raise self.retry(exc=error, kwargs={"token": token, "note": f"after {token}"})  # type: ignore[attr-defined]
+    return hashlib.sha256(f"{token} {note}".encode()).hexdigest()

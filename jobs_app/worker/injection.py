@@ -1,0 +1,107 @@
+"""Gives a run the secrets that it refers to, at the last moment and in memory only."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, references, sealing, vault
+from jobs_app.context import Fenced, TaskOutcome
+from jobs_app.errors import ConfigurationError
+from jobs_app.models import Secret
+from jobs_app.runs import Claimed, Outcome
+from jobs_app.worker.masking import NOTHING, Mask
+from jobs_app.worker.process import Process
+
+log = logging.getLogger(__name__)
+
+RETRY_DATABASE_SECONDS = 0.5
+
+
+class SecretUnavailable(TaskOutcome):
+    """A secret that the run refers to does not exist, or cannot be read here: failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """What a run is called with, and how to take the secrets out of what it leaves behind."""
+
+    task: str
+    given: Mapping[str, Any]
+    kwargs: dict[str, Any] = field(repr=False)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mask: Mask = NOTHING
+
+    def cleaned(self, outcome: Outcome) -> Outcome:
+        """Return *outcome* with the secrets taken out of all but its result.
+
+        Arguments for a retry refer to them again; what the task itself made of a secret
+        (its Base64, say) no reference can stand for, and it is masked.
+        """
+        if not self.values:
+            return outcome
+        again = outcome.retry_kwargs
+        if again is not None:
+            again = references.put_back(
+                self.task, self.given, again, self.values, clean=self.mask.json
+            )
+        return replace(
+            outcome,
+            error=self.mask.json(outcome.error),
+            reason=self.mask.json(outcome.reason),
+            retry_kwargs=again,
+        )
+
+
+def inject(process: Process, claimed: Claimed) -> Injected:
+    """Return what the run is to be called with; raises SecretUnavailable, Fenced."""
+    task, given = claimed.task, claimed.kwargs
+    wanted = references.names(task, given)
+    values: dict[str, str] = {}
+    if wanted:
+        secrets = _read(process, claimed, wanted)
+        for name in sorted(wanted - secrets.keys()):
+            raise SecretUnavailable(
+                f"There is no secret {name!r}, so nothing was started: store it with "
+                f"`jobs-app secret set {name}`, or change the job."
+            )
+        values = _unsealed(process, secrets)
+    kwargs = references.resolve(task, given, values)
+    return Injected(task, given, kwargs, values, Mask(values.values()) if values else NOTHING)
+
+
+def _read(process: Process, claimed: Claimed, names: set[str]) -> dict[str, Secret]:
+    """Return the sealed secrets, however long the database is away while the lease lasts."""
+    while True:
+        try:
+            with process.database.reading() as session:
+                secrets = vault.named(session, names)
+            _note_use(process, secrets)
+            return secrets
+        except SQLAlchemyError as error:
+            if process.lease.seconds_left(of=claimed.worker_id) <= 0:
+                raise Fenced("The worker lost the database before the run began.") from error
+            log.warning("secrets_not_read run=%s error=%s", claimed.run_id, type(error).__name__)
+            time.sleep(RETRY_DATABASE_SECONDS)
+
+
+def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
+    at = clock.now()
+    if names := vault.unnoted(secrets.values(), at=at):
+        with process.database.session() as session:
+            vault.note_use(session, names, at=at)
+
+
+def _unsealed(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:
+    try:
+        # Anew for each run: a rotated key takes effect without a restart.
+        sealer = sealing.sealer(process.settings)
+        return {name: sealer.unseal(secret.sealed) for name, secret in secrets.items()}
+    except ConfigurationError as error:
+        raise SecretUnavailable(
+            f"The secrets of the run cannot be read on this worker, so nothing was started. "
+            f"{error.detail}"
+        ) from None

@@ -1,0 +1,232 @@
+"""Takes the secrets that a run was given out of whatever it leaves behind: pure, no IO.
+
+A value is found as it is and in the forms that it takes on its way through programs:
+Base64 (also in the middle of something longer, as in `Basic` authorization), in a URL, in
+JSON, in HTML, as Python and a shell show it; of a value of several lines each long line too.
+"""
+
+import base64
+import html
+import json
+import re
+import shlex
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from jobs_app.context import LogSink, Stream
+from jobs_app.references import LEAST_MASKED, MASK
+
+#: Of a value of several lines, lines this long are masked by themselves.
+LEAST_LINE = 8
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+
+#: What programs leave as it is in a URL: all, some or none of what they need not quote.
+_SAFE_IN_URLS = (
+    "",
+    "/",
+    "!~*'()",  # JavaScript, of a component
+    ";,/?:@&=+$!~*'()#",  # and of a whole URL
+    *("".join(set(_VISIBLE) - set(kept)) for kept in ('%"#<>', '%"#<>?`{}', '"#<>', '"#<>?`{}')),
+)
+
+_MASK_BYTES = MASK.encode()
+
+
+class Mask:
+    """The secrets of one run, and how to take them out of text, JSON and a stream of bytes."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        found = {form.encode() for value in values for form in forms(value)}
+        self._patterns = tuple(found)
+        self._longest = max(map(len, found), default=0)
+        by_first: dict[int, list[bytes]] = {}
+        for pattern in found:
+            by_first.setdefault(pattern[0], []).append(pattern)
+        self._by_first = {first: tuple(patterns) for first, patterns in by_first.items()}
+        self._first = re.compile(b"[" + re.escape(bytes(by_first)) + b"]" if found else b"(?!)")
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def text(self, text: str) -> str:
+        """Return *text* without the secrets; it may have been cut in the middle of one."""
+        if not self._patterns:
+            return text
+        data = text.encode("utf-8", "surrogatepass")
+        spans = self.spans(data, is_end=True)
+        return _without(data, spans).decode("utf-8", "surrogatepass") if spans else text
+
+    def json(self, value: Any) -> Any:
+        """Return a JSON value without the secrets: in texts, in names, and in numbers too."""
+        if not self._patterns:
+            return value
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {self.text(str(key)): self.json(each) for key, each in value.items()}
+            case list() | tuple():
+                return [self.json(each) for each in value]
+            case bool():
+                return value
+            case int() | float():
+                shown = repr(value)
+                masked = self.text(shown)
+                return value if masked == shown else masked
+            case _:
+                return value
+
+    def spans(self, data: bytes, *, is_end: bool = False) -> list[tuple[int, int]]:
+        """Return where the secrets lie in *data*, in order.
+
+        With *is_end* a secret that is cut off by the end is one too, unless so little
+        of it is left that it could be anything.
+        """
+        found: list[tuple[int, int]] = []
+        for pattern in self._patterns:
+            start = data.find(pattern)
+            while start >= 0:
+                found.append((start, start + len(pattern)))
+                # One further on only: a value may overlap with itself.
+                start = data.find(pattern, start + 1)
+        if is_end and (cut := self.unfinished(data)) >= LEAST_MASKED:
+            found.append((len(data) - cut, len(data)))
+        return joined(found)
+
+    def unfinished(self, data: bytes) -> int:
+        """Return how many bytes at the end of *data* may be the beginning of a secret."""
+        for match in self._first.finditer(data, max(0, len(data) - self._longest + 1)):
+            tail = data[match.start() :]
+            for pattern in self._by_first[tail[0]]:
+                if len(pattern) > len(tail) and pattern.startswith(tail):
+                    return len(tail)
+        return 0
+
+
+class MaskedLog:
+    """A log that is written without the secrets, however a run cuts them into pieces.
+
+    What may be the beginning of a secret is held back until more is written, or `close`.
+    """
+
+    def __init__(self, log: LogSink, mask: Mask) -> None:
+        self._log = log
+        self._mask = mask
+        self._held: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
+        # How much of what is held back belongs to a secret whose mask is written already.
+        self._covered: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        self._lock = threading.Lock()
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Take some output, in any encoding and cut anywhere."""
+        with self._lock:
+            self._write(stream, self._held[stream] + data, is_end=False)
+
+    def close(self) -> None:
+        """Pass on what is held back; the log itself stays open."""
+        with self._lock:
+            for stream, held in list(self._held.items()):
+                if held:
+                    self._write(stream, held, is_end=True)
+
+    def _write(self, stream: Stream, data: bytes, *, is_end: bool) -> None:
+        covered = self._covered[stream]
+        spans = self._mask.spans(data, is_end=is_end)
+        if covered:
+            spans = joined([(0, covered), *spans])
+        end = len(data) if is_end else len(data) - self._mask.unfinished(data)
+        # Held back first: an interrupt in between loses output, and shows none.
+        self._held[stream] = data[end:]
+        self._covered[stream] = max(
+            (stop - end for start, stop in spans if start < end < stop),
+            default=max(covered - end, 0),
+        )
+        shown = _without(data[:end], spans, is_masked=bool(covered))
+        if shown:
+            self._log.write(stream, shown)
+
+
+def forms(value: str) -> set[str]:
+    """Return the texts as which *value* may turn up; none if it is too short to be masked."""
+    value = value.strip()
+    if len(value) < LEAST_MASKED:
+        return set()
+    lines = [line.strip() for line in value.splitlines()]
+    parts = [value, *(line for line in lines if len(line) >= LEAST_LINE)]
+    found: set[str] = set()
+    for part in parts:
+        found |= {part, *_escaped(part)}
+    return {form for form in found | set(_base64(value)) if form}
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Yield *text* as URLs, JSON, HTML, Python and shells write it."""
+    for quoted in (quote_plus(text), *(quote(text, safe=safe) for safe in _SAFE_IN_URLS)):
+        yield quoted
+        yield _lower_hex(quoted)
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield html.escape(text)
+    yield html.escape(text, quote=False)
+    yield repr(text)[1:-1]
+    yield shlex.quote(text).removeprefix("'").removesuffix("'")
+    yield text.replace("'", "'\\''")
+
+
+def _lower_hex(quoted: str) -> str:
+    """Return percent-encoded text with %2f in place of %2F."""
+    head, *rest = quoted.split("%")
+    return "".join([head, *(f"%{part[:2].lower()}{part[2:]}" for part in rest)])
+
+
+def _base64(value: str) -> Iterator[str]:
+    """Yield *value* in Base64: whole, broken into lines, and the part of it that is sure
+    to stand in the Base64 of something longer."""
+    data = value.encode("utf-8", "replace")
+    whole = base64.b64encode(data).decode()
+    found = [whole.rstrip("="), base64.encodebytes(data).decode().strip().rstrip("=")]
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + data).decode().rstrip("=")
+        # The characters at both ends also hold bits of what stands beside it.
+        first = (before * 8 + 5) // 6
+        last = (before + len(data)) * 8 // 6
+        piece = encoded[first:last]
+        found.append(piece)
+    for text in found:
+        if len(text) >= LEAST_MASKED:
+            yield text
+            yield text.replace("+", "-").replace("/", "_")
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return *spans* in order, those that overlap as one."""
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(stop, found[-1][1]))
+        else:
+            found.append((start, stop))
+    return found
+
+
+def _without(data: bytes, spans: list[tuple[int, int]], *, is_masked: bool = False) -> bytes:
+    """Return *data* with the mask in place of each of *spans*, which may go on behind it.
+
+    With *is_masked* the mask of a span at the very beginning stands before *data*.
+    """
+    if not spans:
+        return data
+    parts, at = [], 0
+    for start, stop in spans:
+        if start >= len(data):
+            break
+        parts += [data[at:start], b"" if is_masked and start == 0 else _MASK_BYTES]
+        at = stop
+    return b"".join([*parts, data[at:]])
+
+
+#: The mask of a run that was given no secrets.
+NOTHING = Mask()
