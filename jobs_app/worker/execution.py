@@ -35,7 +35,7 @@ from jobs_app.states import RunState
 from jobs_app.worker.injection import Injected, inject
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog, capture_output
-from jobs_app.worker.masking import NOTHING, Mask, MaskedLog
+from jobs_app.worker.masking import NOTHING, Mask, MaskedLog, in_use
 from jobs_app.worker.process import Process, this_process
 from jobs_app.worker.watch import LimitReached, Watched
 
@@ -213,7 +213,7 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
         mask=injected.mask.json,
     )
-    with _current(context), capture_output(context.log):
+    with _current(context), in_use(injected.mask), capture_output(context.log):
         process.watch.add(watched)
         outcome = _guarded(
             lambda: _call(process, claimed, injected), lambda: process.watch.remove(watched)

@@ -16,6 +16,7 @@ from typing import Protocol, TextIO
 
 from jobs_app import clock
 from jobs_app.context import LogSink, Stream
+from jobs_app.worker.masking import MaskedRecords, masked
 
 FLUSH_SECONDS = 0.5
 FLUSH_BYTES = 65_536
@@ -295,6 +296,9 @@ def _install() -> None:
             handlers = logging.getLogger(name).handlers
             if not any(isinstance(handler, _RunLogHandler) for handler in handlers):
                 logging.getLogger(name).addHandler(_RunLogHandler())
+        make = logging.getLogRecordFactory()
+        if not isinstance(make, MaskedRecords):
+            logging.setLogRecordFactory(MaskedRecords(make))
 
 
 class _RoutedStream(TextIOBase):
@@ -308,7 +312,9 @@ class _RoutedStream(TextIOBase):
     def write(self, text: str) -> int:
         sink = _sink.get()
         if sink is None:
-            return self._original.write(text)
+            # A thread that a task started: its output stays here, the secrets do not.
+            self._original.write(masked(text))
+            return len(text)
         # A lone surrogate cannot be encoded; shown as an escape, it can.
         sink.write(self._stream, text.encode("utf-8", "backslashreplace"))
         return len(text)

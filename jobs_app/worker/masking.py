@@ -1,4 +1,4 @@
-"""Takes the secrets that a run was given out of whatever it leaves behind: pure, no IO.
+"""Takes the secrets that a run was given out of whatever it leaves behind; no IO.
 
 A value is found as it is and in the forms that it takes on its way through programs:
 Base64 (also in the middle of something longer, as in `Basic` authorization), in a URL, in
@@ -8,15 +8,20 @@ JSON, in HTML, as Python and a shell show it; of a value of several lines each l
 import base64
 import html
 import json
+import logging
 import re
 import shlex
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from jobs_app.context import LogSink, Stream
 from jobs_app.references import LEAST_MASKED, MASK
+
+#: How deep a value is found in JSON that is a text in other JSON.
+MOST_JSON = 3
 
 #: Of a value of several lines, lines this long are masked by themselves.
 LEAST_LINE = 8
@@ -167,8 +172,12 @@ def _escaped(text: str) -> Iterator[str]:
     for quoted in (quote_plus(text), *(quote(text, safe=safe) for safe in _SAFE_IN_URLS)):
         yield quoted
         yield _lower_hex(quoted)
-    yield json.dumps(text)[1:-1]
-    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    for is_ascii in (True, False):
+        inner = text
+        # JSON is sent as text within JSON, and that is logged as JSON.
+        for _ in range(MOST_JSON):
+            inner = json.dumps(inner, ensure_ascii=is_ascii)[1:-1]
+            yield inner
     yield html.escape(text)
     yield html.escape(text, quote=False)
     yield repr(text)[1:-1]
@@ -230,3 +239,55 @@ def _without(data: bytes, spans: list[tuple[int, int]], *, is_masked: bool = Fal
 
 #: The mask of a run that was given no secrets.
 NOTHING = Mask()
+
+_in_use: tuple[Mask, ...] = ()
+_in_use_lock = threading.Lock()
+
+
+@contextmanager
+def in_use(mask: Mask) -> Iterator[None]:
+    """Keep the secrets of *mask* out of this process's own output too, during the block."""
+    global _in_use
+    if not mask:
+        yield
+        return
+    with _in_use_lock:
+        _in_use = (*_in_use, mask)
+    try:
+        yield
+    finally:
+        with _in_use_lock:
+            _in_use = tuple(each for each in _in_use if each is not mask)
+
+
+def masked(value: Any) -> Any:
+    """Return a JSON value without the secrets of any run of this process."""
+    for mask in _in_use:
+        value = mask.json(value)
+    return value
+
+
+class MaskedRecords:
+    """Makes log records, for whichever handler, without the secrets of runs in this process."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        if _in_use:
+            _clean(record)
+        return record
+
+
+def _clean(record: logging.LogRecord) -> None:
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001  # arguments are strangers; logging itself tells of it
+        message = f"{record.msg!r} % {record.args!r}"
+    record.msg, record.args = masked(message), None
+    if record.exc_info:
+        # Formatters take this text where it is there, and make it of nothing else then.
+        record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+        record.exc_info = None
+    record.stack_info = masked(record.stack_info)

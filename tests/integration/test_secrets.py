@@ -150,19 +150,23 @@ def installation(make_system: Callable[..., System]) -> Installation:
 def in_any_form(secret: str) -> list[bytes]:
     """Return what must be found nowhere: the secret, parts of it, and other ways to write it."""
     data = secret.encode()
-    found = {data, data[:10], data[-10:], json.dumps(secret)[1:-1].encode(), repr(secret)[1:-1]}
-    found |= {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    texts = {json.dumps(secret)[1:-1], repr(secret)[1:-1], quote_plus(secret)}
+    texts |= {quote(secret, safe=""), quote(secret)}
+    found = {data, data[:10], data[-10:], *(text.encode() for text in texts)}
     # What is sure to stand in Base64, whatever stands before and behind it.
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data)
         found.add(encoded[4:-4])
-    return [each if isinstance(each, bytes) else each.encode() for each in found]
+    return list(found)
 
 
 def findings(secret: str, places: dict[str, bytes]) -> list[str]:
-    forms = in_any_form(secret)
+    """Return where the secret is found, with what stands around it."""
     return [
-        f"{place}: {form!r}" for place, data in places.items() for form in forms if form in data
+        f"{place}: {data[max(0, at - 60) : at + 60]!r}"
+        for place, data in places.items()
+        for form in in_any_form(secret)
+        if (at := data.find(form)) >= 0
     ]
 
 
@@ -303,7 +307,8 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
         **redis_keys(own_valkey),
         **{f"log of {name}": system.log(name).encode() for name in system.processes},
     }
-    assert findings(CANARY, places) == []
+    found = findings(CANARY, places)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.timeout(60)

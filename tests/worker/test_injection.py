@@ -10,6 +10,7 @@ import pytest
 from celery import Celery, Task, shared_task
 from cryptography.fernet import Fernet
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app import runs, vault
 from jobs_app.celery_app import make_celery
@@ -38,7 +39,7 @@ class Seen:
 
 
 @shared_task(name="tests.sees", bind=True, max_retries=None)
-def sees(self: Task[Any, Any], do: str = "return", **kwargs: Any) -> Any:
+def sees(self: Task[Any, Any], /, do: str = "return", **kwargs: Any) -> Any:
     """Note the arguments, and do what is asked with them."""
     Seen.calls.append({"request": dict(self.request.kwargs or {}), **kwargs})
     if do == "raise":
@@ -55,6 +56,10 @@ def sees(self: Task[Any, Any], do: str = "return", **kwargs: Any) -> Any:
     if do == "print":
         print(kwargs["token"][:5], end="")
         print(kwargs["token"][5:])
+    if do == "print from a thread":
+        thread = threading.Thread(target=print, args=(kwargs["token"],))
+        thread.start()
+        thread.join()
     if do == "mask":
         return current_run.get().mask({"at": kwargs["token"]})
     return kwargs.get("answer", kwargs)
@@ -237,6 +242,16 @@ def test_what_a_task_prints_is_masked_also_in_pieces(database: Database, work_on
         assert "".join(session.scalars(select(LogChunk.text))) == "***\n"
 
 
+def test_what_a_thread_of_a_task_prints_stays_with_the_worker_masked(
+    database: Database, work_on: WorkOn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(database)
+
+    work_on(start(database, do="print from a thread", token="${secret:TOKEN}"))
+
+    assert capsys.readouterr().out == "***\n"
+
+
 def test_what_a_task_stores_while_it_runs_can_be_masked(
     database: Database, work_on: WorkOn
 ) -> None:
@@ -257,7 +272,7 @@ def test_secrets_are_read_as_soon_as_the_database_is_back(
 
     def reading_or_not() -> Any:
         if next(refusals, False):
-            raise injection.SQLAlchemyError
+            raise SQLAlchemyError
         return reading()
 
     monkeypatch.setattr(injection, "RETRY_DATABASE_SECONDS", 0)

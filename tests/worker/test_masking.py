@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import logging
 import re
 import shlex
 import tracemalloc
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs_app.context import Stream
-from jobs_app.worker.masking import Mask, MaskedLog
+from jobs_app.worker.masking import Mask, MaskedLog, MaskedRecords, in_use
 
 SECRET = "p4ss wörd/+'\"&\\%?"  # all that is written in another way somewhere
 KEY = "-----BEGIN KEY-----\nAAAABBBBCCCCDDDD\nEEEEFFFFGGGGHHHH\n-----END KEY-----\n"
@@ -52,6 +53,7 @@ def logged(mask: Mask, *pieces: bytes) -> bytes:
         re.sub("%..", lambda found: found[0].lower(), quote(SECRET)),
         json.dumps(SECRET)[1:-1],
         json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(json.dumps(SECRET)[1:-1])[1:-1])[1:-1],
         html.escape(SECRET),
         repr(SECRET)[1:-1],
         shlex.quote(SECRET)[1:-1],
@@ -170,6 +172,34 @@ def test_streams_are_masked_apart_from_each_other() -> None:
     log.close()
 
     assert memory.written == {"stdout": b"***", "stderr": b"***"}
+
+
+def test_log_records_of_this_process_are_masked_while_a_run_has_the_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(MaskedRecords(before))
+    logger = logging.getLogger("tests.masking")
+    try:
+        with in_use(Mask(["hunter2"])):
+            logger.warning("with %s and %r", "hunter2", {"x": "hunter2"})
+            logger.warning("bad %d", "hunter2")
+            try:
+                raise KeyError("hunter2")
+            except KeyError:
+                logger.exception("oh")
+        logger.warning("with %s", "hunter2")
+    finally:
+        logging.setLogRecordFactory(before)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "with *** and {'x': '***'}",
+        "'bad %d' % ('***',)",
+        "oh",
+        "with hunter2",
+    ]
+    assert "KeyError: '***'" in caplog.text
+    assert caplog.text.count("hunter2") == 1
 
 
 letters = st.text("ab0", min_size=4, max_size=7)
