@@ -1,4 +1,4 @@
-"""Runs that people start: of a job, or of a task without one."""
+"""Runs that people start: of a job, of a task without one, or to repeat a run."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
 from jobs_app.errors import Conflict, FieldError, InvalidInput
 from jobs_app.models import Job, Run, new_run_id
-from jobs_app.states import ACTIVE, OverlapPolicy, RunState, Trigger
+from jobs_app.states import ACTIVE, FINAL, OverlapPolicy, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,15 @@ class TaskStart:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is said of the repetition of a run; *kwargs* replace those with the same names."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+    overlap_policy: OverlapPolicy | None = None
+
+
 def start_job(
     session: Session,
     job: Job,
@@ -60,26 +69,115 @@ def start_job(
     # The scheduler and other starts of this job wait here, or pass it by.
     job = jobs.lock(session, job)
     given = job.kwargs | (kwargs or {})
-    errors = catalog.check(app, job.task, given) + vault.check(session, job.task, given)
-    if errors:
-        session.rollback()
-    _refuse(errors)
+    _check(session, app, job.task, given)
+    draft = _placed(
+        session, job, overlap_policy, trigger=Trigger.MANUAL, by=by, at=at, kwargs=given, note=note
+    )
+    return _record(session, draft, by=by, at=at)
+
+
+def repeat(
+    session: Session, run: Run, again: Again, *, app: Celery, by: str, at: datetime
+) -> Started:
+    """Record a new run that does what *run* did, or was to do, and names it.
+
+    The task and the arguments are those of *run*; its job says how it is run, as it
+    is now: queue, limits, retries, overlap policy. Without a job, or if it was deleted,
+    these too are as *run* had them. Raises Conflict (`run_not_over`, `overlap`), InvalidInput.
+    """
+    if run.state not in FINAL:
+        raise Conflict(
+            f"The run has not ended: it is {run.state}. Cancel it first, or wait for its end.",
+            code="run_not_over",
+        )
+    job = run.job if run.job is not None and run.job.deleted_at is None else None
+    if job is not None:
+        job = jobs.lock(session, job)
+    given = run.kwargs | again.kwargs
+    _check(session, app, run.task, given)
+    if job is None:
+        _refuse_overlap_policy(session, again)
+        draft = _like(run, kwargs=given, note=again.note, by=by, at=at)
+    else:
+        draft = _placed(
+            session,
+            job,
+            again.overlap_policy,
+            trigger=Trigger.RETRY_OF,
+            by=by,
+            at=at,
+            kwargs=given,
+            note=again.note,
+            retry_of=run.id,
+        )
+        draft = replace(draft, task=run.task)
+    return _record(session, draft, by=by, at=at, retry_of=str(run.id))
+
+
+def _refuse_overlap_policy(session: Session, again: Again) -> None:
+    if again.overlap_policy is None:
+        return
+    session.rollback()
+    detail = "overlap_policy is for runs of a job; the job of this run is gone, or it had none."
+    _refuse([FieldError("/overlap_policy", "no_job", detail)])
+
+
+def _like(
+    run: Run, *, kwargs: dict[str, Any], note: str | None, by: str, at: datetime
+) -> runs.Draft:
+    """Return a run without a job that is run as *run* was."""
+    return runs.Draft(
+        id=new_run_id(),
+        job_id=None,
+        state=RunState.QUEUED,
+        trigger=Trigger.RETRY_OF,
+        triggered_by=by,
+        created_at=at,
+        task=run.task,
+        kwargs=kwargs,
+        queue=run.queue,
+        priority=run.priority,
+        note=note,
+        soft_time_limit_seconds=run.soft_time_limit_seconds,
+        time_limit_seconds=run.time_limit_seconds,
+        kill_grace_seconds=run.kill_grace_seconds,
+        retry=run.retry,
+        max_attempts=run.max_attempts,
+        concurrency_key=run.concurrency_key,
+        concurrency_limit=run.concurrency_limit,
+        retry_of=run.id,
+    )
+
+
+def _placed(
+    session: Session,
+    job: Job,
+    overlap_policy: OverlapPolicy | None,
+    *,
+    trigger: Trigger,
+    by: str,
+    at: datetime,
+    **given: Any,
+) -> runs.Draft:
+    """Return a run of *job*, which is locked, in the place that its policy gives it.
+
+    Others give way to it if the policy says so. Raises Conflict (`overlap`).
+    """
     chosen = overlap_policy or job.overlap_policy
     decision = _decide(session, job, chosen)
     draft = runs.draft(
         job,
         run_id=new_run_id(),
         state=decision.state,
-        trigger=Trigger.MANUAL,
+        trigger=trigger,
         at=at,
         policy=chosen,
-        kwargs=given,
-        note=note,
         triggered_by=by,
+        **given,
     )
     if decision.cancel is not None:
         runs.give_way(session, job.id, decision.cancel, drop_waiting=True, at=at)
-    return _record(session, draft, by=by, at=at)
+    return draft
 
 
 def start_task(
@@ -110,6 +208,13 @@ def start_task(
     return _record(session, draft, by=by, at=at)
 
 
+def _check(session: Session, app: Celery, task: str, kwargs: dict[str, Any]) -> None:
+    errors = catalog.check(app, task, kwargs) + vault.check(session, task, kwargs)
+    if errors:
+        session.rollback()
+    _refuse(errors)
+
+
 def _refuse(errors: list[FieldError]) -> None:
     if errors:
         raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
@@ -132,9 +237,11 @@ def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> policy.Overlap
     return decision
 
 
-def _record(session: Session, draft: runs.Draft, *, by: str, at: datetime) -> Started:
+def _record(
+    session: Session, draft: runs.Draft, *, by: str, at: datetime, **detail: str
+) -> Started:
     runs.insert_drafts(session, [draft])
-    audit.note(session, "start", by=by, at=at, job_id=draft.job_id, run_id=draft.id)
+    audit.note(session, "start", by=by, at=at, job_id=draft.job_id, run_id=draft.id, **detail)
     session.commit()
     run = session.get_one(Run, draft.id)
     return Started(run, draft.message() if draft.state is RunState.QUEUED else None)

@@ -20,7 +20,7 @@ from jobs_app.api.fields import (
     TriggerIn,
     seconds_between,
 )
-from jobs_app.api.job_bodies import ConcurrencyKey, Kwargs, QueueName, TaskName
+from jobs_app.api.job_bodies import ConcurrencyKey, JobRunIn, Kwargs, QueueName, TaskName
 from jobs_app.api.problems import nearest
 from jobs_app.models import Attempt, Run
 from jobs_app.states import CancelMode, RunState, Trigger
@@ -272,6 +272,10 @@ class CancelIn(Input):
     """How a running run is ended: TERM and its grace, or KILL at once."""
 
     mode: CancelModeIn = CancelMode.GRACEFUL
+
+
+class AgainIn(JobRunIn):
+    """A repetition of a run; `kwargs` replace those of the run with the same names."""
 
 
 class TaskRunIn(Input):

@@ -1,4 +1,4 @@
-"""/runs: start a task, find, read and cancel."""
+"""/runs: start a task, find, read, cancel and repeat."""
 
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.jobs import accepted
 from jobs_app.api.run_bodies import (
+    AgainIn,
     CancelIn,
     RunOut,
     RunPage,
@@ -22,7 +23,7 @@ from jobs_app.api.run_bodies import (
 )
 from jobs_app.errors import Conflict, NotFound
 from jobs_app.models import Run
-from jobs_app.starts import TaskStart
+from jobs_app.starts import Again, TaskStart
 from jobs_app.states import RunState
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
@@ -83,6 +84,29 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     response = jsonify(show_run(run))
     response.status_code = 202 if run.state is RunState.RUNNING else 200
     return response
+
+
+@api.post("/runs/<run_id>/retry", responses={202: RunOut, **problems(404, 409, body=True)})
+def retry_run(header: MayRepeat, path: RunPath, body: AgainIn) -> Response:
+    """Do once more what a run did that has ended, as a new run that names it in `retry_of`.
+
+    Also of one that was skipped or missed: it is run now. The task and the arguments are the
+    old run's; queue, limits and policies those of its job as it is now.
+    """
+    return conditions.once(lambda: _repeat(path.run_id, body))
+
+
+def _repeat(run_id: str, body: AgainIn) -> Response:
+    started = starts.repeat(
+        session(),
+        named(run_id),
+        Again(**{name: getattr(body, name) for name in AgainIn.model_fields}),
+        app=parts.current().celery,
+        by=auth.principal().name,
+        at=clock.now(),
+    )
+    parts.tell_redis_afterwards(messages=[started.message])
+    return accepted(started.run.id)
 
 
 def record(start: TaskStart) -> UUID:

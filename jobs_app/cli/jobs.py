@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from typing import Any
 
 import click
 
@@ -15,7 +14,6 @@ from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.definition import (
     definition_options,
     given_options,
-    kwargs_from,
     kwargs_options,
     merge_patch,
     parse_document,
@@ -24,8 +22,8 @@ from jobs_app.cli.definition import (
     writable,
 )
 from jobs_app.cli.fires import print_fires
-from jobs_app.cli.following import follow
 from jobs_app.cli.job_files import explain, export_jobs, import_jobs
+from jobs_app.cli.outcomes import refuse_idle_options, see_through, start_body, start_options
 from jobs_app.cli.output import (
     json_option,
     limit_options,
@@ -36,15 +34,9 @@ from jobs_app.cli.output import (
     print_table,
     print_text,
 )
-from jobs_app.cli.runs import compact, ending, error_text, print_runs, when
+from jobs_app.cli.runs import print_runs, when
 from jobs_app.cli.showing import job_fields, last_run_text, outlook, print_effect, schedule_text
-from jobs_app.cli.text import Duration, duration, plain
-from jobs_app.cli.waiting import outcome_code, wait_for
-from jobs_app.states import JobState, OverlapPolicy, RunState
-
-# Of the log of a run that failed, shown by `job run --wait`.
-TAIL_LINES = 20
-TAIL_BYTES = 16_384
+from jobs_app.states import JobState, RunState
 
 name_argument = click.argument("name", shell_complete=job_names)
 dry_run_option = click.option(
@@ -279,17 +271,7 @@ def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> No
 @job.command("run")
 @name_argument
 @kwargs_options
-@click.option("--note", help="Why, kept with the run.")
-@click.option(
-    "--overlap",
-    type=click.Choice([policy.value for policy in OverlapPolicy]),
-    help="Instead of the job's own policy, for this run.",
-)
-@click.option("--wait", is_flag=True, help="Wait for the end; exit with the run's own outcome.")
-@click.option("--timeout", type=Duration(), help="With --wait: give up waiting after this long.")
-@click.option(
-    "--follow", "-f", "is_followed", is_flag=True, help="With --wait: print what it writes."
-)
+@start_options
 @json_option
 def run_now(
     name: str,
@@ -302,16 +284,9 @@ def run_now(
     **_: object,
 ) -> None:
     """Run a job now, beside its schedule."""
-    options = given_options()
-    if timeout is not None and not wait:
-        raise click.UsageError("--timeout needs --wait.")
-    if is_followed and (as_json or not wait):
-        raise click.UsageError("--follow needs --wait, and does not go with --json.")
-    body: dict[str, Any] = {"note": note, "overlap_policy": overlap}
-    if options.keys() & {"kwargs", "arguments"}:
-        body["kwargs"] = kwargs_from(options)
-    body = {key: value for key, value in body.items() if value is not None}
+    refuse_idle_options(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
     client = connect()
+    body = start_body(note=note, overlap=overlap)
     started = client.send("POST", f"{job_path(name)}/runs", body=body).body
     if not wait:
         if as_json:
@@ -320,34 +295,7 @@ def run_now(
             print_text(f"Run {started['id']} of {name} is {started['state']}.")
             print_note(f"Follow it with: jobs-app run log -f {started['id']}")
         return
-    waiting = follow if is_followed else wait_for
-    ended = waiting(client, started, timeout_seconds=timeout)
-    if as_json:
-        print_json(ended)
-    elif is_followed:
-        print_note(ending(ended))
-    else:
-        _print_outcome(client, ended)
-    sys.exit(outcome_code(ended))
-
-
-def _print_outcome(client: Client, ended: Json) -> None:
-    """Say how a run ended, with the end of its log where that tells why."""
-    took = ended.get("duration_seconds")
-    after = f" after {duration(took)}" if took is not None else ""
-    if ended["state"] == RunState.SUCCEEDED:
-        print_text(f"Run {ended['id']} succeeded{after}.")
-        if result := compact(ended.get("result")):
-            print_text(f"Result: {result}")
-        return
-    lines = plain(client.text(f"/runs/{ended['id']}/log", tail=TAIL_BYTES)).splitlines()
-    if len(lines) > TAIL_LINES:
-        print_text(f"[the last {TAIL_LINES} lines]")
-    if lines:
-        print_text("\n".join(lines[-TAIL_LINES:]))
-    why = ended.get("reason") or (error_text(ended.get("error")) or "").partition("\n")[0]
-    state = ended["state"].replace("_", " ")
-    print_text(f"Run {ended['id']} {state}{after}" + (f": {why}" if why else "."))
+    see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)
 
 
 @job.command()

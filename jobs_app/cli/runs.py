@@ -1,17 +1,25 @@
-"""`jobs-app run`: what ran, how it ended and what it wrote."""
+"""`jobs-app run`: what ran, how it ended, what it wrote, and once more."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 
 from jobs_app import clock
 from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect, job_path, run_path
 from jobs_app.cli.completion import job_names
+from jobs_app.cli.definition import kwargs_options
 from jobs_app.cli.following import follow
+from jobs_app.cli.outcomes import (
+    compact,
+    ending,
+    error_text,
+    refuse_idle_options,
+    see_through,
+    start_body,
+    start_options,
+)
 from jobs_app.cli.output import (
     json_option,
     limit_options,
@@ -30,7 +38,7 @@ from jobs_app.states import CancelMode, RunState, Trigger
 
 @click.group()
 def run() -> None:
-    """Look at runs, and cancel them."""
+    """Look at runs, cancel them, and do them once more."""
 
 
 @run.command("list")
@@ -181,24 +189,9 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
     print_table(headings, rows, empty="No attempts.", droppable={"FINISHED"})
 
 
-def compact(value: Any) -> str | None:
-    """Return a JSON value on one line, None for nothing worth showing."""
-    if value is None or value == {}:
-        return None
-    return json.dumps(value, ensure_ascii=False)
-
-
 def by(what: str, whom: str | None) -> str:
     """Return what happened, and by whom where that is known."""
     return f"{what} by {whom}" if whom else what
-
-
-def error_text(error: Json | None) -> str | None:
-    """Return an error as a sentence, followed by its traceback if it has one."""
-    if not error:
-        return None
-    first = f"{error.get('type') or 'Error'}: {error.get('message') or ''}".rstrip(": ")
-    return "\n".join(filter(None, [first, error.get("traceback")]))
 
 
 def _if_known(seconds: float | None) -> str | None:
@@ -246,13 +239,6 @@ def log(
         click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
 
 
-def ending(ended: Json) -> str:
-    """Return how a run ended, and why if that is known, on one line."""
-    why = ended.get("reason") or (error_text(ended.get("error")) or "").partition("\n")[0]
-    line = f"Run {ended['id']}: {ended['state'].replace('_', ' ')}"
-    return f"{line}, {why}" if why else line
-
-
 @run.command()
 @click.argument("run_id", metavar="ID")
 @click.option(
@@ -272,3 +258,37 @@ def cancel(run_id: str, mode: str | None, as_json: bool) -> None:
     else:
         print_text(f"Run {answer['id']} is {answer['state']}; its worker is told to end it.")
         print_note(f"See how it ends with: jobs-app run show {answer['id']}")
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@kwargs_options
+@start_options
+@json_option
+def retry(
+    run_id: str,
+    note: str | None,
+    overlap: str | None,
+    wait: bool,
+    timeout: float | None,
+    is_followed: bool,
+    as_json: bool,
+    **_: object,
+) -> None:
+    """Do once more what a run did that has ended, as a new run.
+
+    With the same arguments, but for --arg; with the queue, limits and policies of its
+    job as it is now. One that was skipped or missed is run now.
+    """
+    refuse_idle_options(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
+    client = connect()
+    body = start_body(note=note, overlap=overlap)
+    started = client.send("POST", f"{run_path(run_id)}/retry", body=body).body
+    if not wait:
+        if as_json:
+            print_json(started)
+        else:
+            print_text(f"Run {started['id']} repeats {run_id} and is {started['state']}.")
+            print_note(f"Follow it with: jobs-app run log -f {started['id']}")
+        return
+    see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)

@@ -5,8 +5,9 @@ from datetime import datetime
 from jobs_app import clock
 from jobs_app.cli.client import Json
 from jobs_app.cli.fires import print_fires
+from jobs_app.cli.outcomes import compact
 from jobs_app.cli.output import print_note, print_text
-from jobs_app.cli.runs import compact, when
+from jobs_app.cli.runs import when
 from jobs_app.cli.text import duration, exact, relative
 from jobs_app.states import JobState
 

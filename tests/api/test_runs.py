@@ -273,3 +273,120 @@ def test_the_tutorials_task_is_started_as_the_tutorials_do(api: Api) -> None:
     run = api.get(f"/runs/{task_id}").json
     assert answer.json == {"task_id": task_id, "status": "Task started"}
     assert (run["task"], run["kwargs"]) == ("sleep", {"duration": 10})
+
+
+@pytest.mark.parametrize(
+    "state", [RunState.FAILED, RunState.SUCCEEDED, RunState.SKIPPED, RunState.MISSED]
+)
+def test_a_run_that_has_ended_is_done_once_more_as_a_new_run(
+    api: Api, store, state: RunState
+) -> None:
+    made = api.make_job(kwargs={"command": "false"}, queue="new", priority=2, time_limit_seconds=5)
+    old = a_run(
+        state,
+        job_id=made["id"],
+        task="shell",
+        kwargs={"command": "make", "cwd": "/tmp"},
+        scheduled_for=NOW,
+        finished_at=NOW,
+        note="nightly",
+    )
+    store(old)
+
+    answer = api.post(f"/runs/{old.id}/retry", {"kwargs": {"cwd": "/srv"}, "note": "disk is free"})
+
+    run = answer.json
+    assert (answer.status_code, run["state"]) == (202, "queued")
+    assert answer.headers["Location"] == f"/api/v1/runs/{run['id']}"
+    assert (run["trigger"], run["triggered_by"], run["retry_of"]) == (
+        "retry_of",
+        "tester",
+        str(old.id),
+    )
+    assert (run["job"], run["scheduled_for"], run["note"]) == ("nightly", None, "disk is free")
+    assert run["kwargs"] == {"command": "make", "cwd": "/srv"}
+    assert run["queue"] == "new"
+    assert api.get(f"/runs/{old.id}").json["state"] == state
+    (event,) = (e for e in api.get("/audit").json["items"] if e["action"] == "start")
+    assert (event["run_id"], event["detail"]) == (run["id"], {"retry_of": str(old.id)})
+
+
+def test_a_run_without_a_job_is_repeated_as_it_was(api: Api, store, database: Database) -> None:
+    old = a_run(RunState.LOST, queue="slow", time_limit_seconds=7, retry={"max_attempts": 3})
+    old.max_attempts = 3
+    store(old)
+
+    run = api.post(f"/runs/{old.id}/retry", {}).json
+
+    assert (run["job"], run["task"], run["kwargs"]) == (None, "sleep", {"duration": 1})
+    assert (run["queue"], run["max_attempts"], run["retry_of"]) == ("slow", 3, str(old.id))
+    with database.reading() as session:
+        assert session.get_one(Run, UUID(run["id"])).time_limit_seconds == 7
+
+
+def test_a_run_of_a_deleted_job_is_repeated_without_a_job(api: Api, store) -> None:
+    made = api.make_job()
+    old = a_run(RunState.FAILED, job_id=made["id"], queue="slow", finished_at=NOW)
+    store(old)
+    api.delete("/jobs/nightly")
+
+    answer = api.post(f"/runs/{old.id}/retry", {})
+    refused = api.post(f"/runs/{old.id}/retry", {"overlap_policy": "allow_all"})
+
+    assert (answer.status_code, answer.json["job"], answer.json["queue"]) == (202, None, "slow")
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/overlap_policy")
+
+
+@pytest.mark.parametrize(
+    "state", [RunState.WAITING, RunState.QUEUED, RunState.RUNNING, RunState.RETRYING]
+)
+def test_a_run_that_has_not_ended_is_not_repeated(api: Api, store, state: RunState) -> None:
+    run = a_run(state)
+    store(run)
+
+    answer = api.post(f"/runs/{run.id}/retry", {})
+
+    assert (answer.status_code, answer.json["code"]) == (409, "run_not_over")
+    assert state in answer.json["detail"]
+    assert len(api.get("/runs").json["items"]) == 1
+
+
+def test_a_repetition_keeps_to_the_overlap_policy_of_its_job(api: Api, store) -> None:
+    made = api.make_job()
+    old = a_run(RunState.FAILED, job_id=made["id"], finished_at=NOW)
+    store(old)
+    running = api.post("/jobs/nightly/runs", {}).json
+
+    refused = api.post(f"/runs/{old.id}/retry", {})
+    waiting = api.post(f"/runs/{old.id}/retry", {"overlap_policy": "buffer_one"})
+
+    assert (refused.status_code, refused.json["code"]) == (409, "overlap")
+    assert running["id"] in refused.json["detail"]
+    assert waiting.json["state"] == "waiting"
+
+
+def test_a_repetition_of_a_task_that_is_gone_is_refused(api: Api, store) -> None:
+    old = a_run(RunState.FAILED, task="reports.gone", finished_at=NOW)
+    store(old)
+
+    answer = api.post(f"/runs/{old.id}/retry", {})
+
+    assert answer.status_code == 422
+    assert "reports.gone" in answer.json["detail"]
+    assert len(api.get("/runs").json["items"]) == 1
+
+
+@pytest.mark.parametrize("has_job", [True, False])
+def test_a_repetition_sent_twice_with_one_key_is_one_run(api: Api, store, has_job: bool) -> None:
+    made = api.make_job()
+    old = a_run(RunState.FAILED, job_id=made["id"] if has_job else None, finished_at=NOW)
+    store(old)
+
+    answers = [
+        api.send("POST", f"/runs/{old.id}/retry", json={}, headers={"Idempotency-Key": "k1"})
+        for _ in range(2)
+    ]
+
+    assert answers[0].json == answers[1].json
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
+    assert len(api.get("/runs").json["items"]) == 2

@@ -97,6 +97,57 @@ def test_json_while_waiting_is_the_finished_run_alone(server: CannedServer, run:
     assert result.exit_code == 3
 
 
+OLD_ID = "01935000-0000-7000-8000-000000000000"
+
+
+def retried(server: CannedServer) -> None:
+    """Let `run retry OLD_ID` start a run."""
+    fresh = a_run("queued", trigger="retry_of", retry_of=OLD_ID)
+    server.on("POST", f"/runs/{OLD_ID}/retry", Canned(fresh, 202))
+
+
+def test_a_run_is_done_once_more_with_what_was_said_of_it(server: CannedServer, run: Run) -> None:
+    retried(server)
+
+    result = run("run", "retry", OLD_ID, "--arg", "n=10", "--note", "again", "--overlap", "skip")
+
+    assert result.stdout == f"Run {RUN_ID} repeats {OLD_ID} and is queued.\n"
+    assert f"jobs-app run log -f {RUN_ID}" in result.stderr
+    assert server.requests[-1].body == {
+        "kwargs": {"n": 10},
+        "note": "again",
+        "overlap_policy": "skip",
+    }
+
+
+def test_a_repetition_can_be_waited_for(server: CannedServer, run: Run) -> None:
+    retried(server)
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", exit_code=3)))
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"bad\n"))
+
+    result = run("run", "retry", OLD_ID, "--wait")
+
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (3, "bad")
+
+
+def test_a_run_that_has_not_ended_is_not_repeated(server: CannedServer, run: Run) -> None:
+    detail = "The run has not ended: it is running."
+    server.on("POST", f"/runs/{OLD_ID}/retry", problem(409, code="run_not_over", detail=detail))
+
+    result = run("run", "retry", OLD_ID)
+
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert detail in result.stderr
+
+
+@pytest.mark.parametrize("options", [["--timeout", "1"], ["--follow"], ["--wait", "-f", "--json"]])
+def test_options_of_a_repetition_that_do_nothing_are_refused(
+    server: CannedServer, run: Run, options: list[str]
+) -> None:
+    assert run("run", "retry", OLD_ID, *options).exit_code == 2
+    assert server.requests == []
+
+
 def test_a_timeout_ends_the_waiting_with_124(server: CannedServer, run: Run) -> None:
     started(server, Canned(a_run("running")))
 
