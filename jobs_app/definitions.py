@@ -13,6 +13,7 @@ from jobs_app import catalog, fires, vault
 from jobs_app import schedule as schedules
 from jobs_app.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.models import Job
+from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Schedule
 from jobs_app.states import CatchupPolicy, OverlapPolicy
@@ -55,6 +56,7 @@ class Definition:
     concurrency_limit: int | None = None
     max_runs: int | None = None
     pause_after_failures: int | None = None
+    retention: Retention = field(default_factory=Retention)
 
 
 def definition_of(job: Job) -> Definition:
@@ -62,13 +64,14 @@ def definition_of(job: Job) -> Definition:
     plain = {
         name: getattr(job, name)
         for name in Definition.__slots__
-        if name not in {"schedule", "tags", "retry"}
+        if name not in {"schedule", "tags", "retry", "retention"}
     }
     return Definition(
         **plain,
         tags=tuple(job.tags),
         schedule=fires.schedule_of(job),
         retry=RetryPolicy.from_json(job.retry),
+        retention=Retention.from_json(job.retention),
     )
 
 
@@ -85,9 +88,13 @@ def described(definition: Definition) -> dict[str, Any]:
     plain = {
         name: getattr(definition, name)
         for name in Definition.__slots__
-        if name not in {"kwargs", "schedule", "retry", "tags"}
+        if name not in {"kwargs", "schedule", "retry", "retention", "tags"}
     }
-    return plain | {"tags": list(definition.tags), "schedule": when}
+    return plain | {
+        "tags": list(definition.tags),
+        "schedule": when,
+        "retention": definition.retention.as_json(),
+    }
 
 
 def completed(definition: Definition, *, anchor_at: datetime | None, at: datetime) -> Definition:
@@ -171,7 +178,7 @@ def columns(definition: Definition) -> dict[str, Any]:
     columns = {
         name: getattr(definition, name)
         for name in Definition.__slots__
-        if name not in {"schedule", "retry", "tags"}
+        if name not in {"schedule", "retry", "retention", "tags"}
     }
     retry = definition.retry
     schedule = definition.schedule or Schedule()
@@ -183,5 +190,6 @@ def columns(definition: Definition) -> dict[str, Any]:
             "tags": list(definition.tags),
             "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
             | {"on": [str(state) for state in retry.on]},
+            "retention": definition.retention.as_json(),
         }
     )

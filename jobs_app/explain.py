@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, overview
+from jobs_app import fires, overview, runs
 from jobs_app import schedule as schedules
 from jobs_app.definitions import definition_of, described
 from jobs_app.errors import NotFound
@@ -231,6 +231,7 @@ def _gather(
         max_runs=job.max_runs,
         is_over=fire is not None and _is_over(job, fire.at, at=at),
         ticked_at=overview.last_tick(session),
+        forgotten_until=runs.forgotten_until(session, job.id),
     )
 
 
@@ -289,8 +290,8 @@ def _by_hand(session: Session, job: Job, moment: _Moment) -> RunFacts | None:
     started = (
         select(Run)
         .where(Run.job_id == job.id, Run.trigger.in_((Trigger.MANUAL, Trigger.RETRY_OF)))
-        .where(Run.created_at >= moment.instant, Run.created_at < moment.end)
-        .order_by(Run.id)
+        .where(Run.instant >= moment.instant, Run.instant < moment.end)
+        .order_by(Run.instant, Run.id)
         .limit(1)
     )
     row = None if moment.is_skipped else session.scalars(started).first()
@@ -306,10 +307,11 @@ def _other(session: Session, row: Run) -> RunFacts | None:
         ).order_by(Run.scheduled_for)
         return _first(session, later)
     unfinished = others.where(
+        Run.instant <= row.created_at,
         Run.created_at <= row.created_at,
         Run.state.not_in((RunState.SKIPPED, RunState.MISSED)),
         Run.finished_at.is_(None) | (Run.finished_at > row.created_at),
-    ).order_by(Run.id.desc())
+    ).order_by(Run.instant.desc(), Run.id.desc())
     if row.state is RunState.WAITING:
         return _first(session, unfinished.where(Run.state.in_(ACTIVE)))
     if row.state is RunState.SKIPPED:

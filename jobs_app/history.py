@@ -1,16 +1,28 @@
 """What is on record of runs: lists, one run, its attempts and its log. Reads only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import String, and_, cast, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    TextClause,
+    and_,
+    literal,
+    literal_column,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from jobs_app.errors import NotFound
-from jobs_app.models import Job, LogChunk, Run
-from jobs_app.states import RunState, Trigger
+from jobs_app.models import HAS_WORDS, IS_OVER, IS_UNSCHEDULED, Job, LogChunk, Run
+from jobs_app.states import FINAL, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +31,7 @@ class Filter:
 
     `since` and `until` bound the instant for which a run was scheduled, or at
     which it was started by hand: since <= it < until. `job` also finds the runs of
-    deleted jobs of that name.
+    deleted jobs of that name. `q` is a part of the note or of the error, in any case.
     """
 
     job: str | None = None
@@ -30,38 +42,133 @@ class Filter:
     q: str | None = None
 
 
-def page(session: Session, wanted: Filter, *, before: UUID | None, limit: int) -> list[Run]:
-    """Return runs, newest first, older than *before*, with their jobs and workers."""
+class Place(NamedTuple):
+    """A place in a list: that of the run with this instant and id."""
+
+    instant: datetime
+    id: UUID
+
+    @classmethod
+    def of(cls, run: Run) -> "Place":
+        """Return the place of *run*."""
+        return cls(run.instant, run.id)
+
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """Return the place that `str` made *text* of; raises ValueError."""
+        instant, _, run_id = text.partition(" ")
+        try:
+            return cls(datetime.fromisoformat(instant).astimezone(UTC), UUID(run_id))
+        except OverflowError as error:
+            raise ValueError("an instant before all time") from error
+
+    def __str__(self) -> str:
+        return f"{self.instant.isoformat()} {self.id}"
+
+
+Condition: TypeAlias = ColumnElement[bool] | TextClause
+
+#: Indexes that one list is merged from at most.
+MOST_BRANCHES = 100
+
+# What a run says that a person would look for; on PostgreSQL there is an index on just this.
+_WORDS = {
+    "postgresql": "lower(coalesce(runs.note, '') || ' ' || coalesce(runs.error ->> 'type', '')"
+    " || ' ' || coalesce(runs.error ->> 'message', ''))",
+    "sqlite": "lower(coalesce(runs.note, '') || ' ' || coalesce(json_extract(runs.error, '$.type'),"
+    " '') || ' ' || coalesce(json_extract(runs.error, '$.message'), ''))",
+}
+
+
+def page(session: Session, wanted: Filter, *, before: Place | None, limit: int) -> list[Run]:
+    """Return runs with their jobs, workers and attempts, those of the newest instants first.
+
+    Only those that come after the place *before*. The cost is that of the page,
+    however long the history: each condition has an index in this order.
+    """
+    ids = _ids(session, wanted, before=before, limit=limit)
+    if not ids:
+        return []
     statement = (
         select(Run)
         .options(joinedload(Run.job), joinedload(Run.worker), selectinload(Run.attempts))
-        .order_by(Run.id.desc())
-        .limit(limit)
+        .where(Run.id.in_(ids))
     )
-    if before is not None:
-        statement = statement.where(Run.id < before)
+    found = {run.id: run for run in session.scalars(statement)}
+    # One that retention has deleted in between is passed over.
+    return [found[run_id] for run_id in ids if run_id in found]
+
+
+def _ids(session: Session, wanted: Filter, *, before: Place | None, limit: int) -> Sequence[UUID]:
+    """Return the runs of a page, in order.
+
+    An index holds its order for one job and one state only: the list of several is merged from
+    the first rows of each.
+    """
+    jobs: list[int] | None = None
     if wanted.job is not None:
-        named = select(Job.id).where(Job.name == wanted.job)
-        statement = statement.where(Run.job_id.in_(named))
-    if wanted.states:
-        statement = statement.where(Run.state.in_(wanted.states))
-    if wanted.trigger is not None:
-        statement = statement.where(Run.trigger == wanted.trigger)
-    instant = func.coalesce(Run.scheduled_for, Run.created_at)
-    if wanted.since is not None:
-        statement = statement.where(instant >= wanted.since)
-    if wanted.until is not None:
-        statement = statement.where(instant < wanted.until)
-    if wanted.q:
-        q = wanted.q.lower()
-        statement = statement.where(
-            or_(
-                func.lower(Run.task).contains(q, autoescape=True),
-                func.lower(Run.note).contains(q, autoescape=True),
-                func.lower(cast(Run.error, String)).contains(q, autoescape=True),
-            )
+        jobs = list(session.scalars(select(Job.id).where(Job.name == wanted.job)))
+    conditions = _conditions(session, wanted, before=before)
+    branches = [
+        select(Run.id, Run.instant.label("instant"))
+        .where(*_of_job(job), *_in_state(state), *conditions)
+        .order_by(Run.instant.desc(), Run.id.desc())
+        .limit(limit)
+        for job in _each_job(jobs, len(wanted.states))
+        for state in (wanted.states or (None,))
+    ]
+    if len(branches) == 1:
+        return session.scalars(branches[0]).all()
+    if not branches:
+        return []
+    parts = [branch.subquery() for branch in branches]
+    merged = union_all(*(select(part.c.id, part.c.instant) for part in parts)).subquery()
+    newest = select(merged.c.id).order_by(merged.c.instant.desc(), merged.c.id.desc())
+    return session.scalars(newest.limit(limit)).all()
+
+
+def _each_job(jobs: list[int] | None, states: int) -> Sequence[int | list[int] | None]:
+    """Return whose runs each branch has; many jobs that had one name share theirs."""
+    if jobs is None:
+        return (None,)
+    return jobs if len(jobs) * max(states, 1) <= MOST_BRANCHES else (jobs,)
+
+
+def _of_job(job: int | list[int] | None) -> list[Condition]:
+    if job is None:
+        return []
+    return [Run.job_id.in_(job) if isinstance(job, list) else Run.job_id == job]
+
+
+def _in_state(state: RunState | None) -> list[Condition]:
+    if state is None:
+        return []
+    is_in = Run.state == state
+    # Written out, not bound: only then does a database know its partial index to fit.
+    return [is_in, text(f"runs.{IS_OVER}")] if state in FINAL else [is_in]
+
+
+def _conditions(session: Session, wanted: Filter, *, before: Place | None) -> list[Condition]:
+    found: list[Condition] = []
+    if before is not None:
+        place = tuple_(
+            literal(before.instant, Run.created_at.type), literal(before.id, Run.id.type)
         )
-    return list(session.scalars(statement))
+        found.append(tuple_(Run.instant, Run.id) < place)
+    if wanted.trigger is not None:
+        found.append(Run.trigger == wanted.trigger)
+        if wanted.trigger is not Trigger.SCHEDULE:
+            found.append(text(f"runs.{IS_UNSCHEDULED}"))
+    if wanted.since is not None:
+        found.append(Run.instant >= wanted.since)
+    if wanted.until is not None:
+        found.append(Run.instant < wanted.until)
+    if wanted.q:
+        words: ColumnElement[str] = literal_column(
+            _WORDS[session.get_bind().dialect.name], String()
+        )
+        found += [text(f"({HAS_WORDS})"), words.contains(wanted.q.lower(), autoescape=True)]
+    return found
 
 
 def get(session: Session, run_id: UUID) -> Run:

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from celery import Celery
-from sqlalchemy import String, cast, func, or_, select
+from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from jobs_app import audit, fires, runs
 from jobs_app import schedule as schedules
@@ -23,7 +23,7 @@ from jobs_app.errors import (
     NotFound,
     StaleVersion,
 )
-from jobs_app.models import Job, Run
+from jobs_app.models import Forgotten, Job, Run
 from jobs_app.schedule import Fire
 from jobs_app.states import CatchupPolicy, JobState, RunState
 
@@ -39,6 +39,10 @@ class Filter:
     queue: str | None = None
     q: str | None = None
     last_state: RunState | None = None
+
+
+#: The order of lists of runs, and what makes one the last of a job.
+NEWEST_FIRST = (Run.instant.desc(), Run.id.desc())
 
 
 def create(session: Session, definition: Definition, *, app: Celery, by: str, at: datetime) -> Job:
@@ -206,6 +210,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
     while ids := list(session.scalars(batch)):
         runs.purge(session, ids)
         session.commit()
+    session.execute(delete(Forgotten).where(Forgotten.job_id == job.id))
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()
@@ -249,25 +254,23 @@ def page(session: Session, wanted: Filter, *, after: str | None, limit: int) -> 
             )
         )
     if wanted.last_state is not None:
-        last = select(Run.state).where(Run.job_id == Job.id).order_by(Run.id.desc()).limit(1)
+        last = select(Run.state).where(Run.job_id == Job.id).order_by(*NEWEST_FIRST).limit(1)
         statement = statement.where(last.scalar_subquery() == wanted.last_state)
     return list(session.scalars(statement))
 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
-    """Return the newest run of each of *job_ids* that has one."""
-    other = aliased(Run)
+    """Return the run of the newest instant of each of *job_ids* that has one."""
     newest = (
-        select(other.id)
-        .where(other.job_id == Job.id)
-        .order_by(other.id.desc())
+        select(Run.id)
+        .where(Run.job_id == Job.id)
+        .order_by(*NEWEST_FIRST)
         .limit(1)
         .correlate(Job)
         .scalar_subquery()
     )
-    found = session.scalars(
-        select(Run).join(Job, Run.id == newest).where(Job.id.in_(list(job_ids)))
-    )
+    of_jobs = select(newest).where(Job.id.in_(list(job_ids)))
+    found = session.scalars(select(Run).where(Run.id.in_(list(session.scalars(of_jobs)))))
     return {run.job_id: run for run in found if run.job_id is not None}
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
+    ColumnElement,
     Enum,
     ForeignKey,
     Index,
@@ -14,14 +16,18 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
+    func,
     text,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
 from jobs_app.db import Base, Json
 from jobs_app.states import (
     ACTIVE,
+    FINAL,
     CancelMode,
     CatchupPolicy,
     JobState,
@@ -51,6 +57,12 @@ def _one_of(enum: type[StrEnum], name: str) -> Enum:
 def new_run_id() -> UUID:
     """Return a fresh UUIDv7: ids sort by the time they were made."""
     return uuid7()
+
+
+def first_id_at(instant: datetime) -> UUID:
+    """Return the lowest id that a run made at *instant* may have."""
+    milliseconds = int(instant.timestamp() * 1000)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
 
 
 class Job(Base):
@@ -98,6 +110,7 @@ class Job(Base):
     concurrency_limit: Mapped[int | None]
     max_runs: Mapped[int | None]
     pause_after_failures: Mapped[int | None]
+    retention: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
     state: Mapped[JobState] = mapped_column(_one_of(JobState, "state"), default=JobState.ACTIVE)
     paused_at: Mapped[datetime | None]
@@ -160,6 +173,16 @@ class Job(Base):
     )
 
 
+# `Run.instant`, as the indexes have it.
+INSTANT = text("coalesce(scheduled_for, created_at)")
+
+# Conditions of partial indexes; a query repeats them word for word, or SQLite does not
+# know the index to fit.
+IS_OVER = f"state IN {tuple(map(str, FINAL))}"
+IS_UNSCHEDULED = "trigger <> 'schedule'"
+HAS_WORDS = "note IS NOT NULL OR error IS NOT NULL"
+
+
 class Run(Base):
     """The record of one fire or one manual start; while `queued`, also its outbox.
 
@@ -212,7 +235,19 @@ class Run(Base):
     progress: Mapped[dict[str, Any] | None] = mapped_column(Json)
     log_bytes: Mapped[int] = mapped_column(default=0)
     log_truncated: Mapped[bool] = mapped_column(default=False)
+    # By retention, before the run itself goes.
+    log_deleted: Mapped[bool] = mapped_column(default=False, server_default=false())
     retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+
+    @hybrid_property
+    def instant(self) -> datetime:
+        """The instant that a run is about: its fire, or when it was started by hand."""
+        return self.scheduled_for or self.created_at
+
+    @instant.inplace.expression
+    @classmethod
+    def _instant(cls) -> ColumnElement[datetime]:
+        return func.coalesce(cls.scheduled_for, cls.created_at)
 
     job: Mapped[Job | None] = relationship(lazy="raise")
     worker: Mapped["Worker | None"] = relationship(lazy="raise")
@@ -277,11 +312,13 @@ class Run(Base):
             postgresql_where=text("state = 'retrying'"),
             sqlite_where=text("state = 'retrying'"),
         ),
+        # The state too: what a worker runs now, and whether a run names it at all.
         Index(
             "ix_runs_worker",
             "worker_id",
-            postgresql_where=text("state = 'running'"),
-            sqlite_where=text("state = 'running'"),
+            "state",
+            postgresql_where=text("worker_id IS NOT NULL"),
+            sqlite_where=text("worker_id IS NOT NULL"),
         ),
         # A finished run promotes the oldest one that waits behind it.
         Index(
@@ -291,9 +328,44 @@ class Run(Base):
             postgresql_where=text("state = 'waiting'"),
             sqlite_where=text("state = 'waiting'"),
         ),
-        # GET /runs, newest first: all of them, of one job, in one state.
-        Index("ix_runs_job", "job_id", "id"),
-        Index("ix_runs_state", "state", "id"),
+        # GET /runs, newest instant first: all of them, of one job, in one state.
+        Index("ix_runs_instant", INSTANT, "id"),
+        Index("ix_runs_job", "job_id", INSTANT, "id"),
+        Index("ix_runs_state", "state", INSTANT, "id"),
+        # Of one job in one state: GET /runs, its stats, and what retention deletes.
+        Index(
+            "ix_runs_outcome",
+            "job_id",
+            "state",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_OVER),
+            sqlite_where=text(IS_OVER),
+        ),
+        # GET /runs?trigger=: what no schedule started is rare among what schedules did.
+        Index(
+            "ix_runs_trigger",
+            "trigger",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_UNSCHEDULED),
+            sqlite_where=text(IS_UNSCHEDULED),
+        ),
+        # GET /runs?q=: the runs that have a word to be found.
+        Index(
+            "ix_runs_said",
+            INSTANT,
+            "id",
+            postgresql_where=text(HAS_WORDS),
+            sqlite_where=text(HAS_WORDS),
+        ),
+        # The foreign key, when a run is deleted; and which runs repeat it.
+        Index(
+            "ix_runs_retry_of",
+            "retry_of",
+            postgresql_where=text("retry_of IS NOT NULL"),
+            sqlite_where=text("retry_of IS NOT NULL"),
+        ),
         CheckConstraint("attempt >= 1", name="attempt_counts_from_one"),
         CheckConstraint(
             "concurrency_slot >= 1 AND concurrency_slot <= concurrency_limit",
@@ -333,6 +405,20 @@ class LogChunk(Base):
     stream: Mapped[str] = mapped_column(String(8))
     at: Mapped[datetime]
     text: Mapped[str] = mapped_column(Text)
+
+
+class Forgotten(Base):
+    """How many runs of a job retention has deleted, by outcome: no count ever falls.
+
+    `latest_at` is the newest instant among them. Runs without a job have the job 0.
+    """
+
+    __tablename__ = "forgotten_runs"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[RunState] = mapped_column(_one_of(RunState, "state"), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    latest_at: Mapped[datetime]
 
 
 class Worker(Base):

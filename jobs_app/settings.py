@@ -106,6 +106,25 @@ class Settings(BaseSettings):
         description="`jitter_seconds` of cron schedules, and of intervals longer than it.",
     )
 
+    keep_runs: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Kept of a job that does not say: its newest runs, and as many failed ones.",
+    )
+    keep_days: int = Field(
+        90, ge=1, le=36_500, description="How long runs are kept that did not fail, days."
+    )
+    keep_failed_days: int = Field(
+        365, ge=1, le=36_500, description="How long failed, timed out and lost runs are kept, days."
+    )
+    keep_log_days: int = Field(
+        90, ge=1, le=36_500, description="How long the logs of runs are kept, days."
+    )
+    keep_audit_days: int = Field(
+        400, ge=1, le=36_500, description="How long the audit is kept, days."
+    )
+
     scheduler_batch: int = Field(
         1000, ge=1, description="Most jobs that one transaction of the scheduler fires."
     )

@@ -86,6 +86,9 @@ FINAL = (
     RunState.MISSED,
 )
 
+#: Ends that somebody wants to look into.
+FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+
 MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.WAITING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
     RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED}),

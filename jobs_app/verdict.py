@@ -34,6 +34,7 @@ class Verdict(StrEnum):
     NOT_YET_CREATED = "not_yet_created"
     DELETED = "deleted"
     UNRECORDED = "unrecorded"  # it came due, and nothing is on record of it (yet)
+    FORGOTTEN = "forgotten"  # what was on record of it is no longer kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class Facts:
     row of that fire or the one that it was folded into, `other` the run that stood in
     its way or was run in its place, `by_hand` one that a person started just then.
     `pause` lasted at the instant, `pause_now` lasts. `is_over` says that the job has
-    ended before the fire, or will have, by `max_runs` where it is given.
+    ended before the fire, or will have, by `max_runs` where it is given. `forgotten_until`
+    is the newest instant of which retention has deleted a run.
     """
 
     at: datetime
@@ -131,6 +133,7 @@ class Facts:
     max_runs: int | None = None
     is_over: bool = False
     ticked_at: datetime | None = None
+    forgotten_until: datetime | None = None
 
 
 def judge(facts: Facts) -> tuple[Verdict, str]:
@@ -166,6 +169,12 @@ def _judge(facts: Facts) -> tuple[Verdict, str]:
 
 def _without_row(facts: Facts, fire: datetime, schedule: Schedule) -> tuple[Verdict, str]:
     """Judge a fire of an active job that has no row: it is to come, or should have one."""
+    if facts.forgotten_until is not None and fire <= facts.forgotten_until:
+        until = _stamp(facts, facts.forgotten_until)
+        return Verdict.FORGOTTEN, (
+            "It came due, and its record is no longer kept: retention has deleted runs of this"
+            f" job up to that of {until}."
+        )
     is_ahead = schedules.due_at(schedule, fire) > facts.at
     if is_ahead and facts.pause_now is not None:
         return Verdict.PAUSED, _paused(facts, facts.pause_now)

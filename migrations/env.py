@@ -20,6 +20,8 @@ def run() -> None:
         with engine.begin() as connection:
             # SQLite is locked by BEGIN IMMEDIATE already.
             if connection.dialect.name == "postgresql":
+                # An index on millions of rows takes longer than any request may.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             context.configure(
                 connection=connection,

@@ -1,5 +1,6 @@
 """The engine recipe and the migrations, on both databases."""
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -90,20 +91,45 @@ def test_an_instant_without_a_zone_is_refused(database: Database) -> None:
         session.execute(select(table).where(table.c.at == datetime(2026, 1, 1)))  # noqa: DTZ001
 
 
+#: An index that needs an extension of PostgreSQL, which may be missing.
+OPTIONAL = {"ix_runs_words"}
+
+
+# Indexes with expressions cannot be read from SQLite; they are compared in the next test.
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
 def test_migrations_and_models_are_equal(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
+            connection,
+            opts={
+                "compare_type": True,
+                "compare_server_default": True,
+                "include_name": lambda name, *_: name not in OPTIONAL,
+            },
         )
         assert compare_metadata(context, Base.metadata) == []
 
 
 def constraints(database: Database) -> dict[str, set[str]]:
-    """Return the names of all checks and indexes, by table."""
+    """Return the names of all checks, and what is said of each index, by table."""
     found = inspect(database.engine)
+    is_sqlite = database.engine.dialect.name == "sqlite"
+    said = (
+        "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        if is_sqlite
+        else "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    )
+    with database.engine.connect() as connection:
+        indexes = connection.exec_driver_sql(said).all()
     return {
         table: {str(check["name"]) for check in found.get_check_constraints(table)}
-        | {str(index["name"]) for index in found.get_indexes(table)}
+        | {
+            # As it is understood, or as it was written but for quotes, brackets and spaces.
+            re.sub(r'["()\s]', "", sql) if is_sqlite else sql
+            for of_table, name, sql in indexes
+            if of_table == table and name not in OPTIONAL
+        }
         for table in Base.metadata.tables
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app import explain, jobs
+from jobs_app import explain, jobs, runs
 from jobs_app.db import Database
 from jobs_app.errors import NotFound
 from jobs_app.explain import Explanation, When
@@ -331,3 +331,21 @@ def test_a_pause_by_failures_says_so(database: Database) -> None:
 
     assert found.verdict == "paused"
     assert "by jobs-app (Paused after failures in a row" in found.sentence
+
+
+def test_a_fire_whose_row_was_deleted_is_forgotten(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *")
+    record(database, job, at=NOON)
+    (fired,) = runs_of(database, job)
+    claim(database, fired.id, make_worker(database))
+    finish(database, fired.id)
+    with database.session() as session:
+        runs.forget(session, job.id, RunState.SUCCEEDED, before=NOON + SECOND, limit=10)
+
+    found = ask(database, job.name, NOON)
+    later = ask(database, job.name, NOON + HOUR)
+
+    assert (found.verdict, found.run) == ("forgotten", None)
+    assert "no longer kept" in found.sentence
+    assert "2026-06-15 12:00 UTC" in found.sentence
+    assert later.verdict != "forgotten"

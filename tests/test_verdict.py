@@ -256,6 +256,18 @@ TABLE = [
         " it is older than the history that is kept, or the job changed in that moment.",
     ),
     (
+        {"forgotten_until": NOON, "is_over": True},
+        "forgotten",
+        "It came due, and its record is no longer kept:"
+        " retention has deleted runs of this job up to that of 2026-06-15 12:00 UTC.",
+    ),
+    (
+        {"forgotten_until": NOON - HOUR, "ticked_at": NOON - MINUTE},
+        "unrecorded",
+        "It came due, and nothing is on record of it:"
+        " no scheduler has looked since 2026-06-15 11:59 UTC.",
+    ),
+    (
         {"rules": Rules(None), "fire": None, "by_hand": replace(RUN, triggered_by="ann")},
         "not_a_fire",
         "The job has no schedule: it runs only when it is started."

@@ -22,6 +22,7 @@ from jobs_app.api.fields import (
 )
 from jobs_app.definitions import Definition
 from jobs_app.errors import FieldError, InvalidInput
+from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Schedule
 from jobs_app.settings import Settings
@@ -58,6 +59,7 @@ TaskName = Annotated[str, Field(min_length=1, max_length=255, examples=["shell"]
 Kwargs = Annotated[dict[str, Any], Field(examples=[{"command": "python report.py"}])]
 Delay = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 
+KeptDays = Annotated[int, Field(ge=1, le=MOST_DAYS)]
 RetriedStates = Annotated[list[Literal["failed", "timed_out", "lost"]], Field(max_length=3)]
 
 READ_ONLY = {
@@ -130,6 +132,23 @@ class RetryIn(Input):
         return RetryPolicy(**(given | {"on": tuple(RunState(state) for state in self.on)}))
 
 
+class RetentionIn(Input):
+    """How long the history is kept; what is left out, or null, is as the installation has it.
+
+    A run goes when it is older than `keep_days` (failed, timed out and lost ones:
+    `keep_failed_days`), or when the job has more than `keep_runs` newer ones.
+    """
+
+    keep_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
+    keep_days: KeptDays | None = None
+    keep_failed_days: KeptDays | None = None
+    keep_log_days: KeptDays | None = None
+
+    def retention(self) -> Retention:
+        """Return it for the services."""
+        return Retention(**{name: getattr(self, name) for name in RetentionIn.model_fields})
+
+
 class JobReplace(Input):
     """All that a person says of a job; what is left out takes its default."""
 
@@ -168,6 +187,7 @@ class JobReplace(Input):
     concurrency_limit: ConcurrencyLimit | None = None
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
+    retention: RetentionIn = RetentionIn()
 
     def definition(self, settings: Settings, *, name: str) -> Definition:
         """Return it for the services, called *name* if it names none. Raises InvalidInput.
@@ -184,7 +204,7 @@ class JobReplace(Input):
         plain = {
             field: getattr(self, field)
             for field in JobReplace.model_fields
-            if field not in {"name", "tags", "schedule", "retry"}
+            if field not in {"name", "tags", "schedule", "retry", "retention"}
         }
         left_out = settings.job_defaults.keys() - self.model_fields_set
         plain |= {field: settings.job_defaults[field] for field in left_out}
@@ -194,6 +214,7 @@ class JobReplace(Input):
             tags=tuple(dict.fromkeys(self.tags)),
             schedule=schedule,
             retry=self.retry.policy(),
+            retention=self.retention.retention(),
         )
 
 
@@ -252,6 +273,7 @@ class JobPatch(Input):
     concurrency_limit: ConcurrencyLimit | None = None
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
+    retention: RetentionIn | None = None
 
 
 #: Where null is a value of its own: no limit, no end, started by hand only.
@@ -318,13 +340,14 @@ def document_of(definition: Definition) -> dict[str, Any]:
     plain = {
         name: getattr(definition, name)
         for name in Definition.__slots__
-        if name not in {"schedule", "retry", "tags"}
+        if name not in {"schedule", "retry", "retention", "tags"}
     }
     return plain | {
         "tags": list(definition.tags),
         "schedule": schedule_document(definition.schedule),
         "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
         | {"on": [str(state) for state in retry.on]},
+        "retention": definition.retention.as_json(),
     }
 
 

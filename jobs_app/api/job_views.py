@@ -42,6 +42,15 @@ class RetryOut(BaseModel):
     on: list[str]
 
 
+class RetentionOut(BaseModel):
+    """How long the history is kept; null is as the installation has it."""
+
+    keep_runs: int | None
+    keep_days: int | None
+    keep_failed_days: int | None
+    keep_log_days: int | None
+
+
 class LastRun(BaseModel):
     """The newest run of a job, in short."""
 
@@ -88,6 +97,7 @@ class JobOut(BaseModel):
     concurrency_limit: int | None
     max_runs: int | None
     pause_after_failures: int | None
+    retention: RetentionOut
     version: int
     state: JobState
     paused: Paused | None

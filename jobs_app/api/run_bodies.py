@@ -52,10 +52,11 @@ class AttemptOut(BaseModel):
 
 
 class LogOut(BaseModel):
-    """How much a run wrote, and whether some of it was cut out in the middle."""
+    """How much a run wrote; whether some was cut out in the middle, and whether it is gone."""
 
     bytes: int
     truncated: bool
+    deleted: bool = Field(description="By retention: there is nothing left to read.")
 
 
 class RunOut(BaseModel):
@@ -132,7 +133,7 @@ def show_run(run: Run) -> dict[str, Any]:
         error=_error(run.error),
         exit_code=run.exit_code,
         progress=run.progress,
-        log=LogOut(bytes=run.log_bytes, truncated=run.log_truncated),
+        log=LogOut(bytes=run.log_bytes, truncated=run.log_truncated, deleted=run.log_deleted),
         retry_of=run.retry_of,
         fires=run.fires,
     )

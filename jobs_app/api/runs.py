@@ -33,7 +33,7 @@ KIND = "runs"
 
 @api.get("/runs", responses={200: RunPage, **problems(400)})
 def list_runs(query: RunQuery) -> Response:
-    """List runs, newest first."""
+    """List runs, those of the newest instants first: the fire, or the start by hand."""
     wanted = history.Filter(
         job=query.job,
         states=tuple(RunState(name) for name in query.state),
@@ -42,13 +42,13 @@ def list_runs(query: RunQuery) -> Response:
         until=query.end,
         q=query.q,
     )
-    before = cursors.decode(KIND, query.cursor, UUID)
+    before = cursors.decode(KIND, query.cursor, history.Place.read)
     found = history.page(session(), wanted, before=before, limit=query.limit + 1)
     return cursors.page(
         KIND,
         found,
         limit=query.limit,
-        key=lambda run: run.id,
+        key=history.Place.of,
         show=lambda shown: [show_run(run) for run in shown],
     )
 

@@ -130,6 +130,30 @@ FIELDS = (
         OrNone(click.INT),
         "Pause the job after so many failures in a row.",
     ),
+    Field(
+        "--keep-runs",
+        ("retention", "keep_runs"),
+        OrNone(click.INT),
+        "Keep so many runs, and as many failed ones; none is as the server has it.",
+    ),
+    Field(
+        "--keep-days",
+        ("retention", "keep_days"),
+        OrNone(click.INT),
+        "Keep runs so many days.",
+    ),
+    Field(
+        "--keep-failed-days",
+        ("retention", "keep_failed_days"),
+        OrNone(click.INT),
+        "Keep failed runs so many days.",
+    ),
+    Field(
+        "--keep-log-days",
+        ("retention", "keep_log_days"),
+        OrNone(click.INT),
+        "Keep the logs of runs so many days.",
+    ),
 )
 
 

@@ -201,6 +201,8 @@ def _if_known(seconds: float | None) -> str | None:
 def _log_text(run_id: str, log: Json) -> str | None:
     if not log.get("bytes"):
         return None
+    if log.get("deleted"):
+        return f"{log['bytes']:,} bytes, no longer kept"
     cut = ", cut in the middle" if log.get("truncated") else ""
     return f"{log['bytes']:,} bytes{cut}: jobs-app run log {run_id}"
 
@@ -232,6 +234,8 @@ def log(
         print_note(ending(ended))
         sys.exit(outcome_code(ended))
     text = client.text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
+    if not text and (client.get(run_path(run_id)).body.get("log") or {}).get("deleted"):
+        print_note("Its log is no longer kept: see keep_log_days.")
     if on_terminal():
         print_text(text.removesuffix("\n"))
     else:

@@ -66,6 +66,7 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
         "Time limit": duration(item.get("time_limit_seconds")),
         "Queue": item.get("queue"),
         "Concurrency": concurrency_text(item),
+        "Kept": retention_text(item.get("retention") or {}),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
 
@@ -76,6 +77,18 @@ def concurrency_text(item: Json) -> str | None:
     if key is None:
         return None
     return f"{'1 run' if limit == 1 else f'{limit} runs'} at once with the key {key}"
+
+
+def retention_text(said: Json) -> str | None:
+    """Return what a job says of its history; None if it says nothing."""
+    units = {
+        "keep_runs": "{} runs",
+        "keep_days": "{} days",
+        "keep_failed_days": "failed ones {} days",
+        "keep_log_days": "logs {} days",
+    }
+    parts = [unit.format(f"{said[name]:,}") for name, unit in units.items() if said.get(name)]
+    return ", ".join(parts) or None
 
 
 def by_whom_and_why(item: Json) -> str:

@@ -27,6 +27,17 @@ from jobs_app.runs.births import (
 from jobs_app.runs.concurrency import MOST_PLACES, hand_over, keys_with_room
 from jobs_app.runs.dead import end_dead, orphans
 from jobs_app.runs.ends import cancel, cancel_requests, cancel_unstarted, purge
+from jobs_app.runs.forgotten import (
+    NO_JOB,
+    Logged,
+    Span,
+    forget,
+    forget_logs,
+    forgotten_until,
+    logged,
+    nth_newest,
+    spans,
+)
 from jobs_app.runs.outbox import (
     KEEPS_OWN_LIMITS,
     hurry,
@@ -39,10 +50,13 @@ from jobs_app.runs.places import give_way, promotable_jobs, promote
 __all__ = [
     "KEEPS_OWN_LIMITS",
     "MOST_PLACES",
+    "NO_JOB",
     "Births",
     "Claimed",
     "Draft",
+    "Logged",
     "Outcome",
+    "Span",
     "among",
     "array",
     "cancel",
@@ -53,12 +67,17 @@ __all__ = [
     "end_dead",
     "finish",
     "first_messages",
+    "forget",
+    "forget_logs",
+    "forgotten_until",
     "give_way",
     "hand_over",
     "hurry",
     "insert_births",
     "insert_drafts",
     "keys_with_room",
+    "logged",
+    "nth_newest",
     "orphans",
     "promotable_jobs",
     "promote",
@@ -67,6 +86,7 @@ __all__ = [
     "reclaim",
     "report_progress",
     "send_soon",
+    "spans",
     "stored",
     "take_unsent",
     "unsent_by_queue",

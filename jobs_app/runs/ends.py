@@ -1,14 +1,15 @@
 """What people do to a run: cancel it, or delete it with all that belongs to it."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Delete, delete, or_, select
 from sqlalchemy.orm import Session
 
 from jobs_app import audit
 from jobs_app.models import Attempt, LogChunk, Run
+from jobs_app.runs.births import among
 from jobs_app.runs.guards import move
 from jobs_app.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 
@@ -72,8 +73,15 @@ def cancel_requests(session: Session, worker_id: UUID) -> dict[UUID, CancelMode]
     return {row.id: row.cancel_mode for row in session.execute(statement)}
 
 
-def purge(session: Session, run_ids: Collection[UUID]) -> None:
-    """Delete runs and all that belongs to them; does not commit."""
-    session.execute(delete(LogChunk).where(LogChunk.run_id.in_(run_ids)))
-    session.execute(delete(Attempt).where(Attempt.run_id.in_(run_ids)))
-    session.execute(delete(Run).where(Run.id.in_(run_ids)))
+def purge(session: Session, run_ids: Sequence[UUID]) -> int:
+    """Delete runs and all that belongs to them, and return how many; does not commit."""
+    session.execute(_deletion(delete(LogChunk).where(among(session, LogChunk.run_id, run_ids))))
+    session.execute(_deletion(delete(Attempt).where(among(session, Attempt.run_id, run_ids))))
+    gone = session.execute(_deletion(delete(Run).where(among(session, Run.id, run_ids))))
+    count: int = gone.rowcount  # type: ignore[attr-defined]
+    return count
+
+
+def _deletion(statement: Delete) -> Delete:
+    # None of them is in the session: there is nothing to be told.
+    return statement.execution_options(synchronize_session=False)

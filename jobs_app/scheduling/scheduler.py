@@ -27,6 +27,7 @@ from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import SchedulerProcess, new_run_id
 from jobs_app.projection import Projection
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
+from jobs_app.scheduling.sweeper import Sweeper, SweeperThread
 from jobs_app.scheduling.ticker import SCAN_SECONDS, Ticker
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,10 @@ class JobsScheduler(RedBeatScheduler):
             queue_prefix=settings.redis_prefix,
         )
         self._rota = Rota(self._janitor)
+        self._sweeping = SweeperThread(
+            Sweeper(self._database, settings), lambda: self._active_since is not None
+        )
+        self._sweeping.start()
         self._id = new_run_id()
         self._next_scan = self._next_note = self._next_extension = 0.0
         self._has_row = False
@@ -216,6 +221,7 @@ class JobsScheduler(RedBeatScheduler):
         """Let the lock go, so that a standby need not wait for it to run out."""
         if not self._parts_made:
             return
+        self._sweeping.stop()
         if self._active_since is not None:
             self._step_down()
             try:

@@ -55,6 +55,12 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "concurrency_limit": None,
         "max_runs": None,
         "pause_after_failures": None,
+        "retention": {
+            "keep_runs": None,
+            "keep_days": None,
+            "keep_failed_days": None,
+            "keep_log_days": None,
+        },
         "version": 1,
         "state": "active",
         "paused": None,
@@ -123,6 +129,7 @@ WRITABLE = {
     "concurrency_limit",
     "max_runs",
     "pause_after_failures",
+    "retention",
 }
 
 
@@ -495,3 +502,25 @@ def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
     assert {"shell", "http", "sleep"} <= set(tasks)
     assert tasks["sleep"]["schema"]["required"] == ["duration"]
     assert not any(name.startswith(("celery.", "jobs_app.")) for name in tasks)
+
+
+def test_what_is_said_of_the_history_is_merged_and_null_is_the_default(api: Api) -> None:
+    api.make_job(retention={"keep_runs": 5, "keep_failed_days": 30})
+
+    changed = api.patch("/jobs/nightly", {"retention": {"keep_runs": None, "keep_days": 7}}).json
+
+    assert changed["retention"] == {
+        "keep_runs": None,
+        "keep_days": 7,
+        "keep_failed_days": 30,
+        "keep_log_days": None,
+    }
+    assert api.patch("/jobs/nightly", {"retention": None}).json["retention"]["keep_days"] is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 36_501, "7", 1.5, False])
+def test_history_is_kept_for_days_that_make_sense(api: Api, value: Any) -> None:
+    answer = api.post("/jobs", a_job(retention={"keep_days": value}))
+
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/retention/keep_days"

@@ -89,7 +89,7 @@ def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> 
     assert (shown["duration_seconds"], shown["delay_seconds"]) == (2.5, 1.5)
     assert (shown["scheduled_for"], shown["worker"]) == ("2026-11-23T12:00:00Z", "w1@host")
     assert (shown["result"], shown["error"]) == ({"rows": 3}, None)
-    assert shown["log"] == {"bytes": 12, "truncated": False}
+    assert shown["log"] == {"bytes": 12, "truncated": False, "deleted": False}
     assert shown["attempts"] == [
         {
             "attempt": 1,
@@ -131,13 +131,45 @@ def test_runs_are_listed_newest_first_page_by_page(api: Api, store) -> None:
     assert second["next_cursor"] is None
 
 
+@pytest.mark.parametrize("query", [{}, {"state": "failed,succeeded,queued"}], ids=["all", "states"])
+def test_pages_of_runs_neither_repeat_nor_leave_out_one(
+    api: Api, store, query: dict[str, str]
+) -> None:
+    """Also where many have the same instant."""
+    states = (RunState.FAILED, RunState.SUCCEEDED, RunState.QUEUED)
+    rows = [
+        a_run(states[number % 3], created_at=NOW + timedelta(minutes=number // 4))
+        for number in range(20)
+    ]
+    store(*rows)
+
+    seen, cursor = [], None
+    while True:
+        asked = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = api.get("/runs", query_string=asked | query).json
+        seen += [run["id"] for run in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    newest_first = sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
+    assert seen == [str(row.id) for row in newest_first]
+
+
 FILTERS: dict[str, tuple[str, list[str]]] = {
-    "everything": ("", ["manual", "late", "early"]),
+    "everything": ("", ["late", "manual", "early"]),
     "a job": ("job=nightly", ["late", "early"]),
     "an unknown job": ("job=none", []),
     "a state": ("state=failed", ["late"]),
     "states with commas": ("state=failed,succeeded", ["late", "early"]),
-    "states repeated": ("state=failed&state=queued", ["manual", "late"]),
+    "states repeated": ("state=failed&state=queued", ["late", "manual"]),
+    "a job in a state": ("job=nightly&state=failed", ["late"]),
+    "a job in states": ("job=nightly&state=succeeded,failed,queued", ["late", "early"]),
+    "another trigger": ("trigger=manual", ["manual"]),
+    "all at once": (
+        "job=nightly&state=failed&trigger=schedule&from=2026-11-23T13:00:00Z&q=disk",
+        ["late"],
+    ),
     "a trigger": ("trigger=schedule", ["late", "early"]),
     "from": ("from=2026-11-23T13:00:00Z", ["late"]),
     "to": ("to=2026-11-23T13:00:00Z", ["manual", "early"]),
@@ -145,6 +177,8 @@ FILTERS: dict[str, tuple[str, list[str]]] = {
     "an offset": ("from=2026-11-23T14:00:00%2B01:00", ["late"]),
     "text in the error": ("q=DISK", ["late"]),
     "text in the note": ("q=manual", ["manual"]),
+    "a type of error": ("q=oserror:", []),
+    "text with what a pattern has": ("q=%25", []),
 }
 
 

@@ -1,0 +1,152 @@
+"""Runs that are kept no longer: deleted a few at a time, and counted for ever."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, delete, func, literal, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from jobs_app.models import IS_OVER, Forgotten, Job, LogChunk, Run
+from jobs_app.runs.births import among
+from jobs_app.runs.ends import purge
+from jobs_app.states import FINAL, RunState
+
+#: The job under which runs without one are counted.
+NO_JOB = 0
+
+
+def forget(
+    session: Session, job_id: int | None, state: RunState, *, before: datetime, limit: int
+) -> int:
+    """Delete up to *limit* runs of a job that ended in *state*, the oldest first, and commit.
+
+    Those whose instant is earlier than *before*. They are counted in the same transaction,
+    each once, however many do this at a time. Return how many went.
+    """
+    oldest = (
+        select(Run.id, Run.instant)
+        .where(_of(job_id), Run.state == state, text(f"runs.{IS_OVER}"), Run.instant < before)
+        .order_by(Run.job_id, Run.state, Run.instant, Run.id)
+        .limit(limit)
+        # What somebody else is deleting just now is left to them.
+        .with_for_update(skip_locked=True, of=Run)
+    )
+    rows = session.execute(oldest).all()
+    if rows:
+        gone = purge(session, [row.id for row in rows])
+        _count(session, job_id, state, gone, latest_at=rows[-1].instant)
+    session.commit()
+    return len(rows)
+
+
+def _of(job_id: int | None) -> ColumnElement[bool]:
+    return Run.job_id.is_(None) if job_id is None else Run.job_id == job_id
+
+
+def _count(
+    session: Session, job_id: int | None, state: RunState, count: int, *, latest_at: datetime
+) -> None:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(Forgotten).values(
+        job_id=job_id or NO_JOB, state=state, count=count, latest_at=latest_at
+    )
+    new = statement.excluded
+    later = case((new.latest_at > Forgotten.latest_at, new.latest_at), else_=Forgotten.latest_at)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["job_id", "state"],
+            set_={"count": Forgotten.count + new.count, "latest_at": later},
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far back the runs of a job reach; `nth_newest` is None if it has fewer than n."""
+
+    oldest: datetime
+    nth_newest: datetime | None
+
+
+def spans(session: Session, job_ids: Sequence[int], *, number: int) -> dict[int, Span]:
+    """Return the span of each of *job_ids* that has runs, with the *number*-th newest."""
+    mine = select(Run.instant).where(Run.job_id == Job.id).correlate(Job)
+    oldest = mine.order_by(Run.instant, Run.id).limit(1)
+    newest_first = mine.order_by(Run.instant.desc(), Run.id.desc())
+    nth_newest = newest_first.offset(number - 1).limit(1)
+    statement = select(
+        Job.id, oldest.scalar_subquery().label("oldest"), nth_newest.scalar_subquery().label("nth")
+    ).where(among(session, Job.id, job_ids))
+    return {
+        row.id: Span(row.oldest, row.nth)
+        for row in session.execute(statement)
+        if row.oldest is not None
+    }
+
+
+def nth_newest(
+    session: Session, job_id: int, number: int, *, state: RunState | None = None
+) -> datetime | None:
+    """Return the instant of the *number*-th newest run of a job; None if there are fewer."""
+    statement = select(Run.instant).where(Run.job_id == job_id)
+    if state is not None:
+        statement = statement.where(Run.state == state, text(f"runs.{IS_OVER}"))
+    newest_first = (Run.instant.desc(), Run.id.desc())
+    return session.scalars(statement.order_by(*newest_first).offset(number - 1).limit(1)).first()
+
+
+def forgotten_until(session: Session, job_id: int) -> datetime | None:
+    """Return the newest instant of a run that was deleted of a job; None if none was."""
+    return session.scalars(
+        select(func.max(Forgotten.latest_at)).where(Forgotten.job_id == job_id)
+    ).one()
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A run with a log: whose it is, and when it ended (None while it has not)."""
+
+    id: UUID
+    job_id: int | None
+    finished_at: datetime | None
+
+
+def logged(session: Session, *, after: UUID | None, before: UUID, limit: int) -> list[Logged]:
+    """Return the next runs that have a log, by id, between *after* and *before*.
+
+    From one run's log the index leads to the next one's: the chunks between are not read.
+    """
+    first = select(LogChunk.run_id).order_by(LogChunk.run_id).limit(1)
+    if after is not None:
+        first = first.where(LogChunk.run_id > after)
+    start = select(first.scalar_subquery().label("run_id"), literal(1).label("number"))
+    found = start.cte("found", recursive=True)
+    following = (
+        select(LogChunk.run_id)
+        .where(LogChunk.run_id > found.c.run_id)
+        .order_by(LogChunk.run_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = found.union_all(
+        select(following, found.c.number + 1).where(found.c.run_id < before, found.c.number < limit)
+    )
+    statement = (
+        select(Run.id, Run.job_id, Run.finished_at)
+        .join(found, found.c.run_id == Run.id)
+        .where(Run.id < before)
+        .order_by(found.c.number)
+    )
+    return [Logged(*row) for row in session.execute(statement)]
+
+
+def forget_logs(session: Session, run_ids: Sequence[UUID]) -> None:
+    """Delete the logs of runs that have ended, say so on their rows, and commit."""
+    of_ended = update(Run).where(among(session, Run.id, run_ids), Run.state.in_(FINAL))
+    session.execute(of_ended.values(log_deleted=True).execution_options(synchronize_session=False))
+    chunks = delete(LogChunk).where(among(session, LogChunk.run_id, run_ids))
+    session.execute(chunks.execution_options(synchronize_session=False))
+    session.commit()

@@ -1,0 +1,255 @@
+"""Retention: history that is kept no longer goes, a little at a time, beside the clock.
+
+It runs in the active scheduler, in a thread of its own: the tick waits for none of it.
+Each step is one short transaction, and the pause after it is as long at least.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from jobs_app import clock, fires, runs
+from jobs_app.db import Database
+from jobs_app.models import AuditEvent, Forgotten, Job, Run, Worker, first_id_at
+from jobs_app.retention import Limits, Retention
+from jobs_app.settings import Settings
+from jobs_app.states import FAILURES, FINAL, RunState
+
+log = logging.getLogger(__name__)
+
+#: Jobs that are looked at in one statement.
+JOBS_AT_ONCE = 200
+
+#: Rows that one transaction deletes: more after one that was quick, fewer after a slow one.
+FEWEST, MOST = 20, 500
+QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.04
+
+SHORTEST_PAUSE_SECONDS = 0.02
+#: From the start of a scheduler to its first pass, and from one pass to the next.
+SETTLING_SECONDS, REST_SECONDS = 30.0, 1800.0
+
+#: Fires are remembered this long at least, however few runs are to be kept.
+SHORTEST_WINDOW = timedelta(hours=1)
+
+#: A worker that is gone, and that no run names, is taken off the list after this time.
+KEEP_WORKERS = timedelta(days=7)
+
+
+class Sweeper:
+    """The rules of retention; two sweepers at a time delete, and count, nothing twice."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._default = Retention().limits(settings)
+        self._batch = FEWEST
+        self.deleted = 0
+
+    def steps(self, *, at: datetime) -> Iterator[None]:
+        """Do one pass; yield after each transaction."""
+        self.deleted = 0
+        log_days: dict[int, int] = {}
+        for jobs in self._jobs():
+            limits = {
+                job.id: Retention.from_json(job.retention).limits(self._settings) for job in jobs
+            }
+            log_days |= {
+                job_id: each.keep_log_days
+                for job_id, each in limits.items()
+                if each.keep_log_days != self._default.keep_log_days
+            }
+            for job, span in self._with_too_old(jobs, limits, at=at):
+                yield from self._forget_runs_of(job, limits[job.id], span, at=at)
+            yield
+        for state in FINAL:
+            yield from self._forget(None, state, before=self._default.oldest(state, at=at))
+        yield from self._forget_logs(log_days, at=at)
+        yield from self._forget_deleted_jobs(at=at)
+        is_old = AuditEvent.at < at - timedelta(days=self._settings.keep_audit_days)
+        yield from self._delete_rows(AuditEvent.id, is_old)
+        names_it = exists().where(Run.worker_id == Worker.id)
+        yield from self._delete_rows(Worker.id, Worker.gone_at < at - KEEP_WORKERS, ~names_it)
+
+    def _jobs(self) -> Iterator[list[Job]]:
+        """Yield all jobs, the deleted ones too, some at a time."""
+        last = 0
+        while True:
+            statement = select(Job).where(Job.id > last).order_by(Job.id).limit(JOBS_AT_ONCE)
+            with self._database.reading() as session:
+                jobs = list(session.scalars(statement))
+            if jobs:
+                yield jobs
+            if len(jobs) < JOBS_AT_ONCE:
+                return
+            last = jobs[-1].id
+
+    def _with_too_old(
+        self, jobs: Sequence[Job], limits: dict[int, Limits], *, at: datetime
+    ) -> Iterator[tuple[Job, runs.Span]]:
+        """Yield the jobs whose oldest run may have to go: of most there is nothing to do."""
+        by_number: dict[int, list[int]] = {}
+        for job in jobs:
+            by_number.setdefault(limits[job.id].keep_runs, []).append(job.id)
+        spans: dict[int, runs.Span] = {}
+        with self._database.reading() as session:
+            for number, job_ids in by_number.items():
+                spans |= runs.spans(session, job_ids, number=number)
+        for job in jobs:
+            span = spans.get(job.id)
+            oldest = max(limits[job.id].oldest(state, at=at) for state in FINAL)
+            if span is not None and span.oldest < max(oldest, span.nth_newest or oldest):
+                yield job, span
+
+    def _forget_runs_of(
+        self, job: Job, limits: Limits, span: runs.Span, *, at: datetime
+    ) -> Iterator[None]:
+        for state in FINAL:
+            before = limits.oldest(state, at=at)
+            with self._database.reading() as session:
+                too_many = span.nth_newest
+                if too_many is not None and state in FAILURES:
+                    # Those that succeeded do not push out the failures.
+                    too_many = runs.nth_newest(session, job.id, limits.keep_runs, state=state)
+                newest = runs.nth_newest(session, job.id, 1, state=state)
+            if newest is None:
+                continue
+            if too_many is not None:
+                before = max(before, too_many)
+            if job.deleted_at is None:
+                # The newest run of each outcome stays, however long ago it was.
+                before = min(before, newest)
+            before = min(before, _already_past(job, at=at))
+            yield from self._forget(job.id, state, before=before)
+
+    def _forget(self, job_id: int | None, state: RunState, *, before: datetime) -> Iterator[None]:
+        yield from self._repeatedly(
+            lambda session, limit: runs.forget(session, job_id, state, before=before, limit=limit)
+        )
+
+    def _forget_logs(self, log_days: dict[int, int], *, at: datetime) -> Iterator[None]:
+        """Delete the logs of runs that stay longer than these."""
+        default = self._default.keep_log_days
+        days = min([default, *log_days.values()])
+        before = first_id_at(at - timedelta(days=days))
+        after: UUID | None = None
+        while True:
+            with self._database.reading() as session:
+                found = runs.logged(session, after=after, before=before, limit=FEWEST)
+            old = [
+                each.id
+                for each in found
+                if each.finished_at is not None
+                and each.finished_at < at - timedelta(days=log_days.get(each.job_id or 0, default))
+            ]
+            if old:
+                with self._database.session() as session:
+                    runs.forget_logs(session, old)
+            yield
+            if len(found) < FEWEST:
+                return
+            after = found[-1].id
+
+    def _forget_deleted_jobs(self, *, at: datetime) -> Iterator[None]:
+        """Delete the rows of deleted jobs whose last run has gone."""
+        is_over = Job.deleted_at < at - timedelta(days=self._settings.keep_days)
+        has_runs = exists().where(Run.job_id == Job.id)
+        yield from self._delete_rows(Job.id, is_over, ~has_runs)
+        has_job = exists().where(Job.id == Forgotten.job_id)
+        yield from self._delete_rows(Forgotten.job_id, Forgotten.job_id != runs.NO_JOB, ~has_job)
+
+    def _delete_rows(
+        self,
+        key: InstrumentedAttribute[int] | InstrumentedAttribute[UUID],
+        *guard: ColumnElement[bool],
+    ) -> Iterator[None]:
+        """Delete the rows of the table of *key* that *guard* is true of."""
+
+        def some(session: Session, limit: int) -> int:
+            keys = select(key).where(*guard).order_by(key).limit(limit)
+            statement = delete(key.class_).where(key.in_(list(session.scalars(keys))), *guard)
+            gone = session.execute(statement.execution_options(synchronize_session=False))
+            session.commit()
+            count: int = gone.rowcount  # type: ignore[attr-defined]
+            return count
+
+        yield from self._repeatedly(some)
+
+    def _repeatedly(self, some: Callable[[Session, int], int]) -> Iterator[None]:
+        """Delete *some* rows in each transaction, as many as a short one can, to the last."""
+        while True:
+            limit, began = self._batch, time.monotonic()
+            with self._database.session() as session:
+                count = some(session, limit)
+            took = time.monotonic() - began
+            if took > SLOW_SECONDS:
+                self._batch = max(FEWEST, limit // 2)
+            elif took < QUICK_SECONDS and count == limit:
+                self._batch = min(MOST, limit * 2)
+            self.deleted += count
+            yield
+            if count < limit:
+                return
+
+
+def _already_past(job: Job, *, at: datetime) -> datetime:
+    """Return the instant before which no fire of *job* is looked at again.
+
+    The row of a fire is what keeps it from being recorded twice: it must stay as long as a
+    catch-up may reach back, or an edit after the clock was put back.
+    """
+    if fires.schedule_of(job) is None:
+        return at
+    window = max(timedelta(seconds=job.catchup_window_seconds), SHORTEST_WINDOW)
+    return min(at - window, job.next_fire_at or at)
+
+
+class SweeperThread:
+    """Sweeps now and then while `is_active` says so, until it is stopped."""
+
+    def __init__(self, sweeper: Sweeper, is_active: Callable[[], bool]) -> None:
+        self._sweeper = sweeper
+        self._is_active = is_active
+        self._is_stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step that is under way, and wait for that."""
+        self._is_stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        pause = SETTLING_SECONDS
+        while not self._is_stopped.wait(pause):
+            pause = SETTLING_SECONDS
+            if self._is_active() and self._pass():
+                pause = REST_SECONDS
+
+    def _pass(self) -> bool:
+        """Do one pass; False if it was broken off."""
+        began = step_began = time.monotonic()
+        try:
+            for _ in self._sweeper.steps(at=clock.now()):
+                now = time.monotonic()
+                if self._is_stopped.wait(max(SHORTEST_PAUSE_SECONDS, now - step_began)):
+                    return False
+                if not self._is_active():
+                    return False
+                step_began = time.monotonic()
+        except SQLAlchemyError as error:
+            log.warning("sweep_failed error=%s", str(error).partition("\n")[0])
+            return False
+        seconds = time.monotonic() - began
+        log.info("history_swept rows=%s seconds=%.1f", self._sweeper.deleted, seconds)
+        return True
