@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
 
 from jobs_app import audit, jobs, runs, workers
 from jobs_app.db import Database
-from jobs_app.models import Attempt
+from jobs_app.models import Attempt, AuditEvent
 from jobs_app.retry import RetryPolicy
 from jobs_app.states import CancelMode, OverlapPolicy, RunState
 from tests.factories import (
@@ -432,6 +432,22 @@ def test_a_job_pauses_after_its_failures_in_a_row(database: Database) -> None:
     with database.reading() as session:
         paused = session.get_one(type(job), job.id)
     assert (paused.state, paused.next_fire_at, paused.paused_by) == ("paused", None, "jobs-app")
+
+
+def test_a_job_that_was_deleted_is_not_paused_for_its_last_failure(database: Database) -> None:
+    job = make_job(database, at=NOON, pause_after_failures=1)
+    run_id = make_run(database, job)
+    claim(database, run_id, make_worker(database))
+    with database.session() as session:
+        jobs.remove(session, job, version=None, by="ann", at=NOON + SECOND)
+
+    finish(database, run_id, RunState.FAILED, at=NOON + 2 * SECOND)
+
+    with database.reading() as session:
+        deleted = session.get_one(type(job), job.id)
+        actions = list(session.scalars(select(AuditEvent.action)))
+    assert (deleted.state, deleted.paused_at) == ("active", None)
+    assert "pause" not in actions
 
 
 def test_a_job_with_a_fire_to_record_pauses_at_the_failure_after_it(database: Database) -> None:

@@ -251,6 +251,8 @@ def _count_outcome(session: Session, job_id: int, state: RunState, *, at: dateti
     paused = session.execute(
         job.where(
             Job.state == JobState.ACTIVE,
+            # Of a job that was deleted nothing is paused, and nobody told.
+            Job.deleted_at.is_(None),
             Job.failures_in_a_row >= Job.pause_after_failures,
             # A fire that is due must first come on record: the failure after it pauses.
             or_(Job.next_due_at.is_(None), Job.next_due_at > at),
