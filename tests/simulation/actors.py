@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from jobs_app import jobs, runs, starts
+from jobs_app.context import RunContext, TimedOut, current_run
 from jobs_app.definitions import Definition
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable, JobsError
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
-from jobs_app.runs import Claimed, Outcome
 from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker
 from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
@@ -59,12 +61,16 @@ class SimulatedScheduler:
 
     def _act(self) -> None:
         stage = self._world.stage
+        is_new = True
         while True:
             try:
+                if is_new:
+                    self.janitor.take_over(at=stage.wall())
+                is_new = False
                 self._look()
             except BrokerUnavailable:
                 stage.note("finds Redis down")
-            except SQLAlchemyError as error:
+            except OperationalError as error:
                 stage.note(f"finds the database down: {type(error).__name__}")
                 stage.sleep(1.0)
             stage.sleep(stage.random.choice(PATIENCE))
@@ -86,7 +92,7 @@ class SimulatedScheduler:
         try:
             ticked = self.ticker.tick(at=at)
             if not ticked.is_projected:
-                self.janitor.rebuild()
+                self.janitor.recover(at=at)
         except BrokerUnavailable:
             self.ticker.scan(at=at, due_before=at)
 
@@ -122,11 +128,30 @@ class SimulatedLease(Lease):
         super().renew(begun)
 
 
+class SimulatedWatch(Watch):
+    """The watch of a pool process, with no thread: the task itself has it look."""
+
+    def add(self, watched: Watched) -> None:
+        watched.began = float("-inf")
+        self._runs[watched.run_id] = watched
+
+    def look(self, run_id: UUID) -> None:
+        """Ask the database whether a run is to end."""
+        self._look([self._runs[run_id]])
+
+
+class PoolProcessDied(BaseException):
+    """The process of the pool that worked on a run is gone, and the run's slot with it."""
+
+
 class SimulatedWorker:
     """A worker process: its heart, and a slot that claims, works and finishes.
 
     It has the attributes that `execution` wants of a process.
     """
+
+    settings = SimpleNamespace(log_limit_bytes=1024, result_limit_bytes=1024)
+    is_prefork = True
 
     def __init__(self, world: "World", process: Process) -> None:
         self._world = world
@@ -138,7 +163,9 @@ class SimulatedWorker:
         self.lease = SimulatedLease(process, world.checker, self.effects, lambda: world.stage.now)
         said = Registration(process.name, 1, ("default",), 1, "prefork")
         self.heartbeat = Heartbeat(self.database, self.lease, said, seconds=HEARTBEAT_SECONDS)
-        self._watch = Watch(self.database, self.lease, may_kill_process=False)
+        self.watch = SimulatedWatch(self.database, self.lease, may_kill_process=False)
+        #: Celery's way into a task, for the one task that all runs here have.
+        self.tracers = {"sleep": self._task}
 
     def enter(self) -> None:
         """Begin to act."""
@@ -161,7 +188,7 @@ class SimulatedWorker:
             self.heartbeat._beat(stage.now)
             with stage.on(Errand(buries=True)):
                 self.heartbeat._end_dead_attempts()
-        except SQLAlchemyError:
+        except OperationalError:
             stage.sleep(TRY_SECONDS)
 
     def _serve(self) -> None:
@@ -183,55 +210,53 @@ class SimulatedWorker:
         if claimed is None:
             return
         stage = self._world.stage
+        self._world.checker.count_start(claimed.run_id, claimed.attempt)
         stage.point("has a claim", at_work=True)
-        outcome = self._work(claimed)
-        if outcome is None:
+        try:
+            outcome = execution._work(process, claimed)
+        except PoolProcessDied:
             return
         stage.point("has an outcome", at_work=True)
         with stage.on(Errand(ends=(claimed.run_id, claimed.attempt))):
             execution._finish(process, claimed, outcome)
 
-    def _work(self, claimed: Claimed) -> Outcome | None:
-        """Work for a while; None: the pool's process died."""
-        checker, stage = self._world.checker, self._world.stage
-        checker.count_start(claimed.run_id, claimed.attempt)
-        if self._seconds_left(claimed) <= 0:
-            return _fenced()
-        run = checker.runs[claimed.run_id]
-        effect = Effect(run, claimed.attempt, self.process, self.lease.until)
+    def _task(self, *_: object) -> tuple[Any, None]:
+        """Be the task: work for a while, and end well, badly, or as asked."""
+        checker, stage, context = self._world.checker, self._world.stage, current_run.get()
+        run = checker.runs[context.run_id]
+        effect = Effect(run, context.attempt, self.process, self.lease.until)
         checker.begin(effect, stage.now)
         self.effects.append(effect)
-        outcome = self._outcome(claimed)
-        effect.is_over = True
-        return outcome
+        try:
+            if stage.current is not stage.main:
+                self._toil(context)
+        finally:
+            effect.is_over = True
+        return context.attempt, None
 
-    def _seconds_left(self, claimed: Claimed) -> float:
-        return self.lease.seconds_left(of=claimed.worker_id)
-
-    def _outcome(self, claimed: Claimed) -> Outcome | None:
+    def _toil(self, context: RunContext) -> None:
         stage = self._world.stage
-        if stage.current is not stage.main:
-            watched = Watched(claimed.run_id, claimed.attempt, 0, 1.0, is_cooperative=True)
-            watched.began = float("-inf")
-            ends_at = stage.now + stage.random.choice(self._world.climate.work_seconds)
-            while stage.now < ends_at:
-                stage.sleep(min(5.0, ends_at - stage.now))
-                stage.point("works", at_work=True)
-                if self._seconds_left(claimed) <= 0:
-                    return _fenced()
-                self._watch._look([watched])
-                if watched.cancel_mode is not None:
-                    return Outcome(RunState.CANCELLED)
-            if stage.happens(0.1):
-                self.heartbeat.report_dead(claimed.run_id, claimed.attempt, "simulated")
-                return None
-            if stage.happens(0.4):
-                return Outcome(stage.random.choice((RunState.FAILED, RunState.TIMED_OUT)))
-        return Outcome(RunState.SUCCEEDED, result=claimed.attempt)
+        ends_at = stage.now + stage.random.choice(self._world.climate.work_seconds)
+        while stage.now < ends_at:
+            stage.sleep(min(5.0, ends_at - stage.now))
+            stage.point("works", at_work=True)
+            self.watch.look(context.run_id)
+            context.stop_if_asked(elapsed_seconds=0)
+            self._tell_progress(context)
+        if stage.happens(0.1):
+            self.heartbeat.report_dead(context.run_id, context.attempt, "simulated")
+            raise PoolProcessDied
+        if stage.happens(0.4):
+            error: type[Exception] = stage.random.choice((ValueError, TimedOut))
+            raise error(f"attempt {context.attempt}")
 
-
-def _fenced() -> Outcome:
-    return Outcome(RunState.LOST, reason="fenced")
+    def _tell_progress(self, context: RunContext) -> None:
+        try:
+            with self.database.session() as session:
+                told = {"attempt": context.attempt}
+                runs.report_progress(session, context.run_id, context.attempt, told)
+        except OperationalError:
+            self._world.stage.note("cannot tell its progress")
 
 
 class Person:
@@ -268,7 +293,7 @@ class Person:
             stage.note(f"wants: {wish.__name__}")
             try:
                 wish()
-            except (BrokerUnavailable, JobsError, SQLAlchemyError) as error:
+            except (BrokerUnavailable, JobsError, OperationalError) as error:
                 stage.note(f"gets: {type(error).__name__}")
             stage.sleep(stage.random.choice((0.0, 5.0, 20.0)))
 
@@ -301,6 +326,7 @@ class Person:
             job = jobs.get(session, self._name())
             with self._changing(job):
                 job = jobs.pause(session, job, reason=None, by="ann", at=self._at())
+            _read_anew(session, job)
         self._tell([job], [])
 
     def resume(self) -> None:
@@ -310,6 +336,7 @@ class Person:
             job = jobs.get(session, self._name())
             with self._changing(job):
                 job = jobs.resume(session, job, on_missed=on_missed, by="ann", at=self._at())
+            _read_anew(session, job)
         self._tell([job], [])
 
     def start(self) -> None:
@@ -412,3 +439,9 @@ class Person:
         }
         says = self._world.climate.says
         return definition(**((drawn | says) if "schedule" in says else (drawn | when | says)))
+
+
+def _read_anew(session: Session, job: Job) -> None:
+    """Read a job that was rolled back because there was nothing to change, as a request does."""
+    if inspect(job).expired:
+        session.refresh(job)

@@ -3,7 +3,7 @@
 from jobs_app.retry import RetryPolicy
 from jobs_app.states import OverlapPolicy
 from tests.simulation.stage import Weather
-from tests.simulation.world import Climate
+from tests.simulation.world import ANY_CLIMATE, Climate
 
 _PLAIN = {"pause_after_failures": None, "max_runs": None}
 _RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
@@ -73,4 +73,12 @@ KEYS = Climate(
     says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
 )
 
-CLIMATES = (FROST, CROWD, FAILURE, CHANGE, KEYS)
+#: By their names in the table of kills.
+CLIMATES = {
+    "any": ANY_CLIMATE,
+    "frost": FROST,
+    "crowd": CROWD,
+    "failure": FAILURE,
+    "change": CHANGE,
+    "keys": KEYS,
+}

@@ -33,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="play seed S alone, and print its course",
     )
+    group.addoption(
+        "--teeth-search",
+        action="store_true",
+        help="seek anew the seed that kills each mutant, and print the table",
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -28,10 +28,14 @@ class FakeRedis(Projection):
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Take *messages*, some of them, or some of them twice."""
-        self._reach("PUBLISH")
+        messages = list(messages)
+        if messages:
+            self._stage.on_publish()
         for message in messages:
             if not self._is_on_record(message.run_id, message.attempt):
                 raise Violation(f"sent before it was recorded: {message}")
+        self._reach("PUBLISH")
+        for message in messages:
             if self._stage.happens(self._stage.weather.lost):
                 self._stage.note("loses a message")
                 continue

@@ -4,6 +4,7 @@ The rows before and after a commit are compared: invariants 2, 4, 5 and 6 of the
 are rules on the difference. What the world did with the runs is kept here too.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +14,15 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from jobs_app import schedule as schedules
+from jobs_app.fires import ERROR_PAUSE_SECONDS
 from jobs_app.schedule import Schedule
 from jobs_app.states import ACTIVE, FINAL, MOVES, RunState
 from tests.simulation.stage import Actor, Errand, Process, Violation
 
 _TICK = timedelta(microseconds=1)
+PAUSE = timedelta(seconds=ERROR_PAUSE_SECONDS)
+
+FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
 #: Fires that one advance can be checked for; simulations make no more.
 MOST_FIRES = 5_000
@@ -38,11 +43,15 @@ class RunRow(NamedTuple):
     worker_id: UUID | None
     is_exclusive: bool
     result: Any
-    finished_at: Any
+    queued_at: datetime | None
+    finished_at: datetime | None
     cancel_mode: str | None
     concurrency_key: str | None
     concurrency_limit: int | None
     concurrency_slot: int | None
+    not_before: datetime | None
+    send_at: datetime | None
+    progress: Any
 
 
 class JobRow(NamedTuple):
@@ -53,6 +62,8 @@ class JobRow(NamedTuple):
     state: str
     version: int
     next_fire_at: datetime | None
+    next_due_at: datetime | None
+    scheduling_error: str | None
     updated_at: datetime
     paused_at: datetime | None
     deleted_at: datetime | None
@@ -91,6 +102,15 @@ class WorkerRow(NamedTuple):
     gone_at: Any
 
 
+class AttemptRow(NamedTuple):
+    """An attempt that ended while its run went on, as far as the rules speak of it."""
+
+    run_id: UUID
+    attempt: int
+    state: str
+    note: Any
+
+
 @dataclass
 class Effect:
     """A task at work in the world: it lives until it ends, or its lease does."""
@@ -111,12 +131,17 @@ class Checker:
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows
-        self._raw: tuple[list[Any], list[Any], list[Any]] | None = None
+        self._raw: dict[str, list[tuple[Any, ...]]] = {}
+        self._parsed: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = {}
         self.runs: dict[UUID, RunRow] = {}
         self.jobs: dict[int, JobRow] = {}
         self.workers: dict[UUID, WorkerRow] = {}
+        self.attempts: dict[tuple[UUID, int], AttemptRow] = {}
         self.starts: Counter[tuple[UUID, int]] = Counter()
         self.effects: list[Effect] = []
+        self._commits = 0
+        #: At which commit a run of each job ended last.
+        self._ended: dict[int | None, int] = {}
         self._may_work: dict[UUID, Callable[[], bool]] = {}
 
     def is_on_record(self, run_id: UUID, attempt: int) -> bool:
@@ -165,33 +190,143 @@ class Checker:
                 )
         self.effects.append(effect)
 
-    def check(self, actor: Actor) -> None:
-        """Check what *actor* has just committed."""
-        raw_runs = self._rows(f"SELECT {_columns(RunRow)} FROM runs ORDER BY id")
-        raw_jobs = self._rows(f"SELECT {_columns(JobRow)} FROM jobs ORDER BY id")
-        raw_workers = self._rows(f"SELECT {_columns(WorkerRow)} FROM workers ORDER BY id")
-        raw = (raw_runs, raw_jobs, raw_workers)
-        before, self._raw = self._raw or ([], [], []), raw
-        old_runs, old_jobs, old_workers = self.runs, self.jobs, self.workers
-        if raw_workers != before[2]:
-            self.workers = {worker.id: worker for worker in map(_worker, raw_workers)}
+    def check(self, actor: Actor, touched: frozenset[str]) -> None:
+        """Check what *actor* has just committed to the tables that it has *touched*."""
+        self._commits += 1
+        old_runs, old_jobs, old_attempts = self.runs, self.jobs, self.attempts
+        old_workers = self.workers
+        if self._read("workers", WorkerRow, touched):
+            self.workers = {worker.id: worker for worker in self._all("workers", _worker)}
             self._check_workers(old_workers)
-        if raw_runs == before[0] and raw_jobs == before[1]:
-            return
-        self.runs = {run.id: run for run in map(_run, raw_runs)}
-        self.jobs = {job.id: job for job in map(_job, raw_jobs)}
+        has_other_attempts = self._read("run_attempts", AttemptRow, touched)
+        if has_other_attempts:
+            every = self._all("run_attempts", _attempt)
+            self.attempts = {(each.run_id, each.attempt): each for each in every}
+        has_other_runs = self._read("runs", RunRow, touched)
+        if self._read("jobs", JobRow, touched) or has_other_runs:
+            self.runs = {run.id: run for run in self._all("runs", _run)}
+            self.jobs = {job.id: job for job in self._all("jobs", _job)}
+            self._check_change_of_rows(actor, old_runs, old_jobs)
+        if has_other_attempts:
+            self._check_attempts(actor.errand, old_attempts)
+
+    def _read(self, table: str, row: type[NamedTuple], touched: frozenset[str]) -> bool:
+        """Read a table if it was touched; tell whether it has changed."""
+        if table not in touched:
+            return False
+        key = ", ".join(row._fields[:2]) if table == "run_attempts" else "id"
+        raw = self._rows(f"SELECT {', '.join(row._fields)} FROM {table} ORDER BY {key}")
+        before = self._raw.get(table, [])
+        self._raw[table] = raw
+        return raw != before
+
+    def _all(self, table: str, parse: Callable[[tuple[Any, ...]], Any]) -> list[Any]:
+        """Return the rows of a table, of which only those that changed are parsed anew."""
+        parsed = []
+        for raw in self._raw.get(table, []):
+            key = (table, *raw[:2])
+            known = self._parsed.get(key)
+            if known is None or known[0] != raw:
+                known = self._parsed[key] = (raw, parse(raw))
+            parsed.append(known[1])
+        return parsed
+
+    def _check_change_of_rows(
+        self, actor: Actor, old_runs: dict[UUID, RunRow], old_jobs: dict[int, JobRow]
+    ) -> None:
+        errand = actor.errand
         self._check_uniqueness()
         moved = self._moved(old_runs)
         for old, run in moved:
             _check_move(old, run)
-            self._check_right(actor.errand, old, run, old_jobs)
+            _check_row(run)
+            if run.state in FINAL:
+                self._ended[run.job_id] = self._commits
+            self._check_right(errand, old, run, old_jobs)
+            self._check_retry(old, run, old_jobs)
+            if (old.state, run.state) == (RunState.WAITING, RunState.QUEUED):
+                self._check_promoted(run)
         new = [run for run_id, run in self.runs.items() if run_id not in old_runs]
         for run in new:
             _check_birth(run)
+            _check_row(run)
+            self._check_place_at_birth(actor, run, old_runs)
         for job_id, job in self.jobs.items():
             if job != old_jobs.get(job_id):
-                self._check_failures(actor.errand, old_jobs.get(job_id), job, moved)
+                _check_due(old_jobs.get(job_id), job)
+                self._check_failures(errand, old_jobs.get(job_id), job, moved)
             self._check_job(old_jobs.get(job_id), job, new)
+
+    def _check_attempts(
+        self, errand: Errand, old_attempts: dict[tuple[UUID, int], AttemptRow]
+    ) -> None:
+        """What an attempt left behind is written once, and only its worker adds a note."""
+        for key, attempt in self.attempts.items():
+            name = f"attempt {attempt.attempt} of run {_short(attempt.run_id)}"
+            old = old_attempts.get(key)
+            if old is None:
+                run = self.runs[attempt.run_id]
+                is_ended = run.state is RunState.RETRYING and run.attempt == attempt.attempt
+                _hold(is_ended, f"{name} is put on record while the run is at {run}")
+            elif attempt != old:
+                is_note = old._replace(note=attempt.note) == attempt
+                _hold(is_note and errand.ends == key, f"{name} is changed: {old} -> {attempt}")
+
+    def _check_retry(self, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]) -> None:
+        """Another attempt gets what the policy gives one, and nobody wanted to end."""
+        if old.state is not RunState.RUNNING or run.state is old.state:
+            return
+        name = f"attempt {run.attempt} of run {_short(run.id)}"
+        job = None if run.job_id is None else old_jobs[run.job_id]
+        is_unwanted = old.cancel_mode is not None or (
+            job is not None and job.deleted_at is not None
+        )
+        is_left = run.attempt < run.max_attempts and not is_unwanted
+        if run.state is RunState.RETRYING:
+            _hold(is_left, f"{name} is to be tried again")
+            _hold((run.id, run.attempt) in self.attempts, f"{name} is not on record")
+        elif run.state in FAILURES:
+            _hold(not is_left, f"{name} is not tried again")
+
+    def _check_promoted(self, run: RunRow) -> None:
+        """The oldest that waits is let in, and only where nobody is."""
+        self._check_place(run)
+        older = [
+            other
+            for other in self.runs.values()
+            if other.job_id == run.job_id and other.state is RunState.WAITING and other.id < run.id
+        ]
+        _hold(not older, f"run {_short(run.id)} is let in before {older}")
+
+    def _check_place_at_birth(
+        self, actor: Actor, run: RunRow, old_runs: dict[UUID, RunRow]
+    ) -> None:
+        """A run is let in where nobody is or waits, and is kept out only where somebody is."""
+        name = f"run {_short(run.id)}"
+        others = [
+            other
+            for other in self.runs.values()
+            if other.job_id == run.job_id is not None
+            and other.id != run.id
+            and other.state in (*ACTIVE, RunState.WAITING)
+        ]
+        if run.state is RunState.QUEUED and run.is_exclusive:
+            before = [other for other in others if other.id in old_runs]
+            _hold(not before, f"{name} is let in beside, or before, {before}")
+        elif run.state is RunState.WAITING or run.reason == "overlap":
+            # One that ended meanwhile was there when it was asked for.
+            has_ended = self._ended.get(run.job_id, 0) > actor.began_after
+            _hold(bool(others) or has_ended, f"{name} is {run.state}, and nobody is there")
+
+    def _check_place(self, run: RunRow) -> None:
+        others = [
+            other
+            for other in self.runs.values()
+            if other.job_id == run.job_id is not None
+            and other.id != run.id
+            and other.state in ACTIVE
+        ]
+        _hold(not others, f"run {_short(run.id)} is let in beside {others}")
 
     def _moved(self, old_runs: dict[UUID, RunRow]) -> list[tuple[RunRow, RunRow]]:
         moved = []
@@ -224,7 +359,7 @@ class Checker:
             worker = self.workers.get(run.worker_id) if run.worker_id else None
             is_alive = worker is not None and worker.gone_at is None
             _hold(is_alive, f"{name} is claimed by a worker that was given up")
-            self._check_place(run)
+            self._check_place_of_key(run)
         if old.state is RunState.RUNNING and run.state is not RunState.RUNNING:
             worker = self.workers.get(old.worker_id) if old.worker_id else None
             is_orphan = worker is not None and worker.gone_at is not None
@@ -241,7 +376,7 @@ class Checker:
             is_meant = errand.cancels == run.id or errand.changes == run.job_id is not None
             _hold(is_meant or is_superseded, f"{name} is cancelled by mistake: {errand}")
 
-    def _check_place(self, run: RunRow) -> None:
+    def _check_place_of_key(self, run: RunRow) -> None:
         """A run is claimed only while fewer others with its key run than its limit says."""
         if run.concurrency_key is None:
             return
@@ -276,7 +411,7 @@ class Checker:
                 continue
             if run.state is RunState.SUCCEEDED:
                 expected = 0
-            elif run.state in (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST):
+            elif run.state in FAILURES:
                 expected += 1
         if old is not None and (old.state, job.state) == ("paused", "active"):
             expected = 0
@@ -288,6 +423,13 @@ class Checker:
             limit = job.pause_after_failures
             is_due = limit is not None and expected >= limit and old.state == "active"
             _hold(is_due, f"job {job.id} is paused by mistake")
+        counted = [run for before, run in moved if run.job_id == job.id and run.state in FAILURES]
+        is_followed = old is not None and old.state == job.state == "active"
+        if counted and is_followed and job.deleted_at is None:
+            limit, ended_at = job.pause_after_failures, counted[0].finished_at
+            has_due = job.next_due_at is not None and ended_at and job.next_due_at <= ended_at
+            is_full = limit is not None and expected >= limit
+            _hold(bool(has_due) or not is_full, f"job {job.id} fails on and is not paused")
         if old is not None and (old.state, job.state) == ("paused", "paused"):
             _hold(job.paused_at == old.paused_at, f"job {job.id} is paused twice")
 
@@ -377,6 +519,38 @@ def _fires(schedule: Schedule, first: datetime, until: datetime) -> list[datetim
     return list(islice(schedules.fires(schedule, after=first - _TICK, until=until), MOST_FIRES))
 
 
+def _check_due(old: JobRow | None, job: JobRow) -> None:
+    """A job is due when its next fire is, or a minute after its plan has failed."""
+    name = f"job {job.id}"
+    if old is not None and old.deleted_at is not None:
+        is_same = old._replace(failures_in_a_row=job.failures_in_a_row) == job
+        _hold(is_same, f"{name} was deleted, and is changed: {old} -> {job}")
+    schedule = job.schedule()
+    due_at = None if job.next_fire_at is None else schedules.due_at(schedule, job.next_fire_at)
+    if job.scheduling_error is None or (old is not None and old.version != job.version):
+        is_due = job.next_due_at == due_at or (old and old.next_due_at == job.next_due_at)
+        _hold(bool(is_due), f"{name} is due at {job.next_due_at}, not at {due_at}")
+    elif old is not None and old.next_due_at != job.next_due_at:
+        was, until = old.next_due_at, job.next_due_at
+        _hold(
+            was is not None and until is not None and was <= until - PAUSE,
+            f"{name} is put off to {job.next_due_at}, but was due at {old.next_due_at} only",
+        )
+
+
+def _check_row(run: RunRow) -> None:
+    """Only a queued run has a message to send, and only a worker tells of progress."""
+    name = f"run {_short(run.id)}"
+    has_message, is_queued = run.send_at is not None, run.state is RunState.QUEUED
+    # One that waits for a place of its key has none.
+    is_parked = is_queued and run.concurrency_key is not None and not has_message
+    _hold(is_parked or has_message == is_queued, f"{name} is {run.state}, {run.send_at}")
+    _hold(
+        run.progress is None or run.progress["attempt"] == run.attempt,
+        f"{name} is at attempt {run.attempt}, its progress is {run.progress}",
+    )
+
+
 def _check_birth(run: RunRow) -> None:
     # A change may record a fire and take it back: the job is deleted, or a newer one wins.
     born = (
@@ -400,6 +574,12 @@ def _check_move(old: RunRow, run: RunRow) -> None:
         run.attempt == old.attempt + is_next,
         f"{name} goes from attempt {old.attempt} to {run.attempt} as {run.state}",
     )
+    if is_next:
+        is_due = run.queued_at is not None and old.not_before and run.queued_at >= old.not_before
+        _hold(bool(is_due), f"{name} is tried again at {run.queued_at}, not {old.not_before}")
+    if run.progress != old.progress:
+        is_told = old.state is run.state is RunState.RUNNING or (is_next and not run.progress)
+        _hold(is_told, f"{name} is {run.state}, and makes progress: {run.progress}")
     if run.state is RunState.RUNNING:
         _hold(
             old.state is not RunState.RUNNING or old.worker_id == run.worker_id,
@@ -423,10 +603,6 @@ def _short(run_id: UUID) -> str:
     return f"#{run_id.int >> 64}"
 
 
-def _columns(row: type[RunRow] | type[JobRow] | type[WorkerRow]) -> str:
-    return ", ".join(row._fields)
-
-
 def _run(raw: tuple[Any, ...]) -> RunRow:
     row = RunRow(*raw)
     return row._replace(
@@ -435,7 +611,12 @@ def _run(raw: tuple[Any, ...]) -> RunRow:
         state=RunState(row.state),
         worker_id=None if row.worker_id is None else _uuid(row.worker_id),
         is_exclusive=bool(row.is_exclusive),
-        result=None if row.result is None else int(row.result),
+        result=_json(row.result),
+        queued_at=_instant(row.queued_at),
+        finished_at=_instant(row.finished_at),
+        not_before=_instant(row.not_before),
+        send_at=_instant(row.send_at),
+        progress=_json(row.progress),
     )
 
 
@@ -444,6 +625,7 @@ def _job(raw: tuple[Any, ...]) -> JobRow:
     return row._replace(
         updated_at=instant(row.updated_at),
         next_fire_at=_instant(row.next_fire_at),
+        next_due_at=_instant(row.next_due_at),
         paused_at=_instant(row.paused_at),
         deleted_at=_instant(row.deleted_at),
         anchor_at=_instant(row.anchor_at),
@@ -456,6 +638,16 @@ def _job(raw: tuple[Any, ...]) -> JobRow:
 def _worker(raw: tuple[Any, ...]) -> WorkerRow:
     row = WorkerRow(*raw)
     return row._replace(id=_uuid(row.id))
+
+
+def _attempt(raw: tuple[Any, ...]) -> AttemptRow:
+    row = AttemptRow(*raw)
+    return row._replace(run_id=_uuid(row.run_id), note=_json(row.note))
+
+
+def _json(value: Any) -> Any:
+    """Return what a JSON column holds: SQLite's driver hands out text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _uuid(value: Any) -> UUID:

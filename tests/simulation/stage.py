@@ -25,6 +25,9 @@ LONG_FREEZES = (55.0, 70.0, 90.0)
 #: Lines of the trace that a failure shows, the last ones.
 TRACE_SHOWN = 400
 
+#: Lines of a trace that nothing but a protocol going round in circles has.
+MOST_LINES = 10_000
+
 
 class Crash(BaseException):
     """The process is gone: raised in its actors at a point, and caught by nobody."""
@@ -66,6 +69,8 @@ class Weather:
     unanswered_commit: float = 0.0
     no_redis: float = 0.0
     flush: float = 0.0
+    #: That a schedule cannot be worked out.
+    no_plan: float = 0.0
     lost: float = 0.0
     doubled: float = 0.0
     #: That an actor goes on although others could.
@@ -83,6 +88,7 @@ class Weather:
             "unanswered_commit": 0.05,
             "no_redis": 0.05,
             "flush": 0.05,
+            "no_plan": 0.02,
             "lost": 0.2,
             "doubled": 0.2,
         }
@@ -121,6 +127,10 @@ class Actor:
         #: Inside a transaction that holds locks: others of the database would wait for it.
         self.is_writing = False
         self.is_in_transaction = False
+        #: The tables that its transaction has written to.
+        self.touched: frozenset[str] = frozenset()
+        #: How many commits there were when its transaction began.
+        self.began_after = 0
         #: What it is just doing: checked against what its commits change.
         self.errand = Errand()
         #: Tells whether a statement still waits for a lock of another actor.
@@ -145,6 +155,7 @@ class Stage:
     weather: Weather = field(default_factory=Weather)
     now: float = 0.0
     steps_left: int = 0
+    commits: int = 0
     trace: list[str] = field(default_factory=list)
     failure: BaseException | None = None
 
@@ -152,9 +163,11 @@ class Stage:
         self.main = Actor("main", Process("main"))
         self.current = self.main
         self.actors: list[Actor] = []
-        #: Called with the actor after each of its commits.
-        self.on_commit: Callable[[Actor], None] = lambda actor: None
+        #: Called with the actor, and the tables it has written to, after each of its commits.
+        self.on_commit: Callable[[Actor, frozenset[str]], None] = lambda actor, touched: None
         self.on_death: Callable[[Process], None] = lambda process: None
+        #: Called when messages are about to be sent.
+        self.on_publish: Callable[[], None] = lambda: None
 
     # Time
 
@@ -257,6 +270,8 @@ class Stage:
 
     def note(self, what: str) -> None:
         """Add a line to the trace."""
+        if len(self.trace) >= MOST_LINES and self.failure is None:
+            raise Violation("this goes on and on")
         self.trace.append(f"{self.now:9.3f}  {self.current.name:<14} {what}")
 
     def told(self) -> str:

@@ -1,7 +1,9 @@
 """The real database of a simulation, with a point before each statement and commit."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -25,6 +27,21 @@ TABLES = (
 )
 
 
+class Witness:
+    """Sees what reaches the database, and may change it: how sabotage gets in."""
+
+    def statement(self, statement: str) -> str:
+        """Return what the database is to execute instead of *statement*."""
+        return statement
+
+    def commits(self) -> bool:
+        """Tell whether the commit that is asked for is to take place."""
+        return True
+
+    def publishes(self) -> None:
+        """Learn that messages are being sent."""
+
+
 class Store:
     """A database that many simulations use, one after the other.
 
@@ -38,8 +55,8 @@ class Store:
         self.engine: Engine = self.database.engine
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self.stage: Stage | None = None
-        #: Rewrites each statement: how sabotage gets in.
-        self.rewrite: Callable[[str], str] | None = None
+        self.witness = Witness()
+        self._held_back: list[Any] = []
         event.listen(self.engine, "before_cursor_execute", self._before_statement, retval=True)
         if not self.is_sqlite:
             event.listen(self.engine, "do_execute", self._execute_one)
@@ -73,6 +90,8 @@ class Store:
     def end(self) -> None:
         """Let the stage go: statements are statements again."""
         self.stage = None
+        while self._held_back:
+            self._really_roll_back(self._held_back.pop())
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Return what is committed, without being noticed by anybody."""
@@ -105,12 +124,12 @@ class Store:
         if stage.happens(stage.weather.no_database):
             stage.note("the database does not answer")
             raise OperationalError(statement, None, ConnectionError("simulated"))
-        actor.is_in_transaction = True
+        if not actor.is_in_transaction:
+            actor.is_in_transaction, actor.began_after = True, stage.commits
+        actor.touched |= _touched(statement)
         if statement == "BEGIN IMMEDIATE" or not self.is_sqlite:
             actor.is_writing = True
-        if self.rewrite is not None:
-            statement = self.rewrite(statement)
-        return statement, parameters
+        return self.witness.statement(statement), parameters
 
     def _execute_one(
         self, cursor: Any, statement: str, parameters: Any, _context: object
@@ -149,23 +168,31 @@ class Store:
             self._really_commit(connection)
             return
         actor = stage.current
+        if not self.witness.commits():
+            self._held_back.append(connection)
+            return
         was_writing = actor.is_writing
         if was_writing:
             stage.point("COMMIT", may_switch=not self.is_sqlite)
         self._really_commit(connection)
         actor.is_writing = actor.is_in_transaction = False
+        touched, actor.touched = actor.touched, frozenset()
         if not was_writing:
             return
-        stage.on_commit(actor)
+        stage.commits += 1
+        stage.on_commit(actor, touched)
         if stage.happens(stage.weather.unanswered_commit):
             stage.note("never hears that its commit was done")
             raise self._driver_error()
 
     def _roll_back(self, connection: Any) -> None:
+        if connection in self._held_back:
+            return
         self._really_roll_back(connection)
         if self.stage is not None:
             actor: Actor = self.stage.current
             actor.is_writing = actor.is_in_transaction = False
+            actor.touched = frozenset()
 
     def _driver_error(self) -> Exception:
         dbapi: Any = self.engine.dialect.dbapi
@@ -173,6 +200,23 @@ class Store:
         return error
 
 
+@lru_cache(maxsize=4096)
+def _touched(statement: str) -> frozenset[str]:
+    """Return the tables that a statement may change: all of them if rows go, with what they own."""
+    words = statement.split(maxsplit=3)
+    match words[0]:
+        case "UPDATE":
+            return frozenset(words[1:2])
+        case "INSERT":
+            return frozenset(words[2:3])
+        case "SELECT" | "BEGIN":
+            return frozenset()
+        case "WITH" if not re.search(r"\b(?:UPDATE|INSERT|DELETE)\b", statement):
+            return frozenset()
+    return frozenset(TABLES)
+
+
+@lru_cache(maxsize=4096)
 def _brief(statement: str) -> str:
     """Return *statement* as a trace shows it: what it does to which table."""
     words = statement.split()

@@ -1,16 +1,18 @@
 """One simulation: a world from a seed, a stretch of trouble, and peace, in which all must end."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from random import Random
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
-from jobs_app import models
+from jobs_app import fires, models
 from jobs_app.dispatch import Message
+from jobs_app.policy import Facts, Plan, plan
 from jobs_app.states import FINAL
 from jobs_app.worker import execution, heartbeat, lease, watch
 from tests.simulation.actors import Person, SimulatedScheduler, SimulatedWorker
@@ -117,6 +119,20 @@ class SimulatedDispatch:
         self._redis.publish(messages)
 
 
+def _sometimes_failing(stage: Stage) -> Callable[..., Plan]:
+    """Return `plan` as it is where it now and then fails a scheduler."""
+
+    def planned(facts: Facts, *, at: datetime) -> Plan:
+        if stage.current.process.name.startswith("scheduler") and stage.happens(
+            stage.weather.no_plan
+        ):
+            stage.note("cannot work out a schedule")
+            raise LookupError("simulated")
+        return plan(facts, at=at)
+
+    return planned
+
+
 @contextmanager
 def _instead_of_the_real_world(world: World) -> Iterator[None]:
     """Give the product's modules simulated clocks, ids and messages."""
@@ -128,9 +144,11 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
     time, true_now = SimulatedTime(stage), lambda: stage.now
     replaced: list[tuple[Any, str, Any]] = [
         (models, "uuid7", next_id),
+        (fires, "plan", _sometimes_failing(stage)),
         (execution, "clock", time),
         (execution, "time", time),
         (execution, "dispatch", SimulatedDispatch(world.redis)),
+        (execution, "capture_output", nullcontext),
         (heartbeat, "clock", time),
         (heartbeat, "time", time),
         (heartbeat, "lease_now", true_now),
@@ -160,6 +178,7 @@ def simulate(store: Store, seed: int, climate: Climate = ANY_CLIMATE) -> list[st
         climate=climate,
     )
     stage.on_commit = checker.check
+    stage.on_publish = store.witness.publishes
     store.begin(stage)
     try:
         with _instead_of_the_real_world(world):
@@ -180,7 +199,7 @@ def _end(stage: Stage) -> None:
     stage.failure = None
     stage.weather = Weather()
     stage.current = stage.main
-    stage.on_commit = lambda actor: None
+    stage.on_commit = lambda actor, touched: None
     stage.clear()
 
 
