@@ -15,6 +15,7 @@ from jobs_app import tokens, web
 from jobs_app.api import (
     auth,
     bodies,
+    channels,
     database,
     document,
     explain,
@@ -84,7 +85,7 @@ def create_app(settings: Settings) -> Flask:
     streams.init_app(app, settings)
     problems.register(app)
     auth.register(app, demo_open=settings.demo_open)
-    for resource in (jobs, explain, runs, run_logs, schedules, vault, installation):
+    for resource in (jobs, explain, runs, run_logs, schedules, vault, installation, channels):
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)
     app.register_api(tutorial.api)

@@ -9,10 +9,11 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.orm import Session
 
-from jobs_app import catalog, fires, vault
+from jobs_app import catalog, channels, fires, vault
 from jobs_app import schedule as schedules
 from jobs_app.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.models import Job
+from jobs_app.occasions import Rule, rules_as_json, rules_from_json
 from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Schedule
@@ -57,6 +58,7 @@ class Definition:
     max_runs: int | None = None
     pause_after_failures: int | None = None
     retention: Retention = field(default_factory=Retention)
+    notify: tuple[Rule, ...] | None = None
 
 
 def definition_of(job: Job) -> Definition:
@@ -64,7 +66,7 @@ def definition_of(job: Job) -> Definition:
     plain = {
         name: getattr(job, name)
         for name in Definition.__slots__
-        if name not in {"schedule", "tags", "retry", "retention"}
+        if name not in {"schedule", "tags", "retry", "retention", "notify"}
     }
     return Definition(
         **plain,
@@ -72,6 +74,7 @@ def definition_of(job: Job) -> Definition:
         schedule=fires.schedule_of(job),
         retry=RetryPolicy.from_json(job.retry),
         retention=Retention.from_json(job.retention),
+        notify=rules_from_json(job.notify),
     )
 
 
@@ -88,11 +91,12 @@ def described(definition: Definition) -> dict[str, Any]:
     plain = {
         name: getattr(definition, name)
         for name in Definition.__slots__
-        if name not in {"kwargs", "schedule", "retry", "retention", "tags"}
+        if name not in {"kwargs", "schedule", "retry", "retention", "tags", "notify"}
     }
     return plain | {
         "tags": list(definition.tags),
         "schedule": when,
+        "notify": rules_as_json(definition.notify),
         "retention": definition.retention.as_json(),
     }
 
@@ -127,6 +131,9 @@ def check(
     if before is None or (before.task, before.kwargs) != (definition.task, definition.kwargs):
         errors += catalog.check(app, definition.task, definition.kwargs)
         errors += vault.check(session, definition.task, definition.kwargs)
+    # A channel that went away meanwhile must not keep a job from being renamed.
+    if before is None or before.notify != definition.notify:
+        errors += channels.rule_errors(session, definition.notify)
     # A job whose one instant has passed can still be renamed.
     schedule = definition.schedule
     if schedule is not None and not _says_the_same(schedule, before):
@@ -178,7 +185,7 @@ def columns(definition: Definition) -> dict[str, Any]:
     columns = {
         name: getattr(definition, name)
         for name in Definition.__slots__
-        if name not in {"schedule", "retry", "retention", "tags"}
+        if name not in {"schedule", "retry", "retention", "tags", "notify"}
     }
     retry = definition.retry
     schedule = definition.schedule or Schedule()
@@ -188,6 +195,7 @@ def columns(definition: Definition) -> dict[str, Any]:
         | when
         | {
             "tags": list(definition.tags),
+            "notify": rules_as_json(definition.notify),
             "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
             | {"on": [str(state) for state in retry.on]},
             "retention": definition.retention.as_json(),

@@ -14,7 +14,7 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, fires, runs
+from jobs_app import audit, fires, notifications, runs
 from jobs_app import schedule as schedules
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
 from jobs_app.errors import (
@@ -55,6 +55,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
+    notifications.follow_rules(job, definition.notify, notifications.listeners(session))
     session.add(job)
     _flush(session, job)
     audit.note(session, "create", by=by, at=at, job_id=job.id, after=described(definition))
@@ -94,6 +95,7 @@ def change(
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         follow_schedule(job, at=at)
+    notifications.follow_rules(job, definition.notify, notifications.listeners(session))
     job.updated_at = at
     job.version += 1
     _flush(session, job)
@@ -137,6 +139,7 @@ def pause(session: Session, job: Job, *, reason: str | None, by: str, at: dateti
     job.updated_at = at
     job.version += 1
     audit.note(session, "pause", by=by, at=at, job_id=job.id, reason=reason)
+    notifications.tell_paused(session, job, by=by, reason=reason, at=at)
     session.commit()
     return job
 
@@ -211,6 +214,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
         runs.purge(session, ids)
         session.commit()
     session.execute(delete(Forgotten).where(Forgotten.job_id == job.id))
+    notifications.forget_job(session, job.id)
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()

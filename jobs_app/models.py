@@ -25,12 +25,14 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
 from jobs_app.db import Base, Json
+from jobs_app.occasions import Event
 from jobs_app.states import (
     ACTIVE,
     FINAL,
     CancelMode,
     CatchupPolicy,
     JobState,
+    NotificationState,
     OverlapPolicy,
     RunState,
     Trigger,
@@ -111,6 +113,7 @@ class Job(Base):
     max_runs: Mapped[int | None]
     pause_after_failures: Mapped[int | None]
     retention: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    notify: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
 
     state: Mapped[JobState] = mapped_column(_one_of(JobState, "state"), default=JobState.ACTIVE)
     paused_at: Mapped[datetime | None]
@@ -120,6 +123,13 @@ class Job(Base):
     next_due_at: Mapped[datetime | None]
     runs_started: Mapped[int] = mapped_column(default=0)  # counted against max_runs
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
+    # Before the last success; and when the first of them ended, of the present row or the last.
+    failures_before: Mapped[int] = mapped_column(default=0, server_default="0")
+    failing_since: Mapped[datetime | None]
+    # Which events some channel wants, by `Event.bit`, and after how long it is told of a run
+    # that did not start: worked out when job or channel change, so that a run need not ask.
+    hears: Mapped[int] = mapped_column(default=0, server_default="0")
+    late_after_seconds: Mapped[int | None]
     scheduling_error: Mapped[str | None] = mapped_column(Text)
 
     version: Mapped[int] = mapped_column(default=1)
@@ -149,6 +159,13 @@ class Job(Base):
             "concurrency_key",
             postgresql_where=text("concurrency_key IS NOT NULL"),
             sqlite_where=text("concurrency_key IS NOT NULL"),
+        ),
+        # The janitor: does anybody want to hear of runs that are late?
+        Index(
+            "ix_jobs_late_after",
+            "late_after_seconds",
+            postgresql_where=text("late_after_seconds IS NOT NULL"),
+            sqlite_where=text("late_after_seconds IS NOT NULL"),
         ),
         CheckConstraint(
             "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END)"
@@ -526,4 +543,91 @@ class AuditEvent(Base):
         # "Why did it not run then?": what happened to this job, in order.
         Index("ix_audit_events_job", "job_id", "id"),
         {"sqlite_autoincrement": True},
+    )
+
+
+class NotificationChannel(Base):
+    """Where notifications go; the address, with its secrets, is there only encrypted."""
+
+    __tablename__ = "notification_channels"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    kind: Mapped[str] = mapped_column(String(40))  # "webhook", or the scheme of apprise's URL
+    sealed: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[str]] = mapped_column(Json, default=list)
+    is_default: Mapped[bool] = mapped_column(default=False)
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    # An id names one channel for ever: notifications outlive theirs.
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Notification(Base):
+    """What one channel is told of one event; while `pending`, also its outbox.
+
+    `due_at` is when it is sent (again). No foreign keys: the end of a run must be written
+    whatever becomes of a channel just then.
+    """
+
+    __tablename__ = "notifications"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    channel_id: Mapped[int]
+    channel: Mapped[str] = mapped_column(String(100))
+    job_id: Mapped[int | None]
+    run_id: Mapped[UUID | None]
+    event: Mapped[Event] = mapped_column(_one_of(Event, "event"))
+    count: Mapped[int] = mapped_column(default=1)  # how many fires a `missed` one stands for
+    detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    alike: Mapped[str] = mapped_column(String(32))  # the same for those that one message tells
+    state: Mapped[NotificationState] = mapped_column(
+        _one_of(NotificationState, "state"), default=NotificationState.PENDING
+    )
+    told_by: Mapped[UUID | None]  # of a `grouped` one: the notification whose message tells of it
+    tries: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        # The sender: what is due.
+        Index(
+            "ix_notifications_due",
+            "due_at",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
+        # The sender: others like this one, and when the last of them was sent.
+        Index("ix_notifications_alike", "channel_id", "alike"),
+        # The sender: how many a channel got within the last minute.
+        Index(
+            "ix_notifications_sent",
+            "channel_id",
+            "sent_at",
+            postgresql_where=text("sent_at IS NOT NULL"),
+            sqlite_where=text("sent_at IS NOT NULL"),
+        ),
+        # The text of a message: what else it tells of.
+        Index(
+            "ix_notifications_told_by",
+            "told_by",
+            postgresql_where=text("told_by IS NOT NULL"),
+            sqlite_where=text("told_by IS NOT NULL"),
+        ),
+        # GET /notifications of a job; GET /runs/{id}.
+        Index("ix_notifications_job", "job_id", "id"),
+        Index("ix_notifications_run", "run_id"),
+        # A run is late once, whoever notices and however often.
+        Index(
+            "uq_notifications_late",
+            "run_id",
+            "channel_id",
+            unique=True,
+            postgresql_where=text("event = 'late'"),
+            sqlite_where=text("event = 'late'"),
+        ),
     )

@@ -70,6 +70,16 @@ class CancelMode(StrEnum):
     KILL = "kill"
 
 
+class NotificationState(StrEnum):
+    """Where a notification is."""
+
+    PENDING = "pending"  # to be sent when it is due; tried again until it is
+    SENT = "sent"
+    FAILED = "failed"  # given up after its last try
+    GROUPED = "grouped"  # told by the message of another one
+    SUPPRESSED = "suppressed"  # not sent: too old when its turn came, or its channel is gone
+
+
 #: States of a run that holds its job's place: at most one a job unless `allow_all`.
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING)
 

@@ -23,6 +23,7 @@ from jobs_app.api.fields import (
 from jobs_app.definitions import Definition
 from jobs_app.errors import FieldError, InvalidInput
 from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
+from jobs_app.occasions import Event, Rule, rules_as_json
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Schedule
 from jobs_app.settings import Settings
@@ -36,7 +37,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 
 # The rule itself is the service's, whose sentences say more than a pattern can.
-_NAME_SCHEMA: dict[str, Any] = {
+NAME_SCHEMA: dict[str, Any] = {
     "pattern": "^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$",
     "maxLength": 100,
 }
@@ -49,7 +50,7 @@ _QUEUE_SCHEMA: dict[str, Any] = {
     "maxLength": 100,
 }
 
-Name = Annotated[str, Field(max_length=2000, json_schema_extra=_NAME_SCHEMA)]
+Name = Annotated[str, Field(max_length=2000, json_schema_extra=NAME_SCHEMA)]
 Tag = Annotated[str, Field(max_length=2000, json_schema_extra=_TAG_SCHEMA)]
 QueueName = Annotated[str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA)]
 ConcurrencyKey = Annotated[
@@ -61,6 +62,11 @@ Delay = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 
 KeptDays = Annotated[int, Field(ge=1, le=MOST_DAYS)]
 RetriedStates = Annotated[list[Literal["failed", "timed_out", "lost"]], Field(max_length=3)]
+
+NotifyEvents = Annotated[
+    list[Literal["failed", "recovered", "late", "missed", "lost", "succeeded", "paused"]],
+    Field(min_length=1, max_length=7),
+]
 
 READ_ONLY = {
     "id": "",
@@ -149,6 +155,23 @@ class RetentionIn(Input):
         return Retention(**{name: getattr(self, name) for name in RetentionIn.model_fields})
 
 
+class NotifyRuleIn(Input):
+    """What one channel is told of a job; `on` left out: what the channel itself says."""
+
+    channel: Annotated[str, Field(min_length=1, max_length=100, examples=["ops"])]
+    on: NotifyEvents | None = None
+    after_failures: Annotated[int, Field(ge=1, le=INT32)] = 1
+    late_after_seconds: Annotated[int, Field(ge=1, le=YEAR_SECONDS)] = 300
+
+    def rule(self) -> Rule:
+        """Return it for the services."""
+        on = None if self.on is None else tuple(dict.fromkeys(Event(name) for name in self.on))
+        return Rule(self.channel, on, self.after_failures, self.late_after_seconds)
+
+
+NotifyRules = Annotated[list[NotifyRuleIn], Field(max_length=20)]
+
+
 class JobReplace(Input):
     """All that a person says of a job; what is left out takes its default."""
 
@@ -188,6 +211,7 @@ class JobReplace(Input):
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
     retention: RetentionIn = RetentionIn()
+    notify: NotifyRules | None = None
 
     def definition(self, settings: Settings, *, name: str) -> Definition:
         """Return it for the services, called *name* if it names none. Raises InvalidInput.
@@ -204,7 +228,7 @@ class JobReplace(Input):
         plain = {
             field: getattr(self, field)
             for field in JobReplace.model_fields
-            if field not in {"name", "tags", "schedule", "retry", "retention"}
+            if field not in {"name", "tags", "schedule", "retry", "retention", "notify"}
         }
         left_out = settings.job_defaults.keys() - self.model_fields_set
         plain |= {field: settings.job_defaults[field] for field in left_out}
@@ -215,6 +239,7 @@ class JobReplace(Input):
             schedule=schedule,
             retry=self.retry.policy(),
             retention=self.retention.retention(),
+            notify=None if self.notify is None else tuple(each.rule() for each in self.notify),
         )
 
 
@@ -274,9 +299,10 @@ class JobPatch(Input):
     max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
     pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
     retention: RetentionIn | None = None
+    notify: NotifyRules | None = None
 
 
-#: Where null is a value of its own: no limit, no end, started by hand only.
+#: Where null is a value of its own: no limit, no end, by hand only, the default channels.
 NULLABLE = frozenset(
     {
         "schedule",
@@ -286,6 +312,7 @@ NULLABLE = frozenset(
         "concurrency_limit",
         "max_runs",
         "pause_after_failures",
+        "notify",
     }
 )
 
@@ -340,9 +367,10 @@ def document_of(definition: Definition) -> dict[str, Any]:
     plain = {
         name: getattr(definition, name)
         for name in Definition.__slots__
-        if name not in {"schedule", "retry", "retention", "tags"}
+        if name not in {"schedule", "retry", "retention", "tags", "notify"}
     }
     return plain | {
+        "notify": rules_as_json(definition.notify),
         "tags": list(definition.tags),
         "schedule": schedule_document(definition.schedule),
         "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
@@ -398,7 +426,7 @@ class JobRunIn(Input):
 class JobPath(Query):
     """Which job."""
 
-    name: Annotated[str, Field(json_schema_extra={**_NAME_SCHEMA, "example": "nightly-report"})]
+    name: Annotated[str, Field(json_schema_extra={**NAME_SCHEMA, "example": "nightly-report"})]
 
 
 class JobQuery(Query):

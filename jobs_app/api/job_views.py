@@ -10,6 +10,7 @@ from jobs_app.api.fields import Instant
 from jobs_app.api.job_bodies import document_of
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run
+from jobs_app.occasions import Event
 from jobs_app.schedule import Fire, Schedule
 from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 
@@ -69,6 +70,15 @@ class Paused(BaseModel):
     reason: str | None
 
 
+class NotifyRuleOut(BaseModel):
+    """What one channel is told of a job; `on` null: what the channel itself says."""
+
+    channel: str
+    on: list[Event] | None
+    after_failures: int
+    late_after_seconds: int
+
+
 class JobOut(BaseModel):
     """A job: what was said of it, and how it stands.
 
@@ -98,6 +108,7 @@ class JobOut(BaseModel):
     max_runs: int | None
     pause_after_failures: int | None
     retention: RetentionOut
+    notify: list[NotifyRuleOut] | None
     version: int
     state: JobState
     paused: Paused | None

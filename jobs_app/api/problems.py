@@ -1,6 +1,5 @@
 """Errors as `application/problem+json` (RFC 9457), with a stable code and a pointer a field."""
 
-import difflib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -48,6 +47,9 @@ HTTP_CODES = {
 }
 
 RETRY_AFTER_SECONDS = "2"
+
+
+nearest = errors.nearest
 
 
 class UnsupportedMediaType(errors.BadRequest):
@@ -147,9 +149,3 @@ def _on_bug(error: Exception) -> Response:
         title="Something went wrong here",
         detail="The server failed to answer; its log says why.",
     )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean …?" if one of *known* is close to *name*, else ""."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""

@@ -61,6 +61,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
             "keep_failed_days": None,
             "keep_log_days": None,
         },
+        "notify": None,
         "version": 1,
         "state": "active",
         "paused": None,

@@ -1,0 +1,320 @@
+"""/channels and /notifications: who is told, and what was told."""
+
+import time
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+from jobs_app import channels, clock, notifications
+from jobs_app.api import auth, conditions, cursors, parts
+from jobs_app.api.bodies import Input, Query
+from jobs_app.api.conditions import IfMatch
+from jobs_app.api.database import database, reading, session
+from jobs_app.api.document import problems
+from jobs_app.api.fields import Instant, Search
+from jobs_app.api.job_bodies import NAME_SCHEMA, Name, NotifyEvents
+from jobs_app.channels import ChannelSaid, Webhook
+from jobs_app.errors import NotFound
+from jobs_app.models import NotificationChannel
+from jobs_app.notifications import Shown
+from jobs_app.occasions import USUAL, Event
+from jobs_app.sealing import Sealer, sealer
+from jobs_app.states import NotificationState
+
+api = APIBlueprint(
+    "channels",
+    __name__,
+    abp_tags=[Tag(name="notifications", description="Who is told, and what was told.")],
+)
+
+KIND = "channels"
+NOTIFICATIONS_KIND = "notifications"
+
+#: How long a test waits for a scheduler to send it, and how often it looks; seconds.
+TEST_SECONDS = 15.0
+LOOK_SECONDS = 0.25
+
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4000,
+        description="An address as apprise reads it; it is encrypted, and never returned.",
+        examples=["mailto://user:password@example.org"],
+    ),
+]
+
+
+class WebhookIn(Input):
+    """An address that is called with a signed request; its secret is never returned."""
+
+    url: Annotated[str, Field(min_length=1, max_length=4000)]
+    secret: Annotated[str, Field(min_length=channels.SHORTEST_SECRET, max_length=1000)]
+
+
+READ_ONLY = {
+    "kind": "It follows from the address.",
+    "version": "Send If-Match to say which version you change.",
+    "created_at": "",
+    "updated_at": "",
+}
+
+
+class ChannelIn(Input):
+    """A new channel: its name, and exactly one of `url` and `webhook`."""
+
+    read_only: ClassVar = READ_ONLY
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "ops", "url": "mailto://user:password@example.org"}]
+        }
+    )
+
+    name: Name
+    url: Url | None = None
+    webhook: WebhookIn | None = None
+    events: NotifyEvents = ["failed", "recovered", "missed", "lost", "paused"]
+    is_default: bool = False
+
+
+class ChannelPatch(Input):
+    """Changes of a channel; what is left out stays. A name stays for good."""
+
+    read_only: ClassVar = READ_ONLY | {"name": "Jobs name their channels: make a new one."}
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"is_default": True}]})
+
+    url: Url | None = None
+    webhook: WebhookIn | None = None
+    events: NotifyEvents | None = None
+    is_default: bool | None = None
+
+
+class ChannelOut(BaseModel):
+    """A channel; of its address only the `kind`: `webhook`, or the scheme of apprise's URL."""
+
+    name: str
+    kind: str
+    events: list[Event]
+    is_default: bool
+    version: int
+    created_at: Instant
+    updated_at: Instant
+
+
+class ChannelPage(BaseModel):
+    """Part of the list of channels; `next_cursor` is null at its end."""
+
+    items: list[ChannelOut]
+    next_cursor: str | None
+
+
+class NotificationOut(BaseModel):
+    """What one channel was, or is to be, told of one event."""
+
+    id: UUID
+    channel: str
+    event: Event
+    job: str | None
+    run_id: UUID | None
+    state: NotificationState
+    count: int = Field(description="Of `missed`: how many fires it tells of.")
+    tries: int
+    told_by: UUID | None = Field(description="Of `grouped`: whose message tells of it too.")
+    created_at: Instant
+    due_at: Instant | None
+    sent_at: Instant | None
+    error: str | None
+
+
+class NotificationPage(BaseModel):
+    """Part of the list of notifications; `next_cursor` is null at its end."""
+
+    items: list[NotificationOut]
+    next_cursor: str | None
+
+
+class ChannelPath(Query):
+    """Which channel."""
+
+    name: Annotated[str, Field(json_schema_extra={**NAME_SCHEMA, "example": "ops"})]
+
+
+class ListQuery(Query):
+    """Which part of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class NotificationQuery(ListQuery):
+    """Which notifications a list shows."""
+
+    job: Search | None = None
+    channel: Search | None = None
+    run: UUID | None = None
+    state: Annotated[NotificationState, Strict(False)] | None = None
+    event: Annotated[Event, Strict(False)] | None = None
+
+
+@api.get("/channels", responses={200: ChannelPage, **problems(400)})
+def list_channels(query: ListQuery) -> Response:
+    """List channels by name."""
+    after = cursors.decode(KIND, query.cursor, _name_in_cursor)
+    found = channels.page(session(), after=after, limit=query.limit + 1)
+    return cursors.page(
+        KIND,
+        found,
+        limit=query.limit,
+        key=lambda channel: channel.name,
+        show=lambda shown: [_show(channel) for channel in shown],
+    )
+
+
+@api.post("/channels", responses={201: ChannelOut, **problems(409, body=True)})
+def create_channel(body: ChannelIn) -> Response:
+    """Create a channel."""
+    channel = channels.create(
+        session(), body.name, _said(body), sealer=_sealer(), by=_who(), at=clock.now()
+    )
+    response = _answer(channel)
+    response.status_code = 201
+    response.headers["Location"] = f"/api/v1/channels/{channel.name}"
+    return response
+
+
+@api.get("/channels/<name>", responses={200: ChannelOut, **problems(404)})
+def read_channel(path: ChannelPath) -> Response:
+    """Read a channel, without its address."""
+    return _answer(channels.get(session(), _known(path.name)))
+
+
+@api.patch("/channels/<name>", responses={200: ChannelOut, **problems(404, 412, 428, body=True)})
+def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Response:
+    """Change some fields of a channel (JSON Merge Patch)."""
+    channel = channels.change(
+        session(),
+        _known(path.name),
+        _said(body),
+        version=conditions.expected_version(),
+        sealer=_sealer(),
+        by=_who(),
+        at=clock.now(),
+    )
+    return _answer(channel)
+
+
+@api.delete("/channels/<name>", responses={204: None, **problems(404, 409, 412, 428)})
+def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
+    """Delete a channel that no job names."""
+    version = conditions.expected_version()
+    channels.delete(session(), _known(path.name), version=version, by=_who(), at=clock.now())
+    return Response(status=204)
+
+
+@api.post(
+    "/channels/<name>/test", responses={200: NotificationOut, 202: NotificationOut, **problems(404)}
+)
+def test_channel(path: ChannelPath) -> Response:
+    """Send a test message and wait for its outcome. 202: no scheduler has sent it yet."""
+    at = clock.now()
+    sent_id = channels.test(session(), _known(path.name), by=_who(), at=at)
+    # Nobody is there to wait for, without a scheduler.
+    seconds = TEST_SECONDS if notifications.has_sender(session(), at=at) else 0.0
+    # Nothing may be held while somebody else works.
+    database.session.remove()
+    deadline = time.monotonic() + seconds
+    while True:
+        with reading() as fresh:
+            found = notifications.get(fresh, sent_id)
+        is_over = found is None or found.row.state is not NotificationState.PENDING
+        if is_over or time.monotonic() >= deadline:
+            break
+        time.sleep(LOOK_SECONDS)
+    if found is None:
+        raise NotFound("The notification is gone.", code="notification_not_found")
+    response = jsonify(show_notification(found))
+    response.status_code = 200 if is_over else 202
+    return response
+
+
+@api.get("/notifications", responses={200: NotificationPage, **problems(400)})
+def list_notifications(query: NotificationQuery) -> Response:
+    """List notifications, newest first, with what became of them."""
+    wanted = notifications.Filter(
+        job=query.job,
+        channel=query.channel,
+        run_id=query.run,
+        state=query.state,
+        event=query.event,
+    )
+    before = cursors.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
+    found = notifications.page(session(), wanted, before=before, limit=query.limit + 1)
+    return cursors.page(
+        NOTIFICATIONS_KIND,
+        found,
+        limit=query.limit,
+        key=lambda shown: shown.row.id,
+        show=lambda page: [show_notification(shown) for shown in page],
+    )
+
+
+def show_notification(shown: Shown) -> dict[str, Any]:
+    """Return a notification as it goes over the wire."""
+    names = NotificationOut.model_fields.keys() - {"job"}
+    out = NotificationOut(job=shown.job, **{name: getattr(shown.row, name) for name in names})
+    return out.model_dump(mode="json")
+
+
+def _show(channel: NotificationChannel) -> dict[str, Any]:
+    return ChannelOut.model_validate(channel, from_attributes=True).model_dump(mode="json")
+
+
+def _answer(channel: NotificationChannel) -> Response:
+    response = jsonify(_show(channel))
+    response.headers["ETag"] = conditions.etag(channel.version)
+    return response
+
+
+def _said(body: ChannelIn | ChannelPatch) -> ChannelSaid:
+    webhook = None
+    if body.webhook is not None:
+        webhook = Webhook(body.webhook.url, body.webhook.secret)
+    events = None if body.events is None else tuple(Event(name) for name in body.events)
+    # null means the default, as everywhere in a patch.
+    if events is None and "events" in body.model_fields_set:
+        events = USUAL
+    is_default = body.is_default
+    if is_default is None and "is_default" in body.model_fields_set:
+        is_default = False
+    return ChannelSaid(
+        url=body.url,
+        webhook=webhook,
+        events=None if events is None else tuple(dict.fromkeys(events)),
+        is_default=is_default,
+    )
+
+
+def _sealer() -> Sealer:
+    return sealer(parts.current().settings, makes_key=True)
+
+
+def _who() -> str:
+    return auth.principal().name
+
+
+def _known(name: str) -> str:
+    # A name that none can have is not asked for: the database need not understand it.
+    if not channels.NAME.fullmatch(name):
+        raise NotFound("There is no channel of that name.", code="channel_not_found")
+    return name
+
+
+def _name_in_cursor(text: str) -> str:
+    if not channels.NAME.fullmatch(text):
+        raise ValueError("not a name")
+    return text

@@ -1,0 +1,457 @@
+"""Notifications on record: written with what they tell of, in the same transaction.
+
+Nothing is sent here. A row that is `pending` is its own outbox; the sender of a scheduler
+takes it when it is due, whoever wrote it and whatever became of that process.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    delete,
+    exists,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from jobs_app import occasions
+from jobs_app.models import (
+    Job,
+    Notification,
+    NotificationChannel,
+    Run,
+    SchedulerProcess,
+    new_run_id,
+)
+from jobs_app.occasions import Event, Listener
+from jobs_app.states import NotificationState, RunState
+
+#: Events that come in heaps, told once for many that are the same.
+GROUPED = frozenset({Event.FAILED, Event.LOST, Event.LATE, Event.MISSED})
+
+#: How long a notification waits for others like it, seconds. All wait, so that none overtakes.
+WINDOW_SECONDS = 5.0
+
+#: Rows that one statement asks for, or deletes.
+ASKED_AT_ONCE = 1000
+
+#: Runs in a queue that one look for late ones reads.
+LOOKED_AT_ONCE = 500
+
+#: How long it is kept what was told.
+KEPT = timedelta(days=30)
+
+#: A scheduler that has not ticked for this long sends nothing, seconds.
+SENDER_SILENCE_SECONDS = 10.0
+
+# What differs between two errors that are the same: ids, addresses, counts, times.
+_CHANGING = re.compile(r"\b[0-9a-fA-F]{8,}\b|\d+(?:[.:,]\d+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What happened to a job: its row's `notify`, and the events that it may be told as.
+
+    *error* is what makes two of them the same.
+    """
+
+    job_id: int
+    notify: Sequence[Mapping[str, Any]] | None
+    events: Sequence[Event]
+    run_id: UUID | None = None
+    failures: int = 0
+    count: int = 1
+    error: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def listeners(session: Session) -> list[Listener]:
+    """Return every channel, as far as rules go."""
+    columns = (
+        NotificationChannel.id,
+        NotificationChannel.name,
+        NotificationChannel.events,
+        NotificationChannel.is_default,
+    )
+    return [
+        Listener(row.id, row.name, tuple(map(Event, row.events)), row.is_default)
+        for row in session.execute(select(*columns).order_by(NotificationChannel.name))
+    ]
+
+
+def is_heard(event: Event) -> ColumnElement[bool]:
+    """The condition that some channel wants *event* of a job."""
+    bits: ColumnElement[int] = Job.hears.op("&", return_type=Integer())(event.bit)
+    return bits != 0
+
+
+def hears(mask: int, events: Iterable[Event]) -> bool:
+    """Tell whether a job's `hears` has any of *events*."""
+    return any(mask & event.bit for event in events)
+
+
+def tell(session: Session, news: Sequence[News], *, at: datetime) -> int:
+    """Write what each channel is to be told of *news*; return how many rows. Does not commit."""
+    if not news:
+        return 0
+    channels = listeners(session)
+    rows = [
+        _row(each, channel, event, at=at)
+        for each in news
+        for channel, event in occasions.tellings(
+            occasions.subscriptions(occasions.rules_from_json(each.notify), channels),
+            each.events,
+            failures=each.failures,
+        )
+    ]
+    _insert(session, rows)
+    return len(rows)
+
+
+def tell_outcome(
+    session: Session,
+    job: Any,
+    state: RunState,
+    *,
+    run_id: UUID,
+    failures: int,
+    at: datetime,
+    error: Mapping[str, Any] | None = None,
+    exit_code: int | None = None,
+) -> None:
+    """Write what is to be told of a run that ended in *state*; does not commit.
+
+    *job* has the columns `id`, `notify`, `hears`, `failing_since` and `deleted_at`;
+    *failures* are as `occasions.of_outcome` wants them.
+    """
+    events = occasions.of_outcome(state, failures=failures)
+    if job.deleted_at is not None or not hears(job.hears, events):
+        return
+    detail: dict[str, Any] = {"failures": failures}
+    if failures and job.failing_since is not None:
+        detail["failing_since"] = job.failing_since.isoformat()
+    news = News(
+        job.id,
+        job.notify,
+        events,
+        run_id=run_id,
+        failures=failures,
+        error=error_key(state, error, exit_code),
+        detail=detail,
+    )
+    tell(session, [news], at=at)
+
+
+def tell_paused(session: Session, job: Any, *, by: str, reason: str | None, at: datetime) -> None:
+    """Write that *job* was paused, by whom and why; does not commit."""
+    if hears(job.hears, [Event.PAUSED]):
+        detail = {"by": by, "reason": reason}
+        tell(session, [News(job.id, job.notify, [Event.PAUSED], detail=detail)], at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A row of missed fires: the first at `scheduled_for`, and how many it stands for."""
+
+    job_id: int
+    run_id: UUID
+    scheduled_for: datetime | None
+    reason: str | None
+    fires: int
+
+
+def tell_missed(session: Session, missed: Sequence[Missed], *, at: datetime) -> None:
+    """Write what is to be told of fires that were missed, once a job; does not commit.
+
+    Nothing is asked of the database if there are none.
+    """
+    by_job: dict[int, list[Missed]] = {}
+    for each in missed:
+        by_job.setdefault(each.job_id, []).append(each)
+    job_ids = list(by_job)
+    for start in range(0, len(job_ids), ASKED_AT_ONCE):
+        some = Job.id.in_(job_ids[start : start + ASKED_AT_ONCE])
+        heard = select(Job.id, Job.notify).where(some, is_heard(Event.MISSED))
+        news = [_missed_news(row.id, row.notify, by_job[row.id]) for row in session.execute(heard)]
+        tell(session, news, at=at)
+
+
+def _missed_news(
+    job_id: int, notify: Sequence[Mapping[str, Any]] | None, missed: Sequence[Missed]
+) -> News:
+    fires = sorted(each.scheduled_for for each in missed if each.scheduled_for is not None)
+    reasons = sorted({each.reason for each in missed if each.reason is not None})
+    return News(
+        job_id,
+        notify,
+        [Event.MISSED],
+        run_id=missed[0].run_id,
+        count=sum(each.fires for each in missed),
+        error=",".join(reasons),
+        detail={
+            "reasons": reasons,
+            "first": fires[0].isoformat() if fires else None,
+            "last": fires[-1].isoformat() if fires else None,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A run that has not started though its job wants somebody told by now."""
+
+    run_id: UUID
+    job_id: int
+    notify: Sequence[Mapping[str, Any]] | None
+    created_at: datetime
+    state: RunState
+
+
+def late(session: Session, *, at: datetime) -> list[Late]:
+    """Return runs that have waited for their first start longer than their jobs allow.
+
+    It counts from when a run came on record: from its fire, or from when it was caught
+    up or started by hand. One that was told of is not returned again.
+    """
+    hears_it = Job.late_after_seconds.is_not(None)
+    if session.scalars(select(Job.id).where(hears_it).limit(1)).first() is None:
+        return []
+    is_told = exists().where(Notification.run_id == Run.id, Notification.event == Event.LATE)
+    found = []
+    for state in (RunState.QUEUED, RunState.WAITING):
+        statement = (
+            select(
+                Run.id, Run.job_id, Run.created_at, Run.state, Job.notify, Job.late_after_seconds
+            )
+            .join(Job, Job.id == Run.job_id)
+            .where(Run.state == state, Run.attempt == 1, hears_it, ~is_told)
+            # Ids sort by age: of a long queue the oldest runs are read, not all.
+            .order_by(Run.id)
+            .limit(LOOKED_AT_ONCE)
+        )
+        found += [
+            Late(row.id, row.job_id, row.notify, row.created_at, row.state)
+            for row in session.execute(statement)
+            if at - row.created_at >= timedelta(seconds=row.late_after_seconds)
+        ]
+    return found
+
+
+def tell_late(session: Session, runs: Sequence[Late], *, at: datetime) -> int:
+    """Write what each channel is to be told of late *runs*; does not commit.
+
+    A channel that wants to wait longer than others gets its row now and due later: the
+    sender looks whether the run has started by then.
+    """
+    channels = listeners(session)
+    rows = []
+    for run in runs:
+        rules = occasions.rules_from_json(run.notify)
+        waits: dict[int, tuple[int, Listener]] = {}
+        for each in occasions.subscriptions(rules, channels):
+            if Event.LATE in each.on:
+                wait = (each.late_after_seconds, each.channel)
+                waits[each.channel.id] = min(wait, waits.get(each.channel.id, wait), key=_seconds)
+        for seconds, channel in waits.values():
+            detail = {"after_seconds": seconds, "state": run.state.value}
+            news = News(run.job_id, run.notify, [Event.LATE], run_id=run.run_id, detail=detail)
+            late_at = max(at, run.created_at + timedelta(seconds=seconds))
+            rows.append(_row(news, channel, Event.LATE, at=late_at) | {"created_at": at})
+    _insert(session, rows)
+    return len(rows)
+
+
+def _seconds(wait: tuple[int, Listener]) -> int:
+    return wait[0]
+
+
+def error_key(
+    state: RunState, error: Mapping[str, Any] | None, exit_code: int | None = None
+) -> str:
+    """Return what is the same for two errors that differ in numbers only."""
+    said = error or {}
+    message = _CHANGING.sub("#", str(said.get("message", "")))
+    return f"{state}|{said.get('type', '')}|{exit_code}|{message}"
+
+
+def _row(news: News, channel: Listener, event: Event, *, at: datetime) -> dict[str, Any]:
+    row_id = new_run_id()
+    return {
+        "id": row_id,
+        "channel_id": channel.id,
+        "channel": channel.name,
+        "job_id": news.job_id,
+        "run_id": news.run_id,
+        "event": event,
+        "count": news.count,
+        "detail": news.detail,
+        "alike": _alike(news, event) if event in GROUPED else row_id.hex,
+        "state": NotificationState.PENDING,
+        "tries": 0,
+        "due_at": at + timedelta(seconds=WINDOW_SECONDS),
+        "created_at": at,
+    }
+
+
+def _alike(news: News, event: Event) -> str:
+    text = f"{news.job_id}|{event}|{news.error}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Insert *rows*; one that says again that a run is late is passed over."""
+    if rows:
+        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+        session.execute(dialect.insert(Notification).on_conflict_do_nothing(), rows)
+
+
+# ---- what is on record ----
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which notifications a list shows; None leaves a condition out.
+
+    `job` also finds those of deleted jobs of that name.
+    """
+
+    job: str | None = None
+    channel: str | None = None
+    run_id: UUID | None = None
+    state: NotificationState | None = None
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A notification with the name of its job."""
+
+    row: Notification
+    job: str | None
+
+
+def page(session: Session, wanted: Filter, *, before: UUID | None, limit: int) -> list[Shown]:
+    """Return notifications, newest first, older than *before*."""
+    statement = _with_job().order_by(Notification.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Notification.id < before)
+    if wanted.job is not None:
+        statement = statement.where(
+            Notification.job_id.in_(select(Job.id).where(Job.name == wanted.job))
+        )
+    for column, value in (
+        (Notification.channel, wanted.channel),
+        (Notification.run_id, wanted.run_id),
+        (Notification.state, wanted.state),
+        (Notification.event, wanted.event),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    return [_shown(row) for row in session.execute(statement)]
+
+
+def get(session: Session, notification_id: UUID) -> Shown | None:
+    """Return one notification; None if there is none."""
+    found = session.execute(_with_job().where(Notification.id == notification_id)).one_or_none()
+    return None if found is None else _shown(found)
+
+
+def _with_job() -> "Select[Notification, str]":
+    return select(Notification, Job.name.label("job_name")).outerjoin(
+        Job, Job.id == Notification.job_id
+    )
+
+
+def _shown(row: Any) -> Shown:
+    return Shown(row.Notification, row.job_name)
+
+
+def has_sender(session: Session, *, at: datetime) -> bool:
+    """Tell whether a scheduler has shown itself lately: none but those send."""
+    lately = SchedulerProcess.ticked_at > at - timedelta(seconds=SENDER_SILENCE_SECONDS)
+    return session.scalars(select(SchedulerProcess.id).where(lately).limit(1)).first() is not None
+
+
+def forget_job(session: Session, job_id: int) -> None:
+    """Delete what was told of a job, for a purge; does not commit."""
+    session.execute(delete(Notification).where(Notification.job_id == job_id))
+
+
+def forget_old(session: Session, *, at: datetime) -> int:
+    """Delete some of what has been over for `KEPT`; return how many. Does not commit."""
+    old = (
+        select(Notification.id)
+        .where(
+            Notification.id < _first_id(at - KEPT),
+            Notification.state != NotificationState.PENDING,
+        )
+        .limit(ASKED_AT_ONCE)
+    )
+    ids = list(session.scalars(old))
+    if ids:
+        session.execute(delete(Notification).where(Notification.id.in_(ids)))
+    return len(ids)
+
+
+def _first_id(at: datetime) -> UUID:
+    """Return the id that sorts before every one made from *at* on (UUIDv7: milliseconds first)."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+# ---- who hears what, kept on the jobs ----
+
+
+def follow_rules(
+    job: Job, rules: Sequence[occasions.Rule] | None, channels: Sequence[Listener]
+) -> None:
+    """Set on *job* which events somebody wants, as *rules* say."""
+    subscribed = occasions.subscriptions(rules, channels)
+    job.hears = occasions.mask(subscribed)
+    job.late_after_seconds = occasions.late_after(subscribed)
+
+
+def refresh(session: Session) -> int:
+    """Work out anew who hears what of every job; return how many rows were wrong.
+
+    For after a change of a channel. Does not commit.
+    """
+    channels = listeners(session)
+    usual = occasions.subscriptions(None, channels)
+    default = {"hears": occasions.mask(usual), "late_after_seconds": occasions.late_after(usual)}
+    is_other = or_(
+        Job.hears != default["hears"],
+        Job.late_after_seconds.is_distinct_from(default["late_after_seconds"]),
+    )
+    changed = session.execute(
+        update(Job)
+        .where(Job.notify.is_(null()), Job.deleted_at.is_(None), is_other)
+        .values(**default)
+        .execution_options(synchronize_session=False)
+    ).rowcount  # type: ignore[attr-defined]
+    own = select(Job.id, Job.notify, Job.hears, Job.late_after_seconds).where(
+        Job.notify.is_not(null()), Job.deleted_at.is_(None)
+    )
+    for row in session.execute(own).all():
+        subscribed = occasions.subscriptions(occasions.rules_from_json(row.notify), channels)
+        wanted = (occasions.mask(subscribed), occasions.late_after(subscribed))
+        if wanted != (row.hears, row.late_after_seconds):
+            session.execute(
+                update(Job)
+                .where(Job.id == row.id)
+                .values(hears=wanted[0], late_after_seconds=wanted[1])
+                .execution_options(synchronize_session=False)
+            )
+            changed += 1
+    return int(changed)

@@ -1,0 +1,166 @@
+"""What is worth telling of a job, and which channels want to hear it: pure, no IO."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from jobs_app.states import RunState
+
+
+class Event(StrEnum):
+    """What a notification tells of; each comment says when.
+
+    New ones go to the end: rows hold their places, as `bit`.
+    """
+
+    FAILED = "failed"  # a run ended `failed` or `timed_out`, with no attempt left
+    RECOVERED = "recovered"  # a run succeeded after one or more that had not
+    LATE = "late"  # a run has not started `late_after_seconds` after it should have
+    MISSED = "missed"  # fires came, nobody was there in time, and they will not run
+    LOST = "lost"  # the worker of a run vanished, and no attempt was left
+    SUCCEEDED = "succeeded"  # a run succeeded
+    PAUSED = "paused"  # a person, or failures in a row, paused the job
+    TEST = "test"  # somebody tried a channel out
+
+    @property
+    def bit(self) -> int:
+        """Return the event's place in `jobs.hears`, the sum of those that somebody wants."""
+        return 1 << list(Event).index(self)
+
+
+#: What a rule or a channel may name.
+CHOICES = tuple(event for event in Event if event is not Event.TEST)
+
+#: What a channel hears unless something else is said of it.
+USUAL = (Event.FAILED, Event.RECOVERED, Event.MISSED, Event.LOST, Event.PAUSED)
+
+#: Told only from so many failures in a row on; a recovery, if those were told.
+COUNTED = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one channel is told of a job; `on` None: what the channel itself says."""
+
+    channel: str
+    on: tuple[Event, ...] | None = None
+    after_failures: int = 1
+    late_after_seconds: int = 300
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Rule":
+        """Return the rule that `as_json` wrote."""
+        on = document.get("on")
+        return cls(
+            channel=document["channel"],
+            on=None if on is None else tuple(Event(name) for name in on),
+            after_failures=document["after_failures"],
+            late_after_seconds=document["late_after_seconds"],
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the row of a job, and the API, have it."""
+        on = None if self.on is None else [event.value for event in self.on]
+        return {
+            "channel": self.channel,
+            "on": on,
+            "after_failures": self.after_failures,
+            "late_after_seconds": self.late_after_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A channel, as far as its rules go."""
+
+    id: int
+    name: str
+    events: tuple[Event, ...]
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A rule with its channel: what that is told of one job."""
+
+    channel: Listener
+    on: frozenset[Event]
+    after_failures: int = 1
+    late_after_seconds: int = 300
+
+    def hears(self, event: Event, *, failures: int) -> bool:
+        """Tell whether it wants *event*, after so many failures in a row."""
+        return event in self.on and (event not in COUNTED or failures >= self.after_failures)
+
+
+def rules_from_json(notify: Iterable[Mapping[str, Any]] | None) -> tuple[Rule, ...] | None:
+    """Return the rules in a job's row; None: the default channels, (): nobody."""
+    return None if notify is None else tuple(map(Rule.from_json, notify))
+
+
+def rules_as_json(rules: Iterable[Rule] | None) -> list[dict[str, Any]] | None:
+    """Return *rules* as a job's row, and the API, have them."""
+    return None if rules is None else [rule.as_json() for rule in rules]
+
+
+def subscriptions(rules: Sequence[Rule] | None, channels: Iterable[Listener]) -> list[Subscription]:
+    """Return who is told of a job with *rules*; a rule whose channel is gone tells nobody."""
+    if rules is None:
+        return [
+            Subscription(channel, frozenset(channel.events))
+            for channel in channels
+            if channel.is_default
+        ]
+    by_name = {channel.name: channel for channel in channels}
+    return [
+        Subscription(
+            by_name[rule.channel],
+            frozenset(by_name[rule.channel].events if rule.on is None else rule.on),
+            rule.after_failures,
+            rule.late_after_seconds,
+        )
+        for rule in rules
+        if rule.channel in by_name
+    ]
+
+
+def mask(subscribed: Iterable[Subscription]) -> int:
+    """Return the events that anybody wants, as the sum of their bits."""
+    return sum(event.bit for event in {event for each in subscribed for event in each.on})
+
+
+def late_after(subscribed: Iterable[Subscription]) -> int | None:
+    """Return after how many seconds the first one wants to hear that a run is late."""
+    waits = (each.late_after_seconds for each in subscribed if Event.LATE in each.on)
+    return min(waits, default=None)
+
+
+def of_outcome(state: RunState, *, failures: int) -> tuple[Event, ...]:
+    """Return what the end of a run may be told as, the best first.
+
+    *failures* are those in a row: for a success those before it, else this one included.
+    """
+    match state:
+        case RunState.SUCCEEDED if failures:
+            return (Event.RECOVERED, Event.SUCCEEDED)
+        case RunState.SUCCEEDED:
+            return (Event.SUCCEEDED,)
+        case RunState.FAILED | RunState.TIMED_OUT:
+            return (Event.FAILED,)
+        case RunState.LOST:
+            return (Event.LOST,)
+        case _:
+            return ()
+
+
+def tellings(
+    subscribed: Sequence[Subscription], events: Sequence[Event], *, failures: int = 0
+) -> list[tuple[Listener, Event]]:
+    """Return which channel is told what: each the first of *events* that it wants, once."""
+    told: dict[int, tuple[Listener, Event]] = {}
+    for event in events:
+        for each in subscribed:
+            if each.hears(event, failures=failures):
+                told.setdefault(each.channel.id, (each.channel, event))
+    return list(told.values())

@@ -1,0 +1,71 @@
+"""Channels and notifications for tests."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+
+from jobs_app import channels
+from jobs_app.channels import ChannelSaid
+from jobs_app.db import Database
+from jobs_app.models import Job, Notification
+from jobs_app.occasions import CHOICES, Event
+from jobs_app.sealing import Sealer
+from jobs_app.states import RunState
+from tests.factories import NOON, claim, finish, make_run
+
+KEY = Fernet.generate_key().decode()
+SEALER = Sealer(KEY)
+
+#: A service that apprise knows, at a name that never resolves.
+NOWHERE = "json://nobody.invalid"
+
+
+def make_channel(
+    database: Database,
+    name: str = "ops",
+    *,
+    url: str | None = None,
+    events: tuple[Event, ...] = CHOICES,
+    is_default: bool = True,
+    at: datetime = NOON - timedelta(hours=1),
+    **given: Any,
+) -> int:
+    """Make a channel that hears everything of every job, and return its id."""
+    if "webhook" not in given:
+        given["url"] = url or NOWHERE
+    said = ChannelSaid(events=events, is_default=is_default, **given)
+    with database.session() as session:
+        made = channels.create(session, name, said, sealer=SEALER, by="tester", at=at)
+        return made.id
+
+
+def end_run(
+    database: Database,
+    job: Job,
+    worker: Any,
+    state: RunState,
+    *,
+    at: datetime = NOON,
+    **outcome: Any,
+) -> Any:
+    """Have a run of *job* end in *state* at an instant, and return its id."""
+    if state is not RunState.SUCCEEDED:
+        outcome.setdefault("error", {"type": "Broken", "message": "it broke", "traceback": None})
+    run_id = make_run(database, job, at=at)
+    claim(database, run_id, worker, at=at)
+    assert finish(database, run_id, state, at=at, **outcome)
+    return run_id
+
+
+def told(database: Database) -> list[tuple[str, str]]:
+    """Return which channels are, or were, to be told of what, in order."""
+    return [(row.channel, row.event.value) for row in rows(database)]
+
+
+def rows(database: Database) -> list[Notification]:
+    """Return all notifications, the oldest first."""
+    statement = select(Notification).order_by(Notification.id)
+    with database.reading() as session:
+        return list(session.scalars(statement))
