@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from jobs_app import alike, runs
+from jobs_app import alike, notifications, runs
 from jobs_app import schedule as schedules
 from jobs_app.dispatch import Message
 from jobs_app.errors import InvalidSchedule
 from jobs_app.models import Job, Run, SchedulerProcess, new_run_id
+from jobs_app.notifications import Missed
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.schedule import Schedule
 from jobs_app.states import ACTIVE, CatchupPolicy, JobState, RunState
@@ -108,8 +109,15 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
             return
         if planned.cancel is not None or planned.drop_waiting:
             runs.give_way(session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at)
-        new = runs.insert_drafts(session, _drafts(job, planned, at=at))
+        drafts = _drafts(job, planned, at=at)
+        new = runs.insert_drafts(session, drafts)
         runs.send_soon(session, new, at=at)
+        missed = [
+            Missed(job.id, each.id, each.scheduled_for, each.reason, each.fires)
+            for each in drafts
+            if each.state is RunState.MISSED and each.id in new
+        ]
+        notifications.tell_missed(session, missed, at=at)
         _advance(session, job, planned, at=at)
 
 
@@ -176,6 +184,14 @@ def _record(session: Session, due: list[alike.Group], recorded: Recorded, *, at:
                 )
             recorded.promote += group.job_ids
     new = runs.insert_births(session, births, at=at)
+    missed = [
+        Missed(job_id, run_id, born.row.scheduled_for, born.row.reason, born.row.fires)
+        for born in births
+        if born.row.state is RunState.MISSED
+        for job_id, run_id in zip(born.job_ids, born.run_ids, strict=True)
+        if new is None or run_id in new
+    ]
+    notifications.tell_missed(session, missed, at=at)
     alike.advance(session, advances)
     recorded.rows += sum(len(each.run_ids) for each in births) if new is None else len(new)
     recorded.messages += [

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, exists, or_, select, update
+from sqlalchemy import Row, case, exists, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from jobs_app import audit
+from jobs_app import audit, notifications
 from jobs_app.dispatch import Message
 from jobs_app.models import Attempt, Job, Run, Worker
+from jobs_app.occasions import Event
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.concurrency import claim_place
 from jobs_app.runs.guards import move, owned
@@ -147,7 +148,7 @@ def finish(
     if not moved and is_witness:
         _keep_note(session, run_id, attempt, outcome, at=at)
     elif moved and not is_retried and job_id is not None:
-        _count_outcome(session, job_id, outcome.state, at=at)
+        _count_outcome(session, job_id, run_id, outcome, at=at)
     session.commit()
     if moved:
         state = RunState.RETRYING if is_retried else outcome.state
@@ -238,25 +239,72 @@ def _keep_note(
     log.warning("late_result run=%s attempt=%s state=%s", run_id, attempt, outcome.state)
 
 
-def _count_outcome(session: Session, job_id: int, state: RunState, *, at: datetime) -> None:
-    """Count failures in a row, and pause the job that has had its fill of them."""
+#: What `notifications` wants to know of a job.
+_TOLD = (Job.id, Job.notify, Job.hears, Job.failing_since, Job.deleted_at)
+
+
+def _count_outcome(
+    session: Session, job_id: int, run_id: UUID, outcome: Outcome, *, at: datetime
+) -> None:
+    """Count failures in a row, pause the job that has had its fill of them, and tell of it.
+
+    A success that nobody wants to hear of costs one statement that changes nothing.
+    """
+    state = outcome.state
     if state is RunState.CANCELLED:
         return
     job = update(Job).where(Job.id == job_id).execution_options(synchronize_session=False)
     if state is RunState.SUCCEEDED:
-        session.execute(job.where(Job.failures_in_a_row > 0).values(failures_in_a_row=0))
+        is_news = or_(Job.failures_in_a_row > 0, notifications.is_heard(Event.SUCCEEDED))
+        ended = (
+            job.where(is_news)
+            .values(failures_before=Job.failures_in_a_row, failures_in_a_row=0)
+            .returning(*_TOLD, Job.failures_before)
+        )
+        found = session.execute(ended).one_or_none()
+        if found is not None:
+            notifications.tell_outcome(
+                session, found, state, run_id=run_id, failures=found.failures_before, at=at
+            )
         return
-    session.execute(job.values(failures_in_a_row=Job.failures_in_a_row + 1))
+    is_first = Job.failures_in_a_row == 0
+    failed = job.values(
+        failures_in_a_row=Job.failures_in_a_row + 1,
+        failing_since=case(
+            (is_first, literal(at, Job.failing_since.type)), else_=Job.failing_since
+        ),
+    ).returning(*_TOLD, Job.failures_in_a_row)
+    found = session.execute(failed).one_or_none()
+    if found is None:
+        return
+    notifications.tell_outcome(
+        session,
+        found,
+        state,
+        run_id=run_id,
+        failures=found.failures_in_a_row,
+        error=outcome.error,
+        exit_code=outcome.exit_code,
+        at=at,
+    )
+    _pause_if_enough(session, found, at=at)
+
+
+def _pause_if_enough(session: Session, job: Row[Any], *, at: datetime) -> None:
+    """Pause a job that has failed as often in a row as its `pause_after_failures` allows."""
     reason = "Paused after failures in a row, as pause_after_failures says."
     paused = session.execute(
-        job.where(
+        update(Job)
+        .where(
+            Job.id == job.id,
             Job.state == JobState.ACTIVE,
             # Of a job that was deleted nothing is paused, and nobody told.
             Job.deleted_at.is_(None),
             Job.failures_in_a_row >= Job.pause_after_failures,
             # A fire that is due must first come on record: the failure after it pauses.
             or_(Job.next_due_at.is_(None), Job.next_due_at > at),
-        ).values(
+        )
+        .values(
             state=JobState.PAUSED,
             paused_at=at,
             paused_by="jobs-app",
@@ -265,9 +313,11 @@ def _count_outcome(session: Session, job_id: int, state: RunState, *, at: dateti
             next_due_at=None,
             version=Job.version + 1,
         )
+        .execution_options(synchronize_session=False)
     )
     if paused.rowcount:  # type: ignore[attr-defined]
-        audit.note(session, "pause", by="jobs-app", at=at, job_id=job_id, reason=reason)
+        audit.note(session, "pause", by="jobs-app", at=at, job_id=job.id, reason=reason)
+        notifications.tell_paused(session, job, by="jobs-app", reason=reason, at=at)
 
 
 def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> list[Message]:
