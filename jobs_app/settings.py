@@ -81,7 +81,22 @@ class Settings(BaseSettings):
         1_048_576, ge=1024, description="Largest JSON result of a run, bytes."
     )
     allow_private_addresses: bool = Field(
-        False, description="Let http tasks call private and loopback addresses."
+        False, description="Let http tasks and notifications call private and loopback addresses."
+    )
+
+    public_url: str | None = Field(
+        None,
+        description="Address under which people reach the web server, for links in notifications.",
+    )
+    notify_per_minute: int = Field(
+        20,
+        ge=1,
+        description="Most messages a minute to one channel; the last one tells of all others.",
+    )
+    notify_cool_down_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="Time in which a channel is not told again of the same error of a job.",
     )
 
     default_overlap_policy: OverlapPolicy = Field(
@@ -172,6 +187,13 @@ class Settings(BaseSettings):
                 "use postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH/FILE; "
                 "other databases and drivers are not supported"
             )
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _known_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/\s]+\S*$", value):
+            raise ValueError("use http:// or https:// and a host, as in https://jobs.example.org")
         return value
 
     @field_validator("redis_url")

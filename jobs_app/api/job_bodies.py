@@ -22,8 +22,8 @@ from jobs_app.api.fields import (
 )
 from jobs_app.definitions import Definition
 from jobs_app.errors import FieldError, InvalidInput
-from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.occasions import Event, Rule, rules_as_json
+from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Schedule
 from jobs_app.settings import Settings

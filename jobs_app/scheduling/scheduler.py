@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app import clock, dispatch
 from jobs_app.celery_app import JobsCelery
 from jobs_app.db import Database
+from jobs_app.delivery.sender import Sender
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import SchedulerProcess, new_run_id
@@ -87,11 +88,13 @@ class JobsScheduler(RedBeatScheduler):
             Sweeper(self._database, settings), lambda: self._active_since is not None
         )
         self._sweeping.start()
+        self._sender = Sender(self._database, settings)
         self._id = new_run_id()
         self._next_scan = self._next_note = self._next_extension = 0.0
         self._has_row = False
         self._lock: Any = None
         self._parts_made = True
+        self._sender.start()
 
     def _publish(self, messages: Sequence[Message]) -> None:
         dispatch.publish(self.app, messages)
@@ -222,6 +225,7 @@ class JobsScheduler(RedBeatScheduler):
         if not self._parts_made:
             return
         self._sweeping.stop()
+        self._sender.stop()
         if self._active_since is not None:
             self._step_down()
             try:

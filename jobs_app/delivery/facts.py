@@ -1,0 +1,98 @@
+"""What a notification's message is made of: read from the rows, just before it is sent."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from jobs_app.models import Job, LogChunk, Notification, Run
+from jobs_app.notices import Notice, Other, RunFacts
+from jobs_app.occasions import Event
+
+#: Of the end of a log: more than the lines that are shown, in chunks of any size.
+LOG_CHUNKS = 40
+
+#: Events whose message shows the end of the log.
+SHOWS_LOG = frozenset({Event.FAILED, Event.LOST})
+
+
+def notice_of(session: Session, row: Notification, *, public_url: str | None) -> Notice:
+    """Return all that the message of *row* tells, with what became part of it."""
+    job = None if row.job_id is None else session.get(Job, row.job_id)
+    run = None if row.run_id is None else session.get(Run, row.run_id)
+    same, same_fires, last_at = _same(session, row)
+    return Notice(
+        id=row.id,
+        event=row.event,
+        channel=row.channel,
+        at=row.created_at,
+        job=None if job is None else job.name,
+        timezone="UTC" if job is None else job.timezone,
+        run=None if run is None else _run_facts(session, run, row.event),
+        detail=row.detail,
+        fires=row.count + same_fires,
+        same=same,
+        last_at=last_at,
+        others=_others(session, row),
+        works_again=row.event in SHOWS_LOG and job is not None and job.failures_in_a_row == 0,
+        public_url=public_url,
+    )
+
+
+def _run_facts(session: Session, run: Run, event: Event) -> RunFacts:
+    return RunFacts(
+        id=run.id,
+        state=run.state,
+        trigger=run.trigger.value,
+        scheduled_for=run.scheduled_for,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        attempt=run.attempt,
+        max_attempts=run.max_attempts,
+        exit_code=run.exit_code,
+        reason=run.reason,
+        error=run.error,
+        log=_log_end(session, run.id, run.attempt) if event in SHOWS_LOG else "",
+    )
+
+
+def _log_end(session: Session, run_id: UUID, attempt: int) -> str:
+    last = (
+        select(LogChunk.text)
+        .where(LogChunk.run_id == run_id, LogChunk.attempt == attempt)
+        .order_by(LogChunk.seq.desc())
+        .limit(LOG_CHUNKS)
+    )
+    return "".join(reversed(list(session.scalars(last))))
+
+
+def _told_too(row: Notification) -> Any:
+    return Notification.told_by == row.id
+
+
+def _same(session: Session, row: Notification) -> tuple[int, int, datetime | None]:
+    """Return how many are like *row*, for how many fires they stand, and when the last one was."""
+    statement = select(
+        func.count(),
+        func.coalesce(func.sum(Notification.count), 0),
+        func.max(Notification.created_at),
+    ).where(_told_too(row), Notification.alike == row.alike)
+    count, fires, last_at = session.execute(statement).one()
+    return count, fires, last_at
+
+
+def _others(session: Session, row: Notification) -> tuple[Other, ...]:
+    """Return what else the message tells of, the most frequent first."""
+    number = func.count().label("number")
+    statement = (
+        select(Job.name, Notification.event, number)
+        .select_from(Notification)
+        .outerjoin(Job, Job.id == Notification.job_id)
+        .where(_told_too(row), Notification.alike != row.alike)
+        .group_by(Job.name, Notification.event)
+        .order_by(number.desc(), Job.name)
+    )
+    return tuple(Other(*found) for found in session.execute(statement))

@@ -1,0 +1,210 @@
+"""Sends what is due: a thread in each scheduler process, beside the tick, never in its way.
+
+1.  Once a second it asks which channels have something due.
+2.  For each of them a thread takes one notification after the other, by compare-and-set
+    on its row, and puts it into words.
+3.  A process sends it, within ten seconds or not at all; no transaction is open meanwhile.
+4.  The outcome goes onto the row. A sender that died before it leaves a row that is due
+    again after a minute: it is sent twice rather than not at all, under the same id.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app import clock, notices, notifications
+from jobs_app.db import Database
+from jobs_app.delivery import facts, outbox
+from jobs_app.delivery.outbox import Pace, Taken
+from jobs_app.delivery.outlet import Order, Outlet
+from jobs_app.errors import ConfigurationError
+from jobs_app.models import Notification, NotificationChannel
+from jobs_app.occasions import Event
+from jobs_app.sealing import sealer
+from jobs_app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How often the sender looks for what is due, seconds.
+LOOK_SECONDS = 1.0
+
+#: How often it works out anew who hears what, in case a job and a channel changed at once.
+REFRESH_SECONDS = 600.0
+
+#: Channels that are served at the same time; one that hangs holds up nobody but itself.
+MOST_AT_ONCE = 4
+
+CHANNEL_GONE = "The channel was deleted."
+STARTED_IN_TIME = "Not sent: the run started before this channel wanted to hear of it."
+
+_KINDS = {
+    Event.FAILED: "failure",
+    Event.LOST: "failure",
+    Event.LATE: "warning",
+    Event.MISSED: "warning",
+    Event.PAUSED: "warning",
+    Event.RECOVERED: "success",
+    Event.SUCCEEDED: "success",
+    Event.TEST: "info",
+}
+
+
+class Outgoing(Protocol):
+    """What sends messages; see Outlet."""
+
+    def send(self, order: Order, /) -> str | None:
+        """Send a message; return why it did not arrive, None if it did."""
+
+    def close(self) -> None:
+        """Send no more."""
+
+
+class Sender:
+    """The thread, and what it needs; `serve` is what it does for one channel."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        make_outlet: Callable[[Settings], Outgoing] = Outlet,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._make_outlet = make_outlet
+        self._now = now
+        self._pace = Pace(settings.notify_per_minute, settings.notify_cool_down_seconds)
+        self._stopping = threading.Event()
+        self._busy: dict[int, Outgoing] = {}
+        self._lock = threading.Lock()
+        self._refresh_in = 0.0
+
+    def start(self) -> None:
+        """Begin to look; the thread ends with its process, or with `stop`."""
+        threading.Thread(target=self._run, name="sender", daemon=True).start()
+
+    def stop(self) -> None:
+        """Send no more; what is under way comes again, from another sender or the next start."""
+        self._stopping.set()
+        with self._lock:
+            outlets = list(self._busy.values())
+        for outlet in outlets:
+            outlet.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            try:
+                self.look()
+                self._refresh()
+            except SQLAlchemyError as error:
+                log.warning("sender_waits_for_database error=%s", type(error).__name__)
+
+    def look(self) -> list[threading.Thread]:
+        """Begin to serve each channel that has something due; return the threads that do."""
+        with self._database.reading() as session:
+            due = outbox.due_channels(session, at=self._now())
+        begun = []
+        for channel_id in due:
+            with self._lock:
+                if channel_id in self._busy or len(self._busy) >= MOST_AT_ONCE:
+                    continue
+                outlet = self._busy[channel_id] = self._make_outlet(self._settings)
+            thread = threading.Thread(
+                target=self._serve, args=(channel_id, outlet), name="send", daemon=True
+            )
+            thread.start()
+            begun.append(thread)
+        return begun
+
+    def _serve(self, channel_id: int, outlet: Outgoing) -> None:
+        try:
+            self.serve(channel_id, outlet)
+        except SQLAlchemyError as error:
+            log.warning("sender_waits_for_database error=%s", type(error).__name__)
+        except Exception:
+            # A row that cannot be put into words; the others of its channel come next.
+            log.exception("notification_failed channel=%s", channel_id)
+        finally:
+            outlet.close()
+            with self._lock:
+                del self._busy[channel_id]
+
+    def serve(self, channel_id: int, outlet: Outgoing) -> int:
+        """Send what is due for a channel until there is no more; return how many messages went."""
+        count = 0
+        with self._database.session() as session:
+            outbox.suppress(
+                session,
+                channel_id,
+                error=outbox.TOO_OLD_SAID,
+                created_before=self._now() - outbox.TOO_OLD,
+            )
+        while not self._stopping.is_set():
+            with self._database.session() as session:
+                taken = outbox.take(session, channel_id, at=self._now(), pace=self._pace)
+            if taken is None or not self._send(channel_id, taken, outlet):
+                break
+            count += 1
+        return count
+
+    def _send(self, channel_id: int, taken: Taken, outlet: Outgoing) -> bool:
+        """Send one message and note its outcome; return whether the channel can go on."""
+        with self._database.reading() as session:
+            row = session.get(Notification, taken.id)
+            channel = session.get(NotificationChannel, channel_id)
+            if row is None:
+                return True
+            notice = facts.notice_of(session, row, public_url=self._settings.public_url)
+        if notices.is_void(notice):
+            with self._database.session() as session:
+                outbox.drop(session, taken, error=STARTED_IN_TIME)
+            return True
+        if channel is None:
+            with self._database.session() as session:
+                outbox.suppress(session, channel_id, error=CHANNEL_GONE)
+            return False
+        try:
+            target = json.loads(sealer(self._settings).unseal(channel.sealed))
+            error = outlet.send(_order(row, notice, target))
+        except ConfigurationError as broken:
+            error = broken.detail
+        if self._stopping.is_set():
+            # Its process was ended in the middle: that is no outcome.
+            return False
+        with self._database.session() as session:
+            if error is None:
+                outbox.sent(session, taken, at=self._now())
+            else:
+                outbox.failed(session, taken, channel_id, error=error, at=self._now())
+        state = "sent" if error is None else "not_sent"
+        log.info("notification_%s id=%s event=%s tries=%s", state, row.id, row.event, taken.tries)
+        return error is None
+
+    def _refresh(self) -> None:
+        self._refresh_in -= LOOK_SECONDS
+        if self._refresh_in > 0:
+            return
+        self._refresh_in = REFRESH_SECONDS
+        with self._database.session() as session:
+            wrong = notifications.refresh(session)
+            session.commit()
+        if wrong:
+            log.info("subscriptions_mended jobs=%s", wrong)
+
+
+def _order(row: Notification, notice: notices.Notice, target: dict[str, Any]) -> Order:
+    return Order(
+        id=str(row.id),
+        event=row.event.value,
+        target=target,
+        kind=_KINDS[row.event],
+        title=notices.title(notice),
+        text=notices.text(notice),
+        document=notices.document(notice),
+    )

@@ -1,0 +1,61 @@
+"""A web server that keeps what it was sent, and answers as it is told to."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request, as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Recorder:
+    """What was received; `statuses` are answered in turn, the last one for ever."""
+
+    url: str
+    statuses: list[int] = field(default_factory=lambda: [204])
+    location: str | None = None
+    received: list[Received] = field(default_factory=list)
+    hold: threading.Event = field(default_factory=threading.Event)
+    is_holding: bool = False
+
+
+@contextmanager
+def recording() -> Iterator[Recorder]:
+    """Serve on a free port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            recorder.received.append(Received(self.path, dict(self.headers), body))
+            if recorder.is_holding:
+                recorder.hold.wait(30)
+            statuses = recorder.statuses
+            self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+            if recorder.location is not None:
+                self.send_header("Location", recorder.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    recorder = Recorder(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield recorder
+    finally:
+        recorder.hold.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,320 @@
+"""Which notification is sent next, and what becomes of it: rows and instants, nobody sends."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs_app.db import Database
+from jobs_app.delivery import outbox
+from jobs_app.delivery.outbox import MOST_TRIES, Pace, Taken
+from jobs_app.models import Notification, new_run_id
+from jobs_app.occasions import Event
+from jobs_app.states import NotificationState
+from tests.factories import HOUR, MINUTE, NOON, SECOND
+from tests.telling import rows
+
+PACE = Pace(per_minute=20, cool_down_seconds=600)
+OPS = 1
+PENDING, SENT, GROUPED = (
+    NotificationState.PENDING,
+    NotificationState.SENT,
+    NotificationState.GROUPED,
+)
+
+
+def add(database: Database, *, at: datetime = NOON, alike: str | None = None, **facts: Any) -> UUID:
+    """Add a notification that is due at once and return its id."""
+    row_id = new_run_id()
+    given: dict[str, Any] = {
+        "id": row_id,
+        "channel_id": OPS,
+        "channel": "ops",
+        "job_id": 1,
+        "event": Event.FAILED,
+        "alike": alike or row_id.hex,
+        "state": PENDING,
+        "created_at": at,
+        "due_at": at,
+    }
+    with database.session() as session:
+        session.add(Notification(**(given | facts)))
+        session.commit()
+    return row_id
+
+
+def take(database: Database, *, at: datetime = NOON, pace: Pace = PACE) -> Taken | None:
+    with database.session() as session:
+        return outbox.take(session, OPS, at=at, pace=pace)
+
+
+def sent(database: Database, taken: Taken | None, *, at: datetime = NOON) -> bool:
+    assert taken is not None
+    with database.session() as session:
+        return outbox.sent(session, taken, at=at)
+
+
+def fail(database: Database, taken: Taken | None, *, at: datetime) -> None:
+    assert taken is not None
+    with database.session() as session:
+        outbox.failed(session, taken, OPS, error="It answered 500.", at=at)
+
+
+def send_all(database: Database, *, at: datetime, pace: Pace = PACE) -> int:
+    """Send what can be sent at an instant; return how many messages went."""
+    count = 0
+    while (taken := take(database, at=at, pace=pace)) is not None:
+        sent(database, taken, at=at)
+        count += 1
+    return count
+
+
+def states(database: Database) -> list[str]:
+    return [row.state.value for row in rows(database)]
+
+
+def test_what_is_due_is_taken_oldest_first_and_sent_once(database: Database) -> None:
+    ids = [add(database, at=NOON + n * SECOND) for n in range(3)]
+
+    taken = [take(database, at=NOON + SECOND) for _ in range(3)]
+
+    assert [each and each.id for each in taken] == [*ids[:2], None]
+    assert sent(database, taken[0])
+    assert not sent(database, taken[0])
+    assert states(database) == ["sent", "pending", "pending"]
+
+
+def test_only_channels_with_something_due_are_served(database: Database) -> None:
+    add(database)
+    add(database, channel_id=2)
+    add(database, channel_id=3, due_at=NOON + MINUTE)
+    add(database, channel_id=4, state=SENT)
+
+    with database.reading() as session:
+        assert sorted(outbox.due_channels(session, at=NOON)) == [1, 2]
+
+
+def test_what_a_dead_sender_took_comes_again_under_the_same_id(database: Database) -> None:
+    row_id = add(database)
+    first = take(database)
+
+    early = take(database, at=NOON + 59 * SECOND)
+    again = take(database, at=NOON + MINUTE)
+
+    assert early is None
+    assert (first, again) == (Taken(row_id, 1), Taken(row_id, 2))
+
+
+def test_a_sender_that_comes_back_too_late_changes_nothing(database: Database) -> None:
+    add(database)
+    frozen, other = take(database), take(database, at=NOON + MINUTE)
+
+    fail(database, frozen, at=NOON + MINUTE)
+    assert not sent(database, frozen)
+
+    assert sent(database, other)
+    assert states(database) == ["sent"]
+
+
+def test_two_senders_never_take_the_same(database: Database) -> None:
+    ids = {add(database) for _ in range(20)}
+
+    with database.session() as one, database.session() as other:
+        taken = []
+        for _ in range(10):
+            taken += [outbox.take(one, OPS, at=NOON, pace=PACE)]
+            taken += [outbox.take(other, OPS, at=NOON, pace=PACE)]
+
+    assert {each.id for each in taken if each is not None} == ids
+
+
+# ---- again ----
+
+
+def test_a_failed_try_is_made_again_in_growing_pauses_and_given_up_after_the_eighth(
+    database: Database,
+) -> None:
+    add(database)
+    at, pauses = NOON, []
+    while (taken := take(database, at=at)) is not None:
+        fail(database, taken, at=at)
+        (row,) = rows(database)
+        if row.due_at is None:
+            break
+        pauses.append((row.due_at - at) // SECOND)
+        assert take(database, at=row.due_at - SECOND) is None
+        at = row.due_at
+
+    assert pauses == [15, 45, 135, 405, 1215, 3600, 3600]
+    assert (row.state, row.tries) == (NotificationState.FAILED, MOST_TRIES)
+    assert row.error == "It answered 500."
+
+
+def test_a_channel_that_is_down_is_asked_once_and_not_once_a_message(database: Database) -> None:
+    for _ in range(5):
+        add(database)
+
+    fail(database, take(database), at=NOON)
+
+    assert take(database, at=NOON + 14 * SECOND) is None
+    assert [row.tries for row in rows(database)] == [1, 0, 0, 0, 0]
+
+
+def test_a_message_that_no_service_takes_does_not_hold_up_the_others(database: Database) -> None:
+    poison = add(database)
+    at = NOON
+    for _ in range(4):
+        fail(database, take(database, at=at), at=at)
+        at = max(row.due_at for row in rows(database) if row.due_at)
+    other = add(database, at=at)
+    taken = take(database, at=at)
+    assert taken is not None
+    assert taken.id == poison
+    fail(database, taken, at=at)
+
+    taken = take(database, at=at + MINUTE)
+
+    assert taken is not None
+    assert taken.id == other
+
+
+def test_what_is_a_day_old_is_not_sent_any_more(database: Database) -> None:
+    add(database)
+    add(database, at=NOON + HOUR)
+
+    with database.session() as session:
+        outbox.suppress(session, OPS, error="old", created_before=NOON + MINUTE)
+
+    assert [(row.state.value, row.error) for row in rows(database)] == [
+        ("suppressed", "old"),
+        ("pending", None),
+    ]
+
+
+# ---- many ----
+
+
+def test_five_hundred_equal_failures_are_told_in_two_messages(database: Database) -> None:
+    for n in range(500):
+        made_at = NOON + n * SECOND / 10
+        add(database, at=made_at, alike="disk full", due_at=made_at + 5 * SECOND)
+
+    count = 0
+    for second in range(900):
+        count += send_all(database, at=NOON + second * SECOND)
+
+    found = rows(database)
+    assert count == 2
+    assert [row.state for row in found].count(SENT) == 2
+    assert [row.state for row in found].count(GROUPED) == 498
+    leads = [row for row in found if row.state is SENT]
+    assert {row.told_by for row in found if row.state is GROUPED} == {row.id for row in leads}
+    assert [row.sent_at for row in leads] == [NOON + 5 * SECOND, NOON + 605 * SECOND]
+
+
+def test_other_errors_of_the_job_do_not_wait_for_the_cool_down(database: Database) -> None:
+    add(database, alike="disk full")
+    send_all(database, at=NOON)
+    add(database, at=NOON + SECOND, alike="disk full")
+    add(database, at=NOON + SECOND, alike="no route")
+
+    assert send_all(database, at=NOON + SECOND) == 1
+    assert send_all(database, at=NOON + 599 * SECOND) == 0
+    assert send_all(database, at=NOON + 600 * SECOND) == 1
+
+
+def test_the_same_of_another_channel_is_its_own(database: Database) -> None:
+    add(database, alike="disk full")
+    other = add(database, alike="disk full", channel_id=2)
+
+    assert send_all(database, at=NOON) == 1
+    assert {row.id: row.state for row in rows(database)}[other] is PENDING
+
+
+def test_what_a_message_tells_is_settled_with_its_first_try(database: Database) -> None:
+    lead = add(database, alike="disk full")
+    add(database, alike="disk full")
+    first = take(database)
+    fail(database, first, at=NOON)
+    late = add(database, at=NOON + SECOND, alike="disk full")
+
+    assert take(database, at=NOON + SECOND) is None
+    again = take(database, at=NOON + 15 * SECOND)
+
+    assert again == Taken(lead, 2)
+    by_id = {row.id: row for row in rows(database)}
+    assert by_id[late].state is PENDING
+    assert [row.told_by for row in by_id.values()].count(lead) == 1
+
+
+def test_while_one_is_under_way_those_like_it_wait_behind_it(database: Database) -> None:
+    add(database, alike="disk full")
+    first = take(database)
+    add(database, at=NOON + SECOND, alike="disk full")
+
+    assert take(database, at=NOON + SECOND) is None
+    sent(database, first, at=NOON + 2 * SECOND)
+    assert take(database, at=NOON + 601 * SECOND) is None
+    assert take(database, at=NOON + 602 * SECOND) is not None
+
+
+def test_a_channel_gets_so_many_a_minute_and_the_last_one_tells_of_the_rest(
+    database: Database,
+) -> None:
+    pace = Pace(per_minute=3, cool_down_seconds=600)
+    for _ in range(50):
+        add(database)
+
+    counts = [send_all(database, at=NOON + n * SECOND, pace=pace) for n in (0, 1, 59, 60)]
+
+    found = rows(database)
+    assert counts == [3, 0, 0, 0]
+    assert [row.state for row in found].count(GROUPED) == 47
+    assert {row.told_by for row in found if row.told_by} == {found[2].id}
+
+
+def test_what_comes_after_the_last_one_of_a_minute_waits_for_the_next(database: Database) -> None:
+    pace = Pace(per_minute=2, cool_down_seconds=600)
+    for n in (0, 10, 20, 30):
+        add(database, at=NOON + n * SECOND)
+
+    counts = [send_all(database, at=NOON + n * SECOND, pace=pace) for n in (0, 10, 30, 59, 60, 70)]
+
+    assert counts == [1, 1, 0, 0, 1, 0]
+    assert [row.state for row in rows(database)] == [SENT, SENT, SENT, GROUPED]
+
+
+def test_a_test_of_a_channel_waits_for_nothing_and_is_tried_once(database: Database) -> None:
+    pace = Pace(per_minute=1, cool_down_seconds=600)
+    add(database)
+    send_all(database, at=NOON, pace=pace)
+    test_id = add(database, event=Event.TEST)
+
+    taken = take(database, at=NOON, pace=pace)
+    fail(database, taken, at=NOON)
+
+    assert taken == Taken(test_id, 1)
+    assert states(database) == ["sent", "failed"]
+
+
+def test_a_run_that_is_not_late_yet_for_the_channel_is_not_told_with_others(
+    database: Database,
+) -> None:
+    add(database, alike="late", event=Event.LATE, run_id=new_run_id())
+    later = add(
+        database,
+        alike="late",
+        event=Event.LATE,
+        run_id=new_run_id(),
+        due_at=NOON + timedelta(minutes=30),
+    )
+
+    send_all(database, at=NOON)
+
+    assert {row.id: row.state for row in rows(database)}[later] is PENDING
+
+
+@pytest.mark.parametrize("tries, seconds", [(1, 15), (2, 45), (6, 3600), (7, 3600)])
+def test_pauses_grow_to_an_hour(tries: int, seconds: float) -> None:
+    assert outbox.retry_pause(tries) == seconds
