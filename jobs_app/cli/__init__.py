@@ -16,6 +16,8 @@ COMMANDS = {
     "queues": "jobs_app.cli.installation:queues",
     "workers": "jobs_app.cli.installation:workers",
     "concurrency": "jobs_app.cli.installation:concurrency",
+    "channel": "jobs_app.cli.channels:channel",
+    "notification": "jobs_app.cli.channels:notification",
     "health": "jobs_app.cli.health:health",
     "up": "jobs_app.cli.processes:up",
     "web": "jobs_app.cli.processes:web",
@@ -33,7 +35,7 @@ Exit codes:
        with --wait: the run failed (or, from 1 to 123, the exit code
        of the run's own command)
   2    wrong usage, invalid input or configuration
-  3    no such job, run, queue, key or secret
+  3    no such job, run, queue, key, secret or channel
   4    conflict with the present state, or changed in the meantime
   5    not signed in
   6    the server cannot be reached or is not ready

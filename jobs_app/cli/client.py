@@ -345,6 +345,11 @@ def run_path(run_id: str) -> str:
     return f"/runs/{_segment(run_id)}"
 
 
+def channel_path(name: str) -> str:
+    """Return the path of a channel."""
+    return f"/channels/{_segment(name)}"
+
+
 def _segment(text: str) -> str:
     # "." and ".." are not quoted by anything and would climb out of the collection.
     return quote(text, safe="").replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")

@@ -35,6 +35,11 @@ def secret_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return _names(incomplete, "name", lambda client: client.get("/secrets", limit=MOST))
 
 
+def channel_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the channels that begin with *incomplete*; none at all if anything goes wrong."""
+    return _names(incomplete, "name", lambda client: client.get("/channels", limit=MOST))
+
+
 def _names(incomplete: str, field: str, ask: Callable[[Client], Any]) -> list[str]:
     """Return what *ask* lists and begins with *incomplete*.
 

@@ -67,6 +67,7 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
         "Queue": item.get("queue"),
         "Concurrency": concurrency_text(item),
         "Kept": retention_text(item.get("retention") or {}),
+        "Notify": notify_text(item.get("notify")),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
 
@@ -89,6 +90,22 @@ def retention_text(said: Json) -> str | None:
     }
     parts = [unit.format(f"{said[name]:,}") for name, unit in units.items() if said.get(name)]
     return ", ".join(parts) or None
+
+
+def notify_text(rules: list[Json] | None) -> str | None:
+    """Return who is told of a job; None where it says nothing of its own."""
+    if rules is None:
+        return None
+    return ", ".join(map(_rule_text, rules)) or "nobody"
+
+
+def _rule_text(rule: Json) -> str:
+    text = str(rule["channel"])
+    if rule.get("on"):
+        text += f" ({', '.join(rule['on'])})"
+    if (failures := rule.get("after_failures") or 1) > 1:
+        text += f" after {failures} failures"
+    return text
 
 
 def by_whom_and_why(item: Json) -> str:
