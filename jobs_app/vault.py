@@ -19,7 +19,7 @@ from jobs_app.errors import (
     NotFound,
     StaleVersion,
 )
-from jobs_app.models import Job, Secret
+from jobs_app.models import Job, NotificationChannel, Secret
 from jobs_app.sealing import Sealer
 from jobs_app.settings import Settings
 
@@ -33,7 +33,7 @@ USED_EVERY = timedelta(minutes=1)
 SHOWN_JOBS = 5
 
 #: Whatever holds sealed text; a rotation seals all of it anew.
-SEALED: tuple[InstrumentedAttribute[str], ...] = (Secret.sealed,)
+SEALED: tuple[InstrumentedAttribute[str], ...] = (Secret.sealed, NotificationChannel.sealed)
 
 
 def get(session: Session, name: str) -> Secret:

@@ -1,0 +1,23 @@
+"""Channels beside the API: what happens to their addresses."""
+
+from cryptography.fernet import Fernet
+from sqlalchemy import select
+
+from jobs_app import vault
+from jobs_app.db import Database
+from jobs_app.models import NotificationChannel
+from jobs_app.sealing import Sealer
+from tests.factories import NOON
+from tests.telling import KEY, NOWHERE, make_channel
+
+
+def test_a_rotation_of_the_key_seals_the_addresses_of_channels_anew(database: Database) -> None:
+    make_channel(database)
+    new = Fernet.generate_key().decode()
+
+    with database.session() as session:
+        vault.reseal(session, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
+
+    with database.reading() as session:
+        sealed = session.scalars(select(NotificationChannel.sealed)).one()
+    assert NOWHERE in Sealer(new).unseal(sealed)
