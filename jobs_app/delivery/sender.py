@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 #: How often the sender looks for what is due, seconds.
 LOOK_SECONDS = 1.0
 
-#: How often it works out anew who hears what, in case a job and a channel changed at once.
-REFRESH_SECONDS = 600.0
+#: How often it works out anew who hears what, in case a job and a channel changed at once,
+#: and deletes what is old; seconds.
+TIDY_SECONDS = 600.0
 
 #: Channels that are served at the same time; one that hangs holds up nobody but itself.
 MOST_AT_ONCE = 4
@@ -83,7 +84,7 @@ class Sender:
         self._stopping = threading.Event()
         self._busy: dict[int, Outgoing] = {}
         self._lock = threading.Lock()
-        self._refresh_in = 0.0
+        self._tidy_in = 0.0
 
     def start(self) -> None:
         """Begin to look; the thread ends with its process, or with `stop`."""
@@ -101,7 +102,7 @@ class Sender:
         while not self._stopping.wait(LOOK_SECONDS):
             try:
                 self.look()
-                self._refresh()
+                self._tidy_up()
             except SQLAlchemyError as error:
                 log.warning("sender_waits_for_database error=%s", type(error).__name__)
 
@@ -186,14 +187,17 @@ class Sender:
         log.info("notification_%s id=%s event=%s tries=%s", state, row.id, row.event, taken.tries)
         return error is None
 
-    def _refresh(self) -> None:
-        self._refresh_in -= LOOK_SECONDS
-        if self._refresh_in > 0:
+    def _tidy_up(self) -> None:
+        """Mend who hears what, and forget what was told long ago; now and then."""
+        self._tidy_in -= LOOK_SECONDS
+        if self._tidy_in > 0:
             return
-        self._refresh_in = REFRESH_SECONDS
+        self._tidy_in = TIDY_SECONDS
         with self._database.session() as session:
             wrong = notifications.refresh(session)
             session.commit()
+            while notifications.forget_old(session, at=self._now()):
+                session.commit()
         if wrong:
             log.info("subscriptions_mended jobs=%s", wrong)
 

@@ -263,10 +263,6 @@ class Janitor:
                 delete(SchedulerProcess).where(SchedulerProcess.ticked_at < at - KEEP_SCHEDULERS)
             )
 
-        with self._database.session() as session:
-            while notifications.forget_old(session, at=at):
-                session.commit()
-
     def tell_late(self, *, at: datetime) -> int:
         """Tell whoever wants to hear it of runs that have not started though they should have."""
         with self._database.reading() as session:
