@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, Table, inspect, select
+from sqlalchemy import inspect, select
 
 from jobs_app.api.channels import ChannelIn
 from jobs_app.db import Database
@@ -87,8 +87,8 @@ def all_rows(database: Database) -> str:
     found = []
     with database.engine.connect() as connection:
         for name in inspect(connection).get_table_names():
-            table = Table(name, MetaData(), autoload_with=connection)
-            found += [f"{row._asdict()}" for row in connection.execute(select(table))]
+            table = connection.exec_driver_sql(f'SELECT * FROM "{name}"')
+            found += [f"{row._asdict()}" for row in table]
     return "\n".join(found)
 
 
