@@ -107,6 +107,22 @@ def test_secrets_that_overlap_leave_nothing_between_them() -> None:
     assert mask.text("abcdabcd") == "******"
 
 
+@pytest.mark.parametrize(
+    "pieces, masked",
+    [
+        ((b"abcd", b"x", b"x"), b"***"),
+        ((b"abcd", b"x", b"y"), b"***xy"),
+        ((b"abcd", b"y"), b"***y"),
+        ((b"abcd",), b"***"),
+        ((b"abcd", b"cdxx"), b"******"),
+    ],
+)
+def test_a_secret_that_another_one_may_go_on_in_is_masked_once(
+    pieces: tuple[bytes, ...], masked: bytes
+) -> None:
+    assert logged(Mask(["abcd", "cdxx"]), *pieces) == masked
+
+
 def test_a_text_that_was_cut_in_the_middle_of_a_secret_shows_nothing_of_it() -> None:
     mask = Mask(["hunter2-hunter2"])
 
