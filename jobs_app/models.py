@@ -38,10 +38,11 @@ from jobs_app.states import (
     Trigger,
 )
 
-#: A queued run that waits for a place of its concurrency key, and has no message any more.
-PARKED = "concurrency_key IS NOT NULL AND state = 'queued' AND send_at IS NULL"
-#: One that a message is on its way for.
-CALLED = "concurrency_key IS NOT NULL AND state = 'queued' AND send_at IS NOT NULL"
+#: A queued run that has found no place of its concurrency key; its `reason` says so.
+KEPT_WAITING = "concurrency_key IS NOT NULL AND state = 'queued' AND reason IS NOT NULL"
+#: One that has no message any more, and one that was called to a place, which has.
+PARKED = f"{KEPT_WAITING} AND send_at IS NULL"
+CALLED = f"{KEPT_WAITING} AND send_at IS NOT NULL"
 
 
 def _one_of(enum: type[StrEnum], name: str) -> Enum:
@@ -104,7 +105,7 @@ class Job(Base):
     catchup_max_runs: Mapped[int] = mapped_column(default=50)
     retry: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     soft_time_limit_seconds: Mapped[int | None]
-    time_limit_seconds: Mapped[int | None] = mapped_column(default=3600)
+    time_limit_seconds: Mapped[int | None]
     kill_grace_seconds: Mapped[int] = mapped_column(default=10)
     queue: Mapped[str] = mapped_column(String(100), default="default")
     priority: Mapped[int] = mapped_column(default=5)
@@ -298,7 +299,16 @@ class Run(Base):
             postgresql_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
             sqlite_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
         ),
-        # Who is next for a place that gets free, and for how many of them nobody is on the way.
+        # Who is next for a place that gets free, who was called to one, who has waited longer.
+        Index(
+            "ix_runs_kept_waiting",
+            "concurrency_key",
+            "queue",
+            "priority",
+            "id",
+            postgresql_where=text(KEPT_WAITING),
+            sqlite_where=text(KEPT_WAITING),
+        ),
         Index(
             "ix_runs_called",
             "concurrency_key",

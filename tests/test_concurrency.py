@@ -227,11 +227,46 @@ def test_who_comes_too_late_for_a_place_is_parked_again(database: Database) -> N
     (waits,) = parked(database, 1)
     finish(database, first)
     hand_over(database)
-    claim(database, make_keyed(database), make_worker(database))
+    claim(database, make_keyed(database, priority=0), make_worker(database))
 
     assert claim(database, waits, make_worker(database)) is None
 
     assert run(database, waits).send_at is None
+
+
+@pytest.mark.parametrize("is_called", [False, True])
+def test_who_comes_later_lets_those_go_first_that_have_waited(
+    database: Database, is_called: bool
+) -> None:
+    first, _ = fill(database)
+    (waits,) = parked(database, 1)
+    finish(database, first)
+    if is_called:
+        hand_over(database)
+
+    assert claim(database, make_keyed(database), make_worker(database)) is None
+    assert claim(database, make_keyed(database, priority=0), make_worker(database)) is not None
+    assert run(database, waits).state is RunState.QUEUED
+
+
+def test_who_waits_in_another_queue_or_for_less_company_is_not_let_go_first(
+    database: Database,
+) -> None:
+    first, _ = fill(database, limit=2)
+    parked(database, 1, queue="unserved")
+    parked(database, 1, limit=1)
+    finish(database, first)
+
+    assert claim(database, make_keyed(database), make_worker(database)) is not None
+
+
+def test_with_room_for_both_who_comes_later_need_not_wait(database: Database) -> None:
+    first, second, *_ = fill(database, limit=3)
+    parked(database, 1, limit=3)
+    finish(database, first)
+    finish(database, second)
+
+    assert claim(database, make_keyed(database, limit=3), make_worker(database)) is not None
 
 
 def test_why_a_run_waited_is_forgotten_once_it_runs(database: Database) -> None:

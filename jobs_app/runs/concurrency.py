@@ -1,7 +1,9 @@
 """Runs that share a concurrency key: at most so many of them at once, whatever their jobs.
 
 Each running one has a numbered place of its key. Who finds none is *parked*: it stays
-queued and has no message any more, until somebody who leaves a place hands it over.
+queued and has no message any more, until somebody who leaves a place *calls* it: then it
+has one again. Who comes later lets those go first that have waited for a place, by
+priority and then by age; in its own queue, because nobody may serve another one.
 Claims and hand-overs of one key come one after the other, so that neither can look
 away in the moment in which the other changes what it looks at.
 """
@@ -10,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, exists, func, select, text, update
+from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from jobs_app.dispatch import Message
-from jobs_app.models import CALLED, PARKED, Run, Worker
+from jobs_app.models import CALLED, KEPT_WAITING, PARKED, Run, Worker
 from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 from jobs_app.states import RunState
@@ -49,6 +51,25 @@ _LOWEST_FREE = case(
 )
 
 
+# How many of the key run, and how many that could be let in have waited for a place already.
+_CROWD = text(f"""
+WITH mine AS (
+    SELECT id, concurrency_key, concurrency_limit AS most, queue, priority
+    FROM runs WHERE id = :run_id
+), taken AS (
+    SELECT count(runs.id) AS running FROM mine LEFT JOIN runs
+    ON runs.concurrency_key = mine.concurrency_key AND runs.state = 'running'
+)
+SELECT most, running, (SELECT count(*) FROM (
+    SELECT 1 FROM runs WHERE {KEPT_WAITING}
+    AND runs.concurrency_key = mine.concurrency_key AND runs.queue = mine.queue
+    AND (runs.priority, runs.id) < (mine.priority, mine.id)
+    AND runs.concurrency_limit > taken.running LIMIT {MOST_PLACES}
+) AS found) AS ahead
+FROM mine, taken
+""").bindparams(bindparam("run_id", type_=Run.id.type))  # noqa: S608 (no value of anybody's)
+
+
 def claim_place(
     session: Session,
     run_id: UUID,
@@ -67,10 +88,11 @@ def claim_place(
     if key is None:
         return None
     _take_turn(session, key)
+    found = session.execute(_CROWD, {"run_id": run_id}).one()
     worker_lives = exists().where(Worker.id == worker_id, Worker.gone_at.is_(None))
     statement = (
         update(Run)
-        .where(*queued, worker_lives, Run.concurrency_limit > _RUNNING)
+        .where(*queued, worker_lives, Run.concurrency_limit > _RUNNING + found.ahead)
         .values(
             state=RunState.RUNNING,
             concurrency_slot=_LOWEST_FREE,
@@ -86,7 +108,7 @@ def claim_place(
     row = session.execute(statement).one_or_none()
     if row is None:
         # A worker that was given up parks nothing: no place need be taken then.
-        move(session, (*queued, worker_lives), send_at=None, reason=_why(session, run_id, key))
+        move(session, (*queued, worker_lives), send_at=None, reason=_why(key, found))
     return row
 
 
@@ -100,15 +122,12 @@ def _take_turn(session: Session, key: str) -> None:
         session.execute(select(func.pg_advisory_xact_lock(hashed)))
 
 
-def _why(session: Session, run_id: UUID, key: str) -> str:
+def _why(key: str, found: Row[Any]) -> str:
     """Return the sentence that says why a run is parked."""
-    limits = select(Run.concurrency_limit, _RUNNING.label("running")).where(Run.id == run_id)
-    row = session.execute(limits).one()
-    # One may have ended since.
-    running = max(row.running, row.concurrency_limit)
+    ahead = f", and {found.ahead} have waited longer" if found.ahead else ""
     return (
-        f"Waits for a place: {running} of {row.concurrency_limit} runs"
-        f" with the concurrency key {key!r} are running."
+        f"Waits for a place: {found.running} of {found.most} runs"
+        f" with the concurrency key {key!r} are running{ahead}."
     )
 
 

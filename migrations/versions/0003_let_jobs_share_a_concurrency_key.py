@@ -3,7 +3,7 @@
 Revision: 0003, after 0002
 
 The new columns are empty, so that nothing is rewritten; on PostgreSQL their checks read
-`runs` once, and the three indexes, which hold no row yet, read it once each.
+`runs` once, and its four indexes, which hold no row yet, read it once each.
 """
 
 import sqlalchemy as sa
@@ -20,8 +20,9 @@ KEY_WITH_LIMIT = (
 )
 PLACE_WITHIN_LIMIT = "concurrency_slot >= 1 AND concurrency_slot <= concurrency_limit"
 RUNNING = "concurrency_key IS NOT NULL AND state = 'running'"
-PARKED = "concurrency_key IS NOT NULL AND state = 'queued' AND send_at IS NULL"
-CALLED = "concurrency_key IS NOT NULL AND state = 'queued' AND send_at IS NOT NULL"
+KEPT_WAITING = "concurrency_key IS NOT NULL AND state = 'queued' AND reason IS NOT NULL"
+PARKED = f"{KEPT_WAITING} AND send_at IS NULL"
+CALLED = f"{KEPT_WAITING} AND send_at IS NOT NULL"
 
 
 def upgrade() -> None:
@@ -71,6 +72,13 @@ def upgrade() -> None:
         sqlite_where=sa.text(PARKED),
     )
     op.create_index(
+        "ix_runs_kept_waiting",
+        "runs",
+        ["concurrency_key", "queue", "priority", "id"],
+        postgresql_where=sa.text(KEPT_WAITING),
+        sqlite_where=sa.text(KEPT_WAITING),
+    )
+    op.create_index(
         "ix_runs_called",
         "runs",
         ["concurrency_key", "queue"],
@@ -81,6 +89,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_runs_called", "runs")
+    op.drop_index("ix_runs_kept_waiting", "runs")
     op.drop_index("ix_runs_parked", "runs")
     op.drop_index("uq_runs_slot", "runs")
     op.drop_index("ix_jobs_key", "jobs")

@@ -73,7 +73,7 @@ def test_a_queue_says_for_how_long_its_oldest_run_has_waited(api: Api, store) ->
     since = clock.now() - timedelta(seconds=90)
     store(
         a_run(RunState.QUEUED, queued_at=since, send_at=NOW),
-        a_run(RunState.QUEUED, queued_at=since + timedelta(seconds=60), **KEYED),
+        a_run(RunState.QUEUED, queued_at=clock.now(), reason="Waits.", **KEYED),
     )
 
     (queue,) = api.get("/queues").json["items"]

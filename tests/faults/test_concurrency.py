@@ -11,8 +11,8 @@ from jobs_app import clock, dispatch, starts
 from jobs_app.models import Job
 from jobs_app.overview import worker_states
 from jobs_app.states import RunState
-from tests.faults.checker import OVERLAP_SECONDS, Effect
-from tests.faults.installation import Installation
+from tests.faults.checker import OVERLAP_SECONDS, Effect, recording_command
+from tests.faults.installation import AGAIN, Installation
 from tests.servers import wait_until
 
 LIMIT = 2
@@ -23,12 +23,10 @@ HAND_OVER_SECONDS = 0.5
 
 
 def jobs_of_one_key(installation: Installation, *, seconds: float) -> list[Job]:
-    return [
-        installation.record(
-            seconds=seconds, schedule=None, concurrency_key="db-main", concurrency_limit=LIMIT
-        )
-        for _ in range(JOBS)
-    ]
+    command = recording_command(installation.effects_file, seconds=seconds)
+    said = {"task": "shell", "kwargs": {"command": command}, "schedule": None, "retry": AGAIN}
+    key = {"concurrency_key": "db-main", "concurrency_limit": LIMIT}
+    return [installation.create(**said, **key) for _ in range(JOBS)]
 
 
 def start_all(installation: Installation, jobs: Iterable[Job]) -> None:
@@ -103,7 +101,7 @@ def test_a_worker_killed_with_places_of_a_key_leaves_them_to_others(
     start_all(installation, jobs_of_one_key(installation, seconds=1))
     wait_until(lambda: is_at_work(installation, "worker-1"), "worker-1 works", timeout_seconds=60)
     installation.kill("worker-1")
-    wait_until(lambda: have_all_succeeded(installation), "all succeed", timeout_seconds=90)
+    wait_until(lambda: have_all_succeeded(installation), "all succeed", timeout_seconds=60)
 
     found = spans(installation.effects())
     assert len(found) >= JOBS
