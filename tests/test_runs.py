@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
 
-from jobs_app import audit, jobs, runs, workers
+from jobs_app import audit, history, jobs, runs, workers
 from jobs_app.db import Database
 from jobs_app.models import Attempt, AuditEvent
 from jobs_app.retry import RetryPolicy
@@ -228,7 +228,9 @@ def test_a_running_run_is_asked_to_end_and_a_kill_may_follow(database: Database)
     assert cancel(database, run_id, CancelMode.KILL) is RunState.RUNNING
 
     with database.session() as session:
-        assert runs.cancel_requests(session, worker_id) == {run_id: CancelMode.KILL}
+        [asked] = runs.cancel_requests(session, worker_id)
+        assert (asked.run_id, asked.attempt, asked.mode) == (run_id, 1, CancelMode.KILL)
+        assert runs.running_at(session, worker_id) == [(run_id, 1)]
 
 
 def test_a_run_that_is_to_be_killed_is_not_asked_gently_by_a_newer_one(database: Database) -> None:
@@ -389,6 +391,22 @@ def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
     assert end_dead(database, run_id, retry)
 
     assert run(database, run_id).state is state
+
+
+def test_a_late_result_of_a_run_that_is_lost_for_good_is_kept_too(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id)
+    finish(database, run_id, RunState.LOST, error={"type": "WorkerLost"})
+
+    assert not finish(database, run_id, RunState.SUCCEEDED, result="late", exit_code=0)
+    assert not finish(database, run_id, RunState.FAILED, exit_code=1)
+
+    with database.reading() as session:
+        [attempt] = history.get(session, run_id).attempts
+    assert (attempt.attempt, attempt.state, attempt.worker) == (1, RunState.LOST, "worker@test")
+    assert attempt.note is not None
+    assert attempt.note["state"] == "failed"
+    assert run(database, run_id).state is RunState.LOST
 
 
 def test_a_janitor_that_comes_second_leaves_no_note_of_a_late_result(database: Database) -> None:

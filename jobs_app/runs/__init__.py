@@ -26,7 +26,14 @@ from jobs_app.runs.births import (
 )
 from jobs_app.runs.concurrency import MOST_PLACES, hand_over, keys_with_room
 from jobs_app.runs.dead import end_dead, orphans
-from jobs_app.runs.ends import cancel, cancel_requests, cancel_unstarted, purge
+from jobs_app.runs.ends import (
+    CancelRequest,
+    cancel,
+    cancel_requests,
+    cancel_unstarted,
+    purge,
+    running_at,
+)
 from jobs_app.runs.forgotten import (
     NO_JOB,
     Logged,
@@ -52,6 +59,7 @@ __all__ = [
     "MOST_PLACES",
     "NO_JOB",
     "Births",
+    "CancelRequest",
     "Claimed",
     "Draft",
     "Logged",
@@ -85,6 +93,7 @@ __all__ = [
     "queue_due_retries",
     "reclaim",
     "report_progress",
+    "running_at",
     "send_soon",
     "spans",
     "stored",

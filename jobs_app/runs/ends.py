@@ -1,6 +1,7 @@
 """What people do to a run: cancel it, or delete it with all that belongs to it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -65,12 +66,34 @@ def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at:
     )
 
 
-def cancel_requests(session: Session, worker_id: UUID) -> dict[UUID, CancelMode]:
-    """Return the running runs of a worker that are to end, and how."""
-    statement = select(Run.id, Run.cancel_mode).where(
-        Run.worker_id == worker_id, Run.state == RunState.RUNNING, Run.cancel_mode.is_not(None)
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """The wish that a running attempt should end."""
+
+    run_id: UUID
+    attempt: int
+    task: str
+    mode: CancelMode
+    kill_grace_seconds: int
+
+
+def cancel_requests(session: Session, worker_id: UUID) -> list[CancelRequest]:
+    """Return which running runs of a worker are to end, and how."""
+    statement = select(
+        Run.id, Run.attempt, Run.task, Run.cancel_mode, Run.kill_grace_seconds
+    ).where(Run.worker_id == worker_id, Run.state == RunState.RUNNING, Run.cancel_mode.is_not(None))
+    return [
+        CancelRequest(row.id, row.attempt, row.task, row.cancel_mode, row.kill_grace_seconds)
+        for row in session.execute(statement)
+    ]
+
+
+def running_at(session: Session, worker_id: UUID) -> list[tuple[UUID, int]]:
+    """Return the runs that a worker has at work, each with its attempt."""
+    statement = select(Run.id, Run.attempt).where(
+        Run.worker_id == worker_id, Run.state == RunState.RUNNING
     )
-    return {row.id: row.cancel_mode for row in session.execute(statement)}
+    return [(row.id, row.attempt) for row in session.execute(statement)]
 
 
 def purge(session: Session, run_ids: Sequence[UUID]) -> int:

@@ -29,6 +29,8 @@ KEEPER_START = (
 )
 TICK_SECONDS = 0.25
 READ_BYTES = 65_536
+# A worker that is told to stop at once gives its commands no more than this, whatever their grace.
+LEAVING_GRACE_SECONDS = 2.0
 # The keeper needs at most 8 s for leftovers; one that takes longer is itself stuck.
 KEEPER_LATE_SECONDS = 15.0
 IS_LINUX = sys.platform == "linux"
@@ -113,6 +115,22 @@ class _Command:
 
     def follow(self) -> CommandEnd:
         """Pass on output, lease and cancellation until the keeper has answered."""
+        try:
+            return self._follow()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """End the command before anybody hears that its run is over, and may start it again."""
+        self._asked = "kill"
+        late = LEAVING_GRACE_SECONDS + KEEPER_LATE_SECONDS
+        self._stuck_at = min(self._stuck_at, time.monotonic() + late)
+        self._say(f"cancel {LEAVING_GRACE_SECONDS}")
+        with suppress(Exception):
+            self._follow()
+
+    def _follow(self) -> CommandEnd:
         tick_at = 0.0
         while self._end is None:
             now = time.monotonic()
@@ -147,7 +165,7 @@ class _Command:
             return
         self._say(f"lease {self._lease_until()}")
         mode = self._context.is_cancelled()
-        if mode is not None and mode != self._asked:
+        if mode is not None and self._asked not in {mode, "kill"}:
             self._asked = mode
             self._stuck_at = min(self._stuck_at, now + self._stuck_after(0.0) - self._started)
             self._say("kill" if mode == "kill" else "cancel")

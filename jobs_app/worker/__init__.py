@@ -11,11 +11,15 @@ from jobs_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Pools that are not Celery's own, by their name in the settings.
+POOLS = {"threads": "jobs_app.worker.pools:ThreadPool"}
+
 
 def main(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code.
 
-    SIGTERM lets running runs finish; a second one, or SIGQUIT, does not.
+    SIGTERM lets running runs finish; SIGQUIT gives them ten seconds, and ends those that
+    are left: by policy, they are tried again.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -29,7 +33,7 @@ def main(settings: Settings) -> int:
         hostname=settings.worker_name,
         queues=list(settings.queues),
         concurrency=settings.worker_concurrency,
-        pool=settings.worker_pool,
+        pool=POOLS.get(settings.worker_pool, settings.worker_pool),
         loglevel=settings.log_level,
         quiet=True,
     )

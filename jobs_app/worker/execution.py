@@ -7,21 +7,24 @@ whoever loses it drops the message. Between claim and finish no transaction is o
 import contextlib
 import json
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from billiard.einfo import ExceptionInfo
 from billiard.pool import SIG_SOFT_TIMEOUT
 from celery import Task, shared_task, states
 from celery.app.trace import build_tracer
-from celery.exceptions import Retry, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
+from celery.result import allow_join_result
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app import clock, dispatch, runs
@@ -37,6 +40,7 @@ from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog, capture_output
 from jobs_app.worker.masking import NOTHING, Mask, MaskedLog, in_use
 from jobs_app.worker.process import Process, this_process
+from jobs_app.worker.texts import message_of, plain, shortened
 from jobs_app.worker.watch import LimitReached, Watched
 
 log = logging.getLogger(__name__)
@@ -56,7 +60,13 @@ STOPPED_BY_SIGNAL = range(-255, -191)
 #: Most of a traceback that is kept, characters; the end of it, where the error is.
 TRACEBACK_CHARS = 32_768
 
+#: Where a request notes the retries that were asked for by `self.retry(throw=False)`.
+ASKED = "jobs_retries"
+
 RETRY_DATABASE_SECONDS = 0.5
+
+#: How long the end of a log is tried to be stored without a lease, seconds.
+LOG_PATIENCE_SECONDS = 2.0
 
 #: How long a message waits for a heartbeat before it is left to the janitor, seconds.
 LEASE_PATIENCE_SECONDS = 3.0
@@ -73,13 +83,19 @@ def run(run_id: str, attempt: int) -> None:
         log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
         return
     log.info("run_started run=%s attempt=%s job=%s", run_id, attempt, claimed.job)
+    process.hold_on()
     try:
         outcome = _work(process, claimed)
     except Exception as error:  # noqa: BLE001
         # Something around the task failed; the run is ours, and nobody else would end it.
         outcome = _failed(error, traceback.format_exc())
+    process.put_back()
     with _deaf_to_limits():
         _finish(process, claimed, _cut(outcome))
+    if process.is_worn_out:
+        # A task keeps all files open that there may be; the pool starts another process.
+        log.error("process_retired run=%s reason=too_many_open_files", claimed.run_id)
+        os._exit(1)
 
 
 @contextlib.contextmanager
@@ -136,6 +152,8 @@ def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
             time.sleep(RETRY_DATABASE_SECONDS)
         else:
             outcome = _unstorable(outcome, kind)
+            # It can hardly fail as well; if it does, it must not do so a thousand times a second.
+            time.sleep(0.05)
     try:
         messages = _next_ones(process, claimed)
         if messages:
@@ -213,17 +231,23 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
         mask=injected.mask.json,
     )
-    with _current(context), in_use(injected.mask), capture_output(context.log):
+    is_python = claimed.task not in COOPERATIVE
+    output = capture_output(context.log, is_python=is_python)
+    with _current(context), in_use(injected.mask), output:
         process.watch.add(watched)
         outcome = _guarded(
             lambda: _call(process, claimed, injected), lambda: process.watch.remove(watched)
         )
+    # A database that is away keeps us waiting, here or for the result, as long as the lease.
+    patience = max(LOG_PATIENCE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
     with contextlib.suppress(SoftTimeLimitExceeded):
         if masked_log is not None:
             masked_log.close()
-        run_log.close()
+        run_log.close(timeout_seconds=patience)
     # Again: an interrupt may have landed in the first one.
     process.watch.remove(watched)
+    if watched.is_stopped and outcome.state is RunState.CANCELLED:
+        outcome = _stopped()
     return _with_log(injected.cleaned(outcome), run_log)
 
 
@@ -249,29 +273,41 @@ def _current(context: RunContext) -> Iterator[None]:
 
 def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
     """Return the outcome of *call*, whatever the task raises past Celery's own handling."""
+    own_pid = os.getpid()
     try:
         try:
             return call()
         finally:
+            if os.getpid() != own_pid:
+                _leave_to_parent(sys.exc_info()[1])
             then()
     except SystemExit as error:
         if error.code in STOPPED_BY_SIGNAL:
-            # The pool process was told to end, and our task with it: by policy, another attempt.
-            told = {
-                "type": "WorkerStopped",
-                "message": "The worker was stopped.",
-                "traceback": None,
-            }
-            return Outcome(RunState.LOST, error=told, reason=told["message"])
+            # The pool process was told to end, and our task with it.
+            return _stopped()
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
         # As the system would report it of a process.
         code = int(code) & 0xFF
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
-        message = {"type": "SystemExit", "message": _plain(str(error.code)), "traceback": None}
+        message = {"type": "SystemExit", "message": message_of(error.code), "traceback": None}
         return Outcome(state, error=message if code else None, exit_code=code)
-    except Exception as error:  # noqa: BLE001
-        # The task is a stranger: an interrupt may land anywhere, a hook of its may raise.
+    except BaseException as error:  # noqa: BLE001
+        # The task is a stranger: an interrupt may land anywhere, a hook of its may raise, and
+        # what is no Exception would end the process of the run, or in a thread nothing at all.
         return _failed(error, traceback.format_exc())
+
+
+def _leave_to_parent(error: BaseException | None) -> None:
+    """End a child that the task forked and that came back to us: the run is its parent's."""
+    code = error.code if isinstance(error, SystemExit) else None if error is None else 1
+    os._exit(code & 0xFF if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _stopped() -> Outcome:
+    """Return the outcome of a run that ended with its worker: by policy, another attempt."""
+    said = "The worker was stopped."
+    told = {"type": "WorkerStopped", "message": said, "traceback": None}
+    return Outcome(RunState.LOST, error=told, reason=said)
 
 
 def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
@@ -285,18 +321,23 @@ def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
             RunState.FAILED,
             error={"type": "NotRegistered", "message": detail, "traceback": None},
         )
-    answer, info, *_ = _tracer(process, task)(
-        str(claimed.run_id), [], injected.kwargs, _request(process, claimed, injected)
-    )
-    if info is None:
+    request = _request(process, claimed, injected)
+    answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], injected.kwargs, request)
+    if request[ASKED] and (info is None or info.state == states.FAILURE):
+        # As with Celery: it will be tried again, whatever it does after that.
+        return _retried(request[ASKED][-1], answer)
+    if info is None or isinstance(info.retval, _Replaced):
+        result = answer if info is None else info.retval.result
         return Outcome(
             RunState.SUCCEEDED,
-            result=storable(answer, process.settings.result_limit_bytes, injected.mask),
+            result=storable(result, process.settings.result_limit_bytes, injected.mask),
             # A command that did not raise ended with 0.
             exit_code=0 if claimed.task == "shell" else None,
         )
     if info.state == states.RETRY and isinstance(info.retval, Retry):
         return _retried(info.retval, answer)
+    if info.state == states.IGNORED:
+        return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
     text = answer.traceback if isinstance(answer, ExceptionInfo) else None
     return _failed(info.retval, text)
 
@@ -305,9 +346,41 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     """Return what calls *task* with all its hooks; `eager` keeps result backends out of it."""
     tracer = process.tracers.get(task.name)
     if tracer is None:
+        _adapt(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
         process.tracers[task.name] = tracer
     return tracer
+
+
+class _Replaced(Ignore):
+    """What a task has put in its place has done the work, in the same run."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
+def _adapt(task: Task[Any, Any]) -> None:
+    """Give *task* the two methods of Celery that would else go past its run.
+
+    `self.retry(throw=False)` raises nothing that we would see: it is noted on the request.
+    `self.replace(…)` would send messages: what replaces the task runs at once, in its run.
+    """
+    retry = task.retry
+
+    def noting(*args: Any, **options: Any) -> Any:
+        asked = retry(*args, **options)
+        noted = getattr(task.request, ASKED, None)
+        if noted is not None:
+            noted.append(asked)
+        return asked
+
+    def replacing(signature: Any) -> NoReturn:
+        with allow_join_result():
+            raise _Replaced(signature.apply().get())
+
+    task.retry = noting  # type: ignore[method-assign]
+    task.on_replace = replacing  # type: ignore[method-assign, assignment]
 
 
 def _request(process: Process, claimed: Claimed, injected: Injected) -> dict[str, Any]:
@@ -320,6 +393,7 @@ def _request(process: Process, claimed: Claimed, injected: Injected) -> dict[str
         "retries": claimed.attempt - 1,
         # Eager: `self.retry()` then raises without publishing; the row is where retries live.
         "is_eager": True,
+        ASKED: [],
         "hostname": process.name,
         "timelimit": [claimed.time_limit_seconds, claimed.soft_time_limit_seconds],
         "delivery_info": {
@@ -335,9 +409,9 @@ def _failed(error: BaseException, text: str | None) -> Outcome:
     """Return the outcome that *error* means."""
     told = {
         "type": "Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
-        "message": _plain(str(error)),
+        "message": message_of(error),
         # How our own tasks look inside helps nobody to mend a command.
-        "traceback": None if isinstance(error, TaskOutcome) else _plain(text),
+        "traceback": None if isinstance(error, TaskOutcome) else plain(text),
     }
     exit_code = error.exit_code if isinstance(error, TaskOutcome) else None
     match error:
@@ -356,8 +430,8 @@ def _retried(retry: Retry, info: Any) -> Outcome:
     cause = retry.exc or retry
     told = {
         "type": type(cause).__name__,
-        "message": _plain(str(cause)),
-        "traceback": _plain(getattr(info, "traceback", None)),
+        "message": message_of(cause),
+        "traceback": plain(getattr(info, "traceback", None)),
     }
     when = retry.when
     if isinstance(when, datetime):
@@ -377,23 +451,22 @@ def _retried(retry: Retry, info: Any) -> Outcome:
 
 
 def _cut(outcome: Outcome) -> Outcome:
-    """Return *outcome* with the end of its traceback; a secret cut in two could not be masked."""
+    """Return *outcome* with its error shortened; a secret cut in two could not be masked."""
     error = outcome.error
-    if error is None or error["traceback"] is None or len(error["traceback"]) <= TRACEBACK_CHARS:
+    if error is None:
         return outcome
-    return replace(outcome, error=error | {"traceback": error["traceback"][-TRACEBACK_CHARS:]})
+    traceback_ = error["traceback"]
+    short = {
+        "message": shortened(error["message"]),
+        "traceback": None if traceback_ is None else traceback_[-TRACEBACK_CHARS:],
+    }
+    return replace(outcome, error=error | short)
 
 
 def _with_log(outcome: Outcome, run_log: RunLog) -> Outcome:
     if run_log.total_bytes == 0:
         return outcome
     return replace(outcome, log_bytes=run_log.total_bytes, log_truncated=run_log.cut_bytes > 0)
-
-
-def _plain(text: str | None) -> str:
-    """Return *text* as every database stores it: no NUL, no lone surrogates."""
-    clean = (text or "").replace("\x00", "\ufffd")
-    return clean.encode("utf-8", "replace").decode("utf-8")
 
 
 def storable(value: Any, limit_bytes: int, mask: Mask = NOTHING) -> Any:
@@ -404,11 +477,11 @@ def storable(value: Any, limit_bytes: int, mask: Mask = NOTHING) -> Any:
     """
     try:
         text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001  # what is in it may have methods of its own
         try:
             text = json.dumps(value, default=str, allow_nan=False, skipkeys=True)
-        except (TypeError, ValueError, RecursionError):
-            text = json.dumps(_plain(repr(value)))
+        except Exception:  # noqa: BLE001
+            text = json.dumps(message_of(value))
     if mask:
         text = json.dumps(mask.json(json.loads(text)))
     if len(text) > limit_bytes:
@@ -426,10 +499,10 @@ def _plain_json(text: str) -> str:
 def _plain_value(value: Any) -> Any:
     match value:
         case str():
-            return _plain(value)
+            return plain(value)
         case list():
             return [_plain_value(item) for item in value]
         case dict():
-            return {_plain(key): _plain_value(item) for key, item in value.items()}
+            return {plain(key): _plain_value(item) for key, item in value.items()}
         case _:
             return value

@@ -1,6 +1,7 @@
 """The heartbeat of a worker: one thread of its main process, with a connection of its own."""
 
 import logging
+import math
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from jobs_app.states import RunState
 from jobs_app.tasks.command import is_still_ending
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.lease import now as lease_now
+from jobs_app.worker.warden import Warden
+from jobs_app.worker.watch import LOOK_SECONDS
 from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,8 @@ class DeadAttempt:
 class Heartbeat:
     """Registers a worker, beats for it, and reports the runs whose process died under them.
 
-    `takes_dropped` returns how many messages were dropped since it was last asked.
+    `takes_dropped` returns how many messages were dropped since it was last asked; the
+    warden, where there is a pool of processes, looks after those that do not listen.
     """
 
     def __init__(
@@ -59,12 +63,14 @@ class Heartbeat:
         *,
         seconds: float,
         takes_dropped: Callable[[], int] = lambda: 0,
+        warden: Warden | None = None,
     ) -> None:
         self._database = database
         self._lease = lease
         self._registration = registration
         self._seconds = seconds
         self._takes_dropped = takes_dropped
+        self._warden = warden
         self._dead_attempts: list[DeadAttempt] = []
         self._wake = threading.Event()
         self._is_stopped = False
@@ -102,11 +108,20 @@ class Heartbeat:
         self._wake.set()
         self._thread.join(timeout=5)
         try:
+            self._outlive_commands()
             with self._session() as session:
                 workers.give_up(session, self._lease.worker_id, beats=None, at=clock.now())
         except SQLAlchemyError as error:
             # The janitor finds out by itself: nobody beats any more.
             log.warning("worker_not_signed_off error=%s", error)
+
+    def _outlive_commands(self) -> None:
+        """Wait for the keepers of commands that were cut short: others may start them again."""
+        with self._session() as session:
+            left = runs.running_at(session, self._lease.worker_id)
+        give_up_at = time.monotonic() + KEEPER_SECONDS
+        while any(is_still_ending(*each) for each in left) and time.monotonic() < give_up_at:
+            time.sleep(LOOK_AGAIN_SECONDS)
 
     def report_dead(
         self, run_id: UUID, attempt: int, reason: str, state: RunState = RunState.LOST
@@ -135,6 +150,8 @@ class Heartbeat:
                     self._beat(lease_now())
                     next_beat = now + self._seconds
                 self._end_dead_attempts()
+                if self._warden is not None:
+                    self._warden.look(self._session)
             except SQLAlchemyError as error:
                 log.warning("heartbeat_failed error=%s", type(error).__name__)
                 next_beat = now + TRY_SECONDS
@@ -143,10 +160,13 @@ class Heartbeat:
                 log.exception("heartbeat_failed")
                 next_beat = now + TRY_SECONDS
             self._wake.clear()
-            pause = min(next_beat - time.monotonic(), self._seconds)
+            pause = min(next_beat - time.monotonic(), self._seconds, self._warden_seconds())
             if self._dead_attempts:
                 pause = min(pause, LOOK_AGAIN_SECONDS)
             self._wake.wait(max(pause, 0.05))
+
+    def _warden_seconds(self) -> float:
+        return LOOK_SECONDS if self._warden is not None and self._warden.has_work else math.inf
 
     def _beat(self, begun: float) -> None:
         with self._session() as session:

@@ -7,7 +7,7 @@ starts once a run. Its story:
     worker, and starts the command in a process group of its own. The command
     writes straight into pipes that the worker reads.
 2.  The worker tells it every second until when the worker may work (`lease`).
-    It may also say `cancel` or `kill`.
+    It may also say `cancel`, with the longest grace if that is to be short, or `kill`.
 3.  It stops the job when it is told to, at its time limit, when the lease has
     run out (the worker is frozen) and when the socket closes (the worker is
     dead): TERM to every process of the job, and after the grace KILL.
@@ -190,7 +190,8 @@ class Keeper:
 
     def act_on_time(self, now: float) -> None:
         if now >= self.lease_until:
-            self.fence()
+            # Thawed long after it ran out: by now another attempt may be under way.
+            self.fence(FENCE_GRACE_SECONDS - (now - self.lease_until))
         if now >= self.limit_at:
             self.limit_at = NEVER
             self.stop("timed_out", self.grace)
@@ -224,7 +225,7 @@ class Keeper:
             data = b""
         if not data:
             self.poll.unregister(self.control)
-            self.fence()
+            self.fence(FENCE_GRACE_SECONDS)
             return
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
@@ -232,11 +233,11 @@ class Keeper:
             if word == b"lease" and not self.is_alone:
                 self.lease_until = float(value)
             elif word == b"cancel":
-                self.stop("cancelled", self.grace)
+                self.stop("cancelled", min(self.grace, float(value)) if value else self.grace)
             elif word == b"kill":
                 self.stop("cancelled", 0.0)
 
-    def fence(self) -> None:
+    def fence(self, most_grace: float) -> None:
         """Stop the job because its worker is dead or frozen, and read what it still prints.
 
         Nobody else reads that, and a job must not hang, or die of a closed
@@ -249,7 +250,7 @@ class Keeper:
         for fd in self.reads:
             self.poll.register(fd, select.POLLIN)
         self.why = None
-        self.stop("fenced", min(self.grace, FENCE_GRACE_SECONDS))
+        self.stop("fenced", max(0.0, min(self.grace, most_grace)))
 
     def stop(self, why: str, grace: float) -> None:
         if self.why is None:

@@ -16,6 +16,7 @@ from jobs_app.states import RunState
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
 from jobs_app.worker.transport import use_tolerant_channel
+from jobs_app.worker.warden import Warden
 from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         registration,
         seconds=settings.heartbeat_seconds,
         takes_dropped=process.take_dropped,
+        warden=Warden(process.lease) if is_prefork else None,
     )
     _heartbeat.register()
     # Nothing that is open now may be used on both sides of the fork.

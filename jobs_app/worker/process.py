@@ -13,7 +13,9 @@ from celery import Celery
 
 from jobs_app.db import Database
 from jobs_app.settings import Settings
+from jobs_app.worker.belongings import Belongings, is_short_of_files
 from jobs_app.worker.lease import Lease
+from jobs_app.worker.logs import own_descriptors
 from jobs_app.worker.watch import Watch
 
 
@@ -29,6 +31,8 @@ class Process:
         self.database = Database(settings.effective_database_url)
         self.watch = Watch(self.database, self.lease, may_kill_process=is_prefork)
         self.tracers: dict[str, Callable[..., Any]] = {}
+        self.is_worn_out = False
+        self._belongings: Belongings | None = None
         self._dropped = RawValue("L", 0)
         self._dropped_told = 0
         self._pid = os.getpid()
@@ -38,6 +42,19 @@ class Process:
         self.database.after_fork()
         self.watch = Watch(self.database, self.lease, may_kill_process=self.is_prefork)
         self.tracers = {}
+        if self.is_prefork:
+            own_descriptors()
+
+    def hold_on(self) -> None:
+        """Note what this process has, once: what a task changes of it is put back after it."""
+        if self.is_prefork and self._belongings is None:
+            self._belongings = Belongings.of_this_process()
+
+    def put_back(self) -> None:
+        """Give this process back what it had before the task; does nothing among threads."""
+        if self._belongings is not None:
+            self._belongings.put_back()
+            self.is_worn_out = is_short_of_files()
 
     def count_dropped(self) -> None:
         """Count a message that was not for us; a lost count is no harm."""

@@ -24,6 +24,7 @@ from jobs_app.db import Database
 from jobs_app.models import Run
 from jobs_app.states import CancelMode, RunState
 from jobs_app.worker.lease import Lease
+from jobs_app.worker.logs import stay_out_of_runs
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ LOOK_SECONDS = 1.0
 
 #: How long tasks that watch the lease themselves get before their process is killed, seconds.
 LAST_GRACE_SECONDS = 3.0
+
+#: How long runs have when the worker is to stop at once, seconds.
+STOP_GRACE_SECONDS = 2.0
 
 #: What a keeper gives a command whose worker may no longer work (keeper.FENCE_GRACE_SECONDS).
 FENCE_GRACE_SECONDS = 5.0
@@ -58,6 +62,7 @@ class Watched:
     `is_cooperative` says that the task asks for itself and ends by itself. `worker_id` is
     whom the run was claimed for; None stands for the worker as it is called now. `limits`
     are what is raised in the task after so many seconds, where no pool does that.
+    `is_stopped` says that it ends because its worker does.
     """
 
     run_id: UUID
@@ -70,6 +75,7 @@ class Watched:
     began: float = field(default_factory=time.monotonic)
     cancel_mode: CancelMode | None = None
     is_interrupted: bool = False
+    is_stopped: bool = False
     stop_by: float = float("inf")
 
 
@@ -83,6 +89,7 @@ class Watch:
         self._runs: dict[UUID, Watched] = {}
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._is_stopping = False
 
     def add(self, watched: Watched) -> None:
         """Watch a run from now on."""
@@ -100,7 +107,36 @@ class Watch:
         with self._changed:
             self._runs.pop(watched.run_id, None)
 
+    def stop_all(self) -> None:
+        """End all runs, because the worker ends; those that do not listen end with it.
+
+        Like a cancel, with a short grace; the second time it does nothing.
+        """
+        with self._changed:
+            left = list(self._runs.values())
+            # What somebody cancelled before is cancelled, and not lost.
+            for run in left:
+                run.is_stopped = run.is_stopped or run.cancel_mode is None
+                run.cancel_mode = run.cancel_mode or CancelMode.GRACEFUL
+            is_first, self._is_stopping = not self._is_stopping, True
+        if is_first:
+            threading.Thread(target=self._see_them_end, args=(left,), daemon=True).start()
+
+    def _see_them_end(self, runs: list[Watched]) -> None:
+        stay_out_of_runs()
+        time.sleep(STOP_GRACE_SECONDS)
+        for run in runs:
+            run.cancel_mode = CancelMode.KILL
+        time.sleep(LAST_GRACE_SECONDS)
+        with self._changed:
+            is_left = any(run.run_id in self._runs for run in runs)
+        if is_left:
+            # The janitor finds out that nobody beats any more.
+            log.error("worker_stopped_with_its_runs")
+            os._exit(70)
+
     def _loop(self, work: Callable[[list[Watched]], None]) -> None:
+        stay_out_of_runs()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._runs)

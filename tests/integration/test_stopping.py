@@ -106,6 +106,53 @@ def test_a_time_limit_holds_in_pools_that_know_none(
     assert system.wait_for_end(started.run.id).state is RunState.TIMED_OUT
 
 
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_is_asked_to_stop_lets_its_runs_finish(
+    make_system: Callable[..., System], tmp_path: Path, pool: str
+) -> None:
+    system = make_system(worker_pool=pool)
+    worker = system.start("worker")
+    run_id = system.start_run("shell", command=f"echo $$ > {tmp_path}/pid; sleep 3; echo done")
+    pid_in(tmp_path / "pid")
+
+    # The second one changes nothing: a service manager may send several.
+    system.signal("worker", signal.SIGTERM)
+    system.signal("worker", signal.SIGTERM)
+
+    assert worker.wait(timeout=30) == 0
+    run = system.run(run_id)
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_once(
+    make_system: Callable[..., System], tmp_path: Path, pool: str
+) -> None:
+    system = make_system(worker_pool=pool)
+    system.start("scheduler")
+    worker = system.start("worker")
+    written = tmp_path / "written"
+    stubborn = "trap '' TERM; while :; do date +%s.%N >> $F; sleep 0.02; done"
+    file = f"export F={written}"
+    run_id = system.start_run("shell", command=f'{file}; setsid sh -c "{stubborn}" & {stubborn}')
+    wait_until(lambda: written.exists(), "the command works", seconds=20)
+
+    system.signal("worker", signal.SIGQUIT)
+    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard the first")
+    system.signal("worker", signal.SIGQUIT)
+
+    run = system.wait_for_end(run_id, seconds=40)
+    assert (run.state, run.reason) == (RunState.LOST, "The worker was stopped.")
+    assert run.finished_at is not None
+    lines = [float(line) for line in written.read_text().splitlines() if line[-10:-9] == "."]
+    assert max(lines) < run.finished_at.timestamp()
+    worker.wait(timeout=30)
+
+
 def parent_of(pid: int) -> int:
     """Return the process that started *pid*."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

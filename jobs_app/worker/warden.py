@@ -1,0 +1,84 @@
+"""Ends pool processes that do not listen: C code may hold Python's lock for as long as it likes.
+
+A run that is to end is ended by its own process, which watches for that (see watch.py).
+When nothing in it can run, the worker's main process does it from outside.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from uuid import UUID
+
+from celery.worker import state
+from sqlalchemy.orm import Session
+
+from jobs_app import runs
+from jobs_app.celery_app import RUN_TASK
+from jobs_app.runs import CancelRequest
+from jobs_app.states import CancelMode
+from jobs_app.worker.lease import Lease
+from jobs_app.worker.watch import LAST_GRACE_SECONDS
+
+log = logging.getLogger(__name__)
+
+#: What the process of a run gets beyond what its own watch grants, to be first; seconds.
+LISTENING_SECONDS = 1.5
+
+Attempt = tuple[UUID, int]
+
+
+def processes_at_work() -> dict[Attempt, int]:
+    """Return which process of the pool works on which attempt, as Celery's main process knows."""
+    found = {}
+    for request in tuple(state.active_requests):
+        if request.type == RUN_TASK and request.worker_pid:
+            with suppress(ValueError, TypeError, IndexError):
+                found[UUID(str(request.args[0])), int(request.args[1])] = request.worker_pid
+    return found
+
+
+class Warden:
+    """Looks, from outside, after the runs that were asked to end."""
+
+    def __init__(
+        self, lease: Lease, at_work: Callable[[], Mapping[Attempt, int]] = processes_at_work
+    ) -> None:
+        self._lease = lease
+        self._at_work = at_work
+        self._asked_since: dict[Attempt, float] = {}
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a run to look after."""
+        return bool(self._at_work())
+
+    def look(self, open_session: Callable[[], AbstractContextManager[Session]]) -> None:
+        """Kill the processes whose run should have ended by now."""
+        if not self.has_work:
+            return
+        with open_session() as session:
+            asked = runs.cancel_requests(session, self._lease.worker_id)
+        now = time.monotonic()
+        self._asked_since = {
+            (each.run_id, each.attempt): self._asked_since.get((each.run_id, each.attempt), now)
+            for each in asked
+        }
+        for each in asked:
+            attempt = (each.run_id, each.attempt)
+            pid = self._at_work().get(attempt)
+            if pid is not None and now >= self._asked_since[attempt] + patience(each):
+                log.warning("run_killed_from_outside run=%s attempt=%s", *attempt)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def patience(asked: CancelRequest) -> float:
+    """Return how long the process of a run may take to end it, seconds."""
+    if asked.task in runs.KEEPS_OWN_LIMITS:
+        return asked.kill_grace_seconds + LAST_GRACE_SECONDS + LISTENING_SECONDS
+    if asked.mode is CancelMode.KILL:
+        return LISTENING_SECONDS
+    return asked.kill_grace_seconds + LISTENING_SECONDS
