@@ -402,7 +402,10 @@ class Run(Base):
 
 
 class Attempt(Base):
-    """An attempt that is over while its run went on; the last one is the run itself."""
+    """An attempt that is over while its run went on.
+
+    The last one is the run itself; it has a row here only to keep a late result on.
+    """
 
     __tablename__ = "run_attempts"
 

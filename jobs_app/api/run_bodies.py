@@ -1,5 +1,6 @@
 """Runs as they are sent and returned."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -40,8 +41,17 @@ class ErrorOut(BaseModel):
     traceback: str | None
 
 
+class LateOut(BaseModel):
+    """What a worker brought after its attempt had been given up: it counts for nothing."""
+
+    state: RunState
+    exit_code: int | None
+    error: ErrorOut | None
+    at: Instant
+
+
 class AttemptOut(BaseModel):
-    """One try at a run."""
+    """One try at a run; `late_result` is what came of it when it was too late."""
 
     attempt: int
     state: RunState
@@ -49,6 +59,8 @@ class AttemptOut(BaseModel):
     finished_at: Instant | None
     worker: str | None
     error: ErrorOut | None
+    exit_code: int | None
+    late_result: LateOut | None
 
 
 class LogOut(BaseModel):
@@ -154,6 +166,8 @@ def _attempts(run: Run) -> list[AttemptOut]:
         finished_at=run.finished_at,
         worker=_worker(run),
         error=_error(run.error),
+        exit_code=run.exit_code,
+        late_result=None,
     )
     return [*over, present]
 
@@ -166,6 +180,19 @@ def _attempt(attempt: Attempt) -> AttemptOut:
         finished_at=attempt.finished_at,
         worker=attempt.worker,
         error=_error(attempt.error),
+        exit_code=attempt.exit_code,
+        late_result=_late(attempt.note),
+    )
+
+
+def _late(note: dict[str, Any] | None) -> LateOut | None:
+    if note is None:
+        return None
+    return LateOut(
+        state=note["state"],
+        exit_code=note.get("exit_code"),
+        error=_error(note.get("error")),
+        at=datetime.fromisoformat(note["at"]),
     )
 
 

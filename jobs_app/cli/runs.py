@@ -167,10 +167,14 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Log": _log_text(item["id"], log),
         }
     )
-    earlier = item.get("attempts") or []
-    if len(earlier) > 1:
+    attempts = item.get("attempts") or []
+    if len(attempts) > 1:
         print_text("")
-        _print_attempts(earlier)
+        _print_attempts(attempts)
+        print_note(f"The log of one of them: jobs-app run log {item['id']} --attempt 1")
+    for attempt in attempts:
+        if late := attempt.get("late_result"):
+            print_text(_late_text(attempt, late))
 
 
 def _print_attempts(attempts: Sequence[Json]) -> None:
@@ -187,6 +191,14 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
     ]
     headings = ["ATTEMPT", "STATE", "STARTED", "FINISHED", "WORKER", "ERROR"]
     print_table(headings, rows, empty="No attempts.", droppable={"FINISHED"})
+
+
+def _late_text(attempt: Json, late: Json) -> str:
+    """Say what a worker brought of an attempt when others had given it up."""
+    why = (error_text(late.get("error")) or "").partition("\n")[0]
+    what = f"{str(late['state']).replace('_', ' ')}{', ' if why else ''}{why}"
+    given_up = f"Attempt {attempt['attempt']} was given up as {attempt['state']}"
+    return f"{given_up}; its worker came back at {exact(late['at'])} with: {what}"
 
 
 def by(what: str, whom: str | None) -> str:

@@ -17,7 +17,7 @@ from jobs_app.retry import RetryPolicy
 from jobs_app.runs.concurrency import claim_place
 from jobs_app.runs.guards import move, owned
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.states import JobState, RunState
+from jobs_app.states import FINAL, JobState, RunState
 
 log = logging.getLogger(__name__)
 
@@ -230,13 +230,38 @@ def _keep_note(
         "error": outcome.error,
         "at": at.isoformat(),
     }
-    session.execute(
+    kept = session.execute(
         update(Attempt)
         .where(Attempt.run_id == run_id, Attempt.attempt == attempt)
         .values(note=note)
         .execution_options(synchronize_session=False)
     )
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        _add_last(session, run_id, attempt, note=note)
     log.warning("late_result run=%s attempt=%s state=%s", run_id, attempt, outcome.state)
+
+
+def _add_last(session: Session, run_id: UUID, attempt: int, *, note: dict[str, Any]) -> None:
+    """Give the last attempt of a run that is over a row of its own, to keep a note on."""
+    row = session.execute(
+        select(Run, Worker.name)
+        .outerjoin(Worker, Worker.id == Run.worker_id)
+        .where(Run.id == run_id, Run.attempt == attempt, Run.state.in_(FINAL))
+    ).one_or_none()
+    if row is not None:
+        run, worker = row
+        last = Attempt(
+            run_id=run_id,
+            attempt=attempt,
+            state=run.state,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            worker=worker,
+            error=run.error,
+            exit_code=run.exit_code,
+            note=note,
+        )
+        session.add(last)
 
 
 #: What `notifications` wants to know of a job.

@@ -81,6 +81,7 @@ def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> 
         finished_at=NOW + timedelta(seconds=1),
         worker="w0@host",
         error={"type": "WorkerLost", "message": "gone", "traceback": None},
+        note={"state": "failed", "exit_code": 3, "error": None, "at": "2026-11-23T12:00:03+00:00"},
     )
     store(a_worker(), run, first)
 
@@ -98,6 +99,13 @@ def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> 
             "finished_at": "2026-11-23T12:00:01Z",
             "worker": "w0@host",
             "error": {"type": "WorkerLost", "message": "gone", "traceback": None},
+            "exit_code": None,
+            "late_result": {
+                "state": "failed",
+                "exit_code": 3,
+                "error": None,
+                "at": "2026-11-23T12:00:03Z",
+            },
         },
         {
             "attempt": 2,
@@ -106,6 +114,8 @@ def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> 
             "finished_at": "2026-11-23T12:00:04Z",
             "worker": "w1@host",
             "error": None,
+            "exit_code": None,
+            "late_result": None,
         },
     ]
 

@@ -330,8 +330,10 @@ def test_the_filters_of_the_runs_are_sent(server: CannedServer, run: Run) -> Non
 def test_show_tells_the_attempts_the_error_and_where_the_log_is(
     server: CannedServer, run: Run
 ) -> None:
+    late = {"state": "succeeded", "exit_code": 0, "error": None, "at": "2026-11-23T12:00:03Z"}
+    gone = {"message": "worker vanished"}
     attempts = [
-        {"attempt": 1, "state": "lost", "worker": "w1", "error": {"message": "worker vanished"}},
+        {"attempt": 1, "state": "lost", "worker": "w1", "error": gone, "late_result": late},
         {"attempt": 2, "state": "failed", "worker": "w2", "error": None},
     ]
     error = {"type": "ValueError", "message": "no", "traceback": "Traceback …\n  line"}
@@ -343,6 +345,8 @@ def test_show_tells_the_attempts_the_error_and_where_the_log_is(
     assert "worker vanished" in result.stdout
     assert "ValueError: no\n" in result.stdout
     assert f"2,048 bytes, cut in the middle: jobs-app run log {RUN_ID}" in result.stdout
+    assert "Attempt 1 was given up as lost; its worker came back at " in result.stdout
+    assert " with: succeeded\n" in result.stdout
 
 
 def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> None:
