@@ -244,9 +244,11 @@ class Supervisor:
         """Stop all programs, the last started first; a second wish kills them at once."""
         wishes = max(1, self._signals.wishes)
         for care in reversed(self._cares):
-            for demand in care.program.ask_to_stop():
+            for number, demand in enumerate(care.program.ask_to_stop()):
                 if self._has_ended(care.program) or self._signals.wishes > wishes:
                     break
+                if number == 1:
+                    announce(f"{care.program.name} is still busy: what it does is ended now")
                 care.program.send(demand.signal)
                 self._wait_for(care.program, demand.seconds, wishes)
             if not self._has_ended(care.program):

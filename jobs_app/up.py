@@ -100,7 +100,9 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Co
     if demo:
         _print_demo(settings, is_open=demo_open)
     supervisor.run()
-    announce("stopping; runs under way have 10 s to end, Ctrl-C again ends them at once")
+    announce(
+        "stopping; runs under way have 10 s to end, then 4 s at most; Ctrl-C again ends them now"
+    )
     return 0
 
 

@@ -180,6 +180,12 @@ class PostgresServer:
             wait_until(lambda: not self._is_running(), "PostgreSQL ended")
             self._launch()
 
+    def crash(self) -> None:
+        """End the server as a crash does (immediate shutdown), until `start` is called."""
+        with self._locked():
+            os.kill(self.pid, signal.SIGQUIT)
+            wait_until(lambda: not self._is_running(), "PostgreSQL ended")
+
     def create_database(self, name: str = "", *, template: str = "template1") -> str:
         """Create a database and return its SQLAlchemy URL; without *name*, under a new one."""
         name = name or f"test_{uuid.uuid4().hex}"

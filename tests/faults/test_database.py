@@ -1,16 +1,23 @@
 """The database crashes, or does not answer for a while: nothing is lost or doubled."""
 
+import re
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from jobs_app import clock
 from jobs_app.db import migrate
+from jobs_app.history import log
+from jobs_app.retry import RetryPolicy
 from jobs_app.settings import Settings
-from jobs_app.states import OverlapPolicy
+from jobs_app.states import OverlapPolicy, RunState
+from tests.faults.checker import recording_command
 from tests.faults.installation import Installation
 from tests.integration.system import pause
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, wait_until
 
 #: New connections, and the fires of the outage one after the other.
 RECOVERY_SECONDS = 8.0
@@ -38,6 +45,84 @@ def test_a_crash_of_postgresql_loses_and_doubles_nothing(
     verdict = installation.assert_right(short, long)
     assert verdict.started == verdict.owed
     assert all(run.attempt == 1 for run in installation.runs())
+
+
+def test_a_result_that_comes_while_the_database_is_gone_is_written_when_it_is_back(
+    make_installation: Callable[..., Installation], own_postgres: PostgresServer
+) -> None:
+    url = own_postgres.create_database()
+    migrate(Settings(database_url=url))
+    installation = make_installation(
+        url, fence_seconds=20, lost_seconds=30, imports="tests.faults.bad_tasks"
+    )
+    installation.start_ready("worker")
+    command = f"{recording_command(installation.effects_file, seconds=2)}; echo said"
+    run_id = installation.start_run("shell", command=command)
+    python_id = installation.start_run("tests.faults.bad_tasks.naps", seconds=2)
+    wait_until(lambda: len(installation.effects()) > 0, "the command works")
+    installation.wait_for(python_id, lambda run: run.state is RunState.RUNNING, "the task too")
+
+    own_postgres.crash()
+    wait_until(lambda: installation.effects()[-1].what == "end", "the command ends")
+    wait_until(lambda: len(refused(installation)) == 1, "a result is refused")
+    pause(5)
+    back_at = clock.now()
+    own_postgres.start()
+
+    for each in (run_id, python_id):
+        run = installation.wait_for_end(each, seconds=20)
+        assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+        assert run.finished_at is not None
+        assert run.finished_at > back_at
+    with installation.database.reading() as session:
+        assert "said\n" in "".join(chunk.text for chunk in log(session, run_id, attempt=1))
+
+
+def test_a_database_that_is_gone_for_longer_than_the_lease_ends_the_runs_of_its_workers(
+    make_installation: Callable[..., Installation], own_postgres: PostgresServer
+) -> None:
+    url = own_postgres.create_database()
+    migrate(Settings(database_url=url))
+    installation = make_installation(url, fence_seconds=3, lost_seconds=5)
+    installation.start_ready("worker")
+    installation.start_ready("scheduler")
+    soon = clock.now() + timedelta(seconds=1)
+    given: dict[str, Any] = {
+        "seconds": 8,
+        "interval_seconds": 3600,
+        "anchor_at": soon - timedelta(hours=1),
+        "overlap_policy": OverlapPolicy.SKIP,
+    }
+    again = installation.record(**given)
+    once = installation.record(**given, retry=RetryPolicy())
+    wait_until(lambda: len(begun(installation)) == 2, "both work")
+
+    with installation.fault("PostgreSQL gone", recovery_seconds=15, excuses=["lost"]):
+        own_postgres.crash()
+        gone_at = clock.now()
+        wait_until(lambda: len(refused(installation)) == 2, "both were ended by the fence")
+        ended_at = clock.now()
+        pause(3)
+        own_postgres.start()
+        lost = installation.wait_for_end(installation.runs(once)[0].id, seconds=30)
+        retried = installation.wait_for_end(installation.runs(again)[0].id, seconds=40)
+
+    assert (lost.state, lost.attempt) == (RunState.LOST, 1)
+    assert (retried.state, retried.attempt) == (RunState.SUCCEEDED, 2)
+    firsts = [effect for effect in installation.effects() if effect.attempt == 1]
+    assert max(effect.at for effect in firsts) <= ended_at
+    assert (ended_at - gone_at).total_seconds() < 3 + 5
+    installation.assert_right(again, once)
+
+
+def begun(installation: Installation) -> set[str]:
+    """Return the runs whose command has begun."""
+    return {effect.run_id for effect in installation.effects()}
+
+
+def refused(installation: Installation) -> set[str]:
+    """Return the runs whose result the database did not take, so far."""
+    return set(re.findall(r"finish_failed run=(\S+)", installation.log("worker")))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

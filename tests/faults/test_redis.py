@@ -37,6 +37,12 @@ def frozen(valkey: ValkeyServer) -> None:
     valkey.resume()
 
 
+def away(valkey: ValkeyServer) -> None:
+    valkey.kill()
+    pause(30)
+    valkey.restart()
+
+
 @pytest.mark.parametrize(
     "database_url, damage, recovery_seconds",
     [
@@ -44,6 +50,7 @@ def frozen(valkey: ValkeyServer) -> None:
         ("postgresql", wiped, BACK_SECONDS),
         ("sqlite", killed, BACK_SECONDS),
         ("postgresql", frozen, BACK_SECONDS),
+        pytest.param("sqlite", away, BACK_SECONDS, marks=pytest.mark.chaos),
         # Whether the other database is behind it makes no difference that we know of.
         pytest.param("postgresql", emptied, EMPTIED_SECONDS, marks=pytest.mark.chaos),
         pytest.param("sqlite", wiped, BACK_SECONDS, marks=pytest.mark.chaos),

@@ -1,6 +1,7 @@
 """Workers and their processes that die or freeze: each attempt starts once, none is forgotten."""
 
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -122,3 +123,70 @@ def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
         notes = [each.note is not None for each in get(session, run.id).attempts]
     assert notes == [True] * (attempts - 1)
     installation.assert_right(job)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.timeout(150)
+def test_a_job_that_kills_its_worker_each_time_ends_after_its_attempts_and_harms_no_other(
+    make_installation: Callable[..., Installation], database_url: str
+) -> None:
+    installation = make_installation(
+        database_url, imports="tests.faults.bad_tasks", fence_seconds=3, lost_seconds=5
+    )
+    installation.start_ready("scheduler")
+    installation.start_ready("worker-1")
+    healthy = installation.record()
+    soon = clock.now() + timedelta(seconds=1)
+    poison = installation.create(
+        task="tests.faults.bad_tasks.kills_its_worker",
+        queue="poison",
+        once_at=soon,
+        retry=RetryPolicy(max_attempts=2, delay_seconds=0, jitter=False),
+    )
+    victims = 0
+
+    def is_over() -> bool:
+        nonlocal victims
+        victim = installation.processes.get("worker-2")
+        if victim is None or victim.poll() is not None:
+            victims += 1
+            installation.start("worker-2", "--queues", "poison")
+        return any(run.finished_at is not None for run in installation.runs(poison))
+
+    wait_until(is_over, "the poison has had its attempts", timeout_seconds=60)
+    [run] = installation.runs(poison)
+    assert (run.state, run.attempt) == (RunState.LOST, 2)
+    assert victims >= 2
+    verdict = installation.assert_right(healthy)
+    assert verdict.started == verdict.owed
+    assert all(run.attempt == 1 for run in installation.runs(healthy))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.timeout(150)
+def test_workers_that_are_restarted_in_turn_under_load_lose_no_run_shorter_than_the_grace(
+    installation: Installation,
+) -> None:
+    installation.start_ready("scheduler")
+    installation.start_ready("worker-1")
+    installation.start_ready("worker-2")
+    free = installation.record(seconds=0.5)
+    exclusive = installation.record(seconds=0.7, overlap_policy=OverlapPolicy.BUFFER_ALL)
+    installation.wait_for_runs(free, 2)
+
+    with installation.fault("rolling restart", recovery_seconds=5):
+        # In order; twice in order, as an impatient service manager does; and at once.
+        for number, signals in enumerate(
+            [[signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM], [signal.SIGQUIT]]
+        ):
+            name = f"worker-{number % 2 + 1}"
+            worker = installation.processes[name]
+            for each in signals:
+                worker.send_signal(each)
+            assert worker.wait(timeout=40) >= 0
+            installation.start(name)
+            installation.wait_for_runs(free, 2)
+
+    verdict = installation.assert_right(free, exclusive)
+    assert verdict.started == verdict.owed
+    assert {(run.state, run.attempt) for run in installation.runs()} == {(RunState.SUCCEEDED, 1)}

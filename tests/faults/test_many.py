@@ -1,0 +1,88 @@
+"""Ten thousand runs at once: a worker does each of them once, and does not grow with them."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func, select
+
+from jobs_app import clock, dispatch, runs
+from jobs_app.models import Run, new_run_id
+from jobs_app.states import RunState, Trigger
+from tests.faults.installation import Installation
+from tests.faults.test_output import memory
+from tests.servers import wait_until
+
+TASK = "tests.faults.bad_tasks.leaves_a_mark"
+
+
+@pytest.mark.parametrize(
+    "database_url, pool, count",
+    [
+        ("postgresql", "prefork", 1_000),
+        pytest.param("postgresql", "prefork", 10_000, marks=pytest.mark.chaos),
+        pytest.param("sqlite", "prefork", 10_000, marks=pytest.mark.chaos),
+        pytest.param("postgresql", "threads", 10_000, marks=pytest.mark.chaos),
+    ],
+    indirect=["database_url"],
+)
+@pytest.mark.timeout(600)
+def test_many_runs_at_once_are_each_done_once_in_flat_memory(
+    make_installation: Callable[..., Installation], database_url: str, pool: str, count: int
+) -> None:
+    installation = make_installation(
+        database_url,
+        imports="tests.faults.bad_tasks",
+        worker_pool=pool,
+        worker_concurrency=2,
+        log_level="WARNING",
+        fence_seconds=20,
+        lost_seconds=30,
+    )
+    installation.start("scheduler")
+    installation.start("worker")
+    marks = installation.directory / "marks"
+    queue(installation, 100, file=str(marks))
+    wait_until(lambda: done(installation) == 100, "it is warm", timeout_seconds=60)
+    before = memory(installation.processes["worker"].pid)
+
+    began = time.monotonic()
+    queue(installation, count, file=str(marks))
+    wait_until(lambda: done(installation) == count + 100, "all is done", timeout_seconds=500)
+    took = time.monotonic() - began
+
+    after = memory(installation.processes["worker"].pid)
+    lines = marks.read_text().splitlines()
+    assert len(lines) == len(set(lines)) == count + 100
+    assert all(after[pid] - size < 30_000_000 for pid, size in before.items()), (before, after)
+    print(f"{count} runs in {took:.1f} s, {count / took:.0f} a second")
+
+
+def queue(installation: Installation, count: int, *, file: str) -> None:
+    """Record *count* runs, and send their messages all at once."""
+    at = clock.now()
+    drafts = [
+        runs.Draft(
+            id=new_run_id(),
+            job_id=None,
+            state=RunState.QUEUED,
+            created_at=at,
+            trigger=Trigger.MANUAL,
+            task=TASK,
+            kwargs={"file": file},
+            queue="default",
+            priority=5,
+        )
+        for _ in range(count)
+    ]
+    with installation.database.session() as session:
+        runs.insert_drafts(session, drafts)
+        session.commit()
+    dispatch.publish(installation.app, [draft.message() for draft in drafts])
+
+
+def done(installation: Installation) -> int:
+    """Return how many runs have succeeded at their first attempt."""
+    counted = select(func.count()).where(Run.state == RunState.SUCCEEDED, Run.attempt == 1)
+    with installation.database.reading() as session:
+        return session.scalars(counted).one()
