@@ -1,11 +1,14 @@
 """Builds Celery from the settings, for `jobs-app worker` and `celery -A jobs_app.celery_app`."""
 
+from types import ModuleType
 from typing import Any, cast
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jobs_app import adoption
 from jobs_app.settings import Settings
 
 #: The one task that every message names: it claims a run and works on it.
@@ -13,7 +16,11 @@ RUN_TASK = "jobs_app.run"
 
 #: Modules that a worker loads: what it does with a message, and the built-in tasks.
 WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.lifecycle")
-TASK_MODULES = ("jobs_app.tasks.shell", "jobs_app.tasks.http", "jobs_app.tasks.sleep")
+TASK_MODULES = (
+    "jobs_app.tasks.shell",
+    "jobs_app.tasks.http",
+    "jobs_app.tasks.sleep",
+)
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
@@ -40,6 +47,25 @@ def redbeat_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+class JobsLoader(AppLoader):
+    """Imports the user's modules, and takes over the tasks of the applications in them."""
+
+    app: "JobsCelery"
+
+    def import_default_modules(self) -> list[ModuleType]:
+        """Import our modules and the user's; raises whatever those raise."""
+        for name in (*WORKER_MODULES, *TASK_MODULES):
+            self.import_task_module(name)
+        # Now: what the user's modules bring can no longer take the place of a task of ours.
+        self.app.finalize()
+        users = [name for name in self.app.settings.import_modules if name in self.app.conf.imports]
+        for name in users:
+            adoption.load(name)
+        modules: list[ModuleType] = super().import_default_modules()
+        adoption.adopt(self.app, users)
+        return modules
+
+
 class JobsCelery(Celery):
     """Celery whose workers leave out what the database does better.
 
@@ -47,6 +73,7 @@ class JobsCelery(Celery):
     ("no reply for 109 s"), and nothing here reads them.
     """
 
+    loader_cls = "jobs_app.celery_app:JobsLoader"
     settings: Settings
 
     def _leave_out(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from flask import Flask, Response, after_this_request, current_app
 
-from jobs_app import dispatch
+from jobs_app import adoption, dispatch
 from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.dispatch import Courier, Message
@@ -84,15 +84,17 @@ def make(settings: Settings) -> Parts:
     # Not the worker's own module: a web process claims nothing.
     for module in TASK_MODULES:
         importlib.import_module(module)
+    # Now: what the user's modules bring can no longer take the place of a task of ours.
+    celery.finalize(auto=True)
     for module in settings.import_modules:
         _import(parts, module)
-    celery.finalize(auto=True)
+    adoption.adopt(celery, settings.import_modules)
     return parts
 
 
 def _import(parts: Parts, module: str) -> None:
     try:
-        importlib.import_module(module)
+        adoption.load(module)
     except Exception as error:  # the user's code: the web server starts all the same
         log.exception("import_failed module=%s", module)
         parts.broken_imports[module] = type(error).__name__

@@ -1,8 +1,8 @@
 """The scheduler process: RedBeat's scheduler with the rows behind it, and the janitor."""
 
-import importlib
 import logging
 
+from jobs_app import adoption
 from jobs_app.celery_app import make_celery
 from jobs_app.settings import Settings
 
@@ -25,7 +25,7 @@ def main(settings: Settings) -> int:
 
 def _is_importable(module: str) -> bool:
     try:
-        importlib.import_module(module)
+        adoption.load(module)
     except Exception:
         # The user's code. Its tasks fail in the worker; every job's fires are recorded.
         log.exception("import_failed module=%s", module)

@@ -1,0 +1,200 @@
+"""The tasks of a user's own Celery applications are run as they are there."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from celery import current_app
+
+from jobs_app import adoption, catalog
+from jobs_app.api import parts
+from jobs_app.celery_app import JobsCelery, make_celery
+from jobs_app.settings import Settings
+
+OWN_APP = """
+from celery import Celery, Task, shared_task
+
+class WithContext(Task):
+    def __call__(self, *args, **kwargs):
+        return ["in context", self.run(*args, **kwargs)]
+
+celery_app = Celery("theirs", task_cls=WithContext, broker="redis://nowhere.invalid")
+
+@celery_app.task
+def decorated(x: int) -> int:
+    return x
+
+@celery_app.task(name="named.otherwise", shared=False)
+def named(x: int) -> int:
+    return x
+
+@shared_task
+def shared(x: int) -> int:
+    return x
+
+class ByClass(Task):
+    name = "theirs.by-class"
+
+    def run(self, x: int) -> int:
+        return x
+
+celery_app.register_task(ByClass())
+"""
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes modules that can be imported until the test is over."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def make(**modules: str) -> None:
+        for name, text in modules.items():
+            path = tmp_path / f"{name.replace('__', '/')}.py"
+            path.parent.mkdir(exist_ok=True)
+            if path.parent != tmp_path:
+                (path.parent / "__init__.py").touch()
+            path.write_text(text)
+
+    yield make
+    for name in set(sys.modules) - before:
+        if name.startswith("adopted_"):
+            del sys.modules[name]
+
+
+def app_with(*modules: str) -> JobsCelery:
+    """Return our application as a worker has it."""
+    app = make_celery(Settings(imports=",".join(modules), redis_url="redis://127.0.0.1:1/0"))
+    app.loader.import_default_modules()
+    return app
+
+
+def test_tasks_of_an_own_application_are_found_however_they_were_made(write: Write) -> None:
+    write(adopted_one=OWN_APP)
+
+    names = catalog.names(app_with("adopted_one"))
+
+    assert {
+        "adopted_one.decorated",
+        "adopted_one.shared",
+        "named.otherwise",
+        "theirs.by-class",
+        "shell",
+    } <= set(names)
+
+
+def test_an_adopted_task_keeps_its_application_and_its_base_class(write: Write) -> None:
+    write(adopted_two=OWN_APP)
+
+    app = app_with("adopted_two")
+
+    for name in ("adopted_two.decorated", "adopted_two.shared", "named.otherwise"):
+        assert app.tasks[name].app.main == "theirs"
+        assert app.tasks[name](5) == ["in context", 5]
+
+
+@pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
+def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -> None:
+    write(
+        adopted_three="from celery import Celery\n"
+        "app = Celery('theirs')\n"
+        "app.set_default()\n"
+        "@app.task(name='shell', shared=False)\n"
+        "def shell(command: int) -> None:\n"
+        "    pass\n"
+    )
+
+    app = app_with("adopted_three")
+
+    assert app.tasks["shell"].app is app
+    assert type(app.tasks["shell"]).__module__ == "jobs_app.tasks.shell"
+    assert current_app._get_current_object() is app  # type: ignore[attr-defined]
+
+
+def test_what_an_own_application_includes_and_discovers_is_there_too(write: Write) -> None:
+    write(
+        adopted_four__celery="from celery import Celery\n"
+        "app = Celery('four', include=['adopted_four.jobs'])\n"
+        "app.autodiscover_tasks(['adopted_four'])\n",
+        adopted_four__jobs="from adopted_four.celery import app\n"
+        "@app.task\n"
+        "def included() -> None:\n"
+        "    pass\n",
+        adopted_four__tasks="from adopted_four.celery import app\n"
+        "@app.task\n"
+        "def discovered() -> None:\n"
+        "    pass\n",
+    )
+
+    names = catalog.names(app_with("adopted_four.celery"))
+
+    assert {"adopted_four.jobs.included", "adopted_four.tasks.discovered"} <= set(names)
+
+
+def test_an_application_is_found_through_a_task_of_it(write: Write) -> None:
+    write(
+        adopted_five_app="from celery import Celery\napp = Celery('five')\n",
+        adopted_five="import adopted_five_app\n"
+        "@adopted_five_app.app.task(shared=False)\n"
+        "def through() -> None:\n"
+        "    pass\n",
+    )
+
+    app = app_with("adopted_five")
+
+    assert app.tasks["adopted_five.through"].app.main == "five"
+
+
+def test_two_applications_keep_their_own_tasks(write: Write) -> None:
+    module = (
+        "from celery import Celery\napp = Celery('{0}')\n@app.task\ndef mine() -> None:\n    pass\n"
+    )
+    write(adopted_six=module.format("six"), adopted_seven=module.format("seven"))
+
+    app = app_with("adopted_six", "adopted_seven")
+
+    assert app.tasks["adopted_six.mine"].app.main == "six"
+    assert app.tasks["adopted_seven.mine"].app.main == "seven"
+
+
+def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None:
+    write(
+        adopted_eight="from celery import Celery\n"
+        "class Lazy:\n"
+        "    @property\n"
+        "    def __class__(self):\n"
+        "        raise RuntimeError('not set up')\n"
+        "lazy = Lazy()\n"
+        "app = Celery('eight')\n"
+        "@app.task(shared=False)\n"
+        "def there() -> None:\n"
+        "    pass\n"
+    )
+
+    assert "adopted_eight.there" in catalog.names(app_with("adopted_eight"))
+
+
+def test_what_an_own_application_cannot_import_is_an_error_of_its_module(write: Write) -> None:
+    write(
+        adopted_nine="from celery import Celery\n"
+        "app = Celery('nine', include=['adopted_nowhere'])\n"
+        "@app.task(shared=False)\n"
+        "def there() -> None:\n"
+        "    pass\n"
+    )
+
+    with pytest.raises(ModuleNotFoundError, match="adopted_nowhere"):
+        adoption.load("adopted_nine")
+
+
+def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> None:
+    write(adopted_ten=OWN_APP, adopted_broken="raise ValueError('no')\n")
+    settings = Settings(imports="adopted_broken,adopted_ten", redis_url="redis://127.0.0.1:1/0")
+
+    made = parts.make(settings)
+
+    assert made.broken_imports == {"adopted_broken": "ValueError"}
+    assert "theirs.by-class" in catalog.names(made.celery)
