@@ -5,10 +5,11 @@ Nothing here is refused: workers come and go, and another job may be changed nex
 
 from collections.abc import Iterator, Sequence
 
+from celery import Celery
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import overview, references, runs, vault
+from jobs_app import catalog, overview, references, runs, vault
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Worker
 
@@ -16,7 +17,7 @@ from jobs_app.models import Job, Worker
 KILLABLE_POOL = "prefork"
 
 
-def of(session: Session, definitions: Sequence[Definition]) -> list[list[str]]:
+def of(session: Session, definitions: Sequence[Definition], *, app: Celery) -> list[list[str]]:
     """Return, for each of *definitions*, sentences on what may surprise its author."""
     workers = overview.workers(session)
     limits = _limits(session, {each.concurrency_key for each in definitions} - {None})
@@ -27,6 +28,7 @@ def of(session: Session, definitions: Sequence[Definition]) -> list[list[str]]:
             *_limit_caveats(each, workers),
             *_key_caveats(each, limits.get(each.concurrency_key, [])),
             *_secret_caveats(each, gone),
+            *catalog.warnings(app, each.task, each.kwargs),
         ]
         for each in definitions
     ]

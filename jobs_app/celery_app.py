@@ -19,6 +19,7 @@ WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.lifecycle")
 TASK_MODULES = (
     "jobs_app.tasks.shell",
     "jobs_app.tasks.http",
+    "jobs_app.tasks.email",
     "jobs_app.tasks.sleep",
 )
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
+
+if TYPE_CHECKING:  # whoever imports jobs_app for its version need not wait for pydantic
+    from jobs_app.settings import Settings
 
 Stream = Literal["stdout", "stderr"]
 CancelMode = Literal["graceful", "kill"]
@@ -36,7 +39,18 @@ class CommandFailed(TaskOutcome):
 
 
 class HttpFailed(TaskOutcome):
-    """The request got no answer, or an answer that was not expected: failed."""
+    """The request got no answer, or an answer that was not expected: failed.
+
+    `may_pass` says that the same request may do better a moment later.
+    """
+
+    def __init__(self, detail: str, *, may_pass: bool = False) -> None:
+        super().__init__(detail)
+        self.may_pass = may_pass
+
+
+class EmailFailed(TaskOutcome):
+    """The mail was not taken, or not for every recipient: failed."""
 
 
 class TimedOut(TaskOutcome):
@@ -53,6 +67,31 @@ class Fenced(TaskOutcome):
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+class ProgressSink(Protocol):
+    """Where a run's progress goes; never blocks for long and never raises."""
+
+    def report(
+        self, fraction: float | None, message: str | None, meta: dict[str, Any] | None, /
+    ) -> None:
+        """Take how far the run has come; called from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastLog:
+    """What the last run of a job that has ended wrote; `is_cut` says that it wrote more."""
+
+    run_id: UUID
+    job: str
+    state: str
+    finished_at: datetime
+    text: str
+    is_cut: bool
+
+
+def _no_log(_job: str, _limit_bytes: int) -> LastLog | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +118,11 @@ class RunContext:
     """How much longer the worker may work without a heartbeat; 0 or less: stop at once."""
     mask: Callable[[Any], Any] = _as_it_is
     """Takes the run's secrets out of a JSON value; for whatever is stored while it runs."""
+    settings: "Settings | None" = None
+    """Those of the worker; None for those of the environment."""
+    progress: ProgressSink | None = None
+    last_log: Callable[[str, int], LastLog | None] = _no_log
+    """The last log of a job, by name, and at most so many bytes of its end; asks the database."""
 
     def stop_if_asked(self, *, elapsed_seconds: float) -> None:
         """Raise what ends a task of *elapsed_seconds*: Fenced, Cancelled or TimedOut."""
@@ -94,6 +138,63 @@ class RunContext:
 
 current_run: ContextVar[RunContext] = ContextVar("current_run")
 """The run of this thread or asyncio task; `get()` raises LookupError outside a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """The run that a Python task works for, for the task itself.
+
+    `job` is None for a run without a job, `scheduled_for` (UTC) for one started by
+    hand. It may be handed on to other threads of the task.
+    """
+
+    id: UUID
+    job: str | None
+    scheduled_for: datetime | None
+    attempt: int
+    _sink: ProgressSink | None = field(default=None, repr=False, compare=False)
+
+    def progress(
+        self,
+        fraction: float | None = None,
+        message: str | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        """Show on the run how far it has come; as `jobs_app.progress`, from any thread."""
+        if self._sink is not None:
+            self._sink.report(fraction, message, meta)
+
+
+def current_run_info() -> RunInfo | None:
+    """Return the run that this task works for; None outside a run, as in a test.
+
+    Known in the thread, or asyncio task, that the task was called in. Other threads
+    are to be handed what it returns.
+    """
+    context = current_run.get(None)
+    if context is None:
+        return None
+    return RunInfo(
+        context.run_id, context.job, context.scheduled_for, context.attempt, context.progress
+    )
+
+
+def progress(
+    fraction: float | None = None,
+    message: str | None = None,
+    *,
+    meta: dict[str, Any] | None = None,
+) -> None:
+    """Show on the run how far it has come: `progress(0.4, "4,000 of 10,000 rows")`.
+
+    *fraction* is taken as 0 where it is below and as 1 where it is above. The newest
+    report counts; it is stored at most twice a second, so reporting is cheap. Outside
+    a run it does nothing.
+    """
+    info = current_run_info()
+    if info is not None:
+        info.progress(fraction, message, meta=meta)
 
 
 def environment(context: RunContext) -> dict[str, str]:

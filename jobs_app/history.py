@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from jobs_app.context import LastLog
 from jobs_app.errors import NotFound
 from jobs_app.models import HAS_WORDS, IS_OVER, IS_UNSCHEDULED, Job, LogChunk, Run
 from jobs_app.states import FINAL, RunState, Trigger
@@ -235,3 +236,31 @@ def log_news(session: Session, run_id: UUID, *, after: LogPlace, limit: int) -> 
     state, attempt, log_bytes, _ = rows[0]
     # One row without a chunk is what the outer join gives where nothing is new.
     return LogNews(state, attempt, log_bytes, list(filter(None, (row[3] for row in rows))))
+
+
+def last_log(session: Session, job: str, *, limit_bytes: int) -> LastLog | None:
+    """Return what the newest run of a living *job* that has ended wrote, at most its end.
+
+    Of its attempts, the last one. None if no run of that job was ever worked on.
+    """
+    statement = (
+        select(Run)
+        .join(Job, Job.id == Run.job_id)
+        .where(Job.name == job, Job.deleted_at.is_(None))
+        .where(Run.started_at.is_not(None), Run.finished_at.is_not(None))
+        .order_by(Run.id.desc())
+        .limit(1)
+    )
+    run = session.scalars(statement).one_or_none()
+    if run is None or run.finished_at is None:
+        return None
+    text = "".join(chunk.text for chunk in log(session, run.id, attempt=run.attempt))
+    data = text.encode()
+    return LastLog(
+        run_id=run.id,
+        job=job,
+        state=run.state,
+        finished_at=run.finished_at,
+        text=data[-limit_bytes:].decode("utf-8", "ignore"),
+        is_cut=run.log_truncated or len(data) > limit_bytes,
+    )

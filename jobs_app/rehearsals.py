@@ -87,12 +87,12 @@ def rehearse(
         fires_before=[] if job is None else next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(rehearsed, after=at, count=REHEARSED_FIRES),
         warnings=_warnings(session, rehearsed, at=at),
-        caveats=caveats.of(session, [definition])[0],
+        caveats=caveats.of(session, [definition], app=app)[0],
     )
 
 
 def rehearse_resume(
-    session: Session, job: Job, *, on_missed: OnMissed = "skip", at: datetime
+    session: Session, job: Job, *, on_missed: OnMissed = "skip", app: Celery, at: datetime
 ) -> Rehearsal:
     """Tell what `resume` would do; nothing is stored."""
     definition = definition_of(job)
@@ -112,7 +112,7 @@ def rehearse_resume(
         fires_before=next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(resumed, after=at, count=REHEARSED_FIRES),
         warnings=_warnings(session, resumed, at=at),
-        caveats=caveats.of(session, [definition])[0],
+        caveats=caveats.of(session, [definition], app=app)[0],
         catchup_runs=len(planned),
         starts_now=sum(row.state is RunState.QUEUED for row in planned),
     )

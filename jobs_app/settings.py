@@ -12,6 +12,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs_app.errors import ConfigurationError
+from jobs_app.exemptions import Exemption, exemptions
+from jobs_app.mail_server import MailServer, mail_server
 from jobs_app.states import CatchupPolicy, OverlapPolicy
 
 SECRETS_DIR = Path("/run/secrets")
@@ -98,6 +100,21 @@ class Settings(BaseSettings):
         ge=0,
         description="Time in which a channel is not told again of the same error of a job.",
     )
+    http_allow: str = Field(
+        "",
+        description="Private hosts and networks that http tasks may call all the same, with "
+        "commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
+    )
+    http_response_limit_bytes: int = Field(
+        262_144, ge=1024, description="Most that an http task may keep of an answer, bytes."
+    )
+    smtp_url: str | None = Field(
+        None,
+        repr=False,
+        description="Mail server of email tasks: `smtp://USER:PASSWORD@HOST:587`, with STARTTLS, "
+        "or `smtps://…:465`.",
+    )
+    smtp_from: str | None = Field(None, description="Sender of mails that name none.")
 
     default_overlap_policy: OverlapPolicy = Field(
         OverlapPolicy.SKIP, description="`overlap_policy` of jobs that name none."
@@ -202,6 +219,29 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("use redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0")
         return value
+
+    @field_validator("http_allow")
+    @classmethod
+    def _readable_exemptions(cls, value: str) -> str:
+        exemptions(value)
+        return value
+
+    @cached_property
+    def http_exemptions(self) -> tuple[Exemption, ...]:
+        """The hosts and networks of JOBS_HTTP_ALLOW."""
+        return exemptions(self.http_allow)
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_mail_server(cls, value: str | None) -> str | None:
+        if value is not None:
+            mail_server(value)
+        return value
+
+    @cached_property
+    def mail_server(self) -> MailServer | None:
+        """The mail server of JOBS_SMTP_URL."""
+        return None if self.smtp_url is None else mail_server(self.smtp_url)
 
     @cached_property
     def effective_database_url(self) -> str:

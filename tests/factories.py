@@ -11,6 +11,7 @@ from celery import Celery
 from sqlalchemy import select
 
 from jobs_app import fires, jobs, runs, workers
+from jobs_app.celery_app import TASK_MODULES
 from jobs_app.db import Database
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run, new_run_id
@@ -32,9 +33,9 @@ _numbers: Iterator[int] = count(1)
 
 
 def tasks_app() -> Celery:
-    """Return a Celery that knows the tasks `shell`, `sleep` and `http`, and reaches no broker."""
+    """Return a Celery that knows the built-in tasks, and reaches no broker."""
     app = Celery("tests", set_as_current=False)
-    for name in ("jobs_app.tasks.shell", "jobs_app.tasks.sleep", "jobs_app.tasks.http"):
+    for name in TASK_MODULES:
         app.loader.import_task_module(name)
     app.finalize()
     return app

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID, uuid4
 
-from jobs_app.context import CancelMode, LogSink, RunContext, Stream
+from jobs_app.context import CancelMode, LastLog, LogSink, ProgressSink, RunContext, Stream
 
 
 class Output:
@@ -42,6 +42,8 @@ def a_run(
     kill_grace_seconds: float = 5.0,
     is_cancelled: Callable[[], CancelMode | None] = lambda: None,
     lease_seconds_left: Callable[[], float] = lambda: 20.0,
+    progress: ProgressSink | None = None,
+    last_log: Callable[[str, int], LastLog | None] = lambda _job, _limit: None,
 ) -> RunContext:
     """Return the context of a run that nobody disturbs, but for what is said."""
     return RunContext(
@@ -55,6 +57,8 @@ def a_run(
         kill_grace_seconds=kill_grace_seconds,
         is_cancelled=is_cancelled,
         lease_seconds_left=lease_seconds_left,
+        progress=progress,
+        last_log=last_log,
     )
 
 

@@ -181,7 +181,9 @@ def test_rehearsing_a_resume_counts_what_it_would_catch_up_and_stores_nothing(
     def rehearse(on_missed: jobs.OnMissed) -> tuple[int, int]:
         with database.reading() as session:
             paused = jobs.get(session, job.name)
-            found = rehearsals.rehearse_resume(session, paused, on_missed=on_missed, at=at)
+            found = rehearsals.rehearse_resume(
+                session, paused, on_missed=on_missed, app=TASKS, at=at
+            )
         assert found.fires_before == []
         assert found.fires_after[0].at == NOON + 3 * HOUR
         return found.catchup_runs, found.starts_now
@@ -198,7 +200,11 @@ def test_rehearsing_the_resume_of_an_active_job_changes_nothing(database: Databa
 
     with database.reading() as session:
         found = rehearsals.rehearse_resume(
-            session, jobs.get(session, job.name), on_missed="all", at=NOON + 5 * HOUR
+            session,
+            jobs.get(session, job.name),
+            on_missed="all",
+            app=TASKS,
+            at=NOON + 5 * HOUR,
         )
 
     assert (found.catchup_runs, found.job.version) == (0, job.version)

@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from jobs_app.api import problems
 from jobs_app.errors import BadRequest, FieldError, InvalidInput
+from jobs_app.mistakes import escaped, kind_of, told
 
 MEDIA_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
@@ -89,7 +90,7 @@ def _read(request: Request) -> dict[str, Any]:
         )
     document = parse(data)
     if not isinstance(document, dict):
-        detail = f"The body must be a JSON object, not {_kind(document)}."
+        detail = f"The body must be a JSON object, not {kind_of(document)}."
         raise InvalidInput(detail, errors=[FieldError("", "wrong_type", detail)])
     found = list(_faults(document, "", 1))
     kwargs = document.get("kwargs")
@@ -164,52 +165,7 @@ def _text_faults(text: str, pointer: str) -> Iterator[FieldError]:
         yield FieldError(pointer, "bad_text", "Text cannot hold half of a surrogate pair.")
 
 
-def escaped(name: str) -> str:
-    """Return *name* as a part of a JSON Pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    kinds: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "something else")
-
-
 # ---- pydantic's errors as sentences ----
-
-_TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "string_type": "a string",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-}
-
-_BOUNDS = {
-    "greater_than_equal": ("too_small", "must be at least {ge}"),
-    "greater_than": ("too_small", "must be greater than {gt}"),
-    "less_than_equal": ("too_large", "must be at most {le}"),
-    "less_than": ("too_large", "must be less than {lt}"),
-    "string_too_long": ("too_long", "must have at most {max_length} characters"),
-    "string_too_short": ("too_short", "must have at least {min_length} characters"),
-    "too_long": ("too_long", "must have at most {max_length} entries"),
-    "too_short": ("too_short", "must have at least {min_length} entries"),
-    "finite_number": ("out_of_range", "must be a finite number"),
-    "int_parsing_size": ("out_of_range", "is too large"),
-}
 
 
 def on_invalid(error: ValidationError) -> Response:
@@ -258,22 +214,13 @@ def _model_at(model: type[Input] | None, parts: list[int | str]) -> type[Input] 
 
 
 def _sentence(error: ErrorDetails, name: str, model: type[Input] | None) -> tuple[str, str]:
-    kind, context = error["type"], error.get("ctx", {})
+    kind = error["type"]
     if kind == "missing":
         return "missing", f"{name} is required."
     if kind == "extra_forbidden":
         return _unknown(str(error["loc"][-1]), model)
-    if kind in _TYPES:
-        return "wrong_type", f"{name} must be {_TYPES[kind]}, not {_kind(error['input'])}."
-    if kind in _BOUNDS:
-        code, said = _BOUNDS[kind]
-        return code, f"{name} {said.format(**context)}."
-    if kind in {"enum", "literal_error"}:
-        return "not_a_choice", f"{name} must be one of {context['expected']}."
-    if kind in {"uuid_parsing", "uuid_type"}:
-        return "wrong_type", f"{name} must be a UUID."
-    # Ours, raised as PydanticCustomError: their texts are sentences already.
-    return kind, f"{name} {error['msg']}"
+    code, said = told(error)
+    return code, f"{name} {said}"
 
 
 def _unknown(name: str, model: type[Input] | None) -> tuple[str, str]:

@@ -134,7 +134,9 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     job = _job(path.name)
     if query.dry_run:
         return _show_rehearsal(
-            rehearsals.rehearse_resume(session(), job, on_missed=body.on_missed, at=at)
+            rehearsals.rehearse_resume(
+                session(), job, on_missed=body.on_missed, app=parts.current().celery, at=at
+            )
         )
     job = jobs.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
     parts.tell_redis_afterwards([job])
@@ -262,7 +264,7 @@ def _answer(job: Job) -> Response:
 def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
     last = jobs.last_runs(session(), [job.id for job in found])
     definitions = [definition_of(job) for job in found]
-    warnings = caveats.of(session(), definitions)
+    warnings = caveats.of(session(), definitions, app=parts.current().celery)
     return [
         show(job, definition, last.get(job.id), told)
         for job, definition, told in zip(found, definitions, warnings, strict=True)

@@ -71,6 +71,15 @@ class LogOut(BaseModel):
     deleted: bool = Field(description="By retention: there is nothing left to read.")
 
 
+class ProgressOut(BaseModel):
+    """How far a run has come, as its task reported it last: `fraction` from 0 to 1."""
+
+    fraction: float | None
+    message: str | None
+    meta: dict[str, Any] | None
+    at: Instant
+
+
 class RunOut(BaseModel):
     """The record of one fire or one manual start."""
 
@@ -101,7 +110,7 @@ class RunOut(BaseModel):
     result: Any
     error: ErrorOut | None
     exit_code: int | None
-    progress: dict[str, Any] | None
+    progress: ProgressOut | None
     log: LogOut
     retry_of: UUID | None
     fires: int = Field(description="1, or how many missed fires this row stands for.")
@@ -144,7 +153,7 @@ def show_run(run: Run) -> dict[str, Any]:
         result=run.result,
         error=_error(run.error),
         exit_code=run.exit_code,
-        progress=run.progress,
+        progress=None if run.progress is None else ProgressOut(**run.progress),
         log=LogOut(bytes=run.log_bytes, truncated=run.log_truncated, deleted=run.log_deleted),
         retry_of=run.retry_of,
         fires=run.fires,

@@ -31,7 +31,7 @@ from jobs_app.cli.output import (
     print_table,
     print_text,
 )
-from jobs_app.cli.text import Instant, duration, exact, relative, rfc3339
+from jobs_app.cli.text import Instant, duration, exact, how_far, relative, rfc3339
 from jobs_app.cli.waiting import outcome_code
 from jobs_app.states import CancelMode, RunState, Trigger
 
@@ -160,7 +160,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Queue": item.get("queue"),
             "Worker": item.get("worker"),
             "Retry of": item.get("retry_of"),
-            "Progress": compact(item.get("progress")),
+            "Progress": _progress_text(item.get("progress"), at=at),
             "Exit code": None if item.get("exit_code") is None else str(item["exit_code"]),
             "Result": compact(item.get("result")),
             "Error": error_text(item.get("error")),
@@ -175,6 +175,13 @@ def print_run(item: Json, *, at: datetime) -> None:
     for attempt in attempts:
         if late := attempt.get("late_result"):
             print_text(_late_text(attempt, late))
+
+
+def _progress_text(progress: Json | None, *, at: datetime) -> str | None:
+    if not progress:
+        return None
+    told = how_far(progress) or compact(progress.get("meta")) or "reported"
+    return f"{told} ({relative(progress['at'], at=at)})"
 
 
 def _print_attempts(attempts: Sequence[Json]) -> None:

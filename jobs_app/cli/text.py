@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -158,3 +159,12 @@ def duration(seconds: float | None) -> str:
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def how_far(progress: dict[str, Any] | None) -> str:
+    """Return a run's progress on one line, as in "40 %, 4,000 of 10,000 rows"; "" for none."""
+    if not progress:
+        return ""
+    fraction, message = progress.get("fraction"), progress.get("message")
+    parts = [] if fraction is None else [f"{int(fraction * 100)} %"]
+    return ", ".join(parts + ([one_line(message)] if message else []))

@@ -19,7 +19,7 @@ from jobs_app.cli.client import (
     run_path,
 )
 from jobs_app.cli.output import print_note
-from jobs_app.cli.text import duration, one_line
+from jobs_app.cli.text import duration, how_far, one_line
 from jobs_app.states import FINAL, RunState
 
 if TYPE_CHECKING:
@@ -100,31 +100,29 @@ def read(client: Client, run_id: str) -> Json:
 
 
 class _Progress:
-    """Shows a run: a spinner on a terminal, else one line whenever its state changes."""
+    """Shows a run: a spinner on a terminal, else a line for each state and each tenth done."""
 
     def __init__(self, status: "Status | None") -> None:
         self._status = status
-        self._shown = ""
+        self._shown: tuple[str, int] | None = None
 
     def __call__(self, run: Json, seconds: float) -> None:
         line = f"Run {run['id']}: {run['state'].replace('_', ' ')}"
         if reason := run.get("reason"):
             line += f", {reason}"
         line = one_line(line)
+        progress = run.get("progress") if run["state"] == RunState.RUNNING else None
+        told = how_far(progress)
+        step = (line, int(((progress or {}).get("fraction") or 0) * 10))
         if self._status is not None:
             # Text, because a plain str would be read as rich's markup.
             from rich.text import Text
 
-            self._status.update(Text(f"{line} · {duration(round(seconds))}{_percent(run)}"))
-        elif line != self._shown:
-            print_note(line)
-        self._shown = line
-
-
-def _percent(run: Json) -> str:
-    progress = run.get("progress") or {}
-    done, total = progress.get("current"), progress.get("total")
-    return f" · {done} of {total}" if done is not None and total else ""
+            told = f" · {told}" if told else ""
+            self._status.update(Text(f"{line} · {duration(round(seconds))}{told}"))
+        elif step != self._shown:
+            print_note(f"{line}, {told}" if told else line)
+        self._shown = step
 
 
 @contextmanager

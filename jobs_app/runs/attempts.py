@@ -50,6 +50,7 @@ class Outcome:
 
     `retry_after_seconds` is set when the task itself asked to be tried again
     (Celery's `self.retry()`); its own count then stands above the job's policy.
+    `progress` is the last that it reported, None if that is stored.
     """
 
     state: RunState
@@ -61,6 +62,7 @@ class Outcome:
     log_truncated: bool | None = None
     retry_after_seconds: float | None = None
     retry_kwargs: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
 
 
 def claim(
@@ -172,6 +174,8 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         told["reason"] = outcome.reason
     if outcome.log_bytes is not None:
         told |= {"log_bytes": outcome.log_bytes, "log_truncated": bool(outcome.log_truncated)}
+    if outcome.progress is not None:
+        told["progress"] = outcome.progress
     return told
 
 

@@ -20,7 +20,7 @@ RESEND_MOST_SECONDS = 600.0
 HURRIED_SENDS = 3
 
 #: Tasks whose limits are kept by the process around them, in every pool.
-KEEPS_OWN_LIMITS = frozenset({"shell", "http", "sleep"})
+KEEPS_OWN_LIMITS = frozenset({"shell", "http", "email", "sleep"})
 
 #: What a statement that queues a run returns, for `message_of`.
 MESSAGE_COLUMNS = (

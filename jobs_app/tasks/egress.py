@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from jobs_app.context import HttpFailed
+from jobs_app.exemptions import Exemption
 
 Address = IPv4Address | IPv6Address
 
@@ -14,45 +16,74 @@ Address = IPv4Address | IPv6Address
 METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
 NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/128")))
 NAT64 = ip_network("64:ff9b::/96")
+# Of these we cannot know what they lead to: their owner chooses where the IPv4 address stands.
+LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
 V4_COMPATIBLE = ip_network("::/96")
+ISATAP = 0x00005EFE
 
 
-def refusal(address: Address, *, allows_private: bool) -> str | None:
-    """Return what is wrong with calling *address*, None if nothing is.
+def refusal(
+    address: Address,
+    *,
+    allows_private: bool,
+    host: str = "",
+    port: int = 0,
+    allowed: tuple[Exemption, ...] | None = None,
+) -> str | None:
+    """Return what is wrong with calling *address* of *host*, None if nothing is.
 
-    Link-local, metadata, multicast and unusable addresses are refused even
-    where private ones are allowed; IPv6 forms that carry an IPv4 address are
-    judged by that too.
+    Link-local, metadata, multicast and unusable addresses are refused even where private
+    ones are allowed; only an exemption that names the one address lets one through. IPv6
+    forms that carry an IPv4 address are judged by that too. *allowed* is None for callers
+    that know no exemptions.
     """
     for form in (address, *_carried(address)):
+        covering = [each for each in allowed or () if each.covers(host, port, form)]
+        if any(each.is_one_address for each in covering):
+            continue
         is_nowhere = any(form in net for net in NOWHERE if net.version == form.version)
         if form.is_link_local or form in METADATA:
             return "a link-local or metadata address, which is never allowed"
         if form.is_multicast or is_nowhere:
             return "not the address of one machine"
-        if not form.is_global and not allows_private:
-            return "a private or loopback address, allowed only with JOBS_ALLOW_PRIVATE_ADDRESSES"
+        is_private = not form.is_global or form in LOCAL_NAT64
+        if is_private and not allows_private and not covering:
+            settings = "JOBS_HTTP_ALLOW or " if allowed is not None else ""
+            settings += "JOBS_ALLOW_PRIVATE_ADDRESSES"
+            return f"a private or loopback address, allowed only by {settings}"
     return None
 
 
 def _carried(address: Address) -> list[IPv4Address]:
     """Return the IPv4 addresses that an IPv6 one leads to."""
-    if isinstance(address, IPv4Address):
-        return []
-    carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in NAT64 or (address in V4_COMPATIBLE and int(address) > 1):
-        carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [form for form in carried if form is not None]
+    return [] if isinstance(address, IPv4Address) else list(_forms(address))
 
 
-async def checked_addresses(host: str, port: int, *, allows_private: bool) -> list[Address]:
+def _forms(address: IPv6Address) -> Iterator[IPv4Address]:
+    last = IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None:
+        yield address.ipv4_mapped
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    yield from address.teredo or ()
+    is_compatible = address in V4_COMPATIBLE and int(address) > 1
+    is_isatap = (int(address) >> 32) & 0xFDFFFFFF == ISATAP
+    if address in NAT64 or is_compatible or is_isatap:
+        yield last
+
+
+async def checked_addresses(
+    host: str, port: int, *, allows_private: bool, allowed: tuple[Exemption, ...] | None = None
+) -> list[Address]:
     """Return the addresses of *host*, to be called as they are: a second look-up may differ.
 
     Raises HttpFailed if there is none, or if even one of them is refused.
     """
     addresses = await asyncio.wrap_future(_look_up(host, port))
     for address in addresses:
-        reason = refusal(address, allows_private=allows_private)
+        reason = refusal(
+            address, allows_private=allows_private, host=host, port=port, allowed=allowed
+        )
         if reason is not None:
             raise HttpFailed(f"{host} may not be called: {address} is {reason}.")
     return addresses
@@ -67,7 +98,7 @@ def _look_up(host: str, port: int) -> Future[list[Address]]:
             infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = [ip_address(info[4][0]) for info in infos]
         except (OSError, ValueError) as error:
-            found.set_exception(HttpFailed(f"{host} cannot be found: {error}."))
+            found.set_exception(HttpFailed(f"{host} cannot be found: {error}.", may_pass=True))
         else:
             found.set_result(list(dict.fromkeys(addresses)))
 

@@ -1,48 +1,81 @@
-"""The task `http`: sends one request and judges the answer by its status."""
+"""The task `http`: sends one request and judges the answer by its status, and what it says."""
 
 import asyncio
 import json as json_module
-import logging
 import re
-import ssl
 import time
-import zlib
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Annotated, Literal, TypedDict
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, TypedDict
 
-import certifi
 import httpx
-from celery import shared_task
-from pydantic import Field, JsonValue
+from celery import Task, shared_task
+from jsonpointer import JsonPointer, JsonPointerException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 import jobs_app
 from jobs_app.context import HttpFailed, RunContext, TimedOut, current_run
+from jobs_app.errors import FieldError
 from jobs_app.settings import Settings
-from jobs_app.tasks.egress import checked_addresses
+from jobs_app.tasks.egress import refusal
+from jobs_app.tasks.exchange import Answer, Exchange, Request, checked_url
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-BODY_BYTES = 65_536
-MAX_REDIRECTS = 5
-CONNECT_SECONDS = 10.0
 POLL_SECONDS = 0.2
 KEPT_HEADERS = ("content-type", "content-length", "date", "etag", "location", "retry-after")
-# What may follow a redirect to another site: the others may carry secrets meant for the first.
-PORTABLE_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
-# Python knows encodings that are no text, or take quadratic time; pages use these.
-TEXT_ENCODING = re.compile(
-    r"utf-?(8|16)|(us-)?ascii|iso-?8859-\d+|latin-?1|windows-\d+|cp\d+|shift_jis|euc-(jp|kr)"
-    r"|gb(k|2312|18030)|big5|koi8-[ru]",
-    re.IGNORECASE,
-)
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-# httpx logs every URL with its query, which may hold a secret.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+
+def _callable_url(text: str) -> str:
+    try:
+        checked_url(text)
+    except HttpFailed as error:
+        said = error.detail.removeprefix("The URL ")
+        raise PydanticCustomError("bad_url", "{said}", {"said": said}) from error
+    return text
+
+
+def _header_name(text: str) -> str:
+    if not HEADER_NAME.fullmatch(text):
+        raise PydanticCustomError("bad_header", "is no name of a header.")
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not text.isascii() or any(char < " " and char != "\t" for char in text):
+        raise PydanticCustomError("bad_header", "has characters that HTTP does not allow.")
+    return text
+
+
+def _pointer(text: str) -> str:
+    try:
+        JsonPointer(text)
+    except JsonPointerException as error:
+        raise PydanticCustomError(
+            "bad_pointer", "must be a JSON Pointer, as in /status."
+        ) from error
+    return text
+
+
+def _authorities(value: bool | str) -> bool | str:
+    if isinstance(value, str) and not value.startswith("/"):
+        raise PydanticCustomError("bad_path", "must be true, false or the whole path of a file.")
+    return value
+
+
+class ExpectJson(BaseModel):
+    """What the answer must hold at `pointer`: anything, or just what `equals` says."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    pointer: Annotated[str, AfterValidator(_pointer)]
+    equals: JsonValue = None
 
 
 class HttpResult(TypedDict):
-    """The answer, as the run's result shows it; `body` is at most 64 KiB of text."""
+    """The answer, as the run's result shows it; `body` is text, cut at `max_response_bytes`."""
 
     status: int
     headers: dict[str, str]
@@ -50,160 +83,175 @@ class HttpResult(TypedDict):
     body_truncated: bool
     duration_seconds: float
     redirects: int
+    retries: int
 
 
-@shared_task(name="http")
+class HttpTask(Task[Any, Any]):
+    """A task that knows what is wrong or odd between its arguments."""
+
+    abstract = True
+
+    @staticmethod
+    def faults_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[FieldError]:
+        """Yield what cannot go together."""
+        if kwargs.get("body") is not None and kwargs.get("json") is not None:
+            detail = "Both body and json are given; one request has one body."
+            yield FieldError("/kwargs/json", "body_and_json", detail)
+        wanted, most = kwargs.get("max_response_bytes", 0), settings.http_response_limit_bytes
+        if wanted > most:
+            detail = f"max_response_bytes is above JOBS_HTTP_RESPONSE_LIMIT_BYTES, {most}."
+            yield FieldError("/kwargs/max_response_bytes", "too_large", detail)
+
+    @staticmethod
+    def warnings_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+        """Yield what is allowed, and should be meant."""
+        if kwargs.get("verify") is False:
+            yield (
+                "verify is false: whoever stands between here and the server can read and change"
+                " what is sent. The path of a file of authorities would do without that."
+            )
+        method = kwargs.get("method", "GET")
+        if kwargs.get("retries") and method in ("POST", "PATCH"):
+            yield (
+                f"A {method} that got no answer may have been done: with retries, the server must"
+                " honour the Idempotency-Key that every request carries."
+            )
+        if reason := _refused_outright(kwargs["url"], settings):
+            yield f"The request will be refused: its host is {reason}."
+
+
+@shared_task(name="http", base=HttpTask)
 def http(
-    url: str,
+    url: Annotated[str, AfterValidator(_callable_url), Field(examples=["https://example.com/"])],
     method: Method = "GET",
-    headers: dict[str, str] | None = None,
+    headers: dict[
+        Annotated[str, AfterValidator(_header_name)],
+        Annotated[str, AfterValidator(_header_value)],
+    ]
+    | None = None,
     body: str | None = None,
     json: JsonValue = None,
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 30,
-    expect_status: list[int] | None = None,
+    expect_status: list[Annotated[int, Field(ge=100, le=599)]] | None = None,
+    expect_json: ExpectJson | None = None,
+    verify: Annotated[bool | str, AfterValidator(_authorities)] = True,
+    max_redirects: Annotated[int, Field(ge=0, le=20)] = 5,
+    retries: Annotated[int, Field(ge=0, le=10)] = 0,
+    max_response_bytes: Annotated[int, Field(ge=0)] = 65_536,
 ) -> HttpResult:
     """Send a request to *url* and return the answer's status, headers and body.
 
-    Any 2xx is a success unless *expect_status* lists others. *timeout_seconds*
-    is for the whole of it, redirects (at most 5) included. *json* is sent as
-    JSON, *body* as it is. Every attempt of a run carries the same
-    Idempotency-Key, the run's id.
+    Every request of a run, repeated or not, carries the same Idempotency-Key,
+    the run's id.
+
+    Args:
+        url: What to call, with http:// or https://.
+        method: How to call it.
+        headers: Headers to send besides our own.
+        body: Text to send, in UTF-8.
+        json: What to send as JSON; not together with body.
+        timeout_seconds: For the whole of it, redirects, repetitions and pauses included.
+        expect_status: The statuses that are a success; by default any 2xx.
+        expect_json: What the answer must hold at a JSON Pointer.
+        verify: Whether to check the server's certificate: true, false, or the path of a file
+            with the authorities to trust, on the worker.
+        max_redirects: How many redirects are followed.
+        retries: How often to try again within the attempt when there is no connection or the
+            answer is 429, 502, 503 or 504. Retry-After is honoured.
+        max_response_bytes: How much of the answer's body to keep.
     """
     context = current_run.get()
+    settings = context.settings or Settings()
     request = _first_request(context, url, method, headers or {}, body, json)
-    exchange = _Exchange(
-        allows_private=Settings().allow_private_addresses,
+    limit_bytes = min(max_response_bytes, settings.http_response_limit_bytes)
+    exchange = Exchange(
+        allows_private=settings.allow_private_addresses,
+        allowed=settings.http_exemptions,
         timeout_seconds=timeout_seconds,
         expected=frozenset(expect_status or range(200, 300)),
+        told=lambda line: context.log.write("stdout", f"{line}\n".encode()),
+        verify=verify,
+        max_redirects=max_redirects,
+        retries=retries,
+        limit_bytes=limit_bytes,
     )
     started = time.monotonic()
     answer = asyncio.run(_unless_stopped(context, exchange, request, timeout_seconds))
-    result = answer.result(time.monotonic() - started)
+    result, raw = _result(answer, limit_bytes, time.monotonic() - started)
     line = f"{method} {request.shown} -> {answer.status} in {result['duration_seconds']:.3f} s\n"
     context.log.write("stdout", line.encode())
     if answer.status not in exchange.expected:
-        context.log.write("stdout", result["body"].encode())
         expected = "2xx" if expect_status is None else ", ".join(map(str, expect_status))
-        raise HttpFailed(f"{request.shown} answered {answer.status}; expected was {expected}.")
+        fault = f"answered {answer.status}; expected was {expected}"
+    elif expect_json is not None:
+        fault = _unlike(ExpectJson.model_validate(expect_json), raw, result["body_truncated"])
+    else:
+        fault = ""
+    if fault:
+        context.log.write("stdout", result["body"].encode())
+        raise HttpFailed(f"{request.shown} {fault}.")
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    url: httpx.URL
-    headers: httpx.Headers
-    content: bytes | None
-
-    @property
-    def shown(self) -> str:
-        """The URL without user, password and query, where secrets are."""
-        return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
-
-    def redirected(self, status: int, location: str) -> "_Request":
-        """Return the request that a redirect asks for; raise HttpFailed if it must not be made."""
-        url = _checked_url(str(self.url.join(location)))
-        if self.url.scheme == "https" and url.scheme == "http":
-            raise HttpFailed(f"{self.shown} redirects from https to http, which is not followed.")
-        headers = httpx.Headers(self.headers)
-        is_same_site = _site(url) == _site(self.url)
-        if is_same_site:
-            url = url.copy_with(userinfo=self.url.userinfo)
-        else:
-            url = url.copy_with(userinfo=b"")
-            headers = httpx.Headers({k: v for k, v in headers.items() if k in PORTABLE_HEADERS})
-        # As browsers do it: only 307 and 308 repeat what was sent.
-        if status == 303 or (status in (301, 302) and self.method == "POST"):
-            headers.pop("content-type", None)
-            method = "HEAD" if self.method == "HEAD" else "GET"
-            return _Request(method, url, headers, None)
-        return replace(self, url=url, headers=headers)
+def _result(answer: Answer, limit_bytes: int, duration_seconds: float) -> tuple[HttpResult, bytes]:
+    body, is_cut = answer.body(limit_bytes)
+    result = HttpResult(
+        status=answer.status,
+        headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
+        body=answer.text(body),
+        body_truncated=is_cut,
+        duration_seconds=round(duration_seconds, 3),
+        redirects=answer.redirects,
+        retries=answer.retries,
+    )
+    return result, body
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: httpx.Headers
-    raw: bytes
-    is_cut: bool
-    redirects: int
-
-    def result(self, duration_seconds: float) -> HttpResult:
-        body, is_cut = _unpacked(self.raw, self.headers.get("content-encoding", ""))
-        return HttpResult(
-            status=self.status,
-            headers={name: self.headers[name] for name in KEPT_HEADERS if name in self.headers},
-            body=_text(body, self.headers.get("content-type", "")),
-            body_truncated=self.is_cut or is_cut,
-            duration_seconds=round(duration_seconds, 3),
-            redirects=self.redirects,
-        )
+def _unlike(expected: ExpectJson, body: bytes, is_cut: bool) -> str:
+    """Return what of the answer is not as *expected*, "" if it is."""
+    if is_cut:
+        return f"answered more than {len(body)} bytes: too long to look for {expected.pointer!r}"
+    try:
+        found = JsonPointer(expected.pointer).resolve(json_module.loads(body))
+    except JsonPointerException:
+        return f"answered JSON that has nothing at {expected.pointer!r}"
+    except (ValueError, RecursionError):
+        return "answered something other than JSON"
+    if "equals" in expected.model_fields_set and not _is_same(found, expected.equals):
+        return f"answered JSON that is not as expected at {expected.pointer!r}"
+    return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """How a request is made, redirects and all."""
+def _is_same(one: JsonValue, other: JsonValue) -> bool:
+    """Tell whether two values are the same JSON: 1 is 1.0, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[k], other[k]) for k in one)
+    return one == other
 
-    allows_private: bool
-    timeout_seconds: float
-    expected: frozenset[int]
 
-    async def answer(self, request: _Request) -> _Answer:
-        for redirects in range(MAX_REDIRECTS + 1):
-            answer = await self._send(request, redirects)
-            is_redirect = answer.status in (301, 302, 303, 307, 308)
-            location = answer.headers.get("location")
-            if not is_redirect or location is None or answer.status in self.expected:
-                return answer
-            request = request.redirected(answer.status, location)
-        raise HttpFailed(f"There were more than {MAX_REDIRECTS} redirects.")
-
-    async def _send(self, request: _Request, redirects: int) -> _Answer:
-        """Send *request* to the first of its addresses that takes a connection."""
-        url = request.url
-        port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = await checked_addresses(url.host, port, allows_private=self.allows_private)
-        refused: httpx.TransportError | None = None
-        for address in addresses:
-            try:
-                return await self._send_to(str(address), request, redirects)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                refused = error
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                raise HttpFailed(f"{request.shown}: {_reason(error)}.") from error
-        raise HttpFailed(f"{request.shown}: no connection ({_reason(refused)}).") from refused
-
-    async def _send_to(self, address: str, request: _Request, redirects: int) -> _Answer:
-        timeout = httpx.Timeout(self.timeout_seconds, connect=CONNECT_SECONDS)
-        # A client for each: cookies must not follow a redirect, nor a connection be shared.
-        async with httpx.AsyncClient(
-            verify=_tls_context(), trust_env=False, follow_redirects=False, timeout=timeout
-        ) as client:
-            # The URL holds the address that was checked; the name goes into Host and TLS.
-            sent = client.build_request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers={**request.headers, "host": request.url.netloc.decode("ascii")},
-                content=request.content,
-                extensions={"sni_hostname": request.url.host},
-            )
-            response = await client.send(sent, stream=True)
-            try:
-                raw = bytearray()
-                async for part in response.aiter_raw():
-                    raw += part
-                    if len(raw) > BODY_BYTES:
-                        break
-            finally:
-                await response.aclose()
-        is_cut = len(raw) > BODY_BYTES
-        kept = bytes(raw[:BODY_BYTES])
-        return _Answer(response.status_code, response.headers, kept, is_cut, redirects)
+def _refused_outright(url: str, settings: Settings) -> str | None:
+    """Return why *url* cannot be called, as far as that is plain without asking a name server."""
+    try:
+        called = checked_url(url)
+        address = ip_address("127.0.0.1" if called.host == "localhost" else called.host)
+    except (HttpFailed, ValueError):
+        return None
+    return refusal(
+        address,
+        allows_private=settings.allow_private_addresses,
+        host=called.host,
+        port=called.port or (443 if called.scheme == "https" else 80),
+        allowed=settings.http_exemptions,
+    )
 
 
 async def _unless_stopped(
-    context: RunContext, exchange: _Exchange, request: _Request, timeout_seconds: float
-) -> _Answer:
+    context: RunContext, exchange: Exchange, request: Request, timeout_seconds: float
+) -> Answer:
     """Return the answer, unless the run is stopped or the time is up first.
 
     httpx limits the time of each step only: a server that sends a byte a
@@ -230,7 +278,7 @@ def _first_request(
     headers: dict[str, str],
     body: str | None,
     json: JsonValue,
-) -> _Request:
+) -> Request:
     if body is not None and json is not None:
         raise HttpFailed("Both body and json are given; one request has one body.")
     content = None if body is None else body.encode()
@@ -250,52 +298,4 @@ def _first_request(
         sent.update(headers)
     except ValueError as error:
         raise HttpFailed("A header has characters that HTTP does not allow.") from error
-    return _Request(method, _checked_url(url), sent, content)
-
-
-def _checked_url(text: str) -> httpx.URL:
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise HttpFailed("The URL cannot be read.") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise HttpFailed("The URL must begin with http:// or https:// and name a host.")
-    return url
-
-
-def _site(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
-
-
-def _reason(error: Exception | None) -> str:
-    return str(error).rstrip(".") or type(error).__name__
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the machine's authorities (SSL_CERT_FILE) and certifi's."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def _unpacked(raw: bytes, encoding: str) -> tuple[bytes, bool]:
-    """Return at most 64 KiB of the body, and whether there was more."""
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return raw, False
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        body = unpacker.decompress(raw, BODY_BYTES)
-    except zlib.error:
-        return raw, False
-    return body, bool(unpacker.unconsumed_tail)
-
-
-def _text(body: bytes, content_type: str) -> str:
-    named = re.search(r"charset=[\"']?([\w-]+)", content_type, re.IGNORECASE)
-    encoding = named[1] if named and TEXT_ENCODING.fullmatch(named[1]) else "utf-8"
-    try:
-        text = body.decode(encoding, "replace")
-    except LookupError:
-        text = body.decode("utf-8", "replace")
-    return text.replace("\x00", "\ufffd")
+    return Request(method, checked_url(url), sent, content)

@@ -4,8 +4,11 @@ import os
 import pwd
 import signal
 import sys
+from typing import Annotated
 
 from celery import shared_task
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from jobs_app.context import (
     Cancelled,
@@ -24,9 +27,25 @@ if sys.platform == "darwin":
     PATH = f"/opt/homebrew/bin:{PATH}"
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must not be blank.")
+    return text
+
+
+def _name_of_variable(text: str) -> str:
+    if not text or "=" in text:
+        raise PydanticCustomError("bad_name", "must be a name, without '='.")
+    return text
+
+
+Command = Annotated[str, Field(min_length=1, examples=["make report"]), AfterValidator(_not_blank)]
+VariableName = Annotated[str, AfterValidator(_name_of_variable)]
+
+
 @shared_task(name="shell")
 def shell(
-    command: str, cwd: str | None = None, env: dict[str, str] | None = None
+    command: Command, cwd: str | None = None, env: dict[VariableName, str] | None = None
 ) -> dict[str, int]:
     """Run *command* with /bin/sh and return its exit code, 0.
 
@@ -34,6 +53,11 @@ def shell(
     home directory), with a small environment, *env* and the run's own
     variables, and with umask 022. Another exit code than 0 raises
     CommandFailed; the output is the run's log.
+
+    Args:
+        command: What to run, as /bin/sh reads it.
+        cwd: Where to run it; by default in the worker's home directory.
+        env: Variables to add to its environment.
     """
     context = current_run.get()
     base = base_environment()

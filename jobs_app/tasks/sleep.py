@@ -1,8 +1,10 @@
 """The task `sleep`: does nothing for a while, as the tutorials' long task does."""
 
 import time
+from typing import Annotated
 
 from celery import shared_task
+from pydantic import Field
 
 from jobs_app.context import current_run
 
@@ -10,10 +12,15 @@ STEP_SECONDS = 0.2
 
 
 @shared_task(name="sleep")
-def sleep(duration: float) -> dict[str, float]:
+def sleep(
+    duration: Annotated[float, Field(ge=0, allow_inf_nan=False, examples=[10])],
+) -> dict[str, float]:
     """Wait *duration* seconds and return how many they were.
 
     A cancelled run ends within a fraction of a second.
+
+    Args:
+        duration: How long, seconds.
     """
     context = current_run.get()
     started = time.monotonic()

@@ -27,19 +27,29 @@ from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
 from celery.result import allow_join_result
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, dispatch, runs
+from jobs_app import clock, dispatch, history, runs
 from jobs_app.celery_app import RUN_TASK
-from jobs_app.context import Cancelled, Fenced, RunContext, TaskOutcome, TimedOut, current_run
+from jobs_app.context import (
+    Cancelled,
+    Fenced,
+    LastLog,
+    RunContext,
+    TaskOutcome,
+    TimedOut,
+    current_run,
+)
 from jobs_app.db import is_refused
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.signatures import signature_of
 from jobs_app.states import RunState
 from jobs_app.worker.injection import Injected, inject
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog, capture_output
 from jobs_app.worker.masking import NOTHING, Mask, MaskedLog, in_use
 from jobs_app.worker.process import Process, this_process
+from jobs_app.worker.progress import Progress, divert_update_state
 from jobs_app.worker.texts import message_of, plain, shortened
 from jobs_app.worker.watch import LimitReached, Watched
 
@@ -218,6 +228,9 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         worker_id=claimed.worker_id,
         limits=_own_limits(process, claimed),
     )
+    progress = Progress(
+        lambda shown: _store_progress(process, claimed, shown), mask=injected.mask.json
+    )
     context = RunContext(
         run_id=claimed.run_id,
         job=claimed.job,
@@ -230,6 +243,9 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         is_cancelled=lambda: None if watched.cancel_mode is None else watched.cancel_mode.value,
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
         mask=injected.mask.json,
+        settings=process.settings,
+        progress=progress,
+        last_log=lambda job, limit_bytes: _last_log(process, job, limit_bytes),
     )
     is_python = claimed.task not in COOPERATIVE
     output = capture_output(context.log, is_python=is_python)
@@ -240,15 +256,27 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         )
     # A database that is away keeps us waiting, here or for the result, as long as the lease.
     patience = max(LOG_PATIENCE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
+    unstored = None
     with contextlib.suppress(SoftTimeLimitExceeded):
         if masked_log is not None:
             masked_log.close()
         run_log.close(timeout_seconds=patience)
+        unstored = progress.close()
     # Again: an interrupt may have landed in the first one.
     process.watch.remove(watched)
     if watched.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = _stopped()
-    return _with_log(injected.cleaned(outcome), run_log)
+    return replace(_with_log(injected.cleaned(outcome), run_log), progress=unstored)
+
+
+def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:
+    with process.database.reading() as session:
+        return history.last_log(session, job, limit_bytes=limit_bytes)
+
+
+def _store_progress(process: Process, claimed: Claimed, shown: dict[str, Any]) -> None:
+    with process.database.session() as session:
+        runs.report_progress(session, claimed.run_id, claimed.attempt, shown)
 
 
 def _own_limits(process: Process, claimed: Claimed) -> list[tuple[float, type[Exception]]]:
@@ -321,11 +349,23 @@ def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
             RunState.FAILED,
             error={"type": "NotRegistered", "message": detail, "traceback": None},
         )
+    signature = signature_of(task)
+    try:
+        given = injected.kwargs if signature is None else signature.converted(injected.kwargs)
+    except ValueError as error:
+        told = {"type": "InvalidArguments", "message": str(error), "traceback": None}
+        return Outcome(RunState.FAILED, error=told)
+
+    def again(kwargs: dict[str, Any]) -> dict[str, Any]:
+        if signature is None:
+            return kwargs
+        return signature.as_json(kwargs, given=given, stored=injected.kwargs)
+
     request = _request(process, claimed, injected)
-    answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], injected.kwargs, request)
+    answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], given, request)
     if request[ASKED] and (info is None or info.state == states.FAILURE):
         # As with Celery: it will be tried again, whatever it does after that.
-        return _retried(request[ASKED][-1], answer)
+        return _retried(request[ASKED][-1], answer, again)
     if info is None or isinstance(info.retval, _Replaced):
         result = answer if info is None else info.retval.result
         return Outcome(
@@ -335,7 +375,7 @@ def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
             exit_code=0 if claimed.task == "shell" else None,
         )
     if info.state == states.RETRY and isinstance(info.retval, Retry):
-        return _retried(info.retval, answer)
+        return _retried(info.retval, answer, again)
     if info.state == states.IGNORED:
         return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
     text = answer.traceback if isinstance(answer, ExceptionInfo) else None
@@ -347,6 +387,7 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     tracer = process.tracers.get(task.name)
     if tracer is None:
         _adapt(task)
+        divert_update_state(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
         process.tracers[task.name] = tracer
     return tracer
@@ -425,8 +466,13 @@ def _failed(error: BaseException, text: str | None) -> Outcome:
             return Outcome(RunState.FAILED, error=told, exit_code=exit_code)
 
 
-def _retried(retry: Retry, info: Any) -> Outcome:
-    """Return the outcome of a task that asked, by `self.retry()`, to be tried again."""
+def _retried(
+    retry: Retry, info: Any, as_json: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Outcome:
+    """Return the outcome of a task that asked, by `self.retry()`, to be tried again.
+
+    *as_json* makes of the arguments that it wants what can be stored.
+    """
     cause = retry.exc or retry
     told = {
         "type": type(cause).__name__,
@@ -440,13 +486,12 @@ def _retried(retry: Retry, info: Any) -> Outcome:
         seconds = (when - clock.now()).total_seconds()
     else:
         seconds = float(when or 0)
-    signature = getattr(retry, "sig", None)
-    changed = None if signature is None else dict(signature.kwargs)
+    wanted = getattr(retry, "sig", None)
     return Outcome(
         RunState.FAILED,
         error=told,
         retry_after_seconds=max(seconds, 0.0),
-        retry_kwargs=changed,
+        retry_kwargs=None if wanted is None else as_json(dict(wanted.kwargs)),
     )
 
 

@@ -72,6 +72,28 @@ BAD_JOBS = {
     ),
     "missing argument": (a_job(kwargs={}), "/kwargs", "missing_argument"),
     "argument of the wrong type": (a_job(kwargs={"command": 5}), "/kwargs/command", "wrong_type"),
+    "empty command": (a_job(kwargs={"command": ""}), "/kwargs/command", "too_short"),
+    "blank command": (a_job(kwargs={"command": " \n"}), "/kwargs/command", "blank"),
+    "variable with =": (
+        a_job(kwargs={"command": "x", "env": {"A=B": "1"}}),
+        "/kwargs/env/A=B",
+        "bad_name",
+    ),
+    "sleep backwards": (
+        a_job(task="sleep", kwargs={"duration": -1}),
+        "/kwargs/duration",
+        "too_small",
+    ),
+    "url of another kind": (
+        a_job(task="http", kwargs={"url": "ftp://example.com/"}),
+        "/kwargs/url",
+        "bad_url",
+    ),
+    "mail to nobody": (
+        a_job(task="email", kwargs={"to": [], "subject": "x"}),
+        "/kwargs/to",
+        "too_short",
+    ),
     "empty name": (a_job(name=""), "/name", "invalid_name"),
     "name of 300 characters": (a_job(name="x" * 300), "/name", "invalid_name"),
     "name with a slash": (a_job(name="a/b"), "/name", "invalid_name"),

@@ -13,13 +13,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
 import jobs_app
+from jobs_app import catalog
 from jobs_app.context import Cancelled, HttpFailed, RunContext, TimedOut, current_run
+from jobs_app.exemptions import exemptions
+from jobs_app.tasks import exchange
 from jobs_app.tasks.egress import refusal
-from jobs_app.tasks.http import HttpResult, _tls_context, http
+from jobs_app.tasks.exchange import _common_context
+from jobs_app.tasks.http import HttpResult, http
+from tests.factories import TASKS
 from tests.running import Output, a_run
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -58,7 +64,9 @@ class Handler(BaseHTTPRequestHandler):
         }
         self.server.seen.append(seen)
         kind, _, rest = self.path.lstrip("/").partition("/")
-        if kind == "status":
+        if kind in ("busy", "broken", "json", "long"):
+            self.answer_in_turn(kind, rest)
+        elif kind == "status":
             self.answer(int(rest), b"body of it")
         elif kind == "redirect":
             status, _, location = rest.partition("/")
@@ -82,6 +90,22 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, X_Huge="h" * 500_000)
         else:
             self.answer(200, json.dumps(seen).encode(), Content_Type="application/json", Etag='"1"')
+
+    def answer_in_turn(self, kind: str, rest: str) -> None:
+        if kind == "busy":
+            # /busy/2/503/7: so often that status, with that Retry-After, and then well.
+            times, status, *after = rest.split("/")
+            is_busy = len(self.server.seen) <= int(times)
+            headers = {"Retry_After": unquote(after[0])} if after else {}
+            self.answer(int(status) if is_busy else 200, b"busy", **headers)
+        elif kind == "broken" and len(self.server.seen) <= int(rest):
+            self.close_connection = True
+        elif kind == "broken":
+            self.answer(200, b"mended")
+        elif kind == "json":
+            self.answer(200, unquote(rest).encode())
+        else:
+            self.answer(200, b"x" * int(rest))
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         if name.startswith("do_"):
@@ -144,9 +168,9 @@ def _allows_private_addresses(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _fresh_trust() -> Iterator[None]:
-    _tls_context.cache_clear()
+    _common_context.cache_clear()
     yield
-    _tls_context.cache_clear()
+    _common_context.cache_clear()
 
 
 @pytest.fixture
@@ -458,3 +482,360 @@ def test_a_name_that_changes_its_address_is_called_at_the_one_that_was_checked(s
 
     assert server.seen[0]["host"] == f"rebinding.test:{server.port}"
     assert len(asked) == 1
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(exchange, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_busy_server_is_asked_again_as_often_as_retries_says(server, status):
+    output = Output()
+
+    result = call(f"{server.url}/busy/2/{status}", a_run(output), retries=2)
+
+    assert (result["status"], result["retries"], len(server.seen)) == (200, 2, 3)
+    assert output.out.count(f"answered {status}; again in 0.0") == 2
+    assert len({seen["idempotency-key"] for seen in server.seen}) == 1
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_server_that_stays_busy_fails_with_its_last_answer(server):
+    with pytest.raises(HttpFailed, match="answered 503; expected was 2xx"):
+        call(f"{server.url}/busy/9/503", retries=2)
+
+    assert len(server.seen) == 3
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("status", [400, 404, 500, 501])
+def test_what_will_not_pass_is_not_tried_again(server, status):
+    with pytest.raises(HttpFailed):
+        call(f"{server.url}/status/{status}", retries=3)
+
+    assert len(server.seen) == 1
+
+
+def test_without_retries_there_is_one_try(server):
+    with pytest.raises(HttpFailed):
+        call(f"{server.url}/busy/1/503")
+
+    assert len(server.seen) == 1
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_busy_status_that_is_expected_is_a_success_at_once(server):
+    assert call(f"{server.url}/busy/9/503", retries=2, expect_status=[503])["retries"] == 0
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_broken_connection_is_tried_again_with_the_body(server):
+    result = call(f"{server.url}/broken/1", method="POST", body="hello", retries=1)
+
+    assert (result["body"], result["retries"]) == ("mended", 1)
+    assert [seen["body"] for seen in server.seen] == ["hello", "hello"]
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_nobody_there_is_tried_again():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    output = Output()
+
+    with pytest.raises(HttpFailed, match="no connection"):
+        call(f"http://127.0.0.1:{port}/", a_run(output), retries=2)
+
+    assert output.out.count("no connection") == 2
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_refused_address_is_not_tried_again(server, monkeypatch):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+    output = Output()
+
+    with pytest.raises(HttpFailed, match="may not be called"):
+        call(server.url, a_run(output), retries=5)
+
+    assert output.out == ""
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_retry_after_is_waited_for(server):
+    started = time.monotonic()
+
+    result = call(f"{server.url}/busy/1/503/1", retries=1)
+
+    assert result["retries"] == 1
+    assert time.monotonic() - started >= 1
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("after", ["3600", "Wed, 01 Jan 2098 00:00:00 GMT"])
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for(server, after):
+    started = time.monotonic()
+
+    with pytest.raises(HttpFailed, match="answered 503"):
+        call(f"{server.url}/busy/1/503/{quote(after)}", retries=1, timeout_seconds=5)
+
+    assert time.monotonic() - started < 4
+    assert len(server.seen) == 1
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("after", ["soon", "-1", "Wed, 01 Jan 2020 00:00:00 GMT", "1" * 400])
+def test_a_retry_after_that_says_nothing_does_no_harm(server, after):
+    with suppress(HttpFailed):
+        call(f"{server.url}/busy/1/503/{quote(after)}", retries=1, timeout_seconds=5)
+
+    assert len(server.seen) in (1, 2)
+
+
+def test_a_pause_between_tries_ends_with_the_run(server):
+    started = time.monotonic()
+
+    with pytest.raises(TimedOut, match="time limit"):
+        call(f"{server.url}/busy/9/503/9", a_run(time_limit_seconds=0.3), retries=3)
+
+    assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("most", [0, 1, 7])
+def test_max_redirects_bounds_what_is_followed(server, most):
+    with pytest.raises(HttpFailed, match="redirect"):
+        call(f"{server.url}/loop", max_redirects=most)
+
+    assert len(server.seen) == most + 1
+
+
+@pytest.mark.parametrize(
+    "document,expected",
+    [
+        ({"status": "ok"}, {"pointer": "/status", "equals": "ok"}),
+        ({"status": "ok"}, {"pointer": "/status"}),
+        ({"a": [{"b": None}]}, {"pointer": "/a/0/b", "equals": None}),
+        ({"a/b": 1}, {"pointer": "/a~1b", "equals": 1.0}),
+        ([1, {"a": True}], {"pointer": "", "equals": [1, {"a": True}]}),
+    ],
+)
+def test_an_answer_that_says_what_is_expected_is_a_success(server, document, expected):
+    url = f"{server.url}/json/{quote(json.dumps(document))}"
+
+    assert call(url, expect_json=expected)["status"] == 200
+
+
+@pytest.mark.parametrize(
+    "text,expected,sentence",
+    [
+        ('{"status": "down"}', {"pointer": "/status", "equals": "ok"}, "is not as expected at"),
+        ('{"status": 1}', {"pointer": "/status", "equals": True}, "is not as expected at"),
+        ('{"status": null}', {"pointer": "/status", "equals": "ok"}, "is not as expected at"),
+        ('{"status": null}', {"pointer": "/state"}, "has nothing at '/state'"),
+        ("[1]", {"pointer": "/1"}, "has nothing at '/1'"),
+        ("<html>", {"pointer": "/status"}, "something other than JSON"),
+    ],
+)
+def test_an_answer_that_says_something_else_fails_with_its_body_in_the_log(
+    server, text, expected, sentence
+):
+    output = Output()
+
+    with pytest.raises(HttpFailed, match=sentence):
+        call(f"{server.url}/json/{quote(text)}", a_run(output), expect_json=expected)
+
+    assert text in output.out
+
+
+def test_json_is_not_looked_for_in_an_answer_that_was_cut(server):
+    with pytest.raises(HttpFailed, match="more than 100 bytes: too long to look for '/a'"):
+        call(f"{server.url}/long/101", expect_json={"pointer": "/a"}, max_response_bytes=100)
+
+
+def test_max_response_bytes_says_how_much_is_kept(server):
+    exact = call(f"{server.url}/long/100000", max_response_bytes=100_000)
+    cut = call(f"{server.url}/long/100000", max_response_bytes=10)
+
+    assert (len(exact["body"]), exact["body_truncated"]) == (100_000, False)
+    assert (cut["body"], cut["body_truncated"]) == ("x" * 10, True)
+
+
+def test_the_setting_bounds_what_any_job_keeps(server, monkeypatch):
+    monkeypatch.setenv("JOBS_HTTP_RESPONSE_LIMIT_BYTES", "1024")
+
+    assert len(call(f"{server.url}/long/5000")["body"]) == 1024
+
+
+def test_a_certificate_can_be_passed_over_or_trusted_by_name(tls_server):
+    url = f"https://localhost:{tls_server.port}/echo"
+
+    assert call(url, verify=False)["status"] == 200
+    assert call(url, verify=str(CERTIFICATE))["status"] == 200
+    with pytest.raises(HttpFailed, match="IP address mismatch"):
+        call(f"https://127.0.0.1:{tls_server.port}/echo", verify=str(CERTIFICATE))
+
+
+@pytest.mark.parametrize("path", ["/no/such/file", "/etc/hostname"])
+def test_authorities_that_cannot_be_read_fail_with_a_sentence(tls_server, path):
+    with pytest.raises(HttpFailed, match="holds no certificates"):
+        call(f"https://localhost:{tls_server.port}/echo", verify=path)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_wrong_certificate_is_not_tried_again(tls_server):
+    output = Output()
+
+    with pytest.raises(HttpFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        call(f"https://localhost:{tls_server.port}/echo", a_run(output), retries=3)
+
+    assert output.out == ""
+
+
+@pytest.mark.parametrize(
+    "entry", ["127.0.0.1", "127.0.0.0/8", "localhost", "localhost:PORT", "::1"]
+)
+def test_an_exemption_lets_a_private_address_through(server, monkeypatch, entry):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+    monkeypatch.setenv("JOBS_HTTP_ALLOW", f"10.0.0.0/8, {entry.replace('PORT', str(server.port))}")
+    monkeypatch.setattr(socket, "getaddrinfo", _to("::1" if entry == "::1" else "127.0.0.1"))
+
+    if entry == "::1":
+        with pytest.raises(HttpFailed, match="no connection"):
+            call(f"http://localhost:{server.port}/echo")
+    else:
+        assert call(f"http://localhost:{server.port}/echo")["status"] == 200
+
+
+def _to(address: str) -> Callable[..., Any]:
+    real = socket.getaddrinfo
+    return lambda _host, *args, **kwargs: real(address, *args, **kwargs)
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.0/8", "other.example", "localhost:1", "*.localhost"])
+def test_an_exemption_of_another_place_does_not(server, monkeypatch, entry):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+    monkeypatch.setenv("JOBS_HTTP_ALLOW", entry)
+
+    with pytest.raises(HttpFailed, match="allowed only by JOBS_HTTP_ALLOW"):
+        call(f"http://localhost:{server.port}/echo")
+
+    assert server.seen == []
+
+
+def test_a_redirect_to_a_place_that_is_not_exempt_is_refused(server, monkeypatch):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+    monkeypatch.setenv("JOBS_HTTP_ALLOW", "localhost")
+
+    with pytest.raises(HttpFailed, match=r"127\.0\.0\.1 may not be called"):
+        call(f"http://localhost:{server.port}/redirect/302/http://127.0.0.1:PORT/echo")
+
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "entries,address,host,is_allowed",
+    [
+        ("169.254.169.254", "169.254.169.254", "", True),
+        ("169.254.169.254/32", "169.254.169.254", "", True),
+        ("169.254.0.0/16", "169.254.169.254", "", False),
+        ("metadata.internal", "169.254.169.254", "metadata.internal", False),
+        ("169.254.169.254", "169.254.169.253", "", False),
+        ("0.0.0.0/0", "10.0.0.1", "", True),
+        ("0.0.0.0/0", "169.254.169.254", "", False),
+        ("0.0.0.0/0", "224.0.0.1", "", False),
+        ("*.corp.example", "10.0.0.1", "a.b.corp.example", True),
+        ("*.corp.example", "10.0.0.1", "corp.example", False),
+        ("*.corp.example", "10.0.0.1", "evilcorp.example", False),
+        ("Intranet.Example.", "10.0.0.1", "intranet.example", True),
+        ("10.0.0.1:8080", "10.0.0.1", "", False),
+        ("10.0.0.1:80", "10.0.0.1", "", True),
+        ("[fd00::1]:80", "fd00::1", "", True),
+        ("fd00::/8", "fd00:ec2::254", "", False),
+        ("fd00:ec2::254", "fd00:ec2::254", "", True),
+        ("10.0.0.0/8", "::ffff:10.0.0.1", "", False),
+    ],
+)
+def test_exemptions_open_what_they_name_and_metadata_only_by_its_address(
+    entries, address, host, is_allowed
+):
+    reason = refusal(
+        ip_address(address),
+        allows_private=False,
+        host=host or address,
+        port=80,
+        allowed=exemptions(entries),
+    )
+
+    assert (reason is None) == is_allowed
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a.example", "a b", "10.0.0.0/33", "10.0.0.1/8", "a.example:0", "*", "1.2.3"]
+)
+def test_an_exemption_that_cannot_be_read_is_refused_at_the_start(text):
+    with pytest.raises(ValueError, match="is no host, address or network"):
+        exemptions(text)
+
+
+def faults(**kwargs: Any) -> list[tuple[str, str]]:
+    given = {"url": "https://example.com/"} | kwargs
+    return [(e.pointer, e.code) for e in catalog.check(TASKS, "http", given)]
+
+
+@pytest.mark.parametrize(
+    "kwargs,expected",
+    [
+        ({}, []),
+        ({"expect_json": {"pointer": "/a", "equals": [1]}, "verify": "/etc/ca.pem"}, []),
+        ({"url": "${secret:URL}", "headers": {"Authorization": "Bearer ${secret:TOKEN}"}}, []),
+        ({"url": "ftp://example.com"}, [("/kwargs/url", "bad_url")]),
+        ({"url": ""}, [("/kwargs/url", "bad_url")]),
+        ({"url": "https://"}, [("/kwargs/url", "bad_url")]),
+        ({"method": "BREW"}, [("/kwargs/method", "not_a_choice")]),
+        ({"headers": {"X Y": "1"}}, [("/kwargs/headers/X Y", "bad_header")]),
+        ({"headers": {"X": "a\r\nY: b"}}, [("/kwargs/headers/X", "bad_header")]),
+        ({"headers": {"X": 5}}, [("/kwargs/headers/X", "wrong_type")]),
+        ({"body": "a", "json": 1}, [("/kwargs/json", "body_and_json")]),
+        ({"timeout_seconds": 0}, [("/kwargs/timeout_seconds", "too_small")]),
+        ({"expect_status": [99]}, [("/kwargs/expect_status/0", "too_small")]),
+        ({"expect_json": {"pointer": "a"}}, [("/kwargs/expect_json/pointer", "bad_pointer")]),
+        ({"expect_json": {"equals": 1}}, [("/kwargs/expect_json", "missing_argument")]),
+        (
+            {"expect_json": {"pointer": "", "is": 1}},
+            [("/kwargs/expect_json/is", "unknown_argument")],
+        ),
+        ({"verify": "ca.pem"}, [("/kwargs/verify", "bad_path")]),
+        ({"verify": 0}, [("/kwargs/verify", "wrong_type")]),
+        ({"max_redirects": 21}, [("/kwargs/max_redirects", "too_large")]),
+        ({"retries": -1}, [("/kwargs/retries", "too_small")]),
+        ({"max_response_bytes": 262_145}, [("/kwargs/max_response_bytes", "too_large")]),
+    ],
+)
+def test_what_cannot_be_requested_is_refused_before_it_is_saved(kwargs, expected):
+    assert faults(**kwargs) == expected
+
+
+@pytest.mark.parametrize(
+    "kwargs,words",
+    [
+        ({"verify": False}, "verify is false"),
+        ({"method": "POST", "retries": 1}, "Idempotency-Key"),
+        ({"url": "http://169.254.169.254/latest"}, "never allowed"),
+        ({"url": "http://[fe80::1]/"}, "never allowed"),
+        ({"retries": 1}, None),
+        ({"url": "http://localhost/"}, None),
+    ],
+)
+def test_what_should_be_meant_is_warned_of(kwargs, words):
+    found = catalog.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
+
+    assert len(found) == (0 if words is None else 1)
+    assert words is None or words in found[0]
+
+
+def test_a_private_address_is_warned_of_where_it_will_be_refused(monkeypatch):
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+
+    (warning,) = catalog.warnings(TASKS, "http", {"url": "http://localhost/"})
+
+    assert "will be refused" in warning

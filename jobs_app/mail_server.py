@@ -1,0 +1,61 @@
+"""The mail server that JOBS_SMTP_URL names."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+FORM = (
+    "use smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://USER:PASSWORD@HOST:465, "
+    "with ?ca=/PATH/FILE for an authority of your own and ?tls=none for no encryption at all"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mail is handed in, and how the connection is protected.
+
+    `ca` is the path of a file with the authorities to trust, None for the machine's.
+    """
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"]
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca: str | None = None
+
+
+def mail_server(url: str) -> MailServer:
+    """Return the server that *url* names; raises ValueError, which does not repeat it.
+
+    `smtp://` means STARTTLS, which the server must then offer; on this machine itself no
+    encryption, unless `?tls=starttls` asks for it.
+    """
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError as error:
+        raise ValueError(FORM) from error
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    tls = options.pop("tls", None)
+    ca = options.pop("ca", None)
+    is_implicit = parts.scheme == "smtps"
+    if parts.scheme not in ("smtp", "smtps") or not host or options or parts.path not in ("", "/"):
+        raise ValueError(FORM)
+    if tls not in (None, "starttls", "none") or (tls is not None and is_implicit) or ca == "":
+        raise ValueError(FORM)
+    security: Literal["starttls", "tls", "none"]
+    if is_implicit:
+        security = "tls"
+    else:
+        security = "none" if tls == "none" or (not tls and host in LOOPBACK) else "starttls"
+    return MailServer(
+        host=host,
+        port=port or (465 if is_implicit else 587),
+        security=security,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        ca=ca,
+    )

@@ -1,0 +1,338 @@
+"""The task `email`: sends one mail by SMTP, with the log of a job's last run if it is wanted."""
+
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC
+from email import policy
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Annotated, Any, TypedDict
+
+from celery import Task, shared_task
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from jobs_app import clock
+from jobs_app.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
+from jobs_app.mail_server import MailServer
+from jobs_app.settings import Settings
+
+#: How much of a log is attached at most: its end, bytes.
+ATTACHED_BYTES = 1_048_576
+
+MOST_RECIPIENTS = 100
+STEP_SECONDS = 20.0
+POLL_SECONDS = 0.2
+SERVER_TEXT_CHARS = 200
+
+
+def _one_line(text: str) -> str:
+    if any(char < " " or char == "\x7f" for char in text):
+        raise PydanticCustomError("bad_header", "must be one line, without control characters.")
+    return text
+
+
+def _mail_address(text: str) -> str:
+    try:
+        address_of(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "bad_address", "must be an address, as in me@example.com or Me <me@example.com>."
+        ) from error
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line), Field(max_length=500)]
+MailAddress = Annotated[
+    str, AfterValidator(_mail_address), Field(max_length=500, examples=["me@example.com"])
+]
+Copies = MailAddress | Annotated[list[MailAddress], Field(max_length=MOST_RECIPIENTS)]
+Recipients = (
+    MailAddress | Annotated[list[MailAddress], Field(min_length=1, max_length=MOST_RECIPIENTS)]
+)
+
+
+class EmailResult(TypedDict):
+    """Who got the mail, and the run whose log is attached; `message_id` is the run's own."""
+
+    message_id: str
+    recipients: list[str]
+    attached_log_of: str | None
+    duration_seconds: float
+
+
+class EmailTask(Task[Any, Any]):
+    """A task that knows what is odd about its arguments."""
+
+    abstract = True
+
+    @staticmethod
+    def warnings_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+        """Yield what is allowed, and should be meant."""
+        if settings.smtp_url is None:
+            yield "JOBS_SMTP_URL is not set here; the worker needs it to send mail."
+        elif settings.smtp_from is None and not kwargs.get("sender"):
+            yield "Neither a sender is given nor is JOBS_SMTP_FROM set here; the worker needs one."
+
+
+@shared_task(name="email", base=EmailTask)
+def email(
+    to: Recipients,
+    subject: Annotated[Line, Field(examples=["The nightly report"])],
+    body: str = "",
+    html: str | None = None,
+    cc: Copies | None = None,
+    bcc: Copies | None = None,
+    sender: MailAddress | None = None,
+    reply_to: MailAddress | None = None,
+    attach_log_of: str | None = None,
+    timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60,
+) -> EmailResult:
+    """Send a mail by the server of JOBS_SMTP_URL.
+
+    Every attempt of a run sends the same Message-ID, made of the run's id. If the server
+    refuses some of the recipients, the others get the mail, and the run fails.
+
+    Args:
+        to: An address, or a list of them.
+        subject: One line.
+        body: The text.
+        html: The same as HTML, for readers that show it.
+        cc: Who gets a copy.
+        bcc: Who gets a copy that the others do not hear of.
+        sender: Whom it comes from; by default JOBS_SMTP_FROM.
+        reply_to: Where answers go.
+        attach_log_of: A job, whose last run that has ended is told of below the text, and its
+            log attached.
+        timeout_seconds: For the whole of it.
+    """
+    context = current_run.get()
+    settings = context.settings or Settings()
+    server = settings.mail_server
+    if server is None:
+        raise EmailFailed("No mail server is configured: set JOBS_SMTP_URL for the worker.")
+    sender = sender or settings.smtp_from
+    if sender is None:
+        raise EmailFailed("The mail has no sender: set JOBS_SMTP_FROM for the worker, or sender.")
+    attached = None
+    if attach_log_of is not None:
+        attached = context.last_log(attach_log_of, ATTACHED_BYTES)
+        body = f"{body.rstrip()}\n\n{_about(attach_log_of, attached)}\n".lstrip()
+    message = _message(context, sender, subject, body, html)
+    try:
+        _address(message, "To", _listed(to))
+        _address(message, "Cc", _listed(cc))
+        _address(message, "Reply-To", _listed(reply_to))
+    except ValueError as error:
+        raise EmailFailed("An address cannot be read.") from error
+    if attached is not None:
+        _attach(message, attached)
+    everybody = dict.fromkeys(
+        address_of(text).addr_spec for text in [*_listed(to), *_listed(cc), *_listed(bcc)]
+    )
+    post = _Post(server, message, address_of(sender).addr_spec, list(everybody))
+    started = time.monotonic()
+    _send_unless_stopped(context, post, timeout_seconds)
+    for line in post.told(everybody):
+        context.log.write("stdout", f"{line}\n".encode())
+    if post.refused:
+        who = ", ".join(f"{address} ({why})" for address, why in post.refused.items())
+        rest = len(everybody) - len(post.refused)
+        others = f"; the mail went to the other {rest}" if rest else ""
+        raise EmailFailed(f"The mail server refused {who}{others}.")
+    return EmailResult(
+        message_id=str(message["Message-ID"]),
+        recipients=list(everybody),
+        attached_log_of=None if attached is None else str(attached.run_id),
+        duration_seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def address_of(text: str) -> Address:
+    """Return the one address that *text* is; raises ValueError."""
+    if any(char < " " or char == "\x7f" for char in text):
+        raise ValueError("a control character in an address")
+    try:
+        header = policy.SMTP.header_factory("To", text)
+    except (MessageError, LookupError, AttributeError) as error:
+        # Its parser falls over some texts, rather than note a defect.
+        raise ValueError("not an address") from error
+    found: tuple[Address, ...] = header.addresses
+    if header.defects or len(found) != 1 or not found[0].username or not found[0].domain:
+        raise ValueError("not one address")
+    name, domain = found[0].display_name, found[0].domain.encode("idna").decode("ascii")
+    return Address(display_name=name, username=found[0].username, domain=domain)
+
+
+def _listed(given: str | list[str] | None) -> list[str]:
+    return [] if given is None else [given] if isinstance(given, str) else given
+
+
+def _about(job: str, found: LastLog | None) -> str:
+    """Return the line that tells of the run whose log is attached."""
+    if found is None:
+        return f"{job} has had no run that ended: no log is attached."
+    ended = found.finished_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    what = "Its log is attached" if found.text else "It wrote nothing"
+    cut = ", without its beginning" if found.is_cut else ""
+    state = found.state.replace("_", " ")
+    return f"The last run of {job}, {found.run_id}: {state} at {ended}. {what}{cut}."
+
+
+def _message(
+    context: RunContext, sender: str, subject: str, body: str, html: str | None
+) -> EmailMessage:
+    message = EmailMessage(policy=policy.SMTP)
+    try:
+        address = address_of(sender)
+        message["From"] = address
+        message["Subject"] = subject
+    except ValueError as error:
+        raise EmailFailed("The sender or the subject cannot be put into a mail.") from error
+    message["Date"] = format_datetime(clock.now())
+    message["Message-ID"] = f"<{context.run_id}.jobs-app@{address.domain}>"
+    # Keeps holiday notices from answering.
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(body)
+    if html is not None:
+        message.add_alternative(html, subtype="html")
+    return message
+
+
+def _address(message: EmailMessage, header: str, texts: list[str]) -> None:
+    if texts:
+        message[header] = [address_of(text) for text in texts]
+
+
+def _attach(message: EmailMessage, log: LastLog) -> None:
+    if log.text:
+        name = f"{log.job}-{log.run_id}.log"
+        message.add_attachment(log.text, subtype="plain", filename=name)
+
+
+class _Post:
+    """One mail on its way, in a thread of its own: smtplib waits, and can only be cut off."""
+
+    def __init__(
+        self, server: MailServer, message: EmailMessage, sender: str, recipients: list[str]
+    ) -> None:
+        self.server = server
+        self.refused: dict[str, str] = {}
+        self._message = message
+        self._sender = sender
+        self._recipients = recipients
+        self._error: EmailFailed | None = None
+        self._smtp: smtplib.SMTP | None = None
+        self._is_given_up = False
+        self._thread = threading.Thread(target=self._work, name="smtp", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_done(self, *, wait_seconds: float) -> bool:
+        """Tell whether it has ended; raises EmailFailed if it ended badly."""
+        self._thread.join(wait_seconds)
+        if self._thread.is_alive():
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def give_up(self) -> None:
+        """Cut the connection, so that nothing more is sent."""
+        self._is_given_up = True
+        sock = self._smtp.sock if self._smtp is not None else None
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def told(self, everybody: Mapping[str, None]) -> Iterator[str]:
+        """Yield a line for each recipient."""
+        where = f"{self.server.host}:{self.server.port}"
+        for address in everybody:
+            yield f"{address}: {self.refused.get(address, 'accepted')} by {where}"
+
+    def _work(self) -> None:
+        where = f"{self.server.host}:{self.server.port}"
+        try:
+            self._hand_in()
+        except smtplib.SMTPRecipientsRefused as error:
+            self.refused = _reasons(error.recipients)
+        except smtplib.SMTPNotSupportedError as error:
+            self._error = EmailFailed(f"{where}: {str(error).rstrip('.')}.")
+        except smtplib.SMTPAuthenticationError as error:
+            self._error = EmailFailed(f"{where} refused the sign-in ({error.smtp_code}).")
+        except smtplib.SMTPResponseException as error:
+            said = _said(error.smtp_code, error.smtp_error)
+            self._error = EmailFailed(f"{where} refused the mail ({said}).")
+        except ssl.SSLError as error:
+            self._error = EmailFailed(f"{where}: no encrypted connection ({_reason(error)}).")
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            self._error = EmailFailed(f"{where}: the mail was not taken ({_reason(error)}).")
+
+    def _hand_in(self) -> None:
+        server = self.server
+        context = None
+        if server.security != "none":
+            context = ssl.create_default_context(cafile=server.ca)
+        if server.security == "tls":
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+                server.host, server.port, timeout=STEP_SECONDS, context=context
+            )
+        else:
+            smtp = smtplib.SMTP(server.host, server.port, timeout=STEP_SECONDS)
+        self._smtp = smtp
+        try:
+            self._check()
+            if server.security == "starttls":
+                smtp.starttls(context=context)
+            if server.user is not None:
+                self._check()
+                smtp.login(server.user, server.password or "")
+            self._check()
+            refused = smtp.send_message(self._message, self._sender, self._recipients)
+            self.refused = _reasons(refused)
+            with suppress(OSError, smtplib.SMTPException):
+                smtp.quit()
+        finally:
+            smtp.close()
+
+    def _check(self) -> None:
+        if self._is_given_up:
+            raise OSError("given up")
+
+
+def _send_unless_stopped(context: RunContext, post: _Post, timeout_seconds: float) -> None:
+    started = time.monotonic()
+    post.start()
+    try:
+        while True:
+            elapsed = time.monotonic() - started
+            context.stop_if_asked(elapsed_seconds=elapsed)
+            if elapsed >= timeout_seconds:
+                where = f"{post.server.host}:{post.server.port}"
+                raise TimedOut(f"{where} did not take the mail within {timeout_seconds:g} s.")
+            if post.is_done(wait_seconds=min(POLL_SECONDS, timeout_seconds - elapsed)):
+                return
+    finally:
+        post.give_up()
+
+
+def _reasons(refused: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
+    return {address: _said(code, text) for address, (code, text) in refused.items()}
+
+
+def _said(code: int, text: bytes | str) -> str:
+    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(shown.split())}"[:SERVER_TEXT_CHARS].rstrip(" .")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__

@@ -1,0 +1,291 @@
+"""Makes HTTP requests for jobs: not a task, but what `http` stands on.
+
+Each address is checked before it is called, each redirect as if it were asked for by
+itself, and nothing lasts or grows past its limit, whatever a server does.
+"""
+
+import asyncio
+import itertools
+import logging
+import re
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http import HTTPStatus
+
+import certifi
+import httpx
+
+from jobs_app import clock
+from jobs_app.context import HttpFailed
+from jobs_app.exemptions import Exemption
+from jobs_app.tasks.egress import checked_addresses
+
+CONNECT_SECONDS = 10.0
+REDIRECTS = (301, 302, 303, 307, 308)
+# What a server says that is busy just now; it may go better a moment later.
+BUSY = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+# What may follow a redirect to another site: the others may carry secrets meant for the first.
+PORTABLE_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
+# Python knows encodings that are no text, or take quadratic time; pages use these.
+TEXT_ENCODING = re.compile(
+    r"utf-?(8|16)|(us-)?ascii|iso-?8859-\d+|latin-?1|windows-\d+|cp\d+|shift_jis|euc-(jp|kr)"
+    r"|gb(k|2312|18030)|big5|koi8-[ru]",
+    re.IGNORECASE,
+)
+
+# httpx logs every URL with its query, which may hold a secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a server."""
+
+    method: str
+    url: httpx.URL
+    headers: httpx.Headers
+    content: bytes | None
+
+    @property
+    def shown(self) -> str:
+        """The URL without user, password and query, where secrets are."""
+        return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
+
+    def redirected(self, status: int, location: str) -> "Request":
+        """Return the request that a redirect asks for; raise HttpFailed if it must not be made."""
+        url = checked_url(str(self.url.join(location)))
+        if self.url.scheme == "https" and url.scheme == "http":
+            raise HttpFailed(f"{self.shown} redirects from https to http, which is not followed.")
+        headers = httpx.Headers(self.headers)
+        is_same_site = _site(url) == _site(self.url)
+        if is_same_site:
+            url = url.copy_with(userinfo=self.url.userinfo)
+        else:
+            url = url.copy_with(userinfo=b"")
+            headers = httpx.Headers({k: v for k, v in headers.items() if k in PORTABLE_HEADERS})
+        # As browsers do it: only 307 and 308 repeat what was sent.
+        if status == 303 or (status in (301, 302) and self.method == "POST"):
+            headers.pop("content-type", None)
+            method = "HEAD" if self.method == "HEAD" else "GET"
+            return Request(method, url, headers, None)
+        return replace(self, url=url, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered, as far as it was read: `is_cut` says that there was more."""
+
+    status: int
+    headers: httpx.Headers
+    raw: bytes
+    is_cut: bool
+    redirects: int
+    retries: int = 0
+
+    def body(self, limit_bytes: int) -> tuple[bytes, bool]:
+        """Return at most *limit_bytes* of the body, unpacked, and whether there was more."""
+        body, is_cut = _unpacked(self.raw, self.headers.get("content-encoding", ""), limit_bytes)
+        return body, self.is_cut or is_cut
+
+    def text(self, body: bytes) -> str:
+        """Return *body* as text, as the answer says it is to be read."""
+        return _text(body, self.headers.get("content-type", ""))
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """How long the server wants to be left alone; 0 if it does not say."""
+        said = self.headers.get("retry-after", "").strip()
+        if said.isascii() and said.isdigit():
+            return float(said[:9])
+        try:
+            wait = parsedate_to_datetime(said) - clock.now()
+        except (TypeError, ValueError):
+            return 0.0
+        return max(wait / timedelta(seconds=1), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How a request is made, redirects, repetitions and all.
+
+    `verify` is False, or the path of a file of authorities, in place of those that the
+    machine trusts. `told` is given a line for each try that is repeated.
+    """
+
+    allows_private: bool
+    allowed: tuple[Exemption, ...]
+    timeout_seconds: float
+    expected: frozenset[int]
+    told: Callable[[str], None]
+    verify: bool | str = True
+    max_redirects: int = 5
+    retries: int = 0
+    limit_bytes: int = 65_536
+
+    async def answer(self, request: Request) -> Answer:
+        """Return the answer to *request*, tried again while that may help; raises HttpFailed."""
+        give_up_at = time.monotonic() + self.timeout_seconds
+        for tried in itertools.count():
+            answer: Answer | None = None
+            error: HttpFailed | None = None
+            pause = min(FIRST_PAUSE_SECONDS * 2**tried, LONGEST_PAUSE_SECONDS)
+            try:
+                answer = replace(await self._followed(request), retries=tried)
+                said = f"answered {answer.status}"
+                pause = max(pause, answer.retry_after_seconds)
+            except HttpFailed as failed:
+                error, said = failed, failed.detail.rstrip(".")
+            is_passing = error.may_pass if error else answer is not None and self._is_busy(answer)
+            is_late = time.monotonic() + pause >= give_up_at
+            if not is_passing or tried >= self.retries or is_late:
+                break
+            self.told(f"{request.method} {request.shown}: {said}; again in {pause:.3g} s")
+            await asyncio.sleep(pause)
+        if answer is None:
+            raise error or HttpFailed("There was no try.")
+        return answer
+
+    def _is_busy(self, answer: Answer) -> bool:
+        return answer.status in BUSY and answer.status not in self.expected
+
+    async def _followed(self, request: Request) -> Answer:
+        for redirects in range(self.max_redirects + 1):
+            answer = await self._send(request, redirects)
+            location = answer.headers.get("location")
+            is_wanted = answer.status in self.expected
+            if answer.status not in REDIRECTS or location is None or is_wanted:
+                return answer
+            request = request.redirected(answer.status, location)
+        if self.max_redirects == 0:
+            raise HttpFailed("The answer is a redirect, and max_redirects is 0.")
+        raise HttpFailed(f"There were more than {self.max_redirects} redirects.")
+
+    async def _send(self, request: Request, redirects: int) -> Answer:
+        """Send *request* to the first of its addresses that takes a connection."""
+        url = request.url
+        port = url.port or (443 if url.scheme == "https" else 80)
+        addresses = await checked_addresses(
+            url.host, port, allows_private=self.allows_private, allowed=self.allowed
+        )
+        refused: httpx.TransportError | None = None
+        for address in addresses:
+            try:
+                return await self._send_to(str(address), request, redirects)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                refused = error
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                may_pass = isinstance(error, httpx.TransportError)
+                detail = f"{request.shown}: {_reason(error)}."
+                raise HttpFailed(detail, may_pass=may_pass) from error
+        # A certificate is no better a moment later.
+        may_pass = "CERTIFICATE" not in str(refused)
+        detail = f"{request.shown}: no connection ({_reason(refused)})."
+        raise HttpFailed(detail, may_pass=may_pass) from refused
+
+    async def _send_to(self, address: str, request: Request, redirects: int) -> Answer:
+        timeout = httpx.Timeout(self.timeout_seconds, connect=CONNECT_SECONDS)
+        # A client for each: cookies must not follow a redirect, nor a connection be shared.
+        async with httpx.AsyncClient(
+            verify=tls_context(self.verify),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=timeout,
+        ) as client:
+            # The URL holds the address that was checked; the name goes into Host and TLS.
+            sent = client.build_request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers={**request.headers, "host": request.url.netloc.decode("ascii")},
+                content=request.content,
+                extensions={"sni_hostname": request.url.host},
+            )
+            response = await client.send(sent, stream=True)
+            try:
+                raw = bytearray()
+                async for part in response.aiter_raw():
+                    raw += part
+                    if len(raw) > self.limit_bytes:
+                        break
+            finally:
+                await response.aclose()
+        is_cut = len(raw) > self.limit_bytes
+        kept = bytes(raw[: self.limit_bytes])
+        return Answer(response.status_code, response.headers, kept, is_cut, redirects)
+
+
+def checked_url(text: str) -> httpx.URL:
+    """Return *text* as a URL that can be called; raises HttpFailed."""
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise HttpFailed("The URL cannot be read.") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise HttpFailed("The URL must begin with http:// or https:// and name a host.")
+    return url
+
+
+def _site(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _reason(error: Exception | None) -> str:
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def tls_context(verify: bool | str) -> ssl.SSLContext:
+    """Return a context that trusts what *verify* says; raises HttpFailed.
+
+    True stands for the machine's authorities (SSL_CERT_FILE) and certifi's.
+    """
+    if isinstance(verify, bool):
+        return _common_context(verify)
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except (OSError, ValueError) as error:
+        raise HttpFailed("The file that verify names holds no certificates to be read.") from error
+
+
+@cache
+def _common_context(verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if verify:
+        context.load_verify_locations(certifi.where())
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _unpacked(raw: bytes, encoding: str, limit_bytes: int) -> tuple[bytes, bool]:
+    """Return at most *limit_bytes* of the body, and whether there was more."""
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return raw, False
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        body = unpacker.decompress(raw, limit_bytes)
+    except zlib.error:
+        return raw, False
+    return body, bool(unpacker.unconsumed_tail)
+
+
+def _text(body: bytes, content_type: str) -> str:
+    named = re.search(r"charset=[\"']?([\w-]+)", content_type, re.IGNORECASE)
+    encoding = named[1] if named and TEXT_ENCODING.fullmatch(named[1]) else "utf-8"
+    try:
+        text = body.decode(encoding, "replace")
+    except LookupError:
+        text = body.decode("utf-8", "replace")
+    return text.replace("\x00", "\ufffd")
