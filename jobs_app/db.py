@@ -39,6 +39,15 @@ SQLITE_TIMEOUT_SECONDS = 30
 Json = JSON(none_as_null=True)
 
 
+#: Options of an engine of PostgreSQL whose connections commit each statement by themselves:
+#: nobody asks for a BEGIN, a COMMIT or, before each use, whether the server is there.
+SINGLE_STATEMENTS = {
+    "isolation_level": "AUTOCOMMIT",
+    "skip_autocommit_rollback": True,
+    "pool_pre_ping": False,
+}
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """An instant: aware datetimes in, aware UTC datetimes out, on every database."""
 
@@ -135,11 +144,16 @@ def _begin_sqlite(connection: Connection) -> None:
 class Database:
     """An engine and its sessions, for the processes that are not Flask."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        self.engine = make_engine(url, **options)
-        self._writing = sessionmaker(self.engine, expire_on_commit=False)
+    def __init__(self, url: str, *, has_single: bool = False, **options: Any) -> None:
+        """With *has_single*, PostgreSQL commits what `single` lends by itself."""
+        is_single = has_single and make_url(url).get_backend_name() == "postgresql"
+        self.engine = make_engine(url, **((SINGLE_STATEMENTS if is_single else {}) | options))
+        together: Engine = self.engine
+        if is_single:
+            together = self.engine.execution_options(isolation_level="READ COMMITTED")
+        self._writing = sessionmaker(together, expire_on_commit=False)
         self._reading = sessionmaker(
-            self.engine.execution_options(**{READ_ONLY: True}), expire_on_commit=False
+            together.execution_options(**{READ_ONLY: True}), expire_on_commit=False
         )
 
     def session(self) -> Session:
@@ -149,6 +163,13 @@ class Database:
     def reading(self) -> Session:
         """Return a session that only reads, and holds up no writer."""
         return self._reading()
+
+    def single(self) -> Connection:
+        """Return a connection for one statement, to be committed; use it as a context manager.
+
+        The first one after the database was away may fail: whoever uses it tries again.
+        """
+        return self.engine.connect()
 
     def after_fork(self) -> None:
         """Forget the connections of the parent process; call first in a child."""

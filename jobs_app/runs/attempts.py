@@ -3,11 +3,23 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, exists, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    case,
+    exists,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs_app import audit, notifications
 from jobs_app.dispatch import Message
@@ -17,6 +29,7 @@ from jobs_app.retry import RetryPolicy
 from jobs_app.runs.concurrency import claim_place
 from jobs_app.runs.guards import move, owned
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
+from jobs_app.runs.places import may_be_awaited
 from jobs_app.states import FINAL, JobState, RunState
 
 log = logging.getLogger(__name__)
@@ -65,32 +78,6 @@ class Outcome:
     progress: dict[str, Any] | None = None
 
 
-def claim(
-    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
-    """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
-
-    None is normal: a redelivered message, a cancelled run, a worker that was given up
-    while it was frozen, or no free place of the run's concurrency key.
-    """
-    worker_lives = exists().where(Worker.id == worker_id, Worker.gone_at.is_(None))
-    statement = (
-        update(Run)
-        .where(Run.id == run_id, Run.attempt == attempt, Run.state == RunState.QUEUED)
-        .where(worker_lives, Run.concurrency_key.is_(None))
-        .values(state=RunState.RUNNING, worker_id=worker_id, started_at=at, send_at=None)
-        .returning(*_claimed_columns())
-        .execution_options(synchronize_session=False)
-    )
-    row = session.execute(statement).one_or_none()
-    if row is None:
-        row = claim_place(
-            session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
-        )
-    session.commit()
-    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
-
-
 def _claimed_columns() -> tuple[Any, ...]:
     job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
     return (
@@ -107,6 +94,58 @@ def _claimed_columns() -> tuple[Any, ...]:
         Run.priority,
         Run.concurrency_key,
     )
+
+
+# Made once: a statement takes longer to put together than it takes to run.
+_CLAIM = (
+    update(Run)
+    .where(
+        Run.id == bindparam("this_run"),
+        Run.attempt == bindparam("this_attempt"),
+        Run.state == RunState.QUEUED,
+        Run.concurrency_key.is_(None),
+    )
+    .where(exists().where(Worker.id == bindparam("this_worker"), Worker.gone_at.is_(None)))
+    .values(
+        state=RunState.RUNNING,
+        worker_id=bindparam("this_worker"),
+        started_at=bindparam("now"),
+        send_at=None,
+    )
+    .returning(*_claimed_columns())
+    .execution_options(synchronize_session=False)
+)
+
+
+def claim_plain(
+    connection: Connection, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Claim an attempt of a run without a concurrency key, by one statement; else None.
+
+    None says nothing about one that has a key: `claim` does.
+    """
+    given = {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
+    row = connection.execute(_CLAIM, given).one_or_none()
+    connection.commit()
+    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
+
+
+def claim(
+    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
+
+    None is normal: a redelivered message, a cancelled run, a worker that was given up
+    while it was frozen, or no free place of the run's concurrency key.
+    """
+    given = {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
+    row = session.execute(_CLAIM, given).one_or_none()
+    if row is None:
+        row = claim_place(
+            session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
+        )
+    session.commit()
+    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
 def _claimed(
@@ -156,6 +195,55 @@ def finish(
         state = RunState.RETRYING if is_retried else outcome.state
         log.info("run_%s run=%s attempt=%s reason=%s", state, run_id, attempt, outcome.reason)
     return moved
+
+
+#: A success is news to its job: there were failures before it, or somebody wants to hear of it.
+_SUCCESS_IS_NEWS = or_(Job.failures_in_a_row > 0, notifications.is_heard(Event.SUCCEEDED))
+
+
+@cache
+def _plain_end(*, has_log: bool) -> ReturningUpdate[Any]:
+    """Return the statement of `finish_plain`; made once, as that of a claim."""
+    told = ("finished_at", "result", "exit_code", *(("log_bytes", "log_truncated") * has_log))
+    is_news = exists().where(Job.id == Run.job_id, _SUCCESS_IS_NEWS)
+    return (
+        update(Run)
+        .where(*owned(bindparam("this_run"), bindparam("this_attempt")), ~is_news)
+        .values(state=RunState.SUCCEEDED, error=None, **{n: bindparam(f"new_{n}") for n in told})
+        .returning(may_be_awaited(Run.job_id))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def finish_plain(
+    connection: Connection, run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime
+) -> bool | None:
+    """Write the plainest of ends by one statement: a success that is no news to its job.
+
+    Returns whether another run may wait for the place that is free now; None if nothing
+    was written, and `finish` has to see what is the matter.
+    """
+    if outcome.state is not RunState.SUCCEEDED or outcome.reason is not None:
+        return None
+    given = {
+        "this_run": run_id,
+        "this_attempt": attempt,
+        "new_finished_at": at,
+        "new_result": outcome.result,
+        "new_exit_code": outcome.exit_code,
+    }
+    has_log = outcome.log_bytes is not None
+    if has_log:
+        given |= {
+            "new_log_bytes": outcome.log_bytes,
+            "new_log_truncated": bool(outcome.log_truncated),
+        }
+    is_awaited = connection.execute(_plain_end(has_log=has_log), given).scalar_one_or_none()
+    connection.commit()
+    if is_awaited is None:
+        return None
+    log.info("run_succeeded run=%s attempt=%s", run_id, attempt)
+    return bool(is_awaited)
 
 
 def _delay(run_id: UUID, attempt: int, outcome: Outcome, retry: RetryPolicy) -> float | None:
@@ -284,9 +372,8 @@ def _count_outcome(
         return
     job = update(Job).where(Job.id == job_id).execution_options(synchronize_session=False)
     if state is RunState.SUCCEEDED:
-        is_news = or_(Job.failures_in_a_row > 0, notifications.is_heard(Event.SUCCEEDED))
         ended = (
-            job.where(is_news)
+            job.where(_SUCCESS_IS_NEWS)
             .values(failures_before=Job.failures_in_a_row, failures_in_a_row=0)
             .returning(*_TOLD, Job.failures_before)
         )

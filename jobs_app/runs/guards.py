@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
@@ -11,7 +10,7 @@ from jobs_app.models import Run
 from jobs_app.states import RunState
 
 
-def owned(run_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+def owned(run_id: Any, attempt: Any) -> tuple[ColumnElement[bool], ...]:
     """The evidence of a worker: this attempt of this run, and it is still running."""
     return (Run.id == run_id, Run.attempt == attempt, Run.state == RunState.RUNNING)
 

@@ -11,7 +11,7 @@ from jobs_app.dispatch import Message
 from jobs_app.models import Job, Run
 from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.states import ACTIVE, CancelMode, RunState
+from jobs_app.states import ACTIVE, CancelMode, OverlapPolicy, RunState
 
 # Made once: an alias of a wide table takes longer to build than its query takes to run.
 _OTHER = aliased(Run, name="other")
@@ -22,6 +22,11 @@ _HOLDS_THE_PLACE = (
     f"NOT other.is_exclusive AND other.state IN {tuple(map(str, ACTIVE))}",
 )
 
+_WAITS = f"other.state = '{RunState.WAITING}'"
+
+#: Policies under which no fire waits for another run.
+NEVER_BUFFERING = (OverlapPolicy.SKIP, OverlapPolicy.ALLOW_ALL)
+
 
 def _is_taken(job_id: Any) -> ColumnElement[bool]:
     """The place of *job_id* is taken: also by a run that was started beside others."""
@@ -31,6 +36,17 @@ def _is_taken(job_id: Any) -> ColumnElement[bool]:
             for condition in _HOLDS_THE_PLACE
         )
     )
+
+
+def may_be_awaited(job_id: Any) -> ColumnElement[bool]:
+    """Somebody waits for the place of *job_id*, or may be about to.
+
+    Who buffers counts as such: the planner, which holds the job while it looks whether
+    the place is taken, may have put a run behind this one that nobody sees yet.
+    """
+    waits = exists().where(_OTHER.job_id == job_id, text(_WAITS))
+    buffers = exists().where(Job.id == job_id, Job.overlap_policy.not_in(NEVER_BUFFERING))
+    return or_(waits, buffers)
 
 
 def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:

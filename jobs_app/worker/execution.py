@@ -25,7 +25,7 @@ from celery import Task, shared_task, states
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
 from celery.result import allow_join_result
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app import clock, dispatch, history, runs
 from jobs_app.celery_app import RUN_TASK
@@ -131,18 +131,35 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> Claimed | None:
     while True:
         worker_id = process.lease.worker_id
         try:
-            with process.database.session() as session:
-                claimed = None
-                if process.lease.seconds_left() > 0:
-                    claimed = runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
-                if claimed is None and unanswered:
-                    # Also without a lease: a claim that took effect must be ended by somebody.
+            claimed = None
+            if process.lease.seconds_left() > 0:
+                claimed = _claim_once(process, run_id, attempt, worker_id=worker_id, at=at)
+            if claimed is None and unanswered:
+                # Also without a lease: a claim that took effect must be ended by somebody.
+                with process.database.session() as session:
                     claimed = runs.reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
-                return claimed
+            return claimed
         except SQLAlchemyError as error:
-            unanswered = True
             log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
-            time.sleep(RETRY_DATABASE_SECONDS)
+            # A pooled connection may have been dead for hours: the next one is a new one.
+            if unanswered or not _is_stale(error):
+                time.sleep(RETRY_DATABASE_SECONDS)
+            unanswered = True
+
+
+def _is_stale(error: SQLAlchemyError) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _claim_once(
+    process: Process, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    with process.database.single() as connection:
+        claimed = runs.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=at)
+    if claimed is not None:
+        return claimed
+    with process.database.session() as session:
+        return runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
 
 
 def _await_lease(process: Process) -> None:
@@ -155,15 +172,17 @@ def _await_lease(process: Process) -> None:
 def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
     """Write the outcome, however long the database is away; then make room for the next run."""
     # Nobody else may write it: either it is still ours, or the guard refuses it.
-    while (error := _write(process, claimed, outcome)) is not None:
-        kind = type(error).__name__
+    while isinstance(written := _write(process, claimed, outcome), Exception):
+        kind = type(written).__name__
         log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
-        if isinstance(error, SQLAlchemyError) and not is_refused(error):
+        if isinstance(written, SQLAlchemyError) and not is_refused(written):
             time.sleep(RETRY_DATABASE_SECONDS)
         else:
             outcome = _unstorable(outcome, kind)
             # It can hardly fail as well; if it does, it must not do so a thousand times a second.
             time.sleep(0.05)
+    if not written and claimed.concurrency_key is None:
+        return
     try:
         messages = _next_ones(process, claimed)
         if messages:
@@ -173,9 +192,15 @@ def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
         log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
 
 
-def _write(process: Process, claimed: Claimed, outcome: Outcome) -> Exception | None:
-    """Write the outcome; return why that failed, None if it did not."""
+def _write(process: Process, claimed: Claimed, outcome: Outcome) -> bool | Exception:
+    """Write the outcome; return whether somebody may wait for this run's end, or what failed."""
     try:
+        with process.database.single() as connection:
+            is_awaited = runs.finish_plain(
+                connection, claimed.run_id, claimed.attempt, outcome, at=clock.now()
+            )
+        if is_awaited is not None:
+            return is_awaited
         with process.database.session() as session:
             runs.finish(
                 session,
@@ -189,7 +214,7 @@ def _write(process: Process, claimed: Claimed, outcome: Outcome) -> Exception | 
     except Exception as error:  # noqa: BLE001
         # What the task left behind is a stranger too: a number, a date, a name too long.
         return error
-    return None
+    return True
 
 
 def _unstorable(outcome: Outcome, kind: str) -> Outcome:

@@ -28,7 +28,7 @@ class Process:
         self.name = name
         self.is_prefork = is_prefork
         self.lease = Lease(settings.fence_seconds)
-        self.database = Database(settings.effective_database_url)
+        self.database = Database(settings.effective_database_url, has_single=True)
         self.watch = Watch(self.database, self.lease, may_kill_process=is_prefork)
         self.tracers: dict[str, Callable[..., Any]] = {}
         self.is_worn_out = False

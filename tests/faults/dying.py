@@ -178,11 +178,11 @@ JANITOR = {
 
 #: The steps of a worker's process, in their order.
 WORK = {
-    "before-claim": _before(runs, "claim"),
-    "claimed": _after(runs, "claim"),
+    "before-claim": _before(runs, "claim_plain"),
+    "claimed": _after(runs, "claim_plain"),
     "before-work": _before(execution, "_call"),
     "worked": _after(execution, "_call"),
-    "finished": _after(runs, "finish"),
+    "finished": _after(runs, "finish_plain"),
 }
 
 STEPS = TICK | JANITOR | WORK
