@@ -154,7 +154,7 @@ def rotate(drop_old: bool) -> None:
         from jobs_app.vault import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())
-    click.echo(f"Encrypted {count} secret{'' if count == 1 else 's'} with the new key.")
+    click.echo(f"Encrypted {count} value{'' if count == 1 else 's'} anew, with the new key.")
     if settings.secret_key is None:
         click.echo(
             f"It is the first in {settings.secret_key_file}: copies of that file are old.", err=True

@@ -237,6 +237,6 @@ def test_the_key_is_rotated_on_the_servers_machine(
     old = sealer(settings, makes_key=True)
     result = run("secret", "rotate")
 
-    assert result.stdout == "Encrypted 0 secrets with the new key.\n"
+    assert result.stdout == "Encrypted 0 values anew, with the new key.\n"
     assert str(settings.secret_key_file) in result.stderr
     assert Sealer(settings.secret_key_file.read_text()).unseal(old.seal("x")) == "x"
