@@ -66,7 +66,10 @@ class Mask:
         return _without(data, spans).decode("utf-8", "surrogatepass") if spans else text
 
     def json(self, value: Any) -> Any:
-        """Return a JSON value without the secrets: in texts, in names, and in numbers too."""
+        """Return a JSON value without the secrets: in texts, in names, and in numbers too.
+
+        What JSON does not know is masked if its text holds one.
+        """
         if not self._needles:
             return value
         match value:
@@ -76,14 +79,13 @@ class Mask:
                 return {self.text(str(key)): self.json(each) for key, each in value.items()}
             case list() | tuple():
                 return [self.json(each) for each in value]
-            case bool():
+            case bool() | None:
                 return value
-            case int() | float():
-                shown = repr(value)
+            case _:
+                # A number; or what will be stored as its text, an exception in progress, say.
+                shown = _shown(value)
                 masked = self.text(shown)
                 return value if masked == shown else masked
-            case _:
-                return value
 
     def spans(self, data: bytes, *, is_end: bool = False) -> list[tuple[int, int]]:
         """Return where the secrets lie in *data*, in order.
@@ -113,6 +115,13 @@ class Mask:
                 if len(pattern) > len(tail) and pattern.startswith(tail):
                     return len(tail)
         return 0
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  # the user's object: whoever stores it will hear of it
+        return ""
 
 
 def _needles(patterns: Iterable[bytes]) -> list[tuple[bytes, tuple[bytes, ...]]]:

@@ -272,6 +272,8 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     assert "answered 418" in ended["fail"]["error"]["message"]
     assert ended["tell"]["result"]["token"] == "***"
     assert ended["tell"]["result"]["***"][0] == "***"
+    assert ended["tell"]["progress"]["message"] == "with ***"
+    assert ended["tell"]["progress"]["meta"] == {"***": "'***'"}
     assert "token ***" in logs["tell"]
     assert "KeyError" in logs["tell"]
     assert ended["fail-with"]["error"]["message"] == "bad token '***'"

@@ -11,6 +11,8 @@ from pathlib import Path
 from celery import shared_task
 from celery.utils.log import get_task_logger
 
+import jobs_app
+
 logger = get_task_logger(__name__)
 
 
@@ -87,6 +89,7 @@ def odd() -> object:
 @shared_task
 def tell(token: str) -> dict[str, object]:
     """Leave a secret wherever a task can leave something, and return it."""
+    jobs_app.progress(0.5, f"with {token}", meta={token: KeyError(token)})
     print("token", token, end="")
     print("", token.encode())
     logger.info("token %s", token)

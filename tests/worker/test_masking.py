@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from jobs_app.context import Stream
 from jobs_app.worker.masking import Mask, MaskedLog, MaskedRecords, in_use
+from tests.factories import NOON
 
 SECRET = "p4ss wörd/+'\"&\\%?"  # all that is written in another way somewhere
 KEY = "-----BEGIN KEY-----\nAAAABBBBCCCCDDDD\nEEEEFFFFGGGGHHHH\n-----END KEY-----\n"
@@ -140,6 +141,18 @@ def test_json_is_masked_in_texts_names_and_numbers() -> None:
     )
 
     assert masked == {"***": ["a ***", "***", 1.5, None, True], "n": {"x": "-***0", "ok": 7}}
+
+
+class Unshowable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_what_json_does_not_know_is_masked_by_its_text() -> None:
+    mask, left_alone = Mask(["hunter2"]), [Unshowable(), NOON, {1, 2}]
+
+    assert mask.json([KeyError("hunter2"), {"hunter2"}]) == ["'***'", "{'***'}"]
+    assert mask.json(left_alone) == left_alone
 
 
 def test_a_run_without_secrets_is_left_alone() -> None:
