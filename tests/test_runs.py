@@ -11,8 +11,9 @@ from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
 
 from jobs_app import audit, history, jobs, runs, workers
+from jobs_app.context import LastLog
 from jobs_app.db import Database
-from jobs_app.models import Attempt, AuditEvent
+from jobs_app.models import Attempt, AuditEvent, LogChunk
 from jobs_app.retry import RetryPolicy
 from jobs_app.states import CancelMode, OverlapPolicy, RunState
 from tests.factories import (
@@ -516,3 +517,91 @@ def test_a_cancel_that_races_a_claim_has_one_winner(database: Database, round_nu
         thread.join()
 
     assert sorted(map(bool, won.values())) == [False, True]
+
+
+def report(database: Database, run_id: UUID, fraction: float, *, attempt: int = 1) -> bool:
+    progress = {"fraction": fraction, "message": None, "meta": None, "at": "2026-06-15T12:00:00Z"}
+    with database.session() as session:
+        return runs.report_progress(session, run_id, attempt, progress)
+
+
+def fraction(database: Database, run_id: UUID) -> float | None:
+    progress = run(database, run_id).progress
+    return None if progress is None else progress["fraction"]
+
+
+def test_progress_is_that_of_the_attempt_that_runs(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    assert not report(database, run_id, 0.1)
+    claim(database, run_id, worker_id)
+
+    assert report(database, run_id, 0.2)
+    assert not report(database, run_id, 0.9, attempt=2)
+    assert fraction(database, run_id) == 0.2
+
+    finish(database, run_id)
+    assert not report(database, run_id, 0.3)
+    assert fraction(database, run_id) == 0.2
+
+
+def test_the_end_of_a_run_brings_its_last_progress_along(database: Database) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id)
+    report(database, run_id, 0.2)
+
+    finish(database, run_id, progress={"fraction": 1.0})
+
+    assert fraction(database, run_id) == 1.0
+
+
+def last_log(database: Database, job: str, *, limit_bytes: int = 1000) -> LastLog | None:
+    with database.reading() as session:
+        return history.last_log(session, job, limit_bytes=limit_bytes)
+
+
+def write(database: Database, run_id: UUID, *texts: str) -> None:
+    with database.session() as session:
+        for seq, text in enumerate(texts):
+            chunk = {"run_id": run_id, "attempt": 1, "seq": seq, "stream": "stdout", "at": NOON}
+            session.add(LogChunk(**chunk, text=text))
+        session.commit()
+
+
+def test_the_last_log_of_a_job_is_that_of_its_newest_run_that_ended(database: Database) -> None:
+    job, worker_id = make_job(database, name="nightly"), make_worker(database)
+    other = make_job(database, name="other")
+    assert last_log(database, "nightly") is None
+    for text in ("old", "new"):
+        run_id = make_run(database, job)
+        claim(database, run_id, worker_id)
+        write(database, run_id, text, " and more")
+        finish(database, run_id, RunState.FAILED)
+    ended = run_id
+    of_another = make_run(database, other)
+    claim(database, of_another, worker_id)
+    finish(database, of_another)
+    claim(database, make_run(database, job), worker_id)
+
+    found = last_log(database, "nightly")
+
+    assert found is not None
+    assert (found.run_id, found.state, found.text, found.is_cut) == (
+        ended,
+        "failed",
+        "new and more",
+        False,
+    )
+    assert found.finished_at == NOON + SECOND
+
+
+def test_of_a_long_log_the_end_is_read(database: Database) -> None:
+    job, worker_id = make_job(database, name="nightly"), make_worker(database)
+    run_id = make_run(database, job)
+    claim(database, run_id, worker_id)
+    write(database, run_id, "größe" * 10)
+    finish(database, run_id)
+
+    found = last_log(database, "nightly", limit_bytes=4)
+
+    assert found is not None
+    assert (found.text, found.is_cut) == ("ße", True)

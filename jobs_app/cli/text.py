@@ -166,5 +166,5 @@ def how_far(progress: dict[str, Any] | None) -> str:
     if not progress:
         return ""
     fraction, message = progress.get("fraction"), progress.get("message")
-    parts = [] if fraction is None else [f"{int(fraction * 100)} %"]
+    parts = [] if fraction is None else [f"{int(round(fraction * 100, 4))} %"]
     return ", ".join(parts + ([one_line(message)] if message else []))

@@ -85,7 +85,8 @@ async def checked_addresses(
             address, allows_private=allows_private, host=host, port=port, allowed=allowed
         )
         if reason is not None:
-            raise HttpFailed(f"{host} may not be called: {address} is {reason}.")
+            which = "it" if host == str(address) else str(address)
+            raise HttpFailed(f"{host} may not be called: {which} is {reason}.")
     return addresses
 
 

@@ -500,9 +500,32 @@ def test_the_audit_is_listed_page_by_page(api: Api) -> None:
 def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
     tasks = {task["name"]: task for task in api.get("/tasks").json["items"]}
 
-    assert {"shell", "http", "sleep"} <= set(tasks)
-    assert tasks["sleep"]["schema"]["required"] == ["duration"]
+    assert {"shell", "http", "email", "sleep"} <= set(tasks)
+    assert tasks["sleep"]["schema"] == {
+        "type": "object",
+        "properties": {
+            "duration": {
+                "type": "number",
+                "minimum": 0,
+                "description": "How long, seconds.",
+                "examples": [10],
+            }
+        },
+        "required": ["duration"],
+        "additionalProperties": False,
+        "examples": [{"duration": 10}],
+    }
     assert not any(name.startswith(("celery.", "jobs_app.")) for name in tasks)
+
+
+def test_a_task_that_is_odd_though_not_wrong_is_saved_with_a_warning(api: Api) -> None:
+    kwargs = {"url": "https://example.com/", "verify": False}
+
+    made = api.make_job(task="http", kwargs=kwargs)
+    rehearsed = api.post("/jobs?dry_run=true", a_job(name="other", task="http", kwargs=kwargs)).json
+
+    assert any("verify is false" in warning for warning in made["warnings"])
+    assert any("verify is false" in warning for warning in rehearsed["effect"]["warnings"])
 
 
 def test_what_is_said_of_the_history_is_merged_and_null_is_the_default(api: Api) -> None:

@@ -17,6 +17,8 @@ from tests.cli.canned import RUN_ID, Canned, CannedServer, a_run, page, problem
 
 Run = Callable[..., Result]
 
+AT = "2026-11-01T00:00:02Z"
+
 
 def started(server: CannedServer, *later: Canned) -> None:
     """Let `job run hello` start a run that is then read as *later* have it."""
@@ -362,3 +364,43 @@ def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> 
     assert over.stdout == f"Run {RUN_ID} is cancelled.\n"
     assert "its worker is told to end it" in on_its_way.stdout
     assert [request.body for request in server.requests] == [{}, {"mode": "kill"}]
+
+
+def test_each_tenth_of_the_progress_is_a_line_too(server: CannedServer, run: Run) -> None:
+    def at(fraction: float, message: str) -> Canned:
+        progress = {"fraction": fraction, "message": message, "meta": None, "at": AT}
+        return Canned(a_run("running", progress=progress))
+
+    started(
+        server,
+        at(0.11, "row 1"),
+        at(0.12, "row 2"),
+        at(0.25, "row \x1b[31m3"),
+        Canned(a_run("succeeded")),
+    )
+
+    result = run("job", "run", "hello", "--wait")
+
+    lines = [line for line in result.stderr.splitlines() if "running" in line]
+    assert lines == [
+        f"Run {RUN_ID}: running, 11 %, row 1",
+        f"Run {RUN_ID}: running, 25 %, row 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    "progress, shown",
+    [
+        ({"fraction": 0.29, "message": "29 of 100", "meta": None}, "29 %, 29 of 100 ("),
+        ({"fraction": None, "message": None, "meta": {"n": 1}}, '{"n": 1} ('),
+        ({"fraction": 0.0, "message": None, "meta": None}, "0 % ("),
+    ],
+)
+def test_a_run_shows_how_far_it_has_come(
+    server: CannedServer, run: Run, progress: dict[str, object], shown: str
+) -> None:
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("running", progress=progress | {"at": AT})))
+
+    result = run("run", "show", RUN_ID)
+
+    assert f"Progress   {shown}" in result.stdout

@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from base64 import b64encode
-from datetime import date, datetime
 from pathlib import Path
 
 from celery import shared_task
@@ -117,11 +116,3 @@ def retry_with(self: object, token: str, note: str = "") -> str:
         error = RuntimeError(f"not with {token}")
         raise self.retry(exc=error, kwargs={"token": token, "note": f"after {token}"})  # type: ignore[attr-defined]
     return hashlib.sha256(f"{token} {note}".encode()).hexdigest()
-
-
-@shared_task(bind=True, max_retries=2, default_retry_delay=0)
-def hinted(self: object, at: datetime, on: list[date], window: tuple[int, int] = (0, 0)) -> object:
-    """Say what came, at the second try."""
-    if self.request.retries == 0:  # type: ignore[attr-defined]
-        raise self.retry()  # type: ignore[attr-defined]
-    return [type(at).__name__, at.isoformat(), type(on[0]).__name__, type(window).__name__]
