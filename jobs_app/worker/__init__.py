@@ -37,5 +37,11 @@ def main(settings: Settings) -> int:
         loglevel=settings.log_level,
         quiet=True,
     )
-    worker.start()
+    try:
+        worker.start()
+    finally:
+        # Not at the top: whoever imports it listens to Celery's signals.
+        from jobs_app.worker import lifecycle  # noqa: PLC0415
+
+        lifecycle.sign_off()
     return int(worker.exitcode or 0)

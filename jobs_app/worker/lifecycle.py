@@ -84,8 +84,15 @@ def _on_worker_ready(**_: object) -> None:
 
 @signals.worker_shutdown.connect
 def _on_worker_shutdown(**_: object) -> None:
-    if _heartbeat is not None:
-        _heartbeat.stop()
+    sign_off()
+
+
+def sign_off() -> None:
+    """Stop the heartbeat, once. Celery does not tell when a worker must stop at once."""
+    global _heartbeat
+    heartbeat, _heartbeat = _heartbeat, None
+    if heartbeat is not None:
+        heartbeat.stop()
 
 
 @signals.task_failure.connect

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from jobs_app import clock, dispatch, runs, starts
+from jobs_app import clock, dispatch, runs, starts, workers
 from jobs_app.starts import TaskStart
 from jobs_app.states import CancelMode, RunState
 from tests.integration.system import System
@@ -151,6 +151,8 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
     lines = [float(line) for line in written.read_text().splitlines() if line[-10:-9] == "."]
     assert max(lines) < run.finished_at.timestamp()
     worker.wait(timeout=30)
+    with system.database.reading() as session:
+        assert workers.living(session) == {}, "it has not signed off"
 
 
 def parent_of(pid: int) -> int:
