@@ -1,10 +1,12 @@
 """What a task's signature says is what a job must give, and what the list of tasks tells."""
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from jobs_app import catalog
 from jobs_app.errors import FieldError
 from jobs_app.settings import Settings
 from jobs_app.signatures import signature_of
+from tests.factories import TASKS
 
 if TYPE_CHECKING:
     from somewhere import Missing  # type: ignore[import-not-found]
@@ -484,3 +487,37 @@ def test_a_tasks_own_check_comes_after_that_of_its_signature() -> None:
     assert catalog.warnings(app, "careful", {"low": 1, "high": 1}) == ["low and high are the same."]
     assert catalog.warnings(app, "careful", {"low": 2, "high": 1}) == []
     assert catalog.warnings(app, "plain", {"country": "fr", "rows": 1}) == []
+
+
+def test_every_argument_of_the_built_in_tasks_is_documented() -> None:
+    document = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
+
+    for task in catalog.tasks(TASKS):
+        start = document.index(f"## `{task.name}`")
+        section = document[start : document.index("\n## ", start + 1)]
+        missing = [name for name in task.schema["properties"] if f"`{name}`" not in section]
+        assert missing == [], task.name
+        assert task.description
+        assert "examples" in task.schema
+
+
+def test_the_module_in_the_documentation_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
+    code = document.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "documented_reports.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = importlib.import_module("documented_reports")
+
+    kwargs = {"country": "fr", "month": "2026-12-01"}
+    signature = signature_of(made.app.tasks["documented_reports.monthly"])
+
+    assert signature is not None
+    assert catalog.check(made.app, "documented_reports.monthly", kwargs) == []
+    assert made.monthly(**signature.converted(kwargs)) == {
+        "rows": 1000,
+        "style": "short",
+        "month": "2026-12-01",
+        "run": None,
+    }

@@ -50,9 +50,7 @@ def _mail_address(text: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_one_line), Field(max_length=500)]
-MailAddress = Annotated[
-    str, AfterValidator(_mail_address), Field(max_length=500, examples=["me@example.com"])
-]
+MailAddress = Annotated[str, AfterValidator(_mail_address), Field(max_length=500)]
 Copies = MailAddress | Annotated[list[MailAddress], Field(max_length=MOST_RECIPIENTS)]
 Recipients = (
     MailAddress | Annotated[list[MailAddress], Field(min_length=1, max_length=MOST_RECIPIENTS)]
@@ -84,7 +82,7 @@ class EmailTask(Task[Any, Any]):
 
 @shared_task(name="email", base=EmailTask)
 def email(
-    to: Recipients,
+    to: Annotated[Recipients, Field(examples=["me@example.com"])],
     subject: Annotated[Line, Field(examples=["The nightly report"])],
     body: str = "",
     html: str | None = None,
