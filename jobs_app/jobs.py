@@ -160,6 +160,8 @@ def resume(
     paused_at = job.paused_at
     job.state = JobState.ACTIVE
     job.paused_at = job.paused_by = job.paused_reason = None
+    # Counted anew for `pause_after_failures`; still there for whoever is told of a recovery.
+    job.failures_carried += job.failures_in_a_row
     job.failures_in_a_row = 0
     follow_schedule(job, at=at)
     job.updated_at = at

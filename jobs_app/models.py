@@ -124,7 +124,9 @@ class Job(Base):
     next_due_at: Mapped[datetime | None]
     runs_started: Mapped[int] = mapped_column(default=0)  # counted against max_runs
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
-    # Before the last success; and when the first of them ended, of the present row or the last.
+    # Those from before a resume, which `pause_after_failures` does not count; and how many there
+    # were before the last success; and when the first of the present or last ones ended.
+    failures_carried: Mapped[int] = mapped_column(default=0, server_default="0")
     failures_before: Mapped[int] = mapped_column(default=0, server_default="0")
     failing_since: Mapped[datetime | None]
     # Which events some channel wants, by `Event.bit`, and after how long it is told of a run

@@ -102,7 +102,7 @@ def title(notice: Notice) -> str:
     """Return one line that says what happened."""
     line = _headline(notice)
     if notice.same:
-        line += f" ({notice.same + 1} times)"
+        line += f", {notice.same + 1} times"
     if notice.others:
         count = sum(other.count for other in notice.others)
         line += f", and {count} more notification{'s' * (count > 1)}"

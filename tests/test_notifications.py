@@ -98,6 +98,27 @@ def test_a_recovery_knows_how_often_and_since_when_it_had_failed(
     }
 
 
+def test_a_pause_between_the_failures_does_not_make_them_forgotten(
+    database: Database, worker: UUID
+) -> None:
+    make_channel(database, events=(Event.FAILED, Event.RECOVERED))
+    job = make_job(database, pause_after_failures=2)
+    for seconds in (3, 2):
+        end_run(database, job, worker, FAILED, at=NOON - seconds * SECOND)
+    with database.session() as session:
+        jobs.resume(session, job, by="ann", at=NOON - SECOND)
+
+    end_run(database, job, worker, FAILED, at=NOON - SECOND)
+    end_run(database, job, worker, SUCCEEDED, at=NOON)
+    end_run(database, job, worker, SUCCEEDED, at=NOON)
+
+    assert [event for _, event in told(database)] == ["failed"] * 3 + ["recovered"]
+    first = (NOON - 3 * SECOND).isoformat()
+    assert [row.detail for row in rows(database)[-2:]] == [
+        {"failures": 3, "failing_since": first}
+    ] * 2
+
+
 def test_an_attempt_that_is_followed_by_another_is_not_told(
     database: Database, worker: UUID
 ) -> None:

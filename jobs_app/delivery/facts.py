@@ -36,9 +36,14 @@ def notice_of(session: Session, row: Notification, *, public_url: str | None) ->
         same=same,
         last_at=last_at,
         others=_others(session, row),
-        works_again=row.event in SHOWS_LOG and job is not None and job.failures_in_a_row == 0,
+        works_again=row.event in SHOWS_LOG and job is not None and _is_well(job),
         public_url=public_url,
     )
+
+
+def _is_well(job: Job) -> bool:
+    """Tell whether a job has succeeded since it last failed."""
+    return job.failures_in_a_row + job.failures_carried == 0
 
 
 def _run_facts(session: Session, run: Run, event: Event) -> RunFacts:

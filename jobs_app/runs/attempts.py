@@ -197,8 +197,11 @@ def finish(
     return moved
 
 
+#: Failures with no success between them, those from before a resume too.
+_IN_A_ROW = Job.failures_in_a_row + Job.failures_carried
+
 #: A success is news to its job: there were failures before it, or somebody wants to hear of it.
-_SUCCESS_IS_NEWS = or_(Job.failures_in_a_row > 0, notifications.is_heard(Event.SUCCEEDED))
+_SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, notifications.is_heard(Event.SUCCEEDED))
 
 
 @cache
@@ -374,7 +377,7 @@ def _count_outcome(
     if state is RunState.SUCCEEDED:
         ended = (
             job.where(_SUCCESS_IS_NEWS)
-            .values(failures_before=Job.failures_in_a_row, failures_in_a_row=0)
+            .values(failures_before=_IN_A_ROW, failures_in_a_row=0, failures_carried=0)
             .returning(*_TOLD, Job.failures_before)
         )
         found = session.execute(ended).one_or_none()
@@ -383,13 +386,12 @@ def _count_outcome(
                 session, found, state, run_id=run_id, failures=found.failures_before, at=at
             )
         return
-    is_first = Job.failures_in_a_row == 0
     failed = job.values(
         failures_in_a_row=Job.failures_in_a_row + 1,
         failing_since=case(
-            (is_first, literal(at, Job.failing_since.type)), else_=Job.failing_since
+            (_IN_A_ROW == 0, literal(at, Job.failing_since.type)), else_=Job.failing_since
         ),
-    ).returning(*_TOLD, Job.failures_in_a_row)
+    ).returning(*_TOLD, _IN_A_ROW.label("failures"))
     found = session.execute(failed).one_or_none()
     if found is None:
         return
@@ -398,7 +400,7 @@ def _count_outcome(
         found,
         state,
         run_id=run_id,
-        failures=found.failures_in_a_row,
+        failures=found.failures,
         error=outcome.error,
         exit_code=outcome.exit_code,
         at=at,

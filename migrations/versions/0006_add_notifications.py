@@ -25,11 +25,9 @@ STATE = ("pending", "sent", "failed", "grouped", "suppressed")
 def upgrade() -> None:
     # The columns alone, no copy of the table: a database with a million jobs waits for nothing.
     op.add_column("jobs", sa.Column("notify", JSON, nullable=True))
-    op.add_column(
-        "jobs", sa.Column("failures_before", sa.Integer(), nullable=False, server_default="0")
-    )
+    for name in ("failures_carried", "failures_before", "hears"):
+        op.add_column("jobs", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("jobs", sa.Column("hears", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("late_after_seconds", sa.Integer(), nullable=True))
     is_told = sa.text("late_after_seconds IS NOT NULL")
     op.create_index(
@@ -99,5 +97,7 @@ def downgrade() -> None:
     op.drop_table("notifications")
     op.drop_table("notification_channels")
     op.drop_index("ix_jobs_late_after", "jobs")
-    for name in ("late_after_seconds", "hears", "failing_since", "failures_before", "notify"):
+    for name in ("late_after_seconds", "failing_since", "notify"):
+        op.drop_column("jobs", name)
+    for name in ("hears", "failures_before", "failures_carried"):
         op.drop_column("jobs", name)

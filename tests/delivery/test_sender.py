@@ -406,7 +406,7 @@ def test_many_equal_failures_are_one_message_that_counts_them(
     send(Sender(database, settings, now=ticking, make_outlet=kept))
 
     (order,) = kept.orders
-    assert order.title == "nightly failed (38 times)"
+    assert order.title == "nightly failed, 38 times"
     assert "And 37 more like this, the last at 2026-06-15 12:00:03 UTC." in order.text
     assert order.document["count"] == 38
 

@@ -1,0 +1,218 @@
+"""What a notification says: pure text."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs_app.notices import (
+    Notice,
+    Other,
+    RunFacts,
+    document,
+    local,
+    plain,
+    spell,
+    tail,
+    text,
+    title,
+)
+from jobs_app.occasions import Event
+from jobs_app.states import RunState
+from tests.factories import HOUR, MINUTE, NOON, SECOND
+
+RUN = RunFacts(
+    id=UUID(int=7),
+    state=RunState.FAILED,
+    trigger="schedule",
+    scheduled_for=NOON,
+    created_at=NOON,
+    started_at=NOON + SECOND,
+    finished_at=NOON + MINUTE,
+    attempt=2,
+    max_attempts=3,
+    exit_code=2,
+    reason=None,
+    error={"type": "CommandFailed", "message": "The command ended with exit code 2."},
+    log="one\ntwo\n",
+)
+NOTICE = Notice(
+    id=UUID(int=1),
+    event=Event.FAILED,
+    channel="ops",
+    at=NOON + MINUTE,
+    job="nightly",
+    timezone="Europe/Paris",
+    run=RUN,
+    detail={"failures": 3},
+)
+
+
+def notice(event: Event, **given: Any) -> Notice:
+    return replace(NOTICE, event=event, **given)
+
+
+@pytest.mark.parametrize(
+    "shown, expected",
+    [
+        (NOTICE, "nightly failed (exit code 2)"),
+        (replace(NOTICE, run=replace(RUN, exit_code=None)), "nightly failed"),
+        (replace(NOTICE, run=replace(RUN, state=RunState.TIMED_OUT)), "nightly timed out"),
+        (replace(NOTICE, run=None), "nightly failed"),
+        (replace(NOTICE, same=37), "nightly failed (exit code 2), 38 times"),
+        (notice(Event.RECOVERED), "nightly works again"),
+        (notice(Event.LATE), "nightly is late"),
+        (notice(Event.MISSED), "nightly missed a fire"),
+        (notice(Event.MISSED, fires=1234), "nightly missed 1,234 fires"),
+        (notice(Event.LOST), "nightly was lost"),
+        (notice(Event.SUCCEEDED), "nightly succeeded"),
+        (notice(Event.PAUSED, run=None), "nightly was paused"),
+        (notice(Event.TEST, job=None, run=None), "Test of the channel ops"),
+        (
+            replace(NOTICE, others=[Other("a", Event.LOST, 2), Other(None, Event.LATE, 1)]),
+            "nightly failed (exit code 2), and 3 more notifications",
+        ),
+        (
+            replace(NOTICE, job="a\r\nBcc: all@example.org"),
+            "a Bcc: all@example.org failed (exit code 2)",
+        ),
+    ],
+)
+def test_the_title_says_what_happened(shown: Notice, expected: str) -> None:
+    assert title(shown) == expected
+
+
+def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
+    assert text(replace(NOTICE, public_url="https://jobs.example.org/")).splitlines() == [
+        "Due: 2026-06-15 14:00:00 Europe/Paris (2026-06-15 12:00:00 UTC)",
+        "Ended: 2026-06-15 14:01:00 Europe/Paris (2026-06-15 12:01:00 UTC)",
+        "Attempt: 2 of 3",
+        "In a row: 3 failures",
+        "Run: 00000000-0000-0000-0000-000000000007",
+        "https://jobs.example.org/api/v1/runs/00000000-0000-0000-0000-000000000007",
+        "jobs-app run show 00000000-0000-0000-0000-000000000007",
+        "",
+        "CommandFailed: The command ended with exit code 2.",
+        "",
+        "The end of its log:",
+        "one",
+        "two",
+    ]
+
+
+@pytest.mark.parametrize(
+    "shown, sentence",
+    [
+        (
+            notice(
+                Event.RECOVERED,
+                detail={"failures": 3, "failing_since": (NOON - 3 * HOUR).isoformat()},
+            ),
+            "It had failed 3 times in a row, for 3 h 1 min.",
+        ),
+        (
+            notice(
+                Event.MISSED,
+                fires=3,
+                detail={
+                    "reasons": ["scheduler_down"],
+                    "first": NOON.isoformat(),
+                    "last": (NOON + 2 * HOUR).isoformat(),
+                },
+            ),
+            "Because no scheduler was running.",
+        ),
+        (
+            notice(Event.PAUSED, run=None, detail={"by": "ann", "reason": "too loud"}),
+            "Reason: too loud",
+        ),
+        (
+            notice(Event.LATE, detail={"after_seconds": 300, "state": "queued"}),
+            "It has not started 5 min after it should have.",
+        ),
+        (
+            notice(Event.LOST, run=replace(RUN, reason="The worker stopped without a word.")),
+            "Reason: The worker stopped without a word.",
+        ),
+        (replace(NOTICE, works_again=True), "It has succeeded since."),
+        (
+            replace(NOTICE, same=1, last_at=NOON),
+            "And 1 more like this, the last at 2026-06-15 14:00:00 Europe/Paris"
+            " (2026-06-15 12:00:00 UTC).",
+        ),
+    ],
+)
+def test_it_says(shown: Notice, sentence: str) -> None:
+    assert sentence in text(shown).splitlines()
+
+
+def test_of_many_others_ten_are_named() -> None:
+    others = [Other(f"job-{n}", Event.FAILED, 2) for n in range(12)]
+
+    told = text(replace(NOTICE, others=others))
+
+    assert "- job-9: failed (2)" in told
+    assert "job-10" not in told
+    assert "- and 4 more: see jobs-app notification list" in told
+
+
+def test_a_long_error_and_a_long_log_are_cut() -> None:
+    error = {"type": "E", "message": "\n".join(f"e{n}" for n in range(50))}
+    run = replace(RUN, error=error, log="".join(f"l{n}\n" for n in range(50)))
+
+    told = text(replace(NOTICE, run=run)).splitlines()
+
+    assert [line for line in told if line.startswith("l")] == [f"l{n}" for n in range(30, 50)]
+    assert [line for line in told if line.startswith("e")] == [f"e{n}" for n in range(1, 10)]
+    assert "…" in told
+
+
+def test_one_line_of_a_megabyte_is_cut() -> None:
+    assert len(tail("x" * 1_000_000)) < 5000
+
+
+@pytest.mark.parametrize(
+    "dirty, shown",
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://evil\x07click\x1b]8;;\x07", "click"),
+        ("10%\r50%\r100%\nnext\r\n", "100%\nnext\n"),
+        ("a\u202eb\x00\x9bc", "abc"),
+    ],
+)
+def test_nothing_of_a_terminal_is_left(dirty: str, shown: str) -> None:
+    assert plain(dirty) == shown
+
+
+def test_the_document_has_it_for_programs() -> None:
+    shown = document(
+        replace(NOTICE, same=2, detail={"failures": 3, "failing_since": NOON.isoformat()})
+    )
+
+    assert shown["run"]["exit_code"] == 2
+    assert shown["run"]["scheduled_for"] == "2026-06-15T12:00:00Z"
+    assert shown["run"]["url"] is None
+    assert shown["failing_since"] == "2026-06-15T12:00:00Z"
+    assert (shown["count"], shown["fires"], shown["others"]) == (3, None, [])
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3661, "1 h 1 min"),
+        (90_061, "1 d 1 h"),
+        (None, "0 s"),
+    ],
+)
+def test_durations_are_spelled_in_two_units(seconds: float | None, words: str) -> None:
+    assert spell(seconds) == words
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Nowhere/Land"])
+def test_an_instant_without_a_zone_of_its_own_is_in_utc(zone: str) -> None:
+    assert local(NOON + timedelta(hours=1), zone) == "2026-06-15 13:00:00 UTC"
