@@ -1,0 +1,101 @@
+"""Notifications by real processes: what fails in a worker is told, and nobody waits for it."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from jobs_app import channels, clock
+from jobs_app.channels import ChannelSaid, Webhook
+from jobs_app.models import Notification, Run
+from jobs_app.occasions import CHOICES
+from jobs_app.sealing import Sealer
+from jobs_app.states import NotificationState, RunState
+from tests.delivery.recorder import Recorder, recording
+from tests.integration.system import System
+from tests.servers import wait_until
+from tests.telling import KEY
+
+SECRET = "sixteen letters at least"
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording() as found:
+        yield found
+
+
+@pytest.fixture
+def system(make_system: Callable[..., System]) -> System:
+    """An installation that may speak to this machine, started."""
+    made = make_system(secret_key=KEY, allow_private_addresses=True)
+    made.start("scheduler")
+    made.start("worker")
+    return made
+
+
+def listen(system: System, recorder: Recorder, name: str = "desk") -> None:
+    """Have *recorder* hear everything of every job."""
+    said = ChannelSaid(
+        webhook=Webhook(recorder.url, SECRET), events=tuple(CHOICES), is_default=True
+    )
+    with system.database.session() as session:
+        channels.create(session, name, said, sealer=Sealer(KEY), by="tester", at=clock.now())
+
+
+def notifications_of(system: System) -> list[Notification]:
+    with system.database.reading() as session:
+        return list(session.scalars(select(Notification).order_by(Notification.id)))
+
+
+def ended(system: System, state: RunState) -> list[Run]:
+    with system.database.reading() as session:
+        return list(session.scalars(select(Run).where(Run.state == state)))
+
+
+def documents(recorder: Recorder) -> list[dict[str, Any]]:
+    return [json.loads(got.body) for got in recorder.received]
+
+
+@pytest.mark.timeout(180)
+def test_what_fails_in_a_worker_is_told_with_the_end_of_its_log(
+    system: System, recorder: Recorder
+) -> None:
+    listen(system, recorder)
+    system.create(
+        name="broken",
+        task="shell",
+        kwargs={"command": "echo so far so good; exit 3"},
+        once_at=clock.now() + timedelta(seconds=2),
+    )
+
+    wait_until(lambda: recorder.received, "it was told", timeout_seconds=90)
+
+    (document, *_) = documents(recorder)
+    assert document["title"] == "broken failed (exit code 3)"
+    assert document["run"]["log_tail"] == "so far so good"
+    wait_until(
+        lambda: {row.state for row in notifications_of(system)} == {NotificationState.SENT},
+        "it was noted",
+        timeout_seconds=30,
+    )
+
+
+@pytest.mark.timeout(240)
+def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
+    system: System, recorder: Recorder
+) -> None:
+    recorder.is_holding = True
+    listen(system, recorder)
+    system.create(task="shell", kwargs={"command": "false"}, interval_seconds=1)
+    # Each message hangs for ten seconds: many runs are due meanwhile.
+    wait_until(lambda: len(recorder.received) >= 2, "two messages hung", timeout_seconds=120)
+
+    runs = ended(system, RunState.FAILED)
+    late = [run.created_at - run.scheduled_for for run in runs if run.scheduled_for is not None]
+    assert len(runs) >= 10
+    assert max(late) < timedelta(seconds=5)
+    assert not [row for row in notifications_of(system) if row.state is NotificationState.SENT]
