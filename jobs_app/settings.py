@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     )
     http_allow: str = Field(
         "",
-        description="Private hosts and networks that http tasks may call all the same, with "
-        "commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
+        description="Private hosts and networks that http tasks and notifications may call all the "
+        "same, with commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
     )
     http_response_limit_bytes: int = Field(
         262_144, ge=1024, description="Most that an http task may keep of an answer, bytes."

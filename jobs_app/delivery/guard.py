@@ -7,66 +7,97 @@ is opened and of every program before it is started. The hook cannot be taken aw
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NoReturn
 
+from jobs_app.exemptions import Exemption
 from jobs_app.tasks.egress import refusal
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTING = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"})
-
-Hook = Callable[[str, tuple[Any, ...]], None]
 
 
 class Refused(PermissionError):
     """Something that the process may not do."""
 
 
-def make_hook(*, allows_private: bool, closed_folders: Iterable[str], refused: list[str]) -> Hook:
-    """Return a hook by the rules of the `http` task, that opens nothing in *closed_folders*.
+class Guard:
+    """The rules of the `http` task for every connection, and closed folders for every file.
 
-    What it refused is added to *refused*: libraries do not pass on why a connection failed.
+    What was refused is in `refused`: libraries do not pass on why a connection failed.
     """
-    folders = tuple(os.path.realpath(folder) + os.sep for folder in closed_folders)
 
-    def refuse(why: str) -> None:
-        refused.append(why)
+    def __init__(
+        self,
+        *,
+        allows_private: bool,
+        closed_folders: Iterable[str],
+        allowed: tuple[Exemption, ...] = (),
+    ) -> None:
+        self.refused: list[str] = []
+        self._allows_private = allows_private
+        self._allowed = allowed
+        self._folders = tuple(os.path.realpath(folder) + os.sep for folder in closed_folders)
+        # A connection knows an address only; an exemption may be for the name that led to it.
+        self._names: set[str] = set()
+
+    def install(self) -> None:
+        """Put it in force for the rest of the process's life."""
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "socket.getaddrinfo" and args[0]:
+            host = args[0]
+            self._names.add(host.decode("ascii", "replace") if isinstance(host, bytes) else host)
+        elif event in _CONNECTING and args[1] is not None:
+            self._check_address(args[1])
+        elif event == "open" and isinstance(args[0], str | bytes):
+            self._check_file(os.path.realpath(os.fsdecode(args[0])))
+        elif event in _STARTING:
+            self._refuse("Its service starts a program, which a notification may not.")
+
+    def _refuse(self, why: str) -> NoReturn:
+        self.refused.append(why)
         raise Refused(why)
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in _CONNECTING and args[1] is not None:
-            _check_address(args[1], allows_private=allows_private, refuse=refuse)
-        elif event == "open" and isinstance(args[0], str | bytes):
-            path = os.path.realpath(os.fsdecode(args[0]))
-            if path.startswith(folders):
-                refuse("A file that the URL names may not be read.")
-        elif event in _STARTING:
-            refuse("Its service starts a program, which a notification may not.")
+    def _check_file(self, path: str) -> None:
+        if path.startswith(self._folders):
+            self._refuse("A file that the URL names may not be read.")
 
-    return hook
+    def _check_address(self, address: Any) -> None:
+        if not isinstance(address, tuple):
+            self._refuse("It wants to speak to a program on the scheduler's own machine.")
+        host, port = str(address[0]).partition("%")[0], int(address[1])
+        for found in _addresses(host):
+            if reason := self._why_not(found, port):
+                self._refuse(f"{found} may not be called: it is {reason}.")
 
+    def _why_not(self, found: str, port: int) -> str | None:
+        """Return what is wrong with calling an address, None if nothing is."""
+        reason = self._refusal(found, port)
+        if reason is None or not self._allowed:
+            return reason
+        for name in tuple(self._names):
+            # The address must be one of the name's: else a name that may be called opens all.
+            if self._refusal(found, port, host=name) is None and found in _addresses(name):
+                return None
+        return reason
 
-def _check_address(address: Any, *, allows_private: bool, refuse: Callable[[str], None]) -> None:
-    if not isinstance(address, tuple):
-        refuse("It wants to speak to a program on the scheduler's own machine.")
-        return
-    host = str(address[0]).partition("%")[0]
-    for found in _addresses(host):
-        reason = refusal(ip_address(found), allows_private=allows_private)
-        if reason is not None:
-            refuse(f"{found} may not be called: it is {reason}.")
+    def _refusal(self, found: str, port: int, *, host: str = "") -> str | None:
+        return refusal(
+            ip_address(found),
+            allows_private=self._allows_private,
+            host=host,
+            port=port,
+            allowed=self._allowed,
+        )
 
 
 def _addresses(host: str) -> list[str]:
+    """Return the addresses of *host*: itself, if it is one."""
     try:
         return [str(ip_address(host))]
     except ValueError:
-        # A name: Python would look it up by itself, after this.
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return [str(info[4][0]).partition("%")[0] for info in found]
-
-
-def install(hook: Hook) -> None:
-    """Put *hook* in force for the rest of the process's life."""
-    sys.addaudithook(hook)

@@ -43,6 +43,7 @@ class Outlet:
     def __init__(self, settings: Settings) -> None:
         self._hello = {
             "allows_private": settings.allow_private_addresses,
+            "http_allow": settings.http_allow,
             # What a URL may name as a file, none of it may be the installation's own.
             "closed_folders": [str(settings.data_dir), str(SECRETS_DIR), "/proc"],
         }

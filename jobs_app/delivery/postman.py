@@ -14,8 +14,9 @@ import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from jobs_app.delivery import guard
+from jobs_app.delivery.guard import Guard
 from jobs_app.delivery.webhook import Call, NotSent, send
+from jobs_app.exemptions import Exemption, exemptions
 
 #: Beyond the time for a message, until the alarm ends the process; seconds.
 ALARM_SECONDS = 5
@@ -30,22 +31,22 @@ def main() -> None:
     """Answer orders until there are no more."""
     orders, answers = _own_streams()
     first = json.loads(orders.readline() or "{}")
-    refused: list[str] = []
-    hook = guard.make_hook(
-        allows_private=bool(first.get("allows_private")),
+    allows_private = bool(first.get("allows_private"))
+    allowed = exemptions(first.get("http_allow", ""))
+    guard = Guard(
+        allows_private=allows_private,
         closed_folders=first.get("closed_folders", ()),
-        refused=refused,
+        allowed=allowed,
     )
-    guard.install(hook)
+    guard.install()
     _answer(answers, {"ready": True})
     for line in orders:
         order = json.loads(line)
-        seconds = float(order["seconds"])
-        signal.alarm(int(seconds) + ALARM_SECONDS)
-        refused.clear()
-        error = _error(order, allows_private=bool(first.get("allows_private")), seconds=seconds)
+        signal.alarm(int(order["seconds"]) + ALARM_SECONDS)
+        guard.refused.clear()
+        error = _error(order, allows_private=allows_private, allowed=allowed)
         signal.alarm(0)
-        _answer(answers, {"error": refused[0] if error and refused else error})
+        _answer(answers, {"error": guard.refused[0] if error and guard.refused else error})
 
 
 def _own_streams() -> tuple[Any, Any]:
@@ -63,9 +64,11 @@ def _answer(answers: Any, said: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _error(order: dict[str, Any], *, allows_private: bool, seconds: float) -> str | None:
+def _error(
+    order: dict[str, Any], *, allows_private: bool, allowed: tuple[Exemption, ...]
+) -> str | None:
     """Do one order; return why it failed, None if it did not."""
-    target = order["target"]
+    target, seconds = order["target"], float(order["seconds"])
     try:
         if "webhook" in target:
             call = Call(
@@ -76,7 +79,7 @@ def _error(order: dict[str, Any], *, allows_private: bool, seconds: float) -> st
                 document=order["document"],
                 sent_at=int(time.time()),
             )
-            send(call, allows_private=allows_private, seconds=seconds)
+            send(call, allows_private=allows_private, allowed=allowed, seconds=seconds)
         else:
             _notify(target["url"], order, seconds=seconds)
     except NotSent as error:

@@ -13,6 +13,7 @@ import httpx
 
 import jobs_app
 from jobs_app.context import HttpFailed
+from jobs_app.exemptions import Exemption
 from jobs_app.tasks.egress import checked_addresses
 
 CONNECT_SECONDS = 5.0
@@ -56,15 +57,16 @@ def signature(secret: str, body: bytes, *, sent_at: int) -> str:
     return f"t={sent_at},v1={digest}"
 
 
-def send(call: Call, *, allows_private: bool, seconds: float) -> None:
+def send(
+    call: Call, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
+) -> None:
     """Make the request; raises NotSent unless a 2xx answers it within *seconds*.
 
     A redirect is not followed: the message would go to somebody who was not named.
     """
+    post = _post(call, allows_private=allows_private, allowed=allowed, seconds=seconds)
     try:
-        status = asyncio.run(
-            asyncio.wait_for(_post(call, allows_private=allows_private, seconds=seconds), seconds)
-        )
+        status = asyncio.run(asyncio.wait_for(post, seconds))
     except TimeoutError as error:
         raise NotSent(f"No answer within {seconds:g} s.") from error
     except HttpFailed as error:
@@ -75,12 +77,17 @@ def send(call: Call, *, allows_private: bool, seconds: float) -> None:
         raise NotSent(f"It answered {status}.")
 
 
-async def _post(call: Call, *, allows_private: bool, seconds: float) -> int:
+async def _post(
+    call: Call, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
+) -> int:
     """Return the status of the answer of the first address that takes a connection."""
     url = httpx.URL(call.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     refused: httpx.TransportError | None = None
-    for address in await checked_addresses(url.host, port, allows_private=allows_private):
+    addresses = await checked_addresses(
+        url.host, port, allows_private=allows_private, allowed=allowed
+    )
+    for address in addresses:
         try:
             return await _post_to(str(address), url, call, seconds=seconds)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

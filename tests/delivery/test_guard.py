@@ -21,13 +21,12 @@ import pytest
 def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str | None) -> None:
     (tmp_path / "secret-key").write_text("key")
     program = (
-        "from jobs_app.delivery import guard\n"
-        f"DATA, refused = {str(tmp_path)!r}, []\n"
-        "hook = guard.make_hook(allows_private=True, closed_folders=[DATA, '/proc'],"
-        " refused=refused)\n"
-        "guard.install(hook)\n"
+        "from jobs_app.delivery.guard import Guard\n"
+        f"DATA = {str(tmp_path)!r}\n"
+        "guard = Guard(allows_private=True, closed_folders=[DATA, '/proc'])\n"
+        "guard.install()\n"
         f"try:\n    {code}\nexcept OSError:\n    pass\n"
-        "print(refused)\n"
+        "print(guard.refused)\n"
     )
 
     done = subprocess.run(
@@ -36,3 +35,51 @@ def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str 
 
     assert done.returncode == 0, done.stderr
     assert (refused in done.stdout) if refused else (done.stdout == "[]\n")
+
+
+@pytest.mark.parametrize(
+    "entry, is_refused",
+    [
+        ("localhost:9", False),
+        ("127.0.0.0/8", False),
+        ("localhost:10", True),
+        ("elsewhere.example:9", True),
+    ],
+)
+def test_an_exemption_lets_a_private_address_through(entry: str, is_refused: bool) -> None:
+    program = (
+        "import socket\n"
+        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.exemptions import exemptions\n"
+        f"allowed = exemptions({entry!r})\n"
+        "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
+        "guard.install()\n"
+        "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
+        "print(bool(guard.refused))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
+
+
+def test_a_name_that_is_exempt_opens_no_other_address() -> None:
+    program = (
+        "import socket\n"
+        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.exemptions import exemptions\n"
+        "allowed = exemptions('localhost')\n"
+        "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
+        "guard.install()\n"
+        "socket.getaddrinfo('localhost', 9)\n"
+        "try:\n    socket.create_connection(('10.255.255.1', 9), 1)\nexcept OSError:\n    pass\n"
+        "print(guard.refused)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+    assert "10.255.255.1 may not be called" in done.stdout
