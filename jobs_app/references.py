@@ -44,7 +44,7 @@ def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     if place is not None:
         for pointer, text in _texts({k: v for k, v in kwargs.items() if k != place}, "/kwargs"):
             found += [_misplaced(pointer, name) for name in sorted(_names_in(text))]
-    return found
+    return [*found, *_copied_masks(kwargs, "/kwargs", is_secret=False)]
 
 
 def pointers(task: str, kwargs: Mapping[str, Any], name: str) -> list[str]:
@@ -184,6 +184,23 @@ def _named_by_references(value: Any, pointer: str) -> Iterator[str]:
         case list():
             for n, each in enumerate(value):
                 yield from _named_by_references(each, f"{pointer}/{n}")
+
+
+def _copied_masks(value: Any, pointer: str, *, is_secret: bool) -> Iterator[FieldError]:
+    """Yield where somebody sends back what a run shows in place of a secret."""
+    match value:
+        case dict():
+            for key, each in value.items():
+                below = is_secret or looks_secret(str(key))
+                yield from _copied_masks(each, f"{pointer}/{_escaped(key)}", is_secret=below)
+        case list():
+            for n, each in enumerate(value):
+                yield from _copied_masks(each, f"{pointer}/{n}", is_secret=is_secret)
+        case str() if is_secret and value == MASK:
+            detail = (
+                f"{MASK} is what is shown in place of a secret: give the value, or a reference."
+            )
+            yield FieldError(pointer, "masked_value", detail)
 
 
 def _misplaced(pointer: str, name: str) -> FieldError:

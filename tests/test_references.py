@@ -159,6 +159,17 @@ def test_literals_that_look_secret_are_veiled_and_references_shown() -> None:
     }
 
 
+def test_what_a_run_shows_in_place_of_a_secret_is_not_taken_for_one() -> None:
+    kwargs = {"headers": {"Authorization": "***", "Accept": "***"}, "env": {"TOKENS": ["***"]}}
+
+    found = [(e.pointer, e.code) for e in errors("http", kwargs | {"password": ["a", "***"]})]
+
+    assert found == [
+        ("/kwargs/headers/Authorization", "masked_value"),
+        ("/kwargs/password/1", "masked_value"),
+    ]
+
+
 def test_each_literal_that_looks_secret_is_named_by_its_place() -> None:
     kwargs = {"headers": {"Authorization": "Basic abc"}, "token": "${secret:TOKEN}", "pwd": ["x"]}
 
