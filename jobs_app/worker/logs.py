@@ -21,7 +21,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from jobs_app import clock
 from jobs_app.context import LogSink, Stream
 from jobs_app.worker.descriptors import Descriptors
-from jobs_app.worker.masking import MaskedRecords, masked
+from jobs_app.worker.masking import MaskedRecords, masked, masked_bytes
 
 FLUSH_SECONDS = 0.5
 FLUSH_BYTES = 65_536
@@ -463,7 +463,8 @@ class _RoutedBuffer:
     def write(self, data: bytes | bytearray | memoryview) -> int:
         sink = _sink_here()
         if sink is None:
-            return self._original.buffer.write(data)
+            self._original.buffer.write(masked_bytes(bytes(data)))
+            return len(data)
         sink.write(self._stream, bytes(data))
         return len(data)
 

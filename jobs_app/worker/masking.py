@@ -301,6 +301,13 @@ def masked(value: Any) -> Any:
     return value
 
 
+def masked_bytes(data: bytes) -> bytes:
+    """Return output without the secrets of any run of this process."""
+    for mask in _in_use:
+        data = _without(data, mask.spans(data, is_end=True))
+    return data
+
+
 class MaskedRecords:
     """Makes log records, for whichever handler, without the secrets of runs in this process."""
 

@@ -239,6 +239,7 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
         "json": {"token": ["${secret:CANARY}"]},
     }
     token = {"token": "${secret:CANARY}"}
+    is_prefork = system.settings.worker_pool == "prefork"
 
     shell = installation.start(
         "shell", "shell", {"command": SHELL, "env": {"TOKEN": "${secret:CANARY}"}}
@@ -251,7 +252,7 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
         "shell": shell,
         "http": installation.start("http", "http", call),
         "fail": installation.start("fail", "http", call | {"url": f"{at}/fail/${{secret:CANARY}}"}),
-        "tell": installation.start("tell", f"{TASKS}.tell", token),
+        "tell": installation.start("tell", f"{TASKS}.tell", token | {"child": is_prefork}),
         "fail-with": installation.start("fail-with", f"{TASKS}.fail_with", token),
         "retry-with": installation.start("retry-with", f"{TASKS}.retry_with", token),
     }
@@ -275,6 +276,8 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     assert ended["tell"]["progress"]["message"] == "with ***"
     assert ended["tell"]["progress"]["meta"] == {"***": "'***'"}
     assert "token ***" in logs["tell"]
+    assert "thread ***" in (logs["tell"] if is_prefork else system.log("worker"))
+    assert ("child ***" in logs["tell"]) is is_prefork
     assert "KeyError" in logs["tell"]
     assert ended["fail-with"]["error"]["message"] == "bad token '***'"
     assert "LookupError: no ***" in ended["fail-with"]["error"]["traceback"]

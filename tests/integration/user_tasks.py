@@ -3,9 +3,12 @@
 import hashlib
 import logging
 import os
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from pathlib import Path
+from threading import Thread
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
@@ -86,8 +89,18 @@ def odd() -> object:
 
 
 @shared_task
-def tell(token: str) -> dict[str, object]:
+def tell(token: str, child: bool = False) -> dict[str, object]:
     """Leave a secret wherever a task can leave something, and return it."""
+    threads = [
+        Thread(target=print, args=("thread", token)),
+        Thread(target=sys.stdout.buffer.write, args=(f"bytes {token}\n".encode(),)),
+        Thread(target=logger.info, args=("thread %s", token)),
+    ]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    if child:
+        subprocess.run(["/bin/sh", "-c", 'echo "child $T"'], env={"T": token}, check=True)
     jobs_app.progress(0.5, f"with {token}", meta={token: KeyError(token)})
     print("token", token, end="")
     print("", token.encode())
