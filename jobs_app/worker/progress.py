@@ -6,13 +6,13 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import Task
 
 from jobs_app import clock
 from jobs_app.context import current_run
-from jobs_app.worker.texts import plain
+from jobs_app.worker.texts import message_of, plain
 
 #: Time between two writes of a run, seconds.
 WRITE_SECONDS = 0.5
@@ -25,6 +25,15 @@ MESSAGE_CHARS = 500
 META_BYTES = 16_384
 
 log = logging.getLogger(__name__)
+
+
+class _Report(NamedTuple):
+    """What a task reported; made into what is stored only when it is stored."""
+
+    fraction: float | None
+    message: object
+    meta: dict[str, Any] | None
+    at: datetime
 
 
 class Progress:
@@ -48,7 +57,7 @@ class Progress:
         self._now = now
         self._write_seconds = write_seconds
         self._state = threading.Condition()
-        self._pending: dict[str, Any] | None = None
+        self._pending: _Report | None = None
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
@@ -56,12 +65,13 @@ class Progress:
         self, fraction: float | None, message: str | None, meta: dict[str, Any] | None
     ) -> None:
         """Take how far the run has come; after `close` it is ignored."""
-        # First, and then cut: half a secret would not be found.
-        shown = _shown(fraction, self._mask(message), self._mask(meta), self._now())
+        number = None if fraction is None else float(fraction)
+        # A copy: the task may go on to change its own.
+        report = _Report(number, message, dict(meta) if meta else None, self._now())
         with self._state:
             if self._is_closed:
                 return
-            self._pending = shown
+            self._pending = report
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
                 self._thread.start()
@@ -75,28 +85,39 @@ class Progress:
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
         with self._state:
-            return self._pending
+            return None if self._pending is None else self._shown(self._pending)
 
     def _work(self) -> None:
         while True:
             with self._state:
                 self._state.wait_for(lambda: self._pending is not None or self._is_closed)
-                shown = self._pending
-                if shown is None or self._is_closed:
+                report = self._pending
+                if report is None or self._is_closed:
                     return
-            is_stored = self._stores(shown)
+            is_stored = self._stores(report)
             with self._state:
-                if is_stored and self._pending is shown:
+                if is_stored and self._pending is report:
                     self._pending = None
                 self._state.wait_for(lambda: self._is_closed, self._write_seconds)
 
-    def _stores(self, shown: dict[str, Any]) -> bool:
+    def _stores(self, report: _Report) -> bool:
         try:
-            self._write(shown)
+            self._write(self._shown(report))
         except Exception as error:  # noqa: BLE001  # the thread outlives an outage
             log.warning("progress_not_stored error=%s", type(error).__name__)
             return False
         return True
+
+    def _shown(self, report: _Report) -> dict[str, Any]:
+        # Masked as text, and before it is cut: half a secret would not be found.
+        message = None if report.message is None else self._mask(message_of(report.message))
+        meta = None if report.meta is None else self._mask(_as_json(report.meta))
+        return {
+            "fraction": None if report.fraction is None else _clamped(report.fraction),
+            "message": None if message is None else _cut(message, MESSAGE_CHARS),
+            "meta": None if meta is None else _bounded(meta),
+            "at": report.at.isoformat().replace("+00:00", "Z"),
+        }
 
 
 def divert_update_state(task: Task[Any, Any]) -> None:
@@ -141,32 +162,24 @@ def _number(value: Any) -> float | None:
     return float(value) if is_number else None
 
 
-def _shown(
-    fraction: float | None, message: str | None, meta: dict[str, Any] | None, at: datetime
-) -> dict[str, Any]:
-    return {
-        "fraction": None if fraction is None else _clamped(fraction),
-        "message": None if message is None else _cut(plain(str(message)), MESSAGE_CHARS),
-        "meta": _storable(meta) if meta else None,
-        "at": at.isoformat().replace("+00:00", "Z"),
-    }
-
-
 def _clamped(fraction: float) -> float | None:
-    number = float(fraction)
-    return None if math.isnan(number) else round(min(max(number, 0.0), 1.0), 6)
+    return None if math.isnan(fraction) else round(min(max(fraction, 0.0), 1.0), 6)
 
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _storable(meta: dict[str, Any]) -> dict[str, Any]:
+def _as_json(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return *meta* as JSON, whatever is in it, with texts that every database stores."""
     try:
         text = json.dumps(meta, default=str, allow_nan=False, skipkeys=True, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001  # what is in it may have methods of its own
         return {"unstorable": type(error).__name__}
-    if (size := len(text.encode("utf-8", "replace"))) > META_BYTES:
-        return {"truncated": True, "bytes": size}
     stored: dict[str, Any] = json.loads(plain(text.replace("\\u0000", "\ufffd")))
     return stored
+
+
+def _bounded(meta: dict[str, Any]) -> dict[str, Any]:
+    size = len(json.dumps(meta, ensure_ascii=False).encode())
+    return meta if size <= META_BYTES else {"truncated": True, "bytes": size}

@@ -177,11 +177,46 @@ def test_secrets_are_taken_out_before_anything_is_cut() -> None:
     store = Store()
     reporting = progress(store, mask=Mask(["hunter2-hunter2"]).json)
 
-    reporting.report(None, "x" * 490 + "hunter2-hunter2", {"token": "hunter2-hunter2"})
+    meta = {"token": "hunter2-hunter2", "error": ValueError("hunter2-hunter2")}
+    reporting.report(None, "x" * 490 + "hunter2-hunter2", meta)
 
     wait_until(lambda: bool(store.written), "it is stored")
     assert store.written[0]["message"] == "x" * 490 + "***"
-    assert store.written[0]["meta"] == {"token": "***"}
+    assert store.written[0]["meta"] == {"token": "***", "error": "***"}
+
+
+def test_a_report_is_what_it_was_when_it_was_made() -> None:
+    store = Store()
+    store.may_write.clear()
+    reporting = progress(store, write_seconds=60)
+    reporting.report(0, "first", None)
+
+    meta = {"n": 1}
+    reporting.report(0.5, "second", meta)
+    meta["n"] = 2
+
+    store.may_write.set()
+    unstored = reporting.close()
+    assert unstored is not None
+    assert unstored["meta"] == {"n": 1}
+
+
+class Unreadable:
+    """A value that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_what_has_no_text_does_not_end_the_task() -> None:
+    store = Store()
+    reporting = progress(store)
+
+    reporting.report(0.5, Unreadable(), {"what": Unreadable()})  # type: ignore[arg-type]
+
+    wait_until(lambda: bool(store.written), "it is stored")
+    assert "cannot be read" in store.written[0]["message"]
+    assert store.written[0]["meta"] == {"unstorable": "RuntimeError"}
 
 
 @pytest.mark.parametrize(
