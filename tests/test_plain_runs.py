@@ -200,3 +200,12 @@ def test_a_session_beside_it_still_takes_back_what_is_not_committed(
         session.get_one(Run, run_id).attempt = 7
         session.flush()
     assert run(database, run_id).attempt == 1
+
+
+def test_an_end_that_brings_progress_along_is_not_plain(
+    database: Database, plain: Database
+) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+
+    assert finish_plain(plain, run_id, progress={"fraction": 1.0}) is None

@@ -228,6 +228,8 @@ def finish_plain(
     """
     if outcome.state is not RunState.SUCCEEDED or outcome.reason is not None:
         return None
+    if outcome.progress is not None:
+        return None
     given = {
         "this_run": run_id,
         "this_attempt": attempt,
