@@ -9,17 +9,18 @@ import base64
 import html
 import json
 import logging
-import re
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from jobs_app.context import LogSink, Stream
 from jobs_app.references import LEAST_MASKED, MASK
+
+#: With more beginnings than this, each place is looked up: so many searches take longer.
+MOST_SEARCHES = 64
 
 #: How deep a value is found in JSON that is a text in other JSON.
 MOST_JSON = 3
@@ -46,20 +47,19 @@ class Mask:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         found = {form.encode() for value in values for form in forms(value)}
-        self._needles = _needles(found)
+        self._families: dict[bytes, list[bytes]] = {}
+        for form in sorted(found, key=len, reverse=True):
+            self._families.setdefault(form[:LEAST_MASKED], []).append(form)
         self._longest = max(map(len, found), default=0)
-        by_first: dict[int, list[bytes]] = {}
-        for pattern in found:
-            by_first.setdefault(pattern[0], []).append(pattern)
-        self._by_first = {first: tuple(patterns) for first, patterns in by_first.items()}
-        self._first = re.compile(b"[" + re.escape(bytes(by_first)) + b"]" if found else b"(?!)")
+        # What is left of a secret at the end of a piece may be shorter than any beginning.
+        self._stumps = {form[:length] for form in found for length in range(1, LEAST_MASKED)}
 
     def __bool__(self) -> bool:
-        return bool(self._needles)
+        return bool(self._families)
 
     def text(self, text: str) -> str:
         """Return *text* without the secrets; it may have been cut in the middle of one."""
-        if not self._needles:
+        if not self._families:
             return text
         data = text.encode("utf-8", "surrogatepass")
         spans = self.spans(data, is_end=True)
@@ -70,7 +70,7 @@ class Mask:
 
         What JSON does not know is masked if its text holds one.
         """
-        if not self._needles:
+        if not self._families:
             return value
         match value:
             case str():
@@ -94,27 +94,45 @@ class Mask:
         of it is left that it could be anything.
         """
         found: list[tuple[int, int]] = []
-        for needle, patterns in self._needles:
-            start = data.find(needle)
-            while start >= 0:
-                for pattern in patterns:
-                    if data.startswith(pattern, start):
-                        found.append((start, start + len(pattern)))
-                        break
-                # One further on only: a value may overlap with itself.
-                start = data.find(needle, start + 1)
+        for start, family in self._beginnings(data, 0):
+            for form in family:
+                if data.startswith(form, start):
+                    found.append((start, start + len(form)))
+                    break
         if is_end and (cut := self.unfinished(data)) >= LEAST_MASKED:
             found.append((len(data) - cut, len(data)))
         return joined(found)
 
     def unfinished(self, data: bytes) -> int:
         """Return how many bytes at the end of *data* may be the beginning of a secret."""
-        for match in self._first.finditer(data, max(0, len(data) - self._longest + 1)):
-            tail = data[match.start() :]
-            for pattern in self._by_first[tail[0]]:
-                if len(pattern) > len(tail) and pattern.startswith(tail):
-                    return len(tail)
-        return 0
+        most = 0
+        for start, family in self._beginnings(data, max(0, len(data) - self._longest + 1)):
+            if (left := len(data) - start) > most:
+                tail = data[start:]
+                if any(len(form) > left and form.startswith(tail) for form in family):
+                    most = left
+        if most:
+            return most
+        stumps = (n for n in range(LEAST_MASKED - 1, 0, -1) if data[-n:] in self._stumps)
+        return min(next(stumps, 0), len(data))
+
+    def _beginnings(self, data: bytes, start: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield where a secret may begin in *data*, and the forms that begin so, longest first.
+
+        The forms of a value mostly begin alike, so there is little to look for.
+        """
+        if len(self._families) > MOST_SEARCHES:
+            get = self._families.get
+            for at in range(start, len(data) - LEAST_MASKED + 1):
+                if family := get(data[at : at + LEAST_MASKED]):
+                    yield at, family
+            return
+        for beginning, family in self._families.items():
+            at = data.find(beginning, start)
+            while at >= 0:
+                yield at, family
+                # One further on only: a value may overlap with itself.
+                at = data.find(beginning, at + 1)
 
 
 def _shown(value: object) -> str:
@@ -122,27 +140,6 @@ def _shown(value: object) -> str:
         return str(value)
     except Exception:  # noqa: BLE001  # the user's object: whoever stores it will hear of it
         return ""
-
-
-def _needles(patterns: Iterable[bytes]) -> list[tuple[bytes, tuple[bytes, ...]]]:
-    """Return what to look for first, each with the patterns that begin so, the longest first.
-
-    The forms of a value mostly begin alike: looking for each of them costs several times as much.
-    """
-    by_beginning: dict[bytes, list[bytes]] = {}
-    for pattern in patterns:
-        by_beginning.setdefault(pattern[:LEAST_MASKED], []).append(pattern)
-    return [
-        (_beginning(group), tuple(sorted(group, key=len, reverse=True)))
-        for group in by_beginning.values()
-    ]
-
-
-def _beginning(group: list[bytes]) -> bytes:
-    """Return what all of *group* begin with: what the first and the last in order do."""
-    first, last = min(group), max(group)
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    return bytes(byte for byte, _ in alike)
 
 
 class MaskedLog:

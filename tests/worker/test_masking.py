@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs_app.context import Stream
-from jobs_app.worker.masking import Mask, MaskedLog, MaskedRecords, in_use
+from jobs_app.worker.masking import MOST_SEARCHES, Mask, MaskedLog, MaskedRecords, in_use
 from tests.factories import NOON
 
 SECRET = "p4ss wörd/+'\"&\\%?"  # all that is written in another way somewhere
@@ -93,6 +93,16 @@ def test_a_secret_of_several_lines_is_masked_line_by_line_too() -> None:
     assert mask.text(KEY) == "***\n"
     assert mask.text("  AAAABBBBCCCCDDDD\n> EEEEFFFFGGGGHHHH\n") == "  ***\n> ***\n"
     assert mask.text(json.dumps({"key": KEY})) == '{"key": "***\\n"}'
+
+
+def test_a_secret_of_very_many_lines_is_masked_line_by_line_too() -> None:
+    lines = [f"{n:04}-line-{n * 7919:08}" for n in range(2 * MOST_SEARCHES)]
+    mask = Mask(["\n".join(lines)])
+
+    for line in lines:
+        assert mask.text(f"> {line}") == "> ***"
+        assert logged(mask, line[:2].encode(), line[2:4].encode(), line[4:].encode()) == b"***"
+    assert logged(mask, "\n".join(lines).encode()) == b"***"
 
 
 def test_a_value_too_short_to_be_told_from_other_text_is_not_masked() -> None:
