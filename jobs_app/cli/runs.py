@@ -158,6 +158,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Took": _if_known(item.get("duration_seconds")),
             "Attempt": f"{item['attempt']} of {item['max_attempts']}",
             "Queue": item.get("queue"),
+            "Concurrency": concurrency_text(item),
             "Worker": item.get("worker"),
             "Retry of": item.get("retry_of"),
             "Progress": _progress_text(item.get("progress"), at=at),
@@ -175,6 +176,14 @@ def print_run(item: Json, *, at: datetime) -> None:
     for attempt in attempts:
         if late := attempt.get("late_result"):
             print_text(_late_text(attempt, late))
+
+
+def concurrency_text(item: Json) -> str | None:
+    """Return how many runs may share the key of a job or run at once; None without one."""
+    key, limit = item.get("concurrency_key"), item.get("concurrency_limit")
+    if key is None:
+        return None
+    return f"{'1 run' if limit == 1 else f'{limit} runs'} at once with the key {key}"
 
 
 def _progress_text(progress: Json | None, *, at: datetime) -> str | None:

@@ -7,7 +7,7 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.fires import print_fires
 from jobs_app.cli.outcomes import compact
 from jobs_app.cli.output import print_note, print_text
-from jobs_app.cli.runs import when
+from jobs_app.cli.runs import concurrency_text, when
 from jobs_app.cli.text import duration, exact, relative
 from jobs_app.states import JobState
 
@@ -70,14 +70,6 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
         "Notify": notify_text(item.get("notify")),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
-
-
-def concurrency_text(item: Json) -> str | None:
-    """Return how many runs may share the key of a job or run at once; None without one."""
-    key, limit = item.get("concurrency_key"), item.get("concurrency_limit")
-    if key is None:
-        return None
-    return f"{'1 run' if limit == 1 else f'{limit} runs'} at once with the key {key}"
 
 
 def retention_text(said: Json) -> str | None:
