@@ -191,7 +191,7 @@ def hand_over_after_end(database: Database) -> list[UUID]:
 
 def test_who_is_called_is_sent_again_like_any_queued_run(database: Database) -> None:
     first, _ = fill(database)
-    (waits,) = parked(database, 1)
+    waits, _ = parked(database, 2)
     finish(database, first)
 
     hand_over(database)
