@@ -36,7 +36,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("jobs-app")),
-        description="Directory of the embedded database, Valkey and the admin token.",
+        description="Directory of the embedded database, Valkey, the admin token and the key.",
     )
     host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     port: int = Field(5000, ge=0, le=65535, description="Port that the web server listens on.")

@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from jobs_app.embedded import free_port
+from jobs_app.sealing import Sealer
 from jobs_app.supervisor import SAME_WISH_SECONDS
 from tests.servers import is_alive, wait_until
 
@@ -214,6 +215,25 @@ def test_the_password_of_valkey_is_in_no_environment_and_no_command_line(running
     assert password not in (running.data_dir / "web.environment").read_text()
     for pid in running.family():
         assert password not in " ".join(psutil.Process(pid).cmdline())
+
+
+def test_the_key_of_the_secrets_is_made_and_is_in_no_environment(running):
+    key = (running.data_dir / "secret-key").read_text()
+
+    assert Sealer(key).keys == 1
+    for name in ("web", "worker", "scheduler"):
+        assert key not in (running.data_dir / f"{name}.environment").read_text()
+
+
+def test_a_key_that_is_none_is_refused_before_anything_starts(make_up):
+    up = make_up()
+    up.environment["JOBS_SECRET_KEY"] = "c4n4ry"
+    up.start()
+
+    assert up.exit_code() != 0
+    assert "JOBS_SECRET_KEY is no key" in up.printed
+    assert "c4n4ry" not in up.printed
+    assert up.notes() == []
 
 
 def test_without_the_demo_every_route_is_closed(running):
