@@ -1,7 +1,7 @@
 """One simulation: a world from a seed, a stretch of trouble, and peace, in which all must end."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -119,6 +119,10 @@ class SimulatedDispatch:
         self._redis.publish(messages)
 
 
+def _no_capture(*_: object, **__: object) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def _sometimes_failing(stage: Stage) -> Callable[..., Plan]:
     """Return `plan` as it is where it now and then fails a scheduler."""
 
@@ -148,7 +152,7 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         (execution, "clock", time),
         (execution, "time", time),
         (execution, "dispatch", SimulatedDispatch(world.redis)),
-        (execution, "capture_output", nullcontext),
+        (execution, "capture_output", _no_capture),
         (heartbeat, "clock", time),
         (heartbeat, "time", time),
         (heartbeat, "lease_now", true_now),
