@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -72,6 +72,9 @@ TRACEBACK_CHARS = 32_768
 
 #: Where a request notes the retries that were asked for by `self.retry(throw=False)`.
 ASKED = "jobs_retries"
+
+#: And the states that it told of by `self.update_state(state=…)`.
+STATES = "jobs_states"
 
 RETRY_DATABASE_SECONDS = 0.5
 
@@ -356,6 +359,17 @@ def _leave_to_parent(error: BaseException | None) -> None:
     os._exit(code & 0xFF if isinstance(code, int) else 0 if code is None else 1)
 
 
+def _ignored(told: Sequence[str | None]) -> Outcome:
+    """Return the outcome of a task that raised Ignore, after it had told of these states."""
+    if told and told[-1] in {states.FAILURE, states.REVOKED}:
+        # How tutorials fail a task by hand: `self.update_state(state="FAILURE")`, then Ignore.
+        said = f"The task set its state to {told[-1]} and raised Ignore."
+        return Outcome(
+            RunState.FAILED, error={"type": "Ignore", "message": said, "traceback": None}
+        )
+    return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
+
+
 def _stopped() -> Outcome:
     """Return the outcome of a run that ended with its worker: by policy, another attempt."""
     said = "The worker was stopped."
@@ -402,7 +416,7 @@ def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
     if info.state == states.RETRY and isinstance(info.retval, Retry):
         return _retried(info.retval, answer, again)
     if info.state == states.IGNORED:
-        return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
+        return _ignored(request[STATES])
     text = answer.traceback if isinstance(answer, ExceptionInfo) else None
     return _failed(info.retval, text)
 
@@ -411,8 +425,8 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     """Return what calls *task* with all its hooks; `eager` keeps result backends out of it."""
     tracer = process.tracers.get(task.name)
     if tracer is None:
-        _adapt(task)
         divert_update_state(task)
+        _adapt(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
         process.tracers[task.name] = tracer
     return tracer
@@ -427,12 +441,13 @@ class _Replaced(Ignore):
 
 
 def _adapt(task: Task[Any, Any]) -> None:
-    """Give *task* the two methods of Celery that would else go past its run.
+    """Have what a task says by Celery's own methods heard by its run.
 
     `self.retry(throw=False)` raises nothing that we would see: it is noted on the request.
     `self.replace(…)` would send messages: what replaces the task runs at once, in its run.
+    Of `self.update_state()` the state counts if the task raises Ignore.
     """
-    retry = task.retry
+    retry, update_state = task.retry, task.update_state
 
     def noting(*args: Any, **options: Any) -> Any:
         asked = retry(*args, **options)
@@ -441,11 +456,20 @@ def _adapt(task: Task[Any, Any]) -> None:
             noted.append(asked)
         return asked
 
+    def stating(
+        task_id: str | None = None, state: str | None = None, meta: Any = None, **options: Any
+    ) -> None:
+        update_state(task_id=task_id, state=state, meta=meta, **options)
+        noted = getattr(task.request, STATES, None)
+        if noted is not None and task_id in (None, task.request.id):
+            noted.append(state)
+
     def replacing(signature: Any) -> NoReturn:
         with allow_join_result():
             raise _Replaced(signature.apply().get())
 
     task.retry = noting  # type: ignore[method-assign]
+    task.update_state = stating  # type: ignore[method-assign]
     task.on_replace = replacing  # type: ignore[method-assign, assignment]
 
 
@@ -460,6 +484,7 @@ def _request(process: Process, claimed: Claimed, injected: Injected) -> dict[str
         # Eager: `self.retry()` then raises without publishing; the row is where retries live.
         "is_eager": True,
         ASKED: [],
+        STATES: [],
         "hostname": process.name,
         "timelimit": [claimed.time_limit_seconds, claimed.soft_time_limit_seconds],
         "delivery_info": {

@@ -55,6 +55,13 @@ def wants_no_result() -> None:
     raise Ignore
 
 
+@shared_task(bind=True)
+def fails_by_hand(self: Task[Any, Any]) -> None:
+    """Fail as tutorials have it."""
+    self.update_state(state="FAILURE", meta={"message": "no such table"})
+    raise Ignore
+
+
 @shared_task
 def refuses() -> None:
     """Send the message back."""

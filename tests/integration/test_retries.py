@@ -45,6 +45,7 @@ def test_what_celery_offers_a_task_to_be_tried_again_makes_attempts(retrying: Sy
             name: retrying.start_run(f"{TASKS}.{name}")
             for name in ("gives_up", "goes_on", "backs_off", "wants_no_result", "refuses")
         },
+        "fails_by_hand": retrying.start_run(f"{TASKS}.fails_by_hand"),
         "is_replaced": retrying.start_run(f"{TASKS}.is_replaced"),
     }
 
@@ -61,6 +62,7 @@ def test_what_celery_offers_a_task_to_be_tried_again_makes_attempts(retrying: Sy
         "goes_on": ("succeeded", 2, "done"),
         "backs_off": ("failed", 3, None),
         "wants_no_result": ("succeeded", 1, None),
+        "fails_by_hand": ("failed", 1, None),
         "refuses": ("failed", 1, None),
         "is_replaced": ("succeeded", 1, 13),
     }

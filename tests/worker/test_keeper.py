@@ -1,5 +1,6 @@
 """Nothing of a shell job outlives its run or its worker, whatever either of them does."""
 
+import contextlib
 import json
 import os
 import signal
@@ -289,6 +290,27 @@ def test_a_frozen_worker_loses_its_command_when_the_lease_runs_out(worker, tmp_p
 
     assert 0.9 < took < 5
     assert json.loads(out)["why"] == "fenced"
+
+
+def test_a_command_that_thaws_when_others_may_run_it_again_is_killed_and_not_asked(
+    worker, tmp_path
+):
+    asked = "trap 'echo asked > asked' TERM; echo $$ > main; while :; do sleep 0.02; done"
+    process = worker(asked, lease=1.0, grace=60)
+    main = psutil.Process(pid_in(tmp_path / "main"))
+    frozen = [process, psutil.Process(keeper_of(main.pid)), main, *main.children()]
+
+    for each in frozen:
+        each.send_signal(signal.SIGSTOP)
+    # The lease, and the grace that a command gets which is not too late.
+    frozen_at = time.monotonic()
+    wait_until(lambda: time.monotonic() > frozen_at + 6.5, "the time of others begins")
+    for each in reversed(frozen):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.send_signal(signal.SIGCONT)
+
+    wait_until(lambda: not is_alive(main.pid), "the command is gone", seconds=2)
+    assert not (tmp_path / "asked").exists()
 
 
 def test_a_lease_that_is_renewed_holds_for_longer_than_itself(run):
