@@ -3,7 +3,9 @@
 import logging
 from typing import Any
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
+
+from jobs_app.celery_app import RUN_TASK
 
 log = logging.getLogger(__name__)
 
@@ -11,8 +13,52 @@ log = logging.getLogger(__name__)
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
 
+class Unacknowledged(redis.QoS):
+    """What was taken from the queue and is not acknowledged: runs' messages in memory only.
+
+    kombu notes every message in Redis, so that it is found again when its worker is gone,
+    and takes the note back: two round trips. What is found again of a run is its row.
+    """
+
+    channel: Any
+    _delivered: Any
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message."""
+        if _is_hint(message):
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message: somebody has accepted it."""
+        if _is_hint(self._delivered.get(delivery_tag)):
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            super().ack(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back into its queue, as a worker that stops does with the last ones."""
+        message = self._delivered.get(tag)
+        if not _is_hint(message):
+            super().restore_by_tag(tag, client, leftmost)
+            return
+        place = message.delivery_info
+        with self.channel.conn_or_acquire(client) as connected:
+            self.channel._do_restore_message(
+                message._raw, place["exchange"], place["routing_key"], connected, leftmost
+            )
+
+
+def _is_hint(message: Any) -> bool:
+    """Tell whether *message* is about a run, and so may be lost: its row is the truth."""
+    return message is not None and message.headers.get("task") == RUN_TASK
+
+
 class Channel(redis.Channel):
     """kombu's channel; a message that it cannot read is dropped and does not end the worker."""
+
+    QoS = Unacknowledged
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

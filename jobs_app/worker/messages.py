@@ -1,0 +1,105 @@
+"""From a run's message to the pool: Celery's way, without what a run has no use for.
+
+Celery lets a task say what is done with its messages (`Task.Strategy`) and what stands
+for one of them in the worker (a `Request`). Ours hands run id and attempt to the pool,
+and nothing else. A run's message has no ETA, no expiry and no rate limit, is revoked in
+the database, and needs no tracer: the run's own task gets one.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+from uuid import UUID
+from weakref import ref
+
+from celery import Celery, Task
+from celery.exceptions import InvalidTaskError
+from celery.worker.request import Request
+from celery.worker.state import task_ready, task_reserved
+
+from jobs_app.worker.execution import perform
+
+
+class RunRequest(Request):
+    """A run's message while the worker has it; the death of its process is Celery's to see.
+
+    `wake` has the worker look at once whether it may take another message. It would find
+    out by itself, but among threads only when its loop turns for another reason: a second.
+    """
+
+    def __init__(self, message: Any, *, wake: Callable[[], object], **given: Any) -> None:
+        super().__init__(message, **given)
+        self._wake = wake
+
+    def execute_using_pool(self, pool: Any, **_: Any) -> Any:
+        """Give the run to the pool."""
+        limits: Any = self.time_limits
+        limit, soft_limit = limits
+        result = pool.apply_async(
+            perform,
+            args=tuple(self.args),
+            accept_callback=self.on_accepted,
+            timeout_callback=self.on_timeout,
+            callback=self.on_success,
+            error_callback=self.on_failure,
+            soft_timeout=soft_limit,
+            timeout=limit,
+            correlation_id=self.id,
+        )
+        self._apply_result = None if result is None else ref(result)
+        return result
+
+    def on_success(self, failed__retval__runtime: tuple[bool, Any, float], **_: Any) -> None:
+        """Let the request go: the outcome is in the database."""
+        failed, info, _seconds = failed__retval__runtime
+        if failed:
+            # As with a process that died: whoever listens ends the run.
+            self.on_failure(info)
+        else:
+            task_ready(self)
+        self._wake()
+
+
+def hand_to_pool(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[..., None]:
+    """Return what the consumer is to call with each message about a run."""
+    common = {
+        "app": app,
+        "task": task,
+        "hostname": consumer.hostname,
+        "eventer": consumer.event_dispatcher,
+        "connection_errors": consumer.connection_errors,
+        "wake": partial(consumer.call_soon, _nothing),
+    }
+
+    def handle(
+        message: Any, body: Any, ack: Any, reject: Any, callbacks: Iterable[Callable[[Any], None]]
+    ) -> None:
+        payload = _checked(message.payload if body is None else None)
+        request = RunRequest(
+            message,
+            body=payload,
+            headers=message.headers,
+            decoded=True,
+            on_ack=ack,
+            on_reject=reject,
+            **common,
+        )
+        task_reserved(request)
+        for callback in callbacks:
+            callback(request)
+        consumer.on_task_request(request)
+
+    return handle
+
+
+def _nothing() -> None:
+    """Do nothing: that it is called at all makes the worker's loop turn."""
+
+
+def _checked(payload: Any) -> tuple[tuple[str, int], dict[str, Any], dict[str, Any]]:
+    """Return run id and attempt as the arguments of a call; raises InvalidTaskError."""
+    try:
+        (run_id, attempt), _, _ = payload
+        return (str(UUID(run_id)), int(attempt)), {}, {}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidTaskError("A run's message has a run id and an attempt.") from error
