@@ -66,12 +66,13 @@ def inject(process: Process, claimed: Claimed) -> Injected:
     values: dict[str, str] = {}
     if wanted:
         secrets = _read(process, claimed, wanted)
-        for name in sorted(wanted - secrets.keys()):
+        if missing := sorted(wanted - secrets.keys()):
             raise SecretUnavailable(
-                f"There is no secret {name!r}, so nothing was started: store it with "
-                f"`jobs-app secret set {name}`, or change the job."
+                f"There is no secret {' or '.join(map(repr, missing))}, so nothing was started: "
+                f"store it with `jobs-app secret set {missing[0]}`, or change the job."
             )
         values = _unsealed(process, secrets)
+        _note_use(process, secrets)
     kwargs = references.resolve(task, given, values)
     return Injected(task, given, kwargs, values, Mask(values.values()) if values else NOTHING)
 
@@ -81,9 +82,7 @@ def _read(process: Process, claimed: Claimed, names: set[str]) -> dict[str, Secr
     while True:
         try:
             with process.database.reading() as session:
-                secrets = vault.named(session, names)
-            _note_use(process, secrets)
-            return secrets
+                return vault.named(session, names)
         except SQLAlchemyError as error:
             if process.lease.seconds_left(of=claimed.worker_id) <= 0:
                 raise Fenced("The worker lost the database before the run began.") from error
@@ -92,10 +91,16 @@ def _read(process: Process, claimed: Claimed, names: set[str]) -> dict[str, Secr
 
 
 def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
+    """Write when the secrets were used, now and then; a run does not fail for want of that."""
     at = clock.now()
-    if names := vault.unnoted(secrets.values(), at=at):
+    names = vault.unnoted(secrets.values(), at=at)
+    if not names:
+        return
+    try:
         with process.database.session() as session:
             vault.note_use(session, names, at=at)
+    except SQLAlchemyError as error:
+        log.warning("secret_use_not_noted error=%s", type(error).__name__)
 
 
 def _unsealed(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:

@@ -281,6 +281,21 @@ def test_secrets_are_read_as_soon_as_the_database_is_back(
     assert injection.inject(process, claimed).kwargs == {"token": VALUE}
 
 
+def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
+    database: Database, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(*_: object, **__: object) -> None:
+        raise SQLAlchemyError
+
+    store(database)
+    monkeypatch.setattr(vault, "note_use", disk_full)
+
+    run_id = start(database, token="${secret:TOKEN}")
+    work_on(run_id)
+
+    assert run(database, run_id).state is RunState.SUCCEEDED
+
+
 def _claimed(process: Process, run_id: UUID) -> Claimed:
     claimed = execution._claim(process, run_id, 1)
     assert claimed is not None
