@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from bench import burst, edit, latency, log, next_fire, steady, throughput
+from bench import burst, edit, history, latency, log, next_fire, steady, throughput
 
 BENCHMARKS: dict[str, Callable[..., None]] = {
     "burst": burst.run,
@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
     "throughput": throughput.run,
     "latency": latency.run,
     "log": log.run,
+    "history": history.run,
 }
 
 

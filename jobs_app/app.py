@@ -27,6 +27,7 @@ from jobs_app.api import (
     run_logs,
     runs,
     schedules,
+    stats,
     streams,
     tutorial,
     vault,
@@ -85,7 +86,8 @@ def create_app(settings: Settings) -> Flask:
     streams.init_app(app, settings)
     problems.register(app)
     auth.register(app, demo_open=settings.demo_open)
-    for resource in (jobs, explain, runs, run_logs, schedules, vault, installation, channels):
+    resources = (jobs, explain, stats, runs, run_logs, schedules, vault, installation, channels)
+    for resource in resources:
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)
     app.register_api(tutorial.api)

@@ -7,14 +7,14 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app import fires, overview, runs
 from jobs_app import schedule as schedules
 from jobs_app.definitions import definition_of, described
 from jobs_app.errors import NotFound
-from jobs_app.models import AuditEvent, Job, Run
+from jobs_app.models import IS_FOLDED, AuditEvent, Job, Run
 from jobs_app.policy import MOST_COUNTED
 from jobs_app.schedule import Fire, Schedule
 from jobs_app.states import (
@@ -276,7 +276,7 @@ def _row_of(
     if row is not None or fire is None or schedule is None:
         return row
     folded = session.scalars(
-        statement.where(Run.fires > 1, Run.scheduled_for < fire.at)
+        statement.where(text(f"runs.{IS_FOLDED}"), Run.scheduled_for < fire.at)
         .order_by(Run.scheduled_for.desc())
         .limit(1)
     ).first()

@@ -18,7 +18,7 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
 from jobs_app.context import LastLog
 from jobs_app.errors import NotFound
@@ -69,6 +69,12 @@ class Place(NamedTuple):
 
 Condition: TypeAlias = ColumnElement[bool] | TextClause
 
+#: The order of every list.
+NEWEST_FIRST = (Run.instant.desc(), Run.id.desc())
+
+#: Runs whose words are read before an index is asked for the rest.
+LOOKED_THROUGH = 500
+
 #: Indexes that one list is merged from at most.
 MOST_BRANCHES = 100
 
@@ -109,11 +115,13 @@ def _ids(session: Session, wanted: Filter, *, before: Place | None, limit: int) 
     jobs: list[int] | None = None
     if wanted.job is not None:
         jobs = list(session.scalars(select(Job.id).where(Job.name == wanted.job)))
-    conditions = _conditions(session, wanted, before=before)
+    if wanted.q:
+        return _ids_by_words(session, wanted, jobs, before=before, limit=limit)
+    conditions = [*_within(wanted), *_by(wanted), *_after(before)]
     branches = [
         select(Run.id, Run.instant.label("instant"))
         .where(*_of_job(job), *_in_state(state), *conditions)
-        .order_by(Run.instant.desc(), Run.id.desc())
+        .order_by(*NEWEST_FIRST)
         .limit(limit)
         for job in _each_job(jobs, len(wanted.states))
         for state in (wanted.states or (None,))
@@ -149,26 +157,83 @@ def _in_state(state: RunState | None) -> list[Condition]:
     return [is_in, text(f"runs.{IS_OVER}")] if state in FINAL else [is_in]
 
 
-def _conditions(session: Session, wanted: Filter, *, before: Place | None) -> list[Condition]:
+def _by(wanted: Filter) -> list[Condition]:
+    if wanted.trigger is None:
+        return []
+    is_by = Run.trigger == wanted.trigger
+    is_rare = wanted.trigger is not Trigger.SCHEDULE
+    return [is_by, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [is_by]
+
+
+def _within(wanted: Filter) -> list[Condition]:
     found: list[Condition] = []
-    if before is not None:
-        place = tuple_(
-            literal(before.instant, Run.created_at.type), literal(before.id, Run.id.type)
-        )
-        found.append(tuple_(Run.instant, Run.id) < place)
-    if wanted.trigger is not None:
-        found.append(Run.trigger == wanted.trigger)
-        if wanted.trigger is not Trigger.SCHEDULE:
-            found.append(text(f"runs.{IS_UNSCHEDULED}"))
     if wanted.since is not None:
         found.append(Run.instant >= wanted.since)
     if wanted.until is not None:
         found.append(Run.instant < wanted.until)
-    if wanted.q:
-        words: ColumnElement[str] = literal_column(
-            _WORDS[session.get_bind().dialect.name], String()
-        )
-        found += [text(f"({HAS_WORDS})"), words.contains(wanted.q.lower(), autoescape=True)]
+    return found
+
+
+def _after(place: Place | None) -> list[Condition]:
+    if place is None:
+        return []
+    there = tuple_(literal(place.instant, Run.created_at.type), literal(place.id, Run.id.type))
+    # The first one is implied; without it SQLite would come there from the list's beginning.
+    return [Run.instant <= place.instant, tuple_(Run.instant, Run.id) < there]
+
+
+def _ids_by_words(
+    session: Session, wanted: Filter, jobs: list[int] | None, *, before: Place | None, limit: int
+) -> Sequence[UUID]:
+    """Return the runs of a page that say `wanted.q`, in order.
+
+    What many say is found among the newest that say anything. What few say is found by the
+    index on words, however long ago it was; of what many say it would fetch all there is.
+    """
+    words: ColumnElement[str] = literal_column(_WORDS[session.get_bind().dialect.name], String())
+    said = [text(f"({HAS_WORDS})"), *_of_job(jobs), *_within(wanted)]
+    q = (wanted.q or "").lower()
+    newest = (
+        select(Run.id, Run.instant.label("instant"), Run.state, Run.trigger, words.label("words"))
+        .where(*said, *_after(before))
+        .order_by(*NEWEST_FIRST)
+        .limit(LOOKED_THROUGH)
+        .subquery()
+    )
+    hits = (
+        select(newest.c.id)
+        .where(newest.c.words.contains(q, autoescape=True))
+        .where(*_is(wanted, newest.c.state, newest.c.trigger))
+        .order_by(newest.c.instant.desc(), newest.c.id.desc())
+        .limit(limit)
+    )
+    found = list(session.scalars(hits))
+    if len(found) == limit:
+        return found
+    last = select(Run.instant, Run.id).where(*said, *_after(before)).order_by(*NEWEST_FIRST)
+    end = session.execute(last.offset(LOOKED_THROUGH - 1).limit(1)).first()
+    if end is None:
+        return found
+    rest = (
+        select(Run.id)
+        .where(*said, words.contains(q, autoescape=True), *_is(wanted, Run.state, Run.trigger))
+        .where(*_after(Place(*end)))
+        .order_by(*NEWEST_FIRST)
+        .limit(limit - len(found))
+    )
+    return [*found, *session.scalars(rest)]
+
+
+def _is(
+    wanted: Filter,
+    state: ColumnElement[RunState] | InstrumentedAttribute[RunState],
+    trigger: ColumnElement[Trigger] | InstrumentedAttribute[Trigger],
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.states:
+        found.append(state.in_(wanted.states))
+    if wanted.trigger is not None:
+        found.append(trigger == wanted.trigger)
     return found
 
 

@@ -200,6 +200,7 @@ INSTANT = text("coalesce(scheduled_for, created_at)")
 # know the index to fit.
 IS_OVER = f"state IN {tuple(map(str, FINAL))}"
 IS_UNSCHEDULED = "trigger <> 'schedule'"
+IS_FOLDED = "fires > 1"
 HAS_WORDS = "note IS NOT NULL OR error IS NOT NULL"
 
 
@@ -380,13 +381,39 @@ class Run(Base):
             postgresql_where=text(IS_UNSCHEDULED),
             sqlite_where=text(IS_UNSCHEDULED),
         ),
-        # GET /runs?q=: the runs that have a word to be found.
+        Index(
+            "ix_runs_job_trigger",
+            "job_id",
+            "trigger",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_UNSCHEDULED),
+            sqlite_where=text(IS_UNSCHEDULED),
+        ),
+        # GET /runs?q=: the runs that have a word to be found, all of them and of one job. (On
+        # PostgreSQL with pg_trgm there is also ix_runs_words, on the words themselves.)
         Index(
             "ix_runs_said",
             INSTANT,
             "id",
             postgresql_where=text(HAS_WORDS),
             sqlite_where=text(HAS_WORDS),
+        ),
+        Index(
+            "ix_runs_job_said",
+            "job_id",
+            INSTANT,
+            "id",
+            postgresql_where=text(HAS_WORDS),
+            sqlite_where=text(HAS_WORDS),
+        ),
+        # "What became of this fire?": the row that it was folded into.
+        Index(
+            "ix_runs_folded",
+            "job_id",
+            "scheduled_for",
+            postgresql_where=text(IS_FOLDED),
+            sqlite_where=text(IS_FOLDED),
         ),
         # The foreign key, when a run is deleted; and which runs repeat it.
         Index(

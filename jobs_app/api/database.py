@@ -22,9 +22,14 @@ class _RequestSession(BoundSession):
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         bind = super().get_bind(*args, **kwargs)
-        if has_request_context() and request.method in READING_METHODS:
-            return bind.execution_options(**{db.READ_ONLY: True})
-        return bind
+        if not has_request_context() or request.method not in READING_METHODS:
+            return bind
+        # Kept: with an engine that is new each time, each statement takes a connection of its own.
+        reader = self.info.get("reader")
+        if reader is None:
+            reader = self.info["reader"] = bind.execution_options(**{db.READ_ONLY: True})
+        found: Engine | Connection = reader
+        return found
 
 
 class _Holder(SQLAlchemy):

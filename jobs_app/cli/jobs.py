@@ -23,6 +23,7 @@ from jobs_app.cli.definition import (
 )
 from jobs_app.cli.fires import print_fires
 from jobs_app.cli.job_files import explain, export_jobs, import_jobs
+from jobs_app.cli.job_stats import stats
 from jobs_app.cli.outcomes import refuse_idle_options, see_through, start_body, start_options
 from jobs_app.cli.output import (
     json_option,
@@ -49,7 +50,7 @@ def job() -> None:
     """Create, change, pause and run jobs."""
 
 
-for command in (explain, export_jobs, import_jobs):
+for command in (explain, stats, export_jobs, import_jobs):
     job.add_command(command)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, func, literal, select, text, update
+from sqlalchemy import ColumnElement, TextClause, case, delete, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -28,7 +28,7 @@ def forget(
     """
     oldest = (
         select(Run.id, Run.instant)
-        .where(_of(job_id), Run.state == state, text(f"runs.{IS_OVER}"), Run.instant < before)
+        .where(*_in(job_id, state), Run.instant < before)
         .order_by(Run.job_id, Run.state, Run.instant, Run.id)
         .limit(limit)
         # What somebody else is deleting just now is left to them.
@@ -65,37 +65,51 @@ def _count(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How far back the runs of a job reach; `nth_newest` is None if it has fewer than n."""
+    """How many runs of a job there are, and the instant of the oldest one."""
 
+    count: int
     oldest: datetime
-    nth_newest: datetime | None
 
 
-def spans(session: Session, job_ids: Sequence[int], *, number: int) -> dict[int, Span]:
-    """Return the span of each of *job_ids* that has runs, with the *number*-th newest."""
-    mine = select(Run.instant).where(Run.job_id == Job.id).correlate(Job)
-    oldest = mine.order_by(Run.instant, Run.id).limit(1)
-    newest_first = mine.order_by(Run.instant.desc(), Run.id.desc())
-    nth_newest = newest_first.offset(number - 1).limit(1)
+def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
+    """Return the span of each of *job_ids* that has runs."""
+    mine = Run.job_id == Job.id
+    oldest = select(Run.instant).where(mine).order_by(Run.instant, Run.id).limit(1).correlate(Job)
+    # Of an index alone; which instant is the n-th newest would be read run by run.
+    count = select(func.count()).select_from(Run).where(mine).correlate(Job)
     statement = select(
-        Job.id, oldest.scalar_subquery().label("oldest"), nth_newest.scalar_subquery().label("nth")
+        Job.id, count.scalar_subquery().label("number"), oldest.scalar_subquery().label("oldest")
     ).where(among(session, Job.id, job_ids))
     return {
-        row.id: Span(row.oldest, row.nth)
+        row.id: Span(row.number, row.oldest)
         for row in session.execute(statement)
         if row.oldest is not None
     }
 
 
-def nth_newest(
+def count_of(session: Session, job_id: int, state: RunState) -> int:
+    """Return how many runs of a job there are that ended in *state*."""
+    return session.scalars(select(func.count()).select_from(Run).where(*_in(job_id, state))).one()
+
+
+def nth_oldest(
     session: Session, job_id: int, number: int, *, state: RunState | None = None
 ) -> datetime | None:
-    """Return the instant of the *number*-th newest run of a job; None if there are fewer."""
-    statement = select(Run.instant).where(Run.job_id == job_id)
-    if state is not None:
-        statement = statement.where(Run.state == state, text(f"runs.{IS_OVER}"))
+    """Return the instant of the *number*-th oldest run of a job, counted from 0."""
+    guard = [Run.job_id == job_id] if state is None else _in(job_id, state)
+    statement = select(Run.instant).where(*guard).order_by(Run.instant, Run.id)
+    return session.scalars(statement.offset(number).limit(1)).first()
+
+
+def newest(session: Session, job_id: int, state: RunState) -> datetime | None:
+    """Return the instant of the newest run of a job that ended in *state*."""
     newest_first = (Run.instant.desc(), Run.id.desc())
-    return session.scalars(statement.order_by(*newest_first).offset(number - 1).limit(1)).first()
+    statement = select(Run.instant).where(*_in(job_id, state)).order_by(*newest_first)
+    return session.scalars(statement.limit(1)).first()
+
+
+def _in(job_id: int | None, state: RunState) -> list[ColumnElement[bool] | TextClause]:
+    return [_of(job_id), Run.state == state, text(f"runs.{IS_OVER}")]
 
 
 def forgotten_until(session: Session, job_id: int) -> datetime | None:

@@ -24,12 +24,15 @@ from jobs_app.states import FAILURES, FINAL, RunState
 
 log = logging.getLogger(__name__)
 
-#: Jobs that are looked at in one statement.
-JOBS_AT_ONCE = 200
+#: Jobs that are looked at in one statement: all runs of theirs are counted.
+JOBS_AT_ONCE = 20
+
+#: Runs that are passed by to find the first one that stays; each is read.
+PASSED_BY = 2000
 
 #: Rows that one transaction deletes: more after one that was quick, fewer after a slow one.
-FEWEST, MOST = 20, 500
-QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.04
+FEWEST, MOST = 50, 500
+QUICK_SECONDS, SLOW_SECONDS = 0.025, 0.08
 
 SHORTEST_PAUSE_SECONDS = 0.02
 #: From the start of a scheduler to its first pass, and from one pass to the next.
@@ -94,39 +97,51 @@ class Sweeper:
         self, jobs: Sequence[Job], limits: dict[int, Limits], *, at: datetime
     ) -> Iterator[tuple[Job, runs.Span]]:
         """Yield the jobs whose oldest run may have to go: of most there is nothing to do."""
-        by_number: dict[int, list[int]] = {}
-        for job in jobs:
-            by_number.setdefault(limits[job.id].keep_runs, []).append(job.id)
-        spans: dict[int, runs.Span] = {}
         with self._database.reading() as session:
-            for number, job_ids in by_number.items():
-                spans |= runs.spans(session, job_ids, number=number)
+            spans = runs.spans(session, [job.id for job in jobs])
         for job in jobs:
-            span = spans.get(job.id)
-            oldest = max(limits[job.id].oldest(state, at=at) for state in FINAL)
-            if span is not None and span.oldest < max(oldest, span.nth_newest or oldest):
+            span, limit = spans.get(job.id), limits[job.id]
+            if span is None:
+                continue
+            is_old = span.oldest < max(limit.oldest(state, at=at) for state in FINAL)
+            if is_old or span.count > limit.keep_runs:
                 yield job, span
 
     def _forget_runs_of(
         self, job: Job, limits: Limits, span: runs.Span, *, at: datetime
     ) -> Iterator[None]:
-        for state in FINAL:
-            before = limits.oldest(state, at=at)
+        """Delete what is too old, or one of too many; of these some, then the next ones."""
+        left: runs.Span | None = span
+        while left is not None:
+            too_many = left.count - limits.keep_runs
+            before = self.deleted
+            for state in FINAL:
+                yield from self._forget_in(state, job, limits, too_many, at=at)
+            if too_many <= PASSED_BY or self.deleted == before:
+                return
             with self._database.reading() as session:
-                too_many = span.nth_newest
-                if too_many is not None and state in FAILURES:
-                    # Those that succeeded do not push out the failures.
-                    too_many = runs.nth_newest(session, job.id, limits.keep_runs, state=state)
-                newest = runs.nth_newest(session, job.id, 1, state=state)
+                left = runs.spans(session, [job.id]).get(job.id)
+
+    def _forget_in(
+        self, state: RunState, job: Job, limits: Limits, too_many: int, *, at: datetime
+    ) -> Iterator[None]:
+        before = limits.oldest(state, at=at)
+        with self._database.reading() as session:
+            newest = runs.newest(session, job.id, state)
             if newest is None:
-                continue
-            if too_many is not None:
-                before = max(before, too_many)
-            if job.deleted_at is None:
-                # The newest run of each outcome stays, however long ago it was.
-                before = min(before, newest)
-            before = min(before, _already_past(job, at=at))
-            yield from self._forget(job.id, state, before=before)
+                return
+            of_state: RunState | None = None
+            if too_many > 0 and state in FAILURES:
+                # Those that succeeded do not push out the failures.
+                of_state, too_many = state, runs.count_of(session, job.id, state) - limits.keep_runs
+            if too_many > 0:
+                number = min(too_many, PASSED_BY)
+                first_kept = runs.nth_oldest(session, job.id, number, state=of_state)
+                before = max(before, first_kept or before)
+        if job.deleted_at is None:
+            # The newest run of each outcome stays, however long ago it was.
+            before = min(before, newest)
+        yield from self._forget(job.id, state, before=min(before, _already_past(job, at=at)))
 
     def _forget(self, job_id: int | None, state: RunState, *, before: datetime) -> Iterator[None]:
         yield from self._repeatedly(

@@ -33,7 +33,10 @@ NEW = {
     "ix_runs_state": (f"state, ({INSTANT}), id", None),
     "ix_runs_outcome": (f"job_id, state, ({INSTANT}), id", IS_OVER),
     "ix_runs_trigger": (f"trigger, ({INSTANT}), id", "trigger <> 'schedule'"),
+    "ix_runs_job_trigger": (f"job_id, trigger, ({INSTANT}), id", "trigger <> 'schedule'"),
     "ix_runs_said": (f"({INSTANT}), id", "note IS NOT NULL OR error IS NOT NULL"),
+    "ix_runs_job_said": (f"job_id, ({INSTANT}), id", "note IS NOT NULL OR error IS NOT NULL"),
+    "ix_runs_folded": ("job_id, scheduled_for", "fires > 1"),
     "ix_runs_retry_of": ("retry_of", "retry_of IS NOT NULL"),
     "ix_runs_worker": ("worker_id, state", "worker_id IS NOT NULL"),
 }

@@ -391,7 +391,7 @@ def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None
     for _ in sweeper._repeatedly(slowly):
         pass
 
-    assert asked == [500, 250, 125, 62, 31, 20, 20, 20]
+    assert asked == [500, 250, 125, 62, 50, 50, 50, 50]
 
 
 def test_a_standby_does_not_sweep_and_a_sweep_can_be_stopped(

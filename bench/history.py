@@ -1,0 +1,402 @@
+"""History: what each list of runs costs inside the database when five million are on record.
+
+The statements are those that the product sends; PostgreSQL itself says how long it worked
+on each (EXPLAIN ANALYZE), and by which plan. A plan that scans the runs ends the benchmark
+with an error. The same lists on SQLite, over fewer runs and timed from outside, for comparison.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import event, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from bench import report
+from bench.servers import running
+from jobs_app import explain, history, jobs, overview, stats
+from jobs_app.db import Database
+from jobs_app.explain import When
+from jobs_app.history import Filter, Place
+from jobs_app.models import Job, Run, Worker
+from jobs_app.states import RunState, Trigger
+
+RUNS, FEWER = 5_000_000, 200_000
+#: SQLite is filled with so many times fewer.
+SQLITE_SHARE = 10
+JOBS = 200
+END = datetime(2026, 11, 1, tzinfo=UTC)
+SPAN = timedelta(days=90)
+
+#: A page as the API asks for it, with one more to see whether there is another.
+LIMIT = 51
+DEEP = 999 * 50
+
+GOAL_MS = 5.0
+ROUNDS = 5
+
+#: What the history is made of, in thousandths: the number of a run decides by its hash.
+STATES = (
+    ("failed", 0, 27),
+    ("timed_out", 27, 29),
+    ("lost", 29, 30),
+    ("cancelled", 30, 38),
+    ("skipped", 38, 48),
+    ("missed", 48, 52),
+)
+MESSAGES = (
+    "exit code 1",
+    "connection to db-main timed out",
+    "the disk is full: /var/lib/reports",
+    "HTTP 503 from api.example.org",
+    "KeyError: customer_id",
+)
+
+#: The text of the rows, for both databases: {n} is the number, {h} its hash in [0, 1000).
+_STATE = "CASE {} ELSE 'succeeded' END".format(
+    " ".join(f"WHEN {{h}} >= {low} AND {{h}} < {high} THEN '{name}'" for name, low, high in STATES)
+)
+_TRIGGER = (
+    "CASE WHEN {h} >= 980 AND {h} < 988 THEN 'manual' WHEN {h} = 988 THEN 'retry_of'"
+    " WHEN {h} >= 990 THEN 'catchup' ELSE 'schedule' END"
+)
+
+_INSERT = """INSERT INTO runs (id, job_id, scheduled_for, state, trigger, triggered_by, note, fires,
+    task, kwargs, queue, priority, time_limit_seconds, kill_grace_seconds, retry, max_attempts,
+    is_exclusive, attempt, sends, worker_id, created_at, queued_at, started_at, finished_at,
+    result, error, exit_code, log_bytes, log_truncated)"""
+
+Work = Callable[[Session], object]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One list: milliseconds in the database, and what its plans read."""
+
+    milliseconds: float
+    plans: list[str]
+
+    @property
+    def has_scan(self) -> bool:
+        """Whether a plan reads all runs."""
+        return any("Seq Scan on runs" in plan or plan == "SCAN runs" for plan in self.plans)
+
+
+def fill(database: Database, count: int) -> None:
+    """Record *count* runs of 90 days: 200 jobs, few failures, some started by hand."""
+    at = END - SPAN
+    with database.session() as session, session.begin():
+        session.add_all(
+            Job(
+                name=f"job-{number:03}",
+                task="shell",
+                kwargs={"command": "python report.py"},
+                cron="* * * * *",
+                created_at=at,
+                updated_at=at,
+            )
+            for number in range(JOBS)
+        )
+        said = {"pid": 1, "queues": ["default"], "seen_at": END}
+        session.add_all(
+            Worker(name=f"worker-{number}", started_at=at, gone_at=None, **said)
+            for number in range(20)
+        )
+    with database.reading() as session:
+        workers = [str(worker_id) for worker_id in session.scalars(select(Worker.id))]
+    if database.engine.dialect.name == "postgresql":
+        _fill_postgresql(database, count, workers)
+    else:
+        _fill_sqlite(database, count, workers)
+
+
+def _fill_postgresql(database: Database, count: int, workers: list[str]) -> None:
+    step = SPAN / count / timedelta(milliseconds=1)
+    hashed = "mod(n * 2654435761, 4294967296) / 4294968"
+    state, trigger = _STATE.format(h="h"), _TRIGGER.format(h="h")
+    with database.engine.begin() as connection:
+        for setting in ("statement_timeout = 0", "maintenance_work_mem = '256MB'"):
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
+        indexes = connection.exec_driver_sql(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'runs'"
+            " AND indexname NOT IN (SELECT conname FROM pg_constraint)"
+        ).all()
+        for name, _ in indexes:
+            connection.exec_driver_sql(f"DROP INDEX {name}")
+        connection.exec_driver_sql(
+            f"""
+{_INSERT}
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
+        || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
+    1 + mod(n, {JOBS}), CASE WHEN h < 980 OR h >= 990 THEN at - interval '80 ms' END,
+    state, {trigger},
+    CASE WHEN h >= 980 AND h < 990 THEN 'ann' END,
+    CASE WHEN h >= 980 AND h < 984 THEN 'by hand after incident ' || n END, 1, 'shell',
+    '{{"command": "python report.py"}}', 'default', 5, 3600, 10,
+    '{{"max_attempts": 1, "delay_seconds": 30}}', 1, true, 1, 0,
+    (%(workers)s::uuid[])[1 + mod(n, 20)], at, at, at, at + interval '2 s',
+    CASE WHEN state = 'succeeded' THEN '{{"exit_code": 0}}'::json END,
+    CASE WHEN state IN ('failed', 'lost', 'timed_out') THEN
+        json_build_object('type', 'CommandFailed', 'message',
+            (%(messages)s::text[])[1 + mod(n, {len(MESSAGES)})] || ' in batch ' || n,
+            'traceback', repeat('  File "report.py", line 10, in main' || chr(10), 12)) END,
+    CASE WHEN state = 'failed' THEN 1 END, 500, false
+FROM (
+    SELECT n, h, at, {state} AS state FROM (
+        SELECT n, {hashed} AS h, %(begin)s::timestamptz + n * interval '{step} ms' AS at
+        FROM generate_series(0, {count - 1}::bigint) AS n
+    ) AS numbered
+) AS told""",
+            {"workers": workers, "messages": list(MESSAGES), "begin": END - SPAN},
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO run_attempts (run_id, attempt, state, started_at, finished_at, worker)"
+            " SELECT id, 1, 'failed', created_at, created_at, 'w' FROM runs"
+            " WHERE state = 'failed' AND exit_code = 1 AND mod(job_id, 10) = 0"
+        )
+        for _, definition in indexes:
+            connection.exec_driver_sql(definition)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def _fill_sqlite(database: Database, count: int, workers: list[str]) -> None:
+    step = SPAN / count / timedelta(days=1)
+    state, trigger = _STATE.format(h="h"), _TRIGGER.format(h="h")
+    instant = "strftime('%Y-%m-%d %H:%M:%f000', {})"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"""
+WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count - 1}),
+hashed AS (SELECT n, (n * 2654435761) % 4294967296 / 4294968 AS h,
+    julianday(?) + n * {step} AS day FROM numbers),
+told AS (SELECT n, h, day, {state} AS state, {instant.format("day")} AS at FROM hashed)
+{_INSERT}
+SELECT printf('%012x7%03x8%015x', CAST((day - 2440587.5) * 86400000 AS INTEGER),
+        n % 4096, abs(n * 1103515245 + 12345) % 1000000007),
+    1 + n % {JOBS}, CASE WHEN h < 980 OR h >= 990 THEN at END, state, {trigger},
+    CASE WHEN h >= 980 AND h < 990 THEN 'ann' END,
+    CASE WHEN h >= 980 AND h < 984 THEN 'by hand after incident ' || n END, 1, 'shell',
+    '{{"command": "python report.py"}}', 'default', 5, 3600, 10,
+    '{{"max_attempts": 1, "delay_seconds": 30}}', 1, 1, 1, 0, ?, at, at, at, at,
+    CASE WHEN state = 'succeeded' THEN '{{"exit_code": 0}}' END,
+    CASE WHEN state IN ('failed', 'lost', 'timed_out') THEN
+        json_object('type', 'CommandFailed', 'message', CASE n % {len(MESSAGES)}
+            {" ".join(f"WHEN {n} THEN '{text}'" for n, text in enumerate(MESSAGES))} END
+            || ' in batch ' || n, 'traceback', 'File report.py') END,
+    CASE WHEN state = 'failed' THEN 1 END, 500, 0 FROM told""",
+            ((END - SPAN).strftime("%Y-%m-%d %H:%M:%S"), workers[0].replace("-", "")),
+        )
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
+JOB = "job-042"
+HOUR = timedelta(hours=1)
+LONG_AGO = END - timedelta(days=60)
+
+FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+
+#: The filters of GET /runs, each alone and those that are used together.
+FILTERS: dict[str, Filter] = {
+    "all": Filter(),
+    "job": Filter(job=JOB),
+    "state: failed": Filter(states=(RunState.FAILED,)),
+    "state: succeeded": Filter(states=(RunState.SUCCEEDED,)),
+    "state: lost, one in 1,000": Filter(states=(RunState.LOST,)),
+    "state: running, none": Filter(states=(RunState.RUNNING,)),
+    "three states": Filter(states=FAILURES),
+    "trigger: schedule": Filter(trigger=Trigger.SCHEDULE),
+    "trigger: manual": Filter(trigger=Trigger.MANUAL),
+    "trigger: retry_of": Filter(trigger=Trigger.RETRY_OF),
+    "from": Filter(since=LONG_AGO),
+    "to": Filter(until=LONG_AGO),
+    "from and to, an hour": Filter(since=LONG_AGO, until=LONG_AGO + HOUR),
+    "q, many": Filter(q="disk is full"),
+    "q, a number that one has": Filter(q="123456"),
+    "q, one, words that all have": Filter(q="in batch 123456"),
+    "q, none": Filter(q="no such words"),
+    "job, state": Filter(job=JOB, states=(RunState.FAILED,)),
+    "job, state: lost": Filter(job=JOB, states=(RunState.LOST,)),
+    "job, three states": Filter(job=JOB, states=FAILURES),
+    "job, trigger: manual": Filter(job=JOB, trigger=Trigger.MANUAL),
+    "job, from and to": Filter(job=JOB, since=LONG_AGO, until=LONG_AGO + 24 * HOUR),
+    "job, to": Filter(job=JOB, until=LONG_AGO),
+    "state, from and to": Filter(states=FAILURES, since=LONG_AGO, until=LONG_AGO + 24 * HOUR),
+    "trigger, from and to": Filter(
+        trigger=Trigger.MANUAL, since=LONG_AGO, until=LONG_AGO + 24 * HOUR
+    ),
+    "job, q": Filter(job=JOB, q="disk is full"),
+    "all of them": Filter(
+        job=JOB,
+        states=FAILURES,
+        trigger=Trigger.SCHEDULE,
+        since=LONG_AGO,
+        until=END,
+        q="disk is full",
+    ),
+}
+
+
+def _last_runs(session: Session) -> object:
+    found = jobs.page(session, jobs.Filter(), after=None, limit=LIMIT)
+    return jobs.last_runs(session, [job.id for job in found])
+
+
+def _explained(session: Session) -> object:
+    return explain.explain(session, JOB, When(LONG_AGO, HOUR), at=END)
+
+
+def _stats(session: Session) -> object:
+    return stats.of_job(session, jobs.get(session, JOB), last=100)
+
+
+#: What else looks at runs.
+OTHERS: dict[str, Work] = {
+    "jobs with their last runs": _last_runs,
+    "jobs whose last run failed": lambda session: jobs.page(
+        session, jobs.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
+    ),
+    "jobs whose last run was lost": lambda session: jobs.page(
+        session, jobs.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
+    ),
+    "queues": overview.queues,
+    "workers": overview.workers,
+    "explain": _explained,
+    "stats of a job": _stats,
+}
+
+
+@contextmanager
+def captured(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """Collect the statements that are sent meanwhile."""
+    found: list[tuple[str, Any]] = []
+
+    def note(
+        _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
+        if statement != "BEGIN":
+            found.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+def measure(database: Database, work: Work) -> Measured:
+    """Return the median of what the statements of *work* cost, one after the other."""
+    with captured(database) as statements, database.reading() as session:
+        work(session)
+    look = _analyze if database.engine.dialect.name == "postgresql" else _time
+    with database.engine.connect() as connection:
+        rounds = [[look(connection, *each) for each in statements] for _ in range(ROUNDS)]
+    totals = [sum(milliseconds for milliseconds, _ in each) for each in rounds]
+    plans = [plan for _, found in rounds[-1] for plan in found]
+    return Measured(round(report.middle(totals), 3), plans)
+
+
+def _analyze(connection: Connection, statement: str, parameters: Any) -> tuple[float, list[str]]:
+    """Return how long PostgreSQL executed a statement, and what its plan reads."""
+    explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+    (found,) = connection.exec_driver_sql(explained, parameters).scalar_one()
+    return found["Execution Time"], list(_reads(found["Plan"]))
+
+
+def _reads(plan: dict[str, Any]) -> Iterator[str]:
+    if "Relation Name" in plan:
+        index = f" by {plan['Index Name']}" if "Index Name" in plan else ""
+        yield f"{plan['Node Type']} on {plan['Relation Name']}{index}"
+    elif "Index Name" in plan:
+        yield f"{plan['Node Type']} by {plan['Index Name']}"
+    for part in plan.get("Plans", ()):
+        yield from _reads(part)
+
+
+def _time(connection: Connection, statement: str, parameters: Any) -> tuple[float, list[str]]:
+    """Return how long SQLite took, its answer read, and what its plan reads."""
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    began = time.perf_counter()
+    connection.exec_driver_sql(statement, parameters).all()
+    return (time.perf_counter() - began) * 1000, [row[-1] for row in rows]
+
+
+def last_page(database: Database, wanted: Filter) -> tuple[Place | None, str]:
+    """Return where the 1,000th page begins, or where the last one does of a shorter list."""
+    with database.reading() as session:
+        ids = history._ids(session, wanted, before=None, limit=DEEP)
+        page = DEEP // 50 if len(ids) == DEEP else (len(ids) - 1) // 50
+        if page < 1:
+            return None, "-"
+        before = session.get_one(Run, ids[page * 50 - 1])
+        return Place.of(before), f"{page + 1:,}"
+
+
+def _page(wanted: Filter, before: Place | None) -> Work:
+    return lambda session: history.page(session, wanted, before=before, limit=LIMIT)
+
+
+def measure_all(database: Database) -> dict[str, dict[str, Measured | str]]:
+    """Measure each list: its first page, and its 1,000th or last."""
+    found: dict[str, dict[str, Measured | str]] = {}
+    for name, wanted in FILTERS.items():
+        before, number = last_page(database, wanted)
+        found[name] = {"first": measure(database, _page(wanted, None)), "page": number}
+        if before is not None:
+            found[name]["deep"] = measure(database, _page(wanted, before))
+    for name, work in OTHERS.items():
+        found[name] = {"first": measure(database, work), "page": "-"}
+    return found
+
+
+def run(*, quick: bool) -> None:
+    """Fill, measure and print the tables."""
+    count = FEWER if quick else RUNS
+    results: dict[str, Any] = {}
+    for kind, runs in (("postgresql", count), ("sqlite", count // SQLITE_SHARE)):
+        with running() as servers, servers.database(kind) as url:
+            database = Database(url)
+            began = time.monotonic()
+            fill(database, runs)
+            print(f"{kind}: {runs:,} runs in {time.monotonic() - began:.0f} s\n", flush=True)
+            found = measure_all(database)
+            database.close()
+        print(_table(found) + "\n", flush=True)
+        results[kind] = {"runs": runs} | _json(found)
+        if kind == "postgresql":
+            scans = [name for name, by_page in found.items() if _has_scan(by_page)]
+            if scans:
+                raise RuntimeError(f"scanned all runs: {', '.join(scans)}")
+    report.save("history", results)
+
+
+def _has_scan(by_page: dict[str, Measured | str]) -> bool:
+    return any(isinstance(each, Measured) and each.has_scan for each in by_page.values())
+
+
+def _table(found: dict[str, dict[str, Measured | str]]) -> str:
+    rows = []
+    for name, by_page in found.items():
+        first, deep = by_page["first"], by_page.get("deep")
+        assert isinstance(first, Measured)
+        plans = [plan for plan in dict.fromkeys(first.plans) if "runs" in plan]
+        later = f"{deep.milliseconds:.2f}" if isinstance(deep, Measured) else "-"
+        rows.append(
+            [name, f"{first.milliseconds:.2f}", str(by_page["page"]), later, (plans or ["-"])[0]]
+        )
+    headings = ["list", "first page, ms", "page", "that page, ms", "by"]
+    return report.table(headings, rows)
+
+
+def _json(found: dict[str, dict[str, Measured | str]]) -> dict[str, Any]:
+    return {
+        name: {
+            key: each if isinstance(each, str) else {"ms": each.milliseconds, "plans": each.plans}
+            for key, each in by_page.items()
+        }
+        for name, by_page in found.items()
+    }

@@ -1,0 +1,76 @@
+"""`jobs-app job stats`: how a job has done."""
+
+import click
+
+from jobs_app import clock
+from jobs_app.cli.client import Json, connect, job_path
+from jobs_app.cli.completion import job_names
+from jobs_app.cli.output import json_option, print_fields, print_json
+from jobs_app.cli.text import duration, exact, relative
+
+
+@click.command()
+@click.argument("name", shell_complete=job_names)
+@click.option(
+    "--last",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="About so many of its newest runs.",
+)
+@json_option
+def stats(name: str, last: int, as_json: bool) -> None:
+    """Show how a job has done: outcomes, how long its runs take, how late they start.
+
+    Runs that are no longer kept are counted all the same.
+    """
+    answer = connect().get(f"{job_path(name)}/stats", last=last).body
+    if as_json:
+        print_json(answer)
+        return
+    recent, kept = answer["recent"], answer["kept"]
+    counts = answer["runs"]["by_state"]
+    print_fields(
+        {
+            "Job": answer["job"],
+            "Runs": _counts_text(answer["runs"]["total"], counts),
+            "Succeeded": _rate_text(answer["success_rate"]),
+            "Failures in a row": str(answer["failures_in_a_row"]),
+            "Last success": _run_text(answer["last_success"]),
+            "Last failure": _run_text(answer["last_failure"]),
+            f"Of the last {recent['runs']:,}": _rate_text(recent["success_rate"]),
+            "Took": _spread_text(recent["duration_seconds"]),
+            "Late by": _spread_text(recent["delay_seconds"]),
+            "On record": _kept_text(kept),
+            "Kept": f"{kept['keep_runs']:,} runs, {kept['keep_days']:,} days, "
+            f"failed ones {kept['keep_failed_days']:,} days, logs {kept['keep_log_days']:,} days",
+        }
+    )
+
+
+def _counts_text(total: int, counts: dict[str, int]) -> str:
+    parts = [f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items()]
+    return f"{total:,}: {', '.join(parts)}" if parts else "none so far"
+
+
+def _rate_text(rate: float | None) -> str | None:
+    return None if rate is None else f"{rate:.1%}"
+
+
+def _run_text(run: Json | None) -> str:
+    if run is None:
+        return "none on record"
+    ended = run["finished_at"]
+    return f"{exact(ended)} ({relative(ended, at=clock.now())}), run {run['id']}"
+
+
+def _spread_text(seconds: Json | None) -> str | None:
+    if seconds is None:
+        return None
+    p50, p95, longest = (duration(seconds[name]) for name in ("p50", "p95", "max"))
+    return f"half within {p50}, 95 % within {p95}, at most {longest}"
+
+
+def _kept_text(kept: Json) -> str:
+    since = f" since {exact(kept['oldest_at'])}" if kept["oldest_at"] else ""
+    return f"{kept['runs']:,} runs{since}"

@@ -1,0 +1,161 @@
+"""How a job has done: counts that never fall, how long its runs take, how late they start."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select, text, union_all
+from sqlalchemy.orm import Session
+
+from jobs_app.models import IS_OVER, Forgotten, Job, Run
+from jobs_app.states import ACTIVE, FAILURES, RunState
+
+#: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
+TRIED = (RunState.SUCCEEDED, *FAILURES)
+
+# A partial index each, written out as the index has it: unfinished runs are few, but lie
+# among all the others.
+_UNFINISHED = (
+    f"runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
+    f"NOT runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
+    "runs.state = 'waiting'",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where seconds lie: half of them up to `p50`, 95 of 100 up to `p95`."""
+
+    p50: float
+    p95: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The newest runs that were tried to their end.
+
+    `duration` and `delay` are None where nothing is known of any; the delay of a run that
+    was tried again is not known.
+    """
+
+    runs: int
+    success_rate: float | None
+    duration: Spread | None
+    delay: Spread | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What is known of all runs of a job, those that are no longer kept among them in `counts`."""
+
+    counts: dict[RunState, int]
+    kept: int
+    recent: Recent
+    last_success: Run | None
+    last_failure: Run | None
+    oldest_at: datetime | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of those tried to their end that succeeded; None before the first."""
+        return _rate(self.counts)
+
+
+def of_job(session: Session, job: Job, *, last: int) -> Stats:
+    """Return the stats of *job*; those of `recent` are about its newest *last* runs."""
+    live = _live_counts(session, job.id)
+    counts = dict(live)
+    gone = select(Forgotten.state, Forgotten.count).where(Forgotten.job_id == job.id)
+    for state, count in session.execute(gone):
+        counts[state] = counts.get(state, 0) + count
+    newest = {state: _newest(session, job.id, state) for state in TRIED}
+    failures = [run for state, run in newest.items() if run and state in FAILURES]
+    oldest = select(Run.instant).where(Run.job_id == job.id).order_by(Run.instant, Run.id).limit(1)
+    return Stats(
+        counts={state: counts[state] for state in RunState if counts.get(state)},
+        kept=sum(live.values()),
+        recent=_recent(session, job.id, last=last),
+        last_success=newest[RunState.SUCCEEDED],
+        last_failure=max(failures, key=lambda run: (run.instant, run.id), default=None),
+        oldest_at=session.scalars(oldest).first(),
+    )
+
+
+def _live_counts(session: Session, job_id: int) -> dict[RunState, int]:
+    counts: dict[RunState, int] = {}
+    for condition in (f"runs.{IS_OVER}", *_UNFINISHED):
+        statement = (
+            select(Run.state, func.count())
+            .where(Run.job_id == job_id, text(condition))
+            .group_by(Run.state)
+        )
+        for state, count in session.execute(statement):
+            counts[state] = counts.get(state, 0) + count
+    return counts
+
+
+def _newest(session: Session, job_id: int, state: RunState) -> Run | None:
+    statement = (
+        select(Run)
+        .where(Run.job_id == job_id, Run.state == state, text(f"runs.{IS_OVER}"))
+        .order_by(Run.instant.desc(), Run.id.desc())
+        .limit(1)
+    )
+    return session.scalars(statement).first()
+
+
+def _recent(session: Session, job_id: int, *, last: int) -> Recent:
+    names = (Run.id, Run.state, Run.attempt, Run.started_at, Run.finished_at)
+    branches = [
+        select(*names, Run.instant.label("instant"))
+        .where(Run.job_id == job_id, Run.state == state, text(f"runs.{IS_OVER}"))
+        .order_by(Run.instant.desc(), Run.id.desc())
+        .limit(last)
+        .subquery()
+        for state in TRIED
+    ]
+    merged = union_all(*(select(branch) for branch in branches)).subquery()
+    newest = select(merged).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(last)
+    rows = session.execute(newest).all()
+    by_state: dict[RunState, int] = {}
+    for row in rows:
+        by_state[row.state] = by_state.get(row.state, 0) + 1
+    return Recent(
+        runs=len(rows),
+        success_rate=_rate(by_state),
+        duration=_spread(_durations(rows)),
+        delay=_spread(_delays(rows)),
+    )
+
+
+def _durations(rows: Sequence[Row[Any]]) -> Iterable[float]:
+    for row in rows:
+        if row.started_at is not None and row.finished_at is not None:
+            yield (row.finished_at - row.started_at).total_seconds()
+
+
+def _delays(rows: Sequence[Row[Any]]) -> Iterable[float]:
+    for row in rows:
+        # A later attempt has overwritten the start of the first.
+        if row.started_at is not None and row.attempt == 1:
+            yield max((row.started_at - row.instant).total_seconds(), 0.0)
+
+
+def _rate(counts: dict[RunState, int]) -> float | None:
+    tried = sum(counts.get(state, 0) for state in TRIED)
+    return round(counts.get(RunState.SUCCEEDED, 0) / tried, 6) if tried else None
+
+
+def _spread(seconds: Iterable[float]) -> Spread | None:
+    found = sorted(round(each, 6) for each in seconds)
+    if not found:
+        return None
+    return Spread(p50=_share(found, 0.5), p95=_share(found, 0.95), longest=found[-1])
+
+
+def _share(found: Sequence[float], share: float) -> float:
+    """Return the least value that so large a *share* of them does not exceed (nearest rank)."""
+    return found[max(math.ceil(len(found) * share) - 1, 0)]

@@ -1,0 +1,245 @@
+"""Lists of runs: what is found, and by which indexes."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event, insert, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from jobs_app import explain, history, jobs, stats
+from jobs_app.db import Database
+from jobs_app.explain import When
+from jobs_app.history import Filter, Place
+from jobs_app.models import Job, Run, new_run_id
+from jobs_app.states import RunState, Trigger
+from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
+
+FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+ERROR = {"type": "OSError", "message": "The disk is full", "traceback": "line 10, in main"}
+RUNS = 20_000
+JOBS = 100
+
+
+def found(database: Database, wanted: Filter, *, limit: int = 50) -> list[UUID]:
+    with database.reading() as session:
+        return [each.id for each in history.page(session, wanted, before=None, limit=limit)]
+
+
+def failed(database: Database, number: int, message: str) -> UUID:
+    """Record a run that failed with this message, so many minutes after noon."""
+    run_id = make_run(database, state=RunState.FAILED, at=NOON + number * MINUTE)
+    with database.session() as session, session.begin():
+        session.get_one(Run, run_id).error = ERROR | {"message": message}
+    return run_id
+
+
+def test_words_are_found_also_beyond_what_is_looked_through(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "LOOKED_THROUGH", 3)
+    ids = [failed(database, number, f"batch {number % 2}") for number in range(10)]
+    make_run(database, at=NOON + HOUR)
+    even, odd = ids[::2], ids[1::2]
+
+    assert found(database, Filter(q="BATCH 1")) == odd[::-1]
+    assert found(database, Filter(q="batch 0"), limit=3) == even[:1:-1]
+    assert found(database, Filter(q="batch 2")) == []
+    with database.reading() as session:
+        after = Place.of(run(database, odd[-1]))
+        page = history.page(session, Filter(q="batch 1"), before=after, limit=2)
+    assert [each.id for each in page] == [odd[3], odd[2]]
+
+
+def test_words_are_found_under_the_other_conditions(database: Database) -> None:
+    first = failed(database, 1, "bad")
+    second = failed(database, 2, "bad")
+    noted = make_run(database, state=RunState.SUCCEEDED, at=NOON, note="a bad day")
+
+    assert found(database, Filter(q="bad")) == [second, first, noted]
+    assert found(database, Filter(q="bad", states=(RunState.FAILED,))) == [second, first]
+    assert found(database, Filter(q="bad", until=NOON + 2 * MINUTE)) == [first, noted]
+    assert found(database, Filter(q="bad", job="none")) == []
+    assert found(database, Filter(q="bad", trigger=Trigger.SCHEDULE)) == []
+
+
+def test_a_run_is_found_by_what_it_was_about_and_not_by_when_it_was_recorded(
+    database: Database,
+) -> None:
+    owner = make_job(database)
+    caught_up = make_run(
+        database, owner, state=RunState.SUCCEEDED, at=NOON + DAY, scheduled_for=NOON
+    )
+
+    assert found(database, Filter(since=NOON, until=NOON + MINUTE)) == [caught_up]
+    assert found(database, Filter(since=NOON + HOUR)) == []
+
+
+def test_the_runs_of_many_jobs_that_had_one_name_are_found(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = []
+    for number in range(4):
+        owner = make_job(database, name="again", schedule=None)
+        ids.append(make_run(database, owner, state=RunState.FAILED, at=NOON + number * MINUTE))
+        with database.session() as session:
+            jobs.remove(session, owner, version=None, by="ann", at=NOON - HOUR)
+
+    assert found(database, Filter(job="again")) == ids[::-1]
+    assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
+    monkeypatch.setattr(history, "MOST_BRANCHES", 3)
+    assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
+
+
+def fill(database: Database) -> None:
+    """Record 20,000 runs of 100 jobs, few of which failed or were started by hand."""
+    made = {"task": "sleep", "cron": "* * * * *", "created_at": NOON, "updated_at": NOON}
+    with database.session() as session:
+        session.execute(insert(Job), [made | {"name": f"job-{n}"} for n in range(JOBS)])
+        session.commit()
+        owners = list(session.scalars(select(Job.id)))
+    common = {"task": "sleep", "kwargs": {}, "queue": "default", "is_exclusive": True}
+    columns: dict[str, Any] = {"note": None, "error": None, "scheduled_for": None}
+    rows = []
+    for number in range(RUNS):
+        at = NOON + number * MINUTE
+        by_hand, is_failed = number % 97 == 0, number % 40 == 0
+        row = common | columns | {"id": new_run_id(), "job_id": owners[number % JOBS]}
+        row |= {"created_at": at, "started_at": at, "finished_at": at}
+        row["trigger"] = Trigger.MANUAL if by_hand else Trigger.SCHEDULE
+        row["state"] = RunState.FAILED if is_failed else RunState.SUCCEEDED
+        row |= {"note": "by hand"} if by_hand else {"scheduled_for": at}
+        row |= {"error": ERROR} if is_failed else {}
+        rows.append(row)
+    with database.session() as session:
+        session.execute(insert(Run), rows)
+        session.commit()
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
+@contextmanager
+def captured(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """Collect the statements that are sent meanwhile."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(
+        _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            sent.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+def plans(database: Database, work: Callable[[Session], object]) -> str:
+    """Return how the database goes about the statements of *work*."""
+    with captured(database) as statements, database.reading() as session:
+        work(session)
+    is_sqlite = database.engine.dialect.name == "sqlite"
+    prefix = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+    lines: list[str] = []
+    with database.engine.connect() as connection:
+        for statement, parameters in statements:
+            rows = connection.exec_driver_sql(f"{prefix} {statement}", parameters)
+            lines += [str(row[-1]) for row in rows]
+    return "\n".join(lines)
+
+
+def listed(**wanted: Any) -> Callable[[Session], object]:
+    return lambda session: history.page(session, Filter(**wanted), before=None, limit=51)
+
+
+def last_runs(session: Session) -> object:
+    page = jobs.page(session, jobs.Filter(last_state=RunState.FAILED), after=None, limit=51)
+    return jobs.last_runs(session, [job.id for job in page])
+
+
+MIDDLE = NOON + RUNS // 2 * MINUTE
+
+#: What is asked for, and an index that serves it.
+LOOKS: dict[str, tuple[Callable[[Session], object], str]] = {
+    "all": (listed(), "ix_runs_instant"),
+    "a job": (listed(job="job-3"), "ix_runs_job"),
+    "a state": (listed(states=(RunState.FAILED,)), "ix_runs_state"),
+    "a state that none is in": (listed(states=(RunState.RUNNING,)), "ix_runs_state"),
+    "states": (listed(states=FAILURES), "ix_runs_state"),
+    "a trigger": (listed(trigger=Trigger.MANUAL), "ix_runs_trigger"),
+    "to": (listed(until=MIDDLE), "ix_runs_instant"),
+    "from and to": (listed(since=MIDDLE, until=MIDDLE + HOUR), "ix_runs_instant"),
+    "words": (listed(q="no such"), "ix_runs_said"),
+    "a job in states": (listed(job="job-3", states=FAILURES), "ix_runs_outcome"),
+    "a job by a trigger": (listed(job="job-3", trigger=Trigger.MANUAL), "ix_runs_job_trigger"),
+    "words of a job": (listed(job="job-3", q="disk"), "ix_runs_job_said"),
+    "a job from and to": (listed(job="job-3", since=MIDDLE, until=MIDDLE + DAY), "ix_runs_job"),
+    "jobs by their last runs": (last_runs, "ix_runs_job"),
+    "explain": (
+        lambda session: explain.explain(session, "job-3", When(MIDDLE, HOUR), at=MIDDLE + DAY),
+        "ix_runs_folded",
+    ),
+    "stats": (
+        lambda session: stats.of_job(session, jobs.get(session, "job-3"), last=100),
+        "ix_runs_outcome",
+    ),
+}
+
+
+def test_no_list_reads_the_whole_history(database: Database) -> None:
+    fill(database)
+
+    for name, (work, index) in LOOKS.items():
+        plan = plans(database, work)
+        assert index in plan, f"{name}: {plan}"
+        # Neither in the order of the table, nor all of an index to be sorted.
+        assert not re.search(r"Seq Scan on runs|SCAN runs(?! USING)", plan), f"{name}: {plan}"
+
+
+def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -> None:
+    fill(database)
+    with database.reading() as session:
+        deep = history.page(session, Filter(), before=None, limit=RUNS // 2)[-1]
+
+    plan = plans(
+        database,
+        lambda session: history.page(session, Filter(), before=Place.of(deep), limit=51),
+    )
+
+    if database.engine.dialect.name == "postgresql":
+        reading = r"Index Scan Backward using ix_runs_instant.*\n\s+Index Cond: .*ROW\("
+        assert re.search(reading, plan), plan
+    else:
+        assert "SEARCH runs USING INDEX ix_runs_instant (<expr><?)" in plan
+
+
+def test_deleting_a_run_or_a_worker_scans_no_history(database: Database) -> None:
+    """The foreign keys that name them are looked up by an index each."""
+    if database.engine.dialect.name == "postgresql":
+        fill(database)
+    looks = {
+        "SELECT 1 FROM runs WHERE retry_of = {}": "ix_runs_retry_of",
+        "SELECT 1 FROM runs WHERE worker_id = {}": "ix_runs_worker",
+    }
+    with database.engine.connect() as connection:
+        for statement, index in looks.items():
+            if database.engine.dialect.name == "postgresql":
+                asked = f"EXPLAIN {statement.format(repr(str(new_run_id())))}"
+            else:
+                asked = f"EXPLAIN QUERY PLAN {statement.format(repr(new_run_id().hex))}"
+            plan = "\n".join(str(row[-1]) for row in connection.exec_driver_sql(asked))
+            assert index in plan
+
+
+def test_a_place_is_read_as_it_was_written() -> None:
+    place = Place(NOON + timedelta(microseconds=7), new_run_id())
+
+    assert Place.read(str(place)) == place
+    for text in ("", "x", str(place.id), "0001-01-01T00:00:00+23:59 " + str(place.id)):
+        with pytest.raises(ValueError, match=r"\S"):
+            Place.read(text)
