@@ -211,8 +211,9 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
 @api.delete("/channels/<name>", responses={204: None, **problems(404, 409, 412, 428)})
 def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
     """Delete a channel that no job names."""
+    name = _known(path.name)
     version = conditions.expected_version()
-    channels.delete(session(), _known(path.name), version=version, by=_who(), at=clock.now())
+    channels.delete(session(), name, version=version, by=_who(), at=clock.now())
     return Response(status=204)
 
 
