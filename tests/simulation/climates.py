@@ -82,3 +82,6 @@ CLIMATES = {
     "change": CHANGE,
     "keys": KEYS,
 }
+
+#: Everything may happen, and somebody wants to hear of all of it.
+TOLD = Climate(is_told=True)

@@ -16,6 +16,8 @@ from tests.simulation.stage import Actor, Stage
 LOOK_SECONDS = 0.01
 
 TABLES = (
+    "notifications",
+    "notification_channels",
     "run_logs",
     "run_attempts",
     "audit_events",

@@ -8,7 +8,7 @@ from random import SystemRandom
 
 import pytest
 
-from tests.simulation.climates import KEYS
+from tests.simulation.climates import KEYS, TOLD
 from tests.simulation.store import Store
 from tests.simulation.world import simulate
 
@@ -60,6 +60,18 @@ def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
 ) -> None:
     for seed in range(POSTGRES_SEEDS // PARTS):
         simulate(postgres_store, seed, KEYS)
+
+
+@pytest.mark.timeout(0)
+def test_every_end_is_told_exactly_once_on_sqlite(sqlite_store: Store) -> None:
+    for seed in range(SQLITE_SEEDS // PARTS):
+        simulate(sqlite_store, seed, TOLD)
+
+
+@pytest.mark.timeout(0)
+def test_every_end_is_told_exactly_once_on_postgresql(postgres_store: Store) -> None:
+    for seed in range(POSTGRES_SEEDS // PARTS):
+        simulate(postgres_store, seed, TOLD)
 
 
 def test_a_seed_takes_the_same_course_each_time(sqlite_store: Store) -> None:

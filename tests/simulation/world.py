@@ -15,6 +15,7 @@ from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.states import FINAL
 from jobs_app.worker import execution, heartbeat, lease, watch
+from tests.simulation import telling
 from tests.simulation.actors import Person, SimulatedScheduler, SimulatedWorker
 from tests.simulation.fakes import FakeRedis
 from tests.simulation.invariants import Checker, instant
@@ -62,6 +63,8 @@ class Climate:
         ("key", 1),
         ("key", 2),
     )
+    #: Whether a channel hears everything of every job.
+    is_told: bool = False
     #: What every definition of a job says.
     says: dict[str, Any] = field(default_factory=dict)
 
@@ -209,6 +212,8 @@ def _end(stage: Stage) -> None:
 
 def _play(world: World) -> None:
     stage, random = world.stage, world.stage.random
+    if world.climate.is_told:
+        telling.listen(world.store, stage.wall())
     for name in world.names:
         world.person("founder").create(name)
     made: dict[str, Any] = {"scheduler": world.scheduler, "worker": world.worker}
@@ -269,6 +274,8 @@ def _settle(world: World) -> None:
     scheduler.tick()
     scheduler.janitor.compare()
     _check_projection(world)
+    if world.climate.is_told:
+        telling.check(world.store, checker)
 
 
 def _unfinished(checker: Checker, owed: set[UUID]) -> list[UUID]:

@@ -1,0 +1,68 @@
+"""A channel that hears everything, and what it must have been told when all is over."""
+
+from collections import Counter
+from datetime import datetime
+from uuid import UUID
+
+from jobs_app.models import NotificationChannel
+from jobs_app.occasions import CHOICES, Event
+from jobs_app.states import RunState
+from tests.simulation.invariants import Checker
+from tests.simulation.stage import Violation
+from tests.simulation.store import Store
+
+#: As what the end of a run is told.
+TOLD_AS = {
+    RunState.SUCCEEDED: {Event.SUCCEEDED, Event.RECOVERED},
+    RunState.FAILED: {Event.FAILED},
+    RunState.TIMED_OUT: {Event.FAILED},
+    RunState.LOST: {Event.LOST},
+}
+OUTCOMES = set().union(*TOLD_AS.values())
+
+
+def listen(store: Store, at: datetime) -> None:
+    """Have a channel hear everything of every job."""
+    channel = NotificationChannel(
+        name="all",
+        kind="webhook",
+        sealed="",
+        events=[event.value for event in CHOICES],
+        is_default=True,
+        created_at=at,
+        updated_at=at,
+    )
+    with store.database.session() as session:
+        session.add(channel)
+        session.commit()
+
+
+def check(store: Store, checker: Checker) -> None:
+    """Each run that ended was told once, as what it ended as; so was each fire that was missed."""
+    told: dict[UUID, list[Event]] = {}
+    missed: Counter[int] = Counter()
+    for run_id, job_id, event, fires in store.rows(
+        "SELECT run_id, job_id, event, count FROM notifications"
+    ):
+        if event in OUTCOMES:
+            told.setdefault(UUID(str(run_id)), []).append(Event(event))
+        elif event == Event.MISSED:
+            missed[job_id] += fires
+    fires_of: Counter[int] = Counter()
+    for run in checker.runs.values():
+        if run.state is RunState.MISSED and run.job_id is not None:
+            fires_of[run.job_id] += run.fires
+        _check_run(checker, run.id, told.get(run.id, []))
+    if missed != fires_of:
+        raise Violation(f"fires missed by job: {fires_of}; told: {missed}")
+
+
+def _check_run(checker: Checker, run_id: UUID, told: list[Event]) -> None:
+    run = checker.runs[run_id]
+    expected = TOLD_AS.get(run.state, set()) if run.job_id is not None else set()
+    if not set(told) <= expected or len(told) > 1:
+        raise Violation(f"{run} is told as {told}")
+    # Nobody is told of what ends after its job was deleted.
+    is_deleted = run.job_id is not None and checker.jobs[run.job_id].deleted_at is not None
+    if expected and not told and not is_deleted:
+        raise Violation(f"{run} is not told")
