@@ -1,5 +1,6 @@
 """Which notification is sent next, and what becomes of it: rows and instants, nobody sends."""
 
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -127,6 +128,25 @@ def test_two_senders_never_take_the_same(database: Database) -> None:
             taken += [outbox.take(other, OPS, at=NOON, pace=PACE)]
 
     assert {each.id for each in taken if each is not None} == ids
+
+
+def test_senders_that_take_at_the_same_moment_never_take_the_same(database: Database) -> None:
+    ids = [add(database) for _ in range(24)]
+    taken: list[UUID] = []
+    together = threading.Barrier(4)
+
+    def take_all() -> None:
+        together.wait()
+        while (each := take(database, pace=Pace(per_minute=1000))) is not None:
+            taken.append(each.id)
+
+    senders = [threading.Thread(target=take_all) for _ in range(4)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+
+    assert sorted(taken) == sorted(ids)
 
 
 # ---- again ----

@@ -99,3 +99,31 @@ def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
     assert len(runs) >= 10
     assert max(late) < timedelta(seconds=5)
     assert not [row for row in notifications_of(system) if row.state is NotificationState.SENT]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_scheduler_that_is_killed_while_it_sends_leaves_it_to_another(
+    make_system: Callable[..., System], recorder: Recorder
+) -> None:
+    system = make_system(secret_key=KEY, allow_private_addresses=True)
+    recorder.is_holding = True
+    listen(system, recorder)
+    with system.database.session() as session:
+        notification_id = channels.test(session, "desk", by="tester", at=clock.now())
+    system.start("scheduler")
+    wait_until(lambda: recorder.received, "it is being sent", timeout_seconds=60)
+
+    system.kill("scheduler")
+    recorder.is_holding = False
+    system.start("scheduler-2")
+
+    # The claim of the one that was killed runs out after a minute.
+    wait_until(lambda: len(recorder.received) >= 2, "it came again", timeout_seconds=120)
+    ids = {got.headers["Jobs-Delivery"] for got in recorder.received}
+    assert ids == {str(notification_id)}
+    wait_until(
+        lambda: notifications_of(system)[0].state is NotificationState.SENT,
+        "it was noted",
+        timeout_seconds=30,
+    )
