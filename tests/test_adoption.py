@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,19 +100,23 @@ def test_an_adopted_task_keeps_its_application_and_its_base_class(write: Write) 
 @pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
 def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -> None:
     write(
-        adopted_three="from celery import Celery\n"
+        adopted_three="from celery import Celery, Task\n"
         "app = Celery('theirs')\n"
         "app.set_default()\n"
-        "@app.task(name='shell', shared=False)\n"
-        "def shell(command: int) -> None:\n"
-        "    pass\n"
+        "class Shell(Task):\n"
+        "    name = 'shell'\n"
+        "    def run(self, command: int) -> None:\n"
+        "        pass\n"
+        "app.register_task(Shell())\n"
     )
 
     app = app_with("adopted_three")
 
     assert app.tasks["shell"].app is app
     assert type(app.tasks["shell"]).__module__ == "jobs_app.tasks.shell"
-    assert current_app._get_current_object() is app  # type: ignore[attr-defined]
+    with ThreadPoolExecutor() as threads:
+        in_a_thread = threads.submit(current_app._get_current_object).result()  # type: ignore[attr-defined]
+    assert current_app._get_current_object() is in_a_thread is app  # type: ignore[attr-defined]
 
 
 def test_what_an_own_application_includes_and_discovers_is_there_too(write: Write) -> None:
