@@ -12,6 +12,7 @@ COMMANDS = {
     "job": "jobs_app.cli.jobs:job",
     "run": "jobs_app.cli.runs:run",
     "schedule": "jobs_app.cli.schedules:schedule",
+    "task": "jobs_app.cli.tasks:task",
     "secret": "jobs_app.cli.secrets:secret",
     "queues": "jobs_app.cli.installation:queues",
     "workers": "jobs_app.cli.installation:workers",
@@ -35,7 +36,7 @@ Exit codes:
        with --wait: the run failed (or, from 1 to 123, the exit code
        of the run's own command)
   2    wrong usage, invalid input or configuration
-  3    no such job, run, queue, key, secret or channel
+  3    no such job, run, task, queue, key, secret or channel
   4    conflict with the present state, or changed in the meantime
   5    not signed in
   6    the server cannot be reached or is not ready

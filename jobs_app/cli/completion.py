@@ -35,6 +35,11 @@ def secret_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return _names(incomplete, "name", lambda client: client.get("/secrets", limit=MOST))
 
 
+def task_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tasks that begin with *incomplete*; none at all if anything goes wrong."""
+    return _names(incomplete, "name", lambda client: client.get("/tasks"))
+
+
 def channel_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the channels that begin with *incomplete*; none at all if anything goes wrong."""
     return _names(incomplete, "name", lambda client: client.get("/channels", limit=MOST))

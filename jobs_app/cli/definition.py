@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
-from jobs_app.cli.completion import channel_names, key_names, queue_names
+from jobs_app.cli.completion import channel_names, key_names, queue_names, task_names
 from jobs_app.cli.text import Duration, Instant, rfc3339
 from jobs_app.states import CatchupPolicy, OverlapPolicy
 
@@ -71,7 +71,7 @@ class Field:
 
 FIELDS = (
     Field("--description", ("description",), click.STRING, "What it is for, Markdown."),
-    Field("--task", ("task",), click.STRING, "Task to run: shell, http, sleep or your own."),
+    Field("--task", ("task",), click.STRING, "Task to run: see `jobs-app task list`.", task_names),
     Field("--queue", ("queue",), click.STRING, "Queue that its runs go to.", queue_names),
     Field("--priority", ("priority",), click.INT, "In its queue: 0 is served first, 9 last."),
     Field(

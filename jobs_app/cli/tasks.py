@@ -1,0 +1,88 @@
+"""`jobs-app task`: what a job may run, and which arguments each takes."""
+
+import difflib
+import json
+
+import click
+
+from jobs_app.cli.client import NO_SUCH, Failure, Json, connect
+from jobs_app.cli.completion import task_names
+from jobs_app.cli.output import json_option, print_fields, print_json, print_table, print_text
+from jobs_app.cli.schema_text import sample_of, type_text
+
+
+@click.group()
+def task() -> None:
+    """Look at the tasks that a job may run."""
+
+
+@task.command("list")
+@json_option
+def list_tasks(as_json: bool) -> None:
+    """List the tasks, built in and yours, with their arguments; [those] may be left out."""
+    answer = connect().get("/tasks").body
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["TASK", "ARGUMENTS", "WHAT IT DOES"],
+        [
+            [item["name"], _arguments(item["schema"]), item["description"]]
+            for item in answer["items"]
+        ],
+        empty="No tasks.",
+        droppable={"ARGUMENTS"},
+    )
+
+
+@task.command()
+@click.argument("name", shell_complete=task_names)
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show what a task does, and its arguments with their types and defaults."""
+    items = connect().get("/tasks").body["items"]
+    found = next((item for item in items if item["name"] == name), None)
+    if found is None:
+        close = difflib.get_close_matches(name, [item["name"] for item in items], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
+    if as_json:
+        print_json(found)
+        return
+    schema = found["schema"]
+    sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
+    print_fields({"Task": name, "What it does": found["description"], "For example": sample})
+    print_text("")
+    print_table(
+        ["ARGUMENT", "TYPE", "DEFAULT", "WHAT IT IS"],
+        [
+            [argument, type_text(said, schema), _default(argument, said, schema), _about(said)]
+            for argument, said in schema.get("properties", {}).items()
+        ],
+        empty="It takes no arguments.",
+    )
+    others = schema.get("additionalProperties")
+    if others:
+        kind = "" if others is True else f", each {type_text(others, schema)}"
+        print_text(f"\nIt takes others too, by any name{kind}.")
+
+
+def _arguments(schema: Json) -> str:
+    required = schema.get("required", [])
+    names = schema.get("properties", {})
+    return " ".join([*required, *(f"[{name}]" for name in names if name not in required)])
+
+
+def _default(name: str, said: Json, schema: Json) -> str:
+    if name in schema.get("required", []):
+        return "required"
+    default = said.get("default")
+    return "" if default is None else json.dumps(default, ensure_ascii=False)
+
+
+def _about(said: Json) -> str:
+    bounds = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}
+    told = [f"{words} {said[key]:g}" for key, words in bounds.items() if key in said]
+    return " ".join(
+        filter(None, (said.get("description", ""), f"({', '.join(told)})" * bool(told)))
+    )
