@@ -71,7 +71,11 @@ def inject(process: Process, claimed: Claimed) -> Injected:
                 f"There is no secret {' or '.join(map(repr, missing))}, so nothing was started: "
                 f"store it with `jobs-app secret set {missing[0]}`, or change the job."
             )
-        values = _unsealed(process, secrets)
+        try:
+            values = _unsealed(process, secrets)
+        except SecretUnavailable:
+            # The key may have been rotated, and the old one dropped, since they were read.
+            values = _unsealed(process, _read(process, claimed, wanted))
         _note_use(process, secrets)
     kwargs = references.resolve(task, given, values)
     return Injected(task, given, kwargs, values, Mask(values.values()) if values else NOTHING)

@@ -281,6 +281,27 @@ def test_secrets_are_read_as_soon_as_the_database_is_back(
     assert injection.inject(process, claimed).kwargs == {"token": VALUE}
 
 
+def test_a_key_that_is_rotated_and_dropped_while_a_run_begins_fails_nothing(
+    database: Database, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(database)
+    claimed = _claimed(process, start(database, token="${secret:TOKEN}"))
+    new = Fernet.generate_key().decode()
+    read = vault.named
+
+    def read_and_rotate(session: Any, names: Any) -> Any:
+        found = read(session, names)
+        if process.settings.secret_key == KEY:
+            with database.session() as other:
+                vault.reseal(other, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
+            process.settings = process.settings.model_copy(update={"secret_key": new})
+        return found
+
+    monkeypatch.setattr(vault, "named", read_and_rotate)
+
+    assert injection.inject(process, claimed).kwargs == {"token": VALUE}
+
+
 def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
     database: Database, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
