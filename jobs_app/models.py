@@ -163,7 +163,7 @@ class Job(Base):
             postgresql_where=text("concurrency_key IS NOT NULL"),
             sqlite_where=text("concurrency_key IS NOT NULL"),
         ),
-        # The janitor: does anybody want to hear of runs that are late?
+        # The sender: does anybody want to hear of runs that are late?
         Index(
             "ix_jobs_late_after",
             "late_after_seconds",

@@ -340,7 +340,7 @@ def test_whoever_wants_no_missed_fires_is_not_told(database: Database) -> None:
 
 
 def look_for_late(database: Database, *, at: Any) -> int:
-    """Do what the janitor's rule does."""
+    """Do what a sender does."""
     with database.session() as session:
         late = notifications.late(session, at=at)
         count = notifications.tell_late(session, late, at=at)
@@ -359,7 +359,7 @@ def test_a_run_that_does_not_start_is_late_once(database: Database) -> None:
     assert (row.event, row.run_id) == (Event.LATE, run_id)
 
 
-def test_two_janitors_that_see_a_late_run_at_once_tell_it_once(database: Database) -> None:
+def test_two_senders_that_see_a_late_run_at_once_tell_it_once(database: Database) -> None:
     make_channel(database)
     make_run(database, make_job(database), at=NOON)
     at = NOON + 10 * MINUTE

@@ -37,6 +37,9 @@ LOOK_SECONDS = 1.0
 #: and deletes what is old; seconds.
 TIDY_SECONDS = 600.0
 
+#: How often it looks for runs that are late, seconds.
+LATE_SECONDS = 5.0
+
 #: Channels that are served at the same time; one that hangs holds up nobody but itself.
 MOST_AT_ONCE = 4
 
@@ -84,7 +87,7 @@ class Sender:
         self._stopping = threading.Event()
         self._busy: dict[int, Outgoing] = {}
         self._lock = threading.Lock()
-        self._tidy_in = 0.0
+        self._waits: dict[str, float] = {}
 
     def start(self) -> None:
         """Begin to look; the thread ends with its process, or with `stop`."""
@@ -102,7 +105,10 @@ class Sender:
         while not self._stopping.wait(LOOK_SECONDS):
             try:
                 self.look()
-                self._tidy_up()
+                if self._is_time_for("late", LATE_SECONDS):
+                    self.tell_late()
+                if self._is_time_for("tidy", TIDY_SECONDS):
+                    self._tidy_up()
             except SQLAlchemyError as error:
                 log.warning("sender_waits_for_database error=%s", type(error).__name__)
 
@@ -187,12 +193,29 @@ class Sender:
         log.info("notification_%s id=%s event=%s tries=%s", state, row.id, row.event, taken.tries)
         return error is None
 
+    def _is_time_for(self, what: str, seconds: float) -> bool:
+        """Tell, once in so many seconds, that it is time."""
+        left = self._waits.get(what, 0.0) - LOOK_SECONDS
+        self._waits[what] = seconds if left <= 0 else left
+        return left <= 0
+
+    def tell_late(self) -> int:
+        """Write what is to be told of runs that have not started though they should have.
+
+        Every scheduler looks; a run is late once. Return how many rows were new.
+        """
+        at = self._now()
+        with self._database.reading() as session:
+            late = notifications.late(session, at=at)
+        if not late:
+            return 0
+        with self._database.session() as session:
+            told = notifications.tell_late(session, late, at=at)
+            session.commit()
+        return told
+
     def _tidy_up(self) -> None:
-        """Mend who hears what, and forget what was told long ago; now and then."""
-        self._tidy_in -= LOOK_SECONDS
-        if self._tidy_in > 0:
-            return
-        self._tidy_in = TIDY_SECONDS
+        """Mend who hears what, and forget what was told long ago."""
         with self._database.session() as session:
             wrong = notifications.refresh(session)
             session.commit()

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import notifications, runs, workers
+from jobs_app import runs, workers
 from jobs_app.db import Database, is_gone
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
@@ -103,7 +103,6 @@ class Janitor:
             (1.0, lambda _at, _: self.compare_next()),
             (3600.0, lambda _at, _: self.compare()),
             (600.0, lambda at, _: self.sweep(at=at)),
-            (5.0, lambda at, _: self.tell_late(at=at)),
         ]
 
     def queue_retries(self, *, at: datetime) -> int:
@@ -262,17 +261,6 @@ class Janitor:
             session.execute(
                 delete(SchedulerProcess).where(SchedulerProcess.ticked_at < at - KEEP_SCHEDULERS)
             )
-
-    def tell_late(self, *, at: datetime) -> int:
-        """Tell whoever wants to hear it of runs that have not started though they should have."""
-        with self._database.reading() as session:
-            late = notifications.late(session, at=at)
-        if not late:
-            return 0
-        with self._database.session() as session:
-            told = notifications.tell_late(session, late, at=at)
-            session.commit()
-        return told
 
     def _due_instants(self, session: Session, *, after: int) -> list[tuple[int, datetime]]:
         """Return the next jobs that have a next fire, by id, and when it is due."""

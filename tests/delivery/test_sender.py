@@ -27,7 +27,7 @@ from jobs_app.models import LogChunk, Notification
 from jobs_app.settings import Settings
 from jobs_app.states import NotificationState, RunState
 from tests.delivery.recorder import Recorder, recording
-from tests.factories import MINUTE, NOON, SECOND, make_job, make_worker
+from tests.factories import MINUTE, NOON, SECOND, make_job, make_run, make_worker
 from tests.servers import wait_until
 from tests.telling import KEY, end_run, make_channel, rows
 
@@ -444,6 +444,25 @@ def test_a_job_that_works_again_by_then_is_said_to(
     assert [order.event for order in kept.orders] == ["failed", "recovered"]
     assert "It has succeeded since." in kept.orders[0].text
     assert "It had failed once, for 1 s." in kept.orders[1].text
+
+
+def test_a_run_that_nobody_takes_is_told_as_late_by_the_first_sender_that_looks(
+    database: Database, settings: Settings, ticking: Clock
+) -> None:
+    make_channel(database)
+    make_run(database, make_job(database, name="nightly"), at=NOON)
+    kept = Kept()
+    senders = [Sender(database, settings, now=ticking, make_outlet=kept) for _ in range(2)]
+    assert [sender.tell_late() for sender in senders] == [0, 0]
+
+    ticking.now = NOON + 5 * MINUTE
+    assert [sender.tell_late() for sender in senders] == [1, 0]
+    ticking.now += 5 * SECOND
+    send(senders[1])
+
+    (order,) = kept.orders
+    assert order.title == "nightly is late"
+    assert "It has not started 5 min after it should have." in order.text
 
 
 @pytest.mark.parametrize("started_after, is_told", [(599, False), (601, True)])
