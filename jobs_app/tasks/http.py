@@ -139,7 +139,7 @@ def http(
     retries: Annotated[int, Field(ge=0, le=10)] = 0,
     max_response_bytes: Annotated[int, Field(ge=0)] = 65_536,
 ) -> HttpResult:
-    """Send a request to *url* and return the answer's status, headers and body.
+    """Send a request and return the answer's status, headers and body.
 
     Every request of a run, repeated or not, carries the same Idempotency-Key,
     the run's id.

@@ -47,7 +47,7 @@ VariableName = Annotated[str, AfterValidator(_name_of_variable)]
 def shell(
     command: Command, cwd: str | None = None, env: dict[VariableName, str] | None = None
 ) -> dict[str, int]:
-    """Run *command* with /bin/sh and return its exit code, 0.
+    """Run a command with /bin/sh and return its exit code, 0.
 
     It starts in *cwd* (by default, and for a relative one, in the worker's
     home directory), with a small environment, *env* and the run's own

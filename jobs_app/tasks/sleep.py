@@ -15,7 +15,7 @@ STEP_SECONDS = 0.2
 def sleep(
     duration: Annotated[float, Field(ge=0, allow_inf_nan=False, examples=[10])],
 ) -> dict[str, float]:
-    """Wait *duration* seconds and return how many they were.
+    """Wait some seconds and return how many they were.
 
     A cancelled run ends within a fraction of a second.
 
