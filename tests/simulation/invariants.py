@@ -266,8 +266,11 @@ class Checker:
             old = old_attempts.get(key)
             if old is None:
                 run = self.runs[attempt.run_id]
-                is_ended = run.state is RunState.RETRYING and run.attempt == attempt.attempt
-                _hold(is_ended, f"{name} is put on record while the run is at {run}")
+                is_over = run.state is RunState.RETRYING
+                # The last attempt gets a row when its worker comes back with something to note.
+                is_late = run.state in FINAL and errand.ends == key and attempt.note is not None
+                is_right = run.attempt == attempt.attempt and (is_over or is_late)
+                _hold(is_right, f"{name} is put on record while the run is at {run}")
             elif attempt != old:
                 is_note = old._replace(note=attempt.note) == attempt
                 _hold(is_note and errand.ends == key, f"{name} is changed: {old} -> {attempt}")
