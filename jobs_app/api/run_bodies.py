@@ -88,6 +88,7 @@ class RunOut(BaseModel):
     task: str
     state: RunState
     reason: str | None
+    cancelled_by: str | None
     trigger: Trigger
     triggered_by: str | None
     note: str | None
@@ -131,6 +132,7 @@ def show_run(run: Run) -> dict[str, Any]:
         task=run.task,
         state=run.state,
         reason=run.reason,
+        cancelled_by=run.cancelled_by,
         trigger=run.trigger,
         triggered_by=run.triggered_by,
         note=run.note,
@@ -306,9 +308,10 @@ class StreamHeader(BaseModel):
 
 
 class CancelIn(Input):
-    """How a running run is ended: TERM and its grace, or KILL at once."""
+    """How a running run is ended (TERM and its grace, or KILL at once), and why."""
 
     mode: CancelModeIn = CancelMode.GRACEFUL
+    reason: Note | None = Field(None, description="Shown as the run's reason.")
 
 
 class AgainIn(JobRunIn):

@@ -73,7 +73,8 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     """Cancel a run. 200: it is cancelled; 202: it is running, and its worker was told."""
     run = named(path.run_id)
     by, at = auth.principal().name, clock.now()
-    found = runs.cancel(session(), run.id, mode=body.mode, by=by, reason="cancelled", at=at)
+    reason = body.reason or "cancelled"
+    found = runs.cancel(session(), run.id, mode=body.mode, by=by, reason=reason, at=at)
     if found is RunState.CANCELLED and run.job_id is not None:
         # Its place is free: a run that waited behind it goes on.
         promoted = runs.promote(session(), run.job_id, at=at)

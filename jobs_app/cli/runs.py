@@ -145,6 +145,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Job": item.get("job"),
             "State": item["state"],
             "Reason": item.get("reason"),
+            "Cancelled by": item.get("cancelled_by"),
             "Task": item["task"],
             "Arguments": compact(item.get("kwargs")),
             "Fires": str(item["fires"]) if item.get("fires", 1) > 1 else None,
@@ -278,10 +279,11 @@ def log(
     type=click.Choice([mode.value for mode in CancelMode]),
     help="TERM and the job's grace (the default), or KILL at once.",
 )
+@click.option("--reason", help="Why; shown with the run.")
 @json_option
-def cancel(run_id: str, mode: str | None, as_json: bool) -> None:
+def cancel(run_id: str, as_json: bool, **given: str | None) -> None:
     """Cancel a run that has not ended."""
-    body = {} if mode is None else {"mode": mode}
+    body = {name: value for name, value in given.items() if value is not None}
     answer = connect().send("POST", f"{run_path(run_id)}/cancel", body=body).body
     if as_json:
         print_json(answer)

@@ -211,6 +211,20 @@ def test_a_list_shows_what_was_asked_for(
     assert [run["note"] for run in api.get(f"/runs?{query}").json["items"]] == notes
 
 
+def test_a_cancelled_run_says_who_wanted_it_and_why(api: Api) -> None:
+    run = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
+    plain = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
+
+    api.post(f"/runs/{run['id']}/cancel", {"reason": "the wrong month"})
+    api.post(f"/runs/{plain['id']}/cancel", {})
+
+    shown = [api.get(f"/runs/{each['id']}").json for each in (run, plain)]
+    assert [(each["cancelled_by"], each["reason"]) for each in shown] == [
+        ("tester", "the wrong month"),
+        ("tester", "cancelled"),
+    ]
+
+
 def test_a_queued_run_is_cancelled_at_once(api: Api) -> None:
     api.make_job()
     run = api.post("/jobs/nightly/runs", {}).json

@@ -105,6 +105,7 @@ def a_run(state: str = "succeeded", **facts: Any) -> dict[str, Any]:
         "task": "shell",
         "state": state,
         "reason": None,
+        "cancelled_by": None,
         "trigger": "manual",
         "triggered_by": "admin",
         "note": None,

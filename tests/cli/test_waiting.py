@@ -351,6 +351,19 @@ def test_show_tells_the_attempts_the_error_and_where_the_log_is(
     assert " with: succeeded\n" in result.stdout
 
 
+def test_a_reason_goes_with_a_cancel_and_is_shown(server: CannedServer, run: Run) -> None:
+    over = a_run("cancelled", cancelled_by="ann", reason="the wrong month")
+    server.on("POST", f"/runs/{RUN_ID}/cancel", Canned(over))
+    server.on("GET", f"/runs/{RUN_ID}", Canned(over))
+
+    run("run", "cancel", RUN_ID, "--reason", "the wrong month")
+    shown = run("run", "show", RUN_ID).stdout.split()
+
+    assert server.requests[0].body == {"reason": "the wrong month"}
+    assert " ".join(["Reason", "the", "wrong", "month"]) in " ".join(shown)
+    assert "Cancelled by ann" in " ".join(shown)
+
+
 def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> None:
     server.on(
         "POST",
