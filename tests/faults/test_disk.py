@@ -5,8 +5,10 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from jobs_app.states import RunState
@@ -18,35 +20,66 @@ from tests.servers import wait_until
 RECOVERY_SECONDS = 10.0
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("only root can make a small file system")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+class SmallDisk:
+    """A directory on a file system of 3 MB, where one can be made.
 
+    Elsewhere (only root may) it is any directory, and the processes may let no file grow.
+    """
 
-def fill(place: Path) -> Path:
-    """Leave no room on a file system; return the file that takes it."""
-    filler = place / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._filler = place / "filler"
+        self._limited: list[psutil.Process] = []
+        mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
+        self._is_small = os.geteuid() == 0 and self._succeeds(mount)
+
+    def fill(self, installation: Installation) -> None:
+        """Leave no room."""
+        if not self._is_small:
+            self._limit(installation, (self.place / "jobs.db-wal").stat().st_size)
+            return
+        with self._filler.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(b"x" * 4096)
-        except OSError:
-            return filler
+
+    def free(self) -> None:
+        """Make room again."""
+        self._filler.unlink(missing_ok=True)
+        for process in self._limited:
+            with suppress(psutil.NoSuchProcess):
+                process.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+
+    def close(self) -> None:
+        """Remove the file system."""
+        if self._is_small:
+            self._succeeds(["umount", "--lazy", str(self.place)])
+
+    def _limit(self, installation: Installation, size: int) -> None:
+        for process in map(psutil.Process, (p.pid for p in installation.processes.values())):
+            self._limited += [process, *process.children()]
+        for process in self._limited:
+            process.rlimit(psutil.RLIMIT_FSIZE, (size, psutil.RLIM_INFINITY))
+
+    def _succeeds(self, command: list[str]) -> bool:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk that can be filled."""
+    place = tmp_path / "small"
+    place.mkdir()
+    disk = SmallDisk(place)
+    yield disk
+    disk.close()
 
 
 def test_a_full_disk_stops_the_clock_loudly_and_loses_nothing(
-    make_installation: Callable[..., Installation], migrated_sqlite: Path, small_disk: Path
+    make_installation: Callable[..., Installation], migrated_sqlite: Path, small_disk: SmallDisk
 ) -> None:
-    shutil.copyfile(migrated_sqlite, small_disk / "jobs.db")
+    shutil.copyfile(migrated_sqlite, small_disk.place / "jobs.db")
     installation = make_installation(
-        f"sqlite:///{small_disk / 'jobs.db'}", fence_seconds=30, lost_seconds=40
+        f"sqlite:///{small_disk.place / 'jobs.db'}", fence_seconds=30, lost_seconds=40
     )
     installation.start_ready("worker")
     installation.start_ready("scheduler")
@@ -57,7 +90,7 @@ def test_a_full_disk_stops_the_clock_loudly_and_loses_nothing(
     installation.wait_for(run_id, lambda run: run.state is RunState.RUNNING, "it runs")
 
     with installation.fault("disk full", recovery_seconds=RECOVERY_SECONDS):
-        filler = fill(small_disk)
+        small_disk.fill(installation)
         wait_until(lambda: "finish_failed" in installation.log("worker"), "no result is written")
         wait_until(
             lambda: "database_unavailable" in installation.log("scheduler"), "the clock says so"
@@ -65,12 +98,12 @@ def test_a_full_disk_stops_the_clock_loudly_and_loses_nothing(
         pause(2)
         last = max(run.created_at for run in installation.runs(job))
         assert since(last) > 2, "fires are recorded on a full disk"
-        filler.unlink()
+        small_disk.free()
 
     run = installation.wait_for_end(run_id)
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
     installation.wait_for_runs(job, 3)
     verdict = installation.assert_right(job)
     assert verdict.started == verdict.owed
-    with sqlite3.connect(small_disk / "jobs.db") as connection:
+    with sqlite3.connect(small_disk.place / "jobs.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
