@@ -47,6 +47,10 @@ CONVERTED = (
 )
 
 
+#: Faults of one argument that are told; a list may hold thousands of wrong entries.
+MOST_FAULTS = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """A keyword argument of a task; `default` is `inspect.Parameter.empty` where it needs one."""
@@ -103,11 +107,15 @@ class Signature:
         for name, value in kwargs.items():
             argument = self.arguments.get(name, self.others)
             if argument is not None and argument.is_converted:
+                faults = []
                 try:
                     given[name] = self._validated(argument, value)
                 except ValidationError as error:
                     faults = self._sentences(name, value, error)
-                    raise ValueError(" ".join(fault.detail for fault in faults)) from None
+                except Exception as error:  # noqa: BLE001  # a check of the user's own
+                    faults = [self._unchecked(name, error)]
+                if faults:
+                    raise ValueError(" ".join(fault.detail for fault in faults))
         return given
 
     def as_json(
@@ -172,19 +180,32 @@ class Signature:
             self._validated(argument, value)
         except ValidationError as error:
             yield from self._sentences(name, value, error)
+        except Exception as error:  # noqa: BLE001  # a check of the user's own
+            yield self._unchecked(name, error)
 
-    def _sentences(self, name: str, value: Any, error: ValidationError) -> Iterator[FieldError]:
-        """Yield a fault for each place that *error* names, union branches taken together."""
+    def _unchecked(self, name: str, error: Exception) -> FieldError:
+        kind = type(error).__name__
+        detail = (
+            f"The argument {name!r} of {self.task!r} cannot be checked: its hint raises {kind}."
+        )
+        return FieldError(f"/kwargs/{escaped(name)}", "invalid_value", detail)
+
+    def _sentences(self, name: str, value: Any, error: ValidationError) -> list[FieldError]:
+        """Return a fault for each place that *error* names, union branches taken together."""
         by_place: dict[tuple[str | int, ...], list[ErrorDetails]] = {}
         for each in error.errors(include_url=False):
             place = _place(value, each["loc"])
             by_place.setdefault(place, []).append(each)
+        # What is wrong within a value says more than that the value does not fit another branch.
+        above = {place[:depth] for place in by_place for depth in range(len(place))}
+        found: list[FieldError] = []
         for place, errors in by_place.items():
-            is_above_another = any(
-                other != place and other[: len(place)] == place for other in by_place
-            )
-            if not is_above_another:
-                yield from self._sentence(name, place, _at(value, place), errors)
+            if place in above:
+                errors = [each for each in errors if each["type"] == "missing"]
+            found += self._sentence(name, place, _at(value, place), errors)
+            if len(found) >= MOST_FAULTS:
+                break
+        return found
 
     def _sentence(
         self, name: str, place: tuple[str | int, ...], value: Any, errors: list[ErrorDetails]

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from celery import Celery, Task
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 from typing_extensions import TypedDict
 
 from jobs_app import catalog
@@ -130,6 +130,15 @@ def bound(self: Task[Any, Any], x: int) -> None:
 @app.task(shared=False, name="model", pydantic=True)
 def with_model(window: Window) -> None:
     """Be given a model by Celery."""
+
+
+def _break(value: str) -> date:
+    raise KeyError(value)
+
+
+@app.task(shared=False, name="breaking")
+def breaking(x: Annotated[date, BeforeValidator(_break)], at: date | None = None) -> None:
+    """Have a hint that raises what no check should raise."""
 
 
 class ByClass(Task[Any, Any]):
@@ -276,6 +285,33 @@ def test_every_wrong_argument_is_named_at_once() -> None:
         "/kwargs/rows",
         "/kwargs/colour",
     ]
+
+
+def test_what_is_missing_and_what_is_wrong_within_a_value_are_told_together() -> None:
+    found = faults("rich", window={"days": "x"})
+
+    assert [(pointer, code) for pointer, code, _ in found] == [
+        ("/kwargs/window", "missing_argument"),
+        ("/kwargs/window/days", "wrong_type"),
+    ]
+
+
+@pytest.mark.timeout(20)
+def test_of_thousands_of_wrong_entries_the_first_are_told() -> None:
+    found = faults("rich", numbers=["x"] * 50_000)
+
+    assert [pointer for pointer, _, _ in found] == [f"/kwargs/numbers/{n}" for n in range(20)]
+
+
+def test_a_hint_whose_own_check_breaks_is_told_of() -> None:
+    ((pointer, code, detail),) = faults("breaking", x="hunter2")
+
+    assert (pointer, code) == ("/kwargs/x", "invalid_value")
+    assert detail == "The argument 'x' of 'breaking' cannot be checked: its hint raises KeyError."
+    signature = signature_of(app.tasks["breaking"])
+    assert signature is not None
+    with pytest.raises(ValueError, match="its hint raises KeyError"):
+        signature.converted({"x": "hunter2", "at": "2026-12-01"})
 
 
 @pytest.mark.parametrize(
