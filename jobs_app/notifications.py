@@ -86,7 +86,7 @@ def listeners(session: Session) -> list[Listener]:
         NotificationChannel.is_default,
     )
     return [
-        Listener(row.id, row.name, tuple(map(Event, row.events)), row.is_default)
+        Listener(row.id, row.name, occasions.known(row.events), row.is_default)
         for row in session.execute(select(*columns).order_by(NotificationChannel.name))
     ]
 

@@ -39,6 +39,17 @@ USUAL = (Event.FAILED, Event.RECOVERED, Event.MISSED, Event.LOST, Event.PAUSED)
 COUNTED = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})
 
 
+def known(names: Iterable[str]) -> tuple[Event, ...]:
+    """Return the events of those names; one that only a newer version knows is passed over.
+
+    No run may fail to end because of a word in a rule.
+    """
+    return tuple(event for event in map(_NAMED.get, names) if event is not None)
+
+
+_NAMED: dict[str, Event] = {event.value: event for event in Event}
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What one channel is told of a job; `on` None: what the channel itself says."""
@@ -54,7 +65,7 @@ class Rule:
         on = document.get("on")
         return cls(
             channel=document["channel"],
-            on=None if on is None else tuple(Event(name) for name in on),
+            on=None if on is None else known(on),
             after_failures=document["after_failures"],
             late_after_seconds=document["late_after_seconds"],
         )

@@ -119,3 +119,9 @@ def test_the_place_of_an_event_in_rows_never_changes() -> None:
 @pytest.mark.parametrize("rules", [None, (), (Rule("ops"), Rule("chat", (Event.LATE,), 2, 9))])
 def test_rules_survive_their_row(rules: tuple[Rule, ...] | None) -> None:
     assert rules_from_json(rules_as_json(rules)) == rules
+
+
+def test_an_event_that_only_a_newer_version_knows_is_passed_over() -> None:
+    document = {**Rule("ops").as_json(), "on": ["exploded", "failed"]}
+
+    assert Rule.from_json(document).on == (Event.FAILED,)

@@ -33,6 +33,7 @@ REST_MOST_SECONDS = 60.0
 #: A notification that could not be sent for so long is not sent any more.
 TOO_OLD = timedelta(hours=24)
 
+NO_OUTCOME = f"Given up: it was tried {MOST_TRIES} times, and no sender lived to note an outcome."
 TOO_OLD_SAID = "Not sent: it was a day old when its turn came."
 
 
@@ -162,6 +163,12 @@ def _sent_lately(session: Session, channel_id: int, *, at: datetime) -> list[dat
 
 def _take(session: Session, lead: Notification, *, at: datetime, pace: Pace) -> Taken | None:
     """Claim *lead* and make what it tells of part of it; None if it is another sender's."""
+    if lead.tries >= MOST_TRIES:
+        # It ends its senders, or cannot be put into words: not for ever.
+        is_over = and_(Notification.id == lead.id, _is_pending(), Notification.tries == lead.tries)
+        given_up = NotificationState.FAILED
+        _change(session, is_over, state=given_up, due_at=None, error=NO_OUTCOME)
+        return None
     claimed = _change(
         session,
         and_(

@@ -111,6 +111,9 @@ class Sender:
                     self._tidy_up()
             except SQLAlchemyError as error:
                 log.warning("sender_waits_for_database error=%s", type(error).__name__)
+            except (ValueError, TypeError, LookupError):
+                # A row that only another version can read must not keep the others waiting.
+                log.exception("sender_failed")
 
     def look(self) -> list[threading.Thread]:
         """Begin to serve each channel that has something due; return the threads that do."""

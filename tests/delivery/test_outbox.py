@@ -107,6 +107,19 @@ def test_what_a_dead_sender_took_comes_again_under_the_same_id(database: Databas
     assert (first, again) == (Taken(row_id, 1), Taken(row_id, 2))
 
 
+def test_one_that_ends_its_senders_is_given_up_after_eight_of_them(database: Database) -> None:
+    add(database)
+    other = add(database, at=NOON + 9 * MINUTE)
+
+    taken = [take(database, at=NOON + n * MINUTE) for n in range(10)]
+
+    assert [each and each.tries for each in taken] == [1, 2, 3, 4, 5, 6, 7, 8, None, 1]
+    assert taken[-1] is not None
+    assert taken[-1].id == other
+    first = rows(database)[0]
+    assert (first.state, first.error) == (NotificationState.FAILED, outbox.NO_OUTCOME)
+
+
 def test_a_sender_that_comes_back_too_late_changes_nothing(database: Database) -> None:
     add(database)
     frozen, other = take(database), take(database, at=NOON + MINUTE)
