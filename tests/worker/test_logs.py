@@ -95,10 +95,10 @@ def test_output_is_stored_while_the_run_goes_on(log, store):
 
 
 def test_much_output_is_stored_before_the_time_is_up(store):
-    log = RunLog(store, limit_bytes=1_048_576)
+    log = RunLog(store, limit_bytes=4_194_304)
     started = time.monotonic()
 
-    log.write("stdout", b"x" * 70_000)
+    log.write("stdout", b"x" * 600_000)
 
     wait_until(lambda: bool(store.flushes), "a flush by size")
     assert time.monotonic() - started < 0.45
