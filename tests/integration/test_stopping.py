@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs_app import clock, dispatch, runs, starts, workers
+from jobs_app.retry import RetryPolicy
 from jobs_app.starts import TaskStart
 from jobs_app.states import CancelMode, RunState
 from tests.integration.system import System
@@ -153,6 +155,37 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
     worker.wait(timeout=30)
     with system.database.reading() as session:
         assert workers.living(session) == {}, "it has not signed off"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
+    make_system: Callable[..., System], tmp_path: Path
+) -> None:
+    system = make_system()
+    system.start("scheduler")
+    worker = system.start("worker")
+    written = tmp_path / "written"
+    line = f"echo $JOBS_ATTEMPT $(date +%s.%N) >> {written}"
+    command = f"{line}; [ $JOBS_ATTEMPT = 2 ] || while :; do sleep 0.05; {line}; done"
+    job = system.create(
+        task="shell",
+        kwargs={"command": command},
+        once_at=clock.now() + timedelta(seconds=1),
+        retry=RetryPolicy(max_attempts=2, delay_seconds=0, jitter=False),
+    )
+    wait_until(lambda: written.exists(), "the command works", seconds=20)
+
+    system.signal("worker", signal.SIGQUIT)
+    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard the first")
+    system.signal("worker", signal.SIGQUIT)
+    worker.wait(timeout=30)
+    system.start("worker-2")
+
+    run = system.wait_for_end(system.runs(job)[0].id, seconds=30)
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
+    lines = [line.split() for line in written.read_text().splitlines()]
+    assert [attempt for attempt, _ in lines] == ["1"] * (len(lines) - 1) + ["2"]
 
 
 def parent_of(pid: int) -> int:
