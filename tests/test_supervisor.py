@@ -156,6 +156,17 @@ def test_a_program_that_does_not_stop_in_time_is_killed(scene, capfd):
     assert "stubborn did not stop in time: killed" in capfd.readouterr().err
 
 
+def test_what_comes_after_the_first_demand_is_announced(scene, capfd):
+    child = scene.child("worker", IGNORES_TERM)
+    child.demands = [Demand(signal.SIGTERM, 0.2), Demand(signal.SIGQUIT, 5)]
+
+    scene.supervisor.stop()
+
+    said = capfd.readouterr().err
+    assert "worker is still busy: what it does is ended now" in said
+    assert "did not stop in time" not in said
+
+
 def test_a_second_wish_kills_at_once(scene, monkeypatch):
     monkeypatch.setattr("jobs_app.supervisor.SAME_WISH_SECONDS", 0.0)
     child = scene.child("stubborn", IGNORES_TERM, patience=600)
