@@ -28,7 +28,10 @@ class Process:
         self.name = name
         self.is_prefork = is_prefork
         self.lease = Lease(settings.fence_seconds)
-        self.database = Database(settings.effective_database_url, has_single=True)
+        # A run's claim and end, and a few for logs, the watch and the rest; what is lent beyond
+        # them is opened anew each time.
+        size = 5 + (0 if is_prefork else settings.worker_concurrency)
+        self.database = Database(settings.effective_database_url, has_single=True, pool_size=size)
         self.watch = Watch(self.database, self.lease, may_kill_process=is_prefork)
         self.tracers: dict[str, Callable[..., Any]] = {}
         self.is_worn_out = False
