@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from celery import Celery, Task
+from celery.local import Proxy
 from celery.utils.imports import import_from_cwd
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,14 @@ def own_apps(module: ModuleType) -> Iterator[Celery]:
 def _app_of(value: Any) -> Celery | None:
     try:
         # Asking a proxy for its class makes the task, in the application that it belongs to.
-        if isinstance(value, Celery):
-            return value
-        return value.app if isinstance(value, Task) else None
+        found: Any = value if isinstance(value, Celery) else None
+        if isinstance(value, Task):
+            found = value.app
+        # `current_app` is a proxy too, and stands for ours.
+        app: Celery | None = found._get_current_object() if isinstance(found, Proxy) else found
     except Exception:  # noqa: BLE001  # somebody's lazy object, which cannot be made here
         return None
+    return app
 
 
 def _is_ours(thing: object) -> bool:

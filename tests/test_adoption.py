@@ -165,6 +165,20 @@ def test_two_applications_keep_their_own_tasks(write: Write) -> None:
     assert app.tasks["adopted_seven.mine"].app.main == "seven"
 
 
+def test_the_current_application_is_ours_and_is_not_loaded_again(write: Write) -> None:
+    write(
+        adopted_current="from celery import current_app, shared_task\n"
+        "current_app.conf.beat_schedule = {}\n"
+        "@shared_task\n"
+        "def there() -> None:\n"
+        "    pass\n"
+    )
+
+    app = app_with("adopted_current")
+
+    assert app.tasks["adopted_current.there"].app is app
+
+
 def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None:
     write(
         adopted_eight="from celery import Celery\n"
