@@ -410,6 +410,22 @@ def test_a_late_result_of_a_run_that_is_lost_for_good_is_kept_too(database: Data
     assert run(database, run_id).state is RunState.LOST
 
 
+@pytest.mark.parametrize("retry", [RetryPolicy(), RetryPolicy(max_attempts=2)])
+def test_an_end_that_is_written_twice_because_its_answer_got_lost_is_not_late(
+    database: Database, retry: RetryPolicy
+) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    assert finish(database, run_id, RunState.FAILED, retry=retry, exit_code=1)
+
+    assert not finish(database, run_id, RunState.FAILED, retry=retry, exit_code=1)
+
+    with database.reading() as session:
+        assert [each.note for each in session.scalars(select(Attempt))] == (
+            [None] if retry.max_attempts > 1 else []
+        )
+
+
 def test_a_janitor_that_comes_second_leaves_no_note_of_a_late_result(database: Database) -> None:
     run_id = make_run(database)
     claim(database, run_id, make_worker(database))

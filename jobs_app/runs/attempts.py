@@ -329,25 +329,36 @@ def _keep_note(
     }
     kept = session.execute(
         update(Attempt)
-        .where(Attempt.run_id == run_id, Attempt.attempt == attempt)
+        # The answer to a commit may get lost: what is on record already comes not late but twice.
+        .where(Attempt.run_id == run_id, Attempt.attempt == attempt, Attempt.state != outcome.state)
         .values(note=note)
         .execution_options(synchronize_session=False)
     )
-    if not kept.rowcount:  # type: ignore[attr-defined]
-        _add_last(session, run_id, attempt, note=note)
+    is_kept = bool(kept.rowcount)  # type: ignore[attr-defined]
+    if not is_kept and not _adds_last(session, run_id, attempt, outcome.state, note=note):
+        return
     log.warning("late_result run=%s attempt=%s state=%s", run_id, attempt, outcome.state)
 
 
-def _add_last(session: Session, run_id: UUID, attempt: int, *, note: dict[str, Any]) -> None:
-    """Give the last attempt of a run that is over a row of its own, to keep a note on."""
+def _adds_last(
+    session: Session, run_id: UUID, attempt: int, state: RunState, *, note: dict[str, Any]
+) -> bool:
+    """Give the last attempt of a run that is over a row of its own, to keep a note on.
+
+    Not if the run ended as *state*, or has such a row; tell whether it was given one.
+    """
+    is_there = exists().where(Attempt.run_id == run_id, Attempt.attempt == attempt)
     row = session.execute(
         select(Run, Worker.name)
         .outerjoin(Worker, Worker.id == Run.worker_id)
         .where(Run.id == run_id, Run.attempt == attempt, Run.state.in_(FINAL))
+        .where(Run.state != state, ~is_there)
     ).one_or_none()
-    if row is not None:
-        run, worker = row
-        last = Attempt(
+    if row is None:
+        return False
+    run, worker = row
+    session.add(
+        Attempt(
             run_id=run_id,
             attempt=attempt,
             state=run.state,
@@ -358,7 +369,8 @@ def _add_last(session: Session, run_id: UUID, attempt: int, *, note: dict[str, A
             exit_code=run.exit_code,
             note=note,
         )
-        session.add(last)
+    )
+    return True
 
 
 #: What `notifications` wants to know of a job.

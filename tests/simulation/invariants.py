@@ -268,7 +268,9 @@ class Checker:
                 run = self.runs[attempt.run_id]
                 is_over = run.state is RunState.RETRYING
                 # The last attempt gets a row when its worker comes back with something to note.
-                is_late = run.state in FINAL and errand.ends == key and attempt.note is not None
+                late = _state_in(attempt.note)
+                is_late = run.state in FINAL and late not in (None, run.state)
+                is_late = is_late and errand.ends == key
                 is_right = run.attempt == attempt.attempt and (is_over or is_late)
                 _hold(is_right, f"{name} is put on record while the run is at {run}")
             elif attempt != old:
@@ -595,6 +597,12 @@ def _check_move(old: RunRow, run: RunRow) -> None:
             run.result == run.attempt,
             f"{name} ends with the result of attempt {run.result}, not of {run.attempt}",
         )
+
+
+def _state_in(note: Any) -> str | None:
+    """Return the state that a late result was to end in; None where there is none."""
+    told = json.loads(note) if isinstance(note, str) else note
+    return None if told is None else str(told["state"])
 
 
 def _hold(claim: bool, otherwise: str) -> None:
