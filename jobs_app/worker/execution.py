@@ -81,6 +81,9 @@ RETRY_DATABASE_SECONDS = 0.5
 #: How long the end of a log is tried to be stored without a lease, seconds.
 LOG_PATIENCE_SECONDS = 2.0
 
+#: The pool counts a time limit from before the claim, which takes so long at most, seconds.
+BEFORE_CLAIM_SECONDS = 0.5
+
 #: How long a message waits for a heartbeat before it is left to the janitor, seconds.
 LEASE_PATIENCE_SECONDS = 3.0
 
@@ -302,6 +305,7 @@ def _work(process: Process, claimed: Claimed) -> Outcome:
         outcome = _guarded(
             lambda: _call(process, claimed, injected), lambda: process.watch.remove(watched)
         )
+    outcome = _at_its_limit(outcome, claimed.time_limit_seconds, watched)
     # A database that is away keeps us waiting, here or for the result, as long as the lease.
     patience = max(LOG_PATIENCE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
     unstored = None
@@ -395,6 +399,17 @@ def _stopped() -> Outcome:
     said = "The worker was stopped."
     told = {"type": "WorkerStopped", "message": said, "traceback": None}
     return Outcome(RunState.LOST, error=told, reason=said)
+
+
+def _at_its_limit(outcome: Outcome, limit: float | None, watched: Watched) -> Outcome:
+    """Return *outcome*, or that the run was stopped at its time limit, if that is why it ended.
+
+    Celery's pool ends the process of such a run with the signal that a stopped worker sends.
+    """
+    elapsed = time.monotonic() - watched.began
+    if outcome != _stopped() or limit is None or elapsed < limit - BEFORE_CLAIM_SECONDS:
+        return outcome
+    return _failed(TimedOut(f"The run was stopped at its time limit of {limit:g} s."), None)
 
 
 def _call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:

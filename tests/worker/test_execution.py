@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +45,13 @@ def wants_retry(self: Task[Any, Any], what: str) -> None:
     if what == "with a date":
         raise self.retry(kwargs={"what": datetime(2026, 6, 15, tzinfo=UTC)})
     raise self.retry(eta=datetime(2027, 6, 15))  # noqa: DTZ001  # Celery takes it as UTC
+
+
+@shared_task(name="tests.told_to_end")
+def told_to_end(after: float) -> None:
+    """Run until the pool sends SIGTERM to this process, which becomes SystemExit."""
+    time.sleep(after)
+    sys.exit(-(256 - signal.SIGTERM))
 
 
 @shared_task(name="tests.nothing")
@@ -155,6 +163,22 @@ def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
     assert run(database, run_id).state is RunState.SUCCEEDED
     assert run(database, run_id).result == "done"
     assert is_listening_again
+
+
+@pytest.mark.parametrize(
+    "limit, state",
+    [(None, RunState.LOST), (3600, RunState.LOST), (1, RunState.TIMED_OUT)],
+)
+def test_a_process_that_the_pool_ends_at_the_time_limit_says_that_it_was_that(
+    database: Database, work_on: WorkOn, limit: int | None, state: RunState
+) -> None:
+    run_id = make_run(
+        database, task="tests.told_to_end", kwargs={"after": 0.6}, time_limit_seconds=limit
+    )
+
+    work_on(run_id)
+
+    assert run(database, run_id).state is state
 
 
 def test_a_worker_whose_lease_has_run_out_claims_nothing(
