@@ -407,7 +407,7 @@ def _at_its_limit(outcome: Outcome, limit: float | None, watched: Watched) -> Ou
     Celery's pool ends the process of such a run with the signal that a stopped worker sends.
     """
     elapsed = time.monotonic() - watched.began
-    if outcome != _stopped() or limit is None or elapsed < limit - BEFORE_CLAIM_SECONDS:
+    if limit is None or elapsed < limit - BEFORE_CLAIM_SECONDS or outcome != _stopped():
         return outcome
     return _failed(TimedOut(f"The run was stopped at its time limit of {limit:g} s."), None)
 
