@@ -109,7 +109,6 @@ def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
         installation.thaw(frozen)
         log = partial(installation.log, "worker-1")
         wait_until(lambda: "worker_was_given_up" in log(), "it learns of its fate")
-        wait_until(lambda: "late_result" in log(), "its result is refused")
     written = len(installation.effects())
     pause(1)
 
@@ -119,10 +118,30 @@ def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
     assert (run.state, run.attempt) == (state, attempts)
     after = installation.run(run.id)
     assert (after.state, after.attempt, after.finished_at) == (state, attempts, run.finished_at)
-    with installation.database.reading() as session:
-        notes = [each.note is not None for each in get(session, run.id).attempts]
-    assert notes == [True]
     installation.assert_right(job)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_result_that_a_frozen_worker_brings_late_is_kept_with_its_attempt(
+    installation: Installation,
+) -> None:
+    installation.start_ready("worker")
+    installation.start_ready("scheduler")
+    # It ends before its keeper has to end it.
+    run_id = installation.start_run("shell", command="sleep 1; exit 3")
+    installation.wait_for(run_id, lambda run: run.state is RunState.RUNNING, "it runs")
+
+    frozen = installation.freeze("worker")
+    lost = installation.wait_for_end(run_id, seconds=30)
+    installation.thaw(frozen)
+    wait_until(lambda: "late_result" in installation.log("worker"), "its result is refused")
+
+    with installation.database.reading() as session:
+        run = get(session, run_id)
+    assert (lost.state, run.state, run.exit_code) == (RunState.LOST, RunState.LOST, None)
+    [attempt] = run.attempts
+    assert attempt.note is not None
+    assert (attempt.note["state"], attempt.note["exit_code"]) == ("failed", 3)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
