@@ -14,7 +14,7 @@ from jobs_app import jobs, runs, starts
 from jobs_app.context import RunContext, TimedOut, current_run
 from jobs_app.definitions import Definition
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable, JobsError
+from jobs_app.errors import BrokerUnavailable, JobsError, StaleVersion
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.scheduling.janitor import Janitor, WorkerWatch
@@ -27,7 +27,7 @@ from jobs_app.worker.watch import Watch, Watched
 from jobs_app.workers import Registration
 from tests.factories import TASKS, definition
 from tests.simulation.invariants import Checker, Effect
-from tests.simulation.stage import Errand, Process
+from tests.simulation.stage import Errand, Process, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -39,7 +39,8 @@ LOST_SECONDS = 30.0
 #: Time that the janitor counts between two looks, at most: less than the lease leaves it.
 MOST_STEP_SECONDS = 9.0
 
-PATIENCE = (0.2, 1.0, 1.0, 5.0)
+#: Looks at the database after which a task knows that it is to end.
+LOOKS = 4
 
 
 class SimulatedScheduler:
@@ -70,14 +71,18 @@ class SimulatedScheduler:
                 self._look()
             except BrokerUnavailable:
                 stage.note("finds Redis down")
-            except OperationalError as error:
+            except self._world.mishaps as error:
                 stage.note(f"finds the database down: {type(error).__name__}")
                 stage.sleep(1.0)
-            stage.sleep(stage.random.choice(PATIENCE))
+            stage.sleep(stage.random.choice(self._world.climate.patience))
 
     def _look(self) -> None:
         stage = self._world.stage
         at, monotonic = stage.wall(), stage.monotonic()
+        if self._world.climate.chores:
+            for chore in self._world.climate.chores:
+                self._do(chore)
+            return
         what = stage.random.random()
         if what < 0.4:
             self.tick()
@@ -85,6 +90,17 @@ class SimulatedScheduler:
             self.ticker.scan(at=at, due_before=at)
         for rule in stage.random.sample(self.rules, 3):
             rule(at, monotonic)
+
+    def _do(self, chore: str) -> None:
+        stage = self._world.stage
+        at = stage.wall()
+        match chore:
+            case "tick":
+                self.tick()
+            case "give_up_workers":
+                self.janitor.give_up_workers(at=at, monotonic=stage.monotonic())
+            case _:
+                getattr(self.janitor, chore)(at=at)
 
     def tick(self) -> None:
         """Tick as the scheduler does, with or without Redis."""
@@ -198,7 +214,7 @@ class SimulatedWorker:
         while True:
             message = self._world.redis.next_message()
             if message is None:
-                stage.sleep(stage.random.choice(PATIENCE))
+                stage.sleep(stage.random.choice(self._world.climate.patience))
                 continue
             stage.point("takes a message")
             self.handle(message)
@@ -237,11 +253,17 @@ class SimulatedWorker:
     def _toil(self, context: RunContext) -> None:
         stage = self._world.stage
         ends_at = stage.now + stage.random.choice(self._world.climate.work_seconds)
+        looks_in_vain = 0
         while stage.now < ends_at:
             stage.sleep(min(5.0, ends_at - stage.now))
             stage.point("works", at_work=True)
+            is_unwanted = self._world.checker.is_unwanted(context.run_id, context.attempt)
             self.watch.look(context.run_id)
             context.stop_if_asked(elapsed_seconds=0)
+            # The database may be away for some of the looks.
+            looks_in_vain = looks_in_vain + 1 if is_unwanted else 0
+            if looks_in_vain == (LOOKS if stage.weather.no_database else 1):
+                raise Violation(f"run {context.run_id} works on, though nobody wants it to")
             self._tell_progress(context)
         if stage.happens(0.1):
             self.heartbeat.report_dead(context.run_id, context.attempt, "simulated")
@@ -293,9 +315,11 @@ class Person:
             stage.note(f"wants: {wish.__name__}")
             try:
                 wish()
-            except (BrokerUnavailable, JobsError, OperationalError) as error:
+            except (BrokerUnavailable, JobsError) as error:
                 stage.note(f"gets: {type(error).__name__}")
-            stage.sleep(stage.random.choice((0.0, 5.0, 20.0)))
+            except self._world.mishaps as error:
+                stage.note(f"gets: {type(error).__name__}")
+            stage.sleep(stage.random.choice(self._world.climate.rests))
 
     def create(self, name: str | None = None) -> None:
         """Create a job with whatever policies."""
@@ -315,9 +339,16 @@ class Person:
             wanted = self._definition(name)
             expected = random.choice((version, None))
             with self._changing(job):
-                changed = jobs.change(
-                    session, job, wanted, version=expected, app=TASKS, by="ann", at=self._at()
-                )
+                try:
+                    changed = jobs.change(
+                        session, job, wanted, version=expected, app=TASKS, by="ann", at=self._at()
+                    )
+                except StaleVersion as error:
+                    if self._world.checker.jobs[job.id].version == expected:
+                        raise Violation(f"version {expected} is the last, and refused") from error
+                    raise
+            if expected not in (None, changed.version - 1):
+                raise Violation(f"version {changed.version} takes the place of {expected}")
         self._tell([changed], [])
 
     def pause(self) -> None:

@@ -11,12 +11,14 @@ _BY_CRON = {"cron": "* * * * *", "interval_seconds": None, "jitter_seconds": 0}
 
 #: Workers freeze at work for longer than their leases, and messages come again.
 FROST = Climate(
-    Weather(freeze_at_work=0.5, doubled=0.3),
-    steps=500,
+    Weather(freeze=0.004, freeze_at_work=0.5, doubled=0.3),
+    steps=450,
     names=("alpha",),
     schedulers=1,
+    chores=("give_up_workers", "lose_orphans", "queue_retries", "resend"),
+    patience=(2.0, 4.0),
     workers=2,
-    slots=3,
+    slots=2,
     wishes=("start",),
     work_seconds=(0.0, 20.0, 60.0),
     says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
@@ -29,33 +31,44 @@ CROWD = Climate(
     names=("alpha", "beta"),
     schedulers=2,
     workers=2,
-    wishes=("start", "start", "start_task", "cancel"),
+    wishes=("start", "start", "start_task", "cancel", "remove", "create"),
     says=_PLAIN | {"retry": _RETRIED},
 )
 
 #: Jobs fail and are paused for it, while people pause, resume and delete them.
 FAILURE = Climate(
-    Weather(freeze=0.02),
-    steps=250,
+    Weather(freeze=0.005),
+    steps=500,
     names=("alpha", "beta"),
     schedulers=1,
+    chores=("tick", "promote_stuck"),
+    patience=(2.0, 4.0),
     workers=2,
-    wishes=("start", "start", "pause", "resume", "remove", "create"),
+    wishes=("start", "start", "start", "pause", "resume", "resume", "remove", "create"),
+    people=2,
+    rests=(0.0, 1.0, 5.0),
+    work_seconds=(0.0, 0.0, 2.0, 10.0),
     says=_PLAIN
-    | _BY_CRON
     | {
-        "pause_after_failures": 1,
+        "cron": None,
+        "interval_seconds": 20,
+        "jitter_seconds": 0,
+        "pause_after_failures": 2,
         "overlap_policy": OverlapPolicy.ALLOW_ALL,
         "retry": RetryPolicy(),
     },
 )
 
-#: The same two jobs are changed over and over, while the scheduler is away.
+#: The same two jobs are changed over and over, by two people at once.
 CHANGE = Climate(
-    Weather(freeze=0.02, jump=0.02),
-    steps=200,
+    Weather(freeze=0.005, jump=0.02, no_plan=0.05),
+    steps=300,
     names=("alpha", "beta"),
-    wishes=("start", "edit", "pause", "resume"),
+    chores=("tick",),
+    patience=(1.0, 4.0, 20.0),
+    wishes=("start", "edit", "edit", "pause", "resume", "remove", "create"),
+    people=2,
+    rests=(0.0, 0.0, 2.0),
     says=_PLAIN | _BY_CRON,
 )
 
@@ -73,14 +86,33 @@ KEYS = Climate(
     says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
 )
 
+#: Everybody wants the one job at once: what locks are for, where there are any.
+RUSH = Climate(
+    Weather(freeze=0.01, lost=0.3),
+    steps=200,
+    names=("alpha",),
+    schedulers=2,
+    chores=("tick", "queue_retries", "resend", "promote_stuck"),
+    patience=(0.2, 1.0),
+    workers=2,
+    wishes=("start", "start", "edit", "pause", "resume", "resume", "cancel"),
+    people=2,
+    rests=(0.0, 1.0, 5.0),
+    work_seconds=(0.0, 2.0),
+    says=_PLAIN
+    | {"cron": None, "interval_seconds": 3, "jitter_seconds": 0}
+    | {"retry": RetryPolicy(max_attempts=9, delay_seconds=0, backoff="constant", jitter=False)},
+)
+
 #: By their names in the table of kills.
 CLIMATES = {
     "any": ANY_CLIMATE,
-    "frost": FROST,
-    "crowd": CROWD,
+    "rush": RUSH,
     "failure": FAILURE,
     "change": CHANGE,
+    "crowd": CROWD,
     "keys": KEYS,
+    "frost": FROST,
 }
 
 #: Everything may happen, and somebody wants to hear of all of it.

@@ -149,6 +149,12 @@ class Checker:
         run = self.runs.get(run_id)
         return run is not None and attempt <= run.attempt
 
+    def is_unwanted(self, run_id: UUID, attempt: int) -> bool:
+        """Tell whether an attempt that works is to end: cancelled, given up, or deleted."""
+        run = self.runs.get(run_id)
+        is_current = run is not None and (run.attempt, run.state) == (attempt, RunState.RUNNING)
+        return run is None or not is_current or run.cancel_mode is not None
+
     def adopted(self, worker_id: UUID, may_work: Callable[[], bool]) -> None:
         """Learn who works under an id, and how to tell whether it still may."""
         # The one before has been given up, so it may not.
@@ -251,9 +257,12 @@ class Checker:
             _check_birth(run)
             _check_row(run)
             self._check_place_at_birth(actor, run, old_runs)
+        touched_jobs = {run.job_id for _, run in moved}
         for job_id, job in self.jobs.items():
             if job != old_jobs.get(job_id):
                 _check_due(old_jobs.get(job_id), job)
+            # What should have been counted, and was not, has changed nothing of the job.
+            if job != old_jobs.get(job_id) or job_id in touched_jobs:
                 self._check_failures(errand, old_jobs.get(job_id), job, moved)
             self._check_job(old_jobs.get(job_id), job, new)
 
@@ -273,6 +282,7 @@ class Checker:
                 is_late = is_late and errand.ends == key
                 is_right = run.attempt == attempt.attempt and (is_over or is_late)
                 _hold(is_right, f"{name} is put on record while the run is at {run}")
+                _hold(is_late or attempt.note is None, f"{name} has a note from the first")
             elif attempt != old:
                 is_note = old._replace(note=attempt.note) == attempt
                 _hold(is_note and errand.ends == key, f"{name} is changed: {old} -> {attempt}")
@@ -370,6 +380,8 @@ class Checker:
             is_orphan = worker is not None and worker.gone_at is not None
             may_end = errand.ends == (run.id, old.attempt) or errand.buries or is_orphan
             _hold(may_end, f"{name} is ended by somebody who has no right to: {errand}")
+            if run.state is RunState.CANCELLED:
+                _hold(old.cancel_mode is not None, f"{name} ends though nobody wanted that")
         is_cancelled = run.state is RunState.CANCELLED and old.state is not RunState.RUNNING
         if is_cancelled or run.cancel_mode != old.cancel_mode:
             job = None if run.job_id is None else old_jobs.get(run.job_id)
@@ -426,7 +438,12 @@ class Checker:
         )
         if old is not None and old.state != "paused" == job.state and errand.changes != job.id:
             limit = job.pause_after_failures
-            is_due = limit is not None and expected >= limit and old.state == "active"
+            has_failed = any(
+                run.job_id == job.id and run.state in FAILURES and before.state not in FINAL
+                for before, run in moved
+            )
+            is_full = limit is not None and expected >= limit
+            is_due = has_failed and is_full and old.state == "active"
             _hold(is_due, f"job {job.id} is paused by mistake")
         counted = [run for before, run in moved if run.job_id == job.id and run.state in FAILURES]
         is_followed = old is not None and old.state == job.state == "active"
@@ -462,7 +479,10 @@ class Checker:
                 f"job {job.id} is due from its birth",
             )
         elif old.version != job.version:
+            _hold(job.version == old.version + 1, f"job {job.id} skips a version: {job.version}")
             self._check_change(old, job, scheduled)
+        elif old.updated_at != job.updated_at:
+            raise Violation(f"job {job.id} is changed, and still at version {job.version}")
         elif old.next_fire_at != job.next_fire_at:
             self._check_advance(old, job, scheduled)
         else:
@@ -489,6 +509,8 @@ class Checker:
 
     def _check_change(self, old: JobRow, job: JobRow, scheduled: list[RunRow]) -> None:
         """What came due before a change is on record, and nothing runs because of it."""
+        is_over = (old.state, job.state) == ("ended", "paused")
+        _hold(not is_over, f"job {job.id} has ended, and is paused")
         changed_at = job.updated_at
         if job.paused_at is not None and old.paused_at is None:
             changed_at = job.paused_at

@@ -171,7 +171,7 @@ class Store:
             return
         actor = stage.current
         if not self.witness.commits():
-            self._held_back.append(connection)
+            self._held_back.append(_raw(connection))
             return
         was_writing = actor.is_writing
         if was_writing:
@@ -188,7 +188,7 @@ class Store:
             raise self._driver_error()
 
     def _roll_back(self, connection: Any) -> None:
-        if connection in self._held_back:
+        if _raw(connection) in self._held_back:
             return
         self._really_roll_back(connection)
         if self.stage is not None:
@@ -200,6 +200,11 @@ class Store:
         dbapi: Any = self.engine.dialect.dbapi
         error: Exception = dbapi.OperationalError("simulated: the connection is gone")
         return error
+
+
+def _raw(connection: Any) -> Any:
+    """Return the driver's connection: its wrapper goes when it is given back to the pool."""
+    return getattr(connection, "dbapi_connection", connection)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,8 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+from sqlalchemy.exc import OperationalError
+
 from jobs_app import fires, models
 from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
@@ -55,6 +57,13 @@ class Climate:
     workers: int | None = None
     slots: int = 1
     wishes: tuple[str, ...] = ()
+    people: int = 1
+    #: What a scheduler does each time, in this order; (): some of everything.
+    chores: tuple[str, ...] = ()
+    #: How long schedulers, and workers without work, pause, seconds.
+    patience: tuple[float, ...] = (0.2, 1.0, 1.0, 5.0)
+    #: How long somebody rests between two wishes, seconds.
+    rests: tuple[float, ...] = (0.0, 5.0, 20.0)
     work_seconds: tuple[float, ...] = (0.0, 0.0, 2.0, 10.0, 40.0)
     #: The concurrency keys, with their limits, of which each definition has one.
     keys: tuple[tuple[str | None, int | None], ...] = (
@@ -83,6 +92,8 @@ class World:
     redis: FakeRedis
     names: tuple[str, ...]
     climate: Climate
+    #: The errors after which one goes on.
+    mishaps: tuple[type[Exception], ...] = (OperationalError,)
 
     def scheduler(self, name: str) -> SimulatedScheduler:
         """Return a new scheduler process."""
@@ -168,10 +179,17 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         yield
 
 
-def simulate(store: Store, seed: int, climate: Climate = ANY_CLIMATE) -> list[str]:
+def simulate(
+    store: Store,
+    seed: int,
+    climate: Climate = ANY_CLIMATE,
+    *,
+    stumbles: tuple[type[Exception], ...] = (),
+) -> list[str]:
     """Play one seed to its end and return its trace.
 
-    Raises SimulationFailed, which tells the seed and the trace.
+    Whoever meets an error of *stumbles* goes on, as after one of the database. Raises
+    SimulationFailed, which tells the seed and the trace.
     """
     random = Random(seed)
     stage = Stage(random)
@@ -183,6 +201,7 @@ def simulate(store: Store, seed: int, climate: Climate = ANY_CLIMATE) -> list[st
         FakeRedis(stage, checker.is_on_record),
         names=climate.names or (("alpha",) if random.random() < 0.6 else ("alpha", "beta")),
         climate=climate,
+        mishaps=(OperationalError, *stumbles),
     )
     stage.on_commit = checker.check
     stage.on_publish = store.witness.publishes
@@ -235,7 +254,8 @@ def _play(world: World) -> None:
     for kind in cast:
         enter(kind)
     made["person"] = world.person
-    enter("person")
+    for _ in range(climate.people):
+        enter("person")
     stage.on_death = replace
     stage.weather = climate.weather or Weather.drawn(random)
     stage.play(climate.steps or random.choice(TROUBLE_STEPS))

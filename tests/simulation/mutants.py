@@ -1,0 +1,463 @@
+"""The product with one guard less: every way in which it can be, found by itself.
+
+Four kinds of guard there are. A conjunct, or a lock, of a statement: found by watching what
+the database is given. A condition of a function that decides without the database: found
+in its syntax tree. A unique constraint: found in the models. And that a commit comes before
+what is sent after it: found by watching both.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any, Protocol
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.schema import (
+    AddConstraint,
+    CreateIndex,
+    DropConstraint,
+    DropIndex,
+    ExecutableDDLElement,
+)
+
+from jobs_app import context, jobs, workers
+from jobs_app.db import Base
+from jobs_app.runs import attempts, dead, guards
+from jobs_app.scheduling.janitor import WorkerWatch
+from jobs_app.worker import execution
+from jobs_app.worker.heartbeat import Heartbeat
+from jobs_app.worker.lease import Lease
+from jobs_app.worker.watch import Watch
+from tests.simulation.guards import Guard, Place, guards_of, here, without
+from tests.simulation.stage import Actor
+from tests.simulation.store import Store, Witness
+
+#: Functions that decide by themselves: each of their conditions is a guard.
+DECIDING: tuple[Any, ...] = (
+    attempts.finish,
+    attempts._count_outcome,
+    context.RunContext.stop_if_asked,
+    dead.end_dead,
+    execution._claim,
+    guards.move,
+    jobs.expect_version,
+    jobs.lock,
+    jobs.pause,
+    jobs.resume,
+    workers.beat,
+    workers.give_up,
+    Heartbeat._beat,
+    Heartbeat._ends,
+    Lease.seconds_left,
+    Watch._look,
+    WorkerWatch.silent,
+)
+
+#: Places whose SELECT is acted upon with no conditional UPDATE after it, and those that lock.
+ASKING = frozenset(
+    (
+        "alike._unfinished",
+        "fires._unfinished",
+        "fires.record_due",
+        "jobs.lock",
+        "runs.attempts.reclaim",
+        "runs.dead.end_dead",
+        "runs.places.promote",
+        "starts._decide",
+    )
+)
+
+_REFUSED = "who is refused changes nothing, which breaks no invariant: tests/test_jobs.py"
+_SENDABLE = "only a queued run has a send_at: invariants.py says so after each commit"
+_LOGGED = "only the log tells"
+
+#: What may be missing with nobody the worse for it, and why.
+HARMLESS: dict[str, str] = {
+    "alike._unfinished: SELECT runs: active > 0 OR waiting > 0": "none are none, said or not",
+    "alike._unfinished: SELECT runs: jobs.id IN (?)": "of the others nobody asks",
+    "fires._unfinished: SELECT runs: runs.job_id IN (?) (beside runs.state IN (?))": (
+        "of the others nobody asks"
+    ),
+    "alike._unfinished: SELECT runs: runs.is_exclusive"
+    " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": (
+        "the condition of an index: those of the other one are counted twice, and any is enough"
+    ),
+    "alike._unfinished: SELECT runs: NOT runs.is_exclusive"
+    " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": (
+        "the condition of an index: those of the other one are counted twice, and any is enough"
+    ),
+    "context.RunContext.stop_if_asked: elapsed_seconds >= limit is taken for True": (
+        "no run here has a limit: tests/tasks have"
+    ),
+    "runs.attempts._count_outcome: paused.rowcount is taken for True": "only the audit has it",
+    "runs.attempts._count_outcome: paused.rowcount is taken for False": "only the audit has it",
+    "worker.watch.Watch._look: old is taken for False": "nothing is asked about nothing",
+    "worker.watch.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
+    " is taken for True": "it saves looking at runs that are over in a moment",
+    "fires.record_due: SELECT jobs: jobs.id IN (SELECT …)": (
+        "more jobs are looked at, and of each it is asked whether it is due"
+    ),
+    "jobs.pause: job.state is JobState.ENDED is taken for True": _REFUSED,
+    "jobs.pause: job.state is JobState.PAUSED is taken for True": _REFUSED,
+    "jobs.resume: job.state is not JobState.PAUSED is taken for True": _REFUSED,
+    "jobs.resume: on_missed != 'skip' and paused_at is not None is taken for False": _REFUSED,
+    "context.RunContext.stop_if_asked: limit is not None and elapsed_seconds >= limit"
+    " is taken for False": "no run here has a limit: tests/tasks have",
+    "context.RunContext.stop_if_asked: self.lease_seconds_left() <= 0 is taken for True": (
+        "a worker that gives up too soon doubles nothing: tests/worker has that"
+    ),
+    "runs.attempts._count_outcome: UPDATE jobs: jobs.failures_in_a_row > ?"
+    " (beside jobs.id = ?)": "it saves writing a 0 over a 0",
+    "runs.attempts.queue_due_retries: UPDATE runs: runs.id IN (?)"
+    " (beside runs.state = ?, runs.not_before <= ?)": "it only makes batches",
+    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
+    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": (
+        _SENDABLE
+    ),
+    "runs.attempts.finish: moved (no. 3) is taken for True": _LOGGED,
+    "runs.attempts.finish: moved (no. 3) is taken for False": _LOGGED,
+    "runs.attempts.finish: is_retried (no. 3) is taken for True": _LOGGED,
+    "runs.attempts.finish: is_retried (no. 3) is taken for False": _LOGGED,
+    "scheduling.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
+}
+
+#: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
+BEHIND: dict[str, str] = {
+    "models: uq_runs_active": "runs.places.promote: SELECT jobs: FOR UPDATE",
+}
+
+#: Functions that write under a guard, but not in a simulation, and why.
+NOT_PLAYED: dict[str, str] = {
+    "jobs.purge": "deletes the history of a job that is deleted, at rest: tests/test_jobs.py",
+    "runs.attempts._plain_end": "makes the statement of finish_plain",
+    "runs.forgotten.forget": "deletes what has ended long ago: tests/test_retention.py",
+    "runs.forgotten.forget_logs": "deletes what has ended long ago: tests/test_retention.py",
+    "runs.ends.purge": "deletes what its caller chose: tests/test_runs.py",
+    "runs.guards.move": "is the way of the others",
+}
+
+#: Constraints that hold an invariant, rather than the shape of a row.
+CONSTRAINTS = ("uq_runs_fire", "uq_runs_active", "uq_jobs_living_name")
+
+
+class Mutant(Protocol):
+    """The product with something missing."""
+
+    @property
+    def name(self) -> str:
+        """What is missing, as the table of kills has it."""
+
+    def on(self, store: Store) -> Any:
+        """Return a context in which what is played on *store* goes without it."""
+
+
+class Observer(Witness):
+    """Learns which guards the statements of a simulation have, and what is sent when."""
+
+    def __init__(self, actor: Callable[[], Actor | None]) -> None:
+        self.guards: set[Guard] = set()
+        self.sends: set[Place] = set()
+        self.places: set[Place] = set()
+        self._actor = actor
+        self._committed: dict[Actor | None, Place] = {}
+        self._known: set[tuple[Place, str]] = set()
+
+    def statement(self, statement: str) -> str:
+        place = here()
+        if place is not None and (place, statement) not in self._known:
+            self._known.add((place, statement))
+            found = guards_of(place, statement, is_deciding=str(place) in ASKING)
+            self.guards.update(found)
+            self.places.add(place)
+        return statement
+
+    def commits(self) -> bool:
+        place = here()
+        if place is not None:
+            self._committed[self._actor()] = place
+        return True
+
+    def publishes(self) -> None:
+        place = self._committed.pop(self._actor(), None)
+        if place is not None:
+            self.sends.add(place)
+
+
+@dataclass(frozen=True)
+class WithoutConjunct:
+    """A statement that has lost a conjunct, or a lock."""
+
+    guard: Guard
+
+    @property
+    def name(self) -> str:
+        return self.guard.name
+
+    @contextmanager
+    def on(self, store: Store) -> Iterator[None]:
+        with _witness(store, _Rewriting(store.witness, self.guard)):
+            yield
+
+
+class _Rewriting(Witness):
+    def __init__(self, beneath: Witness, guard: Guard) -> None:
+        self._beneath = beneath
+        self._guard = guard
+
+    def statement(self, statement: str) -> str:
+        statement = self._beneath.statement(statement)
+        place = here()
+        return statement if place is None else without(self._guard, place, statement)
+
+    def commits(self) -> bool:
+        return self._beneath.commits()
+
+
+@dataclass(frozen=True)
+class SentFirst:
+    """A place that sends its messages before it commits."""
+
+    place: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.place}: commits before it sends"
+
+    @contextmanager
+    def on(self, store: Store) -> Iterator[None]:
+        with _witness(store, _HoldingBack(self.place)):
+            yield
+
+
+class _HoldingBack(Witness):
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def commits(self) -> bool:
+        return str(here()) != self._place
+
+
+@contextmanager
+def watching(store: Store) -> Iterator[Observer]:
+    """Observe what is played on *store*."""
+    observer = Observer(lambda: None if store.stage is None else store.stage.current)
+    with _witness(store, observer):
+        yield observer
+
+
+@contextmanager
+def _witness(store: Store, witness: Witness) -> Iterator[None]:
+    before, store.witness = store.witness, witness
+    try:
+        yield
+    finally:
+        store.witness = before
+
+
+@dataclass(frozen=True)
+class WithoutConstraint:
+    """The schema without one of its unique constraints (PostgreSQL)."""
+
+    constraint: str
+
+    @property
+    def name(self) -> str:
+        return f"models: {self.constraint}"
+
+    @contextmanager
+    def on(self, store: Store) -> Iterator[None]:
+        table, columns, drop, restore = _unique(self.constraint)
+        with store.engine.begin() as connection:
+            connection.execute(drop)
+        try:
+            with _witness(store, _WithoutConflict(columns)):
+                yield
+        finally:
+            with store.engine.begin() as connection:
+                connection.exec_driver_sql(f"TRUNCATE {table} CASCADE")
+                connection.execute(restore)
+
+
+class _WithoutConflict(Witness):
+    """Where a constraint is gone, no conflict with it can be named."""
+
+    def __init__(self, columns: str) -> None:
+        self._conflict = f" ON CONFLICT ({columns}) DO NOTHING"
+
+    def statement(self, statement: str) -> str:
+        return re.sub(r"\s+", " ", statement).replace(self._conflict, "")
+
+
+def _unique(name: str) -> tuple[str, str, ExecutableDDLElement, ExecutableDDLElement]:
+    """Return the table and columns of what is called *name*, and how to drop and restore it."""
+    for table in Base.metadata.sorted_tables:
+        for index in table.indexes:
+            if index.name == name:
+                columns = ", ".join(column.name for column in index.columns)
+                return table.name, columns, DropIndex(index), CreateIndex(index)
+        for constraint in table.constraints:
+            if constraint.name == name and isinstance(constraint, UniqueConstraint):
+                columns = ", ".join(column.name for column in constraint.columns)
+                return table.name, columns, DropConstraint(constraint), AddConstraint(constraint)
+    raise LookupError(name)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A function in which one condition is a foregone conclusion."""
+
+    function: FunctionType
+    number: int
+    condition: str
+    answer: bool | None
+
+    @property
+    def name(self) -> str:
+        fate = "has no limit" if self.answer is None else f"is taken for {self.answer}"
+        return f"{_place(self.function)}: {self.condition} {fate}"
+
+    @contextmanager
+    def on(self, _store: Store) -> Iterator[None]:
+        tree = _tree(self.function)
+        _Deciding(self.number, self.answer).visit(tree)
+        ast.fix_missing_locations(tree)
+        before = self.function.__code__
+        compiled = compile(tree, before.co_filename, "exec")
+        self.function.__code__ = next(
+            each for each in compiled.co_consts if isinstance(each, CodeType)
+        )
+        try:
+            yield
+        finally:
+            self.function.__code__ = before
+
+
+class _Deciding(ast.NodeTransformer):
+    """Finds the conditions of a function, and puts an answer in the place of one of them."""
+
+    def __init__(self, number: int | None = None, answer: bool | None = None) -> None:
+        self.found: list[tuple[str, tuple[bool | None, ...]]] = []
+        self._number = number
+        self._answer = answer
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        return self._visit_test(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        return self._visit_test(node)
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        # For ever is not what a guard less leads to.
+        return self._visit_test(node, (False,))
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        self.generic_visit(node)
+        node.ifs = [self._condition(each, (True, False)) for each in node.ifs]
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        removed = isinstance(node.op, ast.And)
+        node.values = [self._condition(each, (removed,)) for each in node.values]
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "bool":
+            return self._atom(node, (True, False))
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "min" and len(node.args) > 1:
+            # A limit is a guard too: without it, what it limits.
+            return self._atom(node, (None,), node.args[0])
+        return node
+
+    def _visit_test(self, node: Any, answers: tuple[bool, ...] = (True, False)) -> ast.AST:
+        node.test = self._condition(node.test, answers)
+        for name, value in ast.iter_fields(node):
+            if name != "test":
+                for child in value if isinstance(value, list) else [value]:
+                    self.visit(child)
+        return node
+
+    def _condition(self, node: ast.expr, answers: tuple[bool, ...]) -> ast.expr:
+        if isinstance(node, ast.BoolOp):
+            self.visit_BoolOp(node)
+            # To remove an operand says True for it, or False: here the whole says the other.
+            return self._atom(node, (not isinstance(node.op, ast.And),))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            node.operand = self._condition(node.operand, tuple(not each for each in answers))
+            return node
+        if isinstance(node, ast.Constant) or _is_narrowing(node):
+            return node
+        return self._atom(node, answers)
+
+    def _atom(
+        self, node: ast.expr, answers: tuple[bool | None, ...], instead: ast.expr | None = None
+    ) -> ast.expr:
+        self.found.append((" ".join(ast.unparse(node).split()), answers))
+        if len(self.found) - 1 == self._number:
+            return instead or ast.Constant(self._answer)
+        return node
+
+
+def _is_narrowing(node: ast.expr) -> bool:
+    """Tell whether a condition asks of a name whether there is anything: for the types' sake."""
+    return (
+        isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Name)
+        and isinstance(node.ops[0], ast.Is | ast.IsNot)
+        and ast.unparse(node.comparators[0]) == "None"
+    )
+
+
+def _tree(function: FunctionType) -> ast.Module:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    definition.decorator_list = []
+    return tree
+
+
+def _place(function: FunctionType) -> Place:
+    return Place(function.__module__.removeprefix("jobs_app."), function.__qualname__)
+
+
+def decided() -> list[Mutant]:
+    """Return the deciding functions, each without one of its conditions."""
+    mutants: list[Mutant] = []
+    for function in DECIDING:
+        finder = _Deciding()
+        finder.visit(_tree(function))
+        texts = _numbered([text for text, _ in finder.found])
+        mutants += [
+            Decided(function, number, texts[number], answer)
+            for number, (_, answers) in enumerate(finder.found)
+            for answer in answers
+        ]
+    return mutants
+
+
+def unconstrained() -> list[Mutant]:
+    """Return the schema without each of the constraints that hold an invariant."""
+    return [WithoutConstraint(name) for name in CONSTRAINTS]
+
+
+def observed(observer: Observer) -> dict[str, Mutant]:
+    """Return what is observed, without each conjunct, and with each commit too late."""
+    mutants: list[Mutant] = [WithoutConjunct(guard) for guard in observer.guards]
+    mutants += [SentFirst(str(place)) for place in observer.sends]
+    return {mutant.name: mutant for mutant in mutants}
+
+
+def _numbered(texts: list[str]) -> list[str]:
+    """Return *texts* with a number on each that is there already."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for text in texts:
+        seen[text] += 1
+        numbered.append(text if seen[text] == 1 else f"{text} (no. {seen[text]})")
+    return numbered

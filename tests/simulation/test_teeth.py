@@ -1,0 +1,133 @@
+"""The simulator has teeth: with any one guard less than there is, it finds a violation.
+
+`kills.txt` says which seed finds out what is missing. Where a line no longer holds, other
+seeds are tried; a guard that is new is found by itself, and seeds are tried for it too. What
+no seed has found yet is in `unproven.txt`: a list to be made shorter. To bring both up to
+date: `nice pytest tests/simulation/test_teeth.py -s --teeth-search`.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jobs_app
+from tests.simulation.mutants import HARMLESS, NOT_PLAYED
+from tests.simulation.store import Store
+from tests.simulation.teeth import (
+    Kill,
+    Review,
+    Teeth,
+    is_listed,
+    kills,
+    part_of,
+    unproven,
+    write,
+)
+
+#: Parts of the table that may be played side by side.
+SQLITE_PARTS = 4
+POSTGRES_PARTS = 2
+
+#: Modules in which every function that writes under a guard is to be played.
+GUARDED = ("runs/*.py", "workers.py", "fires.py", "alike.py", "jobs.py", "starts.py")
+
+#: What a function calls that writes under a guard, or that holds a row.
+GUARDING = frozenset(("update", "delete", "move", "with_for_update", "on_conflict_do_nothing"))
+
+
+def _told(review: Review) -> str:
+    survivors = "\n".join(review.survivors) or "none"
+    gone = "\n".join(review.gone) or "none"
+    return (
+        f"Nothing fails without these guards:\n{survivors}\n"
+        "Have the simulator need them: a rule in invariants.py, something that actors do, a"
+        " climate. If nobody can be the worse for it, say why in mutants.HARMLESS.\n"
+        f"These lines of kills.txt speak of guards that are no more:\n{gone}\n"
+        "If that is meant, --teeth-search takes them out."
+    )
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(SQLITE_PARTS))
+def test_with_any_guard_less_a_simulation_on_sqlite_fails(sqlite_store: Store, part: int) -> None:
+    table, teeth = kills(), Teeth(sqlite_store)
+    known = part_of(table, "sqlite", part, SQLITE_PARTS)
+    also = sorted(teeth.given)[part::SQLITE_PARTS]
+
+    review = teeth.review(known, also=also, listed=is_listed(table))
+
+    assert (review.survivors, review.gone) == ([], []), _told(review)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(POSTGRES_PARTS))
+def test_with_any_guard_less_a_simulation_on_postgresql_fails(
+    postgres_store: Store, part: int
+) -> None:
+    table, teeth = kills(), Teeth(postgres_store)
+    known = part_of(table, "postgresql", part, POSTGRES_PARTS)
+    also = sorted(teeth.given)[part::POSTGRES_PARTS]
+
+    review = teeth.review(known, also=also, listed=is_listed(table))
+
+    assert (review.survivors, review.gone) == ([], []), _told(review)
+
+
+def test_every_function_that_writes_under_a_guard_is_played() -> None:
+    named = {kill.mutant.partition(":")[0] for kill in kills()}
+    named |= {name.partition(":")[0] for name in (*HARMLESS, *unproven())}
+
+    unplayed = set(_writers()) - named - set(NOT_PLAYED)
+
+    assert not unplayed, (
+        f"{sorted(unplayed)} write, but no line of kills.txt speaks of them. Have actors.py do"
+        " what leads there and run --teeth-search, or say in mutants.NOT_PLAYED why not."
+    )
+
+
+def _writers() -> list[str]:
+    """Return the functions of the GUARDED modules that call one of GUARDING."""
+    package = Path(jobs_app.__file__).parent
+    found = []
+    for path in (path for pattern in GUARDED for path in sorted(package.glob(pattern))):
+        module = ".".join(path.relative_to(package).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and GUARDING & _called(node):
+                found.append(f"{module}.{node.name}")
+    return found
+
+
+def _called(function: ast.FunctionDef) -> set[str]:
+    """Return the names of what a function calls, also those of methods."""
+    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    names = {call.id for call in calls if isinstance(call, ast.Name)}
+    return names | {call.attr for call in calls if isinstance(call, ast.Attribute)}
+
+
+def test_a_guard_is_on_one_list_only() -> None:
+    killed = {kill.mutant for kill in kills()}
+
+    assert not (killed & set(HARMLESS) | killed & unproven() | unproven() & set(HARMLESS))
+
+
+@pytest.mark.timeout(0)
+def test_the_table_is_brought_up_to_date(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> None:
+    if not pytestconfig.getoption("--teeth-search", default=False):
+        pytest.skip("only with --teeth-search")
+    table = kills()
+    kept: list[Kill] = []
+    survivors: set[str] = set()
+    for name in ("sqlite_store", "postgres_store"):
+        teeth = Teeth(request.getfixturevalue(name))
+        known = [kill for kill in table if kill.database == teeth.database]
+        listed = {kill.mutant for kill in (*table, *kept)} | set(HARMLESS)
+        review = teeth.review(known, also=sorted(teeth.given), listed=listed)
+        kept += review.kept
+        survivors |= set(review.survivors)
+        print(teeth.database, _told(review), sep="\n")
+
+    write(kept, survivors - {kill.mutant for kill in kept})
+    print(*sorted(kept), sep="\n")
