@@ -329,8 +329,12 @@ class Checker:
             before = [other for other in others if other.id in old_runs]
             _hold(not before, f"{name} is let in beside, or before, {before}")
         elif run.state is RunState.WAITING or run.reason == "overlap":
-            # One that ended meanwhile was there when it was asked for.
-            has_ended = self._ended.get(run.job_id, 0) > actor.began_after
+            # One that ended meanwhile was there when it was asked for, and so was one that was
+            # born and cancelled together with this one: the job is being deleted.
+            has_ended = self._ended.get(run.job_id, 0) > actor.began_after or any(
+                other.job_id == run.job_id and other.id not in old_runs and other.id != run.id
+                for other in self.runs.values()
+            )
             _hold(bool(others) or has_ended, f"{name} is {run.state}, and nobody is there")
 
     def _check_place(self, run: RunRow) -> None:

@@ -14,7 +14,7 @@ from tests.simulation.world import simulate
 
 #: Seeds that are always the same, in parts that may be played side by side.
 PARTS = 8
-SQLITE_SEEDS = 480
+SQLITE_SEEDS = 1_000
 POSTGRES_SEEDS = 64
 
 #: What the trace says of a statement that the database holds up.
