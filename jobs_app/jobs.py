@@ -89,13 +89,15 @@ def change(
     )
     if has_other_fires:
         fires.settle(session, job, at=at)
+    # Looked up now: a query after the changes would write them, past what minds a taken name.
+    listeners = notifications.listeners(session)
     for name, value in columns(definition).items():
         setattr(job, name, value)
     if has_other_fires:
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         follow_schedule(job, at=at)
-    notifications.follow_rules(job, definition.notify, notifications.listeners(session))
+    notifications.follow_rules(job, definition.notify, listeners)
     job.updated_at = at
     job.version += 1
     _flush(session, job)

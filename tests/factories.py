@@ -44,6 +44,11 @@ def tasks_app() -> Celery:
 TASKS = tasks_app()
 
 
+def is_built_in(task: str) -> bool:
+    """Tell whether a task is one of jobs-app's own: other tests bring tasks of their users."""
+    return TASKS.tasks[task].__module__.startswith("jobs_app.")
+
+
 def definition(**given: Any) -> Definition:
     """Return a definition: `sleep`, hourly, unless *given* says otherwise.
 

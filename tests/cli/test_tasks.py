@@ -10,7 +10,7 @@ from jobs_app.cli.schema_text import sample_of, type_text
 from tests.cli.canned import Canned, CannedServer
 from tests.cli.conftest import Run
 from tests.cli.test_jobs import complete
-from tests.factories import TASKS
+from tests.factories import TASKS, is_built_in
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def tasks(server: CannedServer) -> list[dict[str, Any]]:
     items = [
         {"name": task.name, "description": task.description, "schema": task.schema}
         for task in catalog.tasks(TASKS)
+        if is_built_in(task.name)
     ]
     server.on("GET", "/tasks", Canned({"items": items}))
     return items

@@ -134,7 +134,11 @@ def test_a_result_that_a_frozen_worker_brings_late_is_kept_with_its_attempt(
     frozen = installation.freeze("worker")
     lost = installation.wait_for_end(run_id, seconds=30)
     installation.thaw(frozen)
-    wait_until(lambda: "late_result" in installation.log("worker"), "its result is refused")
+    wait_until(
+        lambda: "late_result" in installation.log("worker"),
+        "its result is refused",
+        timeout_seconds=20,
+    )
 
     with installation.database.reading() as session:
         run = get(session, run_id)
