@@ -59,6 +59,8 @@ class Store:
         self.stage: Stage | None = None
         self.witness = Witness()
         self._held_back: list[Any] = []
+        #: What each connection of SQLite had changed when its transaction began.
+        self._changes: dict[int, int] = {}
         event.listen(self.engine, "before_cursor_execute", self._before_statement, retval=True)
         if not self.is_sqlite:
             event.listen(self.engine, "do_execute", self._execute_one)
@@ -131,6 +133,9 @@ class Store:
         actor.touched |= _touched(statement)
         if statement == "BEGIN IMMEDIATE" or not self.is_sqlite:
             actor.is_writing = True
+        if statement == "BEGIN IMMEDIATE":
+            raw = _raw(connection.connection)
+            self._changes[id(raw)] = raw.total_changes
         return self.witness.statement(statement), parameters
 
     def _execute_one(
@@ -170,7 +175,7 @@ class Store:
             self._really_commit(connection)
             return
         actor = stage.current
-        if not self.witness.commits():
+        if self._has_changed(connection) and not self.witness.commits():
             self._held_back.append(_raw(connection))
             return
         was_writing = actor.is_writing
@@ -186,6 +191,11 @@ class Store:
         if stage.happens(stage.weather.unanswered_commit):
             stage.note("never hears that its commit was done")
             raise self._driver_error()
+
+    def _has_changed(self, connection: Any) -> bool:
+        """Tell whether a transaction has changed any row, as far as the driver knows."""
+        raw = _raw(connection)
+        return not self.is_sqlite or raw.total_changes != self._changes.get(id(raw))
 
     def _roll_back(self, connection: Any) -> None:
         if _raw(connection) in self._held_back:
