@@ -30,6 +30,10 @@ REBUILD_BATCH = 1000
 #: Entries that are compared with their rows in one go, some milliseconds of the clock's time.
 COMPARED_AT_ONCE = 1000
 
+#: Rules that are run as seldom as this wait for so long after the start of a scheduler, seconds.
+SELDOM_SECONDS = 600.0
+SETTLING_SECONDS = 30.0
+
 #: Answers to repeated requests are kept this long.
 KEEP_IDEMPOTENCY = timedelta(hours=24)
 
@@ -317,10 +321,16 @@ class Rota:
 
     def __init__(self, janitor: Janitor) -> None:
         self._rules = janitor.rules()
-        self._due = [0.0] * len(self._rules)
+        self._due: list[float] = []
 
     def run(self, *, at: datetime, monotonic: float) -> None:
         """Run the rules whose time has come. Raises if the database is out of reach."""
+        if not self._due:
+            # A look at everything there is must not stand before the first ticks.
+            first = [
+                SETTLING_SECONDS if period >= SELDOM_SECONDS else 0.0 for period, _ in self._rules
+            ]
+            self._due = [monotonic + seconds for seconds in first]
         for index, (period, rule) in enumerate(self._rules):
             if monotonic < self._due[index]:
                 continue

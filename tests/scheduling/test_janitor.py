@@ -251,6 +251,19 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
     assert run(database, waiting).state is RunState.QUEUED
 
 
+def test_a_look_at_all_entries_does_not_stand_before_the_first_ticks(
+    janitor: Janitor, projection: Projection
+) -> None:
+    rota, leftover = Rota(janitor), {999_999: NOON}
+    projection.write_scores(dict(leftover))
+
+    rota.run(at=NOON, monotonic=1000.0)
+    before = projection.scores()
+    rota.run(at=NOON, monotonic=1030.0)
+
+    assert (before, projection.scores()) == ({999_999: NOON.timestamp()}, {})
+
+
 def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
     janitor.rebuild()
 
