@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 
@@ -26,6 +25,7 @@ from jobs_app.cli.job_files import explain, export_jobs, import_jobs
 from jobs_app.cli.job_stats import stats
 from jobs_app.cli.outcomes import refuse_idle_options, see_through, start_body, start_options
 from jobs_app.cli.output import (
+    confirm_deletion,
     json_option,
     limit_options,
     print_fields,
@@ -307,12 +307,8 @@ def delete(name: str, purge: bool, yes: bool) -> None:
     """Delete a job; its history stays unless --purge is given."""
     client = connect()
     current = client.get(job_path(name))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("Add --yes to delete without being asked.")
-        what = f"{name} and all its runs" if purge else name
-        if not click.confirm(f"Delete {what}?", err=True):
-            raise Failure("Nothing was deleted.")
+    what = f"{name} and all its runs" if purge else name
+    confirm_deletion(f"Delete {what}?", yes=yes)
     params = {"purge": True} if purge else {}
     client.send("DELETE", job_path(name), params=params, if_match=current.etag)
     print_text(f"Deleted {name}" + (" and its runs." if purge else "; its runs stay on record."))

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import Page
+from jobs_app.cli.client import Failure, Page
 from jobs_app.cli.text import one_line, plain
 
 STYLES = {
@@ -166,3 +166,13 @@ def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
         for heading, width in zip(headings, widths, strict=True)
     ]
     return sum(least) + 2 * len(least)
+
+
+def confirm_deletion(question: str, *, yes: bool) -> None:
+    """Ask *question*, unless *yes*. Raises Failure at a no, UsageError with nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Add --yes to delete without being asked.")
+    if not click.confirm(question, err=True):
+        raise Failure("Nothing was deleted.")

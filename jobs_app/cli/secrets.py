@@ -17,6 +17,7 @@ from jobs_app.cli.client import (
 )
 from jobs_app.cli.completion import secret_names
 from jobs_app.cli.output import (
+    confirm_deletion,
     json_option,
     limit_options,
     print_fields,
@@ -178,11 +179,7 @@ def delete(name: str, force: bool, yes: bool) -> None:
     """Delete a secret; refused while jobs refer to it."""
     client = connect()
     current = client.get(secret_path(name))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("Add --yes to delete without being asked.")
-        if not click.confirm(f"Delete {name}? Its value cannot be had back.", err=True):
-            raise Failure("Nothing was deleted.")
+    confirm_deletion(f"Delete {name}? Its value cannot be had back.", yes=yes)
     params = {"force": True} if force else {}
     client.send("DELETE", secret_path(name), params=params, if_match=current.etag)
     print_text(f"Deleted {name}.")
