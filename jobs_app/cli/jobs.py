@@ -23,7 +23,13 @@ from jobs_app.cli.definition import (
 from jobs_app.cli.fires import print_fires
 from jobs_app.cli.job_files import explain, export_jobs, import_jobs
 from jobs_app.cli.job_stats import stats
-from jobs_app.cli.outcomes import refuse_idle_options, see_through, start_body, start_options
+from jobs_app.cli.outcomes import (
+    refuse_idle_options,
+    see_through,
+    start_body,
+    start_options,
+    tell_start,
+)
 from jobs_app.cli.output import (
     confirm_deletion,
     json_option,
@@ -290,11 +296,7 @@ def run_now(
     body = start_body(note=note, overlap=overlap)
     started = client.send("POST", f"{job_path(name)}/runs", body=body).body
     if not wait:
-        if as_json:
-            print_json(started)
-        else:
-            print_text(f"Run {started['id']} of {name} is {started['state']}.")
-            print_note(f"Follow it with: jobs-app run log -f {started['id']}")
+        tell_start(started, f"of {name} is {started['state']}", as_json=as_json)
         return
     see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)
 

@@ -62,6 +62,15 @@ def start_body(*, note: str | None, overlap: str | None) -> Json:
     return {name: value for name, value in body.items() if value is not None}
 
 
+def tell_start(started: Json, how: str, *, as_json: bool) -> None:
+    """Say *how* a run was started that nobody waits for, and how to follow it."""
+    if as_json:
+        print_json(started)
+    else:
+        print_text(f"Run {started['id']} {how}.")
+        print_note(f"Follow it with: jobs-app run log -f {started['id']}")
+
+
 def see_through(
     client: Client, started: Json, *, timeout: float | None, is_followed: bool, as_json: bool
 ) -> None:

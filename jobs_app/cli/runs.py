@@ -19,6 +19,7 @@ from jobs_app.cli.outcomes import (
     see_through,
     start_body,
     start_options,
+    tell_start,
 )
 from jobs_app.cli.output import (
     json_option,
@@ -319,10 +320,6 @@ def retry(
     body = start_body(note=note, overlap=overlap)
     started = client.send("POST", f"{run_path(run_id)}/retry", body=body).body
     if not wait:
-        if as_json:
-            print_json(started)
-        else:
-            print_text(f"Run {started['id']} repeats {run_id} and is {started['state']}.")
-            print_note(f"Follow it with: jobs-app run log -f {started['id']}")
+        tell_start(started, f"repeats {run_id} and is {started['state']}", as_json=as_json)
         return
     see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)
