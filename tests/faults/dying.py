@@ -5,12 +5,14 @@
 The product knows nothing of this: a function of it is wrapped, and the NUMBER-th call,
 counted over all processes that share the directory FUSES, dies before it, in the middle
 of it or after it. WHOM is `self`, `parent` for a pool process that takes the worker with it,
-or `frozen` for one that is only stopped (SIGSTOP).
+`frozen` for one that is only stopped (SIGSTOP), or `waits` for one that stays at that step until
+`Installation.freeze_at` has frozen it, and goes on from there when it is thawed.
 """
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ class Fuse:
     def __init__(self, directory: Path, whom: str, name: str, number: int) -> None:
         self._calls = directory / name
         self._blown = directory / f"{name}.blown"
+        self._released = directory / f"{name}.released"
         self._whom = whom
         self._number = number
 
@@ -42,6 +45,10 @@ class Fuse:
             is_the_one = calls.tell() == self._number
         if is_the_one:
             self._blown.touch()
+            if self._whom == "waits":
+                while not self._released.exists():
+                    time.sleep(0.01)
+                return
             if self._whom == "parent":
                 os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGSTOP if self._whom == "frozen" else signal.SIGKILL)

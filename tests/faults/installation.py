@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import psutil
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from jobs_app import clock
 from jobs_app.models import Job, Run, SchedulerProcess
@@ -73,6 +73,16 @@ class Installation(System):
         """Tell whether a process has died at *step*."""
         return (self.fuses / f"{step}.blown").exists()
 
+    def freeze_at(self, step: str, name: str) -> list[psutil.Process]:
+        """Freeze a process that was started to wait at *step* (see dying.py), once it is there.
+
+        Thawed, it goes on from there.
+        """
+        wait_until(lambda: self.has_blown(step), f"{name} is at {step}")
+        frozen = self.freeze(name)
+        (self.fuses / f"{step}.released").touch()
+        return frozen
+
     def schedulers(self) -> dict[int, bool]:
         """Return the schedulers on record by process id, and whether each is active."""
         with self.database.reading() as session:
@@ -102,14 +112,34 @@ class Installation(System):
         self.faults.append(Fault(name, *over))
 
     def freeze(self, name: str, *, with_jobs: bool = False) -> list[psutil.Process]:
-        """Stop a process and its pool with SIGSTOP, and the jobs under it if they are meant too."""
+        """Stop a process and its pool with SIGSTOP, and the jobs under it if they are meant too.
+
+        None of them is in the middle of a write: see `between_writes`.
+        """
         main = psutil.Process(self.processes[name].pid)
         everybody = [main, *main.children(recursive=True)]
         group = self.processes[name].pid
         frozen = [each for each in everybody if with_jobs or _group(each) == group]
-        for process in frozen:
-            process.suspend()
+        with self.between_writes():
+            for process in frozen:
+                process.suspend()
+            wait_until(lambda: all(map(_is_stopped, frozen)), f"{name} stands still")
         return frozen
+
+    @contextmanager
+    def between_writes(self) -> Iterator[None]:
+        """Hold SQLite's write lock for the length of the block, so that nobody else has it.
+
+        SQLite cannot take it away from a process that is frozen with it: whoever wants to
+        write, to take over or to notice the freeze, would wait until it goes on or dies.
+        PostgreSQL locks rows, and ends such a transaction by itself.
+        """
+        if self.database.engine.dialect.name != "sqlite":
+            yield
+            return
+        with self.database.session() as session:
+            session.execute(text("SELECT 1"))
+            yield
 
     def thaw(self, frozen: Sequence[psutil.Process]) -> None:
         """Let frozen processes go on; some may be dead by now."""
@@ -210,6 +240,14 @@ def as_row(run: Run) -> Row:
         run.finished_at,
         run.fires,
     )
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    """Whether a process stands still for good: it was stopped, or it has ended."""
+    try:
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _group(process: psutil.Process) -> int | None:

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -145,3 +146,46 @@ def test_a_database_that_others_hold_delays_and_loses_nothing(installation: Inst
     verdict = installation.assert_right(job)
     assert verdict.started == verdict.owed
     assert all(run.attempt == 1 for run in installation.runs())
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_process_frozen_in_the_middle_of_a_write_holds_up_sqlite_until_it_dies(
+    installation: Installation,
+) -> None:
+    installation.start_ready("worker")
+    job = installation.record()
+
+    with installation.fault("frozen in a write", recovery_seconds=RECOVERY_SECONDS):
+        installation.start_dying("scheduler-1", "jobs-advanced:3", whom="frozen")
+        wait_until(lambda: installation.has_blown("jobs-advanced"), "it is frozen")
+        file = installation.settings.effective_database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            assert other.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
+        installation.kill("scheduler-1")
+        installation.start_ready("scheduler-2")
+    installation.wait_for_runs(job, 3)
+
+    verdict = installation.assert_right(job)
+    assert verdict.started == verdict.owed
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_process_frozen_in_the_middle_of_a_write_holds_up_only_its_own_jobs_on_postgresql(
+    installation: Installation,
+) -> None:
+    installation.start_ready("worker")
+    held = installation.record()
+
+    with installation.fault("frozen in a write", recovery_seconds=RECOVERY_SECONDS):
+        installation.start_dying("scheduler-1", "jobs-advanced:3", whom="frozen")
+        wait_until(lambda: installation.has_blown("jobs-advanced"), "it is frozen")
+        installation.start_ready("scheduler-2")
+        other = installation.record()
+        installation.wait_for_runs(other, 3)
+        installation.kill("scheduler-1")
+    installation.wait_for_runs(held, 3)
+
+    verdict = installation.assert_right(held, other)
+    assert verdict.started == verdict.owed

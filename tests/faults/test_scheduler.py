@@ -54,11 +54,11 @@ def test_a_standby_takes_over_from_a_frozen_leader_which_then_steps_down(
 
     frozen_at = clock.now()
     with installation.fault("frozen leader", recovery_seconds=TAKEOVER_SECONDS):
-        installation.signal("scheduler-1", signal.SIGSTOP)
+        frozen = installation.freeze("scheduler-1")
         wait_until(lambda: installation.schedulers()[standby], "the standby is active")
         assert (clock.now() - frozen_at).total_seconds() < TAKEOVER_SECONDS
     installation.wait_for_runs(job, 2)
-    installation.signal("scheduler-1", signal.SIGCONT)
+    installation.thaw(frozen)
     wait_until(lambda: not installation.schedulers()[leader], "the old leader steps down")
     installation.wait_for_runs(job, 2)
 
@@ -73,13 +73,13 @@ def test_a_leader_frozen_between_commit_and_publish_does_no_harm_when_it_goes_on
     installation.start_ready("worker")
     job = installation.record()
     with installation.fault("frozen leader", recovery_seconds=TAKEOVER_SECONDS):
-        frozen = installation.start_dying("scheduler-1", "after-commit:3", whom="frozen")
-        wait_until(lambda: installation.has_blown("after-commit"), "it freezes")
+        leader = installation.start_dying("scheduler-1", "after-commit:3", whom="waits")
+        frozen = installation.freeze_at("after-commit", "scheduler-1")
         installation.start_ready("scheduler-2")
         # The message that the frozen one did not send has gone out all the same.
         installation.wait_for_runs(job, 4)
-    frozen.send_signal(signal.SIGCONT)
-    wait_until(lambda: installation.schedulers().get(frozen.pid) is False, "it stands by")
+    installation.thaw(frozen)
+    wait_until(lambda: installation.schedulers().get(leader.pid) is False, "it stands by")
     installation.wait_for_runs(job, 2)
 
     installation.assert_right(job)
