@@ -9,7 +9,13 @@ import pytest
 
 from jobs_app.db import Database, migrate
 from jobs_app.settings import Settings
-from tests.servers import ExternalPostgres, PostgresServer, SharedDirectory, ValkeyServer
+from tests.servers import (
+    DatabasePool,
+    ExternalPostgres,
+    PostgresServer,
+    SharedDirectory,
+    ValkeyServer,
+)
 
 MIGRATED_TEMPLATE = "migrated"
 SHARED_DIRECTORY = pytest.StashKey[SharedDirectory]()
@@ -83,6 +89,14 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "jobs.db"
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: PostgresServer) -> Iterator[DatabasePool]:
+    """Databases of PostgreSQL with all migrations applied, to be lent."""
+    pool = DatabasePool(postgres, postgres.ensure_template(MIGRATED_TEMPLATE, _migrate_postgres))
+    yield pool
+    pool.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated, empty database of this test's own: once SQLite, once PostgreSQL."""
@@ -91,11 +105,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(migrated, tmp_path / "jobs.db")
         yield f"sqlite:///{tmp_path / 'jobs.db'}"
         return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    template = server.ensure_template(MIGRATED_TEMPLATE, _migrate_postgres)
-    url = server.create_database(template=template)
+    pool: DatabasePool = request.getfixturevalue("migrated_postgres")
+    url = pool.take()
     yield url
-    server.drop_database(url)
+    pool.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,13 +3,24 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy
 
-from tests.servers import PostgresServer, SharedDirectory, ValkeyServer, is_alive, wait_until
+from jobs_app.db import Database
+from tests.conftest import MIGRATED_TEMPLATE
+from tests.factories import make_job, make_run, runs_of
+from tests.servers import (
+    DatabasePool,
+    PostgresServer,
+    SharedDirectory,
+    ValkeyServer,
+    is_alive,
+    wait_until,
+)
 
 KILLED_TEST_RUN = """
 import os, signal, sys
@@ -98,6 +109,61 @@ def test_a_dropped_database_is_gone_even_with_a_connection_open(postgres):
         postgres.drop_database(url)
 
     assert not can_connect(url)
+
+
+@pytest.fixture
+def pool(postgres, migrated_postgres):
+    """A pool of this test's own, which lends one database, emptied each time."""
+    made = DatabasePool(postgres, MIGRATED_TEMPLATE)
+    yield made
+    made.close()
+
+
+def test_a_database_is_lent_again_with_no_rows_and_numbers_from_1(pool):
+    url = pool.take()
+
+    for _ in range(2):
+        database = Database(url)
+        job = make_job(database, name="nightly")
+        make_run(database, job)
+        assert (job.id, len(runs_of(database, job))) == (1, 1)
+        database.close()
+        pool.give_back(url)
+        assert pool.take() == url
+
+    pool.give_back(url)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE jobs ADD COLUMN colour text",
+        "DROP TABLE idempotency_keys",
+        "DROP INDEX ix_runs_words",
+        "CREATE TABLE mine (id int)",
+        "UPDATE alembic_version SET version_num = 'x'",
+        "ALTER ROLE postgres IN DATABASE {} SET default_transaction_read_only = on",
+    ],
+)
+def test_a_database_that_was_built_anew_is_not_lent_again(pool, change):
+    url = pool.take()
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(change.format(url.rpartition("/")[2]))
+
+    pool.give_back(url)
+
+    assert not can_connect(url)
+
+
+def test_a_database_is_lent_again_when_somebody_still_writes_to_it(pool):
+    url = pool.take()
+
+    with closing(psycopg.connect(url.replace("+psycopg", ""))) as left_behind:
+        left_behind.execute("LOCK TABLE jobs")
+        pool.give_back(url)
+
+    assert pool.take() == url
+    pool.give_back(url)
 
 
 def test_databases_are_handed_out_migrated(database_url):
