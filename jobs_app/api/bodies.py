@@ -38,11 +38,21 @@ class Input(BaseModel):
     #: Fields that only the server writes, each with the sentence that says how to change them.
     read_only: ClassVar[Mapping[str, str]] = {}
     _known: ClassVar[dict[str, type["Input"]]] = {}
+    _plain_schemas: ClassVar[dict[type["Input"], dict[str, Any]]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         Input._known[cls.__name__] = cls
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        # flask-openapi3 reads it, as it comes, for the query and the headers of each request.
+        if args or options:
+            return super().model_json_schema(*args, **options)
+        if cls not in Input._plain_schemas:
+            Input._plain_schemas[cls] = super().model_json_schema()
+        return Input._plain_schemas[cls]
 
     @classmethod
     def named(cls, name: str) -> type["Input"] | None:

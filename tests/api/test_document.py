@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic.json_schema import GenerateJsonSchema
 
 from tests.api.conftest import Api
 
@@ -79,3 +80,16 @@ def test_the_page_loads_its_own_files_only(api: Api) -> None:
         assert api.get("/" + path).status_code == 200, path
     assert "<script>" not in page.text
     assert "style=" not in page.text
+
+
+def test_a_request_builds_no_schema_that_an_earlier_one_built(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.get("/jobs?limit=1")
+
+    def build(*_: object, **__: object) -> None:
+        raise AssertionError("a schema is built")
+
+    monkeypatch.setattr(GenerateJsonSchema, "generate", build)
+
+    assert api.get("/jobs?limit=2").status_code == 200
