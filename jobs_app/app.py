@@ -11,7 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import tokens, web
+from jobs_app import startup, tokens, web
 from jobs_app.api import (
     auth,
     bodies,
@@ -152,6 +152,7 @@ def serve(settings: Settings) -> int:
     app = create_app(settings)
     listener = _listen(settings)
     _ensure_first_token(settings)
+    startup.end()
     try:
         Arbiter(_Server(app, listener, settings)).run()
     except SystemExit as end:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs_app import clock
+from jobs_app import clock, startup
 from jobs_app.errors import ConfigurationError, JobsError
 from jobs_app.lifeline import die_with_parent
 
@@ -85,6 +85,7 @@ def web(host: str | None, port: int | None) -> None:
     with _errors_as_sentences():
         settings = _settings(host=host, port=port)
         die_with_parent()
+        startup.begin()
         from jobs_app.app import serve
 
         sys.exit(serve(settings))
@@ -109,6 +110,7 @@ def worker(queues: str | None, concurrency: int | None, pool: str | None, name: 
             worker_name=name,
         )
         die_with_parent()
+        startup.begin()
         from jobs_app.worker import main
 
         sys.exit(main(settings))
@@ -120,6 +122,7 @@ def scheduler() -> None:
     with _errors_as_sentences():
         settings = _settings()
         die_with_parent()
+        startup.begin()
         from jobs_app.scheduling import main
 
         sys.exit(main(settings))

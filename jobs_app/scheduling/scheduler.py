@@ -19,7 +19,7 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, dispatch
+from jobs_app import clock, dispatch, startup
 from jobs_app.celery_app import JobsCelery
 from jobs_app.db import Database
 from jobs_app.delivery.sender import Sender
@@ -59,6 +59,7 @@ class JobsScheduler(RedBeatScheduler):
         super().__init__(app, lazy=lazy, **kwargs)
         if not lazy:
             self._make_parts(app)
+        startup.end()
 
     def setup_schedule(self) -> None:
         """Leave the static entries to the first tick that reaches Redis."""

@@ -6,6 +6,7 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
+from jobs_app import startup
 from jobs_app.celery_app import make_celery
 from jobs_app.settings import Settings
 
@@ -37,6 +38,7 @@ def main(settings: Settings) -> int:
         loglevel=settings.log_level,
         quiet=True,
     )
+    startup.end()
     try:
         worker.start()
     finally:
