@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from bench import peers, report
-from jobs_app import cron, schedule
+from jobs_app import cron, expressions, schedule
 from jobs_app.schedule import Schedule
 
 #: Fires followed from the start: each evaluation is a new instant, as for a scheduler.
@@ -56,7 +56,12 @@ def _median(measure: Callable[[], float], rounds: int) -> float:
 
 
 def _forget() -> None:
-    for cached in (cron.next_fire, cron._parse, cron._compile, cron.fires_on_changed_day):
+    for cached in (
+        cron.next_fire,
+        expressions._parse,
+        expressions._compile,
+        cron.fires_on_changed_day,
+    ):
         cached.cache_clear()
 
 

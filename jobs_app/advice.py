@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from jobs_app import cron, zones
+from jobs_app import cron, expressions, zones
+from jobs_app.expressions import Expression
 from jobs_app.schedule import Schedule, duration, expression_of, fires, in_utc, zone_of
 
 _DAY = timedelta(days=1)
@@ -22,7 +23,7 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
         found += _day_warnings(schedule, expression, now)
         found += _step_warnings(expression)
         found += _clock_change_warnings(schedule, expression, now)
-        if not schedule.seed and cron.uses_hash(schedule.cron):
+        if not schedule.seed and expressions.uses_hash(schedule.cron):
             found.append("H is drawn from the job's name: each job gets times of its own.")
     if schedule.interval_seconds is not None:
         found += _interval_warnings(schedule, schedule.interval_seconds, now)
@@ -30,7 +31,7 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
     return found
 
 
-def _day_warnings(schedule: Schedule, expression: cron.Expression, now: datetime) -> Iterator[str]:
+def _day_warnings(schedule: Schedule, expression: Expression, now: datetime) -> Iterator[str]:
     if expression.has_either_day:
         yield ("Both day fields are set: it fires on days that match either of them, not both.")
     zone = zone_of(schedule.timezone)
@@ -42,7 +43,7 @@ def _day_warnings(schedule: Schedule, expression: cron.Expression, now: datetime
         yield f"It does not fire in {names}, too short for its day: L is the last of each month."
 
 
-def _step_warnings(expression: cron.Expression) -> Iterator[str]:
+def _step_warnings(expression: Expression) -> Iterator[str]:
     minute, hour, *_ = expression.text.split()
     for text, size, unit in ((minute, 60, "minute"), (hour, 24, "hour")):
         step = text.removeprefix("*/")
@@ -63,7 +64,7 @@ def _duration_of(number: int, unit: str) -> str:
 
 
 def _clock_change_warnings(
-    schedule: Schedule, expression: cron.Expression, now: datetime
+    schedule: Schedule, expression: Expression, now: datetime
 ) -> Iterator[str]:
     """Yield what the next year's clock changes do to the schedule, each kind once."""
     zone = zone_of(schedule.timezone)
@@ -76,7 +77,7 @@ def _clock_change_warnings(
 
 
 def _effects_of_change(
-    expression: cron.Expression, zone: ZoneInfo, day: date
+    expression: Expression, zone: ZoneInfo, day: date
 ) -> Iterator[tuple[str, str]]:
     """Yield the kind of each surprise on a *day* of a clock change, and its sentence."""
     of_the_day = cron.fires_on_changed_day(expression, zone, day)
@@ -91,7 +92,7 @@ def _effects_of_change(
             yield "repeat", f"{local:%H:%M} comes twice on {day}: it fires the first time only."
 
 
-def _changed_days(expression: cron.Expression, zone: ZoneInfo, now: datetime) -> Iterator[date]:
+def _changed_days(expression: Expression, zone: ZoneInfo, now: datetime) -> Iterator[date]:
     today = now.astimezone(zone).date()
     for number in range(366):
         day = today + number * _DAY

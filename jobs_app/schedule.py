@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from jobs_app import cron, zones
+from jobs_app import cron, expressions, zones
 from jobs_app.errors import FieldError, InvalidSchedule
+from jobs_app.expressions import Expression
 
 MAX_INTERVAL_SECONDS = 366 * 86_400
 MAX_JITTER_SECONDS = 86_400
@@ -232,9 +233,9 @@ def zone_of(name: str) -> ZoneInfo:
         raise InvalidSchedule(errors[0].detail, errors=errors) from error
 
 
-def expression_of(schedule: Schedule) -> cron.Expression:
+def expression_of(schedule: Schedule) -> Expression:
     """Return the parsed expression of a cron schedule, from a cache."""
-    return cron.parse(schedule.cron or "", schedule.seed)
+    return expressions.parse(schedule.cron or "", schedule.seed)
 
 
 def _next(schedule: Schedule, after: datetime) -> datetime | None:
@@ -330,7 +331,7 @@ def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
     if schedule.cron is None:
         return ()
     try:
-        cron.parse(schedule.cron, schedule.seed)
+        expressions.parse(schedule.cron, schedule.seed)
     except InvalidSchedule as error:
         return error.errors
     return ()

@@ -1,0 +1,339 @@
+"""Cron expressions: read, checked field by field, and resolved to what cronsim takes.
+
+Pure, no IO. An expression means what Debian's cron says, with `H`, macros and
+last and n-th days on top. Its fields, its days and its sentence come from
+cronsim; `cron.py` follows it through the clock changes of a zone.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from functools import lru_cache
+from hashlib import blake2b
+
+from cronsim import CronSim, CronSimError
+from cronsim.explain import Expression as Explanation
+
+from jobs_app.errors import FieldError, InvalidSchedule
+
+MAX_LENGTH = 256
+MACROS = {
+    "@HOURLY": "0 * * * *",
+    "@DAILY": "0 0 * * *",
+    "@MIDNIGHT": "0 0 * * *",
+    "@WEEKLY": "0 0 * * 0",
+    "@MONTHLY": "0 0 1 * *",
+    "@YEARLY": "0 0 1 1 *",
+    "@ANNUALLY": "0 0 1 1 *",
+}
+
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One of the five fields: its bounds, its names, and the range that `H` draws from."""
+
+    name: str
+    low: int
+    high: int
+    spread: tuple[int, int]
+    names: dict[str, int] = field(default_factory=dict)
+
+
+_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+_WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
+_FIELDS = (
+    _Field("minute", 0, 59, (0, 59)),
+    _Field("hour", 0, 23, (0, 23)),
+    # Every month has a 28th: what `H` picks must come round each month.
+    _Field("day-of-month", 1, 31, (1, 28)),
+    _Field("month", 1, 12, (1, 12), {name: n for n, name in enumerate(_MONTHS, 1)}),
+    _Field("day-of-week", 0, 7, (0, 6), {name: n for n, name in enumerate(_WEEKDAYS)}),
+)
+_TERM = re.compile(
+    r"(?:(?P<star>\*)"
+    r"|(?P<hash>H)(?:\((?P<low>[0-9]+)-(?P<high>[0-9]+)\))?"
+    r"|(?P<first>[0-9]+|[A-Z]+)(?:-(?P<last>[0-9]+|[A-Z]+))?)"
+    r"(?:/(?P<step>[0-9]+))?"
+)
+_NTH_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+|[A-Z]+)#(?P<nth>[0-9]+)")
+_LAST_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+)L")
+
+
+class _Unreadable(Exception):
+    """A field that says nothing; the text is for the person who wrote it."""
+
+    def __init__(self, detail: str, code: str = "syntax") -> None:
+        super().__init__(detail)
+        self.error = FieldError("/cron", code, detail)
+
+
+class Expression:
+    """A five-field expression, read once and shared by all jobs that have the same.
+
+    Compares by identity, so that caches keyed on it cost next to nothing.
+    """
+
+    __slots__ = ("_days", "has_either_day", "hours", "is_real_time", "minutes", "months", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        minute, hour, day, _, weekday = text.split()
+        # Refuses with CronSimError what can be seen never to fire: 30 February.
+        self._days = CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+        self.minutes = tuple(sorted(self._days.minutes))
+        self.hours = tuple(sorted(self._days.hours))
+        self.months = frozenset(self._days.months)
+        # Debian's rule: a star in front makes a job follow real time through clock changes.
+        self.is_real_time = minute.startswith("*") or hour.startswith("*")
+        self.has_either_day = not (day.startswith("*") or weekday.startswith("*"))
+
+    def fires_on_day(self, day: date) -> bool:
+        """Say whether the date matches, whatever the clock does that day."""
+        return day.month in self.months and self._days.match_day(day)
+
+    def times(self) -> Iterator[timedelta]:
+        """Yield the matching times of day, in order."""
+        for hour in self.hours:
+            for minute in self.minutes:
+                yield timedelta(hours=hour, minutes=minute)
+
+    def minute_after(self, minute_of_day: int) -> int | None:
+        """Return the first matching minute of a day later than *minute_of_day*."""
+        hour, minute = divmod(minute_of_day, 60)
+        place = bisect_left(self.hours, hour)
+        if place < len(self.hours) and self.hours[place] == hour:
+            later = bisect_right(self.minutes, minute)
+            if later < len(self.minutes):
+                return hour * 60 + self.minutes[later]
+            place += 1
+        if place == len(self.hours):
+            return None
+        return self.hours[place] * 60 + self.minutes[0]
+
+    def minute_before(self, minute_of_day: int) -> int | None:
+        """Return the last matching minute of a day earlier than *minute_of_day*."""
+        hour, minute = divmod(minute_of_day, 60)
+        place = bisect_right(self.hours, hour) - 1
+        if place >= 0 and self.hours[place] == hour:
+            earlier = bisect_left(self.minutes, minute) - 1
+            if earlier >= 0:
+                return hour * 60 + self.minutes[earlier]
+            place -= 1
+        if place < 0:
+            return None
+        return self.hours[place] * 60 + self.minutes[-1]
+
+    def months_too_short(self) -> list[int]:
+        """Return the months, by number, that never have the day-of-month asked for."""
+        first = min(self._days.days)
+        # L stands below all days here; a day-of-week beside it may match in any month.
+        if self.has_either_day or first < 1:
+            return []
+        return [month for month in sorted(self.months) if _LONGEST[month - 1] < first]
+
+    def explain(self) -> str:
+        """Return the expression in English: "At 02:30 on Monday through Friday"."""
+        sentence = Explanation(self.text.split()).explain()
+        return re.sub(r"\b([0-9]*[02-9])?([123])th\b", _ordinal, sentence)
+
+
+def parse(cron: str, seed: str = "") -> Expression:
+    """Return what *cron* says, with every `H` drawn from *seed*.
+
+    Raises InvalidSchedule, with one error for each field that cannot be read.
+    """
+    return _parse(cron, seed if uses_hash(cron) else "")
+
+
+def uses_hash(cron: str) -> bool:
+    """Say whether *cron* has an `H`, and so differs from one seed to another."""
+    return "H" in cron.upper().replace("THU", "") and not cron.lstrip().startswith("@")
+
+
+@lru_cache(maxsize=65_536)
+def _parse(cron: str, seed: str) -> Expression:
+    return _compile(_resolve(cron, seed))
+
+
+@lru_cache(maxsize=4096)
+def _compile(text: str) -> Expression:
+    try:
+        return Expression(text)
+    except CronSimError as error:
+        # Every field has been read by now: what is left is a day that no month has.
+        detail = f"{text} never fires: none of its months has such a day."
+        raise _refusal([FieldError("/cron", "never_fires", detail)]) from error
+
+
+def _resolve(cron: str, seed: str) -> str:
+    """Return *cron* as five fields without macros or `H`, each term checked."""
+    try:
+        fields = _split(cron)
+    except _Unreadable as error:
+        raise _refusal([error.error]) from error
+    resolved, errors = [], []
+    for rule, text in zip(_FIELDS, fields, strict=True):
+        try:
+            resolved.append(",".join(_term(rule, term, seed) for term in text.split(",")))
+        except _Unreadable as error:
+            errors.append(error.error)
+    if errors:
+        raise _refusal(errors)
+    return " ".join(resolved)
+
+
+def _refusal(errors: list[FieldError]) -> InvalidSchedule:
+    return InvalidSchedule(errors[0].detail, errors=errors)
+
+
+def _split(cron: str) -> list[str]:
+    """Return the five fields of *cron* in capitals; a macro is spelt out."""
+    if len(cron) > MAX_LENGTH:
+        raise _Unreadable(
+            f"The expression has {len(cron)} characters; {MAX_LENGTH} are allowed.", "too_long"
+        )
+    if not cron.strip():
+        raise _Unreadable("The expression is empty; every day at 02:30 is 30 2 * * *.", "required")
+    if not re.fullmatch(r"[\x20-\x7e\t]*", cron):
+        raise _Unreadable("The expression has characters that no cron expression has.")
+    text = cron.strip().upper()
+    if text.startswith("@"):
+        text = _macro(text)
+    fields = text.split()
+    if len(fields) == len(_FIELDS) + 1:
+        raise _Unreadable(
+            "The expression has six fields; seconds are not supported: give the five from minute"
+            " to day-of-week, or interval_seconds for less than a minute.",
+            "not_supported",
+        )
+    if len(fields) != len(_FIELDS):
+        raise _Unreadable(
+            f"The expression has {len(fields)} {'field' if len(fields) == 1 else 'fields'}; five"
+            " are needed: minute, hour, day-of-month, month, day-of-week."
+        )
+    return fields
+
+
+def _macro(text: str) -> str:
+    if text in MACROS:
+        return MACROS[text]
+    if text == "@REBOOT":
+        raise _Unreadable(
+            "@reboot is not supported, since nothing here boots with the machine: leave the"
+            " schedule out and start the job by hand or over the API.",
+            "not_supported",
+        )
+    if text.startswith("@EVERY"):
+        raise _Unreadable("@every is not supported: use interval_seconds.", "not_supported")
+    close = get_close_matches(text, MACROS, n=1)
+    hint = f"did you mean {close[0].lower()}?" if close else "known are " + _known_macros() + "."
+    raise _Unreadable(f"There is no macro {text.lower()}; {hint}")
+
+
+def _known_macros() -> str:
+    return ", ".join(name.lower() for name in MACROS)
+
+
+def _term(rule: _Field, term: str, seed: str) -> str:
+    """Return one term of a list, checked against *rule*, with `H` resolved."""
+    special = _special_day(rule, term)
+    if special is not None:
+        return special
+    match = _TERM.fullmatch(term)
+    if match is None:
+        raise _unreadable(rule, term)
+    step = _step(rule, match["step"])
+    if match["hash"]:
+        return _hashed(rule, match, step, seed)
+    if match["star"]:
+        return term
+    first = _value(rule, match["first"])
+    last = first if match["last"] is None else _value(rule, match["last"])
+    if last < first:
+        raise _Unreadable(
+            f"{rule.name} range {match['first']}-{match['last']} runs backwards;"
+            f" split it at the end of {rule.low}-{rule.high}."
+        )
+    if match["last"] is not None and first == last:
+        # cronsim would read 5-5/10 as 5/10, which runs on to the end.
+        return match["first"]
+    return term
+
+
+def _special_day(rule: _Field, term: str) -> str | None:
+    """Return a term for a last or n-th day, checked; None if *term* is not one."""
+    if rule.name == "day-of-month" and term in {"L", "LW"}:
+        return term
+    if rule.name != "day-of-week":
+        return None
+    if match := _LAST_WEEKDAY.fullmatch(term):
+        _value(rule, match["weekday"])
+        return term
+    if match := _NTH_WEEKDAY.fullmatch(term):
+        # Names are spelt as numbers: only these are read everywhere in cronsim.
+        weekday = _value(rule, match["weekday"])
+        if match["nth"] not in {"1", "2", "3", "4", "5"}:
+            raise _Unreadable(
+                f"{rule.name} {term}: a month has no weekday number {match['nth']}; give 1-5.",
+                "out_of_range",
+            )
+        return f"{weekday}#{match['nth']}"
+    return None
+
+
+def _value(rule: _Field, text: str) -> int:
+    if text in rule.names:
+        return rule.names[text]
+    if not text.isdigit():
+        raise _unreadable(rule, text)
+    value = int(text)
+    if not rule.low <= value <= rule.high:
+        raise _Unreadable(
+            f"{rule.name} {value} is out of range {rule.low}-{rule.high}.", "out_of_range"
+        )
+    return value
+
+
+def _step(rule: _Field, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if int(text) == 0:
+        raise _Unreadable(f"{rule.name} step /{text} must be at least 1.", "out_of_range")
+    return int(text)
+
+
+def _unreadable(rule: _Field, term: str) -> _Unreadable:
+    hint = "write * for any" if term == "?" else f"give numbers {rule.low}-{rule.high}"
+    if rule.names and term != "?":
+        hint += f" or names {next(iter(rule.names))}-{list(rule.names)[-1]}"
+    return _Unreadable(f"{rule.name} {term!r} cannot be read; {hint}.")
+
+
+def _hashed(rule: _Field, match: re.Match[str], step: int | None, seed: str) -> str:
+    """Return the number, or the stepped range, that *seed* draws from the range of an `H`.
+
+    The same seed draws the same number for ever; the five fields draw
+    independently of one another.
+    """
+    low, high = rule.spread
+    if match["low"] is not None:
+        low, high = _value(rule, match["low"]), _value(rule, match["high"])
+    if high < low:
+        raise _Unreadable(f"{rule.name} range H({low}-{high}) runs backwards.")
+    digest = blake2b(f"{rule.name}\0{seed}".encode(errors="surrogatepass"), digest_size=8).digest()
+    size = high - low + 1
+    start = low + int.from_bytes(digest) % (size if step is None else min(step, size))
+    if step is None or start + step > high:
+        return str(start)
+    return f"{start}-{high}/{step}"
+
+
+def _ordinal(match: re.Match[str]) -> str:
+    """Return 21st, 22nd, 23rd for cronsim's 21th, 22th, 23th."""
+    ending = {"1": "st", "2": "nd", "3": "rd"}[match[2]]
+    return f"{match[1] or ''}{match[2]}{ending}"
