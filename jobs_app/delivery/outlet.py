@@ -49,6 +49,7 @@ class Outlet:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._read = b""
+        self._is_interrupted = False
 
     def send(self, order: Order) -> str | None:
         """Send a message; return why it did not arrive, None if it did."""
@@ -66,8 +67,16 @@ class Outlet:
         error = answer.get("error")
         return None if error is None else str(error)
 
+    def interrupt(self) -> None:
+        """End the process for another thread, which notices that and closes; send no more."""
+        self._is_interrupted = True
+        process = self._process
+        if process is not None:
+            # Its pipes stay open: who waits at one that is closed does not see its end.
+            process.kill()
+
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it is doing; for the thread that sends."""
         process, self._process, self._read = self._process, None, b""
         if process is None:
             return
@@ -77,6 +86,8 @@ class Outlet:
 
     def _start(self) -> None:
         """Start the process. Raises OSError, ValueError if it does not come up."""
+        if self._is_interrupted:
+            raise OSError("nothing is to be sent any more")
         own = {"JOBS_", "PYTHONPATH"}
         environment = {
             name: value

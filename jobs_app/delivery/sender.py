@@ -64,8 +64,11 @@ class Outgoing(Protocol):
     def send(self, order: Order, /) -> str | None:
         """Send a message; return why it did not arrive, None if it did."""
 
+    def interrupt(self) -> None:
+        """Give up what another thread is sending, and send no more."""
+
     def close(self) -> None:
-        """Send no more."""
+        """Let go of everything; for the thread that sends."""
 
 
 class Sender:
@@ -99,7 +102,7 @@ class Sender:
         with self._lock:
             outlets = list(self._busy.values())
         for outlet in outlets:
-            outlet.close()
+            outlet.interrupt()
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):

@@ -82,7 +82,7 @@ def test_a_web_server_is_healthy_if_it_answers(
 
     with HTTPServer(("127.0.0.1", 0), Healthz) as server:
         monkeypatch.setenv("JOBS_PORT", str(server.server_port))
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         alive = health.main(["web"])
         server.shutdown()

@@ -66,7 +66,7 @@ class Recorder(BaseHTTPRequestHandler):
 def recorder() -> Iterator[ThreadingHTTPServer]:
     handler = type("Handler", (Recorder,), {"seen": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server
     server.shutdown()
