@@ -57,6 +57,7 @@ from jobs_app.runs.outbox import (
     unsent_by_queue,
 )
 from jobs_app.runs.places import give_way, promotable_jobs, promote
+from jobs_app.runs.succession import end_and_claim
 
 __all__ = [
     "KEEPS_OWN_LIMITS",
@@ -78,6 +79,7 @@ __all__ = [
     "claim_plain",
     "count_of",
     "draft",
+    "end_and_claim",
     "end_dead",
     "finish",
     "finish_plain",

@@ -77,6 +77,11 @@ class Outcome:
     retry_kwargs: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """A success, and nothing else to tell."""
+        return self.state is RunState.SUCCEEDED and self.reason is None and self.progress is None
+
 
 def _claimed_columns() -> tuple[Any, ...]:
     job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
@@ -97,7 +102,7 @@ def _claimed_columns() -> tuple[Any, ...]:
 
 
 # Made once: a statement takes longer to put together than it takes to run.
-_CLAIM = (
+CLAIM = (
     update(Run)
     .where(
         Run.id == bindparam("this_run"),
@@ -112,7 +117,7 @@ _CLAIM = (
         started_at=bindparam("now"),
         send_at=None,
     )
-    .returning(*_claimed_columns())
+    .returning(Run.id.label("claimed_id"), *_claimed_columns())
     .execution_options(synchronize_session=False)
 )
 
@@ -124,10 +129,10 @@ def claim_plain(
 
     None says nothing about one that has a key: `claim` does.
     """
-    given = {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
-    row = connection.execute(_CLAIM, given).one_or_none()
+    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
+    row = connection.execute(CLAIM, given).one_or_none()
     connection.commit()
-    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
+    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
 def claim(
@@ -138,21 +143,43 @@ def claim(
     None is normal: a redelivered message, a cancelled run, a worker that was given up
     while it was frozen, or no free place of the run's concurrency key.
     """
-    given = {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
-    row = session.execute(_CLAIM, given).one_or_none()
+    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
+    row = session.execute(CLAIM, given).one_or_none()
     if row is None:
         row = claim_place(
             session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
         )
     session.commit()
-    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
+    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
-def _claimed(
+def claim_values(run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime) -> dict[str, Any]:
+    """Return what CLAIM is executed with."""
+    return {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
+
+
+def claimed_of(
     run_id: UUID, attempt: int, row: Row[Any], *, worker_id: UUID, at: datetime
 ) -> Claimed:
-    values = row._asdict() | {"retry": RetryPolicy.from_json(row.retry)}
-    return Claimed(run_id=run_id, attempt=attempt, worker_id=worker_id, started_at=at, **values)
+    """Return the claim whose row holds at least the columns of `_claimed_columns`."""
+    return Claimed(
+        run_id=run_id,
+        attempt=attempt,
+        worker_id=worker_id,
+        job_id=row.job_id,
+        job=row.job,
+        task=row.task,
+        kwargs=row.kwargs,
+        scheduled_for=row.scheduled_for,
+        soft_time_limit_seconds=row.soft_time_limit_seconds,
+        time_limit_seconds=row.time_limit_seconds,
+        kill_grace_seconds=row.kill_grace_seconds,
+        retry=RetryPolicy.from_json(row.retry),
+        started_at=at,
+        queue=row.queue,
+        priority=row.priority,
+        concurrency_key=row.concurrency_key,
+    )
 
 
 def reclaim(
@@ -163,7 +190,7 @@ def reclaim(
         *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
     )
     row = session.execute(statement).one_or_none()
-    return None if row is None else _claimed(run_id, attempt, row, worker_id=worker_id, at=at)
+    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
 def finish(
@@ -205,17 +232,34 @@ _SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, notifications.is_heard(Event.SUCCEEDED))
 
 
 @cache
-def _plain_end(*, has_log: bool) -> ReturningUpdate[Any]:
+def plain_end(*, has_log: bool) -> ReturningUpdate[Any]:
     """Return the statement of `finish_plain`; made once, as that of a claim."""
     told = ("finished_at", "result", "exit_code", *(("log_bytes", "log_truncated") * has_log))
     is_news = exists().where(Job.id == Run.job_id, _SUCCESS_IS_NEWS)
     return (
         update(Run)
-        .where(*owned(bindparam("this_run"), bindparam("this_attempt")), ~is_news)
+        .where(*owned(bindparam("ended_run"), bindparam("ended_attempt")), ~is_news)
         .values(state=RunState.SUCCEEDED, error=None, **{n: bindparam(f"new_{n}") for n in told})
-        .returning(may_be_awaited(Run.job_id))
+        .returning(may_be_awaited(Run.job_id).label("is_awaited"))
         .execution_options(synchronize_session=False)
     )
+
+
+def end_values(run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime) -> dict[str, Any]:
+    """Return what `plain_end` is executed with."""
+    given = {
+        "ended_run": run_id,
+        "ended_attempt": attempt,
+        "new_finished_at": at,
+        "new_result": outcome.result,
+        "new_exit_code": outcome.exit_code,
+    }
+    if outcome.log_bytes is not None:
+        given |= {
+            "new_log_bytes": outcome.log_bytes,
+            "new_log_truncated": bool(outcome.log_truncated),
+        }
+    return given
 
 
 def finish_plain(
@@ -226,24 +270,11 @@ def finish_plain(
     Returns whether another run may wait for the place that is free now; None if nothing
     was written, and `finish` has to see what is the matter.
     """
-    if outcome.state is not RunState.SUCCEEDED or outcome.reason is not None:
+    if not outcome.is_plain:
         return None
-    if outcome.progress is not None:
-        return None
-    given = {
-        "this_run": run_id,
-        "this_attempt": attempt,
-        "new_finished_at": at,
-        "new_result": outcome.result,
-        "new_exit_code": outcome.exit_code,
-    }
+    given = end_values(run_id, attempt, outcome, at=at)
     has_log = outcome.log_bytes is not None
-    if has_log:
-        given |= {
-            "new_log_bytes": outcome.log_bytes,
-            "new_log_truncated": bool(outcome.log_truncated),
-        }
-    is_awaited = connection.execute(_plain_end(has_log=has_log), given).scalar_one_or_none()
+    is_awaited = connection.execute(plain_end(has_log=has_log), given).scalar_one_or_none()
     connection.commit()
     if is_awaited is None:
         return None

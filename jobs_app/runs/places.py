@@ -45,7 +45,8 @@ def may_be_awaited(job_id: Any) -> ColumnElement[bool]:
     the place is taken, may have put a run behind this one that nobody sees yet.
     """
     waits = exists().where(_OTHER.job_id == job_id, text(_WAITS))
-    buffers = exists().where(Job.id == job_id, Job.overlap_policy.not_in(NEVER_BUFFERING))
+    never = (Job.overlap_policy != policy for policy in NEVER_BUFFERING)
+    buffers = exists().where(Job.id == job_id, *never)
     return or_(waits, buffers)
 
 

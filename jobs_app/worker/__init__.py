@@ -13,7 +13,10 @@ from jobs_app.settings import Settings
 log = logging.getLogger(__name__)
 
 #: Pools that are not Celery's own, by their name in the settings.
-POOLS = {"threads": "jobs_app.worker.pools:ThreadPool"}
+POOLS = {
+    "prefork": "jobs_app.worker.pools:ProcessPool",
+    "threads": "jobs_app.worker.pools:ThreadPool",
+}
 
 
 def main(settings: Settings) -> int:

@@ -44,6 +44,7 @@ from jobs_app.errors import BrokerUnavailable
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.signatures import signature_of
 from jobs_app.states import RunState
+from jobs_app.worker.ends import End
 from jobs_app.worker.injection import Injected, inject
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog, capture_output
@@ -99,13 +100,20 @@ class RunTask(Task[[str, int], None]):
 def run(run_id: str, attempt: int) -> None:
     """Work on one attempt of one run, if it is still to be had."""
     process = this_process()
+    process.ends.meet_next()
     with _deaf_to_limits():
         claimed = _claim(process, UUID(run_id), int(attempt))
     if claimed is None:
         process.count_dropped()
         log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
-        return
-    log.info("run_started run=%s attempt=%s job=%s", run_id, attempt, claimed.job)
+    else:
+        _attend(process, claimed)
+    process.ends.be_free()
+
+
+def _attend(process: Process, claimed: Claimed) -> None:
+    """Work on a run that is ours, and see to it that how it ended gets on record."""
+    log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
     process.hold_on()
     try:
         outcome = _work(process, claimed)
@@ -114,11 +122,20 @@ def run(run_id: str, attempt: int) -> None:
         outcome = _failed(error, traceback.format_exc())
     process.put_back()
     with _deaf_to_limits():
-        _finish(process, claimed, _cut(outcome))
+        end = End(claimed, _cut(outcome), clock.now())
+        may_hold = process.can_hold_ends and not process.is_worn_out
+        if not (may_hold and process.ends.hold(end)):
+            _finish(process, end)
     if process.is_worn_out:
         # A task keeps all files open that there may be; the pool starts another process.
         log.error("process_retired run=%s reason=too_many_open_files", claimed.run_id)
         os._exit(1)
+
+
+def write_held_end() -> None:
+    """Write how the last run of this thread ended, if that is still to be done."""
+    with _deaf_to_limits():
+        _finish_own(this_process())
 
 
 def perform(run_id: str, attempt: int) -> tuple[bool, ExceptionInfo | None, float]:
@@ -180,25 +197,67 @@ def _is_stale(error: SQLAlchemyError) -> bool:
 def _claim_once(
     process: Process, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
 ) -> Claimed | None:
-    with process.database.single() as connection:
-        claimed = runs.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=at)
+    last = process.ends.take()
+    if last is not None:
+        claimed = _end_and_claim(process, last, run_id, attempt, worker_id=worker_id, at=at)
+    else:
+        with process.database.single() as connection:
+            claimed = runs.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=at)
     if claimed is not None:
         return claimed
     with process.database.session() as session:
         return runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
 
 
+def _end_and_claim(
+    process: Process, last: End, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Claim, and write with it how another run ended; alone, if the two do not go together."""
+    ended = (last.claimed.run_id, last.claimed.attempt)
+    try:
+        with process.database.single() as connection:
+            is_awaited, claimed = runs.end_and_claim(
+                connection,
+                *ended,
+                last.outcome,
+                ended_at=last.at,
+                run_id=run_id,
+                attempt=attempt,
+                worker_id=worker_id,
+                at=at,
+            )
+    except Exception:
+        # One of the two was refused, or nobody knows: each by itself finds out.
+        _finish(process, last)
+        raise
+    if is_awaited is None:
+        _finish(process, last)
+    elif is_awaited:
+        _let_next_in(process, last.claimed)
+    return claimed
+
+
 def _await_lease(process: Process) -> None:
     """Wait a moment for a heartbeat: a worker that was frozen has just been woken."""
     give_up_at = time.monotonic() + LEASE_PATIENCE_SECONDS
     while process.lease.seconds_left() <= 0 and time.monotonic() < give_up_at:
+        # Nobody is to wait as long to see how the run before ended.
+        _finish_own(process)
         time.sleep(0.1)
 
 
-def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
+def _finish_own(process: Process) -> None:
+    """Write the end that this thread holds back, if nobody else has."""
+    end = process.ends.take_own()
+    if end is not None:
+        _finish(process, end)
+
+
+def _finish(process: Process, end: End) -> None:
     """Write the outcome, however long the database is away; then make room for the next run."""
+    claimed, outcome = end.claimed, end.outcome
     # Nobody else may write it: either it is still ours, or the guard refuses it.
-    while isinstance(written := _write(process, claimed, outcome), Exception):
+    while isinstance(written := _write(process, claimed, outcome, end.at), Exception):
         kind = type(written).__name__
         log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
         if isinstance(written, SQLAlchemyError) and not is_refused(written):
@@ -207,8 +266,12 @@ def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
             outcome = _unstorable(outcome, kind)
             # It can hardly fail as well; if it does, it must not do so a thousand times a second.
             time.sleep(0.05)
-    if not written and claimed.concurrency_key is None:
-        return
+    if written or claimed.concurrency_key is not None:
+        _let_next_in(process, claimed)
+
+
+def _let_next_in(process: Process, claimed: Claimed) -> None:
+    """Call those who waited for the run's place; if that fails, the janitor does it."""
     try:
         messages = _next_ones(process, claimed)
         if messages:
@@ -218,12 +281,12 @@ def _finish(process: Process, claimed: Claimed, outcome: Outcome) -> None:
         log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
 
 
-def _write(process: Process, claimed: Claimed, outcome: Outcome) -> bool | Exception:
+def _write(process: Process, claimed: Claimed, outcome: Outcome, at: datetime) -> bool | Exception:
     """Write the outcome; return whether somebody may wait for this run's end, or what failed."""
     try:
         with process.database.single() as connection:
             is_awaited = runs.finish_plain(
-                connection, claimed.run_id, claimed.attempt, outcome, at=clock.now()
+                connection, claimed.run_id, claimed.attempt, outcome, at=at
             )
         if is_awaited is not None:
             return is_awaited
@@ -235,7 +298,7 @@ def _write(process: Process, claimed: Claimed, outcome: Outcome) -> bool | Excep
                 outcome,
                 retry=claimed.retry,
                 job_id=claimed.job_id,
-                at=clock.now(),
+                at=at,
             )
     except Exception as error:  # noqa: BLE001
         # What the task left behind is a stranger too: a number, a date, a name too long.

@@ -13,6 +13,7 @@ from sqlalchemy import NullPool, make_url
 from jobs_app.celery_app import RUN_TASK, JobsCelery
 from jobs_app.db import Database
 from jobs_app.states import RunState
+from jobs_app.worker import POOLS
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
 from jobs_app.worker.transport import use_tolerant_channel
@@ -52,6 +53,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         takes_dropped=process.take_dropped,
         warden=Warden(process.lease) if is_prefork else None,
     )
+    process.reports_dead = _heartbeat.report_dead
     _heartbeat.register()
     # Nothing that is open now may be used on both sides of the fork.
     database.close()
@@ -66,7 +68,7 @@ def _heartbeat_database(url: str) -> Database:
 
 
 def _is_prefork(pool: Any) -> bool:
-    return pool in ("prefork", "processes") or (
+    return pool in ("prefork", "processes", POOLS["prefork"]) or (
         isinstance(pool, type) and issubclass(pool, TaskPool)
     )
 

@@ -18,6 +18,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
 from jobs_app.worker.execution import perform
+from jobs_app.worker.process import this_process
 
 
 class RunRequest(Request):
@@ -57,6 +58,9 @@ class RunRequest(Request):
             self.on_failure(info)
         else:
             task_ready(self)
+            if self.worker_pid:
+                run_id, attempt = self.args
+                this_process().note_done(int(self.worker_pid), UUID(run_id), attempt)
         self._wake()
 
 

@@ -1,14 +1,97 @@
-"""Celery's pool of threads, whose runs can be ended when the worker is to stop at once."""
+"""Celery's pools with one habit more: before they wait, they write the end that is held back.
 
+Both hook into how Celery's pools wait for work, which is nobody's promise. Where the hook is
+not called, nothing is held back either: it is the hook that allows it.
+"""
+
+import queue
+import time
+from collections.abc import Callable
 from typing import Any
 
-from celery.concurrency.thread import TaskPool
+from celery.concurrency import asynpool, prefork, thread
 
+from jobs_app.worker.ends import HOLD_SECONDS
+from jobs_app.worker.execution import write_held_end
 from jobs_app.worker.process import this_process
 
+#: How long a pool process that ends waits for the worker to hear of its jobs, seconds.
+HEARD_SECONDS = 1.0
 
-class ThreadPool(TaskPool):
-    """A pool of threads; Celery's own cannot end what it runs, and waits for it for ever."""
+
+class PoolWorker(asynpool.Worker):
+    """A process of the pool: it waits for a job, does it, and waits for the next one."""
+
+    def _make_protected_receive(self, conn: Any) -> Callable[..., Any]:
+        receive = super()._make_protected_receive(conn)  # type: ignore[misc]  # the stubs lack it
+        has_come = conn._reader.poll
+
+        def receive_next() -> Any:
+            process = this_process()
+            process.can_hold_ends = True
+            if process.ends.has_own and not has_come(HOLD_SECONDS):
+                write_held_end()
+            return receive()
+
+        return receive_next
+
+    def _ensure_messages_consumed(self, completed: int) -> bool:
+        """Leave nothing unwritten when the process ends; tell whether the worker heard of it all.
+
+        A worker that stops forgets what it has given out and not seen accepted yet. Celery's
+        own processes would wait for half a minute then to be heard.
+        """
+        write_held_end()
+        give_up_at = time.monotonic() + HEARD_SECONDS
+        while self.on_ready_counter.value < completed:  # type: ignore[attr-defined]
+            if time.monotonic() >= give_up_at:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+class AsynPool(asynpool.AsynPool):
+    """Celery's pool of processes, made of ours."""
+
+    Worker = PoolWorker
+
+    def _process_cleanup_queues(self, proc: Any) -> None:
+        """Tell that a process is gone: it may have held back how its last run ended."""
+        super()._process_cleanup_queues(proc)  # type: ignore[misc]
+        this_process().tell_gone(proc.pid)
+
+
+class ProcessPool(prefork.TaskPool):
+    """The pool `prefork`."""
+
+    Pool = AsynPool
+
+
+class Work(queue.SimpleQueue[Any]):
+    """Where the threads of a pool wait for work."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return the next piece of work; None says that the pool stops."""
+        process = this_process()
+        process.can_hold_ends = True
+        if not process.ends.has_own:
+            return super().get(block, timeout)
+        try:
+            work = super().get(timeout=HOLD_SECONDS)
+        except queue.Empty:
+            write_held_end()
+            return super().get(block, timeout)
+        if work is None:
+            write_held_end()
+        return work
+
+
+class ThreadPool(thread.TaskPool):
+    """The pool `threads`. Celery's own cannot end what it runs, and waits for it for ever."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.executor._work_queue = Work()  # type: ignore[attr-defined]
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:
         """End all runs: Celery asks for each of them, but only when the worker stops."""

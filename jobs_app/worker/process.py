@@ -8,12 +8,14 @@ import os
 from collections.abc import Callable
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
+from uuid import UUID
 
 from celery import Celery
 
 from jobs_app.db import Database
 from jobs_app.settings import Settings
 from jobs_app.worker.belongings import Belongings, is_short_of_files
+from jobs_app.worker.ends import Ends
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.logs import own_descriptors
 from jobs_app.worker.watch import Watch
@@ -33,11 +35,18 @@ class Process:
         size = 5 + (0 if is_prefork else settings.worker_concurrency)
         self.database = Database(settings.effective_database_url, has_single=True, pool_size=size)
         self.watch = Watch(self.database, self.lease, may_kill_process=is_prefork)
+        # Set by a pool that writes, before it waits, what is held back (see pools.py).
+        self.can_hold_ends = False
+        self.ends = Ends()
         self.tracers: dict[str, Callable[..., Any]] = {}
         self.is_worn_out = False
         self._belongings: Belongings | None = None
         self._dropped = RawValue("L", 0)
         self._dropped_told = 0
+        # Of the worker's main process: whom it tells of runs whose process is gone, and
+        # what each process has worked on last, the end of which it may hold back.
+        self.reports_dead: Callable[[UUID, int, str], None] | None = None
+        self._last_of: dict[int, tuple[UUID, int]] = {}
         self._pid = os.getpid()
 
     def after_fork(self) -> None:
@@ -58,6 +67,16 @@ class Process:
         if self._belongings is not None:
             self._belongings.put_back()
             self.is_worn_out = is_short_of_files()
+
+    def note_done(self, pid: int, run_id: UUID, attempt: int) -> None:
+        """Note that a pool process has done its work on a run."""
+        self._last_of[pid] = (run_id, attempt)
+
+    def tell_gone(self, pid: int) -> None:
+        """Have the last run of a pool process that is gone ended, if it has not been."""
+        last = self._last_of.pop(pid, None)
+        if last is not None and self.reports_dead is not None:
+            self.reports_dead(*last, "The process of the run died before its end was on record.")
 
     def count_dropped(self) -> None:
         """Count a message that was not for us; a lost count is no harm."""

@@ -87,7 +87,10 @@ class Watch:
         self._lease = lease
         self._may_kill_process = may_kill_process
         self._runs: dict[UUID, Watched] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
+        # Set while there is something to watch, or was a moment ago: of the runs that are too
+        # short to be looked at, most wake nobody.
+        self._is_busy = threading.Event()
         self._threads: list[threading.Thread] = []
         self._is_stopping = False
 
@@ -100,7 +103,8 @@ class Watch:
                     thread = threading.Thread(target=self._loop, args=(work,), daemon=True)
                     thread.start()
                     self._threads.append(thread)
-            self._changed.notify_all()
+            if not self._is_busy.is_set():
+                self._is_busy.set()
 
     def remove(self, watched: Watched) -> None:
         """Stop watching a run: its task has ended."""
@@ -138,11 +142,12 @@ class Watch:
     def _loop(self, work: Callable[[list[Watched]], None]) -> None:
         stay_out_of_runs()
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._runs)
+            self._is_busy.wait()
             time.sleep(LOOK_SECONDS)
             with self._changed:
                 runs = list(self._runs.values())
+                if not runs:
+                    self._is_busy.clear()
             try:
                 work(runs)
             except Exception:

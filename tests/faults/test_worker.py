@@ -51,6 +51,27 @@ def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     assert sum(run.attempt - 1 for run in installation.runs()) == 3
 
 
+@pytest.mark.timeout(120)
+def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_running(
+    installation: Installation,
+) -> None:
+    installation.start_dying("worker", "held:1")
+    installation.wait_until_ready("worker")
+    ids = [
+        installation.start_run("shell", command=f"echo {number} >> {installation.directory}/done")
+        for number in range(12)
+    ]
+
+    wait_until(lambda: installation.has_blown("held"), "it has died", timeout_seconds=30)
+    ended = [installation.wait_for_end(run_id) for run_id in ids]
+
+    lost = [run for run in ended if run.state is not RunState.SUCCEEDED]
+    assert [run.state for run in lost] == [RunState.LOST]
+    assert lost[0].reason == "The process of the run died before its end was on record."
+    done = (installation.directory / "done").read_text().split()
+    assert sorted(map(int, done)) == list(range(12))
+
+
 @pytest.mark.timeout(180)
 def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     installation: Installation,

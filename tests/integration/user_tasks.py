@@ -14,6 +14,7 @@ from celery import shared_task
 from celery.utils.log import get_task_logger
 
 import jobs_app
+from jobs_app.worker.process import this_process
 
 logger = get_task_logger(__name__)
 
@@ -129,3 +130,9 @@ def retry_with(self: object, token: str, note: str = "") -> str:
         error = RuntimeError(f"not with {token}")
         raise self.retry(exc=error, kwargs={"token": token, "note": f"after {token}"})  # type: ignore[attr-defined]
     return hashlib.sha256(f"{token} {note}".encode()).hexdigest()
+
+
+@shared_task
+def process_holds_ends() -> bool:
+    """Tell whether the pool of this process lets it hold back how a run ended."""
+    return this_process().can_hold_ends

@@ -21,6 +21,7 @@ from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker
 from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.worker import execution
+from jobs_app.worker.ends import End, Ends
 from jobs_app.worker.heartbeat import TRY_SECONDS, Heartbeat
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.watch import Watch, Watched
@@ -182,6 +183,7 @@ class SimulatedWorker:
         self.watch = SimulatedWatch(self.database, self.lease, may_kill_process=False)
         #: Celery's way into a task, for the one task that all runs here have.
         self.tracers = {"sleep": self._task}
+        self.ends = Ends()
 
     def enter(self) -> None:
         """Begin to act."""
@@ -234,7 +236,7 @@ class SimulatedWorker:
             return
         stage.point("has an outcome", at_work=True)
         with stage.on(Errand(ends=(claimed.run_id, claimed.attempt))):
-            execution._finish(process, claimed, outcome)
+            execution._finish(process, End(claimed, outcome, self._world.stage.wall()))
 
     def _task(self, *_: object) -> tuple[Any, None]:
         """Be the task: work for a while, and end well, badly, or as asked."""

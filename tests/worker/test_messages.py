@@ -18,6 +18,7 @@ from jobs_app.models import new_run_id
 from jobs_app.settings import Settings
 from jobs_app.worker import execution, transport
 from jobs_app.worker.messages import hand_to_pool
+from jobs_app.worker.process import Process, adopt_process
 from tests.servers import ValkeyServer
 
 QUEUE = "default"
@@ -26,7 +27,9 @@ QUEUE = "default"
 @pytest.fixture
 def app(valkey: ValkeyServer) -> JobsCelery:
     """An application with queues of this test's own."""
-    return make_celery(Settings(redis_url=valkey.url, redis_prefix=f"{uuid4()}:"))
+    app = make_celery(Settings(redis_url=valkey.url, redis_prefix=f"{uuid4()}:"))
+    adopt_process(Process(app, app.settings, "worker@test", is_prefork=True))
+    return app
 
 
 @pytest.fixture

@@ -1,0 +1,66 @@
+"""A worker that has a lot to do: ends are written together with claims, and none is forgotten."""
+
+import signal
+from collections import Counter
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from jobs_app import dispatch
+from jobs_app.dispatch import Message
+from jobs_app.states import RunState
+from tests.factories import make_run
+from tests.integration.system import System
+from tests.servers import wait_until
+
+TASKS = "tests.integration.user_tasks"
+
+
+def send_many(system: System, count: int, task: str = f"{TASKS}.process_holds_ends") -> list[UUID]:
+    """Queue *count* runs, all of whose messages are in the broker before this returns."""
+    ids = [make_run(system.database, task=task) for _ in range(count)]
+    dispatch.publish(system.app, [Message(each, 1, task, "default") for each in ids])
+    return ids
+
+
+def counted(system: System) -> Counter[RunState]:
+    return Counter(run.state for run in system.runs())
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_many_runs_in_a_row_end_all_and_each_once(
+    make_system: Callable[..., System], pool: str
+) -> None:
+    system = make_system(imports=TASKS, worker_pool=pool, worker_concurrency=2)
+    send_many(system, 200)
+
+    system.start("worker")
+    wait_until(
+        lambda: counted(system) == {RunState.SUCCEEDED: 200}, "all have ended", timeout_seconds=40
+    )
+
+    # The pool does hold ends back, as said by the task itself; and the last ones are written too.
+    assert all(run.result is True for run in system.runs())
+    assert all(run.attempt == 1 for run in system.runs())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_is_stopped_amid_many_runs_stops_soon_and_loses_none(
+    make_system: Callable[..., System], pool: str
+) -> None:
+    system = make_system(imports=TASKS, worker_pool=pool, worker_concurrency=2)
+    send_many(system, 3_000)
+    worker = system.start("worker")
+    wait_until(lambda: counted(system)[RunState.SUCCEEDED] > 100, "it is at it", timeout_seconds=30)
+
+    worker.send_signal(signal.SIGTERM)
+
+    # Celery's own processes may wait half a minute for a word that nobody reads any more.
+    assert worker.wait(timeout=15) == 0
+    found = counted(system)
+    assert found[RunState.SUCCEEDED] > 100
+    assert set(found) <= {RunState.SUCCEEDED, RunState.QUEUED}, found

@@ -1,0 +1,206 @@
+"""One run's end and another's claim in one transaction: each as if it had been alone."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from jobs_app import runs, workers
+from jobs_app.db import Database
+from jobs_app.models import Job, Run
+from jobs_app.runs import Claimed, Outcome
+from jobs_app.states import OverlapPolicy, RunState
+from tests.factories import NOON, SECOND, job, make_job, make_run, make_worker, run
+
+Together = Callable[..., tuple[bool | None, Claimed | None]]
+
+
+@pytest.fixture
+def plain(database: Database, database_url: str) -> Iterator[Database]:
+    """The same database, opened as a worker opens it."""
+    opened = Database(database_url, has_single=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def worker_id(database: Database) -> UUID:
+    """A worker that is alive."""
+    return make_worker(database)
+
+
+@pytest.fixture
+def together(plain: Database, worker_id: UUID) -> Together:
+    """Ends one run as a success and claims another one."""
+
+    def end_and_claim(
+        ended: UUID, claimed: UUID, *, ended_attempt: int = 1, attempt: int = 1, **outcome: Any
+    ) -> tuple[bool | None, Claimed | None]:
+        with plain.single() as connection:
+            return runs.end_and_claim(
+                connection,
+                ended,
+                ended_attempt,
+                Outcome(RunState.SUCCEEDED, **outcome),
+                ended_at=NOON + SECOND,
+                run_id=claimed,
+                attempt=attempt,
+                worker_id=worker_id,
+                at=NOON + 2 * SECOND,
+            )
+
+    return end_and_claim
+
+
+def start(plain: Database, run_id: UUID, worker_id: UUID) -> None:
+    with plain.single() as connection:
+        assert runs.claim_plain(connection, run_id, 1, worker_id=worker_id, at=NOON)
+
+
+def columns(database: Database, run_id: UUID) -> dict[str, Any]:
+    """Return all that is on record of a run, but for what no two runs share."""
+    found = run(database, run_id)
+    return {c.key: getattr(found, c.key) for c in Run.__table__.c if c.key != "id"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"result": [1], "exit_code": 0},
+        {"result": {"rows": 3}, "log_bytes": 7, "log_truncated": True},
+    ],
+)
+def test_both_write_what_each_writes_alone(
+    database: Database, plain: Database, worker_id: UUID, together: Together, said: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {"kwargs": {"duration": 3}, "priority": 2, "task": "sleep"}
+    ended, claimed, also_ended, also_claimed = (make_run(database, **given) for _ in range(4))
+    start(plain, ended, worker_id)
+    start(plain, also_ended, worker_id)
+
+    is_awaited, claim = together(ended, claimed, **said)
+
+    with plain.single() as connection:
+        outcome = Outcome(RunState.SUCCEEDED, **said)
+        alone = runs.finish_plain(connection, also_ended, 1, outcome, at=NOON + SECOND)
+    with plain.single() as connection:
+        at = NOON + 2 * SECOND
+        other = runs.claim_plain(connection, also_claimed, 1, worker_id=worker_id, at=at)
+    assert is_awaited is alone is False
+    assert columns(database, ended) == columns(database, also_ended)
+    assert columns(database, claimed) == columns(database, also_claimed)
+    assert claim is not None
+    assert other is not None
+    assert claim.run_id == claimed
+    assert _without_id(claim) == _without_id(other)
+
+
+def _without_id(claimed: Claimed) -> dict[str, Any]:
+    return {name: getattr(claimed, name) for name in Claimed.__slots__ if name != "run_id"}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_both_are_one_transaction(
+    database: Database, plain: Database, worker_id: UUID, together: Together
+) -> None:
+    ended, claimed = make_run(database), make_run(database)
+    start(plain, ended, worker_id)
+
+    together(ended, claimed)
+
+    with database.reading() as session:
+        by = session.scalars(text("SELECT DISTINCT xmin::text FROM runs")).all()
+    assert len(by) == 1
+
+
+@pytest.mark.parametrize("attempt, key", [(2, None), (1, "db-main")])
+def test_a_run_that_is_not_to_be_had_keeps_no_other_from_ending(
+    database: Database,
+    plain: Database,
+    worker_id: UUID,
+    together: Together,
+    attempt: int,
+    key: str | None,
+) -> None:
+    limit = None if key is None else 1
+    ended = make_run(database)
+    wanted = make_run(database, concurrency_key=key, concurrency_limit=limit)
+    start(plain, ended, worker_id)
+
+    assert together(ended, wanted, attempt=attempt, result=7) == (False, None)
+
+    assert run(database, ended).result == 7
+    assert run(database, wanted).state is RunState.QUEUED
+
+
+def test_nothing_is_claimed_for_a_worker_that_was_given_up(
+    database: Database, plain: Database, worker_id: UUID, together: Together
+) -> None:
+    ended, wanted = make_run(database), make_run(database)
+    start(plain, ended, worker_id)
+    with database.session() as session:
+        workers.give_up(session, worker_id, beats=None, at=NOON)
+
+    is_awaited, claimed = together(ended, wanted)
+
+    assert claimed is None
+    assert run(database, wanted).state is RunState.QUEUED
+    # As ever, the attempt is its own until somebody has given it up too.
+    assert is_awaited is False
+
+
+def test_an_attempt_that_no_longer_counts_is_not_ended_and_the_claim_holds(
+    database: Database, plain: Database, worker_id: UUID, together: Together
+) -> None:
+    ended, wanted = make_run(database), make_run(database)
+    start(plain, ended, worker_id)
+
+    is_awaited, claimed = together(ended, wanted, ended_attempt=2, result=7)
+
+    assert is_awaited is None
+    assert claimed is not None
+    assert run(database, ended).state is RunState.RUNNING
+    assert run(database, wanted).state is RunState.RUNNING
+
+
+def test_a_success_that_is_news_to_its_job_is_left_to_the_long_way(
+    database: Database, plain: Database, worker_id: UUID, together: Together
+) -> None:
+    failing = make_job(database)
+    ended, wanted = make_run(database, failing), make_run(database)
+    start(plain, ended, worker_id)
+    with database.session() as session:
+        session.get_one(Job, failing.id).failures_in_a_row = 1
+        session.commit()
+
+    is_awaited, claimed = together(ended, wanted)
+
+    assert (is_awaited, claimed is not None) == (None, True)
+    assert run(database, ended).state is RunState.RUNNING
+    assert job(database, failing.name).failures_in_a_row == 1
+
+
+def test_it_is_told_that_others_wait_for_the_place_of_the_ended_run(
+    database: Database, plain: Database, worker_id: UUID, together: Together
+) -> None:
+    buffering = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ONE)
+    ended, wanted = make_run(database, buffering), make_run(database)
+    start(plain, ended, worker_id)
+
+    is_awaited, claimed = together(ended, wanted)
+
+    assert (is_awaited, claimed is not None) == (True, True)
+
+
+def test_a_message_that_comes_twice_does_not_start_the_run_that_it_ends(
+    database: Database, plain: Database, worker_id: UUID, together: Together
+) -> None:
+    ended = make_run(database)
+    start(plain, ended, worker_id)
+
+    assert together(ended, ended, result=7) == (False, None)
+
+    assert run(database, ended).state is RunState.SUCCEEDED

@@ -1,0 +1,247 @@
+"""How a run ended is held back only where the next message comes at once, and never lost."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery import shared_task
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from jobs_app import runs
+from jobs_app.celery_app import make_celery
+from jobs_app.db import Database
+from jobs_app.models import Attempt
+from jobs_app.settings import Settings
+from jobs_app.states import RunState
+from jobs_app.worker import ends, execution
+from jobs_app.worker.execution import write_held_end
+from jobs_app.worker.lease import now as lease_now
+from jobs_app.worker.process import Process, adopt_process
+from tests.factories import make_run, make_worker, run
+
+#: Which runs the task below has worked on.
+WORKED: list[str] = []
+
+
+@shared_task(name="tests.counts", bind=True)
+def counts(self: Any, fails: bool = False) -> None:
+    """Note that it was called."""
+    WORKED.append(self.request.id)
+    if fails:
+        raise ValueError("no")
+
+
+@pytest.fixture
+def process(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Process]:
+    """The surroundings of runs in this very process, which is as busy as can be."""
+    settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
+    app = make_celery(settings)
+    app.finalize()
+    process = Process(app, settings, "worker@test", is_prefork=False)
+    process.lease.adopt(make_worker(database))
+    process.lease.renew(lease_now())
+    process.can_hold_ends = True
+    # However slow the machine: the next message came at once.
+    monkeypatch.setattr(ends, "BUSY_SECONDS", 60.0)
+    process.ends.be_free()
+    adopt_process(process)
+    yield process
+    process.database.close()
+
+
+@pytest.fixture
+def queued(database: Database) -> Callable[..., UUID]:
+    """Records a run of the task above."""
+
+    def queue(**given: Any) -> UUID:
+        return make_run(database, **{"task": "tests.counts"} | given)
+
+    return queue
+
+
+def work_on(*run_ids: UUID) -> None:
+    for run_id in run_ids:
+        execution.run(str(run_id), 1)
+
+
+def states(database: Database, *run_ids: UUID) -> list[RunState]:
+    return [run(database, each).state for each in run_ids]
+
+
+def test_the_end_of_a_run_is_written_with_the_claim_of_the_next_one(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    first, second = queued(), queued()
+
+    work_on(first)
+    assert states(database, first) == [RunState.RUNNING]
+    work_on(second)
+
+    assert states(database, first, second) == [RunState.SUCCEEDED, RunState.RUNNING]
+    ended, begun = run(database, first).finished_at, run(database, second).started_at
+    assert ended is not None
+    assert begun is not None
+    assert ended <= begun
+    write_held_end()
+    assert states(database, second) == [RunState.SUCCEEDED]
+
+
+def test_where_messages_are_longer_in_coming_no_end_waits(
+    database: Database,
+    process: Process,
+    queued: Callable[..., UUID],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ends, "BUSY_SECONDS", 0.0)
+    run_id = queued()
+
+    work_on(run_id)
+
+    assert states(database, run_id) == [RunState.SUCCEEDED]
+
+
+def test_no_end_waits_in_a_pool_that_does_not_see_to_it(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    process.can_hold_ends = False
+    run_id = queued()
+
+    work_on(run_id)
+
+    assert states(database, run_id) == [RunState.SUCCEEDED]
+
+
+def test_of_a_failure_everybody_hears_at_once(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    run_id = queued(kwargs={"fails": True})
+
+    work_on(run_id)
+
+    assert states(database, run_id) == [RunState.FAILED]
+
+
+def test_the_place_of_a_key_is_free_at_once(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    run_id = queued(concurrency_key="db-main", concurrency_limit=1)
+
+    work_on(run_id)
+
+    assert states(database, run_id) == [RunState.SUCCEEDED]
+
+
+def test_an_end_is_written_when_no_message_comes_and_only_once(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    run_id = queued()
+    work_on(run_id)
+    holds = [process.ends.has_own]
+
+    write_held_end()
+    holds.append(process.ends.has_own)
+    written = run(database, run_id)
+    write_held_end()
+
+    assert holds == [True, False]
+    assert written.state is RunState.SUCCEEDED
+    assert run(database, run_id).finished_at == written.finished_at
+
+
+def test_a_message_that_is_dropped_takes_the_end_before_it_along(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    run_id, cancelled = queued(), queued(state=RunState.CANCELLED)
+
+    work_on(run_id, cancelled)
+
+    assert states(database, run_id, cancelled) == [RunState.SUCCEEDED, RunState.CANCELLED]
+    assert process.take_dropped() == 1
+
+
+@pytest.mark.timeout(20)
+def test_any_thread_writes_what_another_one_holds_back(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    first, second = queued(), queued()
+    other = threading.Thread(target=work_on, args=(first,))
+    other.start()
+    other.join()
+    # A thread that holds nothing back itself has nothing to write when it waits.
+    write_held_end()
+    assert states(database, first) == [RunState.RUNNING]
+
+    work_on(second)
+
+    assert states(database, first, second) == [RunState.SUCCEEDED, RunState.RUNNING]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("takes_effect", [False, True])
+def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
+    database: Database,
+    process: Process,
+    queued: Callable[..., UUID],
+    monkeypatch: pytest.MonkeyPatch,
+    takes_effect: bool,
+) -> None:
+    first, second = queued(), queued()
+    work_on(first)
+    together = runs.end_and_claim
+    failures = []
+
+    def without_an_answer(*args: Any, **given: Any) -> Any:
+        if takes_effect:
+            together(*args, **given)
+        failures.append(given["run_id"])
+        raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(runs, "end_and_claim", without_an_answer)
+    monkeypatch.setattr(execution, "RETRY_DATABASE_SECONDS", 0.01)
+    WORKED.clear()
+
+    work_on(second)
+    write_held_end()
+
+    assert failures == [second]
+    assert states(database, first, second) == [RunState.SUCCEEDED, RunState.SUCCEEDED]
+    assert [str(second)] == WORKED
+    with database.reading() as session:
+        assert session.scalars(select(Attempt)).all() == []
+
+
+@pytest.mark.timeout(20)
+def test_an_end_does_not_wait_for_a_heartbeat_that_is_late(
+    database: Database,
+    process: Process,
+    queued: Callable[..., UUID],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = queued(), queued()
+    work_on(first)
+    monkeypatch.setattr(execution, "LEASE_PATIENCE_SECONDS", 0.2)
+    process.lease.renew(lease_now() - 60)
+
+    work_on(second)
+
+    # Nobody has given the worker up so far: its run is its own to end.
+    assert states(database, first, second) == [RunState.SUCCEEDED, RunState.QUEUED]
+
+
+def test_of_a_process_that_is_gone_the_last_run_is_reported_once(process: Process) -> None:
+    reported: list[tuple[UUID, int]] = []
+    process.reports_dead = lambda run_id, attempt, _reason: reported.append((run_id, attempt))
+    first, second = UUID(int=1), UUID(int=2)
+    process.note_done(100, first, 1)
+    process.note_done(100, second, 3)
+    process.note_done(200, first, 2)
+
+    for pid in (300, 100, 100):
+        process.tell_gone(pid)
+
+    assert reported == [(second, 3)]
