@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, overview, runs
+from jobs_app import fires, order, overview, runs
 from jobs_app import schedule as schedules
 from jobs_app.definitions import definition_of, described
 from jobs_app.errors import NotFound
@@ -287,11 +287,12 @@ def _row_of(
 
 
 def _by_hand(session: Session, job: Job, moment: _Moment) -> RunFacts | None:
+    _, line = order.of_job(job.id)
     started = (
         select(Run)
-        .where(Run.job_id == job.id, Run.trigger.in_((Trigger.MANUAL, Trigger.RETRY_OF)))
-        .where(Run.instant >= moment.instant, Run.instant < moment.end)
-        .order_by(Run.instant, Run.id)
+        .where(*line.guard, Run.trigger.in_((Trigger.MANUAL, Trigger.RETRY_OF)))
+        .where(line.instant >= moment.instant, line.instant < moment.end)
+        .order_by(*line.oldest_first)
         .limit(1)
     )
     row = None if moment.is_skipped else session.scalars(started).first()
@@ -300,30 +301,42 @@ def _by_hand(session: Session, job: Job, moment: _Moment) -> RunFacts | None:
 
 def _other(session: Session, row: Run) -> RunFacts | None:
     """Return the run that stood in the way of *row*, or that was run in its place."""
-    others = select(Run).where(Run.job_id == row.job_id, Run.id != row.id).limit(1)
     if row.state is RunState.MISSED and row.reason == "catchup_last":
-        later = others.where(
-            Run.scheduled_for > row.scheduled_for, Run.state != RunState.MISSED
-        ).order_by(Run.scheduled_for)
-        return _first(session, later)
-    unfinished = others.where(
-        Run.instant <= row.created_at,
-        Run.created_at <= row.created_at,
-        Run.state.not_in((RunState.SKIPPED, RunState.MISSED)),
-        Run.finished_at.is_(None) | (Run.finished_at > row.created_at),
-    ).order_by(Run.instant.desc(), Run.id.desc())
+        later = (
+            select(Run)
+            .where(Run.job_id == row.job_id, Run.scheduled_for > row.scheduled_for)
+            .where(Run.state != RunState.MISSED)
+            .order_by(Run.scheduled_for)
+            .limit(1)
+        )
+        found = session.scalars(later).first()
+        return None if found is None else _told(found)
     if row.state is RunState.WAITING:
-        return _first(session, unfinished.where(Run.state.in_(ACTIVE)))
+        return _unfinished_then(session, row, Run.state.in_(ACTIVE))
     if row.state is RunState.SKIPPED:
         # The one that ran then; or, with buffer_one, the one that waited for it already.
-        running = unfinished.where(Run.started_at <= row.created_at)
-        return _first(session, running) or _first(session, unfinished)
+        running = _unfinished_then(session, row, Run.started_at <= row.created_at)
+        return running or _unfinished_then(session, row)
     return None
 
 
-def _first(session: Session, statement: Select[Run]) -> RunFacts | None:
-    found = session.scalars(statement).first()
-    return None if found is None else _told(found)
+def _unfinished_then(session: Session, row: Run, *also: ColumnElement[bool]) -> RunFacts | None:
+    """Return the newest other run of the job that had not ended when *row* was recorded."""
+    found: list[Run] = []
+    for line in order.of_job(row.job_id):
+        statement = (
+            select(Run)
+            .where(*line.guard, Run.id != row.id, line.instant <= row.created_at, *also)
+            .where(
+                Run.created_at <= row.created_at,
+                Run.state.not_in((RunState.SKIPPED, RunState.MISSED)),
+                Run.finished_at.is_(None) | (Run.finished_at > row.created_at),
+            )
+            .order_by(*line.newest_first)
+            .limit(1)
+        )
+        found += session.scalars(statement)
+    return _told(max(found, key=lambda run: (run.instant, run.id))) if found else None
 
 
 def _crew(session: Session, row: Run | None) -> Crew | None:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     String,
-    TextClause,
     and_,
     literal,
     literal_column,
@@ -20,10 +19,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
+from jobs_app import order
 from jobs_app.context import LastLog
 from jobs_app.errors import NotFound
-from jobs_app.models import HAS_WORDS, IS_OVER, IS_UNSCHEDULED, Job, LogChunk, Run
-from jobs_app.states import FINAL, RunState, Trigger
+from jobs_app.models import HAS_WORDS, IS_UNSCHEDULED, Job, LogChunk, Run
+from jobs_app.order import NEWEST_FIRST, Condition, Line
+from jobs_app.states import RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,6 @@ class Place(NamedTuple):
         return f"{self.instant.isoformat()} {self.id}"
 
 
-Condition: TypeAlias = ColumnElement[bool] | TextClause
-
-#: The order of every list.
-NEWEST_FIRST = (Run.instant.desc(), Run.id.desc())
-
 #: Runs whose words are read before an index is asked for the rest.
 LOOKED_THROUGH = 500
 
@@ -109,22 +105,21 @@ def page(session: Session, wanted: Filter, *, before: Place | None, limit: int) 
 def _ids(session: Session, wanted: Filter, *, before: Place | None, limit: int) -> Sequence[UUID]:
     """Return the runs of a page, in order.
 
-    An index holds its order for one job and one state only: the list of several is merged from
-    the first rows of each.
+    An index holds its order for one line only: the list is merged from the first rows of each.
     """
     jobs: list[int] | None = None
     if wanted.job is not None:
         jobs = list(session.scalars(select(Job.id).where(Job.name == wanted.job)))
     if wanted.q:
         return _ids_by_words(session, wanted, jobs, before=before, limit=limit)
-    conditions = [*_within(wanted), *_by(wanted), *_after(before)]
+    by_trigger = _by(wanted)
     branches = [
-        select(Run.id, Run.instant.label("instant"))
-        .where(*_of_job(job), *_in_state(state), *conditions)
-        .order_by(*NEWEST_FIRST)
+        select(Run.id, line.instant.label("instant"))
+        .where(*line.guard, *_within(wanted, line.instant), *by_trigger)
+        .where(*_after(before, line.instant))
+        .order_by(*line.newest_first)
         .limit(limit)
-        for job in _each_job(jobs, len(wanted.states))
-        for state in (wanted.states or (None,))
+        for line in _lines(wanted, jobs)
     ]
     if len(branches) == 1:
         return session.scalars(branches[0]).all()
@@ -136,25 +131,23 @@ def _ids(session: Session, wanted: Filter, *, before: Place | None, limit: int) 
     return session.scalars(newest.limit(limit)).all()
 
 
-def _each_job(jobs: list[int] | None, states: int) -> Sequence[int | list[int] | None]:
-    """Return whose runs each branch has; many jobs that had one name share theirs."""
+def _lines(wanted: Filter, jobs: list[int] | None) -> Sequence[Line]:
+    """Return the lines of what is wanted; many jobs that had one name share one."""
+    is_rare = wanted.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
-        return (None,)
-    return jobs if len(jobs) * max(states, 1) <= MOST_BRANCHES else (jobs,)
-
-
-def _of_job(job: int | list[int] | None) -> list[Condition]:
-    if job is None:
-        return []
-    return [Run.job_id.in_(job) if isinstance(job, list) else Run.job_id == job]
-
-
-def _in_state(state: RunState | None) -> list[Condition]:
-    if state is None:
-        return []
-    is_in = Run.state == state
-    # Written out, not bound: only then does a database know its partial index to fit.
-    return [is_in, text(f"runs.{IS_OVER}")] if state in FINAL else [is_in]
+        if wanted.states:
+            return [order.in_state(state) for state in wanted.states]
+        return (Line(()),) if is_rare else order.of_all()
+    if len(jobs) * max(len(wanted.states), 2) > MOST_BRANCHES:
+        is_in = [Run.state.in_(wanted.states)] if wanted.states else []
+        return (Line((Run.job_id.in_(jobs), *is_in)),)
+    if wanted.states:
+        return [
+            line for job in jobs for state in wanted.states for line in order.of_job_in(job, state)
+        ]
+    if is_rare:
+        return [Line((Run.job_id == job,)) for job in jobs]
+    return [line for job in jobs for line in order.of_job(job)]
 
 
 def _by(wanted: Filter) -> list[Condition]:
@@ -162,24 +155,25 @@ def _by(wanted: Filter) -> list[Condition]:
         return []
     is_by = Run.trigger == wanted.trigger
     is_rare = wanted.trigger is not Trigger.SCHEDULE
+    # Written out, not bound: only then does a database know its partial index to fit.
     return [is_by, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [is_by]
 
 
-def _within(wanted: Filter) -> list[Condition]:
+def _within(wanted: Filter, instant: Any = Run.instant) -> list[Condition]:
     found: list[Condition] = []
     if wanted.since is not None:
-        found.append(Run.instant >= wanted.since)
+        found.append(instant >= wanted.since)
     if wanted.until is not None:
-        found.append(Run.instant < wanted.until)
+        found.append(instant < wanted.until)
     return found
 
 
-def _after(place: Place | None) -> list[Condition]:
+def _after(place: Place | None, instant: Any = Run.instant) -> list[Condition]:
     if place is None:
         return []
     there = tuple_(literal(place.instant, Run.created_at.type), literal(place.id, Run.id.type))
     # The first one is implied; without it SQLite would come there from the list's beginning.
-    return [Run.instant <= place.instant, tuple_(Run.instant, Run.id) < there]
+    return [instant <= place.instant, tuple_(instant, Run.id) < there]
 
 
 def _ids_by_words(
@@ -191,7 +185,9 @@ def _ids_by_words(
     index on words, however long ago it was; of what many say it would fetch all there is.
     """
     words: ColumnElement[str] = literal_column(_WORDS[session.get_bind().dialect.name], String())
-    said = [text(f"({HAS_WORDS})"), *_of_job(jobs), *_within(wanted)]
+    said = [text(f"({HAS_WORDS})"), *_within(wanted)]
+    if jobs is not None:
+        said.append(Run.job_id.in_(jobs))
     q = (wanted.q or "").lower()
     newest = (
         select(Run.id, Run.instant.label("instant"), Run.state, Run.trigger, words.label("words"))

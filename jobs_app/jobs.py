@@ -14,7 +14,7 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, fires, notifications, runs
+from jobs_app import audit, fires, notifications, order, runs
 from jobs_app import schedule as schedules
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
 from jobs_app.errors import (
@@ -39,10 +39,6 @@ class Filter:
     queue: str | None = None
     q: str | None = None
     last_state: RunState | None = None
-
-
-#: The order of lists of runs, and what makes one the last of a job.
-NEWEST_FIRST = (Run.instant.desc(), Run.id.desc())
 
 
 def create(session: Session, definition: Definition, *, app: Celery, by: str, at: datetime) -> Job:
@@ -262,22 +258,13 @@ def page(session: Session, wanted: Filter, *, after: str | None, limit: int) -> 
             )
         )
     if wanted.last_state is not None:
-        last = select(Run.state).where(Run.job_id == Job.id).order_by(*NEWEST_FIRST).limit(1)
-        statement = statement.where(last.scalar_subquery() == wanted.last_state)
+        statement = statement.where(order.of_newest(Run.state) == wanted.last_state)
     return list(session.scalars(statement))
 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
     """Return the run of the newest instant of each of *job_ids* that has one."""
-    newest = (
-        select(Run.id)
-        .where(Run.job_id == Job.id)
-        .order_by(*NEWEST_FIRST)
-        .limit(1)
-        .correlate(Job)
-        .scalar_subquery()
-    )
-    of_jobs = select(newest).where(Job.id.in_(list(job_ids)))
+    of_jobs = select(order.of_newest(Run.id)).where(Job.id.in_(list(job_ids)))
     found = session.scalars(select(Run).where(Run.id.in_(list(session.scalars(of_jobs)))))
     return {run.job_id: run for run in found if run.job_id is not None}
 

@@ -28,7 +28,6 @@ from jobs_app.db import Base, Json
 from jobs_app.occasions import Event
 from jobs_app.states import (
     ACTIVE,
-    FINAL,
     CancelMode,
     CatchupPolicy,
     JobState,
@@ -198,7 +197,12 @@ INSTANT = text("coalesce(scheduled_for, created_at)")
 
 # Conditions of partial indexes; a query repeats them word for word, or SQLite does not
 # know the index to fit.
-IS_OVER = f"state IN {tuple(map(str, FINAL))}"
+# Not by `state`: PostgreSQL would look for the run of a claim among all that are queued, and
+# SQLite builds a list of states anew for each row that it writes.
+IS_OVER = "finished_at IS NOT NULL"
+IS_UNFINISHED = "finished_at IS NULL"
+# Not "IS NULL": SQLite would rather read all of these by `uq_runs_fire`, and sort them.
+HAS_NO_FIRE = "NOT (scheduled_for IS NOT NULL)"
 IS_UNSCHEDULED = "trigger <> 'schedule'"
 IS_FOLDED = "fires > 1"
 HAS_WORDS = "note IS NOT NULL OR error IS NOT NULL"
@@ -333,8 +337,8 @@ class Run(Base):
         Index(
             "ix_runs_send_at",
             "send_at",
-            postgresql_where=text("state = 'queued'"),
-            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("send_at IS NOT NULL"),
+            sqlite_where=text("send_at IS NOT NULL"),
         ),
         Index(
             "ix_runs_not_before",
@@ -358,10 +362,48 @@ class Run(Base):
             postgresql_where=text("state = 'waiting'"),
             sqlite_where=text("state = 'waiting'"),
         ),
-        # GET /runs, newest instant first: all of them, of one job, in one state.
-        Index("ix_runs_instant", INSTANT, "id"),
-        Index("ix_runs_job", "job_id", INSTANT, "id"),
-        Index("ix_runs_state", "state", INSTANT, "id"),
+        # Does one wait at all? SQLite takes the narrowest index: without this one it would rather
+        # read all fires of the job.
+        Index(
+            "ix_runs_awaited",
+            "job_id",
+            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting'"),
+        ),
+        # GET /runs, newest instant first: all of them, those in one state. What is over has
+        # indexes of its own, which are written once and not at each step before. Of one job
+        # `uq_runs_fire` has what a schedule started in this order; the rest is here.
+        Index(
+            "ix_runs_instant",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_OVER),
+            sqlite_where=text(IS_OVER),
+        ),
+        Index(
+            "ix_runs_state",
+            "state",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_OVER),
+            sqlite_where=text(IS_OVER),
+        ),
+        Index(
+            "ix_runs_unfinished",
+            "state",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_UNFINISHED),
+            sqlite_where=text(IS_UNFINISHED),
+        ),
+        Index(
+            "ix_runs_without_fire",
+            "job_id",
+            "created_at",
+            "id",
+            postgresql_where=text(HAS_NO_FIRE),
+            sqlite_where=text(HAS_NO_FIRE),
+        ),
         # Of one job in one state: GET /runs, its stats, and what retention deletes.
         Index(
             "ix_runs_outcome",

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobs_app import occasions
+from jobs_app import occasions, order
 from jobs_app.models import (
     Job,
     Notification,
@@ -236,7 +236,7 @@ def late(session: Session, *, at: datetime) -> list[Late]:
                 Run.id, Run.job_id, Run.created_at, Run.state, Job.notify, Job.late_after_seconds
             )
             .join(Job, Job.id == Run.job_id)
-            .where(Run.state == state, Run.attempt == 1, hears_it, ~is_told)
+            .where(*order.in_state(state).guard, Run.attempt == 1, hears_it, ~is_told)
             # Ids sort by age: of a long queue the oldest runs are read, not all.
             .order_by(Run.id)
             .limit(LOOKED_AT_ONCE)

@@ -11,15 +11,15 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.db import alembic_config
-from jobs_app.models import PARKED, Job, Run, SchedulerProcess, Worker
-from jobs_app.states import ACTIVE, RunState
+from jobs_app.models import IS_UNFINISHED, PARKED, Job, Run, SchedulerProcess, Worker
+from jobs_app.states import UNFINISHED, RunState
 
 #: Workers that are gone and still listed, the newest.
 GONE_LISTED = 100
 
-# Written out, not bound: an index by state then serves, whatever the history is.
-_UNFINISHED = text(f"runs.state IN {(str(RunState.WAITING), *map(str, ACTIVE))}")
-_RUNNING = text(f"runs.state = '{RunState.RUNNING}'")
+# Written out, not bound: the index of what is not over then serves, whatever the history is.
+_UNFINISHED = text(f"runs.state IN {tuple(map(str, UNFINISHED))} AND runs.{IS_UNFINISHED}")
+_RUNNING = text(f"runs.state = '{RunState.RUNNING}' AND runs.{IS_UNFINISHED}")
 
 
 @dataclass(slots=True)

@@ -83,6 +83,9 @@ class NotificationState(StrEnum):
 #: States of a run that holds its job's place: at most one a job unless `allow_all`.
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING)
 
+#: States of a run that has not ended.
+UNFINISHED = (RunState.WAITING, *ACTIVE)
+
 #: States that a cancel may end at once, with no worker to be told.
 CANCELLABLE_AT_ONCE = (RunState.WAITING, RunState.QUEUED, RunState.RETRYING)
 

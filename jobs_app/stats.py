@@ -9,19 +9,12 @@ from typing import Any
 from sqlalchemy import Row, func, select, text, union_all
 from sqlalchemy.orm import Session
 
+from jobs_app import order, runs
 from jobs_app.models import IS_OVER, Forgotten, Job, Run
-from jobs_app.states import ACTIVE, FAILURES, RunState
+from jobs_app.states import FAILURES, RunState
 
 #: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
 TRIED = (RunState.SUCCEEDED, *FAILURES)
-
-# A partial index each, written out as the index has it: unfinished runs are few, but lie
-# among all the others.
-_UNFINISHED = (
-    f"runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
-    f"NOT runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}",
-    "runs.state = 'waiting'",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +66,22 @@ def of_job(session: Session, job: Job, *, last: int) -> Stats:
         counts[state] = counts.get(state, 0) + count
     newest = {state: _newest(session, job.id, state) for state in TRIED}
     failures = [run for state, run in newest.items() if run and state in FAILURES]
-    oldest = select(Run.instant).where(Run.job_id == job.id).order_by(Run.instant, Run.id).limit(1)
     return Stats(
         counts={state: counts[state] for state in RunState if counts.get(state)},
         kept=sum(live.values()),
         recent=_recent(session, job.id, last=last),
         last_success=newest[RunState.SUCCEEDED],
         last_failure=max(failures, key=lambda run: (run.instant, run.id), default=None),
-        oldest_at=session.scalars(oldest).first(),
+        oldest_at=runs.nth_oldest(session, job.id, 0),
     )
 
 
 def _live_counts(session: Session, job_id: int) -> dict[RunState, int]:
     counts: dict[RunState, int] = {}
-    for condition in (f"runs.{IS_OVER}", *_UNFINISHED):
+    for condition in (text(f"runs.{IS_OVER}"), *order.UNFINISHED_OF_JOB):
         statement = (
             select(Run.state, func.count())
-            .where(Run.job_id == job_id, text(condition))
+            .where(Run.job_id == job_id, condition)
             .group_by(Run.state)
         )
         for state, count in session.execute(statement):

@@ -13,10 +13,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
+from jobs_app import history
 from jobs_app.db import Base, Database, UTCDateTime, alembic_config, migrate
 from jobs_app.errors import ConfigurationError
-from jobs_app.models import Job
+from jobs_app.models import Job, new_run_id
 from jobs_app.settings import Settings
+from jobs_app.states import RunState
 from tests.factories import NOON, make_job
 
 PROCESSES = 6
@@ -155,6 +157,36 @@ def test_migrations_go_up_down_and_up_again(unmigrated_database_url: str, tmp_pa
     assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
     migrate(settings)
     assert "jobs" in inspect(database.engine).get_table_names()
+    database.close()
+
+
+RUN_OF_0006 = """
+INSERT INTO runs (id, state, trigger, fires, task, kwargs, queue, priority, kill_grace_seconds,
+    retry, max_attempts, is_exclusive, attempt, sends, created_at, finished_at, log_bytes,
+    log_truncated)
+VALUES ('{id}', '{state}', 'manual', 1, 'sleep', '{{}}', 'default', 5, 10,
+    '{{}}', 1, false, 1, 0, '{at:%Y-%m-%d %H:%M:%S.%f}', {end}, 0, false)
+"""
+
+
+def test_a_run_that_was_over_without_an_end_stays_in_the_lists(
+    unmigrated_database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(database_url=unmigrated_database_url, data_dir=tmp_path)
+    migrate(settings, "0006")
+    database = Database(settings.effective_database_url)
+    over, going_on = new_run_id(), new_run_id()
+    with database.session() as session, session.begin():
+        for run_id, state, end in ((over, "lost", "NULL"), (going_on, "queued", "'2026-06-15'")):
+            session.execute(text(RUN_OF_0006.format(id=run_id.hex, state=state, end=end, at=NOON)))
+
+    migrate(settings)
+
+    for state, run_id in ((RunState.LOST, over), (RunState.QUEUED, going_on)):
+        with database.reading() as session:
+            wanted = history.Filter(states=(state,))
+            page = history.page(session, wanted, before=None, limit=9)
+        assert [each.id for each in page] == [run_id]
     database.close()
 
 

@@ -12,13 +12,13 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from jobs_app import explain, history, jobs, stats
+from jobs_app import explain, history, jobs, overview, runs, stats
 from jobs_app.db import Database
 from jobs_app.explain import When
 from jobs_app.history import Filter, Place
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.states import RunState, Trigger
-from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
+from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, make_worker, run
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 ERROR = {"type": "OSError", "message": "The disk is full", "traceback": "line 10, in main"}
@@ -98,6 +98,7 @@ def test_the_runs_of_many_jobs_that_had_one_name_are_found(
 
 def fill(database: Database) -> None:
     """Record 20,000 runs of 100 jobs, few of which failed or were started by hand."""
+    make_worker(database)
     made = {"task": "sleep", "cron": "* * * * *", "created_at": NOON, "updated_at": NOON}
     with database.session() as session:
         session.execute(insert(Job), [made | {"name": f"job-{n}"} for n in range(JOBS)])
@@ -150,7 +151,8 @@ def plans(database: Database, work: Callable[[Session], object]) -> str:
         for statement, parameters in statements:
             rows = connection.exec_driver_sql(f"{prefix} {statement}", parameters)
             lines += [str(row[-1]) for row in rows]
-    return "\n".join(lines)
+    # SQLite has no name for the index of a constraint; this is the second one.
+    return "\n".join(lines).replace("sqlite_autoindex_runs_2", "uq_runs_fire")
 
 
 def listed(**wanted: Any) -> Callable[[Session], object]:
@@ -164,22 +166,50 @@ def last_runs(session: Session) -> object:
 
 MIDDLE = NOON + RUNS // 2 * MINUTE
 
-#: What is asked for, and an index that serves it.
-LOOKS: dict[str, tuple[Callable[[Session], object], str]] = {
-    "all": (listed(), "ix_runs_instant"),
-    "a job": (listed(job="job-3"), "ix_runs_job"),
+#: What is asked for, and the indexes that serve it.
+LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
+    "all": (listed(), "ix_runs_instant", "ix_runs_unfinished"),
+    "a job": (listed(job="job-3"), "uq_runs_fire", "ix_runs_without_fire"),
     "a state": (listed(states=(RunState.FAILED,)), "ix_runs_state"),
-    "a state that none is in": (listed(states=(RunState.RUNNING,)), "ix_runs_state"),
+    "a state that none is in": (listed(states=(RunState.LOST,)), "ix_runs_state"),
+    "a state of what is not over": (listed(states=(RunState.QUEUED,)), "ix_runs_unfinished"),
     "states": (listed(states=FAILURES), "ix_runs_state"),
     "a trigger": (listed(trigger=Trigger.MANUAL), "ix_runs_trigger"),
+    "the trigger of most": (
+        listed(trigger=Trigger.SCHEDULE),
+        "ix_runs_instant",
+        "ix_runs_unfinished",
+    ),
     "to": (listed(until=MIDDLE), "ix_runs_instant"),
     "from and to": (listed(since=MIDDLE, until=MIDDLE + HOUR), "ix_runs_instant"),
     "words": (listed(q="no such"), "ix_runs_said"),
     "a job in states": (listed(job="job-3", states=FAILURES), "ix_runs_outcome"),
+    "a job in a state of what is not over": (
+        listed(job="job-3", states=(RunState.QUEUED, RunState.WAITING)),
+        "uq_runs_active",
+        "ix_runs_beside",
+        "ix_runs_awaited",
+    ),
     "a job by a trigger": (listed(job="job-3", trigger=Trigger.MANUAL), "ix_runs_job_trigger"),
     "words of a job": (listed(job="job-3", q="disk"), "ix_runs_job_said"),
-    "a job from and to": (listed(job="job-3", since=MIDDLE, until=MIDDLE + DAY), "ix_runs_job"),
-    "jobs by their last runs": (last_runs, "ix_runs_job"),
+    "a job from and to": (
+        listed(job="job-3", since=MIDDLE, until=MIDDLE + DAY),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
+    "jobs by their last runs": (last_runs, "uq_runs_fire", "ix_runs_without_fire"),
+    "spans": (
+        lambda session: runs.spans(session, list(session.scalars(select(Job.id)))),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
+    "the n-th oldest of a job": (
+        lambda session: runs.nth_oldest(session, 3, 150),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
+    "queues": (overview.queues, "ix_runs_unfinished"),
+    "workers": (overview.worker_states, "ix_runs_unfinished"),
     "explain": (
         lambda session: explain.explain(session, "job-3", When(MIDDLE, HOUR), at=MIDDLE + DAY),
         "ix_runs_folded",
@@ -194,9 +224,10 @@ LOOKS: dict[str, tuple[Callable[[Session], object], str]] = {
 def test_no_list_reads_the_whole_history(database: Database) -> None:
     fill(database)
 
-    for name, (work, index) in LOOKS.items():
+    for name, (work, *indexes) in LOOKS.items():
         plan = plans(database, work)
-        assert index in plan, f"{name}: {plan}"
+        for index in indexes:
+            assert index in plan, f"{name}: {plan}"
         # Neither in the order of the table, nor all of an index to be sorted.
         assert not re.search(r"Seq Scan on runs|SCAN runs(?! USING)", plan), f"{name}: {plan}"
 

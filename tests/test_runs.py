@@ -9,12 +9,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
-from jobs_app import audit, history, jobs, runs, workers
+from jobs_app import alike, audit, history, jobs, runs, workers
 from jobs_app.context import LastLog
 from jobs_app.db import Database
 from jobs_app.models import Attempt, AuditEvent, LogChunk
 from jobs_app.retry import RetryPolicy
+from jobs_app.runs import places
 from jobs_app.states import CancelMode, OverlapPolicy, RunState
 from tests.factories import (
     DAY,
@@ -310,28 +312,51 @@ def test_a_run_that_may_overlap_keeps_the_waiting_ones_out_too(database: Databas
     assert message.run_id == waiting
 
 
-def test_promotion_reads_no_history(database: Database) -> None:
-    statements: list[tuple[str, Any]] = []
+#: What is done at each tick, at each end of a run, and by the janitor all the time.
+OFTEN: dict[str, tuple[Callable[[Session], object], str]] = {
+    "plan": (lambda session: alike._unfinished(session, [1, 2]), "ix_runs_awaited"),
+    "promote": (lambda session: runs.promote(session, 1, at=NOON), "ix_runs_waiting"),
+    "beside": (lambda session: runs.promote(session, 1, at=NOON), "ix_runs_beside"),
+    "awaited": (
+        lambda session: session.execute(select(places.may_be_awaited(1))),
+        "ix_runs_awaited",
+    ),
+    "promotable": (runs.promotable_jobs, "ix_runs_awaited"),
+    "unsent": (lambda session: runs.unsent_by_queue(session, at=NOON), "ix_runs_send_at"),
+    "send": (
+        lambda session: runs.take_unsent(session, "default", at=NOON, limit=9),
+        "ix_runs_send_at",
+    ),
+    "hurry": (lambda session: runs.hurry(session, at=NOON), "ix_runs_send_at"),
+    "retries": (lambda session: runs.queue_due_retries(session, at=NOON), "ix_runs_not_before"),
+    "orphans": (runs.orphans, "ix_runs_unfinished"),
+}
 
-    def explain(
-        connection: Connection, cursor: object, statement: str, parameters: object, *_: object
-    ) -> None:
-        statements.append((statement, parameters))
 
-    event.listen(database.engine, "before_cursor_execute", explain)
+@pytest.mark.parametrize("name", OFTEN)
+def test_what_is_done_often_reads_no_history(database: Database, name: str) -> None:
+    work, index = OFTEN[name]
+    sent: list[tuple[str, Any]] = []
+
+    def note(_: Connection, _cursor: object, statement: str, given: object, *_rest: object) -> None:
+        sent.append((statement, given))
+
+    event.listen(database.engine, "before_cursor_execute", note)
     with database.session() as session:
-        runs.promote(session, 1, at=NOON)
-        runs.promotable_jobs(session)
-    event.remove(database.engine, "before_cursor_execute", explain)
+        work(session)
+    event.remove(database.engine, "before_cursor_execute", note)
 
     if database.engine.dialect.name == "sqlite":
         plans = []
         with database.engine.connect() as connection:
-            for statement, parameters in statements:
-                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            for statement, given in sent:
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
                 plans += [row[-1] for row in rows]
-        assert not [plan for plan in plans if "ix_runs_job" in plan or plan == "SCAN runs"]
-        assert [plan for plan in plans if "ix_runs_beside" in plan]
+        # Neither by the index of fires, nor all of what some worker ever had.
+        of_history = ("sqlite_autoindex_runs_2", "USING INDEX ix_runs_worker", "ix_runs_instant")
+        assert not [plan for plan in plans if any(each in plan for each in of_history)], plans
+        assert not [plan for plan in plans if plan.startswith("SCAN runs") and " USING" not in plan]
+        assert [plan for plan in plans if index in plan], plans
 
 
 def test_messages_are_repeated_with_growing_pauses(database: Database) -> None:

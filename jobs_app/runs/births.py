@@ -19,7 +19,7 @@ from jobs_app.dispatch import Message
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.policy import PlannedRun
 from jobs_app.runs.outbox import RESEND_SECONDS, message_of
-from jobs_app.states import OverlapPolicy, RunState, Trigger
+from jobs_app.states import FINAL, OverlapPolicy, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +244,10 @@ def _said(row: PlannedRun) -> dict[str, Any]:
 def _stamps(state: RunState, *, at: datetime) -> dict[str, datetime | None]:
     """Return the instants of a run that is born in *state*."""
     is_queued = state is RunState.QUEUED
-    is_over = state in (RunState.SKIPPED, RunState.MISSED)
     return {
         "created_at": at,
         "queued_at": at if is_queued else None,
-        "finished_at": at if is_over else None,
+        "finished_at": at if state in FINAL else None,
         # The message goes out right after the commit; if that fails, the janitor repeats it.
         "send_at": at + timedelta(seconds=RESEND_SECONDS) if is_queued else None,
     }

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
+from jobs_app import order
 from jobs_app.models import Run, Worker
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.attempts import Outcome, finish
@@ -19,7 +20,7 @@ def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
     statement = (
         select(Run.id, Run.attempt, Run.job_id, Run.retry)
         .join(Worker, Worker.id == Run.worker_id)
-        .where(Run.state == RunState.RUNNING, Worker.gone_at.is_not(None))
+        .where(*order.in_state(RunState.RUNNING).guard, Worker.gone_at.is_not(None))
         .limit(limit)
     )
     return list(session.execute(statement))

@@ -5,10 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, TextClause, case, delete, func, literal, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    TextClause,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from jobs_app import order
 from jobs_app.models import IS_OVER, Forgotten, Job, LogChunk, Run
 from jobs_app.runs.births import among
 from jobs_app.runs.ends import purge
@@ -73,18 +85,20 @@ class Span:
 
 def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
     """Return the span of each of *job_ids* that has runs."""
-    mine = Run.job_id == Job.id
-    oldest = select(Run.instant).where(mine).order_by(Run.instant, Run.id).limit(1).correlate(Job)
+    oldest = [
+        select(line.instant).where(*line.guard).order_by(*line.oldest_first).limit(1).correlate(Job)
+        for line in order.of_job(Job.id)
+    ]
     # Of an index alone; which instant is the n-th newest would be read run by run.
-    count = select(func.count()).select_from(Run).where(mine).correlate(Job)
-    statement = select(
-        Job.id, count.scalar_subquery().label("number"), oldest.scalar_subquery().label("oldest")
-    ).where(among(session, Job.id, job_ids))
-    return {
-        row.id: Span(row.number, row.oldest)
-        for row in session.execute(statement)
-        if row.oldest is not None
-    }
+    count = select(func.count()).select_from(Run).where(Run.job_id == Job.id).correlate(Job)
+    columns = [count.scalar_subquery(), *(each.scalar_subquery() for each in oldest)]
+    statement = select(Job.id, *columns).where(among(session, Job.id, job_ids))
+    found = {}
+    for job_id, number, *instants in session.execute(statement):
+        known = [instant for instant in instants if instant is not None]
+        if known:
+            found[job_id] = Span(number, min(known))
+    return found
 
 
 def count_of(session: Session, job_id: int, state: RunState) -> int:
@@ -96,9 +110,10 @@ def nth_oldest(
     session: Session, job_id: int, number: int, *, state: RunState | None = None
 ) -> datetime | None:
     """Return the instant of the *number*-th oldest run of a job, counted from 0."""
-    guard = [Run.job_id == job_id] if state is None else _in(job_id, state)
-    statement = select(Run.instant).where(*guard).order_by(Run.instant, Run.id)
-    return session.scalars(statement.offset(number).limit(1)).first()
+    lines = order.of_job(job_id) if state is None else order.of_job_in(job_id, state)
+    parts = [select(line.instant.label("instant")).where(*line.guard) for line in lines]
+    merged = union_all(*parts) if len(parts) > 1 else parts[0]
+    return session.scalars(merged.order_by("instant").offset(number).limit(1)).first()
 
 
 def newest(session: Session, job_id: int, state: RunState) -> datetime | None:

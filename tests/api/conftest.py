@@ -14,7 +14,7 @@ from jobs_app.app import create_app
 from jobs_app.db import Database
 from jobs_app.models import Run, new_run_id
 from jobs_app.settings import Settings
-from jobs_app.states import RunState, Trigger
+from jobs_app.states import FINAL, RunState, Trigger
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -120,6 +120,7 @@ def a_run(state: RunState = RunState.SUCCEEDED, **facts: Any) -> Run:
             "kwargs": {"duration": 1},
             "queue": "default",
             "created_at": NOW,
+            "finished_at": NOW if state in FINAL else None,
         }
         | facts
     )

@@ -570,8 +570,15 @@ def _check_due(old: JobRow | None, job: JobRow) -> None:
 
 
 def _check_row(run: RunRow) -> None:
-    """Only a queued run has a message to send, and only a worker tells of progress."""
+    """Only a queued run has a message to send, and only a worker tells of progress.
+
+    A run has an end if it has ended: the indexes of lists know it by that.
+    """
     name = f"run {_short(run.id)}"
+    _hold(
+        (run.finished_at is not None) == (run.state in FINAL),
+        f"{name} is {run.state}, its end {run.finished_at}",
+    )
     has_message, is_queued = run.send_at is not None, run.state is RunState.QUEUED
     # One that waits for a place of its key has none.
     is_parked = is_queued and run.concurrency_key is not None and not has_message
