@@ -107,6 +107,8 @@ def make_celery(settings: Settings) -> JobsCelery:
         broker_url=settings.celery_broker_url,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A server that was made a replica says no to everything: that too is an outage.
+        broker_channel_error_retry=True,
         broker_transport_options=transport_options(settings),
         task_serializer="json",
         accept_content=["json"],

@@ -51,6 +51,7 @@ class Projection:
             # The caller has better things to do than to wait: it is told at once.
             retry=Retry(NoBackoff(), 0),
         )
+        self._prefix = settings.redis_prefix
         self._entries = f"{settings.redis_prefix}redbeat:"
         self.schedule_key = f"{self._entries}:schedule"
         self.wakeup_key = f"{settings.redis_prefix}wakeup"
@@ -161,6 +162,12 @@ class Projection:
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"Redis: {error}") from error
         return True
+
+    def probe(self) -> None:
+        """Write something that is gone in a second: a full Redis answers, and takes nothing."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.set(f"{self._prefix}probe", "1", px=1000)
+        _execute(pipe)
 
     def queue_lengths(self, queues: Iterable[str], prefix: str) -> dict[str, int]:
         """Return how many messages lie in each of *queues*, over all priorities."""

@@ -54,18 +54,18 @@ def readyz() -> Response:
     database, is_usable = _database()
     scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
     queues, are_served = _queues() if is_usable else ({"status": "unknown"}, False)
-    is_redis_up = parts.current().is_redis_up()
+    redis = parts.current().redis_status()
     broken = parts.current().broken_imports
     checks: dict[str, Any] = {
         "database": database,
-        "redis": {"status": "ok" if is_redis_up else "unreachable"},
+        "redis": {"status": redis},
         "scheduler": scheduler,
         "queues": queues,
         "imports": {"status": "failed", "modules": broken} if broken else {"status": "ok"},
     }
     status = "unavailable"
     if is_usable:
-        is_well = is_redis_up and is_ticking and are_served and not broken
+        is_well = redis == "ok" and is_ticking and are_served and not broken
         status = "ready" if is_well else "degraded"
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503

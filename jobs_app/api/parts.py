@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from flask import Flask, Response, after_this_request, current_app
+from redis.exceptions import ResponseError
 
 from jobs_app import adoption, dispatch
 from jobs_app.api.database import database
@@ -56,10 +57,24 @@ class Parts:
         """
         return self.courier.run(lambda: self._tell(jobs, messages))
 
-    def is_redis_up(self) -> bool:
-        """Tell whether Redis answers within its quarter of a second."""
-        prefix = self.settings.redis_prefix
-        return self.courier.run(lambda: _ask(self.projection(), prefix))
+    def redis_status(self) -> str:
+        """Return `ok` if Redis takes what is written within its quarter of a second.
+
+        Else `unreachable`, or `refuses writes`: it is full, or was made a replica.
+        """
+        refused: list[BrokerUnavailable] = []
+
+        def probe() -> None:
+            try:
+                self.projection().probe()
+            except BrokerUnavailable as error:
+                if isinstance(error.__cause__, ResponseError):
+                    refused.append(error)
+                raise
+
+        if self.courier.run(probe):
+            return "ok"
+        return "refuses writes" if refused else "unreachable"
 
     def _tell(self, jobs: Sequence[Job], messages: Sequence[Message]) -> None:
         projection = self.projection()
@@ -67,10 +82,6 @@ class Parts:
             projection.write(jobs)
         if messages:
             dispatch.publish(self.celery, messages)
-
-
-def _ask(projection: Projection, prefix: str) -> None:
-    projection.queue_lengths(["default"], prefix)
 
 
 def make(settings: Settings) -> Parts:

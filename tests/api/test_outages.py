@@ -1,12 +1,13 @@
 """Without Redis, and without the database: what is promised all the same."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from redis import Redis
 
 from jobs_app import tokens
 from jobs_app.app import create_app
@@ -88,6 +89,44 @@ def test_with_redis_frozen_a_job_is_stored_within_a_second(
     assert (started.status_code, readiness.status_code) == (202, 200)
     assert max(seconds, more, *(spent for _, spent in answers)) < LIMIT_SECONDS
     assert readiness.json["checks"]["redis"]["status"] == "unreachable"
+
+
+def fill(redis: Redis) -> None:
+    redis.config_set("maxmemory", 1)
+
+
+def drain(redis: Redis) -> None:
+    redis.config_set("maxmemory", 0)
+
+
+def demote(redis: Redis) -> None:
+    redis.replicaof("127.0.0.1", "1")
+
+
+def promote(redis: Redis) -> None:
+    redis.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("spoil, mend", [(fill, drain), (demote, promote)])
+def test_with_a_redis_that_takes_nothing_a_job_is_stored_and_readyz_says_why(
+    valkey_api: Api,
+    valkey: ValkeyServer,
+    spoil: Callable[[Redis], None],
+    mend: Callable[[Redis], None],
+) -> None:
+    with valkey.client() as redis:
+        spoil(redis)
+        try:
+            created = valkey_api.post("/jobs", a_job())
+            started = valkey_api.post("/jobs/nightly/runs", {})
+            readiness = valkey_api.get("//readyz")
+        finally:
+            mend(redis)
+
+    assert (created.status_code, started.status_code) == (201, 202)
+    assert (readiness.status_code, readiness.json["status"]) == (200, "degraded")
+    assert readiness.json["checks"]["redis"] == {"status": "refuses writes"}
+    assert valkey_api.get("//readyz").json["checks"]["redis"] == {"status": "ok"}
 
 
 def test_redis_is_used_again_when_it_is_back(valkey_api: Api, valkey: ValkeyServer) -> None:
