@@ -16,7 +16,7 @@ from redbeat.schedulers import (
     get_redis,
 )
 from redis.exceptions import LockError, RedisError
-from sqlalchemy import update
+from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app import clock, dispatch, startup
@@ -92,6 +92,7 @@ class JobsScheduler(RedBeatScheduler):
         self._sender = Sender(self._database, settings)
         self._id = new_run_id()
         self._next_scan = self._next_note = self._next_extension = 0.0
+        self._is_database_in_doubt = False
         self._has_row = False
         self._lock: Any = None
         self._parts_made = True
@@ -112,6 +113,7 @@ class JobsScheduler(RedBeatScheduler):
             self._note_tick(at, monotonic)
         except SQLAlchemyError as error:
             log.error("database_unavailable error=%s", str(error).partition("\n")[0])
+            self._stand_back()
             time.sleep(ERROR_WAIT_SECONDS)
             return 0.0
         self._wait(next_due_at, is_redis_up)
@@ -177,6 +179,7 @@ class JobsScheduler(RedBeatScheduler):
                 log.warning("scheduler_lost_lock")
                 self._step_down()
         if self._active_since is None:
+            self._check_database()
             self._lock = get_redis(self.app).lock(self.lock_key, timeout=seconds)
             if not self._lock.acquire(blocking=False):
                 return False
@@ -185,6 +188,23 @@ class JobsScheduler(RedBeatScheduler):
             self._next_note = 0.0
         self._next_extension = monotonic + seconds / 4
         return True
+
+    def _check_database(self) -> None:
+        """Raise as the database does, if it failed the last time: who leads must reach it."""
+        if self._is_database_in_doubt:
+            with self._database.reading() as session:
+                session.execute(text("SELECT 1"))
+            self._is_database_in_doubt = False
+
+    def _stand_back(self) -> None:
+        """Leave the lock to a scheduler that reaches the database; it may be our wire that is cut.
+
+        Nothing is gained by keeping it: all that the leader does ends in the database.
+        """
+        self._is_database_in_doubt = True
+        if self._active_since is not None:
+            self._step_down()
+            self._release()
 
     def _step_down(self) -> None:
         self._active_since = None
@@ -229,11 +249,14 @@ class JobsScheduler(RedBeatScheduler):
         self._sender.stop()
         if self._active_since is not None:
             self._step_down()
-            try:
-                self._lock.release()
-            except (LockError, RedisError, OSError) as error:
-                log.info("lock_not_released error=%s", error)
+            self._release()
         self._sign_off()
+
+    def _release(self) -> None:
+        try:
+            self._lock.release()
+        except (LockError, RedisError, OSError) as error:
+            log.info("lock_not_released error=%s", error)
 
     def _sign_off(self) -> None:
         try:

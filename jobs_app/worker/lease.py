@@ -42,6 +42,11 @@ class Lease:
         """Count the lease from *begun*: the `now()` before the heartbeat, not after it."""
         self._renewed.value = begun
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether heartbeats come: half of the lease without one means that they do not."""
+        return self.seconds_left() > self._fence_seconds / 2
+
     def seconds_left(self, *, of: UUID | None = None) -> float:
         """Return how long work may go on without another heartbeat; 0 or less: not at all.
 

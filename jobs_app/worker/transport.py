@@ -1,11 +1,12 @@
 """Reads the queue, also when something lies in it that nobody should have put there."""
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport import redis, virtual
 
 from jobs_app.celery_app import RUN_TASK
+from jobs_app.worker.lease import Lease
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,16 @@ class Unacknowledged(redis.QoS):
     and takes the note back: two round trips. What is found again of a run is its row.
     """
 
+    #: The worker's, once it has one.
+    lease: ClassVar[Lease | None] = None
+
     channel: Any
     _delivered: Any
+
+    def can_consume(self) -> bool:
+        """Tell whether a message may be taken: one that nobody here can claim is lost to others."""
+        is_cut_off = self.lease is not None and not self.lease.is_fresh
+        return not is_cut_off and bool(super().can_consume())
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message."""
@@ -69,6 +78,7 @@ class Channel(redis.Channel):
             return True
 
 
-def use_tolerant_channel() -> None:
+def use_tolerant_channel(lease: Lease) -> None:
     """Have every connection that this process opens from now on read with our channel."""
+    Unacknowledged.lease = lease
     redis.Transport.Channel = Channel

@@ -246,7 +246,7 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
     job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
     waiting = make_run(database, job, state=RunState.WAITING)
 
-    Rota(janitor).run(at=NOON, monotonic=1000.0)
+    Rota(janitor).run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
 
     assert run(database, waiting).state is RunState.QUEUED
 
@@ -257,11 +257,31 @@ def test_a_look_at_all_entries_does_not_stand_before_the_first_ticks(
     rota, leftover = Rota(janitor), {999_999: NOON}
     projection.write_scores(dict(leftover))
 
-    rota.run(at=NOON, monotonic=1000.0)
+    rota.run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
     before = projection.scores()
-    rota.run(at=NOON, monotonic=1030.0)
+    rota.run(at=NOON, monotonic=1030.0, now=lambda: 0.0)
 
     assert (before, projection.scores()) == ({999_999: NOON.timestamp()}, {})
+
+
+def test_rules_that_take_long_take_turns_with_the_clock(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    clock = {"now": 0.0}
+
+    def slow(name: str) -> None:
+        done.append(name)
+        clock["now"] += 1.0
+
+    rules = [(1.0, lambda *_, name=name: slow(name)) for name in "abc"]
+    monkeypatch.setattr(janitor, "rules", lambda: rules)
+    rota = Rota(janitor)
+
+    for look in range(6):
+        rota.run(at=NOON, monotonic=1000.0 + look, now=lambda: clock["now"])
+
+    assert "".join(done) == "abcabc"
 
 
 def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
