@@ -1,7 +1,9 @@
 """The engine recipe, the UTC type and the migrations: how jobs-app holds its database."""
 
 import logging
+import sqlite3
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +124,35 @@ def prepare_engine(engine: Engine) -> None:
     """Attach the SQLite recipe to an engine made elsewhere; others are left alone."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+        if engine.url.database and engine.url.database != ":memory:":
+            file = Path(engine.url.database)
+            event.listen(engine, "connect", partial(_note_file, file))
+            event.listen(engine, "begin", partial(_check_file, file))
         event.listen(engine, "begin", _begin_sqlite)
+
+
+def _note_file(file: Path, _connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    record.info["file"] = _identity(file)
+
+
+def _check_file(file: Path, connection: Connection) -> None:
+    """Refuse a connection whose file is gone: what is written there is read by nobody.
+
+    SQLite itself notices nothing, and goes on with a file that has no name any more.
+    """
+    if connection.info.get("file") != _identity(file):
+        connection.invalidate()
+        gone = sqlite3.OperationalError(f"the file {file} was removed or replaced")
+        raise OperationalError("BEGIN", None, gone)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others, whatever it is called; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -213,20 +243,49 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     """Bring the schema to *revision* ("head", "base" or a revision's id).
 
     Safe to run in several processes at once: one works, the others wait and find
-    nothing to do. Raises ConfigurationError if the database cannot be opened.
+    nothing to do. Raises ConfigurationError if the database cannot be opened, if a newer
+    version has migrated it, or if the file of SQLite is gone that was there before.
     """
     from alembic import command  # noqa: PLC0415 (half a second that no worker needs)
+    from alembic.util.exc import CommandError  # noqa: PLC0415
 
     url = settings.effective_database_url
     if settings.database_url is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_to_begin_anew(settings)
     try:
         if revision == "base" or revision.startswith("-"):
             command.downgrade(alembic_config(url), revision)
         else:
             command.upgrade(alembic_config(url), revision)
+    except CommandError as error:
+        raise ConfigurationError(
+            f"The database cannot be brought to the revision {revision!r}: {error}. "
+            "If a newer version of jobs-app has migrated it, that version is needed."
+        ) from error
     except OperationalError as error:
         raise ConfigurationError(
             f"The database {make_url(url).render_as_string(hide_password=True)} "
             f"cannot be opened: {str(error.orig).strip()}"
         ) from error
+    if settings.database_url is None and revision != "base":
+        settings.database_marker_file.write_text(MARKER_TEXT)
+
+
+#: What the marker beside the database says to whoever opens it.
+MARKER_TEXT = (
+    "jobs-app has made the file jobs.db here. While this file is there, "
+    "it does not begin anew with an empty database.\n"
+)
+
+
+def _refuse_to_begin_anew(settings: Settings) -> None:
+    """Raise ConfigurationError if there was a database in the data directory, and is none now."""
+    file, marker = settings.data_dir / "jobs.db", settings.database_marker_file
+    # SQLite makes an empty file for whoever connects to one that is gone.
+    is_there = file.exists() and file.stat().st_size > 0
+    if marker.exists() and not is_there:
+        raise ConfigurationError(
+            f"The database {file} is gone, with all jobs and their history: put it back from a "
+            f"backup. To begin anew without it, remove {marker} first."
+        )

@@ -1,4 +1,4 @@
-"""The entries of JOBS_HTTP_ALLOW: hosts and networks that http tasks may call though private."""
+"""What http tasks may call though private, by JOBS_HTTP_ALLOW, and what not even then."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -27,6 +27,15 @@ class Exemption:
     def is_one_address(self) -> bool:
         """Whether it names one address and nothing else."""
         return self.network is not None and self.network.num_addresses == 1
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """A server that jobs-app itself works with, and the setting that says where it is."""
+
+    setting: str
+    host: str
+    port: int
 
 
 def exemptions(text: str) -> tuple[Exemption, ...]:

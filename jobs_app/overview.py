@@ -103,6 +103,17 @@ def newest_revision() -> str | None:
     return ScriptDirectory.from_config(alembic_config("sqlite://")).get_current_head()
 
 
+@cache
+def _known_revisions() -> frozenset[str]:
+    scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
+    return frozenset(each.revision for each in scripts.walk_revisions())
+
+
+def is_newer(revision: str | None) -> bool:
+    """Tell whether a newer version of jobs-app has brought the database to *revision*."""
+    return revision is not None and revision not in _known_revisions()
+
+
 def revision(session: Session) -> str | None:
     """Return the revision of the database; None if nothing was ever migrated."""
     return MigrationContext.configure(session.connection()).get_current_revision()

@@ -1,6 +1,7 @@
 """Every setting: its name, default, unit and help, read from `JOBS_*` variables."""
 
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs_app.errors import ConfigurationError
-from jobs_app.exemptions import Exemption, exemptions
+from jobs_app.exemptions import Exemption, OwnServer, exemptions
 from jobs_app.mail_server import MailServer, mail_server
 from jobs_app.states import CatchupPolicy, OverlapPolicy
 
@@ -231,6 +232,22 @@ class Settings(BaseSettings):
         """The hosts and networks of JOBS_HTTP_ALLOW."""
         return exemptions(self.http_allow)
 
+    @cached_property
+    def own_servers(self) -> tuple[OwnServer, ...]:
+        """The database and Redis, as far as they are reached by network."""
+        found = [("JOBS_DATABASE_URL", self.effective_database_url, 5432)]
+        # Without one there is nothing to protect.
+        with suppress(ConfigurationError):
+            found.append(("JOBS_REDIS_URL", self.effective_redis_url, 6379))
+        servers = []
+        for setting, url, usual in found:
+            parts = urlsplit(url)
+            # A path, of a file or a socket, is reached by no network; PostgreSQL's may be many.
+            hosts = "" if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+            for place in map(urlsplit, (f"//{host}" for host in hosts.split(",") if host)):
+                servers.append(OwnServer(setting, place.hostname or "", place.port or usual))
+        return tuple(servers)
+
     @field_validator("smtp_url")
     @classmethod
     def _known_mail_server(cls, value: str | None) -> str | None:
@@ -304,6 +321,11 @@ class Settings(BaseSettings):
     def redis_url_file(self) -> Path:
         """Where `up` writes the address of the embedded Valkey (mode 0600)."""
         return self.data_dir / "redis-url"
+
+    @property
+    def database_marker_file(self) -> Path:
+        """What says that the embedded database was made once, beside it."""
+        return self.data_dir / "jobs.db-was-made"
 
     @property
     def admin_token_file(self) -> Path:

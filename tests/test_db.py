@@ -75,6 +75,73 @@ def test_a_reader_of_sqlite_is_not_held_up_by_a_writer(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_file_that_was_replaced_is_noticed_and_the_new_one_used(tmp_path: Path) -> None:
+    file, backup = tmp_path / "jobs.db", tmp_path / "backup.db"
+    for each, value in ((file, 1), (backup, 2)):
+        made = Database(f"sqlite:///{each}")
+        with made.session() as session, session.begin():
+            session.execute(text("CREATE TABLE plain (value INTEGER)"))
+            session.execute(text("INSERT INTO plain VALUES (:value)"), {"value": value})
+        made.close()
+    database = Database(f"sqlite:///{file}")
+    with database.reading() as session:
+        assert session.execute(text("SELECT value FROM plain")).scalar_one() == 1
+
+    backup.replace(file)
+    gone = pytest.raises(OperationalError, match="removed or replaced")
+    with gone, database.session() as session:
+        session.execute(text("UPDATE plain SET value = 3"))
+
+    # Only what was open is refused: the next connection is one to the file that is there.
+    with database.reading() as session:
+        assert session.execute(text("SELECT value FROM plain")).scalar_one() == 2
+    database.close()
+
+
+def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings)
+    file = tmp_path / "jobs.db"
+
+    file.rename(tmp_path / "elsewhere.db")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError) as raised:
+            migrate(settings)
+        # Somebody else has connected to it meanwhile.
+        file.touch()
+    file.unlink()
+    (tmp_path / "elsewhere.db").rename(file)
+    migrate(settings)
+
+    assert str(file) in raised.value.detail
+    assert str(settings.database_marker_file) in raised.value.detail
+
+
+def test_whoever_removes_the_mark_too_begins_anew(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings)
+
+    (tmp_path / "jobs.db").unlink()
+    settings.database_marker_file.unlink()
+    migrate(settings)
+
+    database = Database(settings.effective_database_url)
+    assert "jobs" in inspect(database.engine).get_table_names()
+    database.close()
+
+
+def test_a_database_that_a_newer_version_has_migrated_is_refused_with_a_sentence(
+    database_url: str, tmp_path: Path
+) -> None:
+    database = Database(database_url)
+    with database.session() as session, session.begin():
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(ConfigurationError, match="newer version"):
+        migrate(Settings(database_url=database_url, data_dir=tmp_path))
+    database.close()
+
+
 def test_instants_come_back_aware_and_in_utc(database: Database) -> None:
     made = NOON.astimezone(timezone(timedelta(hours=5, minutes=45))) + timedelta(microseconds=1)
     job = make_job(database, at=made)

@@ -29,7 +29,8 @@ class Readiness(BaseModel):
     """How each part stands.
 
     `ready`: all is well. `degraded`: requests are served, but Redis, the scheduler,
-    a module of JOBS_IMPORTS or a worker for a queue that a job names is missing.
+    a module of JOBS_IMPORTS or a worker for a queue that a job names is missing, or a newer
+    version has migrated the database.
     `unavailable`: the database is.
     """
 
@@ -65,7 +66,8 @@ def readyz() -> Response:
     }
     status = "unavailable"
     if is_usable:
-        is_well = redis == "ok" and is_ticking and are_served and not broken
+        are_ok = database["status"] == redis == "ok"
+        is_well = are_ok and is_ticking and are_served and not broken
         status = "ready" if is_well else "degraded"
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503
@@ -79,6 +81,9 @@ def _database() -> tuple[dict[str, Any], bool]:
         session().rollback()
         return {"status": "unreachable"}, False
     wanted = overview.newest_revision()
+    if overview.is_newer(found):
+        # Migrations only add what an older version can do without: it may serve to its end.
+        return {"status": "newer", "revision": found, "wanted": wanted}, True
     if found != wanted:
         return {"status": "not migrated", "revision": found, "wanted": wanted}, False
     return {"status": "ok", "revision": found}, True
