@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NoReturn
 
-from jobs_app.exemptions import Exemption
-from jobs_app.tasks.egress import refusal
+from jobs_app.exemptions import Exemption, OwnServer
+from jobs_app.tasks.egress import own_server, refusal
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTING = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"})
@@ -34,10 +34,12 @@ class Guard:
         allows_private: bool,
         closed_folders: Iterable[str],
         allowed: tuple[Exemption, ...] = (),
+        own: Iterable[OwnServer] = (),
     ) -> None:
         self.refused: list[str] = []
         self._allows_private = allows_private
         self._allowed = allowed
+        self._own = tuple(own)
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in closed_folders)
         # A connection knows an address only; an exemption may be for the name that led to it.
         self._names: set[str] = set()
@@ -70,7 +72,7 @@ class Guard:
             self._refuse("It wants to speak to a program on the scheduler's own machine.")
         host, port = str(address[0]).partition("%")[0], int(address[1])
         for found in _addresses(host):
-            if reason := self._why_not(found, port):
+            if reason := self._why_not(found, port) or self._why_own(found, port):
                 self._refuse(f"{found} may not be called: it is {reason}.")
 
     def _why_not(self, found: str, port: int) -> str | None:
@@ -83,6 +85,22 @@ class Guard:
             if self._refusal(found, port, host=name) is None and found in _addresses(name):
                 return None
         return reason
+
+    def _why_own(self, found: str, port: int) -> str | None:
+        """Return what is wrong with calling one of jobs-app's own servers, None if it is none."""
+        for server in self._own:
+            if server.port != port:
+                continue
+            address, theirs = ip_address(found), list(map(ip_address, _known(server.host)))
+            # A connection knows an address only: each name that led to it may be the exempt one.
+            names = [name for name in tuple(self._names) if found in _known(name)]
+            reasons = [
+                own_server(address, server, theirs, host=name, allowed=self._allowed)
+                for name in names or [found]
+            ]
+            if all(reasons):
+                return reasons[0]
+        return None
 
     def _refusal(self, found: str, port: int, *, host: str = "") -> str | None:
         return refusal(
@@ -101,3 +119,11 @@ def _addresses(host: str) -> list[str]:
     except ValueError:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return [str(info[4][0]).partition("%")[0] for info in found]
+
+
+def _known(host: str) -> list[str]:
+    """Return the addresses of *host*, none if it cannot be found."""
+    try:
+        return _addresses(host)
+    except OSError:
+        return []

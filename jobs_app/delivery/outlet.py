@@ -44,6 +44,7 @@ class Outlet:
         self._hello = {
             "allows_private": settings.allow_private_addresses,
             "http_allow": settings.http_allow,
+            "own_servers": [asdict(server) for server in settings.own_servers],
             # What a URL may name as a file, none of it may be the installation's own.
             "closed_folders": [str(settings.data_dir), str(SECRETS_DIR), "/proc"],
         }

@@ -3,12 +3,12 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from jobs_app.context import HttpFailed
-from jobs_app.exemptions import Exemption
+from jobs_app.exemptions import Exemption, OwnServer
 
 Address = IPv4Address | IPv6Address
 
@@ -54,6 +54,49 @@ def refusal(
     return None
 
 
+def own_server(
+    address: Address,
+    server: OwnServer,
+    theirs: Iterable[Address],
+    *,
+    host: str,
+    allowed: tuple[Exemption, ...],
+) -> str | None:
+    """Return what is wrong with calling *address* on the port of *server*, None if nothing is.
+
+    *theirs* are the addresses of the server. One on this machine may be reached by each
+    address of the machine. Only an exemption that says host and port lets it be called.
+    """
+    theirs, forms = set(theirs), [address, *_carried(address)]
+    is_it = any(form in theirs for form in forms) or (
+        any(map(_is_here, theirs)) and any(map(_is_here, forms))
+    )
+    is_meant = any(
+        each.port == server.port and each.covers(host, server.port, form)
+        for each in allowed
+        for form in forms
+    )
+    if not is_it or is_meant:
+        return None
+    return (
+        f"jobs-app's own server of {server.setting}, allowed only by JOBS_HTTP_ALLOW "
+        "with its host and port"
+    )
+
+
+def _is_here(address: Address) -> bool:
+    """Tell whether an address is one of this machine."""
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
 def _carried(address: Address) -> list[IPv4Address]:
     """Return the IPv4 addresses that an IPv6 one leads to."""
     return [] if isinstance(address, IPv4Address) else list(_forms(address))
@@ -73,7 +116,12 @@ def _forms(address: IPv6Address) -> Iterator[IPv4Address]:
 
 
 async def checked_addresses(
-    host: str, port: int, *, allows_private: bool, allowed: tuple[Exemption, ...] | None = None
+    host: str,
+    port: int,
+    *,
+    allows_private: bool,
+    allowed: tuple[Exemption, ...] | None = None,
+    own: Iterable[OwnServer] = (),
 ) -> list[Address]:
     """Return the addresses of *host*, to be called as they are: a second look-up may differ.
 
@@ -87,6 +135,13 @@ async def checked_addresses(
         if reason is not None:
             which = "it" if host == str(address) else str(address)
             raise HttpFailed(f"{host} may not be called: {which} is {reason}.")
+    for server in own:
+        if server.port == port:
+            theirs = await asyncio.wrap_future(_look_up(server.host, port))
+            for address in addresses:
+                reason = own_server(address, server, theirs, host=host, allowed=allowed or ())
+                if reason is not None:
+                    raise HttpFailed(f"{host} may not be called: it is {reason}.")
     return addresses
 
 

@@ -23,7 +23,7 @@ import httpx
 
 from jobs_app import clock
 from jobs_app.context import HttpFailed
-from jobs_app.exemptions import Exemption
+from jobs_app.exemptions import Exemption, OwnServer
 from jobs_app.tasks.egress import checked_addresses
 
 CONNECT_SECONDS = 10.0
@@ -130,6 +130,7 @@ class Exchange:
     timeout_seconds: float
     expected: frozenset[int]
     told: Callable[[str], None]
+    own: tuple[OwnServer, ...] = ()
     verify: bool | str = True
     max_redirects: int = 5
     retries: int = 0
@@ -178,7 +179,11 @@ class Exchange:
         url = request.url
         port = url.port or (443 if url.scheme == "https" else 80)
         addresses = await checked_addresses(
-            url.host, port, allows_private=self.allows_private, allowed=self.allowed
+            url.host,
+            port,
+            allows_private=self.allows_private,
+            allowed=self.allowed,
+            own=self.own,
         )
         refused: httpx.TransportError | None = None
         for address in addresses:

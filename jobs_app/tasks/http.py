@@ -167,6 +167,7 @@ def http(
     exchange = Exchange(
         allows_private=settings.allow_private_addresses,
         allowed=settings.http_exemptions,
+        own=settings.own_servers,
         timeout_seconds=timeout_seconds,
         expected=frozenset(expect_status or range(200, 300)),
         told=lambda line: context.log.write("stdout", f"{line}\n".encode()),

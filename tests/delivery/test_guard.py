@@ -65,6 +65,30 @@ def test_an_exemption_lets_a_private_address_through(entry: str, is_refused: boo
     assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
 
 
+@pytest.mark.parametrize(
+    "entry, is_refused", [("", True), ("127.0.0.0/8", True), ("localhost:9", False)]
+)
+def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
+    entry: str, is_refused: bool
+) -> None:
+    program = (
+        "import socket\n"
+        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.exemptions import OwnServer, exemptions\n"
+        f"allowed, own = exemptions({entry!r}), [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
+        "guard = Guard(allows_private=True, closed_folders=[], allowed=allowed, own=own)\n"
+        "guard.install()\n"
+        "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
+        "print('own server of JOBS_REDIS_URL' in str(guard.refused))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
+
+
 def test_a_name_that_is_exempt_opens_no_other_address() -> None:
     program = (
         "import socket\n"

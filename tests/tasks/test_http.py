@@ -708,6 +708,40 @@ def test_an_exemption_lets_a_private_address_through(server, monkeypatch, entry)
         assert call(f"http://localhost:{server.port}/echo")["status"] == 200
 
 
+@pytest.mark.parametrize("variable", ["JOBS_REDIS_URL", "JOBS_DATABASE_URL"])
+def test_the_servers_of_jobs_app_itself_are_not_called(server, monkeypatch, variable):
+    scheme = "redis" if variable == "JOBS_REDIS_URL" else "postgresql"
+    monkeypatch.setenv(variable, f"{scheme}://ann:hunter2@localhost:{server.port}/0")
+
+    # Each address of this machine may lead there.
+    for allow in ("", "127.0.0.0/8", "localhost", f"localhost:{server.port + 1}"):
+        monkeypatch.setenv("JOBS_HTTP_ALLOW", allow)
+        for host in ("localhost", "127.0.0.1", "127.0.0.2", "[::ffff:127.0.0.1]"):
+            with pytest.raises(HttpFailed, match=f"own server of {variable}") as raised:
+                call(f"http://{host}:{server.port}/echo")
+            assert "hunter2" not in raised.value.detail
+
+    with pytest.raises(HttpFailed, match="own server"):
+        call(f"{server.url}/redirect/302/http://127.0.0.1:{server.port}/echo")
+    assert server.seen == []
+
+
+def test_a_server_of_jobs_app_itself_is_called_if_that_is_said_of_its_very_port(
+    server, monkeypatch
+):
+    monkeypatch.setenv("JOBS_REDIS_URL", f"redis://localhost:{server.port}/0")
+
+    for entry in ("127.0.0.1:PORT", "localhost:PORT"):
+        monkeypatch.setenv("JOBS_HTTP_ALLOW", entry.replace("PORT", str(server.port)))
+        assert call(f"http://localhost:{server.port}/echo")["status"] == 200
+
+
+def test_other_ports_of_a_machine_with_a_server_of_jobs_app_are_called(server, monkeypatch):
+    monkeypatch.setenv("JOBS_REDIS_URL", f"redis://localhost:{server.port + 1}/0")
+
+    assert call(f"{server.url}/echo")["status"] == 200
+
+
 def _to(address: str) -> Callable[..., Any]:
     real = socket.getaddrinfo
     return lambda _host, *args, **kwargs: real(address, *args, **kwargs)
