@@ -16,10 +16,10 @@ from jobs_app.api.database import database, reading, session
 from jobs_app.api.document import problems
 from jobs_app.api.fields import Instant, Search
 from jobs_app.api.job_bodies import NAME_SCHEMA, Name, NotifyEvents
+from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.channels import ChannelSaid, Webhook
 from jobs_app.errors import NotFound
 from jobs_app.models import NotificationChannel
-from jobs_app.notifications import Shown
 from jobs_app.occasions import USUAL, Event
 from jobs_app.sealing import Sealer, sealer
 from jobs_app.states import NotificationState
@@ -111,24 +111,6 @@ class ChannelPage(BaseModel):
 
     items: list[ChannelOut]
     next_cursor: str | None
-
-
-class NotificationOut(BaseModel):
-    """What one channel was, or is to be, told of one event."""
-
-    id: UUID
-    channel: str
-    event: Event
-    job: str | None
-    run_id: UUID | None
-    state: NotificationState
-    count: int = Field(description="Of `missed`: how many fires it tells of.")
-    tries: int
-    told_by: UUID | None = Field(description="Of `grouped`: whose message tells of it too.")
-    created_at: Instant
-    due_at: Instant | None
-    sent_at: Instant | None
-    error: str | None
 
 
 class NotificationPage(BaseModel):
@@ -262,13 +244,6 @@ def list_notifications(query: NotificationQuery) -> Response:
         key=lambda shown: shown.row.id,
         show=lambda page: [show_notification(shown) for shown in page],
     )
-
-
-def show_notification(shown: Shown) -> dict[str, Any]:
-    """Return a notification as it goes over the wire."""
-    names = NotificationOut.model_fields.keys() - {"job"}
-    out = NotificationOut(job=shown.job, **{name: getattr(shown.row, name) for name in names})
-    return out.model_dump(mode="json")
 
 
 def _show(channel: NotificationChannel) -> dict[str, Any]:

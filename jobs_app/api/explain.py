@@ -86,7 +86,7 @@ class ExplanationOut(BaseModel):
     at: Instant
     outcome: Verdict
     sentence: str
-    run: RunOut | None = Field(description="The run, as GET /runs/{id} returns it.")
+    run: RunOut | None = Field(description="The run, as GET /runs lists it.")
     previous: FireOut | None
     next: FireOut | None
 

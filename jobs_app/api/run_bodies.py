@@ -1,5 +1,6 @@
 """Runs as they are sent and returned."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -22,12 +23,17 @@ from jobs_app.api.fields import (
     seconds_between,
 )
 from jobs_app.api.job_bodies import ConcurrencyKey, JobRunIn, Kwargs, QueueName, TaskName
+from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.api.problems import nearest
 from jobs_app.models import Attempt, Run
+from jobs_app.notifications import Shown
 from jobs_app.states import CancelMode, RunState, Trigger
 
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
+
+#: Notifications that are shown with their run.
+MOST_NOTIFICATIONS = 100
 
 #: The furthest place in a log that can be asked for.
 MOST_BYTES = 1_000_000_000
@@ -117,6 +123,14 @@ class RunOut(BaseModel):
     fires: int = Field(description="1, or how many missed fires this row stands for.")
 
 
+class RunDetail(RunOut):
+    """A run, and who was told of it."""
+
+    notifications: list[NotificationOut] = Field(
+        description=f"What it gave reason to, oldest first, the last {MOST_NOTIFICATIONS} at most."
+    )
+
+
 class RunPage(BaseModel):
     """Part of the list of runs; `next_cursor` is null at its end."""
 
@@ -161,6 +175,12 @@ def show_run(run: Run) -> dict[str, Any]:
         fires=run.fires,
     )
     return out.model_dump(mode="json")
+
+
+def show_detail(run: Run, told: Sequence[Shown]) -> dict[str, Any]:
+    """Return *run* and what was *told* of it, newest first, as they go over the wire."""
+    shown = [show_notification(each) for each in reversed(told)]
+    return show_run(run) | {"notifications": shown}
 
 
 def _attempts(run: Run) -> list[AttemptOut]:

@@ -5,20 +5,23 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import clock, history, runs, starts
+from jobs_app import clock, history, notifications, runs, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.jobs import accepted
 from jobs_app.api.run_bodies import (
+    MOST_NOTIFICATIONS,
     AgainIn,
     CancelIn,
+    RunDetail,
     RunOut,
     RunPage,
     RunPath,
     RunQuery,
     TaskRunIn,
+    show_detail,
     show_run,
 )
 from jobs_app.errors import Conflict, NotFound
@@ -60,10 +63,13 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     return conditions.once(lambda: accepted(record(start)))
 
 
-@api.get("/runs/<run_id>", responses={200: RunOut, **problems(404)})
+@api.get("/runs/<run_id>", responses={200: RunDetail, **problems(404)})
 def read_run(path: RunPath) -> Response:
-    """Read a run, with its result or its error."""
-    return jsonify(show_run(named(path.run_id)))
+    """Read a run, with its result or its error, and the notifications about it."""
+    run = named(path.run_id)
+    wanted = notifications.Filter(run_id=run.id)
+    told = notifications.page(session(), wanted, before=None, limit=MOST_NOTIFICATIONS)
+    return jsonify(show_detail(run, told))
 
 
 @api.post(

@@ -125,7 +125,7 @@ def when(value: str | None, *, at: datetime) -> str:
 @click.argument("run_id", metavar="ID")
 @json_option
 def show(run_id: str, as_json: bool) -> None:
-    """Show one run: its times, its attempts, its result or error."""
+    """Show one run: its times, its attempts, its result or error, and who was told of it."""
     answer = connect().get(run_path(run_id)).body
     if as_json:
         print_json(answer)
@@ -178,6 +178,9 @@ def print_run(item: Json, *, at: datetime) -> None:
     for attempt in attempts:
         if late := attempt.get("late_result"):
             print_text(_late_text(attempt, late))
+    if told := item.get("notifications"):
+        print_text("")
+        _print_notifications(told)
 
 
 def concurrency_text(item: Json) -> str | None:
@@ -209,6 +212,20 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
     ]
     headings = ["ATTEMPT", "STATE", "STARTED", "FINISHED", "WORKER", "ERROR"]
     print_table(headings, rows, empty="No attempts.", droppable={"FINISHED"})
+
+
+def _print_notifications(told: Sequence[Json]) -> None:
+    rows = [
+        [
+            each["event"],
+            each["channel"],
+            each["state"],
+            exact(each.get("sent_at") or each["created_at"]),
+            each.get("error") or "-",
+        ]
+        for each in told
+    ]
+    print_table(["TOLD OF", "CHANNEL", "STATE", "WHEN", "ERROR"], rows, empty="Nobody was told.")
 
 
 def _late_text(attempt: Json, late: Json) -> str:

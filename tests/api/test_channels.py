@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import inspect, select
@@ -334,6 +335,33 @@ def test_notifications_are_found_by_what_they_tell(api: Api, database: Database)
     first = api.get("/notifications?limit=2").json
     rest = api.get(f"/notifications?limit=2&cursor={first['next_cursor']}").json
     assert [item["event"] for item in rest["items"]] == ["failed"]
+
+
+def test_a_run_shows_who_was_told_of_it_and_what_became_of_that(
+    api: Api, database: Database
+) -> None:
+    run = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
+    other = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
+    facts = {"channel_id": 1, "channel": "ops", "alike": "x", "created_at": NOW}
+    failed = {"state": NotificationState.FAILED, "error": "It answered 500."}
+    with database.session() as session:
+        for row in (
+            Notification(event=Event.LATE, run_id=UUID(run["id"]), **facts),
+            Notification(event=Event.FAILED, run_id=UUID(run["id"]), **facts | failed),
+            Notification(event=Event.FAILED, run_id=UUID(other["id"]), **facts),
+        ):
+            session.add(row)
+            session.flush()
+        session.commit()
+
+    shown = api.get(f"/runs/{run['id']}").json["notifications"]
+
+    told = [(each["event"], each["channel"], each["state"], each["error"]) for each in shown]
+    assert told == [
+        ("late", "ops", "pending", None),
+        ("failed", "ops", "failed", "It answered 500."),
+    ]
+    assert shown[0] == api.get(f"/notifications?run={run['id']}").json["items"][1]
 
 
 def test_a_purge_takes_what_was_told_of_the_job(api: Api, database: Database) -> None:

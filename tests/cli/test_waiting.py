@@ -351,6 +351,30 @@ def test_show_tells_the_attempts_the_error_and_where_the_log_is(
     assert " with: succeeded\n" in result.stdout
 
 
+def test_show_tells_who_was_told_of_the_run(server: CannedServer, run: Run) -> None:
+    told = [
+        {"event": "late", "channel": "ops", "state": "sent", "sent_at": AT, "created_at": AT},
+        {"event": "failed", "channel": "desk", "state": "pending", "created_at": AT}
+        | {"sent_at": None, "error": "It answered 500."},
+    ]
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", notifications=told)))
+
+    lines = [" ".join(line.split()) for line in run("run", "show", RUN_ID).stdout.splitlines()]
+
+    assert "TOLD OF CHANNEL STATE WHEN ERROR" in lines
+    assert any(line.startswith("late ops sent ") and line.endswith(" -") for line in lines)
+    assert any(
+        line.startswith("failed desk pending ") and line.endswith(" It answered 500.")
+        for line in lines
+    )
+
+
+def test_show_of_a_run_that_nobody_was_told_of_has_no_table(server: CannedServer, run: Run) -> None:
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", notifications=[])))
+
+    assert "CHANNEL" not in run("run", "show", RUN_ID).stdout
+
+
 def test_a_reason_goes_with_a_cancel_and_is_shown(server: CannedServer, run: Run) -> None:
     over = a_run("cancelled", cancelled_by="ann", reason="the wrong month")
     server.on("POST", f"/runs/{RUN_ID}/cancel", Canned(over))
