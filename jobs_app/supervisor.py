@@ -1,9 +1,10 @@
 """Keeps a handful of processes running, and stops them in order.
 
-Programs start in the order in which they are given and stop in the opposite
-one. One that ends by itself is started again, after a pause that grows while it
-keeps ending. All of it happens in the main thread, between two signals; only
-the output of the programs is passed on by threads.
+Programs start in the order in which they are given and stop all together, except
+for those that the others need to the end. One that ends by itself is started
+again, after a pause that grows while it keeps ending. All of it happens in the
+main thread, between two signals; only the output of the programs is passed on
+by threads.
 """
 
 import contextlib
@@ -204,9 +205,20 @@ class _Care:
     """How a program has been doing, in seconds of the monotonic clock."""
 
     program: Program
+    is_needed_to_the_end: bool
     started_at: float = 0.0
     start_again_at: float | None = None
     pause_seconds: float = field(default_factory=lambda: FIRST_PAUSE_SECONDS)
+
+
+@dataclass(slots=True)
+class _Ending:
+    """A program that is being stopped: what is still to be sent to it, and when."""
+
+    program: Program
+    demands: "list[Demand]"
+    sent: int = 0
+    next_at: float = float("-inf")
 
 
 class Supervisor:
@@ -216,10 +228,13 @@ class Supervisor:
         self._cares: list[_Care] = []
         self._signals = signals
 
-    def start(self, program: Program) -> None:
-        """Start *program* and look after it; raises JobsError or OSError if that fails."""
+    def start(self, program: Program, *, is_needed_to_the_end: bool = False) -> None:
+        """Start *program* and look after it; raises JobsError or OSError if that fails.
+
+        One that *is_needed_to_the_end* is stopped when all others have ended.
+        """
         program.start()
-        self._cares.append(_Care(program, started_at=time.monotonic()))
+        self._cares.append(_Care(program, is_needed_to_the_end, started_at=time.monotonic()))
 
     def look_after(self, *, longest_seconds: float | None = None) -> None:
         """Wait for a signal, or until something is due, and start what has ended again.
@@ -241,19 +256,40 @@ class Supervisor:
             self.look_after()
 
     def stop(self) -> None:
-        """Stop all programs, the last started first; a second wish kills them at once."""
+        """Stop all programs; a second wish kills them at once.
+
+        All together: none of them uses up the time that another one was promised.
+        """
         wishes = max(1, self._signals.wishes)
-        for care in reversed(self._cares):
-            for number, demand in enumerate(care.program.ask_to_stop()):
-                if self._has_ended(care.program) or self._signals.wishes > wishes:
-                    break
-                if number == 1:
-                    announce(f"{care.program.name} is still busy: what it does is ended now")
-                care.program.send(demand.signal)
-                self._wait_for(care.program, demand.seconds, wishes)
-            if not self._has_ended(care.program):
-                announce(f"{care.program.name} did not stop in time: killed")
-            care.program.kill()
+        for is_needed in (False, True):
+            self._stop_together(
+                [c.program for c in self._cares if c.is_needed_to_the_end is is_needed], wishes
+            )
+
+    def _stop_together(self, programs: Sequence[Program], wishes: int) -> None:
+        endings = [_Ending(program, list(program.ask_to_stop())) for program in programs]
+        while endings := [each for each in endings if not self._has_come_to_its_end(each, wishes)]:
+            left = min(each.next_at for each in endings) - time.monotonic()
+            # Shorter than need be: a child's signal may have come just before this wait.
+            self._signals.wait(max(0.0, min(left, 0.1)))
+
+    def _has_come_to_its_end(self, ending: _Ending, wishes: int) -> bool:
+        """Send what is to be sent next, if it is time; return whether the program is gone."""
+        program, now = ending.program, time.monotonic()
+        has_ended, is_dropped = program.exit_code() is not None, self._signals.wishes > wishes
+        if not has_ended and not is_dropped and now < ending.next_at:
+            return False
+        if has_ended or is_dropped or ending.sent == len(ending.demands):
+            if not has_ended:
+                announce(f"{program.name} did not stop in time: killed")
+            program.kill()
+            return True
+        if ending.sent == 1:
+            announce(f"{program.name} is still busy: what it does is ended now")
+        demand = ending.demands[ending.sent]
+        program.send(demand.signal)
+        ending.sent, ending.next_at = ending.sent + 1, now + demand.seconds
+        return False
 
     def _look_at(self, care: _Care) -> None:
         now = time.monotonic()
@@ -276,18 +312,6 @@ class Supervisor:
         announce(f"{care.program.name} {what}; starting it again in {care.pause_seconds:g} s")
         care.start_again_at = now + care.pause_seconds
         care.pause_seconds = min(care.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-
-    def _wait_for(self, program: Program, seconds: float, wishes: int) -> None:
-        deadline = time.monotonic() + seconds
-        while not self._has_ended(program) and self._signals.wishes <= wishes:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            # Shorter than need be: a child's signal may have come just before this wait.
-            self._signals.wait(min(left, 0.1))
-
-    def _has_ended(self, program: Program) -> bool:
-        return program.exit_code() is not None
 
 
 def _how_it_ended(code: int) -> str:

@@ -30,16 +30,16 @@ from jobs_app.lifeline import Lifeline
 from jobs_app.settings import Settings
 from jobs_app.supervisor import Child, Demand, Signals, Supervisor, ValkeyProgram, announce
 
-# Started in this order, stopped in the opposite one: no more requests, then no
-# more fires, then the runs that are under way may end.
+# Started, and asked to stop, in this order: the time that runs under way have to end begins
+# at once, whatever the others are busy with.
 PROCESSES = ("worker", "scheduler", "web")
 DEMANDS: Mapping[str, Sequence[Demand]] = {
     # TERM lets runs end. QUIT gives them a second grace, which another QUIT cuts
     # short: they are stopped then, and recorded as such. An idle worker sometimes
-    # hears none of it.
+    # hears none of it. Two in one instant would count as one.
     "worker": (
         Demand(signal.SIGTERM, 10),
-        Demand(signal.SIGQUIT, 0.5),
+        Demand(signal.SIGQUIT, 0.3),
         Demand(signal.SIGQUIT, 3),
     ),
     "scheduler": (Demand(signal.SIGTERM, 3),),
@@ -88,7 +88,7 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Co
     supervisor = Supervisor(signals)
     stack.callback(supervisor.stop)
     if settings.redis_url is None:
-        supervisor.start(_embedded_valkey(settings, lifeline))
+        supervisor.start(_embedded_valkey(settings, lifeline), is_needed_to_the_end=True)
     _prepare_database(settings, demo=demo)
     demo_open = demo and _is_loopback(settings.host)
     environment = _environment(settings, demo_open=demo_open)
@@ -101,7 +101,7 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Co
         _print_demo(settings, is_open=demo_open)
     supervisor.run()
     announce(
-        "stopping; runs under way have 10 s to end, then 4 s at most; Ctrl-C again ends them now"
+        "stopping; runs under way have 10 s to end, then they are ended; Ctrl-C again ends them now"
     )
     return 0
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ note("started")
 while True:
     time.sleep(60)
 """
+TAKES_A_WHILE = ENDS_ON_TERM.replace("def end(*_):", "def end(*_):\n    time.sleep(0.3)")
 IGNORES_TERM = ENDS_ON_TERM.replace("signal.SIGTERM, end", "signal.SIGTERM, signal.SIG_IGN")
 PRINTS = "import sys, time; print(1, flush=True); print(2, file=sys.stderr); time.sleep(60)"
 
@@ -40,12 +42,14 @@ class Scene:
         self.signals = signals
         self.supervisor = Supervisor(signals)
 
-    def child(self, name: str, program: str = ENDS_ON_TERM, *, patience: float = 5) -> Child:
+    def child(
+        self, name: str, program: str = ENDS_ON_TERM, *, patience: float = 5, is_base: bool = False
+    ) -> Child:
         """A program that has been started and is looked after, and runs already."""
         command = [sys.executable, "-c", program, str(self.log), name]
         child = Child(name, command, self.lifeline, [Demand(signal.SIGTERM, patience)])
         before = len(self.lines("started"))
-        self.supervisor.start(child)
+        self.supervisor.start(child, is_needed_to_the_end=is_base)
         if "started" in program:
             wait_until(lambda: len(self.lines("started")) > before, f"{name} started")
         return child
@@ -79,13 +83,25 @@ def pid_of(child: Child) -> int:
     return child.process.pid
 
 
-def test_programs_stop_in_the_opposite_order(scene):
-    for name in ("first", "second", "third"):
-        scene.child(name)
+def test_what_others_need_is_stopped_when_they_have_ended(scene):
+    scene.child("base", is_base=True)
+    for name in ("first", "second"):
+        scene.child(name, TAKES_A_WHILE)
 
     scene.supervisor.stop()
 
-    assert scene.lines("stopped") == ["third", "second", "first"]
+    assert sorted(scene.lines("stopped")[:2]) == ["first", "second"]
+    assert scene.lines("stopped")[2:] == ["base"]
+
+
+def test_programs_stop_together_and_none_takes_the_time_of_another(scene):
+    for name in ("first", "second", "third"):
+        scene.child(name, IGNORES_TERM, patience=2)
+
+    began = time.monotonic()
+    scene.supervisor.stop()
+
+    assert 2 <= time.monotonic() - began < 4
 
 
 def test_a_program_that_was_killed_is_started_again(scene, capfd):

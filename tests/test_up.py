@@ -252,7 +252,7 @@ def test_a_second_one_on_the_same_directory_is_refused(running):
     assert not running.has_ended()
 
 
-def test_ctrl_c_stops_everything_in_order(make_up):
+def test_ctrl_c_stops_everything_valkey_last(make_up):
     up = make_up().start_and_wait()
     family = up.family()
 
@@ -260,7 +260,24 @@ def test_ctrl_c_stops_everything_in_order(make_up):
 
     assert up.exit_code() == 0
     stopped = [name for name, what, _ in up.notes() if what == "stopped"]
-    assert stopped == ["web", "scheduler", "worker"]
+    assert sorted(stopped) == ["scheduler", "web", "worker"]
+    assert not any(map(is_alive, family))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_worker_is_asked_at_once_and_waited_for_last(make_up, number):
+    up = make_up(worker=("--stubborn",)).start_and_wait()
+    family, began = up.family(), time.monotonic()
+    up.process.send_signal(number)
+
+    wait_until(lambda: "worker is still busy" in up.printed, "its time is over", timeout_seconds=15)
+    is_over = time.monotonic() - began
+    assert up.exit_code() == 0
+
+    stopped = [name for name, what, _ in up.notes() if what == "stopped"]
+    assert sorted(stopped) == ["scheduler", "web"]
+    # Ten seconds from the signal on, and not from the end of the others.
+    assert 10 <= is_over < 12
     assert not any(map(is_alive, family))
 
 
