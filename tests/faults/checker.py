@@ -32,7 +32,8 @@ class Owed:
     """What the definition of a job promises: every fire of a span.
 
     `optional` are fires that may be on record or not: they came while the definition was
-    being changed. `is_exclusive` says that no two attempts may run at the same time.
+    being changed. `is_exclusive` says that no two attempts may run at the same time; no two
+    of all jobs that have the same `key` may either, whose limit is 1.
     """
 
     job_id: int
@@ -41,6 +42,7 @@ class Owed:
     max_attempts: int = 1
     is_exclusive: bool = False
     optional: frozenset[datetime] = frozenset()
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,9 @@ def check(
         verdict.findings += history.judge_fires(promise, verdict)
         verdict.findings += history.judge_runs(promise)
         if promise.is_exclusive:
-            verdict.findings += history.judge_overlaps(promise)
+            verdict.findings += history.judge_overlaps([promise])
+    for key in sorted({promise.key for promise in owed if promise.key is not None}):
+        verdict.findings += history.judge_overlaps([each for each in owed if each.key == key])
     verdict.findings += history.judge_strangers(owed)
     return verdict
 
@@ -292,10 +296,11 @@ class _History:
             for fault in self._faults
         )
 
-    def judge_overlaps(self, promise: Owed) -> Iterator[Finding]:
-        """No two attempts of the job at the same time, by what they wrote themselves."""
+    def judge_overlaps(self, promises: Sequence[Owed]) -> Iterator[Finding]:
+        """No two attempts of the jobs at the same time, by what they wrote themselves."""
         spans = []
-        for row in self._rows[promise.job_id]:
+        names: dict[int | None, str] = {each.job_id: each.name for each in promises}
+        for row in (row for job_id in names for row in self._rows[job_id]):
             by_attempt: dict[int, list[datetime]] = defaultdict(list)
             for effect in self._effects[row.run_id]:
                 by_attempt[effect.attempt].append(effect.at)
@@ -310,7 +315,9 @@ class _History:
                     f"attempt {attempt} began {seconds:.3f} s before "
                     f"attempt {number} of run {first.run_id} had ended"
                 )
-                yield Finding("overlapping", promise.name, row.scheduled_for, row.run_id, detail)
+                yield Finding(
+                    "overlapping", names[row.job_id], row.scheduled_for, row.run_id, detail
+                )
 
     def judge_strangers(self, owed: Sequence[Owed]) -> Iterator[Finding]:
         """Nothing ran that nobody asked for."""

@@ -202,6 +202,7 @@ class Installation(System):
             fires,
             max_attempts=int(job.retry.get("max_attempts", 1)),
             is_exclusive=job.overlap_policy is not OverlapPolicy.ALLOW_ALL,
+            key=job.concurrency_key if job.concurrency_limit == 1 else None,
         )
 
     def logs(self) -> str:

@@ -77,6 +77,17 @@ def test_any_damage_in_any_order_loses_and_doubles_nothing(
     exclusive = installation.record(
         seconds=0.5, interval_seconds=3, overlap_policy=OverlapPolicy.BUFFER_ALL
     )
+    # They fire in the same second, so that they are in each other's way.
+    keyed = [
+        installation.record(
+            seconds=0.5,
+            interval_seconds=4,
+            overlap_policy=OverlapPolicy.BUFFER_ALL,
+            concurrency_key="db-main",
+            concurrency_limit=1,
+        )
+        for _ in range(2)
+    ]
     damages: list[Callable[[], None]] = [
         chaos.kill_scheduler,
         chaos.kill_worker,
@@ -96,5 +107,8 @@ def test_any_damage_in_any_order_loses_and_doubles_nothing(
             pause(dice.uniform(*PAUSES))
 
     installation.wait_for_runs(free, 5, seconds=60)
-    verdict = installation.assert_right(free, exclusive, settle_seconds=120)
+    # One of the pair waits for the other.
+    verdict = installation.assert_right(
+        free, exclusive, *keyed, settle_seconds=120, on_time_seconds=5
+    )
     print(verdict)

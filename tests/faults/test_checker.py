@@ -162,6 +162,29 @@ def test_two_attempts_at_the_same_time_overlap() -> None:
     assert not check([replace(OWED, is_exclusive=False)], good_rows(), effects).findings
 
 
+def test_jobs_that_share_a_key_of_one_place_overlap_though_neither_does_so_by_itself() -> None:
+    first = replace(OWED, key="db-main")
+    second = replace(OWED, job_id=8, name="vacuum", key="db-main")
+    others = [replace(row, job_id=8, run_id=f"other-{row.run_id}") for row in good_rows()]
+    rows = good_rows() + others
+
+    def both(seconds: float) -> list[Effect]:
+        shift = seconds * SECOND
+        return good_effects() + [
+            replace(effect, run_id=f"other-{effect.run_id}", at=effect.at + shift)
+            for effect in good_effects()
+        ]
+
+    def verdict_on(effects: list[Effect], *owed: Owed) -> Verdict:
+        return check(owed, rows, effects, on_time_seconds=10)
+
+    assert found(verdict_on(both(5), first, second)) == []
+    overlapping = found(verdict_on(both(2), first, second))
+    assert overlapping == [("overlapping", f"other-run-{n}") for n in range(3)]
+    # Another key is another matter.
+    assert found(verdict_on(both(2), first, replace(second, key="web"))) == []
+
+
 def test_fires_are_worked_out_from_the_definition() -> None:
     seconds = [0, 10, 20]
     assert interval_fires(NOON, 10, after=NOON - SECOND, until=NOON + 25 * SECOND) == tuple(
