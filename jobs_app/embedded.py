@@ -97,6 +97,8 @@ class EmbeddedValkey:
         with _readable(self._configuration()) as configuration, self._lock(deadline) as lock:
             self.process = subprocess.Popen(
                 lifeline.guarded([str(valkey_binary()), "-"]),
+                # What the environment of this program says, every job of its user can read.
+                env={name: os.environ[name] for name in os.environ if name[:5] != "JOBS_"},
                 stdin=configuration,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ import click
 from jobs_app import clock, startup
 from jobs_app.errors import ConfigurationError, JobsError
 from jobs_app.lifeline import die_with_parent
+from jobs_app.undumpable import become_undumpable
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -72,6 +73,7 @@ def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) ->
     """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
     with _errors_as_sentences():
         settings = _settings(host=host, port=port, data_dir=data_dir)
+        become_undumpable()
         from jobs_app.up import up as supervise
 
         sys.exit(supervise(settings, demo=demo))
@@ -84,6 +86,7 @@ def web(host: str | None, port: int | None) -> None:
     """Run the web server: the API, and the page that shows it."""
     with _errors_as_sentences():
         settings = _settings(host=host, port=port)
+        become_undumpable()
         die_with_parent()
         startup.begin()
         from jobs_app.app import serve
@@ -109,6 +112,7 @@ def worker(queues: str | None, concurrency: int | None, pool: str | None, name: 
             worker_pool=pool,
             worker_name=name,
         )
+        become_undumpable()
         die_with_parent()
         startup.begin()
         from jobs_app.worker import main
@@ -121,6 +125,7 @@ def scheduler() -> None:
     """Run a scheduler; one is active, others stand by."""
     with _errors_as_sentences():
         settings = _settings()
+        become_undumpable()
         die_with_parent()
         startup.begin()
         from jobs_app.scheduling import main

@@ -28,6 +28,7 @@ import time
 from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 IS_LINUX = sys.platform == "linux"
 
@@ -96,6 +97,7 @@ class Keeper:
         self.grace = order["grace"]
         self.lease_until = order["lease"]
         self.become_subreaper()
+        self.become_undumpable()
         self.wake_on_child()
         failure = self.start(order["argv"], order["env"], order["cwd"])
         started = clock()
@@ -126,6 +128,11 @@ class Keeper:
     def become_subreaper(self) -> None:
         if self.libc is not None:
             self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def become_undumpable(self) -> None:
+        """Keep the secrets in the order from other jobs of the same user."""
+        if self.libc is not None:
+            self.libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
     def wake_on_child(self) -> None:
         """Let the end of a child wake `poll` at once."""

@@ -13,6 +13,7 @@ from sqlalchemy import NullPool, make_url
 from jobs_app.celery_app import RUN_TASK, JobsCelery
 from jobs_app.db import Database
 from jobs_app.states import RunState
+from jobs_app.undumpable import become_undumpable
 from jobs_app.worker import POOLS
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
@@ -32,10 +33,12 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     app = sender.app
     if not isinstance(app, JobsCelery):
         return
-    use_tolerant_channel()
+    # Here too, for `celery worker`.
+    become_undumpable()
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
+    use_tolerant_channel(process.lease)
     adopt_process(process)
     registration = Registration(
         name=sender.hostname,
