@@ -10,14 +10,15 @@ from datetime import datetime
 from typing import Any
 
 import psutil
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from jobs_app import clock
-from jobs_app.models import Job, Run, SchedulerProcess
+from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.states import OverlapPolicy, RunState
 from tests.faults.checker import (
     FINAL,
+    ON_TIME_SECONDS,
     Effect,
     Fault,
     Owed,
@@ -29,7 +30,7 @@ from tests.faults.checker import (
     recording_command,
 )
 from tests.integration.system import System
-from tests.servers import wait_until
+from tests.servers import crowding, wait_until
 
 #: An attempt that is lost is tried again at once, as often as the tests kill.
 AGAIN = RetryPolicy(max_attempts=4, delay_seconds=0, jitter=False)
@@ -50,20 +51,6 @@ class Installation(System):
         self.fuses = self.directory / "fuses"
         self.fuses.mkdir(exist_ok=True)
 
-    def start_ready(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a scheduler or a worker and return once it takes part."""
-        process = self.start(name)
-        self.wait_until_ready(name)
-        return process
-
-    def wait_until_ready(self, name: str) -> None:
-        """Return once the process that was started as *name* takes part."""
-        process = self.processes[name]
-        if name.startswith("scheduler"):
-            wait_until(lambda: process.pid in self.schedulers(), f"{name} ticks")
-        else:
-            wait_until(lambda: " ready." in self.log(name), f"{name} is ready", timeout_seconds=20)
-
     def start_dying(self, name: str, fuses: str, *, whom: str = "self") -> subprocess.Popen[bytes]:
         """Start a process that dies at the steps `STEP:NUMBER` of *fuses* (see dying.py)."""
         command = name.partition("-")[0]
@@ -82,12 +69,6 @@ class Installation(System):
         frozen = self.freeze(name)
         (self.fuses / f"{step}.released").touch()
         return frozen
-
-    def schedulers(self) -> dict[int, bool]:
-        """Return the schedulers on record by process id, and whether each is active."""
-        with self.database.reading() as session:
-            rows = session.execute(select(SchedulerProcess.pid, SchedulerProcess.is_active))
-            return {row.pid: row.is_active for row in rows}
 
     def record(self, *, seconds: float = 0.0, **given: Any) -> Job:
         """Create a shell job that records what it does; it runs for *seconds* or a bit longer."""
@@ -108,7 +89,7 @@ class Installation(System):
         """Note a disturbance that lasts as long as the block."""
         began_at = clock.now()
         yield
-        over = (began_at, clock.now(), recovery_seconds, frozenset(excuses))
+        over = (began_at, clock.now(), recovery_seconds * crowding(), frozenset(excuses))
         self.faults.append(Fault(name, *over))
 
     def freeze(self, name: str, *, with_jobs: bool = False) -> list[psutil.Process]:
@@ -161,6 +142,7 @@ class Installation(System):
         until = self.settle(*jobs, seconds=settle_seconds)
         rows = [row for job in jobs for row in map(as_row, self.runs(job))]
         owed = [self.owed(job, until) for job in jobs]
+        options.setdefault("on_time_seconds", ON_TIME_SECONDS * crowding())
         return check(owed, rows, self.effects(), faults=self.faults, **options)
 
     def assert_right(self, *jobs: Job, **options: Any) -> Verdict:

@@ -18,7 +18,7 @@ from jobs_app import clock, dispatch, jobs, starts
 from jobs_app.celery_app import make_celery
 from jobs_app.db import Database
 from jobs_app.lifeline import Lifeline
-from jobs_app.models import Job, Run
+from jobs_app.models import Job, Run, SchedulerProcess
 from jobs_app.projection import Projection
 from jobs_app.settings import Settings
 from tests.factories import definition
@@ -44,6 +44,20 @@ class System:
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `jobs-app NAME`; a name may carry a number (`scheduler-2`)."""
         return self.spawn(name, "-m", "jobs_app", name.partition("-")[0], *arguments)
+
+    def start_ready(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a scheduler or a worker and return once it takes part."""
+        process = self.start(name)
+        self.wait_until_ready(name)
+        return process
+
+    def wait_until_ready(self, name: str) -> None:
+        """Return once the process that was started as *name* takes part."""
+        process = self.processes[name]
+        if name.startswith("scheduler"):
+            wait_until(lambda: process.pid in self.schedulers(), f"{name} ticks")
+        else:
+            wait_until(lambda: " ready." in self.log(name), f"{name} is ready", timeout_seconds=20)
 
     def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start Python with *arguments* as the process *name* of this installation."""
@@ -118,6 +132,12 @@ class System:
         if started.message is not None:
             dispatch.publish(self.app, [started.message])
         return started.run.id
+
+    def schedulers(self) -> dict[int, bool]:
+        """Return the schedulers on record by process id, and whether each is active."""
+        with self.database.reading() as session:
+            rows = session.execute(select(SchedulerProcess.pid, SchedulerProcess.is_active))
+            return {row.pid: row.is_active for row in rows}
 
     def run(self, run_id: UUID) -> Run:
         """Return a run as the database has it now."""
