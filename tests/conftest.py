@@ -18,6 +18,15 @@ from tests.servers import (
 )
 
 MIGRATED_TEMPLATE = "migrated"
+#: Where the tests are that start many processes, or let real time pass: they come first.
+SLOW = (
+    "/faults/",
+    "/integration/",
+    "/simulation/",
+    "test_schemathesis",
+    "test_log_stream",
+    "test_up",
+)
 SHARED_DIRECTORY = pytest.StashKey[SharedDirectory]()
 SHARED_DIRECTORY_VARIABLE = "JOBS_TESTS_SHARED_DIRECTORY"
 
@@ -36,6 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.stash[SHARED_DIRECTORY] = SharedDirectory()
         os.environ[SHARED_DIRECTORY_VARIABLE] = str(config.stash[SHARED_DIRECTORY].path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # With several processes: none of them is left alone in the end with what takes minutes.
+    items.sort(key=_is_quick)
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    return not any(place in item.nodeid for place in SLOW)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
