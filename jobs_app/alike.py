@@ -4,6 +4,7 @@ At a full hour most of a thousand jobs differ in nothing that a plan looks at. T
 database groups them, so that a tick costs by the group and not by the job.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -197,7 +198,7 @@ def advance(session: Session, advances: Sequence[Advance]) -> None:
     if session.get_bind().dialect.name == "postgresql":
         moved = _advance_by_arrays(session, advances)
     else:
-        moved = _advance_one_by_one(session, advances)
+        moved = _advance_by_lists(session, advances)
     if moved != count:
         # The rows were locked; that they changed means that the lock does not hold.
         raise RuntimeError(f"{count - moved} jobs changed while their fires were recorded")
@@ -206,7 +207,7 @@ def advance(session: Session, advances: Sequence[Advance]) -> None:
 _MOVE = """
 UPDATE jobs SET next_fire_at = {next_fire_at}, next_due_at = {next_due_at},
     runs_started = jobs.runs_started + {starts}, state = {state}, scheduling_error = NULL
-{source} jobs.id = {id} AND jobs.version = {version} AND jobs.next_fire_at = {fire_at}
+{source} {is_moved} AND jobs.version = {version} AND jobs.next_fire_at = {fire_at}
 """
 _MOVED = ("next_fire_at", "next_due_at", "starts", "state", "version", "fire_at")
 
@@ -214,7 +215,7 @@ _MOVED = ("next_fire_at", "next_due_at", "starts", "state", "version", "fire_at"
 _BY_ARRAYS = text(
     _MOVE.format(
         **{name: f"kind.{name}" for name in _MOVED},
-        id="moved.id",
+        is_moved="jobs.id = moved.id",
         source="""
 FROM unnest(CAST(:ids AS int[]), CAST(:kinds AS int[])) AS moved (id, kind)
     JOIN unnest(CAST(:next_fire_at AS timestamptz[]), CAST(:next_due_at AS timestamptz[]),
@@ -225,13 +226,13 @@ FROM unnest(CAST(:ids AS int[]), CAST(:kinds AS int[])) AS moved (id, kind)
 WHERE""",
     )
 )
-_ONE = _MOVE.format(
+_BY_LIST = _MOVE.format(
     next_fire_at="?",
     next_due_at="?",
     starts="?",
     state="?",
     source="WHERE",
-    id="?",
+    is_moved="jobs.id IN (SELECT value FROM json_each(?))",
     version="?",
     fire_at="?",
 )
@@ -265,7 +266,7 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
     return count
 
 
-def _advance_one_by_one(session: Session, advances: Sequence[Advance]) -> int:
+def _advance_by_lists(session: Session, advances: Sequence[Advance]) -> int:
     write = runs.stored(session, Job.__table__.c.next_fire_at.type)
     rows = []
     for each in advances:
@@ -277,6 +278,6 @@ def _advance_one_by_one(session: Session, advances: Sequence[Advance]) -> int:
             moves["state"],
         )
         after = (moves["version"], write(moves["fire_at"]))
-        rows += [(*before, job_id, *after) for job_id in each.group.job_ids]
-    count: int = session.connection().exec_driver_sql(_ONE, rows).rowcount
+        rows.append((*before, json.dumps(each.group.job_ids), *after))
+    count: int = session.connection().exec_driver_sql(_BY_LIST, rows).rowcount
     return count

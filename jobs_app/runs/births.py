@@ -147,7 +147,7 @@ def insert_births(session: Session, births: Sequence[Births], *, at: datetime) -
     if session.get_bind().dialect.name == "postgresql":
         inserted = _insert_by_arrays(session, births, at=at)
     else:
-        inserted = _insert_one_by_one(session, births, at=at)
+        inserted = _insert_by_objects(session, births, at=at)
     if inserted == count:
         return None
     ids = [run_id for each in births for run_id in each.run_ids]
@@ -189,11 +189,13 @@ _BY_ARRAYS = text(
     JOIN jobs ON jobs.id = born.job_id""",
     )
 )
-_ONE = _INSERT.format(
-    run_id="?",
+# The rows of one kind as an object of ids, which SQLite takes apart itself: a statement a row
+# would have it look anew each time at what the conditions of partial indexes list.
+_BY_OBJECT = _INSERT.format(
+    run_id="born.key",
     said=", ".join("?" for _ in (*_SAID, *_STAMPED)),
     max_attempts="COALESCE(json_extract(jobs.retry, '$.max_attempts'), 1)",
-    source="jobs WHERE jobs.id = ?",
+    source="json_each(?) AS born CROSS JOIN jobs WHERE jobs.id = born.value",
 )
 
 
@@ -213,20 +215,18 @@ def _insert_by_arrays(session: Session, births: Sequence[Births], *, at: datetim
     return count
 
 
-def _insert_one_by_one(session: Session, births: Sequence[Births], *, at: datetime) -> int:
-    """Insert with one prepared statement a row (SQLite); return how many rows were new."""
+def _insert_by_objects(session: Session, births: Sequence[Births], *, at: datetime) -> int:
+    """Insert with a statement for each of *births* (SQLite); return how many rows were new."""
     columns = Run.__table__.c
     write_id = stored(session, columns.id.type)
     write = {name: stored(session, columns[name].type) for name in (*_SAID, *_STAMPED)}
     rows = []
     for each in births:
         kind = _said(each.row) | _stamps(each.row.state, at=at)
-        said = tuple(write[name](kind[name]) for name in (*_SAID, *_STAMPED))
-        rows += [
-            (write_id(run_id), *said, job_id)
-            for run_id, job_id in zip(each.run_ids, each.job_ids, strict=True)
-        ]
-    result = session.connection().exec_driver_sql(_ONE, rows)
+        said = (write[name](kind[name]) for name in (*_SAID, *_STAMPED))
+        born = zip(map(write_id, each.run_ids), each.job_ids, strict=True)
+        rows.append((*said, json.dumps(dict(born))))
+    result = session.connection().exec_driver_sql(_BY_OBJECT, rows)
     count: int = result.rowcount
     return count
 

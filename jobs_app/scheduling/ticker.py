@@ -6,8 +6,10 @@ committed is finished by another tick or by the janitor.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +27,7 @@ Publish = Callable[[Sequence[Message]], None]
 #: Batches that one look at Redis reads.
 BATCHES_READ = 8
 
-#: Connections that record a burst on PostgreSQL, and the number of jobs from which it is one.
+#: Batches of a burst that are under way at a time, and the number of jobs from which it is one.
 RECORDERS = 2
 BURST = 400
 
@@ -59,8 +61,9 @@ class Ticker:
         self._projection = projection
         self._publish = publish
         self._batch = batch
-        # SQLite has one writer at a time.
-        self._can_share = database.engine.dialect.name == "postgresql"
+        # SQLite has one writer at a time; to wait for it here costs no more than is needed.
+        is_alone = database.engine.dialect.name == "sqlite"
+        self._turn = threading.Lock() if is_alone else nullcontext()
         self._recorders = ThreadPoolExecutor(RECORDERS, thread_name_prefix="recorder")
 
     def tick(self, *, at: datetime) -> Ticked:
@@ -101,7 +104,7 @@ class Ticker:
         In batches, of which each is recorded, then sent. In a burst two are under way:
         while the database works on one, the messages of the other are written.
         """
-        size, is_burst = self._batch, self._can_share and len(job_ids) >= BURST
+        size, is_burst = self._batch, len(job_ids) >= BURST
         if is_burst:
             size = min(size, -(-len(job_ids) // RECORDERS))
         batches = [job_ids[start : start + size] for start in range(0, len(job_ids), size)]
@@ -113,7 +116,7 @@ class Ticker:
         return sum(each.result() for each in under_way)
 
     def _record_batch(self, job_ids: Sequence[int], *, at: datetime) -> int:
-        with self._database.session() as session:
+        with self._turn, self._database.session() as session:
             recorded = fires.record_due(session, job_ids, at=at)
         self._tell(recorded, at=at)
         return recorded.rows
