@@ -100,7 +100,7 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
     within their deadline run, as they would have; the others are missed, since a
     change starts no catch-up. The messages are sent by the janitor of the next tick.
     """
-    while job.next_due_at is not None and job.next_due_at <= at:
+    while _is_due(job, at=at):
         facts = _facts(job, _unfinished(session, [job.id]), watches=_watches(session))
         try:
             planned = plan(replace(facts, catchup_policy=CatchupPolicy.NONE), at=at)
@@ -216,9 +216,12 @@ def _unfinished(session: Session, job_ids: list[int]) -> dict[tuple[int, bool], 
     return counts
 
 
-def _is_late(job: Job, *, at: datetime) -> bool:
-    deadline = timedelta(seconds=job.starting_deadline_seconds)
-    return job.next_due_at is not None and at - job.next_due_at > deadline
+def _is_due(job: Job, *, at: datetime) -> bool:
+    """Tell whether the next fire of *job* is due, also if the look at it was put off."""
+    due_at, schedule = job.next_due_at, schedule_of(job)
+    if job.scheduling_error is not None and job.next_fire_at is not None and schedule is not None:
+        due_at = schedules.due_at(schedule, job.next_fire_at)
+    return due_at is not None and due_at <= at
 
 
 def _watches(session: Session) -> tuple[tuple[datetime, datetime], ...]:

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import update
@@ -155,6 +156,20 @@ def test_one_schedule_that_cannot_be_worked_out_does_not_stop_the_others(
     assert "Mars/Olympus" in left.scheduling_error
     assert recorded.due[bad.id] == NOON + MINUTE
     assert left.next_fire_at == NOON
+
+
+def test_a_fire_that_was_put_off_comes_on_record_before_its_job_is_paused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(database, cron="0 * * * *")
+    with monkeypatch.context() as broken:
+        broken.setattr(fires, "plan", Mock(side_effect=LookupError("simulated")))
+        record(database, job, at=NOON)
+
+    with database.session() as session:
+        jobs.pause(session, job, reason=None, by="ann", at=NOON + SECOND)
+
+    assert [row.scheduled_for for row in runs_of(database, job)] == [NOON]
 
 
 def test_an_entry_of_a_deleted_job_is_told_to_go(database: Database) -> None:
