@@ -211,7 +211,9 @@ def finish(
     as a note on its attempt; what others only conclude (`is_witness` false) is not.
     """
     delay = _delay(run_id, attempt, outcome, retry)
-    is_retried = delay is not None and _retry_later(session, run_id, attempt, outcome, delay, at=at)
+    is_retried = delay is not None and _retry_later(
+        session, run_id, attempt, outcome, delay, job_id=job_id, at=at
+    )
     moved = is_retried or _end(session, run_id, attempt, outcome, at=at)
     if not moved and is_witness:
         _keep_note(session, run_id, attempt, outcome, at=at)
@@ -315,8 +317,19 @@ def _end(session: Session, run_id: UUID, attempt: int, outcome: Outcome, *, at: 
 
 
 def _retry_later(
-    session: Session, run_id: UUID, attempt: int, outcome: Outcome, delay: float, *, at: datetime
+    session: Session,
+    run_id: UUID,
+    attempt: int,
+    outcome: Outcome,
+    delay: float,
+    *,
+    job_id: int | None,
+    at: datetime,
 ) -> bool:
+    if job_id is not None:
+        # Who deletes the job waits for this, and cancels what is to be tried again.
+        held = select(Job.id).where(Job.id == job_id).with_for_update(read=True, key_share=True)
+        session.execute(held)
     changed = {} if outcome.retry_kwargs is None else {"kwargs": outcome.retry_kwargs}
     before = session.execute(
         select(Run.started_at, Worker.name)
