@@ -11,12 +11,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from jobs_app import jobs, runs, starts
-from jobs_app.context import RunContext, TimedOut, current_run
+from jobs_app.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.definitions import Definition
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable, JobsError, StaleVersion
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
+from jobs_app.runs import Claimed, Outcome
 from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker
 from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
@@ -27,7 +28,7 @@ from jobs_app.worker.lease import Lease
 from jobs_app.worker.watch import Watch, Watched
 from jobs_app.workers import Registration
 from tests.factories import TASKS, definition
-from tests.simulation.invariants import Checker, Effect
+from tests.simulation.invariants import Checker, Effect, short
 from tests.simulation.stage import Errand, Process, Violation
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ class SimulatedLease(Lease):
         self._true_now = now
 
     def adopt(self, worker_id: UUID) -> None:
+        before = self._checker.workers.get(self.worker_id)
+        if before is not None and before.gone_at is None:
+            raise Violation(f"{self.process.name} takes another id, and was not given up")
         super().adopt(worker_id)
         self._checker.adopted(worker_id, self.may_work)
 
@@ -143,6 +147,9 @@ class SimulatedLease(Lease):
             for effect in self.effects:
                 effect.is_over = True
         super().renew(begun)
+        worker = self._checker.workers.get(self.worker_id)
+        if worker is None or (worker.gone_at is not None and self.may_work()):
+            raise Violation(f"{self.process.name} was given up, and may work again")
 
 
 class SimulatedWatch(Watch):
@@ -184,6 +191,8 @@ class SimulatedWorker:
         #: Celery's way into a task, for the one task that all runs here have.
         self.tracers = {"sleep": self._task}
         self.ends = Ends()
+        #: What the next task does, where a scene says so.
+        self.during: Callable[[RunContext], None] | None = None
 
     def enter(self) -> None:
         """Begin to act."""
@@ -203,7 +212,8 @@ class SimulatedWorker:
         """Beat once, and report what died."""
         stage = self._world.stage
         try:
-            self.heartbeat._beat(stage.now)
+            with stage.on(Errand(beats=self.lease.worker_id)):
+                self.heartbeat._beat(stage.now)
             with stage.on(Errand(buries=True)):
                 self.heartbeat._end_dead_attempts()
         except OperationalError:
@@ -224,18 +234,31 @@ class SimulatedWorker:
     def handle(self, message: Message) -> None:
         """Do with a message what the worker's task does."""
         process: Any = self
-        claimed = execution._claim(process, message.run_id, message.attempt)
+        stage = self._world.stage
+        claimed = self.claim(message.run_id, message.attempt)
         if claimed is None:
             return
-        stage = self._world.stage
-        self._world.checker.count_start(claimed.run_id, claimed.attempt)
         stage.point("has a claim", at_work=True)
         try:
             outcome = execution._work(process, claimed)
         except PoolProcessDied:
             return
         stage.point("has an outcome", at_work=True)
-        with stage.on(Errand(ends=(claimed.run_id, claimed.attempt))):
+        self.finish(claimed, outcome)
+
+    def claim(self, run_id: UUID, attempt: int) -> Claimed | None:
+        """Claim an attempt, as for a message that names it."""
+        process: Any = self
+        with self._world.stage.on(Errand(claims=(run_id, attempt))):
+            claimed = execution._claim(process, run_id, attempt)
+        if claimed is not None:
+            self._world.checker.count_start(claimed.run_id, claimed.attempt)
+        return claimed
+
+    def finish(self, claimed: Claimed, outcome: Outcome) -> None:
+        """Write how an attempt ended, and make room for the next."""
+        process: Any = self
+        with self._world.stage.on(Errand(ends=(claimed.run_id, claimed.attempt))):
             execution._finish(process, End(claimed, outcome, self._world.stage.wall()))
 
     def _task(self, *_: object) -> tuple[Any, None]:
@@ -245,8 +268,12 @@ class SimulatedWorker:
         effect = Effect(run, context.attempt, self.process, self.lease.until)
         checker.begin(effect, stage.now)
         self.effects.append(effect)
+        during, self.during = self.during, None
         try:
-            if stage.current is not stage.main:
+            if during is not None:
+                with stage.aside():
+                    during(context)
+            elif stage.current is not stage.main:
                 self._toil(context)
         finally:
             effect.is_over = True
@@ -259,14 +286,12 @@ class SimulatedWorker:
         while stage.now < ends_at:
             stage.sleep(min(5.0, ends_at - stage.now))
             stage.point("works", at_work=True)
-            is_unwanted = self._world.checker.is_unwanted(context.run_id, context.attempt)
-            self.watch.look(context.run_id)
-            context.stop_if_asked(elapsed_seconds=0)
+            is_unwanted = self.asks(context)
             # The database may be away for some of the looks.
             looks_in_vain = looks_in_vain + 1 if is_unwanted else 0
             if looks_in_vain == (LOOKS if stage.weather.no_database else 1):
-                raise Violation(f"run {context.run_id} works on, though nobody wants it to")
-            self._tell_progress(context)
+                raise Violation(f"run {short(context.run_id)} works on, though nobody wants it to")
+            self.tell_progress(context)
         if stage.happens(0.1):
             self.heartbeat.report_dead(context.run_id, context.attempt, "simulated")
             raise PoolProcessDied
@@ -274,9 +299,35 @@ class SimulatedWorker:
             error: type[Exception] = stage.random.choice((ValueError, TimedOut))
             raise error(f"attempt {context.attempt}")
 
-    def _tell_progress(self, context: RunContext) -> None:
+    def asks(self, context: RunContext) -> bool:
+        """Ask, as a task does, whether to end; tell whether it goes on though nobody wants that.
+
+        It is stopped without a lease, and with one only if somebody wants it to end.
+        """
+        checker = self._world.checker
+        claimed_by = checker.runs[context.run_id].worker_id
+        is_unwanted = checker.is_unwanted(context.run_id, context.attempt)
+        self.watch.look(context.run_id)
+        is_fenced = not self.lease.may_work() or (
+            not is_unwanted and claimed_by != self.lease.worker_id
+        )
         try:
-            with self.database.session() as session:
+            context.stop_if_asked(elapsed_seconds=0)
+        except Fenced as error:
+            if not is_fenced and not is_unwanted:
+                raise Violation(
+                    f"run {short(context.run_id)} is fenced off from its lease"
+                ) from error
+            raise
+        if is_fenced:
+            raise Violation(f"run {short(context.run_id)} works on without a lease")
+        return is_unwanted
+
+    def tell_progress(self, context: RunContext | Claimed) -> None:
+        """Tell how far an attempt has come."""
+        tells = Errand(tells=(context.run_id, context.attempt))
+        try:
+            with self._world.stage.on(tells), self.database.session() as session:
                 told = {"attempt": context.attempt}
                 runs.report_progress(session, context.run_id, context.attempt, told)
         except OperationalError:

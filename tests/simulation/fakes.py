@@ -22,6 +22,8 @@ class FakeRedis(Projection):
         self.queue: list[Message] = []
         #: Everything that was ever sent: the network may bring it once more.
         self.sent: list[Message] = []
+        #: Runs of which a message was not taken.
+        self.unsent: set[UUID] = set()
         self.down_until = 0.0
 
     # Messages
@@ -34,6 +36,13 @@ class FakeRedis(Projection):
         for message in messages:
             if not self._is_on_record(message.run_id, message.attempt):
                 raise Violation(f"sent before it was recorded: {message}")
+        try:
+            self._send(messages)
+        except BrokerUnavailable:
+            self.unsent.update(message.run_id for message in messages)
+            raise
+
+    def _send(self, messages: list[Message]) -> None:
         self._reach("PUBLISH")
         for message in messages:
             if self._stage.happens(self._stage.weather.lost):

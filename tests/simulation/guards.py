@@ -24,7 +24,7 @@ _HEAD = re.compile(r"\s*(?:(UPDATE)|(DELETE) FROM|(INSERT) INTO|(SELECT)\b.*?\bF
 _WHERE_ENDS = frozenset(
     ("RETURNING", "ORDER", "LIMIT", "GROUP", "HAVING", "FOR", "ON", "UNION", "WINDOW")
 )
-_LOCKS = re.compile(r"\bFOR UPDATE(?: SKIP LOCKED)?|\bSKIP LOCKED")
+_LOCKS = re.compile(r"\bFOR (?:UPDATE|KEY SHARE)(?: SKIP LOCKED)?|\bSKIP LOCKED")
 #: What SQLAlchemy says of a value that is to be one of none.
 _NOTHING = re.compile(r"\b1 ?!= ?1\b")
 #: A lock on nothing in particular: of transactions that ask for the same number, one goes on.

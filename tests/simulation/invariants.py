@@ -142,12 +142,20 @@ class Checker:
         self._commits = 0
         #: At which commit a run of each job ended last.
         self._ended: dict[int | None, int] = {}
+        #: At which commit somebody has left a place of each concurrency key last.
+        self._left: dict[str, int] = {}
         self._may_work: dict[UUID, Callable[[], bool]] = {}
+        #: At which commit somebody wished a run to end.
+        self._asked: dict[UUID, int] = {}
+        #: Runs whose messages the broker did not take: they are sent again, whatever they are.
+        self.unsent: set[UUID] = set()
 
     def is_on_record(self, run_id: UUID, attempt: int) -> bool:
         """Tell whether a message for this attempt may exist."""
         run = self.runs.get(run_id)
-        return run is not None and attempt <= run.attempt
+        if run is None or run.state is RunState.WAITING:
+            return False
+        return attempt <= run.attempt
 
     def is_unwanted(self, run_id: UUID, attempt: int) -> bool:
         """Tell whether an attempt that works is to end: cancelled, given up, or deleted."""
@@ -165,7 +173,7 @@ class Checker:
         self.starts[run_id, attempt] += 1
         _hold(
             self.starts[run_id, attempt] == 1,
-            f"attempt {attempt} of run {_short(run_id)} is started twice",
+            f"attempt {attempt} of run {short(run_id)} is started twice",
         )
 
     def begin(self, effect: Effect, now: float) -> None:
@@ -182,7 +190,7 @@ class Checker:
             ]
             _hold(
                 len(mates) < max(*mates, run.concurrency_limit or 0, 0),
-                f"run {_short(run.id)} works beside {len(mates)} others with its key",
+                f"run {short(run.id)} works beside {len(mates)} others with its key",
             )
         for other in self.effects:
             is_same_job = run.job_id is not None and other.run.job_id == run.job_id
@@ -191,8 +199,8 @@ class Checker:
             )
             if is_rival and other.is_alive(now):
                 raise Violation(
-                    f"attempt {effect.attempt} of run {_short(run.id)} works beside "
-                    f"attempt {other.attempt} of run {_short(other.run.id)}"
+                    f"attempt {effect.attempt} of run {short(run.id)} works beside "
+                    f"attempt {other.attempt} of run {short(other.run.id)}"
                 )
         self.effects.append(effect)
 
@@ -203,7 +211,7 @@ class Checker:
         old_workers = self.workers
         if self._read("workers", WorkerRow, touched):
             self.workers = {worker.id: worker for worker in self._all("workers", _worker)}
-            self._check_workers(old_workers)
+            self._check_workers(actor.errand, old_workers)
         has_other_attempts = self._read("run_attempts", AttemptRow, touched)
         if has_other_attempts:
             every = self._all("run_attempts", _attempt)
@@ -248,10 +256,20 @@ class Checker:
             _check_row(run)
             if run.state in FINAL:
                 self._ended[run.job_id] = self._commits
-            self._check_right(errand, old, run, old_jobs)
+            if old.state is RunState.RUNNING and run.state is not old.state:
+                self._left[run.concurrency_key or ""] = self._commits
+            if run.progress != old.progress and run.progress is not None:
+                key = (run.id, run.attempt)
+                is_own = key in (errand.tells, errand.ends)
+                _hold(is_own, f"run {short(run.id)} makes the progress of another one")
+            if run.cancel_mode != old.cancel_mode:
+                self._asked.setdefault(run.id, self._commits)
+            self._check_right(actor, old, run, old_jobs)
             self._check_retry(old, run, old_jobs)
             if (old.state, run.state) == (RunState.WAITING, RunState.QUEUED):
                 self._check_promoted(run)
+            if old.state is run.state is RunState.QUEUED and run.concurrency_key is not None:
+                self._check_parking(actor, old, run)
         new = [run for run_id, run in self.runs.items() if run_id not in old_runs]
         for run in new:
             _check_birth(run)
@@ -271,7 +289,7 @@ class Checker:
     ) -> None:
         """What an attempt left behind is written once, and only its worker adds a note."""
         for key, attempt in self.attempts.items():
-            name = f"attempt {attempt.attempt} of run {_short(attempt.run_id)}"
+            name = f"attempt {attempt.attempt} of run {short(attempt.run_id)}"
             old = old_attempts.get(key)
             if old is None:
                 run = self.runs[attempt.run_id]
@@ -286,12 +304,14 @@ class Checker:
             elif attempt != old:
                 is_note = old._replace(note=attempt.note) == attempt
                 _hold(is_note and errand.ends == key, f"{name} is changed: {old} -> {attempt}")
+                is_news = _state_in(attempt.note) != attempt.state
+                _hold(is_news, f"{name} has a note of what is on record already")
 
     def _check_retry(self, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]) -> None:
         """Another attempt gets what the policy gives one, and nobody wanted to end."""
         if old.state is not RunState.RUNNING or run.state is old.state:
             return
-        name = f"attempt {run.attempt} of run {_short(run.id)}"
+        name = f"attempt {run.attempt} of run {short(run.id)}"
         job = None if run.job_id is None else old_jobs[run.job_id]
         is_unwanted = old.cancel_mode is not None or (
             job is not None and job.deleted_at is not None
@@ -311,13 +331,13 @@ class Checker:
             for other in self.runs.values()
             if other.job_id == run.job_id and other.state is RunState.WAITING and other.id < run.id
         ]
-        _hold(not older, f"run {_short(run.id)} is let in before {older}")
+        _hold(not older, f"run {short(run.id)} is let in before {older}")
 
     def _check_place_at_birth(
         self, actor: Actor, run: RunRow, old_runs: dict[UUID, RunRow]
     ) -> None:
         """A run is let in where nobody is or waits, and is kept out only where somebody is."""
-        name = f"run {_short(run.id)}"
+        name = f"run {short(run.id)}"
         others = [
             other
             for other in self.runs.values()
@@ -345,39 +365,44 @@ class Checker:
             and other.id != run.id
             and other.state in ACTIVE
         ]
-        _hold(not others, f"run {_short(run.id)} is let in beside {others}")
+        _hold(not others, f"run {short(run.id)} is let in beside {others}")
 
     def _moved(self, old_runs: dict[UUID, RunRow]) -> list[tuple[RunRow, RunRow]]:
         moved = []
         for run_id, old in old_runs.items():
             run = self.runs.get(run_id)
             if run is None:
-                raise Violation(f"run {_short(run_id)} is gone from the record")
+                raise Violation(f"run {short(run_id)} is gone from the record")
             if run != old:
                 moved.append((old, run))
         return moved
 
-    def _check_workers(self, old_workers: dict[UUID, WorkerRow]) -> None:
+    def _check_workers(self, errand: Errand, old_workers: dict[UUID, WorkerRow]) -> None:
         """Who is given up may not work any more, and never comes back under that id."""
         for worker_id, worker in self.workers.items():
             old = old_workers.get(worker_id)
             if old is None or worker == old:
                 continue
-            name = f"worker {_short(worker_id)}"
+            name = f"worker {short(worker_id)}"
             _hold(old.gone_at is None, f"{name} is gone, and is changed: {old} -> {worker}")
+            is_beat = worker.beats == old.beats or errand.beats == worker_id
+            _hold(is_beat, f"{name} beats with the heart of another one")
             if worker.gone_at is not None:
                 may_work = self._may_work.get(worker_id, lambda: False)
                 _hold(not may_work(), f"{name} is given up while it may work")
 
     def _check_right(
-        self, errand: Errand, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]
+        self, actor: Actor, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]
     ) -> None:
         """Nobody touches a run that is not part of the errand."""
-        name = f"run {_short(run.id)}"
+        errand = actor.errand
+        name = f"run {short(run.id)}"
         if run.state is RunState.RUNNING and old.state is RunState.QUEUED:
             worker = self.workers.get(run.worker_id) if run.worker_id else None
             is_alive = worker is not None and worker.gone_at is None
             _hold(is_alive, f"{name} is claimed by a worker that was given up")
+            is_named = errand.claims == (run.id, run.attempt)
+            _hold(is_named, f"{name} is claimed by a message for another attempt")
             self._check_place_of_key(run)
         if old.state is RunState.RUNNING and run.state is not RunState.RUNNING:
             worker = self.workers.get(old.worker_id) if old.worker_id else None
@@ -386,6 +411,10 @@ class Checker:
             _hold(may_end, f"{name} is ended by somebody who has no right to: {errand}")
             if run.state is RunState.CANCELLED:
                 _hold(old.cancel_mode is not None, f"{name} ends though nobody wanted that")
+            elif errand.ends is None:
+                # Who wishes so in the same moment is not seen.
+                is_asked = self._asked.get(run.id, self._commits) <= actor.began_after
+                _hold(not is_asked, f"{name} was to end, and is {run.state}")
         is_cancelled = run.state is RunState.CANCELLED and old.state is not RunState.RUNNING
         if is_cancelled or run.cancel_mode != old.cancel_mode:
             job = None if run.job_id is None else old_jobs.get(run.job_id)
@@ -410,13 +439,33 @@ class Checker:
         ]
         _hold(
             len(others) < (run.concurrency_limit or 0),
-            f"run {_short(run.id)} is claimed beside {len(others)} others with its key,"
+            f"run {short(run.id)} is claimed beside {len(others)} others with its key,"
             f" the limit is {run.concurrency_limit}",
         )
         _hold(
             all(other.concurrency_slot != run.concurrency_slot for other in others),
-            f"run {_short(run.id)} has the place of another one",
+            f"run {short(run.id)} has the place of another one",
         )
+        _hold(run.concurrency_slot is not None, f"run {short(run.id)} has no place of its key")
+
+    def _check_parking(self, actor: Actor, old: RunRow, run: RunRow) -> None:
+        """Who is parked finds no place, or others before it; who is called finds one."""
+        rivals = [
+            other
+            for other in self.runs.values()
+            if other.concurrency_key == run.concurrency_key and other.id != run.id
+        ]
+        running = sum(other.state is RunState.RUNNING for other in rivals)
+        has_room = running < (run.concurrency_limit or 0)
+        if old.send_at is not None and run.send_at is None:
+            is_first = not any(other.state is RunState.QUEUED for other in rivals)
+            # Who has left its place meanwhile was there when it was looked for.
+            has_left = self._left.get(run.concurrency_key or "", 0) > actor.began_after
+            is_right = not (has_room and is_first) or has_left
+            _hold(is_right, f"run {short(run.id)} is parked beside {running} others")
+        elif old.send_at is None and run.send_at is not None:
+            is_hint = actor.errand.buries or run.id in self.unsent
+            _hold(has_room or is_hint, f"run {short(run.id)} is called, and finds no place")
 
     def _check_failures(
         self,
@@ -574,7 +623,7 @@ def _check_row(run: RunRow) -> None:
 
     A run has an end if it has ended: the indexes of lists know it by that.
     """
-    name = f"run {_short(run.id)}"
+    name = f"run {short(run.id)}"
     _hold(
         (run.finished_at is not None) == (run.state in FINAL),
         f"{name} is {run.state}, its end {run.finished_at}",
@@ -598,12 +647,12 @@ def _check_birth(run: RunRow) -> None:
         RunState.MISSED,
         RunState.CANCELLED,
     )
-    _hold(run.state in born, f"run {_short(run.id)} is born {run.state}")
-    _hold(run.attempt == 1, f"run {_short(run.id)} begins with attempt {run.attempt}")
+    _hold(run.state in born, f"run {short(run.id)} is born {run.state}")
+    _hold(run.attempt == 1, f"run {short(run.id)} begins with attempt {run.attempt}")
 
 
 def _check_move(old: RunRow, run: RunRow) -> None:
-    name = f"run {_short(run.id)}"
+    name = f"run {short(run.id)}"
     _hold(old.state not in FINAL, f"{name} was {old.state}, and is changed: {old} -> {run}")
     if run.state is not old.state:
         _hold(run.state in MOVES[old.state], f"{name} goes from {old.state} to {run.state}")
@@ -643,7 +692,8 @@ def _hold(claim: bool, otherwise: str) -> None:
         raise Violation(otherwise)
 
 
-def _short(run_id: UUID) -> str:
+def short(run_id: UUID) -> str:
+    """Return the name of a run or worker in a trace: its number."""
     return f"#{run_id.int >> 64}"
 
 

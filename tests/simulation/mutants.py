@@ -12,8 +12,9 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any, Protocol
 
@@ -66,6 +67,7 @@ ASKING = frozenset(
         "fires._unfinished",
         "fires.record_due",
         "jobs.lock",
+        "runs.attempts._retry_later",
         "runs.attempts.reclaim",
         "runs.dead.end_dead",
         "runs.places.promote",
@@ -73,9 +75,16 @@ ASKING = frozenset(
     )
 )
 
-_REFUSED = "who is refused changes nothing, which breaks no invariant: tests/test_jobs.py"
+#: What the conditions that are listened to call.
+_HEARD = "__heard__"
+
+_PAUSE = "it only says how soon the database is asked again"
 _SENDABLE = "only a queued run has a send_at: invariants.py says so after each commit"
+_HALF = "half of a whole: a run is exclusive or not, and any that is active is enough"
+_ONCE_MORE = "`finish` asks for the same once more, and writes nothing if it is not so"
 _LOGGED = "only the log tells"
+_HINT = "a message more, or later: a hint, harmless in any number"
+_PLAIN = "what is taken for news goes the longer way, by `finish`"
 
 #: What may be missing with nobody the worse for it, and why.
 HARMLESS: dict[str, str] = {
@@ -85,57 +94,100 @@ HARMLESS: dict[str, str] = {
         "of the others nobody asks"
     ),
     "alike._unfinished: SELECT runs: runs.is_exclusive"
-    " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": (
-        "the condition of an index: those of the other one are counted twice, and any is enough"
-    ),
+    " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
     "alike._unfinished: SELECT runs: NOT runs.is_exclusive"
-    " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": (
-        "the condition of an index: those of the other one are counted twice, and any is enough"
+    " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
+    "runs.places.promote: UPDATE runs: other.is_exclusive"
+    " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
+    "runs.places.promote: UPDATE runs: NOT other.is_exclusive"
+    " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
+    "runs.places.promote: SELECT jobs: jobs.id = ?": "more is locked, and waited for, than needed",
+    "runs.attempts._retry_later: SELECT jobs: jobs.id = ?": (
+        "more is locked, and waited for, than needed"
     ),
-    "context.RunContext.stop_if_asked: elapsed_seconds >= limit is taken for True": (
-        "no run here has a limit: tests/tasks have"
-    ),
-    "runs.attempts._count_outcome: paused.rowcount is taken for True": "only the audit has it",
-    "runs.attempts._count_outcome: paused.rowcount is taken for False": "only the audit has it",
-    "worker.watch.Watch._look: old is taken for False": "nothing is asked about nothing",
-    "worker.watch.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
-    " is taken for True": "it saves looking at runs that are over in a moment",
     "fires.record_due: SELECT jobs: jobs.id IN (SELECT …)": (
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
-    "jobs.pause: job.state is JobState.ENDED is taken for True": _REFUSED,
-    "jobs.pause: job.state is JobState.PAUSED is taken for True": _REFUSED,
-    "jobs.resume: job.state is not JobState.PAUSED is taken for True": _REFUSED,
-    "jobs.resume: on_missed != 'skip' and paused_at is not None is taken for False": _REFUSED,
-    "context.RunContext.stop_if_asked: limit is not None and elapsed_seconds >= limit"
-    " is taken for False": "no run here has a limit: tests/tasks have",
-    "context.RunContext.stop_if_asked: self.lease_seconds_left() <= 0 is taken for True": (
-        "a worker that gives up too soon doubles nothing: tests/worker has that"
+    "fires.record_due: SELECT jobs: jobs.id = ANY (CAST(? AS INTEGER[]))": (
+        "more jobs are looked at, and of each it is asked whether it is due"
     ),
-    "runs.attempts._count_outcome: UPDATE jobs: jobs.failures_in_a_row > ?"
-    " (beside jobs.id = ?)": "it saves writing a 0 over a 0",
-    "runs.attempts.queue_due_retries: UPDATE runs: runs.id IN (?)"
-    " (beside runs.state = ?, runs.not_before <= ?)": "it only makes batches",
-    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
-    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": (
-        _SENDABLE
+    "starts._decide: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
+    "runs.attempts._count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
+    " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = ?)": (
+        "it saves writing a 0 over a 0; notifications.tell_outcome asks itself who hears"
     ),
+    "runs.attempts.finish_plain: UPDATE runs: jobs.failures_in_a_row +"
+    " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
+    "runs.attempts.finish_plain: UPDATE runs: jobs.id = runs.job_id"
+    " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
     "runs.attempts.finish: moved (no. 3) is taken for True": _LOGGED,
     "runs.attempts.finish: moved (no. 3) is taken for False": _LOGGED,
     "runs.attempts.finish: is_retried (no. 3) is taken for True": _LOGGED,
     "runs.attempts.finish: is_retried (no. 3) is taken for False": _LOGGED,
+    "runs.attempts.finish: is_retried is taken for False": (
+        "the run is retrying by then: `_end` wants a running one, and finds none"
+    ),
+    "runs.attempts.queue_due_retries: UPDATE runs: runs.id IN (?)"
+    " (beside runs.state = ?, runs.not_before <= ?)": "it only makes batches",
+    "runs.concurrency._call: UPDATE runs: runs.send_at IS NULL"
+    " (beside runs.id IN (?), runs.state = ?)": _HINT,
+    "runs.concurrency.claim_place: UPDATE runs: other.state = 'running'"
+    " (beside other.concurrency_key = runs.concurrency_key, NOT (EXISTS (SELECT …))": (
+        "it is asked only while the first place is taken: then the lowest place with none"
+        " above it is that of a running one, and one that has ended is no lower"
+    ),
+    "runs.dead.end_dead: SELECT runs: runs.attempt = ?"
+    " (beside runs.id = ?, runs.state = ?, runs.cancel_mode IS NOT NULL)": _ONCE_MORE,
+    "runs.dead.end_dead: SELECT runs: runs.state = ?"
+    " (beside runs.id = ?, runs.attempt = ?, runs.cancel_mode IS NOT NULL)": _ONCE_MORE,
+    "runs.dead.end_dead: SELECT runs: runs.cancel_mode IS NOT NULL"
+    " (beside runs.id = ?, runs.attempt = ?, runs.state = ?)": (
+        "a running one that nobody asked to end has no cancelled_by either"
+    ),
+    "runs.dead.end_dead: state is RunState.TIMED_OUT is taken for True": "a word of the error",
+    "runs.dead.end_dead: state is RunState.TIMED_OUT is taken for False": "a word of the error",
+    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
+    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": (
+        _SENDABLE
+    ),
+    "runs.outbox.hurry: UPDATE runs: runs.sends <= ? (beside runs.state = ?, runs.send_at > ?)": (
+        _HINT
+    ),
+    "runs.outbox.take_unsent: UPDATE runs: runs.sends = ?"
+    " (beside runs.id IN (?), runs.state = ?)": _HINT,
     "scheduling.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
+    "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,
+    "worker.execution._claim: unanswered (no. 2) is taken for False": _PAUSE,
+    "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,
+    "worker.heartbeat.Heartbeat._ends: run is not None and (not runs.end_dead(session, dead.run_id,"
+    " dead.attempt, job_id=run.job_id, retry=RetryPolicy.from_json(run.retry), state=dead.state,"
+    " reason=dead.reason, at=clock.now())) is taken for False": _HINT,
+    "worker.watch.Watch._look: old is taken for True": "nothing is asked about nothing",
+    "worker.watch.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
+    " is taken for True": "it saves looking at runs that are over in a moment",
+    "workers.give_up: bool(session.execute(statement.values(gone_at=at)).rowcount)"
+    " is taken for True": _LOGGED,
 }
+
+_KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
 BEHIND: dict[str, str] = {
-    "models: uq_runs_active": "runs.places.promote: SELECT jobs: FOR UPDATE",
+    "models: uq_runs_active": "jobs.lock: SELECT jobs: FOR UPDATE",
+    "runs.places.promote: UPDATE runs: NOT EXISTS (SELECT …)"
+    " (beside runs.id = (SELECT …), runs.state = ?, NOT EXISTS (SELECT …))": (
+        "models: uq_runs_active"
+    ),
+    "runs.concurrency.claim_place: UPDATE runs: runs.attempt = ?"
+    " (beside runs.id = ?, runs.state = ?, EXISTS (SELECT …))": _KEY_TURN,
+    "runs.concurrency.claim_place: UPDATE runs: runs.attempt = ? (beside runs.id = ?,"
+    " runs.state = ?, EXISTS (SELECT …), runs.concurrency_limit > (SELECT …) + ?)": _KEY_TURN,
 }
 
 #: Functions that write under a guard, but not in a simulation, and why.
 NOT_PLAYED: dict[str, str] = {
     "jobs.purge": "deletes the history of a job that is deleted, at rest: tests/test_jobs.py",
-    "runs.attempts._plain_end": "makes the statement of finish_plain",
+    "runs.attempts.plain_end": "makes the statement of finish_plain",
     "runs.forgotten.forget": "deletes what has ended long ago: tests/test_retention.py",
     "runs.forgotten.forget_logs": "deletes what has ended long ago: tests/test_retention.py",
     "runs.ends.purge": "deletes what its caller chose: tests/test_runs.py",
@@ -158,10 +210,14 @@ class Mutant(Protocol):
 
 
 class Observer(Witness):
-    """Learns which guards the statements of a simulation have, and what is sent when."""
+    """Learns which guards the statements of a simulation have, and what is sent when.
+
+    `answers` are those that the conditions of deciding functions had.
+    """
 
     def __init__(self, actor: Callable[[], Actor | None]) -> None:
         self.guards: set[Guard] = set()
+        self.answers: set[tuple[str, bool]] = set()
         self.sends: set[Place] = set()
         self.places: set[Place] = set()
         self._actor = actor
@@ -247,8 +303,28 @@ class _HoldingBack(Witness):
 def watching(store: Store) -> Iterator[Observer]:
     """Observe what is played on *store*."""
     observer = Observer(lambda: None if store.stage is None else store.stage.current)
-    with _witness(store, observer):
+    with _witness(store, observer), ExitStack() as stack:
+        for function in DECIDING:
+            stack.enter_context(_hearing(function, observer.answers))
         yield observer
+
+
+@contextmanager
+def _hearing(function: FunctionType, answers: set[tuple[str, bool]]) -> Iterator[None]:
+    """Note which answers the conditions of a function have."""
+    tree, place = _tree(function), str(_place(function))
+
+    def heard(name: str, answer: Any) -> Any:
+        answers.add((name, bool(answer)))
+        return answer
+
+    _Hearing(place).visit(tree)
+    function.__globals__[_HEARD] = heard
+    try:
+        with _instead(function, tree):
+            yield
+    finally:
+        function.__globals__.pop(_HEARD, None)
 
 
 @contextmanager
@@ -276,7 +352,7 @@ class WithoutConstraint:
         with store.engine.begin() as connection:
             connection.execute(drop)
         try:
-            with _witness(store, _WithoutConflict(columns)):
+            with _witness(store, _WithoutConflict(store.witness, columns)):
                 yield
         finally:
             with store.engine.begin() as connection:
@@ -287,11 +363,16 @@ class WithoutConstraint:
 class _WithoutConflict(Witness):
     """Where a constraint is gone, no conflict with it can be named."""
 
-    def __init__(self, columns: str) -> None:
+    def __init__(self, beneath: Witness, columns: str) -> None:
+        self._beneath = beneath
         self._conflict = f" ON CONFLICT ({columns}) DO NOTHING"
 
     def statement(self, statement: str) -> str:
+        statement = self._beneath.statement(statement)
         return re.sub(r"\s+", " ", statement).replace(self._conflict, "")
+
+    def commits(self) -> bool:
+        return self._beneath.commits()
 
 
 def _unique(name: str) -> tuple[str, str, ExecutableDDLElement, ExecutableDDLElement]:
@@ -326,16 +407,27 @@ class Decided:
     def on(self, _store: Store) -> Iterator[None]:
         tree = _tree(self.function)
         _Deciding(self.number, self.answer).visit(tree)
-        ast.fix_missing_locations(tree)
-        before = self.function.__code__
-        compiled = compile(tree, before.co_filename, "exec")
-        self.function.__code__ = next(
-            each for each in compiled.co_consts if isinstance(each, CodeType)
-        )
-        try:
+        with _instead(self.function, tree):
             yield
-        finally:
-            self.function.__code__ = before
+
+    def matters(self, answers: set[tuple[str, bool]]) -> bool:
+        """Tell whether the condition had another answer where these were heard."""
+        heard = f"{_place(self.function)} {self.number}"
+        wanted = (True, False) if self.answer is None else (not self.answer,)
+        return any((heard, answer) in answers for answer in wanted)
+
+
+@contextmanager
+def _instead(function: FunctionType, tree: ast.Module) -> Iterator[None]:
+    """Have a function do what *tree* says."""
+    ast.fix_missing_locations(tree)
+    before = function.__code__
+    compiled = compile(tree, before.co_filename, "exec")
+    function.__code__ = next(each for each in compiled.co_consts if isinstance(each, CodeType))
+    try:
+        yield
+    finally:
+        function.__code__ = before
 
 
 class _Deciding(ast.NodeTransformer):
@@ -404,6 +496,21 @@ class _Deciding(ast.NodeTransformer):
         return node
 
 
+class _Hearing(_Deciding):
+    """Has every condition tell its answer."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def _atom(
+        self, node: ast.expr, answers: tuple[bool | None, ...], instead: ast.expr | None = None
+    ) -> ast.expr:
+        super()._atom(node, answers, instead)
+        name = ast.Constant(f"{self._place} {len(self.found) - 1}")
+        return ast.Call(ast.Name(_HEARD, ast.Load()), [name, node], [])
+
+
 def _is_narrowing(node: ast.expr) -> bool:
     """Tell whether a condition asks of a name whether there is anything: for the types' sake."""
     return (
@@ -426,9 +533,10 @@ def _place(function: FunctionType) -> Place:
     return Place(function.__module__.removeprefix("jobs_app."), function.__qualname__)
 
 
-def decided() -> list[Mutant]:
+@cache
+def decided() -> tuple[Decided, ...]:
     """Return the deciding functions, each without one of its conditions."""
-    mutants: list[Mutant] = []
+    mutants: list[Decided] = []
     for function in DECIDING:
         finder = _Deciding()
         finder.visit(_tree(function))
@@ -438,7 +546,7 @@ def decided() -> list[Mutant]:
             for number, (_, answers) in enumerate(finder.found)
             for answer in answers
         ]
-    return mutants
+    return tuple(mutants)
 
 
 def unconstrained() -> list[Mutant]:
@@ -450,6 +558,7 @@ def observed(observer: Observer) -> dict[str, Mutant]:
     """Return what is observed, without each conjunct, and with each commit too late."""
     mutants: list[Mutant] = [WithoutConjunct(guard) for guard in observer.guards]
     mutants += [SentFirst(str(place)) for place in observer.sends]
+    mutants += [each for each in decided() if each.matters(observer.answers)]
     return {mutant.name: mutant for mutant in mutants}
 
 

@@ -104,14 +104,18 @@ class Weather:
 class Errand:
     """What an actor says that it does: its commits may touch nothing else.
 
-    `ends` is the attempt whose end it writes as its worker, `cancels` the one run and
-    `changes` the one job that a person means, `buries` says that a worker reports the
-    death of one of its own processes.
+    `claims` is the attempt that a message names, `ends` the one whose end its worker
+    writes, `tells` the one whose progress, `cancels` the one run and `changes` the one
+    job that a person means, `beats` whose heart it is, and `buries` says that a worker
+    reports the death of one of its own processes.
     """
 
+    claims: tuple[UUID, int] | None = None
     ends: tuple[UUID, int] | None = None
+    tells: tuple[UUID, int] | None = None
     cancels: UUID | None = None
     changes: int | None = None
+    beats: UUID | None = None
     buries: bool = False
 
 
@@ -168,6 +172,11 @@ class Stage:
         self.on_death: Callable[[Process], None] = lambda process: None
         #: Called when messages are about to be sent.
         self.on_publish: Callable[[], None] = lambda: None
+        #: Called at each point of an empty stage: how a scene has its say.
+        self.on_point: Callable[[str], None] = lambda what: None
+        #: Whether nobody waits for a lock: on one thread, who holds it would wait as well.
+        self.is_impatient = False
+        self.most_lines = MOST_LINES
 
     # Time
 
@@ -241,6 +250,7 @@ class Stage:
         """Be at a point: note it, suffer what the seed says, and let others have their turn."""
         self.note(what)
         if self.current is self.main:
+            self.on_point(what)
             return
         self._suffer()
         if may_switch:
@@ -264,13 +274,25 @@ class Stage:
         finally:
             actor.errand = Errand()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Have the current actor do something in the middle of what it does, and go on then."""
+        actor = self.current
+        before = vars(actor).copy()
+        actor.errand, actor.touched = Errand(), frozenset()
+        actor.is_writing = actor.is_in_transaction = False
+        try:
+            yield
+        finally:
+            vars(actor).update(before)
+
     def happens(self, rate: float) -> bool:
         """Draw whether something happens now; on an empty stage nothing does."""
         return self.current is not self.main and self.random.random() < rate
 
     def note(self, what: str) -> None:
         """Add a line to the trace."""
-        if len(self.trace) >= MOST_LINES and self.failure is None:
+        if len(self.trace) >= self.most_lines and self.failure is None:
             raise Violation("this goes on and on")
         self.trace.append(f"{self.now:9.3f}  {self.current.name:<14} {what}")
 

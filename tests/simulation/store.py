@@ -1,9 +1,11 @@
 """The real database of a simulation, with a point before each statement and commit."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from threading import Thread, current_thread
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -12,8 +14,15 @@ from sqlalchemy.exc import OperationalError
 from jobs_app.db import Database
 from tests.simulation.stage import Actor, Stage
 
+#: How long a scene waits for a lock that it holds itself, milliseconds.
+IMPATIENCE = 30
+
 #: A statement that takes this long may be waiting for a lock.
 LOOK_SECONDS = 0.01
+
+_WAITING = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 TABLES = (
     "notifications",
@@ -55,9 +64,14 @@ class Store:
     def __init__(self, url: str) -> None:
         self.database = Database(url, pool_size=30)
         self.engine: Engine = self.database.engine
+        pool: Any = self.engine.pool
+        # Who commits and reads on has the same connection, also if its commit was held back.
+        pool._pool.use_lifo = True
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self.stage: Stage | None = None
         self.witness = Witness()
+        #: Threads that are not on the stage, and may wait for what is.
+        self.strangers: set[Thread] = set()
         self._held_back: list[Any] = []
         #: What each connection of SQLite had changed when its transaction began.
         self._changes: dict[int, int] = {}
@@ -95,7 +109,8 @@ class Store:
         """Let the stage go: statements are statements again."""
         self.stage = None
         while self._held_back:
-            self._really_roll_back(self._held_back.pop())
+            with suppress(self.engine.dialect.dbapi.Error):  # type: ignore[union-attr]
+                self._really_roll_back(self._held_back.pop())
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Return what is committed, without being noticed by anybody."""
@@ -111,7 +126,7 @@ class Store:
     def _before_statement(
         self,
         connection: Connection,
-        _cursor: object,
+        cursor: Any,
         statement: str,
         parameters: Any,
         _context: object,
@@ -120,14 +135,20 @@ class Store:
         stage = self.stage
         if stage is None:
             return statement, parameters
+        if current_thread() in self.strangers:
+            return self.witness.statement(statement), parameters
         actor = stage.current
         may_switch = not (self.is_sqlite and actor.is_writing)
         if statement == "BEGIN":
             return statement, parameters
+        if statement == "BEGIN IMMEDIATE" and _raw(connection.connection) in self._held_back:
+            return "SELECT 1", parameters
         stage.point(_brief(statement), may_switch=may_switch)
         if stage.happens(stage.weather.no_database):
             stage.note("the database does not answer")
             raise OperationalError(statement, None, ConnectionError("simulated"))
+        if stage.is_impatient and not self.is_sqlite:
+            cursor.execute(f"SET LOCAL lock_timeout = {IMPATIENCE}")
         if not actor.is_in_transaction:
             actor.is_in_transaction, actor.began_after = True, stage.commits
         actor.touched |= _touched(statement)
@@ -153,7 +174,7 @@ class Store:
     ) -> bool | None:
         """Execute in a thread beside, so that others may go on while a lock is waited for."""
         stage = self.stage
-        if stage is None or stage.current is stage.main:
+        if stage is None or stage.current is stage.main or current_thread() in self.strangers:
             return None
         done = self._beside.submit(execute, statement, parameters)
         pid = cursor.connection.info.backend_pid
@@ -171,7 +192,7 @@ class Store:
 
     def _commit(self, connection: Any) -> None:
         stage = self.stage
-        if stage is None:
+        if stage is None or current_thread() in self.strangers:
             self._really_commit(connection)
             return
         actor = stage.current
@@ -190,7 +211,27 @@ class Store:
         stage.on_commit(actor, touched)
         if stage.happens(stage.weather.unanswered_commit):
             stage.note("never hears that its commit was done")
-            raise self._driver_error()
+            raise self.driver_error()
+
+    @contextmanager
+    def meanwhile(self, action: Callable[[], object]) -> Iterator[Callable[[], None]]:
+        """Have *action* happen beside the stage (PostgreSQL); it is over in the end.
+
+        What is returned lets it begin, and comes back when it is done or waits for a lock.
+        """
+        stranger = Thread(target=action, daemon=True)
+        self.strangers.add(stranger)
+
+        def begin() -> None:
+            stranger.start()
+            while stranger.is_alive() and not self.rows(_WAITING):
+                stranger.join(LOOK_SECONDS)
+
+        try:
+            yield begin
+            stranger.join()
+        finally:
+            self.strangers.discard(stranger)
 
     def _has_changed(self, connection: Any) -> bool:
         """Tell whether a transaction has changed any row, as far as the driver knows."""
@@ -201,12 +242,12 @@ class Store:
         if _raw(connection) in self._held_back:
             return
         self._really_roll_back(connection)
-        if self.stage is not None:
+        if self.stage is not None and current_thread() not in self.strangers:
             actor: Actor = self.stage.current
             actor.is_writing = actor.is_in_transaction = False
             actor.touched = frozenset()
 
-    def _driver_error(self) -> Exception:
+    def driver_error(self) -> Exception:
         dbapi: Any = self.engine.dialect.dbapi
         error: Exception = dbapi.OperationalError("simulated: the connection is gone")
         return error

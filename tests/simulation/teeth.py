@@ -1,48 +1,65 @@
-"""Which seed kills which mutant: played again, and sought anew where it no longer does."""
+"""Which play kills which mutant: played again, and sought anew where it no longer does.
 
+A play is a scene, or a seed in one of the climates. A mutant is killed where the rules are
+broken, or the product stops with an error, without what it misses, and not with it.
+"""
+
+import fcntl
+import re
+import traceback
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from tempfile import gettempdir
 from typing import NamedTuple
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.simulation.climates import CLIMATES
 from tests.simulation.mutants import (
     BEHIND,
     HARMLESS,
+    Decided,
     Mutant,
     decided,
     observed,
     unconstrained,
     watching,
 )
-from tests.simulation.stage import SimulationFailed
+from tests.simulation.scenes import ONLY_ON, SCENES
+from tests.simulation.stage import SimulationFailed, Violation
 from tests.simulation.store import Store
 from tests.simulation.world import simulate
 
 TABLE = Path(__file__).with_name("kills.txt")
-TITLE = "# What is missing from the product, and the seed that finds out: see test_teeth.py.\n"
-
-UNPROVEN = Path(__file__).with_name("unproven.txt")
-UNPROVEN_TITLE = (
-    "# What no seed has found to be missing so far, though somebody may be the worse for it.\n"
+TITLE = (
+    "# What is missing from the product, the scene or seed that finds out, and the rule that is"
+    " broken then: see test_teeth.py.\n"
 )
 
+#: Who writes the table holds this: both databases may be searched at the same time.
+LOCK = Path(gettempdir()) / "jobs-app-teeth.lock"
+
 #: Seeds of each climate that are tried before a mutant counts as a survivor.
-TRIES = 5
+TRIES = 3
 
 #: What a guard raises that finds the one before it gone.
 STUMBLES = (IntegrityError, RuntimeError)
 
+#: How the play of a scene is called in the table, in place of a climate.
+SCENE = "scene"
+
 
 class Seed(NamedTuple):
-    """A course of events: a number, and the climate that it is played in."""
+    """A course of events: a scene, or the number of a seed and the climate that it is played in."""
 
     climate: str
-    number: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.climate} {self.name}"
 
 
 class Kill(NamedTuple):
@@ -51,27 +68,31 @@ class Kill(NamedTuple):
     database: str
     seed: Seed
     mutant: str
+    #: The rule that is broken: for the reader, who is to see that it is no accident.
+    rule: str = ""
 
     def __str__(self) -> str:
-        return f"{self.database} {self.seed.climate} {self.seed.number} {self.mutant}"
+        return f"{self.database} {self.seed} {self.mutant} => {self.rule}"
 
 
 def kills() -> list[Kill]:
     """Return the table."""
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
-    split = (line.split(" ", 3) for line in lines if line and not line.startswith("#"))
-    return [Kill(words[0], Seed(words[1], int(words[2])), words[3]) for words in split]
+    table = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            told, _, rule = line.partition(" => ")
+            database, climate, name, mutant = told.split(" ", 3)
+            table.append(Kill(database, Seed(climate, name), mutant, rule))
+    return table
 
 
-def unproven() -> set[str]:
-    """Return the names of the guards that the simulator has not been seen to need."""
-    return {line for line in UNPROVEN.read_text().splitlines() if not line.startswith("#")}
-
-
-def write(table: Iterable[Kill], survivors: Iterable[str]) -> None:
-    """Write the table, and what is in vain sought for it."""
-    TABLE.write_text(TITLE + "".join(f"{kill}\n" for kill in sorted(table)))
-    UNPROVEN.write_text(UNPROVEN_TITLE + "".join(f"{name}\n" for name in sorted(survivors)))
+def write(database: str, lines: Iterable[Kill]) -> None:
+    """Write the lines of one database; those of the other stay as they are."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        others = [kill for kill in kills() if kill.database != database]
+        TABLE.write_text(TITLE + "".join(f"{kill}\n" for kill in sorted([*others, *lines])))
 
 
 def part_of(table: Iterable[Kill], database: str, part: int, parts: int) -> list[Kill]:
@@ -82,11 +103,19 @@ def part_of(table: Iterable[Kill], database: str, part: int, parts: int) -> list
     return [kill for group in by_seed[part::parts] for kill in group]
 
 
-def seeds() -> Iterator[Seed]:
-    """Yield what is tried in a search."""
+def scenes(database: str) -> Iterator[Seed]:
+    """Yield the scenes for a database."""
+    for name in SCENES:
+        if ONLY_ON.get(name, database) == database:
+            yield Seed(SCENE, name)
+
+
+def seeds(database: str) -> Iterator[Seed]:
+    """Yield what is tried in a search, the cheapest first."""
+    yield from scenes(database)
     for number in range(TRIES):
         for climate in CLIMATES:
-            yield Seed(climate, number)
+            yield Seed(climate, str(number))
 
 
 @dataclass
@@ -96,6 +125,8 @@ class Review:
     kept: list[Kill] = field(default_factory=list)
     survivors: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    #: What is on the list of the harmless, and is not: a play fails without it.
+    harmful: list[Kill] = field(default_factory=list)
 
 
 class Teeth:
@@ -106,56 +137,104 @@ class Teeth:
         self.database = store.engine.dialect.name
         given = decided() if store.is_sqlite else unconstrained()
         self.given: dict[str, Mutant] = {mutant.name: mutant for mutant in given}
+        #: Guards that no play shows: those of the schema.
+        self._always = set() if store.is_sqlite else set(self.given)
+        self._is_main = store.is_sqlite
         self._seen: dict[Seed, dict[str, Mutant]] = {}
 
     def mutants_of(self, seed: Seed) -> dict[str, Mutant]:
         """Play *seed* with nothing missing, which must pass; return what its course relies on."""
         if seed not in self._seen:
             with watching(self._store) as observer:
-                simulate(self._store, seed.number, CLIMATES[seed.climate])
+                self._play(seed)
             self._seen[seed] = observed(observer)
         return self._seen[seed]
 
-    def kills(self, seed: Seed, name: str) -> bool:
-        """Tell whether *seed* passes with nothing missing, and fails without what *name* says.
+    def kills(self, seed: Seed, name: str) -> Kill | None:
+        """Tell how *seed*, which passes with nothing missing, fails without what *name* says.
 
         What stands behind another guard is taken away once that one is gone, and must
         until then hold alone: it may stop whoever comes that far with an error.
         """
         mutant, first = self._mutant(seed, name), BEHIND.get(name)
         if mutant is None:
-            return False
+            return None
         with ExitStack() as stack:
             if first is not None:
                 before = self._mutant(seed, first)
                 if before is None:
-                    return False
+                    return None
                 stack.enter_context(before.on(self._store))
-                if self._fails(seed, stumbles=STUMBLES):
-                    return False
+                if self._broken(seed, stumbles=STUMBLES) is not None:
+                    return None
             stack.enter_context(mutant.on(self._store))
-            return self._fails(seed, stumbles=STUMBLES if first else ())
+            rule = self._broken(seed, stumbles=STUMBLES if first else ())
+        return None if rule is None else Kill(self.database, seed, name, rule)
 
     def _mutant(self, seed: Seed, name: str) -> Mutant | None:
-        return self.mutants_of(seed).get(name) or self.given.get(name)
+        found = self.mutants_of(seed).get(name)
+        if found is None:
+            found = self.given.get(name)
+            # Where its condition had this answer anyway, nothing would be missing.
+            found = None if isinstance(found, Decided) else found
+        return found
 
-    def _fails(self, seed: Seed, *, stumbles: tuple[type[Exception], ...]) -> bool:
+    def _play(self, seed: Seed, *, stumbles: tuple[type[Exception], ...] = ()) -> None:
+        if seed.climate == SCENE:
+            simulate(self._store, 0, stumbles=stumbles, scene=SCENES[seed.name])
+        else:
+            simulate(self._store, int(seed.name), CLIMATES[seed.climate], stumbles=stumbles)
+
+    def _broken(self, seed: Seed, *, stumbles: tuple[type[Exception], ...]) -> str | None:
+        """Play *seed*; return which rule is broken, None if none is."""
         try:
-            simulate(self._store, seed.number, CLIMATES[seed.climate], stumbles=stumbles)
-        except SimulationFailed:
-            return True
-        return False
+            self._play(seed, stumbles=stumbles)
+        except SimulationFailed as failed:
+            return _rule(failed.__cause__)
+        return None
 
-    def seek(self, name: str) -> Seed | None:
-        """Return the first seed that kills a mutant."""
-        return next((seed for seed in seeds() if self.kills(seed, name)), None)
+    def search(self, table: Collection[Kill]) -> Review:
+        """Keep the lines that still hold, and seek others, a play at a time, for what has none.
+
+        SQLite comes first: of its statements PostgreSQL has the same lines, where they hold
+        there too, and its own for what is missing there alone.
+        """
+        review, killed = Review(), dict[str, Kill]()
+        elsewhere = {kill.mutant for kill in table if kill.database != self.database}
+        own = [kill for kill in table if kill.database == self.database]
+        told = [kill for kill in table if _is_of_statement(kill.mutant)]
+        for kill in own if self._is_main else [*own, *told]:
+            if kill.mutant not in killed:
+                still = self.kills(kill.seed, kill.mutant)
+                if still is not None:
+                    killed[kill.mutant] = still
+        for seed in seeds(self.database):
+            done = set(killed) if self._is_main else {*killed, *elsewhere}
+            for name in sorted({*self.mutants_of(seed), *self._always} - done):
+                found = self.kills(seed, name)
+                if found is not None and name in HARMLESS:
+                    review.harmful.append(found)
+                elif found is not None:
+                    killed[name] = found
+            write(self.database, killed.values())
+            print(seed, f"{len(killed)} are killed by now", flush=True)
+        review.kept = list(killed.values())
+        known = {*killed, *HARMLESS} | (set() if self._is_main else elsewhere)
+        review.survivors = sorted(self._new(self.given) - known)
+        return review
+
+    def seek(self, name: str) -> Kill | None:
+        """Return how the first seed that does kills a mutant."""
+        tried = (self.kills(seed, name) for seed in seeds(self.database))
+        return next((kill for kill in tried if kill is not None), None)
 
     def review(self, known: Collection[Kill], *, also: Collection[str], listed: set[str]) -> Review:
         """Play the *known* lines, and what is *also* given or comes up and is *listed* nowhere."""
         review = Review()
         for kill in known:
-            if self.kills(kill.seed, kill.mutant):
-                review.kept.append(kill)
+            still = self.kills(kill.seed, kill.mutant)
+            if still is not None:
+                review.kept.append(still)
             else:
                 self._judge(kill.mutant, review)
         while new := self._new(also) - listed:
@@ -169,13 +248,17 @@ class Teeth:
 
     def _judge(self, name: str, review: Review) -> None:
         """Try other seeds for a mutant; what nobody has is gone, or stands beside others now."""
-        seed = self.seek(name)
-        if seed is not None:
-            review.kept.append(Kill(self.database, seed, name))
+        kill = self.seek(name)
+        if kill is not None:
+            review.kept.append(kill)
         elif name in self._new(self.given):
             review.survivors.append(name)
         elif _alone(name) not in {_alone(other) for other in self._new(())}:
             review.gone.append(name)
+
+
+def _is_of_statement(name: str) -> bool:
+    return name.partition(": ")[2].startswith(("SELECT ", "INSERT ", "UPDATE ", "DELETE "))
 
 
 def _alone(name: str) -> str:
@@ -184,4 +267,25 @@ def _alone(name: str) -> str:
 
 def is_listed(table: Collection[Kill]) -> set[str]:
     """Return the names on any list."""
-    return {kill.mutant for kill in table} | set(HARMLESS) | unproven()
+    return {kill.mutant for kill in table} | set(HARMLESS)
+
+
+def _rule(error: BaseException | None) -> str | None:
+    """Return what *error* says is broken: a rule, or the product; not the simulator, nor SQL."""
+    if isinstance(error, Violation):
+        # Told of this run and that instant; the rule is the same for all.
+        told = re.sub(r"\W*(?:RunRow|UUID)\(.*", "", str(error).partition(": ")[0], flags=re.S)
+        return re.sub(r"#?\b\d+\b", "#", told)
+    if error is None or isinstance(error, ProgrammingError | OperationalError):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_globals.get("__name__", "") for frame in frames]
+    ours = [
+        (name, frame.f_code.co_qualname)
+        for name, frame in zip(names, frames, strict=True)
+        if name.startswith(("jobs_app.", "tests.")) and name != Store.__module__
+    ]
+    if ours and ours[-1][0].startswith("jobs_app."):
+        place = ".".join(ours[-1]).removeprefix("jobs_app.")
+        return f"{place} stops with {type(error).__name__}"
+    return None

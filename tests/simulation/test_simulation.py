@@ -1,5 +1,7 @@
 """Schedulers, workers and people, interleaved at every statement, keep the invariants.
 
+Seeds leave to chance what happens when; scenes (scenes.py) say it.
+
 More seeds, new ones each time: `pytest tests/simulation --simulation-seeds 10000`. One
 seed again, with its course: `pytest tests/simulation -s --simulation-seed 42`.
 """
@@ -8,9 +10,14 @@ from random import SystemRandom
 
 import pytest
 
+from jobs_app.context import RunContext
 from tests.simulation.climates import KEYS, TOLD
+from tests.simulation.director import Director
+from tests.simulation.scenes import SCENES
+from tests.simulation.stage import SimulationFailed, Violation
 from tests.simulation.store import Store
-from tests.simulation.world import simulate
+from tests.simulation.teeth import scenes
+from tests.simulation.world import World, simulate
 
 #: Seeds that are always the same, in parts that may be played side by side.
 PARTS = 8
@@ -72,6 +79,30 @@ def test_every_end_is_told_exactly_once_on_sqlite(sqlite_store: Store) -> None:
 def test_every_end_is_told_exactly_once_on_postgresql(postgres_store: Store) -> None:
     for seed in range(POSTGRES_SEEDS // PARTS):
         simulate(postgres_store, seed, TOLD)
+
+
+@pytest.mark.timeout(0)
+def test_no_scene_on_sqlite_breaks_an_invariant(sqlite_store: Store) -> None:
+    for play in scenes("sqlite"):
+        simulate(sqlite_store, 0, scene=SCENES[play.name])
+
+
+@pytest.mark.timeout(0)
+def test_no_scene_on_postgresql_breaks_an_invariant(postgres_store: Store) -> None:
+    for play in scenes("postgresql"):
+        simulate(postgres_store, 0, scene=SCENES[play.name])
+
+
+def test_what_breaks_a_rule_in_a_task_ends_the_simulation(sqlite_store: Store) -> None:
+    def scene(world: World) -> None:
+        def during(_: RunContext) -> None:
+            raise Violation("broken on purpose")
+
+        director = Director(world)
+        director.work(director.worker("worker"), director.start_task(), during=during)
+
+    with pytest.raises(SimulationFailed, match="broken on purpose"):
+        simulate(sqlite_store, 0, scene=scene)
 
 
 def test_a_seed_takes_the_same_course_each_time(sqlite_store: Store) -> None:

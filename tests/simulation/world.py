@@ -15,13 +15,21 @@ from sqlalchemy.exc import OperationalError
 from jobs_app import fires, models
 from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
+from jobs_app.runs import Outcome
 from jobs_app.states import FINAL
 from jobs_app.worker import execution, heartbeat, lease, watch
 from tests.simulation import telling
-from tests.simulation.actors import Person, SimulatedScheduler, SimulatedWorker
+from tests.simulation.actors import Person, PoolProcessDied, SimulatedScheduler, SimulatedWorker
 from tests.simulation.fakes import FakeRedis
 from tests.simulation.invariants import Checker, instant
-from tests.simulation.stage import Process, SimulationFailed, Stage, Violation, Weather
+from tests.simulation.stage import (
+    Crash,
+    Process,
+    SimulationFailed,
+    Stage,
+    Violation,
+    Weather,
+)
 from tests.simulation.store import Store
 
 #: Turns of trouble, and of the calm in which whoever lives goes on.
@@ -151,6 +159,26 @@ def _sometimes_failing(stage: Stage) -> Callable[..., Plan]:
     return planned
 
 
+def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
+    """Guard a task as `execution` does, but for what no task raises: its process is no more."""
+    ended: list[BaseException] = []
+
+    def called() -> Outcome:
+        try:
+            return call()
+        except (Crash, Violation, PoolProcessDied) as error:
+            ended.append(error)
+            raise
+
+    outcome = _really_guarded(called, then)
+    if ended:
+        raise ended[0]
+    return outcome
+
+
+_really_guarded = execution._guarded
+
+
 @contextmanager
 def _instead_of_the_real_world(world: World) -> Iterator[None]:
     """Give the product's modules simulated clocks, ids and messages."""
@@ -167,6 +195,7 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         (execution, "time", time),
         (execution, "dispatch", SimulatedDispatch(world.redis)),
         (execution, "capture_output", _no_capture),
+        (execution, "_guarded", _guarded),
         (heartbeat, "clock", time),
         (heartbeat, "time", time),
         (heartbeat, "lease_now", true_now),
@@ -185,11 +214,13 @@ def simulate(
     climate: Climate = ANY_CLIMATE,
     *,
     stumbles: tuple[type[Exception], ...] = (),
+    scene: Callable[[World], None] | None = None,
 ) -> list[str]:
     """Play one seed to its end and return its trace.
 
-    Whoever meets an error of *stumbles* goes on, as after one of the database. Raises
-    SimulationFailed, which tells the seed and the trace.
+    Of a *scene* nothing is left to chance: it is played in place of the stretch of
+    trouble. Whoever meets an error of *stumbles* goes on, as after one of the database.
+    Raises SimulationFailed, which tells the seed and the trace.
     """
     random = Random(seed)
     stage = Stage(random)
@@ -203,12 +234,17 @@ def simulate(
         climate=climate,
         mishaps=(OperationalError, *stumbles),
     )
+    checker.unsent = world.redis.unsent
     stage.on_commit = checker.check
     stage.on_publish = store.witness.publishes
     store.begin(stage)
     try:
         with _instead_of_the_real_world(world):
-            _play(world)
+            if scene is None:
+                _play(world)
+            else:
+                scene(world)
+            _settle(world)
     except (Exception, Violation) as error:
         raise SimulationFailed(
             f"seed {seed}: {type(error).__name__}: {error}\n{stage.told()}\n"
@@ -226,6 +262,7 @@ def _end(stage: Stage) -> None:
     stage.weather = Weather()
     stage.current = stage.main
     stage.on_commit = lambda actor, touched: None
+    stage.on_point = lambda what: None
     stage.clear()
 
 
@@ -266,7 +303,6 @@ def _play(world: World) -> None:
         stage.play(CALM_STEPS)
     stage.on_death = lambda process: None
     stage.clear()
-    _settle(world)
 
 
 def _settle(world: World) -> None:

@@ -1,0 +1,1042 @@
+"""Scenes: courses of events written down, each for guards that chance seldom needs.
+
+A scene plays the product's own functions under the same rules as a seed does, and adds
+what it alone can know: that something must be refused, or must have been done by now.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from jobs_app import alike, fires, jobs, runs
+from jobs_app.context import RunContext, TimedOut
+from jobs_app.errors import Conflict, NotFound, StaleVersion
+from jobs_app.policy import plan
+from jobs_app.runs import Claimed, Outcome
+from jobs_app.states import CancelMode, OverlapPolicy, RunState
+from jobs_app.worker import heartbeat
+from tests.simulation.actors import SimulatedWorker
+from tests.simulation.director import EVERY_MINUTE, RETRIED, Director
+from tests.simulation.stage import BEGINNING, Errand, Violation
+from tests.simulation.world import World
+
+Scene = Callable[[Director], None]
+
+#: The scenes by name, and the databases that each is for.
+SCENES: dict[str, Callable[[World], None]] = {}
+ONLY_ON: dict[str, str] = {}
+
+
+def scene(function: Scene) -> Scene:
+    """Put a scene on the list."""
+    SCENES[function.__name__] = lambda world: function(Director(world))
+    return function
+
+
+def on_postgresql(function: Scene) -> Scene:
+    """Put a scene on the list that needs two transactions at once."""
+    ONLY_ON[function.__name__] = "postgresql"
+    return scene(function)
+
+
+# Workers that were given up
+
+
+def _succeed(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+    d.succeed(worker, claimed)
+
+
+def _succeed_with_progress(_d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+    told = {"attempt": claimed.attempt}
+    worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt, progress=told))
+
+
+def _fail(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+    d.fail(worker, claimed)
+
+
+def _tell(_d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+    worker.tell_progress(claimed)
+
+
+def _late(what: Callable[[Director, SimulatedWorker, Claimed], None]) -> Scene:
+    def late(d: Director) -> None:
+        """One that was frozen comes back, whatever has become of its run meanwhile."""
+        job, bystander = d.job(retry=RETRIED), d.job("beta", retry=RETRIED)
+        late, alive = d.worker("late"), d.worker("alive")
+        ids = [d.start(job) for _ in range(5)]
+        claims = [d.claim(late, run_id) for run_id in ids]
+        d.claim(alive, d.start(bystander))
+        d.lose(late, alive)
+        d.scheduler.janitor.lose_orphans(at=d.at())
+        what(d, late, claims[4])
+        d.retry()
+        d.claim(alive, ids[1], attempt=2)
+        again = d.claim(alive, ids[2], attempt=2)
+        d.fail(alive, again)
+        d.succeed(alive, d.claim(alive, ids[3], attempt=2))
+        for claimed in claims:
+            what(d, late, claimed)
+
+    return late
+
+
+for _name, _what in (
+    ("late_success", _succeed),
+    ("late_success_with_progress", _succeed_with_progress),
+    ("late_failure", _fail),
+    ("late_progress", _tell),
+):
+    _scene = _late(_what)
+    _scene.__name__ = _name
+    scene(_scene)
+
+
+@scene
+def late_notes(d: Director) -> None:
+    """What comes late is kept with its attempt, what comes twice is not."""
+    job = d.job(retry=RETRIED)
+    late, alive = d.worker("late"), d.worker("alive")
+    run_id = d.start(job)
+    first = d.claim(late, run_id)
+    d.lose_and_retry(late, alive)
+    d.claim(alive, run_id, attempt=2)
+    d.lose_and_retry(alive)
+    d.succeed(late, first)
+    note = d.checker.attempts[run_id, 1].note
+    d.hold(note is not None, "what a worker brought late is gone")
+    other = d.worker("other")
+    claimed = d.claim(other, d.start(job))
+    d.fail(other, claimed)
+    d.fail(other, claimed)
+
+
+@scene
+def given_up_before_its_claim(d: Director) -> None:
+    """A worker freezes between two statements of its claims, and is given up."""
+    alive = d.worker("alive")
+    for place, key, limit in (("claim_plain", None, None), ("claim", "key", 1)):
+        run_id, frozen = d.start_task(key, limit), d.worker("frozen")
+        d.before(f"runs.attempts.{place}", partial(d.lose, frozen, alive))
+        d.hold(frozen.claim(run_id, 1) is None, f"{place} is for workers that were given up")
+    with d.session() as session, d.stage.on(Errand(claims=(run_id, 1))):
+        run_id, gone = d.start_task(), frozen.lease.worker_id
+        claimed = runs.claim(session, run_id, 1, worker_id=gone, at=d.at())
+        d.hold(claimed is None, "a claim is for workers that were given up")
+
+
+@scene
+def claimed_without_lease(d: Director) -> None:
+    """A worker whose lease has run out takes a message, and has not heard from its heart."""
+    worker, run_id = d.worker("worker"), d.start_task()
+    d.passes(25)
+    d.hold(worker.claim(run_id, 1) is None, "a run is claimed without a lease")
+    worker.beat()
+    d.claim(worker, run_id)
+
+
+@scene
+def claimed_twice_in_a_moment(d: Director) -> None:
+    """Two messages for one run reach two slots of a worker at the same instant."""
+    worker, run_id = d.worker("worker"), d.start_task()
+    d.claim(worker, run_id)
+    d.hold(worker.claim(run_id, 1) is None, "a run is claimed twice")
+
+
+@scene
+def claim_without_answer(d: Director) -> None:
+    """The answer to a claim gets lost: it is the worker's all the same."""
+    worker = d.worker("worker")
+    for place in ("claim_plain", "claim"):
+        key, limit = (None, None) if place == "claim_plain" else ("key", 1)
+        d.loses_answer(f"runs.attempts.{place}")
+        d.succeed(worker, d.claim(worker, d.start_task(key, limit)))
+
+
+@scene
+def claimed_back(d: Director) -> None:
+    """Who did not hear of its claim gets that one back, and no other."""
+    worker, other = d.worker("worker"), d.worker("other")
+    d.job("alpha")
+    job, at = d.job("beta"), d.at()
+    run_id = d.start(job)
+    d.claim(worker, run_id)
+    d.claim(worker, d.start(job))
+    ended = d.claim(worker, d.start(job))
+    d.succeed(worker, ended)
+    mine = worker.lease.worker_id
+    with d.session() as session:
+        claimed = runs.reclaim(session, run_id, 1, worker_id=mine, at=at)
+        d.hold(claimed is not None and claimed.job == "beta", "a claim is lost")
+        for wrong, attempt, worker_id, instant in (
+            (ended.run_id, 1, mine, at),
+            (run_id, 2, mine, at),
+            (run_id, 1, other.lease.worker_id, at),
+            (run_id, 1, mine, at + timedelta(seconds=1)),
+        ):
+            found = runs.reclaim(session, wrong, attempt, worker_id=worker_id, at=instant)
+            d.hold(found is None, "somebody gets the claim of another one")
+
+
+@scene
+def hearts(d: Director) -> None:
+    """Beats count for the worker whose heart it is, and not once it was given up."""
+    first, second = d.worker("first"), d.worker("second")
+    known = first.lease.worker_id
+    d.passes(5)
+    first.beat()
+    second.beat()
+    d.hold(first.lease.worker_id == known, "a worker that beats takes another id")
+    d.lose(first, second)
+    # It signs off, and does not know that it was given up.
+    d.lose(first, second)
+    first.beat()
+    d.hold(first.lease.worker_id != known, "a worker that was given up goes on under its id")
+
+
+@scene
+def silence(d: Director) -> None:
+    """Two janitors judge of workers that beat, of one that does not, and of one that comes back."""
+    other = d.world.scheduler("scheduler-2")
+    alive, silent, back = d.worker("alive"), d.worker("silent"), d.worker("back")
+
+    def look(janitor: Any) -> None:
+        janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
+
+    for _ in range(4):
+        # As often as the other one by the last look.
+        silent.beat()
+    for _ in range(4):
+        look(d.scheduler.janitor)
+        look(other.janitor)
+        d.passes(8)
+        alive.beat()
+    for janitor in (d.scheduler.janitor, other.janitor):
+        # Between its look at the counters and what it does about them.
+        d.before("workers.give_up", back.beat)
+        look(janitor)
+    d.hold(d.checker.workers[silent.lease.worker_id].gone_at is not None, "nobody is given up")
+
+
+@scene
+def a_slow_look(d: Director) -> None:
+    """A janitor freezes in the middle of a look, before it reads the counters."""
+    worker = d.worker("worker")
+    janitor = d.scheduler.janitor
+
+    def freeze() -> None:
+        for _ in range(8):
+            d.passes(5)
+            worker.beat()
+
+    d.before("workers.living", freeze)
+    for _ in range(2):
+        janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
+        d.passes(1)
+
+
+@scene
+def two_janitors(d: Director) -> None:
+    """One gives a worker up in the moment in which the other is about to."""
+    other = d.world.scheduler("scheduler-2").janitor
+    janitor = d.scheduler.janitor
+    d.worker("silent")
+    for _ in range(4):
+        for each in (janitor, other):
+            each.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
+        d.passes(9)
+
+    def overtake() -> None:
+        d.passes(1)
+        other.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
+
+    d.before("workers.give_up", overtake)
+    janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
+
+
+@scene
+def worked_under_two_names(d: Director) -> None:
+    """A worker is given up and comes back under another id, while a task of it is at work."""
+    worker = d.worker("worker")
+
+    def during(context: RunContext) -> None:
+        d.lose(worker)
+        worker.beat()
+        worker.asks(context)
+
+    d.work(worker, d.start_task(), during=during)
+
+
+@scene
+def worked_without_lease(d: Director) -> None:
+    """A task asks whether it may go on: it may with a lease, and may not without."""
+    worker = d.worker("worker")
+
+    def during(context: RunContext) -> None:
+        worker.asks(context)
+        d.passes(25)
+        worker.asks(context)
+
+    d.work(worker, d.start_task(), during=during)
+
+
+@scene
+def worked_for_too_long(d: Director) -> None:
+    """A task asks whether it may go on: not past the time limit of its run."""
+    worker = d.worker("worker")
+
+    def during(context: RunContext) -> None:
+        context.stop_if_asked(elapsed_seconds=3599)
+        with d.refused(TimedOut, "a task works on past its time limit"):
+            context.stop_if_asked(elapsed_seconds=3600)
+
+    d.work(worker, d.start_task(), during=during)
+
+
+# Runs that are to end
+
+
+@scene
+def cancelled_at_work(d: Director) -> None:
+    """A task is told that somebody wants it to end, and is not tried again."""
+    worker = d.worker("worker")
+    run_id = d.start(d.job(retry=RETRIED))
+
+    def during(context: RunContext) -> None:
+        d.cancel(run_id)
+        worker.asks(context)
+        raise Violation("a task works on that was cancelled")
+
+    d.work(worker, run_id, during=during)
+    d.is_in(run_id, RunState.CANCELLED)
+
+
+@scene
+def cancelled_and_failed(d: Director) -> None:
+    """What was to end fails before it hears of it: it is over."""
+    worker = d.worker("worker")
+    job = d.job(retry=RETRIED)
+    claimed = d.claim(worker, d.start(job))
+    d.cancel(claimed.run_id)
+    d.fail(worker, claimed)
+    d.is_in(claimed.run_id, RunState.FAILED)
+
+
+@scene
+def cancelled_and_dead(d: Director) -> None:
+    """The process of what was to end dies, and so does that of what was not."""
+    worker = d.worker("worker")
+    job = d.job(retry=RETRIED)
+    beside = d.claim(worker, d.start(job))
+    d.cancel(beside.run_id)
+    for is_cancelled in (True, False):
+        claimed = d.claim(worker, d.start(job))
+        if is_cancelled:
+            d.cancel(claimed.run_id)
+        worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
+        worker.beat()
+        d.is_in(claimed.run_id, RunState.CANCELLED if is_cancelled else RunState.RETRYING)
+    # One that had written its result before it died.
+    claimed = d.claim(worker, d.start(job))
+    d.succeed(worker, claimed)
+    worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
+    worker.beat()
+
+
+@scene
+def asked_to_end_over_and_over(d: Director) -> None:
+    """A kill is not taken back, and what is over is not asked to end."""
+    worker = d.worker("worker")
+    job, other = d.job(), d.job("beta")
+    claimed, beside = d.claim(worker, d.start(job)), d.claim(worker, d.start(other))
+    d.cancel(claimed.run_id, CancelMode.KILL)
+    d.cancel(claimed.run_id, CancelMode.GRACEFUL)
+    d.start(job, OverlapPolicy.CANCEL_OTHER)
+    worker.finish(claimed, Outcome(RunState.CANCELLED))
+    d.cancel(claimed.run_id)
+    d.succeed(worker, beside)
+    d.cancel(beside.run_id)
+
+
+@scene
+def stopped_and_looked_at(d: Director) -> None:
+    """A worker that stops has asked its tasks to end: a look at the rows takes nothing back."""
+    worker = d.worker("worker")
+
+    def during(context: RunContext) -> None:
+        # Nobody sees to it that they do end.
+        worker.watch._is_stopping = True
+        worker.watch.stop_all()
+        worker.watch.look(context.run_id)
+        d.hold(context.is_cancelled() == "graceful", "a task is not to end any more")
+
+    d.work(worker, d.start_task(), during=during)
+
+
+@scene
+def given_another_attempt(d: Director) -> None:
+    """A task finds out that a newer attempt of its run is at work."""
+    late, alive = d.worker("late"), d.worker("alive")
+    run_id = d.start(d.job(retry=RETRIED))
+
+    def during(context: RunContext) -> None:
+        d.lose_and_retry(late, alive)
+        d.claim(alive, run_id, attempt=2)
+        late.watch.look(run_id)
+        d.hold(context.is_cancelled() == "kill", "a task works beside a newer attempt of it")
+
+    d.work(late, run_id, during=during)
+
+
+@scene
+def ended_while_something_lives(d: Director) -> None:
+    """A process died, and the command that it had started has not."""
+    worker = d.worker("worker")
+    claimed = d.claim(worker, d.start_task())
+    seen = d.stage.monotonic()
+    dead = heartbeat.DeadAttempt(claimed.run_id, 1, "simulated", RunState.LOST, seen)
+    with patch.object(heartbeat, "is_still_ending", lambda *_: True):
+        worker.heartbeat._dead_attempts.append(dead)
+        worker.beat()
+        d.is_in(claimed.run_id, RunState.RUNNING)
+        d.passes(11)
+        worker.beat()
+        d.is_in(claimed.run_id, RunState.LOST)
+
+
+# A job's one place
+
+
+def _one_place(d: Director, policy: OverlapPolicy) -> None:
+    """Runs of one job end, wait and are let in beside those of another one."""
+    worker = d.worker("worker")
+    job, other = d.job(overlap_policy=policy), d.job("beta", overlap_policy=policy)
+    d.succeed(worker, d.claim(worker, d.start(job)))
+    others = [d.start(other) for _ in range(3)]
+    d.claim(worker, others[0])
+    d.claim(worker, d.start(other, OverlapPolicy.ALLOW_ALL))
+    first = d.claim(worker, d.start(job))
+    d.is_in(first.run_id, RunState.RUNNING)
+    waiting = [d.start(job) for _ in range(2)]
+    d.succeed(worker, first)
+    d.is_in(waiting[0], RunState.QUEUED)
+    second = d.claim(worker, waiting[0])
+    # One that is started beside others holds the place as well.
+    beside = d.claim(worker, d.start(job, OverlapPolicy.ALLOW_ALL))
+    d.succeed(worker, second)
+    d.is_in(waiting[1], RunState.WAITING)
+    d.succeed(worker, beside)
+    d.is_in(waiting[1], RunState.QUEUED)
+
+
+@scene
+def one_place(d: Director) -> None:
+    _one_place(d, OverlapPolicy.BUFFER_ALL)
+
+
+@scene
+def promoted_beside_one_that_is_let_in(d: Director) -> None:
+    """A janitor is asked to let one in while another is, and finds the place taken."""
+    worker = d.worker("worker")
+    job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
+    d.claim(worker, d.start(job))
+    d.start(job)
+    d.promote(job)
+
+
+def _give_way(d: Director, policy: OverlapPolicy) -> None:
+    worker = d.worker("worker")
+    job, other = d.job(), d.job("beta")
+    d.succeed(worker, d.claim(worker, d.start(job)))
+    for each in (job, other):
+        d.claim(worker, d.start(each))
+        d.start(each)
+        d.start(each, OverlapPolicy.BUFFER_ALL)
+    d.start(job, policy)
+
+
+@scene
+def others_give_way(d: Director) -> None:
+    """A new run ends the others of its job: nothing of another one, nothing that is over."""
+    _give_way(d, OverlapPolicy.CANCEL_OTHER)
+
+
+@scene
+def fires_find_their_place(d: Director) -> None:
+    """A tick looks who is there: of the job itself, and of what is not over."""
+    worker = d.worker("worker")
+    job = d.job(overlap_policy=OverlapPolicy.BUFFER_ONE, **EVERY_MINUTE)
+    other = d.job("beta")
+    # One of each is over: of those that hold the place, and of those beside them.
+    for policy in (OverlapPolicy.ALLOW_ALL, OverlapPolicy.BUFFER_ONE):
+        d.succeed(worker, d.claim(worker, d.start(job, policy)))
+    d.claim(worker, d.start(other, OverlapPolicy.BUFFER_ALL))
+    d.claim(worker, d.start(other))
+    d.start(other, OverlapPolicy.BUFFER_ALL)
+    d.passes(61)
+    d.scheduler.tick()
+    d.passes(60)
+    # The first is there now: this one waits, whoever waits for another job.
+    d.scheduler.tick()
+    waiting = [run for run in d.checker.runs.values() if run.state is RunState.WAITING]
+    d.hold(any(run.job_id == job.id for run in waiting), "a fire is not buffered")
+
+
+@scene
+def a_change_finds_its_place(d: Director) -> None:
+    """What came due before a change is recorded by it: beside what is over, nobody is there."""
+    worker = d.worker("worker")
+    job = d.job(overlap_policy=OverlapPolicy.SKIP, **EVERY_MINUTE)
+    d.job("beta", **EVERY_MINUTE)
+    d.succeed(worker, d.claim(worker, d.start(job)))
+    d.passes(61)
+    worker.beat()
+    d.pause(job)
+
+
+@scene
+def a_start_finds_its_place(d: Director) -> None:
+    """What is over keeps nobody waiting."""
+    worker = d.worker("worker")
+    job = d.job(overlap_policy=OverlapPolicy.BUFFER_ONE)
+    d.succeed(worker, d.claim(worker, d.start(job)))
+    d.is_in(d.start(job), RunState.QUEUED)
+
+
+# Failures in a row
+
+
+@scene
+def failures_of_two_jobs(d: Director) -> None:
+    """One job is paused at its limit; another one is past its own, and did not fail just now."""
+    worker = d.worker("worker")
+    job, other = d.job(pause_after_failures=2, **EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
+    for _ in range(2):
+        d.fail(worker, d.claim(worker, d.start(other)))
+    d.change(other, pause_after_failures=2, **EVERY_MINUTE)
+    d.succeed(worker, d.claim(worker, d.start(job)))
+    # The last one of a job that is paused by then.
+    for _ in range(3):
+        d.passes(1)
+        d.fail(worker, d.claim(worker, d.start(job)))
+    d.resume(job)
+    d.fail(worker, d.claim(worker, d.start(job)))
+    d.succeed(worker, d.claim(worker, d.start(job)))
+
+
+@scene
+def failure_with_a_fire_due(d: Director) -> None:
+    """A job fails once too often while its next fire is due: that comes on record first."""
+    worker = d.worker("worker")
+    job = d.job(pause_after_failures=1, **EVERY_MINUTE)
+    claimed = d.claim(worker, d.start(job))
+    d.passes(61)
+    d.fail(worker, claimed)
+
+
+@scene
+def failure_of_a_deleted_job(d: Director) -> None:
+    """A run fails whose job was deleted meanwhile: it is not tried again, nor paused."""
+    worker = d.worker("worker")
+    job = d.job(pause_after_failures=1, **EVERY_MINUTE)
+    claimed = d.claim(worker, d.start(job))
+    again = d.job("beta", retry=RETRIED)
+    retried = d.claim(worker, d.start(again))
+    left = d.start(again)
+    d.remove(job)
+    d.is_in(left, RunState.QUEUED)
+    living = d.claim(worker, left)
+    d.fail(worker, claimed)
+    d.fail(worker, living)
+    d.remove(again)
+    d.fail(worker, retried)
+
+
+# Changes
+
+
+@scene
+def changes_at_once(d: Director) -> None:
+    """Somebody changes, or deletes, a job just before somebody else does."""
+    job = d.job()
+    d.change(job, version=1)
+    d.before("jobs.lock", lambda: d.change(job, retry=RETRIED))
+    with d.refused(StaleVersion, "a newer version is overwritten"):
+        d.change(job, version=2)
+    d.before("jobs.lock", lambda: d.remove(job))
+    with d.refused(NotFound, "a deleted job is paused"):
+        d.pause(job)
+
+
+@scene
+def two_of_one_name(d: Director) -> None:
+    """A name is taken as long as its job lives."""
+    job = d.job()
+    with d.refused(Conflict, "two living jobs have one name"):
+        d.job()
+    d.remove(job)
+    d.job()
+
+
+@scene
+def paused_and_resumed_twice(d: Director) -> None:
+    """The second time changes nothing."""
+    job = d.job(**EVERY_MINUTE)
+    for change in (d.pause, d.resume):
+        change(job)
+        version = d.checker.jobs[job.id].version
+        d.passes(61)
+        change(job)
+        d.hold(d.checker.jobs[job.id].version == version, "the same is done twice")
+
+
+@scene
+def resumed_and_caught_up(d: Director) -> None:
+    """What a pause has left out is run if whoever resumes the job says so."""
+    job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
+    d.pause(job)
+    d.passes(125)
+    d.resume(job, "all")
+    d.hold(d.checker.jobs[job.id].state == "active", "a job is resumed, and is not active")
+    caught_up = [run for run in d.checker.runs.values() if run.job_id == job.id]
+    d.hold(len(caught_up) == 2, "what a pause has left out is not caught up")
+
+
+@scene
+def pause_after_the_end(d: Director) -> None:
+    """A schedule that is over cannot be paused."""
+    job = d.job(once_at=BEGINNING + timedelta(seconds=30))
+    d.passes(60)
+    d.scheduler.tick()
+    with d.refused(Conflict, "a job that has ended is paused"):
+        d.pause(job)
+
+
+# Fires
+
+
+@scene
+def clock_set_back(d: Director) -> None:
+    """The clock is set back behind fires that are on record; a resume makes them due again."""
+    job = d.job(**EVERY_MINUTE)
+    d.passes(125)
+    d.scheduler.tick()
+    d.stage.main.process.skew = -70
+    d.pause(job)
+    d.resume(job)
+    d.passes(66)
+    d.scheduler.tick()
+    d.passes(60)
+    d.scheduler.tick()
+
+
+@scene
+def clock_set_back_before_a_change(d: Director) -> None:
+    """The same, and the fire comes on record by the next change of the job."""
+    job = d.job(**EVERY_MINUTE)
+    d.passes(65)
+    d.scheduler.tick()
+    d.stage.main.process.skew = -10
+    d.pause(job)
+    d.resume(job)
+    d.passes(6)
+    d.pause(job)
+
+
+@scene
+def neighbours(d: Director) -> None:
+    """One of two jobs that are alike is recorded, put off or paused: the other is as it was."""
+    job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
+    d.job("gamma", cron="0 * * * *")
+    d.passes(61)
+    with d.session() as session:
+        fires.record_due(session, [job.id], at=d.at())
+    with patch.object(fires, "plan", side_effect=LookupError("simulated")), d.session() as session:
+        d.passes(60)
+        fires.record_due(session, [job.id], at=d.at())
+
+
+@scene
+def put_off_and_paused(d: Director) -> None:
+    """A fire could not be planned and is put off; its job is paused before it is looked at."""
+    job = d.job(**EVERY_MINUTE)
+    d.passes(61)
+    with patch.object(fires, "plan", side_effect=LookupError("simulated")), d.session() as session:
+        fires.record_due(session, [job.id], at=d.at())
+    d.pause(job)
+
+
+@scene
+def neighbours_and_a_change(d: Director) -> None:
+    """The same for a fire that a change records."""
+    job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
+    d.passes(61)
+    d.pause(job)
+
+
+def _stale(d: Director, change: Callable[[Any], object]) -> Any:
+    """Return a due job, and its plan, as they were before *change*."""
+    job = d.job(interval_seconds=20, anchor_at=BEGINNING)
+    d.passes(21)
+    with d.session() as session:
+        [group] = alike.groups(session, [job.id])
+        planned = plan(group.facts(watches=None), at=d.at())
+        before = session.get_one(type(job), job.id)
+        session.expunge(before)
+    change(job)
+    return group, before, planned
+
+
+@scene
+def plans_grown_old(d: Director) -> None:
+    """Two plans of one fire are carried out, the second of them too late."""
+    group, _, planned = _stale(d, lambda job: d.scheduler.tick())
+    with (
+        d.refused(RuntimeError, "a job is moved on by a plan that was carried out"),
+        d.session() as session,
+    ):
+        alike.advance(session, [alike.Advance.of(group, planned)])
+        session.commit()
+
+
+@scene
+def plans_grown_old_by_a_change(d: Director) -> None:
+    """A job is changed, still due at the same instant, after its fire was planned."""
+    group, _, planned = _stale(d, lambda job: _same_fire(d, job))
+    with (
+        d.refused(RuntimeError, "a job is moved on by a plan from before its change"),
+        d.session() as session,
+    ):
+        alike.advance(session, [alike.Advance.of(group, planned)])
+        session.commit()
+
+
+def _same_fire(d: Director, job: Any) -> None:
+    """Change what a job says, but nothing of its schedule: it is as due as it was."""
+    d.change(job, interval_seconds=20, anchor_at=BEGINNING, retry=RETRIED)
+
+
+@scene
+def settled_by_old_plans(d: Director) -> None:
+    """The same for what a change records, with the job as it was read before."""
+    _, before, planned = _stale(d, lambda job: d.scheduler.tick())
+    with (
+        d.refused(RuntimeError, "a job is moved on by a plan that was carried out"),
+        d.session() as session,
+    ):
+        fires._advance(session, before, planned, at=d.at())
+        session.commit()
+
+
+@scene
+def settled_by_plans_from_before_a_change(d: Director) -> None:
+    _, before, planned = _stale(d, lambda job: _same_fire(d, job))
+    with (
+        d.refused(RuntimeError, "a job is moved on by a plan from before its change"),
+        d.session() as session,
+    ):
+        fires._advance(session, before, planned, at=d.at())
+        session.commit()
+
+
+# Places of a key
+
+
+@scene
+def places_of_a_key(d: Director) -> None:
+    """Three places of a key, taken, left and taken again, beside another key's."""
+    worker = d.worker("worker")
+    beside = [d.claim(worker, d.start_task("beside", 3)) for _ in range(2)]
+    ids = [d.start_task("key", 3) for _ in range(5)]
+    first, _second, _third = (d.claim(worker, run_id) for run_id in ids[:3])
+    d.hold(worker.claim(ids[3], 1) is None, "a fourth run has one of three places")
+    d.succeed(worker, first)
+    d.claim(worker, ids[3])
+    d.hold(worker.claim(ids[4], 1) is None, "a fifth run has one of three places")
+    for each in beside:
+        d.succeed(worker, each)
+
+
+@scene
+def places_once_more(d: Director) -> None:
+    """What has ended, and what has another key, takes no place."""
+    worker = d.worker("worker")
+    for _ in range(2):
+        d.succeed(worker, d.claim(worker, d.start_task("key", 2)))
+    d.claim(worker, d.start_task("beside", 3))
+    first, second = (d.claim(worker, d.start_task("key", 3)) for _ in range(2))
+    # Above the two, whatever the other key has.
+    third = d.claim(worker, d.start_task("key", 3))
+    d.succeed(worker, second)
+    d.claim(worker, d.start_task("key", 3))
+    d.succeed(worker, first)
+    d.succeed(worker, third)
+    d.claim(worker, d.start_task("key", 3))
+
+
+@scene
+def keyed_and_retried(d: Director) -> None:
+    """Old messages, for a run that has a key."""
+    worker = d.worker("worker")
+    job = d.job(retry=RETRIED, concurrency_key="key", concurrency_limit=2)
+    run_id = d.start(job)
+    d.fail(worker, d.claim(worker, run_id))
+    d.hold(worker.claim(run_id, 1) is None, "an attempt is claimed that is over")
+    d.passes(6)
+    worker.beat()
+    d.scheduler.janitor.queue_retries(at=d.at())
+    d.hold(worker.claim(run_id, 1) is None, "an attempt is claimed that is over")
+    d.claim(worker, run_id, attempt=2)
+
+
+@scene
+def messages_for_what_waits_for_a_place(d: Director) -> None:
+    """Nothing but a free place gets a run that is parked its message back."""
+    worker = d.worker("worker")
+    d.claim(worker, d.start_task("full", 1))
+    parked, sent = d.start_task("full", 1), d.start_task()
+    worker.claim(parked, 1)
+    held = d.claim(worker, d.start_task("key", 1))
+    d.hold(worker.claim(d.start_task("key", 1), 1) is None, "a second run has the only place")
+    with d.session() as session:
+        runs.send_soon(session, [sent, held.run_id], at=d.at())
+        session.commit()
+    d.world.redis.queue.clear()
+    d.scheduler.janitor.resend(at=d.at())
+    d.passes(16)
+    worker.beat()
+    d.scheduler.janitor.resend(at=d.at())
+    d.scheduler.janitor.take_over(at=d.at())
+    d.scheduler.janitor.recover(at=d.at())
+    d.succeed(worker, held)
+
+
+# Two transactions at once
+
+
+@on_postgresql
+def retries_at_once(d: Director) -> None:
+    """A retry is cancelled, or queued by another janitor, after it was found to be due."""
+    worker = d.worker("worker")
+    job = d.job(retry=RETRIED)
+    cancelled = d.claim(worker, d.start(job))
+    d.fail(worker, cancelled)
+    d.before(
+        "runs.attempts.queue_due_retries",
+        lambda: d.cancel(cancelled.run_id),
+        statement="UPDATE runs",
+    )
+    d.retry()
+    again = d.claim(worker, d.start(job))
+    d.fail(worker, again)
+
+    def others_do() -> None:
+        d.retry()
+        d.fail(worker, d.claim(worker, again.run_id, attempt=2))
+
+    d.before("runs.attempts.queue_due_retries", others_do, statement="UPDATE runs")
+    d.retry()
+
+
+@on_postgresql
+def resent_and_claimed(d: Director) -> None:
+    """A message is to be sent again, and its run is claimed in the same moment."""
+    worker, run_id = d.worker("worker"), d.start_task()
+    d.world.redis.queue.clear()
+    d.passes(16)
+    worker.beat()
+    d.before("runs.outbox.take_unsent", lambda: d.claim(worker, run_id), statement="UPDATE runs")
+    d.scheduler.janitor.resend(at=d.at())
+
+
+@on_postgresql
+def called_and_cancelled(d: Director) -> None:
+    """A run is called to a place, and cancelled in the same moment."""
+    worker = d.worker("worker")
+    held = d.claim(worker, d.start_task("key", 1))
+    parked = d.start_task("key", 1)
+    worker.claim(parked, 1)
+    d.before("runs.concurrency._call", lambda: d.cancel(parked), statement="UPDATE runs")
+    d.succeed(worker, held)
+
+
+@on_postgresql
+def cancelled_before_it_has_its_place(d: Director) -> None:
+    """A run is cancelled while its claim looks for a place, and while it is parked."""
+    worker = d.worker("worker")
+    place = "runs.concurrency.claim_place"
+    for is_full in (False, True):
+        run_id = d.start_task("key", 1)
+
+        def cancel(run_id: Any = run_id) -> None:
+            d.cancel(run_id)
+
+        if is_full:
+            d.claim(worker, d.start_task("key", 1))
+            d.before(
+                place, partial(d.before, place, cancel, statement="UPDATE"), statement="UPDATE"
+            )
+        else:
+            d.before(place, cancel, statement="UPDATE")
+        d.hold(d.claim_once(worker, run_id) is None, "a cancelled run is claimed")
+
+
+@on_postgresql
+def tried_again_before_it_has_its_place(d: Director) -> None:
+    """An attempt is over, and the next one queued, while an old message looks for a place."""
+    slow, quick = d.worker("slow"), d.worker("quick")
+    job = d.job(retry=RETRIED, concurrency_key="key", concurrency_limit=1)
+    run_id = d.start(job)
+
+    def overtake() -> None:
+        claimed = d.claim_once(quick, run_id)
+        if claimed is not None:
+            d.fail(quick, claimed)
+            d.retry()
+
+    place = "runs.concurrency.claim_place"
+    d.before(place, lambda: d.tries(overtake), statement="UPDATE")
+    d.claim_once(slow, run_id)
+
+
+@on_postgresql
+def tried_again_before_it_is_parked(d: Director) -> None:
+    """The same, where the old message has found no place."""
+    slow, quick = d.worker("slow"), d.worker("quick")
+    job = d.job(retry=RETRIED, concurrency_key="key", concurrency_limit=1)
+    run_id = d.start(job)
+    holder = d.claim(quick, d.start(job))
+
+    def overtake() -> None:
+        with d.session() as session:
+            runs.hand_over(session, "key", at=d.at())
+        claimed = d.claim_once(quick, run_id)
+        if claimed is not None:
+            d.fail(quick, claimed)
+            d.retry()
+
+    def leave() -> None:
+        d.succeed(quick, holder)
+        d.tries(overtake)
+
+    place = "runs.concurrency.claim_place"
+    d.before(place, partial(d.before, place, leave, statement="UPDATE"), statement="UPDATE")
+    d.claim_once(slow, run_id)
+    run = d.run(run_id)
+    d.hold(run.attempt == 1 or run.send_at is not None, "an old message parks a newer attempt")
+
+
+@on_postgresql
+def parked_while_a_place_is_left(d: Director) -> None:
+    """The only place of a key is left in the moment in which somebody finds it taken."""
+    worker, other = d.worker("worker"), d.worker("other")
+    held = d.claim(worker, d.start_task("key", 1))
+    run_id = d.start_task("key", 1)
+    is_handed_over = []
+
+    def hand_over() -> None:
+        with d.session() as session:
+            runs.hand_over(session, "key", at=d.at())
+        is_handed_over.append(True)
+
+    def leave() -> None:
+        d.succeed(worker, held)
+        d.tries(hand_over)
+
+    place = "runs.concurrency.claim_place"
+    d.before(place, partial(d.before, place, leave, statement="UPDATE"), statement="UPDATE")
+    d.hold(d.claim_once(other, run_id) is None, "a second run has the only place")
+    if not is_handed_over:
+        # It had to wait for the claim.
+        hand_over()
+    d.hold(d.run(run_id).send_at is not None, "a place is free, and nobody called to it")
+
+
+@on_postgresql
+def buffered_while_the_place_is_left(d: Director) -> None:
+    """A job's place is left in the moment in which a new run finds it taken."""
+    worker = d.worker("worker")
+    job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
+    first = d.claim(worker, d.start(job))
+    is_promoted = []
+
+    def leave() -> None:
+        d.succeed(worker, first)
+        is_promoted.append(d.tries(lambda: d.promote(job)))
+
+    d.before("runs.births.insert_drafts", leave)
+    second = d.start(job)
+    if not is_promoted[0]:
+        # It had to wait for the start.
+        d.promote(job)
+    d.is_in(second, RunState.QUEUED)
+
+
+@on_postgresql
+def promoted_while_it_is_cancelled(d: Director) -> None:
+    """Whoever waits is cancelled in the moment in which it is let in."""
+    job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
+    first, waiting = d.start(job), d.start(job)
+    d.cancel(first)
+
+    def let_in() -> None:
+        with d.session() as session:
+            runs.promote(session, job.id, at=BEGINNING)
+
+    with d.store.meanwhile(let_in) as begin:
+        d.before("runs.ends.cancel", begin, statement="COMMIT")
+        d.cancel(waiting)
+    # What has come of it is seen with the next commit.
+    d.start_task()
+    d.is_in(waiting, RunState.CANCELLED)
+
+
+@on_postgresql
+def held_by_somebody(d: Director) -> None:
+    """Somebody holds one of the jobs that are due: the others are not kept waiting."""
+    job, other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
+    d.passes(61)
+
+    def record() -> None:
+        with d.stage.aside(), d.session() as beside:
+            fires.record_due(beside, [job.id, other.id], at=d.at())
+
+    with d.session() as session:
+        jobs.lock(session, job)
+        d.tries(record)
+    recorded = [run.job_id for run in d.checker.runs.values()]
+    d.hold(recorded == [other.id], "a job that somebody holds keeps others waiting")
+
+
+@on_postgresql
+def two_starts(d: Director) -> None:
+    """Two people start a job that may run once, at the same moment."""
+    job = d.job(overlap_policy=OverlapPolicy.SKIP)
+    d.before("runs.births.insert_drafts", lambda: d.tries(lambda: d.start(job)))
+    d.tries(lambda: d.start(job))
+
+
+@on_postgresql
+def two_recorders(d: Director) -> None:
+    """Two schedulers have planned the same fire, each from what it has read."""
+    job = d.job(overlap_policy=OverlapPolicy.ALLOW_ALL, **EVERY_MINUTE)
+    other = d.world.scheduler("scheduler-2")
+    d.passes(61)
+    d.before("runs.births._insert_by_arrays", lambda: d.tries(other.tick))
+    d.tries(d.scheduler.tick)
+    d.hold(any(run.job_id == job.id for run in d.checker.runs.values()), "a fire is lost")
+
+
+@on_postgresql
+def deleted_while_it_fails(d: Director) -> None:
+    """A job is deleted in the moment in which its run is to be tried again."""
+    worker = d.worker("worker")
+    job = d.job(retry=RETRIED)
+    claimed = d.claim(worker, d.start(job))
+    d.before("runs.attempts.finish", lambda: d.tries(lambda: d.remove(job)), statement="COMMIT")
+    d.fail(worker, claimed)
+
+
+SCENES = dict(sorted(SCENES.items()))
