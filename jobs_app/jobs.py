@@ -14,7 +14,7 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, fires, notifications, order, runs
+from jobs_app import audit, fires, notification_log, notifications, order, runs
 from jobs_app import schedule as schedules
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
 from jobs_app.errors import (
@@ -214,7 +214,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
         runs.purge(session, ids)
         session.commit()
     session.execute(delete(Forgotten).where(Forgotten.job_id == job.id))
-    notifications.forget_job(session, job.id)
+    notification_log.forget_job(session, job.id)
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()

@@ -33,14 +33,17 @@ from jobs_app.supervisor import Child, Demand, Signals, Supervisor, ValkeyProgra
 # Started, and asked to stop, in this order: the time that runs under way have to end begins
 # at once, whatever the others are busy with.
 PROCESSES = ("worker", "scheduler", "web")
+# With what follows, all of it ends within twelve seconds or so.
+GRACE_SECONDS = 8
 DEMANDS: Mapping[str, Sequence[Demand]] = {
     # TERM lets runs end. QUIT gives them a second grace, which another QUIT cuts
     # short: they are stopped then, and recorded as such. An idle worker sometimes
     # hears none of it. Two in one instant would count as one.
     "worker": (
-        Demand(signal.SIGTERM, 10),
+        Demand(signal.SIGTERM, GRACE_SECONDS),
         Demand(signal.SIGQUIT, 0.3),
-        Demand(signal.SIGQUIT, 3),
+        # A command has two of them; then the worker writes down that it was stopped, and goes.
+        Demand(signal.SIGQUIT, 5),
     ),
     "scheduler": (Demand(signal.SIGTERM, 3),),
     "web": (Demand(signal.SIGTERM, 3),),
@@ -101,7 +104,8 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Co
         _print_demo(settings, is_open=demo_open)
     supervisor.run()
     announce(
-        "stopping; runs under way have 10 s to end, then they are ended; Ctrl-C again ends them now"
+        f"stopping; runs under way have {GRACE_SECONDS} s to end, then they are ended; "
+        "Ctrl-C again ends them now"
     )
     return 0
 

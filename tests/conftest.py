@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs the tests in the background has both ignored, and all that the tests
+    # start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # The workers of pytest-xdist inherit the variable from the process that started them.
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.stash[SHARED_DIRECTORY] = SharedDirectory()

@@ -14,7 +14,15 @@ from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 from jobs_app import history
-from jobs_app.db import Base, Database, UTCDateTime, alembic_config, migrate
+from jobs_app.db import (
+    SQLITE_CACHE_KIB,
+    SQLITE_WAL_PAGES,
+    Base,
+    Database,
+    UTCDateTime,
+    alembic_config,
+    migrate,
+)
 from jobs_app.errors import ConfigurationError
 from jobs_app.models import Job, new_run_id
 from jobs_app.settings import Settings
@@ -139,6 +147,33 @@ def test_a_database_that_a_newer_version_has_migrated_is_refused_with_a_sentence
 
     with pytest.raises(ConfigurationError, match="newer version"):
         migrate(Settings(database_url=database_url, data_dir=tmp_path))
+    database.close()
+
+
+def test_what_is_committed_to_sqlite_is_on_the_disk(tmp_path: Path) -> None:
+    """Whatever else is set for its speed, on each connection."""
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    said = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
+    said |= {"cache_size": -SQLITE_CACHE_KIB, "wal_autocheckpoint": SQLITE_WAL_PAGES}
+
+    with database.engine.connect() as one, database.engine.connect() as other:
+        for connection in (one, other):
+            for name, value in said.items():
+                assert connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() == value, name
+            connection.rollback()
+    database.close()
+
+
+def test_the_log_of_changes_of_sqlite_does_not_grow_without_end(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    with database.session() as session, session.begin():
+        session.execute(text("CREATE TABLE plain (value TEXT)"))
+
+    for _ in range(60):
+        with database.session() as session, session.begin():
+            session.execute(text("INSERT INTO plain VALUES (:value)"), {"value": "x" * 1_000_000})
+
+    assert (tmp_path / "jobs.db-wal").stat().st_size < 25_000_000
     database.close()
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +12,12 @@ from sqlalchemy import event, select
 
 from jobs_app import jobs, notifications, runs
 from jobs_app.db import Database
-from jobs_app.models import Job, SchedulerProcess
+from jobs_app.models import Job
 from jobs_app.occasions import Event, Rule
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Outcome
-from jobs_app.states import CatchupPolicy, NotificationState, RunState
+from jobs_app.states import CatchupPolicy, RunState
 from tests.factories import (
-    DAY,
     HOUR,
     MINUTE,
     NOON,
@@ -450,29 +449,6 @@ def test_exit_codes_and_kinds_of_errors_are_told_apart() -> None:
     assert notifications.error_key(FAILED, error) != notifications.error_key(LOST, error)
 
 
-def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
-    database: Database,
-) -> None:
-    make_channel(database)
-    job = make_job(database)
-    with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=NOON)
-    (row,) = rows(database)
-    made_at = datetime.fromtimestamp((row.id.int >> 80) / 1000, UTC)
-
-    def forget(days: float) -> int:
-        with database.session() as session:
-            count = notifications.forget_old(session, at=made_at + days * DAY)
-            session.commit()
-            return count
-
-    assert forget(31) == 0
-    with database.session() as session:
-        session.get_one(type(row), row.id).state = NotificationState.SENT
-        session.commit()
-    assert [forget(29.9), forget(30.1)] == [0, 1]
-
-
 def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) -> None:
     make_channel(database, events=(Event.LATE,))
     job = make_job(database)
@@ -488,15 +464,3 @@ def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) 
     with database.reading() as session:
         found = session.execute(select(Job.hears, Job.late_after_seconds)).one()
     assert tuple(found) == (Event.LATE.bit, 300)
-
-
-@pytest.mark.parametrize("seconds, is_there", [(9, True), (11, False)])
-def test_there_is_a_sender_while_a_scheduler_ticks(
-    database: Database, seconds: int, is_there: bool
-) -> None:
-    with database.session() as session:
-        row = SchedulerProcess(name="s", pid=1, started_at=NOON - HOUR, ticked_at=NOON)
-        session.add(row)
-        session.commit()
-
-        assert notifications.has_sender(session, at=NOON + seconds * SECOND) is is_there

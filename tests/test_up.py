@@ -22,6 +22,7 @@ import redis
 from jobs_app.embedded import free_port
 from jobs_app.sealing import Sealer
 from jobs_app.supervisor import SAME_WISH_SECONDS
+from jobs_app.up import GRACE_SECONDS
 from tests.servers import is_alive, wait_until
 
 PROJECT = Path(__file__).parent.parent
@@ -276,8 +277,8 @@ def test_the_worker_is_asked_at_once_and_waited_for_last(make_up, number):
 
     stopped = [name for name, what, _ in up.notes() if what == "stopped"]
     assert sorted(stopped) == ["scheduler", "web"]
-    # Ten seconds from the signal on, and not from the end of the others.
-    assert 10 <= is_over < 12
+    # Counted from the signal on, and not from the end of the others.
+    assert GRACE_SECONDS <= is_over < GRACE_SECONDS + 2
     assert not any(map(is_alive, family))
 
 

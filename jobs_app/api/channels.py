@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from jobs_app import channels, clock, notifications
+from jobs_app import channels, clock, notification_log
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.conditions import IfMatch
@@ -207,13 +207,13 @@ def test_channel(path: ChannelPath) -> Response:
     at = clock.now()
     sent_id = channels.test(session(), _known(path.name), by=_who(), at=at)
     # Nobody is there to wait for, without a scheduler.
-    seconds = TEST_SECONDS if notifications.has_sender(session(), at=at) else 0.0
+    seconds = TEST_SECONDS if notification_log.has_sender(session(), at=at) else 0.0
     # Nothing may be held while somebody else works.
     database.session.remove()
     deadline = time.monotonic() + seconds
     while True:
         with reading() as fresh:
-            found = notifications.get(fresh, sent_id)
+            found = notification_log.get(fresh, sent_id)
         is_over = found is None or found.row.state is not NotificationState.PENDING
         if is_over or time.monotonic() >= deadline:
             break
@@ -228,7 +228,7 @@ def test_channel(path: ChannelPath) -> Response:
 @api.get("/notifications", responses={200: NotificationPage, **problems(400)})
 def list_notifications(query: NotificationQuery) -> Response:
     """List notifications, newest first, with what became of them."""
-    wanted = notifications.Filter(
+    wanted = notification_log.Filter(
         job=query.job,
         channel=query.channel,
         run_id=query.run,
@@ -236,7 +236,7 @@ def list_notifications(query: NotificationQuery) -> Response:
         event=query.event,
     )
     before = cursors.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
-    found = notifications.page(session(), wanted, before=before, limit=query.limit + 1)
+    found = notification_log.page(session(), wanted, before=before, limit=query.limit + 1)
     return cursors.page(
         NOTIFICATIONS_KIND,
         found,

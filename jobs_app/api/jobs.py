@@ -16,7 +16,6 @@ from jobs_app.api.document import problems
 from jobs_app.api.job_bodies import (
     DeleteQuery,
     JobIn,
-    JobPatch,
     JobPath,
     JobQuery,
     JobReplace,
@@ -25,8 +24,8 @@ from jobs_app.api.job_bodies import (
     PauseIn,
     ResumeIn,
     WriteQuery,
-    merged,
 )
+from jobs_app.api.job_patches import JobPatch, merged
 from jobs_app.api.job_views import DryRunOut, FirePage, JobOut, JobPage, show, show_fire
 from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.definitions import NAME, Definition, definition_of

@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import clock, history, notifications, runs, starts
+from jobs_app import clock, history, notification_log, runs, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
@@ -67,8 +67,8 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
 def read_run(path: RunPath) -> Response:
     """Read a run, with its result or its error, and the notifications about it."""
     run = named(path.run_id)
-    wanted = notifications.Filter(run_id=run.id)
-    told = notifications.page(session(), wanted, before=None, limit=MOST_NOTIFICATIONS)
+    wanted = notification_log.Filter(run_id=run.id)
+    told = notification_log.page(session(), wanted, before=None, limit=MOST_NOTIFICATIONS)
     return jsonify(show_detail(run, told))
 
 

@@ -158,7 +158,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Finished": moment(item.get("finished_at")),
             "Late by": _if_known(item.get("delay_seconds")),
             "Took": _if_known(item.get("duration_seconds")),
-            "Attempt": f"{item['attempt']} of {item['max_attempts']}",
+            "Attempt": _attempt_text(item["attempt"], item["max_attempts"]),
             "Queue": item.get("queue"),
             "Concurrency": concurrency_text(item),
             "Worker": item.get("worker"),
@@ -181,6 +181,12 @@ def print_run(item: Json, *, at: datetime) -> None:
     if told := item.get("notifications"):
         print_text("")
         _print_notifications(told)
+
+
+def _attempt_text(attempt: int, most: int) -> str:
+    if attempt <= most:
+        return f"{attempt} of {most}"
+    return f"{attempt}: the task asked for more than the {most} of its job"
 
 
 def concurrency_text(item: Json) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, notices, notifications
+from jobs_app import clock, notices, notification_log, notifications
 from jobs_app.db import Database
 from jobs_app.delivery import facts, outbox
 from jobs_app.delivery.outbox import Pace, Taken
@@ -225,7 +225,7 @@ class Sender:
         with self._database.session() as session:
             wrong = notifications.refresh(session)
             session.commit()
-            while notifications.forget_old(session, at=self._now()):
+            while notification_log.forget_old(session, at=self._now()):
                 session.commit()
         if wrong:
             log.info("subscriptions_mended jobs=%s", wrong)

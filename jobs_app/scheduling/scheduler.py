@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 #: The janitor and the lock want to be looked after this often, whatever is due; seconds.
 MAX_WAIT_SECONDS = 1.0
 
+#: What is overdue for so long is recorded by a scheduler that stands by, seconds.
+STAND_IN_SECONDS = 15.0
+
 #: A pause after an error of the database, seconds.
 ERROR_WAIT_SECONDS = 1.0
 
@@ -141,7 +144,23 @@ class JobsScheduler(RedBeatScheduler):
         elif self._active_since is not None and monotonic >= self._next_scan:
             self._next_scan = monotonic + SCAN_SECONDS
             self._ticker.scan(at=at, due_before=at - timedelta(seconds=SCAN_SECONDS / 2))
+        elif self._active_since is None and monotonic >= self._next_scan:
+            self._next_scan = monotonic + SCAN_SECONDS
+            self._stand_in(at)
         return next_due_at, is_redis_up
+
+    def _stand_in(self, at: datetime) -> None:
+        """Record what should have been recorded long ago: who has the lock may not be of ours.
+
+        Two installations that use one prefix in one Redis have one lock, and two databases.
+        """
+        jobs = self._ticker.stand_in(at=at, due_before=at - timedelta(seconds=STAND_IN_SECONDS))
+        if jobs:
+            log.warning(
+                "fires_left_undone jobs=%s is another installation using JOBS_REDIS_PREFIX=%s?",
+                jobs,
+                self._settings.redis_prefix,
+            )
 
     def _look_at_redis(self, at: datetime) -> datetime | None:
         if not self._are_statics_installed:

@@ -295,7 +295,7 @@ def test_a_test_waits_for_its_outcome(
     api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_channel(api)
-    monkeypatch.setattr("jobs_app.notifications.has_sender", lambda *_, **__: True)
+    monkeypatch.setattr("jobs_app.notification_log.has_sender", lambda *_, **__: True)
 
     def send(_seconds: float) -> None:
         with database.session() as session:

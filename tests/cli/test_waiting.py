@@ -369,6 +369,20 @@ def test_show_tells_who_was_told_of_the_run(server: CannedServer, run: Run) -> N
     )
 
 
+def test_show_says_where_a_task_asked_for_more_attempts(server: CannedServer, run: Run) -> None:
+    server.on(
+        "GET",
+        f"/runs/{RUN_ID}",
+        Canned(a_run("succeeded", attempt=1, max_attempts=3)),
+        Canned(a_run("succeeded", attempt=3, max_attempts=1)),
+    )
+
+    usual, more = (run("run", "show", RUN_ID).stdout for _ in range(2))
+
+    assert "Attempt    1 of 3\n" in usual
+    assert "Attempt    3: the task asked for more than the 1 of its job\n" in more
+
+
 def test_show_of_a_run_that_nobody_was_told_of_has_no_table(server: CannedServer, run: Run) -> None:
     server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", notifications=[])))
 

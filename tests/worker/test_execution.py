@@ -140,13 +140,14 @@ def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
     run_id = make_run(database, task="tests.nothing")
     # The database keeps the finish waiting, and meanwhile the soft limit is reached.
     held = database.session()
+    release = threading.Timer(0.8, held.rollback)
     call = execution._call
 
     def call_and_hold(*args: Any) -> Any:
         outcome = call(*args)
         held.execute(update(Run).where(Run.id == run_id).values(note="held"))
         threading.Timer(0.3, os.kill, (os.getpid(), SIG_SOFT_TIMEOUT)).start()
-        threading.Timer(0.8, held.rollback).start()
+        release.start()
         return outcome
 
     def strike(*_: object) -> None:
@@ -158,6 +159,7 @@ def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
         work_on(run_id)
     finally:
         is_listening_again = signal.signal(SIG_SOFT_TIMEOUT, before) is strike
+        release.join()
         held.close()
 
     assert run(database, run_id).state is RunState.SUCCEEDED

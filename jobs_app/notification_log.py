@@ -1,0 +1,112 @@
+"""What people were told, and what is still to be: read for lists, and forgotten in time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
+
+from jobs_app.models import Job, Notification, SchedulerProcess
+from jobs_app.occasions import Event
+from jobs_app.states import NotificationState
+
+#: How long it is kept what was told.
+KEPT = timedelta(days=30)
+
+#: Rows that one statement deletes.
+DELETED_AT_ONCE = 1000
+
+#: A scheduler that has not ticked for this long sends nothing, seconds.
+SENDER_SILENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which notifications a list shows; None leaves a condition out.
+
+    `job` also finds those of deleted jobs of that name.
+    """
+
+    job: str | None = None
+    channel: str | None = None
+    run_id: UUID | None = None
+    state: NotificationState | None = None
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A notification with the name of its job."""
+
+    row: Notification
+    job: str | None
+
+
+def page(session: Session, wanted: Filter, *, before: UUID | None, limit: int) -> list[Shown]:
+    """Return notifications, newest first, older than *before*."""
+    statement = _with_job().order_by(Notification.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Notification.id < before)
+    if wanted.job is not None:
+        statement = statement.where(
+            Notification.job_id.in_(select(Job.id).where(Job.name == wanted.job))
+        )
+    for column, value in (
+        (Notification.channel, wanted.channel),
+        (Notification.run_id, wanted.run_id),
+        (Notification.state, wanted.state),
+        (Notification.event, wanted.event),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    return [_shown(row) for row in session.execute(statement)]
+
+
+def get(session: Session, notification_id: UUID) -> Shown | None:
+    """Return one notification; None if there is none."""
+    found = session.execute(_with_job().where(Notification.id == notification_id)).one_or_none()
+    return None if found is None else _shown(found)
+
+
+def _with_job() -> "Select[Notification, str]":
+    return select(Notification, Job.name.label("job_name")).outerjoin(
+        Job, Job.id == Notification.job_id
+    )
+
+
+def _shown(row: Any) -> Shown:
+    return Shown(row.Notification, row.job_name)
+
+
+def has_sender(session: Session, *, at: datetime) -> bool:
+    """Tell whether a scheduler has shown itself lately: none but those send."""
+    lately = SchedulerProcess.ticked_at > at - timedelta(seconds=SENDER_SILENCE_SECONDS)
+    return session.scalars(select(SchedulerProcess.id).where(lately).limit(1)).first() is not None
+
+
+def forget_job(session: Session, job_id: int) -> None:
+    """Delete what was told of a job, for a purge; does not commit."""
+    session.execute(delete(Notification).where(Notification.job_id == job_id))
+
+
+def forget_old(session: Session, *, at: datetime) -> int:
+    """Delete some of what has been over for `KEPT`; return how many. Does not commit."""
+    old = (
+        select(Notification.id)
+        .where(
+            Notification.id < _first_id(at - KEPT),
+            Notification.state != NotificationState.PENDING,
+        )
+        .limit(DELETED_AT_ONCE)
+    )
+    ids = list(session.scalars(old))
+    if ids:
+        session.execute(delete(Notification).where(Notification.id.in_(ids)))
+    return len(ids)
+
+
+def _first_id(at: datetime) -> UUID:
+    """Return the id that sorts before every one made from *at* on (UUIDv7: milliseconds first)."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)

@@ -1,0 +1,47 @@
+"""What is on record of notifications: forgotten in time, and who would send what is not."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from jobs_app import jobs, notification_log
+from jobs_app.db import Database
+from jobs_app.models import SchedulerProcess
+from jobs_app.states import NotificationState
+from tests.factories import DAY, HOUR, NOON, SECOND, make_job
+from tests.telling import make_channel, rows
+
+
+def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
+    database: Database,
+) -> None:
+    make_channel(database)
+    job = make_job(database)
+    with database.session() as session:
+        jobs.pause(session, job, reason=None, by="ann", at=NOON)
+    (row,) = rows(database)
+    made_at = datetime.fromtimestamp((row.id.int >> 80) / 1000, UTC)
+
+    def forget(days: float) -> int:
+        with database.session() as session:
+            count = notification_log.forget_old(session, at=made_at + days * DAY)
+            session.commit()
+            return count
+
+    assert forget(31) == 0
+    with database.session() as session:
+        session.get_one(type(row), row.id).state = NotificationState.SENT
+        session.commit()
+    assert [forget(29.9), forget(30.1)] == [0, 1]
+
+
+@pytest.mark.parametrize("seconds, is_there", [(9, True), (11, False)])
+def test_there_is_a_sender_while_a_scheduler_ticks(
+    database: Database, seconds: int, is_there: bool
+) -> None:
+    with database.session() as session:
+        row = SchedulerProcess(name="s", pid=1, started_at=NOON - HOUR, ticked_at=NOON)
+        session.add(row)
+        session.commit()
+
+        assert notification_log.has_sender(session, at=NOON + seconds * SECOND) is is_there
