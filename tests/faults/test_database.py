@@ -3,10 +3,11 @@
 import re
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from jobs_app import clock
@@ -114,6 +115,33 @@ def test_a_database_that_is_gone_for_longer_than_the_lease_ends_the_runs_of_its_
     assert max(effect.at for effect in firsts) <= ended_at
     assert (ended_at - gone_at).total_seconds() < 3 + 5
     installation.assert_right(again, once)
+
+
+def test_a_server_that_has_no_connection_left_delays_and_loses_nothing(
+    make_installation: Callable[..., Installation], own_postgres: PostgresServer
+) -> None:
+    url = own_postgres.create_database()
+    migrate(Settings(database_url=url))
+    installation = make_installation(url)
+    installation.start_ready("worker")
+    installation.start_ready("scheduler")
+    long = installation.start_run("sleep", duration=12)
+    job = installation.record()
+    installation.wait_for_runs(job, 3)
+
+    with ExitStack() as held, installation.fault("no connection", recovery_seconds=20):
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(psycopg.connect(own_postgres.admin_url))
+        # New ones are refused. Longer than a worker may be silent: its heart has its own.
+        pause(installation.settings.lost_seconds + 2)
+    installation.wait_for_runs(job, 3, seconds=30)
+
+    run = installation.wait_for_end(long)
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+    verdict = installation.assert_right(job)
+    assert verdict.started == verdict.owed
+    assert all(run.attempt == 1 for run in installation.runs())
 
 
 def begun(installation: Installation) -> set[str]:
