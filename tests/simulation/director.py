@@ -247,6 +247,27 @@ class Director:
             self.checker.count_start(run_id, attempt)
         return claimed
 
+    def end_and_claim(
+        self, worker: SimulatedWorker, ended: Claimed, run_id: UUID, attempt: int = 1
+    ) -> Claimed | None:
+        """Have a busy worker end one attempt well and claim another, in one transaction."""
+        errand = Errand(claims=(run_id, attempt), ends=(ended.run_id, ended.attempt))
+        with self.stage.on(errand), self.store.database.single() as connection:
+            _, claimed = runs.end_and_claim(
+                connection,
+                ended.run_id,
+                ended.attempt,
+                Outcome(RunState.SUCCEEDED, result=ended.attempt),
+                ended_at=self.at(),
+                run_id=run_id,
+                attempt=attempt,
+                worker_id=worker.lease.worker_id,
+                at=self.at(),
+            )
+        if claimed is not None:
+            self.checker.count_start(run_id, attempt)
+        return claimed
+
     def succeed(self, worker: SimulatedWorker, claimed: Claimed) -> None:
         """Have a worker end an attempt well."""
         worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt))

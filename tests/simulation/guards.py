@@ -5,6 +5,7 @@ ORM expression, a flush, or text. To remove a conjunct is to add "OR 1=1" to it,
 the parameters stay where they are.
 """
 
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,11 @@ GUARDED_TABLES = ("runs", "jobs", "workers", "run_attempts")
 PASS_ON = ("jobs_app.runs.guards", "jobs_app.db")
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|%\(\w+\)s|[A-Za-z_]\w*|[()]|\S")
-_HEAD = re.compile(r"\s*(?:(UPDATE)|(DELETE) FROM|(INSERT) INTO|(SELECT)\b.*?\bFROM)\s+(\w+)", re.S)
+_HEAD = re.compile(
+    r"\s*(?:(UPDATE)|(DELETE) FROM|(INSERT) INTO|(SELECT)\b.*?\bFROM"
+    r"|(WITH)\s+\w+\s+AS\s*\(UPDATE)\s+(\w+)",
+    re.S,
+)
 _WHERE_ENDS = frozenset(
     ("RETURNING", "ORDER", "LIMIT", "GROUP", "HAVING", "FOR", "ON", "UNION", "WINDOW")
 )
@@ -105,10 +110,10 @@ def head_of(statement: str) -> str | None:
     if _NOTHING.search(statement):
         return None
     found = _HEAD.match(statement)
-    if found is None or found[5] not in GUARDED_TABLES:
+    if found is None or found[6] not in GUARDED_TABLES:
         return None
     verb = next(word for word in found.groups() if word)
-    return f"{verb} {found[5]}"
+    return f"{verb} {found[6]}"
 
 
 @lru_cache(maxsize=4096)
@@ -148,10 +153,15 @@ def _clauses(statement: str) -> Iterator[Cut]:
 
 
 def _conjuncts(statement: str) -> Iterator[Cut]:
-    # What is returned guards nothing.
-    tokens = list(_TOKEN.finditer(statement.rpartition("RETURNING")[0] or statement))
+    tokens = list(_TOKEN.finditer(statement))
+    depth, returned_at = 0, math.inf
     for at, token in enumerate(tokens):
-        if token[0].upper() == "WHERE":
+        word = token[0].upper()
+        depth += _step(word)
+        # What is returned guards nothing.
+        returned_at = depth if word == "RETURNING" else returned_at
+        returned_at = returned_at if depth >= returned_at else math.inf
+        if word == "WHERE" and depth < returned_at:
             end = _end_of_clause(tokens, at + 1)
             clause = list(_split(statement, tokens[at + 1 : end]))
             for cut in clause:

@@ -120,6 +120,14 @@ HARMLESS: dict[str, str] = {
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
     "runs.attempts.finish_plain: UPDATE runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
+    "runs.succession.end_and_claim: UPDATE runs: jobs.failures_in_a_row +"
+    " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
+    "runs.succession.end_and_claim: UPDATE runs: jobs.id = runs.job_id"
+    " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
+    "runs.succession.end_and_claim: WITH runs: jobs.failures_in_a_row +"
+    " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
+    "runs.succession.end_and_claim: WITH runs: jobs.id = runs.job_id"
+    " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
     "runs.attempts.finish: moved (no. 3) is taken for True": _LOGGED,
     "runs.attempts.finish: moved (no. 3) is taken for False": _LOGGED,
     "runs.attempts.finish: is_retried (no. 3) is taken for True": _LOGGED,

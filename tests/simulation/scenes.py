@@ -53,6 +53,10 @@ def _succeed_with_progress(_d: Director, worker: SimulatedWorker, claimed: Claim
     worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt, progress=told))
 
 
+def _succeed_with_the_next_claim(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+    d.end_and_claim(worker, claimed, d.start_task())
+
+
 def _fail(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
     d.fail(worker, claimed)
 
@@ -86,6 +90,7 @@ def _late(what: Callable[[Director, SimulatedWorker, Claimed], None]) -> Scene:
 for _name, _what in (
     ("late_success", _succeed),
     ("late_success_with_progress", _succeed_with_progress),
+    ("late_success_with_the_next_claim", _succeed_with_the_next_claim),
     ("late_failure", _fail),
     ("late_progress", _tell),
 ):
@@ -125,6 +130,39 @@ def given_up_before_its_claim(d: Director) -> None:
         run_id, gone = d.start_task(), frozen.lease.worker_id
         claimed = runs.claim(session, run_id, 1, worker_id=gone, at=d.at())
         d.hold(claimed is None, "a claim is for workers that were given up")
+
+
+@scene
+def ended_with_the_next_claim(d: Director) -> None:
+    """A busy worker ends one run with the claim of another, which is or is not to be had."""
+    worker, frozen = d.worker("worker"), d.worker("frozen")
+    job = d.job(retry=RETRIED)
+    again = d.claim(worker, d.start(job))
+    d.fail(worker, again)
+    d.retry()
+    worker.beat()
+    frozen.beat()
+    first, second = d.claim(worker, d.start(job)), d.start(job)
+    for run_id in (again.run_id, first.run_id, d.start_task("key", 1)):
+        claimed = d.claim(worker, d.start(job))
+        d.hold(d.end_and_claim(worker, claimed, run_id) is None, "what is not to be had is claimed")
+        d.is_in(claimed.run_id, RunState.SUCCEEDED)
+    d.hold(d.end_and_claim(worker, first, second) is not None, "what is to be had is not claimed")
+    late = d.claim(frozen, d.start(job))
+    d.lose(frozen, worker)
+    left = d.start(job)
+    d.hold(d.end_and_claim(frozen, late, left) is None, "a claim is for who was given up")
+
+
+@scene
+def recovered_with_the_next_claim(d: Director) -> None:
+    """A success is news to its job, and not written in passing."""
+    worker = d.worker("worker")
+    job = d.job()
+    d.fail(worker, d.claim(worker, d.start(job)))
+    claimed = d.claim(worker, d.start(job))
+    d.end_and_claim(worker, claimed, d.start_task())
+    d.is_in(claimed.run_id, RunState.RUNNING)
 
 
 @scene
