@@ -27,6 +27,7 @@ SLOW = (
     "test_schemathesis",
     "test_log_stream",
     "test_up",
+    "test_run.py",
 )
 SHARED_DIRECTORY = pytest.StashKey[SharedDirectory]()
 SHARED_DIRECTORY_VARIABLE = "JOBS_TESTS_SHARED_DIRECTORY"
