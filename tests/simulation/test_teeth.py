@@ -25,7 +25,7 @@ from tests.simulation.teeth import (
 
 #: Parts of the table that may be played side by side.
 SQLITE_PARTS = 4
-POSTGRES_PARTS = 2
+POSTGRES_PARTS = 4
 
 #: Modules in which every function that writes under a guard is to be played.
 GUARDED = ("runs/*.py", "workers.py", "fires.py", "alike.py", "jobs.py", "starts.py")
