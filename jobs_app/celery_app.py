@@ -121,7 +121,8 @@ def make_celery(settings: Settings) -> JobsCelery:
         task_default_queue="default",
         task_default_priority=5,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
+        # Our own takes its place, which knows when to ask a moment ahead (worker/ahead.py).
+        worker_disable_prefetch=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,

@@ -14,7 +14,7 @@ from jobs_app.celery_app import RUN_TASK, JobsCelery
 from jobs_app.db import Database
 from jobs_app.states import RunState
 from jobs_app.undumpable import become_undumpable
-from jobs_app.worker import POOLS
+from jobs_app.worker import POOLS, ahead
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
 from jobs_app.worker.transport import use_tolerant_channel
@@ -38,7 +38,8 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
-    use_tolerant_channel(process.lease)
+    use_tolerant_channel()
+    app.steps["consumer"].add(ahead.Step)
     adopt_process(process)
     registration = Registration(
         name=sender.hostname,

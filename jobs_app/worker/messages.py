@@ -6,8 +6,9 @@ and nothing else. A run's message has no ETA, no expiry and no rate limit, is re
 the database, and needs no tracer: the run's own task gets one.
 """
 
+import threading
+import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 from uuid import UUID
 from weakref import ref
@@ -17,6 +18,7 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
+from jobs_app.worker.ahead import Ahead
 from jobs_app.worker.execution import perform
 from jobs_app.worker.process import this_process
 
@@ -24,16 +26,17 @@ from jobs_app.worker.process import this_process
 class RunRequest(Request):
     """A run's message while the worker has it; the death of its process is Celery's to see.
 
-    `wake` has the worker look at once whether it may take another message. It would find
-    out by itself, but among threads only when its loop turns for another reason: a second.
+    `on_end` is told how long the run has taken, when the pool has room for another one.
     """
 
-    def __init__(self, message: Any, *, wake: Callable[[], object], **given: Any) -> None:
+    def __init__(self, message: Any, *, on_end: Callable[[float], object], **given: Any) -> None:
         super().__init__(message, **given)
-        self._wake = wake
+        self._on_end = on_end
+        self._given_at = time.monotonic()
 
     def execute_using_pool(self, pool: Any, **_: Any) -> Any:
         """Give the run to the pool."""
+        self._given_at = time.monotonic()
         limits: Any = self.time_limits
         limit, soft_limit = limits
         result = pool.apply_async(
@@ -56,23 +59,45 @@ class RunRequest(Request):
         if failed:
             # As with a process that died: whoever listens ends the run.
             self.on_failure(info)
-        else:
-            task_ready(self)
-            if self.worker_pid:
-                run_id, attempt = self.args
-                this_process().note_done(int(self.worker_pid), UUID(run_id), attempt)
-        self._wake()
+            return
+        task_ready(self)
+        if self.worker_pid:
+            run_id, attempt = self.args
+            this_process().note_done(int(self.worker_pid), UUID(run_id), attempt)
+        self._tell()
+
+    def on_failure(self, *args: Any, **options: Any) -> None:
+        """Let the request go, and have whoever listens end the run."""
+        try:
+            super().on_failure(*args, **options)
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._on_end(time.monotonic() - self._given_at)
 
 
 def hand_to_pool(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[..., None]:
     """Return what the consumer is to call with each message about a run."""
+
+    ahead: Ahead = consumer.ahead
+
+    def go_on(seconds: float) -> None:
+        ahead.note_end(seconds)
+        if threading.current_thread() is threading.main_thread():
+            ahead.hand_over()
+        else:
+            # It also has the worker's loop turn, which among threads would otherwise look for
+            # the next message when it turns for another reason: a second later.
+            consumer.call_soon(ahead.hand_over)
+
     common = {
         "app": app,
         "task": task,
         "hostname": consumer.hostname,
         "eventer": consumer.event_dispatcher,
         "connection_errors": consumer.connection_errors,
-        "wake": partial(consumer.call_soon, _nothing),
+        "on_end": go_on,
     }
 
     def handle(
@@ -88,16 +113,16 @@ def hand_to_pool(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
             on_reject=reject,
             **common,
         )
-        task_reserved(request)
-        for callback in callbacks:
-            callback(request)
-        consumer.on_task_request(request)
+
+        def hand_over() -> None:
+            task_reserved(request)
+            for callback in callbacks:
+                callback(request)
+            consumer.on_task_request(request)
+
+        ahead.receive(message.delivery_tag, hand_over, may_wait=True)
 
     return handle
-
-
-def _nothing() -> None:
-    """Do nothing: that it is called at all makes the worker's loop turn."""
 
 
 def _checked(payload: Any) -> tuple[tuple[str, int], dict[str, Any], dict[str, Any]]:

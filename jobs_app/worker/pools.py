@@ -55,6 +55,24 @@ class AsynPool(asynpool.AsynPool):
 
     Worker = PoolWorker
 
+    _quick_put: Any
+    _all_inqueues: set[int]
+    _active_writes: set[int]
+    _busy_workers: set[int]
+
+    def _create_write_handlers(self, hub: Any, **options: Any) -> None:
+        """Give a job to a free process at once; Celery's pool does it when its loop turns."""
+        super()._create_write_handlers(hub, **options)  # type: ignore[misc]
+        put, write = self._quick_put, hub.consolidate_callback
+
+        def put_and_write(job: Any) -> None:
+            put(job)
+            free = self._all_inqueues - self._active_writes - self._busy_workers
+            if free:
+                write(list(free))
+
+        self._quick_put = put_and_write
+
     def _process_cleanup_queues(self, proc: Any) -> None:
         """Tell that a process is gone: it may have held back how its last run ended."""
         super()._process_cleanup_queues(proc)  # type: ignore[misc]

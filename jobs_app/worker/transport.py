@@ -1,17 +1,24 @@
 """Reads the queue, also when something lies in it that nobody should have put there."""
 
 import logging
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from queue import Empty
+from typing import Any
 
 from kombu.transport import redis, virtual
 
 from jobs_app.celery_app import RUN_TASK
-from jobs_app.worker.lease import Lease
+from jobs_app.worker.ahead import Ahead
 
 log = logging.getLogger(__name__)
 
 #: What kombu stumbles over when a message is no JSON, no object, or lacks a part.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+
+#: How long Redis waits for a message that no process is free for yet, seconds.
+AHEAD_SECONDS = 0.05
 
 
 class Unacknowledged(redis.QoS):
@@ -21,16 +28,22 @@ class Unacknowledged(redis.QoS):
     and takes the note back: two round trips. What is found again of a run is its row.
     """
 
-    #: The worker's, once it has one.
-    lease: ClassVar[Lease | None] = None
-
     channel: Any
     _delivered: Any
+    _dirty: Any
+    prefetch_count: int
 
     def can_consume(self) -> bool:
-        """Tell whether a message may be taken: one that nobody here can claim is lost to others."""
-        is_cut_off = self.lease is not None and not self.lease.is_fresh
-        return not is_cut_off and bool(super().can_consume())
+        """Tell whether a message may be asked for, or read."""
+        ahead = self.channel.ahead
+        if ahead is None:
+            return bool(super().can_consume())
+        if self.channel._in_poll:
+            # What was asked for may have left its queue, and must not lie in a socket.
+            return True
+        unaccepted = len(self._delivered) - len(self._dirty) - len(ahead)
+        has_credit = not self.prefetch_count or unaccepted < self.prefetch_count
+        return has_credit and ahead.may_ask
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message."""
@@ -68,17 +81,61 @@ class Channel(redis.Channel):
     """kombu's channel; a message that it cannot read is dropped and does not end the worker."""
 
     QoS = Unacknowledged
+    _in_poll: Any
+
+    #: Says when messages are asked for; None if nobody works on them.
+    ahead: Ahead | None = None
+
+    def ask_as(self, ahead: Ahead) -> None:
+        """Ask for messages as *ahead* says from now on, and give it those that come."""
+        self.ahead = ahead
+        ahead.open(self)
+
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Any, consumer_tag: str | None, **options: Any
+    ) -> Any:
+        """Have the messages of a queue come to *callback*."""
+
+        def receive(message: Any) -> None:
+            if self.ahead is None or _is_hint(message):
+                # What is done with a run's message says itself that it may wait.
+                callback(message)
+            else:
+                hand_over = partial(callback, message)
+                # It may not: it would be lost with this process, and no row tells of it.
+                self.ahead.receive(message.delivery_tag, hand_over, may_wait=False)
+
+        return super().basic_consume(queue, no_ack, receive, consumer_tag, **options)
+
+    def give_back(self, tags: Sequence[str]) -> None:
+        """Put messages back where they were, ahead of all that came after them."""
+        if self.closed:
+            return
+        for tag in reversed(tags):
+            # Not "leftmost": there the queue ends.
+            self.qos.restore_by_tag(tag)  # type: ignore[attr-defined]  # it is ours
+            virtual.QoS.ack(self.qos, tag)
+
+    def take_last(self) -> None:
+        """Take what Redis was asked for: it may have left its queue."""
+        if self._in_poll and not self.closed:
+            with suppress(Empty):
+                self._brpop_read()
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if timeout is None and self.ahead is not None and not self.ahead.has_place:
+            timeout = AHEAD_SECONDS
+        super()._brpop_start(timeout)  # type: ignore[misc]  # the stubs lack it
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs lack it
+            return super()._brpop_read(**options)  # type: ignore[misc]  # as above
         except UNREADABLE as error:
             log.warning("message_unreadable error=%s", type(error).__name__)
             # It was taken from the queue, as a good one would have been.
             return True
 
 
-def use_tolerant_channel(lease: Lease) -> None:
+def use_tolerant_channel() -> None:
     """Have every connection that this process opens from now on read with our channel."""
-    Unacknowledged.lease = lease
     redis.Transport.Channel = Channel

@@ -1,0 +1,146 @@
+"""Messages taken ahead, with real workers: none waits behind a long run, and none is lost."""
+
+import json
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from jobs_app import clock, dispatch, starts
+from jobs_app.models import Run
+from jobs_app.states import RunState
+from tests.integration.system import System, pause
+from tests.servers import ValkeyServer, wait_until
+
+POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
+
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+]
+
+
+def queue(system: System, durations: Iterable[float]) -> list[UUID]:
+    """Put runs that take so long into the queue, in this order."""
+    found = []
+    with system.database.session() as session:
+        for seconds in durations:
+            wanted = starts.TaskStart("sleep", {"duration": seconds})
+            started = starts.start_task(
+                session, wanted, app=system.app, by="tester", at=clock.now()
+            )
+            assert started.message is not None
+            found.append(started.message)
+    dispatch.publish(system.app, found)
+    return [message.run_id for message in found]
+
+
+def lying(system: System, valkey: ValkeyServer) -> list[UUID]:
+    """Return the runs whose messages lie in the queue, the one that is served next first."""
+    with valkey.client() as client:
+        texts: Any = client.lrange(f"{system.settings.redis_prefix}default\x06\x163", 0, -1)
+    return [UUID(json.loads(text)["headers"]["id"]) for text in reversed(texts)]
+
+
+def in_state(system: System, state: RunState) -> set[UUID]:
+    """Return the runs that are in this state."""
+    with system.database.reading() as session:
+        return set(session.scalars(select(Run.id).where(Run.state == state)))
+
+
+def succeed(system: System, run_ids: Sequence[UUID]) -> None:
+    """Wait until all these runs have succeeded."""
+    wait_until(
+        lambda: in_state(system, RunState.SUCCEEDED).issuperset(run_ids),
+        "they all succeed",
+        timeout_seconds=20,
+    )
+
+
+@POOLS
+def test_no_message_waits_behind_a_long_run_while_another_worker_has_time(
+    make_system: Callable[..., System], pool: str
+) -> None:
+    system = make_system(worker_concurrency=1, worker_pool=pool)
+    run_ids = queue(system, [0.0] * 100 + [60.0] + [0.0] * 20)
+    long, behind = run_ids[100], run_ids[101:]
+    system.start("worker-1", "--name", "first")
+    system.start("worker-2", "--name", "second")
+    began = system.wait_for(long, lambda run: run.state is RunState.RUNNING, "the long one runs")
+
+    succeed(system, behind)
+
+    assert began.started_at is not None
+    waited = [
+        (run.started_at - began.started_at).total_seconds()
+        for run in map(system.run, behind)
+        if run.started_at is not None
+    ]
+    assert system.run(long).state is RunState.RUNNING
+    assert max(waited) < 3
+
+
+@POOLS
+def test_what_a_busy_worker_has_no_time_for_lies_in_the_queue_in_its_order(
+    make_system: Callable[..., System], own_valkey: ValkeyServer, pool: str
+) -> None:
+    system = make_system(worker_concurrency=2, worker_pool=pool)
+    run_ids = queue(system, [0.0] * 100 + [60.0] * 2 + [0.0] * 5)
+    system.start("worker")
+    for long in run_ids[100:102]:
+        system.wait_for(long, lambda run: run.state is RunState.RUNNING, "the long ones run")
+
+    wait_until(
+        lambda: lying(system, own_valkey) == run_ids[102:],
+        "what was taken ahead is back",
+        timeout_seconds=2,
+    )
+
+    for _ in range(10):
+        pause(0.1)
+        assert lying(system, own_valkey) == run_ids[102:]
+
+
+@POOLS
+def test_a_worker_that_is_asked_to_stop_loses_no_message(
+    make_system: Callable[..., System], own_valkey: ValkeyServer, pool: str
+) -> None:
+    system = make_system(worker_concurrency=2, worker_pool=pool)
+    run_ids = queue(system, [0.0] * 400)
+    worker = system.start("worker-1")
+    wait_until(
+        lambda: len(in_state(system, RunState.SUCCEEDED)) > 50,
+        "it is at work",
+        timeout_seconds=20,
+    )
+
+    system.signal("worker-1", signal.SIGTERM)
+
+    assert worker.wait(timeout=30) == 0
+    left = in_state(system, RunState.QUEUED)
+    assert left, "it has stopped too late to show anything"
+    assert left <= set(lying(system, own_valkey))
+    # There is no scheduler here that would send anything again.
+    system.start("worker-2", "--name", "second")
+    succeed(system, run_ids)
+
+
+@POOLS
+def test_a_worker_that_stops_and_has_a_long_run_gives_back_what_it_kept_at_once(
+    make_system: Callable[..., System], own_valkey: ValkeyServer, pool: str
+) -> None:
+    system = make_system(worker_concurrency=1, worker_pool=pool)
+    run_ids = queue(system, [0.0] * 100 + [8.0] + [0.0] * 3)
+    worker = system.start("worker-1")
+    long = run_ids[100]
+    system.wait_for(long, lambda run: run.state is RunState.RUNNING, "the long one runs")
+
+    system.signal("worker-1", signal.SIGTERM)
+
+    wait_until(lambda: lying(system, own_valkey) == run_ids[101:], "it is back", timeout_seconds=3)
+    assert system.run(long).state is RunState.RUNNING
+    assert worker.wait(timeout=30) == 0
+    assert system.run(long).state is RunState.SUCCEEDED
