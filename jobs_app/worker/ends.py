@@ -63,7 +63,13 @@ class Ends:
         return True
 
     def take(self) -> End | None:
-        """Return an end that is held back, if there is one; whoever takes it writes it."""
+        """Return an end that is held back, if there is one; whoever takes it writes it.
+
+        This thread's own comes first: holding back the next one, it would forget it.
+        """
+        own = self.take_own()
+        if own is not None:
+            return own
         try:
             return self._held.popleft()
         except IndexError:

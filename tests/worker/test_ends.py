@@ -14,13 +14,15 @@ from jobs_app import runs
 from jobs_app.celery_app import make_celery
 from jobs_app.db import Database
 from jobs_app.models import Attempt
+from jobs_app.runs import Outcome
 from jobs_app.settings import Settings
 from jobs_app.states import RunState
 from jobs_app.worker import ends, execution
+from jobs_app.worker.ends import End
 from jobs_app.worker.execution import write_held_end
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.process import Process, adopt_process
-from tests.factories import make_run, make_worker, run
+from tests.factories import NOON, make_run, make_worker, run
 
 #: Which runs the task below has worked on.
 WORKED: list[str] = []
@@ -179,6 +181,25 @@ def test_any_thread_writes_what_another_one_holds_back(
     work_on(second)
 
     assert states(database, first, second) == [RunState.SUCCEEDED, RunState.RUNNING]
+
+
+@pytest.mark.timeout(20)
+def test_a_thread_takes_its_own_end_before_those_of_others(
+    database: Database, process: Process, queued: Callable[..., UUID]
+) -> None:
+    first, second = queued(), queued()
+    claims = [execution._claim(process, each, 1) for each in (first, second)]
+    theirs, mine = (End(c, Outcome(RunState.SUCCEEDED), NOON) for c in claims if c is not None)
+    process.ends.meet_next()
+    other = threading.Thread(target=process.ends.hold, args=(theirs,))
+    other.start()
+    other.join()
+    process.ends.hold(mine)
+
+    # Else it would hold back the next one, and nobody would write this one when none comes.
+    assert process.ends.take() is mine
+    assert process.ends.take() is theirs
+    assert process.ends.take() is None
 
 
 @pytest.mark.timeout(20)
