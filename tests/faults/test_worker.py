@@ -130,6 +130,7 @@ def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
         installation.thaw(frozen)
         log = partial(installation.log, "worker-1")
         wait_until(lambda: "worker_was_given_up" in log(), "it learns of its fate")
+    pause(THAW_SECONDS)
     written = len(installation.effects())
     pause(1)
 
