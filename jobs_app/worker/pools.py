@@ -85,8 +85,12 @@ class ProcessPool(prefork.TaskPool):
     Pool = AsynPool
 
 
-class Work(queue.SimpleQueue[Any]):
-    """Where the threads of a pool wait for work."""
+class Work(queue.Queue[Any]):
+    """Where the threads of a pool wait for work.
+
+    No SimpleQueue: where another thread takes what has woken this one, just when its time is
+    over, that waits for ever (CPython 3.11).
+    """
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the next piece of work; None says that the pool stops."""
