@@ -157,3 +157,11 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def plain(database: Database, database_url: str) -> Iterator[Database]:
+    """The same database, opened as a worker opens it."""
+    opened = Database(database_url, has_single=True)
+    yield opened
+    opened.close()

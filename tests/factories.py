@@ -161,3 +161,9 @@ def job(database: Database, name: str) -> Job:
     """Return a living job as the database has it."""
     with database.reading() as session:
         return jobs.get(session, name)
+
+
+def columns(database: Database, run_id: UUID) -> dict[str, Any]:
+    """Return all that is on record of a run, but for what no two runs share."""
+    found = run(database, run_id)
+    return {c.key: getattr(found, c.key) for c in Run.__table__.c if c.key != "id"}

@@ -1,6 +1,5 @@
 """The plain case of a claim and of an end, by one statement: no other case passes for it."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +11,18 @@ from jobs_app.models import Job, Run
 from jobs_app.occasions import Event
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.states import OverlapPolicy, RunState
-from tests.factories import NOON, SECOND, claim, finish, job, make_job, make_run, make_worker, run
-
-
-@pytest.fixture
-def plain(database: Database, database_url: str) -> Iterator[Database]:
-    """The same database, opened as a worker opens it."""
-    opened = Database(database_url, has_single=True)
-    yield opened
-    opened.close()
+from tests.factories import (
+    NOON,
+    SECOND,
+    claim,
+    columns,
+    finish,
+    job,
+    make_job,
+    make_run,
+    make_worker,
+    run,
+)
 
 
 def claim_plain(
@@ -55,14 +57,9 @@ def test_it_writes_what_the_long_way_writes(database: Database, plain: Database)
 
     assert ends == [False, True]
     assert all(claims)
-    written = [_columns(database, each) for each in (short, long)]
+    written = [columns(database, each) for each in (short, long)]
     assert written[0] == written[1]
     assert written[0]["state"] is RunState.SUCCEEDED
-
-
-def _columns(database: Database, run_id: UUID) -> dict[str, Any]:
-    row = run(database, run_id)
-    return {c.key: getattr(row, c.key) for c in row.__table__.columns if c.key != "id"}
 
 
 def test_a_run_without_output_keeps_its_counts(database: Database, plain: Database) -> None:

@@ -1,6 +1,6 @@
 """One run's end and another's claim in one transaction: each as if it had been alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,20 +9,12 @@ from sqlalchemy import text
 
 from jobs_app import runs, workers
 from jobs_app.db import Database
-from jobs_app.models import Job, Run
+from jobs_app.models import Job
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.states import OverlapPolicy, RunState
-from tests.factories import NOON, SECOND, job, make_job, make_run, make_worker, run
+from tests.factories import NOON, SECOND, columns, job, make_job, make_run, make_worker, run
 
 Together = Callable[..., tuple[bool | None, Claimed | None]]
-
-
-@pytest.fixture
-def plain(database: Database, database_url: str) -> Iterator[Database]:
-    """The same database, opened as a worker opens it."""
-    opened = Database(database_url, has_single=True)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -57,12 +49,6 @@ def together(plain: Database, worker_id: UUID) -> Together:
 def start(plain: Database, run_id: UUID, worker_id: UUID) -> None:
     with plain.single() as connection:
         assert runs.claim_plain(connection, run_id, 1, worker_id=worker_id, at=NOON)
-
-
-def columns(database: Database, run_id: UUID) -> dict[str, Any]:
-    """Return all that is on record of a run, but for what no two runs share."""
-    found = run(database, run_id)
-    return {c.key: getattr(found, c.key) for c in Run.__table__.c if c.key != "id"}
 
 
 @pytest.mark.parametrize(
