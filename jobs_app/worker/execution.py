@@ -101,13 +101,17 @@ def run(run_id: str, attempt: int) -> None:
     """Work on one attempt of one run, if it is still to be had."""
     process = this_process()
     process.ends.meet_next()
-    with _deaf_to_limits():
-        claimed = _claim(process, UUID(run_id), int(attempt))
-    if claimed is None:
-        process.count_dropped()
-        log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
-    else:
-        _attend(process, claimed)
+    process.at_work.begin(UUID(run_id), int(attempt))
+    try:
+        with _deaf_to_limits():
+            claimed = _claim(process, UUID(run_id), int(attempt))
+        if claimed is None:
+            process.count_dropped()
+            log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
+        else:
+            _attend(process, claimed)
+    finally:
+        process.at_work.end()
     process.ends.be_free()
 
 

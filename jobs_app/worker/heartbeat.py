@@ -21,6 +21,7 @@ from jobs_app.states import RunState
 from jobs_app.tasks.command import is_still_ending
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.lease import now as lease_now
+from jobs_app.worker.strays import Strays
 from jobs_app.worker.warden import Warden
 from jobs_app.worker.watch import LOOK_SECONDS
 from jobs_app.workers import Registration
@@ -51,8 +52,9 @@ class DeadAttempt:
 class Heartbeat:
     """Registers a worker, beats for it, and reports the runs whose process died under them.
 
-    `takes_dropped` returns how many messages were dropped since it was last asked; the
-    warden, where there is a pool of processes, looks after those that do not listen.
+    `takes_dropped` returns how many messages were dropped since it was last asked; `strays`
+    are the runs that nobody here works on; the warden, where there is a pool of processes,
+    looks after those that do not listen.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Heartbeat:
         registration: Registration,
         *,
         seconds: float,
+        strays: Strays,
         takes_dropped: Callable[[], int] = lambda: 0,
         warden: Warden | None = None,
     ) -> None:
@@ -69,6 +72,7 @@ class Heartbeat:
         self._lease = lease
         self._registration = registration
         self._seconds = seconds
+        self._strays = strays
         self._takes_dropped = takes_dropped
         self._warden = warden
         self._dead_attempts: list[DeadAttempt] = []
@@ -150,6 +154,7 @@ class Heartbeat:
                     self._beat(lease_now())
                     next_beat = now + self._seconds
                 self._end_dead_attempts()
+                self._report_strays()
                 if self._warden is not None:
                     self._warden.look(self._session)
             except SQLAlchemyError as error:
@@ -184,6 +189,17 @@ class Heartbeat:
         for dead in list(self._dead_attempts):
             if self._ends(dead):
                 self._dead_attempts.remove(dead)
+
+    def _report_strays(self) -> None:
+        if not self._strays.is_due:
+            return
+        with self._session() as session:
+            running = runs.running_at(session, self._lease.worker_id)
+        known = {(dead.run_id, dead.attempt) for dead in self._dead_attempts}
+        for attempt in self._strays.look(running):
+            if attempt not in known:
+                log.error("run_strayed run=%s attempt=%s", *attempt)
+                self.report_dead(*attempt, "The worker lost sight of the run before its end.")
 
     def _ends(self, dead: DeadAttempt) -> bool:
         """End an attempt; False while something of it still lives, which others must not meet."""

@@ -17,6 +17,7 @@ from jobs_app.undumpable import become_undumpable
 from jobs_app.worker import POOLS, ahead
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
+from jobs_app.worker.strays import Strays
 from jobs_app.worker.transport import use_tolerant_channel
 from jobs_app.worker.warden import Warden
 from jobs_app.workers import Registration
@@ -54,8 +55,9 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         process.lease,
         registration,
         seconds=settings.heartbeat_seconds,
+        strays=Strays(process.at_work),
         takes_dropped=process.take_dropped,
-        warden=Warden(process.lease) if is_prefork else None,
+        warden=Warden(process.lease, process.at_work.attempts) if is_prefork else None,
     )
     process.reports_dead = _heartbeat.report_dead
     _heartbeat.register()

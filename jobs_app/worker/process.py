@@ -10,10 +10,12 @@ from multiprocessing.sharedctypes import RawValue
 from typing import Any
 from uuid import UUID
 
+from billiard import current_process
 from celery import Celery
 
 from jobs_app.db import Database
 from jobs_app.settings import Settings
+from jobs_app.worker.at_work import AtWork
 from jobs_app.worker.belongings import Belongings, is_short_of_files
 from jobs_app.worker.ends import Ends
 from jobs_app.worker.lease import Lease
@@ -38,6 +40,7 @@ class Process:
         # Set by a pool that writes, before it waits, what is held back (see pools.py).
         self.can_hold_ends = False
         self.ends = Ends()
+        self.at_work = AtWork()
         self.tracers: dict[str, Callable[..., Any]] = {}
         self.is_worn_out = False
         self._belongings: Belongings | None = None
@@ -55,6 +58,9 @@ class Process:
         self.watch = Watch(self.database, self.lease, may_kill_process=self.is_prefork)
         self.tracers = {}
         if self.is_prefork:
+            # The place of a process in its pool; who takes that of a dead one, gets its number.
+            pool_process: Any = current_process()
+            self.at_work.take_place(pool_process.index)
             own_descriptors()
 
     def hold_on(self) -> None:

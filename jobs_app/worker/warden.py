@@ -10,15 +10,13 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from uuid import UUID
 
-from celery.worker import state
 from sqlalchemy.orm import Session
 
 from jobs_app import runs
-from jobs_app.celery_app import RUN_TASK
 from jobs_app.runs import CancelRequest
 from jobs_app.states import CancelMode
+from jobs_app.worker.at_work import Attempt
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.watch import LAST_GRACE_SECONDS
 
@@ -27,25 +25,14 @@ log = logging.getLogger(__name__)
 #: What the process of a run gets beyond what its own watch grants, to be first; seconds.
 LISTENING_SECONDS = 1.5
 
-Attempt = tuple[UUID, int]
-
-
-def processes_at_work() -> dict[Attempt, int]:
-    """Return which process of the pool works on which attempt, as Celery's main process knows."""
-    found = {}
-    for request in tuple(state.active_requests):
-        if request.type == RUN_TASK and request.worker_pid:
-            with suppress(ValueError, TypeError, IndexError):
-                found[UUID(str(request.args[0])), int(request.args[1])] = request.worker_pid
-    return found
-
 
 class Warden:
-    """Looks, from outside, after the runs that were asked to end."""
+    """Looks, from outside, after the runs that were asked to end.
 
-    def __init__(
-        self, lease: Lease, at_work: Callable[[], Mapping[Attempt, int]] = processes_at_work
-    ) -> None:
+    *at_work* returns which process of the pool works on which attempt.
+    """
+
+    def __init__(self, lease: Lease, at_work: Callable[[], Mapping[Attempt, int]]) -> None:
         self._lease = lease
         self._at_work = at_work
         self._asked_since: dict[Attempt, float] = {}

@@ -5,8 +5,9 @@
 The product knows nothing of this: a function of it is wrapped, and the NUMBER-th call,
 counted over all processes that share the directory FUSES, dies before it, in the middle
 of it or after it. WHOM is `self`, `parent` for a pool process that takes the worker with it,
-`frozen` for one that is only stopped (SIGSTOP), or `waits` for one that stays at that step until
-`Installation.freeze_at` has frozen it, and goes on from there when it is thawed.
+`frozen` for one that is only stopped (SIGSTOP), `waits` for one that stays at that step until
+`Installation.freeze_at` has frozen it, and goes on from there when it is thawed, or `forgets`
+for one that goes on and leaves that step out.
 """
 
 import os
@@ -25,8 +26,13 @@ from jobs_app import dispatch, fires, runs
 from jobs_app.cli import main
 from jobs_app.dispatch import Message
 from jobs_app.projection import Projection
-from jobs_app.worker import ends, execution
+from jobs_app.worker import ends, execution, strays
 from jobs_app.worker.ends import End, Ends
+from jobs_app.worker.process import Process
+
+
+class Forgotten(Exception):
+    """A step is to be left out."""
 
 
 class Fuse:
@@ -41,7 +47,8 @@ class Fuse:
 
     def burn(self) -> None:
         """Count a call, and die if it is the one."""
-        with self._calls.open("ab") as calls:
+        # Unbuffered: only what is written at once has its place in the file, and no other has it.
+        with self._calls.open("ab", buffering=0) as calls:
             calls.write(b".")
             is_the_one = calls.tell() == self._number
         if is_the_one:
@@ -50,6 +57,8 @@ class Fuse:
                 while not self._released.exists():
                     time.sleep(0.01)
                 return
+            if self._whom == "forgets":
+                raise Forgotten
             if self._whom == "parent":
                 os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGSTOP if self._whom == "frozen" else signal.SIGKILL)
@@ -209,7 +218,23 @@ def _held(burn: Burn) -> None:
     ends.BUSY_SECONDS = 60.0
 
 
-STEPS = TICK | JANITOR | WORK | {"held": _held}
+def _unwritten(burn: Burn) -> None:
+    """Forget, for `forgets`, to write how a run ended."""
+    finish = execution._finish
+
+    def forgetful(process: Process, end: End) -> None:
+        try:
+            burn()
+        except Forgotten:
+            return
+        finish(process, end)
+
+    execution._finish = forgetful
+    strays.STRAY_SECONDS = 2.0
+    strays.LOOK_SECONDS = 0.5
+
+
+STEPS = TICK | JANITOR | WORK | {"held": _held, "unwritten": _unwritten}
 
 
 def run(directory: Path, whom: str, fuses: str, command: list[str]) -> None:

@@ -14,7 +14,7 @@ from jobs_app.states import OverlapPolicy, RunState
 from tests.faults.dying import WORK
 from tests.faults.installation import AGAIN, Installation
 from tests.integration.system import pause
-from tests.servers import wait_until
+from tests.servers import ValkeyServer, wait_until
 
 #: The worker sees its child die; the next attempt is queued and sent within two looks.
 CHILD_SECONDS = 6.0
@@ -55,6 +55,8 @@ def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
 def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_running(
     installation: Installation,
 ) -> None:
+    # The process may die with a message that it has not looked at: the janitor sends it again.
+    installation.start_ready("scheduler")
     installation.start_dying("worker", "held:1")
     installation.wait_until_ready("worker")
     ids = [
@@ -70,6 +72,35 @@ def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_runni
     assert lost[0].reason == "The process of the run died before its end was on record."
     done = (installation.directory / "done").read_text().split()
     assert sorted(map(int, done)) == list(range(12))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
+    make_installation: Callable[..., Installation],
+    own_valkey: ValkeyServer,
+    database_url: str,
+    pool: str,
+) -> None:
+    installation = make_installation(database_url, worker_pool=pool)
+    installation.start_dying("worker", "unwritten:1", whom="forgets")
+    installation.wait_until_ready("worker")
+    long = installation.start_run("sleep", duration=60)
+    installation.wait_for(long, lambda run: run.state is RunState.RUNNING, "it runs")
+    # What Celery knows of the runs that are under way is not sure after that.
+    own_valkey.restart()
+
+    forgotten = installation.start_run("sleep", duration=0)
+    wait_until(lambda: installation.has_blown("unwritten"), "it has forgotten it")
+    run = installation.wait_for_end(forgotten)
+    pause(3)
+
+    assert (run.state, run.reason) == (
+        RunState.LOST,
+        "The worker lost sight of the run before its end.",
+    )
+    assert installation.run(long).state is RunState.RUNNING
 
 
 @pytest.mark.timeout(180)

@@ -22,9 +22,11 @@ from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker
 from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.worker import execution
+from jobs_app.worker.at_work import AtWork
 from jobs_app.worker.ends import End, Ends
 from jobs_app.worker.heartbeat import TRY_SECONDS, Heartbeat
 from jobs_app.worker.lease import Lease
+from jobs_app.worker.strays import Strays
 from jobs_app.worker.watch import Watch, Watched
 from jobs_app.workers import Registration
 from tests.factories import TASKS, definition
@@ -186,7 +188,14 @@ class SimulatedWorker:
         self.effects: list[Effect] = []
         self.lease = SimulatedLease(process, world.checker, self.effects, lambda: world.stage.now)
         said = Registration(process.name, 1, ("default",), 1, "prefork")
-        self.heartbeat = Heartbeat(self.database, self.lease, said, seconds=HEARTBEAT_SECONDS)
+        self.at_work = AtWork()
+        self.heartbeat = Heartbeat(
+            self.database,
+            self.lease,
+            said,
+            seconds=HEARTBEAT_SECONDS,
+            strays=Strays(self.at_work, lambda: world.stage.now),
+        )
         self.watch = SimulatedWatch(self.database, self.lease, may_kill_process=False)
         #: Celery's way into a task, for the one task that all runs here have.
         self.tracers = {"sleep": self._task}

@@ -1,0 +1,75 @@
+"""What a worker's processes and threads work on: a table that its main process can read.
+
+Celery's main process knows what it was told, and that can be lost: with a connection to Redis
+it forgets what it has given out and not heard of since. What works on a run says so itself.
+"""
+
+import os
+import threading
+from multiprocessing.sharedctypes import RawArray, RawValue
+from struct import Struct
+from uuid import UUID
+
+Attempt = tuple[UUID, int]
+
+#: More processes than that no pool has. Of those beyond, nothing is known.
+PLACES = 1024
+
+#: A place in the table: the process (0: none), the attempt, the run.
+PLACE = Struct("=qq16s")
+
+_NOBODY = bytes(PLACE.size)
+
+
+class AtWork:
+    """The attempts that are being worked on, in shared memory. Make it before the pool forks.
+
+    An attempt is in it from before its claim until its end is on record, or held back.
+    """
+
+    def __init__(self) -> None:
+        self._table = memoryview(RawArray("B", PLACES * PLACE.size)).cast("B")
+        self._used = RawValue("L", 0)
+        # None for a process without children, whose threads work.
+        self._place: int | None = None
+        self._threads: dict[int, Attempt] = {}
+
+    def take_place(self, place: int) -> None:
+        """Note under *place*, from 0, what this process works on; the one before it is gone."""
+        self._threads.clear()
+        self._place = place
+        self._used.value = max(self._used.value, place + 1)
+        self.end()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether what is not in the table is not being worked on."""
+        return bool(self._used.value <= PLACES)
+
+    def begin(self, run_id: UUID, attempt: int) -> None:
+        """Note that this process, or this thread of it, works on an attempt from now on."""
+        if self._place is None:
+            self._threads[threading.get_ident()] = (run_id, attempt)
+        elif self._place < PLACES:
+            where = self._place * PLACE.size
+            PLACE.pack_into(self._table, where, os.getpid(), attempt, run_id.bytes)
+
+    def end(self) -> None:
+        """Note that it does no longer."""
+        if self._place is None:
+            self._threads.pop(threading.get_ident(), None)
+        elif self._place < PLACES:
+            where = self._place * PLACE.size
+            self._table[where : where + PLACE.size] = _NOBODY
+
+    def attempts(self) -> dict[Attempt, int]:
+        """Return the attempts that are being worked on, each with its process.
+
+        One that begins or ends just now may be missing.
+        """
+        found = dict.fromkeys(list(self._threads.values()), os.getpid())
+        size = min(self._used.value, PLACES) * PLACE.size
+        for pid, attempt, run_id in PLACE.iter_unpack(bytes(self._table[:size])):
+            if pid:
+                found[UUID(bytes=run_id), attempt] = pid
+        return found

@@ -1,0 +1,43 @@
+"""Runs that are this worker's by the database, and that nobody in it works on.
+
+There should be none: what ends a run puts it on record, and when a process dies the main
+process sees it. Should both ever fail, nobody else would end the run while its worker lives.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+
+from jobs_app.worker.at_work import Attempt, AtWork
+
+#: How long nobody may have worked on a run until it is given up, seconds. An end that is held
+#: back takes milliseconds, or as long as the database is away: then nobody looks either.
+STRAY_SECONDS = 15.0
+
+#: Time between two looks, seconds.
+LOOK_SECONDS = 5.0
+
+
+class Strays:
+    """Finds, in look after look, the attempts that nobody works on."""
+
+    def __init__(self, at_work: AtWork, now: Callable[[], float] = time.monotonic) -> None:
+        self._at_work = at_work
+        self._now = now
+        self._since: dict[Attempt, float] = {}
+        self._next_look = -math.inf
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for another look."""
+        return self._now() >= self._next_look
+
+    def look(self, running: Iterable[Attempt]) -> list[Attempt]:
+        """Return which of *running*, just read, nobody has worked on for STRAY_SECONDS."""
+        now = self._now()
+        self._next_look = now + LOOK_SECONDS
+        if not self._at_work.is_complete:
+            return []
+        known = self._at_work.attempts()
+        self._since = {each: self._since.get(each, now) for each in running if each not in known}
+        return [each for each, since in self._since.items() if now - since >= STRAY_SECONDS]
