@@ -18,6 +18,10 @@ from jobs_app.worker.process import this_process
 #: How long a pool process that ends waits for the worker to hear of its jobs, seconds.
 HEARD_SECONDS = 1.0
 
+#: Pauses between looks at a process whose end was heard of, and how many there are.
+BURIAL_SECONDS = 0.05
+BURIAL_LOOKS = 20
+
 
 class PoolWorker(asynpool.Worker):
     """A process of the pool: it waits for a job, does it, and waits for the next one."""
@@ -59,6 +63,7 @@ class AsynPool(asynpool.AsynPool):
     _all_inqueues: set[int]
     _active_writes: set[int]
     _busy_workers: set[int]
+    _pool: list[Any]
 
     def _create_write_handlers(self, hub: Any, **options: Any) -> None:
         """Give a job to a free process at once; Celery's pool does it when its loop turns."""
@@ -72,6 +77,18 @@ class AsynPool(asynpool.AsynPool):
                 write(list(free))
 
         self._quick_put = put_and_write
+
+    def _event_process_exit(self, hub: Any, proc: Any) -> None:
+        """Bury a process whose pipe has closed, and not only when Celery looks again in 5 s."""
+        super()._event_process_exit(hub, proc)  # type: ignore[misc]
+        self._see_buried(hub, proc, BURIAL_LOOKS)
+
+    def _see_buried(self, hub: Any, proc: Any, looks: int) -> None:
+        # The pipe closes a moment before the process can be waited for: the first look, made
+        # at once, often finds it alive.
+        if looks and proc in self._pool:
+            self.maintain_pool()
+            hub.call_later(BURIAL_SECONDS, self._see_buried, hub, proc, looks - 1)
 
     def _process_cleanup_queues(self, proc: Any) -> None:
         """Tell that a process is gone: it may have held back how its last run ended."""
