@@ -136,22 +136,22 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
         if row.overlap_policy is not OverlapPolicy.ALLOW_ALL
         for job_id in job_ids
     ]
-    unfinished = _unfinished(session, asking)
-    return [group for job_ids, row in listed for group in _split(job_ids, row, unfinished)]
+    busy = unfinished(session, asking)
+    return [group for job_ids, row in listed for group in _split(job_ids, row, busy)]
 
 
-def _split(job_ids: list[int], row: Any, unfinished: Mapping[int, tuple[int, int]]) -> list[Group]:
+def _split(job_ids: list[int], row: Any, counts: Mapping[int, tuple[int, int]]) -> list[Group]:
     """Return the groups of jobs that differ in nothing but their unfinished runs."""
-    busy = [job_id for job_id in job_ids if job_id in unfinished]
+    busy = [job_id for job_id in job_ids if job_id in counts]
     if not busy:
         return [Group(job_ids, row)]
     by_count: dict[tuple[int, int], list[int]] = {}
     for job_id in job_ids:
-        by_count.setdefault(unfinished.get(job_id, (0, 0)), []).append(job_id)
+        by_count.setdefault(counts.get(job_id, (0, 0)), []).append(job_id)
     return [Group(ids, row, *counts) for counts, ids in by_count.items()]
 
 
-def _unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+def unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
     """Return how many runs of each job are active, and how many wait; most jobs have none."""
     if not job_ids:
         return {}

@@ -17,11 +17,11 @@ from jobs_app import alike, notifications, runs
 from jobs_app import schedule as schedules
 from jobs_app.dispatch import Message
 from jobs_app.errors import InvalidSchedule
-from jobs_app.models import Job, Run, SchedulerProcess, new_run_id
+from jobs_app.models import Job, SchedulerProcess, new_run_id
 from jobs_app.notifications import Missed
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.schedule import Schedule
-from jobs_app.states import ACTIVE, CatchupPolicy, JobState, RunState
+from jobs_app.states import CatchupPolicy, JobState, RunState
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
     change starts no catch-up. The messages are sent by the janitor of the next tick.
     """
     while _is_due(job, at=at):
-        facts = _facts(job, _unfinished(session, [job.id]), watches=_watches(session))
+        facts = _facts(session, job, watches=_watches(session))
         try:
             planned = plan(replace(facts, catchup_policy=CatchupPolicy.NONE), at=at)
         except InvalidSchedule:
@@ -144,7 +144,7 @@ def plan_catch_up(
     if schedule is None or first is None or first > at:
         return Plan((), first)
     facts = replace(
-        _facts(job, _unfinished(session, [job.id]), schedule=schedule, next_fire_at=first),
+        _facts(session, job, schedule=schedule, next_fire_at=first),
         # Nothing of a pause counts as on time.
         starting_deadline_seconds=-1,
         catchup_policy=policy,
@@ -202,20 +202,6 @@ def _record(session: Session, due: list[alike.Group], recorded: Recorded, *, at:
     ]
 
 
-def _unfinished(session: Session, job_ids: list[int]) -> dict[tuple[int, bool], int]:
-    """Count unfinished runs by job, and by whether they only wait."""
-    statement = (
-        select(Job.id, Run.state)
-        .join(Job, Job.id == Run.job_id)
-        .where(Run.job_id.in_(job_ids), Run.state.in_((*ACTIVE, RunState.WAITING)))
-    )
-    counts: dict[tuple[int, bool], int] = {}
-    for job_id, state in session.execute(statement):
-        key = (job_id, state is RunState.WAITING)
-        counts[key] = counts.get(key, 0) + 1
-    return counts
-
-
 def _is_due(job: Job, *, at: datetime) -> bool:
     """Tell whether the next fire of *job* is due, also if the look at it was put off."""
     due_at, schedule = job.next_due_at, schedule_of(job)
@@ -231,8 +217,8 @@ def _watches(session: Session) -> tuple[tuple[datetime, datetime], ...]:
 
 
 def _facts(
+    session: Session,
     job: Job,
-    unfinished: dict[tuple[int, bool], int],
     *,
     schedule: Schedule | None = None,
     next_fire_at: datetime | None = None,
@@ -242,6 +228,7 @@ def _facts(
     next_fire_at = next_fire_at or job.next_fire_at
     if schedule is None or next_fire_at is None:
         raise ValueError(f"job {job.name!r} is due but has no schedule")
+    active, waiting = alike.unfinished(session, [job.id]).get(job.id, (0, 0))
     return Facts(
         schedule=schedule,
         next_fire_at=next_fire_at,
@@ -250,8 +237,8 @@ def _facts(
         catchup_policy=job.catchup_policy,
         catchup_window_seconds=job.catchup_window_seconds,
         catchup_max_runs=job.catchup_max_runs,
-        has_active=(job.id, False) in unfinished,
-        waiting=unfinished.get((job.id, True), 0),
+        has_active=active > 0,
+        waiting=waiting,
         runs_left=None if job.max_runs is None else max(job.max_runs - job.runs_started, 0),
         watches=watches,
     )

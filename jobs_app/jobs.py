@@ -221,8 +221,8 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
 
 
 def _refuse_if_running(session: Session, job: Job) -> None:
-    is_running = select(Run.id).where(Run.job_id == job.id, Run.state == RunState.RUNNING).limit(1)
-    if session.scalars(is_running).first() is not None:
+    is_running = (order.active_of_job(job.id), Run.state == RunState.RUNNING)
+    if session.scalars(select(Run.id).where(*is_running).limit(1)).first() is not None:
         name = job.name
         session.rollback()
         raise Conflict(f"A run of {name!r} has not ended yet.", code="still_running")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, ScalarSelect, TextClause, select, text, union_all
+from sqlalchemy import ColumnElement, ScalarSelect, TextClause, and_, or_, select, text, union_all
 
 from jobs_app.models import HAS_NO_FIRE, IS_OVER, IS_UNFINISHED, Job, Run
 from jobs_app.states import ACTIVE, FINAL, UNFINISHED, RunState
@@ -75,6 +75,17 @@ def of_job_in(job_id: Any, state: RunState) -> tuple[Line, ...]:
     if state is RunState.WAITING:
         return (Line((Run.job_id == job_id, _IS_WAITING)),)
     return tuple(Line((Run.job_id == job_id, Run.state == state, each)) for each in _IS_ACTIVE)
+
+
+def waiting_of_job(job_id: Any) -> ColumnElement[bool]:
+    """Return the condition of the runs of a job that wait for its place."""
+    return and_(Run.job_id == job_id, _IS_WAITING)
+
+
+def active_of_job(job_id: Any) -> ColumnElement[bool]:
+    """Return the condition of the active runs of a job."""
+    # Each half in full: an index serves it, and it alone.
+    return or_(*(and_(Run.job_id == job_id, each) for each in _IS_ACTIVE))
 
 
 def of_newest(column: Any) -> ScalarSelect[Any]:

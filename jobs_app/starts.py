@@ -3,17 +3,18 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from celery import Celery
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, catalog, jobs, policy, runs, vault
+from jobs_app import audit, catalog, jobs, order, policy, runs, vault
 from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
 from jobs_app.errors import Conflict, FieldError, InvalidInput
 from jobs_app.models import Job, Run, new_run_id
-from jobs_app.states import ACTIVE, FINAL, OverlapPolicy, RunState, Trigger
+from jobs_app.states import FINAL, OverlapPolicy, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,20 +222,22 @@ def _refuse(errors: list[FieldError]) -> None:
 
 
 def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> policy.Overlap:
-    unfinished = select(Run.id, Run.state).where(
-        Run.job_id == job.id, Run.state.in_((*ACTIVE, RunState.WAITING))
-    )
-    others = session.execute(unfinished).all()
-    active = [row.id for row in others if row.state is not RunState.WAITING]
-    decision = policy.overlap(chosen, bool(active), len(others) - len(active))
+    active = _first(session, order.active_of_job(job.id))
+    waiting = _first(session, order.waiting_of_job(job.id))
+    decision = policy.overlap(chosen, active is not None, 0 if waiting is None else 1)
     if decision.state is RunState.SKIPPED:
         session.rollback()
-        other = (active or [row.id for row in others])[0]
         raise Conflict(
-            f"The run {other} of {job.name!r} has not ended, and the overlap policy is {chosen}.",
+            f"The run {active or waiting} of {job.name!r} has not ended,"
+            f" and the overlap policy is {chosen}.",
             code="overlap",
         )
     return decision
+
+
+def _first(session: Session, condition: ColumnElement[bool]) -> UUID | None:
+    """Return some run that is so: the policy only asks whether there is one."""
+    return session.scalars(select(Run.id).where(condition).limit(1)).first()
 
 
 def _record(

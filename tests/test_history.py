@@ -1,15 +1,13 @@
 """Lists of runs: what is found, and by which indexes."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, insert, select
-from sqlalchemy.engine import Connection
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app import explain, history, jobs, overview, runs, stats
@@ -18,12 +16,10 @@ from jobs_app.explain import When
 from jobs_app.history import Filter, Place
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.states import RunState, Trigger
-from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, make_worker, run
+from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
+from tests.plans import ERROR, RUNS, fill, plans
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
-ERROR = {"type": "OSError", "message": "The disk is full", "traceback": "line 10, in main"}
-RUNS = 20_000
-JOBS = 100
 
 
 def found(database: Database, wanted: Filter, *, limit: int = 50) -> list[UUID]:
@@ -94,65 +90,6 @@ def test_the_runs_of_many_jobs_that_had_one_name_are_found(
     assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
     monkeypatch.setattr(history, "MOST_BRANCHES", 3)
     assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
-
-
-def fill(database: Database) -> None:
-    """Record 20,000 runs of 100 jobs, few of which failed or were started by hand."""
-    make_worker(database)
-    made = {"task": "sleep", "cron": "* * * * *", "created_at": NOON, "updated_at": NOON}
-    with database.session() as session:
-        session.execute(insert(Job), [made | {"name": f"job-{n}"} for n in range(JOBS)])
-        session.commit()
-        owners = list(session.scalars(select(Job.id)))
-    common = {"task": "sleep", "kwargs": {}, "queue": "default", "is_exclusive": True}
-    columns: dict[str, Any] = {"note": None, "error": None, "scheduled_for": None}
-    rows = []
-    for number in range(RUNS):
-        at = NOON + number * MINUTE
-        by_hand, is_failed = number % 97 == 0, number % 40 == 0
-        row = common | columns | {"id": new_run_id(), "job_id": owners[number % JOBS]}
-        row |= {"created_at": at, "started_at": at, "finished_at": at}
-        row["trigger"] = Trigger.MANUAL if by_hand else Trigger.SCHEDULE
-        row["state"] = RunState.FAILED if is_failed else RunState.SUCCEEDED
-        row |= {"note": "by hand"} if by_hand else {"scheduled_for": at}
-        row |= {"error": ERROR} if is_failed else {}
-        rows.append(row)
-    with database.session() as session:
-        session.execute(insert(Run), rows)
-        session.commit()
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE")
-
-
-@contextmanager
-def captured(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that are sent meanwhile."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(
-        _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
-    ) -> None:
-        if statement.startswith(("SELECT", "WITH")):
-            sent.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(database.engine, "before_cursor_execute", note)
-
-
-def plans(database: Database, work: Callable[[Session], object]) -> str:
-    """Return how the database goes about the statements of *work*."""
-    with captured(database) as statements, database.reading() as session:
-        work(session)
-    is_sqlite = database.engine.dialect.name == "sqlite"
-    prefix = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
-    lines: list[str] = []
-    with database.engine.connect() as connection:
-        for statement, parameters in statements:
-            rows = connection.exec_driver_sql(f"{prefix} {statement}", parameters)
-            lines += [str(row[-1]) for row in rows]
-    # SQLite has no name for the index of a constraint; this is the second one.
-    return "\n".join(lines).replace("sqlite_autoindex_runs_2", "uq_runs_fire")
 
 
 def listed(**wanted: Any) -> Callable[[Session], object]:

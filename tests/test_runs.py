@@ -314,7 +314,7 @@ def test_a_run_that_may_overlap_keeps_the_waiting_ones_out_too(database: Databas
 
 #: What is done at each tick, at each end of a run, and by the janitor all the time.
 OFTEN: dict[str, tuple[Callable[[Session], object], str]] = {
-    "plan": (lambda session: alike._unfinished(session, [1, 2]), "ix_runs_awaited"),
+    "plan": (lambda session: alike.unfinished(session, [1, 2]), "ix_runs_awaited"),
     "promote": (lambda session: runs.promote(session, 1, at=NOON), "ix_runs_waiting"),
     "beside": (lambda session: runs.promote(session, 1, at=NOON), "ix_runs_beside"),
     "awaited": (

@@ -210,10 +210,10 @@ def finish(
     it was asked to end or its job was deleted. What a fenced worker brings late is kept
     as a note on its attempt; what others only conclude (`is_witness` false) is not.
     """
+    if job_id is not None:
+        _hold(session, job_id)
     delay = _delay(run_id, attempt, outcome, retry)
-    is_retried = delay is not None and _retry_later(
-        session, run_id, attempt, outcome, delay, job_id=job_id, at=at
-    )
+    is_retried = delay is not None and _retry_later(session, run_id, attempt, outcome, delay, at=at)
     moved = is_retried or _end(session, run_id, attempt, outcome, at=at)
     if not moved and is_witness:
         _keep_note(session, run_id, attempt, outcome, at=at)
@@ -224,6 +224,16 @@ def finish(
         state = RunState.RETRYING if is_retried else outcome.state
         log.info("run_%s run=%s attempt=%s reason=%s", state, run_id, attempt, outcome.reason)
     return moved
+
+
+def _hold(session: Session, job_id: int) -> None:
+    """Hold the job of a run that ends, until the commit.
+
+    Who deletes the job waits for this, and cancels what is to be tried again. And who has its
+    runs give way holds the job first and writes its runs then: in the other order, which this
+    would be if the job were only counted up at last, each would wait for the other.
+    """
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
 
 
 #: Failures with no success between them, those from before a resume too.
@@ -323,13 +333,8 @@ def _retry_later(
     outcome: Outcome,
     delay: float,
     *,
-    job_id: int | None,
     at: datetime,
 ) -> bool:
-    if job_id is not None:
-        # Who deletes the job waits for this, and cancels what is to be tried again.
-        held = select(Job.id).where(Job.id == job_id).with_for_update(read=True, key_share=True)
-        session.execute(held)
     changed = {} if outcome.retry_kwargs is None else {"kwargs": outcome.retry_kwargs}
     before = session.execute(
         select(Run.started_at, Worker.name)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Delete, delete, or_, select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit
+from jobs_app import audit, order
 from jobs_app.models import Attempt, LogChunk, Run
 from jobs_app.runs.births import among
 from jobs_app.runs.guards import move
@@ -55,9 +55,10 @@ def cancel(
 
 def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at: datetime) -> None:
     """Cancel what has not begun of a job; does not commit (the caller's change does)."""
+    unfinished = or_(order.waiting_of_job(job_id), order.active_of_job(job_id))
     move(
         session,
-        (Run.job_id == job_id, Run.state.in_(CANCELLABLE_AT_ONCE)),
+        (unfinished, Run.state.in_(CANCELLABLE_AT_ONCE)),
         state=RunState.CANCELLED,
         finished_at=at,
         cancelled_by=by,

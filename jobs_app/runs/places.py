@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, exists, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from jobs_app import order
 from jobs_app.dispatch import Message
 from jobs_app.models import Job, Run
 from jobs_app.runs.guards import move
@@ -56,7 +57,7 @@ def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
     oldest = (
         select(_OTHER.id)
-        .where(_OTHER.job_id == job_id, _OTHER.state == RunState.WAITING)
+        .where(_OTHER.job_id == job_id, text(_WAITS))
         .order_by(_OTHER.id)
         .limit(1)
         .scalar_subquery()
@@ -101,15 +102,16 @@ def give_way(
         "send_at": None,
     }
     if drop_waiting:
-        move(session, (Run.job_id == job_id, Run.state == RunState.WAITING), **over)
+        move(session, (order.waiting_of_job(job_id),), **over)
     if mode is not None:
+        active = order.active_of_job(job_id)
         unstarted = (RunState.QUEUED, RunState.RETRYING)
-        move(session, (Run.job_id == job_id, Run.state.in_(unstarted)), **over)
+        move(session, (active, Run.state.in_(unstarted)), **over)
         move(
             session,
             # What is to be killed already is not asked gently once more.
             (
-                Run.job_id == job_id,
+                active,
                 Run.state == RunState.RUNNING,
                 or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
             ),

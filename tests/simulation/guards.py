@@ -29,7 +29,7 @@ _HEAD = re.compile(
 _WHERE_ENDS = frozenset(
     ("RETURNING", "ORDER", "LIMIT", "GROUP", "HAVING", "FOR", "ON", "UNION", "WINDOW")
 )
-_LOCKS = re.compile(r"\bFOR (?:UPDATE|KEY SHARE)(?: SKIP LOCKED)?|\bSKIP LOCKED")
+_LOCKS = re.compile(r"\bFOR (?:(?:NO KEY )?UPDATE|KEY SHARE)(?: SKIP LOCKED)?|\bSKIP LOCKED")
 #: What SQLAlchemy says of a value that is to be one of none.
 _NOTHING = re.compile(r"\b1 ?!= ?1\b")
 #: A lock on nothing in particular: of transactions that ask for the same number, one goes on.
@@ -188,10 +188,12 @@ def _split(statement: str, tokens: list[re.Match[str]], *, negated: bool = False
     """Yield the operands of the ANDs, of the ORs below a NOT, at the top of *tokens*."""
     parts: list[list[re.Match[str]]] = [[]]
     depth, is_between = 0, False
+    # An OR at the top binds what is around it: then it is all one.
+    is_one = not negated and "OR" in _top(tokens)
     for token in tokens:
         word = token[0].upper()
         depth += _step(word)
-        if depth == 0 and word == ("OR" if negated else "AND") and not is_between:
+        if depth == 0 and word == ("OR" if negated else "AND") and not (is_between or is_one):
             parts.append([])
             continue
         is_between = depth == 0 and (word == "BETWEEN" or (is_between and word != "AND"))

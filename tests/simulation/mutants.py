@@ -63,15 +63,15 @@ DECIDING: tuple[Any, ...] = (
 #: Places whose SELECT is acted upon with no conditional UPDATE after it, and those that lock.
 ASKING = frozenset(
     (
-        "alike._unfinished",
-        "fires._unfinished",
+        "alike.unfinished",
         "fires.record_due",
         "jobs.lock",
+        "runs.attempts._hold",
         "runs.attempts._retry_later",
         "runs.attempts.reclaim",
         "runs.dead.end_dead",
         "runs.places.promote",
-        "starts._decide",
+        "starts._first",
     )
 )
 
@@ -88,21 +88,18 @@ _PLAIN = "what is taken for news goes the longer way, by `finish`"
 
 #: What may be missing with nobody the worse for it, and why.
 HARMLESS: dict[str, str] = {
-    "alike._unfinished: SELECT runs: active > 0 OR waiting > 0": "none are none, said or not",
-    "alike._unfinished: SELECT runs: jobs.id IN (?)": "of the others nobody asks",
-    "fires._unfinished: SELECT runs: runs.job_id IN (?) (beside runs.state IN (?))": (
-        "of the others nobody asks"
-    ),
-    "alike._unfinished: SELECT runs: runs.is_exclusive"
+    "alike.unfinished: SELECT runs: active > 0 OR waiting > 0": "none are none, said or not",
+    "alike.unfinished: SELECT runs: jobs.id IN (?)": "of the others nobody asks",
+    "alike.unfinished: SELECT runs: runs.is_exclusive"
     " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
-    "alike._unfinished: SELECT runs: NOT runs.is_exclusive"
+    "alike.unfinished: SELECT runs: NOT runs.is_exclusive"
     " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
     "runs.places.promote: UPDATE runs: other.is_exclusive"
     " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
     "runs.places.promote: UPDATE runs: NOT other.is_exclusive"
     " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
     "runs.places.promote: SELECT jobs: jobs.id = ?": "more is locked, and waited for, than needed",
-    "runs.attempts._retry_later: SELECT jobs: jobs.id = ?": (
+    "runs.attempts._hold: SELECT jobs: jobs.id = ?": (
         "more is locked, and waited for, than needed"
     ),
     "fires.record_due: SELECT jobs: jobs.id IN (SELECT …)": (
@@ -111,7 +108,14 @@ HARMLESS: dict[str, str] = {
     "fires.record_due: SELECT jobs: jobs.id = ANY (CAST(? AS INTEGER[]))": (
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
-    "starts._decide: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
+    "jobs.lock: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
+    "runs.places.give_way: UPDATE runs: runs.state = ? (beside runs.job_id = ?"
+    " AND runs.is_exclusive AND runs.state IN ('queued', 'running', 'retrying')"
+    " OR runs.job_id = ? AND NOT runs.is_exclusive"
+    " AND runs.state IN ('queued', 'running', 'retrying'),"
+    " runs.cancel_mode IS NULL OR runs.cancel_mode = ?)": (
+        "what is active and does not run has been ended by the statement before"
+    ),
     "runs.attempts._count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = ?)": (
         "it saves writing a 0 over a 0; notifications.tell_outcome asks itself who hears"

@@ -39,6 +39,7 @@ def test_what_a_statement_returns_guards_nothing() -> None:
     [
         ("a BETWEEN 1 AND 2 AND b", ["a BETWEEN 1 AND 2", "b"]),
         ("(a OR b) AND c", ["a OR b", "c"]),
+        ("a AND b OR a AND c", ["a AND b OR a AND c"]),
         ("(a AND b) AND c", ["a", "b", "c"]),
         ("NOT (a OR (b)) AND c", ["NOT a", "NOT b", "c"]),
         ("CASE WHEN a AND b THEN c END AND d", ["CASE WHEN a AND b THEN c END", "d"]),

@@ -1,0 +1,93 @@
+"""What concerns the unfinished runs of a job is asked of the indexes that have only these."""
+
+import re
+from functools import partial
+from typing import Protocol
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from jobs_app import fires, jobs, runs, starts
+from jobs_app.db import Database
+from jobs_app.errors import Conflict
+from jobs_app.models import Job
+from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
+from tests import factories
+from tests.factories import HOUR, MINUTE, NOON, TASKS, make_run
+from tests.plans import fill, kept_plans
+
+#: The indexes that have no run that is over.
+OF_UNFINISHED = {
+    "uq_runs_active",
+    "ix_runs_beside",
+    "ix_runs_waiting",
+    "ix_runs_awaited",
+    "ix_runs_unfinished",
+}
+
+#: A run by its id.
+BY_ID = {"pk_runs", "sqlite_autoindex_runs_1"}
+
+_READ = re.compile(r"(?:Seq Scan on|SCAN) runs\b(?! USING)|\b(?:ix|uq|pk)_runs\w*|\w+_runs_\d\b")
+
+
+def start(session: Session, job: Job, chosen: OverlapPolicy) -> None:
+    given = {"duration": 0}
+    starts.start_job(
+        session, job, app=TASKS, by="ann", at=NOON, kwargs=given, overlap_policy=chosen
+    )
+
+
+def be_refused(session: Session, job: Job) -> None:
+    with pytest.raises(Conflict):
+        start(session, job, OverlapPolicy.SKIP)
+
+
+def settle(session: Session, job: Job) -> None:
+    due = {"next_fire_at": NOON, "next_due_at": NOON, "overlap_policy": OverlapPolicy.CANCEL_OTHER}
+    session.execute(update(Job).where(Job.id == job.id).values(**due))
+    fires.settle(session, jobs.lock(session, job), at=NOON + MINUTE)
+
+
+def give_way(session: Session, job: Job) -> None:
+    runs.give_way(session, job.id, CancelMode.KILL, drop_waiting=True, at=NOON)
+
+
+def catch_up(session: Session, job: Job) -> None:
+    fires.catch_up(session, job, CatchupPolicy.LAST, since=NOON - HOUR, at=NOON)
+
+
+def remove(session: Session, job: Job) -> None:
+    jobs.remove(session, job, version=None, by="ann", at=NOON, to_purge=True)
+
+
+class Work(Protocol):
+    def __call__(self, session: Session, job: Job) -> object: ...
+
+
+OF_ONE_JOB: dict[str, Work] = {
+    "start": lambda session, job: start(session, job, OverlapPolicy.CANCEL_OTHER),
+    "start beside others": lambda session, job: start(session, job, OverlapPolicy.ALLOW_ALL),
+    "be refused": be_refused,
+    "settle": settle,
+    "catch up": catch_up,
+    "give way": give_way,
+    "promote": lambda session, job: runs.promote(session, job.id, at=NOON),
+    "remove": remove,
+}
+
+
+def test_no_look_at_the_unfinished_runs_of_a_job_reads_those_that_are_over(
+    database: Database,
+) -> None:
+    fill(database)
+
+    for number, (name, work) in enumerate(OF_ONE_JOB.items()):
+        job = factories.job(database, f"job-{number}")
+        make_run(database, job)
+        make_run(database, job, state=RunState.WAITING)
+        plans = kept_plans(database, partial(work, job=job))
+        read = {found for plan in plans for found in _READ.findall(plan)}
+        assert read & OF_UNFINISHED, f"{name}: {plans}"
+        assert read <= OF_UNFINISHED | BY_ID, f"{name}: {read} {plans}"
