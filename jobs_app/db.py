@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,7 @@ Json = JSON(none_as_null=True)
 
 #: Options of an engine of PostgreSQL whose connections commit each statement by themselves:
 #: nobody asks for a BEGIN, a COMMIT or, before each use, whether the server is there.
-SINGLE_STATEMENTS = {
+SINGLE_STATEMENTS: dict[str, Any] = {
     "isolation_level": "AUTOCOMMIT",
     "skip_autocommit_rollback": True,
     "pool_pre_ping": False,
@@ -113,20 +114,27 @@ def engine_options(url: str) -> dict[str, Any]:
     }
 
 
-def make_engine(url: str, **options: Any) -> Engine:
+def make_engine(url: str, *, answer_seconds: float | None = None, **options: Any) -> Engine:
     """Return an engine for *url* with the settings that were measured to be safe.
+
+    PostgreSQL: a connection is given up that brings no answer within *answer_seconds*.
 
     SQLite: WAL, foreign keys, BEGIN IMMEDIATE for everything that is not marked
     READ_ONLY. Python's own transaction mode silently loses updates, a deferred
     BEGIN gives "database is locked" as soon as a reader turns into a writer.
     """
     engine = create_engine(url, **(engine_options(url) | options))
-    prepare_engine(engine)
+    prepare_engine(engine, answer_seconds=answer_seconds)
     return engine
 
 
-def prepare_engine(engine: Engine) -> None:
-    """Attach the SQLite recipe to an engine made elsewhere; others are left alone."""
+def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> None:
+    """Attach the recipe of its database to an engine, made here or elsewhere."""
+    if engine.dialect.name == "postgresql":
+        from jobs_app import patience  # noqa: PLC0415 (a driver that SQLite does not need)
+
+        seconds = answer_seconds or patience.ANSWER_SECONDS
+        event.listen(engine, "do_connect", partial(_connect_patiently, patience.connect, seconds))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if engine.url.database and engine.url.database != ":memory:":
@@ -134,6 +142,17 @@ def prepare_engine(engine: Engine) -> None:
             event.listen(engine, "connect", partial(_note_file, file))
             event.listen(engine, "begin", partial(_check_file, file))
         event.listen(engine, "begin", _begin_sqlite)
+
+
+def _connect_patiently(
+    connect: Callable[..., Any],
+    seconds: float,
+    _dialect: Dialect,
+    _record: ConnectionPoolEntry,
+    arguments: list[Any],
+    given: dict[str, Any],
+) -> Any:
+    return connect(seconds, *arguments, **given)
 
 
 def _note_file(file: Path, _connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -185,9 +204,12 @@ class Database:
     """An engine and its sessions, for the processes that are not Flask."""
 
     def __init__(self, url: str, *, has_single: bool = False, **options: Any) -> None:
-        """With *has_single*, PostgreSQL commits what `single` lends by itself."""
+        """With *has_single*, PostgreSQL commits what `single` lends by itself.
+
+        The other options are those of `make_engine`.
+        """
         is_single = has_single and make_url(url).get_backend_name() == "postgresql"
-        self.engine = make_engine(url, **((SINGLE_STATEMENTS if is_single else {}) | options))
+        self.engine = make_engine(url, **(SINGLE_STATEMENTS | options if is_single else options))
         together: Engine = self.engine
         if is_single:
             together = self.engine.execution_options(isolation_level="READ COMMITTED")

@@ -1,5 +1,7 @@
 """Alembic's entry: one transaction for all of an upgrade, one process at a time."""
 
+import math
+
 from alembic import context
 from sqlalchemy import text
 
@@ -15,12 +17,12 @@ url = context.config.attributes.get("url") or Settings().effective_database_url
 
 def run() -> None:
     """Run the migrations on the configured database."""
-    engine = make_engine(url)
+    # An index on millions of rows takes longer than any request may.
+    engine = make_engine(url, answer_seconds=math.inf)
     try:
         with engine.begin() as connection:
             # SQLite is locked by BEGIN IMMEDIATE already.
             if connection.dialect.name == "postgresql":
-                # An index on millions of rows takes longer than any request may.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             context.configure(

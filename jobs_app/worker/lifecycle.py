@@ -49,7 +49,9 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         concurrency=sender.concurrency or 1,
         pool="prefork" if is_prefork else str(settings.worker_pool),
     )
-    database = _heartbeat_database(settings.effective_database_url)
+    database = _heartbeat_database(
+        settings.effective_database_url, fence_seconds=settings.fence_seconds
+    )
     _heartbeat = Heartbeat(
         database,
         process.lease,
@@ -65,12 +67,15 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     database.close()
 
 
-def _heartbeat_database(url: str) -> Database:
-    """Return a database with one connection of its own: a used-up pool must not stop the heart."""
+def _heartbeat_database(url: str, *, fence_seconds: float) -> Database:
+    """Return a database with one connection of its own: a used-up pool must not stop the heart.
+
+    Nor must one that brings no answer: there is time for two more before the worker is fenced.
+    """
     if make_url(url).get_backend_name() == "sqlite":
         # None is open between two beats: a pool child must not inherit one (see Heartbeat).
         return Database(url, poolclass=NullPool)
-    return Database(url, pool_size=1, max_overflow=0)
+    return Database(url, pool_size=1, max_overflow=0, answer_seconds=fence_seconds / 4)
 
 
 def _is_prefork(pool: Any) -> bool:
