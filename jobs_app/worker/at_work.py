@@ -6,6 +6,7 @@ it forgets what it has given out and not heard of since. What works on a run say
 
 import os
 import threading
+from collections.abc import Iterator
 from multiprocessing.sharedctypes import RawArray, RawValue
 from struct import Struct
 from uuid import UUID
@@ -67,9 +68,27 @@ class AtWork:
 
         One that begins or ends just now may be missing.
         """
-        found = dict.fromkeys(list(self._threads.values()), os.getpid())
+        return dict(self._entries())
+
+    def is_in_hand(self, run_id: UUID, attempt: int) -> bool:
+        """Tell whether a process that lives is about to claim an attempt, or works on it."""
+        return any(_lives(pid) for each, pid in self._entries() if each == (run_id, attempt))
+
+    def _entries(self) -> Iterator[tuple[Attempt, int]]:
+        for each in list(self._threads.values()):
+            yield each, os.getpid()
         size = min(self._used.value, PLACES) * PLACE.size
         for pid, attempt, run_id in PLACE.iter_unpack(bytes(self._table[:size])):
             if pid:
-                found[UUID(bytes=run_id), attempt] = pid
-        return found
+                yield (UUID(bytes=run_id), attempt), pid
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It has become somebody else, and is there.
+        return True
+    return True

@@ -40,13 +40,19 @@ KEEPER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DeadAttempt:
-    """An attempt whose pool process died, and when that was seen (monotonic seconds)."""
+    """An attempt whose pool process died, and when that was seen (monotonic seconds).
+
+    `worker_id` is what its worker was called then: what it had in hand was claimed for that,
+    or not at all.
+    """
 
     run_id: UUID
     attempt: int
+    worker_id: UUID
     reason: str
     state: RunState
-    seen: float = field(default_factory=time.monotonic)
+    # Looked up each time: a simulation has a clock of its own.
+    seen: float = field(default_factory=lambda: time.monotonic())
 
 
 class Heartbeat:
@@ -131,7 +137,8 @@ class Heartbeat:
         self, run_id: UUID, attempt: int, reason: str, state: RunState = RunState.LOST
     ) -> None:
         """Have an attempt ended whose process is gone; repeated until the database takes it."""
-        self._dead_attempts.append(DeadAttempt(run_id, attempt, reason, state))
+        dead = DeadAttempt(run_id, attempt, self._lease.worker_id, reason, state)
+        self._dead_attempts.append(dead)
         self._wake.set()
 
     @contextmanager
@@ -208,15 +215,25 @@ class Heartbeat:
             return False
         with self._session() as session:
             run = session.get(Run, dead.run_id)
-            if run is not None and not runs.end_dead(
-                session,
-                dead.run_id,
-                dead.attempt,
-                job_id=run.job_id,
-                retry=RetryPolicy.from_json(run.retry),
-                state=dead.state,
-                reason=dead.reason,
-                at=clock.now(),
+            # Asked after the row was read: an attempt is in hand from before its claim on.
+            if self._strays.is_worked_on(dead.run_id, dead.attempt):
+                # Either its process is just about to die, or a message came twice, and the
+                # process that died had the one that was in vain.
+                return is_late
+            # An attempt has one owner for life; that of another worker is not ours to end.
+            is_ours = run is not None and run.worker_id == dead.worker_id
+            if run is not None and not (
+                is_ours
+                and runs.end_dead(
+                    session,
+                    dead.run_id,
+                    dead.attempt,
+                    job_id=run.job_id,
+                    retry=RetryPolicy.from_json(run.retry),
+                    state=dead.state,
+                    reason=dead.reason,
+                    at=clock.now(),
+                )
             ):
                 # Perhaps it died before its claim: then the message died with it.
                 runs.send_soon(session, [dead.run_id], at=clock.now())

@@ -7,6 +7,7 @@ process sees it. Should both ever fail, nobody else would end the run while its 
 import math
 import time
 from collections.abc import Callable, Iterable
+from uuid import UUID
 
 from jobs_app.worker.at_work import Attempt, AtWork
 
@@ -31,6 +32,10 @@ class Strays:
     def is_due(self) -> bool:
         """Whether it is time for another look."""
         return self._now() >= self._next_look
+
+    def is_worked_on(self, run_id: UUID, attempt: int) -> bool:
+        """Tell whether a living process, or thread, of this worker has an attempt in hand."""
+        return self._at_work.is_in_hand(run_id, attempt)
 
     def look(self, running: Iterable[Attempt]) -> list[Attempt]:
         """Return which of *running*, just read, nobody has worked on for STRAY_SECONDS."""

@@ -104,6 +104,49 @@ RUSH = Climate(
     | {"retry": RetryPolicy(max_attempts=9, delay_seconds=0, backoff="constant", jitter=False)},
 )
 
+#: Messages are there when a worker has ended a run: it writes that end with the next claim.
+BUSY = Climate(
+    Weather(
+        crash=0.001,
+        freeze=0.004,
+        no_database=0.01,
+        unanswered_commit=0.02,
+        pool_crash=0.01,
+        unseen=0.3,
+        doubled=0.1,
+        stay=0.9,
+    ),
+    steps=500,
+    names=("alpha",),
+    schedulers=1,
+    chores=("tick", "resend", "queue_retries", "lose_orphans", "give_up_workers"),
+    patience=(0.2, 1.0),
+    workers=2,
+    slots=2,
+    wishes=("start", "start", "start_task"),
+    people=2,
+    rests=(0.0, 0.0, 0.0, 1.0),
+    work_seconds=(0.0, 0.0, 0.0, 2.0),
+    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+)
+
+#: Processes of a pool die, and their workers often do not see it.
+UNSEEN = Climate(
+    Weather(freeze=0.002, no_database=0.01, pool_crash=0.03, unseen=0.7, doubled=0.1),
+    steps=400,
+    names=("alpha",),
+    schedulers=1,
+    chores=("give_up_workers", "lose_orphans", "queue_retries", "resend"),
+    patience=(2.0, 4.0),
+    workers=2,
+    slots=2,
+    pools=("prefork",),
+    wishes=("start",),
+    rests=(1.0, 5.0, 20.0),
+    work_seconds=(0.0, 20.0, 60.0),
+    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+)
+
 #: By their names in the table of kills.
 CLIMATES = {
     "any": ANY_CLIMATE,
@@ -113,6 +156,8 @@ CLIMATES = {
     "crowd": CROWD,
     "keys": KEYS,
     "frost": FROST,
+    "busy": BUSY,
+    "unseen": UNSEEN,
 }
 
 #: Everything may happen, and somebody wants to hear of all of it.

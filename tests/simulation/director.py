@@ -21,10 +21,10 @@ from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.states import CancelMode, OverlapPolicy, RunState
 from tests.factories import TASKS, definition
-from tests.simulation.actors import SimulatedWorker
 from tests.simulation.guards import here
 from tests.simulation.invariants import RunRow, short
 from tests.simulation.stage import Errand, Violation
+from tests.simulation.workers import SimulatedWorker
 from tests.simulation.world import World
 
 #: Lines of a trace that no scene has.
@@ -276,6 +276,12 @@ class Director:
         """Have a worker end an attempt badly."""
         error = {"type": "ValueError", "message": "simulated", "traceback": None}
         worker.finish(claimed, Outcome(RunState.FAILED, error=error))
+
+    def bury(self, worker: SimulatedWorker, claimed: Claimed) -> None:
+        """Have the process die that works on an attempt, and its worker see it."""
+        self.checker.leave((claimed.run_id, claimed.attempt))
+        worker.heartbeat.report_dead(claimed.run_id, claimed.attempt, "simulated")
+        worker.beat()
 
     def lose(self, worker: SimulatedWorker, *others: SimulatedWorker) -> None:
         """Let a worker freeze until it is given up, and *others* beat meanwhile."""

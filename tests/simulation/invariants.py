@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from jobs_app import schedule as schedules
@@ -23,6 +23,10 @@ _TICK = timedelta(microseconds=1)
 PAUSE = timedelta(seconds=ERROR_PAUSE_SECONDS)
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+
+#: Looks at what it has left behind after which a worker has ended it: a heart looks every five
+#: seconds, and what nobody has worked on for fifteen is lost.
+MOST_LOOKS = 5
 
 #: Fires that one advance can be checked for; simulations make no more.
 MOST_FIRES = 5_000
@@ -126,6 +130,14 @@ class Effect:
         return not self.is_over and not self.process.is_dead and now < self.lease_until()
 
 
+class Holder(Protocol):
+    """Who has claimed an attempt: a process of a worker."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it will never write how the attempt ended."""
+
+
 class Checker:
     """Compares the rows after each commit with those before it; raises Violation."""
 
@@ -147,6 +159,10 @@ class Checker:
         self._may_work: dict[UUID, Callable[[], bool]] = {}
         #: At which commit somebody wished a run to end.
         self._asked: dict[UUID, int] = {}
+        #: Who has claimed an attempt that is running, and has not ended it yet.
+        self._holders: dict[tuple[UUID, int], Holder] = {}
+        #: How often in a row a worker has found an attempt that it does not work on.
+        self._looks: dict[UUID, dict[tuple[UUID, int], int]] = {}
         #: Runs whose messages the broker did not take: they are sent again, whatever they are.
         self.unsent: set[UUID] = set()
 
@@ -175,6 +191,36 @@ class Checker:
             self.starts[run_id, attempt] == 1,
             f"attempt {attempt} of run {short(run_id)} is started twice",
         )
+
+    def owns(self, holder: Holder, attempt: tuple[UUID, int]) -> None:
+        """Learn who has claimed an attempt, and is to write how it ends."""
+        self._holders[attempt] = holder
+
+    def leave(self, attempt: tuple[UUID, int]) -> None:
+        """Learn that whoever has claimed an attempt is gone."""
+        self._holders.pop(attempt, None)
+
+    def expect_end(self, attempt: tuple[UUID, int]) -> None:
+        """Have it found on record that an attempt has ended: its worker has just written so."""
+        run = self.runs.get(attempt[0])
+        is_left = run is not None and (run.attempt, run.state) == (attempt[1], RunState.RUNNING)
+        _hold(not is_left, f"run {short(attempt[0])} has ended, and is running on record")
+
+    def count_look(self, worker_id: UUID, in_hand: set[tuple[UUID, int]]) -> None:
+        """Have a worker look what it has left behind; *in_hand* is what it works on.
+
+        What it neither works on nor ends may be there in a few looks of a heart that reaches
+        the database, and not for longer: nothing stays running for ever.
+        """
+        running = {
+            (run.id, run.attempt)
+            for run in self.runs.values()
+            if run.state is RunState.RUNNING and run.worker_id == worker_id
+        }
+        looks = self._looks.get(worker_id, {})
+        self._looks[worker_id] = {each: looks.get(each, 0) + 1 for each in running - in_hand}
+        for (run_id, _), count in self._looks[worker_id].items():
+            _hold(count <= MOST_LOOKS, f"run {short(run_id)} is running, and nobody works on it")
 
     def begin(self, effect: Effect, now: float) -> None:
         """Have a task begin its work: not beside another one of its run or exclusive job.
@@ -409,6 +455,9 @@ class Checker:
             is_orphan = worker is not None and worker.gone_at is not None
             may_end = errand.ends == (run.id, old.attempt) or errand.buries or is_orphan
             _hold(may_end, f"{name} is ended by somebody who has no right to: {errand}")
+            holder = self._holders.pop((run.id, old.attempt), None)
+            is_left = holder is None or holder.is_gone or is_orphan
+            _hold(is_left or not errand.buries, f"{name} is buried alive")
             if run.state is RunState.CANCELLED:
                 _hold(old.cancel_mode is not None, f"{name} ends though nobody wanted that")
             elif errand.ends is None:

@@ -32,8 +32,10 @@ from jobs_app.db import Base
 from jobs_app.runs import attempts, dead, guards
 from jobs_app.scheduling.janitor import WorkerWatch
 from jobs_app.worker import execution
+from jobs_app.worker.ends import Ends
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.lease import Lease
+from jobs_app.worker.strays import Strays
 from jobs_app.worker.watch import Watch
 from tests.simulation.guards import Guard, Place, guards_of, here, without
 from tests.simulation.stage import Actor
@@ -55,6 +57,12 @@ DECIDING: tuple[Any, ...] = (
     workers.give_up,
     Heartbeat._beat,
     Heartbeat._ends,
+    Heartbeat._report_strays,
+    Strays.look,
+    Ends.hold,
+    Ends.take_own,
+    execution._end_and_claim,
+    execution._finish_own,
     Lease.seconds_left,
     Watch._look,
     WorkerWatch.silent,
@@ -70,6 +78,7 @@ ASKING = frozenset(
         "runs.attempts._retry_later",
         "runs.attempts.reclaim",
         "runs.dead.end_dead",
+        "runs.ends.running_at",
         "runs.places.promote",
         "starts._first",
     )
@@ -84,6 +93,8 @@ _HALF = "half of a whole: a run is exclusive or not, and any that is active is e
 _ONCE_MORE = "`finish` asks for the same once more, and writes nothing if it is not so"
 _LOGGED = "only the log tells"
 _HINT = "a message more, or later: a hint, harmless in any number"
+_ASKED = "it only says how often the database is asked"
+_HELD = "it only says how soon an end is on record"
 _PLAIN = "what is taken for news goes the longer way, by `finish`"
 
 #: What may be missing with nobody the worse for it, and why.
@@ -167,13 +178,20 @@ HARMLESS: dict[str, str] = {
     ),
     "runs.outbox.take_unsent: UPDATE runs: runs.sends = ?"
     " (beside runs.id IN (?), runs.state = ?)": _HINT,
+    "runs.ends.running_at: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
+        "what is over is reported in vain: `end_dead` asks for the same once more"
+    ),
     "scheduling.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
     "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,
     "worker.execution._claim: unanswered (no. 2) is taken for False": _PAUSE,
     "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,
-    "worker.heartbeat.Heartbeat._ends: run is not None and (not runs.end_dead(session, dead.run_id,"
-    " dead.attempt, job_id=run.job_id, retry=RetryPolicy.from_json(run.retry), state=dead.state,"
-    " reason=dead.reason, at=clock.now())) is taken for False": _HINT,
+    "worker.ends.Ends.hold: self._is_busy and is_plain is taken for False": _HELD,
+    "worker.ends.Ends.hold: self._is_busy is taken for True": _HELD,
+    "worker.execution._end_and_claim: is_awaited is taken for True": "nobody is there to be let in",
+    "worker.heartbeat.Heartbeat._report_strays: attempt not in known is taken for True": (
+        "it is reported twice, and ended once: `end_dead` asks whether it is running"
+    ),
+    "worker.heartbeat.Heartbeat._report_strays: self._strays.is_due is taken for True": _ASKED,
     "worker.watch.Watch._look: old is taken for True": "nothing is asked about nothing",
     "worker.watch.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
@@ -181,10 +199,17 @@ HARMLESS: dict[str, str] = {
     " is taken for True": _LOGGED,
 }
 
+_ENDS = "worker.heartbeat.Heartbeat._ends: "
 _KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
 BEHIND: dict[str, str] = {
+    "runs.ends.running_at: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
+        _ENDS + "is_ours is taken for True"
+    ),
+    "worker.strays.Strays.look: each not in known is taken for True": (
+        _ENDS + "self._strays.is_worked_on(dead.run_id, dead.attempt) is taken for False"
+    ),
     "models: uq_runs_active": "jobs.lock: SELECT jobs: FOR UPDATE",
     "runs.places.promote: UPDATE runs: NOT EXISTS (SELECT …)"
     " (beside runs.id = (SELECT …), runs.state = ?, NOT EXISTS (SELECT …))": (
@@ -435,7 +460,9 @@ def _instead(function: FunctionType, tree: ast.Module) -> Iterator[None]:
     ast.fix_missing_locations(tree)
     before = function.__code__
     compiled = compile(tree, before.co_filename, "exec")
-    function.__code__ = next(each for each in compiled.co_consts if isinstance(each, CodeType))
+    code = next(each for each in compiled.co_consts if isinstance(each, CodeType))
+    # A method goes by the same name as before: it is a place of guards and cues.
+    function.__code__ = code.replace(co_qualname=before.co_qualname)
     try:
         yield
     finally:

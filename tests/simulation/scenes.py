@@ -17,9 +17,10 @@ from jobs_app.policy import plan
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.worker import heartbeat
-from tests.simulation.actors import SimulatedWorker
+from jobs_app.worker.at_work import PLACES
 from tests.simulation.director import EVERY_MINUTE, RETRIED, Director
 from tests.simulation.stage import BEGINNING, Errand, Violation
+from tests.simulation.workers import SimulatedWorker
 from tests.simulation.world import World
 
 Scene = Callable[[Director], None]
@@ -373,14 +374,12 @@ def cancelled_and_dead(d: Director) -> None:
         claimed = d.claim(worker, d.start(job))
         if is_cancelled:
             d.cancel(claimed.run_id)
-        worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
-        worker.beat()
+        d.bury(worker, claimed)
         d.is_in(claimed.run_id, RunState.CANCELLED if is_cancelled else RunState.RETRYING)
     # One that had written its result before it died.
     claimed = d.claim(worker, d.start(job))
     d.succeed(worker, claimed)
-    worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
-    worker.beat()
+    d.bury(worker, claimed)
 
 
 @scene
@@ -433,8 +432,11 @@ def ended_while_something_lives(d: Director) -> None:
     """A process died, and the command that it had started has not."""
     worker = d.worker("worker")
     claimed = d.claim(worker, d.start_task())
+    d.checker.leave((claimed.run_id, 1))
     seen = d.stage.monotonic()
-    dead = heartbeat.DeadAttempt(claimed.run_id, 1, "simulated", RunState.LOST, seen)
+    dead = heartbeat.DeadAttempt(
+        claimed.run_id, 1, claimed.worker_id, "simulated", RunState.LOST, seen
+    )
     with patch.object(heartbeat, "is_still_ending", lambda *_: True):
         worker.heartbeat._dead_attempts.append(dead)
         worker.beat()
@@ -442,6 +444,141 @@ def ended_while_something_lives(d: Director) -> None:
         d.passes(11)
         worker.beat()
         d.is_in(claimed.run_id, RunState.LOST)
+
+
+@scene
+def strayed(d: Director) -> None:
+    """A process dies, and its worker does not see it: what it worked on is found, and no other."""
+    worker, other = d.worker("worker"), d.worker("other")
+    job = d.job(retry=RETRIED)
+    stray, once = d.claim(worker, d.start(job)), d.claim(worker, d.start_task())
+    for claimed in (stray, once):
+        d.checker.leave((claimed.run_id, 1))
+    theirs, over = d.claim(other, d.start(job)), d.claim(worker, d.start(job))
+    worked_on = d.claim(worker, d.start(job))
+    d.succeed(worker, over)
+    # A process dies with a second message about what is over: here, or at the other worker.
+    over_there = d.claim(other, d.start(job))
+    d.succeed(other, over_there)
+    worker.at_work.begin(over.run_id, 1)
+    for claimed in (over, over_there):
+        worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
+    worker.beat()
+    worker.at_work.begin(worked_on.run_id, 1)
+    worker.in_hand[d.stage.main] = (worked_on.run_id, 1)
+    for _ in range(3):
+        worker.look()
+        d.passes(5)
+        for each in (worker, other):
+            each.beat()
+        d.is_in(stray.run_id, RunState.RUNNING)
+    worker.look()
+    d.is_in(stray.run_id, RunState.RETRYING)
+    d.is_in(once.run_id, RunState.LOST)
+    for claimed in (theirs, worked_on):
+        d.is_in(claimed.run_id, RunState.RUNNING)
+    for _ in range(2):
+        d.passes(5)
+        worker.beat()
+        other.beat()
+        worker.look()
+
+
+@scene
+def looked_for_strays_too_soon(d: Director) -> None:
+    """A heart wakes for other reasons than to look; what begins in between is no stray."""
+    worker = d.worker("worker")
+    claimed = d.claim(worker, d.start_task())
+    worker.look()
+    for _ in range(12):
+        d.passes(1)
+        worker.heartbeat._report_strays()
+    worker.beat()
+    d.is_in(claimed.run_id, RunState.RUNNING)
+
+
+@scene
+def too_many_processes_to_know(d: Director) -> None:
+    """A pool has more processes than places to note what they work on: nothing is a stray."""
+    worker = d.worker("worker")
+    worker.at_work._used.value = PLACES + 1
+    claimed = d.claim(worker, d.start_task())
+    for _ in range(5):
+        worker.heartbeat._report_strays()
+        d.passes(5)
+        worker.beat()
+    d.is_in(claimed.run_id, RunState.RUNNING)
+
+
+@scene
+def waited_for_the_end_that_is_held_back(d: Director) -> None:
+    """Who waits for a run's place is let in, also where that ends with the next claim."""
+    worker = d.worker("worker")
+    worker.threads.can_hold_ends = True
+    job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
+    d.work(worker, d.start_task())
+    first, waiting = d.start(job), d.start(job)
+    d.work(worker, first)
+    d.is_in(first, RunState.RUNNING)
+    d.is_in(waiting, RunState.WAITING)
+    following = d.start_task()
+    d.work(worker, following)
+    d.is_in(first, RunState.SUCCEEDED)
+    d.is_in(waiting, RunState.QUEUED)
+    worker.write_held_end()
+    d.is_in(following, RunState.SUCCEEDED)
+
+
+@scene
+def not_held_back(d: Director) -> None:
+    """For a failure somebody may wait, and for the place of a key as well."""
+    worker = d.worker("worker")
+    worker.threads.can_hold_ends = True
+    job = d.job(retry=RETRIED)
+
+    def fail(_: RunContext) -> None:
+        raise ValueError("simulated")
+
+    d.work(worker, d.start_task())
+    keyed, failing = d.start_task("key", 1), d.start(job)
+    d.work(worker, keyed)
+    d.is_in(keyed, RunState.SUCCEEDED)
+    d.work(worker, failing, during=fail)
+    d.is_in(failing, RunState.RETRYING)
+
+
+@scene
+def died_with_a_message_in_vain(d: Director) -> None:
+    """A process dies that had a second message about what another one works on."""
+    worker, other = d.worker("worker"), d.worker("other")
+    job = d.job(retry=RETRIED)
+    mine, theirs = d.claim(worker, d.start(job)), d.claim(other, d.start(job))
+    worker.at_work.begin(mine.run_id, 1)
+    for claimed in (mine, theirs):
+        worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
+    worker.beat()
+    d.passes(11)
+    worker.beat()
+    # Nobody waits for that one to end any more.
+    worker.at_work.end()
+    worker.beat()
+    for claimed in (mine, theirs):
+        d.is_in(claimed.run_id, RunState.RUNNING)
+
+
+@scene
+def died_before_its_claim(d: Director) -> None:
+    """A process dies with a message in hand; another one takes the next while that is looked at."""
+    worker, run_id = d.worker("worker"), d.start_task()
+
+    def claim() -> None:
+        worker.at_work.begin(run_id, 1)
+        d.claim(worker, run_id)
+
+    worker.heartbeat.report_dead(run_id, 1, "simulated")
+    d.before("worker.heartbeat.Heartbeat._ends", claim)
+    worker.beat()
+    d.is_in(run_id, RunState.RUNNING)
 
 
 # A job's one place

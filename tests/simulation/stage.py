@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 from uuid import UUID
 
 #: When every simulation begins.
@@ -31,6 +32,10 @@ MOST_LINES = 10_000
 
 class Crash(BaseException):
     """The process is gone: raised in its actors at a point, and caught by nobody."""
+
+
+class PoolProcessDied(BaseException):
+    """The process of a pool is gone, with what it worked on; its worker lives."""
 
 
 class Violation(BaseException):
@@ -61,6 +66,9 @@ class Weather:
     """How likely each misfortune is at a point that can have it."""
 
     crash: float = 0.0
+    #: That a process of a pool dies alone, and that its worker does not see it then.
+    pool_crash: float = 0.0
+    unseen: float = 0.0
     freeze: float = 0.0
     #: The same, between a claim and its end.
     freeze_at_work: float = 0.0
@@ -81,6 +89,8 @@ class Weather:
         """Draw which misfortunes this seed has at all, and how many: few at once find most."""
         rates = {
             "crash": 0.02,
+            "pool_crash": 0.02,
+            "unseen": 0.3,
             "freeze": 0.02,
             "freeze_at_work": 0.1,
             "jump": 0.02,
@@ -137,6 +147,10 @@ class Actor:
         self.began_after = 0
         #: What it is just doing: checked against what its commits change.
         self.errand = Errand()
+        #: The process of a pool that it is just now, or a thread of.
+        self.pool_process: Any = None
+        #: Has that process die, where its worker can live on without it.
+        self.dies_alone: Callable[[], None] | None = None
         #: Tells whether a statement still waits for a lock of another actor.
         self.is_blocked: Callable[[], bool] | None = None
         self._gate = threading.Lock()
@@ -268,11 +282,11 @@ class Stage:
     def on(self, errand: Errand) -> Iterator[None]:
         """Have the current actor do one thing and no other."""
         actor = self.current
-        actor.errand = errand
+        before, actor.errand = actor.errand, errand
         try:
             yield
         finally:
-            actor.errand = Errand()
+            actor.errand = before
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -305,6 +319,11 @@ class Stage:
         if self.random.random() < self.weather.crash:
             self.kill(process)
             raise Crash
+        dies_alone = self.current.dies_alone
+        if dies_alone is not None and self.random.random() < self.weather.pool_crash:
+            self.note("its process of the pool dies")
+            dies_alone()
+            raise PoolProcessDied
         if self.random.random() < self.weather.jump:
             process.skew = self.random.choice((-3600.0, -40.0, -3.0, 0.0, 0.0, 3.0, 40.0, 3600.0))
             self.note(f"has its clock set to {process.skew:+.0f} s")

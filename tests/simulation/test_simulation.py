@@ -6,18 +6,22 @@ More seeds, new ones each time: `pytest tests/simulation --simulation-seeds 1000
 seed again, with its course: `pytest tests/simulation -s --simulation-seed 42`.
 """
 
+import math
 from random import SystemRandom
+from typing import Any
 
 import pytest
 
 from jobs_app.context import RunContext
-from tests.simulation.climates import KEYS, TOLD
+from jobs_app.worker import strays
+from jobs_app.worker.heartbeat import Heartbeat
+from tests.simulation.climates import BUSY, KEYS, TOLD, UNSEEN
 from tests.simulation.director import Director
 from tests.simulation.scenes import SCENES
 from tests.simulation.stage import SimulationFailed, Violation
 from tests.simulation.store import Store
 from tests.simulation.teeth import scenes
-from tests.simulation.world import World, simulate
+from tests.simulation.world import Climate, World, simulate
 
 #: Seeds that are always the same, in parts that may be played side by side.
 PARTS = 8
@@ -79,6 +83,42 @@ def test_every_end_is_told_exactly_once_on_sqlite(sqlite_store: Store) -> None:
 def test_every_end_is_told_exactly_once_on_postgresql(postgres_store: Store) -> None:
     for seed in range(POSTGRES_SEEDS // PARTS):
         simulate(postgres_store, seed, TOLD)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("climate", [BUSY, UNSEEN], ids=["busy", "unseen"])
+def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_sqlite(
+    sqlite_store: Store, pytestconfig: pytest.Config, climate: Climate
+) -> None:
+    for seed in _seeds(pytestconfig, 0, SQLITE_SEEDS // 4):
+        simulate(sqlite_store, seed, climate)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("climate", [BUSY, UNSEEN], ids=["busy", "unseen"])
+def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_postgresql(
+    postgres_store: Store, pytestconfig: pytest.Config, climate: Climate
+) -> None:
+    for seed in _seeds(pytestconfig, 0, POSTGRES_SEEDS // 2):
+        simulate(postgres_store, seed, climate)
+
+
+@pytest.mark.parametrize(
+    "module, name, value",
+    [(Heartbeat, "_report_strays", lambda _: None), (strays, "STRAY_SECONDS", math.inf)],
+    ids=["nobody looks", "it never is long enough"],
+)
+def test_a_run_that_its_worker_loses_sight_of_breaks_a_rule(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: Any
+) -> None:
+    monkeypatch.setattr(module, name, value)
+
+    def play() -> None:
+        for seed in range(20):
+            simulate(sqlite_store, seed, UNSEEN)
+
+    with pytest.raises(SimulationFailed, match="is running, and nobody works on it"):
+        play()
 
 
 @pytest.mark.timeout(0)

@@ -17,13 +17,14 @@ from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.runs import Outcome
 from jobs_app.states import FINAL
-from jobs_app.worker import execution, heartbeat, lease, watch
-from tests.simulation import telling
-from tests.simulation.actors import Person, PoolProcessDied, SimulatedScheduler, SimulatedWorker
+from jobs_app.worker import ends, execution, heartbeat, lease, watch
+from tests.simulation import telling, workers
+from tests.simulation.actors import Person, SimulatedScheduler
 from tests.simulation.fakes import FakeRedis
 from tests.simulation.invariants import Checker, instant
 from tests.simulation.stage import (
     Crash,
+    PoolProcessDied,
     Process,
     SimulationFailed,
     Stage,
@@ -31,6 +32,7 @@ from tests.simulation.stage import (
     Weather,
 )
 from tests.simulation.store import Store
+from tests.simulation.workers import SimulatedWorker
 
 #: Turns of trouble, and of the calm in which whoever lives goes on.
 TROUBLE_STEPS = (30, 80, 150)
@@ -64,6 +66,8 @@ class Climate:
     schedulers: int | None = None
     workers: int | None = None
     slots: int = 1
+    #: What the slots of a worker may be: processes, each of which may die alone, or threads.
+    pools: tuple[str, ...] = ("prefork", "threads")
     wishes: tuple[str, ...] = ()
     people: int = 1
     #: What a scheduler does each time, in this order; (): some of everything.
@@ -196,11 +200,13 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         (execution, "dispatch", SimulatedDispatch(world.redis)),
         (execution, "capture_output", _no_capture),
         (execution, "_guarded", _guarded),
+        (ends, "time", time),
         (heartbeat, "clock", time),
         (heartbeat, "time", time),
         (heartbeat, "lease_now", true_now),
         (lease, "now", true_now),
         (watch, "time", time),
+        *workers.steps(world),
     ]
     with ExitStack() as stack:
         for module, name, value in replaced:
@@ -314,14 +320,17 @@ def _settle(world: World) -> None:
     scheduler = SimulatedScheduler(world, stage.main.process)
     worker = SimulatedWorker(world, stage.main.process)
     worker.heartbeat.register()
+    worker.threads.can_hold_ends = True
     for seconds in PEACE_SECONDS:
         stage.now += seconds
         worker.beat()
+        worker.look()
         scheduler.tick()
         for rule in scheduler.rules:
             rule(stage.wall(), stage.monotonic())
             while message := redis.next_message():
                 worker.handle(message)
+            worker.write_held_end()
         if not _unfinished(checker, owed):
             break
     else:

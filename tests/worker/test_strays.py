@@ -56,6 +56,21 @@ def test_a_process_writes_what_it_works_on_where_its_parent_reads_it(at_work: At
     assert at_work.attempts() == {second: pids[1]}
 
 
+def test_an_attempt_is_in_hand_while_one_of_the_processes_that_took_it_lives(
+    at_work: AtWork,
+) -> None:
+    twice, once = (uuid4(), 1), (uuid4(), 1)
+    at_work.begin(*twice)
+
+    # The dead one comes last: what it noted does not hide the other.
+    in_child(lambda: work_at(at_work, 0, twice))
+    in_child(lambda: work_at(at_work, 1, once))
+
+    assert at_work.is_in_hand(*twice)
+    assert not at_work.is_in_hand(*once)
+    assert not at_work.is_in_hand(twice[0], 2)
+
+
 def test_an_attempt_is_at_work_until_it_ends(at_work: AtWork) -> None:
     def work() -> None:
         work_at(at_work, 0, (uuid4(), 1))
