@@ -25,6 +25,7 @@ from bench.servers import Servers, running
 from jobs_app import jobs
 from jobs_app.celery_app import make_celery
 from jobs_app.db import Database
+from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run
 from jobs_app.projection import Projection
 from jobs_app.schedule import Schedule
@@ -98,8 +99,8 @@ class _Author:
         with self._database.reading() as session:
             return session.scalars(name).one() == f"edit-{number}"
 
-    def _definition(self, number: int, schedule: Schedule) -> jobs.Definition:
-        return jobs.Definition(
+    def _definition(self, number: int, schedule: Schedule) -> Definition:
+        return Definition(
             name=f"edit-{number}", task="sleep", kwargs={"duration": 0}, schedule=schedule
         )
 

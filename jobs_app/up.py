@@ -33,7 +33,7 @@ from jobs_app.supervisor import Child, Demand, Signals, Supervisor, ValkeyProgra
 # Started, and asked to stop, in this order: the time that runs under way have to end begins
 # at once, whatever the others are busy with.
 PROCESSES = ("worker", "scheduler", "web")
-# With what follows, all of it ends within twelve seconds or so.
+# With what follows, all of it ends within thirteen seconds or so.
 GRACE_SECONDS = 8
 DEMANDS: Mapping[str, Sequence[Demand]] = {
     # TERM lets runs end. QUIT gives them a second grace, which another QUIT cuts

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import time
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from billiard.exceptions import TimeLimitExceeded
 from celery import signals
 from celery.concurrency.prefork import TaskPool
+from celery.worker import state
 from sqlalchemy import NullPool, make_url
 
 from jobs_app.celery_app import RUN_TASK, JobsCelery
@@ -23,6 +26,9 @@ from jobs_app.worker.warden import Warden
 from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
+
+#: Time between two looks at what is left, in a worker that is to stop soon, seconds.
+LOOK_SECONDS = 0.2
 
 _heartbeat: Heartbeat | None = None
 
@@ -42,6 +48,9 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     use_tolerant_channel()
     app.steps["consumer"].add(ahead.Step)
     adopt_process(process)
+    sender.wait_for_soft_shutdown = partial(
+        _wait_for_runs, process, app.conf.worker_soft_shutdown_timeout
+    )
     registration = Registration(
         name=sender.hostname,
         pid=os.getpid(),
@@ -81,6 +90,30 @@ def _heartbeat_database(url: str, *, fence_seconds: float) -> Database:
 def _is_prefork(pool: Any) -> bool:
     return pool in ("prefork", "processes", POOLS["prefork"]) or (
         isinstance(pool, type) and issubclass(pool, TaskPool)
+    )
+
+
+def _wait_for_runs(process: Process, seconds: float) -> None:
+    """Wait until no run is worked on, *seconds* at most.
+
+    Celery's own wait takes all of them, also when the runs have ended long before, by
+    themselves or because a second signal ended them.
+    """
+    if not state.active_requests:
+        return
+    log.warning("Soft Shutdown: what is under way has %g seconds", seconds)
+    give_up_at = time.monotonic() + seconds
+    is_busy = True
+    while is_busy and time.monotonic() < give_up_at:
+        time.sleep(LOOK_SECONDS)
+        is_busy = _is_at_work(process)
+
+
+def _is_at_work(process: Process) -> bool:
+    # Within a handler of signals the main process does not hear which tasks have ended: of
+    # runs their processes tell, of other tasks nobody. The name of a request is a shadow.
+    return bool(process.at_work.attempts()) or any(
+        request.task.name != RUN_TASK for request in state.active_requests
     )
 
 

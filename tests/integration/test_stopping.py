@@ -17,6 +17,9 @@ from jobs_app.states import CancelMode, RunState
 from tests.integration.system import System
 from tests.running import is_alive, pid_in, wait_until
 
+#: Celery's worker_soft_shutdown_timeout, as we set it.
+SOFT_SHUTDOWN_SECONDS = 10
+
 
 def start_dozing(system: System, pid_file: Path, *, kill_grace_seconds: int = 10) -> UUID:
     """Start a Python task that no exception reaches, and wait until it sleeps."""
@@ -155,6 +158,27 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
     worker.wait(timeout=30)
     with system.database.reading() as session:
         assert workers.living(session) == {}, "it has not signed off"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_must_stop_soon_goes_when_its_last_run_has_ended(
+    make_system: Callable[..., System], tmp_path: Path, pool: str
+) -> None:
+    system = make_system(worker_pool=pool)
+    worker = system.start("worker")
+    go_on = tmp_path / "go-on"
+    command = f"echo $$ > {tmp_path}/pid; while [ ! -e {go_on} ]; do sleep 0.02; done"
+    run_id = system.start_run("shell", command=command)
+    pid_in(tmp_path / "pid")
+
+    system.signal("worker", signal.SIGQUIT)
+    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard it")
+    go_on.touch()
+
+    worker.wait(timeout=SOFT_SHUTDOWN_SECONDS - 2)
+    assert system.run(run_id).state is RunState.SUCCEEDED
 
 
 @pytest.mark.timeout(90)
