@@ -567,6 +567,19 @@ class SchedulerProcess(Base):
     ticked_at: Mapped[datetime]
 
 
+class Installation(Base):
+    """The one row that says which database this is: made by a migration, never changed.
+
+    A copy of the database has the same, so that one that is restored goes on as itself.
+    """
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("number = 1", name="only_one"),)
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    id: Mapped[UUID]
+
+
 class Token(Base):
     """An API token; only its SHA-256 is kept."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.db import alembic_config
-from jobs_app.models import IS_UNFINISHED, PARKED, Job, Run, SchedulerProcess, Worker
+from jobs_app.models import IS_UNFINISHED, PARKED, Installation, Job, Run, SchedulerProcess, Worker
 from jobs_app.states import UNFINISHED, RunState
 
 #: Workers that are gone and still listed, the newest.
@@ -117,6 +117,14 @@ def is_newer(revision: str | None) -> bool:
 def revision(session: Session) -> str | None:
     """Return the revision of the database; None if nothing was ever migrated."""
     return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def installation_id(session: Session) -> UUID | None:
+    """Return what tells this database from those of other installations.
+
+    None if somebody has restored its jobs without it.
+    """
+    return session.scalars(select(Installation.id)).one_or_none()
 
 
 def last_tick(session: Session) -> datetime | None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from celery.schedules import BaseSchedule, crontab, schedule
 from redbeat.decoder import RedBeatJSONEncoder
@@ -31,6 +32,9 @@ ENTRY_PREFIX = "job:"
 #: Redis looks ten times a second whose BLPOP has timed out: it may wait this much longer.
 BLOCKING_INACCURACY_SECONDS = 0.11
 
+#: A prefix is free again when whoever used it has not been heard of for so long, seconds.
+OWNER_SECONDS = 60
+
 #: How often a wake-up is looked for at the end of a wait, seconds.
 LOOK_SECONDS = 0.01
 
@@ -38,7 +42,9 @@ LOOK_SECONDS = 0.01
 class Projection:
     """The entries of one installation in its Redis.
 
-    Every method raises BrokerUnavailable when Redis cannot be reached.
+    Every method raises BrokerUnavailable when Redis cannot be reached. While `is_foreign`,
+    the entries under the prefix are another installation's: those methods that would read
+    them raise it too, and nothing is written.
     """
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = 5) -> None:
@@ -56,6 +62,32 @@ class Projection:
         self.schedule_key = f"{self._entries}:schedule"
         self.wakeup_key = f"{settings.redis_prefix}wakeup"
         self.marker_key = f"{settings.redis_prefix}projected"
+        self.owner_key = f"{settings.redis_prefix}installation"
+        self.is_foreign = False
+
+    def take_prefix(self, installation_id: UUID) -> bool:
+        """Note whose the prefix is, if nobody has, and keep the note; False if it is not ours.
+
+        FLUSHALL takes the note away too: it is then whose scheduler is first.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.set(self.owner_key, str(installation_id), nx=True, ex=OWNER_SECONDS)
+        pipe.get(self.owner_key)
+        self._note_owner(_execute(pipe)[-1], installation_id)
+        if not self.is_foreign:
+            pipe.expire(self.owner_key, OWNER_SECONDS)
+            _execute(pipe)
+        return not self.is_foreign
+
+    def look_at_prefix(self, installation_id: UUID) -> bool:
+        """Return whether the prefix is ours, or nobody's; writes nothing."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.get(self.owner_key)
+        self._note_owner(_execute(pipe)[-1], installation_id)
+        return not self.is_foreign
+
+    def _note_owner(self, owner: str | None, installation_id: UUID) -> None:
+        self.is_foreign = owner not in (None, str(installation_id))
 
     def key(self, job_id: int) -> str:
         """Return the key of a job's entry."""
@@ -68,6 +100,8 @@ class Projection:
 
     def write(self, jobs: Iterable[Job]) -> None:
         """Write or remove the entries of *jobs* as their rows say, and wake the scheduler."""
+        if self.is_foreign:
+            return
         pipe = self._redis.pipeline(transaction=False)
         for job in jobs:
             self._add(pipe, job)
@@ -76,6 +110,8 @@ class Projection:
 
     def rebuild(self, jobs: Iterable[Job]) -> None:
         """Write the entries of *jobs* and set the mark that says that all are there."""
+        if self.is_foreign:
+            return
         pipe = self._redis.pipeline(transaction=False)
         for job in jobs:
             self._add(pipe, job)
@@ -84,7 +120,7 @@ class Projection:
 
     def write_scores(self, due: Mapping[int, datetime | None]) -> None:
         """Move entries to their next due instants; None removes the entry."""
-        if not due:
+        if not due or self.is_foreign:
             return
         commands: list[tuple[str, ...]] = []
         scores = [
@@ -121,6 +157,7 @@ class Projection:
 
     def scores(self) -> dict[int, float]:
         """Return the score of every job's entry."""
+        self._refuse_foreign()
         found: dict[int, float] = {}
         try:
             for key, score in self._redis.zscan_iter(self.schedule_key, count=1000):
@@ -135,6 +172,7 @@ class Projection:
         """Return the scores of the entries of *job_ids*, as far as there are any."""
         if not job_ids:
             return {}
+        self._refuse_foreign()
         pipe = self._redis.pipeline(transaction=False)
         pipe.zmscore(self.schedule_key, [self.key(job_id) for job_id in job_ids])
         (scores,) = _execute(pipe)
@@ -143,6 +181,8 @@ class Projection:
 
     def wake(self) -> None:
         """Make the active scheduler look now."""
+        if self.is_foreign:
+            return
         pipe = self._redis.pipeline(transaction=False)
         self._add_wakeup(pipe)
         _execute(pipe)
@@ -179,6 +219,10 @@ class Projection:
         lengths = _execute(pipe)
         return {name: sum(lengths[4 * i : 4 * i + 4]) for i, name in enumerate(names)}
 
+    def _refuse_foreign(self) -> None:
+        if self.is_foreign:
+            raise BrokerUnavailable(shared_prefix(self._prefix))
+
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
@@ -197,6 +241,14 @@ class Projection:
         pipe.lpush(self.wakeup_key, "1")
         # One is enough, however many edits there are while nobody waits.
         pipe.ltrim(self.wakeup_key, 0, 0)
+
+
+def shared_prefix(prefix: str) -> str:
+    """Return what to do where another installation uses *prefix*, in a sentence."""
+    return (
+        f"Another installation uses this Redis with the prefix {prefix!r}: "
+        "give this one a JOBS_REDIS_PREFIX of its own."
+    )
 
 
 _META = json.dumps({"last_run_at": None})

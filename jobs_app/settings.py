@@ -48,7 +48,8 @@ class Settings(BaseSettings):
         None, description="URL of Redis or Valkey; by default the one that `up` embeds."
     )
     redis_prefix: str = Field(
-        "jobs:", description="Prefix of every key in Redis; one per installation that shares it."
+        "jobs:",
+        description="Prefix of every key in Redis, of each installation that uses it another one.",
     )
     secret_key: str | None = Field(
         None,

@@ -375,6 +375,10 @@ class DatabasePool:
         return True
 
 
+#: What a migration has written there belongs to the schema.
+KEPT_TABLES = ("alembic_version", "installation")
+
+
 def _connected(url: str) -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
@@ -407,9 +411,9 @@ def _throw_out_others(connection: "psycopg.Connection[tuple[object, ...]]") -> N
 
 
 def _delete_rows(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    """Delete all rows and let numbers begin anew."""
+    """Delete all rows but those of the migrations, and let numbers begin anew."""
     found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    tables = [sql.Identifier(str(name)) for (name,) in found if name != "alembic_version"]
+    tables = [sql.Identifier(str(name)) for (name,) in found if name not in KEPT_TABLES]
     # Without the triggers of foreign keys: in any order.
     connection.execute("SET session_replication_role = replica")
     connection.execute(sql.SQL(";").join(sql.SQL("DELETE FROM {}").format(n) for n in tables))

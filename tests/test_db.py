@@ -1,10 +1,12 @@
 """The engine recipe and the migrations, on both databases."""
 
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
-from jobs_app import history
+from jobs_app import history, overview
 from jobs_app.db import (
     SQLITE_CACHE_KIB,
     SQLITE_WAL_PAGES,
@@ -24,7 +26,7 @@ from jobs_app.db import (
     migrate,
 )
 from jobs_app.errors import ConfigurationError
-from jobs_app.models import Job, new_run_id
+from jobs_app.models import Installation, Job, new_run_id
 from jobs_app.settings import Settings
 from jobs_app.states import RunState
 from tests.factories import NOON, make_job
@@ -352,3 +354,24 @@ def test_the_database_itself_refuses_an_impossible_job(
 
     with database.session() as session, pytest.raises(IntegrityError):
         session.execute(text(f"UPDATE jobs SET {assigned} WHERE id = :id"), {"id": job.id} | values)
+
+
+def test_a_database_has_an_id_of_its_own_that_a_copy_shares(tmp_path: Path) -> None:
+    ids = []
+    for name in ("one", "two"):
+        settings = Settings(database_url=f"sqlite:///{tmp_path / name}.db")
+        migrate(settings)
+        migrate(settings)
+    shutil.copyfile(tmp_path / "one.db", tmp_path / "copy.db")
+    for name in ("one", "two", "copy"):
+        opened = Database(f"sqlite:///{tmp_path / name}.db")
+        with opened.reading() as session:
+            ids.append(overview.installation_id(session))
+        with opened.session() as session:
+            session.add(Installation(number=2, id=uuid4()))
+            with pytest.raises(IntegrityError):
+                session.flush()
+        opened.close()
+
+    assert None not in ids
+    assert ids[0] == ids[2] != ids[1]

@@ -160,3 +160,27 @@ def test_a_wake_up_ends_the_last_stretch_of_a_wait_too(projection: Projection) -
 
     assert time.monotonic() - began < 0.09
     waker.join()
+
+
+def test_a_prefix_belongs_to_the_first_that_takes_it_and_no_other_one_writes_under_it(
+    database: Database, settings: Settings
+) -> None:
+    mine, other = uuid4(), uuid4()
+    job = make_job(database)
+    projection, foreign = Projection(settings), Projection(settings)
+
+    assert projection.take_prefix(mine)
+    assert projection.take_prefix(mine)
+    assert not foreign.take_prefix(other)
+    assert not foreign.look_at_prefix(other)
+    projection.rebuild([job])
+    before = projection.scores()
+    foreign.write_scores({job.id: None})
+    foreign.write_scores({job.id: NOON})
+    job.next_due_at = NOON
+    foreign.write([job])
+    foreign.rebuild([job])
+
+    assert projection.scores() == before
+    with pytest.raises(BrokerUnavailable, match="JOBS_REDIS_PREFIX"):
+        foreign.scores()

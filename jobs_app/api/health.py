@@ -12,6 +12,7 @@ from jobs_app import clock, overview
 from jobs_app.api import parts
 from jobs_app.api.database import session
 from jobs_app.api.fields import rfc3339
+from jobs_app.projection import shared_prefix
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
 
@@ -28,9 +29,9 @@ class Alive(BaseModel):
 class Readiness(BaseModel):
     """How each part stands.
 
-    `ready`: all is well. `degraded`: requests are served, but Redis, the scheduler,
-    a module of JOBS_IMPORTS or a worker for a queue that a job names is missing, or a newer
-    version has migrated the database.
+    `ready`: all is well. `degraded`: requests are served, but Redis, a prefix of its own there,
+    the scheduler, a module of JOBS_IMPORTS or a worker for a queue that a job names is
+    missing, or a newer version has migrated the database.
     `unavailable`: the database is.
     """
 
@@ -55,11 +56,13 @@ def readyz() -> Response:
     database, is_usable = _database()
     scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
     queues, are_served = _queues() if is_usable else ({"status": "unknown"}, False)
+    if is_usable:
+        parts.current().ask_who_we_are()
     redis = parts.current().redis_status()
     broken = parts.current().broken_imports
     checks: dict[str, Any] = {
         "database": database,
-        "redis": {"status": redis},
+        "redis": {"status": redis} | _detail(redis),
         "scheduler": scheduler,
         "queues": queues,
         "imports": {"status": "failed", "modules": broken} if broken else {"status": "ok"},
@@ -72,6 +75,12 @@ def readyz() -> Response:
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503
     return response
+
+
+def _detail(redis: str) -> dict[str, str]:
+    if redis != "shared":
+        return {}
+    return {"detail": shared_prefix(parts.current().settings.redis_prefix)}
 
 
 def _database() -> tuple[dict[str, Any], bool]:

@@ -5,14 +5,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from celery import Celery
 from flask import Flask, Response, after_this_request, current_app
 from redis.exceptions import ResponseError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from jobs_app import adoption, dispatch
+from jobs_app import adoption, dispatch, overview
 from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
+from jobs_app.db import READ_ONLY
 from jobs_app.dispatch import Courier, Message
 from jobs_app.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.models import Job
@@ -39,6 +43,8 @@ class Parts:
     celery: Celery
     courier: Courier = field(default_factory=Courier)
     broken_imports: dict[str, str] = field(default_factory=dict)
+    #: Which installation this is; None until the database has told.
+    installation_id: UUID | None = None
     _projection: Projection | None = None
 
     def projection(self) -> Projection:
@@ -60,28 +66,48 @@ class Parts:
     def redis_status(self) -> str:
         """Return `ok` if Redis takes what is written within its quarter of a second.
 
-        Else `unreachable`, or `refuses writes`: it is full, or was made a replica.
+        Else `unreachable`, or `refuses writes`: it is full, or was made a replica; or `shared`
+        with another installation, under the same prefix.
         """
         refused: list[BrokerUnavailable] = []
 
         def probe() -> None:
             try:
                 self.projection().probe()
+                self._look_at_prefix()
             except BrokerUnavailable as error:
                 if isinstance(error.__cause__, ResponseError):
                     refused.append(error)
                 raise
 
         if self.courier.run(probe):
-            return "ok"
+            return "shared" if self.projection().is_foreign else "ok"
         return "refuses writes" if refused else "unreachable"
 
     def _tell(self, jobs: Sequence[Job], messages: Sequence[Message]) -> None:
         projection = self.projection()
         if jobs:
+            self._look_at_prefix()
             projection.write(jobs)
         if messages:
             dispatch.publish(self.celery, messages)
+
+    def ask_who_we_are(self) -> None:
+        """Learn which installation this is, once; in a request, before Redis is asked."""
+        if self.installation_id is not None:
+            return
+        # Not the session of the request: what it has loaded is still to be shown.
+        engine = database.engine.execution_options(**{READ_ONLY: True})
+        try:
+            with Session(engine) as reading:
+                self.installation_id = overview.installation_id(reading)
+        except SQLAlchemyError as error:
+            # Not reached, or not migrated yet: readyz says so, and the next request asks again.
+            log.debug("installation_unknown error=%s", error)
+
+    def _look_at_prefix(self) -> None:
+        if self.installation_id is not None:
+            self.projection().look_at_prefix(self.installation_id)
 
 
 def make(settings: Settings) -> Parts:
@@ -128,6 +154,7 @@ def tell_redis_afterwards(
     """Once the answer is made and the database let go of, tell Redis what was committed."""
     parts = current()
     to_send = [message for message in messages if message is not None]
+    parts.ask_who_we_are()
 
     @after_this_request
     def tell(response: Response) -> Any:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from celery import Celery
 from celery.signals import beat_init
@@ -19,14 +20,14 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, dispatch, startup
+from jobs_app import clock, dispatch, overview, startup
 from jobs_app.celery_app import JobsCelery
 from jobs_app.db import Database
 from jobs_app.delivery.sender import Sender
 from jobs_app.dispatch import Message
 from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import SchedulerProcess, new_run_id
-from jobs_app.projection import Projection
+from jobs_app.projection import Projection, shared_prefix
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from jobs_app.scheduling.sweeper import Sweeper, SweeperThread
 from jobs_app.scheduling.ticker import SCAN_SECONDS, Ticker
@@ -38,6 +39,9 @@ MAX_WAIT_SECONDS = 1.0
 
 #: What is overdue for so long is recorded by a scheduler that stands by, seconds.
 STAND_IN_SECONDS = 15.0
+
+#: How often it is said that the prefix is another installation's, seconds.
+COMPLAINT_SECONDS = 60.0
 
 #: A pause after an error of the database, seconds.
 ERROR_WAIT_SECONDS = 1.0
@@ -94,7 +98,8 @@ class JobsScheduler(RedBeatScheduler):
         self._sweeping.start()
         self._sender = Sender(self._database, settings)
         self._id = new_run_id()
-        self._next_scan = self._next_note = self._next_extension = 0.0
+        self._installation_id: UUID | None = None
+        self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
         self._is_database_in_doubt = False
         self._has_row = False
         self._lock: Any = None
@@ -137,8 +142,8 @@ class JobsScheduler(RedBeatScheduler):
                 log.warning("redis_unavailable error=%s", error)
             is_redis_up = False
             self._step_down()
-        if not is_redis_up:
-            # Nobody can hold the lock: all of us look, and the rows decide.
+        if not is_redis_up or self._projection.is_foreign:
+            # None of us can hold the lock: all look, and the rows decide.
             if self._ticker.scan(at=at, due_before=at):
                 next_due_at = at
         elif self._active_since is not None and monotonic >= self._next_scan:
@@ -152,7 +157,7 @@ class JobsScheduler(RedBeatScheduler):
     def _stand_in(self, at: datetime) -> None:
         """Record what should have been recorded long ago: who has the lock may not be of ours.
 
-        Two installations that use one prefix in one Redis have one lock, and two databases.
+        A copy of our database, used by others with one prefix in one Redis, is taken for ours.
         """
         jobs = self._ticker.stand_in(at=at, due_before=at - timedelta(seconds=STAND_IN_SECONDS))
         if jobs:
@@ -191,6 +196,11 @@ class JobsScheduler(RedBeatScheduler):
         if self._active_since is not None and monotonic < self._next_extension:
             return True
         seconds = self._settings.scheduler_lock_seconds
+        if not self._owns_prefix(monotonic):
+            if self._active_since is not None:
+                self._step_down()
+                self._release()
+            return False
         if self._active_since is not None:
             try:
                 self._lock.extend(seconds, replace_ttl=True)
@@ -207,6 +217,18 @@ class JobsScheduler(RedBeatScheduler):
             self._next_note = 0.0
         self._next_extension = monotonic + seconds / 4
         return True
+
+    def _owns_prefix(self, monotonic: float) -> bool:
+        """Tell whether the lock and the entries are ours to touch; say so where they are not."""
+        if self._installation_id is None:
+            with self._database.reading() as session:
+                self._installation_id = overview.installation_id(session)
+        if self._installation_id is None or self._projection.take_prefix(self._installation_id):
+            return True
+        if monotonic >= self._next_complaint:
+            self._next_complaint = monotonic + COMPLAINT_SECONDS
+            log.error("redis_prefix_shared %s", shared_prefix(self._settings.redis_prefix))
+        return False
 
     def _check_database(self) -> None:
         """Raise as the database does, if it failed the last time: who leads must reach it."""

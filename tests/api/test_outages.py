@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -274,3 +275,25 @@ def test_a_module_of_tasks_that_cannot_be_imported_stops_nothing(
     assert "good_tasks.add" in tasks
     assert started.status_code == 202
     close(app)
+
+
+def test_a_prefix_that_another_installation_uses_is_named_by_readyz_and_left_alone(
+    valkey_api: Api, valkey: ValkeyServer
+) -> None:
+    with valkey.client() as redis:
+        assert redis_status(valkey_api) == "ok"
+        redis.set("jobs:installation", str(uuid4()), ex=60)
+        try:
+            readiness = valkey_api.get("//readyz")
+            created = valkey_api.post("/jobs", a_job())
+            entries = redis.zcard("jobs:redbeat::schedule")
+        finally:
+            redis.delete("jobs:installation")
+
+    assert (readiness.status_code, readiness.json["status"]) == (200, "degraded")
+    assert readiness.json["checks"]["redis"] == {
+        "status": "shared",
+        "detail": "Another installation uses this Redis with the prefix 'jobs:': "
+        "give this one a JOBS_REDIS_PREFIX of its own.",
+    }
+    assert (created.status_code, entries) == (201, 0)

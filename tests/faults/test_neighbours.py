@@ -1,12 +1,14 @@
 """Two installations that share one Redis."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from jobs_app.models import Worker
+from jobs_app import overview
+from jobs_app.db import migrate
+from jobs_app.models import Job, Worker
 from jobs_app.settings import Settings
 from tests.faults.installation import Installation
 from tests.servers import ValkeyServer, wait_until
@@ -14,7 +16,7 @@ from tests.servers import ValkeyServer, wait_until
 
 @pytest.fixture
 def make_pair(
-    tmp_path: Path, own_valkey: ValkeyServer, migrated_sqlite: Path
+    tmp_path: Path, own_valkey: ValkeyServer
 ) -> Iterator[Callable[[str, str], list[Installation]]]:
     """Makes two installations, with a database each, and starts what belongs to them."""
     made: list[Installation] = []
@@ -23,7 +25,6 @@ def make_pair(
         for number, prefix in enumerate(prefixes):
             directory = tmp_path / str(number)
             directory.mkdir()
-            shutil.copyfile(migrated_sqlite, directory / "jobs.db")
             settings = Settings(
                 data_dir=directory / "data",
                 database_url=f"sqlite:///{directory / 'jobs.db'}",
@@ -34,6 +35,8 @@ def make_pair(
                 lost_seconds=12,
                 scheduler_lock_seconds=2,
             )
+            # Not a copy of one that is migrated: it would be the same installation.
+            migrate(settings)
             made.append(Installation(settings, directory))
         for each in made:
             each.start_ready("worker")
@@ -62,19 +65,59 @@ def test_installations_with_prefixes_of_their_own_do_not_know_of_each_other(
 
 
 @pytest.mark.timeout(240)
-def test_installations_that_share_a_prefix_are_late_and_lose_and_double_nothing(
-    make_pair: Callable[[str, str], list[Installation]],
+def test_installations_that_share_a_prefix_lose_and_double_nothing_and_one_of_them_says_so(
+    make_pair: Callable[[str, str], list[Installation]], own_valkey: ValkeyServer
 ) -> None:
     pair = make_pair("jobs:", "jobs:")
     jobs = [each.record(interval_seconds=5) for each in pair]
+    owner_id = str(identity(pair[0]))
 
     for each, job in zip(pair, jobs, strict=True):
         each.wait_for_runs(job, 2, seconds=60)
 
-    said = "fires_left_undone jobs=1 is another installation using JOBS_REDIS_PREFIX=jobs:?"
-    wait_until(lambda: any(said in each.log("scheduler") for each in pair), "one of them says why")
+    said = "redis_prefix_shared Another installation uses this Redis with the prefix 'jobs:': give"
+    wait_until(lambda: said in pair[1].log("scheduler"), "the second one says so")
+    assert said not in pair[0].log("scheduler")
+    assert pair[1].log("scheduler").count(said) == 1
+    with own_valkey.client() as redis:
+        assert redis.get("jobs:installation") == owner_id.encode()
+    # They have the same number, and stand where the first one's rows say.
+    assert jobs[0].id == jobs[1].id
+    wait_until(lambda: is_as_its_row(pair[0], jobs[0]), "the entry is the first one's")
     for each, job in zip(pair, jobs, strict=True):
         # Whose worker takes a message is a matter of luck: some may still be on their way.
         verdict = each.verdict(job, settle_seconds=20)
         assert verdict.owed >= 2
         assert {found.what for found in verdict.findings} <= {"late", "not terminal"}, str(verdict)
+
+
+@pytest.mark.timeout(240)
+def test_a_prefix_is_taken_over_from_an_installation_that_is_gone(
+    make_pair: Callable[[str, str], list[Installation]], own_valkey: ValkeyServer
+) -> None:
+    pair = make_pair("jobs:", "jobs:")
+    said = "redis_prefix_shared"
+    wait_until(lambda: said in pair[1].log("scheduler"), "the second one says so")
+
+    pair[0].kill("scheduler")
+    with own_valkey.client() as redis:
+        # FLUSHALL takes the note away, as a minute without the other one does.
+        redis.flushall()
+
+    wait_until(lambda: any(pair[1].schedulers().values()), "the second one leads")
+    with own_valkey.client() as redis:
+        assert redis.get("jobs:installation") == str(identity(pair[1])).encode()
+        assert 0 < redis.ttl("jobs:installation") <= 60
+
+
+def identity(installation: Installation) -> UUID:
+    with installation.database.reading() as session:
+        found = overview.installation_id(session)
+    assert found is not None
+    return found
+
+
+def is_as_its_row(installation: Installation, job: Job) -> bool:
+    with installation.database.reading() as session:
+        due_at = session.get_one(Job, job.id).next_due_at
+    return due_at is not None and installation.projection.scores() == {job.id: due_at.timestamp()}
