@@ -26,7 +26,7 @@ from jobs_app import dispatch, fires, runs
 from jobs_app.cli import main
 from jobs_app.dispatch import Message
 from jobs_app.projection import Projection
-from jobs_app.worker import ends, execution, strays
+from jobs_app.worker import ends, execution, strays, working
 from jobs_app.worker.ends import End, Ends
 from jobs_app.worker.process import Process
 
@@ -197,8 +197,8 @@ JANITOR = {
 WORK = {
     "before-claim": _before(runs, "claim_plain"),
     "claimed": _after(runs, "claim_plain"),
-    "before-work": _before(execution, "_call"),
-    "worked": _after(execution, "_call"),
+    "before-work": _before(working, "call"),
+    "worked": _after(working, "call"),
     "finished": _after(runs, "finish_plain"),
 }
 

@@ -16,7 +16,7 @@ from jobs_app import runs
 from jobs_app.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.dispatch import Message
 from jobs_app.runs import Claimed, Outcome
-from jobs_app.worker import execution
+from jobs_app.worker import execution, working
 from jobs_app.worker.at_work import Attempt, AtWork
 from jobs_app.worker.ends import HOLD_SECONDS, End, Ends
 from jobs_app.worker.heartbeat import LOOK_AGAIN_SECONDS, TRY_SECONDS, Heartbeat
@@ -39,7 +39,7 @@ LOOKS = 4
 
 _really_claim = execution._claim
 _really_end_and_claim = execution._end_and_claim
-_really_work = execution._work
+_really_work = working.work
 _really_finish = execution._finish
 
 
@@ -403,6 +403,6 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
         (execution, "this_process", lambda: stage.current.pool_process),
         (execution, "_claim", claim),
         (execution, "_end_and_claim", end_and_claim),
-        (execution, "_work", work),
+        (execution, "work", work),
         (execution, "_finish", finish),
     ]

@@ -17,7 +17,7 @@ from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.runs import Outcome
 from jobs_app.states import FINAL
-from jobs_app.worker import ends, execution, heartbeat, lease, watch
+from jobs_app.worker import ends, execution, heartbeat, lease, outcomes, watch, working
 from tests.simulation import telling, workers
 from tests.simulation.actors import Person, SimulatedScheduler
 from tests.simulation.fakes import FakeRedis
@@ -164,7 +164,7 @@ def _sometimes_failing(stage: Stage) -> Callable[..., Plan]:
 
 
 def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
-    """Guard a task as `execution` does, but for what no task raises: its process is no more."""
+    """Guard a task as `working` does, but for what no task raises: its process is no more."""
     ended: list[BaseException] = []
 
     def called() -> Outcome:
@@ -180,7 +180,7 @@ def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
     return outcome
 
 
-_really_guarded = execution._guarded
+_really_guarded = working.guarded
 
 
 @contextmanager
@@ -198,8 +198,10 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         (execution, "clock", time),
         (execution, "time", time),
         (execution, "dispatch", SimulatedDispatch(world.redis)),
-        (execution, "capture_output", _no_capture),
-        (execution, "_guarded", _guarded),
+        (outcomes, "clock", time),
+        (working, "time", time),
+        (working, "capture_output", _no_capture),
+        (working, "guarded", _guarded),
         (ends, "time", time),
         (heartbeat, "clock", time),
         (heartbeat, "time", time),

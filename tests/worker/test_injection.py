@@ -21,7 +21,7 @@ from jobs_app.runs import Claimed, Outcome
 from jobs_app.sealing import Sealer
 from jobs_app.settings import Settings
 from jobs_app.states import RunState
-from jobs_app.worker import execution, injection
+from jobs_app.worker import execution, injection, outcomes
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.process import Process, adopt_process
 from tests.factories import DAY, NOON, make_run, make_worker, run
@@ -46,7 +46,7 @@ def sees(self: Task[Any, Any], /, do: str = "return", **kwargs: Any) -> Any:
         # Long: of its traceback only the end is kept.
         raise ValueError(f"{'x' * 40_000} {kwargs['token']}")
     if do == "raise at the cut":
-        raise ValueError(kwargs["token"] + "y" * (execution.TRACEBACK_CHARS - 8))
+        raise ValueError(kwargs["token"] + "y" * (outcomes.TRACEBACK_CHARS - 8))
     if do == "retry":
         token = kwargs["token"]
         raise self.retry(
@@ -195,7 +195,7 @@ def test_an_error_is_masked_before_it_is_cut(database: Database, work_on: WorkOn
         assert error is not None
         assert "***" in error["message"]
         assert "unter2" not in error["message"] + error["traceback"]
-        assert len(error["traceback"]) <= execution.TRACEBACK_CHARS
+        assert len(error["traceback"]) <= outcomes.TRACEBACK_CHARS
 
 
 def test_a_result_is_masked_before_it_is_cut(database: Database, work_on: WorkOn) -> None:
