@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app import alike, notifications, runs
 from jobs_app import schedule as schedules
 from jobs_app.dispatch import Message
-from jobs_app.errors import InvalidSchedule
 from jobs_app.models import Job, SchedulerProcess, new_run_id
 from jobs_app.notifications import Missed
 from jobs_app.policy import Facts, Plan, plan
@@ -100,13 +100,7 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
     within their deadline run, as they would have; the others are missed, since a
     change starts no catch-up. The messages are sent by the janitor of the next tick.
     """
-    while _is_due(job, at=at):
-        facts = _facts(session, job, watches=_watches(session))
-        try:
-            planned = plan(replace(facts, catchup_policy=CatchupPolicy.NONE), at=at)
-        except InvalidSchedule:
-            # The change may well be the one that mends it.
-            return
+    while (planned := _settled(session, job, at=at)) is not None:
         if planned.cancel is not None or planned.drop_waiting:
             runs.give_way(session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at)
         drafts = _drafts(job, planned, at=at)
@@ -119,6 +113,22 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
         ]
         notifications.tell_missed(session, missed, at=at)
         _advance(session, job, planned, at=at)
+
+
+def _settled(session: Session, job: Job, *, at: datetime) -> Plan | None:
+    """Return what is to be recorded before a change; None if nothing is due, or can be planned."""
+    try:
+        if not _is_due(job, at=at):
+            return None
+        facts = _facts(session, job, watches=_watches(session))
+        return plan(replace(facts, catchup_policy=CatchupPolicy.NONE), at=at)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        # What another version wrote, or a time zone that is broken here, may fail in any way;
+        # and the change may well be the one that mends it.
+        log.exception("schedule_failed jobs=%s", [job.id])
+        return None
 
 
 def catch_up(

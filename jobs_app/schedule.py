@@ -5,6 +5,7 @@ out is aware UTC; local time exists only in here and in what a person sees. The
 preview and the scheduler ask the same functions.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -228,7 +229,8 @@ def zone_of(name: str) -> ZoneInfo:
     """Return the zone; raises InvalidSchedule if this machine knows none of that name."""
     try:
         return zones.named(name)
-    except (KeyError, ValueError, OSError) as error:
+    # struct.error: the zone's file is there and ends too early.
+    except (KeyError, ValueError, OSError, struct.error) as error:
         errors = [_unknown_zone(name)]
         raise InvalidSchedule(errors[0].detail, errors=errors) from error
 

@@ -1,14 +1,20 @@
 """What people do to jobs, where the rows decide: versions, names, deletion."""
 
+import zoneinfo
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
-from jobs_app import jobs
+from jobs_app import fires, jobs
 from jobs_app.db import Database
 from jobs_app.definitions import definition_of
-from jobs_app.errors import Conflict, NotFound, StaleVersion
+from jobs_app.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from jobs_app.models import Job
 from jobs_app.states import JobState, RunState
 from tests.factories import (
@@ -181,3 +187,70 @@ def test_a_job_whose_one_instant_has_passed_can_be_renamed(database: Database) -
 
     with database.reading() as session:
         assert jobs.get(session, "renamed").state == "ended"
+
+
+@pytest.fixture
+def broken_zone(tmp_path: Path) -> Iterator[str]:
+    """The name of a zone whose file on this machine ends too early."""
+    (tmp_path / "Broken").write_bytes(b"TZif2" + bytes(20))
+    usual = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([tmp_path])
+    yield "Broken"
+    zoneinfo.reset_tzpath(usual)
+
+
+def pause(database: Database, job: Job) -> object:
+    with database.session() as session:
+        return jobs.pause(session, job, reason=None, by="ann", at=NOON)
+
+
+CHANGES: dict[str, Callable[[Database, Job], object]] = {
+    "change": lambda database, job: change(database, job, cron="30 * * * *"),
+    "pause": pause,
+    "remove": remove,
+}
+
+
+@pytest.mark.parametrize("made", CHANGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"timezone": "Mars/Olympus"},
+        {"timezone": "Broken"},
+        {"cron": "@fortnightly"},
+        {"cron": None},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("broken_zone")
+def test_a_row_that_cannot_be_planned_can_be_changed(
+    database: Database, damage: dict[str, str | None], made: str
+) -> None:
+    broken = make_job(database, at=NOON - HOUR)
+    with database.session() as session, session.begin():
+        session.execute(update(Job).where(Job.id == broken.id).values(**damage))
+
+    CHANGES[made](database, broken)
+
+    assert runs_of(database, broken) == []
+    with database.reading() as session:
+        left = session.get_one(Job, broken.id)
+    assert left.next_fire_at == (NOON + HOUR / 2 if made == "change" else None)
+
+
+def test_a_zone_whose_file_ends_too_early_is_refused(database: Database, broken_zone: str) -> None:
+    job = make_job(database)
+
+    with pytest.raises(InvalidInput):
+        change(database, job, timezone=broken_zone, cron="0 9 * * *")
+
+
+def test_an_error_of_the_database_is_none_of_the_schedule(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(database, at=NOON - HOUR)
+    gone = OperationalError("SELECT", None, OSError("gone"))
+    monkeypatch.setattr(fires, "plan", Mock(side_effect=gone))
+
+    with pytest.raises(OperationalError):
+        pause(database, job)
