@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import channel_names, key_names, queue_names, task_names
 from jobs_app.cli.text import Duration, Instant, rfc3339
+from jobs_app.retry import RETRIED
 from jobs_app.states import CatchupPolicy, OverlapPolicy
 
 # What the server adds to a job; a document that holds them can be sent back all the same.
@@ -52,6 +53,21 @@ class OrNone(click.ParamType[Any]):
         if str(value).strip().lower() == "none":
             return None
         return self.type.convert(value, param, ctx)
+
+
+class Outcomes(click.ParamType[list[str]]):
+    """Outcomes of an attempt that may be tried again, with commas between them."""
+
+    name = "OUTCOME,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        if isinstance(value, list):
+            return value
+        one = click.Choice([state.value for state in RETRIED])
+        names = [name.strip() for name in str(value).split(",")]
+        return [one.convert(name, param, ctx) for name in names if name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,7 @@ FIELDS = (
         "How the wait grows.",
     ),
     Field("--retry-max-delay", ("retry", "max_delay_seconds"), Duration(), "Longest such wait."),
+    Field("--retry-on", ("retry", "on"), Outcomes(), "After which: failed,timed_out,lost."),
     Field("--time-limit", ("time_limit_seconds",), OrNone(Duration()), "End a run after this."),
     Field(
         "--soft-time-limit",

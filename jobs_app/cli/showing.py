@@ -128,6 +128,8 @@ def print_effect(body: Json) -> None:
     at = clock.now()
     if job["state"] == JobState.PAUSED:
         print_text(f"Nothing was changed. {job['name']} is paused: with this, it would stay so.")
+    elif not effect["fires_after"]:
+        print_text(f"Nothing was changed. With this, {job['name']} would not fire by itself.")
     else:
         print_text(f"Nothing was changed. With this, {job['name']} would fire:")
         print_fires(effect["fires_after"], at=at)
@@ -139,7 +141,7 @@ def print_effect(body: Json) -> None:
         print_text("\nIt would start at once" + (f", {caught_up} caught up." if caught_up else "."))
     elif caught_up:
         print_text(f"\n{caught_up} would be caught up, after the run that has not ended.")
-    else:
+    elif effect["fires_after"]:
         print_text("\nIt would not start before its next fire.")
     for warning in effect["warnings"]:
         print_note(f"Note: {warning}")

@@ -152,6 +152,15 @@ def test_a_resume_can_be_rehearsed(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("installation")
+def test_a_job_without_a_schedule_is_rehearsed_without_a_word_of_fires(run: Run) -> None:
+    result = run("job", "create", "by-hand", "--command", "true", "--manual", "--dry-run")
+
+    said = "Nothing was changed. With this, by-hand would not fire by itself.\n"
+    assert result.stdout == said
+    assert "fires" not in result.stderr
+
+
+@pytest.mark.usefixtures("installation")
 def test_explain_prints_the_sentence(run: Run) -> None:
     run("job", "import", "-", stdin=TWO)
 

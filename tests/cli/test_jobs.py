@@ -153,6 +153,10 @@ def test_a_paused_job_shows_who_paused_it_and_why(server: CannedServer, run: Run
                 "time_limit_seconds": None,
             },
         ),
+        (
+            ["--task", "x", "--max-attempts", "2", "--retry-on", "failed, timed_out"],
+            {"task": "x", "retry": {"max_attempts": 2, "on": ["failed", "timed_out"]}},
+        ),
     ],
 )
 def test_options_become_the_fields_of_the_job(
