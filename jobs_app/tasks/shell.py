@@ -99,7 +99,8 @@ def raise_unless_ended_well(end: CommandEnd, context: RunContext) -> None:
         raise Cancelled("The run was cancelled.", exit_code=code)
     if end.why == "timed_out":
         limits = (context.soft_time_limit_seconds, context.time_limit_seconds)
-        limit = min(
+        # The last that was reached: a command may outlive its soft limit.
+        limit = max(
             limit for limit in limits if limit is not None and limit <= end.duration_seconds
         )
         raise TimedOut(f"The command was stopped at its time limit of {limit:g} s.", exit_code=code)

@@ -51,6 +51,13 @@ def test_a_signal_fails_is_named_and_counts_as_in_a_shell():
     assert failure.value.exit_code == 137
 
 
+def test_a_command_that_outlives_its_soft_limit_is_said_to_end_at_the_hard_one():
+    limits = a_run(soft_time_limit_seconds=0.2, time_limit_seconds=0.6, kill_grace_seconds=0)
+
+    with pytest.raises(TimedOut, match=r"time limit of 0\.6 s"):
+        run("trap '' TERM; while :; do sleep 0.05; done", limits)
+
+
 def test_a_time_limit_raises_timed_out():
     with pytest.raises(TimedOut, match=r"time limit of 0\.3 s"):
         run("sleep 60", a_run(time_limit_seconds=0.3))
