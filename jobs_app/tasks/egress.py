@@ -43,7 +43,10 @@ def refusal(
             continue
         is_nowhere = any(form in net for net in NOWHERE if net.version == form.version)
         if form.is_link_local or form in METADATA:
-            return "a link-local or metadata address, which is never allowed"
+            rule = "never allowed"
+            if allowed is not None:
+                rule = "allowed only if JOBS_HTTP_ALLOW has this very address"
+            return f"a link-local or metadata address, {rule}"
         if form.is_multicast or is_nowhere:
             return "not the address of one machine"
         is_private = not form.is_global or form in LOCAL_NAT64

@@ -856,8 +856,8 @@ def test_what_cannot_be_requested_is_refused_before_it_is_saved(kwargs, expected
     [
         ({"verify": False}, "verify is false"),
         ({"method": "POST", "retries": 1}, "Idempotency-Key"),
-        ({"url": "http://169.254.169.254/latest"}, "never allowed"),
-        ({"url": "http://[fe80::1]/"}, "never allowed"),
+        ({"url": "http://169.254.169.254/latest"}, "only if JOBS_HTTP_ALLOW has this very"),
+        ({"url": "http://[fe80::1]/"}, "only if JOBS_HTTP_ALLOW has this very"),
         ({"retries": 1}, None),
         ({"url": "http://localhost/"}, None),
     ],
