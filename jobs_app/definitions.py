@@ -97,6 +97,7 @@ def described(definition: Definition) -> dict[str, Any]:
         "tags": list(definition.tags),
         "schedule": when,
         "notify": rules_as_json(definition.notify),
+        "retry": definition.retry.as_json(),
         "retention": definition.retention.as_json(),
     }
 
@@ -187,7 +188,6 @@ def columns(definition: Definition) -> dict[str, Any]:
         for name in Definition.__slots__
         if name not in {"schedule", "retry", "retention", "tags", "notify"}
     }
-    retry = definition.retry
     schedule = definition.schedule or Schedule()
     when = {name: getattr(schedule, name) for name in Schedule.__slots__ if name != "seed"}
     return (
@@ -196,8 +196,7 @@ def columns(definition: Definition) -> dict[str, Any]:
         | {
             "tags": list(definition.tags),
             "notify": rules_as_json(definition.notify),
-            "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
-            | {"on": [str(state) for state in retry.on]},
+            "retry": definition.retry.as_json(),
             "retention": definition.retention.as_json(),
         }
     )

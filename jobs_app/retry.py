@@ -30,6 +30,12 @@ class RetryPolicy:
             given["on"] = tuple(RunState(state) for state in given["on"])
         return cls(**given)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a row's `retry` column holds it."""
+        return {name: getattr(self, name) for name in RetryPolicy.__slots__} | {
+            "on": [str(state) for state in self.on]
+        }
+
     def allows(self, outcome: RunState, *, attempt: int) -> bool:
         """Tell whether attempt number *attempt*, ended as *outcome*, is followed by another."""
         return attempt < self.max_attempts and outcome in self.on

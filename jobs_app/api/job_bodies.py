@@ -50,7 +50,9 @@ _QUEUE_SCHEMA: dict[str, Any] = {
     "maxLength": 100,
 }
 
-Name = Annotated[str, Field(max_length=2000, json_schema_extra=NAME_SCHEMA)]
+Name = Annotated[
+    str, Field(max_length=2000, json_schema_extra=NAME_SCHEMA, examples=["nightly-report"])
+]
 Tag = Annotated[str, Field(max_length=2000, json_schema_extra=_TAG_SCHEMA)]
 QueueName = Annotated[str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA)]
 ConcurrencyKey = Annotated[

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from jobs_app.api.job_bodies import JobIn
 from tests.api.conftest import Api, a_job
 
 
@@ -495,6 +496,16 @@ def test_the_audit_is_listed_page_by_page(api: Api) -> None:
 
     assert [len(page["items"]) for page in (first, second)] == [2, 1]
     assert second["next_cursor"] is None
+
+
+def test_the_audit_has_all_of_a_job_but_its_arguments(api: Api) -> None:
+    api.make_job("a", retry={"max_attempts": 3}, kwargs={"command": "echo hunter2"})
+
+    (event,) = api.get("/audit").json["items"]
+
+    after = event["detail"]["after"]
+    assert set(JobIn.model_fields) - set(after) == {"kwargs"}
+    assert (after["retry"]["max_attempts"], after["retry"]["on"][0]) == (3, "failed")
 
 
 def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
