@@ -11,7 +11,7 @@ from jobs_app import clock, tokens
 from jobs_app.app import create_app
 from jobs_app.db import Database
 from jobs_app.settings import Settings
-from tests.api.conftest import NOW, Api, close
+from tests.api.conftest import NOW, Api, a_job, close
 
 OPEN_PATHS = {"/healthz", "/readyz", "/api/docs", "/static/<path:filename>"}
 DEMO_PATHS = {"/start-task", "/task-status/<task_id>"}
@@ -156,3 +156,27 @@ def test_every_answer_brings_the_security_headers(api: Api, path: str) -> None:
 
 def test_answers_with_data_are_not_stored_by_caches(api: Api) -> None:
     assert api.get("/jobs").headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host", "Forwarded", "X-Original-Host"])
+def test_no_answer_repeats_the_name_that_a_request_gives_to_this_server(
+    api: Api, name: str
+) -> None:
+    evil = {name: "host=evil.example" if name == "Forwarded" else "evil.example"}
+    api.make_job("one")
+    api.make_job("two")
+
+    answers = [
+        api.post("/jobs", a_job(name="three"), headers=evil),
+        api.post("/jobs/one/runs", {}, headers=evil),
+        api.get("/jobs?limit=1", headers=evil),
+        api.get("/none", headers=evil),
+        api.get("/openapi.json", headers=evil),
+        api.get("//api/docs", headers=evil),
+        api.get("//api/docs/", headers=evil),
+    ]
+
+    assert answers[0].headers["Location"] == "/api/v1/jobs/three"
+    assert "Link" in answers[2].headers
+    for answer in answers:
+        assert "evil.example" not in answer.get_data(as_text=True) + str(answer.headers)
