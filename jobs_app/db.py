@@ -162,12 +162,23 @@ def _note_file(file: Path, _connection: DBAPIConnection, record: ConnectionPoolE
 def _check_file(file: Path, connection: Connection) -> None:
     """Refuse a connection whose file is gone: what is written there is read by nobody.
 
-    SQLite itself notices nothing, and goes on with a file that has no name any more.
+    SQLite itself notices nothing, and goes on with a file that has no name any more. So it does
+    with its log of changes, which is there from the first transaction to the last connection.
     """
+    log_file = file.with_name(f"{file.name}-wal")
+    log_now = _identity(log_file)
     if connection.info.get("file") != _identity(file):
-        connection.invalidate()
-        gone = sqlite3.OperationalError(f"the file {file} was removed or replaced")
-        raise OperationalError("BEGIN", None, gone)
+        gone = file
+    elif connection.info.setdefault("log", log_now) not in (None, log_now):
+        gone = log_file
+    else:
+        connection.info["log"] = log_now
+        return
+    connection.invalidate()
+    # The others too: the last one to close puts in its place what the log has.
+    connection.engine.dispose()
+    cause = sqlite3.OperationalError(f"the file {gone} was removed or replaced")
+    raise OperationalError("BEGIN", None, cause)
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

@@ -375,3 +375,22 @@ def test_a_database_has_an_id_of_its_own_that_a_copy_shares(tmp_path: Path) -> N
 
     assert None not in ids
     assert ids[0] == ids[2] != ids[1]
+
+
+def test_a_log_of_changes_that_was_removed_is_noticed_and_what_it_had_is_kept(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'jobs.db'}")
+    migrate(settings)
+    database = Database(settings.effective_database_url)
+    job = make_job(database)
+    make_job(database)
+
+    (tmp_path / "jobs.db-wal").unlink()
+    with pytest.raises(OperationalError, match=r"jobs\.db-wal was removed or replaced"):
+        make_job(database)
+
+    with database.reading() as session:
+        assert session.get(Job, job.id) is not None
+    assert make_job(database).id == job.id + 2
+    database.close()
