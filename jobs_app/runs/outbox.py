@@ -89,6 +89,8 @@ def take_unsent(session: Session, queue: str, *, at: datetime, limit: int) -> li
         statement = (
             update(Run)
             .where(Run.id.in_(ids), Run.state == RunState.QUEUED, Run.sends == sends)
+            # One that was parked for its concurrency key meanwhile wants no message.
+            .where(Run.send_at <= at)
             .values(sends=sends + 1, send_at=at + timedelta(seconds=delay))
             .returning(*MESSAGE_COLUMNS)
             .execution_options(synchronize_session=False)

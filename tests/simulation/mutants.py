@@ -176,8 +176,12 @@ HARMLESS: dict[str, str] = {
     "runs.outbox.hurry: UPDATE runs: runs.sends <= ? (beside runs.state = ?, runs.send_at > ?)": (
         _HINT
     ),
+    "runs.outbox.take_unsent: UPDATE runs: runs.id IN (?)"
+    " (beside runs.state = ?, runs.sends = ?, runs.send_at <= ?)": _HINT,
     "runs.outbox.take_unsent: UPDATE runs: runs.sends = ?"
-    " (beside runs.id IN (?), runs.state = ?)": _HINT,
+    " (beside runs.id IN (?), runs.state = ?, runs.send_at <= ?)": _HINT,
+    "runs.outbox.take_unsent: UPDATE runs: runs.state = ?"
+    " (beside runs.id IN (?), runs.sends = ?, runs.send_at <= ?)": _SENDABLE,
     "runs.ends.running_at: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
         "what is over is reported in vain: `end_dead` asks for the same once more"
     ),

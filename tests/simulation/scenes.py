@@ -1027,6 +1027,22 @@ def resent_and_claimed(d: Director) -> None:
 
 
 @on_postgresql
+def resent_and_parked(d: Director) -> None:
+    """A message is to be sent again, and its run is parked in the same moment."""
+    worker = d.worker("worker")
+    d.claim(worker, d.start_task("key", 1))
+    waiting = d.start_task("key", 1)
+    d.world.redis.queue.clear()
+    d.passes(16)
+    worker.beat()
+    d.before(
+        "runs.outbox.take_unsent", lambda: d.claim_once(worker, waiting), statement="UPDATE runs"
+    )
+    d.scheduler.janitor.resend(at=d.at())
+    d.hold(d.run(waiting).send_at is None, "a run is called that finds no place")
+
+
+@on_postgresql
 def called_and_cancelled(d: Director) -> None:
     """A run is called to a place, and cancelled in the same moment."""
     worker = d.worker("worker")
