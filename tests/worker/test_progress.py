@@ -142,8 +142,10 @@ def test_a_report_after_the_end_is_ignored() -> None:
     [(0.5, 0.5), (-1, 0.0), (1.0000001, 1.0), (70, 1.0), (float("nan"), None), (None, None)],
 )
 def test_a_fraction_lies_between_0_and_1(fraction: float | None, shown: float | None) -> None:
-    reporting = progress(Store(), write_seconds=60)
+    store = Store()
+    reporting = progress(store, write_seconds=60)
     reporting.report(0, "first", None)
+    wait_until(lambda: bool(store.written), "the first is stored")
 
     reporting.report(fraction, None, None)
 
