@@ -25,8 +25,10 @@ class Store:
         self.is_down = False
         self.may_write = threading.Event()
         self.may_write.set()
+        self.is_asked = threading.Event()
 
     def __call__(self, shown: dict[str, Any]) -> None:
+        self.is_asked.set()
         self.may_write.wait(5)
         if self.is_down:
             raise OSError("no database")
@@ -192,6 +194,7 @@ def test_a_report_is_what_it_was_when_it_was_made() -> None:
     store.may_write.clear()
     reporting = progress(store, write_seconds=60)
     reporting.report(0, "first", None)
+    assert store.is_asked.wait(5)
 
     meta = {"n": 1}
     reporting.report(0.5, "second", meta)
