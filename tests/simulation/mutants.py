@@ -426,7 +426,10 @@ def _unique(name: str) -> tuple[str, str, ExecutableDDLElement, ExecutableDDLEle
         for constraint in table.constraints:
             if constraint.name == name and isinstance(constraint, UniqueConstraint):
                 columns = ", ".join(column.name for column in constraint.columns)
-                return table.name, columns, DropConstraint(constraint), AddConstraint(constraint)
+                # Else it would be missing from every table that is created after this.
+                drop = DropConstraint(constraint)
+                restore = AddConstraint(constraint, isolate_from_table=False)
+                return table.name, columns, drop, restore
     raise LookupError(name)
 
 
