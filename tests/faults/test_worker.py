@@ -180,9 +180,10 @@ def test_a_result_that_a_frozen_worker_brings_late_is_kept_with_its_attempt(
 ) -> None:
     installation.start_ready("worker")
     installation.start_ready("scheduler")
-    # It ends before its keeper has to end it.
-    run_id = installation.start_run("shell", command="sleep 1; exit 3")
-    installation.wait_for(run_id, lambda run: run.state is RunState.RUNNING, "it runs")
+    # It ends before its keeper has to end it; and it has begun, or it would never begin.
+    begun = installation.directory / "begun"
+    run_id = installation.start_run("shell", command=f"touch {begun}; sleep 1; exit 3")
+    wait_until(begun.exists, "it runs")
 
     frozen = installation.freeze("worker")
     lost = installation.wait_for_end(run_id, seconds=30)
