@@ -140,7 +140,9 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
         if engine.url.database and engine.url.database != ":memory:":
             file = Path(engine.url.database)
             event.listen(engine, "connect", partial(_note_file, file))
-            event.listen(engine, "begin", partial(_check_file, file))
+            event.listen(
+                engine, "begin", partial(_check_file, file, file.with_name(f"{file.name}-wal"))
+            )
         event.listen(engine, "begin", _begin_sqlite)
 
 
@@ -159,13 +161,13 @@ def _note_file(file: Path, _connection: DBAPIConnection, record: ConnectionPoolE
     record.info["file"] = _identity(file)
 
 
-def _check_file(file: Path, connection: Connection) -> None:
+def _check_file(file: Path, log_file: Path, connection: Connection) -> None:
     """Refuse a connection whose file is gone: what is written there is read by nobody.
 
     SQLite itself notices nothing, and goes on with a file that has no name any more. So it does
-    with its log of changes, which is there from the first transaction to the last connection.
+    with *log_file*, its log of changes, which is there from the first transaction to the last
+    connection.
     """
-    log_file = file.with_name(f"{file.name}-wal")
     log_now = _identity(log_file)
     if connection.info.get("file") != _identity(file):
         gone = file

@@ -58,10 +58,11 @@ def run(run_id: str, attempt: int) -> None:
     """Work on one attempt of one run, if it is still to be had."""
     process = this_process()
     process.ends.meet_next()
-    process.at_work.begin(UUID(run_id), int(attempt))
+    named = UUID(run_id), int(attempt)
+    process.at_work.begin(*named)
     try:
         with _deaf_to_limits():
-            claimed = _claim(process, UUID(run_id), int(attempt))
+            claimed = _claim(process, *named)
         if claimed is None:
             process.count_dropped()
             log.debug("message_dropped run=%s attempt=%s", run_id, attempt)

@@ -7,6 +7,9 @@ from tests.simulation.world import ANY_CLIMATE, Climate
 
 _PLAIN = {"pause_after_failures": None, "max_runs": None}
 _RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
+#: What only people start, again when it fails; and what a janitor does for workers alone.
+_BY_HAND = _PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED}
+_WORKERS_CHORES = ("give_up_workers", "lose_orphans", "queue_retries", "resend")
 _BY_CRON = {"cron": "* * * * *", "interval_seconds": None, "jitter_seconds": 0}
 
 #: Workers freeze at work for longer than their leases, and messages come again.
@@ -15,13 +18,13 @@ FROST = Climate(
     steps=450,
     names=("alpha",),
     schedulers=1,
-    chores=("give_up_workers", "lose_orphans", "queue_retries", "resend"),
+    chores=_WORKERS_CHORES,
     patience=(2.0, 4.0),
     workers=2,
     slots=2,
     wishes=("start",),
     work_seconds=(0.0, 20.0, 60.0),
-    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+    says=_BY_HAND,
 )
 
 #: Two of everybody, who hardly ever have two turns in a row.
@@ -83,7 +86,7 @@ KEYS = Climate(
     wishes=("start", "start", "start_task", "start_task", "edit", "cancel"),
     work_seconds=(0.0, 2.0, 20.0),
     keys=(("key", 1), ("key", 2), ("other", 1)),
-    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+    says=_BY_HAND,
 )
 
 #: Everybody wants the one job at once: what locks are for, where there are any.
@@ -127,7 +130,7 @@ BUSY = Climate(
     people=2,
     rests=(0.0, 0.0, 0.0, 1.0),
     work_seconds=(0.0, 0.0, 0.0, 2.0),
-    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+    says=_BY_HAND,
 )
 
 #: Processes of a pool die, and their workers often do not see it.
@@ -136,7 +139,7 @@ UNSEEN = Climate(
     steps=400,
     names=("alpha",),
     schedulers=1,
-    chores=("give_up_workers", "lose_orphans", "queue_retries", "resend"),
+    chores=_WORKERS_CHORES,
     patience=(2.0, 4.0),
     workers=2,
     slots=2,
@@ -144,7 +147,7 @@ UNSEEN = Climate(
     wishes=("start",),
     rests=(1.0, 5.0, 20.0),
     work_seconds=(0.0, 20.0, 60.0),
-    says=_PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED},
+    says=_BY_HAND,
 )
 
 #: By their names in the table of kills.
