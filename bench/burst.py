@@ -19,7 +19,7 @@ from redis import Redis
 from bench import bare, peers, report
 from bench.ours import WARM_SECONDS, Installation
 from bench.servers import Servers, running
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 
 #: How long after filling the fires are due: the scheduler must have started by then, seconds.
 SETTLING_SECONDS = 9.0

@@ -24,12 +24,12 @@ from bench.ours import Installation
 from bench.servers import Servers, running
 from jobs_app import jobs
 from jobs_app.celery_app import make_celery
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run
 from jobs_app.projection import Projection
 from jobs_app.schedule import Schedule
-from jobs_app.settings import Settings
 
 AHEAD_SECONDS = 1.0
 OTHERS = 1_000

@@ -21,10 +21,10 @@ from bench.peers import Pool
 from bench.servers import Servers, running
 from bench.throughput import POOLS, Bare
 from jobs_app.celery_app import make_celery
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import FINAL
 from jobs_app.db import Database
 from jobs_app.models import Run
-from jobs_app.settings import Settings
-from jobs_app.states import FINAL
 
 #: Messages before those that are measured.
 WARM_UP = 20

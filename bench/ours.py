@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.models import Job, Run, SchedulerProcess
 from jobs_app.projection import Projection
-from jobs_app.settings import Settings
 
 #: What the jobs of a benchmark look like: mixed, most of them cron, all of them hourly or less.
 SCHEDULES: tuple[dict[str, Any], ...] = (

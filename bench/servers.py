@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from jobs_app.core.settings import Settings
 from jobs_app.db import migrate
-from jobs_app.settings import Settings
 from tests import servers
 
 #: The tests trade the safety of their data for speed; a benchmark may not.

@@ -23,11 +23,11 @@ from sqlalchemy import select, update
 from bench import report
 from bench.ours import Installation
 from bench.servers import Servers, running
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState
 from jobs_app.db import Database
 from jobs_app.models import Run
 from jobs_app.runs import among
-from jobs_app.settings import Settings
-from jobs_app.states import RunState
 
 PERIOD_SECONDS = 60
 #: Left out at the start: entries are read for the first time, caches fill.

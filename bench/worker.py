@@ -15,10 +15,10 @@ from sqlalchemy import insert
 from bench.peers import Pool
 from jobs_app import dispatch
 from jobs_app.celery_app import JobsCelery
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import Database
 from jobs_app.models import Job, Run, new_run_id
-from jobs_app.settings import Settings
-from jobs_app.states import RunState, Trigger
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from jobs_app import clock
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.models import SchedulerProcess, Worker
-from jobs_app.settings import Settings
 
 #: Several heartbeats and ticks: one that is late is no reason to raise an alarm.
 SILENCE_ALLOWED = timedelta(seconds=60)

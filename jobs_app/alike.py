@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 
 from jobs_app import runs
 from jobs_app import schedule as schedules
+from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
 from jobs_app.dispatch import Message
 from jobs_app.models import Job
 from jobs_app.policy import Facts, Plan
 from jobs_app.schedule import Schedule
-from jobs_app.states import ACTIVE, JobState, OverlapPolicy, RunState
 
 #: What a message says of a job.
 _SENT = (

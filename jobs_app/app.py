@@ -11,7 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import startup, tokens, web
+from jobs_app import tokens, web
 from jobs_app.api import (
     auth,
     bodies,
@@ -32,8 +32,9 @@ from jobs_app.api import (
     tutorial,
     vault,
 )
-from jobs_app.errors import ConfigurationError, Conflict, JobsError
-from jobs_app.settings import Settings
+from jobs_app.core import process
+from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
+from jobs_app.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def serve(settings: Settings) -> int:
     app = create_app(settings)
     listener = _listen(settings)
     _ensure_first_token(settings)
-    startup.end()
+    process.resume_gc()
     try:
         Arbiter(_Server(app, listener, settings)).run()
     except SystemExit as end:

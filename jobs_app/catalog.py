@@ -9,8 +9,8 @@ from typing import Any
 from celery import Celery
 
 from jobs_app.celery_app import RUN_TASK, JobsCelery
-from jobs_app.errors import FieldError
-from jobs_app.settings import Settings
+from jobs_app.core.errors import FieldError
+from jobs_app.core.settings import Settings
 from jobs_app.signatures import AnyTask, signature_of
 
 #: Celery's own housekeeping tasks and ours are not for people to run.

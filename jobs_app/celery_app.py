@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from jobs_app import adoption
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 
 #: The one task that every message names: it claims a run and works on it.
 RUN_TASK = "jobs_app.run"
@@ -22,6 +22,12 @@ TASK_MODULES = (
     "jobs_app.tasks.email",
     "jobs_app.tasks.sleep",
 )
+
+#: Pools that are not Celery's own, by their name in the settings.
+POOLS = {
+    "prefork": "jobs_app.worker.pools:ProcessPool",
+    "threads": "jobs_app.worker.pools:ThreadPool",
+}
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:

@@ -15,11 +15,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app import audit, notifications, occasions
-from jobs_app.errors import Conflict, FieldError, InvalidInput, NotFound, StaleVersion, nearest
+from jobs_app.core.errors import (
+    Conflict,
+    FieldError,
+    InvalidInput,
+    NotFound,
+    StaleVersion,
+    nearest,
+)
+from jobs_app.core.states import NotificationState
 from jobs_app.models import Job, Notification, NotificationChannel, new_run_id
 from jobs_app.occasions import USUAL, Event, Rule
 from jobs_app.sealing import Sealer
-from jobs_app.states import NotificationState
 
 # It logs the addresses that it reads, and takes only some of the secrets out of them.
 logging.getLogger("apprise").disabled = True

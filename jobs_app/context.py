@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:  # whoever imports jobs_app for its version need not wait for pydantic
-    from jobs_app.settings import Settings
+    from jobs_app.core.settings import Settings
 
 Stream = Literal["stdout", "stderr"]
 CancelMode = Literal["graceful", "kill"]

@@ -23,8 +23,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
-from jobs_app.errors import ConfigurationError
-from jobs_app.settings import Settings
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.settings import Settings
 
 if TYPE_CHECKING:
     from alembic.config import Config

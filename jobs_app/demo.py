@@ -5,11 +5,11 @@ from datetime import datetime
 
 from jobs_app import jobs
 from jobs_app.celery_app import make_celery
+from jobs_app.core.errors import Conflict
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.definitions import Definition
-from jobs_app.errors import Conflict
 from jobs_app.schedule import Schedule
-from jobs_app.settings import Settings
 
 HELLO = 'echo "Hello, I am $JOBS_JOB, due at $JOBS_SCHEDULED_FOR, attempt $JOBS_ATTEMPT."; uptime'
 

@@ -17,9 +17,9 @@ from kombu.exceptions import OperationalError
 from kombu.serialization import dumps
 from redis.exceptions import RedisError
 
-from jobs_app import resp
 from jobs_app.celery_app import RUN_TASK
-from jobs_app.errors import BrokerUnavailable
+from jobs_app.core import redis_commands
+from jobs_app.core.errors import BrokerUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> Non
         text = form.filled(str(message.run_id), tag=f"{batch}-{number}")
         lists.setdefault(form.key, []).append(text)
     # The pool of kombu's own connections, whose clients put the prefix before each key.
-    resp.execute(channel.pool, _pushes(channel.global_keyprefix, lists))
+    redis_commands.execute(channel.pool, _pushes(channel.global_keyprefix, lists))
 
 
 def _pushes(prefix: str, lists: Mapping[str, Sequence[str]]) -> Iterator[Sequence[str]]:

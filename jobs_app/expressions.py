@@ -17,7 +17,7 @@ from hashlib import blake2b
 from cronsim import CronSim, CronSimError
 from cronsim.explain import Expression as Explanation
 
-from jobs_app.errors import FieldError, InvalidSchedule
+from jobs_app.core.errors import FieldError, InvalidSchedule
 
 MAX_LENGTH = 256
 MACROS = {

@@ -21,10 +21,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinl
 
 from jobs_app import order
 from jobs_app.context import LastLog
-from jobs_app.errors import NotFound
+from jobs_app.core.errors import NotFound
+from jobs_app.core.states import RunState, Trigger
 from jobs_app.models import HAS_WORDS, IS_UNSCHEDULED, Job, LogChunk, Run
 from jobs_app.order import NEWEST_FIRST, Condition, Line
-from jobs_app.states import RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)

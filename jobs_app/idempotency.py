@@ -10,7 +10,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app.errors import Conflict, IdempotencyMismatch
+from jobs_app.core.errors import Conflict, IdempotencyMismatch
 from jobs_app.models import IdempotencyKey
 
 #: How long a key is remembered.

@@ -16,16 +16,11 @@ from sqlalchemy.orm import Session
 
 from jobs_app import audit, fires, notification_log, notifications, order, runs
 from jobs_app import schedule as schedules
+from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
+from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
-from jobs_app.errors import (
-    Conflict,
-    FieldError,
-    NotFound,
-    StaleVersion,
-)
 from jobs_app.models import Forgotten, Job, Run
 from jobs_app.schedule import Fire
-from jobs_app.states import CatchupPolicy, JobState, RunState
 
 OnMissed = Literal["skip", "last", "all"]
 

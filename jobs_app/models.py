@@ -24,9 +24,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
-from jobs_app.db import Base, Json
-from jobs_app.occasions import Event
-from jobs_app.states import (
+from jobs_app.core.states import (
     ACTIVE,
     CancelMode,
     CatchupPolicy,
@@ -36,6 +34,8 @@ from jobs_app.states import (
     RunState,
     Trigger,
 )
+from jobs_app.db import Base, Json
+from jobs_app.occasions import Event
 
 #: A queued run that has found no place of its concurrency key; its `reason` says so.
 KEPT_WAITING = "concurrency_key IS NOT NULL AND state = 'queued' AND reason IS NOT NULL"

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
+from jobs_app.core.states import NotificationState
 from jobs_app.models import Job, Notification, SchedulerProcess
 from jobs_app.occasions import Event
-from jobs_app.states import NotificationState
 
 #: How long it is kept what was told.
 KEPT = timedelta(days=30)

@@ -25,6 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobs_app import occasions, order
+from jobs_app.core.states import NotificationState, RunState
 from jobs_app.models import (
     Job,
     Notification,
@@ -33,7 +34,6 @@ from jobs_app.models import (
     new_run_id,
 )
 from jobs_app.occasions import Event, Listener
-from jobs_app.states import NotificationState, RunState
 
 #: Events that come in heaps, told once for many that are the same.
 GROUPED = frozenset({Event.FAILED, Event.LOST, Event.LATE, Event.MISSED})

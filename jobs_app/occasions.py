@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jobs_app.states import RunState
+from jobs_app.core.states import RunState
 
 
 class Event(StrEnum):

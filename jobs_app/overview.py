@@ -10,9 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from jobs_app.core.states import UNFINISHED, RunState
 from jobs_app.db import alembic_config
 from jobs_app.models import IS_UNFINISHED, PARKED, Installation, Job, Run, SchedulerProcess, Worker
-from jobs_app.states import UNFINISHED, RunState
 
 #: Workers that are gone and still listed, the newest.
 GONE_LISTED = 100

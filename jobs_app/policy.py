@@ -10,8 +10,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from jobs_app import schedule as schedules
+from jobs_app.core.states import (
+    CancelMode,
+    CatchupPolicy,
+    OverlapPolicy,
+    RunState,
+    Trigger,
+)
 from jobs_app.schedule import Schedule
-from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState, Trigger
 
 #: Rows that one outage may leave for a job; what is older is folded into one of them.
 MOST_ROWS = 100

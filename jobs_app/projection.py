@@ -19,10 +19,10 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from jobs_app import resp
-from jobs_app.errors import BrokerUnavailable
+from jobs_app.core import redis_commands
+from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.core.settings import Settings
 from jobs_app.models import Job
-from jobs_app.settings import Settings
 
 #: What stock RedBeat would send if it were run on these entries: a look at one job.
 LOOK_TASK = "jobs_app.look"
@@ -135,7 +135,7 @@ class Projection:
         if over:
             commands += [("ZREM", self.schedule_key, *over), ("DEL", *over)]
         try:
-            resp.execute(self._redis.connection_pool, commands)
+            redis_commands.execute(self._redis.connection_pool, commands)
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(f"Redis: {error}") from error
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from jobs_app.errors import FieldError
+from jobs_app.core.errors import FieldError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "a letter and at most 63 more letters, digits, '_' or '-'"

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app import advice, caveats, fires
 from jobs_app import schedule as schedules
+from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.definitions import Definition, check, columns, completed, definition_of
 from jobs_app.jobs import (
     OnMissed,
@@ -20,7 +21,6 @@ from jobs_app.jobs import (
 from jobs_app.models import Job
 from jobs_app.policy import PlannedRun
 from jobs_app.schedule import Fire
-from jobs_app.states import CatchupPolicy, JobState, RunState
 
 _COLUMNS = tuple(column.key for column in Job.__table__.columns)
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs_app.settings import Settings
-from jobs_app.states import FAILURES, RunState
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import FAILURES, RunState
 
 #: The most that can be said: a hundred years, and more runs than fit.
 MOST_DAYS = 36_500

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from jobs_app.states import RunState
+from jobs_app.core.states import RunState
 
 #: The states of an attempt that `on` may name.
 RETRIED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)

@@ -15,7 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from jobs_app import cron, expressions, zones
-from jobs_app.errors import FieldError, InvalidSchedule
+from jobs_app.core.errors import FieldError, InvalidSchedule
 from jobs_app.expressions import Expression
 
 MAX_INTERVAL_SECONDS = 366 * 86_400

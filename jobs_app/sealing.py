@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from jobs_app.errors import ConfigurationError
-from jobs_app.settings import Settings
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.settings import Settings
 
 
 class Sealer:

@@ -35,8 +35,8 @@ from pydantic_core import (
 )
 
 from jobs_app import references
-from jobs_app.errors import FieldError
-from jobs_app.mistakes import TYPES, escaped, kind_of, told
+from jobs_app.core.errors import FieldError
+from jobs_app.core.validation_messages import TYPES, escaped, kind_of, told
 
 AnyTask = Task[Any, Any]
 

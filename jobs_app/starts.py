@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from jobs_app import audit, catalog, jobs, order, policy, runs, vault
+from jobs_app.core.errors import Conflict, FieldError, InvalidInput
+from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
-from jobs_app.errors import Conflict, FieldError, InvalidInput
 from jobs_app.models import Job, Run, new_run_id
-from jobs_app.states import FINAL, OverlapPolicy, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)

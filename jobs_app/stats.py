@@ -10,8 +10,8 @@ from sqlalchemy import Row, func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from jobs_app import order, runs
+from jobs_app.core.states import FAILURES, RunState
 from jobs_app.models import IS_OVER, Forgotten, Job, Run
-from jobs_app.states import FAILURES, RunState
 
 #: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
 TRIED = (RunState.SUCCEEDED, *FAILURES)

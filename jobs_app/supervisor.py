@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO, Protocol
 
+from jobs_app.core.errors import JobsError
 from jobs_app.embedded import EmbeddedValkey
-from jobs_app.errors import JobsError
 from jobs_app.lifeline import Lifeline
 
 FIRST_PAUSE_SECONDS = 1.0

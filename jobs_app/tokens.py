@@ -12,10 +12,10 @@ from pathlib import Path
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from jobs_app import clock
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.models import Token
-from jobs_app.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,12 @@ from contextlib import ExitStack
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from jobs_app import __version__, clock
+from jobs_app import __version__
+from jobs_app.core import clock
+from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, Unavailable
+from jobs_app.core.settings import Settings
 from jobs_app.embedded import EmbeddedValkey, password_of, write_private
-from jobs_app.errors import ConfigurationError, Conflict, JobsError, Unavailable
 from jobs_app.lifeline import Lifeline
-from jobs_app.settings import Settings
 from jobs_app.supervisor import Child, Demand, Signals, Supervisor, ValkeyProgram, announce
 
 # Started, and asked to stop, in this order: the time that runs under way have to end begins

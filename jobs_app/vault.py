@@ -10,8 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobs_app import audit, references, sealing
-from jobs_app.db import Database
-from jobs_app.errors import (
+from jobs_app.core.errors import (
     ConfigurationError,
     Conflict,
     FieldError,
@@ -19,9 +18,10 @@ from jobs_app.errors import (
     NotFound,
     StaleVersion,
 )
+from jobs_app.core.settings import Settings
+from jobs_app.db import Database
 from jobs_app.models import Job, NotificationChannel, Secret
 from jobs_app.sealing import Sealer
-from jobs_app.settings import Settings
 
 #: The version of a secret that is not there yet.
 ABSENT = 0

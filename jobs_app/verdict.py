@@ -10,8 +10,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs_app import schedule as schedules
+from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
 from jobs_app.schedule import Fire, Schedule
-from jobs_app.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
 
 #: A run that starts within this time of its due instant is on time.
 ON_TIME = timedelta(seconds=2)

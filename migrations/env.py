@@ -5,9 +5,9 @@ import math
 from alembic import context
 from sqlalchemy import text
 
+from jobs_app.core.settings import Settings
 from jobs_app.db import make_engine
 from jobs_app.models import Base
-from jobs_app.settings import Settings
 
 #: Any number that no other program on the same database would pick ("jobs" in ASCII).
 ADVISORY_LOCK = 0x6A6F6273

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database, migrate
-from jobs_app.settings import Settings
 from tests.servers import (
     DatabasePool,
     ExternalPostgres,

@@ -12,13 +12,13 @@ from sqlalchemy import select
 
 from jobs_app import fires, jobs, runs, workers
 from jobs_app.celery_app import TASK_MODULES
+from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import Database
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.schedule import Schedule
-from jobs_app.states import RunState, Trigger
 from jobs_app.workers import Registration
 
 #: A Monday, on the hour, far from any change of any clock.

@@ -8,11 +8,11 @@ from sqlalchemy import select
 
 from jobs_app import channels
 from jobs_app.channels import ChannelSaid
+from jobs_app.core.states import RunState
 from jobs_app.db import Database
 from jobs_app.models import Job, Notification
 from jobs_app.occasions import CHOICES, Event
 from jobs_app.sealing import Sealer
-from jobs_app.states import RunState
 from tests.factories import NOON, claim, finish, make_run
 
 KEY = Fernet.generate_key().decode()

@@ -11,7 +11,7 @@ from celery import current_app
 from jobs_app import adoption, catalog
 from jobs_app.api import parts
 from jobs_app.celery_app import JobsCelery, make_celery
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 
 OWN_APP = """
 from celery import Celery, Task, shared_task

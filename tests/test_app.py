@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from jobs_app.core.settings import Settings
 from jobs_app.db import migrate
 from jobs_app.embedded import free_port
-from jobs_app.settings import Settings
 from jobs_app.tokens import ensure_admin_token
 from tests.servers import wait_until
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 from typing_extensions import TypedDict
 
 from jobs_app import catalog
-from jobs_app.errors import FieldError
-from jobs_app.settings import Settings
+from jobs_app.core.errors import FieldError
+from jobs_app.core.settings import Settings
 from jobs_app.signatures import signature_of
 from tests.factories import TASKS, is_built_in
 

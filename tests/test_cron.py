@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs_app import cron, expressions
-from jobs_app.errors import InvalidSchedule
+from jobs_app.core.errors import InvalidSchedule
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 UTC_ZONE = ZoneInfo("UTC")

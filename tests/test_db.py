@@ -16,6 +16,9 @@ from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 from jobs_app import history, overview
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState
 from jobs_app.db import (
     SQLITE_CACHE_KIB,
     SQLITE_WAL_PAGES,
@@ -25,10 +28,7 @@ from jobs_app.db import (
     alembic_config,
     migrate,
 )
-from jobs_app.errors import ConfigurationError
 from jobs_app.models import Installation, Job, new_run_id
-from jobs_app.settings import Settings
-from jobs_app.states import RunState
 from tests.factories import NOON, make_job
 
 PROCESSES = 6
@@ -295,7 +295,9 @@ def test_a_run_that_was_over_without_an_end_stays_in_the_lists(
 
 
 def test_two_processes_may_migrate_at_once(unmigrated_database_url: str, tmp_path: Path) -> None:
-    code = "import sys; from jobs_app.db import migrate; from jobs_app.settings import Settings; "
+    code = (
+        "import sys; from jobs_app.db import migrate; from jobs_app.core.settings import Settings; "
+    )
     code += "migrate(Settings(database_url=sys.argv[1]))"
     processes = [
         subprocess.Popen(

@@ -11,10 +11,10 @@ import redis
 from celery import Celery
 from redbeat.schedulers import get_redis
 
+from jobs_app.core.errors import Unavailable
+from jobs_app.core.settings import Settings
 from jobs_app.embedded import EmbeddedValkey, free_port, password_of, write_private
-from jobs_app.errors import Unavailable
 from jobs_app.lifeline import Lifeline
-from jobs_app.settings import Settings
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from jobs_app import explain, jobs, runs
+from jobs_app.core.errors import NotFound
+from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db import Database
-from jobs_app.errors import NotFound
 from jobs_app.explain import Explanation, When
 from jobs_app.models import Job
-from jobs_app.states import CatchupPolicy, OverlapPolicy, RunState
 from tests.factories import (
     DAY,
     HOUR,

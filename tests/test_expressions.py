@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs_app import expressions
-from jobs_app.errors import InvalidSchedule
+from jobs_app.core.errors import InvalidSchedule
 
 
 def text_of(expression: str, seed: str = "") -> str:

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from jobs_app import fires, jobs, runs
+from jobs_app.core.states import JobState, OverlapPolicy, RunState, Trigger
 from jobs_app.db import Database
 from jobs_app.models import Job, new_run_id
-from jobs_app.states import JobState, OverlapPolicy, RunState, Trigger
 from tests.factories import (
     HOUR,
     MINUTE,

@@ -12,11 +12,11 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from jobs_app import fires, jobs
+from jobs_app.core.errors import Conflict, InvalidInput, NotFound, StaleVersion
+from jobs_app.core.states import JobState, RunState
 from jobs_app.db import Database
 from jobs_app.definitions import definition_of
-from jobs_app.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from jobs_app.models import Job
-from jobs_app.states import JobState, RunState
 from tests.factories import (
     HOUR,
     MINUTE,

@@ -6,10 +6,10 @@ from datetime import datetime
 import pytest
 
 from jobs_app import audit, jobs, rehearsals
+from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 from jobs_app.db import Database
 from jobs_app.models import Job, SchedulerProcess
 from jobs_app.policy import MOST_ROWS
-from jobs_app.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 from tests.factories import (
     DAY,
     HOUR,

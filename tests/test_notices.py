@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from jobs_app.core.states import RunState
 from jobs_app.notices import (
     Notice,
     Other,
@@ -20,7 +21,6 @@ from jobs_app.notices import (
     title,
 )
 from jobs_app.occasions import Event
-from jobs_app.states import RunState
 from tests.factories import HOUR, MINUTE, NOON, SECOND
 
 RUN = RunFacts(

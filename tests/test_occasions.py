@@ -2,6 +2,7 @@
 
 import pytest
 
+from jobs_app.core.states import RunState
 from jobs_app.occasions import (
     CHOICES,
     USUAL,
@@ -16,7 +17,6 @@ from jobs_app.occasions import (
     subscriptions,
     tellings,
 )
-from jobs_app.states import RunState
 
 OPS = Listener(1, "ops", USUAL, is_default=True)
 CHAT = Listener(2, "chat", (Event.SUCCEEDED,), is_default=False)

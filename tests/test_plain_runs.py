@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from jobs_app import runs, workers
+from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db import Database
 from jobs_app.models import Job, Run
 from jobs_app.occasions import Event
 from jobs_app.runs import Claimed, Outcome
-from jobs_app.states import OverlapPolicy, RunState
 from tests.factories import (
     NOON,
     SECOND,

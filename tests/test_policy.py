@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.policy import MOST_ROWS, Facts, Plan, overlap, plan
 from jobs_app.schedule import Schedule
-from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
 EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)

@@ -13,10 +13,10 @@ from redbeat.schedulers import RedBeatSchedulerEntry
 from redis import Redis
 
 from jobs_app.celery_app import make_celery
+from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
-from jobs_app.errors import BrokerUnavailable
 from jobs_app.projection import Projection
-from jobs_app.settings import Settings
 from tests.factories import HOUR, NOON, make_job
 
 

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState
 from jobs_app.retention import Retention
-from jobs_app.settings import Settings
-from jobs_app.states import RunState
 from tests.factories import DAY, NOON
 
 

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from jobs_app import alike, audit, history, jobs, runs, workers
 from jobs_app.context import LastLog
+from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db import Database
 from jobs_app.models import Attempt, AuditEvent, LogChunk
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import places
-from jobs_app.states import CancelMode, OverlapPolicy, RunState
 from tests.factories import (
     DAY,
     NOON,

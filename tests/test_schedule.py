@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from jobs_app.advice import warnings
-from jobs_app.errors import InvalidSchedule
+from jobs_app.core.errors import InvalidSchedule
 from jobs_app.schedule import (
     Schedule,
     check,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from jobs_app.errors import ConfigurationError
-from jobs_app.settings import Settings
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.settings import Settings
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 

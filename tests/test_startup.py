@@ -24,12 +24,12 @@ def begin(*_, **__):
 
 command, module, name, method = sys.argv[1:]
 sys.meta_path.insert(0, Witness())
-import jobs_app.startup
-end = jobs_app.startup.end
+import jobs_app.core.process
+end = jobs_app.core.process.resume_gc
 def end_and_watch():
     end()
     setattr(getattr(import_module(module), name), method, begin)
-jobs_app.startup.end = end_and_watch
+jobs_app.core.process.resume_gc = end_and_watch
 sys.argv = ["jobs-app", command]
 from jobs_app.cli import main
 main()

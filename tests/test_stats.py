@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs_app import runs, stats
+from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db import Database
 from jobs_app.models import Job, Run
-from jobs_app.states import OverlapPolicy, RunState
 from jobs_app.stats import Spread, Stats
 from tests.factories import HOUR, MINUTE, NOON, SECOND, make_job, make_run
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from jobs_app import runs, workers
+from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db import Database
 from jobs_app.models import Job
 from jobs_app.runs import Claimed, Outcome
-from jobs_app.states import OverlapPolicy, RunState
 from tests.factories import NOON, SECOND, columns, job, make_job, make_run, make_worker, run
 
 Together = Callable[..., tuple[bool | None, Claimed | None]]

@@ -6,9 +6,9 @@ from pathlib import Path
 from sqlalchemy import delete, select
 
 from jobs_app import tokens
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.models import Token
-from jobs_app.settings import Settings
 from tests.factories import NOON, SECOND
 
 

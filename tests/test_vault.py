@@ -7,11 +7,11 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select
 
 from jobs_app import sealing, vault
+from jobs_app.core.errors import ConfigurationError, StaleVersion
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
-from jobs_app.errors import ConfigurationError, StaleVersion
 from jobs_app.models import Secret
 from jobs_app.sealing import Sealer
-from jobs_app.settings import Settings
 from tests.factories import MINUTE, NOON, SECOND
 
 KEY = Fernet.generate_key().decode()

@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from jobs_app import channels, clock, notification_log
+from jobs_app import channels, notification_log
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.conditions import IfMatch
@@ -18,11 +18,12 @@ from jobs_app.api.fields import Instant, Search
 from jobs_app.api.job_bodies import NAME_SCHEMA, Name, NotifyEvents
 from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.channels import ChannelSaid, Webhook
-from jobs_app.errors import NotFound
+from jobs_app.core import clock
+from jobs_app.core.errors import NotFound
+from jobs_app.core.states import NotificationState
 from jobs_app.models import NotificationChannel
 from jobs_app.occasions import USUAL, Event
 from jobs_app.sealing import Sealer, sealer
-from jobs_app.states import NotificationState
 
 api = APIBlueprint(
     "channels",

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from flask import Response, jsonify, request
 from pydantic import BaseModel, Field
 
-from jobs_app import clock, idempotency
+from jobs_app import idempotency
 from jobs_app.api import auth
 from jobs_app.api.database import session
-from jobs_app.errors import BadRequest, StaleVersion, VersionRequired
+from jobs_app.core import clock
+from jobs_app.core.errors import BadRequest, StaleVersion, VersionRequired
 from jobs_app.idempotency import Answer
 
 _VERSION = re.compile(r'"(\d{1,9})"', re.ASCII)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import Response, jsonify, request
 from werkzeug.datastructures import MultiDict
 
-from jobs_app.errors import BadRequest
+from jobs_app.core.errors import BadRequest
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")

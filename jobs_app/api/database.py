@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from jobs_app import db
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from jobs_app.runs import MOST_PLACES
-from jobs_app.states import (
+from jobs_app.core.states import (
     CancelMode,
     CatchupPolicy,
     JobState,
@@ -16,6 +15,7 @@ from jobs_app.states import (
     RunState,
     Trigger,
 )
+from jobs_app.runs import MOST_PLACES
 
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII

@@ -8,10 +8,11 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, overview
+from jobs_app import overview
 from jobs_app.api import parts
 from jobs_app.api.database import session
 from jobs_app.api.fields import rfc3339
+from jobs_app.core import clock
 from jobs_app.projection import shared_prefix
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])

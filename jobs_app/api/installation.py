@@ -9,14 +9,15 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import audit, catalog, clock, jobs, overview
+from jobs_app import audit, catalog, jobs, overview
 from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.fields import INT32, Instant, Search, seconds_between
+from jobs_app.core import clock
+from jobs_app.core.errors import NotFound
 from jobs_app.definitions import NAME
-from jobs_app.errors import NotFound
 from jobs_app.models import AuditEvent
 from jobs_app.overview import RunningRun, WorkerState
 

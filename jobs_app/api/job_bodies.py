@@ -20,14 +20,14 @@ from jobs_app.api.fields import (
     Search,
     Seconds,
 )
+from jobs_app.core.errors import FieldError, InvalidInput
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.definitions import Definition
-from jobs_app.errors import FieldError, InvalidInput
 from jobs_app.occasions import Event, Rule, rules_as_json
 from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedule import Schedule
-from jobs_app.settings import Settings
-from jobs_app.states import CatchupPolicy, OverlapPolicy, RunState
 
 #: A schedule is of exactly one kind; with each kind go the fields that only it has.
 KINDS: dict[str, tuple[str, ...]] = {

@@ -7,7 +7,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
-from jobs_app import caveats, clock, history, jobs, rehearsals, starts
+from jobs_app import caveats, history, jobs, rehearsals, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import raise_invalid
 from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
@@ -28,8 +28,9 @@ from jobs_app.api.job_bodies import (
 from jobs_app.api.job_patches import JobPatch, merged
 from jobs_app.api.job_views import DryRunOut, FirePage, JobOut, JobPage, show, show_fire
 from jobs_app.api.run_bodies import RunOut, show_run
+from jobs_app.core import clock
+from jobs_app.core.errors import NotFound
 from jobs_app.definitions import NAME, Definition, definition_of
-from jobs_app.errors import NotFound
 from jobs_app.models import Job
 from jobs_app.rehearsals import Rehearsal
 

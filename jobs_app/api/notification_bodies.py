@@ -6,9 +6,9 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from jobs_app.api.fields import Instant
+from jobs_app.core.states import NotificationState
 from jobs_app.notification_log import Shown
 from jobs_app.occasions import Event
-from jobs_app.states import NotificationState
 
 
 class NotificationOut(BaseModel):

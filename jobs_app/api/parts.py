@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 from jobs_app import adoption, dispatch, overview
 from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
+from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
+from jobs_app.core.settings import Settings
 from jobs_app.db import READ_ONLY
 from jobs_app.dispatch import Courier, Message
-from jobs_app.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.models import Job
 from jobs_app.projection import Projection
-from jobs_app.settings import Settings
 
 log = logging.getLogger(__name__)
 

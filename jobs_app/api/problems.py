@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from jobs_app import db, errors
+from jobs_app import db
 from jobs_app.api.database import database
+from jobs_app.core import errors
 
 log = logging.getLogger(__name__)
 

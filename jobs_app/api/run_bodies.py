@@ -25,9 +25,9 @@ from jobs_app.api.fields import (
 from jobs_app.api.job_bodies import ConcurrencyKey, JobRunIn, Kwargs, QueueName, TaskName
 from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.api.problems import nearest
+from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.models import Attempt, Run
 from jobs_app.notification_log import Shown
-from jobs_app.states import CancelMode, RunState, Trigger
 
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)

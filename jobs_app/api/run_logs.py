@@ -23,10 +23,10 @@ from jobs_app.api.run_bodies import (
     StreamQuery,
 )
 from jobs_app.api.streams import Stream
-from jobs_app.errors import BadRequest, FieldError, InvalidInput, NotFound
+from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
+from jobs_app.core.states import FINAL
 from jobs_app.history import LogNews, LogPlace
 from jobs_app.models import LogChunk
-from jobs_app.states import FINAL
 
 api = APIBlueprint("run_logs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 

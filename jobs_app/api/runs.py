@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import clock, history, notification_log, runs, starts
+from jobs_app import history, notification_log, runs, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
@@ -24,10 +24,11 @@ from jobs_app.api.run_bodies import (
     show_detail,
     show_run,
 )
-from jobs_app.errors import Conflict, NotFound
+from jobs_app.core import clock
+from jobs_app.core.errors import Conflict, NotFound
+from jobs_app.core.states import RunState
 from jobs_app.models import Run
 from jobs_app.starts import Again, TaskStart
-from jobs_app.states import RunState
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import advice, clock
+from jobs_app import advice
 from jobs_app import schedule as schedules
 from jobs_app.api import parts
 from jobs_app.api.document import problems
 from jobs_app.api.job_bodies import PreviewIn
 from jobs_app.api.job_views import PreviewOut, described, show_fire
-from jobs_app.errors import InvalidInput
+from jobs_app.core import clock
+from jobs_app.core.errors import InvalidInput
 from jobs_app.schedule import Schedule
 
 api = APIBlueprint(

@@ -14,11 +14,11 @@ from jobs_app.api.document import problems
 from jobs_app.api.fields import Instant
 from jobs_app.api.job_bodies import JobPath
 from jobs_app.api.job_views import LastRun
+from jobs_app.core.errors import NotFound
+from jobs_app.core.states import RunState
 from jobs_app.definitions import NAME
-from jobs_app.errors import NotFound
 from jobs_app.models import Run
 from jobs_app.retention import Retention
-from jobs_app.states import RunState
 from jobs_app.stats import Spread
 
 api = APIBlueprint(

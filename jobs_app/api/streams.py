@@ -8,8 +8,8 @@ from threading import BoundedSemaphore
 
 from flask import Flask, Response, current_app, request
 
-from jobs_app.errors import Unavailable
-from jobs_app.settings import Settings
+from jobs_app.core.errors import Unavailable
+from jobs_app.core.settings import Settings
 
 EXTENSION = "jobs_streams"
 

@@ -14,10 +14,10 @@ from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.runs import record
-from jobs_app.errors import NotFound
+from jobs_app.core.errors import NotFound
+from jobs_app.core.states import RunState
 from jobs_app.models import Run
 from jobs_app.starts import TaskStart
-from jobs_app.states import RunState
 
 api = APIBlueprint(
     "tutorial", __name__, abp_tags=[Tag(name="tutorial", description="As the tutorials have it.")]

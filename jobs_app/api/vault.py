@@ -6,14 +6,15 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs_app import clock, sealing, vault
+from jobs_app import sealing, vault
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.conditions import IfMatch
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
 from jobs_app.api.fields import Instant
-from jobs_app.errors import FieldError, InvalidInput, NotFound
+from jobs_app.core import clock
+from jobs_app.core.errors import FieldError, InvalidInput, NotFound
 from jobs_app.models import Secret
 from jobs_app.references import NAME, NAME_RULE
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from jobs_app import clock
 from jobs_app.cli.client import FAILED, Json, channel_path, connect
 from jobs_app.cli.completion import channel_names, job_names
 from jobs_app.cli.output import (
@@ -22,8 +21,9 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.runs import when
 from jobs_app.cli.text import exact
+from jobs_app.core import clock
+from jobs_app.core.states import NotificationState
 from jobs_app.occasions import CHOICES, Event
-from jobs_app.states import NotificationState
 
 name_argument = click.argument("name", shell_complete=channel_names)
 

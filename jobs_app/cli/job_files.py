@@ -21,7 +21,7 @@ from jobs_app.cli.completion import job_names
 from jobs_app.cli.definition import writable
 from jobs_app.cli.output import json_option, print_json, print_note, print_text
 from jobs_app.cli.showing import outlook
-from jobs_app.states import JobState
+from jobs_app.core.states import JobState
 
 DRY = {"dry_run": True}
 

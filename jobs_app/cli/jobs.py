@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import click
 
-from jobs_app import clock
 from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, connect, job_path
 from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.definition import (
@@ -43,7 +42,8 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.runs import print_runs, when
 from jobs_app.cli.showing import job_fields, last_run_text, outlook, print_effect, schedule_text
-from jobs_app.states import JobState, RunState
+from jobs_app.core import clock
+from jobs_app.core.states import JobState, RunState
 
 name_argument = click.argument("name", shell_complete=job_names)
 dry_run_option = click.option(

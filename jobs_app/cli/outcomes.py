@@ -13,7 +13,7 @@ from jobs_app.cli.following import follow
 from jobs_app.cli.output import print_json, print_note, print_text
 from jobs_app.cli.text import Duration, duration, plain
 from jobs_app.cli.waiting import outcome_code, wait_for
-from jobs_app.states import OverlapPolicy, RunState
+from jobs_app.core.states import OverlapPolicy, RunState
 
 # Of the log of a run that failed, shown with --wait.
 TAIL_LINES = 20

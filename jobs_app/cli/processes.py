@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs_app import clock, startup
-from jobs_app.errors import ConfigurationError, JobsError
+from jobs_app.core import clock, process
+from jobs_app.core.errors import ConfigurationError, JobsError
+from jobs_app.core.process import become_undumpable
 from jobs_app.lifeline import die_with_parent
-from jobs_app.undumpable import become_undumpable
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from jobs_app.settings import Settings
+    from jobs_app.core.settings import Settings
 
 FAILED = 1
 USAGE = 2
@@ -30,7 +30,7 @@ def _settings(**overrides: object) -> "Settings":
     """Return the settings of the environment, with the options that were given on top."""
     from pydantic import ValidationError
 
-    from jobs_app.settings import Settings
+    from jobs_app.core.settings import Settings
 
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
@@ -88,7 +88,7 @@ def web(host: str | None, port: int | None) -> None:
         settings = _settings(host=host, port=port)
         become_undumpable()
         die_with_parent()
-        startup.begin()
+        process.pause_gc()
         from jobs_app.app import serve
 
         sys.exit(serve(settings))
@@ -114,8 +114,8 @@ def worker(queues: str | None, concurrency: int | None, pool: str | None, name: 
         )
         become_undumpable()
         die_with_parent()
-        startup.begin()
-        from jobs_app.worker import main
+        process.pause_gc()
+        from jobs_app.worker.main import main
 
         sys.exit(main(settings))
 
@@ -127,7 +127,7 @@ def scheduler() -> None:
         settings = _settings()
         become_undumpable()
         die_with_parent()
-        startup.begin()
+        process.pause_gc()
         from jobs_app.scheduling import main
 
         sys.exit(main(settings))

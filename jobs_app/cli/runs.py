@@ -6,7 +6,6 @@ from datetime import datetime
 
 import click
 
-from jobs_app import clock
 from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect, job_path, run_path
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.definition import kwargs_options
@@ -34,7 +33,8 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.text import Instant, duration, exact, how_far, relative, rfc3339
 from jobs_app.cli.waiting import outcome_code
-from jobs_app.states import CancelMode, RunState, Trigger
+from jobs_app.core import clock
+from jobs_app.core.states import CancelMode, RunState, Trigger
 
 
 @click.group()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from jobs_app import clock
 from jobs_app.cli.client import (
     NO_SUCH,
     Answer,
@@ -30,6 +29,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.processes import rotate
 from jobs_app.cli.runs import when
 from jobs_app.cli.text import exact
+from jobs_app.core import clock
 from jobs_app.references import LEAST_MASKED, OPENING
 
 name_argument = click.argument("name", shell_complete=secret_names)

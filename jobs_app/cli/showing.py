@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from jobs_app import clock
 from jobs_app.cli.client import Json
 from jobs_app.cli.fires import print_fires
 from jobs_app.cli.outcomes import compact
 from jobs_app.cli.output import print_note, print_text
 from jobs_app.cli.runs import concurrency_text, when
 from jobs_app.cli.text import duration, exact, relative
-from jobs_app.states import JobState
+from jobs_app.core import clock
+from jobs_app.core.states import JobState
 
 
 def schedule_text(schedule: Json | None) -> str:

@@ -20,7 +20,7 @@ from jobs_app.cli.client import (
 )
 from jobs_app.cli.output import print_note
 from jobs_app.cli.text import duration, how_far, one_line
-from jobs_app.states import FINAL, RunState
+from jobs_app.core.states import FINAL, RunState
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NoReturn
 
-from jobs_app.exemptions import Exemption, OwnServer
+from jobs_app.core.network_allowlist import Exemption, OwnServer
 from jobs_app.tasks.egress import own_server, refusal
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs_app.settings import SECRETS_DIR, Settings
+from jobs_app.core.settings import SECRETS_DIR, Settings
 
 #: How long one message may take, seconds.
 SEND_SECONDS = 10.0

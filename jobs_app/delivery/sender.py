@@ -17,16 +17,17 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, notices, notification_log, notifications
+from jobs_app import notices, notification_log, notifications
+from jobs_app.core import clock
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.delivery import facts, outbox
 from jobs_app.delivery.outbox import Pace, Taken
 from jobs_app.delivery.outlet import Order, Outlet
-from jobs_app.errors import ConfigurationError
 from jobs_app.models import Notification, NotificationChannel
 from jobs_app.occasions import Event
 from jobs_app.sealing import sealer
-from jobs_app.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import httpx
 
 import jobs_app
 from jobs_app.context import HttpFailed
-from jobs_app.exemptions import Exemption
+from jobs_app.core.network_allowlist import Exemption
 from jobs_app.tasks.egress import checked_addresses
 
 CONNECT_SECONDS = 5.0

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs_app import audit, notifications
+from jobs_app.core.states import FINAL, JobState, RunState
 from jobs_app.dispatch import Message
 from jobs_app.models import Attempt, Job, Run, Worker
 from jobs_app.occasions import Event
@@ -30,7 +31,6 @@ from jobs_app.runs.concurrency import claim_place
 from jobs_app.runs.guards import move, owned
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 from jobs_app.runs.places import may_be_awaited
-from jobs_app.states import FINAL, JobState, RunState
 
 log = logging.getLogger(__name__)
 

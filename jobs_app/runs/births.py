@@ -15,11 +15,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NullType
 
+from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.dispatch import Message
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.policy import PlannedRun
 from jobs_app.runs.outbox import RESEND_SECONDS, message_of
-from jobs_app.states import FINAL, OverlapPolicy, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)

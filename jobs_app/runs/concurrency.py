@@ -15,11 +15,11 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
+from jobs_app.core.states import RunState
 from jobs_app.dispatch import Message
 from jobs_app.models import CALLED, KEPT_WAITING, PARKED, Run, Worker
 from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.states import RunState
 
 #: Any number that no other program on the same database would pick ("keys" in ASCII).
 _LOCK_SPACE = 0x6B657973

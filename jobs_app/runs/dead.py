@@ -8,11 +8,11 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from jobs_app import order
+from jobs_app.core.states import RunState
 from jobs_app.models import Run, Worker
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.attempts import Outcome, finish
 from jobs_app.runs.guards import owned
-from jobs_app.states import RunState
 
 
 def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:

@@ -9,10 +9,10 @@ from sqlalchemy import Delete, delete, or_, select
 from sqlalchemy.orm import Session
 
 from jobs_app import audit, order
+from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.models import Attempt, LogChunk, Run
 from jobs_app.runs.births import among
 from jobs_app.runs.guards import move
-from jobs_app.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 
 
 def cancel(

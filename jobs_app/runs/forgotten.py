@@ -21,10 +21,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobs_app import order
+from jobs_app.core.states import FINAL, RunState
 from jobs_app.models import IS_OVER, Forgotten, Job, LogChunk, Run
 from jobs_app.runs.births import among
 from jobs_app.runs.ends import purge
-from jobs_app.states import FINAL, RunState
 
 #: The job under which runs without one are counted.
 NO_JOB = 0

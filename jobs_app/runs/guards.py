@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
+from jobs_app.core.states import RunState
 from jobs_app.models import Run
-from jobs_app.states import RunState
 
 
 def owned(run_id: Any, attempt: Any) -> tuple[ColumnElement[bool], ...]:

@@ -8,11 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from jobs_app import order
+from jobs_app.core.states import ACTIVE, CancelMode, OverlapPolicy, RunState
 from jobs_app.dispatch import Message
 from jobs_app.models import Job, Run
 from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.states import ACTIVE, CancelMode, OverlapPolicy, RunState
 
 # Made once: an alias of a wide table takes longer to build than its query takes to run.
 _OTHER = aliased(Run, name="other")

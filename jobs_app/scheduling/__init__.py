@@ -4,7 +4,7 @@ import logging
 
 from jobs_app import adoption
 from jobs_app.celery_app import make_celery
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 
 log = logging.getLogger(__name__)
 

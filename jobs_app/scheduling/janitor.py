@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app import runs, workers
+from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import Database, is_gone
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import IdempotencyKey, Job, SchedulerProcess
 from jobs_app.projection import Projection
 from jobs_app.retry import RetryPolicy

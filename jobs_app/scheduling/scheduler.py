@@ -20,12 +20,13 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, dispatch, overview, startup
+from jobs_app import dispatch, overview
 from jobs_app.celery_app import JobsCelery
+from jobs_app.core import clock, process
+from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import Database
 from jobs_app.delivery.sender import Sender
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import SchedulerProcess, new_run_id
 from jobs_app.projection import Projection, shared_prefix
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
@@ -66,7 +67,7 @@ class JobsScheduler(RedBeatScheduler):
         super().__init__(app, lazy=lazy, **kwargs)
         if not lazy:
             self._make_parts(app)
-        startup.end()
+        process.resume_gc()
 
     def setup_schedule(self) -> None:
         """Leave the static entries to the first tick that reaches Redis."""

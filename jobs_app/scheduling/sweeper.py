@@ -15,12 +15,13 @@ from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from jobs_app import clock, fires, runs
+from jobs_app import fires, runs
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import FAILURES, FINAL, RunState
 from jobs_app.db import Database
 from jobs_app.models import AuditEvent, Forgotten, Job, Run, Worker, first_id_at
 from jobs_app.retention import Limits, Retention
-from jobs_app.settings import Settings
-from jobs_app.states import FAILURES, FINAL, RunState
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from celery import Task, shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from jobs_app import clock
 from jobs_app.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
-from jobs_app.mail_server import MailServer
-from jobs_app.settings import Settings
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
+from jobs_app.core.smtp_url import MailServer
 
 #: How much of a log is attached at most: its end, bytes.
 ATTACHED_BYTES = 1_048_576

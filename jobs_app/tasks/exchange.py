@@ -21,9 +21,9 @@ from http import HTTPStatus
 import certifi
 import httpx
 
-from jobs_app import clock
 from jobs_app.context import HttpFailed
-from jobs_app.exemptions import Exemption, OwnServer
+from jobs_app.core import clock
+from jobs_app.core.network_allowlist import Exemption, OwnServer
 from jobs_app.tasks.egress import checked_addresses
 
 CONNECT_SECONDS = 10.0

@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 
 import jobs_app
 from jobs_app.context import HttpFailed, RunContext, TimedOut, current_run
-from jobs_app.errors import FieldError
-from jobs_app.settings import Settings
+from jobs_app.core.errors import FieldError
+from jobs_app.core.settings import Settings
 from jobs_app.tasks.egress import refusal
 from jobs_app.tasks.exchange import Answer, Exchange, Request, checked_url
 

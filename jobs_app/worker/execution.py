@@ -20,12 +20,13 @@ from billiard.pool import SIG_SOFT_TIMEOUT
 from celery import Task, shared_task
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from jobs_app import clock, dispatch, runs
+from jobs_app import dispatch, runs
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.context import current_run
+from jobs_app.core import clock
+from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import is_refused
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.worker.ends import End
 from jobs_app.worker.outcomes import cut, failed, unstorable

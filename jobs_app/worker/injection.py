@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import clock, references, sealing, vault
+from jobs_app import references, sealing, vault
 from jobs_app.context import Fenced, TaskOutcome
-from jobs_app.errors import ConfigurationError
+from jobs_app.core import clock
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.models import Secret
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.worker.masking import NOTHING, Mask

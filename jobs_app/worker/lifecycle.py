@@ -13,11 +13,11 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 from sqlalchemy import NullPool, make_url
 
-from jobs_app.celery_app import RUN_TASK, JobsCelery
+from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
+from jobs_app.core.process import become_undumpable
+from jobs_app.core.states import RunState
 from jobs_app.db import Database
-from jobs_app.states import RunState
-from jobs_app.undumpable import become_undumpable
-from jobs_app.worker import POOLS, ahead
+from jobs_app.worker import ahead
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
 from jobs_app.worker.strays import Strays

@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, suppress
 from sqlalchemy.orm import Session
 
 from jobs_app import runs
+from jobs_app.core.states import CancelMode
 from jobs_app.runs import CancelRequest
-from jobs_app.states import CancelMode
 from jobs_app.worker.at_work import Attempt
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.watch import LAST_GRACE_SECONDS

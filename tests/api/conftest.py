@@ -11,10 +11,10 @@ from flask import Flask
 from jobs_app import tokens
 from jobs_app.api import database as held
 from jobs_app.app import create_app
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db import Database
 from jobs_app.models import Run, new_run_id
-from jobs_app.settings import Settings
-from jobs_app.states import FINAL, RunState, Trigger
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

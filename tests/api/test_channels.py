@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import inspect, select
 
 from jobs_app.api.channels import ChannelIn
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import NotificationState
 from jobs_app.db import Database
 from jobs_app.models import Job, Notification, NotificationChannel
 from jobs_app.occasions import USUAL, Event
 from jobs_app.sealing import sealer
-from jobs_app.settings import Settings
-from jobs_app.states import NotificationState
 from tests.api.conftest import NOW, Api
 
 CANARY = "canary-7f3a9"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from jobs_app import clock
+from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from jobs_app.models import Worker, new_run_id
-from jobs_app.states import RunState
 from tests.api.conftest import NOW, Api, a_job, a_run
 
 

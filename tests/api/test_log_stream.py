@@ -21,11 +21,11 @@ from uuid import UUID
 import httpx
 import pytest
 
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState
 from jobs_app.db import Database
 from jobs_app.embedded import free_port
 from jobs_app.models import Run
-from jobs_app.settings import Settings
-from jobs_app.states import RunState
 from jobs_app.tokens import ensure_admin_token
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog

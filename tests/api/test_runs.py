@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import Database
 from jobs_app.models import Attempt, Job, Run, Worker, new_run_id
-from jobs_app.states import RunState, Trigger
 from tests.api.conftest import NOW, Api, a_run
 
 WORKER_ID = new_run_id()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs_app.states import RunState
+from jobs_app.core.states import RunState
 from tests.api.conftest import NOW, Api, a_run
 
 

@@ -9,8 +9,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from jobs_app import sealing
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
-from jobs_app.settings import Settings
 from tests.api.conftest import Api, a_run
 
 VALUE = "c4n4ry-value"

@@ -14,8 +14,8 @@ import pytest
 from click.testing import Result
 
 from jobs_app.cli.completion import secret_names
+from jobs_app.core.settings import Settings
 from jobs_app.sealing import Sealer, sealer
-from jobs_app.settings import Settings
 from tests.cli.canned import Canned, CannedServer, page, problem
 
 Run = Callable[..., Result]

@@ -53,7 +53,7 @@ def test_an_exemption_lets_a_private_address_through(entry: str, is_refused: boo
     program = (
         "import socket\n"
         "from jobs_app.delivery.guard import Guard\n"
-        "from jobs_app.exemptions import exemptions\n"
+        "from jobs_app.core.network_allowlist import exemptions\n"
         f"allowed = exemptions({entry!r})\n"
         "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
         "guard.install()\n"
@@ -77,7 +77,7 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
     program = (
         "import socket\n"
         "from jobs_app.delivery.guard import Guard\n"
-        "from jobs_app.exemptions import OwnServer, exemptions\n"
+        "from jobs_app.core.network_allowlist import OwnServer, exemptions\n"
         f"allowed, own = exemptions({entry!r}), [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
         "guard = Guard(allows_private=True, closed_folders=[], allowed=allowed, own=own)\n"
         "guard.install()\n"
@@ -96,7 +96,7 @@ def test_a_name_that_is_exempt_opens_no_other_address() -> None:
     program = (
         "import socket\n"
         "from jobs_app.delivery.guard import Guard\n"
-        "from jobs_app.exemptions import exemptions\n"
+        "from jobs_app.core.network_allowlist import exemptions\n"
         "allowed = exemptions('localhost')\n"
         "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
         "guard.install()\n"

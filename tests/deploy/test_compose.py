@@ -11,8 +11,8 @@ import pytest
 import redis
 import yaml
 
+from jobs_app.core.settings import Settings
 from jobs_app.embedded import free_port, valkey_binary
-from jobs_app.settings import Settings
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy import health
-from jobs_app import clock
+from jobs_app.core import clock
 from jobs_app.db import Database
 from jobs_app.models import SchedulerProcess, Worker
 

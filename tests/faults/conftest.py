@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 from tests.faults.installation import Installation
 from tests.servers import ValkeyServer
 

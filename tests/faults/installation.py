@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 from sqlalchemy import text
 
-from jobs_app import clock
+from jobs_app.core import clock
+from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
-from jobs_app.states import OverlapPolicy, RunState
 from tests.faults.checker import (
     FINAL,
     ON_TIME_SECONDS,

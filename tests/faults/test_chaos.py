@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobs_app import clock
-from jobs_app.states import OverlapPolicy
+from jobs_app.core import clock
+from jobs_app.core.states import OverlapPolicy
 from tests.faults.installation import Installation
 from tests.integration.system import pause
 from tests.servers import ValkeyServer

@@ -7,10 +7,11 @@ from statistics import median
 
 import pytest
 
-from jobs_app import clock, dispatch, starts
+from jobs_app import dispatch, starts
+from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from jobs_app.models import Job
 from jobs_app.overview import worker_states
-from jobs_app.states import RunState
 from tests.faults.checker import OVERLAP_SECONDS, Effect, recording_command
 from tests.faults.installation import AGAIN, Installation
 from tests.servers import wait_until

@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobs_app import clock
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db import migrate
 from jobs_app.history import log
 from jobs_app.retry import RetryPolicy
-from jobs_app.settings import Settings
-from jobs_app.states import OverlapPolicy, RunState
 from tests.faults.checker import recording_command
 from tests.faults.installation import Installation
 from tests.integration.system import pause

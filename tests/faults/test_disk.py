@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs_app.states import RunState
+from jobs_app.core.states import RunState
 from tests.faults.installation import Installation
 from tests.integration.system import pause, since
 from tests.servers import wait_until

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from jobs_app.states import RunState
+from jobs_app.core.states import RunState
 from tests.faults.installation import Installation
 from tests.integration.system import pause
 from tests.servers import wait_until

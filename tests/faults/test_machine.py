@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs_app.states import OverlapPolicy, RunState
+from jobs_app.core.states import OverlapPolicy, RunState
 from tests.faults.installation import Installation
 from tests.integration.system import pause
 from tests.servers import wait_until

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from jobs_app import overview
+from jobs_app.core.settings import Settings
 from jobs_app.db import migrate
 from jobs_app.models import Job, Worker
-from jobs_app.settings import Settings
 from tests.faults.installation import Installation
 from tests.servers import ValkeyServer, wait_until
 

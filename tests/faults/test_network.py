@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from jobs_app.states import OverlapPolicy, RunState
+from jobs_app.core.states import OverlapPolicy, RunState
 from tests.faults.installation import Installation
 from tests.faults.proxy import Proxy
 from tests.integration.system import pause

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from jobs_app import clock, jobs
+from jobs_app import jobs
+from jobs_app.core import clock
 from jobs_app.definitions import definition_of
 from jobs_app.models import Job
 from jobs_app.schedule import Schedule

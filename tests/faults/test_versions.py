@@ -3,9 +3,10 @@
 import pytest
 from sqlalchemy import text
 
-from jobs_app import clock, starts
+from jobs_app import starts
+from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from jobs_app.starts import TaskStart
-from jobs_app.states import RunState
 from tests.faults.installation import Installation
 from tests.faults.test_messages import call, envelope, queue
 from tests.servers import ValkeyServer, wait_until

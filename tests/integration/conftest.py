@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 from tests.integration.system import System
 from tests.servers import ValkeyServer
 

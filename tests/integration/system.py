@@ -14,13 +14,14 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from jobs_app import clock, dispatch, jobs, starts
+from jobs_app import dispatch, jobs, starts
 from jobs_app.celery_app import make_celery
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.lifeline import Lifeline
 from jobs_app.models import Job, Run, SchedulerProcess
 from jobs_app.projection import Projection
-from jobs_app.settings import Settings
 from tests.factories import definition
 from tests.servers import wait_until
 

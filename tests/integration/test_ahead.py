@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from jobs_app import clock, dispatch, starts
+from jobs_app import dispatch, starts
+from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from jobs_app.models import Run
-from jobs_app.states import RunState
 from tests.integration.system import System, pause
 from tests.servers import ValkeyServer, wait_until
 

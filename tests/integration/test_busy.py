@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from jobs_app import dispatch
+from jobs_app.core.states import RunState
 from jobs_app.dispatch import Message
-from jobs_app.states import RunState
 from tests.factories import make_run
 from tests.integration.system import System
 from tests.servers import wait_until

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from jobs_app import tokens
 from jobs_app.cli import cli
+from jobs_app.core.settings import Settings
 from jobs_app.embedded import free_port
-from jobs_app.settings import Settings
 from tests.integration.system import System
 from tests.servers import wait_until
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs_app import clock, history, runs
-from jobs_app.states import CancelMode, OverlapPolicy, RunState
+from jobs_app import history, runs
+from jobs_app.core import clock
+from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from tests.integration.system import System
 from tests.servers import ValkeyServer, crowding, wait_until
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from jobs_app import channels, clock
+from jobs_app import channels
 from jobs_app.channels import ChannelSaid, Webhook
+from jobs_app.core import clock
+from jobs_app.core.states import NotificationState, RunState
 from jobs_app.models import Notification, Run
 from jobs_app.occasions import CHOICES
 from jobs_app.sealing import Sealer
-from jobs_app.states import NotificationState, RunState
 from tests.delivery.recorder import Recorder, recording
 from tests.integration.system import System
 from tests.servers import wait_until

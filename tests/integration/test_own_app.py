@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from jobs_app import clock
-from jobs_app.errors import InvalidInput
-from jobs_app.states import RunState
+from jobs_app.core import clock
+from jobs_app.core.errors import InvalidInput
+from jobs_app.core.states import RunState
 from tests.integration.system import System
 from tests.servers import wait_until
 

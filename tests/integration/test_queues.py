@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import clock, dispatch, starts
-from jobs_app.states import RunState
+from jobs_app import dispatch, starts
+from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from tests.integration.system import System, pause
 from tests.servers import wait_until
 

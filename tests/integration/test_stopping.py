@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from jobs_app import clock, dispatch, runs, starts, workers
+from jobs_app import dispatch, runs, starts, workers
+from jobs_app.core import clock
+from jobs_app.core.states import CancelMode, RunState
 from jobs_app.retry import RetryPolicy
 from jobs_app.starts import TaskStart
-from jobs_app.states import CancelMode, RunState
 from tests.integration.system import System
 from tests.running import is_alive, pid_in, wait_until
 

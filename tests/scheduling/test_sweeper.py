@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import event, func, select
 
 from jobs_app import jobs, runs
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import ACTIVE, RunState, Trigger
 from jobs_app.db import Database
 from jobs_app.models import (
     AuditEvent,
@@ -25,8 +27,6 @@ from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.scheduling import sweeper as sweeping
 from jobs_app.scheduling.sweeper import FEWEST, MOST, Sweeper, SweeperThread
-from jobs_app.settings import Settings
-from jobs_app.states import ACTIVE, RunState, Trigger
 from tests.factories import (
     DAY,
     HOUR,

@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import Job, Run
 from jobs_app.projection import Projection
 from jobs_app.scheduling.ticker import BURST, Ticker
-from jobs_app.settings import Settings
 from tests.factories import HOUR, NOON, SECOND
 
 COUNT = BURST + 150

@@ -7,14 +7,14 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from jobs_app import jobs, runs, starts
+from jobs_app.core.errors import BrokerUnavailable, JobsError, StaleVersion
+from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.definitions import Definition
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable, JobsError, StaleVersion
 from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker
-from jobs_app.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from tests.factories import TASKS, definition
 from tests.simulation.stage import Errand, Process, Violation
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.dispatch import Message
-from jobs_app.errors import BrokerUnavailable
 from jobs_app.models import Job
 from jobs_app.projection import Projection
 from tests.simulation.stage import Stage, Violation

@@ -13,10 +13,10 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError
 
 from jobs_app import fires, models
+from jobs_app.core.states import FINAL
 from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.runs import Outcome
-from jobs_app.states import FINAL
 from jobs_app.worker import ends, execution, heartbeat, lease, outcomes, watch, working
 from tests.simulation import telling, workers
 from tests.simulation.actors import Person, SimulatedScheduler

@@ -20,7 +20,7 @@ import pytest
 import jobs_app
 from jobs_app import catalog
 from jobs_app.context import Cancelled, HttpFailed, RunContext, TimedOut, current_run
-from jobs_app.exemptions import exemptions
+from jobs_app.core.network_allowlist import exemptions
 from jobs_app.tasks import exchange
 from jobs_app.tasks.egress import refusal
 from jobs_app.tasks.exchange import _common_context

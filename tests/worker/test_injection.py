@@ -15,12 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app import runs, vault
 from jobs_app.celery_app import make_celery
 from jobs_app.context import current_run
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState
 from jobs_app.db import Database
 from jobs_app.models import LogChunk, Secret
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.sealing import Sealer
-from jobs_app.settings import Settings
-from jobs_app.states import RunState
 from jobs_app.worker import execution, injection, outcomes
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.process import Process, adopt_process

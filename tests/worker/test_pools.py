@@ -11,7 +11,7 @@ import pytest
 from kombu.asynchronous import Hub
 
 from jobs_app.celery_app import make_celery
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 from jobs_app.worker import process
 from jobs_app.worker.pools import AsynPool
 from jobs_app.worker.process import Process, adopt_process

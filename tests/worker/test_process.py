@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from sqlalchemy import event, text
 
 from jobs_app.celery_app import make_celery
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 from jobs_app.worker.process import Process
 
 THREADS = 12

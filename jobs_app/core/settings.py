@@ -12,10 +12,10 @@ import platformdirs
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobs_app.errors import ConfigurationError
-from jobs_app.exemptions import Exemption, OwnServer, exemptions
-from jobs_app.mail_server import MailServer, mail_server
-from jobs_app.states import CatchupPolicy, OverlapPolicy
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.network_allowlist import Exemption, OwnServer, exemptions
+from jobs_app.core.smtp_url import MailServer, mail_server
+from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 
 SECRETS_DIR = Path("/run/secrets")
 

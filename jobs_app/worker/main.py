@@ -1,0 +1,44 @@
+"""Starts a worker: the main process of `jobs-app worker`."""
+
+import logging
+import os
+import warnings
+
+from celery.exceptions import SecurityWarning
+
+from jobs_app.celery_app import POOLS, make_celery
+from jobs_app.core import process
+from jobs_app.core.settings import Settings
+from jobs_app.worker import lifecycle
+
+log = logging.getLogger(__name__)
+
+
+def main(settings: Settings) -> int:
+    """Run a worker until it is told to stop; return its exit code.
+
+    SIGTERM lets running runs finish; SIGQUIT gives them ten seconds, and ends those that
+    are left: by policy, they are tried again.
+    """
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    if os.geteuid() == 0:
+        log.warning("running_as_root jobs run as root too, unless they change that themselves")
+        # Celery's own five lines say the same.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
+    app = make_celery(settings)
+    worker = app.Worker(
+        hostname=settings.worker_name,
+        queues=list(settings.queues),
+        concurrency=settings.worker_concurrency,
+        pool=POOLS.get(settings.worker_pool, settings.worker_pool),
+        loglevel=settings.log_level,
+        quiet=True,
+    )
+    process.resume_gc()
+    try:
+        worker.start()
+    finally:
+        lifecycle.sign_off()
+    return int(worker.exitcode or 0)
