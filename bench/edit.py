@@ -29,7 +29,7 @@ from jobs_app.db import Database
 from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run
 from jobs_app.projection import Projection
-from jobs_app.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule
 
 AHEAD_SECONDS = 1.0
 OTHERS = 1_000

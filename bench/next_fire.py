@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from bench import peers, report
-from jobs_app import cron, expressions, schedule
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import cron_expression, cron_fires, schedule
+from jobs_app.schedules.schedule import Schedule
 
 #: Fires followed from the start: each evaluation is a new instant, as for a scheduler.
 STEPS = 2_000
@@ -57,10 +57,10 @@ def _median(measure: Callable[[], float], rounds: int) -> float:
 
 def _forget() -> None:
     for cached in (
-        cron.next_fire,
-        expressions._parse,
-        expressions._compile,
-        cron.fires_on_changed_day,
+        cron_fires.next_fire,
+        cron_expression._parse,
+        cron_expression._compile,
+        cron_fires.fires_on_changed_day,
     ):
         cached.cache_clear()
 

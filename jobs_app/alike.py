@@ -15,12 +15,12 @@ from sqlalchemy import Text, case, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from jobs_app import runs
-from jobs_app import schedule as schedules
 from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
 from jobs_app.dispatch import Message
 from jobs_app.models import Job
 from jobs_app.policy import Facts, Plan
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Schedule
 
 #: What a message says of a job.
 _SENT = (

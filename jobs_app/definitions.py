@@ -10,14 +10,14 @@ from celery import Celery
 from sqlalchemy.orm import Session
 
 from jobs_app import catalog, channels, fires, vault
-from jobs_app import schedule as schedules
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 from jobs_app.models import Job
 from jobs_app.occasions import Rule, rules_as_json, rules_from_json
 from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Schedule
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
 TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")

@@ -9,7 +9,7 @@ from jobs_app.core.errors import Conflict
 from jobs_app.core.settings import Settings
 from jobs_app.db import Database
 from jobs_app.definitions import Definition
-from jobs_app.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule
 
 HELLO = 'echo "Hello, I am $JOBS_JOB, due at $JOBS_SCHEDULED_FOR, attempt $JOBS_ATTEMPT."; uptime'
 

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app import fires, order, overview, runs
-from jobs_app import schedule as schedules
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import (
     ACTIVE,
@@ -24,7 +23,8 @@ from jobs_app.core.states import (
 from jobs_app.definitions import definition_of, described
 from jobs_app.models import IS_FOLDED, AuditEvent, Job, Run
 from jobs_app.policy import MOST_COUNTED
-from jobs_app.schedule import Fire, Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Fire, Schedule
 from jobs_app.verdict import Crew, Facts, Pause, Rules, RunFacts, Verdict, judge
 
 _TICK = timedelta(microseconds=1)

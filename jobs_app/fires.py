@@ -15,13 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app import alike, notifications, runs
-from jobs_app import schedule as schedules
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.dispatch import Message
 from jobs_app.models import Job, SchedulerProcess, new_run_id
 from jobs_app.notifications import Missed
 from jobs_app.policy import Facts, Plan, plan
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Schedule
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app import audit, fires, notification_log, notifications, order, runs
-from jobs_app import schedule as schedules
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
 from jobs_app.models import Forgotten, Job, Run
-from jobs_app.schedule import Fire
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Fire
 
 OnMissed = Literal["skip", "last", "all"]
 

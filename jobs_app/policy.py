@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from jobs_app import schedule as schedules
 from jobs_app.core.states import (
     CancelMode,
     CatchupPolicy,
@@ -17,7 +16,8 @@ from jobs_app.core.states import (
     RunState,
     Trigger,
 )
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Schedule
 
 #: Rows that one outage may leave for a job; what is older is folded into one of them.
 MOST_ROWS = 100

@@ -7,8 +7,7 @@ from celery import Celery
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import advice, caveats, fires
-from jobs_app import schedule as schedules
+from jobs_app import caveats, fires
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.definitions import Definition, check, columns, completed, definition_of
 from jobs_app.jobs import (
@@ -20,7 +19,9 @@ from jobs_app.jobs import (
 )
 from jobs_app.models import Job
 from jobs_app.policy import PlannedRun
-from jobs_app.schedule import Fire
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import warnings as schedule_warnings
+from jobs_app.schedules.schedule import Fire
 
 _COLUMNS = tuple(column.key for column in Job.__table__.columns)
 
@@ -126,7 +127,7 @@ def _warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
     schedule = fires.schedule_of(job)
     if schedule is None:
         return []
-    warnings = advice.warnings(schedule, now=at)
+    warnings = schedule_warnings.warnings(schedule, now=at)
     if job.next_due_at is None or job.next_fire_at is None:
         return warnings
     minute = job.next_due_at.replace(second=0, microsecond=0)

@@ -9,9 +9,9 @@ from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs_app import schedule as schedules
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
-from jobs_app.schedule import Fire, Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Fire, Schedule
 
 #: A run that starts within this time of its due instant is on time.
 ON_TIME = timedelta(seconds=2)

@@ -18,7 +18,7 @@ from jobs_app.definitions import Definition
 from jobs_app.models import Job, Run, new_run_id
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Claimed, Outcome
-from jobs_app.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule
 from jobs_app.workers import Registration
 
 #: A Monday, on the hour, far from any change of any clock.

@@ -10,8 +10,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs_app import cron, expressions
 from jobs_app.core.errors import InvalidSchedule
+from jobs_app.schedules import cron_expression, cron_fires
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 UTC_ZONE = ZoneInfo("UTC")
@@ -36,27 +36,27 @@ UTC_ZONE = ZoneInfo("UTC")
 def test_in_utc_we_agree_with_cronsim(text, moment):
     after = moment.replace(tzinfo=UTC)
     try:
-        expression = expressions.parse(text)
+        expression = cron_expression.parse(text)
     except InvalidSchedule:
         return
 
     expected = next(CronSim(text, after), None)
 
-    assert cron.next_fire(expression, UTC_ZONE, after) == expected
+    assert cron_fires.next_fire(expression, UTC_ZONE, after) == expected
 
 
 @pytest.mark.parametrize("text", ["0 0 29 2 */7", "0 0 */31 * 1#5", "*" + ",*" * 123 + " * * * *"])
 def test_the_sparsest_and_the_longest_expressions_do_not_stall_a_tick(text):
     begin = process_time()
-    expression = expressions.parse(text)
+    expression = cron_expression.parse(text)
     list(islice(_walk(expression), 2))
 
     # It takes some 10 ms; an unbounded search, minutes.
     assert process_time() - begin < 0.5
 
 
-def _walk(expression: expressions.Expression):
+def _walk(expression: cron_expression.Expression):
     fire: datetime | None = NOON - timedelta(minutes=1)
     while fire is not None:
-        fire = cron.next_fire(expression, UTC_ZONE, fire)
+        fire = cron_fires.next_fire(expression, UTC_ZONE, fire)
         yield fire

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs_app import expressions
 from jobs_app.core.errors import InvalidSchedule
+from jobs_app.schedules import cron_expression
 
 
 def text_of(expression: str, seed: str = "") -> str:
-    return expressions.parse(expression, seed).text
+    return cron_expression.parse(expression, seed).text
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def text_of(expression: str, seed: str = "") -> str:
 )
 def test_what_cannot_be_read_is_refused_in_words(expression, detail):
     with pytest.raises(InvalidSchedule, match=detail) as caught:
-        expressions.parse(expression)
+        cron_expression.parse(expression)
 
     assert {error.pointer for error in caught.value.errors} == {"/cron"}
 
 
 def test_every_broken_field_is_named_at_once():
     with pytest.raises(InvalidSchedule) as caught:
-        expressions.parse("60 24 32 13 8")
+        cron_expression.parse("60 24 32 13 8")
 
     assert [error.code for error in caught.value.errors] == ["out_of_range"] * 5
 
@@ -68,7 +68,7 @@ def test_every_broken_field_is_named_at_once():
 @settings(max_examples=500, deadline=None)
 def test_any_text_is_either_read_or_refused(text):
     try:
-        expression = expressions.parse(text, "seed")
+        expression = cron_expression.parse(text, "seed")
     except InvalidSchedule:
         return
 
@@ -97,7 +97,7 @@ def test_capitals_and_spaces_do_not_matter():
 
 
 def test_a_step_on_a_range_of_one_does_not_run_on():
-    assert expressions.parse("5-5/10 * * * *").minutes == (5,)
+    assert cron_expression.parse("5-5/10 * * * *").minutes == (5,)
 
 
 def test_a_thousand_names_leave_no_minute_crowded():
@@ -146,15 +146,17 @@ def test_h_draws_every_number_of_its_range_and_no_other(field, position, allowed
     ],
 )
 def test_h_with_a_step_moves_the_whole_series(expression, low, high, step):
-    series = {expressions.parse(expression, f"job-{n}").minutes for n in range(300)}
+    series = {cron_expression.parse(expression, f"job-{n}").minutes for n in range(300)}
 
     assert series == {tuple(range(start, high + 1, step)) for start in range(low, low + step)}
 
 
 def test_thu_is_a_day_and_no_hash():
-    assert not expressions.uses_hash("0 9 * * THU")
-    assert expressions.uses_hash("H 9 * * THU")
+    assert not cron_expression.uses_hash("0 9 * * THU")
+    assert cron_expression.uses_hash("H 9 * * THU")
 
 
 def test_the_same_expression_is_read_once_for_all_jobs():
-    assert expressions.parse("*/5 * * * *", "one") is expressions.parse("*/5 * * * *", "other")
+    assert cron_expression.parse("*/5 * * * *", "one") is cron_expression.parse(
+        "*/5 * * * *", "other"
+    )

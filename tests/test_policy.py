@@ -6,7 +6,7 @@ import pytest
 
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.policy import MOST_ROWS, Facts, Plan, overlap, plan
-from jobs_app.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
 EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)

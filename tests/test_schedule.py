@@ -9,9 +9,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs_app.advice import warnings
 from jobs_app.core.errors import InvalidSchedule
-from jobs_app.schedule import (
+from jobs_app.schedules.schedule import (
     Schedule,
     check,
     describe,
@@ -21,6 +20,7 @@ from jobs_app.schedule import (
     preview,
     previous_fire,
 )
+from jobs_app.schedules.warnings import warnings
 from tests.schedule_oracle import fires_between
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import schedule as schedules
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Schedule
 from jobs_app.verdict import Crew, Facts, Pause, Rules, RunFacts, Verdict, judge
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 

@@ -21,7 +21,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.definitions import NAME
 from jobs_app.explain import When
-from jobs_app.schedule import Fire
+from jobs_app.schedules.schedule import Fire
 from jobs_app.verdict import Verdict
 
 api = APIBlueprint(

@@ -27,7 +27,7 @@ from jobs_app.definitions import Definition
 from jobs_app.occasions import Event, Rule, rules_as_json
 from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.retry import RetryPolicy
-from jobs_app.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule
 
 #: A schedule is of exactly one kind; with each kind go the fields that only it has.
 KINDS: dict[str, tuple[str, ...]] = {

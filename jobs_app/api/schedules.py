@@ -5,15 +5,15 @@ from dataclasses import replace
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import advice
-from jobs_app import schedule as schedules
 from jobs_app.api import parts
 from jobs_app.api.document import problems
 from jobs_app.api.job_bodies import PreviewIn
 from jobs_app.api.job_views import PreviewOut, described, show_fire
 from jobs_app.core import clock
 from jobs_app.core.errors import InvalidInput
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import warnings
+from jobs_app.schedules.schedule import Schedule
 
 api = APIBlueprint(
     "schedules", __name__, abp_tags=[Tag(name="schedules", description="When, in words.")]
@@ -36,7 +36,7 @@ def preview_schedule(body: PreviewIn) -> Response:
         {
             "description": described(schedule),
             "fires": [show_fire(fire) for fire in fires],
-            "warnings": advice.warnings(schedule, now=now),
+            "warnings": warnings.warnings(schedule, now=now),
         }
     )
 

@@ -10,7 +10,7 @@ from jobs_app import jobs
 from jobs_app.core import clock
 from jobs_app.definitions import definition_of
 from jobs_app.models import Job
-from jobs_app.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule
 from tests.faults.checker import Owed, check, interval_fires
 from tests.faults.dying import TICK
 from tests.faults.installation import Installation, as_row

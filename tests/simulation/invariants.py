@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from jobs_app import schedule as schedules
 from jobs_app.core.states import ACTIVE, FINAL, MOVES, RunState
 from jobs_app.fires import ERROR_PAUSE_SECONDS
-from jobs_app.schedule import Schedule
+from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules.schedule import Schedule
 from tests.simulation.stage import Actor, Errand, Process, Violation
 
 _TICK = timedelta(microseconds=1)

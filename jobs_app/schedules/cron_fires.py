@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from jobs_app import zones
-from jobs_app.expressions import Expression
+from jobs_app.schedules import timezones
+from jobs_app.schedules.cron_expression import Expression
 
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
@@ -35,14 +35,14 @@ def next_fire(expression: Expression, zone: ZoneInfo, after: datetime) -> dateti
     if after >= _LAST:
         return None
     start = after.astimezone(zone).date()
-    if zones.plain_midnight(zone, start - _DAY) is None:
+    if timezones.plain_midnight(zone, start - _DAY) is None:
         # What was skipped yesterday fires today; or the clock went back to yesterday.
         start -= _DAY
     for day in _dates_from(expression, start):
         fire = _first_on(expression, zone, day, after)
         if fire is None:
             continue
-        if zones.plain_midnight(zone, day) is not None:
+        if timezones.plain_midnight(zone, day) is not None:
             return fire
         # A clock set back across midnight (St John's until 2011) shows tomorrow, then today again.
         tomorrow = day + _DAY
@@ -61,13 +61,13 @@ def previous_fire(expression: Expression, zone: ZoneInfo, before: datetime) -> d
     if before <= _FIRST:
         return None
     start = before.astimezone(zone).date()
-    if zones.plain_midnight(zone, start + _DAY) is None:
+    if timezones.plain_midnight(zone, start + _DAY) is None:
         start += _DAY
     for day in _dates_until(expression, start):
         fire = _last_on(expression, zone, day, before)
         if fire is None:
             continue
-        if zones.plain_midnight(zone, day) is None and expression.fires_on_day(day - _DAY):
+        if timezones.plain_midnight(zone, day) is None and expression.fires_on_day(day - _DAY):
             other = _last_on(expression, zone, day - _DAY, before)
             fire = max(fire, other) if other is not None else fire
         return fire if fire > _FIRST else None
@@ -81,7 +81,7 @@ def fires_on_changed_day(expression: Expression, zone: ZoneInfo, day: date) -> t
     What the day skips at its end fires on the next one, and is listed here.
     """
     midnight = datetime.combine(day, time())
-    stretches = zones.stretches(zone, day)
+    stretches = timezones.stretches(zone, day)
     found = set()
     for time_of_day in expression.times():
         local = midnight + time_of_day
@@ -100,7 +100,7 @@ def fires_on_changed_day(expression: Expression, zone: ZoneInfo, day: date) -> t
 
 def stands_for_skipped(expression: Expression, zone: ZoneInfo, fire: datetime) -> bool:
     """Say whether *fire* comes at the end of a gap in place of a time in it."""
-    skipped = zones.skipped_before(zone, fire)
+    skipped = timezones.skipped_before(zone, fire)
     if expression.is_real_time or not skipped:
         return False
     end = fire.astimezone(zone).replace(tzinfo=None)
@@ -122,7 +122,7 @@ def _first_on(
     expression: Expression, zone: ZoneInfo, day: date, after: datetime
 ) -> datetime | None:
     """Return the first fire of a matching local *day* that is later than *after*."""
-    midnight = zones.plain_midnight(zone, day)
+    midnight = timezones.plain_midnight(zone, day)
     if midnight is None:
         fires = fires_on_changed_day(expression, zone, day)
         place = bisect_right(fires, after)
@@ -135,7 +135,7 @@ def _last_on(
     expression: Expression, zone: ZoneInfo, day: date, before: datetime
 ) -> datetime | None:
     """Return the last fire of a matching local *day* that is earlier than *before*."""
-    midnight = zones.plain_midnight(zone, day)
+    midnight = timezones.plain_midnight(zone, day)
     if midnight is None:
         fires = fires_on_changed_day(expression, zone, day)
         place = bisect_left(fires, before)

@@ -6,9 +6,16 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from jobs_app import cron, expressions, zones
-from jobs_app.expressions import Expression
-from jobs_app.schedule import Schedule, duration, expression_of, fires, in_utc, zone_of
+from jobs_app.schedules import cron_expression, cron_fires, timezones
+from jobs_app.schedules.cron_expression import Expression
+from jobs_app.schedules.schedule import (
+    Schedule,
+    duration,
+    expression_of,
+    fires,
+    in_utc,
+    zone_of,
+)
 
 _DAY = timedelta(days=1)
 _LEAP_DAY = (2, 29)
@@ -23,7 +30,7 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
         found += _day_warnings(schedule, expression, now)
         found += _step_warnings(expression)
         found += _clock_change_warnings(schedule, expression, now)
-        if not schedule.seed and expressions.uses_hash(schedule.cron):
+        if not schedule.seed and cron_expression.uses_hash(schedule.cron):
             found.append("H is drawn from the job's name: each job gets times of its own.")
     if schedule.interval_seconds is not None:
         found += _interval_warnings(schedule, schedule.interval_seconds, now)
@@ -80,15 +87,15 @@ def _effects_of_change(
     expression: Expression, zone: ZoneInfo, day: date
 ) -> Iterator[tuple[str, str]]:
     """Yield the kind of each surprise on a *day* of a clock change, and its sentence."""
-    of_the_day = cron.fires_on_changed_day(expression, zone, day)
+    of_the_day = cron_fires.fires_on_changed_day(expression, zone, day)
     if not of_the_day:
         yield "none", f"The clock skips its times on {day}: it does not fire then."
     for fire in of_the_day:
         local = fire.astimezone(zone)
-        if cron.stands_for_skipped(expression, zone, fire):
+        if cron_fires.stands_for_skipped(expression, zone, fire):
             text = f"The clock skips one of its times on {day}: it fires at {local:%H:%M} instead."
             yield "gap", text
-        elif zones.is_repeated(local) and not expression.is_real_time:
+        elif timezones.is_repeated(local) and not expression.is_real_time:
             yield "repeat", f"{local:%H:%M} comes twice on {day}: it fires the first time only."
 
 
@@ -96,7 +103,7 @@ def _changed_days(expression: Expression, zone: ZoneInfo, now: datetime) -> Iter
     today = now.astimezone(zone).date()
     for number in range(366):
         day = today + number * _DAY
-        if zones.plain_midnight(zone, day) is None and expression.fires_on_day(day):
+        if timezones.plain_midnight(zone, day) is None and expression.fires_on_day(day):
             yield day
 
 

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from jobs_app import cron, expressions, zones
 from jobs_app.core.errors import FieldError, InvalidSchedule
-from jobs_app.expressions import Expression
+from jobs_app.schedules import cron_expression, cron_fires, timezones
+from jobs_app.schedules.cron_expression import Expression
 
 MAX_INTERVAL_SECONDS = 366 * 86_400
 MAX_JITTER_SECONDS = 86_400
@@ -195,21 +195,21 @@ def readings(timezone: str, local: datetime) -> tuple[datetime, ...]:
     zone = zone_of(timezone)
     return tuple(
         stretch.instant(local)
-        for stretch in zones.stretches(zone, local.date())
+        for stretch in timezones.stretches(zone, local.date())
         if stretch.local_start <= local < stretch.local_end
     )
 
 
 def after_gap(timezone: str, local: datetime) -> tuple[datetime, datetime]:
     """Return the gap that swallows the naive *local*: its naive start, and its end in UTC."""
-    stretches = zones.stretches(zone_of(timezone), local.date())
+    stretches = timezones.stretches(zone_of(timezone), local.date())
     place = next(n for n, stretch in enumerate(stretches) if local < stretch.local_end)
     return stretches[place - 1].local_end, stretches[place].start
 
 
 def is_repeated(timezone: str, instant: datetime) -> bool:
     """Say whether the clock shows the local time of *instant* twice."""
-    return zones.is_repeated(instant.astimezone(zone_of(timezone)))
+    return timezones.is_repeated(instant.astimezone(zone_of(timezone)))
 
 
 def in_utc(instant: datetime) -> datetime:
@@ -228,7 +228,7 @@ def in_utc(instant: datetime) -> datetime:
 def zone_of(name: str) -> ZoneInfo:
     """Return the zone; raises InvalidSchedule if this machine knows none of that name."""
     try:
-        return zones.named(name)
+        return timezones.named(name)
     # struct.error: the zone's file is there and ends too early.
     except (KeyError, ValueError, OSError, struct.error) as error:
         errors = [_unknown_zone(name)]
@@ -237,13 +237,13 @@ def zone_of(name: str) -> ZoneInfo:
 
 def expression_of(schedule: Schedule) -> Expression:
     """Return the parsed expression of a cron schedule, from a cache."""
-    return expressions.parse(schedule.cron or "", schedule.seed)
+    return cron_expression.parse(schedule.cron or "", schedule.seed)
 
 
 def _next(schedule: Schedule, after: datetime) -> datetime | None:
     """Return the first fire later than *after*, whatever the window says."""
     if schedule.cron is not None:
-        return cron.next_fire(expression_of(schedule), zone_of(schedule.timezone), after)
+        return cron_fires.next_fire(expression_of(schedule), zone_of(schedule.timezone), after)
     if schedule.interval_seconds is not None:
         anchor = _anchor(schedule)
         interval = timedelta(seconds=schedule.interval_seconds)
@@ -260,7 +260,7 @@ def _next(schedule: Schedule, after: datetime) -> datetime | None:
 def _previous(schedule: Schedule, before: datetime) -> datetime | None:
     """Return the last fire earlier than *before*, whatever the window says."""
     if schedule.cron is not None:
-        return cron.previous_fire(expression_of(schedule), zone_of(schedule.timezone), before)
+        return cron_fires.previous_fire(expression_of(schedule), zone_of(schedule.timezone), before)
     if schedule.interval_seconds is not None:
         anchor = _anchor(schedule)
         interval = timedelta(seconds=schedule.interval_seconds)
@@ -278,9 +278,11 @@ def _anchor(schedule: Schedule) -> datetime:
 def _shown(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
     local = fire.astimezone(zone)
     dst: Literal["gap", "repeat"] | None = None
-    if schedule.cron is not None and cron.stands_for_skipped(expression_of(schedule), zone, fire):
+    if schedule.cron is not None and cron_fires.stands_for_skipped(
+        expression_of(schedule), zone, fire
+    ):
         dst = "gap"
-    elif zones.is_repeated(local):
+    elif timezones.is_repeated(local):
         dst = "repeat"
     return Fire(at=fire, local=local, dst=dst)
 
@@ -319,12 +321,12 @@ def _is_given(schedule: Schedule, name: str) -> bool:
 
 
 def _zone_errors(name: str) -> Iterator[FieldError]:
-    if not zones.is_known(name):
+    if not timezones.is_known(name):
         yield _unknown_zone(name)
 
 
 def _unknown_zone(name: str) -> FieldError:
-    close = " or ".join(zones.suggestions(name))
+    close = " or ".join(timezones.suggestions(name))
     hint = f"did you mean {close}?" if close else "give an IANA name, such as Europe/Paris."
     return FieldError("/timezone", "unknown_timezone", f"There is no time zone {name!r}; {hint}")
 
@@ -333,7 +335,7 @@ def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
     if schedule.cron is None:
         return ()
     try:
-        expressions.parse(schedule.cron, schedule.seed)
+        cron_expression.parse(schedule.cron, schedule.seed)
     except InvalidSchedule as error:
         return error.errors
     return ()
