@@ -11,9 +11,9 @@ from redis import Redis
 from bench.servers import Servers
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.dispatch import Message, publish
-from jobs_app.models import Job
 
 COLUMNS = (
     *("id", "job_id", "scheduled_for", "state", "trigger", "fires", "task", "kwargs", "queue"),

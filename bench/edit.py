@@ -25,9 +25,10 @@ from bench.servers import Servers, running
 from jobs_app import jobs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.definitions import Definition
-from jobs_app.models import Job, Run
 from jobs_app.projection import Projection
 from jobs_app.schedules.schedule import Schedule
 

@@ -20,10 +20,12 @@ from bench import report
 from bench.servers import running
 from jobs_app import explain, history, jobs, overview, stats
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Run
 from jobs_app.explain import When
 from jobs_app.history import Filter, Place
-from jobs_app.models import Job, Run, Worker
 
 RUNS, FEWER = 5_000_000, 200_000
 #: SQLite is filled with so many times fewer.

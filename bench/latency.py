@@ -23,8 +23,8 @@ from bench.throughput import POOLS, Bare
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL
-from jobs_app.db import Database
-from jobs_app.models import Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 
 #: Messages before those that are measured.
 WARM_UP = 20

@@ -30,8 +30,8 @@ from jobs_app import tokens
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState
-from jobs_app.db import Database
-from jobs_app.models import LogChunk, Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import LogChunk, Run
 
 LINE = "2026-06-15 12:00:00 INFO imported 1,000 rows of table customers in 0.41 seconds"
 PATIENCE_SECONDS = 300.0

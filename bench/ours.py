@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
-from jobs_app.models import Job, Run, SchedulerProcess
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.db.models.runs import Run
 from jobs_app.projection import Projection
 
 #: What the jobs of a benchmark look like: mixed, most of them cron, all of them hourly or less.

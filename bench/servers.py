@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import migrate
+from jobs_app.db.migrations import migrate
 from tests import servers
 
 #: The tests trade the safety of their data for speed; a benchmark may not.

@@ -25,8 +25,8 @@ from bench.ours import Installation
 from bench.servers import Servers, running
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from jobs_app.runs import among
 
 PERIOD_SECONDS = 60

@@ -27,8 +27,8 @@ from bench.servers import Servers, running
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 
 POOLS = {"prefork 2": Pool("prefork", 2), "threads 8": Pool("threads", 8)}
 #: Runs before those that are measured: connections open, caches fill.

@@ -17,8 +17,10 @@ from jobs_app import dispatch
 from jobs_app.celery_app import JobsCelery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.db import Database
-from jobs_app.models import Job, Run, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
-from jobs_app.models import SchedulerProcess, Worker
+from jobs_app.db.engine import Database
+from jobs_app.db.models.processes import SchedulerProcess, Worker
 
 #: Several heartbeats and ticks: one that is late is no reason to raise an alarm.
 SILENCE_ALLOWED = timedelta(seconds=60)

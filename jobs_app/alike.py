@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from jobs_app import runs
 from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
+from jobs_app.db.models.jobs import Job
 from jobs_app.dispatch import Message
-from jobs_app.models import Job
 from jobs_app.policy import Facts, Plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule

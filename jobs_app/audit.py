@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app.models import AuditEvent
+from jobs_app.db.models.accounts import AuditEvent
 
 
 def note(

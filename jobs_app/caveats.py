@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app import catalog, overview, references, runs, vault
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
 from jobs_app.definitions import Definition
-from jobs_app.models import Job, Worker
 
 #: The one pool of Celery's whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"

@@ -24,7 +24,9 @@ from jobs_app.core.errors import (
     nearest,
 )
 from jobs_app.core.states import NotificationState
-from jobs_app.models import Job, Notification, NotificationChannel, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.occasions import USUAL, Event, Rule
 from jobs_app.sealing import Sealer
 

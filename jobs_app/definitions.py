@@ -9,10 +9,10 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.orm import Session
 
-from jobs_app import catalog, channels, fires, vault
+from jobs_app import catalog, channels, vault
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
-from jobs_app.models import Job
+from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.occasions import Rule, rules_as_json, rules_from_json
 from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
@@ -71,7 +71,7 @@ def definition_of(job: Job) -> Definition:
     return Definition(
         **plain,
         tags=tuple(job.tags),
-        schedule=fires.schedule_of(job),
+        schedule=schedule_of(job),
         retry=RetryPolicy.from_json(job.retry),
         retention=Retention.from_json(job.retention),
         notify=rules_from_json(job.notify),

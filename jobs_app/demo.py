@@ -7,7 +7,7 @@ from jobs_app import jobs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.errors import Conflict
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from jobs_app.definitions import Definition
 from jobs_app.schedules.schedule import Schedule
 

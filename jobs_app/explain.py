@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, order, overview, runs
+from jobs_app import overview, runs
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import (
     ACTIVE,
@@ -20,8 +20,11 @@ from jobs_app.core.states import (
     RunState,
     Trigger,
 )
+from jobs_app.db import run_indexes
+from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.db.models.runs import IS_FOLDED, Run
 from jobs_app.definitions import definition_of, described
-from jobs_app.models import IS_FOLDED, AuditEvent, Job, Run
 from jobs_app.policy import MOST_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
@@ -287,7 +290,7 @@ def _row_of(
 
 
 def _by_hand(session: Session, job: Job, moment: _Moment) -> RunFacts | None:
-    _, line = order.of_job(job.id)
+    _, line = run_indexes.of_job(job.id)
     started = (
         select(Run)
         .where(*line.guard, Run.trigger.in_((Trigger.MANUAL, Trigger.RETRY_OF)))
@@ -323,7 +326,7 @@ def _other(session: Session, row: Run) -> RunFacts | None:
 def _unfinished_then(session: Session, row: Run, *also: ColumnElement[bool]) -> RunFacts | None:
     """Return the newest other run of the job that had not ended when *row* was recorded."""
     found: list[Run] = []
-    for line in order.of_job(row.job_id):
+    for line in run_indexes.of_job(row.job_id):
         statement = (
             select(Run)
             .where(*line.guard, Run.id != row.id, line.instant <= row.created_at, *also)
@@ -359,7 +362,7 @@ def _is_over(job: Job, fire: datetime, *, at: datetime) -> bool:
     """Say whether the job has ended before *fire*, or will have by then."""
     if job.state is JobState.ENDED:
         return True
-    schedule = fires.schedule_of(job)
+    schedule = schedule_of(job)
     if job.max_runs is None or schedule is None or fire <= at:
         return False
     left = max(job.max_runs - job.runs_started, 0)

@@ -16,14 +16,17 @@ from sqlalchemy.orm import Session
 
 from jobs_app import alike, notifications, runs
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, SchedulerProcess, new_run_id
 from jobs_app.notifications import Missed
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
 log = logging.getLogger(__name__)
+
 
 #: A job whose schedule cannot be worked out is looked at again after this time, seconds.
 ERROR_PAUSE_SECONDS = 60
@@ -41,23 +44,6 @@ class Recorded:
     due: dict[int, datetime | None] = field(default_factory=dict)
     promote: list[int] = field(default_factory=list)
     rows: int = 0
-
-
-def schedule_of(job: Job) -> Schedule | None:
-    """Return a job's schedule; None for one that is started by hand only."""
-    if job.cron is None and job.interval_seconds is None and job.at is None:
-        return None
-    return Schedule(
-        cron=job.cron,
-        interval_seconds=job.interval_seconds,
-        anchor_at=job.anchor_at,
-        at=job.at,
-        timezone=job.timezone,
-        start_at=job.start_at,
-        end_at=job.end_at,
-        jitter_seconds=job.jitter_seconds,
-        seed=job.name,
-    )
 
 
 def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Recorded:

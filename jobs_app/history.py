@@ -19,12 +19,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
-from jobs_app import order
 from jobs_app.context import LastLog
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.models import HAS_WORDS, IS_UNSCHEDULED, Job, LogChunk, Run
-from jobs_app.order import NEWEST_FIRST, Condition, Line
+from jobs_app.db import run_indexes
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import HAS_WORDS, IS_UNSCHEDULED, LogChunk, Run
+from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +137,21 @@ def _lines(wanted: Filter, jobs: list[int] | None) -> Sequence[Line]:
     is_rare = wanted.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
         if wanted.states:
-            return [order.in_state(state) for state in wanted.states]
-        return (Line(()),) if is_rare else order.of_all()
+            return [run_indexes.in_state(state) for state in wanted.states]
+        return (Line(()),) if is_rare else run_indexes.of_all()
     if len(jobs) * max(len(wanted.states), 2) > MOST_BRANCHES:
         is_in = [Run.state.in_(wanted.states)] if wanted.states else []
         return (Line((Run.job_id.in_(jobs), *is_in)),)
     if wanted.states:
         return [
-            line for job in jobs for state in wanted.states for line in order.of_job_in(job, state)
+            line
+            for job in jobs
+            for state in wanted.states
+            for line in run_indexes.of_job_in(job, state)
         ]
     if is_rare:
         return [Line((Run.job_id == job,)) for job in jobs]
-    return [line for job in jobs for line in order.of_job(job)]
+    return [line for job in jobs for line in run_indexes.of_job(job)]
 
 
 def _by(wanted: Filter) -> list[Condition]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import Conflict, IdempotencyMismatch
-from jobs_app.models import IdempotencyKey
+from jobs_app.db.models.accounts import IdempotencyKey
 
 #: How long a key is remembered.
 KEPT = timedelta(hours=24)

@@ -14,11 +14,13 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, fires, notification_log, notifications, order, runs
+from jobs_app import audit, fires, notification_log, notifications, runs
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
+from jobs_app.db import run_indexes
+from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.db.models.runs import Forgotten, Run
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
-from jobs_app.models import Forgotten, Job, Run
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
 
@@ -109,7 +111,7 @@ def next_fires(
     job: Job, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[Fire]:
     """Return the fires that *job* will run at, in (after, until]; none while it is not active."""
-    schedule = fires.schedule_of(job)
+    schedule = schedule_of(job)
     if schedule is None or job.state is not JobState.ACTIVE:
         return []
     if job.max_runs is not None:
@@ -216,7 +218,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
 
 
 def _refuse_if_running(session: Session, job: Job) -> None:
-    is_running = (order.active_of_job(job.id), Run.state == RunState.RUNNING)
+    is_running = (run_indexes.active_of_job(job.id), Run.state == RunState.RUNNING)
     if session.scalars(select(Run.id).where(*is_running).limit(1)).first() is not None:
         name = job.name
         session.rollback()
@@ -253,13 +255,13 @@ def page(session: Session, wanted: Filter, *, after: str | None, limit: int) -> 
             )
         )
     if wanted.last_state is not None:
-        statement = statement.where(order.of_newest(Run.state) == wanted.last_state)
+        statement = statement.where(run_indexes.of_newest(Run.state) == wanted.last_state)
     return list(session.scalars(statement))
 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
     """Return the run of the newest instant of each of *job_ids* that has one."""
-    of_jobs = select(order.of_newest(Run.id)).where(Job.id.in_(list(job_ids)))
+    of_jobs = select(run_indexes.of_newest(Run.id)).where(Job.id.in_(list(job_ids)))
     found = session.scalars(select(Run).where(Run.id.in_(list(session.scalars(of_jobs)))))
     return {run.job_id: run for run in found if run.job_id is not None}
 
@@ -267,7 +269,7 @@ def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
 def follow_schedule(job: Job, *, at: datetime) -> None:
     """Set the next fire of *job*, later than *at*; without one an active job has ended."""
     job.next_fire_at = job.next_due_at = None
-    schedule = fires.schedule_of(job)
+    schedule = schedule_of(job)
     if job.state is not JobState.ACTIVE or schedule is None:
         return
     is_used_up = job.max_runs is not None and (job.runs_started or 0) >= job.max_runs

@@ -9,7 +9,9 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import NotificationState
-from jobs_app.models import Job, Notification, SchedulerProcess
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification
+from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.occasions import Event
 
 #: How long it is kept what was told.

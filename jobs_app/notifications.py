@@ -24,15 +24,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobs_app import occasions, order
+from jobs_app import occasions
 from jobs_app.core.states import NotificationState, RunState
-from jobs_app.models import (
-    Job,
-    Notification,
-    NotificationChannel,
-    Run,
-    new_run_id,
-)
+from jobs_app.db import run_indexes
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification, NotificationChannel
+from jobs_app.db.models.runs import Run
 from jobs_app.occasions import Event, Listener
 
 #: Events that come in heaps, told once for many that are the same.
@@ -227,7 +225,7 @@ def late(session: Session, *, at: datetime) -> list[Late]:
                 Run.id, Run.job_id, Run.created_at, Run.state, Job.notify, Job.late_after_seconds
             )
             .join(Job, Job.id == Run.job_id)
-            .where(*order.in_state(state).guard, Run.attempt == 1, hears_it, ~is_told)
+            .where(*run_indexes.in_state(state).guard, Run.attempt == 1, hears_it, ~is_told)
             # Ids sort by age: of a long queue the oldest runs are read, not all.
             .order_by(Run.id)
             .limit(LOOKED_AT_ONCE)

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from uuid import UUID
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import UNFINISHED, RunState
-from jobs_app.db import alembic_config
-from jobs_app.models import IS_UNFINISHED, PARKED, Installation, Job, Run, SchedulerProcess, Worker
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess, Worker
+from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
 
 #: Workers that are gone and still listed, the newest.
 GONE_LISTED = 100
@@ -95,36 +93,6 @@ class Key:
     running: int = 0
     queued: int = 0
     oldest_queued_at: datetime | None = None
-
-
-@cache
-def newest_revision() -> str | None:
-    """Return the revision that this version of jobs-app wants."""
-    return ScriptDirectory.from_config(alembic_config("sqlite://")).get_current_head()
-
-
-@cache
-def _known_revisions() -> frozenset[str]:
-    scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
-    return frozenset(each.revision for each in scripts.walk_revisions())
-
-
-def is_newer(revision: str | None) -> bool:
-    """Tell whether a newer version of jobs-app has brought the database to *revision*."""
-    return revision is not None and revision not in _known_revisions()
-
-
-def revision(session: Session) -> str | None:
-    """Return the revision of the database; None if nothing was ever migrated."""
-    return MigrationContext.configure(session.connection()).get_current_revision()
-
-
-def installation_id(session: Session) -> UUID | None:
-    """Return what tells this database from those of other installations.
-
-    None if somebody has restored its jobs without it.
-    """
-    return session.scalars(select(Installation.id)).one_or_none()
 
 
 def last_tick(session: Session) -> datetime | None:

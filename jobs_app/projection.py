@@ -22,7 +22,7 @@ from redis.retry import Retry
 from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
-from jobs_app.models import Job
+from jobs_app.db.models.jobs import Job
 
 #: What stock RedBeat would send if it were run on these entries: a look at one job.
 LOOK_TASK = "jobs_app.look"

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app import caveats, fires
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
+from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.definitions import Definition, check, columns, completed, definition_of
 from jobs_app.jobs import (
     OnMissed,
@@ -17,7 +18,6 @@ from jobs_app.jobs import (
     next_fires,
     refuse_taken_name,
 )
-from jobs_app.models import Job
 from jobs_app.policy import PlannedRun
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import warnings as schedule_warnings
@@ -124,7 +124,7 @@ CROWD = 20
 
 
 def _warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
-    schedule = fires.schedule_of(job)
+    schedule = schedule_of(job)
     if schedule is None:
         return []
     warnings = schedule_warnings.warnings(schedule, now=at)

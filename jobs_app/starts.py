@@ -9,12 +9,15 @@ from celery import Celery
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, catalog, jobs, order, policy, runs, vault
+from jobs_app import audit, catalog, jobs, policy, runs, vault
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
+from jobs_app.db import run_indexes
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run, new_run_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +225,8 @@ def _refuse(errors: list[FieldError]) -> None:
 
 
 def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> policy.Overlap:
-    active = _first(session, order.active_of_job(job.id))
-    waiting = _first(session, order.waiting_of_job(job.id))
+    active = _first(session, run_indexes.active_of_job(job.id))
+    waiting = _first(session, run_indexes.waiting_of_job(job.id))
     decision = policy.overlap(chosen, active is not None, 0 if waiting is None else 1)
     if decision.state is RunState.SKIPPED:
         session.rollback()

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import Row, func, select, text, union_all
 from sqlalchemy.orm import Session
 
-from jobs_app import order, runs
+from jobs_app import runs
 from jobs_app.core.states import FAILURES, RunState
-from jobs_app.models import IS_OVER, Forgotten, Job, Run
+from jobs_app.db import run_indexes
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import IS_OVER, Forgotten, Run
 
 #: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
 TRIED = (RunState.SUCCEEDED, *FAILURES)
@@ -78,7 +80,7 @@ def of_job(session: Session, job: Job, *, last: int) -> Stats:
 
 def _live_counts(session: Session, job_id: int) -> dict[RunState, int]:
     counts: dict[RunState, int] = {}
-    for condition in (text(f"runs.{IS_OVER}"), *order.UNFINISHED_OF_JOB):
+    for condition in (text(f"runs.{IS_OVER}"), *run_indexes.UNFINISHED_OF_JOB):
         statement = (
             select(Run.state, func.count())
             .where(Run.job_id == job_id, condition)

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
-from jobs_app.models import Token
+from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import Token
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,10 @@ from jobs_app.core.errors import (
     StaleVersion,
 )
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
-from jobs_app.models import Job, NotificationChannel, Secret
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import NotificationChannel
+from jobs_app.db.models.secrets import Secret
 from jobs_app.sealing import Sealer
 
 #: The version of a secret that is not there yet.

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from jobs_app.models import Worker
+from jobs_app.db.models.processes import Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from alembic import context
 from sqlalchemy import text
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import make_engine
-from jobs_app.models import Base
+from jobs_app.db.engine import make_engine
+from jobs_app.db.models.runs import Base
 
 #: Any number that no other program on the same database would pick ("jobs" in ASCII).
 ADVISORY_LOCK = 0x6A6F6273

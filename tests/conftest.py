@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database, migrate
+from jobs_app.db.engine import Database
+from jobs_app.db.migrations import migrate
 from tests.servers import (
     DatabasePool,
     ExternalPostgres,

@@ -13,9 +13,11 @@ from sqlalchemy import select
 from jobs_app import fires, jobs, runs, workers
 from jobs_app.celery_app import TASK_MODULES
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.db import Database
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.definitions import Definition
-from jobs_app.models import Job, Run, new_run_id
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.schedules.schedule import Schedule

@@ -11,8 +11,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.db import Database
-from jobs_app.models import Job, Run, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from tests.factories import MINUTE, NOON, make_worker
 
 ERROR = {"type": "OSError", "message": "The disk is full", "traceback": "line 10, in main"}

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from jobs_app import channels
 from jobs_app.channels import ChannelSaid
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import Job, Notification
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification
 from jobs_app.occasions import CHOICES, Event
 from jobs_app.sealing import Sealer
 from tests.factories import NOON, claim, finish, make_run

@@ -7,8 +7,8 @@ import pytest
 
 from jobs_app import alike
 from jobs_app.core.states import OverlapPolicy, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from tests.factories import HOUR, NOON, SECOND, make_job, make_run, record, runs_of
 from tests.factories import job as stored_job
 

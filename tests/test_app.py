@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import migrate
+from jobs_app.db.migrations import migrate
 from jobs_app.embedded import free_port
 from jobs_app.tokens import ensure_admin_token
 from tests.servers import wait_until

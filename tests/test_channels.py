@@ -4,8 +4,8 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select
 
 from jobs_app import vault
-from jobs_app.db import Database
-from jobs_app.models import NotificationChannel
+from jobs_app.db.engine import Database
+from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.sealing import Sealer
 from tests.factories import NOON
 from tests.telling import KEY, NOWHERE, make_channel

@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from jobs_app import runs, workers
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from jobs_app.dispatch import Message
-from jobs_app.models import Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.concurrency import claim_place
 from tests.factories import (

@@ -15,20 +15,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
-from jobs_app import history, overview
+from jobs_app import history
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import (
-    SQLITE_CACHE_KIB,
-    SQLITE_WAL_PAGES,
-    Base,
-    Database,
-    UTCDateTime,
-    alembic_config,
-    migrate,
-)
-from jobs_app.models import Installation, Job, new_run_id
+from jobs_app.db import installation
+from jobs_app.db.columns import Base, UTCDateTime, new_run_id
+from jobs_app.db.engine import SQLITE_CACHE_KIB, SQLITE_WAL_PAGES, Database
+from jobs_app.db.migrations import alembic_config, migrate
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Installation
 from tests.factories import NOON, make_job
 
 PROCESSES = 6
@@ -37,7 +33,7 @@ WRITES = 50
 COUNT_UP = """
 import sys
 from sqlalchemy import text
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 
 database = Database(sys.argv[1])
 for _ in range(int(sys.argv[2])):
@@ -295,10 +291,8 @@ def test_a_run_that_was_over_without_an_end_stays_in_the_lists(
 
 
 def test_two_processes_may_migrate_at_once(unmigrated_database_url: str, tmp_path: Path) -> None:
-    code = (
-        "import sys; from jobs_app.db import migrate; from jobs_app.core.settings import Settings; "
-    )
-    code += "migrate(Settings(database_url=sys.argv[1]))"
+    code = "import sys; from jobs_app.db.migrations import migrate; "
+    code += "from jobs_app.core.settings import Settings; migrate(Settings(database_url=sys.argv[1]))"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, unmigrated_database_url], stderr=subprocess.PIPE
@@ -368,7 +362,7 @@ def test_a_database_has_an_id_of_its_own_that_a_copy_shares(tmp_path: Path) -> N
     for name in ("one", "two", "copy"):
         opened = Database(f"sqlite:///{tmp_path / name}.db")
         with opened.reading() as session:
-            ids.append(overview.installation_id(session))
+            ids.append(installation.installation_id(session))
         with opened.session() as session:
             session.add(Installation(number=2, id=uuid4()))
             with pytest.raises(IntegrityError):

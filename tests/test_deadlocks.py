@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from jobs_app import jobs, runs
 from jobs_app.core.states import CancelMode, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.retry import RetryPolicy
 from tests.factories import NOON, claim, finish, make_job, make_run, make_worker, run
 from tests.servers import wait_until

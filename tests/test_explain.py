@@ -8,9 +8,9 @@ import pytest
 from jobs_app import explain, jobs, runs
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.explain import Explanation, When
-from jobs_app.models import Job
 from tests.factories import (
     DAY,
     HOUR,

@@ -9,8 +9,9 @@ from sqlalchemy import update
 
 from jobs_app import fires, jobs, runs
 from jobs_app.core.states import JobState, OverlapPolicy, RunState, Trigger
-from jobs_app.db import Database
-from jobs_app.models import Job, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from tests.factories import (
     HOUR,
     MINUTE,

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from jobs_app import explain, history, jobs, overview, runs, stats
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.db import Database
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.explain import When
 from jobs_app.history import Filter, Place
-from jobs_app.models import Job, Run, new_run_id
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
 from tests.plans import ERROR, RUNS, fill, plans
 

@@ -7,8 +7,9 @@ import pytest
 
 from jobs_app import audit, jobs, rehearsals
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job, SchedulerProcess
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.policy import MOST_ROWS
 from tests.factories import (
     DAY,

@@ -6,8 +6,8 @@ import pytest
 
 from jobs_app import jobs, notification_log
 from jobs_app.core.states import NotificationState
-from jobs_app.db import Database
-from jobs_app.models import SchedulerProcess
+from jobs_app.db.engine import Database
+from jobs_app.db.models.processes import SchedulerProcess
 from tests.factories import DAY, HOUR, NOON, SECOND, make_job
 from tests.telling import make_channel, rows
 

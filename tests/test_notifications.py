@@ -12,8 +12,8 @@ from sqlalchemy import event, select
 
 from jobs_app import jobs, notifications, runs
 from jobs_app.core.states import CatchupPolicy, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.occasions import Event, Rule
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Outcome

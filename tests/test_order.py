@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from jobs_app import fires, jobs, runs, starts
 from jobs_app.core.errors import Conflict
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOON, TASKS, make_run
 from tests.plans import fill, kept_plans

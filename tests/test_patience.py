@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

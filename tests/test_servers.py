@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.conftest import MIGRATED_TEMPLATE
 from tests.factories import make_job, make_run, runs_of
 from tests.servers import (

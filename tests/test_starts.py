@@ -4,7 +4,7 @@ import pytest
 
 from jobs_app import jobs, starts
 from jobs_app.core.errors import InvalidInput, NotFound
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.factories import NOON, SECOND, TASKS, definition, job, make_job, runs_of
 
 #: Before the first fire of a job made by the factory.

@@ -6,8 +6,9 @@ import pytest
 
 from jobs_app import runs, stats
 from jobs_app.core.states import OverlapPolicy, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job, Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.stats import Spread, Stats
 from tests.factories import HOUR, MINUTE, NOON, SECOND, make_job, make_run
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from jobs_app import runs, workers
 from jobs_app.core.states import OverlapPolicy, RunState
-from jobs_app.db import Database
-from jobs_app.models import Job
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.runs import Claimed, Outcome
 from tests.factories import NOON, SECOND, columns, job, make_job, make_run, make_worker, run
 

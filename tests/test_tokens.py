@@ -7,8 +7,8 @@ from sqlalchemy import delete, select
 
 from jobs_app import tokens
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
-from jobs_app.models import Token
+from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import Token
 from tests.factories import NOON, SECOND
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from jobs_app import sealing, vault
 from jobs_app.core.errors import ConfigurationError, StaleVersion
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
-from jobs_app.models import Secret
+from jobs_app.db.engine import Database
+from jobs_app.db.models.secrets import Secret
 from jobs_app.sealing import Sealer
 from tests.factories import MINUTE, NOON, SECOND
 

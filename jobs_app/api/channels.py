@@ -21,7 +21,7 @@ from jobs_app.channels import ChannelSaid, Webhook
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import NotificationState
-from jobs_app.models import NotificationChannel
+from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.occasions import USUAL, Event
 from jobs_app.sealing import Sealer, sealer
 

@@ -11,8 +11,8 @@ from flask_sqlalchemy.session import Session as BoundSession
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from jobs_app import db
 from jobs_app.core.settings import Settings
+from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -27,22 +27,22 @@ class _RequestSession(BoundSession):
         # Kept: with an engine that is new each time, each statement takes a connection of its own.
         reader = self.info.get("reader")
         if reader is None:
-            reader = self.info["reader"] = bind.execution_options(**{db.READ_ONLY: True})
+            reader = self.info["reader"] = bind.execution_options(**{READ_ONLY: True})
         found: Engine | Connection = reader
         return found
 
 
 class _Holder(SQLAlchemy):
-    """Holds the engine and each request's session, by the recipe of `jobs_app.db`."""
+    """Holds the engine and each request's session, by the recipe of `jobs_app.db.engine`."""
 
     def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:
         engine = super()._make_engine(bind_key, options, app)
-        db.prepare_engine(engine)
+        prepare_engine(engine)
         return engine
 
 
 class _NoModels(DeclarativeBase):
-    """What Flask-SQLAlchemy makes its own base of; our models hang on `jobs_app.db.Base`."""
+    """What Flask-SQLAlchemy makes its own base of; our models hang on `db.columns.Base`."""
 
 
 database = _Holder(
@@ -59,7 +59,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     # As many connections as threads: none of them ever waits for another one's.
     # Parameters hold what people wrote, kwargs too: never in a log.
     pool = {"pool_size": settings.web_threads, "max_overflow": 2}
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = db.engine_options(url) | pool
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url) | pool
     database.init_app(app)
 
 
@@ -75,7 +75,7 @@ def reading() -> Session:
 
 def readers() -> Callable[[], Session]:
     """Return what makes sessions that only read, after the request is over too."""
-    engine = database.engine.execution_options(**{db.READ_ONLY: True})
+    engine = database.engine.execution_options(**{READ_ONLY: True})
     return partial(Session, engine, expire_on_commit=False)
 
 

@@ -13,6 +13,7 @@ from jobs_app.api import parts
 from jobs_app.api.database import session
 from jobs_app.api.fields import rfc3339
 from jobs_app.core import clock
+from jobs_app.db import migrations
 from jobs_app.projection import shared_prefix
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
@@ -86,12 +87,12 @@ def _detail(redis: str) -> dict[str, str]:
 
 def _database() -> tuple[dict[str, Any], bool]:
     try:
-        found = overview.revision(session())
+        found = migrations.revision(session())
     except SQLAlchemyError:
         session().rollback()
         return {"status": "unreachable"}, False
-    wanted = overview.newest_revision()
-    if overview.is_newer(found):
+    wanted = migrations.newest_revision()
+    if migrations.is_newer(found):
         # Migrations only add what an older version can do without: it may serve to its end.
         return {"status": "newer", "revision": found, "wanted": wanted}, True
     if found != wanted:

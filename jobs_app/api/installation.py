@@ -17,8 +17,8 @@ from jobs_app.api.document import problems
 from jobs_app.api.fields import INT32, Instant, Search, seconds_between
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
+from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.definitions import NAME
-from jobs_app.models import AuditEvent
 from jobs_app.overview import RunningRun, WorkerState
 
 api = APIBlueprint(

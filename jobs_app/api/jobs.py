@@ -30,8 +30,8 @@ from jobs_app.api.job_views import DryRunOut, FirePage, JobOut, JobPage, show, s
 from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
+from jobs_app.db.models.jobs import Job
 from jobs_app.definitions import NAME, Definition, definition_of
-from jobs_app.models import Job
 from jobs_app.rehearsals import Rehearsal
 
 api = APIBlueprint(

@@ -13,14 +13,15 @@ from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import adoption, dispatch, overview
+from jobs_app import adoption, dispatch
 from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.db import READ_ONLY
+from jobs_app.db import installation
+from jobs_app.db.engine import READ_ONLY
+from jobs_app.db.models.jobs import Job
 from jobs_app.dispatch import Courier, Message
-from jobs_app.models import Job
 from jobs_app.projection import Projection
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Parts:
         engine = database.engine.execution_options(**{READ_ONLY: True})
         try:
             with Session(engine) as reading:
-                self.installation_id = overview.installation_id(reading)
+                self.installation_id = installation.installation_id(reading)
         except SQLAlchemyError as error:
             # Not reached, or not migrated yet: readyz says so, and the next request asks again.
             log.debug("installation_unknown error=%s", error)

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from jobs_app import db
 from jobs_app.api.database import database
 from jobs_app.core import errors
+from jobs_app.db import engine
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _on_http_error(error: HTTPException) -> Response:
 def _on_database_error(error: SQLAlchemyError) -> Response:
     """Answer 503 when the database is out of reach; anything else is a bug of ours."""
     database.session.remove()
-    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and db.is_gone(error)):
+    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and engine.is_gone(error)):
         log.error("database_unavailable error=%s", type(error).__name__)
         return problem(
             503,

@@ -26,7 +26,7 @@ from jobs_app.api.job_bodies import ConcurrencyKey, JobRunIn, Kwargs, QueueName,
 from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.api.problems import nearest
 from jobs_app.core.states import CancelMode, RunState, Trigger
-from jobs_app.models import Attempt, Run
+from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.notification_log import Shown
 
 #: States of a run that was never tried.

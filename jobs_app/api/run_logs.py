@@ -25,8 +25,8 @@ from jobs_app.api.run_bodies import (
 from jobs_app.api.streams import Stream
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
 from jobs_app.core.states import FINAL
+from jobs_app.db.models.runs import LogChunk
 from jobs_app.history import LogNews, LogPlace
-from jobs_app.models import LogChunk
 
 api = APIBlueprint("run_logs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 

@@ -27,7 +27,7 @@ from jobs_app.api.run_bodies import (
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.core.states import RunState
-from jobs_app.models import Run
+from jobs_app.db.models.runs import Run
 from jobs_app.starts import Again, TaskStart
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])

@@ -16,8 +16,8 @@ from jobs_app.api.job_bodies import JobPath
 from jobs_app.api.job_views import LastRun
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
+from jobs_app.db.models.runs import Run
 from jobs_app.definitions import NAME
-from jobs_app.models import Run
 from jobs_app.retention import Retention
 from jobs_app.stats import Spread
 

@@ -16,7 +16,7 @@ from jobs_app.api.document import problems
 from jobs_app.api.runs import record
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
-from jobs_app.models import Run
+from jobs_app.db.models.runs import Run
 from jobs_app.starts import TaskStart
 
 api = APIBlueprint(

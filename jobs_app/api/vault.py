@@ -15,7 +15,7 @@ from jobs_app.api.document import problems
 from jobs_app.api.fields import Instant
 from jobs_app.core import clock
 from jobs_app.core.errors import FieldError, InvalidInput, NotFound
-from jobs_app.models import Secret
+from jobs_app.db.models.secrets import Secret
 from jobs_app.references import NAME, NAME_RULE
 
 api = APIBlueprint(

@@ -139,7 +139,7 @@ def migrate(revision: str) -> None:
     """Bring the database to the newest version, or to the one named."""
     with _errors_as_sentences():
         settings = _settings()
-        from jobs_app.db import migrate as move_to
+        from jobs_app.db.migrations import migrate as move_to
 
         move_to(settings, revision=revision)
 

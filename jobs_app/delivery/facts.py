@@ -7,7 +7,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app.models import Job, LogChunk, Notification, Run
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification
+from jobs_app.db.models.runs import LogChunk, Run
 from jobs_app.notices import Notice, Other, RunFacts
 from jobs_app.occasions import Event
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import NotificationState
-from jobs_app.models import Notification
+from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications import WINDOW_SECONDS
 from jobs_app.occasions import Event
 

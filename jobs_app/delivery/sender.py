@@ -21,11 +21,11 @@ from jobs_app import notices, notification_log, notifications
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.delivery import facts, outbox
 from jobs_app.delivery.outbox import Pace, Taken
 from jobs_app.delivery.outlet import Order, Outlet
-from jobs_app.models import Notification, NotificationChannel
 from jobs_app.occasions import Event
 from jobs_app.sealing import sealer
 

@@ -23,8 +23,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs_app import audit, notifications
 from jobs_app.core.states import FINAL, JobState, RunState
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.dispatch import Message
-from jobs_app.models import Attempt, Job, Run, Worker
 from jobs_app.occasions import Event
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.concurrency import claim_place

@@ -16,8 +16,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NullType
 
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run, new_run_id
 from jobs_app.policy import PlannedRun
 from jobs_app.runs.outbox import RESEND_SECONDS, message_of
 

@@ -16,8 +16,9 @@ from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from jobs_app.core.states import RunState
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import CALLED, KEPT_WAITING, PARKED, Run
 from jobs_app.dispatch import Message
-from jobs_app.models import CALLED, KEPT_WAITING, PARKED, Run, Worker
 from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 

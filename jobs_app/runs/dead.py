@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from jobs_app import order
 from jobs_app.core.states import RunState
-from jobs_app.models import Run, Worker
+from jobs_app.db import run_indexes
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.attempts import Outcome, finish
 from jobs_app.runs.guards import owned
@@ -20,7 +21,7 @@ def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
     statement = (
         select(Run.id, Run.attempt, Run.job_id, Run.retry)
         .join(Worker, Worker.id == Run.worker_id)
-        .where(*order.in_state(RunState.RUNNING).guard, Worker.gone_at.is_not(None))
+        .where(*run_indexes.in_state(RunState.RUNNING).guard, Worker.gone_at.is_not(None))
         .limit(limit)
     )
     return list(session.execute(statement))

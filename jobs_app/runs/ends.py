@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import Delete, delete, or_, select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, order
+from jobs_app import audit
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
-from jobs_app.models import Attempt, LogChunk, Run
+from jobs_app.db import run_indexes
+from jobs_app.db.models.runs import Attempt, LogChunk, Run
 from jobs_app.runs.births import among
 from jobs_app.runs.guards import move
 
@@ -55,7 +56,7 @@ def cancel(
 
 def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at: datetime) -> None:
     """Cancel what has not begun of a job; does not commit (the caller's change does)."""
-    unfinished = or_(order.waiting_of_job(job_id), order.active_of_job(job_id))
+    unfinished = or_(run_indexes.waiting_of_job(job_id), run_indexes.active_of_job(job_id))
     move(
         session,
         (unfinished, Run.state.in_(CANCELLABLE_AT_ONCE)),

@@ -20,9 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobs_app import order
 from jobs_app.core.states import FINAL, RunState
-from jobs_app.models import IS_OVER, Forgotten, Job, LogChunk, Run
+from jobs_app.db import run_indexes
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import IS_OVER, Forgotten, LogChunk, Run
 from jobs_app.runs.births import among
 from jobs_app.runs.ends import purge
 
@@ -87,7 +88,7 @@ def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
     """Return the span of each of *job_ids* that has runs."""
     oldest = [
         select(line.instant).where(*line.guard).order_by(*line.oldest_first).limit(1).correlate(Job)
-        for line in order.of_job(Job.id)
+        for line in run_indexes.of_job(Job.id)
     ]
     # Of an index alone; which instant is the n-th newest would be read run by run.
     count = select(func.count()).select_from(Run).where(Run.job_id == Job.id).correlate(Job)
@@ -110,7 +111,7 @@ def nth_oldest(
     session: Session, job_id: int, number: int, *, state: RunState | None = None
 ) -> datetime | None:
     """Return the instant of the *number*-th oldest run of a job, counted from 0."""
-    lines = order.of_job(job_id) if state is None else order.of_job_in(job_id, state)
+    lines = run_indexes.of_job(job_id) if state is None else run_indexes.of_job_in(job_id, state)
     parts = [select(line.instant.label("instant")).where(*line.guard) for line in lines]
     merged = union_all(*parts) if len(parts) > 1 else parts[0]
     return session.scalars(merged.order_by("instant").offset(number).limit(1)).first()

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
-from jobs_app.models import Run
+from jobs_app.db.models.runs import Run
 
 
 def owned(run_id: Any, attempt: Any) -> tuple[ColumnElement[bool], ...]:

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
+from jobs_app.db.models.runs import Run
 from jobs_app.dispatch import Message
-from jobs_app.models import Run
 
 #: A run's message is repeated after this time, doubled each time, seconds.
 RESEND_SECONDS = 15.0

@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, exists, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from jobs_app import order
 from jobs_app.core.states import ACTIVE, CancelMode, OverlapPolicy, RunState
+from jobs_app.db import run_indexes
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run
 from jobs_app.runs.guards import move
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 
@@ -102,9 +103,9 @@ def give_way(
         "send_at": None,
     }
     if drop_waiting:
-        move(session, (order.waiting_of_job(job_id),), **over)
+        move(session, (run_indexes.waiting_of_job(job_id),), **over)
     if mode is not None:
-        active = order.active_of_job(job_id)
+        active = run_indexes.active_of_job(job_id)
         unstarted = (RunState.QUEUED, RunState.RETRYING)
         move(session, (active, Run.state.in_(unstarted)), **over)
         move(

@@ -16,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from jobs_app import runs, workers
 from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.db import Database, is_gone
+from jobs_app.db.engine import Database, is_gone
+from jobs_app.db.models.accounts import IdempotencyKey
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.dispatch import Message
-from jobs_app.models import IdempotencyKey, Job, SchedulerProcess
 from jobs_app.projection import Projection
 from jobs_app.retry import RetryPolicy
 from jobs_app.scheduling.ticker import Publish, publish_or_leave

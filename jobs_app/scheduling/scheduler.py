@@ -20,14 +20,16 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import dispatch, overview
+from jobs_app import dispatch
 from jobs_app.celery_app import JobsCelery
 from jobs_app.core import clock, process
 from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.db import Database
+from jobs_app.db import installation
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.delivery.sender import Sender
 from jobs_app.dispatch import Message
-from jobs_app.models import SchedulerProcess, new_run_id
 from jobs_app.projection import Projection, shared_prefix
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from jobs_app.scheduling.sweeper import Sweeper, SweeperThread
@@ -223,7 +225,7 @@ class JobsScheduler(RedBeatScheduler):
         """Tell whether the lock and the entries are ours to touch; say so where they are not."""
         if self._installation_id is None:
             with self._database.reading() as session:
-                self._installation_id = overview.installation_id(session)
+                self._installation_id = installation.installation_id(session)
         if self._installation_id is None or self._projection.take_prefix(self._installation_id):
             return True
         if monotonic >= self._next_complaint:

@@ -15,12 +15,16 @@ from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from jobs_app import fires, runs
+from jobs_app import runs
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FAILURES, FINAL, RunState
-from jobs_app.db import Database
-from jobs_app.models import AuditEvent, Forgotten, Job, Run, Worker, first_id_at
+from jobs_app.db.columns import first_id_at
+from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Forgotten, Run
 from jobs_app.retention import Limits, Retention
 
 log = logging.getLogger(__name__)
@@ -220,7 +224,7 @@ def _already_past(job: Job, *, at: datetime) -> datetime:
     The row of a fire is what keeps it from being recorded twice: it must stay as long as a
     catch-up may reach back, or an edit after the clock was put back.
     """
-    if fires.schedule_of(job) is None:
+    if schedule_of(job) is None:
         return at
     window = max(timedelta(seconds=job.catchup_window_seconds), SHORTEST_WINDOW)
     return min(at - window, job.next_fire_at or at)

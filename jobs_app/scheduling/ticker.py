@@ -15,7 +15,7 @@ from datetime import datetime
 
 from jobs_app import fires, runs
 from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from jobs_app.dispatch import Message
 from jobs_app.fires import Recorded
 from jobs_app.projection import Projection

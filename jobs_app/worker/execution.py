@@ -25,7 +25,7 @@ from jobs_app.celery_app import RUN_TASK
 from jobs_app.context import current_run
 from jobs_app.core import clock
 from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.db import is_refused
+from jobs_app.db.engine import is_refused
 from jobs_app.dispatch import Message
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.worker.ends import End

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from jobs_app import runs, workers
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.tasks.command import is_still_ending
 from jobs_app.worker.lease import Lease

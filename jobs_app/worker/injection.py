@@ -12,7 +12,7 @@ from jobs_app import references, sealing, vault
 from jobs_app.context import Fenced, TaskOutcome
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
-from jobs_app.models import Secret
+from jobs_app.db.models.secrets import Secret
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.worker.masking import NOTHING, Mask
 from jobs_app.worker.process import Process

@@ -16,7 +16,7 @@ from sqlalchemy import NullPool, make_url
 from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
 from jobs_app.core.process import become_undumpable
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from jobs_app.worker import ahead
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process

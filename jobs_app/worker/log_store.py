@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from jobs_app.db import Database
-from jobs_app.models import LogChunk, Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import LogChunk, Run
 from jobs_app.worker.logs import Flush
 
 

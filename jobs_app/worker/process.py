@@ -14,7 +14,7 @@ from billiard import current_process
 from celery import Celery
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from jobs_app.worker.at_work import AtWork
 from jobs_app.worker.belongings import Belongings, is_short_of_files
 from jobs_app.worker.ends import Ends

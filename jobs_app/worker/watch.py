@@ -21,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.context import Cancelled, TimedOut
 from jobs_app.core.states import CancelMode, RunState
-from jobs_app.db import Database
-from jobs_app.models import Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.logs import stay_out_of_runs
 

@@ -13,8 +13,9 @@ from jobs_app.api import database as held
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState, Trigger
-from jobs_app.db import Database
-from jobs_app.models import Run, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from jobs_app import tokens
 from jobs_app.app import create_app
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.api.conftest import NOW, Api, a_job, close
 
 OPEN_PATHS = {"/healthz", "/readyz", "/api/docs", "/static/<path:filename>"}

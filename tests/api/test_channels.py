@@ -11,8 +11,9 @@ from sqlalchemy import inspect, select
 from jobs_app.api.channels import ChannelIn
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import NotificationState
-from jobs_app.db import Database
-from jobs_app.models import Job, Notification, NotificationChannel
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.occasions import USUAL, Event
 from jobs_app.sealing import sealer
 from tests.api.conftest import NOW, Api

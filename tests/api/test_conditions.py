@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from jobs_app import tokens
-from jobs_app.db import Database
-from jobs_app.models import IdempotencyKey
+from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import IdempotencyKey
 from tests.api.conftest import NOW, Api, a_job
 
 KEY = {"Idempotency-Key": "2f6c1f0e-once"}

@@ -7,7 +7,8 @@ import pytest
 
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.models import Worker, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.processes import Worker
 from tests.api.conftest import NOW, Api, a_job, a_run
 
 

@@ -23,9 +23,9 @@ import pytest
 
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from jobs_app.embedded import free_port
-from jobs_app.models import Run
 from jobs_app.tokens import ensure_admin_token
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from jobs_app import tokens
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from jobs_app.embedded import free_port
 from jobs_app.projection import Projection
 from tests.api.conftest import NOW, Api, a_job, close

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs_app.models import LogChunk, Run
+from jobs_app.db.models.runs import LogChunk, Run
 from tests.api.conftest import NOW, Api, a_run
 
 

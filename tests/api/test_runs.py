@@ -7,8 +7,11 @@ from uuid import UUID
 import pytest
 
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.db import Database
-from jobs_app.models import Attempt, Job, Run, Worker, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Attempt, Run
 from tests.api.conftest import NOW, Api, a_run
 
 WORKER_ID = new_run_id()

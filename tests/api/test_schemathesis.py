@@ -15,7 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from jobs_app import tokens
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.api.conftest import NOW, close
 
 #: What a document cannot say: which tasks, cursors, versions and schedules there are.

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from jobs_app import sealing
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.api.conftest import Api, a_run
 
 VALUE = "c4n4ry-value"

@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 from jobs_app import tokens
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.api.conftest import close
 from tests.cli.canned import Canned, CannedServer, a_job, a_run, page, problem
 

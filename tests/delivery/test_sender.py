@@ -21,11 +21,12 @@ from aiosmtpd.smtp import AuthResult, Envelope
 from jobs_app.channels import Webhook
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import NotificationState, RunState
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.notifications import Notification
+from jobs_app.db.models.runs import LogChunk
 from jobs_app.delivery.outlet import Order, Outlet
 from jobs_app.delivery.sender import Outgoing, Sender
 from jobs_app.embedded import free_port
-from jobs_app.models import LogChunk, Notification
 from tests.delivery.recorder import Recorder, recording
 from tests.factories import MINUTE, NOON, SECOND, make_job, make_run, make_worker
 from tests.servers import wait_until

@@ -11,8 +11,8 @@ import pytest
 
 from deploy import health
 from jobs_app.core import clock
-from jobs_app.db import Database
-from jobs_app.models import SchedulerProcess, Worker
+from jobs_app.db.engine import Database
+from jobs_app.db.models.processes import SchedulerProcess, Worker
 
 HOST = socket.gethostname()
 

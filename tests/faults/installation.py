@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from jobs_app.core import clock
 from jobs_app.core.states import OverlapPolicy, RunState
-from jobs_app.models import Job, Run
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.retry import RetryPolicy
 from tests.faults.checker import (
     FINAL,

@@ -15,7 +15,7 @@ import pytest
 from jobs_app import dispatch, history, runs, starts
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState
-from jobs_app.models import Run
+from jobs_app.db.models.runs import Run
 from jobs_app.starts import TaskStart
 from jobs_app.worker.texts import MESSAGE_CHARS
 from tests.faults.bad_tasks import ERRORS, RESULTS

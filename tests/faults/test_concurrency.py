@@ -10,7 +10,7 @@ import pytest
 from jobs_app import dispatch, starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.models import Job
+from jobs_app.db.models.jobs import Job
 from jobs_app.overview import worker_states
 from tests.faults.checker import OVERLAP_SECONDS, Effect, recording_command
 from tests.faults.installation import AGAIN, Installation

@@ -13,7 +13,7 @@ import pytest
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import OverlapPolicy, RunState
-from jobs_app.db import migrate
+from jobs_app.db.migrations import migrate
 from jobs_app.history import log
 from jobs_app.retry import RetryPolicy
 from tests.faults.checker import recording_command

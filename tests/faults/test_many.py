@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from jobs_app import dispatch, runs
 from jobs_app.core import clock
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.models import Run, new_run_id
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.runs import Run
 from tests.faults.installation import Installation
 from tests.faults.test_output import memory
 from tests.servers import wait_until

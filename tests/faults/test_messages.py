@@ -15,8 +15,8 @@ from redis import Redis
 from jobs_app import dispatch
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core.states import RunState
+from jobs_app.db.columns import new_run_id
 from jobs_app.dispatch import Message
-from jobs_app.models import new_run_id
 from tests.faults.installation import Installation
 from tests.servers import ValkeyServer, wait_until
 

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import overview
 from jobs_app.core.settings import Settings
-from jobs_app.db import migrate
-from jobs_app.models import Job, Worker
+from jobs_app.db.installation import installation_id
+from jobs_app.db.migrations import migrate
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
 from tests.faults.installation import Installation
 from tests.servers import ValkeyServer, wait_until
 
@@ -112,7 +113,7 @@ def test_a_prefix_is_taken_over_from_an_installation_that_is_gone(
 
 def identity(installation: Installation) -> UUID:
     with installation.database.reading() as session:
-        found = overview.installation_id(session)
+        found = installation_id(session)
     assert found is not None
     return found
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobs_app import history
 from jobs_app.core.states import RunState
-from jobs_app.models import Run
+from jobs_app.db.models.runs import Run
 from tests.faults.bad_tasks import DEEPER_WAYS, WAYS
 from tests.faults.installation import Installation
 from tests.faults.test_bad_tasks import TASKS, start

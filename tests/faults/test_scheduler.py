@@ -8,8 +8,8 @@ import pytest
 
 from jobs_app import jobs
 from jobs_app.core import clock
+from jobs_app.db.models.jobs import Job
 from jobs_app.definitions import definition_of
-from jobs_app.models import Job
 from jobs_app.schedules.schedule import Schedule
 from tests.faults.checker import Owed, check, interval_fires
 from tests.faults.dying import TICK

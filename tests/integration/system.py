@@ -18,9 +18,11 @@ from jobs_app import dispatch, jobs, starts
 from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.db.models.runs import Run
 from jobs_app.lifeline import Lifeline
-from jobs_app.models import Job, Run, SchedulerProcess
 from jobs_app.projection import Projection
 from tests.factories import definition
 from tests.servers import wait_until

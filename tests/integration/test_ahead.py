@@ -12,7 +12,7 @@ from sqlalchemy import select
 from jobs_app import dispatch, starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.models import Run
+from jobs_app.db.models.runs import Run
 from tests.integration.system import System, pause
 from tests.servers import ValkeyServer, wait_until
 

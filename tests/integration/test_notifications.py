@@ -12,7 +12,8 @@ from jobs_app import channels
 from jobs_app.channels import ChannelSaid, Webhook
 from jobs_app.core import clock
 from jobs_app.core.states import NotificationState, RunState
-from jobs_app.models import Notification, Run
+from jobs_app.db.models.notifications import Notification
+from jobs_app.db.models.runs import Run
 from jobs_app.occasions import CHOICES
 from jobs_app.sealing import Sealer
 from tests.delivery.recorder import Recorder, recording

@@ -12,8 +12,8 @@ from jobs_app import history, tokens
 from jobs_app.cli import cli
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
+from jobs_app.db.models.runs import Run
 from jobs_app.embedded import free_port
-from jobs_app.models import Run
 from jobs_app.retry import RetryPolicy
 from tests.integration.system import System
 from tests.integration.test_main_job import log_of

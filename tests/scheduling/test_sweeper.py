@@ -12,17 +12,12 @@ from sqlalchemy import event, func, select
 from jobs_app import jobs, runs
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import ACTIVE, RunState, Trigger
-from jobs_app.db import Database
-from jobs_app.models import (
-    AuditEvent,
-    Forgotten,
-    Job,
-    LogChunk,
-    Run,
-    Worker,
-    first_id_at,
-    new_run_id,
-)
+from jobs_app.db.columns import first_id_at, new_run_id
+from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Forgotten, LogChunk, Run
 from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.scheduling import sweeper as sweeping

@@ -9,9 +9,10 @@ from sqlalchemy import func, insert, select, update
 
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run
 from jobs_app.projection import Projection
 from jobs_app.scheduling.ticker import BURST, Ticker
 from tests.factories import HOUR, NOON, SECOND

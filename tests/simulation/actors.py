@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 from jobs_app import jobs, runs, starts
 from jobs_app.core.errors import BrokerUnavailable, JobsError, StaleVersion
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.definitions import Definition
 from jobs_app.dispatch import Message
-from jobs_app.models import Job, Run
 from jobs_app.retry import RetryPolicy
 from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker

@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 import pytest
 
 from jobs_app.core.settings import Settings
-from jobs_app.db import migrate
+from jobs_app.db.migrations import migrate
 from tests.conftest import MIGRATED_TEMPLATE
 from tests.servers import PostgresServer
 from tests.simulation.store import Store

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.db.models.jobs import Job
 from jobs_app.dispatch import Message
-from jobs_app.models import Job
 from jobs_app.projection import Projection
 from tests.simulation.stage import Stage, Violation
 

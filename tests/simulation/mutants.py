@@ -28,7 +28,7 @@ from sqlalchemy.schema import (
 )
 
 from jobs_app import context, jobs, workers
-from jobs_app.db import Base
+from jobs_app.db.columns import Base
 from jobs_app.runs import attempts, dead, guards
 from jobs_app.scheduling.janitor import WorkerWatch
 from jobs_app.worker import execution

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from jobs_app.db import Database
+from jobs_app.db.engine import Database
 from tests.simulation.stage import Actor, Stage
 
 #: How long a scene waits for a lock that it holds itself, milliseconds.

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from jobs_app.core.states import RunState
-from jobs_app.models import NotificationChannel
+from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.occasions import CHOICES, Event
 from tests.simulation.invariants import Checker
 from tests.simulation.stage import Violation

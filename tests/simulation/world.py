@@ -12,8 +12,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from jobs_app import fires, models
+from jobs_app import fires
 from jobs_app.core.states import FINAL
+from jobs_app.db.models import runs
 from jobs_app.dispatch import Message
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.runs import Outcome
@@ -193,7 +194,7 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
 
     time, true_now = SimulatedTime(stage), lambda: stage.now
     replaced: list[tuple[Any, str, Any]] = [
-        (models, "uuid7", next_id),
+        (runs, "uuid7", next_id),
         (fires, "plan", _sometimes_failing(stage)),
         (execution, "clock", time),
         (execution, "time", time),

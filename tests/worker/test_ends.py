@@ -14,8 +14,8 @@ from jobs_app import runs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import Attempt
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Attempt
 from jobs_app.runs import Outcome
 from jobs_app.worker import ends, execution
 from jobs_app.worker.ends import End

@@ -19,8 +19,8 @@ from sqlalchemy import update
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import Run
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from jobs_app.worker import calling, execution, working
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.process import Process, adopt_process

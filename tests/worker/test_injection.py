@@ -17,8 +17,9 @@ from jobs_app.celery_app import make_celery
 from jobs_app.context import current_run
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db import Database
-from jobs_app.models import LogChunk, Secret
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import LogChunk
+from jobs_app.db.models.secrets import Secret
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.sealing import Sealer
 from jobs_app.worker import execution, injection, outcomes

@@ -18,8 +18,8 @@ from kombu.transport import redis
 from jobs_app import dispatch
 from jobs_app.celery_app import RUN_TASK, JobsCelery, make_celery
 from jobs_app.core.settings import Settings
+from jobs_app.db.columns import new_run_id
 from jobs_app.dispatch import Message
-from jobs_app.models import new_run_id
 from jobs_app.worker import execution, transport
 from jobs_app.worker.ahead import Ahead
 from jobs_app.worker.messages import hand_to_pool

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, ScalarSelect, TextClause, and_, or_, select, text, union_all
 
 from jobs_app.core.states import ACTIVE, FINAL, UNFINISHED, RunState
-from jobs_app.models import HAS_NO_FIRE, IS_OVER, IS_UNFINISHED, Job, Run
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import HAS_NO_FIRE, IS_OVER, IS_UNFINISHED, Run
 
 Condition: TypeAlias = ColumnElement[bool] | TextClause
 

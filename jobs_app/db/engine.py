@@ -1,14 +1,12 @@
-"""The engine recipe, the UTC type and the migrations: how jobs-app holds its database."""
+"""The engine recipe: how jobs-app holds its database."""
 
-import logging
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
@@ -19,18 +17,12 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
     StatementError,
 )
-from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.types import TypeDecorator
-
-from jobs_app.core.errors import ConfigurationError
-from jobs_app.core.settings import Settings
 
 if TYPE_CHECKING:
-    from alembic.config import Config
+    pass
 
-# Alembic tells at INFO what it is about to look at, each time.
-logging.getLogger("alembic").setLevel(logging.WARNING)
 
 #: Execution option of a connection that will only read: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
@@ -43,9 +35,6 @@ SQLITE_TIMEOUT_SECONDS = 30
 SQLITE_CACHE_KIB = 8_000
 SQLITE_WAL_PAGES = 4_000
 
-# Not JSONB: the keys of a job's kwargs come back in the order in which they were sent.
-Json = JSON(none_as_null=True)
-
 
 #: Options of an engine of PostgreSQL whose connections commit each statement by themselves:
 #: nobody asks for a BEGIN, a COMMIT or, before each use, whether the server is there.
@@ -54,41 +43,6 @@ SINGLE_STATEMENTS: dict[str, Any] = {
     "skip_autocommit_rollback": True,
     "pool_pre_ping": False,
 }
-
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """An instant: aware datetimes in, aware UTC datetimes out, on every database."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        # SQLite stores no zone; what we wrote was UTC.
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    """The declarative base of every table here."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: Json, list[str]: Json}
 
 
 def engine_options(url: str) -> dict[str, Any]:
@@ -131,10 +85,12 @@ def make_engine(url: str, *, answer_seconds: float | None = None, **options: Any
 def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> None:
     """Attach the recipe of its database to an engine, made here or elsewhere."""
     if engine.dialect.name == "postgresql":
-        from jobs_app import patience  # noqa: PLC0415 (a driver that SQLite does not need)
+        from jobs_app.db import postgres_timeout  # noqa: PLC0415 (a driver that SQLite does not need)
 
-        seconds = answer_seconds or patience.ANSWER_SECONDS
-        event.listen(engine, "do_connect", partial(_connect_patiently, patience.connect, seconds))
+        seconds = answer_seconds or postgres_timeout.ANSWER_SECONDS
+        event.listen(
+            engine, "do_connect", partial(_connect_patiently, postgres_timeout.connect, seconds)
+        )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if engine.url.database and engine.url.database != ":memory:":
@@ -266,71 +222,3 @@ def is_refused(error: SQLAlchemyError) -> bool:
     if isinstance(error, DBAPIError):
         return isinstance(error, DataError | IntegrityError)
     return isinstance(error, StatementError)
-
-
-def migrations_path() -> Path:
-    """Return the folder of the migrations: in the wheel, or in the checkout."""
-    packaged = Path(__file__).parent / "_migrations"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "migrations"
-
-
-def alembic_config(url: str) -> "Config":
-    """Return Alembic's configuration for the database at *url*."""
-    from alembic.config import Config  # noqa: PLC0415 (half a second that no worker needs)
-
-    config = Config()
-    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
-    config.attributes["url"] = url
-    return config
-
-
-def migrate(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to *revision* ("head", "base" or a revision's id).
-
-    Safe to run in several processes at once: one works, the others wait and find
-    nothing to do. Raises ConfigurationError if the database cannot be opened, if a newer
-    version has migrated it, or if the file of SQLite is gone that was there before.
-    """
-    from alembic import command  # noqa: PLC0415 (half a second that no worker needs)
-    from alembic.util.exc import CommandError  # noqa: PLC0415
-
-    url = settings.effective_database_url
-    if settings.database_url is None:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_to_begin_anew(settings)
-    try:
-        if revision == "base" or revision.startswith("-"):
-            command.downgrade(alembic_config(url), revision)
-        else:
-            command.upgrade(alembic_config(url), revision)
-    except CommandError as error:
-        raise ConfigurationError(
-            f"The database cannot be brought to the revision {revision!r}: {error}. "
-            "If a newer version of jobs-app has migrated it, that version is needed."
-        ) from error
-    except OperationalError as error:
-        raise ConfigurationError(
-            f"The database {make_url(url).render_as_string(hide_password=True)} "
-            f"cannot be opened: {str(error.orig).strip()}"
-        ) from error
-    if settings.database_url is None and revision != "base":
-        settings.database_marker_file.write_text(MARKER_TEXT)
-
-
-#: What the marker beside the database says to whoever opens it.
-MARKER_TEXT = (
-    "jobs-app has made the file jobs.db here. While this file is there, "
-    "it does not begin anew with an empty database.\n"
-)
-
-
-def _refuse_to_begin_anew(settings: Settings) -> None:
-    """Raise ConfigurationError if there was a database in the data directory, and is none now."""
-    file, marker = settings.data_dir / "jobs.db", settings.database_marker_file
-    # SQLite makes an empty file for whoever connects to one that is gone.
-    is_there = file.exists() and file.stat().st_size > 0
-    if marker.exists() and not is_there:
-        raise ConfigurationError(
-            f"The database {file} is gone, with all jobs and their history: put it back from a "
-            f"backup. To begin anew without it, remove {marker} first."
-        )

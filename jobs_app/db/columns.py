@@ -1,0 +1,80 @@
+"""The base of the tables and their column types."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Enum,
+    MetaData,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+)
+from sqlalchemy.types import TypeDecorator
+from uuid_utils.compat import uuid7
+
+# Not JSONB: the keys of a job's kwargs come back in the order in which they were sent.
+Json = JSON(none_as_null=True)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant: aware datetimes in, aware UTC datetimes out, on every database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        # SQLite stores no zone; what we wrote was UTC.
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The declarative base of every table here."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: Json, list[str]: Json}
+
+
+def one_of(enum: type[StrEnum], name: str) -> Enum:
+    """Return a text column's type that holds only the values of *enum*."""
+    return Enum(
+        enum,
+        name=name,
+        native_enum=False,
+        length=16,
+        create_constraint=True,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def new_run_id() -> UUID:
+    """Return a fresh UUIDv7: ids sort by the time they were made."""
+    return uuid7()
+
+
+def first_id_at(instant: datetime) -> UUID:
+    """Return the lowest id that a run made at *instant* may have."""
+    milliseconds = int(instant.timestamp() * 1000)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)

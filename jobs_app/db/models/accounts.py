@@ -1,0 +1,61 @@
+"""The tables of tokens, repeated requests and the audit."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Index,
+    Integer,
+    String,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from jobs_app.db.columns import Base, Json
+
+
+class Token(Base):
+    """An API token; only its SHA-256 is kept."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """The first answer to a POST that carried an `Idempotency-Key`."""
+
+    __tablename__ = "idempotency_keys"
+
+    principal: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    body: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    created_at: Mapped[datetime] = mapped_column(index=True)  # old ones are swept
+
+
+class AuditEvent(Base):
+    """Who did what to a job or a run, and what it was before and after."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(50))
+    job_id: Mapped[int | None]
+    run_id: Mapped[UUID | None]
+    detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+    __table_args__ = (
+        # "Why did it not run then?": what happened to this job, in order.
+        Index("ix_audit_events_job", "job_id", "id"),
+        {"sqlite_autoincrement": True},
+    )

@@ -1,0 +1,164 @@
+"""The table of jobs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from jobs_app.core.states import (
+    CatchupPolicy,
+    JobState,
+    OverlapPolicy,
+)
+from jobs_app.db.columns import Base, Json, one_of
+from jobs_app.schedules.schedule import Schedule
+
+
+class Job(Base):
+    """What to do, when, and under which policies.
+
+    Invariant 2 rests on `next_fire_at`: the instant that the next scheduled run
+    gets as its `scheduled_for`. `next_due_at` is that plus the fire's jitter.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[list[str]] = mapped_column(Json, default=list)
+
+    task: Mapped[str] = mapped_column(String(255))
+    kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+    cron: Mapped[str | None] = mapped_column(String(256))
+    interval_seconds: Mapped[int | None]
+    anchor_at: Mapped[datetime | None]
+    at: Mapped[datetime | None]
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    start_at: Mapped[datetime | None]
+    end_at: Mapped[datetime | None]
+    jitter_seconds: Mapped[int] = mapped_column(default=0)
+
+    overlap_policy: Mapped[OverlapPolicy] = mapped_column(
+        one_of(OverlapPolicy, "overlap_policy"), default=OverlapPolicy.SKIP
+    )
+    starting_deadline_seconds: Mapped[int] = mapped_column(default=60)
+    catchup_policy: Mapped[CatchupPolicy] = mapped_column(
+        one_of(CatchupPolicy, "catchup_policy"), default=CatchupPolicy.LAST
+    )
+    catchup_window_seconds: Mapped[int] = mapped_column(default=86_400)
+    catchup_max_runs: Mapped[int] = mapped_column(default=50)
+    retry: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    soft_time_limit_seconds: Mapped[int | None]
+    time_limit_seconds: Mapped[int | None]
+    kill_grace_seconds: Mapped[int] = mapped_column(default=10)
+    queue: Mapped[str] = mapped_column(String(100), default="default")
+    priority: Mapped[int] = mapped_column(default=5)
+    concurrency_key: Mapped[str | None] = mapped_column(String(100))
+    concurrency_limit: Mapped[int | None]
+    max_runs: Mapped[int | None]
+    pause_after_failures: Mapped[int | None]
+    retention: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    notify: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
+
+    state: Mapped[JobState] = mapped_column(one_of(JobState, "state"), default=JobState.ACTIVE)
+    paused_at: Mapped[datetime | None]
+    paused_by: Mapped[str | None] = mapped_column(String(200))
+    paused_reason: Mapped[str | None] = mapped_column(Text)
+    next_fire_at: Mapped[datetime | None]
+    next_due_at: Mapped[datetime | None]
+    runs_started: Mapped[int] = mapped_column(default=0)  # counted against max_runs
+    failures_in_a_row: Mapped[int] = mapped_column(default=0)
+    # Those from before a resume, which `pause_after_failures` does not count; and how many there
+    # were before the last success; and when the first of the present or last ones ended.
+    failures_carried: Mapped[int] = mapped_column(default=0, server_default="0")
+    failures_before: Mapped[int] = mapped_column(default=0, server_default="0")
+    failing_since: Mapped[datetime | None]
+    # Which events some channel wants, by `Event.bit`, and after how long it is told of a run
+    # that did not start: worked out when job or channel change, so that a run need not ask.
+    hears: Mapped[int] = mapped_column(default=0, server_default="0")
+    late_after_seconds: Mapped[int | None]
+    scheduling_error: Mapped[str | None] = mapped_column(Text)
+
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # A name is taken only while its job lives; the history keeps the old one.
+        Index(
+            "uq_jobs_living_name",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+            sqlite_where=text("deleted_at IS NULL"),
+        ),
+        # The scheduler's own look at what is due, when Redis cannot say.
+        Index(
+            "ix_jobs_due",
+            "next_due_at",
+            postgresql_where=text("next_due_at IS NOT NULL"),
+            sqlite_where=text("next_due_at IS NOT NULL"),
+        ),
+        # Which jobs share a concurrency key.
+        Index(
+            "ix_jobs_key",
+            "concurrency_key",
+            postgresql_where=text("concurrency_key IS NOT NULL"),
+            sqlite_where=text("concurrency_key IS NOT NULL"),
+        ),
+        # The sender: does anybody want to hear of runs that are late?
+        Index(
+            "ix_jobs_late_after",
+            "late_after_seconds",
+            postgresql_where=text("late_after_seconds IS NOT NULL"),
+            sqlite_where=text("late_after_seconds IS NOT NULL"),
+        ),
+        CheckConstraint(
+            "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN interval_seconds IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN at IS NULL THEN 0 ELSE 1 END) <= 1",
+            name="one_schedule",
+        ),
+        CheckConstraint("interval_seconds > 0", name="interval_positive"),
+        # A paused, ended or deleted job can never be due.
+        CheckConstraint(
+            "next_fire_at IS NULL OR (state = 'active' AND deleted_at IS NULL)",
+            name="fires_only_while_active",
+        ),
+        CheckConstraint("(next_fire_at IS NULL) = (next_due_at IS NULL)", name="due_with_fire"),
+        CheckConstraint(
+            "CASE WHEN concurrency_key IS NULL THEN concurrency_limit IS NULL"
+            " ELSE COALESCE(concurrency_limit, 0) >= 1 END",
+            name="key_with_limit",
+        ),
+        # An id names one job for ever, also after a purge: Redis and the audit hold ids.
+        {"sqlite_autoincrement": True},
+    )
+
+
+def schedule_of(job: Job) -> Schedule | None:
+    """Return a job's schedule; None for one that is started by hand only."""
+    if job.cron is None and job.interval_seconds is None and job.at is None:
+        return None
+    return Schedule(
+        cron=job.cron,
+        interval_seconds=job.interval_seconds,
+        anchor_at=job.anchor_at,
+        at=job.at,
+        timezone=job.timezone,
+        start_at=job.start_at,
+        end_at=job.end_at,
+        jitter_seconds=job.jitter_seconds,
+        seed=job.name,
+    )

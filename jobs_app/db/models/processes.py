@@ -1,0 +1,73 @@
+"""The tables of workers, schedulers and the installation."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    Integer,
+    String,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from jobs_app.db.columns import Base, Json, new_run_id
+
+
+class Worker(Base):
+    """One worker process; a frozen one that was given up comes back under a new id.
+
+    Whether it lives is told by `beats` growing, watched on the watcher's own
+    monotonic clock: no wall clock of any machine takes part (invariant 7).
+    """
+
+    __tablename__ = "workers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    name: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    queues: Mapped[list[str]] = mapped_column(Json, default=list)
+    concurrency: Mapped[int] = mapped_column(default=1)
+    pool: Mapped[str] = mapped_column(String(16), default="prefork")
+    beats: Mapped[int] = mapped_column(default=0)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]  # for people; nothing is decided by it
+    gone_at: Mapped[datetime | None]
+    messages_dropped: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        # The janitor watches the living.
+        Index(
+            "ix_workers_living",
+            "id",
+            postgresql_where=text("gone_at IS NULL"),
+            sqlite_where=text("gone_at IS NULL"),
+        ),
+    )
+
+
+class SchedulerProcess(Base):
+    """One scheduler process and its last tick, for readyz and for people."""
+
+    __tablename__ = "schedulers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    name: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    is_active: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    ticked_at: Mapped[datetime]
+
+
+class Installation(Base):
+    """The one row that says which database this is: made by a migration, never changed.
+
+    A copy of the database has the same, so that one that is restored goes on as itself.
+    """
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("number = 1", name="only_one"),)
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    id: Mapped[UUID]

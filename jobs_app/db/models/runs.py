@@ -1,0 +1,367 @@
+"""The tables of runs, their attempts and their logs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from jobs_app.core.states import (
+    ACTIVE,
+    CancelMode,
+    RunState,
+    Trigger,
+)
+from jobs_app.db.columns import Base, Json, new_run_id, one_of
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
+
+#: A queued run that has found no place of its concurrency key; its `reason` says so.
+KEPT_WAITING = "concurrency_key IS NOT NULL AND state = 'queued' AND reason IS NOT NULL"
+#: One that has no message any more, and one that was called to a place, which has.
+PARKED = f"{KEPT_WAITING} AND send_at IS NULL"
+CALLED = f"{KEPT_WAITING} AND send_at IS NOT NULL"
+
+
+# `Run.instant`, as the indexes have it.
+INSTANT = text("coalesce(scheduled_for, created_at)")
+
+# Conditions of partial indexes; a query repeats them word for word, or SQLite does not
+# know the index to fit.
+# Not by `state`: PostgreSQL would look for the run of a claim among all that are queued, and
+# SQLite builds a list of states anew for each row that it writes.
+IS_OVER = "finished_at IS NOT NULL"
+IS_UNFINISHED = "finished_at IS NULL"
+# Not "IS NULL": SQLite would rather read all of these by `uq_runs_fire`, and sort them.
+HAS_NO_FIRE = "NOT (scheduled_for IS NOT NULL)"
+IS_UNSCHEDULED = "trigger <> 'schedule'"
+IS_FOLDED = "fires > 1"
+HAS_WORDS = "note IS NOT NULL OR error IS NOT NULL"
+
+
+class Run(Base):
+    """The record of one fire or one manual start; while `queued`, also its outbox.
+
+    `send_at` is when the janitor sends its message (again); the run's own copy of
+    task, kwargs and limits is what will be run, whatever happens to the job.
+    """
+
+    __tablename__ = "runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_run_id)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    scheduled_for: Mapped[datetime | None]
+    state: Mapped[RunState] = mapped_column(one_of(RunState, "state"))
+    reason: Mapped[str | None] = mapped_column(Text)
+    trigger: Mapped[Trigger] = mapped_column(one_of(Trigger, "trigger"))
+    triggered_by: Mapped[str | None] = mapped_column(String(200))
+    note: Mapped[str | None] = mapped_column(Text)
+    fires: Mapped[int] = mapped_column(default=1)  # of a `missed` row that stands for several
+
+    task: Mapped[str] = mapped_column(String(255))
+    kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    queue: Mapped[str] = mapped_column(String(100))
+    priority: Mapped[int] = mapped_column(default=5)
+    concurrency_key: Mapped[str | None] = mapped_column(String(100))
+    concurrency_limit: Mapped[int | None]
+    concurrency_slot: Mapped[int | None]  # which of the places, from 1 on, it had when it ran last
+    soft_time_limit_seconds: Mapped[int | None]
+    time_limit_seconds: Mapped[int | None]
+    kill_grace_seconds: Mapped[int] = mapped_column(default=10)
+    retry: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    max_attempts: Mapped[int] = mapped_column(default=1)
+    is_exclusive: Mapped[bool] = mapped_column(default=False)
+
+    attempt: Mapped[int] = mapped_column(default=1)
+    not_before: Mapped[datetime | None]  # of a `retrying` run: when the next attempt is due
+    send_at: Mapped[datetime | None]
+    sends: Mapped[int] = mapped_column(default=0)
+    worker_id: Mapped[UUID | None] = mapped_column(ForeignKey("workers.id"))
+    cancel_mode: Mapped[CancelMode | None] = mapped_column(one_of(CancelMode, "cancel_mode"))
+    cancelled_by: Mapped[str | None] = mapped_column(String(200))
+
+    created_at: Mapped[datetime]
+    queued_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    result: Mapped[Any] = mapped_column(Json, nullable=True)
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    exit_code: Mapped[int | None]
+    progress: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    log_bytes: Mapped[int] = mapped_column(default=0)
+    log_truncated: Mapped[bool] = mapped_column(default=False)
+    # By retention, before the run itself goes.
+    log_deleted: Mapped[bool] = mapped_column(default=False, server_default=false())
+    retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+
+    @hybrid_property
+    def instant(self) -> datetime:
+        """The instant that a run is about: its fire, or when it was started by hand."""
+        return self.scheduled_for or self.created_at
+
+    @instant.inplace.expression
+    @classmethod
+    def _instant(cls) -> ColumnElement[datetime]:
+        return func.coalesce(cls.scheduled_for, cls.created_at)
+
+    job: Mapped[Job | None] = relationship(lazy="raise")
+    worker: Mapped["Worker | None"] = relationship(lazy="raise")
+    attempts: Mapped[list["Attempt"]] = relationship(lazy="raise", order_by="Attempt.attempt")
+
+    __table_args__ = (
+        # Invariant 2: one row a fire, whoever records it and however often.
+        UniqueConstraint("job_id", "scheduled_for", name="uq_runs_fire"),
+        # Invariant 6: a job that may not overlap has one unfinished run, by the database.
+        Index(
+            "uq_runs_active",
+            "job_id",
+            unique=True,
+            postgresql_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+            sqlite_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+        ),
+        # The planner: has the job an active run beside those that hold its place?
+        Index(
+            "ix_runs_beside",
+            "job_id",
+            postgresql_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+            sqlite_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+        ),
+        # Of the runs with one concurrency key each running one has a place of its own, by the
+        # database, as `place_within_limit` has no more than the limit.
+        Index(
+            "uq_runs_slot",
+            "concurrency_key",
+            "concurrency_slot",
+            unique=True,
+            postgresql_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
+            sqlite_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
+        ),
+        # Who is next for a place that gets free, who was called to one, who has waited longer.
+        Index(
+            "ix_runs_kept_waiting",
+            "concurrency_key",
+            "queue",
+            "priority",
+            "id",
+            postgresql_where=text(KEPT_WAITING),
+            sqlite_where=text(KEPT_WAITING),
+        ),
+        Index(
+            "ix_runs_called",
+            "concurrency_key",
+            "queue",
+            postgresql_where=text(CALLED),
+            sqlite_where=text(CALLED),
+        ),
+        Index(
+            "ix_runs_parked",
+            "concurrency_key",
+            "concurrency_limit",
+            "queue",
+            "priority",
+            "id",
+            postgresql_where=text(PARKED),
+            sqlite_where=text(PARKED),
+        ),
+        # The janitor: what to send again, which retries are due, whose worker is gone.
+        Index(
+            "ix_runs_send_at",
+            "send_at",
+            postgresql_where=text("send_at IS NOT NULL"),
+            sqlite_where=text("send_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_runs_not_before",
+            "not_before",
+            postgresql_where=text("state = 'retrying'"),
+            sqlite_where=text("state = 'retrying'"),
+        ),
+        # The state too: what a worker runs now, and whether a run names it at all.
+        Index(
+            "ix_runs_worker",
+            "worker_id",
+            "state",
+            postgresql_where=text("worker_id IS NOT NULL"),
+            sqlite_where=text("worker_id IS NOT NULL"),
+        ),
+        # A finished run promotes the oldest one that waits behind it.
+        Index(
+            "ix_runs_waiting",
+            "job_id",
+            "id",
+            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting'"),
+        ),
+        # Does one wait at all? SQLite takes the narrowest index: without this one it would rather
+        # read all fires of the job.
+        Index(
+            "ix_runs_awaited",
+            "job_id",
+            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting'"),
+        ),
+        # GET /runs, newest instant first: all of them, those in one state. What is over has
+        # indexes of its own, which are written once and not at each step before. Of one job
+        # `uq_runs_fire` has what a schedule started in this order; the rest is here.
+        Index(
+            "ix_runs_instant",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_OVER),
+            sqlite_where=text(IS_OVER),
+        ),
+        Index(
+            "ix_runs_state",
+            "state",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_OVER),
+            sqlite_where=text(IS_OVER),
+        ),
+        Index(
+            "ix_runs_unfinished",
+            "state",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_UNFINISHED),
+            sqlite_where=text(IS_UNFINISHED),
+        ),
+        Index(
+            "ix_runs_without_fire",
+            "job_id",
+            "created_at",
+            "id",
+            postgresql_where=text(HAS_NO_FIRE),
+            sqlite_where=text(HAS_NO_FIRE),
+        ),
+        # Of one job in one state: GET /runs, its stats, and what retention deletes.
+        Index(
+            "ix_runs_outcome",
+            "job_id",
+            "state",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_OVER),
+            sqlite_where=text(IS_OVER),
+        ),
+        # GET /runs?trigger=: what no schedule started is rare among what schedules did.
+        Index(
+            "ix_runs_trigger",
+            "trigger",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_UNSCHEDULED),
+            sqlite_where=text(IS_UNSCHEDULED),
+        ),
+        Index(
+            "ix_runs_job_trigger",
+            "job_id",
+            "trigger",
+            INSTANT,
+            "id",
+            postgresql_where=text(IS_UNSCHEDULED),
+            sqlite_where=text(IS_UNSCHEDULED),
+        ),
+        # GET /runs?q=: the runs that have a word to be found, all of them and of one job. (On
+        # PostgreSQL with pg_trgm there is also ix_runs_words, on the words themselves.)
+        Index(
+            "ix_runs_said",
+            INSTANT,
+            "id",
+            postgresql_where=text(HAS_WORDS),
+            sqlite_where=text(HAS_WORDS),
+        ),
+        Index(
+            "ix_runs_job_said",
+            "job_id",
+            INSTANT,
+            "id",
+            postgresql_where=text(HAS_WORDS),
+            sqlite_where=text(HAS_WORDS),
+        ),
+        # "What became of this fire?": the row that it was folded into.
+        Index(
+            "ix_runs_folded",
+            "job_id",
+            "scheduled_for",
+            postgresql_where=text(IS_FOLDED),
+            sqlite_where=text(IS_FOLDED),
+        ),
+        # The foreign key, when a run is deleted; and which runs repeat it.
+        Index(
+            "ix_runs_retry_of",
+            "retry_of",
+            postgresql_where=text("retry_of IS NOT NULL"),
+            sqlite_where=text("retry_of IS NOT NULL"),
+        ),
+        CheckConstraint("attempt >= 1", name="attempt_counts_from_one"),
+        CheckConstraint(
+            "concurrency_slot >= 1 AND concurrency_slot <= concurrency_limit",
+            name="place_within_limit",
+        ),
+    )
+
+
+class Attempt(Base):
+    """An attempt that is over while its run went on.
+
+    The last one is the run itself; it has a row here only to keep a late result on.
+    """
+
+    __tablename__ = "run_attempts"
+
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[RunState] = mapped_column(one_of(RunState, "state"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime]
+    worker: Mapped[str | None] = mapped_column(String(255))
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    exit_code: Mapped[int | None]
+    note: Mapped[dict[str, Any] | None] = mapped_column(Json)  # what a fenced worker brought late
+
+
+class LogChunk(Base):
+    """A piece of what an attempt wrote; `seq` counts from 0 within the attempt."""
+
+    __tablename__ = "run_logs"
+
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(String(8))
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Forgotten(Base):
+    """How many runs of a job retention has deleted, by outcome: no count ever falls.
+
+    `latest_at` is the newest instant among them. Runs without a job have the job 0.
+    """
+
+    __tablename__ = "forgotten_runs"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[RunState] = mapped_column(one_of(RunState, "state"), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    latest_at: Mapped[datetime]
