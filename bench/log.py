@@ -26,7 +26,7 @@ from sqlalchemy import func, select, update
 from bench import report, worker
 from bench.peers import Pool
 from bench.servers import Servers, running
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState

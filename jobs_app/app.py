@@ -11,7 +11,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import tokens, web
+from jobs_app import web
+from jobs_app.accounts import tokens
 from jobs_app.api import (
     auth,
     bodies,

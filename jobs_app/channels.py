@@ -14,7 +14,8 @@ from sqlalchemy import null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, notifications, occasions
+from jobs_app import notifications, occasions
+from jobs_app.accounts import audit
 from jobs_app.core.errors import (
     Conflict,
     FieldError,

@@ -14,7 +14,8 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, fires, notification_log, notifications, runs
+from jobs_app import fires, notification_log, notifications, runs
+from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes

@@ -9,7 +9,8 @@ from celery import Celery
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit, catalog, jobs, policy, runs, vault
+from jobs_app import catalog, jobs, policy, runs, vault
+from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.db import run_indexes

@@ -115,9 +115,9 @@ def _prepare_database(settings: Settings, *, demo: bool) -> None:
     """Bring the schema up to date, and see to the key, the admin's token and the demo's jobs."""
     # Imported late, for these take a second or two: a second `up` is to be refused
     # at once, and the demo is rarely asked for.
+    from jobs_app.accounts.tokens import ensure_admin_token  # noqa: PLC0415
     from jobs_app.db.migrations import migrate  # noqa: PLC0415
     from jobs_app.sealing import sealer  # noqa: PLC0415
-    from jobs_app.tokens import ensure_admin_token  # noqa: PLC0415
 
     sealer(settings, makes_key=True)
     migrate(settings)

@@ -9,7 +9,8 @@ from sqlalchemy import String, cast, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from jobs_app import audit, references, sealing
+from jobs_app import references, sealing
+from jobs_app.accounts import audit
 from jobs_app.core.errors import (
     ConfigurationError,
     Conflict,

@@ -292,7 +292,9 @@ def test_a_run_that_was_over_without_an_end_stays_in_the_lists(
 
 def test_two_processes_may_migrate_at_once(unmigrated_database_url: str, tmp_path: Path) -> None:
     code = "import sys; from jobs_app.db.migrations import migrate; "
-    code += "from jobs_app.core.settings import Settings; migrate(Settings(database_url=sys.argv[1]))"
+    code += (
+        "from jobs_app.core.settings import Settings; migrate(Settings(database_url=sys.argv[1]))"
+    )
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, unmigrated_database_url], stderr=subprocess.PIPE

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from jobs_app import audit, jobs, rehearsals
+from jobs_app import jobs, rehearsals
+from jobs_app.accounts import audit
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job

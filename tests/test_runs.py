@@ -11,7 +11,8 @@ from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import alike, audit, history, jobs, runs, workers
+from jobs_app import alike, history, jobs, runs, workers
+from jobs_app.accounts import audit
 from jobs_app.context import LastLog
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.engine import Database

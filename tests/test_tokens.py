@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import delete, select
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import Token

@@ -8,7 +8,7 @@ from datetime import datetime
 from flask import Flask, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.api.database import reading, writing
 from jobs_app.core import clock
 from jobs_app.core.errors import Unauthenticated

@@ -9,7 +9,8 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import audit, catalog, jobs, overview
+from jobs_app import catalog, jobs, overview
+from jobs_app.accounts import audit
 from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session

@@ -21,7 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from jobs_app import audit, notifications
+from jobs_app import notifications
+from jobs_app.accounts import audit
 from jobs_app.core.states import FINAL, JobState, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker

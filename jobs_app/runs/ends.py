@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Delete, delete, or_, select
 from sqlalchemy.orm import Session
 
-from jobs_app import audit
+from jobs_app.accounts import audit
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.runs import Attempt, LogChunk, Run

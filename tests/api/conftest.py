@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.api import database as held
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import IdempotencyKey
 from tests.api.conftest import NOW, Api, a_job

@@ -21,12 +21,12 @@ from uuid import UUID
 import httpx
 import pytest
 
+from jobs_app.accounts.tokens import ensure_admin_token
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.embedded import free_port
-from jobs_app.tokens import ensure_admin_token
 from jobs_app.worker.log_store import SqlChunkStore
 from jobs_app.worker.logs import RunLog
 from tests.api.conftest import NOW, Api, a_run

@@ -11,7 +11,7 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import text
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database

@@ -12,7 +12,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from werkzeug.serving import make_server
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from jobs_app import tokens
+from jobs_app.accounts import tokens
 from jobs_app.cli import cli
 from jobs_app.core.settings import Settings
 from jobs_app.embedded import free_port

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from jobs_app import history, tokens
+from jobs_app import history
+from jobs_app.accounts import tokens
 from jobs_app.cli import cli
 from jobs_app.core import clock
 from jobs_app.core.states import RunState

@@ -19,8 +19,8 @@ import psutil
 import pytest
 from sqlalchemy import inspect, make_url, text
 
+from jobs_app.accounts.tokens import ensure_admin_token
 from jobs_app.embedded import free_port
-from jobs_app.tokens import ensure_admin_token
 from tests.integration.system import System
 from tests.servers import ValkeyServer, wait_until
 
