@@ -9,10 +9,11 @@ from celery import Celery
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import catalog, overview, references, runs, vault
+from jobs_app import catalog, overview, runs
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.definitions import Definition
+from jobs_app.secrets import redaction, references, store
 
 #: The one pool of Celery's whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"
@@ -22,7 +23,7 @@ def of(session: Session, definitions: Sequence[Definition], *, app: Celery) -> l
     """Return, for each of *definitions*, sentences on what may surprise its author."""
     workers = overview.workers(session)
     limits = _limits(session, {each.concurrency_key for each in definitions} - {None})
-    gone = vault.missing(session, {name for each in definitions for name in _secrets(each)})
+    gone = store.missing(session, {name for each in definitions for name in _secrets(each)})
     return [
         [
             *_queue_caveats(each, workers),
@@ -102,7 +103,7 @@ def _secrets(said: Definition) -> set[str]:
 def _secret_caveats(said: Definition, gone: set[str]) -> Iterator[str]:
     for name in sorted(_secrets(said) & gone):
         yield f"There is no secret {name!r} any more: its runs will fail."
-    for place in references.literals(said.kwargs):
+    for place in redaction.literals(said.kwargs):
         yield (
             f"{place} looks like a secret, and whoever may read the job can read it: store it with"
             f" `jobs-app secret set NAME`, and refer to it as {references.OPENING}NAME}}."

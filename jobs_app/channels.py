@@ -29,7 +29,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.occasions import USUAL, Event, Rule
-from jobs_app.sealing import Sealer
+from jobs_app.secrets.encryption import Sealer
 
 # It logs the addresses that it reads, and takes only some of the secrets out of them.
 logging.getLogger("apprise").disabled = True

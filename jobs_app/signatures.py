@@ -34,9 +34,9 @@ from pydantic_core import (
     to_jsonable_python,
 )
 
-from jobs_app import references
 from jobs_app.core.errors import FieldError
 from jobs_app.core.validation_messages import TYPES, escaped, kind_of, told
+from jobs_app.secrets import references
 
 AnyTask = Task[Any, Any]
 

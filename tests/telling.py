@@ -13,7 +13,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.occasions import CHOICES, Event
-from jobs_app.sealing import Sealer
+from jobs_app.secrets.encryption import Sealer
 from tests.factories import NOON, claim, finish, make_run
 
 KEY = Fernet.generate_key().decode()

@@ -3,10 +3,10 @@
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 
-from jobs_app import vault
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import NotificationChannel
-from jobs_app.sealing import Sealer
+from jobs_app.secrets import store
+from jobs_app.secrets.encryption import Sealer
 from tests.factories import NOON
 from tests.telling import KEY, NOWHERE, make_channel
 
@@ -16,7 +16,7 @@ def test_a_rotation_of_the_key_seals_the_addresses_of_channels_anew(database: Da
     new = Fernet.generate_key().decode()
 
     with database.session() as session:
-        vault.reseal(session, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
+        store.reseal(session, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
 
     with database.reading() as session:
         sealed = session.scalars(select(NotificationChannel.sealed)).one()

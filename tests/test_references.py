@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs_app.references import (
-    errors,
-    literals,
-    looks_secret,
-    names,
-    put_back,
-    resolve,
-    veiled,
-)
+from jobs_app.secrets.redaction import copied_masks, literals, looks_secret, veiled
+from jobs_app.secrets.references import errors, names, put_back, resolve
 
 VALUES = {"TOKEN": "t0k3n", "db-main": "p$w", "SHORT": "x"}
 
@@ -162,7 +155,7 @@ def test_literals_that_look_secret_are_veiled_and_references_shown() -> None:
 def test_what_a_run_shows_in_place_of_a_secret_is_not_taken_for_one() -> None:
     kwargs = {"headers": {"Authorization": "***", "Accept": "***"}, "env": {"TOKENS": ["***"]}}
 
-    found = [(e.pointer, e.code) for e in errors("http", kwargs | {"password": ["a", "***"]})]
+    found = [(e.pointer, e.code) for e in copied_masks(kwargs | {"password": ["a", "***"]})]
 
     assert found == [
         ("/kwargs/headers/Authorization", "masked_value"),

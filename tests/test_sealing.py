@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.sealing import Sealer, sealer
+from jobs_app.secrets.encryption import Sealer, sealer
 
 
 def test_what_was_sealed_is_unsealed_and_unreadable_in_between(tmp_path: Path) -> None:

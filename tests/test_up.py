@@ -20,7 +20,7 @@ import pytest
 import redis
 
 from jobs_app.embedded import free_port
-from jobs_app.sealing import Sealer
+from jobs_app.secrets.encryption import Sealer
 from jobs_app.supervisor import SAME_WISH_SECONDS
 from jobs_app.up import GRACE_SECONDS
 from tests.servers import is_alive, wait_until

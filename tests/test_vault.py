@@ -6,12 +6,12 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 
-from jobs_app import sealing, vault
 from jobs_app.core.errors import ConfigurationError, StaleVersion
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.secrets import Secret
-from jobs_app.sealing import Sealer
+from jobs_app.secrets import encryption, store
+from jobs_app.secrets.encryption import Sealer
 from tests.factories import MINUTE, NOON, SECOND
 
 KEY = Fernet.generate_key().decode()
@@ -19,7 +19,7 @@ KEY = Fernet.generate_key().decode()
 
 def put(database: Database, name: str, value: str, sealer: Sealer, version: int | None) -> None:
     with database.session() as session:
-        vault.put(
+        store.put(
             session,
             name,
             value=value,
@@ -38,10 +38,10 @@ def unsealed(database: Database, sealer: Sealer) -> dict[str, str]:
 
 
 def test_who_makes_a_secret_that_somebody_else_just_made_is_told_so(database: Database) -> None:
-    put(database, "A", "first", Sealer(KEY), vault.ABSENT)
+    put(database, "A", "first", Sealer(KEY), store.ABSENT)
 
     with pytest.raises(StaleVersion, match="Somebody else"):
-        put(database, "A", "second", Sealer(KEY), vault.ABSENT)
+        put(database, "A", "second", Sealer(KEY), store.ABSENT)
 
     assert unsealed(database, Sealer(KEY)) == {"A": "first"}
 
@@ -50,13 +50,13 @@ def test_the_use_of_a_secret_is_noted_once_a_minute(database: Database) -> None:
     put(database, "A", "a", Sealer(KEY), None)
 
     with database.session() as session:
-        secrets = vault.named(session, ["A"]).values()
-        assert vault.unnoted(secrets, at=NOON) == ["A"]
-        vault.note_use(session, ["A"], at=NOON)
+        secrets = store.named(session, ["A"]).values()
+        assert store.unnoted(secrets, at=NOON) == ["A"]
+        store.note_use(session, ["A"], at=NOON)
     with database.session() as session:
-        secrets = vault.named(session, ["A"]).values()
-        assert vault.unnoted(secrets, at=NOON + SECOND) == []
-        assert vault.unnoted(secrets, at=NOON + MINUTE) == ["A"]
+        secrets = store.named(session, ["A"]).values()
+        assert store.unnoted(secrets, at=NOON + SECOND) == []
+        assert store.unnoted(secrets, at=NOON + MINUTE) == ["A"]
         assert [secret.version for secret in secrets] == [1]
 
 
@@ -68,14 +68,14 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 def test_a_key_in_a_file_is_rotated_and_what_others_sealed_meanwhile_stays_readable(
     database: Database, settings: Settings
 ) -> None:
-    before = sealing.sealer(settings, makes_key=True)
+    before = encryption.sealer(settings, makes_key=True)
     put(database, "A", "a", before, None)
     put(database, "B", "b", before, None)
 
-    assert vault.rotate_keys(settings, drops_old=False, by="tester", at=NOON) == 2
+    assert store.rotate_keys(settings, drops_old=False, by="tester", at=NOON) == 2
     put(database, "LATE", "late", before, None)
 
-    after = sealing.sealer(settings)
+    after = encryption.sealer(settings)
     assert unsealed(database, after) == {"A": "a", "B": "b", "LATE": "late"}
     newest = Sealer(settings.secret_key_file.read_text().partition(",")[0])
     with database.reading() as session:
@@ -86,10 +86,10 @@ def test_a_key_in_a_file_is_rotated_and_what_others_sealed_meanwhile_stays_reada
 
 
 def test_old_keys_are_dropped_when_asked_for(database: Database, settings: Settings) -> None:
-    put(database, "A", "a", sealing.sealer(settings, makes_key=True), None)
+    put(database, "A", "a", encryption.sealer(settings, makes_key=True), None)
     old = settings.secret_key_file.read_text()
 
-    vault.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
+    store.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
 
     new = settings.secret_key_file.read_text()
     assert old not in new
@@ -104,7 +104,7 @@ def test_a_key_in_the_settings_is_rotated_to_the_first_one(
     new = Fernet.generate_key().decode()
     both = settings.model_copy(update={"secret_key": f"{new},{KEY}"})
 
-    vault.rotate_keys(both, drops_old=False, by="tester", at=NOON)
+    store.rotate_keys(both, drops_old=False, by="tester", at=NOON)
 
     assert unsealed(database, Sealer(new)) == {"A": "a"}
 
@@ -113,17 +113,17 @@ def test_a_single_key_in_the_settings_cannot_be_rotated(settings: Settings) -> N
     single = settings.model_copy(update={"secret_key": KEY})
 
     with pytest.raises(ConfigurationError, match="new one before it"):
-        vault.rotate_keys(single, drops_old=False, by="tester", at=NOON)
+        store.rotate_keys(single, drops_old=False, by="tester", at=NOON)
 
 
 def test_a_rotation_that_cannot_read_something_changes_nothing(
     database: Database, settings: Settings
 ) -> None:
-    put(database, "A", "a", sealing.sealer(settings, makes_key=True), None)
+    put(database, "A", "a", encryption.sealer(settings, makes_key=True), None)
     put(database, "B", "b", Sealer(KEY), None)
 
     with pytest.raises(ConfigurationError, match="same JOBS_SECRET_KEY"):
-        vault.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
+        store.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
 
     either = Sealer(f"{settings.secret_key_file.read_text()},{KEY}")
     assert unsealed(database, either) == {"A": "a", "B": "b"}
@@ -131,6 +131,6 @@ def test_a_rotation_that_cannot_read_something_changes_nothing(
 
 def test_without_a_key_there_is_nothing_to_rotate_and_none_is_made(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="no key"):
-        vault.rotate_keys(settings, drops_old=False, by="tester", at=NOON)
+        store.rotate_keys(settings, drops_old=False, by="tester", at=NOON)
 
     assert not settings.secret_key_file.exists()

@@ -23,7 +23,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.core.states import NotificationState
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.occasions import USUAL, Event
-from jobs_app.sealing import Sealer, sealer
+from jobs_app.secrets.encryption import Sealer, sealer
 
 api = APIBlueprint(
     "channels",

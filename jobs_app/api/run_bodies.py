@@ -8,7 +8,6 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from jobs_app import references
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.fields import (
     CancelModeIn,
@@ -28,6 +27,7 @@ from jobs_app.api.problems import nearest
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.notification_log import Shown
+from jobs_app.secrets import redaction
 
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
@@ -165,7 +165,7 @@ def show_run(run: Run) -> dict[str, Any]:
         priority=run.priority,
         concurrency_key=run.concurrency_key,
         concurrency_limit=run.concurrency_limit,
-        kwargs=references.veiled(run.kwargs),
+        kwargs=redaction.veiled(run.kwargs),
         result=run.result,
         error=_error(run.error),
         exit_code=run.exit_code,

@@ -6,7 +6,6 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs_app import sealing, vault
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.conditions import IfMatch
@@ -16,7 +15,8 @@ from jobs_app.api.fields import Instant
 from jobs_app.core import clock
 from jobs_app.core.errors import FieldError, InvalidInput, NotFound
 from jobs_app.db.models.secrets import Secret
-from jobs_app.references import NAME, NAME_RULE
+from jobs_app.secrets import encryption, store
+from jobs_app.secrets.references import NAME, NAME_RULE
 
 api = APIBlueprint(
     "secrets",
@@ -111,7 +111,7 @@ class DeleteSecretQuery(Query):
 def list_secrets(query: SecretQuery) -> Response:
     """List secrets by name, without their values."""
     after = cursors.decode(KIND, query.cursor, _name_in_cursor)
-    found = vault.page(session(), after=after, limit=query.limit + 1)
+    found = store.page(session(), after=after, limit=query.limit + 1)
     return cursors.page(
         KIND,
         found,
@@ -124,7 +124,7 @@ def list_secrets(query: SecretQuery) -> Response:
 @api.get("/secrets/<name>", responses={200: SecretWithJobs, **problems(404)})
 def read_secret(path: SecretPath) -> Response:
     """Read what is known of a secret, without its value, and which jobs refer to it."""
-    return _answer(vault.get(session(), _known_name(path.name)))
+    return _answer(store.get(session(), _known_name(path.name)))
 
 
 @api.put(
@@ -138,8 +138,8 @@ def put_secret(header: IfMatch, path: SecretPath, body: SecretIn) -> Response:
     """
     _refuse_bad_name(path.name)
     version = _expected_version(path.name)
-    value_sealer = sealing.sealer(parts.current().settings, makes_key=True)
-    secret = vault.put(
+    value_sealer = encryption.sealer(parts.current().settings, makes_key=True)
+    secret = store.put(
         session(),
         path.name,
         value=body.value,
@@ -159,7 +159,7 @@ def put_secret(header: IfMatch, path: SecretPath, body: SecretIn) -> Response:
 @api.delete("/secrets/<name>", responses={204: None, **problems(404, 409, 412, 428)})
 def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -> Response:
     """Delete a secret. 409 while jobs refer to it, unless `force` is true."""
-    vault.remove(
+    store.remove(
         session(),
         _known_name(path.name),
         version=conditions.expected_version(),
@@ -172,8 +172,8 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
 
 def _expected_version(name: str) -> int | None:
     """Return the version that is to be changed; a secret that is not there needs no If-Match."""
-    if "If-Match" not in request.headers and vault.version(session(), name) == vault.ABSENT:
-        return vault.ABSENT
+    if "If-Match" not in request.headers and store.version(session(), name) == store.ABSENT:
+        return store.ABSENT
     return conditions.expected_version()
 
 
@@ -198,7 +198,7 @@ def _name_in_cursor(text: str) -> str:
 
 
 def _answer(secret: Secret) -> Response:
-    response = jsonify(_show(secret) | {"jobs": vault.used_by(session(), secret.name)})
+    response = jsonify(_show(secret) | {"jobs": store.used_by(session(), secret.name)})
     response.headers["ETag"] = conditions.etag(secret.version)
     return response
 

@@ -159,7 +159,7 @@ def rotate(drop_old: bool) -> None:
     """
     with _errors_as_sentences():
         settings = _settings()
-        from jobs_app.vault import rotate_keys
+        from jobs_app.secrets.store import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())
     click.echo(f"Encrypted {count} value{'' if count == 1 else 's'} anew, with the new key.")

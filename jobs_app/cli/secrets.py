@@ -30,7 +30,8 @@ from jobs_app.cli.processes import rotate
 from jobs_app.cli.runs import when
 from jobs_app.cli.text import exact
 from jobs_app.core import clock
-from jobs_app.references import LEAST_MASKED, OPENING
+from jobs_app.secrets.redaction import LEAST_MASKED
+from jobs_app.secrets.references import OPENING
 
 name_argument = click.argument("name", shell_complete=secret_names)
 

@@ -27,7 +27,7 @@ from jobs_app.delivery import facts, outbox
 from jobs_app.delivery.outbox import Pace, Taken
 from jobs_app.delivery.outlet import Order, Outlet
 from jobs_app.occasions import Event
-from jobs_app.sealing import sealer
+from jobs_app.secrets.encryption import sealer
 
 log = logging.getLogger(__name__)
 

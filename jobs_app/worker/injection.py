@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import references, sealing, vault
 from jobs_app.context import Fenced, TaskOutcome
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.secrets import encryption, references, store
 from jobs_app.worker.masking import NOTHING, Mask
 from jobs_app.worker.process import Process
 
@@ -87,7 +87,7 @@ def _read(process: Process, claimed: Claimed, names: set[str]) -> dict[str, Secr
     while True:
         try:
             with process.database.reading() as session:
-                return vault.named(session, names)
+                return store.named(session, names)
         except SQLAlchemyError as error:
             if process.lease.seconds_left(of=claimed.worker_id) <= 0:
                 raise Fenced("The worker lost the database before the run began.") from error
@@ -98,12 +98,12 @@ def _read(process: Process, claimed: Claimed, names: set[str]) -> dict[str, Secr
 def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
     """Write when the secrets were used, now and then; a run does not fail for want of that."""
     at = clock.now()
-    names = vault.unnoted(secrets.values(), at=at)
+    names = store.unnoted(secrets.values(), at=at)
     if not names:
         return
     try:
         with process.database.session() as session:
-            vault.note_use(session, names, at=at)
+            store.note_use(session, names, at=at)
     except SQLAlchemyError as error:
         log.warning("secret_use_not_noted error=%s", type(error).__name__)
 
@@ -111,7 +111,7 @@ def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
 def _unsealed(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:
     try:
         # Anew for each run: a rotated key takes effect without a restart.
-        sealer = sealing.sealer(process.settings)
+        sealer = encryption.sealer(process.settings)
         return {name: sealer.unseal(secret.sealed) for name, secret in secrets.items()}
     except ConfigurationError as error:
         raise SecretUnavailable(

@@ -15,7 +15,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.occasions import USUAL, Event
-from jobs_app.sealing import sealer
+from jobs_app.secrets.encryption import sealer
 from tests.api.conftest import NOW, Api
 
 CANARY = "canary-7f3a9"

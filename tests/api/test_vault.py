@@ -8,9 +8,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from jobs_app import sealing
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.secrets import encryption
 from tests.api.conftest import Api, a_run
 
 VALUE = "c4n4ry-value"
@@ -58,7 +58,7 @@ def test_the_database_holds_a_secret_sealed(
         (sealed,) = session.execute(text("SELECT sealed FROM secrets")).one()
 
     assert VALUE not in sealed
-    assert sealing.sealer(settings).unseal(sealed) == VALUE
+    assert encryption.sealer(settings).unseal(sealed) == VALUE
 
 
 def test_a_change_wants_the_version_that_was_read(api: Api) -> None:
@@ -86,7 +86,7 @@ def test_what_a_change_leaves_out_stays(api: Api, database: Database, settings: 
     assert api.get("/secrets/TOKEN").json["description"] == "GitHub, read only"
     with database.reading() as session:
         (sealed,) = session.execute(text("SELECT sealed FROM secrets")).one()
-    assert sealing.sealer(settings).unseal(sealed) == "other"
+    assert encryption.sealer(settings).unseal(sealed) == "other"
 
 
 def test_a_new_secret_needs_a_value(api: Api) -> None:

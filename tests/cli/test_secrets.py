@@ -15,7 +15,7 @@ from click.testing import Result
 
 from jobs_app.cli.completion import secret_names
 from jobs_app.core.settings import Settings
-from jobs_app.sealing import Sealer, sealer
+from jobs_app.secrets.encryption import Sealer, sealer
 from tests.cli.canned import Canned, CannedServer, page, problem
 
 Run = Callable[..., Result]

@@ -15,7 +15,7 @@ from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Run
 from jobs_app.occasions import CHOICES
-from jobs_app.sealing import Sealer
+from jobs_app.secrets.encryption import Sealer
 from tests.delivery.recorder import Recorder, recording
 from tests.integration.system import System
 from tests.servers import wait_until

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import runs, vault
+from jobs_app import runs
 from jobs_app.celery_app import make_celery
 from jobs_app.context import current_run
 from jobs_app.core.settings import Settings
@@ -21,7 +21,8 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs import Claimed, Outcome
-from jobs_app.sealing import Sealer
+from jobs_app.secrets import store as secrets_store
+from jobs_app.secrets.encryption import Sealer
 from jobs_app.worker import execution, injection, outcomes
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.process import Process, adopt_process
@@ -99,7 +100,7 @@ def work_on(process: Process) -> WorkOn:
 
 def store(database: Database, name: str = "TOKEN", value: str = VALUE, key: str = KEY) -> None:
     with database.session() as session:
-        vault.put(
+        secrets_store.put(
             session,
             name,
             value=value,
@@ -288,17 +289,17 @@ def test_a_key_that_is_rotated_and_dropped_while_a_run_begins_fails_nothing(
     store(database)
     claimed = _claimed(process, start(database, token="${secret:TOKEN}"))
     new = Fernet.generate_key().decode()
-    read = vault.named
+    read = secrets_store.named
 
     def read_and_rotate(session: Any, names: Any) -> Any:
         found = read(session, names)
         if process.settings.secret_key == KEY:
             with database.session() as other:
-                vault.reseal(other, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
+                secrets_store.reseal(other, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
             process.settings = process.settings.model_copy(update={"secret_key": new})
         return found
 
-    monkeypatch.setattr(vault, "named", read_and_rotate)
+    monkeypatch.setattr(secrets_store, "named", read_and_rotate)
 
     assert injection.inject(process, claimed).kwargs == {"token": VALUE}
 
@@ -310,7 +311,7 @@ def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
         raise SQLAlchemyError
 
     store(database)
-    monkeypatch.setattr(vault, "note_use", disk_full)
+    monkeypatch.setattr(secrets_store, "note_use", disk_full)
 
     run_id = start(database, token="${secret:TOKEN}")
     work_on(run_id)

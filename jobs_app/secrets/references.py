@@ -7,10 +7,10 @@ value as code, and every process of the machine could see it.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 from jobs_app.core.errors import FieldError
+from jobs_app.core.validation_messages import escaped
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "a letter and at most 63 more letters, digits, '_' or '-'"
@@ -29,10 +29,11 @@ Values = Mapping[str, str]
 
 def names(task: str, kwargs: Mapping[str, Any]) -> set[str]:
     """Return the secrets that *task* is given with *kwargs*."""
-    return _names_in(_allowed(task, kwargs))
+    return names_in(_allowed(task, kwargs))
 
 
-def _names_in(value: Any) -> set[str]:
+def names_in(value: Any) -> set[str]:
+    """Return the secrets that the texts in *value* refer to."""
     texts = [text for _, text in _texts(value, "")]
     return {match[1] for text in texts for match in _FOUND.finditer(text) if match[1]}
 
@@ -43,14 +44,14 @@ def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     place = _PLACES.get(task)
     if place is not None:
         for pointer, text in _texts({k: v for k, v in kwargs.items() if k != place}, "/kwargs"):
-            found += [_misplaced(pointer, name) for name in sorted(_names_in(text))]
-    return [*found, *_copied_masks(kwargs, "/kwargs", is_secret=False)]
+            found += [_misplaced(pointer, name) for name in sorted(names_in(text))]
+    return found
 
 
 def pointers(task: str, kwargs: Mapping[str, Any], name: str) -> list[str]:
     """Return the JSON Pointers to the texts in *kwargs* that refer to the secret *name*."""
     texts = _texts(_allowed(task, kwargs), "/kwargs")
-    return [pointer for pointer, text in texts if name in _names_in(text)]
+    return [pointer for pointer, text in texts if name in names_in(text)]
 
 
 def resolve(task: str, kwargs: Mapping[str, Any], values: Values) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
                 yield pointer, value
         case dict():
             for key, each in value.items():
-                yield from _texts(each, f"{pointer}/{_escaped(key)}")
+                yield from _texts(each, f"{pointer}/{escaped(str(key))}")
         case list():
             for n, each in enumerate(value):
                 yield from _texts(each, f"{pointer}/{n}")
@@ -178,29 +179,12 @@ def _named_by_references(value: Any, pointer: str) -> Iterator[str]:
     match value:
         case dict():
             for key, each in value.items():
-                if _names_in(str(key)):
+                if names_in(str(key)):
                     yield pointer
-                yield from _named_by_references(each, f"{pointer}/{_escaped(key)}")
+                yield from _named_by_references(each, f"{pointer}/{escaped(str(key))}")
         case list():
             for n, each in enumerate(value):
                 yield from _named_by_references(each, f"{pointer}/{n}")
-
-
-def _copied_masks(value: Any, pointer: str, *, is_secret: bool) -> Iterator[FieldError]:
-    """Yield where somebody sends back what a run shows in place of a secret."""
-    match value:
-        case dict():
-            for key, each in value.items():
-                below = is_secret or looks_secret(str(key))
-                yield from _copied_masks(each, f"{pointer}/{_escaped(key)}", is_secret=below)
-        case list():
-            for n, each in enumerate(value):
-                yield from _copied_masks(each, f"{pointer}/{n}", is_secret=is_secret)
-        case str() if is_secret and value == MASK:
-            detail = (
-                f"{MASK} is what is shown in place of a secret: give the value, or a reference."
-            )
-            yield FieldError(pointer, "masked_value", detail)
 
 
 def _misplaced(pointer: str, name: str) -> FieldError:
@@ -210,70 +194,3 @@ def _misplaced(pointer: str, name: str) -> FieldError:
         f'Say env {{"{variable}": "{OPENING}{name}}}"}}, and "${variable}" in the command.'
     )
     return FieldError(pointer, "misplaced_reference", detail)
-
-
-def _escaped(key: object) -> str:
-    """Return *key* as a part of a JSON Pointer (RFC 6901)."""
-    return str(key).replace("~", "~0").replace("/", "~1")
-
-
-# ---- literals that look like secrets ----
-
-MASK = "***"
-
-#: Values with fewer characters are not masked: too much else would be.
-LEAST_MASKED = 4
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_SECRET_WORDS = frozenset(
-    {"authorization", "cookie", "credential", "credentials", "passphrase", "passwd", "password"}
-    | {"passwords", "pwd", "secret", "secrets", "token", "apikey", "bearer"}
-)
-_SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key")})
-
-
-def looks_secret(name: str) -> bool:
-    """Tell whether an argument called *name* is likely to hold a secret."""
-    words = [word.lower() for word in _WORD.findall(name)]
-    if any(word in _SECRET_WORDS or word.endswith("password") for word in words):
-        return True
-    return any(pair in _SECRET_PAIRS for pair in pairwise(words))
-
-
-def veiled(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *kwargs* to be shown: what the names say is secret is masked, references are not."""
-    return {name: _veiled(value, is_secret=looks_secret(name)) for name, value in kwargs.items()}
-
-
-def literals(kwargs: Mapping[str, Any]) -> list[str]:
-    """Return where in *kwargs* something stands in plain that its name says is secret."""
-    return list(_differences(kwargs, veiled(kwargs), "kwargs"))
-
-
-def _differences(value: Any, other: Any, place: str) -> Iterator[str]:
-    match value:
-        case dict():
-            for key, each in value.items():
-                yield from _differences(each, other[key], f"{place}.{key}")
-        case list():
-            for n, each in enumerate(value):
-                yield from _differences(each, other[n], f"{place}.{n}")
-        case _ if value != other:
-            yield place
-
-
-def _veiled(value: Any, *, is_secret: bool) -> Any:
-    match value:
-        case dict():
-            return {
-                key: _veiled(each, is_secret=is_secret or looks_secret(str(key)))
-                for key, each in value.items()
-            }
-        case list():
-            return [_veiled(each, is_secret=is_secret) for each in value]
-        case None | bool() | "":
-            return value
-        case str() if _names_in(value):
-            return value
-        case _:
-            return MASK if is_secret else value

@@ -9,7 +9,6 @@ from sqlalchemy import String, cast, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from jobs_app import references, sealing
 from jobs_app.accounts import audit
 from jobs_app.core.errors import (
     ConfigurationError,
@@ -24,7 +23,8 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.db.models.secrets import Secret
-from jobs_app.sealing import Sealer
+from jobs_app.secrets import encryption, redaction, references
+from jobs_app.secrets.encryption import Sealer
 
 #: The version of a secret that is not there yet.
 ABSENT = 0
@@ -150,7 +150,7 @@ def used_by(session: Session, name: str) -> list[str]:
 
 def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     """Return what is wrong with the secrets that *task* would be given; [] if nothing is."""
-    errors = references.errors(task, kwargs)
+    errors = references.errors(task, kwargs) + redaction.copied_masks(kwargs)
     wanted = references.names(task, kwargs)
     for name in sorted(missing(session, wanted)):
         detail = f"There is no secret {name!r}.{_nearest(session, name)}"
@@ -202,9 +202,9 @@ def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -
     already. Raises ConfigurationError, and changes nothing sealed, if that cannot be.
     """
     if settings.secret_key is None:
-        sealing.sealer(settings)
-        sealing.add_key(settings.secret_key_file)
-    sealer = sealing.sealer(settings)
+        encryption.sealer(settings)
+        encryption.add_key(settings.secret_key_file)
+    sealer = encryption.sealer(settings)
     if sealer.keys < 2:
         raise ConfigurationError(
             "JOBS_SECRET_KEY has one key only: put a new one before it, with a comma between, "
@@ -217,7 +217,7 @@ def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -
     finally:
         database.close()
     if settings.secret_key is None and drops_old:
-        sealing.drop_old_keys(settings.secret_key_file)
+        encryption.drop_old_keys(settings.secret_key_file)
     return count
 
 
