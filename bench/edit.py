@@ -78,7 +78,7 @@ class _Author:
         self._database = Database(settings.effective_database_url)
         self._projection = Projection(settings)
         self._app = make_celery(settings)
-        self._app.loader.import_task_module("jobs_app.tasks.sleep")
+        self._app.loader.import_task_module("jobs_app.tasks.builtin.sleep")
 
     def write(self, number: int, at: datetime, *, change: bool) -> None:
         """Make a job that is due at *at*; with *change*, make it hourly first."""

@@ -1,6 +1,6 @@
 """Scheduled jobs you can edit at run time and trust afterwards."""
 
-from jobs_app.context import RunInfo, current_run_info, progress
+from jobs_app.tasks.context import RunInfo, current_run_info, progress
 
 __all__ = ["RunInfo", "__version__", "current_run", "progress"]
 

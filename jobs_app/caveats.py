@@ -9,11 +9,12 @@ from celery import Celery
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import catalog, overview, runs
+from jobs_app import overview, runs
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.definitions import Definition
 from jobs_app.secrets import redaction, references, store
+from jobs_app.tasks import registry
 
 #: The one pool of Celery's whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"
@@ -30,7 +31,7 @@ def of(session: Session, definitions: Sequence[Definition], *, app: Celery) -> l
             *_limit_caveats(each, workers),
             *_key_caveats(each, limits.get(each.concurrency_key, [])),
             *_secret_caveats(each, gone),
-            *catalog.warnings(app, each.task, each.kwargs),
+            *registry.warnings(app, each.task, each.kwargs),
         ]
         for each in definitions
     ]

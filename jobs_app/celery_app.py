@@ -8,8 +8,8 @@ from celery.loaders.app import AppLoader
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs_app import adoption
 from jobs_app.core.settings import Settings
+from jobs_app.tasks import user_apps
 
 #: The one task that every message names: it claims a run and works on it.
 RUN_TASK = "jobs_app.run"
@@ -17,10 +17,10 @@ RUN_TASK = "jobs_app.run"
 #: Modules that a worker loads: what it does with a message, and the built-in tasks.
 WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.lifecycle")
 TASK_MODULES = (
-    "jobs_app.tasks.shell",
-    "jobs_app.tasks.http",
-    "jobs_app.tasks.email",
-    "jobs_app.tasks.sleep",
+    "jobs_app.tasks.builtin.shell",
+    "jobs_app.tasks.builtin.http",
+    "jobs_app.tasks.builtin.email",
+    "jobs_app.tasks.builtin.sleep",
 )
 
 #: Pools that are not Celery's own, by their name in the settings.
@@ -67,9 +67,9 @@ class JobsLoader(AppLoader):
         self.app.finalize()
         users = [name for name in self.app.settings.import_modules if name in self.app.conf.imports]
         for name in users:
-            adoption.load(name)
+            user_apps.load(name)
         modules: list[ModuleType] = super().import_default_modules()
-        adoption.adopt(self.app, users)
+        user_apps.adopt(self.app, users)
         return modules
 
 

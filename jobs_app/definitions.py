@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.orm import Session
 
-from jobs_app import catalog, channels
+from jobs_app import channels
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 from jobs_app.db.models.jobs import Job, schedule_of
@@ -19,6 +19,7 @@ from jobs_app.retry import RetryPolicy
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.secrets import store
+from jobs_app.tasks import registry
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
 TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
@@ -131,7 +132,7 @@ def check(
     """Raise InvalidInput with everything that is wrong with *definition*."""
     errors = list(_plain_errors(definition))
     if before is None or (before.task, before.kwargs) != (definition.task, definition.kwargs):
-        errors += catalog.check(app, definition.task, definition.kwargs)
+        errors += registry.check(app, definition.task, definition.kwargs)
         errors += store.check(session, definition.task, definition.kwargs)
     # A channel that went away meanwhile must not keep a job from being renamed.
     if before is None or before.notify != definition.notify:

@@ -19,13 +19,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
-from jobs_app.context import LastLog
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import HAS_WORDS, IS_UNSCHEDULED, LogChunk, Run
 from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, Line
+from jobs_app.tasks.context import LastLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from celery import Celery
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from jobs_app import catalog, jobs, policy, runs
+from jobs_app import jobs, policy, runs
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
@@ -20,6 +20,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.definitions import QUEUE, concurrency_errors
 from jobs_app.dispatch import Message
 from jobs_app.secrets import store
+from jobs_app.tasks import registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def start_task(
     """
     if start.concurrency_key is not None and start.concurrency_limit is None:
         start = replace(start, concurrency_limit=1)
-    errors = catalog.check(app, start.task, start.kwargs)
+    errors = registry.check(app, start.task, start.kwargs)
     errors += store.check(session, start.task, start.kwargs)
     if not QUEUE.fullmatch(start.queue):
         detail = f"The queue {start.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
@@ -215,7 +216,7 @@ def start_task(
 
 
 def _check(session: Session, app: Celery, task: str, kwargs: dict[str, Any]) -> None:
-    errors = catalog.check(app, task, kwargs) + store.check(session, task, kwargs)
+    errors = registry.check(app, task, kwargs) + store.check(session, task, kwargs)
     if errors:
         session.rollback()
     _refuse(errors)

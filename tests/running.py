@@ -7,7 +7,14 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID, uuid4
 
-from jobs_app.context import CancelMode, LastLog, LogSink, ProgressSink, RunContext, Stream
+from jobs_app.tasks.context import (
+    CancelMode,
+    LastLog,
+    LogSink,
+    ProgressSink,
+    RunContext,
+    Stream,
+)
 
 
 class Output:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from celery import current_app
 
-from jobs_app import adoption, catalog
 from jobs_app.api import parts
 from jobs_app.celery_app import JobsCelery, make_celery
 from jobs_app.core.settings import Settings
+from jobs_app.tasks import registry, user_apps
 
 OWN_APP = """
 from celery import Celery, Task, shared_task
@@ -76,7 +76,7 @@ def app_with(*modules: str) -> JobsCelery:
 def test_tasks_of_an_own_application_are_found_however_they_were_made(write: Write) -> None:
     write(adopted_one=OWN_APP)
 
-    names = catalog.names(app_with("adopted_one"))
+    names = registry.names(app_with("adopted_one"))
 
     assert {
         "adopted_one.decorated",
@@ -113,7 +113,7 @@ def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -
     app = app_with("adopted_three")
 
     assert app.tasks["shell"].app is app
-    assert type(app.tasks["shell"]).__module__ == "jobs_app.tasks.shell"
+    assert type(app.tasks["shell"]).__module__ == "jobs_app.tasks.builtin.shell"
     with ThreadPoolExecutor() as threads:
         in_a_thread = threads.submit(current_app._get_current_object).result()  # type: ignore[attr-defined]
     assert current_app._get_current_object() is in_a_thread is app  # type: ignore[attr-defined]
@@ -134,7 +134,7 @@ def test_what_an_own_application_includes_and_discovers_is_there_too(write: Writ
         "    pass\n",
     )
 
-    names = catalog.names(app_with("adopted_four.celery"))
+    names = registry.names(app_with("adopted_four.celery"))
 
     assert {"adopted_four.jobs.included", "adopted_four.tasks.discovered"} <= set(names)
 
@@ -193,7 +193,7 @@ def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None
         "    pass\n"
     )
 
-    assert "adopted_eight.there" in catalog.names(app_with("adopted_eight"))
+    assert "adopted_eight.there" in registry.names(app_with("adopted_eight"))
 
 
 def test_what_an_own_application_cannot_import_is_an_error_of_its_module(write: Write) -> None:
@@ -206,7 +206,7 @@ def test_what_an_own_application_cannot_import_is_an_error_of_its_module(write: 
     )
 
     with pytest.raises(ModuleNotFoundError, match="adopted_nowhere"):
-        adoption.load("adopted_nine")
+        user_apps.load("adopted_nine")
 
 
 def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> None:
@@ -216,4 +216,4 @@ def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> No
     made = parts.make(settings)
 
     assert made.broken_imports == {"adopted_broken": "ValueError"}
-    assert "theirs.by-class" in catalog.names(made.celery)
+    assert "theirs.by-class" in registry.names(made.celery)

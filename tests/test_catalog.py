@@ -16,10 +16,10 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 from typing_extensions import TypedDict
 
-from jobs_app import catalog
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
-from jobs_app.signatures import signature_of
+from jobs_app.tasks import registry
+from jobs_app.tasks.arguments import signature_of
 from tests.factories import TASKS, is_built_in
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def hidden() -> None:
 
 
 def faults(task: str, **kwargs: Any) -> list[tuple[str, str, str]]:
-    return [(e.pointer, e.code, e.detail) for e in catalog.check(app, task, kwargs)]
+    return [(e.pointer, e.code, e.detail) for e in registry.check(app, task, kwargs)]
 
 
 def test_kwargs_that_fit_the_signature_are_taken() -> None:
@@ -419,12 +419,12 @@ def test_what_cannot_be_converted_is_told_without_the_value() -> None:
     assert "hunter2" not in str(raised.value)
 
 
-def described(name: str) -> catalog.TaskInfo:
-    return next(task for task in catalog.tasks(app) if task.name == name)
+def described(name: str) -> registry.TaskInfo:
+    return next(task for task in registry.tasks(app) if task.name == name)
 
 
 def test_the_list_of_tasks_has_the_users_and_not_celerys_own() -> None:
-    names = {task.name for task in catalog.tasks(app)}
+    names = {task.name for task in registry.tasks(app)}
 
     assert {"plain", "rich", "bound", "by-class"} <= names
     assert not {name for name in names if name.startswith(("celery.", "jobs_app."))}
@@ -492,7 +492,7 @@ def test_the_schema_takes_what_the_check_takes(kwargs: dict[str, Any]) -> None:
 
 
 def test_every_schema_is_a_json_schema() -> None:
-    for task in catalog.tasks(app):
+    for task in registry.tasks(app):
         Draft202012Validator.check_schema(task.schema)
 
 
@@ -520,15 +520,17 @@ def careful(low: int, high: int) -> None:
 def test_a_tasks_own_check_comes_after_that_of_its_signature() -> None:
     assert [code for _, code, _ in faults("careful", low=2, high=1)] == ["above_high"]
     assert [code for _, code, _ in faults("careful", low="2", high=1)] == ["wrong_type"]
-    assert catalog.warnings(app, "careful", {"low": 1, "high": 1}) == ["low and high are the same."]
-    assert catalog.warnings(app, "careful", {"low": 2, "high": 1}) == []
-    assert catalog.warnings(app, "plain", {"country": "fr", "rows": 1}) == []
+    assert registry.warnings(app, "careful", {"low": 1, "high": 1}) == [
+        "low and high are the same."
+    ]
+    assert registry.warnings(app, "careful", {"low": 2, "high": 1}) == []
+    assert registry.warnings(app, "plain", {"country": "fr", "rows": 1}) == []
 
 
 def test_every_argument_of_the_built_in_tasks_is_documented() -> None:
     document = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
 
-    for task in filter(lambda task: is_built_in(task.name), catalog.tasks(TASKS)):
+    for task in filter(lambda task: is_built_in(task.name), registry.tasks(TASKS)):
         start = document.index(f"## `{task.name}`")
         section = document[start : document.index("\n## ", start + 1)]
         missing = [name for name in task.schema["properties"] if f"`{name}`" not in section]
@@ -550,7 +552,7 @@ def test_the_module_in_the_documentation_works(
     signature = signature_of(made.app.tasks["documented_reports.monthly"])
 
     assert signature is not None
-    assert catalog.check(made.app, "documented_reports.monthly", kwargs) == []
+    assert registry.check(made.app, "documented_reports.monthly", kwargs) == []
     assert made.monthly(**signature.converted(kwargs)) == {
         "rows": 1000,
         "style": "short",

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from jobs_app import alike, history, jobs, runs, workers
 from jobs_app.accounts import audit
-from jobs_app.context import LastLog
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Attempt, LogChunk
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import places
+from jobs_app.tasks.context import LastLog
 from tests.factories import (
     DAY,
     NOON,

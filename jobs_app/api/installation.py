@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import catalog, jobs, overview
+from jobs_app import jobs, overview
 from jobs_app.accounts import audit
 from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
@@ -21,6 +21,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.definitions import NAME
 from jobs_app.overview import RunningRun, WorkerState
+from jobs_app.tasks import registry
 
 api = APIBlueprint(
     "installation",
@@ -168,7 +169,7 @@ class EventQuery(Query):
 @api.get("/tasks", responses={200: TaskList, **problems()})
 def list_tasks() -> Response:
     """List the tasks that a job may name, with the arguments that each takes."""
-    found = catalog.tasks(parts.current().celery)
+    found = registry.tasks(parts.current().celery)
     items = [{"name": t.name, "description": t.description, "schema": t.schema} for t in found]
     return jsonify({"items": items})
 

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import adoption, dispatch
+from jobs_app import dispatch
 from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
@@ -23,6 +23,7 @@ from jobs_app.db.engine import READ_ONLY
 from jobs_app.db.models.jobs import Job
 from jobs_app.dispatch import Courier, Message
 from jobs_app.projection import Projection
+from jobs_app.tasks import user_apps
 
 log = logging.getLogger(__name__)
 
@@ -126,13 +127,13 @@ def make(settings: Settings) -> Parts:
     celery.finalize(auto=True)
     for module in settings.import_modules:
         _import(parts, module)
-    adoption.adopt(celery, settings.import_modules)
+    user_apps.adopt(celery, settings.import_modules)
     return parts
 
 
 def _import(parts: Parts, module: str) -> None:
     try:
-        adoption.load(module)
+        user_apps.load(module)
     except Exception as error:  # the user's code: the web server starts all the same
         log.exception("import_failed module=%s", module)
         parts.broken_imports[module] = type(error).__name__

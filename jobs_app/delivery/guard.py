@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any, NoReturn
 
 from jobs_app.core.network_allowlist import Exemption, OwnServer
-from jobs_app.tasks.egress import own_server, refusal
+from jobs_app.tasks.network_policy import own_server, refusal
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTING = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"})

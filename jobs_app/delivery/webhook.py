@@ -12,9 +12,9 @@ import certifi
 import httpx
 
 import jobs_app
-from jobs_app.context import HttpFailed
 from jobs_app.core.network_allowlist import Exemption
-from jobs_app.tasks.egress import checked_addresses
+from jobs_app.tasks.context import HttpFailed
+from jobs_app.tasks.network_policy import checked_addresses
 
 CONNECT_SECONDS = 5.0
 

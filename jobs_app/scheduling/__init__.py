@@ -2,9 +2,9 @@
 
 import logging
 
-from jobs_app import adoption
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
+from jobs_app.tasks import user_apps
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def main(settings: Settings) -> int:
 
 def _is_importable(module: str) -> bool:
     try:
-        adoption.load(module)
+        user_apps.load(module)
     except Exception:
         # The user's code. Its tasks fail in the worker; every job's fires are recorded.
         log.exception("import_failed module=%s", module)

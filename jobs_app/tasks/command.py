@@ -1,6 +1,6 @@
 """Runs a command under a keeper, from the worker's side: not a task, but what `shell` stands on.
 
-The keeper itself is jobs_app/worker/keeper.py. It is started by its path and
+The keeper itself is jobs_app/tasks/command_supervisor.py. It is started by its path and
 never imported, so this module keeps below the worker.
 """
 
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-import jobs_app
-from jobs_app.context import RunContext, Stream
+from jobs_app.tasks.context import RunContext, Stream
 
-KEEPER_DIR = Path(jobs_app.__file__).parent / "worker"
+SUPERVISOR_DIR = Path(__file__).parent
 # Imported as a module, and not run as a script, so that Python keeps it compiled.
 KEEPER_START = (
-    "import sys; sys.path.append(sys.argv[1]); import keeper; keeper.main(*map(int, sys.argv[2:]))"
+    "import sys; sys.path.append(sys.argv[1]); import command_supervisor; "
+    "command_supervisor.main(*map(int, sys.argv[2:]))"
 )
 TICK_SECONDS = 0.25
 READ_BYTES = 65_536
@@ -239,7 +239,7 @@ class _Command:
 
 
 def _start_keeper(fds: list[int]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-S", "-c", KEEPER_START, str(KEEPER_DIR), *map(str, fds)]
+    command = [sys.executable, "-I", "-S", "-c", KEEPER_START, str(SUPERVISOR_DIR), *map(str, fds)]
     # Nothing of the worker's environment, which may hold passwords; the loader may need its path.
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return subprocess.Popen(

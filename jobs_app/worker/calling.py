@@ -9,10 +9,10 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Retry
 from celery.result import allow_join_result
 
-from jobs_app.context import current_run
 from jobs_app.core.states import RunState
 from jobs_app.runs import Claimed, Outcome
-from jobs_app.signatures import signature_of
+from jobs_app.tasks.arguments import signature_of
+from jobs_app.tasks.context import current_run
 from jobs_app.worker.injection import Injected
 from jobs_app.worker.outcomes import failed, ignored, retried, storable
 from jobs_app.worker.process import Process

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from typing import TextIO
 
-from jobs_app.context import LogSink, Stream
+from jobs_app.tasks.context import LogSink, Stream
 
 STREAMS: tuple[tuple[int, Stream], ...] = ((1, "stdout"), (2, "stderr"))
 READ_BYTES = 65_536

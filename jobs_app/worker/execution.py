@@ -22,12 +22,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app import dispatch, runs
 from jobs_app.celery_app import RUN_TASK
-from jobs_app.context import current_run
 from jobs_app.core import clock
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import is_refused
 from jobs_app.dispatch import Message
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.tasks.context import current_run
 from jobs_app.worker.ends import End
 from jobs_app.worker.outcomes import cut, failed, unstorable
 from jobs_app.worker.process import Process, this_process

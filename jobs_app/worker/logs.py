@@ -18,8 +18,8 @@ from typing import Any, Literal, Protocol, TextIO
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from jobs_app.context import LogSink, Stream
 from jobs_app.core import clock
+from jobs_app.tasks.context import LogSink, Stream
 from jobs_app.worker.descriptors import Descriptors
 from jobs_app.worker.masking import MaskedRecords, masked, masked_bytes
 

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from jobs_app.context import LogSink, Stream
 from jobs_app.secrets.redaction import LEAST_MASKED, MASK
+from jobs_app.tasks.context import LogSink, Stream
 
 #: With more beginnings than this, each place is looked up: so many searches take longer.
 MOST_SEARCHES = 64

@@ -9,10 +9,10 @@ from typing import Any
 from celery import states
 from celery.exceptions import Retry, SoftTimeLimitExceeded
 
-from jobs_app.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.runs import Outcome
+from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.worker.logs import RunLog
 from jobs_app.worker.masking import NOTHING, Mask
 from jobs_app.worker.texts import message_of, plain, shortened

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from celery import Task
 
-from jobs_app.context import current_run
 from jobs_app.core import clock
+from jobs_app.tasks.context import current_run
 from jobs_app.worker.texts import message_of, plain
 
 #: Time between two writes of a run, seconds.

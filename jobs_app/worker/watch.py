@@ -19,10 +19,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app.context import Cancelled, TimedOut
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
+from jobs_app.tasks.context import Cancelled, TimedOut
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.logs import stay_out_of_runs
 

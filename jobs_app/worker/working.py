@@ -13,9 +13,9 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs_app import history, runs
-from jobs_app.context import LastLog, RunContext, TimedOut, current_run
 from jobs_app.core.states import RunState
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
 from jobs_app.worker.calling import call
 from jobs_app.worker.injection import inject
 from jobs_app.worker.log_store import SqlChunkStore

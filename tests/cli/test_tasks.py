@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from jobs_app import catalog
 from jobs_app.cli.schema_text import sample_of, type_text
+from jobs_app.tasks import registry
 from tests.cli.canned import Canned, CannedServer
 from tests.cli.conftest import Run
 from tests.cli.test_jobs import complete
@@ -18,7 +18,7 @@ def tasks(server: CannedServer) -> list[dict[str, Any]]:
     """The built-in tasks, as the API lists them."""
     items = [
         {"name": task.name, "description": task.description, "schema": task.schema}
-        for task in catalog.tasks(TASKS)
+        for task in registry.tasks(TASKS)
         if is_built_in(task.name)
     ]
     server.on("GET", "/tasks", Canned({"items": items}))

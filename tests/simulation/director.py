@@ -13,13 +13,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from jobs_app import jobs, runs, starts, workers
-from jobs_app.context import RunContext
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.definitions import Definition
 from jobs_app.dispatch import Message
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.tasks.context import RunContext
 from tests.factories import TASKS, definition
 from tests.simulation.guards import here
 from tests.simulation.invariants import RunRow, short

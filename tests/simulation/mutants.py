@@ -27,10 +27,11 @@ from sqlalchemy.schema import (
     ExecutableDDLElement,
 )
 
-from jobs_app import context, jobs, workers
+from jobs_app import jobs, workers
 from jobs_app.db.columns import Base
 from jobs_app.runs import attempts, dead, guards
 from jobs_app.scheduling.janitor import WorkerWatch
+from jobs_app.tasks import context
 from jobs_app.worker import execution
 from jobs_app.worker.ends import Ends
 from jobs_app.worker.heartbeat import Heartbeat

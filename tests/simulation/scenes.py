@@ -11,11 +11,11 @@ from typing import Any
 from unittest.mock import patch
 
 from jobs_app import alike, fires, jobs, runs
-from jobs_app.context import RunContext, TimedOut
 from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.policy import plan
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.tasks.context import RunContext, TimedOut
 from jobs_app.worker import heartbeat
 from jobs_app.worker.at_work import PLACES
 from tests.simulation.director import EVERY_MINUTE, RETRIED, Director

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.context import RunContext
+from jobs_app.tasks.context import RunContext
 from jobs_app.worker import strays
 from jobs_app.worker.heartbeat import Heartbeat
 from tests.simulation.climates import BUSY, KEYS, TOLD, UNSEEN

@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError
 
 from jobs_app import runs
-from jobs_app.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.dispatch import Message
 from jobs_app.runs import Claimed, Outcome
+from jobs_app.tasks.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.worker import execution, working
 from jobs_app.worker.at_work import Attempt, AtWork
 from jobs_app.worker.ends import HOLD_SECONDS, End, Ends

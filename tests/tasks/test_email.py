@@ -18,9 +18,16 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from jobs_app import catalog
-from jobs_app.context import Cancelled, EmailFailed, LastLog, RunContext, TimedOut, current_run
-from jobs_app.tasks.email import EmailResult, address_of, email
+from jobs_app.tasks import registry
+from jobs_app.tasks.builtin.email import EmailResult, address_of, email
+from jobs_app.tasks.context import (
+    Cancelled,
+    EmailFailed,
+    LastLog,
+    RunContext,
+    TimedOut,
+    current_run,
+)
 from tests.factories import TASKS
 from tests.running import Output, a_run
 
@@ -445,7 +452,7 @@ def test_without_a_server_or_a_sender_the_run_says_which_setting_is_missing(
 
 def faults(**kwargs: Any) -> list[tuple[str, str]]:
     given = {"to": "you@example.com", "subject": "Hello"} | kwargs
-    return [(e.pointer, e.code) for e in catalog.check(TASKS, "email", given)]
+    return [(e.pointer, e.code) for e in registry.check(TASKS, "email", given)]
 
 
 @pytest.mark.parametrize(
@@ -475,11 +482,11 @@ def test_what_no_mail_can_be_made_of_is_refused_before_it_is_saved(
 def test_a_job_without_mail_settings_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"to": "you@example.com", "subject": "Hello"}
 
-    assert "JOBS_SMTP_URL" in catalog.warnings(TASKS, "email", given)[0]
+    assert "JOBS_SMTP_URL" in registry.warnings(TASKS, "email", given)[0]
     monkeypatch.setenv("JOBS_SMTP_URL", "smtps://mail.example.com")
-    assert "JOBS_SMTP_FROM" in catalog.warnings(TASKS, "email", given)[0]
+    assert "JOBS_SMTP_FROM" in registry.warnings(TASKS, "email", given)[0]
     monkeypatch.setenv("JOBS_SMTP_FROM", "jobs@example.com")
-    assert catalog.warnings(TASKS, "email", given) == []
+    assert registry.warnings(TASKS, "email", given) == []
 
 
 def test_an_address_is_read_with_its_name() -> None:

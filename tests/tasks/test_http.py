@@ -18,13 +18,18 @@ from urllib.parse import quote, unquote
 import pytest
 
 import jobs_app
-from jobs_app import catalog
-from jobs_app.context import Cancelled, HttpFailed, RunContext, TimedOut, current_run
 from jobs_app.core.network_allowlist import exemptions
-from jobs_app.tasks import exchange
-from jobs_app.tasks.egress import refusal
-from jobs_app.tasks.exchange import _common_context
-from jobs_app.tasks.http import HttpResult, http
+from jobs_app.tasks import http_client, registry
+from jobs_app.tasks.builtin.http import HttpResult, http
+from jobs_app.tasks.context import (
+    Cancelled,
+    HttpFailed,
+    RunContext,
+    TimedOut,
+    current_run,
+)
+from jobs_app.tasks.http_client import _common_context
+from jobs_app.tasks.network_policy import refusal
 from tests.factories import TASKS
 from tests.running import Output, a_run
 
@@ -488,7 +493,7 @@ def test_a_name_that_changes_its_address_is_called_at_the_one_that_was_checked(s
 
 @pytest.fixture
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr(exchange, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(http_client, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("_no_pauses")
@@ -815,7 +820,7 @@ def test_an_exemption_that_cannot_be_read_is_refused_at_the_start(text):
 
 def faults(**kwargs: Any) -> list[tuple[str, str]]:
     given = {"url": "https://example.com/"} | kwargs
-    return [(e.pointer, e.code) for e in catalog.check(TASKS, "http", given)]
+    return [(e.pointer, e.code) for e in registry.check(TASKS, "http", given)]
 
 
 @pytest.mark.parametrize(
@@ -863,7 +868,7 @@ def test_what_cannot_be_requested_is_refused_before_it_is_saved(kwargs, expected
     ],
 )
 def test_what_should_be_meant_is_warned_of(kwargs, words):
-    found = catalog.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
+    found = registry.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
 
     assert len(found) == (0 if words is None else 1)
     assert words is None or words in found[0]
@@ -872,6 +877,6 @@ def test_what_should_be_meant_is_warned_of(kwargs, words):
 def test_a_private_address_is_warned_of_where_it_will_be_refused(monkeypatch):
     monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
 
-    (warning,) = catalog.warnings(TASKS, "http", {"url": "http://localhost/"})
+    (warning,) = registry.warnings(TASKS, "http", {"url": "http://localhost/"})
 
     assert "will be refused" in warning

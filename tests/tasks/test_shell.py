@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app.context import (
+from jobs_app.tasks.builtin.shell import shell
+from jobs_app.tasks.context import (
     Cancelled,
     CommandFailed,
     Fenced,
@@ -15,7 +16,6 @@ from jobs_app.context import (
     current_run,
     environment,
 )
-from jobs_app.tasks.shell import shell
 from tests.running import Output, a_run
 
 RUN_ID = UUID("01936f6e-7c00-7000-8000-000000000001")

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from jobs_app.context import Cancelled, Fenced, RunContext, TimedOut, current_run
-from jobs_app.tasks.sleep import sleep
+from jobs_app.tasks.builtin.sleep import sleep
+from jobs_app.tasks.context import Cancelled, Fenced, RunContext, TimedOut, current_run
 from tests.running import a_run
 
 

@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app import runs
 from jobs_app.celery_app import make_celery
-from jobs_app.context import current_run
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
@@ -23,6 +22,7 @@ from jobs_app.db.models.secrets import Secret
 from jobs_app.runs import Claimed, Outcome
 from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Sealer
+from jobs_app.tasks.context import current_run
 from jobs_app.worker import execution, injection, outcomes
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.process import Process, adopt_process

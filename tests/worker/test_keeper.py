@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs_app.context import CancelMode, RunContext, environment
 from jobs_app.tasks.command import CommandEnd, run_command
+from jobs_app.tasks.context import CancelMode, RunContext, environment
 from tests.running import Output, a_run, is_alive, pid_in, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -68,8 +68,12 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def keeper_of(pid: int) -> int:
-    """Return the keeper of the process *pid*: its nearest ancestor that runs keeper.main."""
-    return next(p.pid for p in psutil.Process(pid).parents() if "keeper.main" in str(p.cmdline()))
+    """Return the keeper of the process *pid*: its nearest ancestor that keeps commands."""
+    return next(
+        p.pid
+        for p in psutil.Process(pid).parents()
+        if "command_supervisor.main" in str(p.cmdline())
+    )
 
 
 def cancel_after(file: Path, *modes: CancelMode) -> Callable[[], CancelMode | None]:
@@ -409,7 +413,7 @@ def test_neither_command_nor_environment_shows_in_the_keepers_arguments(run, tmp
     run("echo $$ > main; : canary-command; sleep 0.5")
     looker.join()
 
-    assert b"keeper.main" in seen[0]
+    assert b"command_supervisor.main" in seen[0]
     assert b"canary" not in seen[0]
 
 

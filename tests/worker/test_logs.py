@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs_app.context import LogSink, Stream
+from jobs_app.tasks.context import LogSink, Stream
 from jobs_app.worker.logs import Chunk, Flush, RunLog, capture_output
 
 LIMIT = 65_536

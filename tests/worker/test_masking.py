@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs_app.context import Stream
+from jobs_app.tasks.context import Stream
 from jobs_app.worker.masking import MOST_SEARCHES, Mask, MaskedLog, MaskedRecords, in_use
 from tests.factories import NOON
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 import jobs_app
-from jobs_app.context import current_run
+from jobs_app.tasks.context import current_run
 from jobs_app.worker.masking import Mask
 from jobs_app.worker.progress import META_BYTES, Progress, of_celery
 from tests.running import a_run, wait_until

@@ -19,10 +19,16 @@ from celery import Task, shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from jobs_app.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.smtp_url import MailServer
+from jobs_app.tasks.context import (
+    EmailFailed,
+    LastLog,
+    RunContext,
+    TimedOut,
+    current_run,
+)
 
 #: How much of a log is attached at most: its end, bytes.
 ATTACHED_BYTES = 1_048_576

@@ -10,7 +10,8 @@ from celery import shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from jobs_app.context import (
+from jobs_app.tasks.command import CommandEnd, run_command
+from jobs_app.tasks.context import (
     Cancelled,
     CommandFailed,
     Fenced,
@@ -19,7 +20,6 @@ from jobs_app.context import (
     current_run,
     environment,
 )
-from jobs_app.tasks.command import CommandEnd, run_command
 
 SHELL = "/bin/sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -21,10 +21,10 @@ from http import HTTPStatus
 import certifi
 import httpx
 
-from jobs_app.context import HttpFailed
 from jobs_app.core import clock
 from jobs_app.core.network_allowlist import Exemption, OwnServer
-from jobs_app.tasks.egress import checked_addresses
+from jobs_app.tasks.context import HttpFailed
+from jobs_app.tasks.network_policy import checked_addresses
 
 CONNECT_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)

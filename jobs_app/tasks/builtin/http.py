@@ -15,11 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 import jobs_app
-from jobs_app.context import HttpFailed, RunContext, TimedOut, current_run
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
-from jobs_app.tasks.egress import refusal
-from jobs_app.tasks.exchange import Answer, Exchange, Request, checked_url
+from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
+from jobs_app.tasks.http_client import Answer, Exchange, Request, checked_url
+from jobs_app.tasks.network_policy import refusal
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 

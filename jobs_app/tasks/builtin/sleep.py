@@ -6,7 +6,7 @@ from typing import Annotated
 from celery import shared_task
 from pydantic import Field
 
-from jobs_app.context import current_run
+from jobs_app.tasks.context import current_run
 
 STEP_SECONDS = 0.2
 

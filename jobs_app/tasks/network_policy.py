@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from jobs_app.context import HttpFailed
 from jobs_app.core.network_allowlist import Exemption, OwnServer
+from jobs_app.tasks.context import HttpFailed
 
 Address = IPv4Address | IPv6Address
 
