@@ -9,11 +9,11 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.orm import Session
 
-from jobs_app import channels
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.occasions import Rule, rules_as_json, rules_from_json
+from jobs_app.notifications import channels
+from jobs_app.notifications.rules import Rule, rules_as_json, rules_from_json
 from jobs_app.retention import Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedules import schedule as schedules

@@ -14,13 +14,14 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import alike, notifications, runs
+from jobs_app import alike, runs
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.dispatch import Message
-from jobs_app.notifications import Missed
+from jobs_app.notifications import record
+from jobs_app.notifications.record import Missed
 from jobs_app.policy import Facts, Plan, plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
@@ -97,7 +98,7 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
             for each in drafts
             if each.state is RunState.MISSED and each.id in new
         ]
-        notifications.tell_missed(session, missed, at=at)
+        record.tell_missed(session, missed, at=at)
         _advance(session, job, planned, at=at)
 
 
@@ -187,7 +188,7 @@ def _record(session: Session, due: list[alike.Group], recorded: Recorded, *, at:
         for job_id, run_id in zip(born.job_ids, born.run_ids, strict=True)
         if new is None or run_id in new
     ]
-    notifications.tell_missed(session, missed, at=at)
+    record.tell_missed(session, missed, at=at)
     alike.advance(session, advances)
     recorded.rows += sum(len(each.run_ids) for each in births) if new is None else len(new)
     recorded.messages += [

@@ -14,7 +14,7 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, notification_log, notifications, runs
+from jobs_app import fires, runs
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
@@ -22,6 +22,7 @@ from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import Forgotten, Run
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
+from jobs_app.notifications import history, record
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
 
@@ -49,7 +50,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
-    notifications.follow_rules(job, definition.notify, notifications.listeners(session))
+    record.follow_rules(job, definition.notify, record.listeners(session))
     session.add(job)
     _flush(session, job)
     audit.note(session, "create", by=by, at=at, job_id=job.id, after=described(definition))
@@ -84,14 +85,14 @@ def change(
     if has_other_fires:
         fires.settle(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
-    listeners = notifications.listeners(session)
+    listeners = record.listeners(session)
     for name, value in columns(definition).items():
         setattr(job, name, value)
     if has_other_fires:
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         follow_schedule(job, at=at)
-    notifications.follow_rules(job, definition.notify, listeners)
+    record.follow_rules(job, definition.notify, listeners)
     job.updated_at = at
     job.version += 1
     _flush(session, job)
@@ -135,7 +136,7 @@ def pause(session: Session, job: Job, *, reason: str | None, by: str, at: dateti
     job.updated_at = at
     job.version += 1
     audit.note(session, "pause", by=by, at=at, job_id=job.id, reason=reason)
-    notifications.tell_paused(session, job, by=by, reason=reason, at=at)
+    record.tell_paused(session, job, by=by, reason=reason, at=at)
     session.commit()
     return job
 
@@ -212,7 +213,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
         runs.purge(session, ids)
         session.commit()
     session.execute(delete(Forgotten).where(Forgotten.job_id == job.id))
-    notification_log.forget_job(session, job.id)
+    history.forget_job(session, job.id)
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()

@@ -6,13 +6,13 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 
-from jobs_app import channels
-from jobs_app.channels import ChannelSaid
-from jobs_app.core.states import RunState
+from jobs_app.core.states import Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
-from jobs_app.occasions import CHOICES, Event
+from jobs_app.notifications import channels
+from jobs_app.notifications.channels import ChannelSaid
+from jobs_app.notifications.rules import CHOICES
 from jobs_app.secrets.encryption import Sealer
 from tests.factories import NOON, claim, finish, make_run
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app.core.states import RunState
-from jobs_app.notices import (
+from jobs_app.core.states import Event, RunState
+from jobs_app.notifications.messages import (
     Notice,
     Other,
     RunFacts,
@@ -20,7 +20,6 @@ from jobs_app.notices import (
     text,
     title,
 )
-from jobs_app.occasions import Event
 from tests.factories import HOUR, MINUTE, NOON, SECOND
 
 RUN = RunFacts(

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs_app import jobs, notification_log
+from jobs_app import jobs
 from jobs_app.core.states import NotificationState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.notifications import history
 from tests.factories import DAY, HOUR, NOON, SECOND, make_job
 from tests.telling import make_channel, rows
 
@@ -24,7 +25,7 @@ def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
 
     def forget(days: float) -> int:
         with database.session() as session:
-            count = notification_log.forget_old(session, at=made_at + days * DAY)
+            count = history.forget_old(session, at=made_at + days * DAY)
             session.commit()
             return count
 
@@ -44,4 +45,4 @@ def test_there_is_a_sender_while_a_scheduler_ticks(
         session.add(row)
         session.commit()
 
-        assert notification_log.has_sender(session, at=NOON + seconds * SECOND) is is_there
+        assert history.has_sender(session, at=NOON + seconds * SECOND) is is_there

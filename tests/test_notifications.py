@@ -10,11 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select
 
-from jobs_app import jobs, notifications, runs
-from jobs_app.core.states import CatchupPolicy, RunState
+from jobs_app import jobs, runs
+from jobs_app.core.states import CatchupPolicy, Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.occasions import Event, Rule
+from jobs_app.notifications import record as notifications_record
+from jobs_app.notifications.rules import Rule
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs import Outcome
 from tests.factories import (
@@ -341,8 +342,8 @@ def test_whoever_wants_no_missed_fires_is_not_told(database: Database) -> None:
 def look_for_late(database: Database, *, at: Any) -> int:
     """Do what a sender does."""
     with database.session() as session:
-        late = notifications.late(session, at=at)
-        count = notifications.tell_late(session, late, at=at)
+        late = notifications_record.late(session, at=at)
+        count = notifications_record.tell_late(session, late, at=at)
         session.commit()
         return count
 
@@ -363,11 +364,11 @@ def test_two_senders_that_see_a_late_run_at_once_tell_it_once(database: Database
     make_run(database, make_job(database), at=NOON)
     at = NOON + 10 * MINUTE
     with database.reading() as session:
-        late = notifications.late(session, at=at)
+        late = notifications_record.late(session, at=at)
 
     for _ in range(2):
         with database.session() as session:
-            notifications.tell_late(session, late, at=at)
+            notifications_record.tell_late(session, late, at=at)
             session.commit()
 
     assert len(rows(database)) == 1
@@ -405,7 +406,7 @@ def test_who_wants_to_wait_longer_has_a_row_that_is_due_later(database: Database
 
     look_for_late(database, at=NOON + MINUTE)
 
-    window = timedelta(seconds=notifications.WINDOW_SECONDS)
+    window = timedelta(seconds=notifications_record.WINDOW_SECONDS)
     due = {row.channel: row.due_at for row in rows(database)}
     assert due == {"soon": NOON + MINUTE + window, "later": NOON + 10 * MINUTE + window}
 
@@ -436,7 +437,8 @@ def test_errors_are_the_same_whatever_numbers_they_hold(
     one: str, other: str, is_same: bool
 ) -> None:
     keys = [
-        notifications.error_key(FAILED, {"type": "E", "message": each}) for each in (one, other)
+        notifications_record.error_key(FAILED, {"type": "E", "message": each})
+        for each in (one, other)
     ]
 
     assert (keys[0] == keys[1]) is is_same
@@ -445,8 +447,12 @@ def test_errors_are_the_same_whatever_numbers_they_hold(
 def test_exit_codes_and_kinds_of_errors_are_told_apart() -> None:
     error = {"type": "CommandFailed", "message": "The command ended with code 1."}
 
-    assert notifications.error_key(FAILED, error, 1) != notifications.error_key(FAILED, error, 2)
-    assert notifications.error_key(FAILED, error) != notifications.error_key(LOST, error)
+    assert notifications_record.error_key(FAILED, error, 1) != notifications_record.error_key(
+        FAILED, error, 2
+    )
+    assert notifications_record.error_key(FAILED, error) != notifications_record.error_key(
+        LOST, error
+    )
 
 
 def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) -> None:
@@ -457,7 +463,7 @@ def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) 
         session.commit()
 
     with database.session() as session:
-        mended = notifications.refresh(session), notifications.refresh(session)
+        mended = notifications_record.refresh(session), notifications_record.refresh(session)
         session.commit()
 
     assert mended == (1, 0)

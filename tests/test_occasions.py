@@ -2,11 +2,10 @@
 
 import pytest
 
-from jobs_app.core.states import RunState
-from jobs_app.occasions import (
+from jobs_app.core.states import Event, RunState
+from jobs_app.notifications.rules import (
     CHOICES,
     USUAL,
-    Event,
     Listener,
     Rule,
     late_after,

@@ -6,11 +6,10 @@ from uuid import UUID
 import pytest
 
 from jobs_app import runs, workers
-from jobs_app.core.states import OverlapPolicy, RunState
+from jobs_app.core.states import Event, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.occasions import Event
 from jobs_app.runs import Claimed, Outcome
 from tests.factories import (
     NOON,

@@ -8,7 +8,6 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from jobs_app import channels, notification_log
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.conditions import IfMatch
@@ -17,12 +16,13 @@ from jobs_app.api.document import problems
 from jobs_app.api.fields import Instant, Search
 from jobs_app.api.job_bodies import NAME_SCHEMA, Name, NotifyEvents
 from jobs_app.api.notification_bodies import NotificationOut, show_notification
-from jobs_app.channels import ChannelSaid, Webhook
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
-from jobs_app.core.states import NotificationState
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.models.notifications import NotificationChannel
-from jobs_app.occasions import USUAL, Event
+from jobs_app.notifications import channels, history
+from jobs_app.notifications.channels import ChannelSaid, Webhook
+from jobs_app.notifications.rules import USUAL
 from jobs_app.secrets.encryption import Sealer, sealer
 
 api = APIBlueprint(
@@ -208,13 +208,13 @@ def test_channel(path: ChannelPath) -> Response:
     at = clock.now()
     sent_id = channels.test(session(), _known(path.name), by=_who(), at=at)
     # Nobody is there to wait for, without a scheduler.
-    seconds = TEST_SECONDS if notification_log.has_sender(session(), at=at) else 0.0
+    seconds = TEST_SECONDS if history.has_sender(session(), at=at) else 0.0
     # Nothing may be held while somebody else works.
     database.session.remove()
     deadline = time.monotonic() + seconds
     while True:
         with reading() as fresh:
-            found = notification_log.get(fresh, sent_id)
+            found = history.get(fresh, sent_id)
         is_over = found is None or found.row.state is not NotificationState.PENDING
         if is_over or time.monotonic() >= deadline:
             break
@@ -229,7 +229,7 @@ def test_channel(path: ChannelPath) -> Response:
 @api.get("/notifications", responses={200: NotificationPage, **problems(400)})
 def list_notifications(query: NotificationQuery) -> Response:
     """List notifications, newest first, with what became of them."""
-    wanted = notification_log.Filter(
+    wanted = history.Filter(
         job=query.job,
         channel=query.channel,
         run_id=query.run,
@@ -237,7 +237,7 @@ def list_notifications(query: NotificationQuery) -> Response:
         event=query.event,
     )
     before = cursors.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
-    found = notification_log.page(session(), wanted, before=before, limit=query.limit + 1)
+    found = history.page(session(), wanted, before=before, limit=query.limit + 1)
     return cursors.page(
         NOTIFICATIONS_KIND,
         found,

@@ -22,9 +22,9 @@ from jobs_app.api.fields import (
 )
 from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.core.settings import Settings
-from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
+from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
 from jobs_app.definitions import Definition
-from jobs_app.occasions import Event, Rule, rules_as_json
+from jobs_app.notifications.rules import Rule, rules_as_json
 from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.retry import RetryPolicy
 from jobs_app.schedules.schedule import Schedule

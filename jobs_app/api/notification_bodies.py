@@ -6,9 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from jobs_app.api.fields import Instant
-from jobs_app.core.states import NotificationState
-from jobs_app.notification_log import Shown
-from jobs_app.occasions import Event
+from jobs_app.core.states import Event, NotificationState
+from jobs_app.notifications.history import Shown
 
 
 class NotificationOut(BaseModel):

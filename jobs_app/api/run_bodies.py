@@ -26,7 +26,7 @@ from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.api.problems import nearest
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.db.models.runs import Attempt, Run
-from jobs_app.notification_log import Shown
+from jobs_app.notifications.history import Shown
 from jobs_app.secrets import redaction
 
 #: States of a run that was never tried.

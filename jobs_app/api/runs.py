@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import history, notification_log, runs, starts
+from jobs_app import history, runs, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
@@ -28,6 +28,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.notifications import history as notification_history
 from jobs_app.starts import Again, TaskStart
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
@@ -68,8 +69,8 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
 def read_run(path: RunPath) -> Response:
     """Read a run, with its result or its error, and the notifications about it."""
     run = named(path.run_id)
-    wanted = notification_log.Filter(run_id=run.id)
-    told = notification_log.page(session(), wanted, before=None, limit=MOST_NOTIFICATIONS)
+    wanted = notification_history.Filter(run_id=run.id)
+    told = notification_history.page(session(), wanted, before=None, limit=MOST_NOTIFICATIONS)
     return jsonify(show_detail(run, told))
 
 

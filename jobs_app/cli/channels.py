@@ -22,8 +22,8 @@ from jobs_app.cli.output import (
 from jobs_app.cli.runs import when
 from jobs_app.cli.text import exact
 from jobs_app.core import clock
-from jobs_app.core.states import NotificationState
-from jobs_app.occasions import CHOICES, Event
+from jobs_app.core.states import Event, NotificationState
+from jobs_app.notifications.rules import CHOICES
 
 name_argument = click.argument("name", shell_complete=channel_names)
 

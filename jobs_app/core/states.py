@@ -117,3 +117,24 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     ),
     RunState.RETRYING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
 } | dict.fromkeys(FINAL, frozenset())
+
+
+class Event(StrEnum):
+    """What a notification tells of; each comment says when.
+
+    New ones go to the end: rows hold their places, as `bit`.
+    """
+
+    FAILED = "failed"  # a run ended `failed` or `timed_out`, with no attempt left
+    RECOVERED = "recovered"  # a run succeeded after one or more that had not
+    LATE = "late"  # a run has not started `late_after_seconds` after it should have
+    MISSED = "missed"  # fires came, nobody was there in time, and they will not run
+    LOST = "lost"  # the worker of a run vanished, and no attempt was left
+    SUCCEEDED = "succeeded"  # a run succeeded
+    PAUSED = "paused"  # a person, or failures in a row, paused the job
+    TEST = "test"  # somebody tried a channel out
+
+    @property
+    def bit(self) -> int:
+        """Return the event's place in `jobs.hears`, the sum of those that somebody wants."""
+        return 1 << list(Event).index(self)

@@ -21,14 +21,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from jobs_app import notifications
 from jobs_app.accounts import audit
-from jobs_app.core.states import FINAL, JobState, RunState
+from jobs_app.core.states import FINAL, Event, JobState, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.dispatch import Message
-from jobs_app.occasions import Event
+from jobs_app.notifications import record
 from jobs_app.retry import RetryPolicy
 from jobs_app.runs.concurrency import claim_place
 from jobs_app.runs.guards import move, owned
@@ -243,7 +242,7 @@ def _hold(session: Session, job_id: int) -> None:
 _IN_A_ROW = Job.failures_in_a_row + Job.failures_carried
 
 #: A success is news to its job: there were failures before it, or somebody wants to hear of it.
-_SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, notifications.is_heard(Event.SUCCEEDED))
+_SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, record.is_heard(Event.SUCCEEDED))
 
 
 @cache
@@ -448,7 +447,7 @@ def _count_outcome(
         )
         found = session.execute(ended).one_or_none()
         if found is not None:
-            notifications.tell_outcome(
+            record.tell_outcome(
                 session, found, state, run_id=run_id, failures=found.failures_before, at=at
             )
         return
@@ -461,7 +460,7 @@ def _count_outcome(
     found = session.execute(failed).one_or_none()
     if found is None:
         return
-    notifications.tell_outcome(
+    record.tell_outcome(
         session,
         found,
         state,
@@ -501,7 +500,7 @@ def _pause_if_enough(session: Session, job: Row[Any], *, at: datetime) -> None:
     )
     if paused.rowcount:  # type: ignore[attr-defined]
         audit.note(session, "pause", by="jobs-app", at=at, job_id=job.id, reason=reason)
-        notifications.tell_paused(session, job, by="jobs-app", reason=reason, at=at)
+        record.tell_paused(session, job, by="jobs-app", reason=reason, at=at)
 
 
 def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> list[Message]:

@@ -28,8 +28,8 @@ from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.delivery.sender import Sender
 from jobs_app.dispatch import Message
+from jobs_app.notifications.sender import Sender
 from jobs_app.projection import Projection, shared_prefix
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from jobs_app.scheduling.sweeper import Sweeper, SweeperThread

@@ -10,11 +10,11 @@ from sqlalchemy import inspect, select
 
 from jobs_app.api.channels import ChannelIn
 from jobs_app.core.settings import Settings
-from jobs_app.core.states import NotificationState
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
-from jobs_app.occasions import USUAL, Event
+from jobs_app.notifications.rules import USUAL
 from jobs_app.secrets.encryption import sealer
 from tests.api.conftest import NOW, Api
 
@@ -296,7 +296,7 @@ def test_a_test_waits_for_its_outcome(
     api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_channel(api)
-    monkeypatch.setattr("jobs_app.notification_log.has_sender", lambda *_, **__: True)
+    monkeypatch.setattr("jobs_app.notifications.history.has_sender", lambda *_, **__: True)
 
     def send(_seconds: float) -> None:
         with database.session() as session:

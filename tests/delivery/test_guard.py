@@ -24,7 +24,7 @@ import pytest
 def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str | None) -> None:
     (tmp_path / "secret-key").write_text("key")
     program = (
-        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.notifications.sandbox import Guard\n"
         f"DATA = {str(tmp_path)!r}\n"
         "guard = Guard(allows_private=True, closed_folders=[DATA, '/proc'])\n"
         "guard.install()\n"
@@ -52,7 +52,7 @@ def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str 
 def test_an_exemption_lets_a_private_address_through(entry: str, is_refused: bool) -> None:
     program = (
         "import socket\n"
-        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.notifications.sandbox import Guard\n"
         "from jobs_app.core.network_allowlist import exemptions\n"
         f"allowed = exemptions({entry!r})\n"
         "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
@@ -76,7 +76,7 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
 ) -> None:
     program = (
         "import socket\n"
-        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.notifications.sandbox import Guard\n"
         "from jobs_app.core.network_allowlist import OwnServer, exemptions\n"
         f"allowed, own = exemptions({entry!r}), [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
         "guard = Guard(allows_private=True, closed_folders=[], allowed=allowed, own=own)\n"
@@ -95,7 +95,7 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
 def test_a_name_that_is_exempt_opens_no_other_address() -> None:
     program = (
         "import socket\n"
-        "from jobs_app.delivery.guard import Guard\n"
+        "from jobs_app.notifications.sandbox import Guard\n"
         "from jobs_app.core.network_allowlist import exemptions\n"
         "allowed = exemptions('localhost')\n"
         "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"

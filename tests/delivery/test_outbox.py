@@ -7,13 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app.core.states import NotificationState
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification
-from jobs_app.delivery import outbox
-from jobs_app.delivery.outbox import MOST_TRIES, Pace, Taken
-from jobs_app.occasions import Event
+from jobs_app.notifications import outbox
+from jobs_app.notifications.outbox import MOST_TRIES, Pace, Taken
 from tests.factories import HOUR, MINUTE, NOON, SECOND
 from tests.telling import rows
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from jobs_app import channels
-from jobs_app.channels import ChannelSaid, Webhook
 from jobs_app.core import clock
 from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Run
-from jobs_app.occasions import CHOICES
+from jobs_app.notifications import channels
+from jobs_app.notifications.channels import ChannelSaid, Webhook
+from jobs_app.notifications.rules import CHOICES
 from jobs_app.secrets.encryption import Sealer
 from tests.delivery.recorder import Recorder, recording
 from tests.integration.system import System

@@ -4,9 +4,9 @@ from collections import Counter
 from datetime import datetime
 from uuid import UUID
 
-from jobs_app.core.states import RunState
+from jobs_app.core.states import Event, RunState
 from jobs_app.db.models.notifications import NotificationChannel
-from jobs_app.occasions import CHOICES, Event
+from jobs_app.notifications.rules import CHOICES
 from tests.simulation.invariants import Checker
 from tests.simulation.stage import Violation
 from tests.simulation.store import Store

@@ -14,10 +14,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.core.states import (
+    Event,
     NotificationState,
 )
 from jobs_app.db.columns import Base, Json, new_run_id, one_of
-from jobs_app.occasions import Event
 
 
 class NotificationChannel(Base):

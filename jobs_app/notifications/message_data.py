@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk, Run
-from jobs_app.notices import Notice, Other, RunFacts
-from jobs_app.occasions import Event
+from jobs_app.notifications.messages import Notice, Other, RunFacts
 
 #: Of the end of a log: more than the lines that are shown, in chunks of any size.
 LOG_CHUNKS = 40

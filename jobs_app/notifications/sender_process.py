@@ -96,7 +96,7 @@ class Outlet:
             if not any(name.startswith(prefix) for prefix in own)
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jobs_app.delivery.postman"],
+            [sys.executable, "-P", "-m", "jobs_app.notifications.sender_main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs_app.core.states import RunState
-from jobs_app.occasions import Event
+from jobs_app.core.states import Event, RunState
 
 #: Of the end of a run's log.
 LOG_LINES = 20

@@ -24,14 +24,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from jobs_app import occasions
-from jobs_app.core.states import NotificationState, RunState
+from jobs_app.core.states import Event, NotificationState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.db.models.runs import Run
-from jobs_app.occasions import Event, Listener
+from jobs_app.notifications import rules
+from jobs_app.notifications.rules import Listener
 
 #: Events that come in heaps, told once for many that are the same.
 GROUPED = frozenset({Event.FAILED, Event.LOST, Event.LATE, Event.MISSED})
@@ -75,7 +75,7 @@ def listeners(session: Session) -> list[Listener]:
         NotificationChannel.is_default,
     )
     return [
-        Listener(row.id, row.name, occasions.known(row.events), row.is_default)
+        Listener(row.id, row.name, rules.known(row.events), row.is_default)
         for row in session.execute(select(*columns).order_by(NotificationChannel.name))
     ]
 
@@ -99,8 +99,8 @@ def tell(session: Session, news: Sequence[News], *, at: datetime) -> int:
     rows = [
         _row(each, channel, event, at=at)
         for each in news
-        for channel, event in occasions.tellings(
-            occasions.subscriptions(occasions.rules_from_json(each.notify), channels),
+        for channel, event in rules.tellings(
+            rules.subscriptions(rules.rules_from_json(each.notify), channels),
             each.events,
             failures=each.failures,
         )
@@ -125,7 +125,7 @@ def tell_outcome(
     *job* has the columns `id`, `notify`, `hears`, `failing_since` and `deleted_at`;
     *failures* are as `occasions.of_outcome` wants them.
     """
-    events = occasions.of_outcome(state, failures=failures)
+    events = rules.of_outcome(state, failures=failures)
     if job.deleted_at is not None or not hears(job.hears, events):
         return
     detail: dict[str, Any] = {"failures": failures}
@@ -247,9 +247,9 @@ def tell_late(session: Session, runs: Sequence[Late], *, at: datetime) -> int:
     channels = listeners(session)
     rows = []
     for run in runs:
-        rules = occasions.rules_from_json(run.notify)
+        job_rules = rules.rules_from_json(run.notify)
         waits: dict[int, tuple[int, Listener]] = {}
-        for each in occasions.subscriptions(rules, channels):
+        for each in rules.subscriptions(job_rules, channels):
             if Event.LATE in each.on:
                 wait = (each.late_after_seconds, each.channel)
                 waits[each.channel.id] = min(wait, waits.get(each.channel.id, wait), key=_seconds)
@@ -310,12 +310,12 @@ def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def follow_rules(
-    job: Job, rules: Sequence[occasions.Rule] | None, channels: Sequence[Listener]
+    job: Job, job_rules: Sequence[rules.Rule] | None, channels: Sequence[Listener]
 ) -> None:
-    """Set on *job* which events somebody wants, as *rules* say."""
-    subscribed = occasions.subscriptions(rules, channels)
-    job.hears = occasions.mask(subscribed)
-    job.late_after_seconds = occasions.late_after(subscribed)
+    """Set on *job* which events somebody wants, as *job_rules* say."""
+    subscribed = rules.subscriptions(job_rules, channels)
+    job.hears = rules.mask(subscribed)
+    job.late_after_seconds = rules.late_after(subscribed)
 
 
 def refresh(session: Session) -> int:
@@ -324,8 +324,11 @@ def refresh(session: Session) -> int:
     For after a change of a channel. Does not commit.
     """
     channels = listeners(session)
-    usual = occasions.subscriptions(None, channels)
-    default = {"hears": occasions.mask(usual), "late_after_seconds": occasions.late_after(usual)}
+    usual = rules.subscriptions(None, channels)
+    default = {
+        "hears": rules.mask(usual),
+        "late_after_seconds": rules.late_after(usual),
+    }
     is_other = or_(
         Job.hears != default["hears"],
         Job.late_after_seconds.is_distinct_from(default["late_after_seconds"]),
@@ -340,8 +343,8 @@ def refresh(session: Session) -> int:
         Job.notify.is_not(null()), Job.deleted_at.is_(None)
     )
     for row in session.execute(own).all():
-        subscribed = occasions.subscriptions(occasions.rules_from_json(row.notify), channels)
-        wanted = (occasions.mask(subscribed), occasions.late_after(subscribed))
+        subscribed = rules.subscriptions(rules.rules_from_json(row.notify), channels)
+        wanted = (rules.mask(subscribed), rules.late_after(subscribed))
         if wanted != (row.hears, row.late_after_seconds):
             session.execute(
                 update(Job)

@@ -14,7 +14,6 @@ from sqlalchemy import null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import notifications, occasions
 from jobs_app.accounts import audit
 from jobs_app.core.errors import (
     Conflict,
@@ -24,11 +23,12 @@ from jobs_app.core.errors import (
     StaleVersion,
     nearest,
 )
-from jobs_app.core.states import NotificationState
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
-from jobs_app.occasions import USUAL, Event, Rule
+from jobs_app.notifications import record
+from jobs_app.notifications.rules import USUAL, Rule, rules_from_json
 from jobs_app.secrets.encryption import Sealer
 
 # It logs the addresses that it reads, and takes only some of the secrets out of them.
@@ -99,7 +99,7 @@ def create(
         taken = FieldError("/name", "name_taken", f"There is a channel {name!r} already.")
         raise Conflict(taken.detail, code="name_taken", errors=[taken]) from error
     audit.note(session, "create_channel", by=by, at=at, **_described(channel))
-    notifications.refresh(session)
+    record.refresh(session)
     session.commit()
     return channel
 
@@ -134,7 +134,7 @@ def change(
     is_moved = said.url is not None or said.webhook is not None
     after = _described(channel) | ({"address": "changed"} if is_moved else {})
     audit.note(session, "change_channel", by=by, at=at, before=before, after=after)
-    notifications.refresh(session)
+    record.refresh(session)
     session.commit()
     return channel
 
@@ -164,7 +164,7 @@ def delete(session: Session, name: str, *, version: int | None, by: str, at: dat
     audit.note(session, "delete_channel", by=by, at=at, **_described(channel))
     session.delete(channel)
     session.flush()
-    notifications.refresh(session)
+    record.refresh(session)
     session.commit()
 
 
@@ -235,7 +235,7 @@ def _users(session: Session, name: str) -> list[str]:
     return [
         row.name
         for row in session.execute(statement)
-        if any(rule.channel == name for rule in occasions.rules_from_json(row.notify) or ())
+        if any(rule.channel == name for rule in rules_from_json(row.notify) or ())
     ]
 
 

@@ -11,10 +11,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import NotificationState
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.models.notifications import Notification
-from jobs_app.notifications import WINDOW_SECONDS
-from jobs_app.occasions import Event
+from jobs_app.notifications.record import WINDOW_SECONDS
 
 #: How long a sender has for one message before another may take it, seconds.
 CLAIM_SECONDS = 60.0

@@ -8,11 +8,10 @@ from uuid import UUID
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import NotificationState
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.occasions import Event
 
 #: How long it is kept what was told.
 KEPT = timedelta(days=30)

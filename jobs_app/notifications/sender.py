@@ -17,16 +17,15 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import notices, notification_log, notifications
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
+from jobs_app.core.states import Event
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification, NotificationChannel
-from jobs_app.delivery import facts, outbox
-from jobs_app.delivery.outbox import Pace, Taken
-from jobs_app.delivery.outlet import Order, Outlet
-from jobs_app.occasions import Event
+from jobs_app.notifications import history, message_data, messages, outbox, record
+from jobs_app.notifications.outbox import Pace, Taken
+from jobs_app.notifications.sender_process import Order, Outlet
 from jobs_app.secrets.encryption import sealer
 
 log = logging.getLogger(__name__)
@@ -174,8 +173,8 @@ class Sender:
             channel = session.get(NotificationChannel, channel_id)
             if row is None:
                 return True
-            notice = facts.notice_of(session, row, public_url=self._settings.public_url)
-        if notices.is_void(notice):
+            notice = message_data.notice_of(session, row, public_url=self._settings.public_url)
+        if messages.is_void(notice):
             with self._database.session() as session:
                 outbox.drop(session, taken, error=STARTED_IN_TIME)
             return True
@@ -213,32 +212,32 @@ class Sender:
         """
         at = self._now()
         with self._database.reading() as session:
-            late = notifications.late(session, at=at)
+            late = record.late(session, at=at)
         if not late:
             return 0
         with self._database.session() as session:
-            told = notifications.tell_late(session, late, at=at)
+            told = record.tell_late(session, late, at=at)
             session.commit()
         return told
 
     def _tidy_up(self) -> None:
         """Mend who hears what, and forget what was told long ago."""
         with self._database.session() as session:
-            wrong = notifications.refresh(session)
+            wrong = record.refresh(session)
             session.commit()
-            while notification_log.forget_old(session, at=self._now()):
+            while history.forget_old(session, at=self._now()):
                 session.commit()
         if wrong:
             log.info("subscriptions_mended jobs=%s", wrong)
 
 
-def _order(row: Notification, notice: notices.Notice, target: dict[str, Any]) -> Order:
+def _order(row: Notification, notice: messages.Notice, target: dict[str, Any]) -> Order:
     return Order(
         id=str(row.id),
         event=row.event.value,
         target=target,
         kind=_KINDS[row.event],
-        title=notices.title(notice),
-        text=notices.text(notice),
-        document=notices.document(notice),
+        title=messages.title(notice),
+        text=messages.text(notice),
+        document=messages.document(notice),
     )

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from jobs_app.core.network_allowlist import Exemption, OwnServer, exemptions
 from jobs_app.core.process import become_undumpable
-from jobs_app.delivery.guard import Guard
-from jobs_app.delivery.webhook import Call, NotSent, send
+from jobs_app.notifications.sandbox import Guard
+from jobs_app.notifications.webhook import Call, NotSent, send
 
 #: Beyond the time for a message, until the alarm ends the process; seconds.
 ALARM_SECONDS = 5
