@@ -13,7 +13,7 @@ from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.dispatch import Message, publish
+from jobs_app.runs.messages import Message, publish
 
 COLUMNS = (
     *("id", "job_id", "scheduled_for", "state", "trigger", "fires", "task", "kwargs", "queue"),

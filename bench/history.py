@@ -18,14 +18,15 @@ from sqlalchemy.orm import Session
 
 from bench import report
 from bench.servers import running
-from jobs_app import explain, history, jobs, overview, stats
+from jobs_app import explain, jobs, stats
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
 from jobs_app.explain import When
-from jobs_app.history import Filter, Place
+from jobs_app.runs import history, status
+from jobs_app.runs.history import Filter, Place
 
 RUNS, FEWER = 5_000_000, 200_000
 #: SQLite is filled with so many times fewer.
@@ -267,8 +268,8 @@ OTHERS: dict[str, Work] = {
     "jobs whose last run was lost": lambda session: jobs.page(
         session, jobs.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
     ),
-    "queues": overview.queues,
-    "workers": overview.workers,
+    "queues": status.queues,
+    "workers": status.workers,
     "explain": _explained,
     "stats of a job": _stats,
 }

@@ -25,9 +25,9 @@ from bench.ours import Installation
 from bench.servers import Servers, running
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
+from jobs_app.db.bulk_sql import among
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
-from jobs_app.runs import among
 
 PERIOD_SECONDS = 60
 #: Left out at the start: entries are read for the first time, caches fill.

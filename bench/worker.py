@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from bench.peers import Pool
-from jobs_app import dispatch
 from jobs_app.celery_app import JobsCelery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState, Trigger
@@ -21,6 +20,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.runs.messages import Message, publish
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def running_worker(
             child.wait()
 
 
-def queue_runs(database: Database, task: str, count: int) -> list[dispatch.Message]:
+def queue_runs(database: Database, task: str, count: int) -> list[Message]:
     """Record a queued run for each of *count* new jobs and return their messages, unsent."""
     now = datetime.now(UTC)
     # Names are unique: what was queued before has others.
@@ -70,7 +70,7 @@ def queue_runs(database: Database, task: str, count: int) -> list[dispatch.Messa
         if session.get_bind().dialect.name == "postgresql":
             session.connection().exec_driver_sql("ANALYZE")
             session.commit()
-    return [dispatch.Message(row["id"], 1, task, "default") for row in rows]
+    return [Message(row["id"], 1, task, "default") for row in rows]
 
 
 def _row(job_id: int, task: str, now: datetime, **more: Any) -> dict[str, Any]:
@@ -91,11 +91,11 @@ def _row(job_id: int, task: str, now: datetime, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def send(app: JobsCelery, messages: Sequence[dispatch.Message]) -> None:
+def send(app: JobsCelery, messages: Sequence[Message]) -> None:
     """Put *messages* into the broker."""
-    dispatch.publish(app, messages)
+    publish(app, messages)
 
 
-def ids(messages: Sequence[dispatch.Message]) -> list[UUID]:
+def ids(messages: Sequence[Message]) -> list[UUID]:
     """Return which runs *messages* are about."""
     return [message.run_id for message in messages]

@@ -9,10 +9,10 @@ from celery import Celery
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import overview, runs
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.definitions import Definition
+from jobs_app.runs import outbox, status
 from jobs_app.secrets import redaction, references, store
 from jobs_app.tasks import registry
 
@@ -22,7 +22,7 @@ KILLABLE_POOL = "prefork"
 
 def of(session: Session, definitions: Sequence[Definition], *, app: Celery) -> list[list[str]]:
     """Return, for each of *definitions*, sentences on what may surprise its author."""
-    workers = overview.workers(session)
+    workers = status.workers(session)
     limits = _limits(session, {each.concurrency_key for each in definitions} - {None})
     gone = store.missing(session, {name for each in definitions for name in _secrets(each)})
     return [
@@ -54,7 +54,7 @@ def _limit_caveats(said: Definition, workers: Sequence[Worker]) -> Iterator[str]
     """
     serving = [worker for worker in workers if said.queue in worker.queues]
     pools = sorted({worker.pool for worker in serving})
-    if not serving or KILLABLE_POOL in pools or said.task in runs.KEEPS_OWN_LIMITS:
+    if not serving or KILLABLE_POOL in pools or said.task in outbox.KEEPS_OWN_LIMITS:
         return
     if said.time_limit_seconds is not None:
         yield (

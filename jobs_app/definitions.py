@@ -14,8 +14,8 @@ from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.notifications import channels
 from jobs_app.notifications.rules import Rule, rules_as_json, rules_from_json
-from jobs_app.retention import Retention
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.retention import Retention
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.secrets import store

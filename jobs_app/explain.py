@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
-from jobs_app import overview, runs
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import (
     ACTIVE,
@@ -25,7 +24,8 @@ from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import IS_FOLDED, Run
 from jobs_app.definitions import definition_of, described
-from jobs_app.policy import MOST_COUNTED
+from jobs_app.runs import pruning, status
+from jobs_app.runs.planning import MOST_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
 from jobs_app.verdict import Crew, Facts, Pause, Rules, RunFacts, Verdict, judge
@@ -233,8 +233,8 @@ def _gather(
         pause_now=story.pause_now(),
         max_runs=job.max_runs,
         is_over=fire is not None and _is_over(job, fire.at, at=at),
-        ticked_at=overview.last_tick(session),
-        forgotten_until=runs.forgotten_until(session, job.id),
+        ticked_at=status.last_tick(session),
+        forgotten_until=pruning.forgotten_until(session, job.id),
     )
 
 
@@ -346,7 +346,7 @@ def _crew(session: Session, row: Run | None) -> Crew | None:
     """Return who serves the queue of a run that nobody has taken yet."""
     if row is None or row.state is not RunState.QUEUED:
         return None
-    workers = [each for each in overview.workers(session) if row.queue in each.queues]
+    workers = [each for each in status.workers(session) if row.queue in each.queues]
     ids = [each.id for each in workers]
     running = select(func.count()).where(Run.state == RunState.RUNNING, Run.worker_id.in_(ids))
     places = sum(each.concurrency for each in workers)

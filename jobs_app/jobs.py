@@ -14,7 +14,6 @@ from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, runs
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
@@ -23,6 +22,7 @@ from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import Forgotten, Run
 from jobs_app.definitions import Definition, check, columns, completed, definition_of, described
 from jobs_app.notifications import history, record
+from jobs_app.runs import cancel, fires
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
 
@@ -192,7 +192,7 @@ def remove(
     job.next_fire_at = job.next_due_at = None
     job.version += 1
     session.flush()
-    runs.cancel_unstarted(session, job.id, by=by, reason="job_deleted", at=at)
+    cancel.cancel_unstarted(session, job.id, by=by, reason="job_deleted", at=at)
     audit.note(session, "delete", by=by, at=at, job_id=job.id)
     session.commit()
     return job
@@ -210,7 +210,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
     _refuse_if_running(session, job)
     batch = select(Run.id).where(Run.job_id == job.id).limit(PURGE_BATCH)
     while ids := list(session.scalars(batch)):
-        runs.purge(session, ids)
+        cancel.purge(session, ids)
         session.commit()
     session.execute(delete(Forgotten).where(Forgotten.job_id == job.id))
     history.forget_job(session, job.id)

@@ -7,7 +7,7 @@ from celery import Celery
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import caveats, fires
+from jobs_app import caveats
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.definitions import Definition, check, columns, completed, definition_of
@@ -18,7 +18,8 @@ from jobs_app.jobs import (
     next_fires,
     refuse_taken_name,
 )
-from jobs_app.policy import PlannedRun
+from jobs_app.runs import fires
+from jobs_app.runs.planning import PlannedRun
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import warnings as schedule_warnings
 from jobs_app.schedules.schedule import Fire

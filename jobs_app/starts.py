@@ -9,7 +9,7 @@ from celery import Celery
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs, policy, runs
+from jobs_app import jobs
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
@@ -18,7 +18,8 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.definitions import QUEUE, concurrency_errors
-from jobs_app.dispatch import Message
+from jobs_app.runs import insert, overlap, planning
+from jobs_app.runs.messages import Message
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
 
@@ -131,9 +132,9 @@ def _refuse_overlap_policy(session: Session, again: Again) -> None:
 
 def _like(
     run: Run, *, kwargs: dict[str, Any], note: str | None, by: str, at: datetime
-) -> runs.Draft:
+) -> insert.Draft:
     """Return a run without a job that is run as *run* was."""
-    return runs.Draft(
+    return insert.Draft(
         id=new_run_id(),
         job_id=None,
         state=RunState.QUEUED,
@@ -165,14 +166,14 @@ def _placed(
     by: str,
     at: datetime,
     **given: Any,
-) -> runs.Draft:
+) -> insert.Draft:
     """Return a run of *job*, which is locked, in the place that its policy gives it.
 
     Others give way to it if the policy says so. Raises Conflict (`overlap`).
     """
     chosen = overlap_policy or job.overlap_policy
     decision = _decide(session, job, chosen)
-    draft = runs.draft(
+    draft = insert.draft(
         job,
         run_id=new_run_id(),
         state=decision.state,
@@ -183,7 +184,7 @@ def _placed(
         **given,
     )
     if decision.cancel is not None:
-        runs.give_way(session, job.id, decision.cancel, drop_waiting=True, at=at)
+        overlap.give_way(session, job.id, decision.cancel, drop_waiting=True, at=at)
     return draft
 
 
@@ -203,7 +204,7 @@ def start_task(
         errors.append(FieldError("/queue", "invalid_queue", detail))
     errors += concurrency_errors(start.concurrency_key, start.concurrency_limit)
     _refuse(errors)
-    draft = runs.Draft(
+    draft = insert.Draft(
         id=new_run_id(),
         job_id=None,
         state=RunState.QUEUED,
@@ -227,10 +228,10 @@ def _refuse(errors: list[FieldError]) -> None:
         raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
 
 
-def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> policy.Overlap:
+def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> planning.Overlap:
     active = _first(session, run_indexes.active_of_job(job.id))
     waiting = _first(session, run_indexes.waiting_of_job(job.id))
-    decision = policy.overlap(chosen, active is not None, 0 if waiting is None else 1)
+    decision = planning.overlap(chosen, active is not None, 0 if waiting is None else 1)
     if decision.state is RunState.SKIPPED:
         session.rollback()
         raise Conflict(
@@ -247,9 +248,9 @@ def _first(session: Session, condition: ColumnElement[bool]) -> UUID | None:
 
 
 def _record(
-    session: Session, draft: runs.Draft, *, by: str, at: datetime, **detail: str
+    session: Session, draft: insert.Draft, *, by: str, at: datetime, **detail: str
 ) -> Started:
-    runs.insert_drafts(session, [draft])
+    insert.insert_drafts(session, [draft])
     audit.note(session, "start", by=by, at=at, job_id=draft.job_id, run_id=draft.id, **detail)
     session.commit()
     run = session.get_one(Run, draft.id)

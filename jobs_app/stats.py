@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Row, func, select, text, union_all
 from sqlalchemy.orm import Session
 
-from jobs_app import runs
 from jobs_app.core.states import FAILURES, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_OVER, Forgotten, Run
+from jobs_app.runs import pruning
 
 #: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
 TRIED = (RunState.SUCCEEDED, *FAILURES)
@@ -74,7 +74,7 @@ def of_job(session: Session, job: Job, *, last: int) -> Stats:
         recent=_recent(session, job.id, last=last),
         last_success=newest[RunState.SUCCEEDED],
         last_failure=max(failures, key=lambda run: (run.instant, run.id), default=None),
-        oldest_at=runs.nth_oldest(session, job.id, 0),
+        oldest_at=pruning.nth_oldest(session, job.id, 0),
     )
 
 

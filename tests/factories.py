@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery
 from sqlalchemy import select
 
-from jobs_app import fires, jobs, runs, workers
+from jobs_app import jobs
 from jobs_app.celery_app import TASK_MODULES
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
@@ -18,10 +18,22 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.definitions import Definition
-from jobs_app.retry import RetryPolicy
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import (
+    claim as runs_claim,
+)
+from jobs_app.runs import (
+    finish as runs_finish,
+)
+from jobs_app.runs import (
+    fires,
+    insert,
+    workers,
+)
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.workers import Registration
 from jobs_app.schedules.schedule import Schedule
-from jobs_app.workers import Registration
 
 #: A Monday, on the hour, far from any change of any clock.
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -91,14 +103,14 @@ def make_run(
     """Record a run, of *job* or of none, and return its id."""
     given.setdefault("trigger", Trigger.MANUAL)
     if job is not None:
-        draft = runs.draft(job, run_id=new_run_id(), state=state, at=at, **given)
+        draft = insert.draft(job, run_id=new_run_id(), state=state, at=at, **given)
     else:
         plain: dict[str, Any] = {"task": "sleep", "kwargs": {}, "queue": "default", "priority": 5}
-        draft = runs.Draft(
+        draft = insert.Draft(
             id=new_run_id(), job_id=None, state=state, created_at=at, **(plain | given)
         )
     with database.session() as session:
-        runs.insert_drafts(session, [draft])
+        insert.insert_drafts(session, [draft])
         session.commit()
     return draft.id
 
@@ -113,7 +125,7 @@ def claim(
 ) -> Claimed | None:
     """Try to claim an attempt."""
     with database.session() as session:
-        return runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
+        return runs_claim.claim(session, run_id, attempt, worker_id=worker_id, at=at)
 
 
 def finish(
@@ -129,7 +141,7 @@ def finish(
     """Write how an attempt ended, as its worker would."""
     job_id = run(database, run_id).job_id
     with database.session() as session:
-        return runs.finish(
+        return runs_finish.finish(
             session,
             run_id,
             attempt,

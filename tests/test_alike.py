@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from jobs_app import alike
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.runs import job_groups
 from tests.factories import HOUR, NOON, SECOND, make_job, make_run, record, runs_of
 from tests.factories import job as stored_job
 
@@ -16,7 +16,7 @@ from tests.factories import job as stored_job
 def groups(database: Database, *jobs: Job) -> list[set[int]]:
     """Return the ids of *jobs* as they are grouped."""
     with database.reading() as session:
-        found = alike.groups(session, [job.id for job in jobs])
+        found = job_groups.groups(session, [job.id for job in jobs])
     return sorted((set(group.job_ids) for group in found), key=min)
 
 

@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from jobs_app import runs, workers
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
-from jobs_app.dispatch import Message
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs import concurrency, outbox, workers
+from jobs_app.runs.cancel import cancel
 from jobs_app.runs.concurrency import claim_place
+from jobs_app.runs.finish import queue_due_retries
+from jobs_app.runs.messages import Message
+from jobs_app.runs.retry import RetryPolicy
 from tests.factories import (
     NOON,
     SECOND,
@@ -39,13 +41,13 @@ def make_keyed(database: Database, *, limit: int = 2, key: str = KEY, **given: A
 
 def hand_over(database: Database, *, to_all: bool = False, key: str = KEY) -> list[UUID]:
     with database.session() as session:
-        messages = runs.hand_over(session, key, at=NOON + SECOND, to_all=to_all)
+        messages = concurrency.hand_over(session, key, at=NOON + SECOND, to_all=to_all)
     return [message.run_id for message in messages]
 
 
 def keys_with_room(database: Database) -> list[str]:
     with database.reading() as session:
-        return runs.keys_with_room(session)
+        return concurrency.keys_with_room(session)
 
 
 def states(database: Database, run_ids: Sequence[UUID]) -> list[RunState]:
@@ -199,8 +201,8 @@ def test_who_is_called_is_sent_again_like_any_queued_run(database: Database) -> 
     row = run(database, waits)
     assert row.send_at is not None
     with database.session() as session:
-        assert runs.unsent_by_queue(session, at=row.send_at) == {"default": 1}
-        again = runs.take_unsent(session, "default", at=row.send_at, limit=10)
+        assert outbox.unsent_by_queue(session, at=row.send_at) == {"default": 1}
+        again = outbox.take_unsent(session, "default", at=row.send_at, limit=10)
     assert [message.run_id for message in again] == [waits]
 
 
@@ -284,8 +286,8 @@ def test_parked_runs_are_not_taken_for_lost_messages(database: Database) -> None
     parked(database, 3)
 
     with database.session() as session:
-        runs.hurry(session, at=NOON + SECOND, is_everything_lost=True)
-        assert runs.unsent_by_queue(session, at=NOON + SECOND) == {}
+        outbox.hurry(session, at=NOON + SECOND, is_everything_lost=True)
+        assert outbox.unsent_by_queue(session, at=NOON + SECOND) == {}
 
 
 def test_a_place_that_was_never_handed_over_is_found(database: Database) -> None:
@@ -328,9 +330,7 @@ def test_a_run_that_is_to_be_tried_again_leaves_its_place(database: Database) ->
     assert hand_over(database) == [waits]
     assert claim(database, waits, make_worker(database)) is not None
     with database.session() as session:
-        assert [each.run_id for each in runs.queue_due_retries(session, at=NOON + SECOND)] == [
-            first
-        ]
+        assert [each.run_id for each in queue_due_retries(session, at=NOON + SECOND)] == [first]
 
     assert claim(database, first, make_worker(database), attempt=2) is None
     assert run(database, first).state is RunState.QUEUED
@@ -340,7 +340,7 @@ def test_a_parked_run_can_be_cancelled(database: Database) -> None:
     first, _ = fill(database)
     gone, stays = parked(database, 2)
     with database.session() as session:
-        runs.cancel(session, gone, mode=CancelMode.KILL, by="ann", reason="typo", at=NOON)
+        cancel(session, gone, mode=CancelMode.KILL, by="ann", reason="typo", at=NOON)
     finish(database, first)
 
     assert hand_over(database) == [stays]

@@ -15,7 +15,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Integer, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
-from jobs_app import history
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
@@ -25,6 +24,7 @@ from jobs_app.db.engine import SQLITE_CACHE_KIB, SQLITE_WAL_PAGES, Database
 from jobs_app.db.migrations import alembic_config, migrate
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Installation
+from jobs_app.runs import history
 from tests.factories import NOON, make_job
 
 PROCESSES = 6

@@ -12,7 +12,7 @@ from redis import Redis
 from jobs_app.celery_app import RUN_TASK, JobsCelery, make_celery
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
-from jobs_app.dispatch import Message, publish
+from jobs_app.runs.messages import Message, publish
 
 SHAPES = [
     Message(uuid4(), 1, "shell", "default"),

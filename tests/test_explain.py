@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from jobs_app import explain, jobs, runs
+from jobs_app import explain, jobs
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.explain import Explanation, When
+from jobs_app.runs import pruning
 from tests.factories import (
     DAY,
     HOUR,
@@ -340,7 +341,7 @@ def test_a_fire_whose_row_was_deleted_is_forgotten(database: Database) -> None:
     claim(database, fired.id, make_worker(database))
     finish(database, fired.id)
     with database.session() as session:
-        runs.forget(session, job.id, RunState.SUCCEEDED, before=NOON + SECOND, limit=10)
+        pruning.forget(session, job.id, RunState.SUCCEEDED, before=NOON + SECOND, limit=10)
 
     found = ask(database, job.name, NOON)
     later = ask(database, job.name, NOON + HOUR)

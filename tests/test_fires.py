@@ -7,11 +7,13 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import update
 
-from jobs_app import fires, jobs, runs
+from jobs_app import jobs
 from jobs_app.core.states import JobState, OverlapPolicy, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.runs import fires, overlap
+from jobs_app.runs.insert import draft, insert_drafts
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -83,7 +85,7 @@ def test_a_clock_that_was_set_back_fires_nothing_twice(database: Database) -> No
 
 def test_a_row_for_the_fire_that_is_there_already_is_kept(database: Database) -> None:
     job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
-    present = runs.draft(
+    present = draft(
         job,
         run_id=new_run_id(),
         state=RunState.QUEUED,
@@ -92,7 +94,7 @@ def test_a_row_for_the_fire_that_is_there_already_is_kept(database: Database) ->
         scheduled_for=NOON,
     )
     with database.session() as session:
-        runs.insert_drafts(session, [present])
+        insert_drafts(session, [present])
         session.commit()
 
     recorded = record(database, job, at=NOON)
@@ -135,7 +137,7 @@ def test_cancel_other_ends_what_runs_and_waits_for_its_place(database: Database)
     assert new.state is RunState.WAITING
     finish(database, old, RunState.CANCELLED)
     with database.session() as session:
-        message = runs.promote(session, job.id, at=NOON)
+        message = overlap.promote(session, job.id, at=NOON)
     assert message is not None
     assert message.run_id == new.id
 

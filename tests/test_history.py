@@ -10,14 +10,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import explain, history, jobs, overview, runs, stats
+from jobs_app import explain, jobs, stats
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.explain import When
-from jobs_app.history import Filter, Place
+from jobs_app.runs import history, pruning, status
+from jobs_app.runs.history import Filter, Place
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
 from tests.plans import ERROR, RUNS, fill, plans
 
@@ -138,17 +139,17 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
     ),
     "jobs by their last runs": (last_runs, "uq_runs_fire", "ix_runs_without_fire"),
     "spans": (
-        lambda session: runs.spans(session, list(session.scalars(select(Job.id)))),
+        lambda session: pruning.spans(session, list(session.scalars(select(Job.id)))),
         "uq_runs_fire",
         "ix_runs_without_fire",
     ),
     "the n-th oldest of a job": (
-        lambda session: runs.nth_oldest(session, 3, 150),
+        lambda session: pruning.nth_oldest(session, 3, 150),
         "uq_runs_fire",
         "ix_runs_without_fire",
     ),
-    "queues": (overview.queues, "ix_runs_unfinished"),
-    "workers": (overview.worker_states, "ix_runs_unfinished"),
+    "queues": (status.queues, "ix_runs_unfinished"),
+    "workers": (status.worker_states, "ix_runs_unfinished"),
     "explain": (
         lambda session: explain.explain(session, "job-3", When(MIDDLE, HOUR), at=MIDDLE + DAY),
         "ix_runs_folded",

@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from jobs_app import fires, jobs
+from jobs_app import jobs
 from jobs_app.core.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from jobs_app.core.states import JobState, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.definitions import definition_of
+from jobs_app.runs import fires
 from tests.factories import (
     HOUR,
     MINUTE,

@@ -11,7 +11,7 @@ from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunStat
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.policy import MOST_ROWS
+from jobs_app.runs.planning import MOST_ROWS
 from tests.factories import (
     DAY,
     HOUR,

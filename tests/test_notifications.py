@@ -10,14 +10,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select
 
-from jobs_app import jobs, runs
+from jobs_app import jobs
 from jobs_app.core.states import CatchupPolicy, Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.notifications import record as notifications_record
 from jobs_app.notifications.rules import Rule
-from jobs_app.retry import RetryPolicy
-from jobs_app.runs import Outcome
+from jobs_app.runs import finish as runs_finish
+from jobs_app.runs.finish import Outcome
+from jobs_app.runs.retry import RetryPolicy
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -200,7 +201,7 @@ def test_a_notification_stands_or_falls_with_what_it_tells(
     with database.session() as session:
         event.listen(session, "before_commit", die)
         with pytest.raises(OSError, match="gone"):
-            runs.finish(
+            runs_finish.finish(
                 session, run_id, 1, Outcome(FAILED), retry=RetryPolicy(), job_id=job.id, at=NOON
             )
     assert told(database) == []
@@ -221,7 +222,7 @@ def test_of_two_that_end_the_same_attempt_one_tells(database: Database, worker: 
             together.wait()
             with database.session() as session:
                 # As janitors conclude it: none of them keeps a note.
-                runs.finish(
+                runs_finish.finish(
                     session,
                     run_id,
                     1,

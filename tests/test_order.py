@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from jobs_app import fires, jobs, runs, starts
+from jobs_app import jobs, starts
 from jobs_app.core.errors import Conflict
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.runs import fires, overlap
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOON, TASKS, make_run
 from tests.plans import fill, kept_plans
@@ -51,7 +52,7 @@ def settle(session: Session, job: Job) -> None:
 
 
 def give_way(session: Session, job: Job) -> None:
-    runs.give_way(session, job.id, CancelMode.KILL, drop_waiting=True, at=NOON)
+    overlap.give_way(session, job.id, CancelMode.KILL, drop_waiting=True, at=NOON)
 
 
 def catch_up(session: Session, job: Job) -> None:
@@ -73,7 +74,7 @@ OF_ONE_JOB: dict[str, Work] = {
     "settle": settle,
     "catch up": catch_up,
     "give way": give_way,
-    "promote": lambda session, job: runs.promote(session, job.id, at=NOON),
+    "promote": lambda session, job: overlap.promote(session, job.id, at=NOON),
     "remove": remove,
 }
 

@@ -5,12 +5,15 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import runs, workers
 from jobs_app.core.states import Event, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import claim as runs_claim
+from jobs_app.runs import finish as runs_finish
+from jobs_app.runs import outbox, workers
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
 from tests.factories import (
     NOON,
     SECOND,
@@ -29,7 +32,7 @@ def claim_plain(
     plain: Database, run_id: UUID, worker_id: UUID, *, attempt: int = 1
 ) -> Claimed | None:
     with plain.single() as connection:
-        return runs.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=NOON)
+        return runs_claim.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=NOON)
 
 
 def finish_plain(
@@ -41,7 +44,7 @@ def finish_plain(
     **outcome: Any,
 ) -> bool | None:
     with plain.single() as connection:
-        return runs.finish_plain(
+        return runs_finish.finish_plain(
             connection, run_id, attempt, Outcome(state, **outcome), at=NOON + SECOND
         )
 
@@ -188,9 +191,11 @@ def test_a_session_beside_it_still_takes_back_what_is_not_committed(
 ) -> None:
     run_id = make_run(database)
     with plain.session() as session:
-        runs.send_soon(session, [run_id], at=NOON + SECOND)
+        outbox.send_soon(session, [run_id], at=NOON + SECOND)
     with plain.single() as connection:
-        claimed = runs.claim_plain(connection, run_id, 1, worker_id=make_worker(database), at=NOON)
+        claimed = runs_claim.claim_plain(
+            connection, run_id, 1, worker_id=make_worker(database), at=NOON
+        )
 
     assert claimed is not None
     with plain.session() as session:

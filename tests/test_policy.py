@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
-from jobs_app.policy import MOST_ROWS, Facts, Plan, overlap, plan
+from jobs_app.runs.planning import MOST_ROWS, Facts, Plan, overlap, plan
 from jobs_app.schedules.schedule import Schedule
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.retention import Retention
+from jobs_app.runs.retention import Retention
 from tests.factories import DAY, NOON
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from jobs_app.core.states import RunState
 from jobs_app.db.columns import new_run_id
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.retry import RetryPolicy
 
 RUN = UUID("0192e7a0-0000-7000-8000-000000000001")
 

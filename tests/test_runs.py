@@ -11,14 +11,26 @@ from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import alike, history, jobs, runs, workers
+from jobs_app import jobs
 from jobs_app.accounts import audit
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Attempt, LogChunk
-from jobs_app.retry import RetryPolicy
-from jobs_app.runs import places
+from jobs_app.runs import (
+    cancel as runs_cancel,
+)
+from jobs_app.runs import (
+    history,
+    job_groups,
+    outbox,
+    overlap,
+    rescue,
+    workers,
+)
+from jobs_app.runs.claim import reclaim
+from jobs_app.runs.finish import queue_due_retries, report_progress
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.tasks.context import LastLog
 from tests.factories import (
     DAY,
@@ -37,7 +49,7 @@ from tests.factories import (
 
 def cancel(database: Database, run_id: UUID, mode: CancelMode = CancelMode.GRACEFUL) -> object:
     with database.session() as session:
-        return runs.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=NOON)
+        return runs_cancel.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=NOON)
 
 
 def test_a_claim_makes_the_worker_the_owner(database: Database) -> None:
@@ -78,8 +90,8 @@ def test_a_claim_whose_answer_was_lost_is_found_again(database: Database) -> Non
     claim(database, run_id, worker_id, at=NOON)
 
     with database.session() as session:
-        ours = runs.reclaim(session, run_id, 1, worker_id=worker_id, at=NOON)
-        others = runs.reclaim(session, run_id, 1, worker_id=worker_id, at=NOON + SECOND)
+        ours = reclaim(session, run_id, 1, worker_id=worker_id, at=NOON)
+        others = reclaim(session, run_id, 1, worker_id=worker_id, at=NOON + SECOND)
 
     assert ours is not None
     assert others is None
@@ -124,8 +136,8 @@ def test_a_failure_within_its_attempts_is_tried_again_when_its_delay_is_over(
 
     finish(database, run_id, RunState.FAILED, retry=policy, at=NOON, error={"type": "Boom"})
     with database.session() as session:
-        early = runs.queue_due_retries(session, at=NOON + 39 * SECOND)
-        due = runs.queue_due_retries(session, at=NOON + 40 * SECOND)
+        early = queue_due_retries(session, at=NOON + 39 * SECOND)
+        due = queue_due_retries(session, at=NOON + 40 * SECOND)
 
     assert early == []
     assert [(message.run_id, message.attempt) for message in due] == [(run_id, 2)]
@@ -163,7 +175,7 @@ def test_the_reason_of_one_attempt_is_not_that_of_the_next(database: Database) -
     claim(database, run_id, make_worker(database))
     finish(database, run_id, RunState.LOST, retry=AGAIN, reason="The worker vanished.", at=NOON)
     with database.session() as session:
-        runs.queue_due_retries(session, at=NOON)
+        queue_due_retries(session, at=NOON)
     claim(database, run_id, make_worker(database), attempt=2)
 
     finish(database, run_id, attempt=2)
@@ -188,7 +200,7 @@ def test_a_fenced_worker_cannot_overwrite_the_newer_attempt(database: Database) 
     claim(database, run_id, make_worker(database))
     finish(database, run_id, RunState.LOST, retry=policy, at=NOON)
     with database.session() as session:
-        runs.queue_due_retries(session, at=NOON)
+        queue_due_retries(session, at=NOON)
     claim(database, run_id, make_worker(database), attempt=2)
 
     assert not finish(database, run_id, RunState.SUCCEEDED, attempt=1, result="late")
@@ -233,9 +245,9 @@ def test_a_running_run_is_asked_to_end_and_a_kill_may_follow(database: Database)
     assert cancel(database, run_id, CancelMode.KILL) is RunState.RUNNING
 
     with database.session() as session:
-        [asked] = runs.cancel_requests(session, worker_id)
+        [asked] = runs_cancel.cancel_requests(session, worker_id)
         assert (asked.run_id, asked.attempt, asked.mode) == (run_id, 1, CancelMode.KILL)
-        assert runs.running_at(session, worker_id) == [(run_id, 1)]
+        assert runs_cancel.running_at(session, worker_id) == [(run_id, 1)]
 
 
 def test_a_run_that_is_to_be_killed_is_not_asked_gently_by_a_newer_one(database: Database) -> None:
@@ -245,7 +257,7 @@ def test_a_run_that_is_to_be_killed_is_not_asked_gently_by_a_newer_one(database:
     cancel(database, run_id, CancelMode.KILL)
 
     with database.session() as session:
-        runs.give_way(session, job.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
+        overlap.give_way(session, job.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
         session.commit()
 
     assert run(database, run_id).cancel_mode is CancelMode.KILL
@@ -285,12 +297,12 @@ def test_the_oldest_waiting_run_takes_the_place_that_is_free(database: Database)
     third = make_run(database, job, state=RunState.WAITING)
 
     with database.session() as session:
-        assert runs.promote(session, job.id, at=NOON) is None
+        assert overlap.promote(session, job.id, at=NOON) is None
     claim(database, first, make_worker(database))
     finish(database, first)
     with database.session() as session:
-        assert runs.promotable_jobs(session) == [job.id]
-        message = runs.promote(session, job.id, at=NOON)
+        assert overlap.promotable_jobs(session) == [job.id]
+        message = overlap.promote(session, job.id, at=NOON)
 
     assert message is not None
     assert message.run_id == second
@@ -303,12 +315,12 @@ def test_a_run_that_may_overlap_keeps_the_waiting_ones_out_too(database: Databas
     waiting = make_run(database, job, state=RunState.WAITING)
 
     with database.session() as session:
-        assert runs.promotable_jobs(session) == []
-        assert runs.promote(session, job.id, at=NOON) is None
+        assert overlap.promotable_jobs(session) == []
+        assert overlap.promote(session, job.id, at=NOON) is None
     claim(database, beside, make_worker(database))
     finish(database, beside)
     with database.session() as session:
-        message = runs.promote(session, job.id, at=NOON)
+        message = overlap.promote(session, job.id, at=NOON)
 
     assert message is not None
     assert message.run_id == waiting
@@ -316,22 +328,22 @@ def test_a_run_that_may_overlap_keeps_the_waiting_ones_out_too(database: Databas
 
 #: What is done at each tick, at each end of a run, and by the janitor all the time.
 OFTEN: dict[str, tuple[Callable[[Session], object], str]] = {
-    "plan": (lambda session: alike.unfinished(session, [1, 2]), "ix_runs_awaited"),
-    "promote": (lambda session: runs.promote(session, 1, at=NOON), "ix_runs_waiting"),
-    "beside": (lambda session: runs.promote(session, 1, at=NOON), "ix_runs_beside"),
+    "plan": (lambda session: job_groups.unfinished(session, [1, 2]), "ix_runs_awaited"),
+    "promote": (lambda session: overlap.promote(session, 1, at=NOON), "ix_runs_waiting"),
+    "beside": (lambda session: overlap.promote(session, 1, at=NOON), "ix_runs_beside"),
     "awaited": (
-        lambda session: session.execute(select(places.may_be_awaited(1))),
+        lambda session: session.execute(select(overlap.may_be_awaited(1))),
         "ix_runs_awaited",
     ),
-    "promotable": (runs.promotable_jobs, "ix_runs_awaited"),
-    "unsent": (lambda session: runs.unsent_by_queue(session, at=NOON), "ix_runs_send_at"),
+    "promotable": (overlap.promotable_jobs, "ix_runs_awaited"),
+    "unsent": (lambda session: outbox.unsent_by_queue(session, at=NOON), "ix_runs_send_at"),
     "send": (
-        lambda session: runs.take_unsent(session, "default", at=NOON, limit=9),
+        lambda session: outbox.take_unsent(session, "default", at=NOON, limit=9),
         "ix_runs_send_at",
     ),
-    "hurry": (lambda session: runs.hurry(session, at=NOON), "ix_runs_send_at"),
-    "retries": (lambda session: runs.queue_due_retries(session, at=NOON), "ix_runs_not_before"),
-    "orphans": (runs.orphans, "ix_runs_unfinished"),
+    "hurry": (lambda session: outbox.hurry(session, at=NOON), "ix_runs_send_at"),
+    "retries": (lambda session: queue_due_retries(session, at=NOON), "ix_runs_not_before"),
+    "orphans": (rescue.orphans, "ix_runs_unfinished"),
 }
 
 
@@ -367,7 +379,7 @@ def test_messages_are_repeated_with_growing_pauses(database: Database) -> None:
     def sent_at(seconds: int) -> list[UUID]:
         at = NOON + timedelta(seconds=seconds)
         with database.session() as session:
-            return [m.run_id for m in runs.take_unsent(session, "default", at=at, limit=10)]
+            return [m.run_id for m in outbox.take_unsent(session, "default", at=at, limit=10)]
 
     assert sent_at(14) == []
     assert sent_at(15) == [run_id]
@@ -382,12 +394,12 @@ def test_a_claimed_run_is_not_sent_again(database: Database) -> None:
     claim(database, run_id, make_worker(database))
 
     with database.session() as session:
-        assert runs.take_unsent(session, "default", at=NOON + DAY, limit=10) == []
+        assert outbox.take_unsent(session, "default", at=NOON + DAY, limit=10) == []
 
 
 def end_dead(database: Database, run_id: UUID, retry: RetryPolicy | None = None) -> bool:
     with database.session() as session:
-        return runs.end_dead(
+        return rescue.end_dead(
             session,
             run_id,
             1,
@@ -412,9 +424,9 @@ def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
     worker_id, run_id = make_worker(database), make_run(database)
     claim(database, run_id, worker_id)
     with database.session() as session:
-        assert runs.orphans(session) == []
+        assert rescue.orphans(session) == []
         workers.give_up(session, worker_id, beats=None, at=NOON)
-        assert [orphan.id for orphan in runs.orphans(session)] == [run_id]
+        assert [orphan.id for orphan in rescue.orphans(session)] == [run_id]
 
     assert end_dead(database, run_id, retry)
 
@@ -565,7 +577,7 @@ def test_a_cancel_that_races_a_claim_has_one_winner(database: Database, round_nu
 def report(database: Database, run_id: UUID, fraction: float, *, attempt: int = 1) -> bool:
     progress = {"fraction": fraction, "message": None, "meta": None, "at": "2026-06-15T12:00:00Z"}
     with database.session() as session:
-        return runs.report_progress(session, run_id, attempt, progress)
+        return report_progress(session, run_id, attempt, progress)
 
 
 def fraction(database: Database, run_id: UUID) -> float | None:

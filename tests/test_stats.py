@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from jobs_app import runs, stats
+from jobs_app import stats
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import pruning
 from jobs_app.stats import Spread, Stats
 from tests.factories import HOUR, MINUTE, NOON, SECOND, make_job, make_run
 
@@ -66,7 +67,7 @@ def test_counts_and_rate_do_not_fall_when_runs_go(database: Database) -> None:
 
     with database.session() as session:
         for state in (RunState.SUCCEEDED, RunState.FAILED):
-            runs.forget(session, owner.id, state, before=NOON - MINUTE, limit=100)
+            pruning.forget(session, owner.id, state, before=NOON - MINUTE, limit=100)
 
     after = of(database, owner)
     assert before.counts == after.counts == {RunState.SUCCEEDED: 8, RunState.FAILED: 2}

@@ -7,11 +7,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from jobs_app import runs, workers
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import finish_and_claim, workers
+from jobs_app.runs.claim import Claimed, claim_plain
+from jobs_app.runs.finish import Outcome, finish_plain
 from tests.factories import NOON, SECOND, columns, job, make_job, make_run, make_worker, run
 
 Together = Callable[..., tuple[bool | None, Claimed | None]]
@@ -31,7 +32,7 @@ def together(plain: Database, worker_id: UUID) -> Together:
         ended: UUID, claimed: UUID, *, ended_attempt: int = 1, attempt: int = 1, **outcome: Any
     ) -> tuple[bool | None, Claimed | None]:
         with plain.single() as connection:
-            return runs.end_and_claim(
+            return finish_and_claim.end_and_claim(
                 connection,
                 ended,
                 ended_attempt,
@@ -48,7 +49,7 @@ def together(plain: Database, worker_id: UUID) -> Together:
 
 def start(plain: Database, run_id: UUID, worker_id: UUID) -> None:
     with plain.single() as connection:
-        assert runs.claim_plain(connection, run_id, 1, worker_id=worker_id, at=NOON)
+        assert claim_plain(connection, run_id, 1, worker_id=worker_id, at=NOON)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,10 @@ def test_both_write_what_each_writes_alone(
 
     with plain.single() as connection:
         outcome = Outcome(RunState.SUCCEEDED, **said)
-        alone = runs.finish_plain(connection, also_ended, 1, outcome, at=NOON + SECOND)
+        alone = finish_plain(connection, also_ended, 1, outcome, at=NOON + SECOND)
     with plain.single() as connection:
         at = NOON + 2 * SECOND
-        other = runs.claim_plain(connection, also_claimed, 1, worker_id=worker_id, at=at)
+        other = claim_plain(connection, also_claimed, 1, worker_id=worker_id, at=at)
     assert is_awaited is alone is False
     assert columns(database, ended) == columns(database, also_ended)
     assert columns(database, claimed) == columns(database, also_claimed)

@@ -28,7 +28,7 @@ from tests.servers import is_alive, wait_until
 PROJECT = Path(__file__).parent.parent
 UP = """
 import json, sys
-from jobs_app.settings import Settings
+from jobs_app.core.settings import Settings
 from jobs_app.up import up
 sys.exit(up(Settings(), demo="--demo" in sys.argv, commands=json.loads(sys.argv[1])))
 """

@@ -9,7 +9,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from jobs_app import explain, history
+from jobs_app import explain
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
@@ -21,6 +21,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.definitions import NAME
 from jobs_app.explain import When
+from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
 from jobs_app.verdict import Verdict
 

@@ -15,7 +15,7 @@ from jobs_app.core.states import (
     RunState,
     Trigger,
 )
-from jobs_app.runs import MOST_PLACES
+from jobs_app.runs.concurrency import MOST_PLACES
 
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII

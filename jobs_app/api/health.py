@@ -8,13 +8,13 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import overview
 from jobs_app.api import parts
 from jobs_app.api.database import session
 from jobs_app.api.fields import rfc3339
 from jobs_app.core import clock
 from jobs_app.db import migrations
 from jobs_app.projection import shared_prefix
+from jobs_app.runs.status import last_tick, unserved
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
 
@@ -101,15 +101,15 @@ def _database() -> tuple[dict[str, Any], bool]:
 
 
 def _queues() -> tuple[dict[str, Any], bool]:
-    unserved = overview.unserved(session())
+    unserved_queues = unserved(session())
     session().rollback()
-    if unserved:
-        return {"status": "no worker", "unserved": unserved}, False
+    if unserved_queues:
+        return {"status": "no worker", "unserved": unserved_queues}, False
     return {"status": "ok"}, True
 
 
 def _scheduler(now: datetime) -> tuple[dict[str, Any], bool]:
-    ticked_at = overview.last_tick(session())
+    ticked_at = last_tick(session())
     # Redis is asked next, and nothing may be held while it takes its time.
     session().rollback()
     if ticked_at is None:

@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import jobs, overview
+from jobs_app import jobs
 from jobs_app.accounts import audit
 from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
@@ -20,7 +20,8 @@ from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.definitions import NAME
-from jobs_app.overview import RunningRun, WorkerState
+from jobs_app.runs import status
+from jobs_app.runs.status import RunningRun, WorkerState
 from jobs_app.tasks import registry
 
 api = APIBlueprint(
@@ -180,19 +181,19 @@ def list_queues() -> Response:
     now = clock.now()
     return _all(
         QueueOut(
-            **{name: getattr(queue, name) for name in overview.Queue.__slots__},
+            **{name: getattr(queue, name) for name in status.Queue.__slots__},
             served=queue.is_served,
             oldest_queued_seconds=seconds_between(queue.oldest_queued_at, now),
             warning=queue.warning,
         )
-        for queue in overview.queues(session())
+        for queue in status.queues(session())
     )
 
 
 @api.get("/workers", responses={200: WorkerList, **problems()})
 def list_workers(query: WorkerQuery) -> Response:
     """List the workers that live, and what they run."""
-    found = overview.worker_states(session(), with_gone=query.include == "gone")
+    found = status.worker_states(session(), with_gone=query.include == "gone")
     now = clock.now()
     return _all(_show_worker(each, now) for each in found)
 
@@ -229,7 +230,7 @@ def list_keys() -> Response:
             oldest_queued_at=key.oldest_queued_at,
             oldest_queued_seconds=seconds_between(key.oldest_queued_at, now),
         )
-        for key in overview.keys(session())
+        for key in status.keys(session())
     )
 
 

@@ -25,8 +25,8 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
 from jobs_app.definitions import Definition
 from jobs_app.notifications.rules import Rule, rules_as_json
-from jobs_app.retention import MOST_DAYS, MOST_RUNS, Retention
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.retention import MOST_DAYS, MOST_RUNS, Retention
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules.schedule import Schedule
 
 #: A schedule is of exactly one kind; with each kind go the fields that only it has.

@@ -7,7 +7,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
-from jobs_app import caveats, history, jobs, rehearsals, starts
+from jobs_app import caveats, jobs, rehearsals, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import raise_invalid
 from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
@@ -33,6 +33,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.db.models.jobs import Job
 from jobs_app.definitions import NAME, Definition, definition_of
 from jobs_app.rehearsals import Rehearsal
+from jobs_app.runs import history
 
 api = APIBlueprint(
     "jobs", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]

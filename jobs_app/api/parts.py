@@ -13,7 +13,6 @@ from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import dispatch
 from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
@@ -21,9 +20,10 @@ from jobs_app.core.settings import Settings
 from jobs_app.db import installation
 from jobs_app.db.engine import READ_ONLY
 from jobs_app.db.models.jobs import Job
-from jobs_app.dispatch import Courier, Message
 from jobs_app.projection import Projection
+from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks import user_apps
+from jobs_app.web.redis_notifier import Courier
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Parts:
             self._look_at_prefix()
             projection.write(jobs)
         if messages:
-            dispatch.publish(self.celery, messages)
+            publish(self.celery, messages)
 
     def ask_who_we_are(self) -> None:
         """Learn which installation this is, once; in a request, before Redis is asked."""

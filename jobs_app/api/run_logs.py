@@ -10,7 +10,6 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import history
 from jobs_app.api import runs, streams
 from jobs_app.api.database import readers, session
 from jobs_app.api.document import EVENTS, problems
@@ -26,7 +25,8 @@ from jobs_app.api.streams import Stream
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
 from jobs_app.core.states import FINAL
 from jobs_app.db.models.runs import LogChunk
-from jobs_app.history import LogNews, LogPlace
+from jobs_app.runs import history
+from jobs_app.runs.history import LogNews, LogPlace
 
 api = APIBlueprint("run_logs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 

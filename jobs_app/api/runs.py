@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import history, runs, starts
+from jobs_app import starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
@@ -29,6 +29,8 @@ from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications import history as notification_history
+from jobs_app.runs import history, overlap
+from jobs_app.runs.cancel import cancel
 from jobs_app.starts import Again, TaskStart
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
@@ -82,10 +84,10 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     run = named(path.run_id)
     by, at = auth.principal().name, clock.now()
     reason = body.reason or "cancelled"
-    found = runs.cancel(session(), run.id, mode=body.mode, by=by, reason=reason, at=at)
+    found = cancel(session(), run.id, mode=body.mode, by=by, reason=reason, at=at)
     if found is RunState.CANCELLED and run.job_id is not None:
         # Its place is free: a run that waited behind it goes on.
-        promoted = runs.promote(session(), run.job_id, at=at)
+        promoted = overlap.promote(session(), run.job_id, at=at)
         parts.tell_redis_afterwards(messages=[promoted])
     run = history.get(session(), run.id)
     if found is None and run.state is not RunState.RUNNING:

@@ -18,7 +18,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.definitions import NAME
-from jobs_app.retention import Retention
+from jobs_app.runs.retention import Retention
 from jobs_app.stats import Spread
 
 api = APIBlueprint(

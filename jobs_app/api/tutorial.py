@@ -7,7 +7,6 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs_app import history
 from jobs_app.api import conditions
 from jobs_app.api.bodies import Input, Query
 from jobs_app.api.conditions import MayRepeat
@@ -17,6 +16,7 @@ from jobs_app.api.runs import record
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import history
 from jobs_app.starts import TaskStart
 
 api = APIBlueprint(

@@ -17,7 +17,7 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.completion import channel_names, key_names, queue_names, task_names
 from jobs_app.cli.text import Duration, Instant, rfc3339
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
-from jobs_app.retry import RETRIED
+from jobs_app.runs.retry import RETRIED
 
 # What the server adds to a job; a document that holds them can be sent back all the same.
 READ_ONLY = {

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session, aliased
 from jobs_app.core.states import RunState
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import CALLED, KEPT_WAITING, PARKED, Run
-from jobs_app.dispatch import Message
-from jobs_app.runs.guards import move
+from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
+from jobs_app.runs.transitions import move
 
 #: Any number that no other program on the same database would pick ("keys" in ASCII).
 _LOCK_SPACE = 0x6B657973

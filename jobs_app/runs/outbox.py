@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
-from jobs_app.dispatch import Message
+from jobs_app.runs.messages import Message
 
 #: A run's message is repeated after this time, doubled each time, seconds.
 RESEND_SECONDS = 15.0

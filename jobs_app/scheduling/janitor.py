@@ -14,15 +14,16 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import runs, workers
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import Database, is_gone
 from jobs_app.db.models.accounts import IdempotencyKey
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.dispatch import Message
 from jobs_app.projection import Projection
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs import concurrency, outbox, overlap, rescue, workers
+from jobs_app.runs.finish import queue_due_retries
+from jobs_app.runs.messages import Message
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduling.ticker import Publish, publish_or_leave
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class Janitor:
     def queue_retries(self, *, at: datetime) -> int:
         """Queue the attempts whose delay is over."""
         with self._database.session() as session:
-            messages = runs.queue_due_retries(session, at=at)
+            messages = queue_due_retries(session, at=at)
         self._send(messages, at=at)
         return len(messages)
 
@@ -129,7 +130,7 @@ class Janitor:
         are enough, and what already lies in the broker is counted.
         """
         with self._database.reading() as session:
-            queued = runs.unsent_by_queue(session, at=at)
+            queued = outbox.unsent_by_queue(session, at=at)
         if not queued:
             return 0
         lying = self._projection.queue_lengths(queued, self._queue_prefix)
@@ -139,7 +140,7 @@ class Janitor:
             if missing <= 0:
                 continue
             with self._database.session() as session:
-                messages = runs.take_unsent(session, queue, at=at, limit=min(missing, 1000))
+                messages = outbox.take_unsent(session, queue, at=at, limit=min(missing, 1000))
             self._send(messages, at=at)
             sent += len(messages)
         if sent:
@@ -149,7 +150,7 @@ class Janitor:
     def take_over(self, *, at: datetime) -> None:
         """Finish what a scheduler that died may have left between commit and publish."""
         with self._database.session() as session:
-            runs.hurry(session, at=at)
+            outbox.hurry(session, at=at)
         # What lies in the broker is counted there: nothing is sent for runs that only wait.
         self.resend(at=at)
 
@@ -168,11 +169,11 @@ class Janitor:
     def lose_orphans(self, *, at: datetime) -> int:
         """End the running runs of workers that are gone, or give them their next attempt."""
         with self._database.reading() as session:
-            orphans = runs.orphans(session)
+            orphans = rescue.orphans(session)
         lost = 0
         for orphan in orphans:
             with self._database.session() as session:
-                lost += runs.end_dead(
+                lost += rescue.end_dead(
                     session,
                     orphan.id,
                     orphan.attempt,
@@ -186,22 +187,22 @@ class Janitor:
     def hand_over_places(self, *, at: datetime) -> int:
         """Call parked runs to free places of their concurrency keys that nobody is called to."""
         with self._database.reading() as session:
-            keys = runs.keys_with_room(session)
+            keys = concurrency.keys_with_room(session)
         called = []
         for key in keys:
             with self._database.session() as session:
-                called += runs.hand_over(session, key, at=at, to_all=True)
+                called += concurrency.hand_over(session, key, at=at, to_all=True)
         self._send(called, at=at)
         return len(called)
 
     def promote_stuck(self, *, at: datetime) -> int:
         """Queue runs that wait for nobody: whoever ended the other run died before it could."""
         with self._database.reading() as session:
-            job_ids = runs.promotable_jobs(session)
+            job_ids = overlap.promotable_jobs(session)
         promoted = []
         for job_id in job_ids:
             with self._database.session() as session:
-                message = runs.promote(session, job_id, at=at)
+                message = overlap.promote(session, job_id, at=at)
             if message is not None:
                 promoted.append(message)
         self._send(promoted, at=at)
@@ -211,7 +212,7 @@ class Janitor:
         """Write every entry anew, and send what is queued, after Redis has lost it all."""
         self.rebuild()
         with self._database.session() as session:
-            runs.hurry(session, at=at, is_everything_lost=True)
+            outbox.hurry(session, at=at, is_everything_lost=True)
         self.resend(at=at)
 
     def rebuild(self) -> int:

@@ -20,7 +20,6 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import dispatch
 from jobs_app.celery_app import JobsCelery
 from jobs_app.core import clock, process
 from jobs_app.core.errors import BrokerUnavailable
@@ -28,9 +27,9 @@ from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.dispatch import Message
 from jobs_app.notifications.sender import Sender
 from jobs_app.projection import Projection, shared_prefix
+from jobs_app.runs.messages import Message, publish
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from jobs_app.scheduling.sweeper import Sweeper, SweeperThread
 from jobs_app.scheduling.ticker import SCAN_SECONDS, Ticker
@@ -110,7 +109,7 @@ class JobsScheduler(RedBeatScheduler):
         self._sender.start()
 
     def _publish(self, messages: Sequence[Message]) -> None:
-        dispatch.publish(self.app, messages)
+        publish(self.app, messages)
 
     def tick(self, *_: object, **__: object) -> float:
         """Do what is due and wait until the next look; beat calls again at once.

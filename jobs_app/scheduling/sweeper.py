@@ -15,7 +15,6 @@ from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from jobs_app import runs
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FAILURES, FINAL, RunState
@@ -25,7 +24,8 @@ from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Forgotten, Run
-from jobs_app.retention import Limits, Retention
+from jobs_app.runs import pruning
+from jobs_app.runs.retention import Limits, Retention
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +100,10 @@ class Sweeper:
 
     def _with_too_old(
         self, jobs: Sequence[Job], limits: dict[int, Limits], *, at: datetime
-    ) -> Iterator[tuple[Job, runs.Span]]:
+    ) -> Iterator[tuple[Job, pruning.Span]]:
         """Yield the jobs whose oldest run may have to go: of most there is nothing to do."""
         with self._database.reading() as session:
-            spans = runs.spans(session, [job.id for job in jobs])
+            spans = pruning.spans(session, [job.id for job in jobs])
         for job in jobs:
             span, limit = spans.get(job.id), limits[job.id]
             if span is None:
@@ -113,10 +113,10 @@ class Sweeper:
                 yield job, span
 
     def _forget_runs_of(
-        self, job: Job, limits: Limits, span: runs.Span, *, at: datetime
+        self, job: Job, limits: Limits, span: pruning.Span, *, at: datetime
     ) -> Iterator[None]:
         """Delete what is too old, or one of too many; of these some, then the next ones."""
-        left: runs.Span | None = span
+        left: pruning.Span | None = span
         while left is not None:
             too_many = left.count - limits.keep_runs
             before = self.deleted
@@ -125,23 +125,26 @@ class Sweeper:
             if too_many <= PASSED_BY or self.deleted == before:
                 return
             with self._database.reading() as session:
-                left = runs.spans(session, [job.id]).get(job.id)
+                left = pruning.spans(session, [job.id]).get(job.id)
 
     def _forget_in(
         self, state: RunState, job: Job, limits: Limits, too_many: int, *, at: datetime
     ) -> Iterator[None]:
         before = limits.oldest(state, at=at)
         with self._database.reading() as session:
-            newest = runs.newest(session, job.id, state)
+            newest = pruning.newest(session, job.id, state)
             if newest is None:
                 return
             of_state: RunState | None = None
             if too_many > 0 and state in FAILURES:
                 # Those that succeeded do not push out the failures.
-                of_state, too_many = state, runs.count_of(session, job.id, state) - limits.keep_runs
+                of_state, too_many = (
+                    state,
+                    pruning.count_of(session, job.id, state) - limits.keep_runs,
+                )
             if too_many > 0:
                 number = min(too_many, PASSED_BY)
-                first_kept = runs.nth_oldest(session, job.id, number, state=of_state)
+                first_kept = pruning.nth_oldest(session, job.id, number, state=of_state)
                 before = max(before, first_kept or before)
         if job.deleted_at is None:
             # The newest run of each outcome stays, however long ago it was.
@@ -150,7 +153,9 @@ class Sweeper:
 
     def _forget(self, job_id: int | None, state: RunState, *, before: datetime) -> Iterator[None]:
         yield from self._repeatedly(
-            lambda session, limit: runs.forget(session, job_id, state, before=before, limit=limit)
+            lambda session, limit: pruning.forget(
+                session, job_id, state, before=before, limit=limit
+            )
         )
 
     def _forget_logs(self, log_days: dict[int, int], *, at: datetime) -> Iterator[None]:
@@ -161,7 +166,7 @@ class Sweeper:
         after: UUID | None = None
         while True:
             with self._database.reading() as session:
-                found = runs.logged(session, after=after, before=before, limit=FEWEST)
+                found = pruning.logged(session, after=after, before=before, limit=FEWEST)
             old = [
                 each.id
                 for each in found
@@ -170,7 +175,7 @@ class Sweeper:
             ]
             if old:
                 with self._database.session() as session:
-                    runs.forget_logs(session, old)
+                    pruning.forget_logs(session, old)
             yield
             if len(found) < FEWEST:
                 return
@@ -182,7 +187,7 @@ class Sweeper:
         has_runs = exists().where(Run.job_id == Job.id)
         yield from self._delete_rows(Job.id, is_over, ~has_runs)
         has_job = exists().where(Job.id == Forgotten.job_id)
-        yield from self._delete_rows(Forgotten.job_id, Forgotten.job_id != runs.NO_JOB, ~has_job)
+        yield from self._delete_rows(Forgotten.job_id, Forgotten.job_id != pruning.NO_JOB, ~has_job)
 
     def _delete_rows(
         self,

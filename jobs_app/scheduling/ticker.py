@@ -13,12 +13,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs_app import fires, runs
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import Database
-from jobs_app.dispatch import Message
-from jobs_app.fires import Recorded
 from jobs_app.projection import Projection
+from jobs_app.runs import fires, outbox, overlap
+from jobs_app.runs.fires import Recorded
+from jobs_app.runs.messages import Message
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Ticker:
         messages = []
         for job_id in job_ids:
             with self._database.session() as session:
-                message = runs.promote(session, job_id, at=at)
+                message = overlap.promote(session, job_id, at=at)
             if message is not None:
                 messages.append(message)
         return messages
@@ -155,7 +155,7 @@ def publish_or_leave(
     except BrokerUnavailable as error:
         log.warning("publish_failed messages=%s error=%s", len(messages), error)
         with database.session() as session:
-            runs.send_soon(session, [message.run_id for message in messages], at=at)
+            outbox.send_soon(session, [message.run_id for message in messages], at=at)
             session.commit()
         return False
     return True

@@ -10,7 +10,8 @@ from celery.exceptions import Ignore, Retry
 from celery.result import allow_join_result
 
 from jobs_app.core.states import RunState
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
 from jobs_app.tasks.arguments import signature_of
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.injection import Injected

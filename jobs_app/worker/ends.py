@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
 
 #: How long the end of a run waits for the next message, seconds.
 HOLD_SECONDS = 0.002

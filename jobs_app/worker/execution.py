@@ -20,13 +20,15 @@ from billiard.pool import SIG_SOFT_TIMEOUT
 from celery import Task, shared_task
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from jobs_app import dispatch, runs
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import clock
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import is_refused
-from jobs_app.dispatch import Message
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import concurrency, overlap
+from jobs_app.runs.claim import Claimed, claim, claim_plain, reclaim
+from jobs_app.runs.finish import Outcome, finish, finish_plain
+from jobs_app.runs.finish_and_claim import end_and_claim
+from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.ends import End
 from jobs_app.worker.outcomes import cut, failed, unstorable
@@ -143,7 +145,7 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> Claimed | None:
             if claimed is None and unanswered:
                 # Also without a lease: a claim that took effect must be ended by somebody.
                 with process.database.session() as session:
-                    claimed = runs.reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
+                    claimed = reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
             return claimed
         except SQLAlchemyError as error:
             log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
@@ -165,11 +167,11 @@ def _claim_once(
         claimed = _end_and_claim(process, last, run_id, attempt, worker_id=worker_id, at=at)
     else:
         with process.database.single() as connection:
-            claimed = runs.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=at)
+            claimed = claim_plain(connection, run_id, attempt, worker_id=worker_id, at=at)
     if claimed is not None:
         return claimed
     with process.database.session() as session:
-        return runs.claim(session, run_id, attempt, worker_id=worker_id, at=at)
+        return claim(session, run_id, attempt, worker_id=worker_id, at=at)
 
 
 def _end_and_claim(
@@ -179,7 +181,7 @@ def _end_and_claim(
     ended = (last.claimed.run_id, last.claimed.attempt)
     try:
         with process.database.single() as connection:
-            is_awaited, claimed = runs.end_and_claim(
+            is_awaited, claimed = end_and_claim(
                 connection,
                 *ended,
                 last.outcome,
@@ -238,7 +240,7 @@ def _let_next_in(process: Process, claimed: Claimed) -> None:
     try:
         messages = _next_ones(process, claimed)
         if messages:
-            dispatch.publish(process.app, messages)
+            publish(process.app, messages)
     except (SQLAlchemyError, BrokerUnavailable) as error:
         kind = type(error).__name__
         log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
@@ -248,13 +250,11 @@ def _write(process: Process, claimed: Claimed, outcome: Outcome, at: datetime) -
     """Write the outcome; return whether somebody may wait for this run's end, or what failed."""
     try:
         with process.database.single() as connection:
-            is_awaited = runs.finish_plain(
-                connection, claimed.run_id, claimed.attempt, outcome, at=at
-            )
+            is_awaited = finish_plain(connection, claimed.run_id, claimed.attempt, outcome, at=at)
         if is_awaited is not None:
             return is_awaited
         with process.database.session() as session:
-            runs.finish(
+            finish(
                 session,
                 claimed.run_id,
                 claimed.attempt,
@@ -277,8 +277,8 @@ def _next_ones(process: Process, claimed: Claimed) -> list[Message]:
     with process.database.session() as session:
         # First the key: the run that is promoted has not waited for a place of it yet.
         if claimed.concurrency_key is not None:
-            messages += runs.hand_over(session, claimed.concurrency_key, at=clock.now())
+            messages += concurrency.hand_over(session, claimed.concurrency_key, at=clock.now())
         if claimed.job_id is not None:
-            promoted = runs.promote(session, claimed.job_id, at=clock.now())
+            promoted = overlap.promote(session, claimed.job_id, at=clock.now())
             messages += [] if promoted is None else [promoted]
     return messages

@@ -13,19 +13,21 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import runs, workers
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs import outbox, workers
+from jobs_app.runs.cancel import running_at
+from jobs_app.runs.rescue import end_dead
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.workers import Registration
 from jobs_app.tasks.command import is_still_ending
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.lease import now as lease_now
 from jobs_app.worker.strays import Strays
 from jobs_app.worker.warden import Warden
 from jobs_app.worker.watch import LOOK_SECONDS
-from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class Heartbeat:
     def _outlive_commands(self) -> None:
         """Wait for the keepers of commands that were cut short: others may start them again."""
         with self._session() as session:
-            left = runs.running_at(session, self._lease.worker_id)
+            left = running_at(session, self._lease.worker_id)
         give_up_at = time.monotonic() + KEEPER_SECONDS
         while any(is_still_ending(*each) for each in left) and time.monotonic() < give_up_at:
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -202,7 +204,7 @@ class Heartbeat:
         if not self._strays.is_due:
             return
         with self._session() as session:
-            running = runs.running_at(session, self._lease.worker_id)
+            running = running_at(session, self._lease.worker_id)
         known = {(dead.run_id, dead.attempt) for dead in self._dead_attempts}
         for attempt in self._strays.look(running):
             if attempt not in known:
@@ -225,7 +227,7 @@ class Heartbeat:
             is_ours = run is not None and run.worker_id == dead.worker_id
             if run is not None and not (
                 is_ours
-                and runs.end_dead(
+                and end_dead(
                     session,
                     dead.run_id,
                     dead.attempt,
@@ -237,6 +239,6 @@ class Heartbeat:
                 )
             ):
                 # Perhaps it died before its claim: then the message died with it.
-                runs.send_soon(session, [dead.run_id], at=clock.now())
+                outbox.send_soon(session, [dead.run_id], at=clock.now())
                 session.commit()
         return True

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.db.models.secrets import Secret
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
 from jobs_app.secrets import encryption, references, store
 from jobs_app.tasks.context import Fenced, TaskOutcome
 from jobs_app.worker.masking import NOTHING, Mask

@@ -17,13 +17,13 @@ from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
 from jobs_app.core.process import become_undumpable
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.runs.workers import Registration
 from jobs_app.worker import ahead
 from jobs_app.worker.heartbeat import Heartbeat
 from jobs_app.worker.process import Process, adopt_process, this_process
 from jobs_app.worker.strays import Strays
 from jobs_app.worker.transport import use_tolerant_channel
 from jobs_app.worker.warden import Warden
-from jobs_app.workers import Registration
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from celery.exceptions import Retry, SoftTimeLimitExceeded
 
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.runs import Outcome
+from jobs_app.runs.finish import Outcome
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.worker.logs import RunLog
 from jobs_app.worker.masking import NOTHING, Mask

@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, suppress
 
 from sqlalchemy.orm import Session
 
-from jobs_app import runs
 from jobs_app.core.states import CancelMode
-from jobs_app.runs import CancelRequest
+from jobs_app.runs import outbox
+from jobs_app.runs.cancel import CancelRequest, cancel_requests
 from jobs_app.worker.at_work import Attempt
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.watch import LAST_GRACE_SECONDS
@@ -47,7 +47,7 @@ class Warden:
         if not self.has_work:
             return
         with open_session() as session:
-            asked = runs.cancel_requests(session, self._lease.worker_id)
+            asked = cancel_requests(session, self._lease.worker_id)
         now = time.monotonic()
         self._asked_since = {
             (each.run_id, each.attempt): self._asked_since.get((each.run_id, each.attempt), now)
@@ -64,7 +64,7 @@ class Warden:
 
 def patience(asked: CancelRequest) -> float:
     """Return how long the process of a run may take to end it, seconds."""
-    if asked.task in runs.KEEPS_OWN_LIMITS:
+    if asked.task in outbox.KEEPS_OWN_LIMITS:
         return asked.kill_grace_seconds + LAST_GRACE_SECONDS + LISTENING_SECONDS
     if asked.mode is CancelMode.KILL:
         return LISTENING_SECONDS

@@ -12,9 +12,10 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobs_app import history, runs
 from jobs_app.core.states import RunState
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import history, outbox
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
 from jobs_app.worker.calling import call
 from jobs_app.worker.injection import inject
@@ -28,7 +29,7 @@ from jobs_app.worker.texts import message_of
 from jobs_app.worker.watch import LimitReached, Watched
 
 #: Tasks that watch the lease, the limits and the wish to cancel by themselves.
-COOPERATIVE = runs.KEEPS_OWN_LIMITS
+COOPERATIVE = outbox.KEEPS_OWN_LIMITS
 
 #: What a pool process exits with when a signal ends it: billiard's -(256 - number).
 STOPPED_BY_SIGNAL = range(-255, -191)
@@ -104,7 +105,7 @@ def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:
 
 def _store_progress(process: Process, claimed: Claimed, shown: dict[str, Any]) -> None:
     with process.database.session() as session:
-        runs.report_progress(session, claimed.run_id, claimed.attempt, shown)
+        report_progress(session, claimed.run_id, claimed.attempt, shown)
 
 
 def _own_limits(process: Process, claimed: Claimed) -> list[tuple[float, type[Exception]]]:

@@ -22,10 +22,11 @@ from celery import Celery
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from jobs_app import dispatch, fires, runs
 from jobs_app.cli import main
-from jobs_app.dispatch import Message
 from jobs_app.projection import Projection
+from jobs_app.runs import fires, outbox, rescue
+from jobs_app.runs.messages import Message
+from jobs_app.scheduling import janitor, scheduler
 from jobs_app.worker import ends, execution, strays, working
 from jobs_app.worker.ends import End, Ends
 from jobs_app.worker.process import Process
@@ -136,7 +137,8 @@ def _after_statement(start: str) -> Callable[[Burn], None]:
 
 def _in_publish(burn: Burn) -> None:
     """Die when half of the messages are sent."""
-    original = dispatch.publish
+    owner: Any = scheduler
+    original = owner.publish
 
     def dying(app: Celery, messages: Sequence[Message]) -> None:
         half = len(messages) // 2
@@ -144,12 +146,13 @@ def _in_publish(burn: Burn) -> None:
         burn()
         original(app, messages[half:])
 
-    dispatch.publish = dying  # type: ignore[assignment]
+    owner.publish = dying
 
 
 def _around_publish(is_before: bool) -> Callable[[Burn], None]:
     def wrap(burn: Burn) -> None:
-        original = dispatch.publish
+        owner: Any = scheduler
+        original = owner.publish
 
         def dying(app: Celery, messages: Sequence[Message]) -> None:
             if is_before:
@@ -158,7 +161,7 @@ def _around_publish(is_before: bool) -> Callable[[Burn], None]:
             if not is_before:
                 burn()
 
-        dispatch.publish = dying  # type: ignore[assignment]
+        owner.publish = dying
 
     return wrap
 
@@ -188,18 +191,18 @@ TICK = {
 
 #: What the janitor does with a message that was lost: taken from the rows, then sent.
 JANITOR = {
-    "taken-to-resend": _after(runs, "take_unsent"),
-    "retries-queued": _after(runs, "queue_due_retries"),
-    "dead-ended": _after(runs, "end_dead"),
+    "taken-to-resend": _after(outbox, "take_unsent"),
+    "retries-queued": _after(janitor, "queue_due_retries"),
+    "dead-ended": _after(rescue, "end_dead"),
 }
 
 #: The steps of a worker's process, in their order.
 WORK = {
-    "before-claim": _before(runs, "claim_plain"),
-    "claimed": _after(runs, "claim_plain"),
+    "before-claim": _before(execution, "claim_plain"),
+    "claimed": _after(execution, "claim_plain"),
     "before-work": _before(working, "call"),
     "worked": _after(working, "call"),
-    "finished": _after(runs, "finish_plain"),
+    "finished": _after(execution, "finish_plain"),
 }
 
 

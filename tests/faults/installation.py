@@ -16,7 +16,7 @@ from jobs_app.core import clock
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.retry import RetryPolicy
 from tests.faults.checker import (
     FINAL,
     ON_TIME_SECONDS,

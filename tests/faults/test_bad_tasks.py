@@ -12,10 +12,12 @@ from uuid import UUID
 import psutil
 import pytest
 
-from jobs_app import dispatch, history, runs, starts
+from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import history, messages
+from jobs_app.runs.cancel import cancel
 from jobs_app.starts import TaskStart
 from jobs_app.worker.texts import MESSAGE_CHARS
 from tests.faults.bad_tasks import ERRORS, RESULTS
@@ -55,7 +57,7 @@ def start(installation: Installation, task: str, /, *, given: Any = None, **kwar
             session, start, app=installation.app, by="tester", at=clock.now()
         )
     assert started.message is not None
-    dispatch.publish(installation.app, [started.message])
+    messages.publish(installation.app, [started.message])
     return started.run.id
 
 
@@ -176,7 +178,7 @@ def test_a_task_that_lets_nothing_run_beside_it_is_cancelled_from_outside(
     pid = pid_in(pid_file)
 
     with worker.database.session() as session:
-        runs.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=clock.now())
+        cancel(session, run_id, mode=mode, by="ann", reason="typo", at=clock.now())
     asked = time.monotonic()
     run = worker.wait_for_end(run_id)
 

@@ -7,11 +7,12 @@ from statistics import median
 
 import pytest
 
-from jobs_app import dispatch, starts
+from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
-from jobs_app.overview import worker_states
+from jobs_app.runs import messages
+from jobs_app.runs.status import worker_states
 from tests.faults.checker import OVERLAP_SECONDS, Effect, recording_command
 from tests.faults.installation import AGAIN, Installation
 from tests.servers import wait_until
@@ -38,7 +39,7 @@ def start_all(installation: Installation, jobs: Iterable[Job]) -> None:
                 session, job, app=installation.app, by="tester", at=clock.now()
             )
         assert started.message is not None
-        dispatch.publish(installation.app, [started.message])
+        messages.publish(installation.app, [started.message])
 
 
 def have_all_succeeded(installation: Installation) -> bool:

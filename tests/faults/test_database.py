@@ -14,8 +14,8 @@ from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.migrations import migrate
-from jobs_app.history import log
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.history import log
+from jobs_app.runs.retry import RetryPolicy
 from tests.faults.checker import recording_command
 from tests.faults.installation import Installation
 from tests.integration.system import pause

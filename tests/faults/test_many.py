@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select
 
-from jobs_app import dispatch, runs
 from jobs_app.core import clock
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import messages
+from jobs_app.runs.insert import Draft, insert_drafts
 from tests.faults.installation import Installation
 from tests.faults.test_output import memory
 from tests.servers import wait_until
@@ -64,7 +65,7 @@ def queue(installation: Installation, count: int, *, file: str) -> None:
     """Record *count* runs, and send their messages all at once."""
     at = clock.now()
     drafts = [
-        runs.Draft(
+        Draft(
             id=new_run_id(),
             job_id=None,
             state=RunState.QUEUED,
@@ -78,9 +79,9 @@ def queue(installation: Installation, count: int, *, file: str) -> None:
         for _ in range(count)
     ]
     with installation.database.session() as session:
-        runs.insert_drafts(session, drafts)
+        insert_drafts(session, drafts)
         session.commit()
-    dispatch.publish(installation.app, [draft.message() for draft in drafts])
+    messages.publish(installation.app, [draft.message() for draft in drafts])
 
 
 def done(installation: Installation) -> int:

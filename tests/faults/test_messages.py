@@ -12,11 +12,10 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from jobs_app import dispatch
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core.states import RunState
 from jobs_app.db.columns import new_run_id
-from jobs_app.dispatch import Message
+from jobs_app.runs.messages import Message, publish
 from tests.faults.installation import Installation
 from tests.servers import ValkeyServer, wait_until
 
@@ -120,7 +119,7 @@ def test_messages_replayed_in_any_number_start_nothing_twice(
 
     # Yesterday's, and those of attempts that have not come yet.
     for attempt in (1, 2, 3):
-        dispatch.publish(app, [Message(first.id, attempt, "shell", "default")] * 20)
+        publish(app, [Message(first.id, attempt, "shell", "default")] * 20)
     with own_valkey.client() as redis:
         redis.lpush(queue(installation), *kept * 10)
         wait_until(lambda: not messages(redis, installation), "the queue is empty")

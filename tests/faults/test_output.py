@@ -8,9 +8,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from jobs_app import history
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import history
 from tests.faults.bad_tasks import DEEPER_WAYS, WAYS
 from tests.faults.installation import Installation
 from tests.faults.test_bad_tasks import TASKS, start

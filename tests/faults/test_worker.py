@@ -9,8 +9,8 @@ import pytest
 
 from jobs_app.core import clock
 from jobs_app.core.states import OverlapPolicy, RunState
-from jobs_app.history import get
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.history import get
+from jobs_app.runs.retry import RetryPolicy
 from tests.faults.dying import WORK
 from tests.faults.installation import AGAIN, Installation
 from tests.integration.system import pause

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from jobs_app import dispatch, jobs, starts
+from jobs_app import jobs, starts
 from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
@@ -24,6 +24,7 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
 from jobs_app.lifeline import Lifeline
 from jobs_app.projection import Projection
+from jobs_app.runs import messages
 from tests.factories import definition
 from tests.servers import wait_until
 
@@ -133,7 +134,7 @@ class System:
                 session, starts.TaskStart(task, kwargs), app=self.app, by="tester", at=clock.now()
             )
         if started.message is not None:
-            dispatch.publish(self.app, [started.message])
+            messages.publish(self.app, [started.message])
         return started.run.id
 
     def schedulers(self) -> dict[int, bool]:

@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from jobs_app import dispatch, starts
+from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import messages
 from tests.integration.system import System, pause
 from tests.servers import ValkeyServer, wait_until
 
@@ -35,7 +36,7 @@ def queue(system: System, durations: Iterable[float]) -> list[UUID]:
             )
             assert started.message is not None
             found.append(started.message)
-    dispatch.publish(system.app, found)
+    messages.publish(system.app, found)
     return [message.run_id for message in found]
 
 

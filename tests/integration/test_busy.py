@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import dispatch
 from jobs_app.core.states import RunState
-from jobs_app.dispatch import Message
+from jobs_app.runs import messages
+from jobs_app.runs.messages import Message
 from tests.factories import make_run
 from tests.integration.system import System
 from tests.servers import wait_until
@@ -20,7 +20,7 @@ TASKS = "tests.integration.user_tasks"
 def send_many(system: System, count: int, task: str = f"{TASKS}.process_holds_ends") -> list[UUID]:
     """Queue *count* runs, all of whose messages are in the broker before this returns."""
     ids = [make_run(system.database, task=task) for _ in range(count)]
-    dispatch.publish(system.app, [Message(each, 1, task, "default") for each in ids])
+    messages.publish(system.app, [Message(each, 1, task, "default") for each in ids])
     return ids
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from jobs_app import history, runs
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
+from jobs_app.runs import history
+from jobs_app.runs.cancel import cancel
 from tests.integration.system import System
 from tests.servers import ValkeyServer, crowding, wait_until
 
@@ -129,7 +130,7 @@ def test_a_running_run_is_cancelled_within_seconds(system: System, task: str) ->
 
     asked_at = clock.now()
     with system.database.session() as session:
-        runs.cancel(session, run_id, mode=CancelMode.GRACEFUL, by="ann", reason="typo", at=asked_at)
+        cancel(session, run_id, mode=CancelMode.GRACEFUL, by="ann", reason="typo", at=asked_at)
     run = system.wait_for_end(run_id)
 
     assert (run.state, run.cancelled_by, run.reason) == (RunState.CANCELLED, "ann", "typo")

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import dispatch, starts
+from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
+from jobs_app.runs import messages
 from tests.integration.system import System, pause
 from tests.servers import wait_until
 
@@ -18,7 +19,7 @@ def start(system: System, *, seconds: float = 0.0, **given: object) -> UUID:
     with system.database.session() as session:
         started = starts.start_task(session, wanted, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
-    dispatch.publish(system.app, [started.message])
+    messages.publish(system.app, [started.message])
     return started.run.id
 
 

@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from jobs_app import dispatch, runs, starts, workers
+from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs import cancel as runs_cancel
+from jobs_app.runs import messages, workers
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.starts import TaskStart
 from tests.integration.system import System
 from tests.running import is_alive, pid_in, wait_until
@@ -32,7 +34,7 @@ def start_dozing(system: System, pid_file: Path, *, kill_grace_seconds: int = 10
     with system.database.session() as session:
         started = starts.start_task(session, start, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
-    dispatch.publish(system.app, [started.message])
+    messages.publish(system.app, [started.message])
     system.wait_for(started.run.id, lambda run: run.state is RunState.RUNNING, "it runs")
     return started.run.id
 
@@ -40,7 +42,7 @@ def start_dozing(system: System, pid_file: Path, *, kill_grace_seconds: int = 10
 def cancel(system: System, run_id: UUID, mode: CancelMode) -> None:
     """Cancel a run, as the API does."""
     with system.database.session() as session:
-        runs.cancel(session, run_id, mode=mode, by="tester", reason="test", at=clock.now())
+        runs_cancel.cancel(session, run_id, mode=mode, by="tester", reason="test", at=clock.now())
 
 
 @pytest.mark.timeout(90)
@@ -107,7 +109,7 @@ def test_a_time_limit_holds_in_pools_that_know_none(
     with system.database.session() as session:
         started = starts.start_task(session, start, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
-    dispatch.publish(system.app, [started.message])
+    messages.publish(system.app, [started.message])
 
     assert system.wait_for_end(started.run.id).state is RunState.TIMED_OUT
 

@@ -7,16 +7,16 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 
-from jobs_app import workers
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import IdempotencyKey
 from jobs_app.db.models.runs import Run
-from jobs_app.dispatch import Message
 from jobs_app.projection import Projection
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs import workers
+from jobs_app.runs.messages import Message
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from tests.factories import (
     DAY,

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, func, select
 
-from jobs_app import jobs, runs
+from jobs_app import jobs
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import ACTIVE, RunState, Trigger
 from jobs_app.db.columns import first_id_at, new_run_id
@@ -18,8 +18,10 @@ from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Forgotten, LogChunk, Run
-from jobs_app.retention import Retention
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.finish import queue_due_retries
+from jobs_app.runs.insert import Draft, draft, insert_drafts
+from jobs_app.runs.retention import Retention
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduling import sweeper as sweeping
 from jobs_app.scheduling.sweeper import FEWEST, MOST, Sweeper, SweeperThread
 from tests.factories import (
@@ -200,7 +202,7 @@ def test_with_a_run_go_its_log_and_attempts_and_the_name_that_a_repetition_has_f
     retry = RetryPolicy(max_attempts=2)
     finish(database, run_id, FAILED, retry=retry, at=NOON - 91 * DAY)
     with database.session() as session:
-        runs.queue_due_retries(session, at=NOON)
+        queue_due_retries(session, at=NOON)
     claim(database, run_id, worker_id, attempt=2)
     finish(database, run_id, attempt=2)
     with database.session() as session, session.begin():
@@ -224,7 +226,7 @@ def logged(database: Database, owner: Job | None, state: RunState, *, ago: timed
     at = NOON - ago
     run_id = UUID(int=first_id_at(at).int + (new_run_id().int & 0xFFFFFFFF))
     with database.session() as session, session.begin():
-        made = runs.Draft(
+        made = Draft(
             id=run_id,
             job_id=None if owner is None else owner.id,
             state=state,
@@ -235,7 +237,7 @@ def logged(database: Database, owner: Job | None, state: RunState, *, ago: timed
             priority=5,
             created_at=at,
         )
-        runs.insert_drafts(session, [made])
+        insert_drafts(session, [made])
         found = session.get_one(Run, run_id)
         found.finished_at = None if state in ACTIVE else at
         found.log_bytes = 10
@@ -352,12 +354,10 @@ def test_a_transaction_deletes_a_few_hundred_rows_at_most(database: Database) ->
     owner = make_job(database, schedule=None)
     with database.session() as session, session.begin():
         drafts = [
-            runs.draft(
-                owner, run_id=new_run_id(), state=OK, trigger=Trigger.MANUAL, at=NOON - 91 * DAY
-            )
+            draft(owner, run_id=new_run_id(), state=OK, trigger=Trigger.MANUAL, at=NOON - 91 * DAY)
             for _ in range(3 * MOST)
         ]
-        runs.insert_drafts(session, drafts)
+        insert_drafts(session, drafts)
     make_run(database, owner, state=OK)
     deleted: list[int] = []
     sweeper = Sweeper(database, Settings())

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs, runs, starts
+from jobs_app import jobs, starts
 from jobs_app.core.errors import BrokerUnavailable, JobsError, StaleVersion
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.definitions import Definition
-from jobs_app.dispatch import Message
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs import cancel as runs_cancel
+from jobs_app.runs import overlap
+from jobs_app.runs.messages import Message
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduling.janitor import Janitor, WorkerWatch
 from jobs_app.scheduling.ticker import Ticker
 from tests.factories import TASKS, definition
@@ -225,10 +227,12 @@ class Person:
             mode = random.choice(tuple(CancelMode))
             at = self._at()
             with self._world.stage.on(Errand(cancels=run_id)):
-                was = runs.cancel(session, run_id, mode=mode, by="ann", reason="cancelled", at=at)
+                was = runs_cancel.cancel(
+                    session, run_id, mode=mode, by="ann", reason="cancelled", at=at
+                )
             message = None
             if was is RunState.CANCELLED and job_id is not None:
-                message = runs.promote(session, job_id, at=at)
+                message = overlap.promote(session, job_id, at=at)
         self._tell([], [message])
 
     def remove(self) -> None:

@@ -1,7 +1,7 @@
 """Climates in which the guards are needed most: each makes one kind of race likely."""
 
 from jobs_app.core.states import OverlapPolicy
-from jobs_app.retry import RetryPolicy
+from jobs_app.runs.retry import RetryPolicy
 from tests.simulation.stage import Weather
 from tests.simulation.world import ANY_CLIMATE, Climate
 

@@ -12,13 +12,25 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs, runs, starts, workers
+from jobs_app import jobs, starts
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.definitions import Definition
-from jobs_app.dispatch import Message
-from jobs_app.retry import RetryPolicy
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import (
+    cancel as runs_cancel,
+)
+from jobs_app.runs import (
+    claim as runs_claim,
+)
+from jobs_app.runs import (
+    finish_and_claim,
+    overlap,
+    workers,
+)
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
+from jobs_app.runs.messages import Message
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.tasks.context import RunContext
 from tests.factories import TASKS, definition
 from tests.simulation.guards import here
@@ -192,13 +204,15 @@ class Director:
     def promote(self, job: Job) -> None:
         """Let in who waits for a job's place, as a janitor does."""
         with self.session() as session:
-            message = runs.promote(session, job.id, at=self.at())
+            message = overlap.promote(session, job.id, at=self.at())
         self._send(message)
 
     def cancel(self, run_id: UUID, mode: CancelMode = CancelMode.GRACEFUL) -> None:
         """Cancel a run, without promoting anybody: the janitor does."""
         with self.session() as session, self.stage.on(Errand(cancels=run_id)):
-            runs.cancel(session, run_id, mode=mode, by="ann", reason="cancelled", at=self.at())
+            runs_cancel.cancel(
+                session, run_id, mode=mode, by="ann", reason="cancelled", at=self.at()
+            )
 
     @contextmanager
     def _changing(self, job: Job) -> Iterator[Session]:
@@ -240,7 +254,7 @@ class Director:
     def claim_once(self, worker: SimulatedWorker, run_id: UUID, attempt: int = 1) -> Claimed | None:
         """Have a worker claim an attempt; it does not try again where the database says no."""
         with self.stage.on(Errand(claims=(run_id, attempt))), self.session() as session:
-            claimed = runs.claim(
+            claimed = runs_claim.claim(
                 session, run_id, attempt, worker_id=worker.lease.worker_id, at=self.at()
             )
         if claimed is not None:
@@ -253,7 +267,7 @@ class Director:
         """Have a busy worker end one attempt well and claim another, in one transaction."""
         errand = Errand(claims=(run_id, attempt), ends=(ended.run_id, ended.attempt))
         with self.stage.on(errand), self.store.database.single() as connection:
-            _, claimed = runs.end_and_claim(
+            _, claimed = finish_and_claim.end_and_claim(
                 connection,
                 ended.run_id,
                 ended.attempt,

@@ -18,7 +18,7 @@ from typing import NamedTuple
 GUARDED_TABLES = ("runs", "jobs", "workers", "run_attempts")
 
 #: Modules that only issue what others ask of them: the place of a guard is further out.
-PASS_ON = ("jobs_app.runs.guards", "jobs_app.db.engine")
+PASS_ON = ("jobs_app.runs.transitions", "jobs_app.db.engine")
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|%\(\w+\)s|[A-Za-z_]\w*|[()]|\S")
 _HEAD = re.compile(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from jobs_app.core.states import ACTIVE, FINAL, MOVES, RunState
-from jobs_app.fires import ERROR_PAUSE_SECONDS
+from jobs_app.runs.fires import ERROR_PAUSE_SECONDS
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 from tests.simulation.stage import Actor, Errand, Process, Violation

@@ -27,9 +27,11 @@ from sqlalchemy.schema import (
     ExecutableDDLElement,
 )
 
-from jobs_app import jobs, workers
+from jobs_app import jobs
 from jobs_app.db.columns import Base
-from jobs_app.runs import attempts, dead, guards
+from jobs_app.runs import transitions, workers
+from jobs_app.runs.finish import _count_outcome, finish
+from jobs_app.runs.rescue import end_dead
 from jobs_app.scheduling.janitor import WorkerWatch
 from jobs_app.tasks import context
 from jobs_app.worker import execution
@@ -44,12 +46,12 @@ from tests.simulation.store import Store, Witness
 
 #: Functions that decide by themselves: each of their conditions is a guard.
 DECIDING: tuple[Any, ...] = (
-    attempts.finish,
-    attempts._count_outcome,
+    finish,
+    _count_outcome,
     context.RunContext.stop_if_asked,
-    dead.end_dead,
+    end_dead,
     execution._claim,
-    guards.move,
+    transitions.move,
     jobs.expect_version,
     jobs.lock,
     jobs.pause,
@@ -72,15 +74,15 @@ DECIDING: tuple[Any, ...] = (
 #: Places whose SELECT is acted upon with no conditional UPDATE after it, and those that lock.
 ASKING = frozenset(
     (
-        "alike.unfinished",
-        "fires.record_due",
+        "runs.job_groups.unfinished",
+        "runs.fires.record_due",
         "jobs.lock",
-        "runs.attempts._hold",
-        "runs.attempts._retry_later",
-        "runs.attempts.reclaim",
-        "runs.dead.end_dead",
-        "runs.ends.running_at",
-        "runs.places.promote",
+        "runs.finish._hold",
+        "runs.finish._retry_later",
+        "runs.claim.reclaim",
+        "runs.rescue.end_dead",
+        "runs.cancel.running_at",
+        "runs.overlap.promote",
         "starts._first",
     )
 )
@@ -100,58 +102,56 @@ _PLAIN = "what is taken for news goes the longer way, by `finish`"
 
 #: What may be missing with nobody the worse for it, and why.
 HARMLESS: dict[str, str] = {
-    "alike.unfinished: SELECT runs: active > 0 OR waiting > 0": "none are none, said or not",
-    "alike.unfinished: SELECT runs: jobs.id IN (?)": "of the others nobody asks",
-    "alike.unfinished: SELECT runs: runs.is_exclusive"
+    "runs.job_groups.unfinished: SELECT runs: active > 0 OR waiting > 0": "none are none",
+    "runs.job_groups.unfinished: SELECT runs: jobs.id IN (?)": "of the others nobody asks",
+    "runs.job_groups.unfinished: SELECT runs: runs.is_exclusive"
     " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
-    "alike.unfinished: SELECT runs: NOT runs.is_exclusive"
+    "runs.job_groups.unfinished: SELECT runs: NOT runs.is_exclusive"
     " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
-    "runs.places.promote: UPDATE runs: other.is_exclusive"
+    "runs.overlap.promote: UPDATE runs: other.is_exclusive"
     " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
-    "runs.places.promote: UPDATE runs: NOT other.is_exclusive"
+    "runs.overlap.promote: UPDATE runs: NOT other.is_exclusive"
     " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
-    "runs.places.promote: SELECT jobs: jobs.id = ?": "more is locked, and waited for, than needed",
-    "runs.attempts._hold: SELECT jobs: jobs.id = ?": (
-        "more is locked, and waited for, than needed"
-    ),
-    "fires.record_due: SELECT jobs: jobs.id IN (SELECT …)": (
+    "runs.overlap.promote: SELECT jobs: jobs.id = ?": "more is locked, and waited for, than needed",
+    "runs.finish._hold: SELECT jobs: jobs.id = ?": ("more is locked, and waited for, than needed"),
+    "runs.fires.record_due: SELECT jobs: jobs.id IN (SELECT …)": (
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
-    "fires.record_due: SELECT jobs: jobs.id = ANY (CAST(? AS INTEGER[]))": (
+    "runs.fires.record_due: SELECT jobs: jobs.id = ANY (CAST(? AS INTEGER[]))": (
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
     "jobs.lock: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
-    "runs.places.give_way: UPDATE runs: runs.state = ? (beside runs.job_id = ?"
+    "runs.overlap.give_way: UPDATE runs: runs.state = ? (beside runs.job_id = ?"
     " AND runs.is_exclusive AND runs.state IN ('queued', 'running', 'retrying')"
     " OR runs.job_id = ? AND NOT runs.is_exclusive"
     " AND runs.state IN ('queued', 'running', 'retrying'),"
     " runs.cancel_mode IS NULL OR runs.cancel_mode = ?)": (
         "what is active and does not run has been ended by the statement before"
     ),
-    "runs.attempts._count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
+    "runs.finish._count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = ?)": (
         "it saves writing a 0 over a 0; notifications.tell_outcome asks itself who hears"
     ),
-    "runs.attempts.finish_plain: UPDATE runs: jobs.failures_in_a_row +"
+    "runs.finish.finish_plain: UPDATE runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
-    "runs.attempts.finish_plain: UPDATE runs: jobs.id = runs.job_id"
+    "runs.finish.finish_plain: UPDATE runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
-    "runs.succession.end_and_claim: UPDATE runs: jobs.failures_in_a_row +"
+    "runs.finish_and_claim.end_and_claim: UPDATE runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
-    "runs.succession.end_and_claim: UPDATE runs: jobs.id = runs.job_id"
+    "runs.finish_and_claim.end_and_claim: UPDATE runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
-    "runs.succession.end_and_claim: WITH runs: jobs.failures_in_a_row +"
+    "runs.finish_and_claim.end_and_claim: WITH runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
-    "runs.succession.end_and_claim: WITH runs: jobs.id = runs.job_id"
+    "runs.finish_and_claim.end_and_claim: WITH runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
-    "runs.attempts.finish: moved (no. 3) is taken for True": _LOGGED,
-    "runs.attempts.finish: moved (no. 3) is taken for False": _LOGGED,
-    "runs.attempts.finish: is_retried (no. 3) is taken for True": _LOGGED,
-    "runs.attempts.finish: is_retried (no. 3) is taken for False": _LOGGED,
-    "runs.attempts.finish: is_retried is taken for False": (
+    "runs.finish.finish: moved (no. 3) is taken for True": _LOGGED,
+    "runs.finish.finish: moved (no. 3) is taken for False": _LOGGED,
+    "runs.finish.finish: is_retried (no. 3) is taken for True": _LOGGED,
+    "runs.finish.finish: is_retried (no. 3) is taken for False": _LOGGED,
+    "runs.finish.finish: is_retried is taken for False": (
         "the run is retrying by then: `_end` wants a running one, and finds none"
     ),
-    "runs.attempts.queue_due_retries: UPDATE runs: runs.id IN (?)"
+    "runs.finish.queue_due_retries: UPDATE runs: runs.id IN (?)"
     " (beside runs.state = ?, runs.not_before <= ?)": "it only makes batches",
     "runs.concurrency._call: UPDATE runs: runs.send_at IS NULL"
     " (beside runs.id IN (?), runs.state = ?)": _HINT,
@@ -160,16 +160,16 @@ HARMLESS: dict[str, str] = {
         "it is asked only while the first place is taken: then the lowest place with none"
         " above it is that of a running one, and one that has ended is no lower"
     ),
-    "runs.dead.end_dead: SELECT runs: runs.attempt = ?"
+    "runs.rescue.end_dead: SELECT runs: runs.attempt = ?"
     " (beside runs.id = ?, runs.state = ?, runs.cancel_mode IS NOT NULL)": _ONCE_MORE,
-    "runs.dead.end_dead: SELECT runs: runs.state = ?"
+    "runs.rescue.end_dead: SELECT runs: runs.state = ?"
     " (beside runs.id = ?, runs.attempt = ?, runs.cancel_mode IS NOT NULL)": _ONCE_MORE,
-    "runs.dead.end_dead: SELECT runs: runs.cancel_mode IS NOT NULL"
+    "runs.rescue.end_dead: SELECT runs: runs.cancel_mode IS NOT NULL"
     " (beside runs.id = ?, runs.attempt = ?, runs.state = ?)": (
         "a running one that nobody asked to end has no cancelled_by either"
     ),
-    "runs.dead.end_dead: state is RunState.TIMED_OUT is taken for True": "a word of the error",
-    "runs.dead.end_dead: state is RunState.TIMED_OUT is taken for False": "a word of the error",
+    "runs.rescue.end_dead: state is RunState.TIMED_OUT is taken for True": "a word of the error",
+    "runs.rescue.end_dead: state is RunState.TIMED_OUT is taken for False": "a word of the error",
     "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
     "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": (
         _SENDABLE
@@ -183,7 +183,7 @@ HARMLESS: dict[str, str] = {
     " (beside runs.id IN (?), runs.state = ?, runs.send_at <= ?)": _HINT,
     "runs.outbox.take_unsent: UPDATE runs: runs.state = ?"
     " (beside runs.id IN (?), runs.sends = ?, runs.send_at <= ?)": _SENDABLE,
-    "runs.ends.running_at: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
+    "runs.cancel.running_at: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
         "what is over is reported in vain: `end_dead` asks for the same once more"
     ),
     "scheduling.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
@@ -200,7 +200,7 @@ HARMLESS: dict[str, str] = {
     "worker.watch.Watch._look: old is taken for True": "nothing is asked about nothing",
     "worker.watch.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
-    "workers.give_up: bool(session.execute(statement.values(gone_at=at)).rowcount)"
+    "runs.workers.give_up: bool(session.execute(statement.values(gone_at=at)).rowcount)"
     " is taken for True": _LOGGED,
 }
 
@@ -209,14 +209,14 @@ _KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
 BEHIND: dict[str, str] = {
-    "runs.ends.running_at: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
+    "runs.cancel.running_at: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
         _ENDS + "is_ours is taken for True"
     ),
     "worker.strays.Strays.look: each not in known is taken for True": (
         _ENDS + "self._strays.is_worked_on(dead.run_id, dead.attempt) is taken for False"
     ),
     "models: uq_runs_active": "jobs.lock: SELECT jobs: FOR UPDATE",
-    "runs.places.promote: UPDATE runs: NOT EXISTS (SELECT …)"
+    "runs.overlap.promote: UPDATE runs: NOT EXISTS (SELECT …)"
     " (beside runs.id = (SELECT …), runs.state = ?, NOT EXISTS (SELECT …))": (
         "models: uq_runs_active"
     ),
@@ -229,11 +229,11 @@ BEHIND: dict[str, str] = {
 #: Functions that write under a guard, but not in a simulation, and why.
 NOT_PLAYED: dict[str, str] = {
     "jobs.purge": "deletes the history of a job that is deleted, at rest: tests/test_jobs.py",
-    "runs.attempts.plain_end": "makes the statement of finish_plain",
-    "runs.forgotten.forget": "deletes what has ended long ago: tests/test_retention.py",
-    "runs.forgotten.forget_logs": "deletes what has ended long ago: tests/test_retention.py",
-    "runs.ends.purge": "deletes what its caller chose: tests/test_runs.py",
-    "runs.guards.move": "is the way of the others",
+    "runs.finish.plain_end": "makes the statement of finish_plain",
+    "runs.pruning.forget": "deletes what has ended long ago: tests/test_retention.py",
+    "runs.pruning.forget_logs": "deletes what has ended long ago: tests/test_retention.py",
+    "runs.cancel.purge": "deletes what its caller chose: tests/test_runs.py",
+    "runs.transitions.move": "is the way of the others",
 }
 
 #: Constraints that hold an invariant, rather than the shape of a row.

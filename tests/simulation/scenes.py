@@ -10,11 +10,22 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from jobs_app import alike, fires, jobs, runs
+from jobs_app import jobs
 from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
-from jobs_app.policy import plan
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs import (
+    claim as runs_claim,
+)
+from jobs_app.runs import (
+    concurrency,
+    fires,
+    job_groups,
+    outbox,
+    overlap,
+)
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome
+from jobs_app.runs.planning import plan
 from jobs_app.tasks.context import RunContext, TimedOut
 from jobs_app.worker import heartbeat
 from jobs_app.worker.at_work import PLACES
@@ -129,7 +140,7 @@ def given_up_before_its_claim(d: Director) -> None:
         d.hold(frozen.claim(run_id, 1) is None, f"{place} is for workers that were given up")
     with d.session() as session, d.stage.on(Errand(claims=(run_id, 1))):
         run_id, gone = d.start_task(), frozen.lease.worker_id
-        claimed = runs.claim(session, run_id, 1, worker_id=gone, at=d.at())
+        claimed = runs_claim.claim(session, run_id, 1, worker_id=gone, at=d.at())
         d.hold(claimed is None, "a claim is for workers that were given up")
 
 
@@ -207,7 +218,7 @@ def claimed_back(d: Director) -> None:
     d.succeed(worker, ended)
     mine = worker.lease.worker_id
     with d.session() as session:
-        claimed = runs.reclaim(session, run_id, 1, worker_id=mine, at=at)
+        claimed = runs_claim.reclaim(session, run_id, 1, worker_id=mine, at=at)
         d.hold(claimed is not None and claimed.job == "beta", "a claim is lost")
         for wrong, attempt, worker_id, instant in (
             (ended.run_id, 1, mine, at),
@@ -215,7 +226,7 @@ def claimed_back(d: Director) -> None:
             (run_id, 1, other.lease.worker_id, at),
             (run_id, 1, mine, at + timedelta(seconds=1)),
         ):
-            found = runs.reclaim(session, wrong, attempt, worker_id=worker_id, at=instant)
+            found = runs_claim.reclaim(session, wrong, attempt, worker_id=worker_id, at=instant)
             d.hold(found is None, "somebody gets the claim of another one")
 
 
@@ -254,7 +265,7 @@ def silence(d: Director) -> None:
         alive.beat()
     for janitor in (d.scheduler.janitor, other.janitor):
         # Between its look at the counters and what it does about them.
-        d.before("workers.give_up", back.beat)
+        d.before("runs.workers.give_up", back.beat)
         look(janitor)
     d.hold(d.checker.workers[silent.lease.worker_id].gone_at is not None, "nobody is given up")
 
@@ -270,7 +281,7 @@ def a_slow_look(d: Director) -> None:
             d.passes(5)
             worker.beat()
 
-    d.before("workers.living", freeze)
+    d.before("runs.workers.living", freeze)
     for _ in range(2):
         janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
         d.passes(1)
@@ -291,7 +302,7 @@ def two_janitors(d: Director) -> None:
         d.passes(1)
         other.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
 
-    d.before("workers.give_up", overtake)
+    d.before("runs.workers.give_up", overtake)
     janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
 
 
@@ -856,7 +867,7 @@ def _stale(d: Director, change: Callable[[Any], object]) -> Any:
     job = d.job(interval_seconds=20, anchor_at=BEGINNING)
     d.passes(21)
     with d.session() as session:
-        [group] = alike.groups(session, [job.id])
+        [group] = job_groups.groups(session, [job.id])
         planned = plan(group.facts(watches=None), at=d.at())
         before = session.get_one(type(job), job.id)
         session.expunge(before)
@@ -872,7 +883,7 @@ def plans_grown_old(d: Director) -> None:
         d.refused(RuntimeError, "a job is moved on by a plan that was carried out"),
         d.session() as session,
     ):
-        alike.advance(session, [alike.Advance.of(group, planned)])
+        job_groups.advance(session, [job_groups.Advance.of(group, planned)])
         session.commit()
 
 
@@ -884,7 +895,7 @@ def plans_grown_old_by_a_change(d: Director) -> None:
         d.refused(RuntimeError, "a job is moved on by a plan from before its change"),
         d.session() as session,
     ):
-        alike.advance(session, [alike.Advance.of(group, planned)])
+        job_groups.advance(session, [job_groups.Advance.of(group, planned)])
         session.commit()
 
 
@@ -976,7 +987,7 @@ def messages_for_what_waits_for_a_place(d: Director) -> None:
     held = d.claim(worker, d.start_task("key", 1))
     d.hold(worker.claim(d.start_task("key", 1), 1) is None, "a second run has the only place")
     with d.session() as session:
-        runs.send_soon(session, [sent, held.run_id], at=d.at())
+        outbox.send_soon(session, [sent, held.run_id], at=d.at())
         session.commit()
     d.world.redis.queue.clear()
     d.scheduler.janitor.resend(at=d.at())
@@ -999,7 +1010,7 @@ def retries_at_once(d: Director) -> None:
     cancelled = d.claim(worker, d.start(job))
     d.fail(worker, cancelled)
     d.before(
-        "runs.attempts.queue_due_retries",
+        "runs.finish.queue_due_retries",
         lambda: d.cancel(cancelled.run_id),
         statement="UPDATE runs",
     )
@@ -1011,7 +1022,7 @@ def retries_at_once(d: Director) -> None:
         d.retry()
         d.fail(worker, d.claim(worker, again.run_id, attempt=2))
 
-    d.before("runs.attempts.queue_due_retries", others_do, statement="UPDATE runs")
+    d.before("runs.finish.queue_due_retries", others_do, statement="UPDATE runs")
     d.retry()
 
 
@@ -1102,7 +1113,7 @@ def tried_again_before_it_is_parked(d: Director) -> None:
 
     def overtake() -> None:
         with d.session() as session:
-            runs.hand_over(session, "key", at=d.at())
+            concurrency.hand_over(session, "key", at=d.at())
         claimed = d.claim_once(quick, run_id)
         if claimed is not None:
             d.fail(quick, claimed)
@@ -1129,7 +1140,7 @@ def parked_while_a_place_is_left(d: Director) -> None:
 
     def hand_over() -> None:
         with d.session() as session:
-            runs.hand_over(session, "key", at=d.at())
+            concurrency.hand_over(session, "key", at=d.at())
         is_handed_over.append(True)
 
     def leave() -> None:
@@ -1157,7 +1168,7 @@ def buffered_while_the_place_is_left(d: Director) -> None:
         d.succeed(worker, first)
         is_promoted.append(d.tries(lambda: d.promote(job)))
 
-    d.before("runs.births.insert_drafts", leave)
+    d.before("runs.insert.insert_drafts", leave)
     second = d.start(job)
     if not is_promoted[0]:
         # It had to wait for the start.
@@ -1174,10 +1185,10 @@ def promoted_while_it_is_cancelled(d: Director) -> None:
 
     def let_in() -> None:
         with d.session() as session:
-            runs.promote(session, job.id, at=BEGINNING)
+            overlap.promote(session, job.id, at=BEGINNING)
 
     with d.store.meanwhile(let_in) as begin:
-        d.before("runs.ends.cancel", begin, statement="COMMIT")
+        d.before("runs.cancel.cancel", begin, statement="COMMIT")
         d.cancel(waiting)
     # What has come of it is seen with the next commit.
     d.start_task()
@@ -1205,7 +1216,7 @@ def held_by_somebody(d: Director) -> None:
 def two_starts(d: Director) -> None:
     """Two people start a job that may run once, at the same moment."""
     job = d.job(overlap_policy=OverlapPolicy.SKIP)
-    d.before("runs.births.insert_drafts", lambda: d.tries(lambda: d.start(job)))
+    d.before("runs.insert.insert_drafts", lambda: d.tries(lambda: d.start(job)))
     d.tries(lambda: d.start(job))
 
 
@@ -1215,7 +1226,7 @@ def two_recorders(d: Director) -> None:
     job = d.job(overlap_policy=OverlapPolicy.ALLOW_ALL, **EVERY_MINUTE)
     other = d.world.scheduler("scheduler-2")
     d.passes(61)
-    d.before("runs.births._insert_by_arrays", lambda: d.tries(other.tick))
+    d.before("runs.insert._insert_by_arrays", lambda: d.tries(other.tick))
     d.tries(d.scheduler.tick)
     d.hold(any(run.job_id == job.id for run in d.checker.runs.values()), "a fire is lost")
 
@@ -1226,7 +1237,7 @@ def deleted_while_it_fails(d: Director) -> None:
     worker = d.worker("worker")
     job = d.job(retry=RETRIED)
     claimed = d.claim(worker, d.start(job))
-    d.before("runs.attempts.finish", lambda: d.tries(lambda: d.remove(job)), statement="COMMIT")
+    d.before("runs.finish.finish", lambda: d.tries(lambda: d.remove(job)), statement="COMMIT")
     d.fail(worker, claimed)
 
 

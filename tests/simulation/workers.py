@@ -12,9 +12,10 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from jobs_app import runs
-from jobs_app.dispatch import Message
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome, report_progress
+from jobs_app.runs.messages import Message
+from jobs_app.runs.workers import Registration
 from jobs_app.tasks.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.worker import execution, working
 from jobs_app.worker.at_work import Attempt, AtWork
@@ -23,7 +24,6 @@ from jobs_app.worker.heartbeat import LOOK_AGAIN_SECONDS, TRY_SECONDS, Heartbeat
 from jobs_app.worker.lease import Lease
 from jobs_app.worker.strays import Strays
 from jobs_app.worker.watch import Watch, Watched
-from jobs_app.workers import Registration
 from tests.factories import TASKS
 from tests.simulation.invariants import Checker, Effect, short
 from tests.simulation.stage import Actor, Errand, PoolProcessDied, Process, Violation
@@ -363,7 +363,7 @@ class SimulatedWorker:
         try:
             with self._world.stage.on(tells), self.database.session() as session:
                 told = {"attempt": context.attempt}
-                runs.report_progress(session, context.run_id, context.attempt, told)
+                report_progress(session, context.run_id, context.attempt, told)
         except OperationalError:
             self._world.stage.note("cannot tell its progress")
 

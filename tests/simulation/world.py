@@ -12,12 +12,11 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from jobs_app import fires
 from jobs_app.core.states import FINAL
-from jobs_app.db.models import runs
-from jobs_app.dispatch import Message
-from jobs_app.policy import Facts, Plan, plan
-from jobs_app.runs import Outcome
+from jobs_app.db import columns
+from jobs_app.runs import fires
+from jobs_app.runs.finish import Outcome
+from jobs_app.runs.planning import Facts, Plan, plan
 from jobs_app.worker import ends, execution, heartbeat, lease, outcomes, watch, working
 from tests.simulation import telling, workers
 from tests.simulation.actors import Person, SimulatedScheduler
@@ -135,17 +134,6 @@ class SimulatedTime:
         self.sleep = stage.sleep
 
 
-class SimulatedDispatch:
-    """What modules find where they look for `dispatch`."""
-
-    def __init__(self, redis: FakeRedis) -> None:
-        self._redis = redis
-
-    def publish(self, _app: object, messages: list[Message]) -> None:
-        """Hand *messages* to the simulated broker."""
-        self._redis.publish(messages)
-
-
 def _no_capture(*_: object, **__: object) -> AbstractContextManager[None]:
     return nullcontext()
 
@@ -194,11 +182,11 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
 
     time, true_now = SimulatedTime(stage), lambda: stage.now
     replaced: list[tuple[Any, str, Any]] = [
-        (runs, "uuid7", next_id),
+        (columns, "uuid7", next_id),
         (fires, "plan", _sometimes_failing(stage)),
         (execution, "clock", time),
         (execution, "time", time),
-        (execution, "dispatch", SimulatedDispatch(world.redis)),
+        (execution, "publish", lambda _app, messages: world.redis.publish(messages)),
         (outcomes, "clock", time),
         (working, "time", time),
         (working, "capture_output", _no_capture),

@@ -10,13 +10,13 @@ from celery import shared_task
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from jobs_app import runs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Attempt
-from jobs_app.runs import Outcome
+from jobs_app.runs.finish import Outcome
+from jobs_app.runs.finish_and_claim import end_and_claim
 from jobs_app.worker import ends, execution
 from jobs_app.worker.ends import End
 from jobs_app.worker.execution import write_held_end
@@ -213,7 +213,7 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
 ) -> None:
     first, second = queued(), queued()
     work_on(first)
-    together = runs.end_and_claim
+    together = end_and_claim
     failures = []
 
     def without_an_answer(*args: Any, **given: Any) -> Any:
@@ -222,7 +222,7 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
         failures.append(given["run_id"])
         raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
 
-    monkeypatch.setattr(runs, "end_and_claim", without_an_answer)
+    monkeypatch.setattr(execution, "end_and_claim", without_an_answer)
     monkeypatch.setattr(execution, "RETRY_DATABASE_SECONDS", 0.01)
     WORKED.clear()
 

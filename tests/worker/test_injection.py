@@ -12,14 +12,14 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import runs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.db.models.secrets import Secret
-from jobs_app.runs import Claimed, Outcome
+from jobs_app.runs.claim import Claimed
+from jobs_app.runs.finish import Outcome, queue_due_retries
 from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Sealer
 from jobs_app.tasks.context import current_run
@@ -221,7 +221,7 @@ def test_a_retry_refers_to_the_secret_again_and_the_next_attempt_is_given_it(
     work_on(run_id)
     retrying = run(database, run_id)
     with database.session() as session:
-        runs.queue_due_retries(session, at=NOON + 365 * DAY)
+        queue_due_retries(session, at=NOON + 365 * DAY)
     work_on(run_id, 2)
 
     assert retrying.state is RunState.RETRYING

@@ -15,11 +15,11 @@ from celery.worker.state import requests
 from kombu import Connection
 from kombu.transport import redis
 
-from jobs_app import dispatch
 from jobs_app.celery_app import RUN_TASK, JobsCelery, make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import new_run_id
-from jobs_app.dispatch import Message
+from jobs_app.runs import messages
+from jobs_app.runs.messages import Message
 from jobs_app.worker import execution, transport
 from jobs_app.worker.ahead import Ahead
 from jobs_app.worker.messages import hand_to_pool
@@ -48,7 +48,7 @@ def channel(app: JobsCelery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def send(app: JobsCelery, **given: Any) -> Message:
     """Send the message of a run."""
     message = Message(new_run_id(), 1, "sleep", QUEUE, **given)
-    dispatch.publish(app, [message])
+    messages.publish(app, [message])
     return message
 
 

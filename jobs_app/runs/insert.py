@@ -4,24 +4,24 @@ Both pass over fires that are on record already (invariant 2).
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, any_, cast, func, literal, select, text
+from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import InstrumentedAttribute, Session
-from sqlalchemy.types import NullType
+from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
+from jobs_app.db.bulk_sql import among, array, stored
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.dispatch import Message
-from jobs_app.policy import PlannedRun
+from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import RESEND_SECONDS, message_of
+from jobs_app.runs.planning import PlannedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,33 +253,3 @@ def _stamps(state: RunState, *, at: datetime) -> dict[str, datetime | None]:
         # The message goes out right after the commit; if that fails, the janitor repeats it.
         "send_at": at + timedelta(seconds=RESEND_SECONDS) if is_queued else None,
     }
-
-
-def among(
-    session: Session, column: InstrumentedAttribute[Any], values: Sequence[Any]
-) -> ColumnElement[bool]:
-    """Return "*column* is one of *values*" as one parameter: the statement is always the same."""
-    if session.get_bind().dialect.name == "postgresql":
-        # Without a type, it reaches the server as the array that it is cast to; as text it
-        # would be read anew for each row that it is compared with.
-        listed = literal(array(values), NullType())
-        return column == any_(cast(listed, postgresql.ARRAY(column.type)))
-    write = stored(session, column.type)
-    rows = func.json_each(json.dumps([write(value) for value in values]))
-    return column.in_(select(rows.table_valued("value").c.value))
-
-
-def array(values: Iterable[int | UUID]) -> str:
-    """Return *values* as PostgreSQL writes an array.
-
-    The driver would ask of each whether it must be quoted, which is half of the
-    cost of sending a thousand.
-    """
-    return f"{{{','.join(map(str, values))}}}"
-
-
-def stored(session: Session, kind: Any) -> Callable[[Any], Any]:
-    """Return what turns a value of the column type *kind* into what the driver is given."""
-    dialect = session.get_bind().dialect
-    write: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
-    return write or (lambda value: value)

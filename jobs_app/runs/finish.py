@@ -1,4 +1,4 @@
-"""What a worker does to a run: claim an attempt, and write how it ended."""
+"""The end of an attempt: its outcome, a retry, and what follows for the job."""
 
 import logging
 from dataclasses import dataclass
@@ -26,37 +26,14 @@ from jobs_app.core.states import FINAL, Event, JobState, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Attempt, Run
-from jobs_app.dispatch import Message
 from jobs_app.notifications import record
-from jobs_app.retry import RetryPolicy
-from jobs_app.runs.concurrency import claim_place
-from jobs_app.runs.guards import move, owned
+from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.runs.places import may_be_awaited
+from jobs_app.runs.overlap import may_be_awaited
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.transitions import move, owned
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A run that a worker now owns: all that it needs to work."""
-
-    run_id: UUID
-    attempt: int
-    worker_id: UUID
-    job_id: int | None
-    job: str | None
-    task: str
-    kwargs: dict[str, Any]
-    scheduled_for: datetime | None
-    soft_time_limit_seconds: int | None
-    time_limit_seconds: int | None
-    kill_grace_seconds: int
-    retry: RetryPolicy
-    started_at: datetime
-    queue: str
-    priority: int
-    concurrency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,116 +60,6 @@ class Outcome:
     def is_plain(self) -> bool:
         """A success, and nothing else to tell."""
         return self.state is RunState.SUCCEEDED and self.reason is None and self.progress is None
-
-
-def _claimed_columns() -> tuple[Any, ...]:
-    job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
-    return (
-        Run.job_id,
-        job_name.label("job"),
-        Run.task,
-        Run.kwargs,
-        Run.scheduled_for,
-        Run.soft_time_limit_seconds,
-        Run.time_limit_seconds,
-        Run.kill_grace_seconds,
-        Run.retry,
-        Run.queue,
-        Run.priority,
-        Run.concurrency_key,
-    )
-
-
-# Made once: a statement takes longer to put together than it takes to run.
-CLAIM = (
-    update(Run)
-    .where(
-        Run.id == bindparam("this_run"),
-        Run.attempt == bindparam("this_attempt"),
-        Run.state == RunState.QUEUED,
-        Run.concurrency_key.is_(None),
-    )
-    .where(exists().where(Worker.id == bindparam("this_worker"), Worker.gone_at.is_(None)))
-    .values(
-        state=RunState.RUNNING,
-        worker_id=bindparam("this_worker"),
-        started_at=bindparam("now"),
-        send_at=None,
-    )
-    .returning(Run.id.label("claimed_id"), *_claimed_columns())
-    .execution_options(synchronize_session=False)
-)
-
-
-def claim_plain(
-    connection: Connection, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
-    """Claim an attempt of a run without a concurrency key, by one statement; else None.
-
-    None says nothing about one that has a key: `claim` does.
-    """
-    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
-    row = connection.execute(CLAIM, given).one_or_none()
-    connection.commit()
-    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
-
-
-def claim(
-    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
-    """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
-
-    None is normal: a redelivered message, a cancelled run, a worker that was given up
-    while it was frozen, or no free place of the run's concurrency key.
-    """
-    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
-    row = session.execute(CLAIM, given).one_or_none()
-    if row is None:
-        row = claim_place(
-            session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
-        )
-    session.commit()
-    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
-
-
-def claim_values(run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime) -> dict[str, Any]:
-    """Return what CLAIM is executed with."""
-    return {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
-
-
-def claimed_of(
-    run_id: UUID, attempt: int, row: Row[Any], *, worker_id: UUID, at: datetime
-) -> Claimed:
-    """Return the claim whose row holds at least the columns of `_claimed_columns`."""
-    return Claimed(
-        run_id=run_id,
-        attempt=attempt,
-        worker_id=worker_id,
-        job_id=row.job_id,
-        job=row.job,
-        task=row.task,
-        kwargs=row.kwargs,
-        scheduled_for=row.scheduled_for,
-        soft_time_limit_seconds=row.soft_time_limit_seconds,
-        time_limit_seconds=row.time_limit_seconds,
-        kill_grace_seconds=row.kill_grace_seconds,
-        retry=RetryPolicy.from_json(row.retry),
-        started_at=at,
-        queue=row.queue,
-        priority=row.priority,
-        concurrency_key=row.concurrency_key,
-    )
-
-
-def reclaim(
-    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
-    """Return the claim made at *at* if it took effect and only its answer got lost."""
-    statement = select(*_claimed_columns()).where(
-        *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
-    )
-    row = session.execute(statement).one_or_none()
-    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
 
 
 def finish(

@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FINAL, RunState
 from jobs_app.db import run_indexes
+from jobs_app.db.bulk_sql import among
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_OVER, Forgotten, LogChunk, Run
-from jobs_app.runs.births import among
-from jobs_app.runs.ends import purge
+from jobs_app.runs.cancel import purge
 
 #: The job under which runs without one are counted.
 NO_JOB = 0

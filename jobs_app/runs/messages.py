@@ -1,11 +1,8 @@
 """Publishes run ids to Celery; a message is a hint, the run's row is the truth."""
 
-import logging
 import re
-import threading
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -20,11 +17,6 @@ from redis.exceptions import RedisError
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
-
-log = logging.getLogger(__name__)
-
-#: How long a request waits for Redis before it leaves the rest to the janitor, seconds.
-COURIER_SECONDS = 0.25
 
 #: What Redis and the transport raise when they cannot be reached.
 BROKER_ERRORS: tuple[type[Exception], ...] = (
@@ -165,34 +157,3 @@ def _form(app: Celery, channel: Any, message: Message) -> _Form:
 
 def _base64(text: str) -> str:
     return b2a_base64(text.encode(), newline=False).decode()
-
-
-class Courier:
-    """Does errands to Redis for a web process that must never wait for it.
-
-    An errand gets a quarter of a second. One that hangs keeps the thread, and
-    while it does, further errands are dropped at once: the rows are on record,
-    and the janitor sends what is missing.
-    """
-
-    def __init__(self, *, seconds: float = COURIER_SECONDS) -> None:
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._last: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="courier")
-
-    def run(self, errand: Callable[[], None]) -> bool:
-        """Run *errand*; return whether it was done in time."""
-        with self._lock:
-            if self._last is not None and not self._last.done():
-                return False
-            future = self._last = self._thread.submit(errand)
-        try:
-            future.result(timeout=self._seconds)
-        except TimeoutError:
-            log.warning("redis_slow waited_seconds=%s", self._seconds)
-            return False
-        except BrokerUnavailable as error:
-            log.warning("redis_unavailable error=%s", error)
-            return False
-        return True

@@ -8,15 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, literal, select, true
 
-from jobs_app.runs.attempts import (
-    CLAIM,
-    Claimed,
-    Outcome,
-    claim_values,
-    claimed_of,
-    end_values,
-    plain_end,
-)
+from jobs_app.runs.claim import CLAIM, Claimed, claim_values, claimed_of
+from jobs_app.runs.finish import Outcome, end_values, plain_end
 
 log = logging.getLogger(__name__)
 

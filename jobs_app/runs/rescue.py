@@ -11,9 +11,9 @@ from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
-from jobs_app.retry import RetryPolicy
-from jobs_app.runs.attempts import Outcome, finish
-from jobs_app.runs.guards import owned
+from jobs_app.runs.finish import Outcome, finish
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.transitions import owned
 
 
 def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:

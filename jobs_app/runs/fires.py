@@ -14,15 +14,17 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app import alike, runs
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
+from jobs_app.db import bulk_sql
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.dispatch import Message
 from jobs_app.notifications import record
 from jobs_app.notifications.record import Missed
-from jobs_app.policy import Facts, Plan, plan
+from jobs_app.runs import job_groups, outbox, overlap
+from jobs_app.runs.insert import Births, Draft, draft, insert_births, insert_drafts
+from jobs_app.runs.messages import Message
+from jobs_app.runs.planning import Facts, Plan, plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
@@ -53,16 +55,16 @@ def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Rec
     Jobs that another process holds just now are left out of the answer. Those
     whose plan fails are put off by a minute, with the error on their rows.
     """
-    locked = select(Job.id).where(runs.among(session, Job.id, job_ids))
+    locked = select(Job.id).where(bulk_sql.among(session, Job.id, job_ids))
     held = session.scalars(locked.with_for_update(skip_locked=True)).all()
     recorded = Recorded()
     # An entry without a living row is a leftover.
     missing = set(job_ids).difference(held)
     if missing:
-        living = select(Job.id).where(runs.among(session, Job.id, list(missing)))
+        living = select(Job.id).where(bulk_sql.among(session, Job.id, list(missing)))
         recorded.due |= dict.fromkeys(missing.difference(session.scalars(living)))
     # Only now: what the lock was waiting for may have changed the jobs and their runs.
-    groups = alike.groups(session, held)
+    groups = job_groups.groups(session, held)
     for group in groups:
         recorded.due |= dict.fromkeys(group.job_ids, group.next_due_at)
     due = [each for each in groups if each.next_due_at is not None and each.next_due_at <= at]
@@ -89,10 +91,12 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
     """
     while (planned := _settled(session, job, at=at)) is not None:
         if planned.cancel is not None or planned.drop_waiting:
-            runs.give_way(session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at)
+            overlap.give_way(
+                session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at
+            )
         drafts = _drafts(job, planned, at=at)
-        new = runs.insert_drafts(session, drafts)
-        runs.send_soon(session, new, at=at)
+        new = insert_drafts(session, drafts)
+        outbox.send_soon(session, new, at=at)
         missed = [
             Missed(job.id, each.id, each.scheduled_for, each.reason, each.fires)
             for each in drafts
@@ -127,8 +131,8 @@ def catch_up(
     messages are sent by the janitor of the next tick.
     """
     started = plan_catch_up(session, job, policy, since=since, at=at)
-    new = runs.insert_drafts(session, _drafts(job, started, at=at))
-    runs.send_soon(session, new, at=at)
+    new = insert_drafts(session, _drafts(job, started, at=at))
+    outbox.send_soon(session, new, at=at)
     job.runs_started += len(new)
 
 
@@ -150,37 +154,39 @@ def plan_catch_up(
     return replace(planned, runs=tuple(row for row in planned.runs if row.is_start))
 
 
-def _record(session: Session, due: list[alike.Group], recorded: Recorded, *, at: datetime) -> None:
+def _record(
+    session: Session, due: list[job_groups.Group], recorded: Recorded, *, at: datetime
+) -> None:
     is_late = any(group.is_late(at=at) for group in due)
     watches = _watches(session) if is_late else None
-    births: list[runs.Births] = []
-    queued: list[tuple[alike.Group, runs.Births]] = []
-    advances: list[alike.Advance] = []
+    births: list[Births] = []
+    queued: list[tuple[job_groups.Group, Births]] = []
+    advances: list[job_groups.Advance] = []
     for group in due:
         try:
             planned = plan(group.facts(watches=watches), at=at)
-            advance = alike.Advance.of(group, planned)
+            advance = job_groups.Advance.of(group, planned)
         except Exception as error:
             # A schedule that cannot be worked out must not stop the others.
             log.exception("schedule_failed jobs=%s", group.job_ids)
             again_at = at + timedelta(seconds=ERROR_PAUSE_SECONDS)
-            alike.put_off(session, group, f"{type(error).__name__}: {error}", until=again_at)
+            job_groups.put_off(session, group, f"{type(error).__name__}: {error}", until=again_at)
             recorded.due |= dict.fromkeys(group.job_ids, again_at)
             continue
         advances.append(advance)
         recorded.due |= dict.fromkeys(group.job_ids, advance.next_due_at)
         for row in planned.runs:
-            born = runs.Births.of(row, group.job_ids)
+            born = Births.of(row, group.job_ids)
             births.append(born)
             if row.state is RunState.QUEUED:
                 queued.append((group, born))
         if planned.cancel is not None or planned.drop_waiting:
             for job_id in group.job_ids:
-                runs.give_way(
+                overlap.give_way(
                     session, job_id, planned.cancel, drop_waiting=planned.drop_waiting, at=at
                 )
             recorded.promote += group.job_ids
-    new = runs.insert_births(session, births, at=at)
+    new = insert_births(session, births, at=at)
     missed = [
         Missed(job_id, run_id, born.row.scheduled_for, born.row.reason, born.row.fires)
         for born in births
@@ -189,7 +195,7 @@ def _record(session: Session, due: list[alike.Group], recorded: Recorded, *, at:
         if new is None or run_id in new
     ]
     record.tell_missed(session, missed, at=at)
-    alike.advance(session, advances)
+    job_groups.advance(session, advances)
     recorded.rows += sum(len(each.run_ids) for each in births) if new is None else len(new)
     recorded.messages += [
         message
@@ -225,7 +231,7 @@ def _facts(
     next_fire_at = next_fire_at or job.next_fire_at
     if schedule is None or next_fire_at is None:
         raise ValueError(f"job {job.name!r} is due but has no schedule")
-    active, waiting = alike.unfinished(session, [job.id]).get(job.id, (0, 0))
+    active, waiting = job_groups.unfinished(session, [job.id]).get(job.id, (0, 0))
     return Facts(
         schedule=schedule,
         next_fire_at=next_fire_at,
@@ -241,9 +247,9 @@ def _facts(
     )
 
 
-def _drafts(job: Job, planned: Plan, *, at: datetime) -> list[runs.Draft]:
+def _drafts(job: Job, planned: Plan, *, at: datetime) -> list[Draft]:
     return [
-        runs.draft(
+        draft(
             job,
             run_id=new_run_id(),
             state=row.state,

@@ -11,9 +11,9 @@ from jobs_app.core.states import ACTIVE, CancelMode, OverlapPolicy, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.dispatch import Message
-from jobs_app.runs.guards import move
+from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
+from jobs_app.runs.transitions import move
 
 # Made once: an alias of a wide table takes longer to build than its query takes to run.
 _OTHER = aliased(Run, name="other")

@@ -14,11 +14,12 @@ from uuid import UUID
 from sqlalchemy import Text, case, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from jobs_app import runs
 from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
+from jobs_app.db import bulk_sql
 from jobs_app.db.models.jobs import Job
-from jobs_app.dispatch import Message
-from jobs_app.policy import Facts, Plan
+from jobs_app.runs.insert import first_messages
+from jobs_app.runs.messages import Message
+from jobs_app.runs.planning import Facts, Plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
@@ -94,7 +95,7 @@ class Group:
 
     def messages(self, run_ids: Sequence[UUID]) -> list[Message]:
         """Return the first messages of their runs."""
-        return runs.first_messages(run_ids, self.row)
+        return first_messages(run_ids, self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
         case((is_drawn, Job.name), else_="").label("seed"),
         case((left < 0, 0), else_=left).label("runs_left"),
     )
-    chosen = select(Job.id, *shared).where(runs.among(session, Job.id, job_ids)).cte("chosen")
+    chosen = select(Job.id, *shared).where(bulk_sql.among(session, Job.id, job_ids)).cte("chosen")
     keys = [chosen.c[column.key] for column in shared]
     ids = func.aggregate_strings(cast(chosen.c.id, Text), ",").label("ids")
     rows = session.execute(select(ids, *keys).group_by(*keys)).all()
@@ -182,7 +183,7 @@ SELECT id, active, waiting FROM (
 
 def put_off(session: Session, group: Group, error: str, *, until: datetime) -> None:
     """Have jobs whose plan failed looked at again at *until*; does not commit."""
-    mine = update(Job).where(runs.among(session, Job.id, group.job_ids))
+    mine = update(Job).where(bulk_sql.among(session, Job.id, group.job_ids))
     values = {"scheduling_error": error, "next_due_at": until}
     session.execute(mine.values(values).execution_options(synchronize_session=False))
 
@@ -255,8 +256,8 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
     result = session.execute(
         _BY_ARRAYS,
         {
-            "ids": runs.array(job_id for each in advances for job_id in each.group.job_ids),
-            "kinds": runs.array(
+            "ids": bulk_sql.array(job_id for each in advances for job_id in each.group.job_ids),
+            "kinds": bulk_sql.array(
                 n for n, each in enumerate(advances, 1) for _ in each.group.job_ids
             ),
         }
@@ -267,7 +268,7 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
 
 
 def _advance_by_lists(session: Session, advances: Sequence[Advance]) -> int:
-    write = runs.stored(session, Job.__table__.c.next_fire_at.type)
+    write = bulk_sql.stored(session, Job.__table__.c.next_fire_at.type)
     rows = []
     for each in advances:
         moves = _moves(each)

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from jobs_app.accounts import audit
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
+from jobs_app.db.bulk_sql import among
 from jobs_app.db.models.runs import Attempt, LogChunk, Run
-from jobs_app.runs.births import among
-from jobs_app.runs.guards import move
+from jobs_app.runs.transitions import move
 
 
 def cancel(

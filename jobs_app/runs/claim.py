@@ -1,0 +1,156 @@
+"""A worker's claim of an attempt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    exists,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from jobs_app.core.states import RunState
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.runs import Run
+from jobs_app.runs.concurrency import claim_place
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.transitions import owned
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that a worker now owns: all that it needs to work."""
+
+    run_id: UUID
+    attempt: int
+    worker_id: UUID
+    job_id: int | None
+    job: str | None
+    task: str
+    kwargs: dict[str, Any]
+    scheduled_for: datetime | None
+    soft_time_limit_seconds: int | None
+    time_limit_seconds: int | None
+    kill_grace_seconds: int
+    retry: RetryPolicy
+    started_at: datetime
+    queue: str
+    priority: int
+    concurrency_key: str | None
+
+
+def _claimed_columns() -> tuple[Any, ...]:
+    job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
+    return (
+        Run.job_id,
+        job_name.label("job"),
+        Run.task,
+        Run.kwargs,
+        Run.scheduled_for,
+        Run.soft_time_limit_seconds,
+        Run.time_limit_seconds,
+        Run.kill_grace_seconds,
+        Run.retry,
+        Run.queue,
+        Run.priority,
+        Run.concurrency_key,
+    )
+
+
+# Made once: a statement takes longer to put together than it takes to run.
+CLAIM = (
+    update(Run)
+    .where(
+        Run.id == bindparam("this_run"),
+        Run.attempt == bindparam("this_attempt"),
+        Run.state == RunState.QUEUED,
+        Run.concurrency_key.is_(None),
+    )
+    .where(exists().where(Worker.id == bindparam("this_worker"), Worker.gone_at.is_(None)))
+    .values(
+        state=RunState.RUNNING,
+        worker_id=bindparam("this_worker"),
+        started_at=bindparam("now"),
+        send_at=None,
+    )
+    .returning(Run.id.label("claimed_id"), *_claimed_columns())
+    .execution_options(synchronize_session=False)
+)
+
+
+def claim_plain(
+    connection: Connection, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Claim an attempt of a run without a concurrency key, by one statement; else None.
+
+    None says nothing about one that has a key: `claim` does.
+    """
+    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
+    row = connection.execute(CLAIM, given).one_or_none()
+    connection.commit()
+    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
+
+
+def claim(
+    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
+
+    None is normal: a redelivered message, a cancelled run, a worker that was given up
+    while it was frozen, or no free place of the run's concurrency key.
+    """
+    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
+    row = session.execute(CLAIM, given).one_or_none()
+    if row is None:
+        row = claim_place(
+            session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
+        )
+    session.commit()
+    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
+
+
+def claim_values(run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime) -> dict[str, Any]:
+    """Return what CLAIM is executed with."""
+    return {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
+
+
+def claimed_of(
+    run_id: UUID, attempt: int, row: Row[Any], *, worker_id: UUID, at: datetime
+) -> Claimed:
+    """Return the claim whose row holds at least the columns of `_claimed_columns`."""
+    return Claimed(
+        run_id=run_id,
+        attempt=attempt,
+        worker_id=worker_id,
+        job_id=row.job_id,
+        job=row.job,
+        task=row.task,
+        kwargs=row.kwargs,
+        scheduled_for=row.scheduled_for,
+        soft_time_limit_seconds=row.soft_time_limit_seconds,
+        time_limit_seconds=row.time_limit_seconds,
+        kill_grace_seconds=row.kill_grace_seconds,
+        retry=RetryPolicy.from_json(row.retry),
+        started_at=at,
+        queue=row.queue,
+        priority=row.priority,
+        concurrency_key=row.concurrency_key,
+    )
+
+
+def reclaim(
+    session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+) -> Claimed | None:
+    """Return the claim made at *at* if it took effect and only its answer got lost."""
+    statement = select(*_claimed_columns()).where(
+        *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
+    )
+    row = session.execute(statement).one_or_none()
+    return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
