@@ -22,14 +22,14 @@ from sqlalchemy import select
 from bench import peers, report
 from bench.ours import Installation
 from bench.servers import Servers, running
-from jobs_app import jobs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.definitions import Definition
-from jobs_app.projection import Projection
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.schedules.schedule import Schedule
 
 AHEAD_SECONDS = 1.0
@@ -86,10 +86,10 @@ class _Author:
         first = self._definition(number, Schedule(cron="0 * * * *")) if change else final
         now = at - timedelta(seconds=AHEAD_SECONDS)
         with self._database.session() as session:
-            job = jobs.create(session, first, app=self._app, by="bench", at=now)
+            job = service.create(session, first, app=self._app, by="bench", at=now)
             self._projection.write([job])
             if change:
-                job = jobs.change(
+                job = service.change(
                     session, job, final, version=None, app=self._app, by="bench", at=now
                 )
                 self._projection.write([job])

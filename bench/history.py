@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 
 from bench import report
 from bench.servers import running
-from jobs_app import explain, jobs, stats
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
-from jobs_app.explain import When
+from jobs_app.jobs import explain, service, stats
+from jobs_app.jobs.explain import When
 from jobs_app.runs import history, status
 from jobs_app.runs.history import Filter, Place
 
@@ -247,8 +247,8 @@ FILTERS: dict[str, Filter] = {
 
 
 def _last_runs(session: Session) -> object:
-    found = jobs.page(session, jobs.Filter(), after=None, limit=LIMIT)
-    return jobs.last_runs(session, [job.id for job in found])
+    found = service.page(session, service.Filter(), after=None, limit=LIMIT)
+    return service.last_runs(session, [job.id for job in found])
 
 
 def _explained(session: Session) -> object:
@@ -256,17 +256,17 @@ def _explained(session: Session) -> object:
 
 
 def _stats(session: Session) -> object:
-    return stats.of_job(session, jobs.get(session, JOB), last=100)
+    return stats.of_job(session, service.get(session, JOB), last=100)
 
 
 #: What else looks at runs.
 OTHERS: dict[str, Work] = {
     "jobs with their last runs": _last_runs,
-    "jobs whose last run failed": lambda session: jobs.page(
-        session, jobs.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
+    "jobs whose last run failed": lambda session: service.page(
+        session, service.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
     ),
-    "jobs whose last run was lost": lambda session: jobs.page(
-        session, jobs.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
+    "jobs whose last run was lost": lambda session: service.page(
+        session, service.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
     ),
     "queues": status.queues,
     "workers": status.workers,

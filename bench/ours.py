@@ -18,7 +18,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 
 #: What the jobs of a benchmark look like: mixed, most of them cron, all of them hourly or less.
 SCHEDULES: tuple[dict[str, Any], ...] = (

@@ -3,12 +3,12 @@
 import contextlib
 from datetime import datetime
 
-from jobs_app import jobs
 from jobs_app.celery_app import make_celery
 from jobs_app.core.errors import Conflict
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.definitions import Definition
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import Definition
 from jobs_app.schedules.schedule import Schedule
 
 HELLO = 'echo "Hello, I am $JOBS_JOB, due at $JOBS_SCHEDULED_FOR, attempt $JOBS_ATTEMPT."; uptime'
@@ -53,7 +53,7 @@ def add(settings: Settings, *, at: datetime) -> list[str]:
         for definition in DEFINITIONS:
             # There already: it stays as people have changed it since.
             with database.session() as session, contextlib.suppress(Conflict):
-                jobs.create(session, definition, app=app, by="demo", at=at)
+                service.create(session, definition, app=app, by="demo", at=at)
     finally:
         database.close()
     return [definition.name for definition in DEFINITIONS]

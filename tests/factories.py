@@ -10,14 +10,14 @@ from uuid import UUID
 from celery import Celery
 from sqlalchemy import select
 
-from jobs_app import jobs
 from jobs_app.celery_app import TASK_MODULES
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.definitions import Definition
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import Definition
 from jobs_app.runs import (
     claim as runs_claim,
 )
@@ -82,7 +82,7 @@ def definition(**given: Any) -> Definition:
 def make_job(database: Database, *, at: datetime = NOON - MINUTE, **given: Any) -> Job:
     """Create a job as a person would, one minute before noon."""
     with database.session() as session:
-        return jobs.create(session, definition(**given), app=TASKS, by="tester", at=at)
+        return service.create(session, definition(**given), app=TASKS, by="tester", at=at)
 
 
 def make_worker(database: Database, *, at: datetime = NOON) -> UUID:
@@ -174,7 +174,7 @@ def runs_of(database: Database, job: Job) -> list[Run]:
 def job(database: Database, name: str) -> Job:
     """Return a living job as the database has it."""
     with database.reading() as session:
-        return jobs.get(session, name)
+        return service.get(session, name)
 
 
 def columns(database: Database, run_id: UUID) -> dict[str, Any]:

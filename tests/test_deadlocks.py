@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
 
-from jobs_app import jobs
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import service
 from jobs_app.runs import overlap
 from jobs_app.runs.retry import RetryPolicy
 from tests.factories import NOON, claim, finish, make_job, make_run, make_worker, run
@@ -43,7 +43,7 @@ def paused_after_its_run(database: Database, meanwhile: Callable[[], None]) -> I
 
 def have_it_give_way(database: Database, job: Job) -> None:
     with database.session() as session:
-        locked = jobs.lock(session, job)
+        locked = service.lock(session, job)
         overlap.give_way(session, locked.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
         session.commit()
 

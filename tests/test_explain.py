@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from jobs_app import explain, jobs
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.explain import Explanation, When
+from jobs_app.jobs import explain, service
+from jobs_app.jobs.explain import Explanation, When
 from jobs_app.runs import pruning
 from tests.factories import (
     DAY,
@@ -47,23 +47,23 @@ def local(text: str) -> datetime:
 
 def pause(database: Database, job: Job, *, at: datetime, reason: str | None = None) -> None:
     with database.session() as session:
-        jobs.pause(session, job, reason=reason, by="ann", at=at)
+        service.pause(session, job, reason=reason, by="ann", at=at)
 
 
 def resume(database: Database, job: Job, *, at: datetime, **given: Any) -> None:
     with database.session() as session:
-        jobs.resume(session, job, by="bob", at=at, **given)
+        service.resume(session, job, by="bob", at=at, **given)
 
 
 def change(database: Database, job: Job, *, at: datetime, **given: Any) -> None:
     with database.session() as session:
         wanted = definition(**({"name": job.name} | given))
-        jobs.change(session, job, wanted, version=None, app=TASKS, by="ann", at=at)
+        service.change(session, job, wanted, version=None, app=TASKS, by="ann", at=at)
 
 
 def remove(database: Database, job: Job, *, at: datetime) -> None:
     with database.session() as session:
-        jobs.remove(session, job, version=None, by="cleo", at=at)
+        service.remove(session, job, version=None, by="cleo", at=at)
 
 
 def test_a_fire_that_ran_names_its_run(database: Database) -> None:

@@ -7,11 +7,11 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import update
 
-from jobs_app import jobs
 from jobs_app.core.states import JobState, OverlapPolicy, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import service
 from jobs_app.runs import fires, overlap
 from jobs_app.runs.insert import draft, insert_drafts
 from tests.factories import (
@@ -170,7 +170,7 @@ def test_a_fire_that_was_put_off_comes_on_record_before_its_job_is_paused(
         record(database, job, at=NOON)
 
     with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=NOON + SECOND)
+        service.pause(session, job, reason=None, by="ann", at=NOON + SECOND)
 
     assert [row.scheduled_for for row in runs_of(database, job)] == [NOON]
 
@@ -178,7 +178,7 @@ def test_a_fire_that_was_put_off_comes_on_record_before_its_job_is_paused(
 def test_an_entry_of_a_deleted_job_is_told_to_go(database: Database) -> None:
     job = make_job(database, cron="0 * * * *")
     with database.session() as session:
-        jobs.remove(session, job, version=None, by="ann", at=NOON - SECOND)
+        service.remove(session, job, version=None, by="ann", at=NOON - SECOND)
 
     recorded = record(database, job, at=NOON)
 
@@ -189,7 +189,7 @@ def test_an_entry_of_a_deleted_job_is_told_to_go(database: Database) -> None:
 def test_a_paused_job_does_not_fire(database: Database) -> None:
     job = make_job(database, cron="0 * * * *")
     with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
+        service.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
 
     record(database, job, at=NOON)
 
@@ -219,15 +219,15 @@ def test_the_database_finds_what_redis_forgot(database: Database) -> None:
     [("skip", []), ("last", [NOON + 2 * HOUR]), ("all", [NOON, NOON + HOUR, NOON + 2 * HOUR])],
 )
 def test_resume_runs_only_what_it_is_asked_to(
-    database: Database, on_missed: jobs.OnMissed, expected: list[object]
+    database: Database, on_missed: service.OnMissed, expected: list[object]
 ) -> None:
     job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
     with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
+        service.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
     at = NOON + timedelta(hours=2, minutes=30)
 
     with database.session() as session:
-        jobs.resume(session, job, on_missed=on_missed, by="ann", at=at)
+        service.resume(session, job, on_missed=on_missed, by="ann", at=at)
 
     assert [row.scheduled_for for row in runs_of(database, job)] == expected
     assert stored_job(database, job.name).next_fire_at == NOON + 3 * HOUR

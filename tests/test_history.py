@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app import explain, jobs, stats
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.explain import When
+from jobs_app.jobs import explain, service, stats
+from jobs_app.jobs.explain import When
 from jobs_app.runs import history, pruning, status
 from jobs_app.runs.history import Filter, Place
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
@@ -87,7 +87,7 @@ def test_the_runs_of_many_jobs_that_had_one_name_are_found(
         owner = make_job(database, name="again", schedule=None)
         ids.append(make_run(database, owner, state=RunState.FAILED, at=NOON + number * MINUTE))
         with database.session() as session:
-            jobs.remove(session, owner, version=None, by="ann", at=NOON - HOUR)
+            service.remove(session, owner, version=None, by="ann", at=NOON - HOUR)
 
     assert found(database, Filter(job="again")) == ids[::-1]
     assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
@@ -100,8 +100,8 @@ def listed(**wanted: Any) -> Callable[[Session], object]:
 
 
 def last_runs(session: Session) -> object:
-    page = jobs.page(session, jobs.Filter(last_state=RunState.FAILED), after=None, limit=51)
-    return jobs.last_runs(session, [job.id for job in page])
+    page = service.page(session, service.Filter(last_state=RunState.FAILED), after=None, limit=51)
+    return service.last_runs(session, [job.id for job in page])
 
 
 MIDDLE = NOON + RUNS // 2 * MINUTE
@@ -155,7 +155,7 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "ix_runs_folded",
     ),
     "stats": (
-        lambda session: stats.of_job(session, jobs.get(session, "job-3"), last=100),
+        lambda session: stats.of_job(session, service.get(session, "job-3"), last=100),
         "ix_runs_outcome",
     ),
 }

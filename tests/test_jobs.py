@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from jobs_app import jobs
 from jobs_app.core.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from jobs_app.core.states import JobState, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.definitions import definition_of
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import definition_of
 from jobs_app.runs import fires
 from tests.factories import (
     HOUR,
@@ -42,12 +42,12 @@ from tests.factories import (
 def change(database: Database, job: Job, version: int | None = None, **given: object) -> None:
     with database.session() as session:
         wanted = definition(**({"name": job.name} | given))
-        jobs.change(session, job, wanted, version=version, app=TASKS, by="ann", at=NOON)
+        service.change(session, job, wanted, version=version, app=TASKS, by="ann", at=NOON)
 
 
 def remove(database: Database, job: Job, *, to_purge: bool = False) -> Job:
     with database.session() as session:
-        return jobs.remove(session, job, version=None, by="ann", at=NOON, to_purge=to_purge)
+        return service.remove(session, job, version=None, by="ann", at=NOON, to_purge=to_purge)
 
 
 def test_a_new_job_fires_strictly_later_than_it_was_made(database: Database) -> None:
@@ -132,7 +132,7 @@ def test_a_purge_deletes_the_history_too(database: Database) -> None:
     removed = remove(database, job, to_purge=True)
 
     with database.session() as session:
-        jobs.purge(session, removed, by="ann", at=NOON)
+        service.purge(session, removed, by="ann", at=NOON)
 
     assert runs_of(database, job) == []
 
@@ -150,9 +150,9 @@ def test_a_purge_of_a_running_job_is_refused_and_deletes_nothing(database: Datab
 def test_pausing_twice_keeps_the_first_reason(database: Database) -> None:
     job = make_job(database)
     with database.session() as session:
-        jobs.pause(session, job, reason="disk full", by="ann", at=NOON)
+        service.pause(session, job, reason="disk full", by="ann", at=NOON)
     with database.session() as session:
-        jobs.pause(session, job, reason="me too", by="bob", at=NOON + HOUR)
+        service.pause(session, job, reason="me too", by="bob", at=NOON + HOUR)
 
     paused = stored_job(database, job.name)
     assert (paused.paused_by, paused.paused_reason, paused.paused_at) == ("ann", "disk full", NOON)
@@ -170,8 +170,10 @@ def test_the_list_knows_the_newest_run_of_each_job(database: Database) -> None:
     newest = make_run(database, first)
 
     with database.reading() as session:
-        last = jobs.last_runs(session, [first.id, second.id])
-        failed = jobs.page(session, jobs.Filter(last_state=RunState.QUEUED), after=None, limit=10)
+        last = service.last_runs(session, [first.id, second.id])
+        failed = service.page(
+            session, service.Filter(last_state=RunState.QUEUED), after=None, limit=10
+        )
 
     assert {job_id: run.id for job_id, run in last.items()} == {first.id: newest}
     assert [job.id for job in failed] == [first.id]
@@ -182,12 +184,12 @@ def test_a_job_whose_one_instant_has_passed_can_be_renamed(database: Database) -
     record(database, made, at=NOON)
 
     with database.session() as session:
-        ended = jobs.get(session, made.name)
+        ended = service.get(session, made.name)
         said = replace(definition_of(ended), name="renamed")
-        jobs.change(session, ended, said, version=None, app=TASKS, by="tester", at=NOON + MINUTE)
+        service.change(session, ended, said, version=None, app=TASKS, by="tester", at=NOON + MINUTE)
 
     with database.reading() as session:
-        assert jobs.get(session, "renamed").state == "ended"
+        assert service.get(session, "renamed").state == "ended"
 
 
 @pytest.fixture
@@ -202,7 +204,7 @@ def broken_zone(tmp_path: Path) -> Iterator[str]:
 
 def pause(database: Database, job: Job) -> object:
     with database.session() as session:
-        return jobs.pause(session, job, reason=None, by="ann", at=NOON)
+        return service.pause(session, job, reason=None, by="ann", at=NOON)
 
 
 CHANGES: dict[str, Callable[[Database, Job], object]] = {

@@ -5,12 +5,12 @@ from datetime import datetime
 
 import pytest
 
-from jobs_app import jobs, rehearsals
 from jobs_app.accounts import audit
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.jobs import dry_run, service
 from jobs_app.runs.planning import MOST_ROWS
 from tests.factories import (
     DAY,
@@ -47,18 +47,18 @@ def was_alive(database: Database, *, since: datetime, until: datetime) -> None:
 
 def remove(database: Database, job: Job, *, at: datetime) -> None:
     with database.session() as session:
-        jobs.remove(session, job, version=None, by="ann", at=at)
+        service.remove(session, job, version=None, by="ann", at=at)
 
 
 def pause(database: Database, job: Job, *, at: datetime) -> None:
     with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=at)
+        service.pause(session, job, reason=None, by="ann", at=at)
 
 
 def reschedule(database: Database, job: Job, *, at: datetime) -> None:
     with database.session() as session:
         wanted = definition(name=job.name, cron="30 5 * * *")
-        jobs.change(session, job, wanted, version=None, app=TASKS, by="ann", at=at)
+        service.change(session, job, wanted, version=None, app=TASKS, by="ann", at=at)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,10 @@ def test_rehearsing_a_resume_counts_what_it_would_catch_up_and_stores_nothing(
     pause(database, job, at=NOON - SECOND)
     at = NOON + 2 * HOUR + 30 * MINUTE
 
-    def rehearse(on_missed: jobs.OnMissed) -> tuple[int, int]:
+    def rehearse(on_missed: service.OnMissed) -> tuple[int, int]:
         with database.reading() as session:
-            paused = jobs.get(session, job.name)
-            found = rehearsals.rehearse_resume(
-                session, paused, on_missed=on_missed, app=TASKS, at=at
-            )
+            paused = service.get(session, job.name)
+            found = dry_run.rehearse_resume(session, paused, on_missed=on_missed, app=TASKS, at=at)
         assert found.fires_before == []
         assert found.fires_after[0].at == NOON + 3 * HOUR
         return found.catchup_runs, found.starts_now
@@ -201,9 +199,9 @@ def test_rehearsing_the_resume_of_an_active_job_changes_nothing(database: Databa
     job = make_job(database, cron="0 * * * *")
 
     with database.reading() as session:
-        found = rehearsals.rehearse_resume(
+        found = dry_run.rehearse_resume(
             session,
-            jobs.get(session, job.name),
+            service.get(session, job.name),
             on_missed="all",
             app=TASKS,
             at=NOON + 5 * HOUR,
@@ -222,7 +220,7 @@ def test_a_crowd_at_the_same_minute_is_warned_of(
     wanted = definition(name="one-more", cron="0 * * * *", timezone="Europe/Paris")
 
     with database.reading() as session:
-        found = rehearsals.rehearse(
+        found = dry_run.rehearse(
             session, wanted, job=None, version=None, app=TASKS, at=NOON - MINUTE
         )
 

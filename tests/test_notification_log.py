@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs_app import jobs
 from jobs_app.core.states import NotificationState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.jobs import service
 from jobs_app.notifications import history
 from tests.factories import DAY, HOUR, NOON, SECOND, make_job
 from tests.telling import make_channel, rows
@@ -19,7 +19,7 @@ def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
     make_channel(database)
     job = make_job(database)
     with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=NOON)
+        service.pause(session, job, reason=None, by="ann", at=NOON)
     (row,) = rows(database)
     made_at = datetime.fromtimestamp((row.id.int >> 80) / 1000, UTC)
 

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select
 
-from jobs_app import jobs
 from jobs_app.core.states import CatchupPolicy, Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import service
 from jobs_app.notifications import record as notifications_record
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs import finish as runs_finish
@@ -107,7 +107,7 @@ def test_a_pause_between_the_failures_does_not_make_them_forgotten(
     for seconds in (3, 2):
         end_run(database, job, worker, FAILED, at=NOON - seconds * SECOND)
     with database.session() as session:
-        jobs.resume(session, job, by="ann", at=NOON - SECOND)
+        service.resume(session, job, by="ann", at=NOON - SECOND)
 
     end_run(database, job, worker, FAILED, at=NOON - SECOND)
     end_run(database, job, worker, SUCCEEDED, at=NOON)
@@ -165,7 +165,7 @@ def test_nobody_is_told_of_a_deleted_job_nor_of_a_run_without_one(
     for each in (run_id, alone):
         claim(database, each, worker)
     with database.session() as session:
-        jobs.remove(session, job, version=None, by="ann", at=NOON)
+        service.remove(session, job, version=None, by="ann", at=NOON)
 
     finish(database, run_id, FAILED)
     finish(database, alone, FAILED)
@@ -264,7 +264,7 @@ def test_a_pause_says_who_and_why(database: Database, by: str) -> None:
 
     for _ in range(2):
         with database.session() as session:
-            jobs.pause(session, job, reason="too loud", by=by, at=NOON)
+            service.pause(session, job, reason="too loud", by=by, at=NOON)
 
     (row,) = rows(database)
     assert (row.event, row.detail) == (Event.PAUSED, {"by": by, "reason": "too loud"})
@@ -313,7 +313,7 @@ def test_fires_that_a_change_finds_missed_are_told_too(database: Database) -> No
     job = make_job(database)
 
     with database.session() as session:
-        jobs.pause(session, job, reason=None, by="ann", at=NOON + 10 * MINUTE)
+        service.pause(session, job, reason=None, by="ann", at=NOON + 10 * MINUTE)
 
     assert [event for _, event in told(database)] == ["missed", "paused"]
 

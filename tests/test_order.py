@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs, starts
 from jobs_app.core.errors import Conflict
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import service
+from jobs_app.jobs.start import start_job
 from jobs_app.runs import fires, overlap
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOON, TASKS, make_run
@@ -35,9 +36,7 @@ _READ = re.compile(r"(?:Seq Scan on|SCAN) runs\b(?! USING)|\b(?:ix|uq|pk)_runs\w
 
 def start(session: Session, job: Job, chosen: OverlapPolicy) -> None:
     given = {"duration": 0}
-    starts.start_job(
-        session, job, app=TASKS, by="ann", at=NOON, kwargs=given, overlap_policy=chosen
-    )
+    start_job(session, job, app=TASKS, by="ann", at=NOON, kwargs=given, overlap_policy=chosen)
 
 
 def be_refused(session: Session, job: Job) -> None:
@@ -48,7 +47,7 @@ def be_refused(session: Session, job: Job) -> None:
 def settle(session: Session, job: Job) -> None:
     due = {"next_fire_at": NOON, "next_due_at": NOON, "overlap_policy": OverlapPolicy.CANCEL_OTHER}
     session.execute(update(Job).where(Job.id == job.id).values(**due))
-    fires.settle(session, jobs.lock(session, job), at=NOON + MINUTE)
+    fires.settle(session, service.lock(session, job), at=NOON + MINUTE)
 
 
 def give_way(session: Session, job: Job) -> None:
@@ -60,7 +59,7 @@ def catch_up(session: Session, job: Job) -> None:
 
 
 def remove(session: Session, job: Job) -> None:
-    jobs.remove(session, job, version=None, by="ann", at=NOON, to_purge=True)
+    service.remove(session, job, version=None, by="ann", at=NOON, to_purge=True)
 
 
 class Work(Protocol):

@@ -16,7 +16,7 @@ from jobs_app.celery_app import make_celery
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from tests.factories import HOUR, NOON, make_job
 
 

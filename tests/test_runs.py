@@ -11,12 +11,12 @@ from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs
 from jobs_app.accounts import audit
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Attempt, LogChunk
+from jobs_app.jobs import service
 from jobs_app.runs import (
     cancel as runs_cancel,
 )
@@ -163,7 +163,7 @@ def test_a_run_of_a_deleted_job_gets_no_other_attempt(database: Database) -> Non
     run_id = make_run(database, job)
     claim(database, run_id, make_worker(database))
     with database.session() as session:
-        jobs.remove(session, job, version=None, by="tester", at=NOON)
+        service.remove(session, job, version=None, by="tester", at=NOON)
 
     finish(database, run_id, RunState.FAILED, retry=AGAIN)
 
@@ -513,7 +513,7 @@ def test_a_job_that_was_deleted_is_not_paused_for_its_last_failure(database: Dat
     run_id = make_run(database, job)
     claim(database, run_id, make_worker(database))
     with database.session() as session:
-        jobs.remove(session, job, version=None, by="ann", at=NOON + SECOND)
+        service.remove(session, job, version=None, by="ann", at=NOON + SECOND)
 
     finish(database, run_id, RunState.FAILED, at=NOON + 2 * SECOND)
 

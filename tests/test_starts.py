@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs_app import jobs, starts
 from jobs_app.core.errors import InvalidInput, NotFound
 from jobs_app.db.engine import Database
+from jobs_app.jobs import service, start
 from tests.factories import NOON, SECOND, TASKS, definition, job, make_job, runs_of
 
 #: Before the first fire of a job made by the factory.
@@ -14,10 +14,12 @@ EARLIER = NOON - SECOND
 def test_a_job_that_was_deleted_meanwhile_is_not_started(database: Database) -> None:
     read_before = make_job(database)
     with database.session() as session:
-        jobs.remove(session, job(database, read_before.name), version=None, by="other", at=EARLIER)
+        service.remove(
+            session, job(database, read_before.name), version=None, by="other", at=EARLIER
+        )
 
     with database.session() as session, pytest.raises(NotFound):
-        starts.start_job(session, read_before, app=TASKS, by="tester", at=NOON)
+        start.start_job(session, read_before, app=TASKS, by="tester", at=NOON)
 
     assert runs_of(database, read_before) == []
 
@@ -27,10 +29,10 @@ def test_a_job_is_started_as_it_is_and_not_as_it_was_read(database: Database) ->
     with database.session() as session:
         now = definition(name=read_before.name, kwargs={"duration": 2})
         found = job(database, read_before.name)
-        jobs.change(session, found, now, version=None, app=TASKS, by="other", at=EARLIER)
+        service.change(session, found, now, version=None, app=TASKS, by="other", at=EARLIER)
 
     with database.session() as session:
-        starts.start_job(session, read_before, app=TASKS, by="tester", at=NOON)
+        start.start_job(session, read_before, app=TASKS, by="tester", at=NOON)
 
     assert runs_of(database, read_before)[-1].kwargs == {"duration": 2}
 
@@ -40,10 +42,10 @@ def test_a_refused_start_holds_up_nobody(database: Database) -> None:
 
     with database.session() as session:
         with pytest.raises(InvalidInput):
-            starts.start_job(
+            start.start_job(
                 session, made, app=TASKS, by="tester", at=NOON, kwargs={"colour": "red"}
             )
         with database.session() as other:
-            starts.start_job(other, made, app=TASKS, by="other", at=NOON)
+            start.start_job(other, made, app=TASKS, by="other", at=NOON)
 
     assert len(runs_of(database, made)) == 1

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from jobs_app import stats
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import stats
+from jobs_app.jobs.stats import Spread, Stats
 from jobs_app.runs import pruning
-from jobs_app.stats import Spread, Stats
 from tests.factories import HOUR, MINUTE, NOON, SECOND, make_job, make_run
 
 

@@ -7,9 +7,17 @@ from uuid import UUID
 import pytest
 
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
+from jobs_app.jobs.explain_text import (
+    Crew,
+    Facts,
+    Pause,
+    Rules,
+    RunFacts,
+    Verdict,
+    judge,
+)
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
-from jobs_app.verdict import Crew, Facts, Pause, Rules, RunFacts, Verdict, judge
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
 X = UUID("019d0000-0000-7000-8000-000000000001")

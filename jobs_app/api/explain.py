@@ -9,7 +9,6 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from jobs_app import explain
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
 from jobs_app.api.document import problems
@@ -19,11 +18,12 @@ from jobs_app.api.job_views import FireOut, show_fire
 from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
-from jobs_app.definitions import NAME
-from jobs_app.explain import When
+from jobs_app.jobs import explain
+from jobs_app.jobs.definition import NAME
+from jobs_app.jobs.explain import When
+from jobs_app.jobs.explain_text import Verdict
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
-from jobs_app.verdict import Verdict
 
 api = APIBlueprint(
     "explain", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]

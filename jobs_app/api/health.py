@@ -13,7 +13,7 @@ from jobs_app.api.database import session
 from jobs_app.api.fields import rfc3339
 from jobs_app.core import clock
 from jobs_app.db import migrations
-from jobs_app.projection import shared_prefix
+from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])

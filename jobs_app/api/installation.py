@@ -9,7 +9,6 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import jobs
 from jobs_app.accounts import audit
 from jobs_app.api import cursors, parts
 from jobs_app.api.bodies import Query
@@ -19,7 +18,8 @@ from jobs_app.api.fields import INT32, Instant, Search, seconds_between
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.db.models.accounts import AuditEvent
-from jobs_app.definitions import NAME
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import NAME
 from jobs_app.runs import status
 from jobs_app.runs.status import RunningRun, WorkerState
 from jobs_app.tasks import registry
@@ -257,7 +257,7 @@ def _show_events(events: list[AuditEvent]) -> list[dict[str, Any]]:
 def _job_id(name: str) -> int:
     if not NAME.fullmatch(name):
         raise NotFound("There is no job of that name.", code="job_not_found")
-    return jobs.get(session(), name).id
+    return service.get(session(), name).id
 
 
 def _event_id(text: str) -> int:

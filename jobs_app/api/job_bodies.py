@@ -23,7 +23,7 @@ from jobs_app.api.fields import (
 from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
-from jobs_app.definitions import Definition
+from jobs_app.jobs.definition import Definition
 from jobs_app.notifications.rules import Rule, rules_as_json
 from jobs_app.runs.retention import MOST_DAYS, MOST_RUNS, Retention
 from jobs_app.runs.retry import RetryPolicy

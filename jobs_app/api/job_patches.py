@@ -30,7 +30,7 @@ from jobs_app.api.job_bodies import (
     TaskName,
     document_of,
 )
-from jobs_app.definitions import Definition
+from jobs_app.jobs.definition import Definition
 
 
 class SchedulePatch(ScheduleIn):

@@ -7,7 +7,6 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
-from jobs_app import caveats, jobs, rehearsals, starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.bodies import raise_invalid
 from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
@@ -31,8 +30,10 @@ from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.db.models.jobs import Job
-from jobs_app.definitions import NAME, Definition, definition_of
-from jobs_app.rehearsals import Rehearsal
+from jobs_app.jobs import service, start
+from jobs_app.jobs.definition import NAME, Definition, definition_of
+from jobs_app.jobs.dry_run import Rehearsal, rehearse, rehearse_resume
+from jobs_app.jobs.warnings import of
 from jobs_app.runs import history
 
 api = APIBlueprint(
@@ -45,7 +46,7 @@ KIND = "jobs"
 @api.get("/jobs", responses={200: JobPage, **problems(400)})
 def list_jobs(query: JobQuery) -> Response:
     """List jobs by name."""
-    wanted = jobs.Filter(
+    wanted = service.Filter(
         state=query.state,
         tag=query.tag,
         queue=query.queue,
@@ -53,7 +54,7 @@ def list_jobs(query: JobQuery) -> Response:
         last_state=query.last_state,
     )
     after = cursors.decode(KIND, query.cursor, _name_in_cursor)
-    found = jobs.page(session(), wanted, after=after, limit=query.limit + 1)
+    found = service.page(session(), wanted, after=after, limit=query.limit + 1)
     return cursors.page(
         KIND, found, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
     )
@@ -109,10 +110,10 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     job = _job(path.name)
     version = conditions.expected_version()
     by, at = auth.principal().name, clock.now()
-    job = jobs.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
+    job = service.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
     parts.tell_redis_afterwards([job])
     if query.purge:
-        jobs.purge(session(), job, by=by, at=at)
+        service.purge(session(), job, by=by, at=at)
     return Response(status=204)
 
 
@@ -120,7 +121,7 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
 def pause_job(path: JobPath, body: PauseIn) -> Response:
     """Stop following a job's schedule. It can still be run by hand."""
     by, at = auth.principal().name, clock.now()
-    job = jobs.pause(session(), _job(path.name), reason=body.reason, by=by, at=at)
+    job = service.pause(session(), _job(path.name), reason=body.reason, by=by, at=at)
     parts.tell_redis_afterwards([job])
     return _answer(job)
 
@@ -135,11 +136,11 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     job = _job(path.name)
     if query.dry_run:
         return _show_rehearsal(
-            rehearsals.rehearse_resume(
+            rehearse_resume(
                 session(), job, on_missed=body.on_missed, app=parts.current().celery, at=at
             )
         )
-    job = jobs.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
+    job = service.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
     parts.tell_redis_afterwards([job])
     return _answer(job)
 
@@ -148,7 +149,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
 def next_fires(path: JobPath, query: NextQuery) -> Response:
     """List the next fires of a job; none while it is paused or ended."""
     after = query.start or clock.now()
-    fires = jobs.next_fires(_job(path.name), after=after, count=query.count, until=query.end)
+    fires = service.next_fires(_job(path.name), after=after, count=query.count, until=query.end)
     return jsonify({"items": [show_fire(fire) for fire in fires]})
 
 
@@ -159,7 +160,7 @@ def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
 
 
 def _run(name: str, body: JobRunIn) -> Response:
-    started = starts.start_job(
+    started = start.start_job(
         session(),
         _job(name),
         app=parts.current().celery,
@@ -185,7 +186,7 @@ def _job(name: str) -> Job:
     # A name that none can have is not asked for: the database need not understand it.
     if not NAME.fullmatch(name):
         raise NotFound("There is no job of that name.", code="job_not_found")
-    return jobs.get(session(), name)
+    return service.get(session(), name)
 
 
 def _name_in_cursor(text: str) -> str:
@@ -195,7 +196,7 @@ def _name_in_cursor(text: str) -> str:
 
 
 def _create(definition: Definition) -> Response:
-    job = jobs.create(
+    job = service.create(
         session(),
         definition,
         app=parts.current().celery,
@@ -212,7 +213,7 @@ def _create(definition: Definition) -> Response:
 def _change(job: Job, definition: Definition, *, version: int | None, dry_run: bool) -> Response:
     if dry_run:
         return _rehearse(definition, job=job, version=version)
-    changed = jobs.change(
+    changed = service.change(
         session(),
         job,
         definition,
@@ -226,7 +227,7 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
 
 
 def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -> Response:
-    rehearsal = rehearsals.rehearse(
+    rehearsal = rehearse(
         session(),
         definition,
         job=job,
@@ -239,7 +240,7 @@ def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -
 
 def _show_rehearsal(rehearsal: Rehearsal) -> Response:
     job = rehearsal.job
-    last = jobs.last_runs(session(), [job.id])
+    last = service.last_runs(session(), [job.id])
     shown = show(job, rehearsal.definition, last.get(job.id), rehearsal.caveats)
     return jsonify({"job": shown, "effect": _effect(rehearsal)})
 
@@ -263,9 +264,9 @@ def _answer(job: Job) -> Response:
 
 
 def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
-    last = jobs.last_runs(session(), [job.id for job in found])
+    last = service.last_runs(session(), [job.id for job in found])
     definitions = [definition_of(job) for job in found]
-    warnings = caveats.of(session(), definitions, app=parts.current().celery)
+    warnings = of(session(), definitions, app=parts.current().celery)
     return [
         show(job, definition, last.get(job.id), told)
         for job, definition, told in zip(found, definitions, warnings, strict=True)

@@ -20,7 +20,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.db import installation
 from jobs_app.db.engine import READ_ONLY
 from jobs_app.db.models.jobs import Job
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks import user_apps
 from jobs_app.web.redis_notifier import Courier

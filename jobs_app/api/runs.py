@@ -5,7 +5,6 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app import starts
 from jobs_app.api import auth, conditions, cursors, parts
 from jobs_app.api.conditions import MayRepeat
 from jobs_app.api.database import session
@@ -28,10 +27,11 @@ from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import start as job_start
+from jobs_app.jobs.start import Again, TaskStart
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import history, overlap
 from jobs_app.runs.cancel import cancel
-from jobs_app.starts import Again, TaskStart
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 
@@ -108,7 +108,7 @@ def retry_run(header: MayRepeat, path: RunPath, body: AgainIn) -> Response:
 
 
 def _repeat(run_id: str, body: AgainIn) -> Response:
-    started = starts.repeat(
+    started = job_start.repeat(
         session(),
         named(run_id),
         Again(**{name: getattr(body, name) for name in AgainIn.model_fields}),
@@ -122,7 +122,7 @@ def _repeat(run_id: str, body: AgainIn) -> Response:
 
 def record(start: TaskStart) -> UUID:
     """Record a run of a task, have its message sent, and return its id."""
-    started = starts.start_task(
+    started = job_start.start_task(
         session(), start, app=parts.current().celery, by=auth.principal().name, at=clock.now()
     )
     parts.tell_redis_afterwards(messages=[started.message])

@@ -6,7 +6,6 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app import jobs, stats
 from jobs_app.api import parts
 from jobs_app.api.bodies import Query
 from jobs_app.api.database import session
@@ -17,9 +16,10 @@ from jobs_app.api.job_views import LastRun
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
-from jobs_app.definitions import NAME
+from jobs_app.jobs import service, stats
+from jobs_app.jobs.definition import NAME
+from jobs_app.jobs.stats import Spread
 from jobs_app.runs.retention import Retention
-from jobs_app.stats import Spread
 
 api = APIBlueprint(
     "stats", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
@@ -88,7 +88,7 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
     """Count a job's runs by outcome, and say how long they take and how late they start."""
     if not NAME.fullmatch(path.name):
         raise NotFound("There is no job of that name.", code="job_not_found")
-    job = jobs.get(session(), path.name)
+    job = service.get(session(), path.name)
     found = stats.of_job(session(), job, last=query.last)
     limits = Retention.from_json(job.retention).limits(parts.current().settings)
     out = StatsOut(

@@ -16,8 +16,8 @@ from jobs_app.api.runs import record
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs.start import TaskStart
 from jobs_app.runs import history
-from jobs_app.starts import TaskStart
 
 api = APIBlueprint(
     "tutorial", __name__, abp_tags=[Tag(name="tutorial", description="As the tutorials have it.")]

@@ -19,7 +19,7 @@ from jobs_app.db.engine import Database, is_gone
 from jobs_app.db.models.accounts import IdempotencyKey
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.finish import queue_due_retries
 from jobs_app.runs.messages import Message

@@ -27,8 +27,8 @@ from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.notifications.sender import Sender
-from jobs_app.projection import Projection, shared_prefix
 from jobs_app.runs.messages import Message, publish
 from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
 from jobs_app.scheduling.sweeper import Sweeper, SweeperThread

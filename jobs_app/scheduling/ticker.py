@@ -15,7 +15,7 @@ from datetime import datetime
 
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import Database
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, overlap
 from jobs_app.runs.fires import Recorded
 from jobs_app.runs.messages import Message

@@ -23,7 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from jobs_app.cli import main
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, rescue
 from jobs_app.runs.messages import Message
 from jobs_app.scheduling import janitor, scheduler

@@ -12,13 +12,12 @@ from uuid import UUID
 import psutil
 import pytest
 
-from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import history, messages
 from jobs_app.runs.cancel import cancel
-from jobs_app.starts import TaskStart
 from jobs_app.worker.texts import MESSAGE_CHARS
 from tests.faults.bad_tasks import ERRORS, RESULTS
 from tests.faults.installation import Installation
@@ -53,9 +52,7 @@ def start(installation: Installation, task: str, /, *, given: Any = None, **kwar
     """Start a bad task; *given* are the limits of the run."""
     start = TaskStart(f"{TASKS}.{task}", kwargs, **(given or {}))
     with installation.database.session() as session:
-        started = starts.start_task(
-            session, start, app=installation.app, by="tester", at=clock.now()
-        )
+        started = start_task(session, start, app=installation.app, by="tester", at=clock.now())
     assert started.message is not None
     messages.publish(installation.app, [started.message])
     return started.run.id

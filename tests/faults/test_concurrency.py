@@ -7,10 +7,10 @@ from statistics import median
 
 import pytest
 
-from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import start
 from jobs_app.runs import messages
 from jobs_app.runs.status import worker_states
 from tests.faults.checker import OVERLAP_SECONDS, Effect, recording_command
@@ -35,7 +35,7 @@ def start_all(installation: Installation, jobs: Iterable[Job]) -> None:
     """Start a run of each, as a person would."""
     for job in jobs:
         with installation.database.session() as session:
-            started = starts.start_job(
+            started = start.start_job(
                 session, job, app=installation.app, by="tester", at=clock.now()
             )
         assert started.message is not None

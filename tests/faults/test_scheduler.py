@@ -6,10 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from jobs_app import jobs
 from jobs_app.core import clock
 from jobs_app.db.models.jobs import Job
-from jobs_app.definitions import definition_of
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import definition_of
 from jobs_app.schedules.schedule import Schedule
 from tests.faults.checker import Owed, check, interval_fires
 from tests.faults.dying import TICK
@@ -156,9 +156,9 @@ def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Instal
 def edit(installation: Installation, job: Job, **changes: object) -> None:
     """Change a job as the API does: the row, then the projection."""
     with installation.database.session() as session:
-        stored = jobs.get(session, job.name)
+        stored = service.get(session, job.name)
         definition = replace(definition_of(stored), **changes)  # type: ignore[arg-type]
-        changed = jobs.change(
+        changed = service.change(
             session,
             stored,
             definition,

@@ -3,10 +3,9 @@
 import pytest
 from sqlalchemy import text
 
-from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.starts import TaskStart
+from jobs_app.jobs.start import TaskStart, start_task
 from tests.faults.installation import Installation
 from tests.faults.test_messages import call, envelope, queue
 from tests.servers import ValkeyServer, wait_until
@@ -41,9 +40,7 @@ def test_a_run_whose_message_only_another_version_can_read_is_not_lost(
 ) -> None:
     with installation.database.session() as session:
         start = TaskStart("sleep", {"duration": 0})
-        started = starts.start_task(
-            session, start, app=installation.app, by="tester", at=clock.now()
-        )
+        started = start_task(session, start, app=installation.app, by="tester", at=clock.now())
     body = call(str(started.run.id), 1, {"since": "version 2"}, surprise=True)
     installation.start_ready("worker")
     installation.start_ready("scheduler")

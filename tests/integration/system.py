@@ -14,7 +14,6 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from jobs_app import jobs, starts
 from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
@@ -22,8 +21,10 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import service
+from jobs_app.jobs.redbeat_entries import Projection
+from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.lifeline import Lifeline
-from jobs_app.projection import Projection
 from jobs_app.runs import messages
 from tests.factories import definition
 from tests.servers import wait_until
@@ -121,7 +122,7 @@ class System:
     def create(self, **given: Any) -> Job:
         """Create a job and tell Redis, as the API does."""
         with self.database.session() as session:
-            job = jobs.create(
+            job = service.create(
                 session, definition(**given), app=self.app, by="tester", at=clock.now()
             )
         self.projection.write([job])
@@ -130,8 +131,8 @@ class System:
     def start_run(self, task: str, **kwargs: Any) -> UUID:
         """Start a task without a job."""
         with self.database.session() as session:
-            started = starts.start_task(
-                session, starts.TaskStart(task, kwargs), app=self.app, by="tester", at=clock.now()
+            started = start_task(
+                session, TaskStart(task, kwargs), app=self.app, by="tester", at=clock.now()
             )
         if started.message is not None:
             messages.publish(self.app, [started.message])

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import start
 from jobs_app.runs import messages
 from tests.integration.system import System, pause
 from tests.servers import ValkeyServer, wait_until
@@ -30,10 +30,8 @@ def queue(system: System, durations: Iterable[float]) -> list[UUID]:
     found = []
     with system.database.session() as session:
         for seconds in durations:
-            wanted = starts.TaskStart("sleep", {"duration": seconds})
-            started = starts.start_task(
-                session, wanted, app=system.app, by="tester", at=clock.now()
-            )
+            wanted = start.TaskStart("sleep", {"duration": seconds})
+            started = start.start_task(session, wanted, app=system.app, by="tester", at=clock.now())
             assert started.message is not None
             found.append(started.message)
     messages.publish(system.app, found)

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
+from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import messages
 from tests.integration.system import System, pause
 from tests.servers import wait_until
@@ -15,9 +15,9 @@ from tests.servers import wait_until
 
 def start(system: System, *, seconds: float = 0.0, **given: object) -> UUID:
     """Start a task without a job, as a person would."""
-    wanted = starts.TaskStart("sleep", {"duration": seconds}, **given)  # type: ignore[arg-type]
+    wanted = TaskStart("sleep", {"duration": seconds}, **given)  # type: ignore[arg-type]
     with system.database.session() as session:
-        started = starts.start_task(session, wanted, app=system.app, by="tester", at=clock.now())
+        started = start_task(session, wanted, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
     messages.publish(system.app, [started.message])
     return started.run.id

@@ -10,13 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from jobs_app import starts
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState
+from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import messages, workers
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.starts import TaskStart
 from tests.integration.system import System
 from tests.running import is_alive, pid_in, wait_until
 
@@ -32,7 +31,7 @@ def start_dozing(system: System, pid_file: Path, *, kill_grace_seconds: int = 10
         kill_grace_seconds=kill_grace_seconds,
     )
     with system.database.session() as session:
-        started = starts.start_task(session, start, app=system.app, by="tester", at=clock.now())
+        started = start_task(session, start, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
     messages.publish(system.app, [started.message])
     system.wait_for(started.run.id, lambda run: run.state is RunState.RUNNING, "it runs")
@@ -107,7 +106,7 @@ def test_a_time_limit_holds_in_pools_that_know_none(
     given: dict[str, int] = {limit: 2}
     start = TaskStart("tests.integration.user_tasks.spin", {"seconds": 60}, **given)  # type: ignore[arg-type]
     with system.database.session() as session:
-        started = starts.start_task(session, start, app=system.app, by="tester", at=clock.now())
+        started = start_task(session, start, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
     messages.publish(system.app, [started.message])
 

@@ -13,7 +13,7 @@ from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import IdempotencyKey
 from jobs_app.db.models.runs import Run
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import workers
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, func, select
 
-from jobs_app import jobs
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import ACTIVE, RunState, Trigger
 from jobs_app.db.columns import first_id_at, new_run_id
@@ -18,6 +17,7 @@ from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Forgotten, LogChunk, Run
+from jobs_app.jobs import service
 from jobs_app.runs.finish import queue_due_retries
 from jobs_app.runs.insert import Draft, draft, insert_drafts
 from jobs_app.runs.retention import Retention
@@ -272,7 +272,7 @@ def test_a_deleted_job_goes_with_its_last_run(database: Database) -> None:
     ended(database, owner, OK, ago=100 * DAY)
     bad = ended(database, owner, FAILED, ago=300 * DAY)
     with database.session() as session:
-        jobs.remove(session, owner, version=None, by="ann", at=NOON - 99 * DAY)
+        service.remove(session, owner, version=None, by="ann", at=NOON - 99 * DAY)
 
     sweep(database)
     assert [each.id for each in runs_of(database, owner)] == [bad]
@@ -342,10 +342,10 @@ def test_a_purged_job_leaves_no_counts(database: Database) -> None:
     ended(database, owner, OK, ago=2 * DAY)
     sweep(database)
     with database.session() as session:
-        removed = jobs.remove(
+        removed = service.remove(
             session, job(database, owner.name), version=None, by="ann", at=NOON, to_purge=True
         )
-        jobs.purge(session, removed, by="ann", at=NOON)
+        service.purge(session, removed, by="ann", at=NOON)
 
     assert total(database) == 0
 

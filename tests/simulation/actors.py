@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs, starts
 from jobs_app.core.errors import BrokerUnavailable, JobsError, StaleVersion
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.definitions import Definition
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.start import TaskStart, start_job, start_task
 from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import overlap
 from jobs_app.runs.messages import Message
@@ -144,7 +145,7 @@ class Person:
         """Create a job with whatever policies."""
         wanted = self._definition(name or self._name())
         with self._session() as session:
-            job = jobs.create(session, wanted, app=TASKS, by="ann", at=self._at())
+            job = service.create(session, wanted, app=TASKS, by="ann", at=self._at())
         self._tell([job], [])
 
     def edit(self) -> None:
@@ -152,14 +153,14 @@ class Person:
         name = self._name()
         random = self._world.stage.random
         with self._session() as session:
-            job = jobs.get(session, name)
+            job = service.get(session, name)
             version = job.version
             session.rollback()
             wanted = self._definition(name)
             expected = random.choice((version, None))
             with self._changing(job):
                 try:
-                    changed = jobs.change(
+                    changed = service.change(
                         session, job, wanted, version=expected, app=TASKS, by="ann", at=self._at()
                     )
                 except StaleVersion as error:
@@ -173,19 +174,19 @@ class Person:
     def pause(self) -> None:
         """Pause a job."""
         with self._session() as session:
-            job = jobs.get(session, self._name())
+            job = service.get(session, self._name())
             with self._changing(job):
-                job = jobs.pause(session, job, reason=None, by="ann", at=self._at())
+                job = service.pause(session, job, reason=None, by="ann", at=self._at())
             _read_anew(session, job)
         self._tell([job], [])
 
     def resume(self) -> None:
         """Resume a job, its missed fires left out or not."""
-        on_missed: jobs.OnMissed = self._world.stage.random.choice(("skip", "last", "all"))
+        on_missed: service.OnMissed = self._world.stage.random.choice(("skip", "last", "all"))
         with self._session() as session:
-            job = jobs.get(session, self._name())
+            job = service.get(session, self._name())
             with self._changing(job):
-                job = jobs.resume(session, job, on_missed=on_missed, by="ann", at=self._at())
+                job = service.resume(session, job, on_missed=on_missed, by="ann", at=self._at())
             _read_anew(session, job)
         self._tell([job], [])
 
@@ -196,10 +197,10 @@ class Person:
         if "overlap_policy" in self._world.climate.says:
             policy = None
         with self._session() as session:
-            job = jobs.get(session, self._name())
+            job = service.get(session, self._name())
             session.rollback()
             with self._changing(job):
-                started = starts.start_job(
+                started = start_job(
                     session, job, app=TASKS, by="ann", at=self._at(), overlap_policy=policy
                 )
         self._tell([], [started.message])
@@ -207,11 +208,9 @@ class Person:
     def start_task(self) -> None:
         """Run a task without a job."""
         key, limit = self._world.stage.random.choice(self._world.climate.keys)
-        start = starts.TaskStart(
-            "sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit
-        )
+        start = TaskStart("sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit)
         with self._session() as session:
-            started = starts.start_task(session, start, app=TASKS, by="ann", at=self._at())
+            started = start_task(session, start, app=TASKS, by="ann", at=self._at())
         self._tell([], [started.message])
 
     def cancel(self) -> None:
@@ -238,9 +237,9 @@ class Person:
     def remove(self) -> None:
         """Delete a job."""
         with self._session() as session:
-            job = jobs.get(session, self._name())
+            job = service.get(session, self._name())
             with self._changing(job):
-                job = jobs.remove(session, job, version=None, by="ann", at=self._at())
+                job = service.remove(session, job, version=None, by="ann", at=self._at())
         self._tell([job], [])
 
     def _changing(self, job: Job) -> AbstractContextManager[None]:

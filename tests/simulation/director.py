@@ -12,10 +12,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs, starts
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
-from jobs_app.definitions import Definition
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.start import TaskStart, start_job, start_task
 from jobs_app.runs import (
     cancel as runs_cancel,
 )
@@ -160,7 +161,7 @@ class Director:
         """Create a job that is started by hand, beside others of its runs, unless it *says* so."""
         said = _said(name, says)
         with self.session() as session:
-            job = jobs.create(session, said, app=TASKS, by="ann", at=self.at())
+            job = service.create(session, said, app=TASKS, by="ann", at=self.at())
         self.world.redis.write([job])
         return job
 
@@ -168,24 +169,24 @@ class Director:
         """Have a job say something else."""
         said = _said(job.name, says)
         with self._changing(job) as session:
-            jobs.change(session, job, said, version=version, app=TASKS, by="ann", at=self.at())
+            service.change(session, job, said, version=version, app=TASKS, by="ann", at=self.at())
 
     def pause(self, job: Job) -> None:
         with self._changing(job) as session:
-            jobs.pause(session, job, reason=None, by="ann", at=self.at())
+            service.pause(session, job, reason=None, by="ann", at=self.at())
 
-    def resume(self, job: Job, on_missed: jobs.OnMissed = "skip") -> None:
+    def resume(self, job: Job, on_missed: service.OnMissed = "skip") -> None:
         with self._changing(job) as session:
-            jobs.resume(session, job, on_missed=on_missed, by="ann", at=self.at())
+            service.resume(session, job, on_missed=on_missed, by="ann", at=self.at())
 
     def remove(self, job: Job) -> None:
         with self._changing(job) as session:
-            jobs.remove(session, job, version=None, by="ann", at=self.at())
+            service.remove(session, job, version=None, by="ann", at=self.at())
 
     def start(self, job: Job, policy: OverlapPolicy | None = None) -> UUID:
         """Start a job by hand; return its run."""
         with self._changing(job) as session:
-            started = starts.start_job(
+            started = start_job(
                 session, job, app=TASKS, by="ann", at=self.at(), overlap_policy=policy
             )
         self._send(started.message)
@@ -193,11 +194,9 @@ class Director:
 
     def start_task(self, key: str | None = None, limit: int | None = None) -> UUID:
         """Start a task without a job; return its run."""
-        start = starts.TaskStart(
-            "sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit
-        )
+        start = TaskStart("sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit)
         with self.session() as session:
-            started = starts.start_task(session, start, app=TASKS, by="ann", at=self.at())
+            started = start_task(session, start, app=TASKS, by="ann", at=self.at())
         self._send(started.message)
         return started.run.id
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.models.jobs import Job
-from jobs_app.projection import Projection
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message
 from tests.simulation.stage import Stage, Violation
 

@@ -27,8 +27,8 @@ from sqlalchemy.schema import (
     ExecutableDDLElement,
 )
 
-from jobs_app import jobs
 from jobs_app.db.columns import Base
+from jobs_app.jobs import service
 from jobs_app.runs import transitions, workers
 from jobs_app.runs.finish import _count_outcome, finish
 from jobs_app.runs.rescue import end_dead
@@ -52,10 +52,10 @@ DECIDING: tuple[Any, ...] = (
     end_dead,
     execution._claim,
     transitions.move,
-    jobs.expect_version,
-    jobs.lock,
-    jobs.pause,
-    jobs.resume,
+    service.expect_version,
+    service.lock,
+    service.pause,
+    service.resume,
     workers.beat,
     workers.give_up,
     Heartbeat._beat,
@@ -76,14 +76,14 @@ ASKING = frozenset(
     (
         "runs.job_groups.unfinished",
         "runs.fires.record_due",
-        "jobs.lock",
+        "jobs.service.lock",
         "runs.finish._hold",
         "runs.finish._retry_later",
         "runs.claim.reclaim",
         "runs.rescue.end_dead",
         "runs.cancel.running_at",
         "runs.overlap.promote",
-        "starts._first",
+        "jobs.start._first",
     )
 )
 
@@ -120,7 +120,7 @@ HARMLESS: dict[str, str] = {
     "runs.fires.record_due: SELECT jobs: jobs.id = ANY (CAST(? AS INTEGER[]))": (
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
-    "jobs.lock: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
+    "jobs.service.lock: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
     "runs.overlap.give_way: UPDATE runs: runs.state = ? (beside runs.job_id = ?"
     " AND runs.is_exclusive AND runs.state IN ('queued', 'running', 'retrying')"
     " OR runs.job_id = ? AND NOT runs.is_exclusive"
@@ -215,7 +215,7 @@ BEHIND: dict[str, str] = {
     "worker.strays.Strays.look: each not in known is taken for True": (
         _ENDS + "self._strays.is_worked_on(dead.run_id, dead.attempt) is taken for False"
     ),
-    "models: uq_runs_active": "jobs.lock: SELECT jobs: FOR UPDATE",
+    "models: uq_runs_active": "jobs.service.lock: SELECT jobs: FOR UPDATE",
     "runs.overlap.promote: UPDATE runs: NOT EXISTS (SELECT …)"
     " (beside runs.id = (SELECT …), runs.state = ?, NOT EXISTS (SELECT …))": (
         "models: uq_runs_active"
@@ -228,7 +228,7 @@ BEHIND: dict[str, str] = {
 
 #: Functions that write under a guard, but not in a simulation, and why.
 NOT_PLAYED: dict[str, str] = {
-    "jobs.purge": "deletes the history of a job that is deleted, at rest: tests/test_jobs.py",
+    "jobs.service.purge": "deletes the history of a deleted job, at rest: tests/test_jobs.py",
     "runs.finish.plain_end": "makes the statement of finish_plain",
     "runs.pruning.forget": "deletes what has ended long ago: tests/test_retention.py",
     "runs.pruning.forget_logs": "deletes what has ended long ago: tests/test_retention.py",

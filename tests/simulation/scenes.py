@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from jobs_app import jobs
 from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
+from jobs_app.jobs import service
 from jobs_app.runs import (
     claim as runs_claim,
 )
@@ -748,10 +748,10 @@ def changes_at_once(d: Director) -> None:
     """Somebody changes, or deletes, a job just before somebody else does."""
     job = d.job()
     d.change(job, version=1)
-    d.before("jobs.lock", lambda: d.change(job, retry=RETRIED))
+    d.before("jobs.service.lock", lambda: d.change(job, retry=RETRIED))
     with d.refused(StaleVersion, "a newer version is overwritten"):
         d.change(job, version=2)
-    d.before("jobs.lock", lambda: d.remove(job))
+    d.before("jobs.service.lock", lambda: d.remove(job))
     with d.refused(NotFound, "a deleted job is paused"):
         d.pause(job)
 
@@ -1206,7 +1206,7 @@ def held_by_somebody(d: Director) -> None:
             fires.record_due(beside, [job.id, other.id], at=d.at())
 
     with d.session() as session:
-        jobs.lock(session, job)
+        service.lock(session, job)
         d.tries(record)
     recorded = [run.job_id for run in d.checker.runs.values()]
     d.hold(recorded == [other.id], "a job that somebody holds keeps others waiting")

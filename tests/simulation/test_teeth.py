@@ -28,7 +28,7 @@ SQLITE_PARTS = 4
 POSTGRES_PARTS = 4
 
 #: Modules in which every function that writes under a guard is to be played.
-GUARDED = ("runs/*.py", "jobs.py", "starts.py")
+GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py")
 
 #: What a function calls that writes under a guard, or that holds a row.
 GUARDING = frozenset(("update", "delete", "move", "with_for_update", "on_conflict_do_nothing"))

@@ -7,17 +7,17 @@ from celery import Celery
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from jobs_app import caveats
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.definitions import Definition, check, columns, completed, definition_of
-from jobs_app.jobs import (
+from jobs_app.jobs.definition import Definition, check, columns, completed, definition_of
+from jobs_app.jobs.service import (
     OnMissed,
     expect_version,
     follow_schedule,
     next_fires,
     refuse_taken_name,
 )
+from jobs_app.jobs.warnings import of
 from jobs_app.runs import fires
 from jobs_app.runs.planning import PlannedRun
 from jobs_app.schedules import schedule as schedules
@@ -89,7 +89,7 @@ def rehearse(
         fires_before=[] if job is None else next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(rehearsed, after=at, count=REHEARSED_FIRES),
         warnings=_warnings(session, rehearsed, at=at),
-        caveats=caveats.of(session, [definition], app=app)[0],
+        caveats=of(session, [definition], app=app)[0],
     )
 
 
@@ -114,7 +114,7 @@ def rehearse_resume(
         fires_before=next_fires(job, after=at, count=REHEARSED_FIRES),
         fires_after=next_fires(resumed, after=at, count=REHEARSED_FIRES),
         warnings=_warnings(session, resumed, at=at),
-        caveats=caveats.of(session, [definition], app=app)[0],
+        caveats=of(session, [definition], app=app)[0],
         catchup_runs=len(planned),
         starts_now=sum(row.state is RunState.QUEUED for row in planned),
     )

@@ -9,7 +9,6 @@ from celery import Celery
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from jobs_app import jobs
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
@@ -17,7 +16,8 @@ from jobs_app.db import run_indexes
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.definitions import QUEUE, concurrency_errors
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import QUEUE, concurrency_errors
 from jobs_app.runs import insert, overlap, planning
 from jobs_app.runs.messages import Message
 from jobs_app.secrets import store
@@ -75,7 +75,7 @@ def start_job(
     NotFound if the job was deleted meanwhile.
     """
     # The scheduler and other starts of this job wait here, or pass it by.
-    job = jobs.lock(session, job)
+    job = service.lock(session, job)
     given = job.kwargs | (kwargs or {})
     _check(session, app, job.task, given)
     draft = _placed(
@@ -100,7 +100,7 @@ def repeat(
         )
     job = run.job if run.job is not None and run.job.deleted_at is None else None
     if job is not None:
-        job = jobs.lock(session, job)
+        job = service.lock(session, job)
     given = run.kwargs | again.kwargs
     _check(session, app, run.task, given)
     if job is None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
-from jobs_app.definitions import Definition
+from jobs_app.jobs.definition import Definition
 from jobs_app.runs import outbox, status
 from jobs_app.secrets import redaction, references, store
 from jobs_app.tasks import registry

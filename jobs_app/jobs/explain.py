@@ -23,12 +23,20 @@ from jobs_app.db import run_indexes
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import IS_FOLDED, Run
-from jobs_app.definitions import definition_of, described
+from jobs_app.jobs.definition import definition_of, described
+from jobs_app.jobs.explain_text import (
+    Crew,
+    Facts,
+    Pause,
+    Rules,
+    RunFacts,
+    Verdict,
+    judge,
+)
 from jobs_app.runs import pruning, status
 from jobs_app.runs.planning import MOST_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
-from jobs_app.verdict import Crew, Facts, Pause, Rules, RunFacts, Verdict, judge
 
 _TICK = timedelta(microseconds=1)
 _INSTANTS = ("anchor_at", "at", "start_at", "end_at")

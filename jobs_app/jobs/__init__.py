@@ -1,0 +1,1 @@
+"""What people do to jobs, and what jobs-app answers about them."""
