@@ -15,7 +15,7 @@ from jobs_app.tasks import user_apps
 RUN_TASK = "jobs_app.run"
 
 #: Modules that a worker loads: what it does with a message, and the built-in tasks.
-WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.lifecycle")
+WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.celery_hooks.signals")
 TASK_MODULES = (
     "jobs_app.tasks.builtin.shell",
     "jobs_app.tasks.builtin.http",
@@ -25,8 +25,8 @@ TASK_MODULES = (
 
 #: Pools that are not Celery's own, by their name in the settings.
 POOLS = {
-    "prefork": "jobs_app.worker.pools:ProcessPool",
-    "threads": "jobs_app.worker.pools:ThreadPool",
+    "prefork": "jobs_app.worker.celery_hooks.pools:ProcessPool",
+    "threads": "jobs_app.worker.celery_hooks.pools:ThreadPool",
 }
 
 

@@ -30,10 +30,10 @@ from jobs_app.runs.finish import Outcome, finish, finish_plain
 from jobs_app.runs.finish_and_claim import end_and_claim
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.ends import End
+from jobs_app.worker.completer import End
 from jobs_app.worker.outcomes import cut, failed, unstorable
-from jobs_app.worker.process import Process, this_process
-from jobs_app.worker.working import work
+from jobs_app.worker.pool_process import Process, this_process
+from jobs_app.worker.runner import work
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ LEASE_PATIENCE_SECONDS = 3.0
 class RunTask(Task[[str, int], None]):
     """The task that every message names; its way to the pool is its own."""
 
-    Strategy = "jobs_app.worker.messages:hand_to_pool"
+    Strategy = "jobs_app.worker.celery_hooks.strategy:hand_to_pool"
     ignore_result = True
 
 

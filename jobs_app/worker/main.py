@@ -9,7 +9,7 @@ from celery.exceptions import SecurityWarning
 from jobs_app.celery_app import POOLS, make_celery
 from jobs_app.core import process
 from jobs_app.core.settings import Settings
-from jobs_app.worker import lifecycle
+from jobs_app.worker.celery_hooks import signals
 
 log = logging.getLogger(__name__)
 
@@ -40,5 +40,5 @@ def main(settings: Settings) -> int:
     try:
         worker.start()
     finally:
-        lifecycle.sign_off()
+        signals.sign_off()
     return int(worker.exitcode or 0)

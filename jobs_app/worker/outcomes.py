@@ -13,9 +13,9 @@ from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.runs.finish import Outcome
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
-from jobs_app.worker.logs import RunLog
-from jobs_app.worker.masking import NOTHING, Mask
-from jobs_app.worker.texts import message_of, plain, shortened
+from jobs_app.worker.output.error_text import message_of, plain, shortened
+from jobs_app.worker.output.run_log import RunLog
+from jobs_app.worker.output.secret_masking import NOTHING, Mask
 
 #: Most of a traceback that is kept, characters; the end of it, where the error is.
 TRACEBACK_CHARS = 32_768

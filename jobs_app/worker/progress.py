@@ -12,7 +12,7 @@ from celery import Task
 
 from jobs_app.core import clock
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.texts import message_of, plain
+from jobs_app.worker.output.error_text import message_of, plain
 
 #: Time between two writes of a run, seconds.
 WRITE_SECONDS = 0.5

@@ -27,8 +27,8 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.embedded import free_port
-from jobs_app.worker.log_store import SqlChunkStore
-from jobs_app.worker.logs import RunLog
+from jobs_app.worker.output.log_store import SqlChunkStore
+from jobs_app.worker.output.run_log import RunLog
 from tests.api.conftest import NOW, Api, a_run
 from tests.api.test_run_logs import chunk
 from tests.servers import wait_until

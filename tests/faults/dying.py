@@ -27,9 +27,10 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, rescue
 from jobs_app.runs.messages import Message
 from jobs_app.scheduling import janitor, scheduler
-from jobs_app.worker import ends, execution, strays, working
-from jobs_app.worker.ends import End, Ends
-from jobs_app.worker.process import Process
+from jobs_app.worker import completer, execution, runner
+from jobs_app.worker.completer import End, Ends
+from jobs_app.worker.liveness import stalled_runs
+from jobs_app.worker.pool_process import Process
 
 
 class Forgotten(Exception):
@@ -200,8 +201,8 @@ JANITOR = {
 WORK = {
     "before-claim": _before(execution, "claim_plain"),
     "claimed": _after(execution, "claim_plain"),
-    "before-work": _before(working, "call"),
-    "worked": _after(working, "call"),
+    "before-work": _before(runner, "call"),
+    "worked": _after(runner, "call"),
     "finished": _after(execution, "finish_plain"),
 }
 
@@ -218,7 +219,7 @@ def _held(burn: Burn) -> None:
 
     Ends.take_own = dying  # type: ignore[method-assign]
     # However slow the machine is: whenever there was a run before, the worker is busy.
-    ends.BUSY_SECONDS = 60.0
+    completer.BUSY_SECONDS = 60.0
 
 
 def _unwritten(burn: Burn) -> None:
@@ -233,8 +234,8 @@ def _unwritten(burn: Burn) -> None:
         finish(process, end)
 
     execution._finish = forgetful
-    strays.STRAY_SECONDS = 2.0
-    strays.LOOK_SECONDS = 0.5
+    stalled_runs.STRAY_SECONDS = 2.0
+    stalled_runs.LOOK_SECONDS = 0.5
 
 
 STEPS = TICK | JANITOR | WORK | {"held": _held, "unwritten": _unwritten}

@@ -18,7 +18,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import history, messages
 from jobs_app.runs.cancel import cancel
-from jobs_app.worker.texts import MESSAGE_CHARS
+from jobs_app.worker.output.error_text import MESSAGE_CHARS
 from tests.faults.bad_tasks import ERRORS, RESULTS
 from tests.faults.installation import Installation
 from tests.running import is_alive, pid_in

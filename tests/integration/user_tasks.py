@@ -14,7 +14,7 @@ from celery import shared_task
 from celery.utils.log import get_task_logger
 
 import jobs_app
-from jobs_app.worker.process import this_process
+from jobs_app.worker.pool_process import this_process
 
 logger = get_task_logger(__name__)
 

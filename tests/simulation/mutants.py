@@ -35,11 +35,11 @@ from jobs_app.runs.rescue import end_dead
 from jobs_app.scheduling.janitor import WorkerWatch
 from jobs_app.tasks import context
 from jobs_app.worker import execution
-from jobs_app.worker.ends import Ends
-from jobs_app.worker.heartbeat import Heartbeat
-from jobs_app.worker.lease import Lease
-from jobs_app.worker.strays import Strays
-from jobs_app.worker.watch import Watch
+from jobs_app.worker.completer import Ends
+from jobs_app.worker.liveness.cancellation import Watch
+from jobs_app.worker.liveness.heartbeat import Heartbeat
+from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.liveness.stalled_runs import Strays
 from tests.simulation.guards import Guard, Place, guards_of, here, without
 from tests.simulation.stage import Actor
 from tests.simulation.store import Store, Witness
@@ -190,21 +190,23 @@ HARMLESS: dict[str, str] = {
     "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,
     "worker.execution._claim: unanswered (no. 2) is taken for False": _PAUSE,
     "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,
-    "worker.ends.Ends.hold: self._is_busy and is_plain is taken for False": _HELD,
-    "worker.ends.Ends.hold: self._is_busy is taken for True": _HELD,
+    "worker.completer.Ends.hold: self._is_busy and is_plain is taken for False": _HELD,
+    "worker.completer.Ends.hold: self._is_busy is taken for True": _HELD,
     "worker.execution._end_and_claim: is_awaited is taken for True": "nobody is there to be let in",
-    "worker.heartbeat.Heartbeat._report_strays: attempt not in known is taken for True": (
+    "worker.liveness.heartbeat.Heartbeat._report_strays: attempt not in known is taken for True": (
         "it is reported twice, and ended once: `end_dead` asks whether it is running"
     ),
-    "worker.heartbeat.Heartbeat._report_strays: self._strays.is_due is taken for True": _ASKED,
-    "worker.watch.Watch._look: old is taken for True": "nothing is asked about nothing",
-    "worker.watch.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
+    "worker.liveness.heartbeat.Heartbeat._report_strays: self._strays.is_due is taken for True": (
+        _ASKED
+    ),
+    "worker.liveness.cancellation.Watch._look: old is taken for True": "of none nothing is asked",
+    "worker.liveness.cancellation.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
     "runs.workers.give_up: bool(session.execute(statement.values(gone_at=at)).rowcount)"
     " is taken for True": _LOGGED,
 }
 
-_ENDS = "worker.heartbeat.Heartbeat._ends: "
+_ENDS = "worker.liveness.heartbeat.Heartbeat._ends: "
 _KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
@@ -212,7 +214,7 @@ BEHIND: dict[str, str] = {
     "runs.cancel.running_at: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
         _ENDS + "is_ours is taken for True"
     ),
-    "worker.strays.Strays.look: each not in known is taken for True": (
+    "worker.liveness.stalled_runs.Strays.look: each not in known is taken for True": (
         _ENDS + "self._strays.is_worked_on(dead.run_id, dead.attempt) is taken for False"
     ),
     "models: uq_runs_active": "jobs.service.lock: SELECT jobs: FOR UPDATE",

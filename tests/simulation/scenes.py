@@ -27,8 +27,8 @@ from jobs_app.runs.claim import Claimed
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.planning import plan
 from jobs_app.tasks.context import RunContext, TimedOut
-from jobs_app.worker import heartbeat
-from jobs_app.worker.at_work import PLACES
+from jobs_app.worker.liveness import heartbeat
+from jobs_app.worker.liveness.active_runs import PLACES
 from tests.simulation.director import EVERY_MINUTE, RETRIED, Director
 from tests.simulation.stage import BEGINNING, Errand, Violation
 from tests.simulation.workers import SimulatedWorker
@@ -136,7 +136,7 @@ def given_up_before_its_claim(d: Director) -> None:
     alive = d.worker("alive")
     for place, key, limit in (("claim_plain", None, None), ("claim", "key", 1)):
         run_id, frozen = d.start_task(key, limit), d.worker("frozen")
-        d.before(f"runs.attempts.{place}", partial(d.lose, frozen, alive))
+        d.before(f"runs.claim.{place}", partial(d.lose, frozen, alive))
         d.hold(frozen.claim(run_id, 1) is None, f"{place} is for workers that were given up")
     with d.session() as session, d.stage.on(Errand(claims=(run_id, 1))):
         run_id, gone = d.start_task(), frozen.lease.worker_id
@@ -201,7 +201,7 @@ def claim_without_answer(d: Director) -> None:
     worker = d.worker("worker")
     for place in ("claim_plain", "claim"):
         key, limit = (None, None) if place == "claim_plain" else ("key", 1)
-        d.loses_answer(f"runs.attempts.{place}")
+        d.loses_answer(f"runs.claim.{place}")
         d.succeed(worker, d.claim(worker, d.start_task(key, limit)))
 
 
@@ -587,7 +587,7 @@ def died_before_its_claim(d: Director) -> None:
         d.claim(worker, run_id)
 
     worker.heartbeat.report_dead(run_id, 1, "simulated")
-    d.before("worker.heartbeat.Heartbeat._ends", claim)
+    d.before("worker.liveness.heartbeat.Heartbeat._ends", claim)
     worker.beat()
     d.is_in(run_id, RunState.RUNNING)
 

@@ -69,7 +69,7 @@ def test_a_conjunct_is_removed_with_its_parameters_left_in_place() -> None:
 
 
 def test_a_guard_is_known_again_whatever_a_flush_writes_and_only_in_its_place() -> None:
-    place = Place("runs.attempts", "claim")
+    place = Place("runs.claim", "claim")
     first, second = (f"UPDATE jobs SET {what} WHERE jobs.id = ?" for what in ("a=?", "a=?, b=?"))
     [guard] = guards_of(place, first, is_deciding=False)
 

@@ -17,13 +17,13 @@ from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.runs.messages import Message
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.context import Fenced, RunContext, TimedOut, current_run
-from jobs_app.worker import execution, working
-from jobs_app.worker.at_work import Attempt, AtWork
-from jobs_app.worker.ends import HOLD_SECONDS, End, Ends
-from jobs_app.worker.heartbeat import LOOK_AGAIN_SECONDS, TRY_SECONDS, Heartbeat
-from jobs_app.worker.lease import Lease
-from jobs_app.worker.strays import Strays
-from jobs_app.worker.watch import Watch, Watched
+from jobs_app.worker import execution, runner
+from jobs_app.worker.completer import HOLD_SECONDS, End, Ends
+from jobs_app.worker.liveness.active_runs import Attempt, AtWork
+from jobs_app.worker.liveness.cancellation import Watch, Watched
+from jobs_app.worker.liveness.heartbeat import LOOK_AGAIN_SECONDS, TRY_SECONDS, Heartbeat
+from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.liveness.stalled_runs import Strays
 from tests.factories import TASKS
 from tests.simulation.invariants import Checker, Effect, short
 from tests.simulation.stage import Actor, Errand, PoolProcessDied, Process, Violation
@@ -39,7 +39,7 @@ LOOKS = 4
 
 _really_claim = execution._claim
 _really_end_and_claim = execution._end_and_claim
-_really_work = working.work
+_really_work = runner.work
 _really_finish = execution._finish
 
 

@@ -17,7 +17,8 @@ from jobs_app.db import columns
 from jobs_app.runs import fires
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.planning import Facts, Plan, plan
-from jobs_app.worker import ends, execution, heartbeat, lease, outcomes, watch, working
+from jobs_app.worker import completer, execution, outcomes, runner
+from jobs_app.worker.liveness import cancellation, heartbeat, lease
 from tests.simulation import telling, workers
 from tests.simulation.actors import Person, SimulatedScheduler
 from tests.simulation.fakes import FakeRedis
@@ -169,7 +170,7 @@ def _guarded(call: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
     return outcome
 
 
-_really_guarded = working.guarded
+_really_guarded = runner.guarded
 
 
 @contextmanager
@@ -188,15 +189,15 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         (execution, "time", time),
         (execution, "publish", lambda _app, messages: world.redis.publish(messages)),
         (outcomes, "clock", time),
-        (working, "time", time),
-        (working, "capture_output", _no_capture),
-        (working, "guarded", _guarded),
-        (ends, "time", time),
+        (runner, "time", time),
+        (runner, "capture_output", _no_capture),
+        (runner, "guarded", _guarded),
+        (completer, "time", time),
         (heartbeat, "clock", time),
         (heartbeat, "time", time),
         (heartbeat, "lease_now", true_now),
         (lease, "now", true_now),
-        (watch, "time", time),
+        (cancellation, "time", time),
         *workers.steps(world),
     ]
     with ExitStack() as stack:

@@ -5,7 +5,7 @@ from operator import itemgetter
 
 import pytest
 
-from jobs_app.worker.ahead import KEPT_SECONDS, SHORT_SECONDS, Ahead
+from jobs_app.worker.celery_hooks.prefetch import KEPT_SECONDS, SHORT_SECONDS, Ahead
 
 
 def nothing() -> None:

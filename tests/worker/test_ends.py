@@ -17,11 +17,11 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Attempt
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.finish_and_claim import end_and_claim
-from jobs_app.worker import ends, execution
-from jobs_app.worker.ends import End
+from jobs_app.worker import completer, execution
+from jobs_app.worker.completer import End
 from jobs_app.worker.execution import write_held_end
-from jobs_app.worker.lease import now as lease_now
-from jobs_app.worker.process import Process, adopt_process
+from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.pool_process import Process, adopt_process
 from tests.factories import NOON, make_run, make_worker, run
 
 #: Which runs the task below has worked on.
@@ -49,7 +49,7 @@ def process(
     process.lease.renew(lease_now())
     process.can_hold_ends = True
     # However slow the machine: the next message came at once.
-    monkeypatch.setattr(ends, "BUSY_SECONDS", 60.0)
+    monkeypatch.setattr(completer, "BUSY_SECONDS", 60.0)
     process.ends.be_free()
     adopt_process(process)
     yield process
@@ -99,7 +99,7 @@ def test_where_messages_are_longer_in_coming_no_end_waits(
     queued: Callable[..., UUID],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ends, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(completer, "BUSY_SECONDS", 0.0)
     run_id = queued()
 
     work_on(run_id)

@@ -21,9 +21,9 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
-from jobs_app.worker import calling, execution, working
-from jobs_app.worker.lease import now as lease_now
-from jobs_app.worker.process import Process, adopt_process
+from jobs_app.worker import execution, invocation, runner
+from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.pool_process import Process, adopt_process
 from tests.factories import make_run, make_worker, run
 
 WorkOn = Callable[[UUID], None]
@@ -141,7 +141,7 @@ def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
     # The database keeps the finish waiting, and meanwhile the soft limit is reached.
     held = database.session()
     release = threading.Timer(0.8, held.rollback)
-    call = calling.call
+    call = invocation.call
 
     def call_and_hold(*args: Any) -> Any:
         outcome = call(*args)
@@ -154,7 +154,7 @@ def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
         raise SoftTimeLimitExceeded
 
     before = signal.signal(SIG_SOFT_TIMEOUT, strike)
-    monkeypatch.setattr(working, "call", call_and_hold)
+    monkeypatch.setattr(runner, "call", call_and_hold)
     try:
         work_on(run_id)
     finally:

@@ -23,9 +23,9 @@ from jobs_app.runs.finish import Outcome, queue_due_retries
 from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Sealer
 from jobs_app.tasks.context import current_run
-from jobs_app.worker import execution, injection, outcomes
-from jobs_app.worker.lease import now as lease_now
-from jobs_app.worker.process import Process, adopt_process
+from jobs_app.worker import execution, outcomes, secret_injection
+from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.pool_process import Process, adopt_process
 from tests.factories import DAY, NOON, make_run, make_worker, run
 
 KEY = Fernet.generate_key().decode()
@@ -277,10 +277,10 @@ def test_secrets_are_read_as_soon_as_the_database_is_back(
             raise SQLAlchemyError
         return reading()
 
-    monkeypatch.setattr(injection, "RETRY_DATABASE_SECONDS", 0)
+    monkeypatch.setattr(secret_injection, "RETRY_DATABASE_SECONDS", 0)
     monkeypatch.setattr(process.database, "reading", reading_or_not)
 
-    assert injection.inject(process, claimed).kwargs == {"token": VALUE}
+    assert secret_injection.inject(process, claimed).kwargs == {"token": VALUE}
 
 
 def test_a_key_that_is_rotated_and_dropped_while_a_run_begins_fails_nothing(
@@ -301,7 +301,7 @@ def test_a_key_that_is_rotated_and_dropped_while_a_run_begins_fails_nothing(
 
     monkeypatch.setattr(secrets_store, "named", read_and_rotate)
 
-    assert injection.inject(process, claimed).kwargs == {"token": VALUE}
+    assert secret_injection.inject(process, claimed).kwargs == {"token": VALUE}
 
 
 def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
@@ -329,7 +329,7 @@ def test_what_is_shown_of_an_injection_has_no_value(database: Database, process:
     store(database)
     claimed = _claimed(process, start(database, token="${secret:TOKEN}"))
 
-    injected = injection.inject(process, claimed)
+    injected = secret_injection.inject(process, claimed)
 
     assert VALUE not in repr(injected)
     cleaned = injected.cleaned(Outcome(RunState.LOST, reason=f"no {VALUE}"))

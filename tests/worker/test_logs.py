@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from jobs_app.tasks.context import LogSink, Stream
-from jobs_app.worker.logs import Chunk, Flush, RunLog, capture_output
+from jobs_app.worker.output.capture import capture_output
+from jobs_app.worker.output.run_log import Chunk, Flush, RunLog
 
 LIMIT = 65_536
 

@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs_app.tasks.context import Stream
-from jobs_app.worker.masking import MOST_SEARCHES, Mask, MaskedLog, MaskedRecords, in_use
+from jobs_app.worker.output.secret_masking import (
+    MOST_SEARCHES,
+    Mask,
+    MaskedLog,
+    MaskedRecords,
+    in_use,
+)
 from tests.factories import NOON
 
 SECRET = "p4ss wörd/+'\"&\\%?"  # all that is written in another way somewhere

@@ -20,10 +20,11 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.columns import new_run_id
 from jobs_app.runs import messages
 from jobs_app.runs.messages import Message
-from jobs_app.worker import execution, transport
-from jobs_app.worker.ahead import Ahead
-from jobs_app.worker.messages import hand_to_pool
-from jobs_app.worker.process import Process, adopt_process
+from jobs_app.worker import execution
+from jobs_app.worker.celery_hooks import transport
+from jobs_app.worker.celery_hooks.prefetch import Ahead
+from jobs_app.worker.celery_hooks.strategy import hand_to_pool
+from jobs_app.worker.pool_process import Process, adopt_process
 from tests.servers import ValkeyServer, wait_until
 
 QUEUE = "default"

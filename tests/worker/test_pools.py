@@ -12,9 +12,9 @@ from kombu.asynchronous import Hub
 
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
-from jobs_app.worker import process
-from jobs_app.worker.pools import AsynPool
-from jobs_app.worker.process import Process, adopt_process
+from jobs_app.worker import pool_process
+from jobs_app.worker.celery_hooks.pools import AsynPool
+from jobs_app.worker.pool_process import Process, adopt_process
 
 #: Celery itself looks after its processes this often.
 CELERY_LOOKS_SECONDS = 5.0
@@ -23,7 +23,7 @@ CELERY_LOOKS_SECONDS = 5.0
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A pool of one process, as a worker has it."""
-    monkeypatch.setattr(process, "_process", None)
+    monkeypatch.setattr(pool_process, "_process", None)
     settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0")
     adopt_process(Process(make_celery(settings), settings, "worker@test", is_prefork=True))
     pool: Any = AsynPool(1, threads=False)

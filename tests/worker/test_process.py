@@ -6,7 +6,7 @@ from sqlalchemy import event, text
 
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
-from jobs_app.worker.process import Process
+from jobs_app.worker.pool_process import Process
 
 THREADS = 12
 

@@ -10,7 +10,7 @@ import pytest
 
 import jobs_app
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.masking import Mask
+from jobs_app.worker.output.secret_masking import Mask
 from jobs_app.worker.progress import META_BYTES, Progress, of_celery
 from tests.running import a_run, wait_until
 

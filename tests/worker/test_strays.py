@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from jobs_app.worker.at_work import PLACES, Attempt, AtWork
-from jobs_app.worker.strays import LOOK_SECONDS, STRAY_SECONDS, Strays
+from jobs_app.worker.liveness.active_runs import PLACES, Attempt, AtWork
+from jobs_app.worker.liveness.stalled_runs import LOOK_SECONDS, STRAY_SECONDS, Strays
 
 
 class Clock:

@@ -17,16 +17,17 @@ from jobs_app.runs import history, outbox
 from jobs_app.runs.claim import Claimed
 from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
-from jobs_app.worker.calling import call
-from jobs_app.worker.injection import inject
-from jobs_app.worker.log_store import SqlChunkStore
-from jobs_app.worker.logs import RunLog, capture_output
-from jobs_app.worker.masking import MaskedLog, in_use
+from jobs_app.worker.invocation import call
+from jobs_app.worker.liveness.cancellation import LimitReached, Watched
 from jobs_app.worker.outcomes import failed, stopped, with_log
-from jobs_app.worker.process import Process
+from jobs_app.worker.output.capture import capture_output
+from jobs_app.worker.output.error_text import message_of
+from jobs_app.worker.output.log_store import SqlChunkStore
+from jobs_app.worker.output.run_log import RunLog
+from jobs_app.worker.output.secret_masking import MaskedLog, in_use
+from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import Progress
-from jobs_app.worker.texts import message_of
-from jobs_app.worker.watch import LimitReached, Watched
+from jobs_app.worker.secret_injection import inject
 
 #: Tasks that watch the lease, the limits and the wish to cancel by themselves.
 COOPERATIVE = outbox.KEEPS_OWN_LIMITS

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 from jobs_app.core.states import CancelMode
 from jobs_app.runs import outbox
 from jobs_app.runs.cancel import CancelRequest, cancel_requests
-from jobs_app.worker.at_work import Attempt
-from jobs_app.worker.lease import Lease
-from jobs_app.worker.watch import LAST_GRACE_SECONDS
+from jobs_app.worker.liveness.active_runs import Attempt
+from jobs_app.worker.liveness.cancellation import LAST_GRACE_SECONDS
+from jobs_app.worker.liveness.lease import Lease
 
 log = logging.getLogger(__name__)
 

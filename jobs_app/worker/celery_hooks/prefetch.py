@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from celery import bootsteps
 from celery.worker import state
 
-from jobs_app.worker.process import this_process
+from jobs_app.worker.pool_process import this_process
 
 #: A run is short that takes no longer. So long after its end another short one is expected.
 SHORT_SECONDS = 0.05

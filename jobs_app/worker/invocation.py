@@ -14,10 +14,10 @@ from jobs_app.runs.claim import Claimed
 from jobs_app.runs.finish import Outcome
 from jobs_app.tasks.arguments import signature_of
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.injection import Injected
 from jobs_app.worker.outcomes import failed, ignored, retried, storable
-from jobs_app.worker.process import Process
+from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import divert_update_state
+from jobs_app.worker.secret_injection import Injected
 
 #: Where a request notes the retries that were asked for by `self.retry(throw=False)`.
 ASKED = "jobs_retries"

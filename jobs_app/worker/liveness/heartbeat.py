@@ -23,11 +23,11 @@ from jobs_app.runs.rescue import end_dead
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.command import is_still_ending
-from jobs_app.worker.lease import Lease
-from jobs_app.worker.lease import now as lease_now
-from jobs_app.worker.strays import Strays
-from jobs_app.worker.warden import Warden
-from jobs_app.worker.watch import LOOK_SECONDS
+from jobs_app.worker.liveness.cancellation import LOOK_SECONDS
+from jobs_app.worker.liveness.forced_cancellation import Warden
+from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.liveness.stalled_runs import Strays
 
 log = logging.getLogger(__name__)
 

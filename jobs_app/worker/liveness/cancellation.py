@@ -23,8 +23,8 @@ from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import Cancelled, TimedOut
-from jobs_app.worker.lease import Lease
-from jobs_app.worker.logs import stay_out_of_runs
+from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.output.capture import stay_out_of_runs
 
 log = logging.getLogger(__name__)
 

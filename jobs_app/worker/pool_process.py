@@ -15,12 +15,12 @@ from celery import Celery
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.worker.at_work import AtWork
-from jobs_app.worker.belongings import Belongings, is_short_of_files
-from jobs_app.worker.ends import Ends
-from jobs_app.worker.lease import Lease
-from jobs_app.worker.logs import own_descriptors
-from jobs_app.worker.watch import Watch
+from jobs_app.worker.completer import Ends
+from jobs_app.worker.liveness.active_runs import AtWork
+from jobs_app.worker.liveness.cancellation import Watch
+from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.output.capture import own_descriptors
+from jobs_app.worker.process_state import Belongings, is_short_of_files
 
 
 class Process:

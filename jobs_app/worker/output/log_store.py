@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk, Run
-from jobs_app.worker.logs import Flush
+from jobs_app.worker.output.run_log import Flush
 
 
 class SqlChunkStore:

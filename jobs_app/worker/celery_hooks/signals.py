@@ -18,12 +18,12 @@ from jobs_app.core.process import become_undumpable
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.runs.workers import Registration
-from jobs_app.worker import ahead
-from jobs_app.worker.heartbeat import Heartbeat
-from jobs_app.worker.process import Process, adopt_process, this_process
-from jobs_app.worker.strays import Strays
-from jobs_app.worker.transport import use_tolerant_channel
-from jobs_app.worker.warden import Warden
+from jobs_app.worker.celery_hooks import prefetch
+from jobs_app.worker.celery_hooks.transport import use_tolerant_channel
+from jobs_app.worker.liveness.forced_cancellation import Warden
+from jobs_app.worker.liveness.heartbeat import Heartbeat
+from jobs_app.worker.liveness.stalled_runs import Strays
+from jobs_app.worker.pool_process import Process, adopt_process, this_process
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
     use_tolerant_channel()
-    app.steps["consumer"].add(ahead.Step)
+    app.steps["consumer"].add(prefetch.Step)
     adopt_process(process)
     sender.wait_for_soft_shutdown = partial(
         _wait_for_runs, process, app.conf.worker_soft_shutdown_timeout

@@ -11,9 +11,9 @@ from typing import Any
 
 from celery.concurrency import asynpool, prefork, thread
 
-from jobs_app.worker.ends import HOLD_SECONDS
+from jobs_app.worker.completer import HOLD_SECONDS
 from jobs_app.worker.execution import write_held_end
-from jobs_app.worker.process import this_process
+from jobs_app.worker.pool_process import this_process
 
 #: How long a pool process that ends waits for the worker to hear of its jobs, seconds.
 HEARD_SECONDS = 1.0

@@ -18,9 +18,9 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
-from jobs_app.worker.ahead import Ahead
+from jobs_app.worker.celery_hooks.prefetch import Ahead
 from jobs_app.worker.execution import perform
-from jobs_app.worker.process import this_process
+from jobs_app.worker.pool_process import this_process
 
 
 class RunRequest(Request):

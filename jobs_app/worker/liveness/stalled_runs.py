@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from jobs_app.worker.at_work import Attempt, AtWork
+from jobs_app.worker.liveness.active_runs import Attempt, AtWork
 
 #: How long nobody may have worked on a run until it is given up, seconds. An end that is held
 #: back takes milliseconds, or as long as the database is away: then nobody looks either.

@@ -15,8 +15,8 @@ from jobs_app.runs.claim import Claimed
 from jobs_app.runs.finish import Outcome
 from jobs_app.secrets import encryption, references, store
 from jobs_app.tasks.context import Fenced, TaskOutcome
-from jobs_app.worker.masking import NOTHING, Mask
-from jobs_app.worker.process import Process
+from jobs_app.worker.output.secret_masking import NOTHING, Mask
+from jobs_app.worker.pool_process import Process
 
 log = logging.getLogger(__name__)
 

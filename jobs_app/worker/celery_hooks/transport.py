@@ -10,7 +10,7 @@ from typing import Any
 from kombu.transport import redis, virtual
 
 from jobs_app.celery_app import RUN_TASK
-from jobs_app.worker.ahead import Ahead
+from jobs_app.worker.celery_hooks.prefetch import Ahead
 
 log = logging.getLogger(__name__)
 
