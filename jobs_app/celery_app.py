@@ -137,7 +137,7 @@ def make_celery(settings: Settings) -> JobsCelery:
         worker_concurrency=settings.worker_concurrency,
         worker_pool=settings.worker_pool,
         imports=(*WORKER_MODULES, *TASK_MODULES, *settings.import_modules),
-        beat_scheduler="jobs_app.scheduling.scheduler:JobsScheduler",
+        beat_scheduler="jobs_app.scheduler.beat:JobsScheduler",
         redbeat_redis_url=settings.effective_redis_url,
         redbeat_redis_options=redbeat_options(settings),
         redbeat_key_prefix=f"{settings.redis_prefix}redbeat:",

@@ -43,7 +43,7 @@ main()
         pytest.param("worker", ("celery.apps.worker", "Worker", "start"), id="worker"),
         pytest.param(
             "scheduler",
-            ("jobs_app.scheduling.scheduler", "JobsScheduler", "tick"),
+            ("jobs_app.scheduler.beat", "JobsScheduler", "tick"),
             id="scheduler",
         ),
     ],

@@ -128,7 +128,7 @@ def scheduler() -> None:
         become_undumpable()
         die_with_parent()
         process.pause_gc()
-        from jobs_app.scheduling import main
+        from jobs_app.scheduler.main import main
 
         sys.exit(main(settings))
 

@@ -26,7 +26,7 @@ from jobs_app.cli import main
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, rescue
 from jobs_app.runs.messages import Message
-from jobs_app.scheduling import janitor, scheduler
+from jobs_app.scheduler import beat, janitor
 from jobs_app.worker import completer, execution, runner
 from jobs_app.worker.completer import End, Ends
 from jobs_app.worker.liveness import stalled_runs
@@ -138,7 +138,7 @@ def _after_statement(start: str) -> Callable[[Burn], None]:
 
 def _in_publish(burn: Burn) -> None:
     """Die when half of the messages are sent."""
-    owner: Any = scheduler
+    owner: Any = beat
     original = owner.publish
 
     def dying(app: Celery, messages: Sequence[Message]) -> None:
@@ -152,7 +152,7 @@ def _in_publish(burn: Burn) -> None:
 
 def _around_publish(is_before: bool) -> Callable[[Burn], None]:
     def wrap(burn: Burn) -> None:
-        owner: Any = scheduler
+        owner: Any = beat
         original = owner.publish
 
         def dying(app: Celery, messages: Sequence[Message]) -> None:

@@ -17,7 +17,7 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import workers
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
+from jobs_app.scheduler.janitor import Janitor, Rota, WorkerWatch
 from tests.factories import (
     DAY,
     MINUTE,
@@ -311,7 +311,7 @@ def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
     projection: Projection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs_app.scheduling.janitor.COMPARED_AT_ONCE", 2)
+    monkeypatch.setattr("jobs_app.scheduler.janitor.COMPARED_AT_ONCE", 2)
     jobs = [make_job(database, cron="0 * * * *") for _ in range(3)]
 
     assert [janitor.compare_next() for _ in range(4)] == [2, 1, 0, 0]

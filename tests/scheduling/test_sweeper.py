@@ -22,8 +22,8 @@ from jobs_app.runs.finish import queue_due_retries
 from jobs_app.runs.insert import Draft, draft, insert_drafts
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduling import sweeper as sweeping
-from jobs_app.scheduling.sweeper import FEWEST, MOST, Sweeper, SweeperThread
+from jobs_app.scheduler import pruner as sweeping
+from jobs_app.scheduler.pruner import FEWEST, MOST, Sweeper, SweeperThread
 from tests.factories import (
     DAY,
     HOUR,

@@ -14,7 +14,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message
-from jobs_app.scheduling.ticker import BURST, Ticker
+from jobs_app.scheduler.tick import BURST, Ticker
 from tests.factories import HOUR, NOON, SECOND
 
 COUNT = BURST + 150

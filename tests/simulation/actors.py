@@ -17,8 +17,8 @@ from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import overlap
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduling.janitor import Janitor, WorkerWatch
-from jobs_app.scheduling.ticker import Ticker
+from jobs_app.scheduler.janitor import Janitor, WorkerWatch
+from jobs_app.scheduler.tick import Ticker
 from tests.factories import TASKS, definition
 from tests.simulation.stage import Errand, Process, Violation
 

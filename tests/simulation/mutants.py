@@ -32,7 +32,7 @@ from jobs_app.jobs import service
 from jobs_app.runs import transitions, workers
 from jobs_app.runs.finish import _count_outcome, finish
 from jobs_app.runs.rescue import end_dead
-from jobs_app.scheduling.janitor import WorkerWatch
+from jobs_app.scheduler.janitor import WorkerWatch
 from jobs_app.tasks import context
 from jobs_app.worker import execution
 from jobs_app.worker.completer import Ends
@@ -186,7 +186,7 @@ HARMLESS: dict[str, str] = {
     "runs.cancel.running_at: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
         "what is over is reported in vain: `end_dead` asks for the same once more"
     ),
-    "scheduling.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
+    "scheduler.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
     "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,
     "worker.execution._claim: unanswered (no. 2) is taken for False": _PAUSE,
     "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,

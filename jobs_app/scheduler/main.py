@@ -1,4 +1,4 @@
-"""The scheduler process: RedBeat's scheduler with the rows behind it, and the janitor."""
+"""Starts a scheduler: the process of `jobs-app scheduler`."""
 
 import logging
 

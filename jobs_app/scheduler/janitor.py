@@ -24,7 +24,7 @@ from jobs_app.runs import concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.finish import queue_due_retries
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduling.ticker import Publish, publish_or_leave
+from jobs_app.scheduler.tick import Publish, publish_or_leave
 
 log = logging.getLogger(__name__)
 

@@ -30,9 +30,9 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.notifications.sender import Sender
 from jobs_app.runs.messages import Message, publish
-from jobs_app.scheduling.janitor import Janitor, Rota, WorkerWatch
-from jobs_app.scheduling.sweeper import Sweeper, SweeperThread
-from jobs_app.scheduling.ticker import SCAN_SECONDS, Ticker
+from jobs_app.scheduler.janitor import Janitor, Rota, WorkerWatch
+from jobs_app.scheduler.pruner import Sweeper, SweeperThread
+from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
 
 log = logging.getLogger(__name__)
 

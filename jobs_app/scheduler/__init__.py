@@ -1,0 +1,1 @@
+"""The scheduler process: RedBeat over the rows, the janitor, and the pruner."""
