@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from celery import current_app
 
-from jobs_app.api import parts
 from jobs_app.celery_app import JobsCelery, make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import registry, user_apps
+from jobs_app.web import extension
 
 OWN_APP = """
 from celery import Celery, Task, shared_task
@@ -213,7 +213,7 @@ def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> No
     write(adopted_ten=OWN_APP, adopted_broken="raise ValueError('no')\n")
     settings = Settings(imports="adopted_broken,adopted_ten", redis_url="redis://127.0.0.1:1/0")
 
-    made = parts.make(settings)
+    made = extension.make(settings)
 
     assert made.broken_imports == {"adopted_broken": "ValueError"}
     assert "theirs.by-class" in registry.names(made.celery)

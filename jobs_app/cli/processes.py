@@ -89,7 +89,7 @@ def web(host: str | None, port: int | None) -> None:
         become_undumpable()
         die_with_parent()
         process.pause_gc()
-        from jobs_app.app import serve
+        from jobs_app.web.server import serve
 
         sys.exit(serve(settings))
 

@@ -9,13 +9,13 @@ import pytest
 from flask import Flask
 
 from jobs_app.accounts import tokens
-from jobs_app.api import database as held
-from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
+from jobs_app.web import session as held
+from jobs_app.web.app import create_app
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

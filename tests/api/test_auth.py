@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 
 from jobs_app.accounts import tokens
-from jobs_app.app import create_app
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.web.app import create_app
 from tests.api.conftest import NOW, Api, a_job, close
 
 OPEN_PATHS = {"/healthz", "/readyz", "/api/docs", "/static/<path:filename>"}

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import inspect, select
 
-from jobs_app.api.channels import ChannelIn
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.engine import Database
@@ -16,6 +15,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications.rules import USUAL
 from jobs_app.secrets.encryption import sealer
+from jobs_app.web.api.notifications import ChannelIn
 from tests.api.conftest import NOW, Api
 
 CANARY = "canary-7f3a9"
@@ -304,7 +304,7 @@ def test_a_test_waits_for_its_outcome(
             row.state, row.error = NotificationState.FAILED, "It answered 500."
             session.commit()
 
-    monkeypatch.setattr("jobs_app.api.channels.time.sleep", send)
+    monkeypatch.setattr("jobs_app.web.api.notifications.time.sleep", send)
     answer = api.post("/channels/ops/test")
 
     assert (answer.status_code, answer.json["state"]) == (200, "failed")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from jobs_app.api import database as held
+from jobs_app.web import session as held
 from tests.api.conftest import Api
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
+from jobs_app.web.app import create_app
 from tests.api.conftest import Api, a_job, close
 
 SET: dict[str, Any] = {

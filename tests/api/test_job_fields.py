@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs_app.api.job_bodies import JobIn, RetryIn, ScheduleIn
+from jobs_app.web.api.schemas.job_input import JobIn, RetryIn, ScheduleIn
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "jobs.md"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.api.job_bodies import JobIn
+from jobs_app.web.api.schemas.job_input import JobIn
 from tests.api.conftest import Api, a_job
 
 

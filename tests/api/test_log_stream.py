@@ -140,7 +140,7 @@ def test_a_cut_is_told_once_to_a_reader_that_comes_back_behind_it(api: Api, stor
 def test_a_log_longer_than_a_batch_is_sent_whole(
     api: Api, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs_app.api.run_logs.BATCH", 3)
+    monkeypatch.setattr("jobs_app.web.api.run_logs.BATCH", 3)
     run = a_run()
     store(run, *(chunk(run, seq, str(seq)) for seq in range(9)))
 

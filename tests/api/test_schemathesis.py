@@ -13,9 +13,9 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from jobs_app.accounts import tokens
-from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.web.app import create_app
 from tests.api.conftest import NOW, close
 
 #: What a document cannot say: which tasks, cursors, versions and schedules there are.

@@ -11,9 +11,9 @@ from click.testing import Result
 from werkzeug.serving import make_server
 
 from jobs_app.accounts import tokens
-from jobs_app.app import create_app
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.web.app import create_app
 from tests.api.conftest import close
 from tests.cli.canned import Canned, CannedServer, a_job, a_run, page, problem
 

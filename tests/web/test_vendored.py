@@ -4,9 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import jobs_app.web
+import jobs_app.web.pages
 
-VENDOR = Path(jobs_app.web.__file__).parent / "static" / "vendor"
+VENDOR = Path(jobs_app.web.pages.__file__).parent / "static" / "vendor"
 
 
 def test_the_vendored_files_are_those_of_the_manifest() -> None:

@@ -7,17 +7,17 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs_app.api import conditions
-from jobs_app.api.bodies import Input, Query
-from jobs_app.api.conditions import MayRepeat
-from jobs_app.api.database import session
-from jobs_app.api.document import problems
-from jobs_app.api.runs import record
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.start import TaskStart
 from jobs_app.runs import history
+from jobs_app.web.api import preconditions
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.preconditions import MayRepeat
+from jobs_app.web.api.runs import record
+from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.session import session
 
 api = APIBlueprint(
     "tutorial", __name__, abp_tags=[Tag(name="tutorial", description="As the tutorials have it.")]
@@ -74,7 +74,7 @@ class TaskPath(Query):
 @api.post("/start-task", responses={202: StartedOut, **problems(409, body=True)})
 def start_task(header: MayRepeat, body: StartTaskIn) -> Response:
     """Start the tutorials' `long_task`, which sleeps."""
-    return conditions.once(lambda: _start(body))
+    return preconditions.once(lambda: _start(body))
 
 
 @api.get("/task-status/<task_id>", responses={200: StatusOut, **problems()})

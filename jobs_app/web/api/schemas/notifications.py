@@ -5,9 +5,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from jobs_app.api.fields import Instant
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.notifications.history import Shown
+from jobs_app.web.api.schemas.fields import Instant
 
 
 class NotificationOut(BaseModel):

@@ -4,8 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from jobs_app.api.bodies import Input
-from jobs_app.api.fields import (
+from jobs_app.jobs.definition import Definition
+from jobs_app.web.api.schemas.base import Input
+from jobs_app.web.api.schemas.fields import (
     INT32,
     CatchupPolicyIn,
     ConcurrencyLimit,
@@ -14,7 +15,7 @@ from jobs_app.api.fields import (
     Priority,
     Seconds,
 )
-from jobs_app.api.job_bodies import (
+from jobs_app.web.api.schemas.job_input import (
     KINDS,
     READ_ONLY,
     ConcurrencyKey,
@@ -30,7 +31,6 @@ from jobs_app.api.job_bodies import (
     TaskName,
     document_of,
 )
-from jobs_app.jobs.definition import Definition
 
 
 class SchedulePatch(ScheduleIn):

@@ -1,108 +1,27 @@
-"""Where the parts of the web process meet: `create_app`, and `serve` around it."""
+"""The web server: gunicorn around the application."""
 
 import errno
 import logging
 import socket
 from typing import Any
 
-from flask import Flask, Response
-from flask_openapi3 import OpenAPI
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app import web
 from jobs_app.accounts import tokens
-from jobs_app.api import (
-    auth,
-    bodies,
-    channels,
-    database,
-    document,
-    explain,
-    health,
-    installation,
-    jobs,
-    parts,
-    problems,
-    run_logs,
-    runs,
-    schedules,
-    stats,
-    streams,
-    tutorial,
-    vault,
-)
 from jobs_app.core import process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
 from jobs_app.core.settings import Settings
+from jobs_app.web import session, streams
+from jobs_app.web.app import create_app
 
 log = logging.getLogger(__name__)
 
-API_PREFIX = "/api/v1"
-
-#: For answers that are not pages; a page brings the policy that it needs.
-NO_CONTENT_POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": NO_CONTENT_POLICY,
-    "Cache-Control": "no-store",
-}
 
 #: How long requests under way may take after SIGTERM, seconds.
 STOP_SECONDS = 5
-
-
-class _Application(OpenAPI):
-    request_class = bodies.JsonRequest
-
-
-def create_app(settings: Settings) -> Flask:
-    """Return the web application of an installation.
-
-    Neither the database nor Redis need be there yet; while they are not, it answers
-    503, or 201 and leaves the rest to the janitor.
-    """
-    app = _Application(
-        __name__,
-        static_folder=None,
-        info=document.INFO,
-        security_schemes=document.SECURITY_SCHEMES,
-        openapi_extensions={"security": [{"bearerAuth": []}]},
-        validation_error_callback=bodies.on_invalid,
-        validation_error_model=document.Problem,
-        doc_ui=False,
-    )
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # The order of a job's kwargs is its author's.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    database.init_app(app, settings)
-    parts.init_app(app, parts.make(settings))
-    streams.init_app(app, settings)
-    problems.register(app)
-    auth.register(app, demo_open=settings.demo_open)
-    resources = (jobs, explain, stats, runs, run_logs, schedules, vault, installation, channels)
-    for resource in resources:
-        app.register_api(resource.api, url_prefix=API_PREFIX)
-    app.register_api(health.api)
-    app.register_api(tutorial.api)
-    document.register(app)
-    app.register_blueprint(web.blueprint)
-    app.after_request(_secure)
-    return app
-
-
-def _secure(response: Response) -> Response:
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -142,7 +61,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             # SIGTERM clears it; a stream that went on would hold the server to the last second.
             streams.current().is_stopping = lambda: not worker.alive
             # A pooled connection used by two processes mixes up their answers.
-            database.database.engine.dispose(close=False)
+            session.database.engine.dispose(close=False)
 
 
 def serve(settings: Settings) -> int:

@@ -8,13 +8,13 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app.api import parts
-from jobs_app.api.database import session
-from jobs_app.api.fields import rfc3339
 from jobs_app.core import clock
 from jobs_app.db import migrations
 from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved
+from jobs_app.web import extension
+from jobs_app.web.api.schemas.fields import rfc3339
+from jobs_app.web.session import session
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
 
@@ -59,9 +59,9 @@ def readyz() -> Response:
     scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
     queues, are_served = _queues() if is_usable else ({"status": "unknown"}, False)
     if is_usable:
-        parts.current().ask_who_we_are()
-    redis = parts.current().redis_status()
-    broken = parts.current().broken_imports
+        extension.current().ask_who_we_are()
+    redis = extension.current().redis_status()
+    broken = extension.current().broken_imports
     checks: dict[str, Any] = {
         "database": database,
         "redis": {"status": redis} | _detail(redis),
@@ -82,7 +82,7 @@ def readyz() -> Response:
 def _detail(redis: str) -> dict[str, str]:
     if redis != "shared":
         return {}
-    return {"detail": shared_prefix(parts.current().settings.redis_prefix)}
+    return {"detail": shared_prefix(extension.current().settings.redis_prefix)}
 
 
 def _database() -> tuple[dict[str, Any], bool]:

@@ -8,14 +8,6 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from jobs_app.api import auth, conditions, cursors, parts
-from jobs_app.api.bodies import Input, Query
-from jobs_app.api.conditions import IfMatch
-from jobs_app.api.database import database, reading, session
-from jobs_app.api.document import problems
-from jobs_app.api.fields import Instant, Search
-from jobs_app.api.job_bodies import NAME_SCHEMA, Name, NotifyEvents
-from jobs_app.api.notification_bodies import NotificationOut, show_notification
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import Event, NotificationState
@@ -24,6 +16,15 @@ from jobs_app.notifications import channels, history
 from jobs_app.notifications.channels import ChannelSaid, Webhook
 from jobs_app.notifications.rules import USUAL
 from jobs_app.secrets.encryption import Sealer, sealer
+from jobs_app.web import auth, extension
+from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.preconditions import IfMatch
+from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.api.schemas.fields import Instant, Search
+from jobs_app.web.api.schemas.job_input import NAME_SCHEMA, Name, NotifyEvents
+from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
+from jobs_app.web.session import database, reading, session
 
 api = APIBlueprint(
     "channels",
@@ -147,9 +148,9 @@ class NotificationQuery(ListQuery):
 @api.get("/channels", responses={200: ChannelPage, **problems(400)})
 def list_channels(query: ListQuery) -> Response:
     """List channels by name."""
-    after = cursors.decode(KIND, query.cursor, _name_in_cursor)
+    after = pagination.decode(KIND, query.cursor, _name_in_cursor)
     found = channels.page(session(), after=after, limit=query.limit + 1)
-    return cursors.page(
+    return pagination.page(
         KIND,
         found,
         limit=query.limit,
@@ -183,7 +184,7 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
         session(),
         _known(path.name),
         _said(body),
-        version=conditions.expected_version(),
+        version=preconditions.expected_version(),
         sealer=_sealer(),
         by=_who(),
         at=clock.now(),
@@ -195,7 +196,7 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
 def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
     """Delete a channel that no job names."""
     name = _known(path.name)
-    version = conditions.expected_version()
+    version = preconditions.expected_version()
     channels.delete(session(), name, version=version, by=_who(), at=clock.now())
     return Response(status=204)
 
@@ -236,9 +237,9 @@ def list_notifications(query: NotificationQuery) -> Response:
         state=query.state,
         event=query.event,
     )
-    before = cursors.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
+    before = pagination.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
     found = history.page(session(), wanted, before=before, limit=query.limit + 1)
-    return cursors.page(
+    return pagination.page(
         NOTIFICATIONS_KIND,
         found,
         limit=query.limit,
@@ -253,7 +254,7 @@ def _show(channel: NotificationChannel) -> dict[str, Any]:
 
 def _answer(channel: NotificationChannel) -> Response:
     response = jsonify(_show(channel))
-    response.headers["ETag"] = conditions.etag(channel.version)
+    response.headers["ETag"] = preconditions.etag(channel.version)
     return response
 
 
@@ -277,7 +278,7 @@ def _said(body: ChannelIn | ChannelPatch) -> ChannelSaid:
 
 
 def _sealer() -> Sealer:
-    return sealer(parts.current().settings, makes_key=True)
+    return sealer(extension.current().settings, makes_key=True)
 
 
 def _who() -> str:

@@ -5,12 +5,21 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app.api import auth, conditions, cursors, parts
-from jobs_app.api.conditions import MayRepeat
-from jobs_app.api.database import session
-from jobs_app.api.document import problems
-from jobs_app.api.jobs import accepted
-from jobs_app.api.run_bodies import (
+from jobs_app.core import clock
+from jobs_app.core.errors import Conflict, NotFound
+from jobs_app.core.states import RunState
+from jobs_app.db.models.runs import Run
+from jobs_app.jobs import start as job_start
+from jobs_app.jobs.start import Again, TaskStart
+from jobs_app.notifications import history as notification_history
+from jobs_app.runs import history, overlap
+from jobs_app.runs.cancel import cancel
+from jobs_app.web import auth, extension
+from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.jobs import accepted
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.preconditions import MayRepeat
+from jobs_app.web.api.schemas.runs import (
     MOST_NOTIFICATIONS,
     AgainIn,
     CancelIn,
@@ -23,15 +32,7 @@ from jobs_app.api.run_bodies import (
     show_detail,
     show_run,
 )
-from jobs_app.core import clock
-from jobs_app.core.errors import Conflict, NotFound
-from jobs_app.core.states import RunState
-from jobs_app.db.models.runs import Run
-from jobs_app.jobs import start as job_start
-from jobs_app.jobs.start import Again, TaskStart
-from jobs_app.notifications import history as notification_history
-from jobs_app.runs import history, overlap
-from jobs_app.runs.cancel import cancel
+from jobs_app.web.session import session
 
 api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 
@@ -49,9 +50,9 @@ def list_runs(query: RunQuery) -> Response:
         until=query.end,
         q=query.q,
     )
-    before = cursors.decode(KIND, query.cursor, history.Place.read)
+    before = pagination.decode(KIND, query.cursor, history.Place.read)
     found = history.page(session(), wanted, before=before, limit=query.limit + 1)
-    return cursors.page(
+    return pagination.page(
         KIND,
         found,
         limit=query.limit,
@@ -64,7 +65,7 @@ def list_runs(query: RunQuery) -> Response:
 def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     """Run a task once, without a job."""
     start = TaskStart(**{name: getattr(body, name) for name in TaskRunIn.model_fields})
-    return conditions.once(lambda: accepted(record(start)))
+    return preconditions.once(lambda: accepted(record(start)))
 
 
 @api.get("/runs/<run_id>", responses={200: RunDetail, **problems(404)})
@@ -88,7 +89,7 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     if found is RunState.CANCELLED and run.job_id is not None:
         # Its place is free: a run that waited behind it goes on.
         promoted = overlap.promote(session(), run.job_id, at=at)
-        parts.tell_redis_afterwards(messages=[promoted])
+        extension.tell_redis_afterwards(messages=[promoted])
     run = history.get(session(), run.id)
     if found is None and run.state is not RunState.RUNNING:
         raise Conflict(f"The run has ended already: it {_ended(run)}.", code="run_over")
@@ -104,7 +105,7 @@ def retry_run(header: MayRepeat, path: RunPath, body: AgainIn) -> Response:
     Also of one that was skipped or missed: it is run now. The task and the arguments are the
     old run's; queue, limits and policies those of its job as it is now.
     """
-    return conditions.once(lambda: _repeat(path.run_id, body))
+    return preconditions.once(lambda: _repeat(path.run_id, body))
 
 
 def _repeat(run_id: str, body: AgainIn) -> Response:
@@ -112,20 +113,20 @@ def _repeat(run_id: str, body: AgainIn) -> Response:
         session(),
         named(run_id),
         Again(**{name: getattr(body, name) for name in AgainIn.model_fields}),
-        app=parts.current().celery,
+        app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),
     )
-    parts.tell_redis_afterwards(messages=[started.message])
+    extension.tell_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
 
 
 def record(start: TaskStart) -> UUID:
     """Record a run of a task, have its message sent, and return its id."""
     started = job_start.start_task(
-        session(), start, app=parts.current().celery, by=auth.principal().name, at=clock.now()
+        session(), start, app=extension.current().celery, by=auth.principal().name, at=clock.now()
     )
-    parts.tell_redis_afterwards(messages=[started.message])
+    extension.tell_redis_afterwards(messages=[started.message])
     return started.run.id
 
 

@@ -9,13 +9,6 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from jobs_app.api.bodies import Query
-from jobs_app.api.database import session
-from jobs_app.api.document import problems
-from jobs_app.api.fields import EARLIEST, LATEST, Instant
-from jobs_app.api.job_bodies import JobPath
-from jobs_app.api.job_views import FireOut, show_fire
-from jobs_app.api.run_bodies import RunOut, show_run
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.jobs import explain
@@ -24,6 +17,13 @@ from jobs_app.jobs.explain import When
 from jobs_app.jobs.explain_text import Verdict
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.schemas.base import Query
+from jobs_app.web.api.schemas.fields import EARLIEST, LATEST, Instant
+from jobs_app.web.api.schemas.job_input import JobPath
+from jobs_app.web.api.schemas.job_output import FireOut, show_fire
+from jobs_app.web.api.schemas.runs import RunOut, show_run
+from jobs_app.web.session import session
 
 api = APIBlueprint(
     "explain", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from jobs_app.api import problems
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput
 from jobs_app.core.validation_messages import escaped, kind_of, told
+from jobs_app.web.api import problems
 
 MEDIA_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from jobs_app.api.database import database
 from jobs_app.core import errors
 from jobs_app.db import engine
+from jobs_app.web.session import database
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ from copy import deepcopy
 from typing import Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from flask_openapi3 import APIBlueprint, Info, OpenAPI, Tag
 from pydantic import BaseModel
 
 from jobs_app import __version__
-from jobs_app.api.problems import MEDIA_TYPE
+from jobs_app.web.api.problems import MEDIA_TYPE
 
 INFO = Info(
     title="jobs-app",
@@ -23,6 +23,9 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "description": "The first token lies in the file admin-token in the data directory.",
     }
 }
+
+#: The tag of what is there without anybody having made it by hand.
+INSTALLATION = Tag(name="installation", description="Tasks, queues, workers, and who did what.")
 
 #: The answers of an operation, as flask-openapi3 takes them.
 Responses = dict[str | int, type[BaseModel] | dict[Any, Any] | None]

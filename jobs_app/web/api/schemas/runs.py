@@ -8,8 +8,13 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from jobs_app.api.bodies import Input, Query
-from jobs_app.api.fields import (
+from jobs_app.core.states import CancelMode, RunState, Trigger
+from jobs_app.db.models.runs import Attempt, Run
+from jobs_app.notifications.history import Shown
+from jobs_app.secrets import redaction
+from jobs_app.web.api.problems import nearest
+from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.api.schemas.fields import (
     CancelModeIn,
     ConcurrencyLimit,
     Instant,
@@ -21,13 +26,14 @@ from jobs_app.api.fields import (
     TriggerIn,
     seconds_between,
 )
-from jobs_app.api.job_bodies import ConcurrencyKey, JobRunIn, Kwargs, QueueName, TaskName
-from jobs_app.api.notification_bodies import NotificationOut, show_notification
-from jobs_app.api.problems import nearest
-from jobs_app.core.states import CancelMode, RunState, Trigger
-from jobs_app.db.models.runs import Attempt, Run
-from jobs_app.notifications.history import Shown
-from jobs_app.secrets import redaction
+from jobs_app.web.api.schemas.job_input import (
+    ConcurrencyKey,
+    JobRunIn,
+    Kwargs,
+    QueueName,
+    TaskName,
+)
+from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
 
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)

@@ -3,11 +3,12 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Response, jsonify, request
+from pydantic import BaseModel
 from werkzeug.datastructures import MultiDict
 
 from jobs_app.core.errors import BadRequest
@@ -67,3 +68,8 @@ def page(
             f'<{request.path}?{urlencode(list(query.items(multi=True)))}>; rel="next"'
         )
     return response
+
+
+def unpaged(items: Iterable[BaseModel]) -> Response:
+    """Return the answer of a list that is short enough to be shown whole."""
+    return jsonify({"items": [item.model_dump(mode="json") for item in items]})

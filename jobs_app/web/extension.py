@@ -13,7 +13,6 @@ from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app.api.database import database
 from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.core.settings import Settings
@@ -24,6 +23,7 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks import user_apps
 from jobs_app.web.redis_notifier import Courier
+from jobs_app.web.session import database
 
 log = logging.getLogger(__name__)
 

@@ -6,17 +6,18 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs_app.api import auth, conditions, cursors, parts
-from jobs_app.api.bodies import Input, Query
-from jobs_app.api.conditions import IfMatch
-from jobs_app.api.database import session
-from jobs_app.api.document import problems
-from jobs_app.api.fields import Instant
 from jobs_app.core import clock
 from jobs_app.core.errors import FieldError, InvalidInput, NotFound
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, store
 from jobs_app.secrets.references import NAME, NAME_RULE
+from jobs_app.web import auth, extension
+from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.preconditions import IfMatch
+from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.api.schemas.fields import Instant
+from jobs_app.web.session import session
 
 api = APIBlueprint(
     "secrets",
@@ -110,9 +111,9 @@ class DeleteSecretQuery(Query):
 @api.get("/secrets", responses={200: SecretPage, **problems(400)})
 def list_secrets(query: SecretQuery) -> Response:
     """List secrets by name, without their values."""
-    after = cursors.decode(KIND, query.cursor, _name_in_cursor)
+    after = pagination.decode(KIND, query.cursor, _name_in_cursor)
     found = store.page(session(), after=after, limit=query.limit + 1)
-    return cursors.page(
+    return pagination.page(
         KIND,
         found,
         limit=query.limit,
@@ -138,7 +139,7 @@ def put_secret(header: IfMatch, path: SecretPath, body: SecretIn) -> Response:
     """
     _refuse_bad_name(path.name)
     version = _expected_version(path.name)
-    value_sealer = encryption.sealer(parts.current().settings, makes_key=True)
+    value_sealer = encryption.sealer(extension.current().settings, makes_key=True)
     secret = store.put(
         session(),
         path.name,
@@ -162,7 +163,7 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
     store.remove(
         session(),
         _known_name(path.name),
-        version=conditions.expected_version(),
+        version=preconditions.expected_version(),
         force=query.force,
         by=auth.principal().name,
         at=clock.now(),
@@ -174,7 +175,7 @@ def _expected_version(name: str) -> int | None:
     """Return the version that is to be changed; a secret that is not there needs no If-Match."""
     if "If-Match" not in request.headers and store.version(session(), name) == store.ABSENT:
         return store.ABSENT
-    return conditions.expected_version()
+    return preconditions.expected_version()
 
 
 def _refuse_bad_name(name: str) -> None:
@@ -199,7 +200,7 @@ def _name_in_cursor(text: str) -> str:
 
 def _answer(secret: Secret) -> Response:
     response = jsonify(_show(secret) | {"jobs": store.used_by(session(), secret.name)})
-    response.headers["ETag"] = conditions.etag(secret.version)
+    response.headers["ETag"] = preconditions.etag(secret.version)
     return response
 
 

@@ -10,10 +10,15 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app.api import runs, streams
-from jobs_app.api.database import readers, session
-from jobs_app.api.document import EVENTS, problems
-from jobs_app.api.run_bodies import (
+from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
+from jobs_app.core.states import FINAL
+from jobs_app.db.models.runs import LogChunk
+from jobs_app.runs import history
+from jobs_app.runs.history import LogNews, LogPlace
+from jobs_app.web import streams
+from jobs_app.web.api import runs
+from jobs_app.web.api.openapi import EVENTS, problems
+from jobs_app.web.api.schemas.runs import (
     ChunkOut,
     LogPage,
     LogQuery,
@@ -21,12 +26,8 @@ from jobs_app.api.run_bodies import (
     StreamHeader,
     StreamQuery,
 )
-from jobs_app.api.streams import Stream
-from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
-from jobs_app.core.states import FINAL
-from jobs_app.db.models.runs import LogChunk
-from jobs_app.runs import history
-from jobs_app.runs.history import LogNews, LogPlace
+from jobs_app.web.session import readers, session
+from jobs_app.web.streams import Stream
 
 api = APIBlueprint("run_logs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
 

@@ -4,8 +4,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from jobs_app.api.bodies import Input, Query
-from jobs_app.api.fields import (
+from jobs_app.core.errors import FieldError, InvalidInput
+from jobs_app.core.settings import Settings
+from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
+from jobs_app.jobs.definition import Definition
+from jobs_app.notifications.rules import Rule, rules_as_json
+from jobs_app.runs.retention import MOST_DAYS, MOST_RUNS, Retention
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.api.schemas.fields import (
     INT32,
     YEAR_SECONDS,
     CatchupPolicyIn,
@@ -20,14 +28,6 @@ from jobs_app.api.fields import (
     Search,
     Seconds,
 )
-from jobs_app.core.errors import FieldError, InvalidInput
-from jobs_app.core.settings import Settings
-from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
-from jobs_app.jobs.definition import Definition
-from jobs_app.notifications.rules import Rule, rules_as_json
-from jobs_app.runs.retention import MOST_DAYS, MOST_RUNS, Retention
-from jobs_app.runs.retry import RetryPolicy
-from jobs_app.schedules.schedule import Schedule
 
 #: A schedule is of exactly one kind; with each kind go the fields that only it has.
 KINDS: dict[str, tuple[str, ...]] = {

@@ -9,9 +9,9 @@ from flask import Flask, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.accounts import tokens
-from jobs_app.api.database import reading, writing
 from jobs_app.core import clock
 from jobs_app.core.errors import Unauthenticated
+from jobs_app.web.session import reading, writing
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,20 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
-from jobs_app.api import auth, conditions, cursors, parts
-from jobs_app.api.bodies import raise_invalid
-from jobs_app.api.conditions import IfMatch, IfNoneMatch, MayRepeat
-from jobs_app.api.database import session
-from jobs_app.api.document import problems
-from jobs_app.api.job_bodies import (
+from jobs_app.core import clock
+from jobs_app.core.errors import NotFound
+from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import service, start
+from jobs_app.jobs.definition import NAME, Definition, definition_of
+from jobs_app.jobs.dry_run import Rehearsal, rehearse, rehearse_resume
+from jobs_app.jobs.warnings import of
+from jobs_app.runs import history
+from jobs_app.web import auth, extension
+from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
+from jobs_app.web.api.schemas.base import raise_invalid
+from jobs_app.web.api.schemas.job_input import (
     DeleteQuery,
     JobIn,
     JobPath,
@@ -24,17 +32,17 @@ from jobs_app.api.job_bodies import (
     ResumeIn,
     WriteQuery,
 )
-from jobs_app.api.job_patches import JobPatch, merged
-from jobs_app.api.job_views import DryRunOut, FirePage, JobOut, JobPage, show, show_fire
-from jobs_app.api.run_bodies import RunOut, show_run
-from jobs_app.core import clock
-from jobs_app.core.errors import NotFound
-from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import service, start
-from jobs_app.jobs.definition import NAME, Definition, definition_of
-from jobs_app.jobs.dry_run import Rehearsal, rehearse, rehearse_resume
-from jobs_app.jobs.warnings import of
-from jobs_app.runs import history
+from jobs_app.web.api.schemas.job_output import (
+    DryRunOut,
+    FirePage,
+    JobOut,
+    JobPage,
+    show,
+    show_fire,
+)
+from jobs_app.web.api.schemas.job_patch import JobPatch, merged
+from jobs_app.web.api.schemas.runs import RunOut, show_run
+from jobs_app.web.session import session
 
 api = APIBlueprint(
     "jobs", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
@@ -53,9 +61,9 @@ def list_jobs(query: JobQuery) -> Response:
         q=query.q,
         last_state=query.last_state,
     )
-    after = cursors.decode(KIND, query.cursor, _name_in_cursor)
+    after = pagination.decode(KIND, query.cursor, _name_in_cursor)
     found = service.page(session(), wanted, after=after, limit=query.limit + 1)
-    return cursors.page(
+    return pagination.page(
         KIND, found, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
     )
 
@@ -63,19 +71,19 @@ def list_jobs(query: JobQuery) -> Response:
 @api.post("/jobs", responses={201: JobOut, 200: DryRunOut, **problems(409, body=True)})
 def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
     """Create a job; it first runs when its schedule says so, never at once."""
-    definition = body.definition(parts.current().settings, name=body.name)
+    definition = body.definition(extension.current().settings, name=body.name)
     if query.dry_run:
         return _rehearse(definition, job=None, version=None)
-    return conditions.once(lambda: _create(definition))
+    return preconditions.once(lambda: _create(definition))
 
 
 @api.get("/jobs/<name>", responses={200: JobOut, 304: None, **problems(404)})
 def read_job(header: IfNoneMatch, path: JobPath) -> Response:
     """Read a job. Its ETag stands for its definition, not for its runs."""
     job = _job(path.name)
-    if conditions.is_known(job.version):
+    if preconditions.is_known(job.version):
         response = Response(status=304)
-        response.headers["ETag"] = conditions.etag(job.version)
+        response.headers["ETag"] = preconditions.etag(job.version)
         return response
     return _answer(job)
 
@@ -84,8 +92,8 @@ def read_job(header: IfNoneMatch, path: JobPath) -> Response:
 def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobReplace) -> Response:
     """Replace a job; what is left out takes its default. With `name`, rename it."""
     job = _job(path.name)
-    version = conditions.expected_version()
-    definition = body.definition(parts.current().settings, name=path.name)
+    version = preconditions.expected_version()
+    definition = body.definition(extension.current().settings, name=path.name)
     return _change(job, definition, version=version, dry_run=query.dry_run)
 
 
@@ -93,12 +101,12 @@ def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobRepl
 def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch) -> Response:
     """Change some fields of a job (JSON Merge Patch)."""
     job = _job(path.name)
-    version = conditions.expected_version()
+    version = preconditions.expected_version()
     try:
         whole = JobReplace.model_validate(merged(definition_of(job), request.get_json()))
     except ValidationError as error:
         raise_invalid(error)
-    definition = whole.definition(parts.current().settings, name=path.name)
+    definition = whole.definition(extension.current().settings, name=path.name)
     # Merged into what was read just now: somebody else's change in between must not be undone.
     version = job.version if version is None and not query.dry_run else version
     return _change(job, definition, version=version, dry_run=query.dry_run)
@@ -108,10 +116,10 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
 def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
     job = _job(path.name)
-    version = conditions.expected_version()
+    version = preconditions.expected_version()
     by, at = auth.principal().name, clock.now()
     job = service.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
-    parts.tell_redis_afterwards([job])
+    extension.tell_redis_afterwards([job])
     if query.purge:
         service.purge(session(), job, by=by, at=at)
     return Response(status=204)
@@ -122,7 +130,7 @@ def pause_job(path: JobPath, body: PauseIn) -> Response:
     """Stop following a job's schedule. It can still be run by hand."""
     by, at = auth.principal().name, clock.now()
     job = service.pause(session(), _job(path.name), reason=body.reason, by=by, at=at)
-    parts.tell_redis_afterwards([job])
+    extension.tell_redis_afterwards([job])
     return _answer(job)
 
 
@@ -137,11 +145,11 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     if query.dry_run:
         return _show_rehearsal(
             rehearse_resume(
-                session(), job, on_missed=body.on_missed, app=parts.current().celery, at=at
+                session(), job, on_missed=body.on_missed, app=extension.current().celery, at=at
             )
         )
     job = service.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
-    parts.tell_redis_afterwards([job])
+    extension.tell_redis_afterwards([job])
     return _answer(job)
 
 
@@ -156,21 +164,21 @@ def next_fires(path: JobPath, query: NextQuery) -> Response:
 @api.post("/jobs/<name>/runs", responses={202: RunOut, **problems(404, 409, body=True)})
 def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
     """Run a job now, whatever its schedule says. 409 if its overlap policy says no."""
-    return conditions.once(lambda: _run(path.name, body))
+    return preconditions.once(lambda: _run(path.name, body))
 
 
 def _run(name: str, body: JobRunIn) -> Response:
     started = start.start_job(
         session(),
         _job(name),
-        app=parts.current().celery,
+        app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),
         kwargs=body.kwargs,
         note=body.note,
         overlap_policy=body.overlap_policy,
     )
-    parts.tell_redis_afterwards(messages=[started.message])
+    extension.tell_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
 
 
@@ -199,11 +207,11 @@ def _create(definition: Definition) -> Response:
     job = service.create(
         session(),
         definition,
-        app=parts.current().celery,
+        app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),
     )
-    parts.tell_redis_afterwards([job])
+    extension.tell_redis_afterwards([job])
     response = _answer(job)
     response.status_code = 201
     response.headers["Location"] = f"/api/v1/jobs/{job.name}"
@@ -218,11 +226,11 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
         job,
         definition,
         version=version,
-        app=parts.current().celery,
+        app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),
     )
-    parts.tell_redis_afterwards([changed])
+    extension.tell_redis_afterwards([changed])
     return _answer(changed)
 
 
@@ -232,7 +240,7 @@ def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -
         definition,
         job=job,
         version=version,
-        app=parts.current().celery,
+        app=extension.current().celery,
         at=clock.now(),
     )
     return _show_rehearsal(rehearsal)
@@ -259,14 +267,14 @@ def _effect(rehearsal: Rehearsal) -> dict[str, Any]:
 def _answer(job: Job) -> Response:
     (shown,) = _show_with_last_runs([job])
     response = jsonify(shown)
-    response.headers["ETag"] = conditions.etag(job.version)
+    response.headers["ETag"] = preconditions.etag(job.version)
     return response
 
 
 def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
     last = service.last_runs(session(), [job.id for job in found])
     definitions = [definition_of(job) for job in found]
-    warnings = of(session(), definitions, app=parts.current().celery)
+    warnings = of(session(), definitions, app=extension.current().celery)
     return [
         show(job, definition, last.get(job.id), told)
         for job, definition, told in zip(found, definitions, warnings, strict=True)

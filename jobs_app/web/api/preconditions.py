@@ -8,12 +8,11 @@ from typing import Annotated, Any
 from flask import Response, jsonify, request
 from pydantic import BaseModel, Field
 
-from jobs_app import idempotency
-from jobs_app.api import auth
-from jobs_app.api.database import session
 from jobs_app.core import clock
 from jobs_app.core.errors import BadRequest, StaleVersion, VersionRequired
-from jobs_app.idempotency import Answer
+from jobs_app.web import auth, idempotency
+from jobs_app.web.idempotency import Answer
+from jobs_app.web.session import session
 
 _VERSION = re.compile(r'"(\d{1,9})"', re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

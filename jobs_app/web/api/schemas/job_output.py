@@ -5,14 +5,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs_app.api.fields import Instant
-from jobs_app.api.job_bodies import document_of
 from jobs_app.core.states import CatchupPolicy, Event, JobState, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.definition import Definition
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.web.api.schemas.fields import Instant
+from jobs_app.web.api.schemas.job_input import document_of
 
 
 class ScheduleOut(BaseModel):

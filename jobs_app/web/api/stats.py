@@ -6,13 +6,6 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from jobs_app.api import parts
-from jobs_app.api.bodies import Query
-from jobs_app.api.database import session
-from jobs_app.api.document import problems
-from jobs_app.api.fields import Instant
-from jobs_app.api.job_bodies import JobPath
-from jobs_app.api.job_views import LastRun
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
@@ -20,6 +13,13 @@ from jobs_app.jobs import service, stats
 from jobs_app.jobs.definition import NAME
 from jobs_app.jobs.stats import Spread
 from jobs_app.runs.retention import Retention
+from jobs_app.web import extension
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.schemas.base import Query
+from jobs_app.web.api.schemas.fields import Instant
+from jobs_app.web.api.schemas.job_input import JobPath
+from jobs_app.web.api.schemas.job_output import LastRun
+from jobs_app.web.session import session
 
 api = APIBlueprint(
     "stats", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
@@ -90,7 +90,7 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
         raise NotFound("There is no job of that name.", code="job_not_found")
     job = service.get(session(), path.name)
     found = stats.of_job(session(), job, last=query.last)
-    limits = Retention.from_json(job.retention).limits(parts.current().settings)
+    limits = Retention.from_json(job.retention).limits(extension.current().settings)
     out = StatsOut(
         job=job.name,
         runs=CountsOut(total=sum(found.counts.values()), by_state=found.counts),

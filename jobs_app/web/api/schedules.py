@@ -5,15 +5,15 @@ from dataclasses import replace
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
-from jobs_app.api import parts
-from jobs_app.api.document import problems
-from jobs_app.api.job_bodies import PreviewIn
-from jobs_app.api.job_views import PreviewOut, described, show_fire
 from jobs_app.core import clock
 from jobs_app.core.errors import InvalidInput
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import warnings
 from jobs_app.schedules.schedule import Schedule
+from jobs_app.web import extension
+from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.schemas.job_input import PreviewIn
+from jobs_app.web.api.schemas.job_output import PreviewOut, described, show_fire
 
 api = APIBlueprint(
     "schedules", __name__, abp_tags=[Tag(name="schedules", description="When, in words.")]
@@ -43,6 +43,6 @@ def preview_schedule(body: PreviewIn) -> Response:
 
 def _schedule(body: PreviewIn) -> Schedule:
     try:
-        return body.schedule.schedule(parts.current().settings, seed=body.name or "")
+        return body.schedule.schedule(extension.current().settings, seed=body.name or "")
     except InvalidInput as error:
         raise error.under("/schedule") from error

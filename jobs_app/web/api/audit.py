@@ -1,0 +1,79 @@
+"""/audit: who did what."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import BaseModel, Field
+
+from jobs_app.accounts import audit
+from jobs_app.core.errors import NotFound
+from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import NAME
+from jobs_app.web.api import pagination
+from jobs_app.web.api.openapi import INSTALLATION, problems
+from jobs_app.web.api.schemas.base import Query
+from jobs_app.web.api.schemas.fields import INT32, Instant, Search
+from jobs_app.web.session import session
+
+api = APIBlueprint("audit", __name__, abp_tags=[INSTALLATION])
+
+AUDIT_KIND = "audit"
+
+
+class EventOut(BaseModel):
+    """Who did what; `detail` says what was so before and after."""
+
+    id: int
+    at: Instant
+    actor: str
+    action: str
+    job_id: int | None
+    run_id: UUID | None
+    detail: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Part of the audit, newest first; `next_cursor` is null at its end."""
+
+    items: list[EventOut]
+    next_cursor: str | None
+
+
+class EventQuery(Query):
+    """Which events to list; `job` is the name of a living job."""
+
+    job: Search | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=1000)] | None = None
+
+
+@api.get("/audit", responses={200: EventPage, **problems(400, 404)})
+def list_events(query: EventQuery) -> Response:
+    """List who did what, newest first."""
+    before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
+    job_id = None if query.job is None else _job_id(query.job)
+    found = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
+    return pagination.page(
+        AUDIT_KIND, found, limit=query.limit, key=lambda event: event.id, show=_show_events
+    )
+
+
+def _show_events(events: list[AuditEvent]) -> list[dict[str, Any]]:
+    shown = [EventOut.model_validate(event, from_attributes=True) for event in events]
+    return [event.model_dump(mode="json") for event in shown]
+
+
+def _job_id(name: str) -> int:
+    if not NAME.fullmatch(name):
+        raise NotFound("There is no job of that name.", code="job_not_found")
+    return service.get(session(), name).id
+
+
+def _event_id(text: str) -> int:
+    found = int(text)
+    if not 0 < found <= INT32:
+        raise ValueError("not an id")
+    return found

@@ -1,0 +1,35 @@
+"""/tasks: what a job may run."""
+
+from typing import Annotated, Any
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint
+from pydantic import BaseModel, Field
+
+from jobs_app.tasks import registry
+from jobs_app.web import extension
+from jobs_app.web.api.openapi import INSTALLATION, problems
+
+api = APIBlueprint("tasks", __name__, abp_tags=[INSTALLATION])
+
+
+class TaskOut(BaseModel):
+    """A task that a job may name; `schema` is a JSON Schema of its kwargs."""
+
+    name: str
+    description: str
+    kwargs_schema: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class TaskList(BaseModel):
+    """Every task."""
+
+    items: list[TaskOut]
+
+
+@api.get("/tasks", responses={200: TaskList, **problems()})
+def list_tasks() -> Response:
+    """List the tasks that a job may name, with the arguments that each takes."""
+    found = registry.tasks(extension.current().celery)
+    items = [{"name": t.name, "description": t.description, "schema": t.schema} for t in found]
+    return jsonify({"items": items})

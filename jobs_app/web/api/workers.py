@@ -1,0 +1,92 @@
+"""/workers: who works on what."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import BaseModel
+
+from jobs_app.core import clock
+from jobs_app.runs import status
+from jobs_app.runs.status import RunningRun, WorkerState
+from jobs_app.web.api.openapi import INSTALLATION, problems
+from jobs_app.web.api.pagination import unpaged
+from jobs_app.web.api.schemas.base import Query
+from jobs_app.web.api.schemas.fields import Instant, seconds_between
+from jobs_app.web.session import session
+
+api = APIBlueprint("workers", __name__, abp_tags=[INSTALLATION])
+
+
+class RunningOut(BaseModel):
+    """A run at work."""
+
+    id: UUID
+    job: str | None
+    task: str
+    queue: str
+    attempt: int
+    started_at: Instant | None
+    running_seconds: float | None
+
+
+class WorkerOut(BaseModel):
+    """A worker, and what it runs.
+
+    `seen_at` is its last heartbeat, by its own clock. `messages_dropped` counts those
+    that came for nothing: twice, or for a run that had been cancelled or found no place.
+    """
+
+    id: UUID
+    name: str
+    pid: int
+    queues: list[str]
+    concurrency: int
+    free: int
+    pool: str
+    started_at: Instant
+    seen_at: Instant
+    seen_seconds_ago: float
+    gone_at: Instant | None
+    messages_dropped: int
+    runs: list[RunningOut]
+
+
+class WorkerList(BaseModel):
+    """Every living worker, and the newest of those that are gone if they are asked for."""
+
+    items: list[WorkerOut]
+
+
+class WorkerQuery(Query):
+    """Which workers to list: the living, or with `gone` also those that stopped or vanished."""
+
+    include: Literal["gone"] | None = None
+
+
+@api.get("/workers", responses={200: WorkerList, **problems()})
+def list_workers(query: WorkerQuery) -> Response:
+    """List the workers that live, and what they run."""
+    found = status.worker_states(session(), with_gone=query.include == "gone")
+    now = clock.now()
+    return unpaged(_show_worker(each, now) for each in found)
+
+
+def _show_worker(state: WorkerState, now: datetime) -> WorkerOut:
+    worker = state.worker
+    plain = ("id", "name", "pid", "queues", "concurrency", "pool", "started_at", "seen_at")
+    running = [
+        RunningOut(
+            **{name: getattr(run, name) for name in RunningRun.__slots__},
+            running_seconds=seconds_between(run.started_at, now),
+        )
+        for run in state.runs
+    ]
+    return WorkerOut(
+        **{name: getattr(worker, name) for name in (*plain, "gone_at", "messages_dropped")},
+        seen_seconds_ago=seconds_between(worker.seen_at, now) or 0.0,
+        free=state.free,
+        runs=running,
+    )

@@ -1,0 +1,94 @@
+"""The Flask application: API, pages and what every answer carries."""
+
+from flask import Flask, Response
+from flask_openapi3 import OpenAPI
+
+from jobs_app.core.settings import Settings
+from jobs_app.web import auth, extension, health, session, streams
+from jobs_app.web.api import (
+    audit,
+    explain,
+    jobs,
+    notifications,
+    openapi,
+    problems,
+    queues,
+    run_logs,
+    runs,
+    schedules,
+    secrets,
+    stats,
+    tasks,
+    tutorial,
+    workers,
+)
+from jobs_app.web.api.schemas import base
+from jobs_app.web.pages.api_docs import blueprint
+
+API_PREFIX = "/api/v1"
+
+#: For answers that are not pages; a page brings the policy that it needs.
+NO_CONTENT_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": NO_CONTENT_POLICY,
+    "Cache-Control": "no-store",
+}
+
+
+#: The modules of the API; each has a blueprint called `api`.
+RESOURCES = (
+    *(jobs, explain, stats, runs, run_logs, schedules),
+    *(secrets, notifications, tasks, queues, workers, audit),
+)
+
+
+class _Application(OpenAPI):
+    request_class = base.JsonRequest
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the web application of an installation.
+
+    Neither the database nor Redis need be there yet; while they are not, it answers
+    503, or 201 and leaves the rest to the janitor.
+    """
+    app = _Application(
+        __name__,
+        static_folder=None,
+        info=openapi.INFO,
+        security_schemes=openapi.SECURITY_SCHEMES,
+        openapi_extensions={"security": [{"bearerAuth": []}]},
+        validation_error_callback=base.on_invalid,
+        validation_error_model=openapi.Problem,
+        doc_ui=False,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # The order of a job's kwargs is its author's.
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    session.init_app(app, settings)
+    extension.init_app(app, extension.make(settings))
+    streams.init_app(app, settings)
+    problems.register(app)
+    auth.register(app, demo_open=settings.demo_open)
+    for resource in RESOURCES:
+        app.register_api(resource.api, url_prefix=API_PREFIX)
+    app.register_api(health.api)
+    app.register_api(tutorial.api)
+    openapi.register(app)
+    app.register_blueprint(blueprint)
+    app.after_request(_secure)
+    return app
+
+
+def _secure(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
