@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 import redis
 
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from tests.faults.checker import (
     FINAL,
     Effect,

@@ -20,8 +20,8 @@ import psycopg
 import redis
 from psycopg import sql
 
-from jobs_app.embedded import EmbeddedValkey, free_port
-from jobs_app.lifeline import Lifeline, guarded
+from jobs_app.up.parent_death import Lifeline, guarded
+from jobs_app.up.valkey import EmbeddedValkey, free_port
 
 POSTGRES_SETTINGS = {
     # Crash safety of the machine is not what the tests are about.

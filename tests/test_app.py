@@ -16,7 +16,7 @@ import pytest
 from jobs_app.accounts.tokens import ensure_admin_token
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from tests.servers import wait_until
 
 STOP_SECONDS = 8.0

@@ -13,8 +13,8 @@ from redbeat.schedulers import get_redis
 
 from jobs_app.core.errors import Unavailable
 from jobs_app.core.settings import Settings
-from jobs_app.embedded import EmbeddedValkey, free_port, password_of, write_private
-from jobs_app.lifeline import Lifeline
+from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.valkey import EmbeddedValkey, free_port, password_of, write_private
 
 
 @pytest.fixture

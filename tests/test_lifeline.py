@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs_app.lifeline import FD_VARIABLE, Lifeline, die_with_parent
+from jobs_app.up.parent_death import FD_VARIABLE, Lifeline, die_with_parent
 from tests.servers import is_alive, wait_until
 
 # A parent that starts one child on a lifeline and then waits; prints the child's pid.
 GUARDED_PARENT = """
 import subprocess, sys, threading, time
-from jobs_app.lifeline import Lifeline
+from jobs_app.up.parent_death import Lifeline
 lifeline = Lifeline()
 def start():
     command = lifeline.guarded(sys.argv[1:])
@@ -29,7 +29,7 @@ time.sleep(600)
 """
 LISTENING_PARENT = """
 import os, subprocess, sys, time
-from jobs_app.lifeline import Lifeline
+from jobs_app.up.parent_death import Lifeline
 lifeline = Lifeline()
 child = subprocess.Popen(
     [sys.executable, "-c", sys.argv[1]],
@@ -41,7 +41,7 @@ time.sleep(600)
 """
 LISTENING_CHILD = """
 import os, subprocess, time
-from jobs_app.lifeline import die_with_parent
+from jobs_app.up.parent_death import die_with_parent
 die_with_parent()
 grandchild = subprocess.Popen(["sleep", "600"])
 print(os.getpid(), grandchild.pid, "JOBS_LIFELINE_FD" in os.environ, flush=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs_app.lifeline import Lifeline
-from jobs_app.supervisor import Child, Demand, Signals, Supervisor
+from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.supervisor import Child, Demand, Signals, Supervisor
 from tests.servers import is_alive, wait_until
 
 # Stand-ins for our processes: each notes in a file what becomes of it.
@@ -116,8 +116,8 @@ def test_a_program_that_was_killed_is_started_again(scene, capfd):
 
 
 def test_the_pause_before_a_start_grows_to_its_limit(scene, capfd, monkeypatch):
-    monkeypatch.setattr("jobs_app.supervisor.LONGEST_PAUSE_SECONDS", 0.04)
-    monkeypatch.setattr("jobs_app.supervisor.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("jobs_app.up.supervisor.LONGEST_PAUSE_SECONDS", 0.04)
+    monkeypatch.setattr("jobs_app.up.supervisor.FIRST_PAUSE_SECONDS", 0.01)
     scene.child("broken", "import sys; sys.exit(3)")
     seen: list[str] = []
 
@@ -135,7 +135,7 @@ def test_the_pause_before_a_start_grows_to_its_limit(scene, capfd, monkeypatch):
 
 def test_the_pause_is_short_again_after_a_healthy_time(scene, capfd, monkeypatch):
     child = scene.child("worker")
-    monkeypatch.setattr("jobs_app.supervisor.HEALTHY_SECONDS", 0.0)
+    monkeypatch.setattr("jobs_app.up.supervisor.HEALTHY_SECONDS", 0.0)
     for count in (2, 3):
         os.kill(pid_of(child), signal.SIGKILL)
         scene.look_after_until(
@@ -184,7 +184,7 @@ def test_what_comes_after_the_first_demand_is_announced(scene, capfd):
 
 
 def test_a_second_wish_kills_at_once(scene, monkeypatch):
-    monkeypatch.setattr("jobs_app.supervisor.SAME_WISH_SECONDS", 0.0)
+    monkeypatch.setattr("jobs_app.up.supervisor.SAME_WISH_SECONDS", 0.0)
     child = scene.child("stubborn", IGNORES_TERM, patience=600)
     os.kill(os.getpid(), signal.SIGINT)
     impatience = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))

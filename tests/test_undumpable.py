@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from tests.servers import wait_until
 
 PROJECT = Path(__file__).parent.parent

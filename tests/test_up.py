@@ -19,24 +19,24 @@ import psutil
 import pytest
 import redis
 
-from jobs_app.embedded import free_port
 from jobs_app.secrets.encryption import Sealer
-from jobs_app.supervisor import SAME_WISH_SECONDS
-from jobs_app.up import GRACE_SECONDS
+from jobs_app.up.command import GRACE_SECONDS
+from jobs_app.up.supervisor import SAME_WISH_SECONDS
+from jobs_app.up.valkey import free_port
 from tests.servers import is_alive, wait_until
 
 PROJECT = Path(__file__).parent.parent
 UP = """
 import json, sys
 from jobs_app.core.settings import Settings
-from jobs_app.up import up
+from jobs_app.up.command import up
 sys.exit(up(Settings(), demo="--demo" in sys.argv, commands=json.loads(sys.argv[1])))
 """
 STAND_IN = """
 import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from jobs_app.lifeline import die_with_parent
+from jobs_app.up.parent_death import die_with_parent
 
 data_dir, port = Path(os.environ["JOBS_DATA_DIR"]), int(os.environ["JOBS_PORT"])
 name = sys.argv[1]

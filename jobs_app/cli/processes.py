@@ -15,7 +15,7 @@ import click
 from jobs_app.core import clock, process
 from jobs_app.core.errors import ConfigurationError, JobsError
 from jobs_app.core.process import become_undumpable
-from jobs_app.lifeline import die_with_parent
+from jobs_app.up.parent_death import die_with_parent
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -74,7 +74,7 @@ def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) ->
     with _errors_as_sentences():
         settings = _settings(host=host, port=port, data_dir=data_dir)
         become_undumpable()
-        from jobs_app.up import up as supervise
+        from jobs_app.up.command import up as supervise
 
         sys.exit(supervise(settings, demo=demo))
 

@@ -26,7 +26,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
 from tests.api.conftest import NOW, Api, a_run

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.embedded import free_port
 from jobs_app.jobs.redbeat_entries import Projection
+from jobs_app.up.valkey import free_port
 from jobs_app.web.app import create_app
 from tests.api.conftest import NOW, Api, a_job, close
 from tests.servers import ValkeyServer, wait_until

@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 
 from jobs_app.cli.client import bearer_token, job_path, server_url
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from tests.cli.canned import Canned, CannedServer, a_job, page, problem
 
 Run = Callable[..., Result]

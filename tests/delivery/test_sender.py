@@ -23,10 +23,10 @@ from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk
-from jobs_app.embedded import free_port
 from jobs_app.notifications.channels import Webhook
 from jobs_app.notifications.sender import Outgoing, Sender
 from jobs_app.notifications.sender_process import Order, Outlet
+from jobs_app.up.valkey import free_port
 from tests.delivery.recorder import Recorder, recording
 from tests.factories import MINUTE, NOON, SECOND, make_job, make_run, make_worker
 from tests.servers import wait_until

@@ -12,7 +12,7 @@ import redis
 import yaml
 
 from jobs_app.core.settings import Settings
-from jobs_app.embedded import free_port, valkey_binary
+from jobs_app.up.valkey import free_port, valkey_binary
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]

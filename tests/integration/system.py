@@ -24,8 +24,8 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.jobs.start import TaskStart, start_task
-from jobs_app.lifeline import Lifeline
 from jobs_app.runs import messages
+from jobs_app.up.parent_death import Lifeline
 from tests.factories import definition
 from tests.servers import wait_until
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from jobs_app.accounts import tokens
 from jobs_app.cli import cli
 from jobs_app.core.settings import Settings
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from tests.integration.system import System
 from tests.servers import wait_until
 

@@ -13,9 +13,9 @@ from jobs_app.cli import cli
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
-from jobs_app.embedded import free_port
 from jobs_app.runs import history
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.up.valkey import free_port
 from tests.integration.system import System
 from tests.integration.test_main_job import log_of
 from tests.servers import wait_until

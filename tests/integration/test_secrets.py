@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import inspect, make_url, text
 
 from jobs_app.accounts.tokens import ensure_admin_token
-from jobs_app.embedded import free_port
+from jobs_app.up.valkey import free_port
 from tests.integration.system import System
 from tests.servers import ValkeyServer, wait_until
 

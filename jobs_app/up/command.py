@@ -27,9 +27,16 @@ from jobs_app import __version__
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, Unavailable
 from jobs_app.core.settings import Settings
-from jobs_app.embedded import EmbeddedValkey, password_of, write_private
-from jobs_app.lifeline import Lifeline
-from jobs_app.supervisor import Child, Demand, Signals, Supervisor, ValkeyProgram, announce
+from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.supervisor import (
+    Child,
+    Demand,
+    Signals,
+    Supervisor,
+    ValkeyProgram,
+    announce,
+)
+from jobs_app.up.valkey import EmbeddedValkey, password_of, write_private
 
 # Started, and asked to stop, in this order: the time that runs under way have to end begins
 # at once, whatever the others are busy with.
@@ -123,7 +130,7 @@ def _prepare_database(settings: Settings, *, demo: bool) -> None:
     migrate(settings)
     ensure_admin_token(settings)
     if demo:
-        from jobs_app.demo import add  # noqa: PLC0415
+        from jobs_app.up.demo import add  # noqa: PLC0415
 
         names = add(settings, at=clock.now())
         announce(f"for the demo there are the jobs {', '.join(names)}")

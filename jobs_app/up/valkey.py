@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 import redis
 
 from jobs_app.core.errors import ConfigurationError, Unavailable
-from jobs_app.lifeline import Lifeline, die_with_parent
+from jobs_app.up.parent_death import Lifeline, die_with_parent
 
 __all__ = ["EmbeddedValkey", "die_with_parent", "free_port", "valkey_binary", "write_private"]
 

@@ -22,8 +22,8 @@ from types import FrameType
 from typing import IO, Protocol
 
 from jobs_app.core.errors import JobsError
-from jobs_app.embedded import EmbeddedValkey
-from jobs_app.lifeline import Lifeline
+from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.valkey import EmbeddedValkey
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0

@@ -1,0 +1,1 @@
+"""`jobs-app up`: everything on this machine, under one supervisor."""
