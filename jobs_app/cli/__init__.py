@@ -9,22 +9,22 @@ from jobs_app import __version__
 # Where each command lives. Only the module of the command that was typed is
 # imported, so that `jobs-app --version` and tab completion answer at once.
 COMMANDS = {
-    "job": "jobs_app.cli.jobs:job",
-    "run": "jobs_app.cli.runs:run",
-    "schedule": "jobs_app.cli.schedules:schedule",
-    "task": "jobs_app.cli.tasks:task",
-    "secret": "jobs_app.cli.secrets:secret",
-    "queues": "jobs_app.cli.installation:queues",
-    "workers": "jobs_app.cli.installation:workers",
-    "concurrency": "jobs_app.cli.installation:concurrency",
-    "channel": "jobs_app.cli.channels:channel",
-    "notification": "jobs_app.cli.channels:notification",
-    "health": "jobs_app.cli.health:health",
-    "up": "jobs_app.cli.processes:up",
-    "web": "jobs_app.cli.processes:web",
-    "worker": "jobs_app.cli.processes:worker",
-    "scheduler": "jobs_app.cli.processes:scheduler",
-    "migrate": "jobs_app.cli.processes:migrate",
+    "job": "jobs_app.cli.commands.jobs:job",
+    "run": "jobs_app.cli.commands.runs:run",
+    "schedule": "jobs_app.cli.commands.schedules:schedule",
+    "task": "jobs_app.cli.commands.tasks:task",
+    "secret": "jobs_app.cli.commands.secrets:secret",
+    "queues": "jobs_app.cli.commands.queues:queues",
+    "workers": "jobs_app.cli.commands.queues:workers",
+    "concurrency": "jobs_app.cli.commands.queues:concurrency",
+    "channel": "jobs_app.cli.commands.notifications:channel",
+    "notification": "jobs_app.cli.commands.notifications:notification",
+    "health": "jobs_app.cli.commands.health:health",
+    "up": "jobs_app.cli.commands.processes:up",
+    "web": "jobs_app.cli.commands.processes:web",
+    "worker": "jobs_app.cli.commands.processes:worker",
+    "scheduler": "jobs_app.cli.commands.processes:scheduler",
+    "migrate": "jobs_app.cli.commands.processes:migrate",
 }
 
 INTERRUPTED = 130

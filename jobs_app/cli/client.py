@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import click
 
 from jobs_app import __version__
-from jobs_app.cli.text import plain
+from jobs_app.cli.format import plain
 
 if TYPE_CHECKING:
     import httpx

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from jobs_app.cli.client import Failure, Page
-from jobs_app.cli.text import one_line, plain
+from jobs_app.cli.format import one_line, plain
 
 STYLES = {
     "active": "green",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.cli.schema_text import sample_of, type_text
+from jobs_app.cli.task_schema import sample_of, type_text
 from jobs_app.tasks import registry
 from tests.cli.canned import Canned, CannedServer
 from tests.cli.conftest import Run

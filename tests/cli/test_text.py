@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 
-from jobs_app.cli.text import (
+from jobs_app.cli.format import (
     Duration,
     Instant,
     coloured,

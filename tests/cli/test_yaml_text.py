@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs_app.cli.yaml_text import MOST_CHARACTERS, Unreadable, read_jobs, write_jobs
+from jobs_app.cli.yaml_format import MOST_CHARACTERS, Unreadable, read_jobs, write_jobs
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 VALUES = st.recursive(

@@ -8,7 +8,7 @@ import click
 from jobs_app.cli.client import NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import task_names
 from jobs_app.cli.output import json_option, print_fields, print_json, print_table, print_text
-from jobs_app.cli.schema_text import sample_of, type_text
+from jobs_app.cli.task_schema import sample_of, type_text
 
 
 @click.group()

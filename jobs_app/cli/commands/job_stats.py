@@ -4,8 +4,8 @@ import click
 
 from jobs_app.cli.client import Json, connect, job_path
 from jobs_app.cli.completion import job_names
+from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.output import json_option, print_fields, print_json
-from jobs_app.cli.text import duration, exact, relative
 from jobs_app.core import clock
 
 

@@ -18,8 +18,8 @@ from jobs_app.cli.client import (
     Unreachable,
     run_path,
 )
+from jobs_app.cli.format import duration, how_far, one_line
 from jobs_app.cli.output import print_note
-from jobs_app.cli.text import duration, how_far, one_line
 from jobs_app.core.states import FINAL, RunState
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import click
 
 from jobs_app.cli.client import connect
-from jobs_app.cli.definition import given_options, schedule_from, schedule_options
-from jobs_app.cli.fires import print_fires
+from jobs_app.cli.fire_table import print_fires
+from jobs_app.cli.job_options import given_options, schedule_from, schedule_options
 from jobs_app.cli.output import json_option, print_json, print_note, print_text
 from jobs_app.core import clock
 

@@ -9,6 +9,7 @@ import click
 
 from jobs_app.cli.client import FAILED, Json, channel_path, connect
 from jobs_app.cli.completion import channel_names, job_names
+from jobs_app.cli.format import exact
 from jobs_app.cli.output import (
     json_option,
     limit_options,
@@ -19,8 +20,7 @@ from jobs_app.cli.output import (
     print_table,
     print_text,
 )
-from jobs_app.cli.runs import when
-from jobs_app.cli.text import exact
+from jobs_app.cli.run_view import when
 from jobs_app.core import clock
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.notifications.rules import CHOICES

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from jobs_app.cli.client import Json
-from jobs_app.cli.fires import print_fires
-from jobs_app.cli.outcomes import compact
+from jobs_app.cli.fire_table import print_fires
+from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.output import print_note, print_text
-from jobs_app.cli.runs import concurrency_text, when
-from jobs_app.cli.text import duration, exact, relative
+from jobs_app.cli.run_outcome import compact
+from jobs_app.cli.run_view import concurrency_text, when
 from jobs_app.core import clock
 from jobs_app.core.states import JobState
 

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 import click
 
 from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, connect, job_path
+from jobs_app.cli.commands.job_export import export_jobs, import_jobs
+from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names
-from jobs_app.cli.definition import (
+from jobs_app.cli.fire_table import print_fires
+from jobs_app.cli.job_options import (
     definition_options,
     given_options,
     kwargs_options,
@@ -19,15 +22,12 @@ from jobs_app.cli.definition import (
     with_options,
     writable,
 )
-from jobs_app.cli.fires import print_fires
-from jobs_app.cli.job_files import explain, export_jobs, import_jobs
-from jobs_app.cli.job_stats import stats
-from jobs_app.cli.outcomes import (
-    refuse_idle_options,
-    see_through,
-    start_body,
-    start_options,
-    tell_start,
+from jobs_app.cli.job_view import (
+    job_fields,
+    last_run_text,
+    outlook,
+    print_effect,
+    schedule_text,
 )
 from jobs_app.cli.output import (
     confirm_deletion,
@@ -40,8 +40,14 @@ from jobs_app.cli.output import (
     print_table,
     print_text,
 )
-from jobs_app.cli.runs import print_runs, when
-from jobs_app.cli.showing import job_fields, last_run_text, outlook, print_effect, schedule_text
+from jobs_app.cli.run_outcome import (
+    refuse_idle_options,
+    see_through,
+    start_body,
+    start_options,
+    tell_start,
+)
+from jobs_app.cli.run_view import print_runs, when
 from jobs_app.core import clock
 from jobs_app.core.states import JobState, RunState
 
@@ -56,7 +62,7 @@ def job() -> None:
     """Create, change, pause and run jobs."""
 
 
-for command in (explain, stats, export_jobs, import_jobs):
+for command in (stats, export_jobs, import_jobs):
     job.add_command(command)
 
 
@@ -329,3 +335,26 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
         print_json(answer)
     else:
         print_fires(answer["items"], at=clock.now())
+
+
+@job.command()
+@click.argument("name", shell_complete=job_names)
+@click.option(
+    "--at",
+    "when",
+    metavar="TIME",
+    help="A local time of the job's zone ('2026-03-08 02:30') or an instant (RFC 3339); else now.",
+)
+@json_option
+def explain(name: str, when: str | None, as_json: bool) -> None:
+    """Say why a job did, did not or will not run at a time.
+
+    \b
+    Example:
+      jobs-app job explain backup --at "2026-03-08 02:30"
+    """
+    answer = connect().get(f"{job_path(name)}/explain", at=when).body
+    if as_json:
+        print_json(answer)
+    else:
+        print_text(answer["sentence"])

@@ -6,9 +6,9 @@ import click
 
 from jobs_app.cli.client import FAILED, NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import key_names, queue_names
+from jobs_app.cli.format import duration, relative
 from jobs_app.cli.output import json_option, print_json, print_note, print_table
-from jobs_app.cli.runs import when
-from jobs_app.cli.text import duration, relative
+from jobs_app.cli.run_view import when
 from jobs_app.core import clock
 
 

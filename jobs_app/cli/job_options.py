@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import channel_names, key_names, queue_names, task_names
-from jobs_app.cli.text import Duration, Instant, rfc3339
+from jobs_app.cli.format import Duration, Instant, rfc3339
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 from jobs_app.runs.retry import RETRIED
 

@@ -14,9 +14,9 @@ import click
 
 from jobs_app.cli import INTERRUPTED
 from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable, run_path
+from jobs_app.cli.format import coloured, duration, plain, unfinished
 from jobs_app.cli.output import print_note
-from jobs_app.cli.text import coloured, duration, plain, unfinished
-from jobs_app.cli.waiting import PATIENCE_SECONDS, how_to_look, read
+from jobs_app.cli.wait import PATIENCE_SECONDS, how_to_look, read
 
 # The server says something at least every five seconds.
 SILENCE_SECONDS = 15.0

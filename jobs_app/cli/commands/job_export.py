@@ -1,4 +1,4 @@
-"""`jobs-app job export` and `import`: jobs as YAML, to be kept beside code; and `explain`."""
+"""`jobs-app job export` and `import`: jobs as YAML, to be kept beside code."""
 
 import sys
 from dataclasses import dataclass
@@ -18,35 +18,12 @@ from jobs_app.cli.client import (
     job_path,
 )
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.definition import writable
+from jobs_app.cli.job_options import writable
+from jobs_app.cli.job_view import outlook
 from jobs_app.cli.output import json_option, print_json, print_note, print_text
-from jobs_app.cli.showing import outlook
 from jobs_app.core.states import JobState
 
 DRY = {"dry_run": True}
-
-
-@click.command()
-@click.argument("name", shell_complete=job_names)
-@click.option(
-    "--at",
-    "when",
-    metavar="TIME",
-    help="A local time of the job's zone ('2026-03-08 02:30') or an instant (RFC 3339); else now.",
-)
-@json_option
-def explain(name: str, when: str | None, as_json: bool) -> None:
-    """Say why a job did, did not or will not run at a time.
-
-    \b
-    Example:
-      jobs-app job explain backup --at "2026-03-08 02:30"
-    """
-    answer = connect().get(f"{job_path(name)}/explain", at=when).body
-    if as_json:
-        print_json(answer)
-    else:
-        print_text(answer["sentence"])
 
 
 @click.command("export")
@@ -57,7 +34,7 @@ def export_jobs(names: tuple[str, ...]) -> None:
     What was set is written out in full. Whether a job is paused, and its runs, are not.
     """
     # PyYAML takes a while to import, which the other commands need not wait for.
-    from jobs_app.cli.yaml_text import write_jobs
+    from jobs_app.cli.yaml_format import write_jobs
 
     client = connect()
     if names:
@@ -121,7 +98,7 @@ def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
 
 
 def _read(source: str) -> list[Json]:
-    from jobs_app.cli.yaml_text import MOST_CHARACTERS, Unreadable, read_jobs
+    from jobs_app.cli.yaml_format import MOST_CHARACTERS, Unreadable, read_jobs
 
     try:
         with sys.stdin if source == "-" else Path(source).open(encoding="utf-8") as file:

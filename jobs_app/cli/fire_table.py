@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from jobs_app.cli.client import Json
+from jobs_app.cli.format import relative
 from jobs_app.cli.output import print_table
-from jobs_app.cli.text import relative
 
 # What the clocks do on the day of the fire, by the API's mark: a fire in the gap is moved
 # to the first moment after it, one in the repeated hour has the offset that tells which.

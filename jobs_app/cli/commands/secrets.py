@@ -14,7 +14,9 @@ from jobs_app.cli.client import (
     connect,
     secret_path,
 )
+from jobs_app.cli.commands.processes import rotate
 from jobs_app.cli.completion import secret_names
+from jobs_app.cli.format import exact
 from jobs_app.cli.output import (
     confirm_deletion,
     json_option,
@@ -26,9 +28,7 @@ from jobs_app.cli.output import (
     print_table,
     print_text,
 )
-from jobs_app.cli.processes import rotate
-from jobs_app.cli.runs import when
-from jobs_app.cli.text import exact
+from jobs_app.cli.run_view import when
 from jobs_app.core import clock
 from jobs_app.secrets.redaction import LEAST_MASKED
 from jobs_app.secrets.references import OPENING

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from jobs_app.cli.client import Client, Json
-from jobs_app.cli.definition import given_options, kwargs_from
-from jobs_app.cli.following import follow
+from jobs_app.cli.format import Duration, duration, plain
+from jobs_app.cli.job_options import given_options, kwargs_from
+from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import print_json, print_note, print_text
-from jobs_app.cli.text import Duration, duration, plain
-from jobs_app.cli.waiting import outcome_code, wait_for
+from jobs_app.cli.wait import outcome_code, wait_for
 from jobs_app.core.states import OverlapPolicy, RunState
 
 # Of the log of a run that failed, shown with --wait.

@@ -1,0 +1,190 @@
+"""`jobs-app run`: list, show, log, cancel, retry."""
+
+import sys
+from datetime import datetime
+
+import click
+
+from jobs_app.cli.client import NO_SUCH, Client, Failure, connect, job_path, run_path
+from jobs_app.cli.completion import job_names
+from jobs_app.cli.format import Instant, rfc3339
+from jobs_app.cli.job_options import kwargs_options
+from jobs_app.cli.log_follow import follow
+from jobs_app.cli.output import (
+    json_option,
+    limit_options,
+    on_terminal,
+    print_json,
+    print_list_end,
+    print_note,
+    print_text,
+)
+from jobs_app.cli.run_outcome import (
+    ending,
+    refuse_idle_options,
+    see_through,
+    start_body,
+    start_options,
+    tell_start,
+)
+from jobs_app.cli.run_view import print_run, print_runs
+from jobs_app.cli.wait import outcome_code
+from jobs_app.core import clock
+from jobs_app.core.states import CancelMode, RunState, Trigger
+
+
+@click.group()
+def run() -> None:
+    """Look at runs, cancel them, and do them once more."""
+
+
+@run.command("list")
+@click.option("--job", shell_complete=job_names, help="Only runs of this job.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in RunState]),
+    help="Only in this state; repeatable.",
+)
+@click.option(
+    "--trigger",
+    type=click.Choice([trigger.value for trigger in Trigger]),
+    help="Only started by this.",
+)
+@click.option("--from", "since", type=Instant(ago=True), help="Not before: an instant, or 2h.")
+@click.option("--to", "until", type=Instant(ago=True), help="Before: an instant, or 2h.")
+@limit_options
+@json_option
+def list_runs(
+    since: datetime | None,
+    until: datetime | None,
+    states: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+    **filters: str | None,
+) -> None:
+    """List runs, the newest first."""
+    narrowed = {
+        "state": ",".join(states) or None,
+        "from": None if since is None else rfc3339(since),
+        "to": None if until is None else rfc3339(until),
+    }
+    client = connect()
+    page = client.page("/runs", limit=limit, **filters, **narrowed)
+    if as_json:
+        print_json(page.as_json())
+        return
+    print_runs(page.items, at=clock.now())
+    print_list_end(page)
+    if not page.items and filters.get("job"):
+        _say_if_unknown(client, str(filters["job"]))
+
+
+def _say_if_unknown(client: Client, job: str) -> None:
+    """Keep somebody who misspelt a name from believing that its job has never run."""
+    try:
+        client.get(job_path(job))
+    except Failure as failure:
+        if failure.exit_code == NO_SUCH:
+            print_note(failure.message)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def show(run_id: str, as_json: bool) -> None:
+    """Show one run: its times, its attempts, its result or error, and who was told of it."""
+    answer = connect().get(run_path(run_id)).body
+    if as_json:
+        print_json(answer)
+        return
+    print_run(answer, at=clock.now())
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt; else the newest.")
+@click.option("--tail", metavar="BYTES", type=click.IntRange(min=0), help="Only the end of it.")
+@click.option(
+    "--follow",
+    "-f",
+    "is_followed",
+    is_flag=True,
+    help="Print it as it is written, all attempts; exit with the run's own outcome.",
+)
+@click.option("--timestamps", is_flag=True, help="With --follow: when each line was written.")
+def log(
+    run_id: str, attempt: int | None, tail: int | None, is_followed: bool, timestamps: bool
+) -> None:
+    """Print what a run wrote, as it wrote it; on a terminal without control characters."""
+    if is_followed and (attempt is not None or tail is not None):
+        raise click.UsageError("--follow shows all of it: leave out --attempt and --tail.")
+    if timestamps and not is_followed:
+        raise click.UsageError("--timestamps needs --follow.")
+    client = connect()
+    if is_followed:
+        started = client.get(run_path(run_id)).body
+        ended = follow(client, started, timestamps=timestamps)
+        print_note(ending(ended))
+        sys.exit(outcome_code(ended))
+    text = client.text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
+    if not text and (client.get(run_path(run_id)).body.get("log") or {}).get("deleted"):
+        print_note("Its log is no longer kept: see keep_log_days.")
+    if on_terminal():
+        print_text(text.removesuffix("\n"))
+    else:
+        # As bytes: a log that a program reads keeps every byte, line ends included.
+        click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in CancelMode]),
+    help="TERM and the job's grace (the default), or KILL at once.",
+)
+@click.option("--reason", help="Why; shown with the run.")
+@json_option
+def cancel(run_id: str, as_json: bool, **given: str | None) -> None:
+    """Cancel a run that has not ended."""
+    body = {name: value for name, value in given.items() if value is not None}
+    answer = connect().send("POST", f"{run_path(run_id)}/cancel", body=body).body
+    if as_json:
+        print_json(answer)
+    elif answer["state"] == RunState.CANCELLED:
+        print_text(f"Run {answer['id']} is cancelled.")
+    else:
+        print_text(f"Run {answer['id']} is {answer['state']}; its worker is told to end it.")
+        print_note(f"See how it ends with: jobs-app run show {answer['id']}")
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@kwargs_options
+@start_options
+@json_option
+def retry(
+    run_id: str,
+    note: str | None,
+    overlap: str | None,
+    wait: bool,
+    timeout: float | None,
+    is_followed: bool,
+    as_json: bool,
+    **_: object,
+) -> None:
+    """Do once more what a run did that has ended, as a new run.
+
+    With the same arguments, but for --arg; with the queue, limits and policies of its
+    job as it is now. One that was skipped or missed is run now.
+    """
+    refuse_idle_options(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
+    client = connect()
+    body = start_body(note=note, overlap=overlap)
+    started = client.send("POST", f"{run_path(run_id)}/retry", body=body).body
+    if not wait:
+        tell_start(started, f"repeats {run_id} and is {started['state']}", as_json=as_json)
+        return
+    see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)
