@@ -198,7 +198,7 @@ def test_no_server_outlives_a_killed_test_run():
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     ).stdout
 
     postgres_pid, valkey_pid, shared_path = output.split()

@@ -16,8 +16,8 @@ from jobs_app.notifications import channels
 from jobs_app.notifications.channels import ChannelSaid, Webhook
 from jobs_app.notifications.rules import CHOICES
 from jobs_app.secrets.encryption import Sealer
-from tests.delivery.recorder import Recorder, recording
 from tests.integration.system import System
+from tests.notifications.recorder import Recorder, recording
 from tests.servers import wait_until
 from tests.telling import KEY
 

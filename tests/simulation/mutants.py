@@ -230,11 +230,11 @@ BEHIND: dict[str, str] = {
 
 #: Functions that write under a guard, but not in a simulation, and why.
 NOT_PLAYED: dict[str, str] = {
-    "jobs.service.purge": "deletes the history of a deleted job, at rest: tests/test_jobs.py",
+    "jobs.service.purge": "deletes the history of a job at rest: tests/jobs/test_service.py",
     "runs.finish.plain_end": "makes the statement of finish_plain",
-    "runs.pruning.forget": "deletes what has ended long ago: tests/test_retention.py",
-    "runs.pruning.forget_logs": "deletes what has ended long ago: tests/test_retention.py",
-    "runs.cancel.purge": "deletes what its caller chose: tests/test_runs.py",
+    "runs.pruning.forget": "deletes what has ended long ago: tests/runs/test_retention.py",
+    "runs.pruning.forget_logs": "deletes what has ended long ago: tests/runs/test_retention.py",
+    "runs.cancel.purge": "deletes what its caller chose: tests/runs/test_transitions.py",
     "runs.transitions.move": "is the way of the others",
 }
 

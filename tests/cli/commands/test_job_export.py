@@ -1,0 +1,217 @@
+"""`jobs-app job export`, `import` and `explain`, against the real API."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from werkzeug.serving import make_server
+
+from jobs_app.accounts import tokens
+from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
+from jobs_app.web.app import create_app
+from tests.cli.canned import Canned, CannedServer, a_job, a_run, page, problem
+from tests.web.conftest import close
+
+Run = Callable[..., Result]
+
+TWO = """\
+nightly:
+  task: shell
+  kwargs: {command: make report}
+  schedule: {cron: 30 2 * * *, timezone: Europe/Paris}
+  retry: {max_attempts: 3, on: [failed]}
+ticks:
+  task: sleep
+  kwargs: {duration: 0}
+  schedule: {interval_seconds: 300}
+"""
+
+
+@pytest.fixture
+def installation(
+    migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """The web application on a socket, which JOBS_URL names, without Redis."""
+    (tmp_path / "jobs.db").write_bytes(migrated_sqlite.read_bytes())
+    settings = Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'jobs.db'}")
+    database = Database(settings.effective_database_url)
+    with database.session() as session:
+        token = tokens.create(session, "tester", at=datetime(2026, 11, 1, tzinfo=UTC))
+    database.close()
+    app = create_app(settings)
+    server = make_server("127.0.0.1", 0, app, threaded=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("JOBS_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("JOBS_TOKEN", token)
+    monkeypatch.setenv("TZ", "UTC")
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    close(app)
+
+
+@pytest.mark.usefixtures("installation")
+def test_an_import_creates_what_is_missing_and_a_second_one_changes_nothing(run: Run) -> None:
+    first = run("job", "import", "-", stdin=TWO)
+    second = run("job", "import", "-", stdin=TWO)
+
+    assert first.exit_code == 0, first.output
+    assert [line.partition(":")[0] for line in first.stdout.splitlines()] == [
+        "Created nightly",
+        "Created ticks",
+    ]
+    assert second.stdout.splitlines() == ["Unchanged nightly.", "Unchanged ticks."]
+
+
+@pytest.mark.usefixtures("installation")
+def test_what_is_exported_is_imported_unchanged(run: Run, tmp_path: Path) -> None:
+    run("job", "import", "-", stdin=TWO)
+    exported = run("job", "export").stdout
+    (tmp_path / "jobs.yaml").write_text(exported)
+
+    again = run("job", "import", str(tmp_path / "jobs.yaml"))
+
+    assert again.stdout.splitlines() == ["Unchanged nightly.", "Unchanged ticks."]
+    run("job", "delete", "nightly", "--yes")
+    run("job", "import", str(tmp_path / "jobs.yaml"))
+    assert run("job", "export").stdout == exported
+
+
+@pytest.mark.usefixtures("installation")
+def test_an_import_changes_only_what_differs(run: Run) -> None:
+    run("job", "import", "-", stdin=TWO)
+
+    result = run("job", "import", "-", stdin=TWO.replace("30 2", "45 3"))
+
+    assert result.stdout.splitlines()[0].startswith("Changed nightly: At 03:45 every day")
+    assert result.stdout.splitlines()[1] == "Unchanged ticks."
+    shown = json.loads(run("job", "show", "ticks", "--json").stdout)
+    assert shown["version"] == 1
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_dry_run_says_what_an_import_would_do_and_does_nothing(run: Run) -> None:
+    crowded = TWO.replace("30 2 * * *", "30 2 29 2 *")
+
+    result = run("job", "import", "-", "--dry-run", stdin=crowded)
+    as_json = run("job", "import", "-", "--dry-run", "--json", stdin=crowded)
+
+    assert result.stdout.startswith("Would create nightly: ")
+    assert "Note on nightly: It fires on 29 February only" in result.stderr
+    items = json.loads(as_json.stdout)["items"]
+    assert [(item["name"], item["action"]) for item in items] == [
+        ("nightly", "create"),
+        ("ticks", "create"),
+    ]
+    assert items[0]["effect"]["would_run_now"] is False
+    assert json.loads(run("job", "list", "--json").stdout)["items"] == []
+
+
+@pytest.mark.usefixtures("installation")
+def test_one_bad_job_keeps_the_whole_file_out_and_each_is_named(run: Run) -> None:
+    bad = TWO + "worse: {task: shel}\nworst: {task: sleep, schedule: {cron: nonsense}}\n"
+
+    result = run("job", "import", "-", stdin=bad)
+
+    assert result.exit_code == 2
+    assert "worse: " in result.stderr
+    assert "worst: " in result.stderr
+    assert "2 jobs were refused; nothing was changed." in result.stderr
+    assert json.loads(run("job", "list", "--json").stdout)["items"] == []
+
+
+@pytest.mark.usefixtures("installation")
+def test_an_export_of_a_paused_job_says_what_the_file_does_not(run: Run) -> None:
+    run("job", "import", "-", stdin=TWO)
+    run("job", "pause", "ticks")
+
+    result = run("job", "export", "ticks")
+
+    assert "name: ticks" in result.stdout
+    assert "nightly" not in result.stdout
+    assert "Paused, which the file does not say: ticks." in result.stderr
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_resume_can_be_rehearsed(run: Run) -> None:
+    run("job", "import", "-", stdin=TWO)
+    run("job", "pause", "ticks")
+
+    result = run("job", "resume", "ticks", "--on-missed", "all", "--dry-run")
+
+    assert result.exit_code == 0
+    assert "Nothing was changed. With this, ticks would fire:" in result.stdout
+    assert json.loads(run("job", "show", "ticks", "--json").stdout)["state"] == "paused"
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_job_without_a_schedule_is_rehearsed_without_a_word_of_fires(run: Run) -> None:
+    result = run("job", "create", "by-hand", "--command", "true", "--manual", "--dry-run")
+
+    said = "Nothing was changed. With this, by-hand would not fire by itself.\n"
+    assert result.stdout == said
+    assert "fires" not in result.stderr
+
+
+@pytest.mark.usefixtures("installation")
+def test_explain_prints_the_sentence(run: Run) -> None:
+    run("job", "import", "-", stdin=TWO)
+
+    result = run("job", "explain", "nightly", "--at", "2098-01-02 02:30")
+    as_json = run("job", "explain", "nightly", "--at", "2098-01-02 02:31", "--json")
+    wrong = run("job", "explain", "nightly", "--at", "yesterday")
+
+    assert result.stdout == "It will run at 2098-01-02 02:30 CET.\n"
+    assert json.loads(as_json.stdout)["outcome"] == "not_a_fire"
+    assert wrong.exit_code == 2
+    assert "2026-03-08 02:30" in wrong.stderr
+
+
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(
+    server: CannedServer, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe")
+
+    missing = run("job", "import", str(tmp_path / "none.yaml"))
+    binary = run("job", "import", str(tmp_path / "bad.yaml"))
+    wrong = run("job", "import", "-", stdin="- just text")
+
+    assert [missing.exit_code, binary.exit_code, wrong.exit_code] == [2, 2, 2]
+    assert server.requests == []
+
+
+def test_an_export_of_nothing_says_so(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs", page())
+
+    result = run("job", "export")
+
+    assert (result.stdout, result.stderr) == ("", "There are no jobs.\n")
+
+
+def test_a_change_in_between_is_a_conflict(server: CannedServer, run: Run) -> None:
+    present = Canned(a_job(), headers={"ETag": '"3"'})
+    server.on("GET", "/jobs/hello", present)
+    stale = problem(412, code="stale_version", detail="The job is at version 4.")
+    effect: dict[str, list[str]] = {"warnings": []}
+    server.on("PUT", "/jobs/hello", Canned({"job": a_job(queue="b"), "effect": effect}), stale)
+
+    result = run("job", "import", "-", stdin="hello: {task: shell, queue: b}")
+
+    assert result.exit_code == 4
+    assert [request.headers["If-Match"] for request in server.requests[1:]] == ['"3"', '"3"']
+
+
+def test_a_row_for_many_fires_says_how_many(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/runs", page(a_run("missed", fires=1341), a_run()))
+
+    result = run("run", "list")
+
+    assert "missed (1,341 fires)" in result.stdout
+    assert "succeeded  " in result.stdout

@@ -1,0 +1,100 @@
+"""`jobs-app task`, on what the API says of the tasks that there are."""
+
+import json
+from typing import Any
+
+import pytest
+
+from jobs_app.cli.task_schema import sample_of, type_text
+from jobs_app.tasks import registry
+from tests.cli.canned import Canned, CannedServer
+from tests.cli.commands.test_jobs import complete
+from tests.cli.conftest import Run
+from tests.factories import TASKS, is_built_in
+
+
+@pytest.fixture
+def tasks(server: CannedServer) -> list[dict[str, Any]]:
+    """The built-in tasks, as the API lists them."""
+    items = [
+        {"name": task.name, "description": task.description, "schema": task.schema}
+        for task in registry.tasks(TASKS)
+        if is_built_in(task.name)
+    ]
+    server.on("GET", "/tasks", Canned({"items": items}))
+    return items
+
+
+@pytest.mark.usefixtures("tasks")
+def test_the_tasks_are_listed_with_what_they_need_first(run: Run) -> None:
+    result = run("task", "list")
+
+    lines = {line.split()[0]: " ".join(line.split()) for line in result.stdout.splitlines()}
+    assert "shell command [cwd] [env] Run a command with /bin/sh" in lines["shell"]
+    assert "email to subject [body]" in lines["email"]
+
+
+def test_json_is_what_the_api_answered(run: Run, tasks: list[dict[str, Any]]) -> None:
+    assert json.loads(run("task", "list", "--json").stdout) == {"items": tasks}
+    assert json.loads(run("task", "show", "sleep", "--json").stdout) == tasks[-1]
+
+
+@pytest.mark.usefixtures("tasks")
+def test_a_task_is_shown_with_types_defaults_and_an_example(run: Run) -> None:
+    shown = run("task", "show", "http").stdout
+    lines = {line.split()[0]: " ".join(line.split()) for line in shown.splitlines() if line}
+
+    assert "job create NAME --task http --arg url=https://example.com/" in shown
+    assert lines["url"].startswith("url text required What to call")
+    assert lines["timeout_seconds"].startswith("timeout_seconds number 30 For the whole")
+    assert "(at most 86400, more than 0)" in lines["timeout_seconds"]
+    assert lines["verify"].startswith("verify true or false or text true Whether to check")
+    assert lines["expect_status"].startswith("expect_status list of whole number - The statuses")
+    assert lines["expect_json"].startswith("expect_json ExpectJson - What the answer")
+    assert lines["method"].startswith('method "GET" | "HEAD"')
+
+
+@pytest.mark.usefixtures("tasks")
+def test_a_task_that_there_is_not_ends_with_3_and_a_guess(run: Run) -> None:
+    result = run("task", "show", "shel")
+
+    assert result.exit_code == 3
+    assert "There is no task 'shel'. Did you mean 'shell'?" in result.stderr
+
+
+@pytest.mark.usefixtures("tasks")
+def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete(monkeypatch, run, "jobs-app task show s") == ["shell", "sleep"]
+    assert complete(monkeypatch, run, "jobs-app job create x --task e") == ["email"]
+
+
+@pytest.mark.parametrize(
+    "said, text",
+    [
+        ({}, "anything"),
+        ({"type": "string", "format": "date-time"}, "instant"),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "whole number"),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+            "text or list of text",
+        ),
+        ({"$ref": "#/$defs/Window"}, "Window"),
+        ({"$ref": "#/$defs/Colour", "default": "red"}, '"red" | "blue"'),
+        ({"enum": list(range(9))}, "0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | …"),
+        ({"const": "x"}, '"x"'),
+        ({"type": "array", "items": {"type": "array", "items": {}}}, "list of list"),
+    ],
+)
+def test_a_type_is_told_in_few_words(said: dict[str, Any], text: str) -> None:
+    defs = {"Window": {"type": "object"}, "Colour": {"enum": ["red", "blue"], "type": "string"}}
+
+    assert type_text(said, {"$defs": defs}) == text
+
+
+def test_an_example_can_be_typed_as_it_stands() -> None:
+    schema = {
+        "required": ["name", "n", "none"],
+        "examples": [{"name": "two words", "n": [1, 2]}],
+    }
+
+    assert sample_of(schema) == " --arg name='two words' --arg n='[1, 2]' --arg none=…"

@@ -1,0 +1,139 @@
+"""What a shell job finds when it looks at the processes that it runs under."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from jobs_app.up.valkey import free_port
+from tests.servers import wait_until
+
+PROJECT = Path(__file__).parents[2]
+
+#: Root may read everything; root without its capabilities is a user like others.
+WITHOUT_PRIVILEGES = """
+import ctypes, os, sys
+PR_CAPBSET_DROP = 24
+if os.geteuid() == 0:
+    for capability in range(64):
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+#: Each process whose environment has one of two words, and whether some memory can be read.
+LOOK = """
+grep -la {key} /proc/[0-9]*/environ 2>/dev/null
+grep -la {open} /proc/[0-9]*/environ 2>/dev/null
+pid=$PPID
+while [ "$pid" -gt 1 ]; do
+    echo "above $pid $(tr '\\0' ' ' < /proc/$pid/cmdline | cut -c1-60)"
+    head -c 1 /proc/$pid/mem 2>&1 >/dev/null | grep -o 'Permission denied'
+    pid=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$pid/status)
+done
+env
+"""
+
+
+def unprivileged(*command: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-c", WITHOUT_PRIVILEGES, *command],
+        env={name: os.environ[name] for name in os.environ if name[:5] != "JOBS_"} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+class Server:
+    """A `jobs-app up` with a key in its environment."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.key, self.port, self.data_dir = Fernet.generate_key().decode(), free_port(), data_dir
+        self.process = unprivileged(
+            sys.executable,
+            "-m",
+            "jobs_app",
+            "up",
+            environment={
+                "JOBS_SECRET_KEY": self.key,
+                "JOBS_DATA_DIR": str(data_dir),
+                "JOBS_PORT": str(self.port),
+                "PYTHONPATH": str(PROJECT),
+            },
+        )
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """Return the answer to a request."""
+        token = (self.data_dir / "admin-token").read_text().strip()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            answer: bytes = response.read()
+            return answer
+
+    def is_ready(self) -> bool:
+        """Whether all of it works."""
+        assert self.process.poll() is None
+        try:
+            return json.loads(self.ask("/readyz"))["status"] == "ready"
+        except OSError:
+            return False
+
+    def output_of(self, command: str) -> str:
+        """Return what a shell job prints."""
+        start = {"task": "shell", "kwargs": {"command": command}}
+        run = f"/api/v1/runs/{json.loads(self.ask('/api/v1/runs', start))['id']}"
+        wait_until(
+            lambda: json.loads(self.ask(run))["finished_at"], "the job ends", timeout_seconds=30
+        )
+        return self.ask(f"{run}/log").decode()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    # A path of pytest's own may be too long for Valkey's socket.
+    with tempfile.TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as directory:
+        server = Server(Path(directory) / "data")
+        wait_until(server.is_ready, "it is ready", timeout_seconds=40)
+        yield server
+        server.process.terminate()
+        server.process.wait(30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells by /proc")
+def test_a_job_reads_neither_environment_nor_memory_of_the_processes_it_runs_under(
+    server: Server,
+) -> None:
+    word = f"open-{time.monotonic_ns()}"
+    other = unprivileged("/bin/sleep", "60", environment={"WORD": word})
+    try:
+        # At first it is Python; what counts is the program that it becomes.
+        line = Path(f"/proc/{other.pid}/cmdline")
+        wait_until(lambda: line.read_bytes().startswith(b"/bin/sleep"), "it sleeps")
+        printed = server.output_of(LOOK.format(key=server.key, open=word)).splitlines()
+    finally:
+        other.kill()
+        other.wait()
+
+    # A process that does not protect itself is read: the job sees what there is to be seen.
+    assert [line for line in printed if line.startswith("/proc/")] == [f"/proc/{other.pid}/environ"]
+    above = [line for line in printed if line.startswith("above ")]
+    assert len(above) >= 4, "keeper, pool process, worker and the one that looks after it"
+    assert printed.count("Permission denied") >= 4
+    assert not any(server.key in line for line in printed)
+    assert {line.partition("=")[0] for line in printed if line.startswith("JOBS_")} == {
+        "JOBS_RUN_ID",
+        "JOBS_ATTEMPT",
+    }

@@ -1,0 +1,111 @@
+"""/jobs/{name}/explain and the rehearsal of a resume, by HTTP."""
+
+import pytest
+
+from tests.web.conftest import Api
+
+
+def test_a_fire_to_come_is_explained_with_its_neighbours(api: Api) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "America/New_York"})
+
+    answer = api.get("/jobs/nightly/explain?at=2098-03-09 02:30")
+
+    assert answer.status_code == 200
+    assert answer.json == {
+        "at": "2098-03-09T07:00:00Z",
+        "outcome": "will_run",
+        "sentence": "02:30 does not exist on 2098-03-09 in America/New_York: the clock goes from"
+        " 02:00 to 03:00, and the fire comes at 03:00. It will run at 2098-03-09 03:00 EDT.",
+        "run": None,
+        "previous": {
+            "at": "2098-03-08T07:30:00Z",
+            "local": "2098-03-08T02:30:00-05:00",
+            "dst": None,
+        },
+        "next": {
+            "at": "2098-03-10T06:30:00Z",
+            "local": "2098-03-10T02:30:00-04:00",
+            "dst": None,
+        },
+    }
+
+
+def test_an_instant_means_the_same_in_every_zone(api: Api) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "Europe/Paris"})
+
+    in_utc = api.get("/jobs/nightly/explain?at=2098-01-02T01:30:00Z").json
+    in_paris = api.get("/jobs/nightly/explain?at=2098-01-02T02:30:00%2B01:00").json
+    local = api.get("/jobs/nightly/explain?at=2098-01-02T02:30").json
+
+    assert in_utc["outcome"] == "will_run"
+    assert in_utc == in_paris == local
+
+
+def test_without_an_instant_now_is_explained(api: Api) -> None:
+    api.make_job(schedule={"cron": "0 0 1 1 *"})
+
+    answer = api.get("/jobs/nightly/explain")
+
+    assert (answer.status_code, answer.json["outcome"]) == (200, "not_a_fire")
+
+
+def test_a_run_comes_with_the_sentence(api: Api) -> None:
+    api.make_job(schedule=None)
+    started = api.post("/jobs/nightly/runs", {}).json
+
+    minute = started["created_at"][:16] + "Z"
+
+    assert api.get(f"/jobs/nightly/explain?at={minute}").json["run"] == started
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "now",
+        "2026-03-08",
+        "2026-13-01 02:30",
+        "2026-03-08T02:30:00+99:00",
+        "2026-03-08 02:30.5",
+        "0001-01-01 00:00",
+        "9999-12-31T23:59:59Z",
+        "\x00",
+    ],
+)
+def test_what_is_no_time_is_refused_with_its_parameter(api: Api, given: str) -> None:
+    api.make_job()
+
+    answer = api.get("/jobs/nightly/explain", query_string={"at": given})
+
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in answer.json["errors"]] == ["at"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "NOBODY", "%00"])
+def test_a_job_that_never_was_is_not_found(api: Api, name: str) -> None:
+    answer = api.get(f"/jobs/{name}/explain")
+
+    assert (answer.status_code, answer.json["code"]) == (404, "job_not_found")
+
+
+def test_a_deleted_job_is_explained(api: Api) -> None:
+    api.make_job()
+    api.delete("/jobs/nightly")
+
+    assert api.get("/jobs/nightly/explain").json["outcome"] == "deleted"
+
+
+def test_a_rehearsed_resume_shows_its_effect_and_changes_nothing(api: Api) -> None:
+    api.make_job(schedule={"cron": "0 * * * *"})
+    api.post("/jobs/nightly/pause", {"reason": "rest"})
+    before = api.facts()
+
+    answer = api.post("/jobs/nightly/resume?dry_run=true", {"on_missed": "all"})
+
+    assert answer.status_code == 200
+    assert answer.json["job"]["state"] == "active"
+    assert answer.json["job"]["next_run_at"] == answer.json["effect"]["fires_after"][0]["at"]
+    effect = answer.json["effect"]
+    assert (effect["fires_before"], len(effect["fires_after"])) == ([], 10)
+    assert (effect["would_run_now"], effect["catchup_runs"]) == (False, 0)
+    assert api.facts() == before

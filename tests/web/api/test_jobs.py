@@ -1,0 +1,561 @@
+"""/jobs: what people do to jobs, by HTTP."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobs_app.web.api.schemas.job_input import JobIn
+from tests.web.conftest import Api, a_job
+
+
+def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
+    answer = api.post("/jobs", a_job(name="nightly-report", tags=["billing"]))
+
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == "/api/v1/jobs/nightly-report"
+    assert answer.headers["ETag"] == '"1"'
+    job = answer.json
+    assert job.pop("created_at").endswith("Z")
+    assert job.pop("updated_at").endswith("Z")
+    assert job.pop("next_run_at").endswith("Z")
+    assert job.pop("description_of_schedule")
+    assert job == {
+        "id": 1,
+        "name": "nightly-report",
+        "description": "",
+        "tags": ["billing"],
+        "task": "shell",
+        "kwargs": {"command": "true"},
+        "schedule": {
+            "cron": "30 2 * * *",
+            "timezone": "Europe/Paris",
+            "start_at": None,
+            "end_at": None,
+            "jitter_seconds": 0,
+        },
+        "overlap_policy": "skip",
+        "starting_deadline_seconds": 60,
+        "catchup_policy": "last",
+        "catchup_window_seconds": 86400,
+        "catchup_max_runs": 50,
+        "retry": {
+            "max_attempts": 1,
+            "delay_seconds": 30.0,
+            "backoff": "exponential",
+            "max_delay_seconds": 600.0,
+            "jitter": True,
+            "on": ["failed", "timed_out", "lost"],
+        },
+        "soft_time_limit_seconds": None,
+        "time_limit_seconds": 3600,
+        "kill_grace_seconds": 10,
+        "queue": "default",
+        "priority": 5,
+        "concurrency_key": None,
+        "concurrency_limit": None,
+        "max_runs": None,
+        "pause_after_failures": None,
+        "retention": {
+            "keep_runs": None,
+            "keep_days": None,
+            "keep_failed_days": None,
+            "keep_log_days": None,
+        },
+        "notify": None,
+        "version": 1,
+        "state": "active",
+        "paused": None,
+        "last_run": None,
+        "scheduling_error": None,
+        "warnings": ["No worker serves the queue 'default': its runs will wait."],
+    }
+    assert api.get("/jobs/nightly-report").json == answer.json
+
+
+@pytest.mark.parametrize(
+    "schedule, shown",
+    [
+        ({"interval_seconds": 30}, {"interval_seconds", "anchor_at"}),
+        ({"cron": "@daily"}, {"cron"}),
+        ({"at": "2099-12-01T09:00:00+01:00"}, {"at"}),
+    ],
+)
+def test_a_schedule_is_returned_with_the_fields_of_its_kind_only(
+    api: Api, schedule: dict[str, Any], shown: set[str]
+) -> None:
+    job = api.make_job(schedule=schedule)
+
+    common = {"timezone", "start_at", "end_at", "jitter_seconds"}
+    assert set(job["schedule"]) == shown | common
+    assert job["schedule"]["timezone"] == "UTC"
+
+
+def test_an_instant_is_returned_in_utc(api: Api) -> None:
+    job = api.make_job(schedule={"at": "2099-12-01T09:00:00+01:00"})
+
+    assert job["schedule"]["at"] == job["next_run_at"] == "2099-12-01T08:00:00Z"
+
+
+def test_a_job_without_schedule_is_only_run_by_hand(api: Api) -> None:
+    job = api.make_job(schedule=None)
+
+    assert (job["schedule"], job["next_run_at"], job["state"]) == (None, None, "active")
+
+
+def test_a_job_as_it_was_returned_can_be_sent_back(api: Api) -> None:
+    job = api.make_job(schedule={"interval_seconds": 30})
+    sent = {name: job[name] for name in job if name in a_job() or name in WRITABLE}
+
+    answer = api.put("/jobs/nightly", sent, if_match='"1"')
+
+    assert answer.status_code == 200
+    assert {name: answer.json[name] for name in sent} == sent
+
+
+WRITABLE = {
+    "description",
+    "tags",
+    "overlap_policy",
+    "starting_deadline_seconds",
+    "catchup_policy",
+    "catchup_window_seconds",
+    "catchup_max_runs",
+    "retry",
+    "soft_time_limit_seconds",
+    "time_limit_seconds",
+    "kill_grace_seconds",
+    "queue",
+    "priority",
+    "concurrency_key",
+    "concurrency_limit",
+    "max_runs",
+    "pause_after_failures",
+    "retention",
+}
+
+
+def test_replacing_a_job_sets_what_is_left_out_to_its_default(api: Api) -> None:
+    api.make_job(description="old", priority=9, schedule={"interval_seconds": 30})
+
+    job = api.put("/jobs/nightly", {"task": "sleep", "kwargs": {"duration": 1}}).json
+
+    assert (job["name"], job["version"]) == ("nightly", 2)
+    assert (job["description"], job["priority"], job["schedule"]) == ("", 5, None)
+
+
+def test_replacing_a_job_that_does_not_exist_creates_none(api: Api) -> None:
+    answer = api.put("/jobs/nightly", a_job())
+
+    assert answer.status_code == 404
+    assert api.get("/jobs").json["items"] == []
+
+
+def test_a_job_without_its_concurrency_key_has_no_limit_either(api: Api) -> None:
+    api.make_job(concurrency_key="db-main", concurrency_limit=2)
+
+    answer = api.patch("/jobs/nightly", {"concurrency_key": None})
+
+    assert (answer.json["concurrency_key"], answer.json["concurrency_limit"]) == (None, None)
+
+
+def test_a_job_can_be_renamed(api: Api) -> None:
+    api.make_job("nightly")
+
+    answer = api.patch("/jobs/nightly", {"name": "nocturnal"})
+
+    assert answer.json["name"] == "nocturnal"
+    assert api.get("/jobs/nightly").status_code == 404
+    assert api.get("/jobs/nocturnal").json["id"] == answer.json["id"]
+
+
+PATCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one field": ({"priority": 1}, {"priority": 1, "description": "old"}),
+    "null where there may be null": ({"time_limit_seconds": None}, {"time_limit_seconds": None}),
+    "null elsewhere is the default": ({"description": None}, {"description": ""}),
+    "an argument more": (
+        {"kwargs": {"cwd": "/tmp"}},
+        {"kwargs": {"command": "true", "cwd": "/tmp"}},
+    ),
+    "a part of the retry policy": (
+        {"retry": {"max_attempts": 3}},
+        {
+            "retry": {
+                "max_attempts": 3,
+                "delay_seconds": 5.0,
+                "backoff": "exponential",
+                "max_delay_seconds": 600.0,
+                "jitter": True,
+                "on": ["failed", "timed_out", "lost"],
+            }
+        },
+    ),
+    "a key without a limit": (
+        {"concurrency_key": "db-main"},
+        {"concurrency_key": "db-main", "concurrency_limit": 1},
+    ),
+    "a list is replaced": ({"tags": ["new"]}, {"tags": ["new"]}),
+    "no schedule": ({"schedule": None}, {"schedule": None, "next_run_at": None}),
+    "nothing": ({}, {"description": "old"}),
+}
+
+
+@pytest.mark.parametrize("patch, expected", PATCHES.values(), ids=PATCHES)
+def test_a_patch_changes_what_it_names(
+    api: Api, patch: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    api.make_job(description="old", tags=["old"], retry={"delay_seconds": 5})
+
+    job = api.patch("/jobs/nightly", patch).json
+
+    assert {name: job[name] for name in expected} == expected
+
+
+def test_an_argument_is_taken_away_by_null(api: Api) -> None:
+    api.make_job(kwargs={"command": "true", "cwd": "/tmp"})
+
+    job = api.patch("/jobs/nightly", {"kwargs": {"cwd": None}}).json
+
+    assert job["kwargs"] == {"command": "true"}
+
+
+def test_a_patch_of_the_schedule_keeps_what_it_does_not_name(api: Api) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "Europe/Paris", "jitter_seconds": 9})
+
+    schedule = api.patch("/jobs/nightly", {"schedule": {"cron": "0 3 * * *"}}).json["schedule"]
+
+    assert (schedule["cron"], schedule["timezone"]) == ("0 3 * * *", "Europe/Paris")
+    assert schedule["jitter_seconds"] == 9
+
+
+def test_a_patch_with_another_kind_of_schedule_replaces_the_kind(api: Api) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "Europe/Paris"})
+
+    schedule = api.patch("/jobs/nightly", {"schedule": {"interval_seconds": 60}}).json["schedule"]
+    again = api.patch("/jobs/nightly", {"schedule": {"cron": "0 3 * * *"}}).json["schedule"]
+
+    assert (schedule["interval_seconds"], schedule["timezone"]) == (60, "Europe/Paris")
+    assert "cron" not in schedule
+    assert again["cron"] == "0 3 * * *"
+    assert "interval_seconds" not in again
+    assert "anchor_at" not in again
+
+
+def test_a_patch_may_come_as_merge_patch(api: Api) -> None:
+    api.make_job()
+
+    answer = api.send(
+        "PATCH",
+        "/jobs/nightly",
+        data=b'{"priority": 1}',
+        content_type="application/merge-patch+json",
+        headers={"If-Match": '"1"'},
+    )
+
+    assert answer.json["priority"] == 1
+
+
+def test_a_deleted_job_frees_its_name_and_leaves_its_history(api: Api) -> None:
+    api.make_job()
+    run = api.post("/jobs/nightly/runs", {}).json
+
+    answer = api.delete("/jobs/nightly", if_match='"1"')
+
+    assert (answer.status_code, answer.text) == (204, "")
+    assert api.get("/jobs/nightly").status_code == 404
+    assert api.get(f"/runs/{run['id']}").json["state"] == "cancelled"
+    assert api.make_job()["id"] > 1
+
+
+def test_a_purged_job_leaves_nothing(api: Api) -> None:
+    api.make_job()
+    run = api.post("/jobs/nightly/runs", {}).json
+
+    answer = api.delete("/jobs/nightly?purge=true")
+
+    assert answer.status_code == 204
+    assert api.get(f"/runs/{run['id']}").status_code == 404
+
+
+def test_jobs_are_listed_by_name_page_by_page(api: Api) -> None:
+    for name in ("c", "a", "e", "b", "d"):
+        api.make_job(name)
+
+    first = api.get("/jobs?limit=2")
+    second = api.send("GET", "/" + first.headers["Link"][1:].partition(">")[0])
+    third = api.get("/jobs", query_string={"limit": 2, "cursor": second.json["next_cursor"]})
+
+    pages = [[job["name"] for job in page.json["items"]] for page in (first, second, third)]
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
+    assert first.headers["Link"].endswith('; rel="next"')
+    assert third.json["next_cursor"] is None
+    assert "Link" not in third.headers
+
+
+def test_a_list_that_just_fits_has_no_next_page(api: Api) -> None:
+    api.make_job("a")
+    api.make_job("b")
+
+    assert api.get("/jobs?limit=2").json["next_cursor"] is None
+
+
+FILTERS = {
+    "tag": ("tag=billing", ["b"]),
+    "tag that is part of one": ("tag=bill", []),
+    "queue": ("queue=slow", ["c"]),
+    "state": ("state=paused", ["a"]),
+    "text in the name": ("q=A", ["a"]),
+    "text in the description": ("q=invoices", ["b"]),
+    "percent is no wildcard": ("q=%25", []),
+    "last state": ("last_state=queued", ["b"]),
+    "two of them": ("tag=billing&queue=slow", []),
+}
+
+
+@pytest.mark.parametrize("query, names", FILTERS.values(), ids=FILTERS)
+def test_a_list_shows_what_was_asked_for(api: Api, query: str, names: list[str]) -> None:
+    api.make_job("a")
+    api.make_job("b", tags=["billing", "eu"], description="Send the Invoices")
+    api.make_job("c", queue="slow")
+    api.post("/jobs/a/pause", {})
+    api.post("/jobs/b/runs", {})
+
+    assert [job["name"] for job in api.get(f"/jobs?{query}").json["items"]] == names
+
+
+def test_a_job_shows_its_last_run(api: Api) -> None:
+    api.make_job()
+    run = api.post("/jobs/nightly/runs", {}).json
+
+    last = api.get("/jobs/nightly").json["last_run"]
+
+    assert last == {
+        "id": run["id"],
+        "state": "queued",
+        "scheduled_for": None,
+        "started_at": None,
+        "finished_at": None,
+    }
+    assert api.get("/jobs").json["items"][0]["last_run"] == last
+
+
+def test_a_paused_job_has_no_next_run_until_it_is_resumed(api: Api) -> None:
+    job = api.make_job()
+
+    paused = api.post("/jobs/nightly/pause", {"reason": "holidays"}).json
+    fires = api.get("/jobs/nightly/next").json["items"]
+    resumed = api.post("/jobs/nightly/resume", {"on_missed": "skip"}).json
+
+    assert (paused["state"], paused["next_run_at"], fires) == ("paused", None, [])
+    assert (paused["paused"]["by"], paused["paused"]["reason"]) == ("tester", "holidays")
+    assert (resumed["state"], resumed["paused"]) == ("active", None)
+    assert resumed["next_run_at"] == job["next_run_at"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "runs"])
+def test_a_body_may_be_left_out_where_nothing_in_it_is_needed(api: Api, verb: str) -> None:
+    api.make_job()
+
+    assert api.send("POST", f"/jobs/nightly/{verb}").status_code in {200, 202}
+
+
+def test_next_lists_the_fires_with_their_local_time(api: Api) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "America/New_York"})
+
+    answer = api.get("/jobs/nightly/next?from=2099-03-07T12:00:00Z&count=2")
+
+    assert answer.json == {
+        "items": [
+            {"at": "2099-03-08T07:00:00Z", "local": "2099-03-08T03:00:00-04:00", "dst": "gap"},
+            {"at": "2099-03-09T06:30:00Z", "local": "2099-03-09T02:30:00-04:00", "dst": None},
+        ]
+    }
+
+
+def test_next_ends_where_it_was_asked_to(api: Api) -> None:
+    api.make_job(schedule={"cron": "0 * * * *"})
+
+    answer = api.get("/jobs/nightly/next?from=2099-01-01T00:00:00Z&to=2099-01-01T02:00:00Z")
+
+    assert [fire["at"][11:16] for fire in answer.json["items"]] == ["01:00", "02:00"]
+
+
+def test_next_counts_no_more_fires_than_runs_are_left(api: Api) -> None:
+    api.make_job(max_runs=2)
+
+    assert len(api.get("/jobs/nightly/next").json["items"]) == 2
+
+
+def test_a_rehearsed_job_is_shown_and_not_stored(api: Api) -> None:
+    before = api.facts()
+
+    answer = api.post("/jobs?dry_run=true", a_job(schedule={"cron": "0 * * * *"}))
+
+    assert answer.status_code == 200
+    assert answer.json["job"]["name"] == "nightly"
+    effect = answer.json["effect"]
+    assert effect["fires_before"] == []
+    assert len(effect["fires_after"]) == 10
+    assert (effect["would_run_now"], effect["catchup_runs"]) == (False, 0)
+    assert api.facts() == before
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_rehearsed_change_shows_the_fires_before_and_after(api: Api, method: str) -> None:
+    api.make_job(schedule={"cron": "0 6 * * *"})
+    before = api.facts()
+
+    answer = api.send(
+        method,
+        "/jobs/nightly?dry_run=true",
+        json=a_job(schedule={"cron": "0 7 * * *"}),
+        headers={"If-Match": '"1"'},
+    )
+
+    effect = answer.json["effect"]
+    assert effect["fires_before"][0]["local"][11:16] == "06:00"
+    assert effect["fires_after"][0]["local"][11:16] == "07:00"
+    assert answer.json["job"]["next_run_at"] == effect["fires_after"][0]["at"]
+    assert api.facts() == before
+
+
+def test_a_rehearsal_refuses_what_the_change_would_refuse(api: Api) -> None:
+    api.make_job("a")
+    api.make_job("b")
+
+    taken = api.post("/jobs?dry_run=true", a_job(name="a"))
+    renamed = api.patch("/jobs/b?dry_run=true", {"name": "a"})
+    stale = api.patch("/jobs/b?dry_run=true", {"priority": 1}, if_match='"9"')
+    bad = api.patch("/jobs/b?dry_run=true", {"task": "shel"})
+
+    assert [taken.status_code, renamed.status_code] == [409, 409]
+    assert (stale.status_code, bad.status_code) == (412, 422)
+
+
+def test_the_preview_needs_no_job(api: Api) -> None:
+    answer = api.post(
+        "/schedules/preview",
+        {
+            "schedule": {"cron": "30 1 * * *", "timezone": "America/New_York"},
+            "from": "2026-10-31T12:00:00Z",
+            "count": 2,
+        },
+    )
+
+    assert answer.status_code == 200
+    assert answer.json["description"]
+    assert [fire["dst"] for fire in answer.json["fires"]] == ["repeat", None]
+    assert isinstance(answer.json["warnings"], list)
+
+
+@pytest.mark.parametrize(
+    "schedule, pointer",
+    [
+        ({"cron": "61 * * * *"}, "/schedule/cron"),
+        ({"cron": "* * * * *", "at": "2099-01-01T00:00:00Z"}, "/schedule"),
+        ({"interval_seconds": 0}, "/schedule/interval_seconds"),
+    ],
+)
+def test_the_preview_refuses_a_bad_schedule(
+    api: Api, schedule: dict[str, Any], pointer: str
+) -> None:
+    answer = api.post("/schedules/preview", {"schedule": schedule})
+
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+
+
+def test_the_preview_of_an_interval_counts_from_now(api: Api) -> None:
+    asked_at = datetime.now(UTC)
+
+    answer = api.post("/schedules/preview", {"schedule": {"interval_seconds": 60}, "count": 1})
+
+    first = datetime.fromisoformat(answer.json["fires"][0]["at"])
+    assert timedelta(seconds=59) < first - asked_at < timedelta(seconds=90)
+
+
+def test_who_did_what_is_on_record(api: Api) -> None:
+    api.make_job()
+    api.make_job("other")
+    api.patch("/jobs/nightly", {"priority": 1})
+    api.post("/jobs/nightly/pause", {"reason": "holidays"})
+
+    events = api.get("/audit?job=nightly").json["items"]
+
+    assert [event["action"] for event in events] == ["pause", "change", "create"]
+    assert {event["actor"] for event in events} == {"tester"}
+    assert events[1]["detail"]["after"]["priority"] == 1
+
+
+def test_the_audit_is_listed_page_by_page(api: Api) -> None:
+    for name in ("a", "b", "c"):
+        api.make_job(name)
+
+    first = api.get("/audit?limit=2").json
+    second = api.get("/audit", query_string={"limit": 2, "cursor": first["next_cursor"]}).json
+
+    assert [len(page["items"]) for page in (first, second)] == [2, 1]
+    assert second["next_cursor"] is None
+
+
+def test_the_audit_has_all_of_a_job_but_its_arguments(api: Api) -> None:
+    api.make_job("a", retry={"max_attempts": 3}, kwargs={"command": "echo hunter2"})
+
+    (event,) = api.get("/audit").json["items"]
+
+    after = event["detail"]["after"]
+    assert set(JobIn.model_fields) - set(after) == {"kwargs"}
+    assert (after["retry"]["max_attempts"], after["retry"]["on"][0]) == (3, "failed")
+
+
+def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
+    tasks = {task["name"]: task for task in api.get("/tasks").json["items"]}
+
+    assert {"shell", "http", "email", "sleep"} <= set(tasks)
+    assert tasks["sleep"]["schema"] == {
+        "type": "object",
+        "properties": {
+            "duration": {
+                "type": "number",
+                "minimum": 0,
+                "description": "How long, seconds.",
+                "examples": [10],
+            }
+        },
+        "required": ["duration"],
+        "additionalProperties": False,
+        "examples": [{"duration": 10}],
+    }
+    assert not any(name.startswith(("celery.", "jobs_app.")) for name in tasks)
+
+
+def test_a_task_that_is_odd_though_not_wrong_is_saved_with_a_warning(api: Api) -> None:
+    kwargs = {"url": "https://example.com/", "verify": False}
+
+    made = api.make_job(task="http", kwargs=kwargs)
+    rehearsed = api.post("/jobs?dry_run=true", a_job(name="other", task="http", kwargs=kwargs)).json
+
+    assert any("verify is false" in warning for warning in made["warnings"])
+    assert any("verify is false" in warning for warning in rehearsed["effect"]["warnings"])
+
+
+def test_what_is_said_of_the_history_is_merged_and_null_is_the_default(api: Api) -> None:
+    api.make_job(retention={"keep_runs": 5, "keep_failed_days": 30})
+
+    changed = api.patch("/jobs/nightly", {"retention": {"keep_runs": None, "keep_days": 7}}).json
+
+    assert changed["retention"] == {
+        "keep_runs": None,
+        "keep_days": 7,
+        "keep_failed_days": 30,
+        "keep_log_days": None,
+    }
+    assert api.patch("/jobs/nightly", {"retention": None}).json["retention"]["keep_days"] is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 36_501, "7", 1.5, False])
+def test_history_is_kept_for_days_that_make_sense(api: Api, value: Any) -> None:
+    answer = api.post("/jobs", a_job(retention={"keep_days": value}))
+
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/retention/keep_days"

@@ -1,0 +1,95 @@
+"""The OpenAPI document, and the page that shows it."""
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic.json_schema import GenerateJsonSchema
+
+from tests.web.conftest import Api
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def document(api: Api) -> dict[str, Any]:
+    """The document as a client gets it."""
+    found: dict[str, Any] = api.get("/openapi.json").json
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_every_route_is_in_the_document(app: Flask, document: dict[str, Any]) -> None:
+    undocumented = {"/api/docs", "/static/<path:filename>", "/api/v1/openapi.json"}
+    served = {
+        f"{method} {rule.rule.replace('<', '{').replace('>', '}')}"
+        for rule in app.url_map.iter_rules()
+        if rule.rule not in undocumented
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert set(operations(document)) == served
+
+
+def test_every_operation_wants_the_token_but_the_probes(document: dict[str, Any]) -> None:
+    assert document["security"] == [{"bearerAuth": []}]
+    assert document["components"]["securitySchemes"]["bearerAuth"]["scheme"] == "bearer"
+    opened = {name for name, op in operations(document).items() if op.get("security") == []}
+    assert opened == {"GET /healthz", "GET /readyz"}
+
+
+def test_every_operation_says_what_it_does_and_what_may_go_wrong(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        assert operation["summary"].endswith("."), name
+        if name in {"GET /healthz", "GET /readyz"}:
+            continue
+        assert {"401", "422", "500", "503"} <= set(operation["responses"]), name
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"], name
+
+
+def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(document).values()]
+
+    assert len(names) == len(set(names))
+
+
+def test_the_page_loads_its_own_files_only(api: Api) -> None:
+    page = api.get("//api/docs")
+
+    assert page.mimetype == "text/html"
+    paths = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    files = [path for path in paths if path != "data:,"]
+    assert len(files) == 4
+    for path in files:
+        assert api.get("/" + path).status_code == 200, path
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+
+
+def test_a_request_builds_no_schema_that_an_earlier_one_built(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.get("/jobs?limit=1")
+
+    def build(*_: object, **__: object) -> None:
+        raise AssertionError("a schema is built")
+
+    monkeypatch.setattr(GenerateJsonSchema, "generate", build)
+
+    assert api.get("/jobs?limit=2").status_code == 200

@@ -1,0 +1,217 @@
+"""/queues, /workers and /concurrency: who works, on what, and what waits for whom."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from jobs_app.core import clock
+from jobs_app.core.states import RunState
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.processes import Worker
+from tests.web.conftest import NOW, Api, a_job, a_run
+
+
+def a_worker(name: str = "w1@host", **facts: Any) -> Worker:
+    plain = {"id": new_run_id(), "pid": 7, "queues": ["default"], "pool": "prefork"}
+    stamps = {"started_at": NOW, "seen_at": NOW}
+    return Worker(**({"name": name, "concurrency": 2} | plain | stamps | facts))
+
+
+def test_queues_tell_who_serves_them_and_what_waits(api: Api, store) -> None:
+    api.make_job(queue="slow")
+    store(
+        a_worker(),
+        a_run(RunState.QUEUED),
+        a_run(RunState.WAITING),
+        a_run(RunState.RETRYING),
+        a_run(RunState.SUCCEEDED),
+        a_run(RunState.RUNNING, queue="other"),
+    )
+
+    default, other, slow = api.get("/queues").json["items"]
+
+    assert default == {
+        "name": "default",
+        "served": True,
+        "workers": 1,
+        "slots": 2,
+        "jobs": 0,
+        "waiting": 1,
+        "queued": 1,
+        "parked": 0,
+        "running": 0,
+        "retrying": 1,
+        "oldest_queued_at": None,
+        "oldest_queued_seconds": None,
+        "warning": None,
+    }
+    assert (other["name"], other["running"], other["warning"]) == ("other", 1, None)
+    assert (slow["name"], slow["served"], slow["jobs"]) == ("slow", False, 1)
+
+
+@pytest.mark.parametrize(
+    "jobs, queued, warning",
+    [
+        (1, 0, "No worker serves the queue 'slow': 1 job names it, 0 runs wait."),
+        (0, 1, "No worker serves the queue 'slow': 0 jobs name it, 1 run waits."),
+        (2, 3, "No worker serves the queue 'slow': 2 jobs name it, 3 runs wait."),
+    ],
+)
+def test_a_queue_that_is_needed_and_not_served_is_marked(
+    api: Api, store, jobs: int, queued: int, warning: str
+) -> None:
+    for number in range(jobs):
+        api.make_job(f"job-{number}", queue="slow")
+    store(a_worker(), *(a_run(RunState.QUEUED, queue="slow") for _ in range(queued)))
+
+    (slow,) = [queue for queue in api.get("/queues").json["items"] if queue["name"] == "slow"]
+
+    assert slow["warning"] == warning
+
+
+def test_a_queue_says_for_how_long_its_oldest_run_has_waited(api: Api, store) -> None:
+    since = clock.now() - timedelta(seconds=90)
+    store(
+        a_run(RunState.QUEUED, queued_at=since, send_at=NOW),
+        a_run(RunState.QUEUED, queued_at=clock.now(), reason="Waits.", **KEYED),
+    )
+
+    (queue,) = api.get("/queues").json["items"]
+
+    assert 90 <= queue["oldest_queued_seconds"] < 120
+    assert (queue["queued"], queue["parked"]) == (2, 1)
+
+
+KEYED = {"concurrency_key": "db-main", "concurrency_limit": 2}
+
+
+def test_a_worker_tells_what_it_runs_and_what_it_could_take(api: Api, store) -> None:
+    worker = a_worker(concurrency=3, messages_dropped=4)
+    began = clock.now() - timedelta(seconds=30)
+    busy = a_run(RunState.RUNNING, worker_id=worker.id, started_at=began)
+    store(worker, busy, a_run(RunState.SUCCEEDED, worker_id=worker.id))
+
+    (shown,) = api.get("/workers").json["items"]
+
+    assert (shown["name"], shown["queues"], shown["pid"]) == ("w1@host", ["default"], 7)
+    assert (shown["concurrency"], shown["free"], shown["messages_dropped"]) == (3, 2, 4)
+    (run,) = shown["runs"]
+    assert (run["id"], run["job"], run["task"]) == (str(busy.id), None, "sleep")
+    assert 30 <= run["running_seconds"] < 60
+    assert shown["seen_seconds_ago"] > 0
+
+
+def test_workers_that_are_gone_are_listed_only_if_they_are_asked_for(api: Api, store) -> None:
+    store(a_worker(), a_worker("w0", gone_at=NOW))
+
+    living = api.get("/workers").json["items"]
+    everyone = api.get("/workers?include=gone").json["items"]
+
+    assert [worker["name"] for worker in living] == ["w1@host"]
+    assert [(worker["name"], worker["free"]) for worker in everyone] == [("w1@host", 2), ("w0", 0)]
+    assert everyone[1]["gone_at"] == NOW.isoformat().replace("+00:00", "Z")
+
+
+def test_keys_tell_their_limits_and_who_waits_for_them(api: Api, store) -> None:
+    api.make_job("a", **KEYED)
+    api.make_job("b", concurrency_key="db-main", concurrency_limit=3)
+    api.make_job("c", concurrency_key="idle")
+    since = clock.now() - timedelta(seconds=90)
+    store(
+        a_run(RunState.RUNNING, concurrency_slot=1, **KEYED),
+        a_run(RunState.QUEUED, queued_at=since, **KEYED),
+        a_run(RunState.SUCCEEDED, **KEYED),
+        a_run(RunState.QUEUED),
+    )
+
+    shown, idle = api.get("/concurrency").json["items"]
+
+    assert 90 <= shown.pop("oldest_queued_seconds") < 120
+    assert shown.pop("oldest_queued_at")
+    assert shown == {"key": "db-main", "limits": [2, 3], "jobs": 2, "running": 1, "queued": 1}
+    assert (idle["key"], idle["limits"], idle["running"], idle["queued"]) == ("idle", [1], 0, 0)
+
+
+def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: Api, store) -> None:
+    store(a_worker())
+    said = (
+        "No worker serves the queue 'slow': its runs will wait. Those that there are serve default."
+    )
+
+    rehearsed = api.post("/jobs?dry_run=true", a_job(queue="slow")).json
+    saved = api.make_job(queue="slow")
+    edited = api.patch("/jobs/nightly", {"description": "x"}).json
+    (listed,) = api.get("/jobs").json["items"]
+
+    assert said in rehearsed["effect"]["warnings"]
+    assert [rehearsed["job"]["warnings"], saved["warnings"], edited["warnings"]] == [[said]] * 3
+    assert listed["warnings"] == api.get("/jobs/nightly").json["warnings"] == [said]
+    assert api.patch("/jobs/nightly", {"queue": "default"}).json["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "pools, job, is_told",
+    [
+        (["threads"], {}, True),
+        (["solo", "threads"], {}, True),
+        (["threads", "prefork"], {}, False),
+        (["threads"], {"time_limit_seconds": None}, False),
+        (["threads"], {"task": "shell", "kwargs": {"command": "true"}}, False),
+    ],
+)
+def test_a_time_limit_that_no_worker_of_the_queue_can_enforce_is_told(
+    api: Api, store, pools: list[str], job: dict[str, Any], is_told: bool
+) -> None:
+    register_python_task(api)
+    store(*(a_worker(f"w{n}", pool=pool) for n, pool in enumerate(pools)))
+    python: dict[str, Any] = {"task": "tests.compute", "kwargs": {}, "time_limit_seconds": 60}
+
+    warnings = api.make_job(**(python | job))["warnings"]
+
+    assert [warning.partition(" on ")[0] for warning in warnings] == (
+        ["The time limit of 60 s cannot be enforced"] if is_told else []
+    )
+
+
+def register_python_task(api: Api) -> None:
+    """Let the application of *api* know a task of a user's own."""
+
+    def compute() -> None:
+        """Compute."""
+
+    api.app.extensions["jobs_app"].celery.task(compute, name="tests.compute", shared=False)
+
+
+def test_a_key_with_another_limit_elsewhere_is_told(api: Api, store) -> None:
+    store(a_worker())
+    api.make_job("first", **KEYED)
+    api.make_job("same", **KEYED)
+
+    warnings = api.make_job("other", concurrency_key="db-main", concurrency_limit=5)["warnings"]
+
+    assert warnings == [
+        "The concurrency key 'db-main' has another limit elsewhere: 2 in the job 'first',"
+        " and 1 more. Each run keeps to that of its own job."
+    ]
+    assert len(api.get("/jobs/same").json["warnings"]) == 1
+
+
+def test_readyz_names_the_queues_that_jobs_wait_in_for_nobody(api: Api, store) -> None:
+    assert api.get("//readyz").json["checks"]["queues"] == {"status": "ok"}
+
+    api.make_job("a", queue="slow")
+    api.make_job("b")
+    store(a_worker())
+
+    ready = api.get("//readyz")
+    assert ready.status_code == 200
+    assert ready.json["checks"]["queues"] == {"status": "no worker", "unserved": ["slow"]}
+
+
+def test_a_deleted_job_needs_no_worker(api: Api) -> None:
+    api.make_job("a", queue="slow")
+    api.delete("/jobs/a")
+
+    assert api.get("//readyz").json["checks"]["queues"] == {"status": "ok"}
+    assert api.get("/queues").json["items"] == []

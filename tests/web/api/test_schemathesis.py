@@ -1,0 +1,88 @@
+"""Schemathesis against the OpenAPI document: examples, boundary values and random ones."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import schemathesis
+from schemathesis import engine
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from jobs_app.accounts import tokens
+from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
+from jobs_app.web.app import create_app
+from tests.web.conftest import NOW, close
+
+#: What a document cannot say: which tasks, cursors, versions and schedules there are.
+MEANING = ["400", "412", "422", "428"]
+USUAL = ["2xx", "3xx", "401", "403", "404", "409"]
+
+CONFIG = SchemathesisConfig.from_dict(
+    {
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": USUAL + MEANING},
+            "missing_required_header": {"expected-statuses": ["401", "428"]},
+        },
+        "seed": 1,
+        "generation": {"max-examples": 8, "database": "none"},
+        "phases": {"stateful": {"enabled": False}},
+    }
+)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: thousands of requests follow."""
+
+
+@pytest.fixture(scope="module")
+def schema(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+) -> Iterator[schemathesis.BaseSchema]:
+    """The document of an application on SQLite."""
+    folder = tmp_path_factory.mktemp("schemathesis")
+    shutil.copyfile(migrated_sqlite, folder / "jobs.db")
+    settings = Settings(data_dir=folder)
+    database = Database(settings.effective_database_url)
+    with database.session() as session:
+        token = tokens.create(session, "schemathesis", at=NOW)
+    database.close()
+    app = create_app(settings)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"http://127.0.0.1:{server.server_port}/api/v1/openapi.json"
+    loaded = schemathesis.openapi.from_url(url, config=CONFIG, headers=headers)
+    loaded.config.update(headers=headers)
+    # A log is followed until its run ends, and here no worker ends any.
+    yield loaded.exclude(path_regex="/log/stream$")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    close(app)
+
+
+def failures_of(schema: schemathesis.BaseSchema) -> Iterator[str]:
+    """Run all phases and yield what failed, each with the request that shows it."""
+    for event in engine.from_schema(schema).execute():
+        if isinstance(event, NonFatalError):
+            yield f"{event.label}: {event.value!r}"
+        elif isinstance(event, FatalError):
+            raise event.exception
+        elif isinstance(event, ScenarioFinished):
+            for checks in event.recorder.checks.values():
+                for check in checks:
+                    if check.failure_info is not None:
+                        found = check.failure_info
+                        yield f"{event.label}: {found.failure}\n{found.code_sample}"
+
+
+@pytest.mark.timeout(180)
+def test_the_api_keeps_what_its_document_says(schema: schemathesis.BaseSchema) -> None:
+    assert list(failures_of(schema)) == []

@@ -1,0 +1,66 @@
+"""/jobs/{name}/stats: how a job has done, by HTTP."""
+
+from datetime import timedelta
+
+import pytest
+
+from jobs_app.core.states import RunState
+from tests.web.conftest import NOW, Api, a_run
+
+
+def test_stats_are_told_with_what_is_kept(api: Api, store) -> None:
+    made = api.make_job(retention={"keep_days": 7})
+    ended = {
+        "job_id": made["id"],
+        "started_at": NOW + timedelta(seconds=1),
+        "finished_at": NOW + timedelta(seconds=3),
+    }
+    store(a_run(**ended), a_run(**ended), a_run(RunState.FAILED, **ended))
+
+    told = api.get("/jobs/nightly/stats?last=2").json
+
+    assert told["job"] == "nightly"
+    assert told["runs"] == {"total": 3, "by_state": {"succeeded": 2, "failed": 1}}
+    assert told["success_rate"] == 0.666667
+    assert told["recent"] == {
+        "runs": 2,
+        "success_rate": 0.5,
+        "duration_seconds": {"p50": 2.0, "p95": 2.0, "max": 2.0},
+        "delay_seconds": {"p50": 1.0, "p95": 1.0, "max": 1.0},
+    }
+    assert (told["failures_in_a_row"], told["last_failure"]["state"]) == (0, "failed")
+    assert told["kept"] == {
+        "runs": 3,
+        "oldest_at": "2026-11-23T12:00:00Z",
+        "keep_runs": 10_000,
+        "keep_days": 7,
+        "keep_failed_days": 365,
+        "keep_log_days": 90,
+    }
+
+
+def test_stats_of_a_job_that_never_ran_are_empty(api: Api) -> None:
+    api.make_job()
+
+    told = api.get("/jobs/nightly/stats").json
+
+    assert told["runs"] == {"total": 0, "by_state": {}}
+    assert (told["success_rate"], told["last_success"]) == (None, None)
+    assert told["recent"] == {
+        "runs": 0,
+        "success_rate": None,
+        "duration_seconds": None,
+        "delay_seconds": None,
+    }
+
+
+@pytest.mark.parametrize("path, status", [("none/stats", 404), ("No!/stats", 404)])
+def test_there_are_no_stats_of_no_job(api: Api, path: str, status: int) -> None:
+    assert api.get(f"/jobs/{path}").status_code == status
+
+
+@pytest.mark.parametrize("last", ["0", "1001", "x"])
+def test_stats_are_about_a_number_of_runs_that_makes_sense(api: Api, last: str) -> None:
+    api.make_job()
+
+    assert api.get(f"/jobs/nightly/stats?last={last}").status_code == 422
