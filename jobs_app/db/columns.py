@@ -1,4 +1,4 @@
-"""The base of the tables and their column types."""
+"""The base of the tables, their column types and their partial indexes."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +10,10 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
+    Index,
     MetaData,
+    TextClause,
+    text,
 )
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -67,6 +70,12 @@ def one_of(enum: type[StrEnum], name: str) -> Enum:
         create_constraint=True,
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+def partial_index(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:
+    """Return an index of only those rows that meet the condition *where*, on both databases."""
+    condition = text(where)
+    return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
 
 
 def new_run_id() -> UUID:

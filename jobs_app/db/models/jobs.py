@@ -5,11 +5,9 @@ from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
-    Index,
     Integer,
     String,
     Text,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,7 +16,7 @@ from jobs_app.core.states import (
     JobState,
     OverlapPolicy,
 )
-from jobs_app.db.columns import Base, Json, one_of
+from jobs_app.db.columns import Base, Json, one_of, partial_index
 from jobs_app.schedules.schedule import Schedule
 
 
@@ -96,33 +94,14 @@ class Job(Base):
 
     __table_args__ = (
         # A name is taken only while its job lives; the history keeps the old one.
-        Index(
-            "uq_jobs_living_name",
-            "name",
-            unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
-            sqlite_where=text("deleted_at IS NULL"),
-        ),
+        partial_index("uq_jobs_living_name", "name", unique=True, where="deleted_at IS NULL"),
         # The scheduler's own look at what is due, when Redis cannot say.
-        Index(
-            "ix_jobs_due",
-            "next_due_at",
-            postgresql_where=text("next_due_at IS NOT NULL"),
-            sqlite_where=text("next_due_at IS NOT NULL"),
-        ),
+        partial_index("ix_jobs_due", "next_due_at", where="next_due_at IS NOT NULL"),
         # Which jobs share a concurrency key.
-        Index(
-            "ix_jobs_key",
-            "concurrency_key",
-            postgresql_where=text("concurrency_key IS NOT NULL"),
-            sqlite_where=text("concurrency_key IS NOT NULL"),
-        ),
+        partial_index("ix_jobs_key", "concurrency_key", where="concurrency_key IS NOT NULL"),
         # The sender: does anybody want to hear of runs that are late?
-        Index(
-            "ix_jobs_late_after",
-            "late_after_seconds",
-            postgresql_where=text("late_after_seconds IS NOT NULL"),
-            sqlite_where=text("late_after_seconds IS NOT NULL"),
+        partial_index(
+            "ix_jobs_late_after", "late_after_seconds", where="late_after_seconds IS NOT NULL"
         ),
         CheckConstraint(
             "(CASE WHEN cron IS NULL THEN 0 ELSE 1 END)"

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,7 +16,7 @@ from jobs_app.core.states import (
     Event,
     NotificationState,
 )
-from jobs_app.db.columns import Base, Json, new_run_id, one_of
+from jobs_app.db.columns import Base, Json, new_run_id, one_of, partial_index
 
 
 class NotificationChannel(Base):
@@ -69,39 +68,20 @@ class Notification(Base):
 
     __table_args__ = (
         # The sender: what is due.
-        Index(
-            "ix_notifications_due",
-            "due_at",
-            postgresql_where=text("state = 'pending'"),
-            sqlite_where=text("state = 'pending'"),
-        ),
+        partial_index("ix_notifications_due", "due_at", where="state = 'pending'"),
         # The sender: others like this one, and when the last of them was sent.
         Index("ix_notifications_alike", "channel_id", "alike"),
         # The sender: how many a channel got within the last minute.
-        Index(
-            "ix_notifications_sent",
-            "channel_id",
-            "sent_at",
-            postgresql_where=text("sent_at IS NOT NULL"),
-            sqlite_where=text("sent_at IS NOT NULL"),
+        partial_index(
+            "ix_notifications_sent", "channel_id", "sent_at", where="sent_at IS NOT NULL"
         ),
         # The text of a message: what else it tells of.
-        Index(
-            "ix_notifications_told_by",
-            "told_by",
-            postgresql_where=text("told_by IS NOT NULL"),
-            sqlite_where=text("told_by IS NOT NULL"),
-        ),
+        partial_index("ix_notifications_told_by", "told_by", where="told_by IS NOT NULL"),
         # GET /notifications of a job; GET /runs/{id}.
         Index("ix_notifications_job", "job_id", "id"),
         Index("ix_notifications_run", "run_id"),
         # A run is late once, whoever notices and however often.
-        Index(
-            "uq_notifications_late",
-            "run_id",
-            "channel_id",
-            unique=True,
-            postgresql_where=text("event = 'late'"),
-            sqlite_where=text("event = 'late'"),
+        partial_index(
+            "uq_notifications_late", "run_id", "channel_id", unique=True, where="event = 'late'"
         ),
     )

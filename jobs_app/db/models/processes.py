@@ -5,14 +5,12 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
-    Index,
     Integer,
     String,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from jobs_app.db.columns import Base, Json, new_run_id
+from jobs_app.db.columns import Base, Json, new_run_id, partial_index
 
 
 class Worker(Base):
@@ -38,12 +36,7 @@ class Worker(Base):
 
     __table_args__ = (
         # The janitor watches the living.
-        Index(
-            "ix_workers_living",
-            "id",
-            postgresql_where=text("gone_at IS NULL"),
-            sqlite_where=text("gone_at IS NULL"),
-        ),
+        partial_index("ix_workers_living", "id", where="gone_at IS NULL"),
     )
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     ForeignKey,
-    Index,
     String,
     Text,
     UniqueConstraint,
@@ -26,7 +25,7 @@ from jobs_app.core.states import (
     RunState,
     Trigger,
 )
-from jobs_app.db.columns import Base, Json, new_run_id, one_of
+from jobs_app.db.columns import Base, Json, new_run_id, one_of, partial_index
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 
@@ -127,188 +126,73 @@ class Run(Base):
         # Invariant 2: one row a fire, whoever records it and however often.
         UniqueConstraint("job_id", "scheduled_for", name="uq_runs_fire"),
         # Invariant 6: a job that may not overlap has one unfinished run, by the database.
-        Index(
+        partial_index(
             "uq_runs_active",
             "job_id",
             unique=True,
-            postgresql_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
-            sqlite_where=text(f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+            where=f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}",
         ),
         # The planner: has the job an active run beside those that hold its place?
-        Index(
+        partial_index(
             "ix_runs_beside",
             "job_id",
-            postgresql_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
-            sqlite_where=text(f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}"),
+            where=f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}",
         ),
         # Of the runs with one concurrency key each running one has a place of its own, by the
         # database, as `place_within_limit` has no more than the limit.
-        Index(
+        partial_index(
             "uq_runs_slot",
             "concurrency_key",
             "concurrency_slot",
             unique=True,
-            postgresql_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
-            sqlite_where=text("concurrency_key IS NOT NULL AND state = 'running'"),
+            where="concurrency_key IS NOT NULL AND state = 'running'",
         ),
         # Who is next for a place that gets free, who was called to one, who has waited longer.
-        Index(
-            "ix_runs_kept_waiting",
-            "concurrency_key",
-            "queue",
-            "priority",
-            "id",
-            postgresql_where=text(KEPT_WAITING),
-            sqlite_where=text(KEPT_WAITING),
+        partial_index(
+            "ix_runs_kept_waiting", "concurrency_key", "queue", "priority", "id", where=KEPT_WAITING
         ),
-        Index(
-            "ix_runs_called",
-            "concurrency_key",
-            "queue",
-            postgresql_where=text(CALLED),
-            sqlite_where=text(CALLED),
-        ),
-        Index(
+        partial_index("ix_runs_called", "concurrency_key", "queue", where=CALLED),
+        partial_index(
             "ix_runs_parked",
             "concurrency_key",
             "concurrency_limit",
             "queue",
             "priority",
             "id",
-            postgresql_where=text(PARKED),
-            sqlite_where=text(PARKED),
+            where=PARKED,
         ),
         # The janitor: what to send again, which retries are due, whose worker is gone.
-        Index(
-            "ix_runs_send_at",
-            "send_at",
-            postgresql_where=text("send_at IS NOT NULL"),
-            sqlite_where=text("send_at IS NOT NULL"),
-        ),
-        Index(
-            "ix_runs_not_before",
-            "not_before",
-            postgresql_where=text("state = 'retrying'"),
-            sqlite_where=text("state = 'retrying'"),
-        ),
+        partial_index("ix_runs_send_at", "send_at", where="send_at IS NOT NULL"),
+        partial_index("ix_runs_not_before", "not_before", where="state = 'retrying'"),
         # The state too: what a worker runs now, and whether a run names it at all.
-        Index(
-            "ix_runs_worker",
-            "worker_id",
-            "state",
-            postgresql_where=text("worker_id IS NOT NULL"),
-            sqlite_where=text("worker_id IS NOT NULL"),
-        ),
+        partial_index("ix_runs_worker", "worker_id", "state", where="worker_id IS NOT NULL"),
         # A finished run promotes the oldest one that waits behind it.
-        Index(
-            "ix_runs_waiting",
-            "job_id",
-            "id",
-            postgresql_where=text("state = 'waiting'"),
-            sqlite_where=text("state = 'waiting'"),
-        ),
+        partial_index("ix_runs_waiting", "job_id", "id", where="state = 'waiting'"),
         # Does one wait at all? SQLite takes the narrowest index: without this one it would rather
         # read all fires of the job.
-        Index(
-            "ix_runs_awaited",
-            "job_id",
-            postgresql_where=text("state = 'waiting'"),
-            sqlite_where=text("state = 'waiting'"),
-        ),
+        partial_index("ix_runs_awaited", "job_id", where="state = 'waiting'"),
         # GET /runs, newest instant first: all of them, those in one state. What is over has
         # indexes of its own, which are written once and not at each step before. Of one job
         # `uq_runs_fire` has what a schedule started in this order; the rest is here.
-        Index(
-            "ix_runs_instant",
-            INSTANT,
-            "id",
-            postgresql_where=text(IS_OVER),
-            sqlite_where=text(IS_OVER),
-        ),
-        Index(
-            "ix_runs_state",
-            "state",
-            INSTANT,
-            "id",
-            postgresql_where=text(IS_OVER),
-            sqlite_where=text(IS_OVER),
-        ),
-        Index(
-            "ix_runs_unfinished",
-            "state",
-            INSTANT,
-            "id",
-            postgresql_where=text(IS_UNFINISHED),
-            sqlite_where=text(IS_UNFINISHED),
-        ),
-        Index(
-            "ix_runs_without_fire",
-            "job_id",
-            "created_at",
-            "id",
-            postgresql_where=text(HAS_NO_FIRE),
-            sqlite_where=text(HAS_NO_FIRE),
-        ),
+        partial_index("ix_runs_instant", INSTANT, "id", where=IS_OVER),
+        partial_index("ix_runs_state", "state", INSTANT, "id", where=IS_OVER),
+        partial_index("ix_runs_unfinished", "state", INSTANT, "id", where=IS_UNFINISHED),
+        partial_index("ix_runs_without_fire", "job_id", "created_at", "id", where=HAS_NO_FIRE),
         # Of one job in one state: GET /runs, its stats, and what retention deletes.
-        Index(
-            "ix_runs_outcome",
-            "job_id",
-            "state",
-            INSTANT,
-            "id",
-            postgresql_where=text(IS_OVER),
-            sqlite_where=text(IS_OVER),
-        ),
+        partial_index("ix_runs_outcome", "job_id", "state", INSTANT, "id", where=IS_OVER),
         # GET /runs?trigger=: what no schedule started is rare among what schedules did.
-        Index(
-            "ix_runs_trigger",
-            "trigger",
-            INSTANT,
-            "id",
-            postgresql_where=text(IS_UNSCHEDULED),
-            sqlite_where=text(IS_UNSCHEDULED),
-        ),
-        Index(
-            "ix_runs_job_trigger",
-            "job_id",
-            "trigger",
-            INSTANT,
-            "id",
-            postgresql_where=text(IS_UNSCHEDULED),
-            sqlite_where=text(IS_UNSCHEDULED),
+        partial_index("ix_runs_trigger", "trigger", INSTANT, "id", where=IS_UNSCHEDULED),
+        partial_index(
+            "ix_runs_job_trigger", "job_id", "trigger", INSTANT, "id", where=IS_UNSCHEDULED
         ),
         # GET /runs?q=: the runs that have a word to be found, all of them and of one job. (On
         # PostgreSQL with pg_trgm there is also ix_runs_words, on the words themselves.)
-        Index(
-            "ix_runs_said",
-            INSTANT,
-            "id",
-            postgresql_where=text(HAS_WORDS),
-            sqlite_where=text(HAS_WORDS),
-        ),
-        Index(
-            "ix_runs_job_said",
-            "job_id",
-            INSTANT,
-            "id",
-            postgresql_where=text(HAS_WORDS),
-            sqlite_where=text(HAS_WORDS),
-        ),
+        partial_index("ix_runs_said", INSTANT, "id", where=HAS_WORDS),
+        partial_index("ix_runs_job_said", "job_id", INSTANT, "id", where=HAS_WORDS),
         # "What became of this fire?": the row that it was folded into.
-        Index(
-            "ix_runs_folded",
-            "job_id",
-            "scheduled_for",
-            postgresql_where=text(IS_FOLDED),
-            sqlite_where=text(IS_FOLDED),
-        ),
+        partial_index("ix_runs_folded", "job_id", "scheduled_for", where=IS_FOLDED),
         # The foreign key, when a run is deleted; and which runs repeat it.
-        Index(
-            "ix_runs_retry_of",
-            "retry_of",
-            postgresql_where=text("retry_of IS NOT NULL"),
-            sqlite_where=text("retry_of IS NOT NULL"),
-        ),
+        partial_index("ix_runs_retry_of", "retry_of", where="retry_of IS NOT NULL"),
         CheckConstraint("attempt >= 1", name="attempt_counts_from_one"),
         CheckConstraint(
             "concurrency_slot >= 1 AND concurrency_slot <= concurrency_limit",
