@@ -20,7 +20,7 @@ import psycopg
 import redis
 from psycopg import sql
 
-from jobs_app.up.parent_death import Lifeline, guarded
+from jobs_app.up.parent_death import ParentDeathPipe, guarded_command
 from jobs_app.up.valkey import EmbeddedValkey, free_port
 
 POSTGRES_SETTINGS = {
@@ -76,7 +76,7 @@ class ValkeyServer:
 
     def __init__(self, *, tcp: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jobs-valkey-"))
-        self._lifeline = Lifeline(scratch=str(self.directory))
+        self._lifeline = ParentDeathPipe(scratch=str(self.directory))
         self._server = EmbeddedValkey(
             self.directory / "data",
             socket_path=None if tcp else self.directory / "valkey.sock",
@@ -150,9 +150,9 @@ class SharedDirectory:
             root = Path("/tmp")
         self.path = Path(tempfile.mkdtemp(prefix="jobs-tests-", dir=root))
         self.path.chmod(0o755)
-        os.mkfifo(self.path / "lifeline", 0o600)
+        os.mkfifo(self.path / "death_pipe", 0o600)
         # For reading too, or opening would wait for a reader.
-        self._fd = os.open(self.path / "lifeline", os.O_RDWR)
+        self._fd = os.open(self.path / "death_pipe", os.O_RDWR)
 
     def close(self) -> None:
         """End the servers in the directory and remove it."""
@@ -239,7 +239,7 @@ class PostgresServer:
         if not self._data.exists():
             self._initialise()
         port = (self.directory / "port").read_text()
-        lifeline = os.open(self.directory / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
+        death_pipe = os.open(self.directory / "death_pipe", os.O_RDONLY | os.O_NONBLOCK)
         options = {**POSTGRES_SETTINGS, "unix_socket_directories": str(self.directory)}
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", port]
         command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
@@ -247,21 +247,21 @@ class PostgresServer:
         as_whom = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (-1, -1)
         with (self.directory / "log").open("ab") as log:
             server = subprocess.Popen(
-                guarded(
+                guarded_command(
                     command,
-                    lifeline_fd=lifeline,
+                    death_pipe_fd=death_pipe,
                     uid=as_whom[0],
                     gid=as_whom[1],
                     scratch=str(self.directory),
                 ),
                 cwd=self.directory,
-                pass_fds=[lifeline],
+                pass_fds=[death_pipe],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        os.close(lifeline)
+        os.close(death_pipe)
         self._wait_until_it_answers(server)
         # It belongs to all users, not to this process: nobody waits for it.
         server.returncode = 0

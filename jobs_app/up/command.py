@@ -27,11 +27,11 @@ from jobs_app import __version__
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, Unavailable
 from jobs_app.core.settings import Settings
-from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.supervisor import (
-    Child,
-    Demand,
+    ChildProcess,
     Signals,
+    StopSignal,
     Supervisor,
     ValkeyProgram,
     announce,
@@ -43,18 +43,18 @@ from jobs_app.up.valkey import EmbeddedValkey, password_of, write_private
 PROCESSES = ("worker", "scheduler", "web")
 # With what follows, all of it ends within thirteen seconds or so.
 GRACE_SECONDS = 8
-DEMANDS: Mapping[str, Sequence[Demand]] = {
+STOP_SIGNALS: Mapping[str, Sequence[StopSignal]] = {
     # TERM lets runs end. QUIT gives them a second grace, which another QUIT cuts
     # short: they are stopped then, and recorded as such. An idle worker sometimes
     # hears none of it. Two in one instant would count as one.
     "worker": (
-        Demand(signal.SIGTERM, GRACE_SECONDS),
-        Demand(signal.SIGQUIT, 0.3),
+        StopSignal(signal.SIGTERM, GRACE_SECONDS),
+        StopSignal(signal.SIGQUIT, 0.3),
         # A command has two of them; then the worker writes down that it was stopped, and goes.
-        Demand(signal.SIGQUIT, 5),
+        StopSignal(signal.SIGQUIT, 5),
     ),
-    "scheduler": (Demand(signal.SIGTERM, 3),),
-    "web": (Demand(signal.SIGTERM, 3),),
+    "scheduler": (StopSignal(signal.SIGTERM, 3),),
+    "web": (StopSignal(signal.SIGTERM, 3),),
 }
 LOCK_NAME = "up.lock"
 # Variables of the command line and of ./run.
@@ -93,18 +93,18 @@ def up(settings: Settings, *, demo: bool, commands: Commands | None = None) -> i
 
 
 def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Commands) -> int:
-    lifeline = Lifeline()
-    stack.callback(lifeline.close)
+    death_pipe = ParentDeathPipe()
+    stack.callback(death_pipe.close)
     signals = stack.enter_context(Signals())
     supervisor = Supervisor(signals)
     stack.callback(supervisor.stop)
     if settings.redis_url is None:
-        supervisor.start(_embedded_valkey(settings, lifeline), is_needed_to_the_end=True)
+        supervisor.start(_embedded_valkey(settings, death_pipe), is_needed_to_the_end=True)
     _prepare_database(settings, demo=demo)
     demo_open = demo and _is_loopback(settings.host)
     environment = _environment(settings, demo_open=demo_open)
     for name, command in commands.items():
-        supervisor.start(Child(name, command, lifeline, DEMANDS[name], environment))
+        supervisor.start(ChildProcess(name, command, death_pipe, STOP_SIGNALS[name], environment))
     if not _wait_until_ready(settings, supervisor, signals):
         return 0
     _print_banner(settings)
@@ -238,14 +238,14 @@ def _bind(host: str, port: int) -> int:
         return bound
 
 
-def _embedded_valkey(settings: Settings, lifeline: Lifeline) -> ValkeyProgram:
+def _embedded_valkey(settings: Settings, death_pipe: ParentDeathPipe) -> ValkeyProgram:
     server = EmbeddedValkey(
         settings.data_dir / "valkey",
         socket_path=settings.data_dir.absolute() / "valkey.sock",
         password=password_of(settings.redis_url_file),
     )
     write_private(settings.redis_url_file, server.url + "\n")
-    return ValkeyProgram(server, lifeline)
+    return ValkeyProgram(server, death_pipe)
 
 
 def _own_commands() -> Commands:
@@ -270,7 +270,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
     Raises Unavailable after READY_SECONDS.
     """
     deadline = time.monotonic() + READY_SECONDS
-    while signals.wishes == 0:
+    while signals.stop_requests == 0:
         answer = _readiness(settings)
         if answer == "ready":
             return True

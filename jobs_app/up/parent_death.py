@@ -8,7 +8,7 @@ the *thread* that forked ends, and is lost on a change of user.)
 
 Our own processes wait for it in a thread (`die_with_parent`). A program that is
 not ours is started by running this very file, which leaves a small guard behind
-and then becomes the program (`Lifeline.guarded`). Standard library only, and
+and then becomes the program (`ParentDeathPipe.guarded_command`). Standard library only, and
 little of it: the script runs with `python -I -S`, in about 15 ms.
 """
 
@@ -20,11 +20,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-FD_VARIABLE = "JOBS_LIFELINE_FD"
+DEATH_PIPE_VARIABLE = "JOBS_DEATH_PIPE_FD"
 TERM_TO_KILL_SECONDS = 2.0
 
 
-class Lifeline:
+class ParentDeathPipe:
     """The pipe that tells children whether this process lives.
 
     Only this process may hold the write end; children get `read_fd` through
@@ -38,22 +38,22 @@ class Lifeline:
 
     def environment(self) -> dict[str, str]:
         """Return what `die_with_parent` needs in the environment of a child."""
-        return {FD_VARIABLE: str(self.read_fd)}
+        return {DEATH_PIPE_VARIABLE: str(self.read_fd)}
 
-    def guarded(self, command: Sequence[str]) -> list[str]:
-        """Return *command* in a form that ends with this process; see `guarded`."""
-        return guarded(command, lifeline_fd=self.read_fd, scratch=self._scratch)
+    def guarded_command(self, command: Sequence[str]) -> list[str]:
+        """Return *command* in a form that ends with this process; see `guarded_command`."""
+        return guarded_command(command, death_pipe_fd=self.read_fd, scratch=self._scratch)
 
     def close(self) -> None:
-        """End everything that hangs on this lifeline."""
+        """End everything that hangs on this pipe."""
         os.close(self._write_fd)
         os.close(self.read_fd)
 
 
-def guarded(
-    command: Sequence[str], *, lifeline_fd: int, uid: int = -1, gid: int = -1, scratch: str = ""
+def guarded_command(
+    command: Sequence[str], *, death_pipe_fd: int, uid: int = -1, gid: int = -1, scratch: str = ""
 ) -> list[str]:
-    """Return *command* in a form that ends at the end of file of *lifeline_fd*.
+    """Return *command* in a form that ends at the end of file of *death_pipe_fd*.
 
     The process that is started becomes *command* itself, so its pid and exit
     code are the real ones. As root, *uid* and *gid* are whom it runs as (-1: no
@@ -61,23 +61,25 @@ def guarded(
     the program ("": none). The caller passes the descriptor on (`pass_fds`).
     """
     script = str(Path(__file__).resolve())
-    options = [str(lifeline_fd), str(uid), str(gid), scratch]
+    options = [str(death_pipe_fd), str(uid), str(gid), scratch]
     return [sys.executable, "-I", "-S", script, *options, *command]
 
 
 def die_with_parent() -> None:
-    """Kill this process and its group as soon as the parent that gave a lifeline ends.
+    """Kill this process and its group as soon as the parent that gave it a parent-death pipe ends.
 
     Does nothing in a process that was started without one. The group is killed
     only if this process leads it, as the children of `jobs-app up` do.
     """
-    number = os.environ.pop(FD_VARIABLE, "")
+    number = os.environ.pop(DEATH_PIPE_VARIABLE, "")
     if not number:
         return
     fd = int(number)
     # What this process starts must not see the descriptor: it has its own parent.
     os.set_inheritable(fd, False)
-    threading.Thread(target=_kill_at_end_of_file, args=(fd,), name="lifeline", daemon=True).start()
+    threading.Thread(
+        target=_kill_at_end_of_file, args=(fd,), name="parent-death", daemon=True
+    ).start()
 
 
 def _kill_at_end_of_file(fd: int) -> None:
@@ -89,7 +91,7 @@ def _kill_at_end_of_file(fd: int) -> None:
 
 
 def _become_guarded(arguments: Sequence[str]) -> None:
-    lifeline, uid, gid = (int(argument) for argument in arguments[:3])
+    death_pipe, uid, gid = (int(argument) for argument in arguments[:3])
     scratch, command = arguments[3], arguments[4:]
     program = os.getpid()
     # The program keeps the write end open, unknowingly: its end is end of file for the guard.
@@ -98,11 +100,11 @@ def _become_guarded(arguments: Sequence[str]) -> None:
         os.close(held_by_program)
         # Twice, so that the guard is nobody's child: a server may wait for strangers.
         if os.fork() == 0:
-            _guard(program, lifeline, alive, scratch)
+            _guard(program, death_pipe, alive, scratch)
         os._exit(0)
     os.waitpid(child, 0)
     os.close(alive)
-    os.close(lifeline)
+    os.close(death_pipe)
     os.set_inheritable(held_by_program, True)
     # Python ignores SIGPIPE, and what is ignored stays so in the program.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -113,13 +115,13 @@ def _become_guarded(arguments: Sequence[str]) -> None:
     os.execvp(command[0], list(command))  # noqa: S606 - the whole purpose of this script
 
 
-def _guard(program: int, lifeline: int, alive: int, scratch: str) -> None:
-    """Wait until the program has ended, or the lifeline has and the program must."""
+def _guard(program: int, death_pipe: int, alive: int, scratch: str) -> None:
+    """Wait until the program has ended, or the pipe has and the program must."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    if alive in _wait_for(lifeline, alive):
+    if alive in _wait_for(death_pipe, alive):
         return
     os.kill(program, signal.SIGTERM)
     if not _wait_for(alive, timeout_seconds=TERM_TO_KILL_SECONDS):

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import IO, Protocol
 
 from jobs_app.core.errors import JobsError
-from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import EmbeddedValkey
 
 FIRST_PAUSE_SECONDS = 1.0
@@ -30,8 +30,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 # Having run for so long, a program counts as healthy: its next pause is the first again.
 HEALTHY_SECONDS = 60.0
 # Wrappers pass on a Ctrl-C that the terminal has sent to us as well: that is one wish.
-SAME_WISH_SECONDS = 0.5
-WISHES_TO_DROP_EVERYTHING = 3
+SIGNAL_DEBOUNCE_SECONDS = 0.5
+STOP_REQUESTS_TO_EXIT_AT_ONCE = 3
 LONGEST_LINE_BYTES = 65_536
 
 Handler = Callable[[int, FrameType | None], object]
@@ -48,7 +48,7 @@ class Program(Protocol):
     def exit_code(self) -> int | None:
         """Return how it ended (negative: by that signal), None while it runs."""
 
-    def ask_to_stop(self) -> "Sequence[Demand]":
+    def ask_to_stop(self) -> "Sequence[StopSignal]":
         """Return what to send it, one demand after the other, before it is killed."""
 
     def send(self, number: signal.Signals) -> None:
@@ -59,7 +59,7 @@ class Program(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class StopSignal:
     """A signal, and how many seconds a program has to end after it."""
 
     signal: signal.Signals
@@ -67,17 +67,17 @@ class Demand:
 
 
 @dataclass(slots=True)
-class Child:
-    """A program of ours, in a process group of its own, that ends with *lifeline*.
+class ChildProcess:
+    """A program of ours, in a process group of its own, that ends with *death_pipe*.
 
-    Its command must call `lifeline.die_with_parent`. What it prints is passed on
+    Its command must call `parent_death.die_with_parent`. What it prints is passed on
     to our standard error, each line with its name before it.
     """
 
     name: str
     command: Sequence[str]
-    lifeline: Lifeline
-    demands: Sequence[Demand]
+    death_pipe: ParentDeathPipe
+    stop_signals: Sequence[StopSignal]
     environment: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _has_group: bool = field(default=False, init=False)
@@ -86,11 +86,11 @@ class Child:
         """Start the command."""
         self.process = subprocess.Popen(
             self.command,
-            env={**os.environ, **self.environment, **self.lifeline.environment()},
+            env={**os.environ, **self.environment, **self.death_pipe.environment()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[self.lifeline.read_fd],
+            pass_fds=[self.death_pipe.read_fd],
             # Ctrl-C in the terminal is for us alone; and the group can be killed as one.
             start_new_session=True,
         )
@@ -102,9 +102,9 @@ class Child:
         """Return how the command ended, None while it runs."""
         return None if self.process is None else self.process.poll()
 
-    def ask_to_stop(self) -> Sequence[Demand]:
-        """Return the demands it was made with."""
-        return self.demands
+    def ask_to_stop(self) -> Sequence[StopSignal]:
+        """Return the stop_signals it was made with."""
+        return self.stop_signals
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the command itself; it knows best what to do with its own children."""
@@ -126,20 +126,20 @@ class ValkeyProgram:
     """The embedded Valkey as something that is supervised."""
 
     server: EmbeddedValkey
-    lifeline: Lifeline
+    death_pipe: ParentDeathPipe
     name: str = "valkey"
 
     def start(self) -> None:
         """Start the server and return once it answers."""
-        self.server.start(self.lifeline)
+        self.server.start(self.death_pipe)
 
     def exit_code(self) -> int | None:
         """Return how the server ended, None while it runs."""
         return None if self.server.process is None else self.server.process.poll()
 
-    def ask_to_stop(self) -> Sequence[Demand]:
+    def ask_to_stop(self) -> Sequence[StopSignal]:
         """Return TERM: the server writes its file to the end and leaves."""
-        return [Demand(signal.SIGTERM, 5)]
+        return [StopSignal(signal.SIGTERM, 5)]
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the server."""
@@ -154,13 +154,13 @@ class ValkeyProgram:
 class Signals:
     """What people and children tell this process while it waits.
 
-    `wishes` counts how often we were asked to end: once means in order, twice
+    `stop_requests` counts how often we were asked to end: once means in order, twice
     at once. The third time we end on the spot, whatever we are busy with, and
-    our children by their lifeline.
+    our children through the parent-death pipe.
     """
 
     def __init__(self) -> None:
-        self.wishes = 0
+        self.stop_requests = 0
         self._last_wish_at = float("-inf")
         self._woken, self._waking = socket.socketpair()
 
@@ -193,10 +193,10 @@ class Signals:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
-        if now - self._last_wish_at > SAME_WISH_SECONDS:
-            self.wishes += 1
+        if now - self._last_wish_at > SIGNAL_DEBOUNCE_SECONDS:
+            self.stop_requests += 1
         self._last_wish_at = now
-        if self.wishes >= WISHES_TO_DROP_EVERYTHING:
+        if self.stop_requests >= STOP_REQUESTS_TO_EXIT_AT_ONCE:
             os._exit(128 + signal.SIGINT)
 
 
@@ -216,7 +216,7 @@ class _Ending:
     """A program that is being stopped: what is still to be sent to it, and when."""
 
     program: Program
-    demands: "list[Demand]"
+    stop_signals: "list[StopSignal]"
     sent: int = 0
     next_at: float = float("-inf")
 
@@ -246,13 +246,13 @@ class Supervisor:
         if longest_seconds is not None:
             waits.append(longest_seconds)
         self._signals.wait(max(0.0, min(waits)) if waits else None)
-        if self._signals.wishes == 0:
+        if self._signals.stop_requests == 0:
             for care in self._cares:
                 self._look_at(care)
 
     def run(self) -> None:
         """Look after the programs until somebody wants us to end."""
-        while self._signals.wishes == 0:
+        while self._signals.stop_requests == 0:
             self.look_after()
 
     def stop(self) -> None:
@@ -260,33 +260,39 @@ class Supervisor:
 
         All together: none of them uses up the time that another one was promised.
         """
-        wishes = max(1, self._signals.wishes)
+        stop_requests = max(1, self._signals.stop_requests)
         for is_needed in (False, True):
             self._stop_together(
-                [c.program for c in self._cares if c.is_needed_to_the_end is is_needed], wishes
+                [c.program for c in self._cares if c.is_needed_to_the_end is is_needed],
+                stop_requests,
             )
 
-    def _stop_together(self, programs: Sequence[Program], wishes: int) -> None:
+    def _stop_together(self, programs: Sequence[Program], stop_requests: int) -> None:
         endings = [_Ending(program, list(program.ask_to_stop())) for program in programs]
-        while endings := [each for each in endings if not self._has_come_to_its_end(each, wishes)]:
+        while endings := [
+            each for each in endings if not self._has_come_to_its_end(each, stop_requests)
+        ]:
             left = min(each.next_at for each in endings) - time.monotonic()
             # Shorter than need be: a child's signal may have come just before this wait.
             self._signals.wait(max(0.0, min(left, 0.1)))
 
-    def _has_come_to_its_end(self, ending: _Ending, wishes: int) -> bool:
+    def _has_come_to_its_end(self, ending: _Ending, stop_requests: int) -> bool:
         """Send what is to be sent next, if it is time; return whether the program is gone."""
         program, now = ending.program, time.monotonic()
-        has_ended, is_dropped = program.exit_code() is not None, self._signals.wishes > wishes
+        has_ended, is_dropped = (
+            program.exit_code() is not None,
+            self._signals.stop_requests > stop_requests,
+        )
         if not has_ended and not is_dropped and now < ending.next_at:
             return False
-        if has_ended or is_dropped or ending.sent == len(ending.demands):
+        if has_ended or is_dropped or ending.sent == len(ending.stop_signals):
             if not has_ended:
                 announce(f"{program.name} did not stop in time: killed")
             program.kill()
             return True
         if ending.sent == 1:
             announce(f"{program.name} is still busy: what it does is ended now")
-        demand = ending.demands[ending.sent]
+        demand = ending.stop_signals[ending.sent]
         program.send(demand.signal)
         ending.sent, ending.next_at = ending.sent + 1, now + demand.seconds
         return False

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 import redis
 
 from jobs_app.core.errors import ConfigurationError, Unavailable
-from jobs_app.up.parent_death import Lifeline, die_with_parent
+from jobs_app.up.parent_death import ParentDeathPipe, die_with_parent
 
 __all__ = ["EmbeddedValkey", "die_with_parent", "free_port", "valkey_binary", "write_private"]
 
@@ -86,23 +86,23 @@ class EmbeddedValkey:
             return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
         return f"unix://:{self.password}@{quote(str(self.socket_path))}"
 
-    def start(self, lifeline: Lifeline, *, timeout_seconds: float = 30.0) -> None:
+    def start(self, death_pipe: ParentDeathPipe, *, timeout_seconds: float = 30.0) -> None:
         """Start the server and return once it answers.
 
-        It ends with *lifeline*. Raises Unavailable, with the last line of its
+        It ends with *death_pipe*. Raises Unavailable, with the last line of its
         log, if it ends early or does not answer within *timeout_seconds*.
         """
         deadline = time.monotonic() + timeout_seconds
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _readable(self._configuration()) as configuration, self._lock(deadline) as lock:
             self.process = subprocess.Popen(
-                lifeline.guarded([str(valkey_binary()), "-"]),
+                death_pipe.guarded_command([str(valkey_binary()), "-"]),
                 # What the environment of this program says, every job of its user can read.
                 env={name: os.environ[name] for name in os.environ if name[:5] != "JOBS_"},
                 stdin=configuration,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[lifeline.read_fd, lock],
+                pass_fds=[death_pipe.read_fd, lock],
                 # A group of its own: Ctrl-C in the terminal is for `up` alone.
                 start_new_session=True,
             )

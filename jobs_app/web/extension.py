@@ -1,4 +1,4 @@
-"""What a web process has besides its database: settings, Celery and the errands to Redis."""
+"""The web process's own Flask extension: its settings, Celery and calls to Redis."""
 
 import importlib
 import logging
@@ -11,41 +11,42 @@ from celery import Celery
 from flask import Flask, Response, after_this_request, current_app
 from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db import installation
-from jobs_app.db.engine import READ_ONLY
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks import user_apps
-from jobs_app.web.redis_notifier import Courier
-from jobs_app.web.session import database
+from jobs_app.web.redis_notifier import RedisNotifier
+from jobs_app.web.session import database, reading
 
 log = logging.getLogger(__name__)
 
 #: How long one command to Redis may take, seconds.
 REDIS_SECONDS = 0.25
 
-#: Where Celery is pointed while no Redis is configured: a name that never resolves (RFC 2606).
+#: Celery's broker while no Redis is configured: a name that never resolves (RFC 2606).
 NO_REDIS = "redis://no-redis.invalid:6379/0"
 
-EXTENSION = "jobs_app"
+NAME = "jobs_app"
 
 
 @dataclass(slots=True)
-class Parts:
-    """The parts of one web process; `broken_imports` names the modules of JOBS_IMPORTS
-    that could not be imported, each with the reason."""
+class Extension:
+    """The state of one web process besides its database.
+
+    `broken_imports` names the modules of JOBS_IMPORTS that could not be imported,
+    each with the class of the error.
+    """
 
     settings: Settings
     celery: Celery
-    courier: Courier = field(default_factory=Courier)
+    redis_notifier: RedisNotifier = field(default_factory=RedisNotifier)
     broken_imports: dict[str, str] = field(default_factory=dict)
-    #: Which installation this is; None until the database has told.
+    #: Which installation this is; None until it has been read from the database.
     installation_id: UUID | None = None
     _projection: Projection | None = None
 
@@ -58,109 +59,108 @@ class Parts:
                 raise BrokerUnavailable(error.detail) from error
         return self._projection
 
-    def tell_redis(self, jobs: Sequence[Job], messages: Sequence[Message]) -> bool:
+    def notify_redis(self, jobs: Sequence[Job], messages: Sequence[Message]) -> bool:
         """Project *jobs* and send *messages*; False if Redis did not take them in time.
 
-        False costs nothing but time: the rows are on record, and the janitor does the rest.
+        False only costs time: the rows are on record, and the janitor does the rest.
         """
-        return self.courier.run(lambda: self._tell(jobs, messages))
+        return self.redis_notifier.run(lambda: self._project_and_send(jobs, messages))
 
     def redis_status(self) -> str:
-        """Return `ok` if Redis takes what is written within its quarter of a second.
+        """Return `ok` if Redis takes a write within 0.25 s, else the reason.
 
-        Else `unreachable`, or `refuses writes`: it is full, or was made a replica; or `shared`
-        with another installation, under the same prefix.
+        `unreachable`; `refuses writes`: it is full, or a replica; `shared`: another
+        installation uses the same prefix there.
         """
-        refused: list[BrokerUnavailable] = []
+        refusals: list[BrokerUnavailable] = []
 
         def probe() -> None:
             try:
                 self.projection().probe()
-                self._look_at_prefix()
+                self._check_prefix()
             except BrokerUnavailable as error:
                 if isinstance(error.__cause__, ResponseError):
-                    refused.append(error)
+                    refusals.append(error)
                 raise
 
-        if self.courier.run(probe):
+        if self.redis_notifier.run(probe):
             return "shared" if self.projection().is_foreign else "ok"
-        return "refuses writes" if refused else "unreachable"
+        return "refuses writes" if refusals else "unreachable"
 
-    def _tell(self, jobs: Sequence[Job], messages: Sequence[Message]) -> None:
+    def _project_and_send(self, jobs: Sequence[Job], messages: Sequence[Message]) -> None:
         projection = self.projection()
         if jobs:
-            self._look_at_prefix()
+            self._check_prefix()
             projection.write(jobs)
         if messages:
             publish(self.celery, messages)
 
-    def ask_who_we_are(self) -> None:
-        """Learn which installation this is, once; in a request, before Redis is asked."""
+    def load_installation_id(self) -> None:
+        """Read once which installation this is; call in a request, before Redis is called."""
         if self.installation_id is not None:
             return
-        # Not the session of the request: what it has loaded is still to be shown.
-        engine = database.engine.execution_options(**{READ_ONLY: True})
+        # A session of its own: the request's one still holds objects for the answer.
         try:
-            with Session(engine) as reading:
-                self.installation_id = installation.installation_id(reading)
+            with reading() as session:
+                self.installation_id = installation.installation_id(session)
         except SQLAlchemyError as error:
-            # Not reached, or not migrated yet: readyz says so, and the next request asks again.
+            # Unreachable, or not migrated yet: readyz says so, and the next request tries again.
             log.debug("installation_unknown error=%s", error)
 
-    def _look_at_prefix(self) -> None:
+    def _check_prefix(self) -> None:
         if self.installation_id is not None:
             self.projection().look_at_prefix(self.installation_id)
 
 
-def make(settings: Settings) -> Parts:
-    """Return the parts for *settings*; Redis need not be there, nor even configured."""
+def make(settings: Settings) -> Extension:
+    """Return the extension for *settings*; Redis need not run, nor even be configured."""
     try:
         celery = make_celery(settings)
     except ConfigurationError as error:
         log.warning("redis_not_configured detail=%s", error.detail)
         celery = make_celery(settings.model_copy(update={"redis_url": NO_REDIS}))
-    parts = Parts(settings, celery)
-    # Not the worker's own module: a web process claims nothing.
+    extension = Extension(settings, celery)
+    # Not the worker's own module: a web process claims no runs.
     for module in TASK_MODULES:
         importlib.import_module(module)
-    # Now: what the user's modules bring can no longer take the place of a task of ours.
+    # Finalize before the user's modules: they can then no longer replace a task of ours.
     celery.finalize(auto=True)
     for module in settings.import_modules:
-        _import(parts, module)
+        _import(extension, module)
     user_apps.adopt(celery, settings.import_modules)
-    return parts
+    return extension
 
 
-def _import(parts: Parts, module: str) -> None:
+def _import(extension: Extension, module: str) -> None:
     try:
         user_apps.load(module)
     except Exception as error:  # the user's code: the web server starts all the same
         log.exception("import_failed module=%s", module)
-        parts.broken_imports[module] = type(error).__name__
+        extension.broken_imports[module] = type(error).__name__
 
 
-def init_app(app: Flask, parts: Parts) -> None:
-    """Give *app* its parts."""
-    app.extensions[EXTENSION] = parts
+def init_app(app: Flask, extension: Extension) -> None:
+    """Give *app* its extension."""
+    app.extensions[NAME] = extension
 
 
-def current() -> Parts:
-    """Return the parts of the application that answers this request."""
-    found: Parts = current_app.extensions[EXTENSION]
-    return found
+def current() -> Extension:
+    """Return the extension of the application that answers this request."""
+    extension: Extension = current_app.extensions[NAME]
+    return extension
 
 
-def tell_redis_afterwards(
+def notify_redis_afterwards(
     jobs: Sequence[Job] = (), messages: Sequence[Message | None] = ()
 ) -> None:
-    """Once the answer is made and the database let go of, tell Redis what was committed."""
-    parts = current()
+    """Send what was committed to Redis, once the answer is made and the session is closed."""
+    extension = current()
     to_send = [message for message in messages if message is not None]
-    parts.ask_who_we_are()
+    extension.load_installation_id()
 
     @after_this_request
-    def tell(response: Response) -> Any:
-        # Nothing may be held while Redis takes its time (invariant 9).
+    def notify(response: Response) -> Any:
+        # Nothing may be held while Redis is called (invariant 9).
         database.session.remove()
-        parts.tell_redis(jobs, to_send)
+        extension.notify_redis(jobs, to_send)
         return response

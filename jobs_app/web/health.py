@@ -59,7 +59,7 @@ def readyz() -> Response:
     scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
     queues, are_served = _queues() if is_usable else ({"status": "unknown"}, False)
     if is_usable:
-        extension.current().ask_who_we_are()
+        extension.current().load_installation_id()
     redis = extension.current().redis_status()
     broken = extension.current().broken_imports
     checks: dict[str, Any] = {

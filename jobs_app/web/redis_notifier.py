@@ -9,31 +9,30 @@ from jobs_app.core.errors import BrokerUnavailable
 
 log = logging.getLogger(__name__)
 
-
 #: How long a request waits for Redis before it leaves the rest to the janitor, seconds.
-COURIER_SECONDS = 0.25
+WAIT_SECONDS = 0.25
 
 
-class Courier:
-    """Does errands to Redis for a web process that must never wait for it.
+class RedisNotifier:
+    """Runs commands to Redis for a web process that must never wait for it.
 
-    An errand gets a quarter of a second. One that hangs keeps the thread, and
-    while it does, further errands are dropped at once: the rows are on record,
-    and the janitor sends what is missing.
+    Each command may take 0.25 s. One that hangs occupies the only thread, and
+    further commands are dropped at once until it ends. Nothing is lost: the rows
+    are on record, and the janitor sends what is missing.
     """
 
-    def __init__(self, *, seconds: float = COURIER_SECONDS) -> None:
+    def __init__(self, *, seconds: float = WAIT_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._last: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="courier")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="redis-notifier")
 
-    def run(self, errand: Callable[[], None]) -> bool:
-        """Run *errand*; return whether it was done in time."""
+    def run(self, command: Callable[[], None]) -> bool:
+        """Run *command*; return whether it was done in time."""
         with self._lock:
             if self._last is not None and not self._last.done():
                 return False
-            future = self._last = self._thread.submit(errand)
+            future = self._last = self._thread.submit(command)
         try:
             future.result(timeout=self._seconds)
         except TimeoutError:

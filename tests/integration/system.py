@@ -25,7 +25,7 @@ from jobs_app.jobs import service
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import messages
-from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.parent_death import ParentDeathPipe
 from tests.factories import definition
 from tests.servers import wait_until
 
@@ -36,7 +36,7 @@ class System:
 
     settings: Settings
     directory: Path
-    lifeline: Lifeline = field(default_factory=Lifeline)
+    death_pipe: ParentDeathPipe = field(default_factory=ParentDeathPipe)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -69,8 +69,8 @@ class System:
         with (self.directory / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=self.surroundings() | self.lifeline.environment(),
-                pass_fds=[self.lifeline.read_fd],
+                env=self.surroundings() | self.death_pipe.environment(),
+                pass_fds=[self.death_pipe.read_fd],
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -111,7 +111,7 @@ class System:
                 process.kill()
                 process.wait()
         self.processes.clear()
-        self.lifeline.close()
+        self.death_pipe.close()
         self.projection.close()
         self.database.close()
 

@@ -21,7 +21,7 @@ import redis
 
 from jobs_app.secrets.encryption import Sealer
 from jobs_app.up.command import GRACE_SECONDS
-from jobs_app.up.supervisor import SAME_WISH_SECONDS
+from jobs_app.up.supervisor import SIGNAL_DEBOUNCE_SECONDS
 from jobs_app.up.valkey import free_port
 from tests.servers import is_alive, wait_until
 
@@ -301,7 +301,9 @@ def test_a_second_ctrl_c_does_not_wait_for_the_worker(make_up):
     up.process.send_signal(signal.SIGINT)
     wait_until(lambda: ("scheduler", "stopped") in [n[:2] for n in up.notes()], "it stops")
     first_at = time.monotonic()
-    wait_until(lambda: time.monotonic() - first_at > SAME_WISH_SECONDS, "that counts as a second")
+    wait_until(
+        lambda: time.monotonic() - first_at > SIGNAL_DEBOUNCE_SECONDS, "that counts as a second"
+    )
 
     up.process.send_signal(signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""Nothing outlives the process that started it on a lifeline."""
+"""Nothing outlives the process that started it on a parent-death pipe."""
 
 import os
 import signal
@@ -10,17 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs_app.up.parent_death import FD_VARIABLE, Lifeline, die_with_parent
+from jobs_app.up.parent_death import DEATH_PIPE_VARIABLE, ParentDeathPipe, die_with_parent
 from tests.servers import is_alive, wait_until
 
-# A parent that starts one child on a lifeline and then waits; prints the child's pid.
+# A parent that starts one child on a parent-death pipe and then waits; prints the child's pid.
 GUARDED_PARENT = """
 import subprocess, sys, threading, time
-from jobs_app.up.parent_death import Lifeline
-lifeline = Lifeline()
+from jobs_app.up.parent_death import ParentDeathPipe
+death_pipe = ParentDeathPipe()
 def start():
-    command = lifeline.guarded(sys.argv[1:])
-    child = subprocess.Popen(command, pass_fds=[lifeline.read_fd], start_new_session=True)
+    command = death_pipe.guarded_command(sys.argv[1:])
+    child = subprocess.Popen(command, pass_fds=[death_pipe.read_fd], start_new_session=True)
     print(child.pid, flush=True)
 thread = threading.Thread(target=start)
 thread.start()
@@ -29,12 +29,12 @@ time.sleep(600)
 """
 LISTENING_PARENT = """
 import os, subprocess, sys, time
-from jobs_app.up.parent_death import Lifeline
-lifeline = Lifeline()
+from jobs_app.up.parent_death import ParentDeathPipe
+death_pipe = ParentDeathPipe()
 child = subprocess.Popen(
     [sys.executable, "-c", sys.argv[1]],
-    env=os.environ | lifeline.environment(),
-    pass_fds=[lifeline.read_fd],
+    env=os.environ | death_pipe.environment(),
+    pass_fds=[death_pipe.read_fd],
     start_new_session=True,
 )
 time.sleep(600)
@@ -44,7 +44,7 @@ import os, subprocess, time
 from jobs_app.up.parent_death import die_with_parent
 die_with_parent()
 grandchild = subprocess.Popen(["sleep", "600"])
-print(os.getpid(), grandchild.pid, "JOBS_LIFELINE_FD" in os.environ, flush=True)
+print(os.getpid(), grandchild.pid, "JOBS_DEATH_PIPE_FD" in os.environ, flush=True)
 time.sleep(600)
 """
 
@@ -102,12 +102,12 @@ def test_a_frozen_guarded_program_ends_when_its_parent_is_killed():
 
 
 def test_the_guard_ends_with_its_program():
-    lifeline = Lifeline()
+    death_pipe = ParentDeathPipe()
     try:
-        command = lifeline.guarded(["sleep", "0.1"])
-        subprocess.run(command, pass_fds=[lifeline.read_fd], check=True)
+        command = death_pipe.guarded_command(["sleep", "0.1"])
+        subprocess.run(command, pass_fds=[death_pipe.read_fd], check=True)
 
-        marker = ["-I", "-S", command[3], str(lifeline.read_fd), "-1", "-1", "", "sleep", "0.1"]
+        marker = ["-I", "-S", command[3], str(death_pipe.read_fd), "-1", "-1", "", "sleep", "0.1"]
         wait_until(
             lambda: (
                 not any(
@@ -118,7 +118,7 @@ def test_the_guard_ends_with_its_program():
             "the guard ended",
         )
     finally:
-        lifeline.close()
+        death_pipe.close()
 
 
 def test_a_listening_child_and_its_group_end_when_the_parent_is_killed():
@@ -133,7 +133,7 @@ def test_a_listening_child_and_its_group_end_when_the_parent_is_killed():
 
 
 def test_a_process_without_a_lifeline_is_left_alone(monkeypatch):
-    monkeypatch.delenv(FD_VARIABLE, raising=False)
+    monkeypatch.delenv(DEATH_PIPE_VARIABLE, raising=False)
     threads = threading.active_count()
 
     die_with_parent()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs_app.up.parent_death import Lifeline
-from jobs_app.up.supervisor import Child, Demand, Signals, Supervisor
+from jobs_app.up.parent_death import ParentDeathPipe
+from jobs_app.up.supervisor import ChildProcess, Signals, StopSignal, Supervisor
 from tests.servers import is_alive, wait_until
 
 # Stand-ins for our processes: each notes in a file what becomes of it.
@@ -38,16 +38,16 @@ class Scene:
 
     def __init__(self, log: Path, signals: Signals) -> None:
         self.log = log
-        self.lifeline = Lifeline()
+        self.death_pipe = ParentDeathPipe()
         self.signals = signals
         self.supervisor = Supervisor(signals)
 
     def child(
         self, name: str, program: str = ENDS_ON_TERM, *, patience: float = 5, is_base: bool = False
-    ) -> Child:
+    ) -> ChildProcess:
         """A program that has been started and is looked after, and runs already."""
         command = [sys.executable, "-c", program, str(self.log), name]
-        child = Child(name, command, self.lifeline, [Demand(signal.SIGTERM, patience)])
+        child = ChildProcess(name, command, self.death_pipe, [StopSignal(signal.SIGTERM, patience)])
         before = len(self.lines("started"))
         self.supervisor.start(child, is_needed_to_the_end=is_base)
         if "started" in program:
@@ -75,10 +75,10 @@ def scene(tmp_path):
         scene = Scene(tmp_path / "log", signals)
         yield scene
         scene.supervisor.stop()
-        scene.lifeline.close()
+        scene.death_pipe.close()
 
 
-def pid_of(child: Child) -> int:
+def pid_of(child: ChildProcess) -> int:
     assert child.process is not None
     return child.process.pid
 
@@ -174,7 +174,7 @@ def test_a_program_that_does_not_stop_in_time_is_killed(scene, capfd):
 
 def test_what_comes_after_the_first_demand_is_announced(scene, capfd):
     child = scene.child("worker", IGNORES_TERM)
-    child.demands = [Demand(signal.SIGTERM, 0.2), Demand(signal.SIGQUIT, 5)]
+    child.stop_signals = [StopSignal(signal.SIGTERM, 0.2), StopSignal(signal.SIGQUIT, 5)]
 
     scene.supervisor.stop()
 
@@ -184,7 +184,7 @@ def test_what_comes_after_the_first_demand_is_announced(scene, capfd):
 
 
 def test_a_second_wish_kills_at_once(scene, monkeypatch):
-    monkeypatch.setattr("jobs_app.up.supervisor.SAME_WISH_SECONDS", 0.0)
+    monkeypatch.setattr("jobs_app.up.supervisor.SIGNAL_DEBOUNCE_SECONDS", 0.0)
     child = scene.child("stubborn", IGNORES_TERM, patience=600)
     os.kill(os.getpid(), signal.SIGINT)
     impatience = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
@@ -199,7 +199,7 @@ def test_a_ctrl_c_that_arrives_twice_is_one_wish(scene):
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGINT)
 
-    assert scene.signals.wishes == 1
+    assert scene.signals.stop_requests == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -210,7 +210,7 @@ def test_a_signal_ends_the_run(scene, number):
     timer.start()
     scene.supervisor.run()
 
-    assert scene.signals.wishes == 1
+    assert scene.signals.stop_requests == 1
 
 
 def test_a_terminals_ctrl_c_does_not_reach_the_programs(scene):

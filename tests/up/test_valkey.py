@@ -13,13 +13,13 @@ from redbeat.schedulers import get_redis
 
 from jobs_app.core.errors import Unavailable
 from jobs_app.core.settings import Settings
-from jobs_app.up.parent_death import Lifeline
+from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import EmbeddedValkey, free_port, password_of, write_private
 
 
 @pytest.fixture
-def lifeline():
-    line = Lifeline()
+def death_pipe():
+    line = ParentDeathPipe()
     yield line
     line.close()
 
@@ -32,13 +32,13 @@ def tmp_path():
 
 
 @pytest.fixture
-def start(lifeline):
+def start(death_pipe):
     """Start embedded servers that end with the test."""
     started = []
 
     def start(server: EmbeddedValkey) -> EmbeddedValkey:
         started.append(server)
-        server.start(lifeline)
+        server.start(death_pipe)
         return server
 
     yield start
@@ -153,20 +153,20 @@ def test_a_stopped_server_is_no_longer_running(start, tmp_path):
     assert not server.is_running()
 
 
-def test_a_server_that_cannot_start_says_why(start, lifeline, tmp_path):
+def test_a_server_that_cannot_start_says_why(start, death_pipe, tmp_path):
     neighbour = start(on_loopback(tmp_path / "neighbour"))
     server = EmbeddedValkey(tmp_path / "own", socket_path=None, port=neighbour.port)
 
     with pytest.raises(Unavailable, match=r"(?i)bind|listen|port"):
-        server.start(lifeline)
+        server.start(death_pipe)
 
 
-def test_two_servers_never_share_a_directory(start, lifeline, tmp_path):
+def test_two_servers_never_share_a_directory(start, death_pipe, tmp_path):
     first = start(on_a_socket(tmp_path))
     second = EmbeddedValkey(first.directory, socket_path=None)
 
     with pytest.raises(Unavailable, match="still runs"):
-        second.start(lifeline, timeout_seconds=0.2)
+        second.start(death_pipe, timeout_seconds=0.2)
 
     first.kill()
     start(second)

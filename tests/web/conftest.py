@@ -99,7 +99,7 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 
 def close(app: Flask) -> None:
-    """Close the connections of *app*, and stop its errands."""
+    """Close the connections of *app*."""
     with app.app_context():
         held.database.engine.dispose()
 

@@ -119,7 +119,7 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     version = preconditions.expected_version()
     by, at = auth.principal().name, clock.now()
     job = service.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
-    extension.tell_redis_afterwards([job])
+    extension.notify_redis_afterwards([job])
     if query.purge:
         service.purge(session(), job, by=by, at=at)
     return Response(status=204)
@@ -130,7 +130,7 @@ def pause_job(path: JobPath, body: PauseIn) -> Response:
     """Stop following a job's schedule. It can still be run by hand."""
     by, at = auth.principal().name, clock.now()
     job = service.pause(session(), _job(path.name), reason=body.reason, by=by, at=at)
-    extension.tell_redis_afterwards([job])
+    extension.notify_redis_afterwards([job])
     return _answer(job)
 
 
@@ -149,7 +149,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
             )
         )
     job = service.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
-    extension.tell_redis_afterwards([job])
+    extension.notify_redis_afterwards([job])
     return _answer(job)
 
 
@@ -178,7 +178,7 @@ def _run(name: str, body: JobRunIn) -> Response:
         note=body.note,
         overlap_policy=body.overlap_policy,
     )
-    extension.tell_redis_afterwards(messages=[started.message])
+    extension.notify_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
 
 
@@ -211,7 +211,7 @@ def _create(definition: Definition) -> Response:
         by=auth.principal().name,
         at=clock.now(),
     )
-    extension.tell_redis_afterwards([job])
+    extension.notify_redis_afterwards([job])
     response = _answer(job)
     response.status_code = 201
     response.headers["Location"] = f"/api/v1/jobs/{job.name}"
@@ -230,7 +230,7 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
         by=auth.principal().name,
         at=clock.now(),
     )
-    extension.tell_redis_afterwards([changed])
+    extension.notify_redis_afterwards([changed])
     return _answer(changed)
 
 

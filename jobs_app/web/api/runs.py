@@ -89,7 +89,7 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     if found is RunState.CANCELLED and run.job_id is not None:
         # Its place is free: a run that waited behind it goes on.
         promoted = overlap.promote(session(), run.job_id, at=at)
-        extension.tell_redis_afterwards(messages=[promoted])
+        extension.notify_redis_afterwards(messages=[promoted])
     run = history.get(session(), run.id)
     if found is None and run.state is not RunState.RUNNING:
         raise Conflict(f"The run has ended already: it {_ended(run)}.", code="run_over")
@@ -117,7 +117,7 @@ def _repeat(run_id: str, body: AgainIn) -> Response:
         by=auth.principal().name,
         at=clock.now(),
     )
-    extension.tell_redis_afterwards(messages=[started.message])
+    extension.notify_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
 
 
@@ -126,7 +126,7 @@ def record(start: TaskStart) -> UUID:
     started = job_start.start_task(
         session(), start, app=extension.current().celery, by=auth.principal().name, at=clock.now()
     )
-    extension.tell_redis_afterwards(messages=[started.message])
+    extension.notify_redis_afterwards(messages=[started.message])
     return started.run.id
 
 
