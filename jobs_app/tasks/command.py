@@ -1,7 +1,6 @@
-"""Runs a command under a keeper, from the worker's side: not a task, but what `shell` stands on.
+"""Runs a command under a supervisor process: the worker's side, used by the task `shell`.
 
-The keeper itself is jobs_app/tasks/command_supervisor.py. It is started by its path and
-never imported, so this module keeps below the worker.
+The supervisor is jobs_app/tasks/command_supervisor.py, started by its path and never imported.
 """
 
 import json
@@ -22,20 +21,20 @@ from uuid import UUID
 from jobs_app.tasks.context import RunContext, Stream
 
 SUPERVISOR_DIR = Path(__file__).parent
-# Imported as a module, and not run as a script, so that Python keeps it compiled.
-KEEPER_START = (
+# Imported as a module, not run as a script: Python then caches its bytecode.
+SUPERVISOR_START = (
     "import sys; sys.path.append(sys.argv[1]); import command_supervisor; "
     "command_supervisor.main(*map(int, sys.argv[2:]))"
 )
 TICK_SECONDS = 0.25
 READ_BYTES = 65_536
-# A worker that is told to stop at once gives its commands no more than this, whatever their grace.
+# The longest grace of a command when its worker must stop at once.
 LEAVING_GRACE_SECONDS = 2.0
-# The keeper needs at most 8 s for leftovers; one that takes longer is itself stuck.
-KEEPER_LATE_SECONDS = 15.0
+# The supervisor needs at most 8 s for leftover processes; one that takes longer is stuck.
+SUPERVISOR_LATE_SECONDS = 15.0
 IS_LINUX = sys.platform == "linux"
 
-Why = Literal["exited", "timed_out", "cancelled", "fenced", "not_started", "keeper_died"]
+Why = Literal["exited", "timed_out", "cancelled", "fenced", "not_started", "supervisor_died"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +54,17 @@ class CommandEnd:
 def run_command(
     argv: list[str], *, env: dict[str, str], cwd: str, context: RunContext
 ) -> CommandEnd:
-    """Run *argv* (an absolute program and its arguments) to its end, and nothing of it longer.
+    """Run *argv* (an absolute program and its arguments); no process of it outlives this call.
 
-    Its environment is exactly *env*, its input empty, its output goes to the
-    run's log. Should this function be left by an exception, or this process
-    die or freeze, the keeper ends the command.
+    Its environment is exactly *env*, its input is empty, its output goes to the run's log.
+    The supervisor ends the command if this call raises, or if this process dies or freezes.
     """
     with ExitStack() as stack:
         return _Command(stack, argv, env, cwd, context).follow()
 
 
 class _Command:
-    """A command that is being followed: its keeper, its pipes, and what was asked of it."""
+    """A command that runs: its supervisor, its pipes, and how it was asked to stop."""
 
     def __init__(
         self,
@@ -83,22 +81,22 @@ class _Command:
             if name in ("JOBS_RUN_ID", "JOBS_ATTEMPT")
         ]
         self._group: int | None = None
-        self._asked: str | None = None
+        self._stop_mode: str | None = None
         self._unread = b""
         self._end: CommandEnd | None = None
         self._started = time.monotonic()
         self._stuck_at = self._stuck_after(context.time_limit_seconds)
-        self._control, theirs = socket.socketpair()
+        self._control, supervisor_end = socket.socketpair()
         stack.enter_context(self._control)
         self._streams: dict[int, Stream] = {}
         self._poll = select.poll()
-        with theirs, ExitStack() as handed_over:
+        with supervisor_end, ExitStack() as child_ends:
             pipes: list[int] = []
             for stream in ("stdout", "stderr"):
-                pipes += self._open_pipe(stack, handed_over, stream)
-            self._keeper = _start_keeper([theirs.fileno(), *pipes])
-        stack.callback(_reap, self._keeper)
-        # Closed before the reaping: it is what tells the keeper to end.
+                pipes += self._open_pipe(stack, child_ends, stream)
+            self._supervisor = _start_supervisor([supervisor_end.fileno(), *pipes])
+        stack.callback(_reap, self._supervisor)
+        # Close it before the reaping: a closed socket tells the supervisor to end.
         stack.callback(self._control.close)
         self._poll.register(self._control, select.POLLIN)
         order = {
@@ -110,23 +108,23 @@ class _Command:
             "grace": context.kill_grace_seconds,
             "lease": self._lease_until(),
         }
-        self._say(json.dumps(order))
+        self._send(json.dumps(order))
         self._control.setblocking(False)
 
     def follow(self) -> CommandEnd:
-        """Pass on output, lease and cancellation until the keeper has answered."""
+        """Pass on output, lease and cancellation until the supervisor answers."""
         try:
             return self._follow()
         except BaseException:
-            self._leave()
+            self._stop_now()
             raise
 
-    def _leave(self) -> None:
-        """End the command before anybody hears that its run is over, and may start it again."""
-        self._asked = "kill"
-        late = LEAVING_GRACE_SECONDS + KEEPER_LATE_SECONDS
+    def _stop_now(self) -> None:
+        """End the command before its run is reported as over: a retry may start it again."""
+        self._stop_mode = "kill"
+        late = LEAVING_GRACE_SECONDS + SUPERVISOR_LATE_SECONDS
         self._stuck_at = min(self._stuck_at, time.monotonic() + late)
-        self._say(f"cancel {LEAVING_GRACE_SECONDS}")
+        self._send(f"cancel {LEAVING_GRACE_SECONDS}")
         with suppress(Exception):
             self._follow()
 
@@ -141,19 +139,19 @@ class _Command:
                 if fd in self._streams:
                     self._read_output(fd)
                 else:
-                    self._hear()
-        # Everything that could write is dead now, so what lies in the pipes is all there is.
+                    self._receive()
+        # All writers are dead now: read the pipes to their end.
         for fd in list(self._streams):
             while self._read_output(fd):
                 pass
         return self._end
 
     def _open_pipe(
-        self, ours: ExitStack, handed_over: ExitStack, stream: Stream
+        self, own_ends: ExitStack, child_ends: ExitStack, stream: Stream
     ) -> tuple[int, int]:
         read, write = os.pipe()
-        ours.callback(os.close, read)
-        handed_over.callback(os.close, write)
+        own_ends.callback(os.close, read)
+        child_ends.callback(os.close, write)
         os.set_blocking(read, False)
         self._streams[read] = stream
         self._poll.register(read, select.POLLIN)
@@ -161,31 +159,31 @@ class _Command:
 
     def _tick(self, now: float) -> None:
         if now >= self._stuck_at:
-            self._give_up_on_keeper()
+            self._give_up_on_supervisor()
             return
-        self._say(f"lease {self._lease_until()}")
+        self._send(f"lease {self._lease_until()}")
         mode = self._context.is_cancelled()
-        if mode is not None and self._asked not in {mode, "kill"}:
-            self._asked = mode
+        if mode is not None and self._stop_mode not in {mode, "kill"}:
+            self._stop_mode = mode
             self._stuck_at = min(self._stuck_at, now + self._stuck_after(0.0) - self._started)
-            self._say("kill" if mode == "kill" else "cancel")
+            self._send("kill" if mode == "kill" else "cancel")
 
     def _stuck_after(self, seconds: float | None) -> float:
         if seconds is None:
             return float("inf")
-        return self._started + seconds + self._context.kill_grace_seconds + KEEPER_LATE_SECONDS
+        return self._started + seconds + self._context.kill_grace_seconds + SUPERVISOR_LATE_SECONDS
 
     def _lease_until(self) -> float:
-        # The clock first: an answer that is already old must not make the lease longer.
-        now = _keeper_clock()
+        # Read the clock first: a late answer must not make the lease longer.
+        now = _supervisor_clock()
         return now + self._context.lease_seconds_left()
 
-    def _say(self, line: str) -> None:
-        # A keeper that is gone is noticed when it is listened to.
+    def _send(self, line: str) -> None:
+        # `_receive` notices a supervisor that is gone.
         with suppress(OSError):
             self._control.sendall(line.encode() + b"\n")
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
             data = self._control.recv(READ_BYTES)
         except BlockingIOError:
@@ -193,7 +191,7 @@ class _Command:
         except OSError:
             data = b""
         if not data:
-            self._give_up_on_keeper()
+            self._give_up_on_supervisor()
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
@@ -209,7 +207,7 @@ class _Command:
                 self._group = message["pid"]
 
     def _read_output(self, fd: int) -> bool:
-        """Pass on what is there; return False if there was nothing."""
+        """Pass on the output in the pipe; return False if there was none."""
         try:
             data = os.read(fd, READ_BYTES)
         except BlockingIOError:
@@ -221,26 +219,34 @@ class _Command:
             del self._streams[fd]
         return bool(data)
 
-    def _give_up_on_keeper(self) -> None:
-        """End what a dead or stuck keeper can no longer end.
+    def _give_up_on_supervisor(self) -> None:
+        """End the processes that a dead or stuck supervisor can no longer end.
 
-        The command died with its keeper. Its children are found by their group
-        and by the run's mark in their environment; one that left both is not.
+        The command died with its supervisor. Its children are found by their group and by the
+        run's id in their environment. A child that dropped both is not found.
         """
-        self._keeper.kill()
-        self._keeper.wait()
+        self._supervisor.kill()
+        self._supervisor.wait()
         if self._group is not None:
             with suppress(OSError):
                 os.killpg(self._group, signal.SIGKILL)
         if IS_LINUX and self._marks:
             _kill_marked(self._marks)
         duration = time.monotonic() - self._started
-        self._end = CommandEnd("keeper_died", None, duration)
+        self._end = CommandEnd("supervisor_died", None, duration)
 
 
-def _start_keeper(fds: list[int]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-S", "-c", KEEPER_START, str(SUPERVISOR_DIR), *map(str, fds)]
-    # Nothing of the worker's environment, which may hold passwords; the loader may need its path.
+def _start_supervisor(fds: list[int]) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        SUPERVISOR_START,
+        str(SUPERVISOR_DIR),
+        *map(str, fds),
+    ]
+    # The worker's environment may hold passwords: pass on only what the dynamic loader needs.
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return subprocess.Popen(
         command,
@@ -254,33 +260,33 @@ def _start_keeper(fds: list[int]) -> subprocess.Popen[bytes]:
     )
 
 
-def _reap(keeper: subprocess.Popen[bytes]) -> None:
-    """Collect the keeper, now or when it is done with what it still has to end."""
+def _reap(supervisor: subprocess.Popen[bytes]) -> None:
+    """Reap the supervisor, now or when it has ended the leftover processes."""
     try:
-        keeper.wait(0.2)
+        supervisor.wait(0.2)
     except subprocess.TimeoutExpired:
-        threading.Thread(target=keeper.wait, name="reap-keeper", daemon=True).start()
+        threading.Thread(target=supervisor.wait, name="reap-supervisor", daemon=True).start()
 
 
-def _keeper_clock() -> float:
-    """Return the time on the keeper's clock (see keeper.clock)."""
+def _supervisor_clock() -> float:
+    """Return the time on the supervisor's clock (command_supervisor.clock)."""
     if IS_LINUX:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def is_still_ending(run_id: UUID, attempt: int) -> bool:
-    """Tell whether something of an attempt lives on this machine, its worker process being dead.
+    """Tell whether a process of an attempt lives on this machine after its pool process died.
 
-    Its keeper ends it within seconds. False where that cannot be seen (not Linux).
+    Its supervisor ends it within seconds. Always False where /proc is missing (not Linux).
     """
     marks = [f"JOBS_RUN_ID={run_id}".encode(), f"JOBS_ATTEMPT={attempt}".encode()]
     return IS_LINUX and bool(_marked(marks))
 
 
 def _kill_marked(marks: list[bytes]) -> None:
-    """Kill every process whose environment holds all of *marks*, until there is none."""
-    give_up_at = time.monotonic() + KEEPER_LATE_SECONDS
+    """Kill every process whose environment holds all of *marks*, until none is left."""
+    give_up_at = time.monotonic() + SUPERVISOR_LATE_SECONDS
     while pids := _marked(marks):
         for pid in pids:
             with suppress(OSError):
@@ -291,11 +297,11 @@ def _kill_marked(marks: list[bytes]) -> None:
 
 
 def _marked(marks: list[bytes]) -> list[int]:
-    found = []
+    pids = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             with suppress(OSError):
                 variables = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
                 if all(mark in variables for mark in marks):
-                    found.append(int(name))
-    return found
+                    pids.append(int(name))
+    return pids

@@ -1,21 +1,18 @@
-"""The small process around a shell job: it sees to it that nothing of the job outlives its worker.
+"""The small process around a shell job: no process of the job outlives its worker.
 
-It runs as a program of its own and imports nothing of jobs_app, because it
-starts once a run. Its story:
+It runs as a program of its own, once a run. It imports nothing of jobs_app, to start fast.
 
-1.  It reads one line of JSON, the order, from a socket that it shares with the
-    worker, and starts the command in a process group of its own. The command
-    writes straight into pipes that the worker reads.
-2.  The worker tells it every second until when the worker may work (`lease`).
-    It may also say `cancel`, with the longest grace if that is to be short, or `kill`.
-3.  It stops the job when it is told to, at its time limit, when the lease has
-    run out (the worker is frozen) and when the socket closes (the worker is
-    dead): TERM to every process of the job, and after the grace KILL.
-4.  When the command has ended, whatever it left behind is ended too.
-5.  It answers with one line of JSON, the result, and goes.
+1.  It reads one line of JSON, the order, from a socket that it shares with the worker. It
+    starts the command in a new process group. The worker reads the command's pipes.
+2.  The worker sends `lease` several times a second: the instant until which it may work.
+    It may also send `cancel` (with a maximum grace, if any) or `kill`.
+3.  It stops the job on request, at the time limit, when the lease has run out (a frozen
+    worker) and when the socket closes (a dead worker): TERM, and KILL after the grace.
+4.  When the command has ended, it also ends the processes that the command left behind.
+5.  It answers with one line of JSON, the result, and exits.
 
-On Linux it finds daemons that left the group, because orphans among its
-descendants become its children; elsewhere it knows the group only.
+On Linux it is a subreaper: orphaned descendants become its children, so it also finds
+daemons that left the group. Elsewhere it knows the group only.
 """
 
 import ctypes
@@ -32,19 +29,19 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 IS_LINUX = sys.platform == "linux"
 
-# Whatever the grace: the job is dead before others may start it again.
+# Longest grace of a fenced job: it is dead before another worker may start it again.
 FENCE_GRACE_SECONDS = 5.0
 LEFTOVER_GRACE_SECONDS = 2.0
-# A process that even KILL does not end (a dead disk) must not hold the result for ever.
+# A process that KILL does not end (a dead disk) must not delay the result for ever.
 LEFTOVER_LIMIT_SECONDS = 8.0
 KILL_AGAIN_SECONDS = 0.1
 NEVER = float("inf")
 
 
 def clock() -> float:
-    """Return seconds on a clock that worker and keeper share, and that no one can set.
+    """Return seconds on a clock that worker and supervisor share and nobody can set.
 
-    On Linux it goes on while the machine sleeps, so that a lease does not survive a suspend.
+    On Linux it counts while the machine sleeps, so that a lease does not survive a suspend.
     """
     if IS_LINUX:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -52,29 +49,28 @@ def clock() -> float:
 
 
 def main(control: int, *pipes: int) -> None:
-    """Do one order.
+    """Run one command.
 
-    *control* is the socket; *pipes* are the read and write end of the
-    command's stdout, then of its stderr.
+    *control* is the socket; *pipes* are the read and write ends of stdout, then of stderr.
     """
     for fd in (control, *pipes):
         os.set_inheritable(fd, False)
-    # The worker alone decides when a job ends: a service manager that signals everybody does not.
+    # Only the worker decides when a job ends, not a service manager that signals all processes.
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    keeper = Keeper(control, *pipes)
+    supervisor = Supervisor(control, *pipes)
     try:
-        keeper.keep()
+        supervisor.run()
     except BaseException as error:
-        keeper.answer({"why": "not_started", "detail": f"The keeper failed: {error!r}"})
-        keeper.signal_all(signal.SIGKILL)
+        supervisor.answer({"why": "not_started", "detail": f"The supervisor failed: {error!r}"})
+        supervisor.signal_all(signal.SIGKILL)
         raise
-    # The worker waits for this process: without Python's own tidying it waits less.
+    # The worker waits for this process: skip Python's own clean-up.
     os._exit(0)
 
 
-class Keeper:
-    """One job: its processes, its deadlines, and why it was stopped."""
+class Supervisor:
+    """One command: its processes, its deadlines, and why it was stopped."""
 
     def __init__(self, control: int, out_read: int, out_write: int, err_read: int, err_write: int):
         self.control = control
@@ -85,19 +81,18 @@ class Keeper:
         self.status: int | None = None
         self.why: str | None = None
         self.was_warned = False
-        self.is_alone = False
+        self.is_fenced = False
         self.has_children = True
         self.kill_at = NEVER
         self.libc = ctypes.CDLL(None, use_errno=True) if IS_LINUX else None
         self.poll = select.poll()
 
-    def keep(self) -> None:
-        """Start the command, see it to its end, and answer."""
+    def run(self) -> None:
+        """Start the command, wait for its end, and answer."""
         order = json.loads(self.read_order())
         self.grace = order["grace"]
         self.lease_until = order["lease"]
-        self.become_subreaper()
-        self.become_undumpable()
+        self.set_process_flags()
         self.wake_on_child()
         failure = self.start(order["argv"], order["env"], order["cwd"])
         started = clock()
@@ -110,7 +105,7 @@ class Keeper:
         self.answer({"pid": self.pid})
         self.soft_at = NEVER if order["soft"] is None else started + order["soft"]
         self.limit_at = NEVER if order["limit"] is None else started + order["limit"]
-        self.watch()
+        self.wait_for_end()
         duration = clock() - started
         self.end_leftovers(clock() + LEFTOVER_LIMIT_SECONDS)
         self.answer(self.result(duration))
@@ -120,22 +115,19 @@ class Keeper:
         while b"\n" not in self.unread:
             data = os.read(self.control, 65_536)
             if not data:
-                raise EOFError("no order came")
+                raise EOFError("the worker sent no order")
             self.unread += data
         order, _, self.unread = self.unread.partition(b"\n")
         return order
 
-    def become_subreaper(self) -> None:
+    def set_process_flags(self) -> None:
         if self.libc is not None:
             self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-    def become_undumpable(self) -> None:
-        """Keep the secrets in the order from other jobs of the same user."""
-        if self.libc is not None:
+            # Keep the secrets in the order from other jobs of the same user.
             self.libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
     def wake_on_child(self) -> None:
-        """Let the end of a child wake `poll` at once."""
+        """Wake `poll` at once when a child ends."""
         self.wake, wakes = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wakes, False)
@@ -145,28 +137,28 @@ class Keeper:
         self.poll.register(self.control, select.POLLIN)
 
     def start(self, argv: list[str], env: dict[str, str], cwd: str) -> str | None:
-        """Start the command; return what went wrong, None if nothing did."""
+        """Start the command; return the error as text, None if it started."""
         failure_read, failure_write = os.pipe()
-        me = os.getpid()
+        own_pid = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            self.become_command(me, argv, env, cwd, failure_write)
+            self.become_command(own_pid, argv, env, cwd, failure_write)
         os.close(failure_write)
-        # Both sides do it: whoever is first, no signal to the group comes too early.
+        # Parent and child both do it, so that no signal to the group comes too early.
         with suppress(OSError):
             os.setpgid(self.pid, self.pid)
         with os.fdopen(failure_read, "rb") as pipe:
             return pipe.read().decode("utf-8", "replace") or None
 
     def become_command(
-        self, keeper: int, argv: list[str], env: dict[str, str], cwd: str, failure: int
+        self, supervisor: int, argv: list[str], env: dict[str, str], cwd: str, failure: int
     ) -> None:
         """Turn this new process into the command; never returns."""
         try:
             os.setpgid(0, 0)
             if self.libc is not None:
                 self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                if os.getppid() != keeper:
+                if os.getppid() != supervisor:
                     os._exit(127)
             signal.set_wakeup_fd(-1)
             for number in range(1, signal.NSIG):
@@ -179,25 +171,25 @@ class Keeper:
             os.umask(0o022)
             os.chdir(cwd)
             os.execve(argv[0], argv, env)  # noqa: S606  # the shell, if any, is in argv
-        except BaseException as error:  # noqa: BLE001  # two keepers must not go on from here
+        except BaseException as error:  # noqa: BLE001  # the child must not continue as a second supervisor
             os.write(failure, str(error).encode("utf-8", "replace"))
         finally:
             os._exit(127)
 
-    def watch(self) -> None:
+    def wait_for_end(self) -> None:
         """Return when the command itself has ended."""
         self.reap()
         while self.status is None:
             now = clock()
-            self.act_on_time(now)
+            self.check_deadlines(now)
             due = min(self.lease_until, self.soft_at, self.limit_at, self.kill_at)
             for fd, _ in self.poll.poll(max(0.0, min(due - now, 1.0)) * 1000 + 1):
-                self.act_on(fd)
+                self.handle(fd)
             self.reap()
 
-    def act_on_time(self, now: float) -> None:
+    def check_deadlines(self, now: float) -> None:
         if now >= self.lease_until:
-            # Thawed long after it ran out: by now another attempt may be under way.
+            # If this process thaws late, another attempt may already run: shorten the grace.
             self.fence(FENCE_GRACE_SECONDS - (now - self.lease_until))
         if now >= self.limit_at:
             self.limit_at = NEVER
@@ -210,22 +202,19 @@ class Keeper:
             self.kill_at = now + KILL_AGAIN_SECONDS
             self.signal_all(signal.SIGKILL)
 
-    def act_on(self, fd: int) -> None:
+    def handle(self, fd: int) -> None:
         if fd == self.control:
-            self.obey()
+            self.receive()
         elif fd == self.wake:
             os.read(self.wake, 4096)
         else:
-            self.discard(fd)
+            # A worker that thaws reads the same pipe and may have emptied it.
+            with suppress(BlockingIOError):
+                if not os.read(fd, 65_536):
+                    self.poll.unregister(fd)
 
-    def discard(self, fd: int) -> None:
-        # A worker that thaws reads the same pipe: what poll saw may be gone.
-        with suppress(BlockingIOError):
-            if not os.read(fd, 65_536):
-                self.poll.unregister(fd)
-
-    def obey(self) -> None:
-        """Do what the worker says; its silence at the end means that it is dead."""
+    def receive(self) -> None:
+        """Follow the worker's commands; end of file means that the worker is dead."""
         try:
             data = os.read(self.control, 65_536)
         except OSError:
@@ -236,28 +225,27 @@ class Keeper:
             return
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
-            word, _, value = line.partition(b" ")
-            if word == b"lease" and not self.is_alone:
+            command, _, value = line.partition(b" ")
+            if command == b"lease" and not self.is_fenced:
                 self.lease_until = float(value)
-            elif word == b"cancel":
+            elif command == b"cancel":
                 self.stop("cancelled", min(self.grace, float(value)) if value else self.grace)
-            elif word == b"kill":
+            elif command == b"kill":
                 self.stop("cancelled", 0.0)
 
-    def fence(self, most_grace: float) -> None:
-        """Stop the job because its worker is dead or frozen, and read what it still prints.
+    def fence(self, max_grace: float) -> None:
+        """Stop the job because its worker is dead or frozen, and discard its output.
 
-        Nobody else reads that, and a job must not hang, or die of a closed
-        pipe, while it cleans up.
+        Nobody else reads the pipes. A full or closed pipe would stop the job's clean-up.
         """
-        if self.is_alone:
+        if self.is_fenced:
             return
-        self.is_alone = True
+        self.is_fenced = True
         self.lease_until = NEVER
         for fd in self.reads:
             self.poll.register(fd, select.POLLIN)
         self.why = None
-        self.stop("fenced", max(0.0, min(self.grace, most_grace)))
+        self.stop("fenced", max(0.0, min(self.grace, max_grace)))
 
     def stop(self, why: str, grace: float) -> None:
         if self.why is None:
@@ -266,7 +254,7 @@ class Keeper:
         self.kill_at = min(self.kill_at, clock() + grace)
 
     def reap(self) -> None:
-        """Collect the processes that have ended, the command's status among them."""
+        """Reap the children that have ended, and note the command's exit status."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -279,25 +267,25 @@ class Keeper:
                 self.status = status
 
     def end_leftovers(self, give_up_at: float) -> None:
-        """End what the command left behind; return when it is gone, or at *give_up_at*."""
+        """End the processes that the command left behind; stop trying at *give_up_at*."""
         kill_at = min(self.kill_at, clock() + min(self.grace, LEFTOVER_GRACE_SECONDS))
-        is_asked = False
+        has_termed = False
         while self.has_leftovers() and clock() < give_up_at:
             if clock() >= kill_at:
                 self.signal_all(signal.SIGKILL)
-            elif not is_asked:
+            elif not has_termed:
                 self.signal_all(signal.SIGTERM)
-                is_asked = True
+                has_termed = True
             pause = max(0.0, min(kill_at - clock(), KILL_AGAIN_SECONDS)) or KILL_AGAIN_SECONDS
-            # Not `self.poll`: a socket that has something to say would keep it from waiting.
+            # Not `self.poll`: a readable socket would make it return at once.
             if select.select([self.wake], [], [], pause)[0]:
                 os.read(self.wake, 4096)
 
     def has_leftovers(self) -> bool:
-        """Return whether a process of the job lives, the command itself being dead."""
+        """Tell whether a process of the job is alive after the command ended."""
         self.reap()
         if IS_LINUX:
-            # Orphans become the subreaper's children: without children, there are none.
+            # A subreaper inherits all orphans: without children nothing is left.
             return self.has_children
         try:
             os.killpg(self.pid, 0)
@@ -309,51 +297,51 @@ class Keeper:
         """Signal the command's group, and its other descendants where they can be found."""
         if self.pid == 0:
             return
-        # After the command was reaped, the number of its group may belong to somebody else.
+        # After the command is reaped, its group id may be reused by another process.
         has_group = self.status is None or not IS_LINUX
         targets = [-self.pid] if has_group else []
         if IS_LINUX:
-            # Each process once: a program may do something at every TERM.
+            # Signal each process once: a program may act on every TERM.
             outside = [pid for pid, group in descendants() if not has_group or group != self.pid]
             targets += outside
-        # A stopped process does not see TERM before it goes on; KILL needs no such help.
+        # A stopped process handles TERM only after CONT; KILL works at once.
         numbers = [number] if number == signal.SIGKILL else [number, signal.SIGCONT]
         for target in targets:
-            for each in numbers:
+            for signal_number in numbers:
                 with suppress(OSError):
-                    os.kill(target, each)
+                    os.kill(target, signal_number)
 
     def result(self, duration: float) -> dict[str, object]:
         code = os.waitstatus_to_exitcode(self.status or 0)
         why = self.why
         if why is None:
-            # A command that heeds the soft limit and ends well has succeeded.
+            # A command that exits with 0 after the soft limit has succeeded.
             why = "timed_out" if self.was_warned and code != 0 else "exited"
         return {"why": why, "code": code, "duration": duration}
 
     def answer(self, message: dict[str, object]) -> None:
-        """Tell the worker; it may be dead."""
+        """Send a message to the worker, which may be dead."""
         with suppress(OSError):
             os.write(self.control, json.dumps(message).encode() + b"\n")
 
 
 def descendants() -> list[tuple[int, int]]:
-    """Return the processes below this one that are not dead, each with its group, from /proc."""
+    """Return the living descendants of this process as (pid, group), read from /proc."""
     children: dict[int, list[tuple[int, int]]] = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                # The name in brackets may hold anything, brackets and spaces too.
+                # The name in brackets may itself contain brackets and spaces.
                 state, parent, group = file.read().rpartition(b")")[2].split()[:3]
         except OSError:
             continue
         if state not in (b"Z", b"X"):
             children.setdefault(int(parent), []).append((int(name), int(group)))
-    found: list[tuple[int, int]] = []
+    processes: list[tuple[int, int]] = []
     below = children.get(os.getpid(), [])
     while below:
-        found += below
+        processes += below
         below = [child for pid, _ in below for child in children.get(pid, [])]
-    return found
+    return processes

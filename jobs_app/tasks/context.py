@@ -1,4 +1,4 @@
-"""What a task can know about the run that it works for, and the ways in which it can end badly."""
+"""What a task knows about its run, and the errors with which a task can end."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
-if TYPE_CHECKING:  # whoever imports jobs_app for its version need not wait for pydantic
+if TYPE_CHECKING:  # importing jobs_app for its version must not load pydantic
     from jobs_app.core.settings import Settings
 
 Stream = Literal["stdout", "stderr"]
@@ -18,14 +18,13 @@ class LogSink(Protocol):
     """Where a run's output goes; never blocks for long and never raises."""
 
     def write(self, stream: Stream, data: bytes, /) -> None:
-        """Take some output, in any encoding and cut anywhere."""
+        """Take some output, in any encoding; it may be cut anywhere."""
 
 
 class TaskOutcome(Exception):
-    """The base of the ways in which a built-in task ends other than well.
+    """Base class of the errors with which a built-in task ends.
 
-    `exit_code` is the command's, as a shell reports it (128 + n for signal n),
-    None where there is none.
+    `exit_code` is the command's as a shell reports it (128 + n for signal n), else None.
     """
 
     def __init__(self, detail: str, *, exit_code: int | None = None) -> None:
@@ -35,13 +34,13 @@ class TaskOutcome(Exception):
 
 
 class CommandFailed(TaskOutcome):
-    """The command could not be started, or ended with another code than 0: failed."""
+    """The command could not be started, or its exit code is not 0: failed."""
 
 
 class HttpFailed(TaskOutcome):
-    """The request got no answer, or an answer that was not expected: failed.
+    """The request got no answer, or an unexpected one: failed.
 
-    `may_pass` says that the same request may do better a moment later.
+    `may_pass` says that the same request may succeed a moment later.
     """
 
     def __init__(self, detail: str, *, may_pass: bool = False) -> None:
@@ -50,7 +49,7 @@ class HttpFailed(TaskOutcome):
 
 
 class EmailFailed(TaskOutcome):
-    """The mail was not taken, or not for every recipient: failed."""
+    """The mail server refused the mail, or some of its recipients: failed."""
 
 
 class TimedOut(TaskOutcome):
@@ -58,14 +57,14 @@ class TimedOut(TaskOutcome):
 
 
 class Cancelled(TaskOutcome):
-    """The task was stopped because somebody asked for it: cancelled."""
+    """The task was stopped on request: cancelled."""
 
 
 class Fenced(TaskOutcome):
-    """The task was stopped because its worker may no longer work: nothing is to be written."""
+    """The task was stopped because the lease of its worker ran out: write nothing."""
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -75,12 +74,12 @@ class ProgressSink(Protocol):
     def report(
         self, fraction: float | None, message: str | None, meta: dict[str, Any] | None, /
     ) -> None:
-        """Take how far the run has come; called from any thread."""
+        """Take the progress of the run; any thread may call it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastLog:
-    """What the last run of a job that has ended wrote; `is_cut` says that it wrote more."""
+    """The log of the last finished run of a job; `is_cut` says that its beginning is missing."""
 
     run_id: UUID
     job: str
@@ -98,10 +97,9 @@ def _no_log(_job: str, _limit_bytes: int) -> LastLog | None:
 class RunContext:
     """The run that a task works for.
 
-    `job` is None for a run without a job, `scheduled_for` for one started by
-    hand. The limits count from the start of the attempt; None means no limit.
-    `is_cancelled` and `lease_seconds_left` are asked several times a second,
-    from the thread of the task, and must not block: they answer from memory.
+    `job` is None for a run without a job, `scheduled_for` is None for a manual run. The
+    limits count from the start of the attempt; None means no limit. The task's thread calls
+    `is_cancelled` and `lease_seconds_left` several times a second: they must not block.
     """
 
     run_id: UUID
@@ -113,19 +111,19 @@ class RunContext:
     time_limit_seconds: float | None
     kill_grace_seconds: float
     is_cancelled: Callable[[], CancelMode | None]
-    """How the run is to be stopped; None while nobody asked for it."""
+    """How the run must stop; None while nobody has cancelled it."""
     lease_seconds_left: Callable[[], float]
-    """How much longer the worker may work without a heartbeat; 0 or less: stop at once."""
-    mask: Callable[[Any], Any] = _as_it_is
-    """Takes the run's secrets out of a JSON value; for whatever is stored while it runs."""
+    """Seconds that the worker may still work without a heartbeat; 0 or less: stop at once."""
+    mask: Callable[[Any], Any] = _unchanged
+    """Takes the run's secrets out of a JSON value before it is stored."""
     settings: "Settings | None" = None
-    """Those of the worker; None for those of the environment."""
+    """The worker's settings; None: read them from the environment."""
     progress: ProgressSink | None = None
     last_log: Callable[[str, int], LastLog | None] = _no_log
-    """The last log of a job, by name, and at most so many bytes of its end; asks the database."""
+    """Reads the last log of a job from the database: its name, and the most bytes of its end."""
 
     def stop_if_asked(self, *, elapsed_seconds: float) -> None:
-        """Raise what ends a task of *elapsed_seconds*: Fenced, Cancelled or TimedOut."""
+        """Raise Fenced, Cancelled or TimedOut if a task of *elapsed_seconds* must end."""
         if self.lease_seconds_left() <= 0:
             raise Fenced("The worker could not renew its heartbeat and stopped its own runs.")
         if self.is_cancelled() is not None:
@@ -142,10 +140,10 @@ current_run: ContextVar[RunContext] = ContextVar("current_run")
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The run that a Python task works for, for the task itself.
+    """The run that a Python task works for, as the task sees it.
 
-    `job` is None for a run without a job, `scheduled_for` (UTC) for one started by
-    hand. It may be handed on to other threads of the task.
+    `job` is None for a run without a job, `scheduled_for` (UTC) is None for a manual run.
+    The task may pass it to its other threads.
     """
 
     id: UUID
@@ -161,7 +159,7 @@ class RunInfo:
         *,
         meta: dict[str, Any] | None = None,
     ) -> None:
-        """Show on the run how far it has come; as `jobs_app.progress`, from any thread."""
+        """Report progress, as `jobs_app.progress` does, from any thread."""
         if self._sink is not None:
             self._sink.report(fraction, message, meta)
 
@@ -169,8 +167,7 @@ class RunInfo:
 def current_run_info() -> RunInfo | None:
     """Return the run that this task works for; None outside a run, as in a test.
 
-    Known in the thread, or asyncio task, that the task was called in. Other threads
-    are to be handed what it returns.
+    Call it in the thread, or asyncio task, of the task; pass its result to other threads.
     """
     context = current_run.get(None)
     if context is None:
@@ -186,11 +183,10 @@ def progress(
     *,
     meta: dict[str, Any] | None = None,
 ) -> None:
-    """Show on the run how far it has come: `progress(0.4, "4,000 of 10,000 rows")`.
+    """Report the progress of this run: `progress(0.4, "4,000 of 10,000 rows")`.
 
-    *fraction* is taken as 0 where it is below and as 1 where it is above. The newest
-    report counts; it is stored at most twice a second, so reporting is cheap. Outside
-    a run it does nothing.
+    *fraction* is limited to 0…1. The newest report counts; it is stored at most twice a
+    second, so reporting is cheap. Outside a run it does nothing.
     """
     info = current_run_info()
     if info is not None:
@@ -198,10 +194,9 @@ def progress(
 
 
 def environment(context: RunContext) -> dict[str, str]:
-    """Return the variables that tell a command which run it is.
+    """Return the environment variables with which a command knows its run.
 
-    JOBS_JOB and JOBS_SCHEDULED_FOR (RFC 3339, UTC, `Z`) are left out where
-    there is no job or no fire.
+    JOBS_JOB and JOBS_SCHEDULED_FOR (RFC 3339, UTC, `Z`) are missing without a job or a fire.
     """
     variables = {"JOBS_RUN_ID": str(context.run_id), "JOBS_ATTEMPT": str(context.attempt)}
     if context.job is not None:

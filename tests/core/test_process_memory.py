@@ -130,7 +130,7 @@ def test_a_job_reads_neither_environment_nor_memory_of_the_processes_it_runs_und
     # A process that does not protect itself is read: the job sees what there is to be seen.
     assert [line for line in printed if line.startswith("/proc/")] == [f"/proc/{other.pid}/environ"]
     above = [line for line in printed if line.startswith("above ")]
-    assert len(above) >= 4, "keeper, pool process, worker and the one that looks after it"
+    assert len(above) >= 4, "supervisor, pool process, worker and the one that looks after it"
     assert printed.count("Permission denied") >= 4
     assert not any(server.key in line for line in printed)
     assert {line.partition("=")[0] for line in printed if line.startswith("JOBS_")} == {

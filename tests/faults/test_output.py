@@ -105,7 +105,7 @@ def test_a_job_that_never_stops_writing_costs_flat_memory_and_keeps_head_and_tai
     grown = {pid: size - before[pid] for pid, size in most.items() if pid in before}
     assert len(grown) >= 2
     assert max(grown.values()) < 30_000_000, grown
-    # The keeper and the command are new: they hold nothing either.
+    # The supervisor and the command are new: they hold nothing either.
     assert max(most.values()) < max(before.values()) + 30_000_000
     assert run.state is RunState.SUCCEEDED
     assert run.log_truncated

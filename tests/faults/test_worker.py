@@ -142,7 +142,7 @@ def test_a_frozen_worker_and_its_job_do_no_harm_when_they_go_on(
     installation.start_ready("worker-1")
     installation.start_ready("scheduler")
     soon = clock.now() + timedelta(seconds=1)
-    # Longer than the fence allows, so that only its keeper can have ended it in time.
+    # Longer than the fence allows, so that only its supervisor can have ended it in time.
     job = installation.record(
         seconds=6,
         interval_seconds=3600,
@@ -180,7 +180,7 @@ def test_a_result_that_a_frozen_worker_brings_late_is_kept_with_its_attempt(
 ) -> None:
     installation.start_ready("worker")
     installation.start_ready("scheduler")
-    # It ends before its keeper has to end it; and it has begun, or it would never begin.
+    # It ends before its supervisor has to end it; and it has begun, or it would never begin.
     begun = installation.directory / "begun"
     run_id = installation.start_run("shell", command=f"touch {begun}; sleep 1; exit 3")
     wait_until(begun.exists, "it runs")

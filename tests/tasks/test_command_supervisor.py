@@ -1,4 +1,4 @@
-"""Nothing of a shell job outlives its run or its worker, whatever either of them does."""
+"""No process of a shell job outlives its run or its worker, whatever either of them does."""
 
 import contextlib
 import json
@@ -67,8 +67,8 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def keeper_of(pid: int) -> int:
-    """Return the keeper of the process *pid*: its nearest ancestor that keeps commands."""
+def supervisor_of(pid: int) -> int:
+    """Return the supervisor of the process *pid*: its nearest ancestor that runs one."""
     return next(
         p.pid
         for p in psutil.Process(pid).parents()
@@ -106,13 +106,13 @@ def test_a_command_that_cannot_be_started_says_why(tmp_path):
     nowhere = str(tmp_path / "nowhere")
 
     missing = run_command([nowhere], env=ENV, cwd="/", context=a_run())
-    astray = run_command(["/bin/true"], env=ENV, cwd=nowhere, context=a_run())
+    no_folder = run_command(["/bin/true"], env=ENV, cwd=nowhere, context=a_run())
     huge = run_command(["/bin/echo", "x" * 3_000_000], env=ENV, cwd="/", context=a_run())
     broken = run_command(["/bin/echo", "\0"], env=ENV, cwd="/", context=a_run())
 
-    assert {end.why for end in (missing, astray, huge, broken)} == {"not_started"}
+    assert {end.why for end in (missing, no_folder, huge, broken)} == {"not_started"}
     assert "No such file" in missing.detail
-    assert nowhere in astray.detail
+    assert nowhere in no_folder.detail
     assert "too long" in huge.detail
     assert "null byte" in broken.detail
 
@@ -254,11 +254,11 @@ def test_the_time_limit_reaches_a_process_in_another_session(run, tmp_path):
 def test_a_worker_that_is_killed_takes_its_command_with_it(worker, tmp_path):
     process = worker("setsid sleep 60 & echo $! > other; echo $$ > main; wait")
     pids = [pid_in(tmp_path / name) for name in ("other", "main")]
-    pids.append(keeper_of(pids[1]))
+    pids.append(supervisor_of(pids[1]))
 
     process.kill()
 
-    wait_until(lambda: not any(map(is_alive, pids)), "the command and its keeper are gone")
+    wait_until(lambda: not any(map(is_alive, pids)), "the command and its supervisor are gone")
 
 
 def test_a_command_may_tidy_up_and_print_after_its_worker_is_dead(worker, tmp_path):
@@ -296,22 +296,22 @@ def test_a_frozen_worker_loses_its_command_when_the_lease_runs_out(worker, tmp_p
     assert json.loads(out)["why"] == "fenced"
 
 
-def test_a_command_that_thaws_when_others_may_run_it_again_is_killed_and_not_asked(
+def test_a_command_that_thaws_when_another_worker_may_run_it_is_killed_without_term(
     worker, tmp_path
 ):
     asked = "trap 'echo asked > asked' TERM; echo $$ > main; while :; do sleep 0.02; done"
     process = worker(asked, lease=1.0, grace=60)
     main = psutil.Process(pid_in(tmp_path / "main"))
-    frozen = [process, psutil.Process(keeper_of(main.pid)), main, *main.children()]
+    frozen = [process, psutil.Process(supervisor_of(main.pid)), main, *main.children()]
 
-    for each in frozen:
-        each.send_signal(signal.SIGSTOP)
+    for process_ in frozen:
+        process_.send_signal(signal.SIGSTOP)
     # The lease, and the grace that a command gets which is not too late.
     frozen_at = time.monotonic()
-    wait_until(lambda: time.monotonic() > frozen_at + 6.5, "the time of others begins")
-    for each in reversed(frozen):
+    wait_until(lambda: time.monotonic() > frozen_at + 6.5, "another worker may run it")
+    for process_ in reversed(frozen):
         with contextlib.suppress(psutil.NoSuchProcess):
-            each.send_signal(signal.SIGCONT)
+            process_.send_signal(signal.SIGCONT)
 
     wait_until(lambda: not is_alive(main.pid), "the command is gone", seconds=2)
     assert not (tmp_path / "asked").exists()
@@ -332,53 +332,53 @@ def test_a_lease_that_is_not_renewed_ends_the_command_though_the_worker_lives(ru
     assert end.duration_seconds < 4
 
 
-def test_a_killed_keeper_takes_the_command_with_it(run, tmp_path):
-    def kill_keeper() -> None:
+def test_a_killed_supervisor_takes_the_command_with_it(run, tmp_path):
+    def kill_supervisor() -> None:
         pid_in(tmp_path / "other")
-        os.kill(keeper_of(pid_in(tmp_path / "main")), signal.SIGKILL)
+        os.kill(supervisor_of(pid_in(tmp_path / "main")), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_keeper)
+    killer = threading.Thread(target=kill_supervisor)
     killer.start()
     end = run("setsid sleep 60 & echo $! > other; sleep 60 & echo $! > child; echo $$ > main; wait")
     killer.join()
 
-    assert end.why == "keeper_died"
+    assert end.why == "supervisor_died"
     for name in ("main", "child", "other"):
         assert not is_alive(pid_in(tmp_path / name))
 
 
-def test_the_command_dies_even_if_worker_and_keeper_are_killed_at_once(worker, tmp_path):
+def test_the_command_dies_even_if_worker_and_supervisor_are_killed_at_once(worker, tmp_path):
     process = worker("trap '' TERM; echo $$ > main; while :; do sleep 0.1; done")
     main = pid_in(tmp_path / "main")
-    keeper = keeper_of(main)
+    supervisor = supervisor_of(main)
 
     process.send_signal(signal.SIGSTOP)
-    os.kill(keeper, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
     process.kill()
 
     wait_until(lambda: not is_alive(main), "the kernel has killed the command", seconds=3)
 
 
-def test_a_frozen_keeper_does_not_hold_the_run_past_its_limit(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("jobs_app.tasks.command.KEEPER_LATE_SECONDS", 1.0)
+def test_a_frozen_supervisor_does_not_hold_the_run_past_its_limit(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs_app.tasks.command.SUPERVISOR_LATE_SECONDS", 1.0)
 
-    def freeze_keeper() -> None:
-        os.kill(keeper_of(pid_in(tmp_path / "main")), signal.SIGSTOP)
+    def freeze_supervisor() -> None:
+        os.kill(supervisor_of(pid_in(tmp_path / "main")), signal.SIGSTOP)
 
-    freezer = threading.Thread(target=freeze_keeper)
+    freezer = threading.Thread(target=freeze_supervisor)
     freezer.start()
     end = run("echo $$ > main; sleep 60", a_run(time_limit_seconds=1, kill_grace_seconds=0.5))
     freezer.join()
 
-    assert end.why == "keeper_died"
+    assert end.why == "supervisor_died"
     assert not is_alive(pid_in(tmp_path / "main"))
 
 
-def test_term_to_everybody_does_not_make_the_keeper_leave_its_command(run, tmp_path):
-    def term_keeper() -> None:
-        os.kill(keeper_of(pid_in(tmp_path / "main")), signal.SIGTERM)
+def test_term_to_everybody_does_not_make_the_supervisor_leave_its_command(run, tmp_path):
+    def term_supervisor() -> None:
+        os.kill(supervisor_of(pid_in(tmp_path / "main")), signal.SIGTERM)
 
-    sender = threading.Thread(target=term_keeper)
+    sender = threading.Thread(target=term_supervisor)
     sender.start()
     end = run("echo $$ > main; sleep 0.7; exit 5")
     sender.join()
@@ -400,13 +400,15 @@ def test_an_exception_in_the_worker_ends_the_command(run, tmp_path):
     wait_until(lambda: not is_alive(pid_in(main)), "the command is gone")
 
 
-def test_neither_command_nor_environment_shows_in_the_keepers_arguments(run, tmp_path, monkeypatch):
+def test_neither_command_nor_environment_shows_in_the_supervisors_arguments(
+    run, tmp_path, monkeypatch
+):
     monkeypatch.setenv("JOBS_DATABASE_URL", "canary-worker")
     seen: list[bytes] = []
 
     def look() -> None:
-        keeper = Path(f"/proc/{keeper_of(pid_in(tmp_path / 'main'))}")
-        seen.append((keeper / "cmdline").read_bytes() + (keeper / "environ").read_bytes())
+        supervisor = Path(f"/proc/{supervisor_of(pid_in(tmp_path / 'main'))}")
+        seen.append((supervisor / "cmdline").read_bytes() + (supervisor / "environ").read_bytes())
 
     looker = threading.Thread(target=look)
     looker.start()

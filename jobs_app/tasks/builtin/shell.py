@@ -106,7 +106,7 @@ def raise_unless_ended_well(end: CommandEnd, context: RunContext) -> None:
         raise TimedOut(f"The command was stopped at its time limit of {limit:g} s.", exit_code=code)
     if end.why == "not_started":
         raise CommandFailed(f"The command could not be started: {end.detail}")
-    if end.why == "keeper_died":
+    if end.why == "supervisor_died":
         raise CommandFailed("The process that watches the command was killed, and the command too.")
     if end.code is not None and end.code < 0:
         name = signal.Signals(-end.code).name if -end.code in set(signal.Signals) else "unknown"

@@ -37,7 +37,7 @@ LAST_GRACE_SECONDS = 3.0
 #: How long runs have when the worker is to stop at once, seconds.
 STOP_GRACE_SECONDS = 2.0
 
-#: What a keeper gives a command whose worker may no longer work (keeper.FENCE_GRACE_SECONDS).
+#: Longest grace of a command in a fenced worker, as in `command_supervisor`, seconds.
 FENCE_GRACE_SECONDS = 5.0
 
 

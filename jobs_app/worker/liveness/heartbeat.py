@@ -37,8 +37,8 @@ TRY_SECONDS = 1.0
 #: Time between two looks at what is left of a run whose process died, seconds.
 LOOK_AGAIN_SECONDS = 0.2
 
-#: By then a keeper has ended a command whose worker process died, seconds.
-KEEPER_SECONDS = 10.0
+#: By then a supervisor has ended a command whose worker process died, seconds.
+SUPERVISOR_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,10 @@ class Heartbeat:
             log.warning("worker_not_signed_off error=%s", error)
 
     def _outlive_commands(self) -> None:
-        """Wait for the keepers of commands that were cut short: others may start them again."""
+        """Wait for the supervisors of commands that were cut short: others may start them again."""
         with self._session() as session:
             left = running_at(session, self._lease.worker_id)
-        give_up_at = time.monotonic() + KEEPER_SECONDS
+        give_up_at = time.monotonic() + SUPERVISOR_SECONDS
         while any(is_still_ending(*each) for each in left) and time.monotonic() < give_up_at:
             time.sleep(LOOK_AGAIN_SECONDS)
 
@@ -213,7 +213,7 @@ class Heartbeat:
 
     def _ends(self, dead: DeadAttempt) -> bool:
         """End an attempt; False while something of it still lives, which others must not meet."""
-        is_late = time.monotonic() - dead.seen >= KEEPER_SECONDS
+        is_late = time.monotonic() - dead.seen >= SUPERVISOR_SECONDS
         if not is_late and is_still_ending(dead.run_id, dead.attempt):
             return False
         with self._session() as session:

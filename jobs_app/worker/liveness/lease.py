@@ -1,7 +1,7 @@
 """What a worker's processes share: who they are, and how long they may still work.
 
 The main process renews the lease with each heartbeat that the database took; its pool
-children, and through them the keepers of shell jobs, only look at it. The clock is the
+children, and through them the supervisors of shell jobs, only look at it. The clock is the
 same for all processes of a machine, no change of the date moves it, and where there is
 CLOCK_BOOTTIME (Linux) it also counts the time that a suspended machine slept.
 """
