@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, any_, cast, func, literal, select
+from sqlalchemy import ColumnElement, CursorResult, Result, any_, cast, func, literal, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NullType
@@ -39,3 +39,10 @@ def stored(session: Session, kind: Any) -> Callable[[Any], Any]:
     dialect = session.get_bind().dialect
     write: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
     return write or (lambda value: value)
+
+
+def rowcount(result: Result[Any]) -> int:
+    """Return how many rows an UPDATE, INSERT or DELETE changed."""
+    # SQLAlchemy types the result of each statement as `Result`, which has no `rowcount`.
+    changed: CursorResult[Any] = result  # type: ignore[assignment]
+    return changed.rowcount

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event, NotificationState
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications.record import WINDOW_SECONDS
 
@@ -259,4 +260,4 @@ def _is_mine(taken: Taken) -> ColumnElement[bool]:
 def _change(session: Session, wanted: ColumnElement[bool], **values: object) -> int:
     statement = update(Notification).where(wanted).values(**values)
     result = session.execute(statement.execution_options(synchronize_session=False))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rowcount(result)

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event, NotificationState, RunState
 from jobs_app.db import run_indexes
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
@@ -333,12 +334,14 @@ def refresh(session: Session) -> int:
         Job.hears != default["hears"],
         Job.late_after_seconds.is_distinct_from(default["late_after_seconds"]),
     )
-    changed = session.execute(
-        update(Job)
-        .where(Job.notify.is_(null()), Job.deleted_at.is_(None), is_other)
-        .values(**default)
-        .execution_options(synchronize_session=False)
-    ).rowcount  # type: ignore[attr-defined]
+    changed = rowcount(
+        session.execute(
+            update(Job)
+            .where(Job.notify.is_(null()), Job.deleted_at.is_(None), is_other)
+            .values(**default)
+            .execution_options(synchronize_session=False)
+        )
+    )
     own = select(Job.id, Job.notify, Job.hears, Job.late_after_seconds).where(
         Job.notify.is_not(null()), Job.deleted_at.is_(None)
     )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from jobs_app.accounts import audit
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
-from jobs_app.db.bulk_sql import among
+from jobs_app.db.bulk_sql import among, rowcount
 from jobs_app.db.models.runs import Attempt, LogChunk, Run
 from jobs_app.runs.transitions import move
 
@@ -103,8 +103,7 @@ def purge(session: Session, run_ids: Sequence[UUID]) -> int:
     session.execute(_deletion(delete(LogChunk).where(among(session, LogChunk.run_id, run_ids))))
     session.execute(_deletion(delete(Attempt).where(among(session, Attempt.run_id, run_ids))))
     gone = session.execute(_deletion(delete(Run).where(among(session, Run.id, run_ids))))
-    count: int = gone.rowcount  # type: ignore[attr-defined]
-    return count
+    return rowcount(gone)
 
 
 def _deletion(statement: Delete) -> Delete:

@@ -23,6 +23,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs_app.accounts import audit
 from jobs_app.core.states import FINAL, Event, JobState, RunState
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Attempt, Run
@@ -252,7 +253,7 @@ def _keep_note(
         .values(note=note)
         .execution_options(synchronize_session=False)
     )
-    is_kept = bool(kept.rowcount)  # type: ignore[attr-defined]
+    is_kept = bool(rowcount(kept))
     if not is_kept and not _adds_last(session, run_id, attempt, outcome.state, note=note):
         return
     log.warning("late_result run=%s attempt=%s state=%s", run_id, attempt, outcome.state)
@@ -365,7 +366,7 @@ def _pause_if_enough(session: Session, job: Row[Any], *, at: datetime) -> None:
         )
         .execution_options(synchronize_session=False)
     )
-    if paused.rowcount:  # type: ignore[attr-defined]
+    if rowcount(paused):
         audit.note(session, "pause", by="jobs-app", at=at, job_id=job.id, reason=reason)
         record.tell_paused(session, job, by="jobs-app", reason=reason, at=at)
 

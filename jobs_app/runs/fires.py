@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import bulk_sql
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess
@@ -287,6 +288,6 @@ def _advance(session: Session, job: Job, planned: Plan, *, at: datetime) -> None
         .execution_options(synchronize_session="evaluate")
     )
     result = session.execute(statement)
-    if result.rowcount != 1:  # type: ignore[attr-defined]
+    if rowcount(result) != 1:
         # The row was locked; that it changed means that the lock does not hold.
         raise RuntimeError(f"job {job.name!r} changed while its fires were recorded")

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
-from jobs_app.db.bulk_sql import among, array, stored
+from jobs_app.db.bulk_sql import among, array, rowcount, stored
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -213,8 +213,7 @@ def _insert_by_arrays(session: Session, births: Sequence[Births], *, at: datetim
         }
         | {name: [kind[name] for kind in kinds] for name in (*_SAID, *_STAMPED)},
     )
-    count: int = result.rowcount  # type: ignore[attr-defined]
-    return count
+    return rowcount(result)
 
 
 def _insert_by_objects(session: Session, births: Sequence[Births], *, at: datetime) -> int:
@@ -229,8 +228,7 @@ def _insert_by_objects(session: Session, births: Sequence[Births], *, at: dateti
         born = zip(map(write_id, each.run_ids), each.job_ids, strict=True)
         rows.append((*said, json.dumps(dict(born))))
     result = session.connection().exec_driver_sql(_BY_OBJECT, rows)
-    count: int = result.rowcount
-    return count
+    return rowcount(result)
 
 
 def _said(row: PlannedRun) -> dict[str, Any]:

@@ -263,8 +263,7 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
         }
         | {name: [kind[name] for kind in kinds] for name in _MOVED},
     )
-    count: int = result.rowcount  # type: ignore[attr-defined]
-    return count
+    return bulk_sql.rowcount(result)
 
 
 def _advance_by_lists(session: Session, advances: Sequence[Advance]) -> int:
@@ -280,5 +279,4 @@ def _advance_by_lists(session: Session, advances: Sequence[Advance]) -> int:
         )
         after = (moves["version"], write(moves["fire_at"]))
         rows.append((*before, json.dumps(each.group.job_ids), *after))
-    count: int = session.connection().exec_driver_sql(_BY_LIST, rows).rowcount
-    return count
+    return bulk_sql.rowcount(session.connection().exec_driver_sql(_BY_LIST, rows))

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.runs import Run
 
 
@@ -19,4 +20,4 @@ def move(session: Session, guard: Sequence[ColumnElement[bool]], **values: Any) 
     """Change one run if it is still what *guard* says; tell whether it was."""
     statement = update(Run).where(*guard).values(**values)
     result = session.execute(statement.execution_options(synchronize_session=False))
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return bool(rowcount(result))

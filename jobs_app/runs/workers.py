@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.processes import Worker
 
 
@@ -48,7 +49,7 @@ def beat(session: Session, worker_id: UUID, *, dropped: int, at: datetime) -> bo
             messages_dropped=Worker.messages_dropped + dropped,
         )
     )
-    is_alive = bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    is_alive = bool(rowcount(session.execute(statement)))
     session.commit()
     return is_alive
 
@@ -64,6 +65,6 @@ def give_up(session: Session, worker_id: UUID, *, beats: int | None, at: datetim
     statement = update(Worker).where(Worker.id == worker_id, Worker.gone_at.is_(None))
     if beats is not None:
         statement = statement.where(Worker.beats == beats)
-    was_given_up = bool(session.execute(statement.values(gone_at=at)).rowcount)  # type: ignore[attr-defined]
+    was_given_up = bool(rowcount(session.execute(statement.values(gone_at=at))))
     session.commit()
     return was_given_up

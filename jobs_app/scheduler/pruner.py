@@ -18,6 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FAILURES, FINAL, RunState
+from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.columns import first_id_at
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
@@ -201,8 +202,7 @@ class Sweeper:
             statement = delete(key.class_).where(key.in_(list(session.scalars(keys))), *guard)
             gone = session.execute(statement.execution_options(synchronize_session=False))
             session.commit()
-            count: int = gone.rowcount  # type: ignore[attr-defined]
-            return count
+            return rowcount(gone)
 
         yield from self._repeatedly(some)
 

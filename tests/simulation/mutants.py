@@ -202,7 +202,7 @@ HARMLESS: dict[str, str] = {
     "worker.liveness.cancellation.Watch._look: old is taken for True": "of none nothing is asked",
     "worker.liveness.cancellation.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
-    "runs.workers.give_up: bool(session.execute(statement.values(gone_at=at)).rowcount)"
+    "runs.workers.give_up: bool(rowcount(session.execute(statement.values(gone_at=at))))"
     " is taken for True": _LOGGED,
 }
 
