@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from jobs_app.core.text import rfc3339
+
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?")
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
@@ -103,11 +105,11 @@ class Instant(click.ParamType[datetime]):
             )
 
 
-def rfc3339(instant: datetime, zone: ZoneInfo | None = None) -> str:
+def api_instant(instant: datetime, zone: ZoneInfo | None = None) -> str:
     """Return *instant* in UTC with Z; one without an offset is in *zone*, else in local time."""
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=zone) if zone else instant.astimezone()
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return rfc3339(instant)
 
 
 def exact(value: str | None) -> str:

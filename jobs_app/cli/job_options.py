@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import channel_names, key_names, queue_names, task_names
-from jobs_app.cli.format import Duration, Instant, rfc3339
+from jobs_app.cli.format import Duration, Instant, api_instant
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 from jobs_app.runs.retry import RETRIED
 
@@ -394,7 +394,7 @@ def _instant(value: datetime | None, zone: str | None) -> str | None:
     if value is None:
         return None
     try:
-        return rfc3339(value, ZoneInfo(zone) if zone else None)
+        return api_instant(value, ZoneInfo(zone) if zone else None)
     except (KeyError, ValueError, OSError) as error:
         raise click.UsageError(f"{zone!r} is not an IANA time zone.") from error
 

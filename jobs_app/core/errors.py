@@ -1,7 +1,6 @@
 """Every error that jobs-app raises on purpose, with the code that clients rely on."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -121,9 +120,3 @@ class BrokerUnavailable(JobsError):
 
     code = "broker_unavailable"
     title = "Redis cannot be reached"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean …?" if one of *known* is close to *name*, else ""."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""

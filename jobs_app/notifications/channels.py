@@ -21,9 +21,9 @@ from jobs_app.core.errors import (
     InvalidInput,
     NotFound,
     StaleVersion,
-    nearest,
 )
 from jobs_app.core.states import Event, NotificationState
+from jobs_app.core.text import did_you_mean
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
@@ -195,7 +195,7 @@ def get(session: Session, name: str) -> NotificationChannel:
     wanted = select(NotificationChannel).where(NotificationChannel.name == name)
     channel = session.scalars(wanted).one_or_none()
     if channel is None:
-        hint = nearest(name, names(session))
+        hint = did_you_mean(name, names(session))
         raise NotFound(f"There is no channel {name[:100]!r}.{hint}", code="channel_not_found")
     return channel
 
@@ -219,7 +219,7 @@ def rule_errors(session: Session, rules: Sequence[Rule] | None) -> list[FieldErr
     known = names(session) if rules else []
     for index, rule in enumerate(rules or ()):
         if rule.channel not in known:
-            hint = nearest(rule.channel, known) if known else " There are no channels yet."
+            hint = did_you_mean(rule.channel, known) if known else " There are no channels yet."
             detail = f"There is no channel {rule.channel[:100]!r}.{hint}"
             errors.append(FieldError(f"/notify/{index}/channel", "no_such_channel", detail))
     return errors
@@ -310,7 +310,7 @@ def _url_errors(url: str) -> list[FieldError]:
         detail = f"{scheme}:// shows messages on the scheduler's own machine, where nobody looks."
         return [FieldError(pointer, "local_service", detail)]
     if scheme not in known:
-        hint = nearest(scheme, known)
+        hint = did_you_mean(scheme, known)
         if scheme in {"http", "https"}:
             hint = " For an address of your own use webhook, or json://."
         detail = f"There is no service {scheme}://.{hint}"

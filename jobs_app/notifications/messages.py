@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.states import Event, RunState
+from jobs_app.core.text import rfc3339
 
 #: Of the end of a run's log.
 LOG_LINES = 20
@@ -230,7 +231,7 @@ def document(notice: Notice) -> dict[str, Any]:
     return {
         "id": str(notice.id),
         "event": notice.event.value,
-        "at": rfc3339(notice.at),
+        "at": _rfc3339(notice.at),
         "channel": notice.channel,
         "title": title(notice),
         "text": text(notice),
@@ -238,7 +239,7 @@ def document(notice: Notice) -> dict[str, Any]:
         "run": None if run is None else _run_document(run, notice.public_url),
         "fires": notice.fires if notice.event is Event.MISSED else None,
         "failures_in_a_row": notice.detail.get("failures"),
-        "failing_since": rfc3339(instant(notice.detail.get("failing_since"))),
+        "failing_since": _rfc3339(instant(notice.detail.get("failing_since"))),
         "by": notice.detail.get("by"),
         "reason": notice.detail.get("reason"),
         "count": notice.same + 1,
@@ -255,9 +256,9 @@ def _run_document(run: RunFacts, public_url: str | None) -> dict[str, Any]:
         "id": str(run.id),
         "state": run.state.value,
         "trigger": run.trigger,
-        "scheduled_for": rfc3339(run.scheduled_for),
-        "started_at": rfc3339(run.started_at),
-        "finished_at": rfc3339(run.finished_at),
+        "scheduled_for": _rfc3339(run.scheduled_for),
+        "started_at": _rfc3339(run.started_at),
+        "finished_at": _rfc3339(run.finished_at),
         "attempt": run.attempt,
         "max_attempts": run.max_attempts,
         "exit_code": run.exit_code,
@@ -334,6 +335,6 @@ def instant(written: str | None) -> datetime | None:
     return None if written is None else datetime.fromisoformat(written)
 
 
-def rfc3339(when: datetime | None) -> str | None:
+def _rfc3339(when: datetime | None) -> str | None:
     """Return an instant for programs."""
-    return None if when is None else when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if when is None else rfc3339(when)

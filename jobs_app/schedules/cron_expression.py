@@ -10,7 +10,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -18,6 +17,7 @@ from cronsim import CronSim, CronSimError
 from cronsim.explain import Expression as Explanation
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
+from jobs_app.core.text import closest
 
 MAX_LENGTH = 256
 MACROS = {
@@ -230,13 +230,10 @@ def _macro(text: str) -> str:
         )
     if text.startswith("@EVERY"):
         raise _Unreadable("@every is not supported: use interval_seconds.", "not_supported")
-    close = get_close_matches(text, MACROS, n=1)
-    hint = f"did you mean {close[0].lower()}?" if close else "known are " + _known_macros() + "."
+    suggestion = closest(text, MACROS)
+    known = ", ".join(name.lower() for name in MACROS)
+    hint = f"did you mean {suggestion.lower()}?" if suggestion else f"known are {known}."
     raise _Unreadable(f"There is no macro {text.lower()}; {hint}")
-
-
-def _known_macros() -> str:
-    return ", ".join(name.lower() for name in MACROS)
 
 
 def _term(rule: _Field, term: str, seed: str) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
+from jobs_app.core.text import rfc3339
 from jobs_app.schedules import cron_expression, cron_fires, timezones
 from jobs_app.schedules.cron_expression import Expression
 
@@ -395,4 +396,4 @@ def _never(schedule: Schedule) -> FieldError:
 
 
 def _stamp(instant: datetime) -> str:
-    return in_utc(instant).isoformat().replace("+00:00", "Z")
+    return rfc3339(in_utc(instant))

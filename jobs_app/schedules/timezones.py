@@ -8,9 +8,10 @@ import itertools
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
+
+from jobs_app.core.text import closest
 
 _DAY = timedelta(days=1)
 # No zone is further from UTC than this, so a local day lies within its UTC day and a margin.
@@ -64,9 +65,9 @@ def suggestions(name: str) -> list[str]:
     cities = sorted(
         known for lower, known in by_lower.items() if lower.rpartition("/")[2] == wanted
     )
-    # Two letters out of three are no likeness: PST is not EST.
-    close = get_close_matches(wanted, by_lower, n=1, cutoff=0.75)
-    return cities or [by_lower[lower] for lower in close]
+    # Two of three letters are too few for a suggestion: PST is not EST.
+    suggestion = closest(wanted, by_lower, cutoff=0.75)
+    return cities or ([] if suggestion is None else [by_lower[suggestion]])
 
 
 @lru_cache(maxsize=16_384)

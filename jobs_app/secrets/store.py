@@ -1,6 +1,5 @@
 """Secrets: stored sealed under a name, referred to by jobs, given out to runs alone."""
 
-import difflib
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from jobs_app.core.errors import (
     StaleVersion,
 )
 from jobs_app.core.settings import Settings
+from jobs_app.core.text import did_you_mean
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import NotificationChannel
@@ -271,8 +271,8 @@ def _locked(session: Session, name: str, version: int | None) -> Secret | None:
 def _nearest(session: Session, name: str) -> str:
     """Return a sentence with the secret that was probably meant, or with all that there are."""
     known = list(session.scalars(select(Secret.name).order_by(Secret.name)))
-    if close := difflib.get_close_matches(name, known, n=1):
-        return f" Did you mean {close[0]!r}?"
+    if hint := did_you_mean(name, known):
+        return hint
     if not known:
         return f" There are none yet: jobs-app secret set {name} makes it."
     shown = ", ".join(known[:SHOWN_JOBS]) + (", …" if len(known) > SHOWN_JOBS else "")

@@ -4,7 +4,6 @@ A hint that cannot be resolved, or that pydantic knows nothing of, takes anythin
 """
 
 import dataclasses
-import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +34,7 @@ from pydantic_core import (
 )
 
 from jobs_app.core.errors import FieldError
+from jobs_app.core.text import did_you_mean
 from jobs_app.core.validation_messages import TYPES, escaped, kind_of, told
 from jobs_app.secrets import references
 
@@ -166,8 +166,7 @@ class Signature:
         return schema | shared
 
     def _unknown(self, name: str) -> FieldError:
-        close = difflib.get_close_matches(name, self.arguments, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, self.arguments)
         detail = f"The task {self.task!r} takes no argument {name!r}.{hint}"
         return FieldError(f"/kwargs/{escaped(name)}", "unknown_argument", detail)
 

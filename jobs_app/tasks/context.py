@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
+
+from jobs_app.core.text import rfc3339
 
 if TYPE_CHECKING:  # importing jobs_app for its version must not load pydantic
     from jobs_app.core.settings import Settings
@@ -202,6 +204,5 @@ def environment(context: RunContext) -> dict[str, str]:
     if context.job is not None:
         variables["JOBS_JOB"] = context.job
     if context.scheduled_for is not None:
-        in_utc = context.scheduled_for.astimezone(UTC)
-        variables["JOBS_SCHEDULED_FOR"] = in_utc.isoformat().replace("+00:00", "Z")
+        variables["JOBS_SCHEDULED_FOR"] = rfc3339(context.scheduled_for)
     return variables

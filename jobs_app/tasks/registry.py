@@ -1,6 +1,5 @@
 """Which tasks there are, which keyword arguments each takes, and what is wrong with those given."""
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from celery import Celery
 
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
+from jobs_app.core.text import did_you_mean
 from jobs_app.tasks.arguments import AnyTask, signature_of
 
 #: Celery's own housekeeping tasks and ours are not for people to run.
@@ -43,8 +43,7 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
     """Return what is wrong with running *task* with *kwargs*; [] if nothing is."""
     known = names(app)
     if task not in known:
-        close = difflib.get_close_matches(task, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(known)}."
+        hint = did_you_mean(task, known) or f" There are: {', '.join(known)}."
         return [FieldError("/task", "unknown_task", f"There is no task {task!r}.{hint}")]
     signature = signature_of(app.tasks[task])
     if signature is None:

@@ -6,7 +6,6 @@ our own: a terminal, systemd or a container keeps what is printed, and rotates i
 """
 
 import contextlib
-import difflib
 import errno
 import fcntl
 import http.client
@@ -27,6 +26,7 @@ from jobs_app import __version__
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, Unavailable
 from jobs_app.core.settings import Settings
+from jobs_app.core.text import closest
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.supervisor import (
     ChildProcess,
@@ -197,9 +197,9 @@ def _point_out_typos(environment: Mapping[str, str]) -> None:
     known = {f"JOBS_{name.upper()}" for name in Settings.model_fields}
     for name in sorted(environment):
         if name.startswith("JOBS_") and name not in known | NO_SETTINGS:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            if close:
-                announce(f"{name} is no setting and is ignored; did you mean {close[0]}?")
+            suggestion = closest(name, known, cutoff=0.8)
+            if suggestion is not None:
+                announce(f"{name} is no setting and is ignored; did you mean {suggestion}?")
 
 
 def _checked_port(settings: Settings) -> int:

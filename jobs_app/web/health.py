@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core import clock
+from jobs_app.core.text import rfc3339
 from jobs_app.db import migrations
 from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved
 from jobs_app.web import extension
-from jobs_app.web.api.schemas.fields import rfc3339
 from jobs_app.web.session import session
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from celery import Task
 
 from jobs_app.core import clock
+from jobs_app.core.text import rfc3339
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.error_text import message_of, plain
 
@@ -116,7 +117,7 @@ class Progress:
             "fraction": None if report.fraction is None else _clamped(report.fraction),
             "message": None if message is None else _cut(message, MESSAGE_CHARS),
             "meta": None if meta is None else _bounded(meta),
-            "at": report.at.isoformat().replace("+00:00", "Z"),
+            "at": rfc3339(report.at),
         }
 
 

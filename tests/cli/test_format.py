@@ -9,12 +9,12 @@ import pytest
 from jobs_app.cli.format import (
     Duration,
     Instant,
+    api_instant,
     coloured,
     duration,
     one_line,
     plain,
     relative,
-    rfc3339,
     unfinished,
 )
 
@@ -122,7 +122,7 @@ def test_instants_are_read_with_their_offset(typed: str, instant: datetime) -> N
 def test_a_time_without_an_offset_is_in_the_zone_given() -> None:
     local = Instant().convert("2026-12-01 09:00", None, None)
 
-    assert rfc3339(local, ZoneInfo("Europe/Paris")) == "2026-12-01T08:00:00Z"
+    assert api_instant(local, ZoneInfo("Europe/Paris")) == "2026-12-01T08:00:00Z"
 
 
 def test_a_duration_where_it_is_allowed_means_that_long_ago() -> None:

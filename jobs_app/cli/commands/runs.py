@@ -7,7 +7,7 @@ import click
 
 from jobs_app.cli.client import NO_SUCH, Client, Failure, connect, job_path, run_path
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.format import Instant, rfc3339
+from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import (
@@ -67,8 +67,8 @@ def list_runs(
     """List runs, the newest first."""
     narrowed = {
         "state": ",".join(states) or None,
-        "from": None if since is None else rfc3339(since),
-        "to": None if until is None else rfc3339(until),
+        "from": None if since is None else api_instant(since),
+        "to": None if until is None else api_instant(until),
     }
     client = connect()
     page = client.page("/runs", limit=limit, **filters, **narrowed)

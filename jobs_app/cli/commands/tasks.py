@@ -1,6 +1,5 @@
 """`jobs-app task`: what a job may run, and which arguments each takes."""
 
-import difflib
 import json
 
 import click
@@ -9,6 +8,7 @@ from jobs_app.cli.client import NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import task_names
 from jobs_app.cli.output import json_option, print_fields, print_json, print_table, print_text
 from jobs_app.cli.task_schema import sample_of, type_text
+from jobs_app.core.text import did_you_mean
 
 
 @click.group()
@@ -43,8 +43,7 @@ def show(name: str, as_json: bool) -> None:
     items = connect().get("/tasks").body["items"]
     found = next((item for item in items if item["name"] == name), None)
     if found is None:
-        close = difflib.get_close_matches(name, [item["name"] for item in items], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, (item["name"] for item in items))
         raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
     if as_json:
         print_json(found)

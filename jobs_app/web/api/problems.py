@@ -50,9 +50,6 @@ HTTP_CODES = {
 RETRY_AFTER_SECONDS = "2"
 
 
-nearest = errors.nearest
-
-
 class UnsupportedMediaType(errors.BadRequest):
     """The body comes as something other than JSON."""
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput
+from jobs_app.core.text import did_you_mean
 from jobs_app.core.validation_messages import escaped, kind_of, told
 from jobs_app.web.api import problems
 
@@ -243,5 +244,5 @@ def _unknown(name: str, model: type[Input] | None) -> tuple[str, str]:
             f"{name!r} is written by the server only. {model.read_only[name]}".strip(),
         )
     what = "parameter" if model.place == "address" else "field"
-    hint = problems.nearest(name, model.names())
+    hint = did_you_mean(name, model.names())
     return f"unknown_{what}", f"There is no {what} {shown!r}.{hint}"

@@ -15,6 +15,7 @@ from jobs_app.core.states import (
     RunState,
     Trigger,
 )
+from jobs_app.core.text import rfc3339
 from jobs_app.runs.concurrency import MOST_PLACES
 
 _RFC3339 = re.compile(
@@ -45,11 +46,6 @@ def _instant(value: Any) -> datetime:
     if not EARLIEST <= found < LATEST:
         raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
     return found
-
-
-def rfc3339(instant: datetime) -> str:
-    """Return *instant* as it goes over the wire: UTC with `Z`, microseconds only if there are."""
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _without_nul(text: str) -> str:

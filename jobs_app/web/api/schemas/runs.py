@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from jobs_app.core.states import CancelMode, RunState, Trigger
+from jobs_app.core.text import did_you_mean
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.notifications.history import Shown
 from jobs_app.secrets import redaction
-from jobs_app.web.api.problems import nearest
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import (
     CancelModeIn,
@@ -259,7 +259,7 @@ def _states(given: list[str]) -> list[str]:
     known = [str(state) for state in RunState]
     for name in names:
         if name not in known:
-            hint = nearest(name, known) or f" There are: {', '.join(known)}."
+            hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
             said = f"must name states of runs; {name[:60]!r} is none.{hint}"
             raise PydanticCustomError("not_a_choice", "{said}", {"said": said})
     return list(dict.fromkeys(names))

@@ -1,0 +1,24 @@
+"""Text that several parts write alike: instants, and the name that was probably meant."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from difflib import get_close_matches
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return *instant*, which is aware, in UTC with `Z`, and with microseconds if it has any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the name in *known* that is most like *name*, None if none is.
+
+    *cutoff* is the least likeness, from 0 to 1.
+    """
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean …?" if one of *known* is close to *name*, else ""."""
+    suggestion = closest(name, known)
+    return f" Did you mean {suggestion!r}?" if suggestion is not None else ""

@@ -1,0 +1,29 @@
+"""Text that several parts write alike."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from jobs_app.core.text import closest, did_you_mean, rfc3339
+
+
+def test_an_instant_is_written_in_utc_whatever_its_zone() -> None:
+    paris = datetime(2026, 12, 1, 10, tzinfo=ZoneInfo("Europe/Paris"))
+
+    assert rfc3339(paris) == "2026-12-01T09:00:00Z"
+
+
+def test_an_instant_keeps_its_microseconds() -> None:
+    assert rfc3339(datetime(2026, 12, 1, 9, 0, 0, 5, UTC)) == "2026-12-01T09:00:00.000005Z"
+
+
+def test_a_name_like_a_known_one_gets_a_suggestion() -> None:
+    assert did_you_mean("shel", ["http", "shell"]) == " Did you mean 'shell'?"
+
+
+def test_a_name_like_none_gets_no_suggestion() -> None:
+    assert did_you_mean("xyz", ["http", "shell"]) == ""
+
+
+def test_a_higher_cutoff_asks_for_more_likeness() -> None:
+    assert closest("PST", ["EST"]) == "EST"
+    assert closest("PST", ["EST"], cutoff=0.75) is None
