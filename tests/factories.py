@@ -29,7 +29,7 @@ from jobs_app.runs import (
     insert,
     workers,
 )
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.workers import Registration
@@ -103,16 +103,16 @@ def make_run(
     """Record a run, of *job* or of none, and return its id."""
     given.setdefault("trigger", Trigger.MANUAL)
     if job is not None:
-        draft = insert.draft(job, run_id=new_run_id(), state=state, at=at, **given)
+        new_run = insert.new_run(job, run_id=new_run_id(), state=state, at=at, **given)
     else:
         plain: dict[str, Any] = {"task": "sleep", "kwargs": {}, "queue": "default", "priority": 5}
-        draft = insert.Draft(
+        new_run = insert.NewRun(
             id=new_run_id(), job_id=None, state=state, created_at=at, **(plain | given)
         )
     with database.session() as session:
-        insert.insert_drafts(session, [draft])
+        insert.insert_runs(session, [new_run])
         session.commit()
-    return draft.id
+    return new_run.id
 
 
 def claim(
@@ -122,7 +122,7 @@ def claim(
     *,
     attempt: int = 1,
     at: datetime = NOON,
-) -> Claimed | None:
+) -> ClaimedRun | None:
     """Try to claim an attempt."""
     with database.session() as session:
         return runs_claim.claim(session, run_id, attempt, worker_id=worker_id, at=at)

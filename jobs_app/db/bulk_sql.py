@@ -11,21 +11,21 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NullType
 
 
-def among(
+def in_values(
     session: Session, column: InstrumentedAttribute[Any], values: Sequence[Any]
 ) -> ColumnElement[bool]:
     """Return "*column* is one of *values*" as one parameter: the statement is always the same."""
     if session.get_bind().dialect.name == "postgresql":
         # Without a type, it reaches the server as the array that it is cast to; as text it
         # would be read anew for each row that it is compared with.
-        listed = literal(array(values), NullType())
+        listed = literal(array_literal(values), NullType())
         return column == any_(cast(listed, postgresql.ARRAY(column.type)))
-    write = stored(session, column.type)
+    write = bind_processor(session, column.type)
     rows = func.json_each(json.dumps([write(value) for value in values]))
     return column.in_(select(rows.table_valued("value").c.value))
 
 
-def array(values: Iterable[int | UUID]) -> str:
+def array_literal(values: Iterable[int | UUID]) -> str:
     """Return *values* as PostgreSQL writes an array.
 
     The driver would ask of each whether it must be quoted, which is half of the
@@ -34,7 +34,7 @@ def array(values: Iterable[int | UUID]) -> str:
     return f"{{{','.join(map(str, values))}}}"
 
 
-def stored(session: Session, kind: Any) -> Callable[[Any], Any]:
+def bind_processor(session: Session, kind: Any) -> Callable[[Any], Any]:
     """Return what turns a value of the column type *kind* into what the driver is given."""
     dialect = session.get_bind().dialect
     write: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)

@@ -29,7 +29,7 @@ UNFINISHED_OF_JOB = (*_IS_ACTIVE, _IS_WAITING)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class IndexRange:
     """Runs that an index has in order; a list is merged from the first ones of some lines.
 
     `instant` is the instant of each of them as that index knows it.
@@ -51,31 +51,33 @@ class Line:
         return (self.instant,) if self.is_strict else (self.instant, Run.id)
 
 
-def of_all() -> tuple[Line, ...]:
+def of_all() -> tuple[IndexRange, ...]:
     """Return the lines of all runs: what is over, and what is not by its state."""
-    return (Line((_IS_OVER,)), *map(in_state, UNFINISHED))
+    return (IndexRange((_IS_OVER,)), *map(in_state, UNFINISHED))
 
 
-def in_state(state: RunState) -> Line:
+def in_state(state: RunState) -> IndexRange:
     """Return the line of all runs in *state*."""
-    return Line((Run.state == state, _IS_OVER if state in FINAL else _IS_UNFINISHED))
+    return IndexRange((Run.state == state, _IS_OVER if state in FINAL else _IS_UNFINISHED))
 
 
-def of_job(job_id: Any) -> tuple[Line, Line]:
+def of_job(job_id: Any) -> tuple[IndexRange, IndexRange]:
     """Return the lines of a job: one of its fires, one of what had none."""
     return (
-        Line((Run.job_id == job_id, Run.scheduled_for.is_not(None)), Run.scheduled_for, True),
-        Line((Run.job_id == job_id, _HAS_NO_FIRE), Run.created_at),
+        IndexRange((Run.job_id == job_id, Run.scheduled_for.is_not(None)), Run.scheduled_for, True),
+        IndexRange((Run.job_id == job_id, _HAS_NO_FIRE), Run.created_at),
     )
 
 
-def of_job_in(job_id: Any, state: RunState) -> tuple[Line, ...]:
+def of_job_in(job_id: Any, state: RunState) -> tuple[IndexRange, ...]:
     """Return the lines of the runs of a job in *state*."""
     if state in FINAL:
-        return (Line((Run.job_id == job_id, Run.state == state, _IS_OVER)),)
+        return (IndexRange((Run.job_id == job_id, Run.state == state, _IS_OVER)),)
     if state is RunState.WAITING:
-        return (Line((Run.job_id == job_id, _IS_WAITING)),)
-    return tuple(Line((Run.job_id == job_id, Run.state == state, each)) for each in _IS_ACTIVE)
+        return (IndexRange((Run.job_id == job_id, _IS_WAITING)),)
+    return tuple(
+        IndexRange((Run.job_id == job_id, Run.state == state, each)) for each in _IS_ACTIVE
+    )
 
 
 def waiting_of_job(job_id: Any) -> ColumnElement[bool]:

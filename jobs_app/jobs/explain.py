@@ -242,7 +242,7 @@ def _gather(
         max_runs=job.max_runs,
         is_over=fire is not None and _is_over(job, fire.at, at=at),
         ticked_at=status.last_tick(session),
-        forgotten_until=pruning.forgotten_until(session, job.id),
+        pruned_until=pruning.pruned_until(session, job.id),
     )
 
 

@@ -109,7 +109,7 @@ class Facts:
     row of that fire or the one that it was folded into, `other` the run that stood in
     its way or was run in its place, `by_hand` one that a person started just then.
     `pause` lasted at the instant, `pause_now` lasts. `is_over` says that the job has
-    ended before the fire, or will have, by `max_runs` where it is given. `forgotten_until`
+    ended before the fire, or will have, by `max_runs` where it is given. `pruned_until`
     is the newest instant of which retention has deleted a run.
     """
 
@@ -133,7 +133,7 @@ class Facts:
     max_runs: int | None = None
     is_over: bool = False
     ticked_at: datetime | None = None
-    forgotten_until: datetime | None = None
+    pruned_until: datetime | None = None
 
 
 def judge(facts: Facts) -> tuple[Verdict, str]:
@@ -169,8 +169,8 @@ def _judge(facts: Facts) -> tuple[Verdict, str]:
 
 def _without_row(facts: Facts, fire: datetime, schedule: Schedule) -> tuple[Verdict, str]:
     """Judge a fire of an active job that has no row: it is to come, or should have one."""
-    if facts.forgotten_until is not None and fire <= facts.forgotten_until:
-        until = _stamp(facts, facts.forgotten_until)
+    if facts.pruned_until is not None and fire <= facts.pruned_until:
+        until = _stamp(facts, facts.pruned_until)
         return Verdict.FORGOTTEN, (
             "It came due, and its record is no longer kept: retention has deleted runs of this"
             f" job up to that of {until}."

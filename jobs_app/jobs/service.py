@@ -19,7 +19,7 @@ from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.db.models.runs import Forgotten, Run
+from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.jobs.definition import (
     Definition,
     check,
@@ -90,7 +90,7 @@ def change(
         before.max_runs,
     )
     if has_other_fires:
-        fires.settle(session, job, at=at)
+        fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
     listeners = record.listeners(session)
     for name, value in columns(definition).items():
@@ -134,7 +134,7 @@ def pause(session: Session, job: Job, *, reason: str | None, by: str, at: dateti
     if job.state is JobState.PAUSED:
         session.rollback()
         return job
-    fires.settle(session, job, at=at)
+    fires.record_before_change(session, job, at=at)
     if job.state is JobState.ENDED:
         session.rollback()
         raise Conflict(f"The schedule of {job.name!r} has ended.", code="job_ended")
@@ -194,7 +194,7 @@ def remove(
     job = lock(session, job, version)
     if to_purge:
         _refuse_if_running(session, job)
-    fires.settle(session, job, at=at)
+    fires.record_before_change(session, job, at=at)
     job.deleted_at, job.updated_at = at, at
     job.next_fire_at = job.next_due_at = None
     job.version += 1
@@ -219,7 +219,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
     while ids := list(session.scalars(batch)):
         cancel.purge(session, ids)
         session.commit()
-    session.execute(delete(Forgotten).where(Forgotten.job_id == job.id))
+    session.execute(delete(PrunedRuns).where(PrunedRuns.job_id == job.id))
     history.forget_job(session, job.id)
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))

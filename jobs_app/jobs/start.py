@@ -78,10 +78,10 @@ def start_job(
     job = service.lock(session, job)
     given = job.kwargs | (kwargs or {})
     _check(session, app, job.task, given)
-    draft = _placed(
+    new_run = _placed(
         session, job, overlap_policy, trigger=Trigger.MANUAL, by=by, at=at, kwargs=given, note=note
     )
-    return _record(session, draft, by=by, at=at)
+    return _record(session, new_run, by=by, at=at)
 
 
 def repeat(
@@ -105,9 +105,9 @@ def repeat(
     _check(session, app, run.task, given)
     if job is None:
         _refuse_overlap_policy(session, again)
-        draft = _like(run, kwargs=given, note=again.note, by=by, at=at)
+        new_run = _like(run, kwargs=given, note=again.note, by=by, at=at)
     else:
-        draft = _placed(
+        new_run = _placed(
             session,
             job,
             again.overlap_policy,
@@ -118,8 +118,8 @@ def repeat(
             note=again.note,
             retry_of=run.id,
         )
-        draft = replace(draft, task=run.task)
-    return _record(session, draft, by=by, at=at, retry_of=str(run.id))
+        new_run = replace(new_run, task=run.task)
+    return _record(session, new_run, by=by, at=at, retry_of=str(run.id))
 
 
 def _refuse_overlap_policy(session: Session, again: Again) -> None:
@@ -132,9 +132,9 @@ def _refuse_overlap_policy(session: Session, again: Again) -> None:
 
 def _like(
     run: Run, *, kwargs: dict[str, Any], note: str | None, by: str, at: datetime
-) -> insert.Draft:
+) -> insert.NewRun:
     """Return a run without a job that is run as *run* was."""
-    return insert.Draft(
+    return insert.NewRun(
         id=new_run_id(),
         job_id=None,
         state=RunState.QUEUED,
@@ -166,14 +166,14 @@ def _placed(
     by: str,
     at: datetime,
     **given: Any,
-) -> insert.Draft:
+) -> insert.NewRun:
     """Return a run of *job*, which is locked, in the place that its policy gives it.
 
     Others give way to it if the policy says so. Raises Conflict (`overlap`).
     """
     chosen = overlap_policy or job.overlap_policy
     decision = _decide(session, job, chosen)
-    draft = insert.draft(
+    new_run = insert.new_run(
         job,
         run_id=new_run_id(),
         state=decision.state,
@@ -184,8 +184,8 @@ def _placed(
         **given,
     )
     if decision.cancel is not None:
-        overlap.give_way(session, job.id, decision.cancel, drop_waiting=True, at=at)
-    return draft
+        overlap.make_room(session, job.id, decision.cancel, drop_waiting=True, at=at)
+    return new_run
 
 
 def start_task(
@@ -204,7 +204,7 @@ def start_task(
         errors.append(FieldError("/queue", "invalid_queue", detail))
     errors += concurrency_errors(start.concurrency_key, start.concurrency_limit)
     _refuse(errors)
-    draft = insert.Draft(
+    new_run = insert.NewRun(
         id=new_run_id(),
         job_id=None,
         state=RunState.QUEUED,
@@ -213,7 +213,7 @@ def start_task(
         created_at=at,
         **{name: getattr(start, name) for name in TaskStart.__slots__},
     )
-    return _record(session, draft, by=by, at=at)
+    return _record(session, new_run, by=by, at=at)
 
 
 def _check(session: Session, app: Celery, task: str, kwargs: dict[str, Any]) -> None:
@@ -248,10 +248,10 @@ def _first(session: Session, condition: ColumnElement[bool]) -> UUID | None:
 
 
 def _record(
-    session: Session, draft: insert.Draft, *, by: str, at: datetime, **detail: str
+    session: Session, new_run: insert.NewRun, *, by: str, at: datetime, **detail: str
 ) -> Started:
-    insert.insert_drafts(session, [draft])
-    audit.note(session, "start", by=by, at=at, job_id=draft.job_id, run_id=draft.id, **detail)
+    insert.insert_runs(session, [new_run])
+    audit.note(session, "start", by=by, at=at, job_id=new_run.job_id, run_id=new_run.id, **detail)
     session.commit()
-    run = session.get_one(Run, draft.id)
-    return Started(run, draft.message() if draft.state is RunState.QUEUED else None)
+    run = session.get_one(Run, new_run.id)
+    return Started(run, new_run.message() if new_run.state is RunState.QUEUED else None)

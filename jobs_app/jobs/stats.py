@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from jobs_app.core.states import FAILURES, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import IS_OVER, Forgotten, Run
+from jobs_app.db.models.runs import IS_OVER, PrunedRuns, Run
 from jobs_app.runs import pruning
 
 #: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
@@ -63,7 +63,7 @@ def of_job(session: Session, job: Job, *, last: int) -> Stats:
     """Return the stats of *job*; those of `recent` are about its newest *last* runs."""
     live = _live_counts(session, job.id)
     counts = dict(live)
-    gone = select(Forgotten.state, Forgotten.count).where(Forgotten.job_id == job.id)
+    gone = select(PrunedRuns.state, PrunedRuns.count).where(PrunedRuns.job_id == job.id)
     for state, count in session.execute(gone):
         counts[state] = counts.get(state, 0) + count
     newest = {state: _newest(session, job.id, state) for state in TRIED}

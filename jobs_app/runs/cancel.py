@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from jobs_app.accounts import audit
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
-from jobs_app.db.bulk_sql import among, rowcount
+from jobs_app.db.bulk_sql import in_values, rowcount
 from jobs_app.db.models.runs import Attempt, LogChunk, Run
 from jobs_app.runs.transitions import move
 
@@ -90,7 +90,7 @@ def cancel_requests(session: Session, worker_id: UUID) -> list[CancelRequest]:
     ]
 
 
-def running_at(session: Session, worker_id: UUID) -> list[tuple[UUID, int]]:
+def running_on(session: Session, worker_id: UUID) -> list[tuple[UUID, int]]:
     """Return the runs that a worker has at work, each with its attempt."""
     statement = select(Run.id, Run.attempt).where(
         Run.worker_id == worker_id, Run.state == RunState.RUNNING
@@ -100,9 +100,9 @@ def running_at(session: Session, worker_id: UUID) -> list[tuple[UUID, int]]:
 
 def purge(session: Session, run_ids: Sequence[UUID]) -> int:
     """Delete runs and all that belongs to them, and return how many; does not commit."""
-    session.execute(_deletion(delete(LogChunk).where(among(session, LogChunk.run_id, run_ids))))
-    session.execute(_deletion(delete(Attempt).where(among(session, Attempt.run_id, run_ids))))
-    gone = session.execute(_deletion(delete(Run).where(among(session, Run.id, run_ids))))
+    session.execute(_deletion(delete(LogChunk).where(in_values(session, LogChunk.run_id, run_ids))))
+    session.execute(_deletion(delete(Attempt).where(in_values(session, Attempt.run_id, run_ids))))
+    gone = session.execute(_deletion(delete(Run).where(in_values(session, Run.id, run_ids))))
     return rowcount(gone)
 
 

@@ -19,13 +19,13 @@ from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
-from jobs_app.runs.concurrency import claim_place
+from jobs_app.runs.concurrency import claim_slot
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.transitions import owned
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedRun:
     """A run that a worker now owns: all that it needs to work."""
 
     run_id: UUID
@@ -87,7 +87,7 @@ CLAIM = (
 
 def claim_plain(
     connection: Connection, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
+) -> ClaimedRun | None:
     """Claim an attempt of a run without a concurrency key, by one statement; else None.
 
     None says nothing about one that has a key: `claim` does.
@@ -100,7 +100,7 @@ def claim_plain(
 
 def claim(
     session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
+) -> ClaimedRun | None:
     """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
 
     None is normal: a redelivered message, a cancelled run, a worker that was given up
@@ -109,7 +109,7 @@ def claim(
     given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
     row = session.execute(CLAIM, given).one_or_none()
     if row is None:
-        row = claim_place(
+        row = claim_slot(
             session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
         )
     session.commit()
@@ -123,9 +123,9 @@ def claim_values(run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime) -
 
 def claimed_of(
     run_id: UUID, attempt: int, row: Row[Any], *, worker_id: UUID, at: datetime
-) -> Claimed:
+) -> ClaimedRun:
     """Return the claim whose row holds at least the columns of `_claimed_columns`."""
-    return Claimed(
+    return ClaimedRun(
         run_id=run_id,
         attempt=attempt,
         worker_id=worker_id,
@@ -147,7 +147,7 @@ def claimed_of(
 
 def reclaim(
     session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
+) -> ClaimedRun | None:
     """Return the claim made at *at* if it took effect and only its answer got lost."""
     statement = select(*_claimed_columns()).where(
         *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at

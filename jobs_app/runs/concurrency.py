@@ -26,7 +26,7 @@ from jobs_app.runs.transitions import move
 _LOCK_SPACE = 0x6B657973
 
 #: The highest limit that a key may have.
-MOST_PLACES = 1000
+MAX_SLOTS = 1000
 
 # Made once, as in `places`.
 _OTHER = aliased(Run, name="other")
@@ -65,13 +65,13 @@ SELECT most, running, (SELECT count(*) FROM (
     SELECT 1 FROM runs WHERE {KEPT_WAITING}
     AND runs.concurrency_key = mine.concurrency_key AND runs.queue = mine.queue
     AND (runs.priority, runs.id) < (mine.priority, mine.id)
-    AND runs.concurrency_limit > taken.running LIMIT {MOST_PLACES}
+    AND runs.concurrency_limit > taken.running LIMIT {MAX_SLOTS}
 ) AS found) AS ahead
 FROM mine, taken
 """).bindparams(bindparam("run_id", type_=Run.id.type))  # noqa: S608 (no value of anybody's)
 
 
-def claim_place(
+def claim_slot(
     session: Session,
     run_id: UUID,
     attempt: int,
@@ -159,7 +159,7 @@ WITH RECURSIVE keys (key) AS ({{keys}}), taken (key, running) AS (
 ), openings (key, queue, most, running, called) AS (
     SELECT key, queue, most, running, (SELECT count(*) FROM (
         SELECT 1 FROM runs WHERE {CALLED}
-        AND concurrency_key = queues.key AND runs.queue = queues.queue LIMIT {MOST_PLACES}
+        AND concurrency_key = queues.key AND runs.queue = queues.queue LIMIT {MAX_SLOTS}
     ) AS found)
     FROM queues WHERE queue IS NOT NULL
 )
@@ -188,7 +188,7 @@ SELECT DISTINCT key FROM openings WHERE most - running - called > 0 ORDER BY key
 )
 
 
-def keys_with_room(session: Session, *, limit: int = 500) -> list[str]:
+def keys_with_free_slots(session: Session, *, limit: int = 500) -> list[str]:
     """Return keys with free places and parked runs, and nobody on the way to take them.
 
     Whoever left the places died before it handed them over, or those it called never came.
@@ -196,7 +196,7 @@ def keys_with_room(session: Session, *, limit: int = 500) -> list[str]:
     return list(session.scalars(_KEYS_WITH_ROOM, {"limit": limit}))
 
 
-def hand_over(session: Session, key: str, *, at: datetime, to_all: bool = False) -> list[Message]:
+def unpark(session: Session, key: str, *, at: datetime, to_all: bool = False) -> list[Message]:
     """Call the next parked run of *key* to its free place, in each queue, and commit.
 
     By priority, then by age. One in each queue, because nobody may serve another queue:
@@ -208,12 +208,12 @@ def hand_over(session: Session, key: str, *, at: datetime, to_all: bool = False)
     for opening in session.execute(_OPENINGS_OF_KEY, {"key": key}).all():
         count = opening.missing if to_all else 1
         if count > 0:
-            messages += _call(session, key, opening.queue, opening.most, count, at=at)
+            messages += _unpark_queue(session, key, opening.queue, opening.most, count, at=at)
     session.commit()
     return messages
 
 
-def _call(
+def _unpark_queue(
     session: Session, key: str, queue: str, most: int, count: int, *, at: datetime
 ) -> list[Message]:
     """Have up to *count* parked runs be sent like any queued one; return their messages."""

@@ -30,7 +30,7 @@ from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.notifications import record
 from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.runs.overlap import may_be_awaited
+from jobs_app.runs.overlap import may_have_waiting_run
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.transitions import move, owned
 
@@ -114,7 +114,7 @@ _SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, record.is_heard(Event.SUCCEEDED))
 
 
 @cache
-def plain_end(*, has_log: bool) -> ReturningUpdate[Any]:
+def plain_finish_statement(*, has_log: bool) -> ReturningUpdate[Any]:
     """Return the statement of `finish_plain`; made once, as that of a claim."""
     told = ("finished_at", "result", "exit_code", *(("log_bytes", "log_truncated") * has_log))
     is_news = exists().where(Job.id == Run.job_id, _SUCCESS_IS_NEWS)
@@ -122,13 +122,15 @@ def plain_end(*, has_log: bool) -> ReturningUpdate[Any]:
         update(Run)
         .where(*owned(bindparam("ended_run"), bindparam("ended_attempt")), ~is_news)
         .values(state=RunState.SUCCEEDED, error=None, **{n: bindparam(f"new_{n}") for n in told})
-        .returning(may_be_awaited(Run.job_id).label("is_awaited"))
+        .returning(may_have_waiting_run(Run.job_id).label("has_waiting_run"))
         .execution_options(synchronize_session=False)
     )
 
 
-def end_values(run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime) -> dict[str, Any]:
-    """Return what `plain_end` is executed with."""
+def plain_finish_values(
+    run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime
+) -> dict[str, Any]:
+    """Return what `plain_finish_statement` is executed with."""
     given = {
         "ended_run": run_id,
         "ended_attempt": attempt,
@@ -154,14 +156,16 @@ def finish_plain(
     """
     if not outcome.is_plain:
         return None
-    given = end_values(run_id, attempt, outcome, at=at)
+    given = plain_finish_values(run_id, attempt, outcome, at=at)
     has_log = outcome.log_bytes is not None
-    is_awaited = connection.execute(plain_end(has_log=has_log), given).scalar_one_or_none()
+    has_waiting_run = connection.execute(
+        plain_finish_statement(has_log=has_log), given
+    ).scalar_one_or_none()
     connection.commit()
-    if is_awaited is None:
+    if has_waiting_run is None:
         return None
     log.info("run_succeeded run=%s attempt=%s", run_id, attempt)
-    return bool(is_awaited)
+    return bool(has_waiting_run)
 
 
 def _delay(run_id: UUID, attempt: int, outcome: Outcome, retry: RetryPolicy) -> float | None:

@@ -23,9 +23,9 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.notifications import record
 from jobs_app.notifications.record import Missed
 from jobs_app.runs import job_groups, outbox, overlap
-from jobs_app.runs.insert import Births, Draft, draft, insert_births, insert_drafts
+from jobs_app.runs.insert import NewRun, PlannedRuns, insert_planned_runs, insert_runs, new_run
 from jobs_app.runs.messages import Message
-from jobs_app.runs.planning import Facts, Plan, plan
+from jobs_app.runs.planning import Plan, PlanInput, plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
@@ -56,13 +56,13 @@ def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Rec
     Jobs that another process holds just now are left out of the answer. Those
     whose plan fails are put off by a minute, with the error on their rows.
     """
-    locked = select(Job.id).where(bulk_sql.among(session, Job.id, job_ids))
+    locked = select(Job.id).where(bulk_sql.in_values(session, Job.id, job_ids))
     held = session.scalars(locked.with_for_update(skip_locked=True)).all()
     recorded = Recorded()
     # An entry without a living row is a leftover.
     missing = set(job_ids).difference(held)
     if missing:
-        living = select(Job.id).where(bulk_sql.among(session, Job.id, list(missing)))
+        living = select(Job.id).where(bulk_sql.in_values(session, Job.id, list(missing)))
         recorded.due |= dict.fromkeys(missing.difference(session.scalars(living)))
     # Only now: what the lock was waiting for may have changed the jobs and their runs.
     groups = job_groups.groups(session, held)
@@ -83,7 +83,7 @@ def overdue_jobs(session: Session, *, at: datetime, limit: int) -> list[int]:
     return list(session.scalars(statement))
 
 
-def settle(session: Session, job: Job, *, at: datetime) -> None:
+def record_before_change(session: Session, job: Job, *, at: datetime) -> None:
     """Record what came due before a change of *job*, which is locked; does not commit.
 
     The change moves its next fire, so no tick would see these fires any more. Those
@@ -92,12 +92,12 @@ def settle(session: Session, job: Job, *, at: datetime) -> None:
     """
     while (planned := _settled(session, job, at=at)) is not None:
         if planned.cancel is not None or planned.drop_waiting:
-            overlap.give_way(
+            overlap.make_room(
                 session, job.id, planned.cancel, drop_waiting=planned.drop_waiting, at=at
             )
         drafts = _drafts(job, planned, at=at)
-        new = insert_drafts(session, drafts)
-        outbox.send_soon(session, new, at=at)
+        new = insert_runs(session, drafts)
+        outbox.mark_unsent(session, new, at=at)
         missed = [
             Missed(job.id, each.id, each.scheduled_for, each.reason, each.fires)
             for each in drafts
@@ -132,8 +132,8 @@ def catch_up(
     messages are sent by the janitor of the next tick.
     """
     started = plan_catch_up(session, job, policy, since=since, at=at)
-    new = insert_drafts(session, _drafts(job, started, at=at))
-    outbox.send_soon(session, new, at=at)
+    new = insert_runs(session, _drafts(job, started, at=at))
+    outbox.mark_unsent(session, new, at=at)
     job.runs_started += len(new)
 
 
@@ -160,8 +160,8 @@ def _record(
 ) -> None:
     is_late = any(group.is_late(at=at) for group in due)
     watches = _watches(session) if is_late else None
-    births: list[Births] = []
-    queued: list[tuple[job_groups.Group, Births]] = []
+    births: list[PlannedRuns] = []
+    queued: list[tuple[job_groups.Group, PlannedRuns]] = []
     advances: list[job_groups.Advance] = []
     for group in due:
         try:
@@ -177,17 +177,17 @@ def _record(
         advances.append(advance)
         recorded.due |= dict.fromkeys(group.job_ids, advance.next_due_at)
         for row in planned.runs:
-            born = Births.of(row, group.job_ids)
+            born = PlannedRuns.of(row, group.job_ids)
             births.append(born)
             if row.state is RunState.QUEUED:
                 queued.append((group, born))
         if planned.cancel is not None or planned.drop_waiting:
             for job_id in group.job_ids:
-                overlap.give_way(
+                overlap.make_room(
                     session, job_id, planned.cancel, drop_waiting=planned.drop_waiting, at=at
                 )
             recorded.promote += group.job_ids
-    new = insert_births(session, births, at=at)
+    new = insert_planned_runs(session, births, at=at)
     missed = [
         Missed(job_id, run_id, born.row.scheduled_for, born.row.reason, born.row.fires)
         for born in births
@@ -227,13 +227,13 @@ def _facts(
     schedule: Schedule | None = None,
     next_fire_at: datetime | None = None,
     watches: tuple[tuple[datetime, datetime], ...] | None = None,
-) -> Facts:
+) -> PlanInput:
     schedule = schedule or schedule_of(job)
     next_fire_at = next_fire_at or job.next_fire_at
     if schedule is None or next_fire_at is None:
         raise ValueError(f"job {job.name!r} is due but has no schedule")
     active, waiting = job_groups.unfinished(session, [job.id]).get(job.id, (0, 0))
-    return Facts(
+    return PlanInput(
         schedule=schedule,
         next_fire_at=next_fire_at,
         overlap_policy=job.overlap_policy,
@@ -248,9 +248,9 @@ def _facts(
     )
 
 
-def _drafts(job: Job, planned: Plan, *, at: datetime) -> list[Draft]:
+def _drafts(job: Job, planned: Plan, *, at: datetime) -> list[NewRun]:
     return [
-        draft(
+        new_run(
             job,
             run_id=new_run_id(),
             state=row.state,

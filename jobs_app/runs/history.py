@@ -24,7 +24,7 @@ from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import HAS_WORDS, IS_UNSCHEDULED, LogChunk, Run
-from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, Line
+from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, IndexRange
 from jobs_app.tasks.context import LastLog
 
 
@@ -45,19 +45,19 @@ class Filter:
     q: str | None = None
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A place in a list: that of the run with this instant and id."""
 
     instant: datetime
     id: UUID
 
     @classmethod
-    def of(cls, run: Run) -> "Place":
+    def of(cls, run: Run) -> "Position":
         """Return the place of *run*."""
         return cls(run.instant, run.id)
 
     @classmethod
-    def read(cls, text: str) -> "Place":
+    def read(cls, text: str) -> "Position":
         """Return the place that `str` made *text* of; raises ValueError."""
         instant, _, run_id = text.partition(" ")
         try:
@@ -84,7 +84,7 @@ _WORDS = {
 }
 
 
-def page(session: Session, wanted: Filter, *, before: Place | None, limit: int) -> list[Run]:
+def page(session: Session, wanted: Filter, *, before: Position | None, limit: int) -> list[Run]:
     """Return runs with their jobs, workers and attempts, those of the newest instants first.
 
     Only those that come after the place *before*. The cost is that of the page,
@@ -103,7 +103,9 @@ def page(session: Session, wanted: Filter, *, before: Place | None, limit: int) 
     return [found[run_id] for run_id in ids if run_id in found]
 
 
-def _ids(session: Session, wanted: Filter, *, before: Place | None, limit: int) -> Sequence[UUID]:
+def _ids(
+    session: Session, wanted: Filter, *, before: Position | None, limit: int
+) -> Sequence[UUID]:
     """Return the runs of a page, in order.
 
     An index holds its order for one line only: the list is merged from the first rows of each.
@@ -132,16 +134,16 @@ def _ids(session: Session, wanted: Filter, *, before: Place | None, limit: int) 
     return session.scalars(newest.limit(limit)).all()
 
 
-def _lines(wanted: Filter, jobs: list[int] | None) -> Sequence[Line]:
+def _lines(wanted: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
     """Return the lines of what is wanted; many jobs that had one name share one."""
     is_rare = wanted.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
         if wanted.states:
             return [run_indexes.in_state(state) for state in wanted.states]
-        return (Line(()),) if is_rare else run_indexes.of_all()
+        return (IndexRange(()),) if is_rare else run_indexes.of_all()
     if len(jobs) * max(len(wanted.states), 2) > MOST_BRANCHES:
         is_in = [Run.state.in_(wanted.states)] if wanted.states else []
-        return (Line((Run.job_id.in_(jobs), *is_in)),)
+        return (IndexRange((Run.job_id.in_(jobs), *is_in)),)
     if wanted.states:
         return [
             line
@@ -150,7 +152,7 @@ def _lines(wanted: Filter, jobs: list[int] | None) -> Sequence[Line]:
             for line in run_indexes.of_job_in(job, state)
         ]
     if is_rare:
-        return [Line((Run.job_id == job,)) for job in jobs]
+        return [IndexRange((Run.job_id == job,)) for job in jobs]
     return [line for job in jobs for line in run_indexes.of_job(job)]
 
 
@@ -172,7 +174,7 @@ def _within(wanted: Filter, instant: Any = Run.instant) -> list[Condition]:
     return found
 
 
-def _after(place: Place | None, instant: Any = Run.instant) -> list[Condition]:
+def _after(place: Position | None, instant: Any = Run.instant) -> list[Condition]:
     if place is None:
         return []
     there = tuple_(literal(place.instant, Run.created_at.type), literal(place.id, Run.id.type))
@@ -181,7 +183,7 @@ def _after(place: Place | None, instant: Any = Run.instant) -> list[Condition]:
 
 
 def _ids_by_words(
-    session: Session, wanted: Filter, jobs: list[int] | None, *, before: Place | None, limit: int
+    session: Session, wanted: Filter, jobs: list[int] | None, *, before: Position | None, limit: int
 ) -> Sequence[UUID]:
     """Return the runs of a page that say `wanted.q`, in order.
 
@@ -217,7 +219,7 @@ def _ids_by_words(
     rest = (
         select(Run.id)
         .where(*said, words.contains(q, autoescape=True), *_is(wanted, Run.state, Run.trigger))
-        .where(*_after(Place(*end)))
+        .where(*_after(Position(*end)))
         .order_by(*NEWEST_FIRST)
         .limit(limit - len(found))
     )
@@ -261,7 +263,7 @@ def log(session: Session, run_id: UUID, *, attempt: int) -> list[LogChunk]:
     return list(session.scalars(statement))
 
 
-class LogPlace(NamedTuple):
+class LogPosition(NamedTuple):
     """A place in the log of a run: all attempts before, and of this one the chunks up to `seq`."""
 
     attempt: int = 0
@@ -281,7 +283,7 @@ class LogNews:
     chunks: list[LogChunk]
 
 
-def log_news(session: Session, run_id: UUID, *, after: LogPlace, limit: int) -> LogNews:
+def log_news(session: Session, run_id: UUID, *, after: LogPosition, limit: int) -> LogNews:
     """Return the chunks after a place, of all attempts in turn; raises NotFound.
 
     One statement, so that a final state comes with the last of what was written.

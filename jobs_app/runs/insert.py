@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
-from jobs_app.db.bulk_sql import among, array, rowcount, stored
+from jobs_app.db.bulk_sql import array_literal, bind_processor, in_values, rowcount
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -25,7 +25,7 @@ from jobs_app.runs.planning import PlannedRun
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class NewRun:
     """A run about to be recorded."""
 
     id: UUID
@@ -62,7 +62,7 @@ class Draft:
         return message_of(self.id, 1, self)
 
 
-def draft(
+def new_run(
     job: Job,
     *,
     run_id: UUID,
@@ -71,7 +71,7 @@ def draft(
     at: datetime,
     policy: OverlapPolicy | None = None,
     **given: Any,
-) -> Draft:
+) -> NewRun:
     """Return a run of *job* with the job's own task, limits and queue, for *given* changes."""
     defaults: dict[str, Any] = {
         "kwargs": job.kwargs,
@@ -81,7 +81,7 @@ def draft(
         "retry": job.retry,
         "max_attempts": int(job.retry.get("max_attempts", 1)),
     }
-    return Draft(
+    return NewRun(
         id=run_id,
         job_id=job.id,
         state=state,
@@ -97,7 +97,7 @@ def draft(
     )
 
 
-def insert_drafts(session: Session, drafts: Sequence[Draft]) -> set[UUID]:
+def insert_runs(session: Session, drafts: Sequence[NewRun]) -> set[UUID]:
     """Insert *drafts* and return the ids of those that were new; does not commit.
 
     A fire that is on record already is passed over in silence (invariant 2).
@@ -115,7 +115,7 @@ def insert_drafts(session: Session, drafts: Sequence[Draft]) -> set[UUID]:
 
 
 @dataclass(frozen=True, slots=True)
-class Births:
+class PlannedRuns:
     """The same planned row for many jobs: the fire of one of them is the fire of all."""
 
     row: PlannedRun
@@ -123,7 +123,7 @@ class Births:
     run_ids: Sequence[UUID]
 
     @classmethod
-    def of(cls, row: PlannedRun, job_ids: Sequence[int]) -> "Births":
+    def of(cls, row: PlannedRun, job_ids: Sequence[int]) -> "PlannedRuns":
         """Return the births of *row*, with fresh ids, for each of *job_ids*."""
         return cls(row, job_ids, [new_run_id() for _ in job_ids])
 
@@ -136,7 +136,9 @@ def first_messages(run_ids: Sequence[UUID], limits: Any) -> list[Message]:
     return [Message(run_id, *shape) for run_id in run_ids]
 
 
-def insert_births(session: Session, births: Sequence[Births], *, at: datetime) -> set[UUID] | None:
+def insert_planned_runs(
+    session: Session, births: Sequence[PlannedRuns], *, at: datetime
+) -> set[UUID] | None:
     """Insert all *births* and return the ids of those that were new, None for all of them.
 
     What a run copies from its job (task, kwargs, limits) is copied inside the
@@ -153,7 +155,7 @@ def insert_births(session: Session, births: Sequence[Births], *, at: datetime) -
     if inserted == count:
         return None
     ids = [run_id for each in births for run_id in each.run_ids]
-    return set(session.scalars(select(Run.id).where(among(session, Run.id, ids))))
+    return set(session.scalars(select(Run.id).where(in_values(session, Run.id, ids))))
 
 
 #: What a planned row says of itself, and what it takes from its job.
@@ -201,26 +203,26 @@ _BY_OBJECT = _INSERT.format(
 )
 
 
-def _insert_by_arrays(session: Session, births: Sequence[Births], *, at: datetime) -> int:
+def _insert_by_arrays(session: Session, births: Sequence[PlannedRuns], *, at: datetime) -> int:
     """Insert with a single statement (PostgreSQL); return how many rows were new."""
     kinds = [_said(each.row) | _stamps(each.row.state, at=at) for each in births]
     result = session.execute(
         _BY_ARRAYS,
         {
-            "run_ids": array(run_id for each in births for run_id in each.run_ids),
-            "job_ids": array(job_id for each in births for job_id in each.job_ids),
-            "kinds": array(n for n, each in enumerate(births, 1) for _ in each.job_ids),
+            "run_ids": array_literal(run_id for each in births for run_id in each.run_ids),
+            "job_ids": array_literal(job_id for each in births for job_id in each.job_ids),
+            "kinds": array_literal(n for n, each in enumerate(births, 1) for _ in each.job_ids),
         }
         | {name: [kind[name] for kind in kinds] for name in (*_SAID, *_STAMPED)},
     )
     return rowcount(result)
 
 
-def _insert_by_objects(session: Session, births: Sequence[Births], *, at: datetime) -> int:
+def _insert_by_objects(session: Session, births: Sequence[PlannedRuns], *, at: datetime) -> int:
     """Insert with a statement for each of *births* (SQLite); return how many rows were new."""
     columns = Run.__table__.c
-    write_id = stored(session, columns.id.type)
-    write = {name: stored(session, columns[name].type) for name in (*_SAID, *_STAMPED)}
+    write_id = bind_processor(session, columns.id.type)
+    write = {name: bind_processor(session, columns[name].type) for name in (*_SAID, *_STAMPED)}
     rows = []
     for each in births:
         kind = _said(each.row) | _stamps(each.row.state, at=at)

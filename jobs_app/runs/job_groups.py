@@ -19,7 +19,7 @@ from jobs_app.db import bulk_sql
 from jobs_app.db.models.jobs import Job
 from jobs_app.runs.insert import first_messages
 from jobs_app.runs.messages import Message
-from jobs_app.runs.planning import Facts, Plan
+from jobs_app.runs.planning import Plan, PlanInput
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
@@ -76,10 +76,10 @@ class Group:
             seed=row.seed,
         )
 
-    def facts(self, *, watches: tuple[tuple[datetime, datetime], ...] | None) -> Facts:
+    def facts(self, *, watches: tuple[tuple[datetime, datetime], ...] | None) -> PlanInput:
         """Return what a plan must know of them."""
         row = self.row
-        return Facts(
+        return PlanInput(
             schedule=self.schedule(),
             next_fire_at=row.next_fire_at,
             overlap_policy=row.overlap_policy,
@@ -125,7 +125,9 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
         case((is_drawn, Job.name), else_="").label("seed"),
         case((left < 0, 0), else_=left).label("runs_left"),
     )
-    chosen = select(Job.id, *shared).where(bulk_sql.among(session, Job.id, job_ids)).cte("chosen")
+    chosen = (
+        select(Job.id, *shared).where(bulk_sql.in_values(session, Job.id, job_ids)).cte("chosen")
+    )
     keys = [chosen.c[column.key] for column in shared]
     ids = func.aggregate_strings(cast(chosen.c.id, Text), ",").label("ids")
     rows = session.execute(select(ids, *keys).group_by(*keys)).all()
@@ -183,7 +185,7 @@ SELECT id, active, waiting FROM (
 
 def put_off(session: Session, group: Group, error: str, *, until: datetime) -> None:
     """Have jobs whose plan failed looked at again at *until*; does not commit."""
-    mine = update(Job).where(bulk_sql.among(session, Job.id, group.job_ids))
+    mine = update(Job).where(bulk_sql.in_values(session, Job.id, group.job_ids))
     values = {"scheduling_error": error, "next_due_at": until}
     session.execute(mine.values(values).execution_options(synchronize_session=False))
 
@@ -256,8 +258,10 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
     result = session.execute(
         _BY_ARRAYS,
         {
-            "ids": bulk_sql.array(job_id for each in advances for job_id in each.group.job_ids),
-            "kinds": bulk_sql.array(
+            "ids": bulk_sql.array_literal(
+                job_id for each in advances for job_id in each.group.job_ids
+            ),
+            "kinds": bulk_sql.array_literal(
                 n for n, each in enumerate(advances, 1) for _ in each.group.job_ids
             ),
         }
@@ -267,7 +271,7 @@ def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
 
 
 def _advance_by_lists(session: Session, advances: Sequence[Advance]) -> int:
-    write = bulk_sql.stored(session, Job.__table__.c.next_fire_at.type)
+    write = bulk_sql.bind_processor(session, Job.__table__.c.next_fire_at.type)
     rows = []
     for each in advances:
         moves = _moves(each)

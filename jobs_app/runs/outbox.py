@@ -47,13 +47,13 @@ def unsent_by_queue(session: Session, *, at: datetime) -> dict[str, int]:
     return counts
 
 
-def send_soon(session: Session, run_ids: Collection[UUID], *, at: datetime) -> None:
+def mark_unsent(session: Session, run_ids: Collection[UUID], *, at: datetime) -> None:
     """Have the janitor send the messages of queued runs at once; does not commit."""
     statement = update(Run).where(Run.id.in_(run_ids), Run.state == RunState.QUEUED)
     session.execute(statement.values(send_at=at).execution_options(synchronize_session=False))
 
 
-def hurry(session: Session, *, at: datetime, is_everything_lost: bool = False) -> None:
+def mark_queued_unsent(session: Session, *, at: datetime, is_everything_lost: bool = False) -> None:
     """Have the janitor look at once for the messages of what was queued lately, and commit.
 
     For a scheduler that takes over: the one before it may have died between commit and publish.

@@ -40,7 +40,7 @@ def _is_taken(job_id: Any) -> ColumnElement[bool]:
     )
 
 
-def may_be_awaited(job_id: Any) -> ColumnElement[bool]:
+def may_have_waiting_run(job_id: Any) -> ColumnElement[bool]:
     """Somebody waits for the place of *job_id*, or may be about to.
 
     Who buffers counts as such: the planner, which holds the job while it looks whether
@@ -91,7 +91,7 @@ def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:
     return [job_id for job_id in session.scalars(statement) if job_id is not None]
 
 
-def give_way(
+def make_room(
     session: Session, job_id: int, mode: CancelMode | None, *, drop_waiting: bool, at: datetime
 ) -> None:
     """End a job's other runs for a newer one, as its overlap policy says; does not commit."""

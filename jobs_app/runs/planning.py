@@ -27,7 +27,7 @@ MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PlanInput:
     """What `plan` must know of a job.
 
     `next_fire_at` is the stored one. `has_active` and `waiting` count unfinished
@@ -94,7 +94,7 @@ class _Place:
     rows: list[PlannedRun] = field(default_factory=list)
 
 
-def plan(facts: Facts, *, at: datetime) -> Plan:
+def plan(facts: PlanInput, *, at: datetime) -> Plan:
     """Decide every fire of a job that is due at *at*, oldest first.
 
     A job that is not due gets an empty plan with its `next_fire_at` unchanged.
@@ -119,7 +119,7 @@ def plan(facts: Facts, *, at: datetime) -> Plan:
 
 
 def _overdue(
-    facts: Facts, *, at: datetime
+    facts: PlanInput, *, at: datetime
 ) -> tuple[PlannedRun | None, list[datetime], datetime | None]:
     """Return the folded row of a long outage, the fires to decide, and the next fire."""
     schedule, first = facts.schedule, facts.next_fire_at
@@ -138,7 +138,7 @@ def _overdue(
 
 
 def _fold(
-    facts: Facts, most: int, *, at: datetime
+    facts: PlanInput, most: int, *, at: datetime
 ) -> tuple[PlannedRun | None, list[datetime], datetime | None]:
     """Fold all but the newest fires of an outage too long to look at each."""
     schedule, first = facts.schedule, facts.next_fire_at
@@ -163,7 +163,7 @@ def _fold(
 
 
 def _judged(
-    facts: Facts, due: Sequence[datetime], *, at: datetime
+    facts: PlanInput, due: Sequence[datetime], *, at: datetime
 ) -> list[tuple[datetime, str | None, Trigger]]:
     """Say of each fire whether it runs (reason None) and on what grounds."""
     deadline = timedelta(seconds=facts.starting_deadline_seconds)
@@ -191,7 +191,7 @@ def _judged(
     ]
 
 
-def _why_late(facts: Facts, fire: datetime) -> str:
+def _why_late(facts: PlanInput, fire: datetime) -> str:
     """Say whether a scheduler looked between a fire's due instant and its deadline."""
     due_at = schedules.due_at(facts.schedule, fire)
     deadline_at = due_at + timedelta(seconds=max(facts.starting_deadline_seconds, 0))
@@ -202,7 +202,7 @@ def _why_late(facts: Facts, fire: datetime) -> str:
 
 
 def _decide(
-    facts: Facts, place: _Place, fire: datetime, reason: str | None, trigger: Trigger
+    facts: PlanInput, place: _Place, fire: datetime, reason: str | None, trigger: Trigger
 ) -> PlannedRun:
     """Return the row of one fire, with the overlap policy applied."""
     if reason is not None:
@@ -211,7 +211,7 @@ def _decide(
     if decision.state is RunState.SKIPPED:
         return PlannedRun(fire, RunState.SKIPPED, trigger, "overlap")
     if decision.drops_waiting:
-        _give_way(place)
+        _drop_waiting(place)
     if decision.cancel is not None:
         place.cancel = decision.cancel
     if decision.state is RunState.WAITING:
@@ -221,7 +221,7 @@ def _decide(
     return PlannedRun(fire, decision.state, trigger)
 
 
-def _give_way(place: _Place) -> None:
+def _drop_waiting(place: _Place) -> None:
     """Skip what waits, on record or still in this plan: a newer fire takes its place."""
     place.drop_waiting = True
     place.waiting = 0

@@ -22,16 +22,16 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FINAL, RunState
 from jobs_app.db import run_indexes
-from jobs_app.db.bulk_sql import among
+from jobs_app.db.bulk_sql import in_values
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import IS_OVER, Forgotten, LogChunk, Run
+from jobs_app.db.models.runs import IS_OVER, LogChunk, PrunedRuns, Run
 from jobs_app.runs.cancel import purge
 
 #: The job under which runs without one are counted.
 NO_JOB = 0
 
 
-def forget(
+def prune_runs(
     session: Session, job_id: int | None, state: RunState, *, before: datetime, limit: int
 ) -> int:
     """Delete up to *limit* runs of a job that ended in *state*, the oldest first, and commit.
@@ -63,15 +63,15 @@ def _count(
     session: Session, job_id: int | None, state: RunState, count: int, *, latest_at: datetime
 ) -> None:
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Forgotten).values(
+    statement = dialect.insert(PrunedRuns).values(
         job_id=job_id or NO_JOB, state=state, count=count, latest_at=latest_at
     )
     new = statement.excluded
-    later = case((new.latest_at > Forgotten.latest_at, new.latest_at), else_=Forgotten.latest_at)
+    later = case((new.latest_at > PrunedRuns.latest_at, new.latest_at), else_=PrunedRuns.latest_at)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["job_id", "state"],
-            set_={"count": Forgotten.count + new.count, "latest_at": later},
+            set_={"count": PrunedRuns.count + new.count, "latest_at": later},
         )
     )
 
@@ -93,7 +93,7 @@ def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
     # Of an index alone; which instant is the n-th newest would be read run by run.
     count = select(func.count()).select_from(Run).where(Run.job_id == Job.id).correlate(Job)
     columns = [count.scalar_subquery(), *(each.scalar_subquery() for each in oldest)]
-    statement = select(Job.id, *columns).where(among(session, Job.id, job_ids))
+    statement = select(Job.id, *columns).where(in_values(session, Job.id, job_ids))
     found = {}
     for job_id, number, *instants in session.execute(statement):
         known = [instant for instant in instants if instant is not None]
@@ -128,10 +128,10 @@ def _in(job_id: int | None, state: RunState) -> list[ColumnElement[bool] | TextC
     return [_of(job_id), Run.state == state, text(f"runs.{IS_OVER}")]
 
 
-def forgotten_until(session: Session, job_id: int) -> datetime | None:
+def pruned_until(session: Session, job_id: int) -> datetime | None:
     """Return the newest instant of a run that was deleted of a job; None if none was."""
     return session.scalars(
-        select(func.max(Forgotten.latest_at)).where(Forgotten.job_id == job_id)
+        select(func.max(PrunedRuns.latest_at)).where(PrunedRuns.job_id == job_id)
     ).one()
 
 
@@ -173,10 +173,10 @@ def logged(session: Session, *, after: UUID | None, before: UUID, limit: int) ->
     return [Logged(*row) for row in session.execute(statement)]
 
 
-def forget_logs(session: Session, run_ids: Sequence[UUID]) -> None:
+def prune_logs(session: Session, run_ids: Sequence[UUID]) -> None:
     """Delete the logs of runs that have ended, say so on their rows, and commit."""
-    of_ended = update(Run).where(among(session, Run.id, run_ids), Run.state.in_(FINAL))
+    of_ended = update(Run).where(in_values(session, Run.id, run_ids), Run.state.in_(FINAL))
     session.execute(of_ended.values(log_deleted=True).execution_options(synchronize_session=False))
-    chunks = delete(LogChunk).where(among(session, LogChunk.run_id, run_ids))
+    chunks = delete(LogChunk).where(in_values(session, LogChunk.run_id, run_ids))
     session.execute(chunks.execution_options(synchronize_session=False))
     session.commit()

@@ -27,7 +27,7 @@ def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
     return list(session.execute(statement))
 
 
-def end_dead(
+def finish_lost(
     session: Session,
     run_id: UUID,
     attempt: int,

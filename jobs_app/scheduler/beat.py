@@ -30,8 +30,8 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.notifications.sender import Sender
 from jobs_app.runs.messages import Message, publish
-from jobs_app.scheduler.janitor import Janitor, Rota, WorkerWatch
-from jobs_app.scheduler.pruner import Sweeper, SweeperThread
+from jobs_app.scheduler.janitor import HeartbeatMonitor, Janitor, JanitorSchedule
+from jobs_app.scheduler.pruner import Pruner, PrunerThread
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
 
 log = logging.getLogger(__name__)
@@ -87,15 +87,15 @@ class JobsScheduler(RedBeatScheduler):
             self._database,
             self._projection,
             self._publish,
-            WorkerWatch(
+            HeartbeatMonitor(
                 lost_seconds=settings.lost_seconds,
                 most_step_seconds=min(5.0, settings.lost_seconds - settings.fence_seconds),
             ),
             queue_prefix=settings.redis_prefix,
         )
-        self._rota = Rota(self._janitor)
-        self._sweeping = SweeperThread(
-            Sweeper(self._database, settings), lambda: self._active_since is not None
+        self._rota = JanitorSchedule(self._janitor)
+        self._sweeping = PrunerThread(
+            Pruner(self._database, settings), lambda: self._active_since is not None
         )
         self._sweeping.start()
         self._sender = Sender(self._database, settings)

@@ -48,7 +48,7 @@ KEEP_IDEMPOTENCY = timedelta(hours=24)
 KEEP_SCHEDULERS = timedelta(days=1)
 
 
-class WorkerWatch:
+class HeartbeatMonitor:
     """Finds workers whose heartbeat counter stands still.
 
     Only time between two looks that worked is counted, and at most
@@ -91,7 +91,7 @@ class Janitor:
         database: Database,
         projection: Projection,
         publish: Publish,
-        watch: WorkerWatch,
+        watch: HeartbeatMonitor,
         *,
         queue_prefix: str,
     ) -> None:
@@ -150,7 +150,7 @@ class Janitor:
     def take_over(self, *, at: datetime) -> None:
         """Finish what a scheduler that died may have left between commit and publish."""
         with self._database.session() as session:
-            outbox.hurry(session, at=at)
+            outbox.mark_queued_unsent(session, at=at)
         # What lies in the broker is counted there: nothing is sent for runs that only wait.
         self.resend(at=at)
 
@@ -173,7 +173,7 @@ class Janitor:
         lost = 0
         for orphan in orphans:
             with self._database.session() as session:
-                lost += rescue.end_dead(
+                lost += rescue.finish_lost(
                     session,
                     orphan.id,
                     orphan.attempt,
@@ -187,11 +187,11 @@ class Janitor:
     def hand_over_places(self, *, at: datetime) -> int:
         """Call parked runs to free places of their concurrency keys that nobody is called to."""
         with self._database.reading() as session:
-            keys = concurrency.keys_with_room(session)
+            keys = concurrency.keys_with_free_slots(session)
         called = []
         for key in keys:
             with self._database.session() as session:
-                called += concurrency.hand_over(session, key, at=at, to_all=True)
+                called += concurrency.unpark(session, key, at=at, to_all=True)
         self._send(called, at=at)
         return len(called)
 
@@ -212,7 +212,7 @@ class Janitor:
         """Write every entry anew, and send what is queued, after Redis has lost it all."""
         self.rebuild()
         with self._database.session() as session:
-            outbox.hurry(session, at=at, is_everything_lost=True)
+            outbox.mark_queued_unsent(session, at=at, is_everything_lost=True)
         self.resend(at=at)
 
     def rebuild(self) -> int:
@@ -323,7 +323,7 @@ def _is_same(score: float | None, due_at: datetime) -> bool:
     return score is not None and abs(score - due_at.timestamp()) < 0.001
 
 
-class Rota:
+class JanitorSchedule:
     """Runs the janitor's rules, each at its own time; one that fails does not stop the others."""
 
     def __init__(self, janitor: Janitor) -> None:

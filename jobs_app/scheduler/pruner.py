@@ -24,7 +24,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import Worker
-from jobs_app.db.models.runs import Forgotten, Run
+from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.runs import pruning
 from jobs_app.runs.retention import Limits, Retention
 
@@ -51,7 +51,7 @@ SHORTEST_WINDOW = timedelta(hours=1)
 KEEP_WORKERS = timedelta(days=7)
 
 
-class Sweeper:
+class Pruner:
     """The rules of retention; two sweepers at a time delete, and count, nothing twice."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -154,7 +154,7 @@ class Sweeper:
 
     def _forget(self, job_id: int | None, state: RunState, *, before: datetime) -> Iterator[None]:
         yield from self._repeatedly(
-            lambda session, limit: pruning.forget(
+            lambda session, limit: pruning.prune_runs(
                 session, job_id, state, before=before, limit=limit
             )
         )
@@ -176,7 +176,7 @@ class Sweeper:
             ]
             if old:
                 with self._database.session() as session:
-                    pruning.forget_logs(session, old)
+                    pruning.prune_logs(session, old)
             yield
             if len(found) < FEWEST:
                 return
@@ -187,8 +187,10 @@ class Sweeper:
         is_over = Job.deleted_at < at - timedelta(days=self._settings.keep_days)
         has_runs = exists().where(Run.job_id == Job.id)
         yield from self._delete_rows(Job.id, is_over, ~has_runs)
-        has_job = exists().where(Job.id == Forgotten.job_id)
-        yield from self._delete_rows(Forgotten.job_id, Forgotten.job_id != pruning.NO_JOB, ~has_job)
+        has_job = exists().where(Job.id == PrunedRuns.job_id)
+        yield from self._delete_rows(
+            PrunedRuns.job_id, PrunedRuns.job_id != pruning.NO_JOB, ~has_job
+        )
 
     def _delete_rows(
         self,
@@ -235,10 +237,10 @@ def _already_past(job: Job, *, at: datetime) -> datetime:
     return min(at - window, job.next_fire_at or at)
 
 
-class SweeperThread:
+class PrunerThread:
     """Sweeps now and then while `is_active` says so, until it is stopped."""
 
-    def __init__(self, sweeper: Sweeper, is_active: Callable[[], bool]) -> None:
+    def __init__(self, sweeper: Pruner, is_active: Callable[[], bool]) -> None:
         self._sweeper = sweeper
         self._is_active = is_active
         self._is_stopped = threading.Event()

@@ -155,7 +155,7 @@ def publish_or_leave(
     except BrokerUnavailable as error:
         log.warning("publish_failed messages=%s error=%s", len(messages), error)
         with database.session() as session:
-            outbox.send_soon(session, [message.run_id for message in messages], at=at)
+            outbox.mark_unsent(session, [message.run_id for message in messages], at=at)
             session.commit()
         return False
     return True

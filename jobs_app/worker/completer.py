@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 
 #: How long the end of a run waits for the next message, seconds.
@@ -29,7 +29,7 @@ BUSY_SECONDS = 0.002
 class End:
     """How a run ended, and when; to be written."""
 
-    claimed: Claimed
+    claimed: ClaimedRun
     outcome: Outcome
     at: datetime
 

@@ -25,9 +25,9 @@ from jobs_app.core import clock
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import is_refused
 from jobs_app.runs import concurrency, overlap
-from jobs_app.runs.claim import Claimed, claim, claim_plain, reclaim
+from jobs_app.runs.claim import ClaimedRun, claim, claim_plain, reclaim
 from jobs_app.runs.finish import Outcome, finish, finish_plain
-from jobs_app.runs.finish_and_claim import end_and_claim
+from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.completer import End
@@ -76,7 +76,7 @@ def run(run_id: str, attempt: int) -> None:
     process.ends.be_free()
 
 
-def _attend(process: Process, claimed: Claimed) -> None:
+def _attend(process: Process, claimed: ClaimedRun) -> None:
     """Work on a run that is ours, and see to it that how it ended gets on record."""
     log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
     process.hold_on()
@@ -132,7 +132,7 @@ def _deaf_to_limits() -> Iterator[None]:
         signal.signal(SIG_SOFT_TIMEOUT, handler or signal.SIG_DFL)
 
 
-def _claim(process: Process, run_id: UUID, attempt: int) -> Claimed | None:
+def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
     """Claim, however often it takes the database to answer."""
     _await_lease(process)
     at, unanswered = clock.now(), False
@@ -161,7 +161,7 @@ def _is_stale(error: SQLAlchemyError) -> bool:
 
 def _claim_once(
     process: Process, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
+) -> ClaimedRun | None:
     last = process.ends.take()
     if last is not None:
         claimed = _end_and_claim(process, last, run_id, attempt, worker_id=worker_id, at=at)
@@ -176,12 +176,12 @@ def _claim_once(
 
 def _end_and_claim(
     process: Process, last: End, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
-) -> Claimed | None:
+) -> ClaimedRun | None:
     """Claim, and write with it how another run ended; alone, if the two do not go together."""
     ended = (last.claimed.run_id, last.claimed.attempt)
     try:
         with process.database.single() as connection:
-            is_awaited, claimed = end_and_claim(
+            has_waiting_run, claimed = finish_and_claim(
                 connection,
                 *ended,
                 last.outcome,
@@ -195,9 +195,9 @@ def _end_and_claim(
         # One of the two was refused, or nobody knows: each by itself finds out.
         _finish(process, last)
         raise
-    if is_awaited is None:
+    if has_waiting_run is None:
         _finish(process, last)
-    elif is_awaited:
+    elif has_waiting_run:
         _let_next_in(process, last.claimed)
     return claimed
 
@@ -235,7 +235,7 @@ def _finish(process: Process, end: End) -> None:
         _let_next_in(process, claimed)
 
 
-def _let_next_in(process: Process, claimed: Claimed) -> None:
+def _let_next_in(process: Process, claimed: ClaimedRun) -> None:
     """Call those who waited for the run's place; if that fails, the janitor does it."""
     try:
         messages = _next_ones(process, claimed)
@@ -246,13 +246,17 @@ def _let_next_in(process: Process, claimed: Claimed) -> None:
         log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
 
 
-def _write(process: Process, claimed: Claimed, outcome: Outcome, at: datetime) -> bool | Exception:
+def _write(
+    process: Process, claimed: ClaimedRun, outcome: Outcome, at: datetime
+) -> bool | Exception:
     """Write the outcome; return whether somebody may wait for this run's end, or what failed."""
     try:
         with process.database.single() as connection:
-            is_awaited = finish_plain(connection, claimed.run_id, claimed.attempt, outcome, at=at)
-        if is_awaited is not None:
-            return is_awaited
+            has_waiting_run = finish_plain(
+                connection, claimed.run_id, claimed.attempt, outcome, at=at
+            )
+        if has_waiting_run is not None:
+            return has_waiting_run
         with process.database.session() as session:
             finish(
                 session,
@@ -269,7 +273,7 @@ def _write(process: Process, claimed: Claimed, outcome: Outcome, at: datetime) -
     return True
 
 
-def _next_ones(process: Process, claimed: Claimed) -> list[Message]:
+def _next_ones(process: Process, claimed: ClaimedRun) -> list[Message]:
     """Make room for those that waited for the run: for its key's place, and for its job's."""
     messages: list[Message] = []
     if claimed.concurrency_key is None and claimed.job_id is None:
@@ -277,7 +281,7 @@ def _next_ones(process: Process, claimed: Claimed) -> list[Message]:
     with process.database.session() as session:
         # First the key: the run that is promoted has not waited for a place of it yet.
         if claimed.concurrency_key is not None:
-            messages += concurrency.hand_over(session, claimed.concurrency_key, at=clock.now())
+            messages += concurrency.unpark(session, claimed.concurrency_key, at=clock.now())
         if claimed.job_id is not None:
             promoted = overlap.promote(session, claimed.job_id, at=clock.now())
             messages += [] if promoted is None else [promoted]

@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, Retry
 from celery.result import allow_join_result
 
 from jobs_app.core.states import RunState
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 from jobs_app.tasks.arguments import signature_of
 from jobs_app.tasks.context import current_run
@@ -26,7 +26,7 @@ ASKED = "jobs_retries"
 STATES = "jobs_states"
 
 
-def call(process: Process, claimed: Claimed, injected: Injected) -> Outcome:
+def call(process: Process, claimed: ClaimedRun, injected: Injected) -> Outcome:
     """Run the task as Celery would, with a real request, and say how it ended."""
     # A worker that was frozen since its claim may not begin what is somebody else's by now.
     current_run.get().stop_if_asked(elapsed_seconds=0)
@@ -122,7 +122,7 @@ def _adapt(task: Task[Any, Any]) -> None:
     task.on_replace = replacing  # type: ignore[method-assign, assignment]
 
 
-def _request(process: Process, claimed: Claimed, injected: Injected) -> dict[str, Any]:
+def _request(process: Process, claimed: ClaimedRun, injected: Injected) -> dict[str, Any]:
     return {
         "id": str(claimed.run_id),
         "root_id": str(claimed.run_id),

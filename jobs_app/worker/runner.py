@@ -14,7 +14,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs_app.core.states import RunState
 from jobs_app.runs import history, outbox
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
@@ -42,7 +42,7 @@ LOG_PATIENCE_SECONDS = 2.0
 BEFORE_CLAIM_SECONDS = 0.5
 
 
-def work(process: Process, claimed: Claimed) -> Outcome:
+def work(process: Process, claimed: ClaimedRun) -> Outcome:
     """Run the task with its secrets, its log, its context and its watch around it."""
     injected = inject(process, claimed)
     store = SqlChunkStore(process.database, claimed.run_id, claimed.attempt)
@@ -104,12 +104,12 @@ def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:
         return history.last_log(session, job, limit_bytes=limit_bytes)
 
 
-def _store_progress(process: Process, claimed: Claimed, shown: dict[str, Any]) -> None:
+def _store_progress(process: Process, claimed: ClaimedRun, shown: dict[str, Any]) -> None:
     with process.database.session() as session:
         report_progress(session, claimed.run_id, claimed.attempt, shown)
 
 
-def _own_limits(process: Process, claimed: Claimed) -> list[tuple[float, type[Exception]]]:
+def _own_limits(process: Process, claimed: ClaimedRun) -> list[tuple[float, type[Exception]]]:
     """Return the limits that nobody else keeps: Celery's pools of threads, and solo, know none."""
     if process.is_prefork or claimed.task in COOPERATIVE:
         return []

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.db.models.secrets import Secret
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 from jobs_app.secrets import encryption, references, store
 from jobs_app.tasks.context import Fenced, TaskOutcome
@@ -58,7 +58,7 @@ class Injected:
         )
 
 
-def inject(process: Process, claimed: Claimed) -> Injected:
+def inject(process: Process, claimed: ClaimedRun) -> Injected:
     """Return what the run is to be called with; raises SecretUnavailable, Fenced."""
     task, given = claimed.task, claimed.kwargs
     # Most runs have none: this costs them a fraction of looking properly.
@@ -83,7 +83,7 @@ def inject(process: Process, claimed: Claimed) -> Injected:
     return Injected(task, given, kwargs, values, Mask(values.values()) if values else NOTHING)
 
 
-def _read(process: Process, claimed: Claimed, names: set[str]) -> dict[str, Secret]:
+def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, Secret]:
     """Return the sealed secrets, however long the database is away while the lease lasts."""
     while True:
         try:

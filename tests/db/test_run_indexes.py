@@ -47,11 +47,11 @@ def be_refused(session: Session, job: Job) -> None:
 def settle(session: Session, job: Job) -> None:
     due = {"next_fire_at": NOON, "next_due_at": NOON, "overlap_policy": OverlapPolicy.CANCEL_OTHER}
     session.execute(update(Job).where(Job.id == job.id).values(**due))
-    fires.settle(session, service.lock(session, job), at=NOON + MINUTE)
+    fires.record_before_change(session, service.lock(session, job), at=NOON + MINUTE)
 
 
-def give_way(session: Session, job: Job) -> None:
-    overlap.give_way(session, job.id, CancelMode.KILL, drop_waiting=True, at=NOON)
+def make_room(session: Session, job: Job) -> None:
+    overlap.make_room(session, job.id, CancelMode.KILL, drop_waiting=True, at=NOON)
 
 
 def catch_up(session: Session, job: Job) -> None:
@@ -72,7 +72,7 @@ OF_ONE_JOB: dict[str, Work] = {
     "be refused": be_refused,
     "settle": settle,
     "catch up": catch_up,
-    "give way": give_way,
+    "give way": make_room,
     "promote": lambda session, job: overlap.promote(session, job.id, at=NOON),
     "remove": remove,
 }

@@ -194,7 +194,7 @@ TICK = {
 JANITOR = {
     "taken-to-resend": _after(outbox, "take_unsent"),
     "retries-queued": _after(janitor, "queue_due_retries"),
-    "dead-ended": _after(rescue, "end_dead"),
+    "dead-ended": _after(rescue, "finish_lost"),
 }
 
 #: The steps of a worker's process, in their order.

@@ -11,7 +11,7 @@ from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import messages
-from jobs_app.runs.insert import Draft, insert_drafts
+from jobs_app.runs.insert import NewRun, insert_runs
 from tests.faults.installation import Installation
 from tests.faults.test_output import memory
 from tests.servers import wait_until
@@ -64,8 +64,8 @@ def test_many_runs_at_once_are_each_done_once_in_flat_memory(
 def queue(installation: Installation, count: int, *, file: str) -> None:
     """Record *count* runs, and send their messages all at once."""
     at = clock.now()
-    drafts = [
-        Draft(
+    new_runs = [
+        NewRun(
             id=new_run_id(),
             job_id=None,
             state=RunState.QUEUED,
@@ -79,9 +79,9 @@ def queue(installation: Installation, count: int, *, file: str) -> None:
         for _ in range(count)
     ]
     with installation.database.session() as session:
-        insert_drafts(session, drafts)
+        insert_runs(session, new_runs)
         session.commit()
-    messages.publish(installation.app, [draft.message() for draft in drafts])
+    messages.publish(installation.app, [new_run.message() for new_run in new_runs])
 
 
 def done(installation: Installation) -> int:

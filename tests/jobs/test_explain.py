@@ -341,7 +341,7 @@ def test_a_fire_whose_row_was_deleted_is_forgotten(database: Database) -> None:
     claim(database, fired.id, make_worker(database))
     finish(database, fired.id)
     with database.session() as session:
-        pruning.forget(session, job.id, RunState.SUCCEEDED, before=NOON + SECOND, limit=10)
+        pruning.prune_runs(session, job.id, RunState.SUCCEEDED, before=NOON + SECOND, limit=10)
 
     found = ask(database, job.name, NOON)
     later = ask(database, job.name, NOON + HOUR)

@@ -264,13 +264,13 @@ TABLE = [
         " it is older than the history that is kept, or the job changed in that moment.",
     ),
     (
-        {"forgotten_until": NOON, "is_over": True},
+        {"pruned_until": NOON, "is_over": True},
         "forgotten",
         "It came due, and its record is no longer kept:"
         " retention has deleted runs of this job up to that of 2026-06-15 12:00 UTC.",
     ),
     (
-        {"forgotten_until": NOON - HOUR, "ticked_at": NOON - MINUTE},
+        {"pruned_until": NOON - HOUR, "ticked_at": NOON - MINUTE},
         "unrecorded",
         "It came due, and nothing is on record of it:"
         " no scheduler has looked since 2026-06-15 11:59 UTC.",

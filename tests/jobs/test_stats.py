@@ -67,7 +67,7 @@ def test_counts_and_rate_do_not_fall_when_runs_go(database: Database) -> None:
 
     with database.session() as session:
         for state in (RunState.SUCCEEDED, RunState.FAILED):
-            pruning.forget(session, owner.id, state, before=NOON - MINUTE, limit=100)
+            pruning.prune_runs(session, owner.id, state, before=NOON - MINUTE, limit=100)
 
     after = of(database, owner)
     assert before.counts == after.counts == {RunState.SUCCEEDED: 8, RunState.FAILED: 2}

@@ -14,7 +14,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import concurrency, outbox, workers
 from jobs_app.runs.cancel import cancel
-from jobs_app.runs.concurrency import claim_place
+from jobs_app.runs.concurrency import claim_slot
 from jobs_app.runs.finish import queue_due_retries
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
@@ -39,15 +39,15 @@ def make_keyed(database: Database, *, limit: int = 2, key: str = KEY, **given: A
     return make_run(database, concurrency_key=key, concurrency_limit=limit, **given)
 
 
-def hand_over(database: Database, *, to_all: bool = False, key: str = KEY) -> list[UUID]:
+def unpark(database: Database, *, to_all: bool = False, key: str = KEY) -> list[UUID]:
     with database.session() as session:
-        messages = concurrency.hand_over(session, key, at=NOON + SECOND, to_all=to_all)
+        messages = concurrency.unpark(session, key, at=NOON + SECOND, to_all=to_all)
     return [message.run_id for message in messages]
 
 
-def keys_with_room(database: Database) -> list[str]:
+def keys_with_free_slots(database: Database) -> list[str]:
     with database.reading() as session:
-        return concurrency.keys_with_room(session)
+        return concurrency.keys_with_free_slots(session)
 
 
 def states(database: Database, run_ids: Sequence[UUID]) -> list[RunState]:
@@ -185,7 +185,7 @@ def hand_over_after_end(database: Database) -> list[UUID]:
         statement = text("SELECT id FROM runs WHERE state = 'running' ORDER BY id LIMIT 1")
         found = session.execute(statement).scalar_one()
     finish(database, found if isinstance(found, UUID) else UUID(found))
-    called = hand_over(database)
+    called = unpark(database)
     for run_id in called:
         assert claim(database, run_id, make_worker(database)) is not None
     return called
@@ -196,7 +196,7 @@ def test_who_is_called_is_sent_again_like_any_queued_run(database: Database) -> 
     waits, _ = parked(database, 2)
     finish(database, first)
 
-    hand_over(database)
+    unpark(database)
 
     row = run(database, waits)
     assert row.send_at is not None
@@ -210,9 +210,9 @@ def test_nobody_is_called_while_all_places_are_taken(database: Database) -> None
     fill(database)
     parked(database, 2)
 
-    assert hand_over(database) == []
-    assert hand_over(database, to_all=True) == []
-    assert keys_with_room(database) == []
+    assert unpark(database) == []
+    assert unpark(database, to_all=True) == []
+    assert keys_with_free_slots(database) == []
 
 
 def test_a_queue_that_nobody_serves_does_not_hold_up_the_others(database: Database) -> None:
@@ -221,14 +221,14 @@ def test_a_queue_that_nobody_serves_does_not_hold_up_the_others(database: Databa
     (served,) = parked(database, 1)
     finish(database, first)
 
-    assert set(hand_over(database)) == {unserved, served}
+    assert set(unpark(database)) == {unserved, served}
 
 
 def test_who_comes_too_late_for_a_place_is_parked_again(database: Database) -> None:
     first, _ = fill(database)
     (waits,) = parked(database, 1)
     finish(database, first)
-    hand_over(database)
+    unpark(database)
     claim(database, make_keyed(database, priority=0), make_worker(database))
 
     assert claim(database, waits, make_worker(database)) is None
@@ -244,7 +244,7 @@ def test_who_comes_later_lets_those_go_first_that_have_waited(
     (waits,) = parked(database, 1)
     finish(database, first)
     if is_called:
-        hand_over(database)
+        unpark(database)
 
     assert claim(database, make_keyed(database), make_worker(database)) is None
     assert claim(database, make_keyed(database, priority=0), make_worker(database)) is not None
@@ -286,7 +286,7 @@ def test_parked_runs_are_not_taken_for_lost_messages(database: Database) -> None
     parked(database, 3)
 
     with database.session() as session:
-        outbox.hurry(session, at=NOON + SECOND, is_everything_lost=True)
+        outbox.mark_queued_unsent(session, at=NOON + SECOND, is_everything_lost=True)
         assert outbox.unsent_by_queue(session, at=NOON + SECOND) == {}
 
 
@@ -296,18 +296,18 @@ def test_a_place_that_was_never_handed_over_is_found(database: Database) -> None
     finish(database, first)
     finish(database, second)
 
-    assert keys_with_room(database) == [KEY]
-    assert hand_over(database, to_all=True) == run_ids[:2]
+    assert keys_with_free_slots(database) == [KEY]
+    assert unpark(database, to_all=True) == run_ids[:2]
 
 
 def test_nobody_is_called_to_a_place_that_somebody_is_on_the_way_to(database: Database) -> None:
     first, _ = fill(database)
     parked(database, 3)
     finish(database, first)
-    hand_over(database)
+    unpark(database)
 
-    assert keys_with_room(database) == []
-    assert hand_over(database, to_all=True) == []
+    assert keys_with_free_slots(database) == []
+    assert unpark(database, to_all=True) == []
 
 
 def test_a_narrow_limit_does_not_hide_the_wide_one_behind_it(database: Database) -> None:
@@ -317,8 +317,8 @@ def test_a_narrow_limit_does_not_hide_the_wide_one_behind_it(database: Database)
     with database.session() as session, session.begin():
         session.get_one(Run, wide).concurrency_limit = 3
 
-    assert keys_with_room(database) == [KEY]
-    assert hand_over(database) == [wide]
+    assert keys_with_free_slots(database) == [KEY]
+    assert unpark(database) == [wide]
 
 
 def test_a_run_that_is_to_be_tried_again_leaves_its_place(database: Database) -> None:
@@ -327,7 +327,7 @@ def test_a_run_that_is_to_be_tried_again_leaves_its_place(database: Database) ->
     (waits,) = parked(database, 1, limit=1)
 
     finish(database, first, RunState.FAILED, retry=again)
-    assert hand_over(database) == [waits]
+    assert unpark(database) == [waits]
     assert claim(database, waits, make_worker(database)) is not None
     with database.session() as session:
         assert [each.run_id for each in queue_due_retries(session, at=NOON + SECOND)] == [first]
@@ -343,7 +343,7 @@ def test_a_parked_run_can_be_cancelled(database: Database) -> None:
         cancel(session, gone, mode=CancelMode.KILL, by="ann", reason="typo", at=NOON)
     finish(database, first)
 
-    assert hand_over(database) == [stays]
+    assert unpark(database) == [stays]
 
 
 def test_a_hand_over_waits_for_a_claim_that_is_about_to_park(database: Database) -> None:
@@ -356,12 +356,12 @@ def test_a_hand_over_waits_for_a_claim_that_is_about_to_park(database: Database)
 
     def leave() -> None:
         finish(database, follower)
-        called.extend(hand_over(database))
+        called.extend(unpark(database))
 
     leaving = threading.Thread(target=leave)
     with database.session() as session:
         # It looks in vain; in the moment before it is parked, the place gets free.
-        row = claim_place(session, waits, 1, worker_id=worker_id, at=NOON, returning=(Run.task,))
+        row = claim_slot(session, waits, 1, worker_id=worker_id, at=NOON, returning=(Run.task,))
         leaving.start()
         wait_until(lambda: is_held_up(database), "the hand-over to wait for the claim")
         session.commit()

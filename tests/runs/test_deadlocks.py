@@ -44,7 +44,7 @@ def paused_after_its_run(database: Database, meanwhile: Callable[[], None]) -> I
 def have_it_give_way(database: Database, job: Job) -> None:
     with database.session() as session:
         locked = service.lock(session, job)
-        overlap.give_way(session, locked.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
+        overlap.make_room(session, locked.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
         session.commit()
 
 

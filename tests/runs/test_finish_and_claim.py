@@ -10,12 +10,13 @@ from sqlalchemy import text
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.runs import finish_and_claim, workers
-from jobs_app.runs.claim import Claimed, claim_plain
+from jobs_app.runs import workers
+from jobs_app.runs.claim import ClaimedRun, claim_plain
 from jobs_app.runs.finish import Outcome, finish_plain
+from jobs_app.runs.finish_and_claim import finish_and_claim
 from tests.factories import NOON, SECOND, columns, job, make_job, make_run, make_worker, run
 
-Together = Callable[..., tuple[bool | None, Claimed | None]]
+Together = Callable[..., tuple[bool | None, ClaimedRun | None]]
 
 
 @pytest.fixture
@@ -28,11 +29,11 @@ def worker_id(database: Database) -> UUID:
 def together(plain: Database, worker_id: UUID) -> Together:
     """Ends one run as a success and claims another one."""
 
-    def end_and_claim(
+    def finish_one_and_claim_other(
         ended: UUID, claimed: UUID, *, ended_attempt: int = 1, attempt: int = 1, **outcome: Any
-    ) -> tuple[bool | None, Claimed | None]:
+    ) -> tuple[bool | None, ClaimedRun | None]:
         with plain.single() as connection:
-            return finish_and_claim.end_and_claim(
+            return finish_and_claim(
                 connection,
                 ended,
                 ended_attempt,
@@ -44,7 +45,7 @@ def together(plain: Database, worker_id: UUID) -> Together:
                 at=NOON + 2 * SECOND,
             )
 
-    return end_and_claim
+    return finish_one_and_claim_other
 
 
 def start(plain: Database, run_id: UUID, worker_id: UUID) -> None:
@@ -68,7 +69,7 @@ def test_both_write_what_each_writes_alone(
     start(plain, ended, worker_id)
     start(plain, also_ended, worker_id)
 
-    is_awaited, claim = together(ended, claimed, **said)
+    has_waiting_run, claim = together(ended, claimed, **said)
 
     with plain.single() as connection:
         outcome = Outcome(RunState.SUCCEEDED, **said)
@@ -76,7 +77,7 @@ def test_both_write_what_each_writes_alone(
     with plain.single() as connection:
         at = NOON + 2 * SECOND
         other = claim_plain(connection, also_claimed, 1, worker_id=worker_id, at=at)
-    assert is_awaited is alone is False
+    assert has_waiting_run is alone is False
     assert columns(database, ended) == columns(database, also_ended)
     assert columns(database, claimed) == columns(database, also_claimed)
     assert claim is not None
@@ -85,8 +86,8 @@ def test_both_write_what_each_writes_alone(
     assert _without_id(claim) == _without_id(other)
 
 
-def _without_id(claimed: Claimed) -> dict[str, Any]:
-    return {name: getattr(claimed, name) for name in Claimed.__slots__ if name != "run_id"}
+def _without_id(claimed: ClaimedRun) -> dict[str, Any]:
+    return {name: getattr(claimed, name) for name in ClaimedRun.__slots__ if name != "run_id"}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -131,12 +132,12 @@ def test_nothing_is_claimed_for_a_worker_that_was_given_up(
     with database.session() as session:
         workers.give_up(session, worker_id, beats=None, at=NOON)
 
-    is_awaited, claimed = together(ended, wanted)
+    has_waiting_run, claimed = together(ended, wanted)
 
     assert claimed is None
     assert run(database, wanted).state is RunState.QUEUED
     # As ever, the attempt is its own until somebody has given it up too.
-    assert is_awaited is False
+    assert has_waiting_run is False
 
 
 def test_an_attempt_that_no_longer_counts_is_not_ended_and_the_claim_holds(
@@ -145,9 +146,9 @@ def test_an_attempt_that_no_longer_counts_is_not_ended_and_the_claim_holds(
     ended, wanted = make_run(database), make_run(database)
     start(plain, ended, worker_id)
 
-    is_awaited, claimed = together(ended, wanted, ended_attempt=2, result=7)
+    has_waiting_run, claimed = together(ended, wanted, ended_attempt=2, result=7)
 
-    assert is_awaited is None
+    assert has_waiting_run is None
     assert claimed is not None
     assert run(database, ended).state is RunState.RUNNING
     assert run(database, wanted).state is RunState.RUNNING
@@ -163,9 +164,9 @@ def test_a_success_that_is_news_to_its_job_is_left_to_the_long_way(
         session.get_one(Job, failing.id).failures_in_a_row = 1
         session.commit()
 
-    is_awaited, claimed = together(ended, wanted)
+    has_waiting_run, claimed = together(ended, wanted)
 
-    assert (is_awaited, claimed is not None) == (None, True)
+    assert (has_waiting_run, claimed is not None) == (None, True)
     assert run(database, ended).state is RunState.RUNNING
     assert job(database, failing.name).failures_in_a_row == 1
 
@@ -177,9 +178,9 @@ def test_it_is_told_that_others_wait_for_the_place_of_the_ended_run(
     ended, wanted = make_run(database, buffering), make_run(database)
     start(plain, ended, worker_id)
 
-    is_awaited, claimed = together(ended, wanted)
+    has_waiting_run, claimed = together(ended, wanted)
 
-    assert (is_awaited, claimed is not None) == (True, True)
+    assert (has_waiting_run, claimed is not None) == (True, True)
 
 
 def test_a_message_that_comes_twice_does_not_start_the_run_that_it_ends(

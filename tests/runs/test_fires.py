@@ -13,7 +13,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
 from jobs_app.runs import fires, overlap
-from jobs_app.runs.insert import draft, insert_drafts
+from jobs_app.runs.insert import insert_runs, new_run
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -85,7 +85,7 @@ def test_a_clock_that_was_set_back_fires_nothing_twice(database: Database) -> No
 
 def test_a_row_for_the_fire_that_is_there_already_is_kept(database: Database) -> None:
     job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
-    present = draft(
+    present = new_run(
         job,
         run_id=new_run_id(),
         state=RunState.QUEUED,
@@ -94,7 +94,7 @@ def test_a_row_for_the_fire_that_is_there_already_is_kept(database: Database) ->
         scheduled_for=NOON,
     )
     with database.session() as session:
-        insert_drafts(session, [present])
+        insert_runs(session, [present])
         session.commit()
 
     recorded = record(database, job, at=NOON)

@@ -18,7 +18,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain, service, stats
 from jobs_app.jobs.explain import When
 from jobs_app.runs import history, pruning, status
-from jobs_app.runs.history import Filter, Place
+from jobs_app.runs.history import Filter, Position
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
 from tests.plans import ERROR, RUNS, fill, plans
 
@@ -50,7 +50,7 @@ def test_words_are_found_also_beyond_what_is_looked_through(
     assert found(database, Filter(q="batch 0"), limit=3) == even[:1:-1]
     assert found(database, Filter(q="batch 2")) == []
     with database.reading() as session:
-        after = Place.of(run(database, odd[-1]))
+        after = Position.of(run(database, odd[-1]))
         page = history.page(session, Filter(q="batch 1"), before=after, limit=2)
     assert [each.id for each in page] == [odd[3], odd[2]]
 
@@ -179,7 +179,7 @@ def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -
 
     plan = plans(
         database,
-        lambda session: history.page(session, Filter(), before=Place.of(deep), limit=51),
+        lambda session: history.page(session, Filter(), before=Position.of(deep), limit=51),
     )
 
     if database.engine.dialect.name == "postgresql":
@@ -208,9 +208,9 @@ def test_deleting_a_run_or_a_worker_scans_no_history(database: Database) -> None
 
 
 def test_a_place_is_read_as_it_was_written() -> None:
-    place = Place(NOON + timedelta(microseconds=7), new_run_id())
+    place = Position(NOON + timedelta(microseconds=7), new_run_id())
 
-    assert Place.read(str(place)) == place
+    assert Position.read(str(place)) == place
     for text in ("", "x", str(place.id), "0001-01-01T00:00:00+23:59 " + str(place.id)):
         with pytest.raises(ValueError, match=r"\S"):
-            Place.read(text)
+            Position.read(text)

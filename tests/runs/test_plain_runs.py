@@ -12,7 +12,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.runs import claim as runs_claim
 from jobs_app.runs import finish as runs_finish
 from jobs_app.runs import outbox, workers
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 from tests.factories import (
     NOON,
@@ -30,7 +30,7 @@ from tests.factories import (
 
 def claim_plain(
     plain: Database, run_id: UUID, worker_id: UUID, *, attempt: int = 1
-) -> Claimed | None:
+) -> ClaimedRun | None:
     with plain.single() as connection:
         return runs_claim.claim_plain(connection, run_id, attempt, worker_id=worker_id, at=NOON)
 
@@ -161,7 +161,7 @@ def test_a_success_that_somebody_wants_to_hear_of_is_left_to_the_long_way(
 
 
 @pytest.mark.parametrize(
-    "policy, waits, is_awaited",
+    "policy, waits, has_waiting_run",
     [
         (OverlapPolicy.SKIP, False, False),
         (OverlapPolicy.ALLOW_ALL, False, False),
@@ -175,7 +175,7 @@ def test_a_success_that_somebody_wants_to_hear_of_is_left_to_the_long_way(
     ],
 )
 def test_it_tells_whether_another_run_may_wait_for_the_end(
-    database: Database, plain: Database, policy: OverlapPolicy, waits: bool, is_awaited: bool
+    database: Database, plain: Database, policy: OverlapPolicy, waits: bool, has_waiting_run: bool
 ) -> None:
     made: Job = make_job(database, overlap_policy=policy)
     run_id = make_run(database, made)
@@ -183,7 +183,7 @@ def test_it_tells_whether_another_run_may_wait_for_the_end(
     if waits:
         make_run(database, made, state=RunState.WAITING)
 
-    assert finish_plain(plain, run_id) is is_awaited
+    assert finish_plain(plain, run_id) is has_waiting_run
 
 
 def test_a_session_beside_it_still_takes_back_what_is_not_committed(
@@ -191,7 +191,7 @@ def test_a_session_beside_it_still_takes_back_what_is_not_committed(
 ) -> None:
     run_id = make_run(database)
     with plain.session() as session:
-        outbox.send_soon(session, [run_id], at=NOON + SECOND)
+        outbox.mark_unsent(session, [run_id], at=NOON + SECOND)
     with plain.single() as connection:
         claimed = runs_claim.claim_plain(
             connection, run_id, 1, worker_id=make_worker(database), at=NOON

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
-from jobs_app.runs.planning import MOST_ROWS, Facts, Plan, overlap, plan
+from jobs_app.runs.planning import MOST_ROWS, Plan, PlanInput, overlap, plan
 from jobs_app.schedules.schedule import Schedule
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
 EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)
 
 
-def facts(**given: object) -> Facts:
-    return Facts(**({"schedule": EVERY_MINUTE, "next_fire_at": NOON} | given))  # type: ignore[arg-type]
+def facts(**given: object) -> PlanInput:
+    return PlanInput(**({"schedule": EVERY_MINUTE, "next_fire_at": NOON} | given))  # type: ignore[arg-type]
 
 
 def told(planned: Plan) -> list[tuple[datetime, str, str | None]]:

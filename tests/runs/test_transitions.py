@@ -247,7 +247,7 @@ def test_a_running_run_is_asked_to_end_and_a_kill_may_follow(database: Database)
     with database.session() as session:
         [asked] = runs_cancel.cancel_requests(session, worker_id)
         assert (asked.run_id, asked.attempt, asked.mode) == (run_id, 1, CancelMode.KILL)
-        assert runs_cancel.running_at(session, worker_id) == [(run_id, 1)]
+        assert runs_cancel.running_on(session, worker_id) == [(run_id, 1)]
 
 
 def test_a_run_that_is_to_be_killed_is_not_asked_gently_by_a_newer_one(database: Database) -> None:
@@ -257,7 +257,7 @@ def test_a_run_that_is_to_be_killed_is_not_asked_gently_by_a_newer_one(database:
     cancel(database, run_id, CancelMode.KILL)
 
     with database.session() as session:
-        overlap.give_way(session, job.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
+        overlap.make_room(session, job.id, CancelMode.GRACEFUL, drop_waiting=True, at=NOON)
         session.commit()
 
     assert run(database, run_id).cancel_mode is CancelMode.KILL
@@ -332,7 +332,7 @@ OFTEN: dict[str, tuple[Callable[[Session], object], str]] = {
     "promote": (lambda session: overlap.promote(session, 1, at=NOON), "ix_runs_waiting"),
     "beside": (lambda session: overlap.promote(session, 1, at=NOON), "ix_runs_beside"),
     "awaited": (
-        lambda session: session.execute(select(overlap.may_be_awaited(1))),
+        lambda session: session.execute(select(overlap.may_have_waiting_run(1))),
         "ix_runs_awaited",
     ),
     "promotable": (overlap.promotable_jobs, "ix_runs_awaited"),
@@ -341,7 +341,10 @@ OFTEN: dict[str, tuple[Callable[[Session], object], str]] = {
         lambda session: outbox.take_unsent(session, "default", at=NOON, limit=9),
         "ix_runs_send_at",
     ),
-    "hurry": (lambda session: outbox.hurry(session, at=NOON), "ix_runs_send_at"),
+    "mark_queued_unsent": (
+        lambda session: outbox.mark_queued_unsent(session, at=NOON),
+        "ix_runs_send_at",
+    ),
     "retries": (lambda session: queue_due_retries(session, at=NOON), "ix_runs_not_before"),
     "orphans": (rescue.orphans, "ix_runs_unfinished"),
 }
@@ -397,9 +400,9 @@ def test_a_claimed_run_is_not_sent_again(database: Database) -> None:
         assert outbox.take_unsent(session, "default", at=NOON + DAY, limit=10) == []
 
 
-def end_dead(database: Database, run_id: UUID, retry: RetryPolicy | None = None) -> bool:
+def finish_lost(database: Database, run_id: UUID, retry: RetryPolicy | None = None) -> bool:
     with database.session() as session:
-        return rescue.end_dead(
+        return rescue.finish_lost(
             session,
             run_id,
             1,
@@ -428,7 +431,7 @@ def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
         workers.give_up(session, worker_id, beats=None, at=NOON)
         assert [orphan.id for orphan in rescue.orphans(session)] == [run_id]
 
-    assert end_dead(database, run_id, retry)
+    assert finish_lost(database, run_id, retry)
 
     assert run(database, run_id).state is state
 
@@ -469,8 +472,8 @@ def test_a_janitor_that_comes_second_leaves_no_note_of_a_late_result(database: D
     run_id = make_run(database)
     claim(database, run_id, make_worker(database))
 
-    assert end_dead(database, run_id, RetryPolicy(max_attempts=2))
-    assert not end_dead(database, run_id, RetryPolicy(max_attempts=2))
+    assert finish_lost(database, run_id, RetryPolicy(max_attempts=2))
+    assert not finish_lost(database, run_id, RetryPolicy(max_attempts=2))
 
     with database.reading() as session:
         assert session.get_one(Attempt, (run_id, 1)).note is None
@@ -483,7 +486,7 @@ def test_a_run_that_was_to_be_cancelled_when_its_process_died_is_cancelled(
     claim(database, run_id, make_worker(database))
     cancel(database, run_id, CancelMode.KILL)
 
-    assert end_dead(database, run_id)
+    assert finish_lost(database, run_id)
 
     assert run(database, run_id).state is RunState.CANCELLED
 

@@ -17,7 +17,7 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import workers
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduler.janitor import Janitor, Rota, WorkerWatch
+from jobs_app.scheduler.janitor import HeartbeatMonitor, Janitor, JanitorSchedule
 from tests.factories import (
     DAY,
     MINUTE,
@@ -59,8 +59,8 @@ def projection(redis_url: str) -> Iterator[Projection]:
 
 @pytest.fixture
 def janitor(database: Database, projection: Projection, publisher: Publisher) -> Janitor:
-    watch = WorkerWatch(lost_seconds=30)
-    return Janitor(database, projection, publisher, watch, queue_prefix="test-none:")
+    monitor = HeartbeatMonitor(lost_seconds=30)
+    return Janitor(database, projection, publisher, monitor, queue_prefix="test-none:")
 
 
 def test_a_message_that_never_went_out_is_sent_when_it_is_overdue(
@@ -81,7 +81,7 @@ def test_messages_that_lie_in_the_queue_are_not_doubled(
     queue, prefix = "busy", f"test-{uuid4()}:"
     projection = Projection(Settings(redis_url=redis_url, redis_prefix=prefix))
     crowded = Janitor(
-        database, projection, publisher, WorkerWatch(lost_seconds=30), queue_prefix=prefix
+        database, projection, publisher, HeartbeatMonitor(lost_seconds=30), queue_prefix=prefix
     )
     for _ in range(5):
         make_run(database, at=NOON, queue=queue)
@@ -247,7 +247,7 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
     job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
     waiting = make_run(database, job, state=RunState.WAITING)
 
-    Rota(janitor).run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
+    JanitorSchedule(janitor).run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
 
     assert run(database, waiting).state is RunState.QUEUED
 
@@ -255,12 +255,12 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
 def test_a_look_at_all_entries_does_not_stand_before_the_first_ticks(
     janitor: Janitor, projection: Projection
 ) -> None:
-    rota, leftover = Rota(janitor), {999_999: NOON}
+    schedule, leftover = JanitorSchedule(janitor), {999_999: NOON}
     projection.write_scores(dict(leftover))
 
-    rota.run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
+    schedule.run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
     before = projection.scores()
-    rota.run(at=NOON, monotonic=1030.0, now=lambda: 0.0)
+    schedule.run(at=NOON, monotonic=1030.0, now=lambda: 0.0)
 
     assert (before, projection.scores()) == ({999_999: NOON.timestamp()}, {})
 
@@ -277,10 +277,10 @@ def test_rules_that_take_long_take_turns_with_the_clock(
 
     rules = [(1.0, lambda *_, name=name: slow(name)) for name in "abc"]
     monkeypatch.setattr(janitor, "rules", lambda: rules)
-    rota = Rota(janitor)
+    schedule = JanitorSchedule(janitor)
 
     for look in range(6):
-        rota.run(at=NOON, monotonic=1000.0 + look, now=lambda: clock["now"])
+        schedule.run(at=NOON, monotonic=1000.0 + look, now=lambda: clock["now"])
 
     assert "".join(done) == "abcabc"
 

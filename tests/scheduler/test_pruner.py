@@ -16,14 +16,14 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
-from jobs_app.db.models.runs import Forgotten, LogChunk, Run
+from jobs_app.db.models.runs import LogChunk, PrunedRuns, Run
 from jobs_app.jobs import service
 from jobs_app.runs.finish import queue_due_retries
-from jobs_app.runs.insert import Draft, draft, insert_drafts
+from jobs_app.runs.insert import NewRun, insert_runs, new_run
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduler import pruner as sweeping
-from jobs_app.scheduler.pruner import FEWEST, MOST, Sweeper, SweeperThread
+from jobs_app.scheduler.pruner import FEWEST, MOST, Pruner, PrunerThread
 from tests.factories import (
     DAY,
     HOUR,
@@ -54,12 +54,12 @@ def ended(database: Database, owner: Job | None, state: RunState, *, ago: timede
     return run_id
 
 
-def sweep(database: Database, *, at: datetime = NOON, **settings: Any) -> Sweeper:
+def prune(database: Database, *, at: datetime = NOON, **settings: Any) -> Pruner:
     """Do one whole pass."""
-    sweeper = Sweeper(database, Settings(**settings))
-    for _ in sweeper.steps(at=at):
+    pruner = Pruner(database, Settings(**settings))
+    for _ in pruner.steps(at=at):
         pass
-    return sweeper
+    return pruner
 
 
 def is_kept(database: Database, run_id: UUID) -> bool:
@@ -92,7 +92,7 @@ def test_a_run_goes_when_it_is_too_old(database: Database, state: RunState, days
     younger = ended(database, owner, state, ago=days * DAY - HOUR)
     older = ended(database, owner, state, ago=days * DAY + HOUR)
 
-    sweep(database)
+    prune(database)
 
     assert (is_kept(database, younger), is_kept(database, older)) == (True, False)
 
@@ -105,7 +105,7 @@ def test_a_run_goes_when_it_is_one_of_too_many_and_pushes_out_no_failure(
     bad = [ended(database, owner, FAILED, ago=day * DAY) for day in range(3, 10)]
     older = ended(database, owner, OK, ago=11 * DAY)
 
-    sweep(database)
+    prune(database)
 
     # Four of the last hour, this one and one failure are the newest six.
     assert (is_kept(database, newer), is_kept(database, older)) == (True, False)
@@ -121,7 +121,7 @@ def test_the_newest_run_of_each_outcome_stays(database: Database) -> None:
     for each, age in ages:
         ended(database, owner, each, ago=2001 * DAY + age)
 
-    sweep(database)
+    prune(database)
 
     assert {each.id for each in runs_of(database, owner)} == set(newest)
 
@@ -132,7 +132,7 @@ def test_a_run_that_is_not_over_is_never_deleted(database: Database, state: RunS
     of_job = make_run(database, owner, state=state, at=NOON - 900 * DAY)
     of_none = make_run(database, state=state, at=NOON - 900 * DAY)
 
-    sweep(database)
+    prune(database)
 
     assert is_kept(database, of_job)
     assert is_kept(database, of_none)
@@ -146,10 +146,10 @@ def test_what_a_job_says_stands_above_the_settings_and_the_rest_follows_them(
     too_old = ended(database, says, OK, ago=11 * DAY)
     others = ended(database, says_nothing, OK, ago=8 * DAY)
 
-    sweep(database, keep_days=30)
+    prune(database, keep_days=30)
     assert (is_kept(database, own), is_kept(database, too_old)) == (True, False)
     assert is_kept(database, others)
-    sweep(database, keep_days=7)
+    prune(database, keep_days=7)
 
     assert is_kept(database, own)
     assert not is_kept(database, others)
@@ -160,7 +160,7 @@ def test_fires_that_a_catch_up_may_reach_are_not_forgotten(database: Database) -
     within = ended(database, owner, OK, ago=DAY - MINUTE)
     beyond = ended(database, owner, OK, ago=DAY + MINUTE)
 
-    sweep(database)
+    prune(database)
 
     assert (is_kept(database, within), is_kept(database, beyond)) == (True, False)
 
@@ -171,7 +171,7 @@ def test_fires_ahead_of_a_clock_that_was_put_back_are_not_forgotten(database: Da
     with database.session() as session, session.begin():
         session.get_one(Job, owner.id).next_fire_at = NOON - 4 * DAY
 
-    sweep(database)
+    prune(database)
 
     assert is_kept(database, ahead)
 
@@ -180,7 +180,7 @@ def test_a_job_without_a_schedule_keeps_just_its_number(database: Database) -> N
     owner = make_job(database, schedule=None, retention=Retention(keep_runs=2))
     made = [ended(database, owner, OK, ago=minutes * MINUTE) for minutes in range(5)]
 
-    sweep(database)
+    prune(database)
 
     assert [is_kept(database, each) for each in made] == [True, True, False, False, False]
 
@@ -189,7 +189,7 @@ def test_a_run_without_a_job_goes_by_its_age(database: Database) -> None:
     younger = ended(database, None, OK, ago=89 * DAY)
     older = ended(database, None, OK, ago=91 * DAY)
 
-    sweep(database, keep_runs=1)
+    prune(database, keep_runs=1)
 
     assert (is_kept(database, younger), is_kept(database, older)) == (True, False)
 
@@ -209,7 +209,7 @@ def test_with_a_run_go_its_log_and_attempts_and_the_name_that_a_repetition_has_f
         session.add(a_chunk(run_id))
     again = make_run(database, retry_of=run_id)
 
-    sweep(database)
+    prune(database)
 
     assert not is_kept(database, run_id)
     assert run(database, again).retry_of is None
@@ -226,7 +226,7 @@ def logged(database: Database, owner: Job | None, state: RunState, *, ago: timed
     at = NOON - ago
     run_id = UUID(int=first_id_at(at).int + (new_run_id().int & 0xFFFFFFFF))
     with database.session() as session, session.begin():
-        made = Draft(
+        made = NewRun(
             id=run_id,
             job_id=None if owner is None else owner.id,
             state=state,
@@ -237,7 +237,7 @@ def logged(database: Database, owner: Job | None, state: RunState, *, ago: timed
             priority=5,
             created_at=at,
         )
-        insert_drafts(session, [made])
+        insert_runs(session, [made])
         found = session.get_one(Run, run_id)
         found.finished_at = None if state in ACTIVE else at
         found.log_bytes = 10
@@ -259,7 +259,7 @@ def test_a_log_may_go_before_its_run_which_says_so(database: Database) -> None:
     too_old = logged(database, owner, FAILED, ago=61 * DAY)
     running = logged(database, None, RunState.RUNNING, ago=40 * DAY)
 
-    sweep(database, keep_log_days=30)
+    prune(database, keep_log_days=30)
 
     assert [chunks_of(database, each) for each in old] == [0] * len(old)
     assert [chunks_of(database, each) for each in (young, of_job, too_old, running)] == [3, 3, 0, 3]
@@ -274,20 +274,20 @@ def test_a_deleted_job_goes_with_its_last_run(database: Database) -> None:
     with database.session() as session:
         service.remove(session, owner, version=None, by="ann", at=NOON - 99 * DAY)
 
-    sweep(database)
+    prune(database)
     assert [each.id for each in runs_of(database, owner)] == [bad]
-    sweep(database, at=NOON + 100 * DAY)
+    prune(database, at=NOON + 100 * DAY)
 
     with database.reading() as session:
         assert list(session.scalars(select(Job.id))) == [kept.id]
-        assert session.scalars(select(Forgotten)).all() == []
+        assert session.scalars(select(PrunedRuns)).all() == []
 
 
 def test_the_audit_is_kept_for_its_time(database: Database) -> None:
     make_job(database, name="old", at=NOON - 401 * DAY)
     make_job(database, name="new", at=NOON - 399 * DAY)
 
-    sweep(database)
+    prune(database)
 
     with database.reading() as session:
         (left,) = session.scalars(select(AuditEvent))
@@ -307,7 +307,7 @@ def test_a_worker_that_is_gone_and_that_no_run_names_is_forgotten(database: Data
         ):
             session.get_one(Worker, worker_id).gone_at = gone_at
 
-    sweep(database)
+    prune(database)
 
     with database.reading() as session:
         assert set(session.scalars(select(Worker.id))) == {named, lately, living}
@@ -316,7 +316,7 @@ def test_a_worker_that_is_gone_and_that_no_run_names_is_forgotten(database: Data
 def total(database: Database) -> int:
     """Return how many runs there are, and ever were."""
     with database.reading() as session:
-        gone = session.scalars(select(func.sum(Forgotten.count))).one() or 0
+        gone = session.scalars(select(func.sum(PrunedRuns.count))).one() or 0
         return int(gone) + session.scalars(select(func.count(Run.id))).one()
 
 
@@ -326,10 +326,10 @@ def test_no_count_falls_though_two_sweep_at_a_time(database: Database) -> None:
         ended(database, owner, (OK, FAILED)[minutes % 2], ago=2 * DAY + minutes * MINUTE)
     before = total(database)
 
-    sweepers = [threading.Thread(target=sweep, args=(database,)) for _ in range(2)]
-    for each in sweepers:
+    threads = [threading.Thread(target=prune, args=(database,)) for _ in range(2)]
+    for each in threads:
         each.start()
-    for each in sweepers:
+    for each in threads:
         each.join()
 
     assert total(database) == before
@@ -340,7 +340,7 @@ def test_no_count_falls_though_two_sweep_at_a_time(database: Database) -> None:
 def test_a_purged_job_leaves_no_counts(database: Database) -> None:
     owner = a_job(database, keep_runs=1)
     ended(database, owner, OK, ago=2 * DAY)
-    sweep(database)
+    prune(database)
     with database.session() as session:
         removed = service.remove(
             session, job(database, owner.name), version=None, by="ann", at=NOON, to_purge=True
@@ -353,27 +353,29 @@ def test_a_purged_job_leaves_no_counts(database: Database) -> None:
 def test_a_transaction_deletes_a_few_hundred_rows_at_most(database: Database) -> None:
     owner = make_job(database, schedule=None)
     with database.session() as session, session.begin():
-        drafts = [
-            draft(owner, run_id=new_run_id(), state=OK, trigger=Trigger.MANUAL, at=NOON - 91 * DAY)
+        new_runs = [
+            new_run(
+                owner, run_id=new_run_id(), state=OK, trigger=Trigger.MANUAL, at=NOON - 91 * DAY
+            )
             for _ in range(3 * MOST)
         ]
-        insert_drafts(session, drafts)
+        insert_runs(session, new_runs)
     make_run(database, owner, state=OK)
     deleted: list[int] = []
-    sweeper = Sweeper(database, Settings())
+    pruner = Pruner(database, Settings())
 
     before = 0
-    for _ in sweeper.steps(at=NOON):
-        deleted.append(sweeper.deleted - before)
-        before = sweeper.deleted
+    for _ in pruner.steps(at=NOON):
+        deleted.append(pruner.deleted - before)
+        before = pruner.deleted
 
     assert sum(deleted) == 3 * MOST
     assert max(deleted) <= MOST
 
 
 def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None:
-    sweeper = Sweeper(database, Settings())
-    sweeper._batch = MOST
+    pruner = Pruner(database, Settings())
+    pruner._batch = MOST
     asked: list[int] = []
 
     def slowly(_session: object, limit: int) -> int:
@@ -383,7 +385,7 @@ def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None
             pass
         return limit if len(asked) < 8 else 0
 
-    for _ in sweeper._repeatedly(slowly):
+    for _ in pruner._repeatedly(slowly):
         pass
 
     assert asked == [500, 250, 125, 62, 50, 50, 50, 50]
@@ -404,7 +406,7 @@ def test_a_standby_does_not_sweep_and_a_sweep_can_be_stopped(
         statements.append(arguments[2])
 
     event.listen(database.engine, "before_cursor_execute", note)
-    thread = SweeperThread(Sweeper(database, Settings()), is_active)
+    thread = PrunerThread(Pruner(database, Settings()), is_active)
     thread.start()
 
     assert looked.wait(10)

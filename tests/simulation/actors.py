@@ -17,7 +17,7 @@ from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import overlap
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduler.janitor import Janitor, WorkerWatch
+from jobs_app.scheduler.janitor import HeartbeatMonitor, Janitor
 from jobs_app.scheduler.tick import Ticker
 from tests.factories import TASKS, definition
 from tests.simulation.stage import Errand, Process, Violation
@@ -39,7 +39,7 @@ class SimulatedScheduler:
         self.process = process
         database, redis = world.store.database, world.redis
         self.ticker = Ticker(database, redis, redis.publish, batch=10)
-        watch = WorkerWatch(lost_seconds=LOST_SECONDS, most_step_seconds=MOST_STEP_SECONDS)
+        watch = HeartbeatMonitor(lost_seconds=LOST_SECONDS, most_step_seconds=MOST_STEP_SECONDS)
         self.janitor = Janitor(database, redis, redis.publish, watch, queue_prefix="")
         # Sweeping deletes nothing that the protocol uses.
         self.rules = [rule for period, rule in self.janitor.rules() if period < 600]

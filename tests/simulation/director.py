@@ -28,7 +28,7 @@ from jobs_app.runs import (
     overlap,
     workers,
 )
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
@@ -243,14 +243,16 @@ class Director:
         worker.handle(Message(run_id, attempt, "sleep", "default"))
         worker.during = None
 
-    def claim(self, worker: SimulatedWorker, run_id: UUID, attempt: int = 1) -> Claimed:
+    def claim(self, worker: SimulatedWorker, run_id: UUID, attempt: int = 1) -> ClaimedRun:
         """Have a worker claim an attempt, which it gets."""
         claimed = worker.claim(run_id, attempt)
         if claimed is None:
             raise Violation(f"attempt {attempt} of run {short(run_id)} is not to be had")
         return claimed
 
-    def claim_once(self, worker: SimulatedWorker, run_id: UUID, attempt: int = 1) -> Claimed | None:
+    def claim_once(
+        self, worker: SimulatedWorker, run_id: UUID, attempt: int = 1
+    ) -> ClaimedRun | None:
         """Have a worker claim an attempt; it does not try again where the database says no."""
         with self.stage.on(Errand(claims=(run_id, attempt))), self.session() as session:
             claimed = runs_claim.claim(
@@ -260,13 +262,13 @@ class Director:
             self.checker.count_start(run_id, attempt)
         return claimed
 
-    def end_and_claim(
-        self, worker: SimulatedWorker, ended: Claimed, run_id: UUID, attempt: int = 1
-    ) -> Claimed | None:
+    def finish_and_claim(
+        self, worker: SimulatedWorker, ended: ClaimedRun, run_id: UUID, attempt: int = 1
+    ) -> ClaimedRun | None:
         """Have a busy worker end one attempt well and claim another, in one transaction."""
         errand = Errand(claims=(run_id, attempt), ends=(ended.run_id, ended.attempt))
         with self.stage.on(errand), self.store.database.single() as connection:
-            _, claimed = finish_and_claim.end_and_claim(
+            _, claimed = finish_and_claim.finish_and_claim(
                 connection,
                 ended.run_id,
                 ended.attempt,
@@ -281,16 +283,16 @@ class Director:
             self.checker.count_start(run_id, attempt)
         return claimed
 
-    def succeed(self, worker: SimulatedWorker, claimed: Claimed) -> None:
+    def succeed(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
         """Have a worker end an attempt well."""
         worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt))
 
-    def fail(self, worker: SimulatedWorker, claimed: Claimed) -> None:
+    def fail(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
         """Have a worker end an attempt badly."""
         error = {"type": "ValueError", "message": "simulated", "traceback": None}
         worker.finish(claimed, Outcome(RunState.FAILED, error=error))
 
-    def bury(self, worker: SimulatedWorker, claimed: Claimed) -> None:
+    def bury(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
         """Have the process die that works on an attempt, and its worker see it."""
         self.checker.leave((claimed.run_id, claimed.attempt))
         worker.heartbeat.report_dead(claimed.run_id, claimed.attempt, "simulated")

@@ -31,8 +31,8 @@ from jobs_app.db.columns import Base
 from jobs_app.jobs import service
 from jobs_app.runs import transitions, workers
 from jobs_app.runs.finish import _count_outcome, finish
-from jobs_app.runs.rescue import end_dead
-from jobs_app.scheduler.janitor import WorkerWatch
+from jobs_app.runs.rescue import finish_lost
+from jobs_app.scheduler.janitor import HeartbeatMonitor
 from jobs_app.tasks import context
 from jobs_app.worker import execution
 from jobs_app.worker.completer import Ends
@@ -49,7 +49,7 @@ DECIDING: tuple[Any, ...] = (
     finish,
     _count_outcome,
     context.RunContext.stop_if_asked,
-    end_dead,
+    finish_lost,
     execution._claim,
     transitions.move,
     service.expect_version,
@@ -68,7 +68,7 @@ DECIDING: tuple[Any, ...] = (
     execution._finish_own,
     Lease.seconds_left,
     Watch._look,
-    WorkerWatch.silent,
+    HeartbeatMonitor.silent,
 )
 
 #: Places whose SELECT is acted upon with no conditional UPDATE after it, and those that lock.
@@ -80,8 +80,8 @@ ASKING = frozenset(
         "runs.finish._hold",
         "runs.finish._retry_later",
         "runs.claim.reclaim",
-        "runs.rescue.end_dead",
-        "runs.cancel.running_at",
+        "runs.rescue.finish_lost",
+        "runs.cancel.running_on",
         "runs.overlap.promote",
         "jobs.start._first",
     )
@@ -94,11 +94,14 @@ _PAUSE = "it only says how soon the database is asked again"
 _SENDABLE = "only a queued run has a send_at: invariants.py says so after each commit"
 _HALF = "half of a whole: a run is exclusive or not, and any that is active is enough"
 _ONCE_MORE = "`finish` asks for the same once more, and writes nothing if it is not so"
-_LOGGED = "only the log tells"
+_LOGGED = "only a log line depends on it"
+_ERROR_TYPE = "it chooses the type of the error"
 _HINT = "a message more, or later: a hint, harmless in any number"
 _ASKED = "it only says how often the database is asked"
 _HELD = "it only says how soon an end is on record"
 _PLAIN = "what is taken for news goes the longer way, by `finish`"
+
+_UNSENT = "runs.outbox.mark_queued_unsent: UPDATE runs"
 
 #: What may be missing with nobody the worse for it, and why.
 HARMLESS: dict[str, str] = {
@@ -121,7 +124,7 @@ HARMLESS: dict[str, str] = {
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
     "jobs.service.lock: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
-    "runs.overlap.give_way: UPDATE runs: runs.state = ? (beside runs.job_id = ?"
+    "runs.overlap.make_room: UPDATE runs: runs.state = ? (beside runs.job_id = ?"
     " AND runs.is_exclusive AND runs.state IN ('queued', 'running', 'retrying')"
     " OR runs.job_id = ? AND NOT runs.is_exclusive"
     " AND runs.state IN ('queued', 'running', 'retrying'),"
@@ -136,13 +139,13 @@ HARMLESS: dict[str, str] = {
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
     "runs.finish.finish_plain: UPDATE runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
-    "runs.finish_and_claim.end_and_claim: UPDATE runs: jobs.failures_in_a_row +"
+    "runs.finish_and_claim.finish_and_claim: UPDATE runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
-    "runs.finish_and_claim.end_and_claim: UPDATE runs: jobs.id = runs.job_id"
+    "runs.finish_and_claim.finish_and_claim: UPDATE runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
-    "runs.finish_and_claim.end_and_claim: WITH runs: jobs.failures_in_a_row +"
+    "runs.finish_and_claim.finish_and_claim: WITH runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
-    "runs.finish_and_claim.end_and_claim: WITH runs: jobs.id = runs.job_id"
+    "runs.finish_and_claim.finish_and_claim: WITH runs: jobs.id = runs.job_id"
     " (beside jobs.failures_in_a_row + jobs.failures_carried > ? OR (jobs.hears & ?) != ?)": _PLAIN,
     "runs.finish.finish: moved (no. 3) is taken for True": _LOGGED,
     "runs.finish.finish: moved (no. 3) is taken for False": _LOGGED,
@@ -153,48 +156,48 @@ HARMLESS: dict[str, str] = {
     ),
     "runs.finish.queue_due_retries: UPDATE runs: runs.id IN (?)"
     " (beside runs.state = ?, runs.not_before <= ?)": "it only makes batches",
-    "runs.concurrency._call: UPDATE runs: runs.send_at IS NULL"
+    "runs.concurrency._unpark_queue: UPDATE runs: runs.send_at IS NULL"
     " (beside runs.id IN (?), runs.state = ?)": _HINT,
-    "runs.concurrency.claim_place: UPDATE runs: other.state = 'running'"
+    "runs.concurrency.claim_slot: UPDATE runs: other.state = 'running'"
     " (beside other.concurrency_key = runs.concurrency_key, NOT (EXISTS (SELECT …))": (
         "it is asked only while the first place is taken: then the lowest place with none"
         " above it is that of a running one, and one that has ended is no lower"
     ),
-    "runs.rescue.end_dead: SELECT runs: runs.attempt = ?"
+    "runs.rescue.finish_lost: SELECT runs: runs.attempt = ?"
     " (beside runs.id = ?, runs.state = ?, runs.cancel_mode IS NOT NULL)": _ONCE_MORE,
-    "runs.rescue.end_dead: SELECT runs: runs.state = ?"
+    "runs.rescue.finish_lost: SELECT runs: runs.state = ?"
     " (beside runs.id = ?, runs.attempt = ?, runs.cancel_mode IS NOT NULL)": _ONCE_MORE,
-    "runs.rescue.end_dead: SELECT runs: runs.cancel_mode IS NOT NULL"
+    "runs.rescue.finish_lost: SELECT runs: runs.cancel_mode IS NOT NULL"
     " (beside runs.id = ?, runs.attempt = ?, runs.state = ?)": (
         "a running one that nobody asked to end has no cancelled_by either"
     ),
-    "runs.rescue.end_dead: state is RunState.TIMED_OUT is taken for True": "a word of the error",
-    "runs.rescue.end_dead: state is RunState.TIMED_OUT is taken for False": "a word of the error",
-    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
-    "runs.outbox.hurry: UPDATE runs: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": (
-        _SENDABLE
-    ),
-    "runs.outbox.hurry: UPDATE runs: runs.sends <= ? (beside runs.state = ?, runs.send_at > ?)": (
-        _HINT
-    ),
+    "runs.rescue.finish_lost: state is RunState.TIMED_OUT is taken for True": _ERROR_TYPE,
+    "runs.rescue.finish_lost: state is RunState.TIMED_OUT is taken for False": _ERROR_TYPE,
+    f"{_UNSENT}: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
+    f"{_UNSENT}: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": _SENDABLE,
+    f"{_UNSENT}: runs.sends <= ? (beside runs.state = ?, runs.send_at > ?)": _HINT,
     "runs.outbox.take_unsent: UPDATE runs: runs.id IN (?)"
     " (beside runs.state = ?, runs.sends = ?, runs.send_at <= ?)": _HINT,
     "runs.outbox.take_unsent: UPDATE runs: runs.sends = ?"
     " (beside runs.id IN (?), runs.state = ?, runs.send_at <= ?)": _HINT,
     "runs.outbox.take_unsent: UPDATE runs: runs.state = ?"
     " (beside runs.id IN (?), runs.sends = ?, runs.send_at <= ?)": _SENDABLE,
-    "runs.cancel.running_at: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
-        "what is over is reported in vain: `end_dead` asks for the same once more"
+    "runs.cancel.running_on: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
+        "what is over is reported in vain: `finish_lost` asks for the same once more"
     ),
-    "scheduler.janitor.WorkerWatch.silent: before is taken for True": "is_same says so already",
+    "scheduler.janitor.HeartbeatMonitor.silent: before is taken for True": (
+        "is_same says so already"
+    ),
     "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,
     "worker.execution._claim: unanswered (no. 2) is taken for False": _PAUSE,
     "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,
     "worker.completer.Ends.hold: self._is_busy and is_plain is taken for False": _HELD,
     "worker.completer.Ends.hold: self._is_busy is taken for True": _HELD,
-    "worker.execution._end_and_claim: is_awaited is taken for True": "nobody is there to be let in",
+    "worker.execution._end_and_claim: has_waiting_run is taken for True": (
+        "promote finds no run that waits"
+    ),
     "worker.liveness.heartbeat.Heartbeat._report_strays: attempt not in known is taken for True": (
-        "it is reported twice, and ended once: `end_dead` asks whether it is running"
+        "it is reported twice, and ended once: `finish_lost` asks whether it is running"
     ),
     "worker.liveness.heartbeat.Heartbeat._report_strays: self._strays.is_due is taken for True": (
         _ASKED
@@ -211,7 +214,7 @@ _KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
 BEHIND: dict[str, str] = {
-    "runs.cancel.running_at: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
+    "runs.cancel.running_on: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
         _ENDS + "is_ours is taken for True"
     ),
     "worker.liveness.stalled_runs.Strays.look: each not in known is taken for True": (
@@ -222,18 +225,18 @@ BEHIND: dict[str, str] = {
     " (beside runs.id = (SELECT …), runs.state = ?, NOT EXISTS (SELECT …))": (
         "models: uq_runs_active"
     ),
-    "runs.concurrency.claim_place: UPDATE runs: runs.attempt = ?"
+    "runs.concurrency.claim_slot: UPDATE runs: runs.attempt = ?"
     " (beside runs.id = ?, runs.state = ?, EXISTS (SELECT …))": _KEY_TURN,
-    "runs.concurrency.claim_place: UPDATE runs: runs.attempt = ? (beside runs.id = ?,"
+    "runs.concurrency.claim_slot: UPDATE runs: runs.attempt = ? (beside runs.id = ?,"
     " runs.state = ?, EXISTS (SELECT …), runs.concurrency_limit > (SELECT …) + ?)": _KEY_TURN,
 }
 
 #: Functions that write under a guard, but not in a simulation, and why.
 NOT_PLAYED: dict[str, str] = {
     "jobs.service.purge": "deletes the history of a job at rest: tests/jobs/test_service.py",
-    "runs.finish.plain_end": "makes the statement of finish_plain",
-    "runs.pruning.forget": "deletes what has ended long ago: tests/runs/test_retention.py",
-    "runs.pruning.forget_logs": "deletes what has ended long ago: tests/runs/test_retention.py",
+    "runs.finish.plain_finish_statement": "makes the statement of finish_plain",
+    "runs.pruning.prune_runs": "deletes what has ended long ago: tests/runs/test_retention.py",
+    "runs.pruning.prune_logs": "deletes what has ended long ago: tests/runs/test_retention.py",
     "runs.cancel.purge": "deletes what its caller chose: tests/runs/test_transitions.py",
     "runs.transitions.move": "is the way of the others",
 }

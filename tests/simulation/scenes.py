@@ -23,7 +23,7 @@ from jobs_app.runs import (
     outbox,
     overlap,
 )
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.planning import plan
 from jobs_app.tasks.context import RunContext, TimedOut
@@ -56,28 +56,28 @@ def on_postgresql(function: Scene) -> Scene:
 # Workers that were given up
 
 
-def _succeed(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+def _succeed(d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
     d.succeed(worker, claimed)
 
 
-def _succeed_with_progress(_d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+def _succeed_with_progress(_d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
     told = {"attempt": claimed.attempt}
     worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt, progress=told))
 
 
-def _succeed_with_the_next_claim(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
-    d.end_and_claim(worker, claimed, d.start_task())
+def _succeed_with_the_next_claim(d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
+    d.finish_and_claim(worker, claimed, d.start_task())
 
 
-def _fail(d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+def _fail(d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
     d.fail(worker, claimed)
 
 
-def _tell(_d: Director, worker: SimulatedWorker, claimed: Claimed) -> None:
+def _tell(_d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
     worker.tell_progress(claimed)
 
 
-def _late(what: Callable[[Director, SimulatedWorker, Claimed], None]) -> Scene:
+def _late(what: Callable[[Director, SimulatedWorker, ClaimedRun], None]) -> Scene:
     def late(d: Director) -> None:
         """One that was frozen comes back, whatever has become of its run meanwhile."""
         job, bystander = d.job(retry=RETRIED), d.job("beta", retry=RETRIED)
@@ -157,13 +157,17 @@ def ended_with_the_next_claim(d: Director) -> None:
     first, second = d.claim(worker, d.start(job)), d.start(job)
     for run_id in (again.run_id, first.run_id, d.start_task("key", 1)):
         claimed = d.claim(worker, d.start(job))
-        d.hold(d.end_and_claim(worker, claimed, run_id) is None, "what is not to be had is claimed")
+        d.hold(
+            d.finish_and_claim(worker, claimed, run_id) is None, "what is not to be had is claimed"
+        )
         d.is_in(claimed.run_id, RunState.SUCCEEDED)
-    d.hold(d.end_and_claim(worker, first, second) is not None, "what is to be had is not claimed")
+    d.hold(
+        d.finish_and_claim(worker, first, second) is not None, "what is to be had is not claimed"
+    )
     late = d.claim(frozen, d.start(job))
     d.lose(frozen, worker)
     left = d.start(job)
-    d.hold(d.end_and_claim(frozen, late, left) is None, "a claim is for who was given up")
+    d.hold(d.finish_and_claim(frozen, late, left) is None, "a claim is for who was given up")
 
 
 @scene
@@ -173,7 +177,7 @@ def recovered_with_the_next_claim(d: Director) -> None:
     job = d.job()
     d.fail(worker, d.claim(worker, d.start(job)))
     claimed = d.claim(worker, d.start(job))
-    d.end_and_claim(worker, claimed, d.start_task())
+    d.finish_and_claim(worker, claimed, d.start_task())
     d.is_in(claimed.run_id, RunState.RUNNING)
 
 
@@ -987,7 +991,7 @@ def messages_for_what_waits_for_a_place(d: Director) -> None:
     held = d.claim(worker, d.start_task("key", 1))
     d.hold(worker.claim(d.start_task("key", 1), 1) is None, "a second run has the only place")
     with d.session() as session:
-        outbox.send_soon(session, [sent, held.run_id], at=d.at())
+        outbox.mark_unsent(session, [sent, held.run_id], at=d.at())
         session.commit()
     d.world.redis.queue.clear()
     d.scheduler.janitor.resend(at=d.at())
@@ -1060,7 +1064,7 @@ def called_and_cancelled(d: Director) -> None:
     held = d.claim(worker, d.start_task("key", 1))
     parked = d.start_task("key", 1)
     worker.claim(parked, 1)
-    d.before("runs.concurrency._call", lambda: d.cancel(parked), statement="UPDATE runs")
+    d.before("runs.concurrency._unpark_queue", lambda: d.cancel(parked), statement="UPDATE runs")
     d.succeed(worker, held)
 
 
@@ -1068,7 +1072,7 @@ def called_and_cancelled(d: Director) -> None:
 def cancelled_before_it_has_its_place(d: Director) -> None:
     """A run is cancelled while its claim looks for a place, and while it is parked."""
     worker = d.worker("worker")
-    place = "runs.concurrency.claim_place"
+    place = "runs.concurrency.claim_slot"
     for is_full in (False, True):
         run_id = d.start_task("key", 1)
 
@@ -1098,7 +1102,7 @@ def tried_again_before_it_has_its_place(d: Director) -> None:
             d.fail(quick, claimed)
             d.retry()
 
-    place = "runs.concurrency.claim_place"
+    place = "runs.concurrency.claim_slot"
     d.before(place, lambda: d.tries(overtake), statement="UPDATE")
     d.claim_once(slow, run_id)
 
@@ -1113,7 +1117,7 @@ def tried_again_before_it_is_parked(d: Director) -> None:
 
     def overtake() -> None:
         with d.session() as session:
-            concurrency.hand_over(session, "key", at=d.at())
+            concurrency.unpark(session, "key", at=d.at())
         claimed = d.claim_once(quick, run_id)
         if claimed is not None:
             d.fail(quick, claimed)
@@ -1123,7 +1127,7 @@ def tried_again_before_it_is_parked(d: Director) -> None:
         d.succeed(quick, holder)
         d.tries(overtake)
 
-    place = "runs.concurrency.claim_place"
+    place = "runs.concurrency.claim_slot"
     d.before(place, partial(d.before, place, leave, statement="UPDATE"), statement="UPDATE")
     d.claim_once(slow, run_id)
     run = d.run(run_id)
@@ -1138,21 +1142,21 @@ def parked_while_a_place_is_left(d: Director) -> None:
     run_id = d.start_task("key", 1)
     is_handed_over = []
 
-    def hand_over() -> None:
+    def unpark() -> None:
         with d.session() as session:
-            concurrency.hand_over(session, "key", at=d.at())
+            concurrency.unpark(session, "key", at=d.at())
         is_handed_over.append(True)
 
     def leave() -> None:
         d.succeed(worker, held)
-        d.tries(hand_over)
+        d.tries(unpark)
 
-    place = "runs.concurrency.claim_place"
+    place = "runs.concurrency.claim_slot"
     d.before(place, partial(d.before, place, leave, statement="UPDATE"), statement="UPDATE")
     d.hold(d.claim_once(other, run_id) is None, "a second run has the only place")
     if not is_handed_over:
         # It had to wait for the claim.
-        hand_over()
+        unpark()
     d.hold(d.run(run_id).send_at is not None, "a place is free, and nobody called to it")
 
 
@@ -1168,7 +1172,7 @@ def buffered_while_the_place_is_left(d: Director) -> None:
         d.succeed(worker, first)
         is_promoted.append(d.tries(lambda: d.promote(job)))
 
-    d.before("runs.insert.insert_drafts", leave)
+    d.before("runs.insert.insert_runs", leave)
     second = d.start(job)
     if not is_promoted[0]:
         # It had to wait for the start.
@@ -1216,7 +1220,7 @@ def held_by_somebody(d: Director) -> None:
 def two_starts(d: Director) -> None:
     """Two people start a job that may run once, at the same moment."""
     job = d.job(overlap_policy=OverlapPolicy.SKIP)
-    d.before("runs.insert.insert_drafts", lambda: d.tries(lambda: d.start(job)))
+    d.before("runs.insert.insert_runs", lambda: d.tries(lambda: d.start(job)))
     d.tries(lambda: d.start(job))
 
 

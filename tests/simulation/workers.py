@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.runs.messages import Message
 from jobs_app.runs.workers import Registration
@@ -284,12 +284,12 @@ class SimulatedWorker:
         del self.in_hand[actor]
         pool_process.last = attempt
 
-    def claim(self, run_id: UUID, attempt: int) -> Claimed | None:
+    def claim(self, run_id: UUID, attempt: int) -> ClaimedRun | None:
         """Claim an attempt, as for a message that names it."""
         process: Any = self.threads
         return execution._claim(process, run_id, attempt)
 
-    def finish(self, claimed: Claimed, outcome: Outcome) -> None:
+    def finish(self, claimed: ClaimedRun, outcome: Outcome) -> None:
         """Write how an attempt ended, and make room for the next."""
         process: Any = self.threads
         execution._finish(process, End(claimed, outcome, self._world.stage.wall()))
@@ -357,7 +357,7 @@ class SimulatedWorker:
             raise Violation(f"run {short(context.run_id)} works on without a lease")
         return is_unwanted
 
-    def tell_progress(self, context: RunContext | Claimed) -> None:
+    def tell_progress(self, context: RunContext | ClaimedRun) -> None:
         """Tell how far an attempt has come."""
         tells = Errand(tells=(context.run_id, context.attempt))
         try:
@@ -372,7 +372,7 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
     """Return what tells the stage, in place of the steps of `execution`, which step is taken."""
     stage, checker = world.stage, world.checker
 
-    def claim(process: Any, run_id: UUID, attempt: int) -> Claimed | None:
+    def claim(process: Any, run_id: UUID, attempt: int) -> ClaimedRun | None:
         with stage.on(Errand(claims=(run_id, attempt))):
             claimed = _really_claim(process, run_id, attempt)
         if claimed is not None:
@@ -381,14 +381,14 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
             stage.point("has a claim", at_work=True)
         return claimed
 
-    def end_and_claim(
+    def finish_and_claim(
         process: Any, last: End, run_id: UUID, attempt: int, **given: Any
-    ) -> Claimed | None:
+    ) -> ClaimedRun | None:
         ended = (last.claimed.run_id, last.claimed.attempt)
         with stage.on(Errand(claims=(run_id, attempt), ends=ended)):
             return _really_end_and_claim(process, last, run_id, attempt, **given)
 
-    def work(process: Any, claimed: Claimed) -> Outcome:
+    def work(process: Any, claimed: ClaimedRun) -> Outcome:
         outcome = _really_work(process, claimed)
         stage.point("has an outcome", at_work=True)
         return outcome
@@ -402,7 +402,7 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
     return [
         (execution, "this_process", lambda: stage.current.pool_process),
         (execution, "_claim", claim),
-        (execution, "_end_and_claim", end_and_claim),
+        (execution, "_end_and_claim", finish_and_claim),
         (execution, "work", work),
         (execution, "_finish", finish),
     ]

@@ -16,7 +16,7 @@ from jobs_app.core.states import FINAL
 from jobs_app.db import columns
 from jobs_app.runs import fires
 from jobs_app.runs.finish import Outcome
-from jobs_app.runs.planning import Facts, Plan, plan
+from jobs_app.runs.planning import Plan, PlanInput, plan
 from jobs_app.worker import completer, execution, outcomes, runner
 from jobs_app.worker.liveness import cancellation, heartbeat, lease
 from tests.simulation import telling, workers
@@ -142,7 +142,7 @@ def _no_capture(*_: object, **__: object) -> AbstractContextManager[None]:
 def _sometimes_failing(stage: Stage) -> Callable[..., Plan]:
     """Return `plan` as it is where it now and then fails a scheduler."""
 
-    def planned(facts: Facts, *, at: datetime) -> Plan:
+    def planned(facts: PlanInput, *, at: datetime) -> Plan:
         if stage.current.process.name.startswith("scheduler") and stage.happens(
             stage.weather.no_plan
         ):

@@ -16,7 +16,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Attempt
 from jobs_app.runs.finish import Outcome
-from jobs_app.runs.finish_and_claim import end_and_claim
+from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.worker import completer, execution
 from jobs_app.worker.completer import End
 from jobs_app.worker.execution import write_held_end
@@ -213,7 +213,7 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
 ) -> None:
     first, second = queued(), queued()
     work_on(first)
-    together = end_and_claim
+    together = finish_and_claim
     failures = []
 
     def without_an_answer(*args: Any, **given: Any) -> Any:
@@ -222,7 +222,7 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
         failures.append(given["run_id"])
         raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
 
-    monkeypatch.setattr(execution, "end_and_claim", without_an_answer)
+    monkeypatch.setattr(execution, "finish_and_claim", without_an_answer)
     monkeypatch.setattr(execution, "RETRY_DATABASE_SECONDS", 0.01)
     WORKED.clear()
 

@@ -18,7 +18,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.db.models.secrets import Secret
-from jobs_app.runs.claim import Claimed
+from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome, queue_due_retries
 from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Sealer
@@ -319,7 +319,7 @@ def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
     assert run(database, run_id).state is RunState.SUCCEEDED
 
 
-def _claimed(process: Process, run_id: UUID) -> Claimed:
+def _claimed(process: Process, run_id: UUID) -> ClaimedRun:
     claimed = execution._claim(process, run_id, 1)
     assert claimed is not None
     return claimed

@@ -237,7 +237,7 @@ class LogChunk(Base):
     text: Mapped[str] = mapped_column(Text)
 
 
-class Forgotten(Base):
+class PrunedRuns(Base):
     """How many runs of a job retention has deleted, by outcome: no count ever falls.
 
     `latest_at` is the newest instant among them. Runs without a job have the job 0.

@@ -14,7 +14,7 @@ from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
 from jobs_app.core.states import FINAL
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.runs import history
-from jobs_app.runs.history import LogNews, LogPlace
+from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web import streams
 from jobs_app.web.api import runs
 from jobs_app.web.api.openapi import EVENTS, problems
@@ -75,7 +75,7 @@ def follow_log(path: RunPath, query: StreamQuery, header: StreamHeader) -> Respo
     place = _place(header.last_event_id or query.last_event_id)
     reader = readers()
 
-    def look(after: LogPlace) -> LogNews:
+    def look(after: LogPosition) -> LogNews:
         # Nothing of the database is held between two looks.
         with reader() as reading:
             return history.log_news(reading, run_id, after=after, limit=BATCH)
@@ -83,7 +83,9 @@ def follow_log(path: RunPath, query: StreamQuery, header: StreamHeader) -> Respo
     return streams.current().respond(lambda stream: _events(stream, look, place))
 
 
-def _events(stream: Stream, look: Callable[[LogPlace], LogNews], place: LogPlace) -> Iterator[str]:
+def _events(
+    stream: Stream, look: Callable[[LogPosition], LogNews], place: LogPosition
+) -> Iterator[str]:
     """Yield the events of a log after *place*, until the run, the stream or the database ends."""
     follower = _Follower(place)
     while stream.is_open:
@@ -107,22 +109,22 @@ def _events(stream: Stream, look: Callable[[LogPlace], LogNews], place: LogPlace
 class _Follower:
     """Where a reader of a log is, and what it has had of the attempt it is in."""
 
-    def __init__(self, place: LogPlace) -> None:
+    def __init__(self, place: LogPosition) -> None:
         self.place = place
         # None: it came in the middle, so nobody knows what it has had.
-        self._had_bytes: int | None = 0 if place == LogPlace() else None
+        self._had_bytes: int | None = 0 if place == LogPosition() else None
 
     def events(self, news: LogNews) -> Iterator[str]:
         """Yield what is new as events, and go on behind it."""
         new_bytes = sum(_size(c) for c in news.chunks if c.attempt == news.attempt)
         for chunk in news.chunks:
             if chunk.attempt != self.place.attempt:
-                self.place = LogPlace(chunk.attempt)
+                self.place = LogPosition(chunk.attempt)
                 self._had_bytes = 0
             if chunk.seq != self.place.seq + 1:
                 yield self._cut(chunk, news, new_bytes)
-            yield _event("chunk", _show(chunk), place=LogPlace(chunk.attempt, chunk.seq))
-            self.place = LogPlace(chunk.attempt, chunk.seq)
+            yield _event("chunk", _show(chunk), place=LogPosition(chunk.attempt, chunk.seq))
+            self.place = LogPosition(chunk.attempt, chunk.seq)
             if self._had_bytes is not None:
                 self._had_bytes += _size(chunk)
             if chunk.attempt == news.attempt:
@@ -136,10 +138,10 @@ class _Follower:
             size = max(0, news.log_bytes - self._had_bytes - left_bytes)
             self._had_bytes += size
         data = {"attempt": chunk.attempt, "bytes": size}
-        return _event("cut", data, place=LogPlace(chunk.attempt, chunk.seq - 1))
+        return _event("cut", data, place=LogPosition(chunk.attempt, chunk.seq - 1))
 
 
-def _event(name: str, data: dict[str, Any], *, place: LogPlace | None = None) -> str:
+def _event(name: str, data: dict[str, Any], *, place: LogPosition | None = None) -> str:
     # JSON in ASCII: no reader takes a character of the output for the end of a line.
     lines = [f"event: {name}", f"data: {json.dumps(data)}"]
     if place is not None:
@@ -147,14 +149,14 @@ def _event(name: str, data: dict[str, Any], *, place: LogPlace | None = None) ->
     return "\n".join(lines) + "\n\n"
 
 
-def _place(event_id: str | None) -> LogPlace:
+def _place(event_id: str | None) -> LogPosition:
     """Return the place that the id of an event names; raises BadRequest if it is none."""
     if not event_id:
-        return LogPlace()
+        return LogPosition()
     found = _EVENT_ID.fullmatch(event_id)
     if found is None:
         raise BadRequest("Last-Event-ID is none that this server has sent.", code="bad_event_id")
-    return LogPlace(int(found[1]), int(found[2]))
+    return LogPosition(int(found[1]), int(found[2]))
 
 
 def _wants_json() -> bool:

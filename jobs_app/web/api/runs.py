@@ -50,13 +50,13 @@ def list_runs(query: RunQuery) -> Response:
         until=query.end,
         q=query.q,
     )
-    before = pagination.decode(KIND, query.cursor, history.Place.read)
+    before = pagination.decode(KIND, query.cursor, history.Position.read)
     found = history.page(session(), wanted, before=before, limit=query.limit + 1)
     return pagination.page(
         KIND,
         found,
         limit=query.limit,
-        key=history.Place.of,
+        key=history.Position.of,
         show=lambda shown: [show_run(run) for run in shown],
     )
 

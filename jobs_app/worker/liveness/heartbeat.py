@@ -18,8 +18,8 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import outbox, workers
-from jobs_app.runs.cancel import running_at
-from jobs_app.runs.rescue import end_dead
+from jobs_app.runs.cancel import running_on
+from jobs_app.runs.rescue import finish_lost
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.command import is_still_ending
@@ -131,7 +131,7 @@ class Heartbeat:
     def _outlive_commands(self) -> None:
         """Wait for the supervisors of commands that were cut short: others may start them again."""
         with self._session() as session:
-            left = running_at(session, self._lease.worker_id)
+            left = running_on(session, self._lease.worker_id)
         give_up_at = time.monotonic() + SUPERVISOR_SECONDS
         while any(is_still_ending(*each) for each in left) and time.monotonic() < give_up_at:
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -204,7 +204,7 @@ class Heartbeat:
         if not self._strays.is_due:
             return
         with self._session() as session:
-            running = running_at(session, self._lease.worker_id)
+            running = running_on(session, self._lease.worker_id)
         known = {(dead.run_id, dead.attempt) for dead in self._dead_attempts}
         for attempt in self._strays.look(running):
             if attempt not in known:
@@ -227,7 +227,7 @@ class Heartbeat:
             is_ours = run is not None and run.worker_id == dead.worker_id
             if run is not None and not (
                 is_ours
-                and end_dead(
+                and finish_lost(
                     session,
                     dead.run_id,
                     dead.attempt,
@@ -239,6 +239,6 @@ class Heartbeat:
                 )
             ):
                 # Perhaps it died before its claim: then the message died with it.
-                outbox.send_soon(session, [dead.run_id], at=clock.now())
+                outbox.mark_unsent(session, [dead.run_id], at=clock.now())
                 session.commit()
         return True

@@ -16,7 +16,7 @@ from jobs_app.core.states import (
     Trigger,
 )
 from jobs_app.core.text import rfc3339
-from jobs_app.runs.concurrency import MOST_PLACES
+from jobs_app.runs.concurrency import MAX_SLOTS
 
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -76,7 +76,7 @@ TriggerIn = Annotated[Trigger, Strict(False)]
 Seconds = Annotated[int, Field(ge=0, le=YEAR_SECONDS)]
 LimitSeconds = Annotated[int, Field(ge=1, le=YEAR_SECONDS)]
 Priority = Annotated[int, Field(ge=0, le=9)]
-ConcurrencyLimit = Annotated[int, Field(ge=1, le=MOST_PLACES)]
+ConcurrencyLimit = Annotated[int, Field(ge=1, le=MAX_SLOTS)]
 Note = Annotated[str, Field(max_length=2000)]
 
 
