@@ -51,12 +51,12 @@ def find(session: Session, token: str, *, at: datetime) -> Token | None:
     return session.scalars(statement).one_or_none()
 
 
-def is_use_worth_noting(token: Token, *, at: datetime) -> bool:
+def is_last_use_stale(token: Token, *, at: datetime) -> bool:
     """Tell whether `last_used_at` has grown old enough to be written again."""
     return token.last_used_at is None or at - token.last_used_at >= USED_EVERY
 
 
-def note_use(session: Session, token_id: int, *, at: datetime) -> None:
+def mark_used(session: Session, token_id: int, *, at: datetime) -> None:
     """Write when a token was last used."""
     session.execute(update(Token).where(Token.id == token_id).values(last_used_at=at))
     session.commit()

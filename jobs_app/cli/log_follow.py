@@ -26,7 +26,7 @@ LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamEvent:
     """One server-sent event; `id` is the place to go on from, None where there is none."""
 
     name: str
@@ -68,7 +68,7 @@ class _Follower:
         self._last_id: str | None = None
         self._has_complained = False
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[StreamEvent]:
         """Yield the events of the log, each once, up to the end of the run."""
         while True:
             try:
@@ -110,7 +110,7 @@ class _Follower:
             self._has_complained = True
 
 
-def _parsed(lines: Iterable[str]) -> Iterator[Event]:
+def _parsed(lines: Iterable[str]) -> Iterator[StreamEvent]:
     fields: dict[str, str] = {}
     for line in lines:
         if line:
@@ -118,7 +118,7 @@ def _parsed(lines: Iterable[str]) -> Iterator[Event]:
             fields[name] = value.removeprefix(" ")
             continue
         if "data" in fields:
-            yield Event(fields.get("event", ""), json.loads(fields["data"]), fields.get("id"))
+            yield StreamEvent(fields.get("event", ""), json.loads(fields["data"]), fields.get("id"))
         fields = {}
 
 
@@ -132,7 +132,7 @@ class _Printer:
             "stderr": _Writer(is_error=True, timestamps=timestamps),
         }
 
-    def show(self, event: Event) -> None:
+    def show(self, event: StreamEvent) -> None:
         if (attempt := event.data.get("attempt", self._attempt)) != self._attempt:
             self._attempt = attempt
             print_note(f"Attempt {attempt}:")

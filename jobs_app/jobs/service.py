@@ -57,7 +57,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
-    record.follow_rules(job, definition.notify, record.listeners(session))
+    record.set_subscriptions(job, definition.notify, record.subscribers(session))
     session.add(job)
     _flush(session, job)
     audit.note(session, "create", by=by, at=at, job_id=job.id, after=described(definition))
@@ -92,14 +92,14 @@ def change(
     if has_other_fires:
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
-    listeners = record.listeners(session)
+    subscribers = record.subscribers(session)
     for name, value in columns(definition).items():
         setattr(job, name, value)
     if has_other_fires:
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         follow_schedule(job, at=at)
-    record.follow_rules(job, definition.notify, listeners)
+    record.set_subscriptions(job, definition.notify, subscribers)
     job.updated_at = at
     job.version += 1
     _flush(session, job)
@@ -143,7 +143,7 @@ def pause(session: Session, job: Job, *, reason: str | None, by: str, at: dateti
     job.updated_at = at
     job.version += 1
     audit.note(session, "pause", by=by, at=at, job_id=job.id, reason=reason)
-    record.tell_paused(session, job, by=by, reason=reason, at=at)
+    record.notify_paused(session, job, by=by, reason=reason, at=at)
     session.commit()
     return job
 
@@ -220,7 +220,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
         cancel.purge(session, ids)
         session.commit()
     session.execute(delete(PrunedRuns).where(PrunedRuns.job_id == job.id))
-    history.forget_job(session, job.id)
+    history.delete_for_job(session, job.id)
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()

@@ -1,4 +1,4 @@
-"""Where notifications go: channels, made and changed by people, their addresses sealed."""
+"""Where notifications go: channels, made and changed by people, their addresses encrypted."""
 
 import json
 import logging
@@ -28,8 +28,8 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import record
-from jobs_app.notifications.rules import USUAL, Rule, rules_from_json
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.notifications.rules import DEFAULT_EVENTS, Rule, rules_from_json
+from jobs_app.secrets.encryption import Cipher
 
 # It logs the addresses that it reads, and takes only some of the secrets out of them.
 logging.getLogger("apprise").disabled = True
@@ -48,7 +48,7 @@ LOCAL_SCHEMES = frozenset(
     {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
 )
 
-SHORTEST_SECRET = 16
+MIN_SECRET_LENGTH = 16
 
 #: How many jobs an error names.
 NAMED_JOBS = 5
@@ -63,7 +63,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelSaid:
+class ChannelInput:
     """What a person says of a channel: one of *url* (apprise's) and *webhook*.
 
     For a change, None means that it stays.
@@ -76,7 +76,7 @@ class ChannelSaid:
 
 
 def create(
-    session: Session, name: str, said: ChannelSaid, *, sealer: Sealer, by: str, at: datetime
+    session: Session, name: str, said: ChannelInput, *, cipher: Cipher, by: str, at: datetime
 ) -> NotificationChannel:
     """Store a new channel. Raises InvalidInput, Conflict (`name_taken`)."""
     errors = [*_name_errors(name), *_errors(said, is_new=True)]
@@ -84,8 +84,8 @@ def create(
     channel = NotificationChannel(
         name=name,
         kind=_kind(said),
-        sealed=sealer.seal(_target(said)),
-        events=[event.value for event in (USUAL if said.events is None else said.events)],
+        encrypted=cipher.encrypt(_target(said)),
+        events=[event.value for event in (DEFAULT_EVENTS if said.events is None else said.events)],
         is_default=bool(said.is_default),
         version=1,
         created_at=at,
@@ -99,7 +99,7 @@ def create(
         taken = FieldError("/name", "name_taken", f"There is a channel {name!r} already.")
         raise Conflict(taken.detail, code="name_taken", errors=[taken]) from error
     audit.note(session, "create_channel", by=by, at=at, **_described(channel))
-    record.refresh(session)
+    record.refresh_subscriptions(session)
     session.commit()
     return channel
 
@@ -107,10 +107,10 @@ def create(
 def change(
     session: Session,
     name: str,
-    said: ChannelSaid,
+    said: ChannelInput,
     *,
     version: int | None,
-    sealer: Sealer,
+    cipher: Cipher,
     by: str,
     at: datetime,
 ) -> NotificationChannel:
@@ -122,7 +122,7 @@ def change(
     channel = _lock(session, name, version)
     before = _described(channel)
     if said.url is not None or said.webhook is not None:
-        channel.kind, channel.sealed = _kind(said), sealer.seal(_target(said))
+        channel.kind, channel.encrypted = _kind(said), cipher.encrypt(_target(said))
     if said.events is not None:
         channel.events = [event.value for event in said.events]
     if said.is_default is not None:
@@ -134,7 +134,7 @@ def change(
     is_moved = said.url is not None or said.webhook is not None
     after = _described(channel) | ({"address": "changed"} if is_moved else {})
     audit.note(session, "change_channel", by=by, at=at, before=before, after=after)
-    record.refresh(session)
+    record.refresh_subscriptions(session)
     session.commit()
     return channel
 
@@ -164,7 +164,7 @@ def delete(session: Session, name: str, *, version: int | None, by: str, at: dat
     audit.note(session, "delete_channel", by=by, at=at, **_described(channel))
     session.delete(channel)
     session.flush()
-    record.refresh(session)
+    record.refresh_subscriptions(session)
     session.commit()
 
 
@@ -178,7 +178,7 @@ def test(session: Session, name: str, *, by: str, at: datetime) -> UUID:
             channel_id=channel.id,
             channel=channel.name,
             event=Event.TEST,
-            alike=row_id.hex,
+            group_key=row_id.hex,
             detail={"by": by},
             state=NotificationState.PENDING,
             due_at=at,
@@ -278,7 +278,7 @@ def _name_errors(name: str) -> list[FieldError]:
     return [FieldError("/name", "invalid_name", f"The name {shown!r} {_NAME_RULE}.")]
 
 
-def _errors(said: ChannelSaid, *, is_new: bool) -> list[FieldError]:
+def _errors(said: ChannelInput, *, is_new: bool) -> list[FieldError]:
     if said.url is not None and said.webhook is not None:
         detail = "A channel has exactly one of url and webhook. This has both."
         return [FieldError("", "one_address", detail)]
@@ -334,20 +334,20 @@ def _webhook_errors(webhook: Webhook) -> list[FieldError]:
     if not is_usable or not webhook.url.isascii() or re.search(r"\s", webhook.url):
         detail = "The URL of a webhook must begin with http:// or https:// and name a host."
         errors.append(FieldError("/webhook/url", "invalid_url", detail))
-    if len(webhook.secret) < SHORTEST_SECRET:
-        detail = f"The secret of a webhook must have at least {SHORTEST_SECRET} characters."
+    if len(webhook.secret) < MIN_SECRET_LENGTH:
+        detail = f"The secret of a webhook must have at least {MIN_SECRET_LENGTH} characters."
         errors.append(FieldError("/webhook/secret", "too_short", detail))
     return errors
 
 
-def _kind(said: ChannelSaid) -> str:
+def _kind(said: ChannelInput) -> str:
     if said.url is not None:
         return said.url.partition("://")[0].strip().lower()
     return WEBHOOK
 
 
-def _target(said: ChannelSaid) -> str:
-    """Return the address as it is sealed."""
+def _target(said: ChannelInput) -> str:
+    """Return the address as it is encrypted."""
     if said.webhook is not None:
         return json.dumps({"webhook": {"url": said.webhook.url, "secret": said.webhook.secret}})
     return json.dumps({"url": said.url})

@@ -14,10 +14,10 @@ from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import SchedulerProcess
 
 #: How long it is kept what was told.
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 
 #: Rows that one statement deletes.
-DELETED_AT_ONCE = 1000
+PRUNE_BATCH_SIZE = 1000
 
 #: A scheduler that has not ticked for this long sends nothing, seconds.
 SENDER_SILENCE_SECONDS = 10.0
@@ -38,14 +38,16 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class NotificationWithJob:
     """A notification with the name of its job."""
 
-    row: Notification
-    job: str | None
+    notification: Notification
+    job_name: str | None
 
 
-def page(session: Session, wanted: Filter, *, before: UUID | None, limit: int) -> list[Shown]:
+def page(
+    session: Session, wanted: Filter, *, before: UUID | None, limit: int
+) -> list[NotificationWithJob]:
     """Return notifications, newest first, older than *before*."""
     statement = _with_job().order_by(Notification.id.desc()).limit(limit)
     if before is not None:
@@ -65,7 +67,7 @@ def page(session: Session, wanted: Filter, *, before: UUID | None, limit: int) -
     return [_shown(row) for row in session.execute(statement)]
 
 
-def get(session: Session, notification_id: UUID) -> Shown | None:
+def get(session: Session, notification_id: UUID) -> NotificationWithJob | None:
     """Return one notification; None if there is none."""
     found = session.execute(_with_job().where(Notification.id == notification_id)).one_or_none()
     return None if found is None else _shown(found)
@@ -77,8 +79,8 @@ def _with_job() -> "Select[Notification, str]":
     )
 
 
-def _shown(row: Any) -> Shown:
-    return Shown(row.Notification, row.job_name)
+def _shown(row: Any) -> NotificationWithJob:
+    return NotificationWithJob(row.Notification, row.job_name)
 
 
 def has_sender(session: Session, *, at: datetime) -> bool:
@@ -87,20 +89,20 @@ def has_sender(session: Session, *, at: datetime) -> bool:
     return session.scalars(select(SchedulerProcess.id).where(lately).limit(1)).first() is not None
 
 
-def forget_job(session: Session, job_id: int) -> None:
+def delete_for_job(session: Session, job_id: int) -> None:
     """Delete what was told of a job, for a purge; does not commit."""
     session.execute(delete(Notification).where(Notification.job_id == job_id))
 
 
-def forget_old(session: Session, *, at: datetime) -> int:
-    """Delete some of what has been over for `KEPT`; return how many. Does not commit."""
+def prune(session: Session, *, at: datetime) -> int:
+    """Delete some of what has been over for `RETENTION`; return how many. Does not commit."""
     old = (
         select(Notification.id)
         .where(
-            Notification.id < _first_id(at - KEPT),
+            Notification.id < _first_id(at - RETENTION),
             Notification.state != NotificationState.PENDING,
         )
-        .limit(DELETED_AT_ONCE)
+        .limit(PRUNE_BATCH_SIZE)
     )
     ids = list(session.scalars(old))
     if ids:

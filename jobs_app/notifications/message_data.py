@@ -11,7 +11,7 @@ from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk, Run
-from jobs_app.notifications.messages import Notice, Other, RunFacts
+from jobs_app.notifications.messages import MessageData, OtherEvents, RunSummary
 
 #: Of the end of a log: more than the lines that are shown, in chunks of any size.
 LOG_CHUNKS = 40
@@ -20,12 +20,14 @@ LOG_CHUNKS = 40
 SHOWS_LOG = frozenset({Event.FAILED, Event.LOST})
 
 
-def notice_of(session: Session, row: Notification, *, public_url: str | None) -> Notice:
+def load_message_data(
+    session: Session, row: Notification, *, public_url: str | None
+) -> MessageData:
     """Return all that the message of *row* tells, with what became part of it."""
     job = None if row.job_id is None else session.get(Job, row.job_id)
     run = None if row.run_id is None else session.get(Run, row.run_id)
     same, same_fires, last_at = _same(session, row)
-    return Notice(
+    return MessageData(
         id=row.id,
         event=row.event,
         channel=row.channel,
@@ -48,8 +50,8 @@ def _is_well(job: Job) -> bool:
     return job.failures_in_a_row + job.failures_carried == 0
 
 
-def _run_facts(session: Session, run: Run, event: Event) -> RunFacts:
-    return RunFacts(
+def _run_facts(session: Session, run: Run, event: Event) -> RunSummary:
+    return RunSummary(
         id=run.id,
         state=run.state,
         trigger=run.trigger.value,
@@ -77,7 +79,7 @@ def _log_end(session: Session, run_id: UUID, attempt: int) -> str:
 
 
 def _told_too(row: Notification) -> Any:
-    return Notification.told_by == row.id
+    return Notification.grouped_into == row.id
 
 
 def _same(session: Session, row: Notification) -> tuple[int, int, datetime | None]:
@@ -86,20 +88,20 @@ def _same(session: Session, row: Notification) -> tuple[int, int, datetime | Non
         func.count(),
         func.coalesce(func.sum(Notification.count), 0),
         func.max(Notification.created_at),
-    ).where(_told_too(row), Notification.alike == row.alike)
+    ).where(_told_too(row), Notification.group_key == row.group_key)
     count, fires, last_at = session.execute(statement).one()
     return count, fires, last_at
 
 
-def _others(session: Session, row: Notification) -> tuple[Other, ...]:
+def _others(session: Session, row: Notification) -> tuple[OtherEvents, ...]:
     """Return what else the message tells of, the most frequent first."""
     number = func.count().label("number")
     statement = (
         select(Job.name, Notification.event, number)
         .select_from(Notification)
         .outerjoin(Job, Job.id == Notification.job_id)
-        .where(_told_too(row), Notification.alike != row.alike)
+        .where(_told_too(row), Notification.group_key != row.group_key)
         .group_by(Job.name, Notification.event)
         .order_by(number.desc(), Job.name)
     )
-    return tuple(Other(*found) for found in session.execute(statement))
+    return tuple(OtherEvents(*found) for found in session.execute(statement))

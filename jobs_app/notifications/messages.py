@@ -17,7 +17,7 @@ LOG_CHARACTERS = 4000
 ERROR_LINES = 10
 ERROR_CHARACTERS = 2000
 
-#: Other jobs that a message names.
+#: OtherEvents jobs that a message names.
 OTHERS_NAMED = 10
 
 # Colours, titles and links of terminals, then what is left of control characters.
@@ -37,7 +37,7 @@ _WHY_MISSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunSummary:
     """A run, as far as a message tells of it; `log` is the end of its last attempt's output."""
 
     id: UUID
@@ -56,7 +56,7 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class OtherEvents:
     """Notifications of another kind that the same message tells of."""
 
     job: str | None
@@ -65,7 +65,7 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class MessageData:
     """All that one message is made of.
 
     `same` counts the notifications like it that came after it, `last_at` is when the
@@ -79,17 +79,17 @@ class Notice:
     at: datetime
     job: str | None = None
     timezone: str = "UTC"
-    run: RunFacts | None = None
+    run: RunSummary | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     fires: int = 1
     same: int = 0
     last_at: datetime | None = None
-    others: Sequence[Other] = ()
+    others: Sequence[OtherEvents] = ()
     works_again: bool = False
     public_url: str | None = None
 
 
-def is_void(notice: Notice) -> bool:
+def started_in_time(notice: MessageData) -> bool:
     """Tell whether a run that was to be told as late has started before that."""
     run, seconds = notice.run, notice.detail.get("after_seconds")
     if notice.event is not Event.LATE or run is None or seconds is None:
@@ -98,7 +98,7 @@ def is_void(notice: Notice) -> bool:
     return ended_at is not None and ended_at < run.created_at + timedelta(seconds=seconds)
 
 
-def title(notice: Notice) -> str:
+def title(notice: MessageData) -> str:
     """Return one line that says what happened."""
     line = _headline(notice)
     if notice.same:
@@ -109,7 +109,7 @@ def title(notice: Notice) -> str:
     return one_line(line)
 
 
-def _headline(notice: Notice) -> str:
+def _headline(notice: MessageData) -> str:
     job, run = notice.job or "A job", notice.run
     match notice.event:
         case Event.FAILED if run is not None and run.state is RunState.TIMED_OUT:
@@ -134,33 +134,36 @@ def _headline(notice: Notice) -> str:
             return f"Test of the channel {notice.channel}"
 
 
-def text(notice: Notice) -> str:
+def text(notice: MessageData) -> str:
     """Return what a colleague needs to know, as plain text."""
     parts = ["\n".join(_facts(notice))]
     run = notice.run
     tells_why = notice.event in {Event.FAILED, Event.LOST} and run is not None
     if tells_why and run is not None and (error := _error_text(run.error)):
         parts.append(error)
-    if tells_why and run is not None and (log := tail(run.log)):
+    if tells_why and run is not None and (log := last_lines(run.log)):
         parts.append(f"The end of its log:\n{log}")
     if others := "\n".join(_others(notice)):
         parts.append(others)
     return "\n\n".join(part for part in parts if part)
 
 
-def _facts(notice: Notice) -> Iterator[str]:
+def _facts(notice: MessageData) -> Iterator[str]:
     yield from _what(notice)
     run, detail = notice.run, notice.detail
     if run is not None:
         zone = notice.timezone
         if notice.event is not Event.MISSED:
             yield (
-                f"Due: {local(run.scheduled_for, zone)}"
+                f"Due: {local_time(run.scheduled_for, zone)}"
                 if run.scheduled_for is not None
-                else f"Started by hand: {local(run.created_at, zone)}"
+                else f"Started by hand: {local_time(run.created_at, zone)}"
             )
-        if run.finished_at is not None and notice.event in {Event.FAILED, Event.LOST}:
-            yield f"Ended: {local(run.finished_at, zone)}"
+        if run.finished_at is not None and notice.event in {
+            Event.FAILED,
+            Event.LOST,
+        }:
+            yield f"Ended: {local_time(run.finished_at, zone)}"
         if notice.event in {Event.FAILED, Event.LOST}:
             if run.max_attempts > 1:
                 yield f"Attempt: {run.attempt} of {run.max_attempts}"
@@ -170,7 +173,9 @@ def _facts(notice: Notice) -> Iterator[str]:
                 yield f"In a row: {failures} failures"
         yield f"Run: {run.id}"
     if notice.same:
-        newest = f", the last at {local(notice.last_at, notice.timezone)}" * bool(notice.last_at)
+        newest = f", the last at {local_time(notice.last_at, notice.timezone)}" * bool(
+            notice.last_at
+        )
         yield f"And {notice.same} more like this{newest}."
     if notice.works_again:
         yield "It has succeeded since."
@@ -180,40 +185,40 @@ def _facts(notice: Notice) -> Iterator[str]:
         yield f"jobs-app run show {run.id}"
 
 
-def _what(notice: Notice) -> Iterator[str]:
+def _what(notice: MessageData) -> Iterator[str]:
     """Yield what only this kind of event says."""
     detail = notice.detail
     match notice.event:
         case Event.RECOVERED:
-            since = instant(detail.get("failing_since"))
+            since = parse_instant(detail.get("failing_since"))
             failures = detail.get("failures", 1)
             times = "once" if failures == 1 else f"{failures} times in a row"
-            lasted = f", for {spell((notice.at - since).total_seconds())}" if since else ""
+            lasted = f", for {duration_text((notice.at - since).total_seconds())}" if since else ""
             yield f"It had failed {times}{lasted}."
         case Event.LATE:
             seconds = detail.get("after_seconds")
-            yield f"It has not started {spell(seconds)} after it should have."
+            yield f"It has not started {duration_text(seconds)} after it should have."
             yield f"It is {detail.get('state', 'queued')}."
         case Event.MISSED:
-            first, last = instant(detail.get("first")), instant(detail.get("last"))
+            first, last = parse_instant(detail.get("first")), parse_instant(detail.get("last"))
             if first is not None:
-                span = f" to {local(last, notice.timezone)}" if last and last != first else ""
-                yield f"Missed: {local(first, notice.timezone)}{span}"
+                span = f" to {local_time(last, notice.timezone)}" if last and last != first else ""
+                yield f"Missed: {local_time(first, notice.timezone)}{span}"
             reasons = [_WHY_MISSED.get(each, each) for each in detail.get("reasons", ())]
             if reasons:
                 yield f"Because {', and '.join(reasons)}."
         case Event.PAUSED:
-            yield f"By {one_line(str(detail.get('by')))}, {local(notice.at, notice.timezone)}."
+            yield f"By {one_line(str(detail.get('by')))}, {local_time(notice.at, notice.timezone)}."
             if reason := detail.get("reason"):
                 yield f"Reason: {one_line(reason)}"
         case Event.TEST:
             yield "This channel works: notifications of jobs will arrive like this one."
-            yield f"Sent for {one_line(str(detail.get('by')))}, {local(notice.at, 'UTC')}."
+            yield f"Sent for {one_line(str(detail.get('by')))}, {local_time(notice.at, 'UTC')}."
         case _:
             return
 
 
-def _others(notice: Notice) -> Iterator[str]:
+def _others(notice: MessageData) -> Iterator[str]:
     if not notice.others:
         return
     yield "So many came at once that these are told here only:"
@@ -225,7 +230,7 @@ def _others(notice: Notice) -> Iterator[str]:
         yield f"- and {sum(other.count for other in more)} more: see jobs-app notification list"
 
 
-def document(notice: Notice) -> dict[str, Any]:
+def document(notice: MessageData) -> dict[str, Any]:
     """Return the notice for programs: the body of a webhook."""
     run = notice.run
     return {
@@ -239,7 +244,7 @@ def document(notice: Notice) -> dict[str, Any]:
         "run": None if run is None else _run_document(run, notice.public_url),
         "fires": notice.fires if notice.event is Event.MISSED else None,
         "failures_in_a_row": notice.detail.get("failures"),
-        "failing_since": _rfc3339(instant(notice.detail.get("failing_since"))),
+        "failing_since": _rfc3339(parse_instant(notice.detail.get("failing_since"))),
         "by": notice.detail.get("by"),
         "reason": notice.detail.get("reason"),
         "count": notice.same + 1,
@@ -250,7 +255,7 @@ def document(notice: Notice) -> dict[str, Any]:
     }
 
 
-def _run_document(run: RunFacts, public_url: str | None) -> dict[str, Any]:
+def _run_document(run: RunSummary, public_url: str | None) -> dict[str, Any]:
     error = run.error
     return {
         "id": str(run.id),
@@ -265,8 +270,8 @@ def _run_document(run: RunFacts, public_url: str | None) -> dict[str, Any]:
         "reason": run.reason,
         "error": None
         if error is None
-        else {"type": error.get("type"), "message": cut(str(error.get("message", "")))},
-        "log_tail": tail(run.log),
+        else {"type": error.get("type"), "message": first_lines(str(error.get("message", "")))},
+        "log_tail": last_lines(run.log),
         "url": None if public_url is None else f"{public_url.rstrip('/')}/api/v1/runs/{run.id}",
     }
 
@@ -274,25 +279,25 @@ def _run_document(run: RunFacts, public_url: str | None) -> dict[str, Any]:
 def _error_text(error: dict[str, Any] | None) -> str:
     if error is None:
         return ""
-    return cut(f"{error.get('type', 'Error')}: {error.get('message', '')}".rstrip(": "))
+    return first_lines(f"{error.get('type', 'Error')}: {error.get('message', '')}".rstrip(": "))
 
 
-def cut(message: str) -> str:
+def first_lines(message: str) -> str:
     """Return the first lines of *message*, harmless on any screen."""
-    lines = plain(message).strip().splitlines()
+    lines = without_control_characters(message).strip().splitlines()
     kept = "\n".join(lines[:ERROR_LINES])
     is_cut = len(lines) > ERROR_LINES or len(kept) > ERROR_CHARACTERS
     return kept[:ERROR_CHARACTERS] + ("\n…" if is_cut else "")
 
 
-def tail(log: str) -> str:
+def last_lines(log: str) -> str:
     """Return the last lines of *log*, harmless on any screen."""
-    lines = plain(log).rstrip().splitlines()
+    lines = without_control_characters(log).rstrip().splitlines()
     kept = "\n".join(line.rstrip() for line in lines[-LOG_LINES:])
     return kept if len(kept) <= LOG_CHARACTERS else "…" + kept[-LOG_CHARACTERS:]
 
 
-def plain(dirty: str) -> str:
+def without_control_characters(dirty: str) -> str:
     """Return *dirty* without what could move a cursor, colour or reorder text."""
     # A progress bar writes its line over and over: the last state of it counts.
     unescaped = _ESCAPES.sub("", dirty).replace("\r\n", "\n")
@@ -302,10 +307,10 @@ def plain(dirty: str) -> str:
 
 def one_line(dirty: str) -> str:
     """Return *dirty* as a single line: no header of a mail can be added by it."""
-    return " ".join(plain(dirty).split())
+    return " ".join(without_control_characters(dirty).split())
 
 
-def local(when: datetime | None, zone: str) -> str:
+def local_time(when: datetime | None, zone: str) -> str:
     """Return an instant in *zone*, with UTC beside it where that is another."""
     if when is None:
         return "unknown"
@@ -319,7 +324,7 @@ def local(when: datetime | None, zone: str) -> str:
     return f"{there:%Y-%m-%d %H:%M:%S} {zone} ({in_utc})"
 
 
-def spell(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """Return a duration in words, its two largest units."""
     left = round(seconds or 0)
     parts = []
@@ -330,7 +335,7 @@ def spell(seconds: float | None) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def instant(written: str | None) -> datetime | None:
+def parse_instant(written: str | None) -> datetime | None:
     """Return the instant that a notification's `detail` holds as text."""
     return None if written is None else datetime.fromisoformat(written)
 

@@ -14,31 +14,31 @@ from sqlalchemy.orm import Session
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.notifications import Notification
-from jobs_app.notifications.record import WINDOW_SECONDS
+from jobs_app.notifications.record import GROUPING_SECONDS
 
 #: How long a sender has for one message before another may take it, seconds.
 CLAIM_SECONDS = 60.0
 
 #: A message is given up after so many tries.
-MOST_TRIES = 8
+MAX_TRIES = 8
 
 #: The pause before the second try, and by how much each is longer than the one before; seconds.
 RETRY_SECONDS = 15.0
 RETRY_FACTOR = 3.0
-RETRY_MOST_SECONDS = 3600.0
+MAX_RETRY_SECONDS = 3600.0
 
 #: After a failure the channel's other messages wait this long at most, seconds.
-REST_MOST_SECONDS = 60.0
+MAX_REST_SECONDS = 60.0
 
 #: A notification that could not be sent for so long is not sent any more.
 TOO_OLD = timedelta(hours=24)
 
-NO_OUTCOME = f"Given up: it was tried {MOST_TRIES} times, and no sender lived to note an outcome."
-TOO_OLD_SAID = "Not sent: it was a day old when its turn came."
+NO_OUTCOME = f"Given up: it was tried {MAX_TRIES} times, and no sender lived to note an outcome."
+TOO_OLD_ERROR = "Not sent: it was a day old when its turn came."
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """How often a channel is told: the settings JOBS_NOTIFY_*."""
 
     per_minute: int = 20
@@ -46,7 +46,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ClaimedNotification:
     """A notification that this sender may now send; `tries` counts this one."""
 
     id: UUID
@@ -70,7 +70,9 @@ def suppress(
     session.commit()
 
 
-def take(session: Session, channel_id: int, *, at: datetime, pace: Pace) -> Taken | None:
+def take(
+    session: Session, channel_id: int, *, at: datetime, rate_limit: RateLimit
+) -> ClaimedNotification | None:
     """Take the next message of a channel; None if there is none to be sent just now.
 
     Others that are the same become part of it. While the channel has had enough, or was
@@ -88,18 +90,18 @@ def take(session: Session, channel_id: int, *, at: datetime, pace: Pace) -> Take
             session.commit()
             return None
         lead = _lead_of(session, first)
-        free_at = _alike_free_at(session, lead, at=at, pace=pace)
+        free_at = _alike_free_at(session, lead, at=at, rate_limit=rate_limit)
         if free_at is not None:
-            alike = and_(_of(channel_id), Notification.alike == lead.alike)
-            _change(session, and_(alike, Notification.due_at < free_at), due_at=free_at)
+            group_key = and_(_of(channel_id), Notification.group_key == lead.group_key)
+            _change(session, and_(group_key, Notification.due_at < free_at), due_at=free_at)
             session.commit()
             continue
-        free_at = _channel_free_at(session, lead, at=at, pace=pace)
+        free_at = _channel_free_at(session, lead, at=at, rate_limit=rate_limit)
         if free_at is not None:
             _change(session, _fresh(channel_id, at=at), due_at=free_at)
             session.commit()
             continue
-        taken = _take(session, lead, at=at, pace=pace)
+        taken = _take(session, lead, at=at, rate_limit=rate_limit)
         session.commit()
         # Another sender was faster: look again.
         if taken is not None:
@@ -110,7 +112,7 @@ def _lead_of(session: Session, row: Notification) -> Notification:
     """Return the notification that speaks for those like *row*: one under way, else the oldest."""
     statement = (
         select(Notification)
-        .where(_of(row.channel_id), Notification.alike == row.alike)
+        .where(_of(row.channel_id), Notification.group_key == row.group_key)
         .order_by(Notification.tries.desc(), Notification.id)
         .limit(1)
         .execution_options(populate_existing=True)
@@ -119,7 +121,7 @@ def _lead_of(session: Session, row: Notification) -> Notification:
 
 
 def _alike_free_at(
-    session: Session, lead: Notification, *, at: datetime, pace: Pace
+    session: Session, lead: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> datetime | None:
     """Return until when all that are like *lead* must wait; None if it may go now."""
     if lead.due_at is not None and lead.due_at > at:
@@ -128,23 +130,23 @@ def _alike_free_at(
         return None
     told_at = session.scalar(
         select(func.max(Notification.sent_at)).where(
-            Notification.channel_id == lead.channel_id, Notification.alike == lead.alike
+            Notification.channel_id == lead.channel_id, Notification.group_key == lead.group_key
         )
     )
-    cooled_at = told_at and told_at + timedelta(seconds=pace.cool_down_seconds)
+    cooled_at = told_at and told_at + timedelta(seconds=rate_limit.cool_down_seconds)
     return cooled_at if cooled_at is not None and cooled_at > at else None
 
 
 def _channel_free_at(
-    session: Session, lead: Notification, *, at: datetime, pace: Pace
+    session: Session, lead: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> datetime | None:
     """Return until when the channel of *lead* has had enough; None if it has not."""
     if lead.tries or lead.event is Event.TEST:
         return None
     sent = _sent_lately(session, lead.channel_id, at=at)
-    if len(sent) < pace.per_minute:
+    if len(sent) < rate_limit.per_minute:
         return None
-    return sent[-pace.per_minute] + timedelta(minutes=1)
+    return sent[-rate_limit.per_minute] + timedelta(minutes=1)
 
 
 def _sent_lately(session: Session, channel_id: int, *, at: datetime) -> list[datetime]:
@@ -161,9 +163,11 @@ def _sent_lately(session: Session, channel_id: int, *, at: datetime) -> list[dat
     return [sent_at for sent_at in session.scalars(statement) if sent_at is not None]
 
 
-def _take(session: Session, lead: Notification, *, at: datetime, pace: Pace) -> Taken | None:
+def _take(
+    session: Session, lead: Notification, *, at: datetime, rate_limit: RateLimit
+) -> ClaimedNotification | None:
     """Claim *lead* and make what it tells of part of it; None if it is another sender's."""
-    if lead.tries >= MOST_TRIES:
+    if lead.tries >= MAX_TRIES:
         # It ends its senders, or cannot be put into words: not for ever.
         is_over = and_(Notification.id == lead.id, _is_pending(), Notification.tries == lead.tries)
         given_up = NotificationState.FAILED
@@ -184,19 +188,19 @@ def _take(session: Session, lead: Notification, *, at: datetime, pace: Pace) -> 
         return None
     # What a message tells of is settled with its first try: a repetition says the same.
     if lead.tries == 0 and lead.event is not Event.TEST:
-        told = {"state": NotificationState.GROUPED, "told_by": lead.id, "due_at": None}
+        told = {"state": NotificationState.GROUPED, "grouped_into": lead.id, "due_at": None}
         others = and_(_of(lead.channel_id), Notification.tries == 0, Notification.id != lead.id)
         # What still waits for others like it, but no run that is not late yet for this channel.
-        near = at + timedelta(seconds=WINDOW_SECONDS)
-        alike = and_(Notification.alike == lead.alike, Notification.due_at <= near)
-        _change(session, and_(others, alike), **told)
-        if len(_sent_lately(session, lead.channel_id, at=at)) + 1 >= pace.per_minute:
+        near = at + timedelta(seconds=GROUPING_SECONDS)
+        group_key = and_(Notification.group_key == lead.group_key, Notification.due_at <= near)
+        _change(session, and_(others, group_key), **told)
+        if len(_sent_lately(session, lead.channel_id, at=at)) + 1 >= rate_limit.per_minute:
             # The last one of this minute: it tells of all that could not go by itself.
             _change(session, and_(others, _fresh(lead.channel_id, at=at)), **told)
-    return Taken(lead.id, lead.tries + 1)
+    return ClaimedNotification(lead.id, lead.tries + 1)
 
 
-def sent(session: Session, taken: Taken, *, at: datetime) -> bool:
+def sent(session: Session, taken: ClaimedNotification, *, at: datetime) -> bool:
     """Note that a message arrived; False if another sender has taken it meanwhile."""
     is_noted = _change(
         session, _is_mine(taken), state=NotificationState.SENT, sent_at=at, due_at=None, error=None
@@ -205,10 +209,12 @@ def sent(session: Session, taken: Taken, *, at: datetime) -> bool:
     return bool(is_noted)
 
 
-def failed(session: Session, taken: Taken, channel_id: int, *, error: str, at: datetime) -> None:
+def failed(
+    session: Session, taken: ClaimedNotification, channel_id: int, *, error: str, at: datetime
+) -> None:
     """Note that a try failed: it is made again after a pause, unless it was the last one."""
     row = session.get(Notification, taken.id)
-    is_over = taken.tries >= MOST_TRIES or (row is not None and row.event is Event.TEST)
+    is_over = taken.tries >= MAX_TRIES or (row is not None and row.event is Event.TEST)
     pause = retry_pause(taken.tries)
     values = (
         {"state": NotificationState.FAILED, "due_at": None}
@@ -217,13 +223,13 @@ def failed(session: Session, taken: Taken, channel_id: int, *, error: str, at: d
     )
     _change(session, _is_mine(taken), error=error, **values)
     # A channel that is down is not asked once for each message, nor are the others kept waiting.
-    rest_until = at + timedelta(seconds=min(pause, REST_MOST_SECONDS))
+    rest_until = at + timedelta(seconds=min(pause, MAX_REST_SECONDS))
     others = and_(_of(channel_id), Notification.id != taken.id, Notification.event != Event.TEST)
     _change(session, and_(others, Notification.due_at < rest_until), due_at=rest_until)
     session.commit()
 
 
-def drop(session: Session, taken: Taken, *, error: str) -> None:
+def drop(session: Session, taken: ClaimedNotification, *, error: str) -> None:
     """Note that a message is not worth sending any more, and why."""
     _change(session, _is_mine(taken), state=NotificationState.SUPPRESSED, due_at=None, error=error)
     session.commit()
@@ -231,7 +237,7 @@ def drop(session: Session, taken: Taken, *, error: str) -> None:
 
 def retry_pause(tries: int) -> float:
     """Return how long to wait after so many tries, seconds."""
-    return float(min(RETRY_SECONDS * RETRY_FACTOR ** (tries - 1), RETRY_MOST_SECONDS))
+    return float(min(RETRY_SECONDS * RETRY_FACTOR ** (tries - 1), MAX_RETRY_SECONDS))
 
 
 def _is_pending() -> ColumnElement[bool]:
@@ -252,7 +258,7 @@ def _fresh(channel_id: int, *, at: datetime) -> ColumnElement[bool]:
     )
 
 
-def _is_mine(taken: Taken) -> ColumnElement[bool]:
+def _is_mine(taken: ClaimedNotification) -> ColumnElement[bool]:
     """The evidence of a sender: still to be sent, and taken by nobody since."""
     return and_(_is_pending(), Notification.id == taken.id, Notification.tries == taken.tries)
 

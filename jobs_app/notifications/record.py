@@ -32,26 +32,33 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications import rules
-from jobs_app.notifications.rules import Listener
+from jobs_app.notifications.rules import Subscriber
 
 #: Events that come in heaps, told once for many that are the same.
-GROUPED = frozenset({Event.FAILED, Event.LOST, Event.LATE, Event.MISSED})
+GROUPED_EVENTS = frozenset(
+    {
+        Event.FAILED,
+        Event.LOST,
+        Event.LATE,
+        Event.MISSED,
+    }
+)
 
 #: How long a notification waits for others like it, seconds. All wait, so that none overtakes.
-WINDOW_SECONDS = 5.0
+GROUPING_SECONDS = 5.0
 
 #: Rows that one statement asks for, or deletes.
-ASKED_AT_ONCE = 1000
+BATCH_SIZE = 1000
 
 #: Runs in a queue that one look for late ones reads.
-LOOKED_AT_ONCE = 500
+LATE_BATCH_SIZE = 500
 
 # What differs between two errors that are the same: ids, addresses, counts, times.
 _CHANGING = re.compile(r"\b[0-9a-fA-F]{8,}\b|\d+(?:[.:,]\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class JobEvent:
     """What happened to a job: its row's `notify`, and the events that it may be told as.
 
     *error* is what makes two of them the same.
@@ -67,7 +74,7 @@ class News:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def listeners(session: Session) -> list[Listener]:
+def subscribers(session: Session) -> list[Subscriber]:
     """Return every channel, as far as rules go."""
     columns = (
         NotificationChannel.id,
@@ -76,31 +83,31 @@ def listeners(session: Session) -> list[Listener]:
         NotificationChannel.is_default,
     )
     return [
-        Listener(row.id, row.name, rules.known(row.events), row.is_default)
+        Subscriber(row.id, row.name, rules.parse_events(row.events), row.is_default)
         for row in session.execute(select(*columns).order_by(NotificationChannel.name))
     ]
 
 
-def is_heard(event: Event) -> ColumnElement[bool]:
+def is_subscribed(event: Event) -> ColumnElement[bool]:
     """The condition that some channel wants *event* of a job."""
-    bits: ColumnElement[int] = Job.hears.op("&", return_type=Integer())(event.bit)
+    bits: ColumnElement[int] = Job.subscribed_events.op("&", return_type=Integer())(event.bit)
     return bits != 0
 
 
-def hears(mask: int, events: Iterable[Event]) -> bool:
+def any_subscribed(mask: int, events: Iterable[Event]) -> bool:
     """Tell whether a job's `hears` has any of *events*."""
     return any(mask & event.bit for event in events)
 
 
-def tell(session: Session, news: Sequence[News], *, at: datetime) -> int:
+def tell(session: Session, news: Sequence[JobEvent], *, at: datetime) -> int:
     """Write what each channel is to be told of *news*; return how many rows. Does not commit."""
     if not news:
         return 0
-    channels = listeners(session)
+    channels = subscribers(session)
     rows = [
         _row(each, channel, event, at=at)
         for each in news
-        for channel, event in rules.tellings(
+        for channel, event in rules.match_events(
             rules.subscriptions(rules.rules_from_json(each.notify), channels),
             each.events,
             failures=each.failures,
@@ -110,7 +117,7 @@ def tell(session: Session, news: Sequence[News], *, at: datetime) -> int:
     return len(rows)
 
 
-def tell_outcome(
+def notify_outcome(
     session: Session,
     job: Any,
     state: RunState,
@@ -124,15 +131,15 @@ def tell_outcome(
     """Write what is to be told of a run that ended in *state*; does not commit.
 
     *job* has the columns `id`, `notify`, `hears`, `failing_since` and `deleted_at`;
-    *failures* are as `occasions.of_outcome` wants them.
+    *failures* are as `occasions.outcome_events` wants them.
     """
-    events = rules.of_outcome(state, failures=failures)
-    if job.deleted_at is not None or not hears(job.hears, events):
+    events = rules.outcome_events(state, failures=failures)
+    if job.deleted_at is not None or not any_subscribed(job.subscribed_events, events):
         return
     detail: dict[str, Any] = {"failures": failures}
     if failures and job.failing_since is not None:
         detail["failing_since"] = job.failing_since.isoformat()
-    news = News(
+    news = JobEvent(
         job.id,
         job.notify,
         events,
@@ -144,15 +151,19 @@ def tell_outcome(
     tell(session, [news], at=at)
 
 
-def tell_paused(session: Session, job: Any, *, by: str, reason: str | None, at: datetime) -> None:
+def notify_paused(session: Session, job: Any, *, by: str, reason: str | None, at: datetime) -> None:
     """Write that *job* was paused, by whom and why; does not commit."""
-    if hears(job.hears, [Event.PAUSED]):
+    if any_subscribed(job.subscribed_events, [Event.PAUSED]):
         detail = {"by": by, "reason": reason}
-        tell(session, [News(job.id, job.notify, [Event.PAUSED], detail=detail)], at=at)
+        tell(
+            session,
+            [JobEvent(job.id, job.notify, [Event.PAUSED], detail=detail)],
+            at=at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class MissedFires:
     """A row of missed fires: the first at `scheduled_for`, and how many it stands for."""
 
     job_id: int
@@ -162,28 +173,28 @@ class Missed:
     fires: int
 
 
-def tell_missed(session: Session, missed: Sequence[Missed], *, at: datetime) -> None:
+def notify_missed(session: Session, missed: Sequence[MissedFires], *, at: datetime) -> None:
     """Write what is to be told of fires that were missed, once a job; does not commit.
 
     Nothing is asked of the database if there are none.
     """
-    by_job: dict[int, list[Missed]] = {}
+    by_job: dict[int, list[MissedFires]] = {}
     for each in missed:
         by_job.setdefault(each.job_id, []).append(each)
     job_ids = list(by_job)
-    for start in range(0, len(job_ids), ASKED_AT_ONCE):
-        some = Job.id.in_(job_ids[start : start + ASKED_AT_ONCE])
-        heard = select(Job.id, Job.notify).where(some, is_heard(Event.MISSED))
+    for start in range(0, len(job_ids), BATCH_SIZE):
+        some = Job.id.in_(job_ids[start : start + BATCH_SIZE])
+        heard = select(Job.id, Job.notify).where(some, is_subscribed(Event.MISSED))
         news = [_missed_news(row.id, row.notify, by_job[row.id]) for row in session.execute(heard)]
         tell(session, news, at=at)
 
 
 def _missed_news(
-    job_id: int, notify: Sequence[Mapping[str, Any]] | None, missed: Sequence[Missed]
-) -> News:
+    job_id: int, notify: Sequence[Mapping[str, Any]] | None, missed: Sequence[MissedFires]
+) -> JobEvent:
     fires = sorted(each.scheduled_for for each in missed if each.scheduled_for is not None)
     reasons = sorted({each.reason for each in missed if each.reason is not None})
-    return News(
+    return JobEvent(
         job_id,
         notify,
         [Event.MISSED],
@@ -199,7 +210,7 @@ def _missed_news(
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class LateRun:
     """A run that has not started though its job wants somebody told by now."""
 
     run_id: UUID
@@ -209,14 +220,14 @@ class Late:
     state: RunState
 
 
-def late(session: Session, *, at: datetime) -> list[Late]:
+def late(session: Session, *, at: datetime) -> list[LateRun]:
     """Return runs that have waited for their first start longer than their jobs allow.
 
     It counts from when a run came on record: from its fire, or from when it was caught
     up or started by hand. One that was told of is not returned again.
     """
-    hears_it = Job.late_after_seconds.is_not(None)
-    if session.scalars(select(Job.id).where(hears_it).limit(1)).first() is None:
+    can_be_late = Job.late_after_seconds.is_not(None)
+    if session.scalars(select(Job.id).where(can_be_late).limit(1)).first() is None:
         return []
     is_told = exists().where(Notification.run_id == Run.id, Notification.event == Event.LATE)
     found = []
@@ -226,44 +237,44 @@ def late(session: Session, *, at: datetime) -> list[Late]:
                 Run.id, Run.job_id, Run.created_at, Run.state, Job.notify, Job.late_after_seconds
             )
             .join(Job, Job.id == Run.job_id)
-            .where(*run_indexes.in_state(state).guard, Run.attempt == 1, hears_it, ~is_told)
+            .where(*run_indexes.in_state(state).guard, Run.attempt == 1, can_be_late, ~is_told)
             # Ids sort by age: of a long queue the oldest runs are read, not all.
             .order_by(Run.id)
-            .limit(LOOKED_AT_ONCE)
+            .limit(LATE_BATCH_SIZE)
         )
         found += [
-            Late(row.id, row.job_id, row.notify, row.created_at, row.state)
+            LateRun(row.id, row.job_id, row.notify, row.created_at, row.state)
             for row in session.execute(statement)
             if at - row.created_at >= timedelta(seconds=row.late_after_seconds)
         ]
     return found
 
 
-def tell_late(session: Session, runs: Sequence[Late], *, at: datetime) -> int:
+def notify_late(session: Session, runs: Sequence[LateRun], *, at: datetime) -> int:
     """Write what each channel is to be told of late *runs*; does not commit.
 
     A channel that wants to wait longer than others gets its row now and due later: the
     sender looks whether the run has started by then.
     """
-    channels = listeners(session)
+    channels = subscribers(session)
     rows = []
     for run in runs:
         job_rules = rules.rules_from_json(run.notify)
-        waits: dict[int, tuple[int, Listener]] = {}
+        waits: dict[int, tuple[int, Subscriber]] = {}
         for each in rules.subscriptions(job_rules, channels):
             if Event.LATE in each.on:
                 wait = (each.late_after_seconds, each.channel)
                 waits[each.channel.id] = min(wait, waits.get(each.channel.id, wait), key=_seconds)
         for seconds, channel in waits.values():
             detail = {"after_seconds": seconds, "state": run.state.value}
-            news = News(run.job_id, run.notify, [Event.LATE], run_id=run.run_id, detail=detail)
+            news = JobEvent(run.job_id, run.notify, [Event.LATE], run_id=run.run_id, detail=detail)
             late_at = max(at, run.created_at + timedelta(seconds=seconds))
             rows.append(_row(news, channel, Event.LATE, at=late_at) | {"created_at": at})
     _insert(session, rows)
     return len(rows)
 
 
-def _seconds(wait: tuple[int, Listener]) -> int:
+def _seconds(wait: tuple[int, Subscriber]) -> int:
     return wait[0]
 
 
@@ -276,7 +287,7 @@ def error_key(
     return f"{state}|{said.get('type', '')}|{exit_code}|{message}"
 
 
-def _row(news: News, channel: Listener, event: Event, *, at: datetime) -> dict[str, Any]:
+def _row(news: JobEvent, channel: Subscriber, event: Event, *, at: datetime) -> dict[str, Any]:
     row_id = new_run_id()
     return {
         "id": row_id,
@@ -287,15 +298,15 @@ def _row(news: News, channel: Listener, event: Event, *, at: datetime) -> dict[s
         "event": event,
         "count": news.count,
         "detail": news.detail,
-        "alike": _alike(news, event) if event in GROUPED else row_id.hex,
+        "group_key": _group_key(news, event) if event in GROUPED_EVENTS else row_id.hex,
         "state": NotificationState.PENDING,
         "tries": 0,
-        "due_at": at + timedelta(seconds=WINDOW_SECONDS),
+        "due_at": at + timedelta(seconds=GROUPING_SECONDS),
         "created_at": at,
     }
 
 
-def _alike(news: News, event: Event) -> str:
+def _group_key(news: JobEvent, event: Event) -> str:
     text = f"{news.job_id}|{event}|{news.error}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -310,28 +321,28 @@ def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
 # ---- who hears what, kept on the jobs ----
 
 
-def follow_rules(
-    job: Job, job_rules: Sequence[rules.Rule] | None, channels: Sequence[Listener]
+def set_subscriptions(
+    job: Job, job_rules: Sequence[rules.Rule] | None, channels: Sequence[Subscriber]
 ) -> None:
     """Set on *job* which events somebody wants, as *job_rules* say."""
     subscribed = rules.subscriptions(job_rules, channels)
-    job.hears = rules.mask(subscribed)
-    job.late_after_seconds = rules.late_after(subscribed)
+    job.subscribed_events = rules.event_mask(subscribed)
+    job.late_after_seconds = rules.first_late_after_seconds(subscribed)
 
 
-def refresh(session: Session) -> int:
+def refresh_subscriptions(session: Session) -> int:
     """Work out anew who hears what of every job; return how many rows were wrong.
 
     For after a change of a channel. Does not commit.
     """
-    channels = listeners(session)
+    channels = subscribers(session)
     usual = rules.subscriptions(None, channels)
     default = {
-        "hears": rules.mask(usual),
-        "late_after_seconds": rules.late_after(usual),
+        "subscribed_events": rules.event_mask(usual),
+        "late_after_seconds": rules.first_late_after_seconds(usual),
     }
     is_other = or_(
-        Job.hears != default["hears"],
+        Job.subscribed_events != default["subscribed_events"],
         Job.late_after_seconds.is_distinct_from(default["late_after_seconds"]),
     )
     changed = rowcount(
@@ -342,17 +353,17 @@ def refresh(session: Session) -> int:
             .execution_options(synchronize_session=False)
         )
     )
-    own = select(Job.id, Job.notify, Job.hears, Job.late_after_seconds).where(
+    own = select(Job.id, Job.notify, Job.subscribed_events, Job.late_after_seconds).where(
         Job.notify.is_not(null()), Job.deleted_at.is_(None)
     )
     for row in session.execute(own).all():
         subscribed = rules.subscriptions(rules.rules_from_json(row.notify), channels)
-        wanted = (rules.mask(subscribed), rules.late_after(subscribed))
-        if wanted != (row.hears, row.late_after_seconds):
+        wanted = (rules.event_mask(subscribed), rules.first_late_after_seconds(subscribed))
+        if wanted != (row.subscribed_events, row.late_after_seconds):
             session.execute(
                 update(Job)
                 .where(Job.id == row.id)
-                .values(hears=wanted[0], late_after_seconds=wanted[1])
+                .values(subscribed_events=wanted[0], late_after_seconds=wanted[1])
                 .execution_options(synchronize_session=False)
             )
             changed += 1

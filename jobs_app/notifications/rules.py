@@ -7,24 +7,30 @@ from typing import Any
 from jobs_app.core.states import Event, RunState
 
 #: What a rule or a channel may name.
-CHOICES = tuple(event for event in Event if event is not Event.TEST)
+SUBSCRIBABLE_EVENTS = tuple(event for event in Event if event is not Event.TEST)
 
 #: What a channel hears unless something else is said of it.
-USUAL = (Event.FAILED, Event.RECOVERED, Event.MISSED, Event.LOST, Event.PAUSED)
+DEFAULT_EVENTS = (
+    Event.FAILED,
+    Event.RECOVERED,
+    Event.MISSED,
+    Event.LOST,
+    Event.PAUSED,
+)
 
 #: Told only from so many failures in a row on; a recovery, if those were told.
-COUNTED = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})
+EVENTS_AFTER_FAILURES = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})
 
 
-def known(names: Iterable[str]) -> tuple[Event, ...]:
+def parse_events(names: Iterable[str]) -> tuple[Event, ...]:
     """Return the events of those names; one that only a newer version knows is passed over.
 
     No run may fail to end because of a word in a rule.
     """
-    return tuple(event for event in map(_NAMED.get, names) if event is not None)
+    return tuple(event for event in map(_EVENT_BY_NAME.get, names) if event is not None)
 
 
-_NAMED: dict[str, Event] = {event.value: event for event in Event}
+_EVENT_BY_NAME: dict[str, Event] = {event.value: event for event in Event}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Rule:
         on = document.get("on")
         return cls(
             channel=document["channel"],
-            on=None if on is None else known(on),
+            on=None if on is None else parse_events(on),
             after_failures=document["after_failures"],
             late_after_seconds=document["late_after_seconds"],
         )
@@ -59,7 +65,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class Subscriber:
     """A channel, as far as its rules go."""
 
     id: int
@@ -72,14 +78,16 @@ class Listener:
 class Subscription:
     """A rule with its channel: what that is told of one job."""
 
-    channel: Listener
+    channel: Subscriber
     on: frozenset[Event]
     after_failures: int = 1
     late_after_seconds: int = 300
 
     def hears(self, event: Event, *, failures: int) -> bool:
         """Tell whether it wants *event*, after so many failures in a row."""
-        return event in self.on and (event not in COUNTED or failures >= self.after_failures)
+        return event in self.on and (
+            event not in EVENTS_AFTER_FAILURES or failures >= self.after_failures
+        )
 
 
 def rules_from_json(notify: Iterable[Mapping[str, Any]] | None) -> tuple[Rule, ...] | None:
@@ -92,7 +100,9 @@ def rules_as_json(rules: Iterable[Rule] | None) -> list[dict[str, Any]] | None:
     return None if rules is None else [rule.as_json() for rule in rules]
 
 
-def subscriptions(rules: Sequence[Rule] | None, channels: Iterable[Listener]) -> list[Subscription]:
+def subscriptions(
+    rules: Sequence[Rule] | None, channels: Iterable[Subscriber]
+) -> list[Subscription]:
     """Return who is told of a job with *rules*; a rule whose channel is gone tells nobody."""
     if rules is None:
         return [
@@ -113,18 +123,18 @@ def subscriptions(rules: Sequence[Rule] | None, channels: Iterable[Listener]) ->
     ]
 
 
-def mask(subscribed: Iterable[Subscription]) -> int:
+def event_mask(subscribed: Iterable[Subscription]) -> int:
     """Return the events that anybody wants, as the sum of their bits."""
     return sum(event.bit for event in {event for each in subscribed for event in each.on})
 
 
-def late_after(subscribed: Iterable[Subscription]) -> int | None:
+def first_late_after_seconds(subscribed: Iterable[Subscription]) -> int | None:
     """Return after how many seconds the first one wants to hear that a run is late."""
     waits = (each.late_after_seconds for each in subscribed if Event.LATE in each.on)
     return min(waits, default=None)
 
 
-def of_outcome(state: RunState, *, failures: int) -> tuple[Event, ...]:
+def outcome_events(state: RunState, *, failures: int) -> tuple[Event, ...]:
     """Return what the end of a run may be told as, the best first.
 
     *failures* are those in a row: for a success those before it, else this one included.
@@ -142,11 +152,11 @@ def of_outcome(state: RunState, *, failures: int) -> tuple[Event, ...]:
             return ()
 
 
-def tellings(
+def match_events(
     subscribed: Sequence[Subscription], events: Sequence[Event], *, failures: int = 0
-) -> list[tuple[Listener, Event]]:
+) -> list[tuple[Subscriber, Event]]:
     """Return which channel is told what: each the first of *events* that it wants, once."""
-    told: dict[int, tuple[Listener, Event]] = {}
+    told: dict[int, tuple[Subscriber, Event]] = {}
     for event in events:
         for each in subscribed:
             if each.hears(event, failures=failures):

@@ -18,11 +18,11 @@ _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTING = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"})
 
 
-class Refused(PermissionError):
+class SandboxViolation(PermissionError):
     """Something that the process may not do."""
 
 
-class Guard:
+class Sandbox:
     """The rules of the `http` task for every connection, and closed folders for every file.
 
     What was refused is in `refused`: libraries do not pass on why a connection failed.
@@ -61,7 +61,7 @@ class Guard:
 
     def _refuse(self, why: str) -> NoReturn:
         self.refused.append(why)
-        raise Refused(why)
+        raise SandboxViolation(why)
 
     def _check_file(self, path: str) -> None:
         if path.startswith(self._folders):

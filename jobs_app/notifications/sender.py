@@ -24,24 +24,24 @@ from jobs_app.core.states import Event
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import history, message_data, messages, outbox, record
-from jobs_app.notifications.outbox import Pace, Taken
-from jobs_app.notifications.sender_process import Order, Outlet
-from jobs_app.secrets.encryption import sealer
+from jobs_app.notifications.outbox import ClaimedNotification, RateLimit
+from jobs_app.notifications.sender_process import SenderProcess, SendRequest
+from jobs_app.secrets.encryption import load_cipher
 
 log = logging.getLogger(__name__)
 
 #: How often the sender looks for what is due, seconds.
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 #: How often it works out anew who hears what, in case a job and a channel changed at once,
 #: and deletes what is old; seconds.
-TIDY_SECONDS = 600.0
+MAINTENANCE_SECONDS = 600.0
 
 #: How often it looks for runs that are late, seconds.
 LATE_SECONDS = 5.0
 
 #: Channels that are served at the same time; one that hangs holds up nobody but itself.
-MOST_AT_ONCE = 4
+MAX_CHANNELS_AT_ONCE = 4
 
 CHANNEL_GONE = "The channel was deleted."
 STARTED_IN_TIME = "Not sent: the run started before this channel wanted to hear of it."
@@ -58,10 +58,10 @@ _KINDS = {
 }
 
 
-class Outgoing(Protocol):
-    """What sends messages; see Outlet."""
+class MessageSender(Protocol):
+    """What sends messages; see SenderProcess."""
 
-    def send(self, order: Order, /) -> str | None:
+    def send(self, order: SendRequest, /) -> str | None:
         """Send a message; return why it did not arrive, None if it did."""
 
     def interrupt(self) -> None:
@@ -79,16 +79,16 @@ class Sender:
         database: Database,
         settings: Settings,
         *,
-        make_outlet: Callable[[Settings], Outgoing] = Outlet,
+        make_process: Callable[[Settings], MessageSender] = SenderProcess,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._make_outlet = make_outlet
+        self._make_process = make_process
         self._now = now
-        self._pace = Pace(settings.notify_per_minute, settings.notify_cool_down_seconds)
+        self._rate_limit = RateLimit(settings.notify_per_minute, settings.notify_cool_down_seconds)
         self._stopping = threading.Event()
-        self._busy: dict[int, Outgoing] = {}
+        self._busy: dict[int, MessageSender] = {}
         self._lock = threading.Lock()
         self._waits: dict[str, float] = {}
 
@@ -100,17 +100,17 @@ class Sender:
         """Send no more; what is under way comes again, from another sender or the next start."""
         self._stopping.set()
         with self._lock:
-            outlets = list(self._busy.values())
-        for outlet in outlets:
-            outlet.interrupt()
+            processes = list(self._busy.values())
+        for process in processes:
+            process.interrupt()
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.wait(POLL_SECONDS):
             try:
                 self.look()
                 if self._is_time_for("late", LATE_SECONDS):
-                    self.tell_late()
-                if self._is_time_for("tidy", TIDY_SECONDS):
+                    self.notify_late()
+                if self._is_time_for("tidy", MAINTENANCE_SECONDS):
                     self._tidy_up()
             except SQLAlchemyError as error:
                 log.warning("sender_waits_for_database error=%s", type(error).__name__)
@@ -125,56 +125,60 @@ class Sender:
         begun = []
         for channel_id in due:
             with self._lock:
-                if channel_id in self._busy or len(self._busy) >= MOST_AT_ONCE:
+                if channel_id in self._busy or len(self._busy) >= MAX_CHANNELS_AT_ONCE:
                     continue
-                outlet = self._busy[channel_id] = self._make_outlet(self._settings)
+                process = self._busy[channel_id] = self._make_process(self._settings)
             thread = threading.Thread(
-                target=self._serve, args=(channel_id, outlet), name="send", daemon=True
+                target=self._serve, args=(channel_id, process), name="send", daemon=True
             )
             thread.start()
             begun.append(thread)
         return begun
 
-    def _serve(self, channel_id: int, outlet: Outgoing) -> None:
+    def _serve(self, channel_id: int, process: MessageSender) -> None:
         try:
-            self.serve(channel_id, outlet)
+            self.serve(channel_id, process)
         except SQLAlchemyError as error:
             log.warning("sender_waits_for_database error=%s", type(error).__name__)
         except Exception:
             # A row that cannot be put into words; the others of its channel come next.
             log.exception("notification_failed channel=%s", channel_id)
         finally:
-            outlet.close()
+            process.close()
             with self._lock:
                 del self._busy[channel_id]
 
-    def serve(self, channel_id: int, outlet: Outgoing) -> int:
+    def serve(self, channel_id: int, process: MessageSender) -> int:
         """Send what is due for a channel until there is no more; return how many messages went."""
         count = 0
         with self._database.session() as session:
             outbox.suppress(
                 session,
                 channel_id,
-                error=outbox.TOO_OLD_SAID,
+                error=outbox.TOO_OLD_ERROR,
                 created_before=self._now() - outbox.TOO_OLD,
             )
         while not self._stopping.is_set():
             with self._database.session() as session:
-                taken = outbox.take(session, channel_id, at=self._now(), pace=self._pace)
-            if taken is None or not self._send(channel_id, taken, outlet):
+                taken = outbox.take(
+                    session, channel_id, at=self._now(), rate_limit=self._rate_limit
+                )
+            if taken is None or not self._send(channel_id, taken, process):
                 break
             count += 1
         return count
 
-    def _send(self, channel_id: int, taken: Taken, outlet: Outgoing) -> bool:
+    def _send(self, channel_id: int, taken: ClaimedNotification, process: MessageSender) -> bool:
         """Send one message and note its outcome; return whether the channel can go on."""
         with self._database.reading() as session:
             row = session.get(Notification, taken.id)
             channel = session.get(NotificationChannel, channel_id)
             if row is None:
                 return True
-            notice = message_data.notice_of(session, row, public_url=self._settings.public_url)
-        if messages.is_void(notice):
+            notice = message_data.load_message_data(
+                session, row, public_url=self._settings.public_url
+            )
+        if messages.started_in_time(notice):
             with self._database.session() as session:
                 outbox.drop(session, taken, error=STARTED_IN_TIME)
             return True
@@ -183,8 +187,8 @@ class Sender:
                 outbox.suppress(session, channel_id, error=CHANNEL_GONE)
             return False
         try:
-            target = json.loads(sealer(self._settings).unseal(channel.sealed))
-            error = outlet.send(_order(row, notice, target))
+            target = json.loads(load_cipher(self._settings).decrypt(channel.encrypted))
+            error = process.send(_order(row, notice, target))
         except ConfigurationError as broken:
             error = broken.detail
         if self._stopping.is_set():
@@ -201,11 +205,11 @@ class Sender:
 
     def _is_time_for(self, what: str, seconds: float) -> bool:
         """Tell, once in so many seconds, that it is time."""
-        left = self._waits.get(what, 0.0) - LOOK_SECONDS
+        left = self._waits.get(what, 0.0) - POLL_SECONDS
         self._waits[what] = seconds if left <= 0 else left
         return left <= 0
 
-    def tell_late(self) -> int:
+    def notify_late(self) -> int:
         """Write what is to be told of runs that have not started though they should have.
 
         Every scheduler looks; a run is late once. Return how many rows were new.
@@ -216,23 +220,23 @@ class Sender:
         if not late:
             return 0
         with self._database.session() as session:
-            told = record.tell_late(session, late, at=at)
+            told = record.notify_late(session, late, at=at)
             session.commit()
         return told
 
     def _tidy_up(self) -> None:
         """Mend who hears what, and forget what was told long ago."""
         with self._database.session() as session:
-            wrong = record.refresh(session)
+            wrong = record.refresh_subscriptions(session)
             session.commit()
-            while history.forget_old(session, at=self._now()):
+            while history.prune(session, at=self._now()):
                 session.commit()
         if wrong:
             log.info("subscriptions_mended jobs=%s", wrong)
 
 
-def _order(row: Notification, notice: messages.Notice, target: dict[str, Any]) -> Order:
-    return Order(
+def _order(row: Notification, notice: messages.MessageData, target: dict[str, Any]) -> SendRequest:
+    return SendRequest(
         id=str(row.id),
         event=row.event.value,
         target=target,

@@ -16,16 +16,16 @@ from urllib.parse import unquote, urlsplit
 
 from jobs_app.core.network_allowlist import Exemption, OwnServer, exemptions
 from jobs_app.core.process import become_undumpable
-from jobs_app.notifications.sandbox import Guard
-from jobs_app.notifications.webhook import Call, NotSent, send
+from jobs_app.notifications.sandbox import Sandbox
+from jobs_app.notifications.webhook import NotSent, WebhookRequest, send
 
 #: Beyond the time for a message, until the alarm ends the process; seconds.
 ALARM_SECONDS = 5
 
-MOST_ERROR = 300
+MAX_ERROR_LENGTH = 300
 
 #: Shorter parts of an address are too common to be taken out of an error.
-SHORTEST_SECRET = 4
+MIN_SECRET_LENGTH = 4
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     first = json.loads(orders.readline() or "{}")
     allows_private = bool(first.get("allows_private"))
     allowed = exemptions(first.get("http_allow", ""))
-    guard = Guard(
+    guard = Sandbox(
         allows_private=allows_private,
         closed_folders=first.get("closed_folders", ()),
         allowed=allowed,
@@ -75,7 +75,7 @@ def _error(
     target, seconds = order["target"], float(order["seconds"])
     try:
         if "webhook" in target:
-            call = Call(
+            request = WebhookRequest(
                 url=target["webhook"]["url"],
                 secret=target["webhook"]["secret"],
                 event=order["event"],
@@ -83,13 +83,13 @@ def _error(
                 document=order["document"],
                 sent_at=int(time.time()),
             )
-            send(call, allows_private=allows_private, allowed=allowed, seconds=seconds)
+            send(request, allows_private=allows_private, allowed=allowed, seconds=seconds)
         else:
             _notify(target["url"], order, seconds=seconds)
     except NotSent as error:
-        return scrubbed(str(error), target)
+        return without_address(str(error), target)
     except Exception as error:  # noqa: BLE001  # a service's own code; the others go on
-        return scrubbed(f"{type(error).__name__}: {error}", target)
+        return without_address(f"{type(error).__name__}: {error}", target)
     return None
 
 
@@ -136,20 +136,20 @@ class _Listener(logging.Handler):
         self.said.append(record.getMessage())
 
 
-def scrubbed(error: str, target: dict[str, Any]) -> str:
+def without_address(error: str, target: dict[str, Any]) -> str:
     """Return *error* as one short line without any part of an address but its host."""
     webhook = target.get("webhook")
     url = str(target["url"] if webhook is None else webhook["url"])
     secrets = _parts(url) | ({str(webhook["secret"])} if webhook is not None else set())
     for secret in sorted(secrets, key=len, reverse=True):
         error = error.replace(secret, "…")
-    return " ".join(error.split())[:MOST_ERROR]
+    return " ".join(error.split())[:MAX_ERROR_LENGTH]
 
 
 def _parts(url: str) -> set[str]:
     """Return the parts of *url* that may be secret: all, but the host where it is no token."""
     rest = url.partition("://")[2]
-    parts = {part for part in re.split(r"[/:@?&=,;#]", rest) if len(part) >= SHORTEST_SECRET}
+    parts = {part for part in re.split(r"[/:@?&=,;#]", rest) if len(part) >= MIN_SECRET_LENGTH}
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

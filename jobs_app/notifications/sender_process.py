@@ -20,12 +20,12 @@ SEND_SECONDS = 10.0
 START_SECONDS = 30.0
 
 #: Beyond the time for a message, before its process is killed; seconds.
-PATIENCE_SECONDS = 2.0
+ANSWER_GRACE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One message to send; `target` is the address, as it was sealed."""
+class SendRequest:
+    """One message to send; `target` is the address, as it was encrypted."""
 
     id: str
     event: str
@@ -37,7 +37,7 @@ class Order:
     seconds: float = SEND_SECONDS
 
 
-class Outlet:
+class SenderProcess:
     """A process that sends, for one thread; closed, it is gone."""
 
     def __init__(self, settings: Settings) -> None:
@@ -52,13 +52,13 @@ class Outlet:
         self._read = b""
         self._is_interrupted = False
 
-    def send(self, order: Order) -> str | None:
+    def send(self, order: SendRequest) -> str | None:
         """Send a message; return why it did not arrive, None if it did."""
         try:
             if self._process is None:
                 self._start()
             self._write(asdict(order))
-            answer = self._answer(order.seconds + PATIENCE_SECONDS)
+            answer = self._answer(order.seconds + ANSWER_GRACE_SECONDS)
         except (OSError, ValueError):
             self.close()
             return "The process that sends has died."

@@ -24,7 +24,7 @@ class NotSent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class WebhookRequest:
     """One request to make: where, signed with what, and what it says."""
 
     url: str
@@ -58,13 +58,13 @@ def signature(secret: str, body: bytes, *, sent_at: int) -> str:
 
 
 def send(
-    call: Call, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
+    request: WebhookRequest, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
 ) -> None:
     """Make the request; raises NotSent unless a 2xx answers it within *seconds*.
 
     A redirect is not followed: the message would go to somebody who was not named.
     """
-    post = _post(call, allows_private=allows_private, allowed=allowed, seconds=seconds)
+    post = _post(request, allows_private=allows_private, allowed=allowed, seconds=seconds)
     try:
         status = asyncio.run(asyncio.wait_for(post, seconds))
     except TimeoutError as error:
@@ -78,10 +78,10 @@ def send(
 
 
 async def _post(
-    call: Call, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
+    request: WebhookRequest, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
 ) -> int:
     """Return the status of the answer of the first address that takes a connection."""
-    url = httpx.URL(call.url)
+    url = httpx.URL(request.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     refused: httpx.TransportError | None = None
     addresses = await checked_addresses(
@@ -89,7 +89,7 @@ async def _post(
     )
     for address in addresses:
         try:
-            return await _post_to(str(address), url, call, seconds=seconds)
+            return await _post_to(str(address), url, request, seconds=seconds)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             refused = error
         except (httpx.HTTPError, ValueError) as error:
@@ -97,7 +97,7 @@ async def _post(
     raise NotSent(f"No connection: {refused or 'no address'}.") from refused
 
 
-async def _post_to(address: str, url: httpx.URL, call: Call, *, seconds: float) -> int:
+async def _post_to(address: str, url: httpx.URL, request: WebhookRequest, *, seconds: float) -> int:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
@@ -105,14 +105,14 @@ async def _post_to(address: str, url: httpx.URL, call: Call, *, seconds: float) 
         verify=context, trust_env=False, follow_redirects=False, timeout=timeout
     ) as client:
         # The URL holds the address that was checked; the name goes into Host and TLS.
-        request = client.build_request(
+        post = client.build_request(
             "POST",
             url.copy_with(host=address),
-            headers={**call.headers(), "Host": url.netloc.decode("ascii")},
-            content=call.body(),
+            headers={**request.headers(), "Host": url.netloc.decode("ascii")},
+            content=request.body(),
             extensions={"sni_hostname": url.host},
         )
         # What the answer says does not matter: it is not read, however long it is.
-        response = await client.send(request, stream=True)
+        response = await client.send(post, stream=True)
         await response.aclose()
         return response.status_code

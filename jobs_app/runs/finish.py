@@ -110,7 +110,7 @@ def _hold(session: Session, job_id: int) -> None:
 _IN_A_ROW = Job.failures_in_a_row + Job.failures_carried
 
 #: A success is news to its job: there were failures before it, or somebody wants to hear of it.
-_SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, record.is_heard(Event.SUCCEEDED))
+_SUCCESS_IS_NEWS = or_(_IN_A_ROW > 0, record.is_subscribed(Event.SUCCEEDED))
 
 
 @cache
@@ -297,7 +297,7 @@ def _adds_last(
 
 
 #: What `notifications` wants to know of a job.
-_TOLD = (Job.id, Job.notify, Job.hears, Job.failing_since, Job.deleted_at)
+_TOLD = (Job.id, Job.notify, Job.subscribed_events, Job.failing_since, Job.deleted_at)
 
 
 def _count_outcome(
@@ -319,7 +319,7 @@ def _count_outcome(
         )
         found = session.execute(ended).one_or_none()
         if found is not None:
-            record.tell_outcome(
+            record.notify_outcome(
                 session, found, state, run_id=run_id, failures=found.failures_before, at=at
             )
         return
@@ -332,7 +332,7 @@ def _count_outcome(
     found = session.execute(failed).one_or_none()
     if found is None:
         return
-    record.tell_outcome(
+    record.notify_outcome(
         session,
         found,
         state,
@@ -372,7 +372,7 @@ def _pause_if_enough(session: Session, job: Row[Any], *, at: datetime) -> None:
     )
     if rowcount(paused):
         audit.note(session, "pause", by="jobs-app", at=at, job_id=job.id, reason=reason)
-        record.tell_paused(session, job, by="jobs-app", reason=reason, at=at)
+        record.notify_paused(session, job, by="jobs-app", reason=reason, at=at)
 
 
 def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> list[Message]:

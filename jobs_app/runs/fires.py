@@ -21,7 +21,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.notifications import record
-from jobs_app.notifications.record import Missed
+from jobs_app.notifications.record import MissedFires
 from jobs_app.runs import job_groups, outbox, overlap
 from jobs_app.runs.insert import NewRun, PlannedRuns, insert_planned_runs, insert_runs, new_run
 from jobs_app.runs.messages import Message
@@ -99,11 +99,11 @@ def record_before_change(session: Session, job: Job, *, at: datetime) -> None:
         new = insert_runs(session, drafts)
         outbox.mark_unsent(session, new, at=at)
         missed = [
-            Missed(job.id, each.id, each.scheduled_for, each.reason, each.fires)
+            MissedFires(job.id, each.id, each.scheduled_for, each.reason, each.fires)
             for each in drafts
             if each.state is RunState.MISSED and each.id in new
         ]
-        record.tell_missed(session, missed, at=at)
+        record.notify_missed(session, missed, at=at)
         _advance(session, job, planned, at=at)
 
 
@@ -189,13 +189,13 @@ def _record(
             recorded.promote += group.job_ids
     new = insert_planned_runs(session, births, at=at)
     missed = [
-        Missed(job_id, run_id, born.row.scheduled_for, born.row.reason, born.row.fires)
+        MissedFires(job_id, run_id, born.row.scheduled_for, born.row.reason, born.row.fires)
         for born in births
         if born.row.state is RunState.MISSED
         for job_id, run_id in zip(born.job_ids, born.run_ids, strict=True)
         if new is None or run_id in new
     ]
-    record.tell_missed(session, missed, at=at)
+    record.notify_missed(session, missed, at=at)
     job_groups.advance(session, advances)
     recorded.rows += sum(len(each.run_ids) for each in births) if new is None else len(new)
     recorded.messages += [

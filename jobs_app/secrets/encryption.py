@@ -2,7 +2,7 @@
 
 The key is JOBS_SECRET_KEY, else the file `secret-key` in the data directory. Fernet (AES-128
 in CBC with HMAC-SHA-256, from the library `cryptography`) does the work; several keys with
-commas between them are a rotation: the first one seals, all of them unseal.
+commas between them are a rotation: the first one seals, all of them decrypt.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 
 
-class Sealer:
+class Cipher:
     """Seals and unseals text with one installation's keys."""
 
     def __init__(self, keys: str) -> None:
@@ -34,41 +34,41 @@ class Sealer:
         self.keys = len(made)
         self._fernet = MultiFernet(made)
 
-    def seal(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         """Return *text* encrypted; each time another way."""
         return self._fernet.encrypt(text.encode()).decode("ascii")
 
-    def unseal(self, sealed: str) -> str:
-        """Return the text that was sealed. Raises ConfigurationError if no key fits it."""
+    def decrypt(self, encrypted: str) -> str:
+        """Return the text that was encrypted. Raises ConfigurationError if no key fits it."""
         try:
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:
             raise ConfigurationError(
-                "What is encrypted in the database was sealed with another key than this "
+                "What is encrypted in the database was encrypted with another key than this "
                 "process has: give every process the same JOBS_SECRET_KEY."
             ) from error
 
-    def reseal(self, sealed: str) -> str:
-        """Return what was sealed, sealed with the first key. Raises ConfigurationError."""
-        return self.seal(self.unseal(sealed))
+    def reencrypt(self, encrypted: str) -> str:
+        """Return what was encrypted, encrypted with the first key. Raises ConfigurationError."""
+        return self.encrypt(self.decrypt(encrypted))
 
 
-def sealer(settings: Settings, *, makes_key: bool = False) -> Sealer:
-    """Return the sealer of an installation.
+def load_cipher(settings: Settings, *, makes_key: bool = False) -> Cipher:
+    """Return the cipher of an installation.
 
     With *makes_key* a missing key file is made (mode 0600). Only who seals may do that:
     a key made on a machine that unseals would fit nothing. Raises ConfigurationError
     without a key, or if others can read its file.
     """
     if settings.secret_key is not None:
-        return Sealer(settings.secret_key)
+        return Cipher(settings.secret_key)
     path = settings.secret_key_file
     if makes_key:
         _make(path)
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigurationError(f"Others can read {path}: make its mode 0600.")
-        return Sealer(path.read_text())
+        return Cipher(path.read_text())
     except OSError as error:
         raise ConfigurationError(
             f"There is no key for secrets: set JOBS_SECRET_KEY, or {path} on every machine."
@@ -76,13 +76,13 @@ def sealer(settings: Settings, *, makes_key: bool = False) -> Sealer:
 
 
 def add_key(path: Path) -> None:
-    """Put a fresh key in front of those in the file *path*; they still unseal."""
+    """Put a fresh key in front of those in the file *path*; they still decrypt."""
     with _alone_in(path.parent):
         _write(path, f"{Fernet.generate_key().decode()},{path.read_text().strip()}".encode())
 
 
 def drop_old_keys(path: Path) -> None:
-    """Leave only the first key in the file *path*: what the others sealed is lost."""
+    """Leave only the first key in the file *path*: what the others encrypted is lost."""
     with _alone_in(path.parent):
         _write(path, path.read_text().partition(",")[0].strip().encode())
 

@@ -12,7 +12,7 @@ from jobs_app.secrets.references import names_in
 MASK = "***"
 
 #: Values with fewer characters are not masked: too much else would be.
-LEAST_MASKED = 4
+MIN_MASKED_LENGTH = 4
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset(
@@ -30,14 +30,14 @@ def looks_secret(name: str) -> bool:
     return any(pair in _SECRET_PAIRS for pair in pairwise(words))
 
 
-def veiled(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return *kwargs* to be shown: what the names say is secret is masked, references are not."""
-    return {name: _veiled(value, is_secret=looks_secret(name)) for name, value in kwargs.items()}
+    return {name: _redacted(value, is_secret=looks_secret(name)) for name, value in kwargs.items()}
 
 
 def literals(kwargs: Mapping[str, Any]) -> list[str]:
     """Return where in *kwargs* something stands in plain that its name says is secret."""
-    return list(_differences(kwargs, veiled(kwargs), "kwargs"))
+    return list(_differences(kwargs, redacted(kwargs), "kwargs"))
 
 
 def copied_masks(kwargs: Mapping[str, Any]) -> list[FieldError]:
@@ -73,15 +73,15 @@ def _differences(value: Any, other: Any, place: str) -> Iterator[str]:
             yield place
 
 
-def _veiled(value: Any, *, is_secret: bool) -> Any:
+def _redacted(value: Any, *, is_secret: bool) -> Any:
     match value:
         case dict():
             return {
-                key: _veiled(each, is_secret=is_secret or looks_secret(str(key)))
+                key: _redacted(each, is_secret=is_secret or looks_secret(str(key)))
                 for key, each in value.items()
             }
         case list():
-            return [_veiled(each, is_secret=is_secret) for each in value]
+            return [_redacted(each, is_secret=is_secret) for each in value]
         case None | bool() | "":
             return value
         case str() if names_in(value):

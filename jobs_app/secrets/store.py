@@ -1,4 +1,4 @@
-"""Secrets: stored sealed under a name, referred to by jobs, given out to runs alone."""
+"""Secrets: stored encrypted under a name, referred to by jobs, given out to runs alone."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, redaction, references
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.secrets.encryption import Cipher
 
 #: The version of a secret that is not there yet.
 ABSENT = 0
@@ -35,8 +35,11 @@ USED_EVERY = timedelta(minutes=1)
 #: Jobs that a refusal names before it counts the rest.
 SHOWN_JOBS = 5
 
-#: Whatever holds sealed text; a rotation seals all of it anew.
-SEALED: tuple[InstrumentedAttribute[str], ...] = (Secret.sealed, NotificationChannel.sealed)
+#: Whatever holds encrypted text; a rotation seals all of it anew.
+ENCRYPTED_COLUMNS: tuple[InstrumentedAttribute[str], ...] = (
+    Secret.encrypted,
+    NotificationChannel.encrypted,
+)
 
 
 def get(session: Session, name: str) -> Secret:
@@ -70,7 +73,7 @@ def put(
     value: str | None,
     description: str | None,
     version: int | None,
-    sealer: Sealer,
+    cipher: Cipher,
     by: str,
     at: datetime,
 ) -> Secret:
@@ -89,7 +92,7 @@ def put(
         secret = Secret(name=name, description="", version=0, created_at=at)
         session.add(secret)
     if value is not None:
-        secret.sealed = sealer.seal(value)
+        secret.encrypted = cipher.encrypt(value)
     if description is not None:
         secret.description = description
     secret.version += 1
@@ -168,13 +171,13 @@ def missing(session: Session, names: Collection[str]) -> set[str]:
     return {*names} - {*session.scalars(select(Secret.name).where(Secret.name.in_(names)))}
 
 
-def named(session: Session, names: Collection[str]) -> dict[str, Secret]:
-    """Return those of *names* that there are, sealed as they are."""
+def find_all(session: Session, names: Collection[str]) -> dict[str, Secret]:
+    """Return those of *names* that there are, encrypted as they are."""
     found = session.scalars(select(Secret).where(Secret.name.in_(names)))
     return {secret.name: secret for secret in found}
 
 
-def unnoted(secrets: Collection[Secret], *, at: datetime) -> list[str]:
+def names_to_mark_used(secrets: Collection[Secret], *, at: datetime) -> list[str]:
     """Return the names of those whose `last_used_at` has grown old enough to be written again."""
     return [
         secret.name
@@ -183,7 +186,7 @@ def unnoted(secrets: Collection[Secret], *, at: datetime) -> list[str]:
     ]
 
 
-def note_use(session: Session, names: Collection[str], *, at: datetime) -> None:
+def mark_used(session: Session, names: Collection[str], *, at: datetime) -> None:
     """Write when secrets were last given to a run."""
     session.execute(
         update(Secret)
@@ -199,13 +202,13 @@ def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -
 
     Where the key is a file, the new one is made here and put in front; the older ones
     stay behind it, for backups, unless *drops_old*. JOBS_SECRET_KEY must hold the new one
-    already. Raises ConfigurationError, and changes nothing sealed, if that cannot be.
+    already. Raises ConfigurationError, and changes nothing encrypted, if that cannot be.
     """
     if settings.secret_key is None:
-        encryption.sealer(settings)
+        encryption.load_cipher(settings)
         encryption.add_key(settings.secret_key_file)
-    sealer = encryption.sealer(settings)
-    if sealer.keys < 2:
+    cipher = encryption.load_cipher(settings)
+    if cipher.keys < 2:
         raise ConfigurationError(
             "JOBS_SECRET_KEY has one key only: put a new one before it, with a comma between, "
             "start every process with both, and rotate then."
@@ -213,7 +216,7 @@ def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -
     database = Database(settings.effective_database_url)
     try:
         with database.session() as session:
-            count = reseal(session, sealer, by=by, at=at)
+            count = reencrypt(session, cipher, by=by, at=at)
     finally:
         database.close()
     if settings.secret_key is None and drops_old:
@@ -221,22 +224,22 @@ def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -
     return count
 
 
-def reseal(session: Session, sealer: Sealer, *, by: str, at: datetime) -> int:
-    """Seal everything with the first key of *sealer*, in one transaction; return how much.
+def reencrypt(session: Session, cipher: Cipher, *, by: str, at: datetime) -> int:
+    """Seal everything with the first key of *cipher*, in one transaction; return how much.
 
-    What others seal meanwhile stays readable: their key is one of the older ones.
+    What others encrypt meanwhile stays readable: their key is one of the older ones.
     Raises ConfigurationError, and changes nothing, if something fits none of the keys.
     """
     count = 0
-    for column in SEALED:
+    for column in ENCRYPTED_COLUMNS:
         key = list(column.class_.__table__.primary_key.columns)
         rows = session.execute(select(*key, column).with_for_update()).all()
-        for *ids, sealed in rows:
+        for *ids, encrypted in rows:
             its_row = [part == value for part, value in zip(key, ids, strict=True)]
             session.execute(
                 update(column.class_)
                 .where(*its_row)
-                .values({column: sealer.reseal(sealed)})
+                .values({column: cipher.reencrypt(encrypted)})
                 .execution_options(synchronize_session=False)
             )
         count += len(rows)

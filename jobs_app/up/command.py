@@ -124,9 +124,9 @@ def _prepare_database(settings: Settings, *, demo: bool) -> None:
     # at once, and the demo is rarely asked for.
     from jobs_app.accounts.tokens import ensure_admin_token  # noqa: PLC0415
     from jobs_app.db.migrations import migrate  # noqa: PLC0415
-    from jobs_app.secrets.encryption import sealer  # noqa: PLC0415
+    from jobs_app.secrets.encryption import load_cipher  # noqa: PLC0415
 
-    sealer(settings, makes_key=True)
+    load_cipher(settings, makes_key=True)
     migrate(settings)
     ensure_admin_token(settings)
     if demo:

@@ -66,7 +66,7 @@ def _principal(*, at: datetime) -> Principal:
         found = tokens.find(session, token.strip(), at=at)
     if found is None:
         raise Unauthenticated("The token is unknown or has expired.")
-    if tokens.is_use_worth_noting(found, at=at):
+    if tokens.is_last_use_stale(found, at=at):
         _note_use(found.id, at=at)
     return Principal(f"token:{found.id}", found.name)
 
@@ -74,7 +74,7 @@ def _principal(*, at: datetime) -> Principal:
 def _note_use(token_id: int, *, at: datetime) -> None:
     try:
         with writing() as session:
-            tokens.note_use(session, token_id, at=at)
+            tokens.mark_used(session, token_id, at=at)
     except SQLAlchemyError as error:
         # A full disk or a busy database must not turn away somebody who only reads.
         log.warning("token_use_not_noted error=%s", type(error).__name__)

@@ -74,21 +74,21 @@ def inject(process: Process, claimed: ClaimedRun) -> Injected:
                 f"store it with `jobs-app secret set {missing[0]}`, or change the job."
             )
         try:
-            values = _unsealed(process, secrets)
+            values = _decrypted(process, secrets)
         except SecretUnavailable:
             # The key may have been rotated, and the old one dropped, since they were read.
-            values = _unsealed(process, _read(process, claimed, wanted))
+            values = _decrypted(process, _read(process, claimed, wanted))
         _note_use(process, secrets)
     kwargs = references.resolve(task, given, values)
     return Injected(task, given, kwargs, values, Mask(values.values()) if values else NOTHING)
 
 
 def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, Secret]:
-    """Return the sealed secrets, however long the database is away while the lease lasts."""
+    """Return the encrypted secrets, however long the database is away while the lease lasts."""
     while True:
         try:
             with process.database.reading() as session:
-                return store.named(session, names)
+                return store.find_all(session, names)
         except SQLAlchemyError as error:
             if process.lease.seconds_left(of=claimed.worker_id) <= 0:
                 raise Fenced("The worker lost the database before the run began.") from error
@@ -99,21 +99,21 @@ def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, S
 def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
     """Write when the secrets were used, now and then; a run does not fail for want of that."""
     at = clock.now()
-    names = store.unnoted(secrets.values(), at=at)
+    names = store.names_to_mark_used(secrets.values(), at=at)
     if not names:
         return
     try:
         with process.database.session() as session:
-            store.note_use(session, names, at=at)
+            store.mark_used(session, names, at=at)
     except SQLAlchemyError as error:
         log.warning("secret_use_not_noted error=%s", type(error).__name__)
 
 
-def _unsealed(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:
+def _decrypted(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:
     try:
         # Anew for each run: a rotated key takes effect without a restart.
-        sealer = encryption.sealer(process.settings)
-        return {name: sealer.unseal(secret.sealed) for name, secret in secrets.items()}
+        cipher = encryption.load_cipher(process.settings)
+        return {name: cipher.decrypt(secret.encrypted) for name, secret in secrets.items()}
     except ConfigurationError as error:
         raise SecretUnavailable(
             f"The secrets of the run cannot be read on this worker, so nothing was started. "

@@ -13,20 +13,20 @@ from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications import channels
-from jobs_app.notifications.channels import ChannelSaid, Webhook
-from jobs_app.notifications.rules import CHOICES
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.notifications.channels import ChannelInput, Webhook
+from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
+from jobs_app.secrets.encryption import Cipher
 from tests.integration.system import System
-from tests.notifications.recorder import Recorder, recording
+from tests.notification_checks import KEY
+from tests.notifications.webhook_server import WebhookServer, webhook_server
 from tests.servers import wait_until
-from tests.telling import KEY
 
 SECRET = "sixteen letters at least"
 
 
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording() as found:
+def recorder() -> Iterator[WebhookServer]:
+    with webhook_server() as found:
         yield found
 
 
@@ -39,13 +39,13 @@ def system(make_system: Callable[..., System]) -> System:
     return made
 
 
-def listen(system: System, recorder: Recorder, name: str = "desk") -> None:
+def listen(system: System, recorder: WebhookServer, name: str = "desk") -> None:
     """Have *recorder* hear everything of every job."""
-    said = ChannelSaid(
-        webhook=Webhook(recorder.url, SECRET), events=tuple(CHOICES), is_default=True
+    said = ChannelInput(
+        webhook=Webhook(recorder.url, SECRET), events=tuple(SUBSCRIBABLE_EVENTS), is_default=True
     )
     with system.database.session() as session:
-        channels.create(session, name, said, sealer=Sealer(KEY), by="tester", at=clock.now())
+        channels.create(session, name, said, cipher=Cipher(KEY), by="tester", at=clock.now())
 
 
 def notifications_of(system: System) -> list[Notification]:
@@ -58,13 +58,13 @@ def ended(system: System, state: RunState) -> list[Run]:
         return list(session.scalars(select(Run).where(Run.state == state)))
 
 
-def documents(recorder: Recorder) -> list[dict[str, Any]]:
+def documents(recorder: WebhookServer) -> list[dict[str, Any]]:
     return [json.loads(got.body) for got in recorder.received]
 
 
 @pytest.mark.timeout(180)
 def test_what_fails_in_a_worker_is_told_with_the_end_of_its_log(
-    system: System, recorder: Recorder
+    system: System, recorder: WebhookServer
 ) -> None:
     listen(system, recorder)
     system.create(
@@ -88,7 +88,7 @@ def test_what_fails_in_a_worker_is_told_with_the_end_of_its_log(
 
 @pytest.mark.timeout(240)
 def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
-    system: System, recorder: Recorder
+    system: System, recorder: WebhookServer
 ) -> None:
     recorder.is_holding = True
     listen(system, recorder)
@@ -106,7 +106,7 @@ def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_scheduler_that_is_killed_while_it_sends_leaves_it_to_another(
-    make_system: Callable[..., System], recorder: Recorder
+    make_system: Callable[..., System], recorder: WebhookServer
 ) -> None:
     system = make_system(secret_key=KEY, allow_private_addresses=True)
     recorder.is_holding = True

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.secrets import store
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.secrets.encryption import Cipher
 from tests.factories import NOON
-from tests.telling import KEY, NOWHERE, make_channel
+from tests.notification_checks import KEY, NOWHERE, make_channel
 
 
 def test_a_rotation_of_the_key_seals_the_addresses_of_channels_anew(database: Database) -> None:
@@ -16,8 +16,8 @@ def test_a_rotation_of_the_key_seals_the_addresses_of_channels_anew(database: Da
     new = Fernet.generate_key().decode()
 
     with database.session() as session:
-        store.reseal(session, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
+        store.reencrypt(session, Cipher(f"{new},{KEY}"), by="tester", at=NOON)
 
     with database.reading() as session:
-        sealed = session.scalars(select(NotificationChannel.sealed)).one()
-    assert NOWHERE in Sealer(new).unseal(sealed)
+        encrypted = session.scalars(select(NotificationChannel.encrypted)).one()
+    assert NOWHERE in Cipher(new).decrypt(encrypted)

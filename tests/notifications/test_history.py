@@ -10,7 +10,7 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs import service
 from jobs_app.notifications import history
 from tests.factories import DAY, HOUR, NOON, SECOND, make_job
-from tests.telling import make_channel, rows
+from tests.notification_checks import make_channel, rows
 
 
 def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
@@ -25,7 +25,7 @@ def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
 
     def forget(days: float) -> int:
         with database.session() as session:
-            count = history.forget_old(session, at=made_at + days * DAY)
+            count = history.prune(session, at=made_at + days * DAY)
             session.commit()
             return count
 

@@ -9,20 +9,20 @@ import pytest
 
 from jobs_app.core.states import Event, RunState
 from jobs_app.notifications.messages import (
-    Notice,
-    Other,
-    RunFacts,
+    MessageData,
+    OtherEvents,
+    RunSummary,
     document,
-    local,
-    plain,
-    spell,
-    tail,
+    duration_text,
+    last_lines,
+    local_time,
     text,
     title,
+    without_control_characters,
 )
 from tests.factories import HOUR, MINUTE, NOON, SECOND
 
-RUN = RunFacts(
+RUN = RunSummary(
     id=UUID(int=7),
     state=RunState.FAILED,
     trigger="schedule",
@@ -37,7 +37,7 @@ RUN = RunFacts(
     error={"type": "CommandFailed", "message": "The command ended with exit code 2."},
     log="one\ntwo\n",
 )
-NOTICE = Notice(
+NOTICE = MessageData(
     id=UUID(int=1),
     event=Event.FAILED,
     channel="ops",
@@ -49,7 +49,7 @@ NOTICE = Notice(
 )
 
 
-def notice(event: Event, **given: Any) -> Notice:
+def notice(event: Event, **given: Any) -> MessageData:
     return replace(NOTICE, event=event, **given)
 
 
@@ -70,7 +70,13 @@ def notice(event: Event, **given: Any) -> Notice:
         (notice(Event.PAUSED, run=None), "nightly was paused"),
         (notice(Event.TEST, job=None, run=None), "Test of the channel ops"),
         (
-            replace(NOTICE, others=[Other("a", Event.LOST, 2), Other(None, Event.LATE, 1)]),
+            replace(
+                NOTICE,
+                others=[
+                    OtherEvents("a", Event.LOST, 2),
+                    OtherEvents(None, Event.LATE, 1),
+                ],
+            ),
             "nightly failed (exit code 2), and 3 more notifications",
         ),
         (
@@ -79,7 +85,7 @@ def notice(event: Event, **given: Any) -> Notice:
         ),
     ],
 )
-def test_the_title_says_what_happened(shown: Notice, expected: str) -> None:
+def test_the_title_says_what_happened(shown: MessageData, expected: str) -> None:
     assert title(shown) == expected
 
 
@@ -132,7 +138,10 @@ def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
             "It has not started 5 min after it should have.",
         ),
         (
-            notice(Event.LOST, run=replace(RUN, reason="The worker stopped without a word.")),
+            notice(
+                Event.LOST,
+                run=replace(RUN, reason="The worker stopped without a word."),
+            ),
             "Reason: The worker stopped without a word.",
         ),
         (replace(NOTICE, works_again=True), "It has succeeded since."),
@@ -143,12 +152,12 @@ def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
         ),
     ],
 )
-def test_it_says(shown: Notice, sentence: str) -> None:
+def test_it_says(shown: MessageData, sentence: str) -> None:
     assert sentence in text(shown).splitlines()
 
 
 def test_of_many_others_ten_are_named() -> None:
-    others = [Other(f"job-{n}", Event.FAILED, 2) for n in range(12)]
+    others = [OtherEvents(f"job-{n}", Event.FAILED, 2) for n in range(12)]
 
     told = text(replace(NOTICE, others=others))
 
@@ -169,7 +178,7 @@ def test_a_long_error_and_a_long_log_are_cut() -> None:
 
 
 def test_one_line_of_a_megabyte_is_cut() -> None:
-    assert len(tail("x" * 1_000_000)) < 5000
+    assert len(last_lines("x" * 1_000_000)) < 5000
 
 
 @pytest.mark.parametrize(
@@ -182,7 +191,7 @@ def test_one_line_of_a_megabyte_is_cut() -> None:
     ],
 )
 def test_nothing_of_a_terminal_is_left(dirty: str, shown: str) -> None:
-    assert plain(dirty) == shown
+    assert without_control_characters(dirty) == shown
 
 
 def test_the_document_has_it_for_programs() -> None:
@@ -209,9 +218,9 @@ def test_the_document_has_it_for_programs() -> None:
     ],
 )
 def test_durations_are_spelled_in_two_units(seconds: float | None, words: str) -> None:
-    assert spell(seconds) == words
+    assert duration_text(seconds) == words
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Nowhere/Land"])
 def test_an_instant_without_a_zone_of_its_own_is_in_utc(zone: str) -> None:
-    assert local(NOON + timedelta(hours=1), zone) == "2026-06-15 13:00:00 UTC"
+    assert local_time(NOON + timedelta(hours=1), zone) == "2026-06-15 13:00:00 UTC"

@@ -12,11 +12,11 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications import outbox
-from jobs_app.notifications.outbox import MOST_TRIES, Pace, Taken
+from jobs_app.notifications.outbox import MAX_TRIES, ClaimedNotification, RateLimit
 from tests.factories import HOUR, MINUTE, NOON, SECOND
-from tests.telling import rows
+from tests.notification_checks import rows
 
-PACE = Pace(per_minute=20, cool_down_seconds=600)
+RATE_LIMIT = RateLimit(per_minute=20, cool_down_seconds=600)
 OPS = 1
 PENDING, SENT, GROUPED = (
     NotificationState.PENDING,
@@ -25,7 +25,9 @@ PENDING, SENT, GROUPED = (
 )
 
 
-def add(database: Database, *, at: datetime = NOON, alike: str | None = None, **facts: Any) -> UUID:
+def add(
+    database: Database, *, at: datetime = NOON, group_key: str | None = None, **facts: Any
+) -> UUID:
     """Add a notification that is due at once and return its id."""
     row_id = new_run_id()
     given: dict[str, Any] = {
@@ -34,7 +36,7 @@ def add(database: Database, *, at: datetime = NOON, alike: str | None = None, **
         "channel": "ops",
         "job_id": 1,
         "event": Event.FAILED,
-        "alike": alike or row_id.hex,
+        "group_key": group_key or row_id.hex,
         "state": PENDING,
         "created_at": at,
         "due_at": at,
@@ -45,27 +47,29 @@ def add(database: Database, *, at: datetime = NOON, alike: str | None = None, **
     return row_id
 
 
-def take(database: Database, *, at: datetime = NOON, pace: Pace = PACE) -> Taken | None:
+def take(
+    database: Database, *, at: datetime = NOON, rate_limit: RateLimit = RATE_LIMIT
+) -> ClaimedNotification | None:
     with database.session() as session:
-        return outbox.take(session, OPS, at=at, pace=pace)
+        return outbox.take(session, OPS, at=at, rate_limit=rate_limit)
 
 
-def sent(database: Database, taken: Taken | None, *, at: datetime = NOON) -> bool:
+def sent(database: Database, taken: ClaimedNotification | None, *, at: datetime = NOON) -> bool:
     assert taken is not None
     with database.session() as session:
         return outbox.sent(session, taken, at=at)
 
 
-def fail(database: Database, taken: Taken | None, *, at: datetime) -> None:
+def fail(database: Database, taken: ClaimedNotification | None, *, at: datetime) -> None:
     assert taken is not None
     with database.session() as session:
         outbox.failed(session, taken, OPS, error="It answered 500.", at=at)
 
 
-def send_all(database: Database, *, at: datetime, pace: Pace = PACE) -> int:
+def send_all(database: Database, *, at: datetime, rate_limit: RateLimit = RATE_LIMIT) -> int:
     """Send what can be sent at an instant; return how many messages went."""
     count = 0
-    while (taken := take(database, at=at, pace=pace)) is not None:
+    while (taken := take(database, at=at, rate_limit=rate_limit)) is not None:
         sent(database, taken, at=at)
         count += 1
     return count
@@ -104,7 +108,7 @@ def test_what_a_dead_sender_took_comes_again_under_the_same_id(database: Databas
     again = take(database, at=NOON + MINUTE)
 
     assert early is None
-    assert (first, again) == (Taken(row_id, 1), Taken(row_id, 2))
+    assert (first, again) == (ClaimedNotification(row_id, 1), ClaimedNotification(row_id, 2))
 
 
 def test_one_that_ends_its_senders_is_given_up_after_eight_of_them(database: Database) -> None:
@@ -137,8 +141,8 @@ def test_two_senders_never_take_the_same(database: Database) -> None:
     with database.session() as one, database.session() as other:
         taken = []
         for _ in range(10):
-            taken += [outbox.take(one, OPS, at=NOON, pace=PACE)]
-            taken += [outbox.take(other, OPS, at=NOON, pace=PACE)]
+            taken += [outbox.take(one, OPS, at=NOON, rate_limit=RATE_LIMIT)]
+            taken += [outbox.take(other, OPS, at=NOON, rate_limit=RATE_LIMIT)]
 
     assert {each.id for each in taken if each is not None} == ids
 
@@ -150,7 +154,7 @@ def test_senders_that_take_at_the_same_moment_never_take_the_same(database: Data
 
     def take_all() -> None:
         together.wait()
-        while (each := take(database, pace=Pace(per_minute=1000))) is not None:
+        while (each := take(database, rate_limit=RateLimit(per_minute=1000))) is not None:
             taken.append(each.id)
 
     senders = [threading.Thread(target=take_all) for _ in range(4)]
@@ -180,7 +184,7 @@ def test_a_failed_try_is_made_again_in_growing_pauses_and_given_up_after_the_eig
         at = row.due_at
 
     assert pauses == [15, 45, 135, 405, 1215, 3600, 3600]
-    assert (row.state, row.tries) == (NotificationState.FAILED, MOST_TRIES)
+    assert (row.state, row.tries) == (NotificationState.FAILED, MAX_TRIES)
     assert row.error == "It answered 500."
 
 
@@ -231,7 +235,7 @@ def test_what_is_a_day_old_is_not_sent_any_more(database: Database) -> None:
 def test_five_hundred_equal_failures_are_told_in_two_messages(database: Database) -> None:
     for n in range(500):
         made_at = NOON + n * SECOND / 10
-        add(database, at=made_at, alike="disk full", due_at=made_at + 5 * SECOND)
+        add(database, at=made_at, group_key="disk full", due_at=made_at + 5 * SECOND)
 
     count = 0
     for second in range(900):
@@ -242,15 +246,15 @@ def test_five_hundred_equal_failures_are_told_in_two_messages(database: Database
     assert [row.state for row in found].count(SENT) == 2
     assert [row.state for row in found].count(GROUPED) == 498
     leads = [row for row in found if row.state is SENT]
-    assert {row.told_by for row in found if row.state is GROUPED} == {row.id for row in leads}
+    assert {row.grouped_into for row in found if row.state is GROUPED} == {row.id for row in leads}
     assert [row.sent_at for row in leads] == [NOON + 5 * SECOND, NOON + 605 * SECOND]
 
 
 def test_other_errors_of_the_job_do_not_wait_for_the_cool_down(database: Database) -> None:
-    add(database, alike="disk full")
+    add(database, group_key="disk full")
     send_all(database, at=NOON)
-    add(database, at=NOON + SECOND, alike="disk full")
-    add(database, at=NOON + SECOND, alike="no route")
+    add(database, at=NOON + SECOND, group_key="disk full")
+    add(database, at=NOON + SECOND, group_key="no route")
 
     assert send_all(database, at=NOON + SECOND) == 1
     assert send_all(database, at=NOON + 599 * SECOND) == 0
@@ -258,33 +262,33 @@ def test_other_errors_of_the_job_do_not_wait_for_the_cool_down(database: Databas
 
 
 def test_the_same_of_another_channel_is_its_own(database: Database) -> None:
-    add(database, alike="disk full")
-    other = add(database, alike="disk full", channel_id=2)
+    add(database, group_key="disk full")
+    other = add(database, group_key="disk full", channel_id=2)
 
     assert send_all(database, at=NOON) == 1
     assert {row.id: row.state for row in rows(database)}[other] is PENDING
 
 
 def test_what_a_message_tells_is_settled_with_its_first_try(database: Database) -> None:
-    lead = add(database, alike="disk full")
-    add(database, alike="disk full")
+    lead = add(database, group_key="disk full")
+    add(database, group_key="disk full")
     first = take(database)
     fail(database, first, at=NOON)
-    late = add(database, at=NOON + SECOND, alike="disk full")
+    late = add(database, at=NOON + SECOND, group_key="disk full")
 
     assert take(database, at=NOON + SECOND) is None
     again = take(database, at=NOON + 15 * SECOND)
 
-    assert again == Taken(lead, 2)
+    assert again == ClaimedNotification(lead, 2)
     by_id = {row.id: row for row in rows(database)}
     assert by_id[late].state is PENDING
-    assert [row.told_by for row in by_id.values()].count(lead) == 1
+    assert [row.grouped_into for row in by_id.values()].count(lead) == 1
 
 
 def test_while_one_is_under_way_those_like_it_wait_behind_it(database: Database) -> None:
-    add(database, alike="disk full")
+    add(database, group_key="disk full")
     first = take(database)
-    add(database, at=NOON + SECOND, alike="disk full")
+    add(database, at=NOON + SECOND, group_key="disk full")
 
     assert take(database, at=NOON + SECOND) is None
     sent(database, first, at=NOON + 2 * SECOND)
@@ -295,49 +299,54 @@ def test_while_one_is_under_way_those_like_it_wait_behind_it(database: Database)
 def test_a_channel_gets_so_many_a_minute_and_the_last_one_tells_of_the_rest(
     database: Database,
 ) -> None:
-    pace = Pace(per_minute=3, cool_down_seconds=600)
+    rate_limit = RateLimit(per_minute=3, cool_down_seconds=600)
     for _ in range(50):
         add(database)
 
-    counts = [send_all(database, at=NOON + n * SECOND, pace=pace) for n in (0, 1, 59, 60)]
+    counts = [
+        send_all(database, at=NOON + n * SECOND, rate_limit=rate_limit) for n in (0, 1, 59, 60)
+    ]
 
     found = rows(database)
     assert counts == [3, 0, 0, 0]
     assert [row.state for row in found].count(GROUPED) == 47
-    assert {row.told_by for row in found if row.told_by} == {found[2].id}
+    assert {row.grouped_into for row in found if row.grouped_into} == {found[2].id}
 
 
 def test_what_comes_after_the_last_one_of_a_minute_waits_for_the_next(database: Database) -> None:
-    pace = Pace(per_minute=2, cool_down_seconds=600)
+    rate_limit = RateLimit(per_minute=2, cool_down_seconds=600)
     for n in (0, 10, 20, 30):
         add(database, at=NOON + n * SECOND)
 
-    counts = [send_all(database, at=NOON + n * SECOND, pace=pace) for n in (0, 10, 30, 59, 60, 70)]
+    counts = [
+        send_all(database, at=NOON + n * SECOND, rate_limit=rate_limit)
+        for n in (0, 10, 30, 59, 60, 70)
+    ]
 
     assert counts == [1, 1, 0, 0, 1, 0]
     assert [row.state for row in rows(database)] == [SENT, SENT, SENT, GROUPED]
 
 
 def test_a_test_of_a_channel_waits_for_nothing_and_is_tried_once(database: Database) -> None:
-    pace = Pace(per_minute=1, cool_down_seconds=600)
+    rate_limit = RateLimit(per_minute=1, cool_down_seconds=600)
     add(database)
-    send_all(database, at=NOON, pace=pace)
+    send_all(database, at=NOON, rate_limit=rate_limit)
     test_id = add(database, event=Event.TEST)
 
-    taken = take(database, at=NOON, pace=pace)
+    taken = take(database, at=NOON, rate_limit=rate_limit)
     fail(database, taken, at=NOON)
 
-    assert taken == Taken(test_id, 1)
+    assert taken == ClaimedNotification(test_id, 1)
     assert states(database) == ["sent", "failed"]
 
 
 def test_a_run_that_is_not_late_yet_for_the_channel_is_not_told_with_others(
     database: Database,
 ) -> None:
-    add(database, alike="late", event=Event.LATE, run_id=new_run_id())
+    add(database, group_key="late", event=Event.LATE, run_id=new_run_id())
     later = add(
         database,
-        alike="late",
+        group_key="late",
         event=Event.LATE,
         run_id=new_run_id(),
         due_at=NOON + timedelta(minutes=30),

@@ -32,7 +32,7 @@ from tests.factories import (
     record,
     runs_of,
 )
-from tests.telling import end_run, make_channel, rows, told
+from tests.notification_checks import finish_run, make_channel, notified_events, rows
 
 FAILED, SUCCEEDED, LOST = RunState.FAILED, RunState.SUCCEEDED, RunState.LOST
 
@@ -75,9 +75,9 @@ def test_the_ends_of_runs_are_told(
     job = make_job(database)
 
     for index, state in enumerate(outcomes):
-        end_run(database, job, worker, state, at=NOON + index * MINUTE)
+        finish_run(database, job, worker, state, at=NOON + index * MINUTE)
 
-    assert [event for _, event in told(database)] == expected
+    assert [event for _, event in notified_events(database)] == expected
 
 
 def test_a_recovery_knows_how_often_and_since_when_it_had_failed(
@@ -86,10 +86,10 @@ def test_a_recovery_knows_how_often_and_since_when_it_had_failed(
     make_channel(database)
     job = make_job(database)
     for minutes in (0, 5):
-        end_run(database, job, worker, FAILED, at=NOON + minutes * MINUTE)
+        finish_run(database, job, worker, FAILED, at=NOON + minutes * MINUTE)
 
-    end_run(database, job, worker, SUCCEEDED, at=NOON + 9 * MINUTE)
-    end_run(database, job, worker, FAILED, at=NOON + 20 * MINUTE)
+    finish_run(database, job, worker, SUCCEEDED, at=NOON + 9 * MINUTE)
+    finish_run(database, job, worker, FAILED, at=NOON + 20 * MINUTE)
 
     recovered, again = rows(database)[-2:]
     assert recovered.detail == {"failures": 2, "failing_since": NOON.isoformat()}
@@ -105,15 +105,15 @@ def test_a_pause_between_the_failures_does_not_make_them_forgotten(
     make_channel(database, events=(Event.FAILED, Event.RECOVERED))
     job = make_job(database, pause_after_failures=2)
     for seconds in (3, 2):
-        end_run(database, job, worker, FAILED, at=NOON - seconds * SECOND)
+        finish_run(database, job, worker, FAILED, at=NOON - seconds * SECOND)
     with database.session() as session:
         service.resume(session, job, by="ann", at=NOON - SECOND)
 
-    end_run(database, job, worker, FAILED, at=NOON - SECOND)
-    end_run(database, job, worker, SUCCEEDED, at=NOON)
-    end_run(database, job, worker, SUCCEEDED, at=NOON)
+    finish_run(database, job, worker, FAILED, at=NOON - SECOND)
+    finish_run(database, job, worker, SUCCEEDED, at=NOON)
+    finish_run(database, job, worker, SUCCEEDED, at=NOON)
 
-    assert [event for _, event in told(database)] == ["failed"] * 3 + ["recovered"]
+    assert [event for _, event in notified_events(database)] == ["failed"] * 3 + ["recovered"]
     first = (NOON - 3 * SECOND).isoformat()
     assert [row.detail for row in rows(database)[-2:]] == [
         {"failures": 3, "failing_since": first}
@@ -129,7 +129,7 @@ def test_an_attempt_that_is_followed_by_another_is_not_told(
 
     finish(database, run_id, FAILED, retry=RetryPolicy(max_attempts=2))
 
-    assert told(database) == []
+    assert notified_events(database) == []
 
 
 def test_the_third_failure_in_a_row_is_the_first_that_is_told(
@@ -139,9 +139,9 @@ def test_the_third_failure_in_a_row_is_the_first_that_is_told(
     job = make_job(database, notify=(Rule("ops", after_failures=3),))
 
     for state in (FAILED, FAILED, SUCCEEDED, FAILED, FAILED, FAILED, SUCCEEDED):
-        end_run(database, job, worker, state)
+        finish_run(database, job, worker, state)
 
-    assert [event for _, event in told(database)] == ["succeeded", "failed", "recovered"]
+    assert [event for _, event in notified_events(database)] == ["succeeded", "failed", "recovered"]
 
 
 def test_each_channel_is_told_what_it_wants(database: Database, worker: UUID) -> None:
@@ -150,10 +150,10 @@ def test_each_channel_is_told_what_it_wants(database: Database, worker: UUID) ->
     make_channel(database, "none", is_default=False)
     job = make_job(database)
 
-    end_run(database, job, worker, FAILED)
-    end_run(database, job, worker, SUCCEEDED)
+    finish_run(database, job, worker, FAILED)
+    finish_run(database, job, worker, SUCCEEDED)
 
-    assert told(database) == [("ops", "failed"), ("log", "succeeded")]
+    assert notified_events(database) == [("ops", "failed"), ("log", "succeeded")]
 
 
 def test_nobody_is_told_of_a_deleted_job_nor_of_a_run_without_one(
@@ -170,7 +170,7 @@ def test_nobody_is_told_of_a_deleted_job_nor_of_a_run_without_one(
     finish(database, run_id, FAILED)
     finish(database, alone, FAILED)
 
-    assert told(database) == []
+    assert notified_events(database) == []
 
 
 def test_a_success_that_nobody_wants_to_hear_of_costs_no_statement_more(
@@ -204,10 +204,10 @@ def test_a_notification_stands_or_falls_with_what_it_tells(
             runs_finish.finish(
                 session, run_id, 1, Outcome(FAILED), retry=RetryPolicy(), job_id=job.id, at=NOON
             )
-    assert told(database) == []
+    assert notified_events(database) == []
 
     finish(database, run_id, FAILED)
-    assert told(database) == [("ops", "failed")]
+    assert notified_events(database) == [("ops", "failed")]
 
 
 def test_of_two_that_end_the_same_attempt_one_tells(database: Database, worker: UUID) -> None:
@@ -239,7 +239,7 @@ def test_of_two_that_end_the_same_attempt_one_tells(database: Database, worker: 
         for thread in ending:
             thread.join()
 
-    assert told(database) == [("ops", "failed")] * 10
+    assert notified_events(database) == [("ops", "failed")] * 10
 
 
 def test_a_channel_that_is_deleted_meanwhile_does_not_keep_a_run_from_ending(
@@ -252,9 +252,9 @@ def test_a_channel_that_is_deleted_meanwhile_does_not_keep_a_run_from_ending(
         session.connection().exec_driver_sql("DELETE FROM notification_channels")
         session.commit()
 
-    end_run(database, job, worker, FAILED)
+    finish_run(database, job, worker, FAILED)
 
-    assert told(database) == []
+    assert notified_events(database) == []
 
 
 @pytest.mark.parametrize("by", ["ann", "bob"])
@@ -275,9 +275,9 @@ def test_a_job_that_has_had_its_fill_of_failures_says_so(database: Database, wor
     job = make_job(database, pause_after_failures=2)
 
     for _ in range(2):
-        end_run(database, job, worker, FAILED, at=NOON - SECOND)
+        finish_run(database, job, worker, FAILED, at=NOON - SECOND)
 
-    assert [event for _, event in told(database)] == ["failed", "failed", "paused"]
+    assert [event for _, event in notified_events(database)] == ["failed", "failed", "paused"]
     assert rows(database)[-1].detail["by"] == "jobs-app"
 
 
@@ -315,7 +315,7 @@ def test_fires_that_a_change_finds_missed_are_told_too(database: Database) -> No
     with database.session() as session:
         service.pause(session, job, reason=None, by="ann", at=NOON + 10 * MINUTE)
 
-    assert [event for _, event in told(database)] == ["missed", "paused"]
+    assert [event for _, event in notified_events(database)] == ["missed", "paused"]
 
 
 def test_a_tick_without_missed_fires_asks_nothing_of_notifications(database: Database) -> None:
@@ -334,7 +334,7 @@ def test_whoever_wants_no_missed_fires_is_not_told(database: Database) -> None:
 
     record(database, job, at=NOON + 3 * HOUR)
 
-    assert told(database) == []
+    assert notified_events(database) == []
 
 
 # ---- late ----
@@ -344,7 +344,7 @@ def look_for_late(database: Database, *, at: Any) -> int:
     """Do what a sender does."""
     with database.session() as session:
         late = notifications_record.late(session, at=at)
-        count = notifications_record.tell_late(session, late, at=at)
+        count = notifications_record.notify_late(session, late, at=at)
         session.commit()
         return count
 
@@ -369,7 +369,7 @@ def test_two_senders_that_see_a_late_run_at_once_tell_it_once(database: Database
 
     for _ in range(2):
         with database.session() as session:
-            notifications_record.tell_late(session, late, at=at)
+            notifications_record.notify_late(session, late, at=at)
             session.commit()
 
     assert len(rows(database)) == 1
@@ -407,7 +407,7 @@ def test_who_wants_to_wait_longer_has_a_row_that_is_due_later(database: Database
 
     look_for_late(database, at=NOON + MINUTE)
 
-    window = timedelta(seconds=notifications_record.WINDOW_SECONDS)
+    window = timedelta(seconds=notifications_record.GROUPING_SECONDS)
     due = {row.channel: row.due_at for row in rows(database)}
     assert due == {"soon": NOON + MINUTE + window, "later": NOON + 10 * MINUTE + window}
 
@@ -460,14 +460,17 @@ def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) 
     make_channel(database, events=(Event.LATE,))
     job = make_job(database)
     with database.session() as session:
-        session.get_one(Job, job.id).hears = 0
+        session.get_one(Job, job.id).subscribed_events = 0
         session.commit()
 
     with database.session() as session:
-        mended = notifications_record.refresh(session), notifications_record.refresh(session)
+        mended = (
+            notifications_record.refresh_subscriptions(session),
+            notifications_record.refresh_subscriptions(session),
+        )
         session.commit()
 
     assert mended == (1, 0)
     with database.reading() as session:
-        found = session.execute(select(Job.hears, Job.late_after_seconds)).one()
+        found = session.execute(select(Job.subscribed_events, Job.late_after_seconds)).one()
     assert tuple(found) == (Event.LATE.bit, 300)

@@ -4,21 +4,21 @@ import pytest
 
 from jobs_app.core.states import Event, RunState
 from jobs_app.notifications.rules import (
-    CHOICES,
-    USUAL,
-    Listener,
+    DEFAULT_EVENTS,
+    SUBSCRIBABLE_EVENTS,
     Rule,
-    late_after,
-    mask,
-    of_outcome,
+    Subscriber,
+    event_mask,
+    first_late_after_seconds,
+    match_events,
+    outcome_events,
     rules_as_json,
     rules_from_json,
     subscriptions,
-    tellings,
 )
 
-OPS = Listener(1, "ops", USUAL, is_default=True)
-CHAT = Listener(2, "chat", (Event.SUCCEEDED,), is_default=False)
+OPS = Subscriber(1, "ops", DEFAULT_EVENTS, is_default=True)
+CHAT = Subscriber(2, "chat", (Event.SUCCEEDED,), is_default=False)
 CHANNELS = [OPS, CHAT]
 
 
@@ -37,7 +37,7 @@ CHANNELS = [OPS, CHAT]
     ],
 )
 def test_the_end_of_a_run_is_told_as(state: RunState, failures: int, told: list[Event]) -> None:
-    assert list(of_outcome(state, failures=failures)) == told
+    assert list(outcome_events(state, failures=failures)) == told
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,26 @@ def test_the_end_of_a_run_is_told_as(state: RunState, failures: int, told: list[
         pytest.param((Rule("ops"),), ["ops"], id="as the channel says"),
         pytest.param((Rule("chat"),), [], id="the channel itself does not want it"),
         pytest.param(
-            (Rule("chat", (Event.FAILED,)),), ["chat"], id="the rule wants it all the same"
+            (Rule("chat", (Event.FAILED,)),),
+            ["chat"],
+            id="the rule wants it all the same",
         ),
         pytest.param((Rule("ops", (Event.LATE,)),), [], id="the rule wants something else"),
         pytest.param((Rule("gone"),), [], id="a channel that is gone"),
         pytest.param(
-            (Rule("ops"), Rule("ops", (Event.FAILED,))), ["ops"], id="two rules, told once"
+            (Rule("ops"), Rule("ops", (Event.FAILED,))),
+            ["ops"],
+            id="two rules, told once",
         ),
         pytest.param(
-            (Rule("ops"), Rule("chat", (Event.FAILED,))), ["ops", "chat"], id="two channels"
+            (Rule("ops"), Rule("chat", (Event.FAILED,))),
+            ["ops", "chat"],
+            id="two channels",
         ),
     ],
 )
 def test_a_failure_is_told_to(rules: tuple[Rule, ...] | None, told: list[str]) -> None:
-    found = tellings(subscriptions(rules, CHANNELS), [Event.FAILED], failures=1)
+    found = match_events(subscriptions(rules, CHANNELS), [Event.FAILED], failures=1)
 
     assert [channel.name for channel, _ in found] == told
 
@@ -71,20 +77,35 @@ def test_a_failure_is_told_to(rules: tuple[Rule, ...] | None, told: list[str]) -
 def test_it_is_told_from_the_third_failure_on(event: Event, failures: int, is_told: bool) -> None:
     subscribed = subscriptions((Rule("ops", (event,), after_failures=3),), CHANNELS)
 
-    assert bool(tellings(subscribed, [event], failures=failures)) is is_told
+    assert bool(match_events(subscribed, [event], failures=failures)) is is_told
 
 
-@pytest.mark.parametrize("event", [Event.MISSED, Event.PAUSED, Event.LATE, Event.SUCCEEDED])
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event.MISSED,
+        Event.PAUSED,
+        Event.LATE,
+        Event.SUCCEEDED,
+    ],
+)
 def test_other_events_wait_for_no_failures(event: Event) -> None:
     subscribed = subscriptions((Rule("ops", (event,), after_failures=3),), CHANNELS)
 
-    assert tellings(subscribed, [event])
+    assert match_events(subscribed, [event])
 
 
 def test_a_recovery_is_told_once_and_not_as_a_success_too() -> None:
-    both = (Rule("chat", (Event.SUCCEEDED,)), Rule("chat", (Event.RECOVERED,)))
+    both = (
+        Rule("chat", (Event.SUCCEEDED,)),
+        Rule("chat", (Event.RECOVERED,)),
+    )
 
-    found = tellings(subscriptions(both, CHANNELS), [Event.RECOVERED, Event.SUCCEEDED], failures=1)
+    found = match_events(
+        subscriptions(both, CHANNELS),
+        [Event.RECOVERED, Event.SUCCEEDED],
+        failures=1,
+    )
 
     assert [event for _, event in found] == [Event.RECOVERED]
 
@@ -93,12 +114,15 @@ def test_what_a_job_hears_is_the_sum_over_its_rules() -> None:
     rules = (Rule("ops", (Event.LATE,), late_after_seconds=60), Rule("chat"))
     subscribed = subscriptions(rules, CHANNELS)
 
-    assert mask(subscribed) == Event.LATE.bit + Event.SUCCEEDED.bit
-    assert late_after(subscribed) == 60
+    assert event_mask(subscribed) == Event.LATE.bit + Event.SUCCEEDED.bit
+    assert first_late_after_seconds(subscribed) == 60
 
 
 def test_lateness_counts_only_where_it_is_wanted() -> None:
-    assert late_after(subscriptions((Rule("ops", late_after_seconds=60),), CHANNELS)) is None
+    assert (
+        first_late_after_seconds(subscriptions((Rule("ops", late_after_seconds=60),), CHANNELS))
+        is None
+    )
 
 
 def test_the_place_of_an_event_in_rows_never_changes() -> None:
@@ -112,7 +136,7 @@ def test_the_place_of_an_event_in_rows_never_changes() -> None:
         ("paused", 64),
         ("test", 128),
     ]
-    assert Event.TEST not in CHOICES
+    assert Event.TEST not in SUBSCRIBABLE_EVENTS
 
 
 @pytest.mark.parametrize("rules", [None, (), (Rule("ops"), Rule("chat", (Event.LATE,), 2, 9))])

@@ -24,9 +24,9 @@ import pytest
 def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str | None) -> None:
     (tmp_path / "secret-key").write_text("key")
     program = (
-        "from jobs_app.notifications.sandbox import Guard\n"
+        "from jobs_app.notifications.sandbox import Sandbox\n"
         f"DATA = {str(tmp_path)!r}\n"
-        "guard = Guard(allows_private=True, closed_folders=[DATA, '/proc'])\n"
+        "guard = Sandbox(allows_private=True, closed_folders=[DATA, '/proc'])\n"
         "guard.install()\n"
         f"try:\n    {code}\nexcept OSError:\n    pass\n"
         "print(guard.refused)\n"
@@ -52,10 +52,10 @@ def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str 
 def test_an_exemption_lets_a_private_address_through(entry: str, is_refused: bool) -> None:
     program = (
         "import socket\n"
-        "from jobs_app.notifications.sandbox import Guard\n"
+        "from jobs_app.notifications.sandbox import Sandbox\n"
         "from jobs_app.core.network_allowlist import exemptions\n"
         f"allowed = exemptions({entry!r})\n"
-        "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
+        "guard = Sandbox(allows_private=False, closed_folders=[], allowed=allowed)\n"
         "guard.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
         "print(bool(guard.refused))\n"
@@ -76,10 +76,10 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
 ) -> None:
     program = (
         "import socket\n"
-        "from jobs_app.notifications.sandbox import Guard\n"
+        "from jobs_app.notifications.sandbox import Sandbox\n"
         "from jobs_app.core.network_allowlist import OwnServer, exemptions\n"
         f"allowed, own = exemptions({entry!r}), [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
-        "guard = Guard(allows_private=True, closed_folders=[], allowed=allowed, own=own)\n"
+        "guard = Sandbox(allows_private=True, closed_folders=[], allowed=allowed, own=own)\n"
         "guard.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
         "print('own server of JOBS_REDIS_URL' in str(guard.refused))\n"
@@ -95,10 +95,10 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
 def test_a_name_that_is_exempt_opens_no_other_address() -> None:
     program = (
         "import socket\n"
-        "from jobs_app.notifications.sandbox import Guard\n"
+        "from jobs_app.notifications.sandbox import Sandbox\n"
         "from jobs_app.core.network_allowlist import exemptions\n"
         "allowed = exemptions('localhost')\n"
-        "guard = Guard(allows_private=False, closed_folders=[], allowed=allowed)\n"
+        "guard = Sandbox(allows_private=False, closed_folders=[], allowed=allowed)\n"
         "guard.install()\n"
         "socket.getaddrinfo('localhost', 9)\n"
         "try:\n    socket.create_connection(('10.255.255.1', 9), 1)\nexcept OSError:\n    pass\n"

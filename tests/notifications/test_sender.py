@@ -24,13 +24,13 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.notifications.channels import Webhook
-from jobs_app.notifications.sender import Outgoing, Sender
-from jobs_app.notifications.sender_process import Order, Outlet
+from jobs_app.notifications.sender import MessageSender, Sender
+from jobs_app.notifications.sender_process import SenderProcess, SendRequest
 from jobs_app.up.valkey import free_port
 from tests.factories import MINUTE, NOON, SECOND, make_job, make_run, make_worker
-from tests.notifications.recorder import Recorder, recording
+from tests.notification_checks import KEY, finish_run, make_channel, rows
+from tests.notifications.webhook_server import WebhookServer, webhook_server
 from tests.servers import wait_until
-from tests.telling import KEY, end_run, make_channel, rows
 
 SECRET = "sixteen letters at least"
 CANARY = "canary-4b1d"
@@ -43,8 +43,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with recording() as found:
+def recorder() -> Iterator[WebhookServer]:
+    with webhook_server() as found:
         yield found
 
 
@@ -85,7 +85,7 @@ def send(sender: Sender) -> None:
         thread.join(60)
 
 
-def hook(recorder: Recorder, path: str = "/hook") -> Webhook:
+def hook(recorder: WebhookServer, path: str = "/hook") -> Webhook:
     return Webhook(recorder.url + path, SECRET)
 
 
@@ -100,12 +100,12 @@ def is_genuine(headers: dict[str, str], body: bytes, secret: str) -> bool:
 def fail_a_run(database: Database, name: str = "nightly", **outcome: Any) -> UUID:
     """Have a run of a new job fail and return the run's id."""
     job = make_job(database, name=name, timezone="Europe/Paris", cron="0 * * * *")
-    run_id: UUID = end_run(database, job, make_worker(database), FAILED, **outcome)
+    run_id: UUID = finish_run(database, job, make_worker(database), FAILED, **outcome)
     return run_id
 
 
 def test_a_webhook_gets_a_signed_document_of_what_failed(
-    database: Database, sender: Sender, recorder: Recorder
+    database: Database, sender: Sender, recorder: WebhookServer
 ) -> None:
     make_channel(database, webhook=hook(recorder))
     run_id = fail_a_run(database, exit_code=2)
@@ -134,7 +134,7 @@ def test_a_webhook_gets_a_signed_document_of_what_failed(
 
 
 def test_after_errors_it_comes_again_under_the_same_id(
-    database: Database, sender: Sender, recorder: Recorder, ticking: Clock
+    database: Database, sender: Sender, recorder: WebhookServer, ticking: Clock
 ) -> None:
     make_channel(database, webhook=hook(recorder))
     fail_a_run(database)
@@ -159,7 +159,7 @@ def test_after_errors_it_comes_again_under_the_same_id(
     [(500, "It answered 500."), (302, "It answered 302: redirects are not followed.")],
 )
 def test_why_a_try_failed_is_kept(
-    database: Database, sender: Sender, recorder: Recorder, status: int, error: str
+    database: Database, sender: Sender, recorder: WebhookServer, status: int, error: str
 ) -> None:
     make_channel(database, webhook=hook(recorder))
     fail_a_run(database)
@@ -174,7 +174,7 @@ def test_why_a_try_failed_is_kept(
 
 @pytest.mark.parametrize("kind", ["webhook", "json"])
 def test_private_addresses_are_refused_unless_they_are_allowed(
-    database: Database, settings: Settings, recorder: Recorder, ticking: Clock, kind: str
+    database: Database, settings: Settings, recorder: WebhookServer, ticking: Clock, kind: str
 ) -> None:
     if kind == "webhook":
         make_channel(database, webhook=hook(recorder))
@@ -191,7 +191,7 @@ def test_private_addresses_are_refused_unless_they_are_allowed(
 
 
 def test_apprise_sends_what_a_service_of_its_gets(
-    database: Database, sender: Sender, recorder: Recorder
+    database: Database, sender: Sender, recorder: WebhookServer
 ) -> None:
     make_channel(database, url=recorder.url.replace("http", "json"))
     fail_a_run(database)
@@ -301,7 +301,7 @@ def test_a_password_is_in_no_error_no_log_and_no_row(
 
 
 def test_a_scheduler_without_the_key_says_so(
-    database: Database, settings: Settings, recorder: Recorder, ticking: Clock
+    database: Database, settings: Settings, recorder: WebhookServer, ticking: Clock
 ) -> None:
     make_channel(database, webhook=hook(recorder))
     fail_a_run(database)
@@ -314,62 +314,62 @@ def test_a_scheduler_without_the_key_says_so(
 
 
 def test_a_service_that_hangs_is_given_up_after_its_time(
-    recorder: Recorder, settings: Settings
+    recorder: WebhookServer, settings: Settings
 ) -> None:
     recorder.is_holding = True
-    outlet = Outlet(settings)
+    process = SenderProcess(settings)
     target = {"url": recorder.url.replace("http", "json")}
-    order = Order("id", "failed", target, "failure", "title", "text", {}, seconds=1.0)
+    order = SendRequest("id", "failed", target, "failure", "title", "text", {}, seconds=1.0)
 
     started = time.monotonic()
-    error = outlet.send(order)
+    error = process.send(order)
     took = time.monotonic() - started
-    outlet.close()
+    process.close()
 
     assert error is not None
     assert took < 30
 
 
 def test_an_outlet_sends_on_after_its_process_was_killed(
-    recorder: Recorder, settings: Settings
+    recorder: WebhookServer, settings: Settings
 ) -> None:
-    outlet = Outlet(settings)
+    process = SenderProcess(settings)
     target = {"webhook": {"url": recorder.url, "secret": SECRET}}
-    order = Order("id", "test", target, "info", "title", "text", {"n": 1})
-    assert outlet.send(order) is None
-    process = outlet._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    order = SendRequest("id", "test", target, "info", "title", "text", {"n": 1})
+    assert process.send(order) is None
+    child = process._process
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
 
-    assert outlet.send(order) == "The process that sends has died."
-    assert outlet.send(order) is None
-    outlet.close()
+    assert process.send(order) == "The process that sends has died."
+    assert process.send(order) is None
+    process.close()
 
 
 class DeadSender:
     """Sends a message, and dies before anybody can note it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._outlet = Outlet(settings)
+        self._process = SenderProcess(settings)
 
-    def send(self, order: Order) -> str | None:
-        self._outlet.send(order)
+    def send(self, order: SendRequest) -> str | None:
+        self._process.send(order)
         raise OSError("the sender is gone")
 
     def interrupt(self) -> None:
-        self._outlet.interrupt()
+        self._process.interrupt()
 
     def close(self) -> None:
-        self._outlet.close()
+        self._process.close()
 
 
 def test_a_sender_that_dies_before_it_notes_the_outcome_sends_again_under_the_same_id(
-    database: Database, settings: Settings, recorder: Recorder, ticking: Clock
+    database: Database, settings: Settings, recorder: WebhookServer, ticking: Clock
 ) -> None:
     make_channel(database, webhook=hook(recorder))
     fail_a_run(database)
-    send(Sender(database, settings, now=ticking, make_outlet=DeadSender))
+    send(Sender(database, settings, now=ticking, make_process=DeadSender))
     assert rows(database)[0].state is NotificationState.PENDING
 
     ticking.now += MINUTE
@@ -383,16 +383,16 @@ def test_a_sender_that_dies_before_it_notes_the_outcome_sends_again_under_the_sa
 class Kept:
     """Keeps what would be sent."""
 
-    orders: list[Order]
+    orders: list[SendRequest]
 
     def __init__(self) -> None:
         self.orders = []
         self.error: str | None = None
 
-    def __call__(self, _settings: Settings) -> Outgoing:
+    def __call__(self, _settings: Settings) -> MessageSender:
         return self
 
-    def send(self, order: Order) -> str | None:
+    def send(self, order: SendRequest) -> str | None:
         self.orders.append(order)
         return self.error
 
@@ -410,9 +410,9 @@ def test_many_equal_failures_are_one_message_that_counts_them(
     job, worker, kept = make_job(database, name="nightly"), make_worker(database), Kept()
     for n in range(38):
         error = {"type": "Broken", "message": f"timeout after {n} s", "traceback": None}
-        end_run(database, job, worker, FAILED, at=NOON + n * SECOND / 10, error=error)
+        finish_run(database, job, worker, FAILED, at=NOON + n * SECOND / 10, error=error)
 
-    send(Sender(database, settings, now=ticking, make_outlet=kept))
+    send(Sender(database, settings, now=ticking, make_process=kept))
 
     (order,) = kept.orders
     assert order.title == "nightly failed, 38 times"
@@ -426,10 +426,10 @@ def test_the_last_message_of_a_minute_names_what_it_tells_of(
     make_channel(database)
     worker, kept = make_worker(database), Kept()
     for name in ("a", "b", "c"):
-        end_run(database, make_job(database, name=name), worker, FAILED)
+        finish_run(database, make_job(database, name=name), worker, FAILED)
     slow = settings.model_copy(update={"notify_per_minute": 1})
 
-    send(Sender(database, slow, now=ticking, make_outlet=kept))
+    send(Sender(database, slow, now=ticking, make_process=kept))
 
     (order,) = kept.orders
     assert order.title == "a failed, and 2 more notifications"
@@ -445,10 +445,10 @@ def test_a_job_that_works_again_by_then_is_said_to(
 ) -> None:
     make_channel(database)
     job, worker, kept = make_job(database), make_worker(database), Kept()
-    end_run(database, job, worker, FAILED)
-    end_run(database, job, worker, RunState.SUCCEEDED, at=NOON + SECOND)
+    finish_run(database, job, worker, FAILED)
+    finish_run(database, job, worker, RunState.SUCCEEDED, at=NOON + SECOND)
 
-    send(Sender(database, settings, now=ticking, make_outlet=kept))
+    send(Sender(database, settings, now=ticking, make_process=kept))
 
     assert [order.event for order in kept.orders] == ["failed", "recovered"]
     assert "It has succeeded since." in kept.orders[0].text
@@ -461,11 +461,11 @@ def test_a_run_that_nobody_takes_is_told_as_late_by_the_first_sender_that_looks(
     make_channel(database)
     make_run(database, make_job(database, name="nightly"), at=NOON)
     kept = Kept()
-    senders = [Sender(database, settings, now=ticking, make_outlet=kept) for _ in range(2)]
-    assert [sender.tell_late() for sender in senders] == [0, 0]
+    senders = [Sender(database, settings, now=ticking, make_process=kept) for _ in range(2)]
+    assert [sender.notify_late() for sender in senders] == [0, 0]
 
     ticking.now = NOON + 5 * MINUTE
-    assert [sender.tell_late() for sender in senders] == [1, 0]
+    assert [sender.notify_late() for sender in senders] == [1, 0]
     ticking.now += 5 * SECOND
     send(senders[1])
 
@@ -480,7 +480,7 @@ def test_a_run_that_started_before_the_channel_wanted_to_hear_of_it_is_not_late(
 ) -> None:
     channel_id, kept = make_channel(database), Kept()
     job, worker = make_job(database), make_worker(database)
-    run_id = end_run(database, job, worker, RunState.SUCCEEDED)
+    run_id = finish_run(database, job, worker, RunState.SUCCEEDED)
     with database.session() as session:
         session.query(Notification).delete()
         session.connection().exec_driver_sql(
@@ -494,7 +494,7 @@ def test_a_run_that_started_before_the_channel_wanted_to_hear_of_it_is_not_late(
                 job_id=job.id,
                 run_id=run_id,
                 event="late",
-                alike="late",
+                group_key="late",
                 detail={"after_seconds": 600, "state": "queued"},
                 due_at=NOON,
                 created_at=NOON,
@@ -502,7 +502,7 @@ def test_a_run_that_started_before_the_channel_wanted_to_hear_of_it_is_not_late(
         )
         session.commit()
 
-    send(Sender(database, settings, now=ticking, make_outlet=kept))
+    send(Sender(database, settings, now=ticking, make_process=kept))
 
     assert len(kept.orders) == is_told
     assert rows(database)[0].state is (
@@ -519,16 +519,16 @@ def test_what_is_told_while_the_channel_is_gone_is_not_sent(
         session.connection().exec_driver_sql("DELETE FROM notification_channels")
         session.commit()
 
-    send(Sender(database, settings, now=ticking, make_outlet=Kept()))
+    send(Sender(database, settings, now=ticking, make_process=Kept()))
 
     (row,) = rows(database)
     assert (row.state, row.error) == (NotificationState.SUPPRESSED, "The channel was deleted.")
 
 
 def test_one_channel_that_hangs_holds_up_no_other(
-    database: Database, settings: Settings, recorder: Recorder, ticking: Clock
+    database: Database, settings: Settings, recorder: WebhookServer, ticking: Clock
 ) -> None:
-    with recording() as hanging:
+    with webhook_server() as hanging:
         hanging.is_holding = True
         make_channel(database, "hangs", webhook=hook(hanging))
         make_channel(database, "works", webhook=hook(recorder))

@@ -153,7 +153,7 @@ def test_a_success_that_somebody_wants_to_hear_of_is_left_to_the_long_way(
     made = make_job(database)
     run_id = make_run(database, made)
     with database.session() as session:
-        session.get_one(Job, made.id).hears = Event.SUCCEEDED.bit
+        session.get_one(Job, made.id).subscribed_events = Event.SUCCEEDED.bit
         session.commit()
     claim_plain(plain, run_id, make_worker(database))
 

@@ -8,31 +8,31 @@ from cryptography.fernet import Fernet
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.secrets.encryption import Sealer, sealer
+from jobs_app.secrets.encryption import Cipher, load_cipher
 
 
 def test_what_was_sealed_is_unsealed_and_unreadable_in_between(tmp_path: Path) -> None:
-    ours = sealer(Settings(data_dir=tmp_path), makes_key=True)
+    ours = load_cipher(Settings(data_dir=tmp_path), makes_key=True)
 
-    sealed = ours.seal("pässword")
+    encrypted = ours.encrypt("pässword")
 
-    assert "ssword" not in sealed
-    assert ours.unseal(sealed) == "pässword"
+    assert "ssword" not in encrypted
+    assert ours.decrypt(encrypted) == "pässword"
 
 
 def test_the_same_text_is_sealed_differently_each_time(tmp_path: Path) -> None:
-    ours = sealer(Settings(data_dir=tmp_path), makes_key=True)
+    ours = load_cipher(Settings(data_dir=tmp_path), makes_key=True)
 
-    assert ours.seal("x") != ours.seal("x")
+    assert ours.encrypt("x") != ours.encrypt("x")
 
 
 def test_a_key_file_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data")
-    sealed = sealer(settings, makes_key=True).seal("x")
+    encrypted = load_cipher(settings, makes_key=True).encrypt("x")
 
-    again = sealer(settings, makes_key=True)
+    again = load_cipher(settings, makes_key=True)
 
-    assert again.unseal(sealed) == "x"
+    assert again.decrypt(encrypted) == "x"
     assert settings.secret_key_file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in settings.data_dir.iterdir()] == ["secret-key"]
 
@@ -40,51 +40,51 @@ def test_a_key_file_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) 
 def test_processes_that_make_the_key_at_once_agree_on_one(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with ThreadPoolExecutor(1) as pool:
-        sealers = list(pool.map(lambda _: sealer(settings, makes_key=True), range(8)))
+        sealers = list(pool.map(lambda _: load_cipher(settings, makes_key=True), range(8)))
 
-    assert {each.unseal(sealers[0].seal("x")) for each in sealers} == {"x"}
+    assert {each.decrypt(sealers[0].encrypt("x")) for each in sealers} == {"x"}
 
 
 def test_a_process_that_only_unseals_makes_no_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="JOBS_SECRET_KEY"):
-        sealer(Settings(data_dir=tmp_path))
+        load_cipher(Settings(data_dir=tmp_path))
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    sealer(settings, makes_key=True)
+    load_cipher(settings, makes_key=True)
     settings.secret_key_file.chmod(0o640)
 
     with pytest.raises(ConfigurationError, match="0600"):
-        sealer(settings)
+        load_cipher(settings)
 
 
 def test_a_rotated_key_unseals_what_the_old_one_sealed() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    sealed = Sealer(old).seal("x")
+    encrypted = Cipher(old).encrypt("x")
 
-    resealed = Sealer(f"{new}, {old}").reseal(sealed)
+    resealed = Cipher(f"{new}, {old}").reencrypt(encrypted)
 
-    assert Sealer(new).unseal(resealed) == "x"
+    assert Cipher(new).decrypt(resealed) == "x"
 
 
 def test_another_key_is_refused_with_a_word_on_what_to_do() -> None:
-    sealed = Sealer(Fernet.generate_key().decode()).seal("x")
+    encrypted = Cipher(Fernet.generate_key().decode()).encrypt("x")
 
     with pytest.raises(ConfigurationError, match="same JOBS_SECRET_KEY"):
-        Sealer(Fernet.generate_key().decode()).unseal(sealed)
+        Cipher(Fernet.generate_key().decode()).decrypt(encrypted)
 
 
 @pytest.mark.parametrize("keys", ["", " , ", "short", "é" * 43])
 def test_what_is_no_key_is_refused(keys: str) -> None:
     with pytest.raises(ConfigurationError, match="JOBS_SECRET_KEY"):
-        Sealer(keys)
+        Cipher(keys)
 
 
 def test_a_changed_text_is_refused() -> None:
-    ours = Sealer(Fernet.generate_key().decode())
+    ours = Cipher(Fernet.generate_key().decode())
 
     with pytest.raises(ConfigurationError):
-        ours.unseal(ours.seal("x")[:-3] + "AA=")
+        ours.decrypt(ours.encrypt("x")[:-3] + "AA=")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs_app.secrets.redaction import copied_masks, literals, looks_secret, veiled
+from jobs_app.secrets.redaction import copied_masks, literals, looks_secret, redacted
 from jobs_app.secrets.references import errors, names, put_back, resolve
 
 VALUES = {"TOKEN": "t0k3n", "db-main": "p$w", "SHORT": "x"}
@@ -143,7 +143,7 @@ def test_literals_that_look_secret_are_veiled_and_references_shown() -> None:
         "secret": {"deep": ["x", 1]},
     }
 
-    assert veiled(kwargs) == {
+    assert redacted(kwargs) == {
         "url": "https://example.org",
         "headers": {"Authorization": "***", "X-Token": "${secret:TOKEN}", "Accept": "*/*"},
         "password": "***",

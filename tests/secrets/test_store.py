@@ -11,13 +11,13 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, store
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.secrets.encryption import Cipher
 from tests.factories import MINUTE, NOON, SECOND
 
 KEY = Fernet.generate_key().decode()
 
 
-def put(database: Database, name: str, value: str, sealer: Sealer, version: int | None) -> None:
+def put(database: Database, name: str, value: str, cipher: Cipher, version: int | None) -> None:
     with database.session() as session:
         store.put(
             session,
@@ -25,38 +25,38 @@ def put(database: Database, name: str, value: str, sealer: Sealer, version: int 
             value=value,
             description=None,
             version=version,
-            sealer=sealer,
+            cipher=cipher,
             by="tester",
             at=NOON,
         )
 
 
-def unsealed(database: Database, sealer: Sealer) -> dict[str, str]:
+def unsealed(database: Database, cipher: Cipher) -> dict[str, str]:
     with database.reading() as session:
         found = session.scalars(select(Secret))
-        return {secret.name: sealer.unseal(secret.sealed) for secret in found}
+        return {secret.name: cipher.decrypt(secret.encrypted) for secret in found}
 
 
 def test_who_makes_a_secret_that_somebody_else_just_made_is_told_so(database: Database) -> None:
-    put(database, "A", "first", Sealer(KEY), store.ABSENT)
+    put(database, "A", "first", Cipher(KEY), store.ABSENT)
 
     with pytest.raises(StaleVersion, match="Somebody else"):
-        put(database, "A", "second", Sealer(KEY), store.ABSENT)
+        put(database, "A", "second", Cipher(KEY), store.ABSENT)
 
-    assert unsealed(database, Sealer(KEY)) == {"A": "first"}
+    assert unsealed(database, Cipher(KEY)) == {"A": "first"}
 
 
 def test_the_use_of_a_secret_is_noted_once_a_minute(database: Database) -> None:
-    put(database, "A", "a", Sealer(KEY), None)
+    put(database, "A", "a", Cipher(KEY), None)
 
     with database.session() as session:
-        secrets = store.named(session, ["A"]).values()
-        assert store.unnoted(secrets, at=NOON) == ["A"]
-        store.note_use(session, ["A"], at=NOON)
+        secrets = store.find_all(session, ["A"]).values()
+        assert store.names_to_mark_used(secrets, at=NOON) == ["A"]
+        store.mark_used(session, ["A"], at=NOON)
     with database.session() as session:
-        secrets = store.named(session, ["A"]).values()
-        assert store.unnoted(secrets, at=NOON + SECOND) == []
-        assert store.unnoted(secrets, at=NOON + MINUTE) == ["A"]
+        secrets = store.find_all(session, ["A"]).values()
+        assert store.names_to_mark_used(secrets, at=NOON + SECOND) == []
+        assert store.names_to_mark_used(secrets, at=NOON + MINUTE) == ["A"]
         assert [secret.version for secret in secrets] == [1]
 
 
@@ -68,45 +68,45 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 def test_a_key_in_a_file_is_rotated_and_what_others_sealed_meanwhile_stays_readable(
     database: Database, settings: Settings
 ) -> None:
-    before = encryption.sealer(settings, makes_key=True)
+    before = encryption.load_cipher(settings, makes_key=True)
     put(database, "A", "a", before, None)
     put(database, "B", "b", before, None)
 
     assert store.rotate_keys(settings, drops_old=False, by="tester", at=NOON) == 2
     put(database, "LATE", "late", before, None)
 
-    after = encryption.sealer(settings)
+    after = encryption.load_cipher(settings)
     assert unsealed(database, after) == {"A": "a", "B": "b", "LATE": "late"}
-    newest = Sealer(settings.secret_key_file.read_text().partition(",")[0])
+    newest = Cipher(settings.secret_key_file.read_text().partition(",")[0])
     with database.reading() as session:
-        found = {secret.name: secret.sealed for secret in session.scalars(select(Secret))}
-    assert newest.unseal(found["A"]) == "a"
+        found = {secret.name: secret.encrypted for secret in session.scalars(select(Secret))}
+    assert newest.decrypt(found["A"]) == "a"
     assert settings.secret_key_file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in settings.data_dir.iterdir()] == ["secret-key"]
 
 
 def test_old_keys_are_dropped_when_asked_for(database: Database, settings: Settings) -> None:
-    put(database, "A", "a", encryption.sealer(settings, makes_key=True), None)
+    put(database, "A", "a", encryption.load_cipher(settings, makes_key=True), None)
     old = settings.secret_key_file.read_text()
 
     store.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
 
     new = settings.secret_key_file.read_text()
     assert old not in new
-    assert unsealed(database, Sealer(new)) == {"A": "a"}
-    assert Sealer(new).keys == 1
+    assert unsealed(database, Cipher(new)) == {"A": "a"}
+    assert Cipher(new).keys == 1
 
 
 def test_a_key_in_the_settings_is_rotated_to_the_first_one(
     database: Database, settings: Settings
 ) -> None:
-    put(database, "A", "a", Sealer(KEY), None)
+    put(database, "A", "a", Cipher(KEY), None)
     new = Fernet.generate_key().decode()
     both = settings.model_copy(update={"secret_key": f"{new},{KEY}"})
 
     store.rotate_keys(both, drops_old=False, by="tester", at=NOON)
 
-    assert unsealed(database, Sealer(new)) == {"A": "a"}
+    assert unsealed(database, Cipher(new)) == {"A": "a"}
 
 
 def test_a_single_key_in_the_settings_cannot_be_rotated(settings: Settings) -> None:
@@ -119,13 +119,13 @@ def test_a_single_key_in_the_settings_cannot_be_rotated(settings: Settings) -> N
 def test_a_rotation_that_cannot_read_something_changes_nothing(
     database: Database, settings: Settings
 ) -> None:
-    put(database, "A", "a", encryption.sealer(settings, makes_key=True), None)
-    put(database, "B", "b", Sealer(KEY), None)
+    put(database, "A", "a", encryption.load_cipher(settings, makes_key=True), None)
+    put(database, "B", "b", Cipher(KEY), None)
 
     with pytest.raises(ConfigurationError, match="same JOBS_SECRET_KEY"):
         store.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
 
-    either = Sealer(f"{settings.secret_key_file.read_text()},{KEY}")
+    either = Cipher(f"{settings.secret_key_file.read_text()},{KEY}")
     assert unsealed(database, either) == {"A": "a", "B": "b"}
 
 

@@ -133,7 +133,7 @@ HARMLESS: dict[str, str] = {
     ),
     "runs.finish._count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = ?)": (
-        "it saves writing a 0 over a 0; notifications.tell_outcome asks itself who hears"
+        "it saves writing a 0 over a 0; notifications.notify_outcome asks itself who hears"
     ),
     "runs.finish.finish_plain: UPDATE runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,

@@ -19,7 +19,7 @@ from jobs_app.runs.finish import Outcome
 from jobs_app.runs.planning import Plan, PlanInput, plan
 from jobs_app.worker import completer, execution, outcomes, runner
 from jobs_app.worker.liveness import cancellation, heartbeat, lease
-from tests.simulation import telling, workers
+from tests.simulation import notification_checks, workers
 from tests.simulation.actors import Person, SimulatedScheduler
 from tests.simulation.fakes import FakeRedis
 from tests.simulation.invariants import Checker, instant
@@ -267,7 +267,7 @@ def _end(stage: Stage) -> None:
 def _play(world: World) -> None:
     stage, random = world.stage, world.stage.random
     if world.climate.is_told:
-        telling.listen(world.store, stage.wall())
+        notification_checks.add_channel(world.store, stage.wall())
     for name in world.names:
         world.person("founder").create(name)
     made: dict[str, Any] = {"scheduler": world.scheduler, "worker": world.worker}
@@ -332,7 +332,7 @@ def _settle(world: World) -> None:
     scheduler.janitor.compare()
     _check_projection(world)
     if world.climate.is_told:
-        telling.check(world.store, checker)
+        notification_checks.check(world.store, checker)
 
 
 def _unfinished(checker: Checker, owed: set[UUID]) -> list[UUID]:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import redis
 
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.secrets.encryption import Cipher
 from jobs_app.up.command import GRACE_SECONDS
 from jobs_app.up.supervisor import SIGNAL_DEBOUNCE_SECONDS
 from jobs_app.up.valkey import free_port
@@ -221,7 +221,7 @@ def test_the_password_of_valkey_is_in_no_environment_and_no_command_line(running
 def test_the_key_of_the_secrets_is_made_and_is_in_no_environment(running):
     key = (running.data_dir / "secret-key").read_text()
 
-    assert Sealer(key).keys == 1
+    assert Cipher(key).keys == 1
     for name in ("web", "worker", "scheduler"):
         assert key not in (running.data_dir / f"{name}.environment").read_text()
 

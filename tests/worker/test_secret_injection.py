@@ -21,7 +21,7 @@ from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome, queue_due_retries
 from jobs_app.secrets import store as secrets_store
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.secrets.encryption import Cipher
 from jobs_app.tasks.context import current_run
 from jobs_app.worker import execution, outcomes, secret_injection
 from jobs_app.worker.liveness.lease import now as lease_now
@@ -106,7 +106,7 @@ def store(database: Database, name: str = "TOKEN", value: str = VALUE, key: str 
             value=value,
             description=None,
             version=None,
-            sealer=Sealer(key),
+            cipher=Cipher(key),
             by="tester",
             at=NOON,
         )
@@ -289,17 +289,17 @@ def test_a_key_that_is_rotated_and_dropped_while_a_run_begins_fails_nothing(
     store(database)
     claimed = _claimed(process, start(database, token="${secret:TOKEN}"))
     new = Fernet.generate_key().decode()
-    read = secrets_store.named
+    read = secrets_store.find_all
 
     def read_and_rotate(session: Any, names: Any) -> Any:
         found = read(session, names)
         if process.settings.secret_key == KEY:
             with database.session() as other:
-                secrets_store.reseal(other, Sealer(f"{new},{KEY}"), by="tester", at=NOON)
+                secrets_store.reencrypt(other, Cipher(f"{new},{KEY}"), by="tester", at=NOON)
             process.settings = process.settings.model_copy(update={"secret_key": new})
         return found
 
-    monkeypatch.setattr(secrets_store, "named", read_and_rotate)
+    monkeypatch.setattr(secrets_store, "find_all", read_and_rotate)
 
     assert secret_injection.inject(process, claimed).kwargs == {"token": VALUE}
 
@@ -311,7 +311,7 @@ def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
         raise SQLAlchemyError
 
     store(database)
-    monkeypatch.setattr(secrets_store, "note_use", disk_full)
+    monkeypatch.setattr(secrets_store, "mark_used", disk_full)
 
     run_id = start(database, token="${secret:TOKEN}")
     work_on(run_id)

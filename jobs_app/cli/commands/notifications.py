@@ -23,7 +23,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.run_view import when
 from jobs_app.core import clock
 from jobs_app.core.states import Event, NotificationState
-from jobs_app.notifications.rules import CHOICES
+from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 
 name_argument = click.argument("name", shell_complete=channel_names)
 
@@ -51,7 +51,7 @@ def events_from(
     ctx: click.Context | None = None,
 ) -> list[str]:
     """Return the events that *text* names; fails with what was expected."""
-    known = [event.value for event in CHOICES]
+    known = [event.value for event in SUBSCRIBABLE_EVENTS]
     if text.strip().lower() == "all":
         return known
     given = [part.strip().lower() for part in text.split(",") if part.strip()]

@@ -30,7 +30,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.run_view import when
 from jobs_app.core import clock
-from jobs_app.secrets.redaction import LEAST_MASKED
+from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import OPENING
 
 name_argument = click.argument("name", shell_complete=secret_names)
@@ -132,8 +132,10 @@ def set_secret(
         body["value"] = _typed(name) if source is None else _read(source)
     etag = None if present is None else present.etag
     answer = client.send("PUT", secret_path(name), body=body, if_match=etag)
-    if len(body.get("value", "")) in range(1, LEAST_MASKED):
-        print_note(f"It is shorter than {LEAST_MASKED} characters: too short to be masked in logs.")
+    if len(body.get("value", "")) in range(1, MIN_MASKED_LENGTH):
+        print_note(
+            f"It is shorter than {MIN_MASKED_LENGTH} characters: too short to be masked in logs."
+        )
     if as_json:
         print_json(answer.body)
         return

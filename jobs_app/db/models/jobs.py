@@ -83,7 +83,7 @@ class Job(Base):
     failing_since: Mapped[datetime | None]
     # Which events some channel wants, by `Event.bit`, and after how long it is told of a run
     # that did not start: worked out when job or channel change, so that a run need not ask.
-    hears: Mapped[int] = mapped_column(default=0, server_default="0")
+    subscribed_events: Mapped[int] = mapped_column("hears", default=0, server_default="0")
     late_after_seconds: Mapped[int | None]
     scheduling_error: Mapped[str | None] = mapped_column(Text)
 

@@ -27,7 +27,7 @@ class NotificationChannel(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
     kind: Mapped[str] = mapped_column(String(40))  # "webhook", or the scheme of apprise's URL
-    sealed: Mapped[str] = mapped_column(Text)
+    encrypted: Mapped[str] = mapped_column("sealed", Text)
     events: Mapped[list[str]] = mapped_column(Json, default=list)
     is_default: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(default=1)
@@ -55,11 +55,15 @@ class Notification(Base):
     event: Mapped[Event] = mapped_column(one_of(Event, "event"))
     count: Mapped[int] = mapped_column(default=1)  # how many fires a `missed` one stands for
     detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
-    alike: Mapped[str] = mapped_column(String(32))  # the same for those that one message tells
+    group_key: Mapped[str] = mapped_column(
+        "alike", String(32)
+    )  # the same for those that one message tells
     state: Mapped[NotificationState] = mapped_column(
         one_of(NotificationState, "state"), default=NotificationState.PENDING
     )
-    told_by: Mapped[UUID | None]  # of a `grouped` one: the notification whose message tells of it
+    grouped_into: Mapped[UUID | None] = mapped_column(
+        "told_by"
+    )  # of a `grouped` one: the notification whose message tells of it
     tries: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -13,9 +13,9 @@ from jobs_app.core.errors import NotFound
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.notifications import channels, history
-from jobs_app.notifications.channels import ChannelSaid, Webhook
-from jobs_app.notifications.rules import USUAL
-from jobs_app.secrets.encryption import Sealer, sealer
+from jobs_app.notifications.channels import ChannelInput, Webhook
+from jobs_app.notifications.rules import DEFAULT_EVENTS
+from jobs_app.secrets.encryption import Cipher, load_cipher
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
@@ -37,7 +37,7 @@ NOTIFICATIONS_KIND = "notifications"
 
 #: How long a test waits for a scheduler to send it, and how often it looks; seconds.
 TEST_SECONDS = 15.0
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 Url = Annotated[
     str,
@@ -54,7 +54,7 @@ class WebhookIn(Input):
     """An address that is called with a signed request; its secret is never returned."""
 
     url: Annotated[str, Field(min_length=1, max_length=4000)]
-    secret: Annotated[str, Field(min_length=channels.SHORTEST_SECRET, max_length=1000)]
+    secret: Annotated[str, Field(min_length=channels.MIN_SECRET_LENGTH, max_length=1000)]
 
 
 READ_ONLY = {
@@ -163,7 +163,7 @@ def list_channels(query: ListQuery) -> Response:
 def create_channel(body: ChannelIn) -> Response:
     """Create a channel."""
     channel = channels.create(
-        session(), body.name, _said(body), sealer=_sealer(), by=_who(), at=clock.now()
+        session(), body.name, _said(body), cipher=_cipher(), by=_who(), at=clock.now()
     )
     response = _answer(channel)
     response.status_code = 201
@@ -185,7 +185,7 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
         _known(path.name),
         _said(body),
         version=preconditions.expected_version(),
-        sealer=_sealer(),
+        cipher=_cipher(),
         by=_who(),
         at=clock.now(),
     )
@@ -216,10 +216,10 @@ def test_channel(path: ChannelPath) -> Response:
     while True:
         with reading() as fresh:
             found = history.get(fresh, sent_id)
-        is_over = found is None or found.row.state is not NotificationState.PENDING
+        is_over = found is None or found.notification.state is not NotificationState.PENDING
         if is_over or time.monotonic() >= deadline:
             break
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     if found is None:
         raise NotFound("The notification is gone.", code="notification_not_found")
     response = jsonify(show_notification(found))
@@ -243,8 +243,8 @@ def list_notifications(query: NotificationQuery) -> Response:
         NOTIFICATIONS_KIND,
         found,
         limit=query.limit,
-        key=lambda shown: shown.row.id,
-        show=lambda page: [show_notification(shown) for shown in page],
+        key=lambda item: item.notification.id,
+        show=lambda items: [show_notification(item) for item in items],
     )
 
 
@@ -258,18 +258,18 @@ def _answer(channel: NotificationChannel) -> Response:
     return response
 
 
-def _said(body: ChannelIn | ChannelPatch) -> ChannelSaid:
+def _said(body: ChannelIn | ChannelPatch) -> ChannelInput:
     webhook = None
     if body.webhook is not None:
         webhook = Webhook(body.webhook.url, body.webhook.secret)
     events = None if body.events is None else tuple(Event(name) for name in body.events)
     # null means the default, as everywhere in a patch.
     if events is None and "events" in body.model_fields_set:
-        events = USUAL
+        events = DEFAULT_EVENTS
     is_default = body.is_default
     if is_default is None and "is_default" in body.model_fields_set:
         is_default = False
-    return ChannelSaid(
+    return ChannelInput(
         url=body.url,
         webhook=webhook,
         events=None if events is None else tuple(dict.fromkeys(events)),
@@ -277,8 +277,8 @@ def _said(body: ChannelIn | ChannelPatch) -> ChannelSaid:
     )
 
 
-def _sealer() -> Sealer:
-    return sealer(extension.current().settings, makes_key=True)
+def _cipher() -> Cipher:
+    return load_cipher(extension.current().settings, makes_key=True)
 
 
 def _who() -> str:

@@ -28,7 +28,7 @@ api = APIBlueprint(
 KIND = "secrets"
 
 #: The longest value, characters: what a variable of the environment can hold on Linux.
-MOST_CHARACTERS = 65_536
+MAX_VALUE_LENGTH = 65_536
 
 
 class SecretIn(Input):
@@ -52,7 +52,7 @@ class SecretIn(Input):
             str,
             Field(
                 min_length=1,
-                max_length=MOST_CHARACTERS,
+                max_length=MAX_VALUE_LENGTH,
                 description="Write only: no answer has it.",
                 json_schema_extra={"writeOnly": True},
             ),
@@ -139,14 +139,14 @@ def put_secret(header: IfMatch, path: SecretPath, body: SecretIn) -> Response:
     """
     _refuse_bad_name(path.name)
     version = _expected_version(path.name)
-    value_sealer = encryption.sealer(extension.current().settings, makes_key=True)
+    cipher = encryption.load_cipher(extension.current().settings, makes_key=True)
     secret = store.put(
         session(),
         path.name,
         value=body.value,
         description=body.description,
         version=version,
-        sealer=value_sealer,
+        cipher=cipher,
         by=auth.principal().name,
         at=clock.now(),
     )

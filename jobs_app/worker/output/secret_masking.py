@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from jobs_app.secrets.redaction import LEAST_MASKED, MASK
+from jobs_app.secrets.redaction import MASK, MIN_MASKED_LENGTH
 from jobs_app.tasks.context import LogSink, Stream
 
 #: With more beginnings than this, each place is looked up: so many searches take longer.
@@ -49,10 +49,10 @@ class Mask:
         found = {form.encode() for value in values for form in forms(value)}
         self._families: dict[bytes, list[bytes]] = {}
         for form in sorted(found, key=len, reverse=True):
-            self._families.setdefault(form[:LEAST_MASKED], []).append(form)
+            self._families.setdefault(form[:MIN_MASKED_LENGTH], []).append(form)
         self._longest = max(map(len, found), default=0)
         # What is left of a secret at the end of a piece may be shorter than any beginning.
-        self._stumps = {form[:length] for form in found for length in range(1, LEAST_MASKED)}
+        self._stumps = {form[:length] for form in found for length in range(1, MIN_MASKED_LENGTH)}
 
     def __bool__(self) -> bool:
         return bool(self._families)
@@ -99,7 +99,7 @@ class Mask:
                 if data.startswith(form, start):
                     found.append((start, start + len(form)))
                     break
-        if is_end and (cut := self.unfinished(data)) >= LEAST_MASKED:
+        if is_end and (cut := self.unfinished(data)) >= MIN_MASKED_LENGTH:
             found.append((len(data) - cut, len(data)))
         return joined(found)
 
@@ -113,7 +113,7 @@ class Mask:
                     most = left
         if most:
             return most
-        stumps = (n for n in range(LEAST_MASKED - 1, 0, -1) if data[-n:] in self._stumps)
+        stumps = (n for n in range(MIN_MASKED_LENGTH - 1, 0, -1) if data[-n:] in self._stumps)
         return min(next(stumps, 0), len(data))
 
     def _beginnings(self, data: bytes, start: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -123,8 +123,8 @@ class Mask:
         """
         if len(self._families) > MOST_SEARCHES:
             get = self._families.get
-            for at in range(start, len(data) - LEAST_MASKED + 1):
-                if family := get(data[at : at + LEAST_MASKED]):
+            for at in range(start, len(data) - MIN_MASKED_LENGTH + 1):
+                if family := get(data[at : at + MIN_MASKED_LENGTH]):
                     yield at, family
             return
         for beginning, family in self._families.items():
@@ -188,7 +188,7 @@ class MaskedLog:
 def forms(value: str) -> set[str]:
     """Return the texts as which *value* may turn up; none if it is too short to be masked."""
     value = value.strip()
-    if len(value) < LEAST_MASKED:
+    if len(value) < MIN_MASKED_LENGTH:
         return set()
     lines = [line.strip() for line in value.splitlines()]
     parts = [value, *(line for line in lines if len(line) >= LEAST_LINE)]
@@ -236,7 +236,7 @@ def _base64(value: str) -> Iterator[str]:
         piece = encoded[first:last]
         found.append(piece)
     for text in found:
-        if len(text) >= LEAST_MASKED:
+        if len(text) >= MIN_MASKED_LENGTH:
             yield text
             yield text.replace("+", "-").replace("/", "_")
 

@@ -15,7 +15,7 @@ from click.testing import Result
 
 from jobs_app.cli.completion import secret_names
 from jobs_app.core.settings import Settings
-from jobs_app.secrets.encryption import Sealer, sealer
+from jobs_app.secrets.encryption import Cipher, load_cipher
 from tests.cli.canned import Canned, CannedServer, page, problem
 
 Run = Callable[..., Result]
@@ -234,9 +234,9 @@ def test_the_key_is_rotated_on_the_servers_machine(
     monkeypatch.setenv("JOBS_DATABASE_URL", database_url)
 
     assert run("secret", "rotate").exit_code == 2
-    old = sealer(settings, makes_key=True)
+    old = load_cipher(settings, makes_key=True)
     result = run("secret", "rotate")
 
     assert result.stdout == "Encrypted 0 values anew, with the new key.\n"
     assert str(settings.secret_key_file) in result.stderr
-    assert Sealer(settings.secret_key_file.read_text()).unseal(old.seal("x")) == "x"
+    assert Cipher(settings.secret_key_file.read_text()).decrypt(old.encrypt("x")) == "x"

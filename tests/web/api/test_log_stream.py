@@ -35,7 +35,7 @@ from tests.web.conftest import NOW, Api, a_run
 
 
 @dataclass(frozen=True)
-class Event:
+class StreamEvent:
     """One server-sent event."""
 
     name: str
@@ -43,13 +43,13 @@ class Event:
     id: str | None
 
 
-def events_in(text: str) -> list[Event]:
+def events_in(text: str) -> list[StreamEvent]:
     """Return the events of a stream; comments and what is half there are left out."""
     found = []
     for block in text.split("\n\n")[:-1]:
         fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
         if "event" in fields:
-            found.append(Event(fields["event"], json.loads(fields["data"]), fields.get("id")))
+            found.append(StreamEvent(fields["event"], json.loads(fields["data"]), fields.get("id")))
     return found
 
 
@@ -77,9 +77,9 @@ def test_a_finished_log_is_sent_whole_and_then_the_end(api: Api, store) -> None:
     assert answer.headers["X-Accel-Buffering"] == "no"
     piece = {"attempt": 1, "at": "2026-11-23T12:00:00Z"}
     assert events_in(answer.text) == [
-        Event("chunk", piece | {"seq": 0, "stream": "stdout", "text": "a\u2028b\r\n"}, "1-0"),
-        Event("chunk", piece | {"seq": 1, "stream": "stderr", "text": "err"}, "1-1"),
-        Event("end", {"state": "failed"}, None),
+        StreamEvent("chunk", piece | {"seq": 0, "stream": "stdout", "text": "a\u2028b\r\n"}, "1-0"),
+        StreamEvent("chunk", piece | {"seq": 1, "stream": "stderr", "text": "err"}, "1-1"),
+        StreamEvent("end", {"state": "failed"}, None),
     ]
 
 

@@ -13,8 +13,8 @@ from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
-from jobs_app.notifications.rules import USUAL
-from jobs_app.secrets.encryption import sealer
+from jobs_app.notifications.rules import DEFAULT_EVENTS
+from jobs_app.secrets.encryption import load_cipher
 from jobs_app.web.api.notifications import ChannelIn
 from tests.web.conftest import NOW, Api
 
@@ -40,7 +40,7 @@ def fields_of(answer: Any) -> list[tuple[str, str]]:
 def heard(database: Database, name: str) -> set[Event]:
     """Return the events of a job that somebody wants, as its row has them."""
     with database.reading() as session:
-        mask = session.scalars(select(Job.hears).where(Job.name == name)).one()
+        mask = session.scalars(select(Job.subscribed_events).where(Job.name == name)).one()
     return {event for event in Event if mask & event.bit}
 
 
@@ -54,8 +54,8 @@ def test_a_channel_shows_its_kind_and_never_its_address(api: Api) -> None:
         "is_default": True,
         "version": 1,
     }
-    assert made["events"] == [event.value for event in USUAL]
-    assert ChannelIn.model_fields["events"].default == [event.value for event in USUAL]
+    assert made["events"] == [event.value for event in DEFAULT_EVENTS]
+    assert ChannelIn.model_fields["events"].default == [event.value for event in DEFAULT_EVENTS]
 
 
 def test_no_secret_of_an_address_is_readable_anywhere(
@@ -80,8 +80,8 @@ def test_no_secret_of_an_address_is_readable_anywhere(
         if path.is_file()
     )
     with database.reading() as session:
-        sealed = session.scalars(select(NotificationChannel.sealed)).all()
-    assert all(CANARY in sealer(settings).unseal(each) for each in sealed)
+        encrypted = session.scalars(select(NotificationChannel.encrypted)).all()
+    assert all(CANARY in load_cipher(settings).decrypt(each) for each in encrypted)
 
 
 def all_rows(database: Database) -> str:
@@ -152,7 +152,7 @@ def test_null_means_the_default_and_what_is_left_out_stays(api: Api) -> None:
 
     answer = api.patch("/channels/ops", {"events": None})
 
-    assert answer.json["events"] == [event.value for event in USUAL]
+    assert answer.json["events"] == [event.value for event in DEFAULT_EVENTS]
     assert answer.json["is_default"] is True
     assert api.patch("/channels/ops", {"is_default": None}).json["is_default"] is False
 
@@ -313,7 +313,7 @@ def test_a_test_waits_for_its_outcome(
 
 def test_notifications_are_found_by_what_they_tell(api: Api, database: Database) -> None:
     job_id = api.make_job()["id"]
-    facts = {"channel_id": 1, "channel": "ops", "alike": "x", "created_at": NOW}
+    facts = {"channel_id": 1, "channel": "ops", "group_key": "x", "created_at": NOW}
     rows = [
         Notification(event=Event.FAILED, job_id=job_id, **facts),
         Notification(event=Event.LOST, state=NotificationState.SENT, **facts),
@@ -343,7 +343,7 @@ def test_a_run_shows_who_was_told_of_it_and_what_became_of_that(
 ) -> None:
     run = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
     other = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
-    facts = {"channel_id": 1, "channel": "ops", "alike": "x", "created_at": NOW}
+    facts = {"channel_id": 1, "channel": "ops", "group_key": "x", "created_at": NOW}
     failed = {"state": NotificationState.FAILED, "error": "It answered 500."}
     with database.session() as session:
         for row in (

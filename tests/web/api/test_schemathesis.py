@@ -20,12 +20,12 @@ from tests.web.conftest import NOW, close
 
 #: What a document cannot say: which tasks, cursors, versions and schedules there are.
 MEANING = ["400", "412", "422", "428"]
-USUAL = ["2xx", "3xx", "401", "403", "404", "409"]
+DEFAULT_EVENTS = ["2xx", "3xx", "401", "403", "404", "409"]
 
 CONFIG = SchemathesisConfig.from_dict(
     {
         "checks": {
-            "positive_data_acceptance": {"expected-statuses": USUAL + MEANING},
+            "positive_data_acceptance": {"expected-statuses": DEFAULT_EVENTS + MEANING},
             "missing_required_header": {"expected-statuses": ["401", "428"]},
         },
         "seed": 1,

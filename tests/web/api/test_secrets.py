@@ -55,10 +55,10 @@ def test_the_database_holds_a_secret_sealed(
     put(api, value=VALUE)
 
     with database.reading() as session:
-        (sealed,) = session.execute(text("SELECT sealed FROM secrets")).one()
+        (encrypted,) = session.execute(text("SELECT sealed FROM secrets")).one()
 
-    assert VALUE not in sealed
-    assert encryption.sealer(settings).unseal(sealed) == VALUE
+    assert VALUE not in encrypted
+    assert encryption.load_cipher(settings).decrypt(encrypted) == VALUE
 
 
 def test_a_change_wants_the_version_that_was_read(api: Api) -> None:
@@ -85,8 +85,8 @@ def test_what_a_change_leaves_out_stays(api: Api, database: Database, settings: 
     assert described["description"] == "GitHub, read only"
     assert api.get("/secrets/TOKEN").json["description"] == "GitHub, read only"
     with database.reading() as session:
-        (sealed,) = session.execute(text("SELECT sealed FROM secrets")).one()
-    assert encryption.sealer(settings).unseal(sealed) == "other"
+        (encrypted,) = session.execute(text("SELECT sealed FROM secrets")).one()
+    assert encryption.load_cipher(settings).decrypt(encrypted) == "other"
 
 
 def test_a_new_secret_needs_a_value(api: Api) -> None:

@@ -1,17 +1,19 @@
-"""Notifications as they are returned, in their own list and with their run."""
+"""Notifications as the API returns them, in their own list and with their run."""
 
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core.states import Event, NotificationState
-from jobs_app.notifications.history import Shown
+from jobs_app.notifications.history import NotificationWithJob
 from jobs_app.web.api.schemas.fields import Instant
 
 
 class NotificationOut(BaseModel):
-    """What one channel was, or is to be, told of one event."""
+    """A notification of one event for one channel, and its state."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     id: UUID
     channel: str
@@ -19,17 +21,20 @@ class NotificationOut(BaseModel):
     job: str | None
     run_id: UUID | None
     state: NotificationState
-    count: int = Field(description="Of `missed`: how many fires it tells of.")
+    count: int = Field(description="For `missed`: the number of fires.")
     tries: int
-    told_by: UUID | None = Field(description="Of `grouped`: whose message tells of it too.")
+    grouped_into: UUID | None = Field(
+        alias="told_by", description="For `grouped`: the notification whose message includes it."
+    )
     created_at: Instant
     due_at: Instant | None
     sent_at: Instant | None
     error: str | None
 
 
-def show_notification(shown: Shown) -> dict[str, Any]:
-    """Return a notification as it goes over the wire."""
+def show_notification(found: NotificationWithJob) -> dict[str, Any]:
+    """Return a notification as JSON."""
     names = NotificationOut.model_fields.keys() - {"job"}
-    out = NotificationOut(job=shown.job, **{name: getattr(shown.row, name) for name in names})
-    return out.model_dump(mode="json")
+    columns = {name: getattr(found.notification, name) for name in names}
+    out = NotificationOut(job=found.job_name, **columns)
+    return out.model_dump(mode="json", by_alias=True)

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.models.runs import Attempt, Run
-from jobs_app.notifications.history import Shown
+from jobs_app.notifications.history import NotificationWithJob
 from jobs_app.secrets import redaction
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import (
@@ -171,7 +171,7 @@ def show_run(run: Run) -> dict[str, Any]:
         priority=run.priority,
         concurrency_key=run.concurrency_key,
         concurrency_limit=run.concurrency_limit,
-        kwargs=redaction.veiled(run.kwargs),
+        kwargs=redaction.redacted(run.kwargs),
         result=run.result,
         error=_error(run.error),
         exit_code=run.exit_code,
@@ -183,7 +183,7 @@ def show_run(run: Run) -> dict[str, Any]:
     return out.model_dump(mode="json")
 
 
-def show_detail(run: Run, told: Sequence[Shown]) -> dict[str, Any]:
+def show_detail(run: Run, told: Sequence[NotificationWithJob]) -> dict[str, Any]:
     """Return *run* and what was *told* of it, newest first, as they go over the wire."""
     shown = [show_notification(each) for each in reversed(told)]
     return show_run(run) | {"notifications": shown}

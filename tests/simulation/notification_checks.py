@@ -6,7 +6,7 @@ from uuid import UUID
 
 from jobs_app.core.states import Event, RunState
 from jobs_app.db.models.notifications import NotificationChannel
-from jobs_app.notifications.rules import CHOICES
+from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 from tests.simulation.invariants import Checker
 from tests.simulation.stage import Violation
 from tests.simulation.store import Store
@@ -21,13 +21,13 @@ TOLD_AS = {
 OUTCOMES = set().union(*TOLD_AS.values())
 
 
-def listen(store: Store, at: datetime) -> None:
+def add_channel(store: Store, at: datetime) -> None:
     """Have a channel hear everything of every job."""
     channel = NotificationChannel(
         name="all",
         kind="webhook",
-        sealed="",
-        events=[event.value for event in CHOICES],
+        encrypted="",
+        events=[event.value for event in SUBSCRIBABLE_EVENTS],
         is_default=True,
         created_at=at,
         updated_at=at,

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedRequest:
     """A request, as it came."""
 
     path: str
@@ -17,25 +17,25 @@ class Received:
 
 
 @dataclass(slots=True)
-class Recorder:
+class WebhookServer:
     """What was received; `statuses` are answered in turn, the last one for ever."""
 
     url: str
     statuses: list[int] = field(default_factory=lambda: [204])
     location: str | None = None
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     is_holding: bool = False
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
+def webhook_server() -> Iterator[WebhookServer]:
     """Serve on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            recorder.received.append(Received(self.path, dict(self.headers), body))
+            recorder.received.append(ReceivedRequest(self.path, dict(self.headers), body))
             if recorder.is_holding:
                 recorder.hold.wait(30)
             statuses = recorder.statuses
@@ -49,7 +49,7 @@ def recording() -> Iterator[Recorder]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    recorder = Recorder(f"http://127.0.0.1:{server.server_port}")
+    recorder = WebhookServer(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -11,13 +11,13 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications import channels
-from jobs_app.notifications.channels import ChannelSaid
-from jobs_app.notifications.rules import CHOICES
-from jobs_app.secrets.encryption import Sealer
+from jobs_app.notifications.channels import ChannelInput
+from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
+from jobs_app.secrets.encryption import Cipher
 from tests.factories import NOON, claim, finish, make_run
 
 KEY = Fernet.generate_key().decode()
-SEALER = Sealer(KEY)
+CIPHER = Cipher(KEY)
 
 #: A service that apprise knows, at a name that never resolves.
 NOWHERE = "json://nobody.invalid"
@@ -28,7 +28,7 @@ def make_channel(
     name: str = "ops",
     *,
     url: str | None = None,
-    events: tuple[Event, ...] = CHOICES,
+    events: tuple[Event, ...] = SUBSCRIBABLE_EVENTS,
     is_default: bool = True,
     at: datetime = NOON - timedelta(hours=1),
     **given: Any,
@@ -36,13 +36,13 @@ def make_channel(
     """Make a channel that hears everything of every job, and return its id."""
     if "webhook" not in given:
         given["url"] = url or NOWHERE
-    said = ChannelSaid(events=events, is_default=is_default, **given)
+    said = ChannelInput(events=events, is_default=is_default, **given)
     with database.session() as session:
-        made = channels.create(session, name, said, sealer=SEALER, by="tester", at=at)
+        made = channels.create(session, name, said, cipher=CIPHER, by="tester", at=at)
         return made.id
 
 
-def end_run(
+def finish_run(
     database: Database,
     job: Job,
     worker: Any,
@@ -60,7 +60,7 @@ def end_run(
     return run_id
 
 
-def told(database: Database) -> list[tuple[str, str]]:
+def notified_events(database: Database) -> list[tuple[str, str]]:
     """Return which channels are, or were, to be told of what, in order."""
     return [(row.channel, row.event.value) for row in rows(database)]
 
