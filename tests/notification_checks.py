@@ -6,6 +6,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
@@ -53,7 +54,7 @@ def finish_run(
 ) -> Any:
     """Have a run of *job* end in *state* at an instant, and return its id."""
     if state is not RunState.SUCCEEDED:
-        outcome.setdefault("error", {"type": "Broken", "message": "it broke", "traceback": None})
+        outcome.setdefault("error", RunError("Broken", "it broke"))
     run_id = make_run(database, job, at=at)
     claim(database, run_id, worker, at=at)
     assert finish(database, run_id, state, at=at, **outcome)

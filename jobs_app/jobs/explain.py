@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import NotFound
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import (
     ACTIVE,
     CatchupPolicy,
@@ -379,7 +380,7 @@ def _is_over(job: Job, fire: datetime, *, at: datetime) -> bool:
 
 
 def _told(row: Run) -> RunFacts:
-    error = row.error or {}
+    error = RunError.from_json(row.error)
     return RunFacts(
         id=row.id,
         state=row.state,
@@ -398,5 +399,5 @@ def _told(row: Run) -> RunFacts:
         started_at=row.started_at,
         finished_at=row.finished_at,
         exit_code=row.exit_code,
-        error=str(error["message"]) if error.get("message") else None,
+        error=None if error is None else error.message or None,
     )

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
@@ -63,7 +64,7 @@ def _run_facts(session: Session, run: Run, event: Event) -> RunSummary:
         max_attempts=run.max_attempts,
         exit_code=run.exit_code,
         reason=run.reason,
-        error=run.error,
+        error=RunError.from_json(run.error),
         log=_log_end(session, run.id, run.attempt) if event in SHOWS_LOG else "",
     )
 

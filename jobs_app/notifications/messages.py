@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
 from jobs_app.core.text import rfc3339
 
@@ -51,7 +52,7 @@ class RunSummary:
     max_attempts: int
     exit_code: int | None
     reason: str | None
-    error: dict[str, Any] | None
+    error: RunError | None
     log: str = ""
 
 
@@ -270,16 +271,14 @@ def _run_document(run: RunSummary, public_url: str | None) -> dict[str, Any]:
         "reason": run.reason,
         "error": None
         if error is None
-        else {"type": error.get("type"), "message": first_lines(str(error.get("message", "")))},
+        else {"type": error.type, "message": first_lines(error.message)},
         "log_tail": last_lines(run.log),
         "url": None if public_url is None else f"{public_url.rstrip('/')}/api/v1/runs/{run.id}",
     }
 
 
-def _error_text(error: dict[str, Any] | None) -> str:
-    if error is None:
-        return ""
-    return first_lines(f"{error.get('type', 'Error')}: {error.get('message', '')}".rstrip(": "))
+def _error_text(error: RunError | None) -> str:
+    return "" if error is None else first_lines(str(error))
 
 
 def first_lines(message: str) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, NotificationState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.bulk_sql import rowcount
@@ -125,7 +126,7 @@ def notify_outcome(
     run_id: UUID,
     failures: int,
     at: datetime,
-    error: Mapping[str, Any] | None = None,
+    error: RunError | None = None,
     exit_code: int | None = None,
 ) -> None:
     """Write what is to be told of a run that ended in *state*; does not commit.
@@ -278,13 +279,10 @@ def _seconds(wait: tuple[int, Subscriber]) -> int:
     return wait[0]
 
 
-def error_key(
-    state: RunState, error: Mapping[str, Any] | None, exit_code: int | None = None
-) -> str:
+def error_key(state: RunState, error: RunError | None, exit_code: int | None = None) -> str:
     """Return what is the same for two errors that differ in numbers only."""
-    said = error or {}
-    message = _CHANGING.sub("#", str(said.get("message", "")))
-    return f"{state}|{said.get('type', '')}|{exit_code}|{message}"
+    kind, message = ("", "") if error is None else (error.type, error.message)
+    return f"{state}|{kind}|{exit_code}|{_CHANGING.sub('#', message)}"
 
 
 def _row(news: JobEvent, channel: Subscriber, event: Event, *, at: datetime) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs_app.accounts import audit
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import FINAL, Event, JobState, RunState
 from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.jobs import Job
@@ -48,7 +49,7 @@ class Outcome:
 
     state: RunState
     result: Any = None
-    error: dict[str, Any] | None = None
+    error: RunError | None = None
     exit_code: int | None = None
     reason: str | None = None
     log_bytes: int | None = None
@@ -56,6 +57,11 @@ class Outcome:
     retry_after_seconds: float | None = None
     retry_kwargs: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
+
+    @property
+    def error_json(self) -> dict[str, Any] | None:
+        """The error as a row holds it."""
+        return None if self.error is None else self.error.to_json()
 
     @property
     def is_plain(self) -> bool:
@@ -178,7 +184,7 @@ def _delay(run_id: UUID, attempt: int, outcome: Outcome, retry: RetryPolicy) -> 
 
 def _told(outcome: Outcome) -> dict[str, Any]:
     """Return the columns that an outcome sets, and only those that it knows."""
-    told: dict[str, Any] = {"error": outcome.error, "exit_code": outcome.exit_code}
+    told: dict[str, Any] = {"error": outcome.error_json, "exit_code": outcome.exit_code}
     if outcome.reason is not None:
         # Else the reason of whoever asked it to end would be gone.
         told["reason"] = outcome.reason
@@ -234,7 +240,7 @@ def _retry_later(
             started_at=before.started_at,
             finished_at=at,
             worker=before.name,
-            error=outcome.error,
+            error=outcome.error_json,
             exit_code=outcome.exit_code,
         )
         session.add(ended)
@@ -247,7 +253,7 @@ def _keep_note(
     note = {
         "state": outcome.state,
         "exit_code": outcome.exit_code,
-        "error": outcome.error,
+        "error": outcome.error_json,
         "at": at.isoformat(),
     }
     kept = session.execute(

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.processes import Worker
@@ -50,8 +51,7 @@ def finish_lost(
         outcome = Outcome(RunState.CANCELLED)
     else:
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
-        error = {"type": kind, "message": reason, "traceback": None}
-        outcome = Outcome(state, error=error, reason=reason)
+        outcome = Outcome(state, error=RunError(kind, reason), reason=reason)
     return finish(
         session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at, is_witness=False
     )

@@ -9,6 +9,7 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Retry
 from celery.result import allow_join_result
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome
@@ -33,16 +34,12 @@ def call(process: Process, claimed: ClaimedRun, injected: Injected) -> Outcome:
     task = process.app.tasks.get(claimed.task)
     if task is None:
         detail = f"This worker does not know the task {claimed.task!r}: is JOBS_IMPORTS set?"
-        return Outcome(
-            RunState.FAILED,
-            error={"type": "NotRegistered", "message": detail, "traceback": None},
-        )
+        return Outcome(RunState.FAILED, error=RunError("NotRegistered", detail))
     signature = signature_of(task)
     try:
         given = injected.kwargs if signature is None else signature.converted(injected.kwargs)
     except ValueError as error:
-        told = {"type": "InvalidArguments", "message": str(error), "traceback": None}
-        return Outcome(RunState.FAILED, error=told)
+        return Outcome(RunState.FAILED, error=RunError("InvalidArguments", str(error)))
 
     def again(kwargs: dict[str, Any]) -> dict[str, Any]:
         if signature is None:

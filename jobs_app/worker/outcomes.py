@@ -10,6 +10,7 @@ from celery import states
 from celery.exceptions import Retry, SoftTimeLimitExceeded
 
 from jobs_app.core import clock
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs.finish import Outcome
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
@@ -23,12 +24,12 @@ TRACEBACK_CHARS = 32_768
 
 def failed(error: BaseException, text: str | None) -> Outcome:
     """Return the outcome that *error* means."""
-    told = {
-        "type": "Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
-        "message": message_of(error),
+    told = RunError(
+        type="Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
+        message=message_of(error),
         # How our own tasks look inside helps nobody to mend a command.
-        "traceback": None if isinstance(error, TaskOutcome) else plain(text),
-    }
+        traceback=None if isinstance(error, TaskOutcome) else plain(text),
+    )
     exit_code = error.exit_code if isinstance(error, TaskOutcome) else None
     match error:
         case Cancelled():
@@ -49,11 +50,11 @@ def retried(
     *as_json* makes of the arguments that it wants what can be stored.
     """
     cause = retry.exc or retry
-    told = {
-        "type": type(cause).__name__,
-        "message": message_of(cause),
-        "traceback": plain(getattr(info, "traceback", None)),
-    }
+    told = RunError(
+        type=type(cause).__name__,
+        message=message_of(cause),
+        traceback=plain(getattr(info, "traceback", None)),
+    )
     when = retry.when
     if isinstance(when, datetime):
         # Celery takes an instant without a zone as one of its own, which is UTC here.
@@ -75,23 +76,20 @@ def ignored(told: Sequence[str | None]) -> Outcome:
     if told and told[-1] in {states.FAILURE, states.REVOKED}:
         # How tutorials fail a task by hand: `self.update_state(state="FAILURE")`, then Ignore.
         said = f"The task set its state to {told[-1]} and raised Ignore."
-        return Outcome(
-            RunState.FAILED, error={"type": "Ignore", "message": said, "traceback": None}
-        )
+        return Outcome(RunState.FAILED, error=RunError("Ignore", said))
     return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
 
 
 def stopped() -> Outcome:
     """Return the outcome of a run that ended with its worker: by policy, another attempt."""
     said = "The worker was stopped."
-    told = {"type": "WorkerStopped", "message": said, "traceback": None}
-    return Outcome(RunState.LOST, error=told, reason=said)
+    return Outcome(RunState.LOST, error=RunError("WorkerStopped", said), reason=said)
 
 
 def unstorable(outcome: Outcome, kind: str) -> Outcome:
     """Return what is written in place of an outcome that the database does not take."""
     message = f"The run ended as {outcome.state}, but how could not be stored ({kind})."
-    return Outcome(RunState.FAILED, error={"type": kind, "message": message, "traceback": None})
+    return Outcome(RunState.FAILED, error=RunError(kind, message))
 
 
 def cut(outcome: Outcome) -> Outcome:
@@ -99,12 +97,12 @@ def cut(outcome: Outcome) -> Outcome:
     error = outcome.error
     if error is None:
         return outcome
-    traceback_ = error["traceback"]
-    short = {
-        "message": shortened(error["message"]),
-        "traceback": None if traceback_ is None else traceback_[-TRACEBACK_CHARS:],
-    }
-    return replace(outcome, error=error | short)
+    short = RunError(
+        type=error.type,
+        message=shortened(error.message),
+        traceback=None if error.traceback is None else error.traceback[-TRACEBACK_CHARS:],
+    )
+    return replace(outcome, error=short)
 
 
 def with_log(outcome: Outcome, run_log: RunLog) -> Outcome:

@@ -12,6 +12,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs import history, outbox
 from jobs_app.runs.claim import ClaimedRun
@@ -147,8 +148,8 @@ def guarded(work_on: Callable[[], Outcome], then: Callable[[], None]) -> Outcome
         # As the system would report it of a process.
         code = int(code) & 0xFF
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
-        message = {"type": "SystemExit", "message": message_of(error.code), "traceback": None}
-        return Outcome(state, error=message if code else None, exit_code=code)
+        why = RunError("SystemExit", message_of(error.code)) if code else None
+        return Outcome(state, error=why, exit_code=code)
     except BaseException as error:  # noqa: BLE001
         # The task is a stranger: an interrupt may land anywhere, a hook of its may raise, and
         # what is no Exception would end the process of the run, or in a thread nothing at all.

@@ -52,7 +52,7 @@ class Injected:
             )
         return replace(
             outcome,
-            error=self.mask.json(outcome.error),
+            error=None if outcome.error is None else outcome.error.masked(self.mask.json),
             reason=self.mask.json(outcome.reason),
             retry_kwargs=again,
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
 from jobs_app.notifications.messages import (
     MessageData,
@@ -34,7 +35,7 @@ RUN = RunSummary(
     max_attempts=3,
     exit_code=2,
     reason=None,
-    error={"type": "CommandFailed", "message": "The command ended with exit code 2."},
+    error=RunError("CommandFailed", "The command ended with exit code 2."),
     log="one\ntwo\n",
 )
 NOTICE = MessageData(
@@ -167,7 +168,7 @@ def test_of_many_others_ten_are_named() -> None:
 
 
 def test_a_long_error_and_a_long_log_are_cut() -> None:
-    error = {"type": "E", "message": "\n".join(f"e{n}" for n in range(50))}
+    error = RunError("E", "\n".join(f"e{n}" for n in range(50)))
     run = replace(RUN, error=error, log="".join(f"l{n}\n" for n in range(50)))
 
     told = text(replace(NOTICE, run=run)).splitlines()

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CatchupPolicy, Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
@@ -437,16 +438,13 @@ def test_with_nobody_to_tell_no_queue_is_read(database: Database) -> None:
 def test_errors_are_the_same_whatever_numbers_they_hold(
     one: str, other: str, is_same: bool
 ) -> None:
-    keys = [
-        notifications_record.error_key(FAILED, {"type": "E", "message": each})
-        for each in (one, other)
-    ]
+    keys = [notifications_record.error_key(FAILED, RunError("E", each)) for each in (one, other)]
 
     assert (keys[0] == keys[1]) is is_same
 
 
 def test_exit_codes_and_kinds_of_errors_are_told_apart() -> None:
-    error = {"type": "CommandFailed", "message": "The command ended with code 1."}
+    error = RunError("CommandFailed", "The command ended with code 1.")
 
     assert notifications_record.error_key(FAILED, error, 1) != notifications_record.error_key(
         FAILED, error, 2

@@ -18,6 +18,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.engine import Database
@@ -409,7 +410,7 @@ def test_many_equal_failures_are_one_message_that_counts_them(
     make_channel(database)
     job, worker, kept = make_job(database, name="nightly"), make_worker(database), Kept()
     for n in range(38):
-        error = {"type": "Broken", "message": f"timeout after {n} s", "traceback": None}
+        error = RunError("Broken", f"timeout after {n} s")
         finish_run(database, job, worker, FAILED, at=NOON + n * SECOND / 10, error=error)
 
     send(Sender(database, settings, now=ticking, make_process=kept))

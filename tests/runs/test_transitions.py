@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
@@ -121,7 +122,7 @@ def test_a_result_is_written_once_and_stays(database: Database) -> None:
     claim(database, run_id, make_worker(database))
 
     assert finish(database, run_id, result={"rows": 3})
-    assert not finish(database, run_id, RunState.FAILED, error={"type": "Late"})
+    assert not finish(database, run_id, RunState.FAILED, error=RunError("Late", ""))
 
     ended = run(database, run_id)
     assert (ended.state, ended.result, ended.error) == (RunState.SUCCEEDED, {"rows": 3}, None)
@@ -134,7 +135,7 @@ def test_a_failure_within_its_attempts_is_tried_again_when_its_delay_is_over(
     run_id = make_run(database)
     claim(database, run_id, make_worker(database))
 
-    finish(database, run_id, RunState.FAILED, retry=policy, at=NOON, error={"type": "Boom"})
+    finish(database, run_id, RunState.FAILED, retry=policy, at=NOON, error=RunError("Boom", ""))
     with database.session() as session:
         early = queue_due_retries(session, at=NOON + 39 * SECOND)
         due = queue_due_retries(session, at=NOON + 40 * SECOND)
@@ -439,7 +440,7 @@ def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
 def test_a_late_result_of_a_run_that_is_lost_for_good_is_kept_too(database: Database) -> None:
     worker_id, run_id = make_worker(database), make_run(database)
     claim(database, run_id, worker_id)
-    finish(database, run_id, RunState.LOST, error={"type": "WorkerLost"})
+    finish(database, run_id, RunState.LOST, error=RunError("WorkerLost", ""))
 
     assert not finish(database, run_id, RunState.SUCCEEDED, result="late", exit_code=0)
     assert not finish(database, run_id, RunState.FAILED, exit_code=1)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
@@ -289,7 +290,7 @@ class Director:
 
     def fail(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
         """Have a worker end an attempt badly."""
-        error = {"type": "ValueError", "message": "simulated", "traceback": None}
+        error = RunError("ValueError", "simulated")
         worker.finish(claimed, Outcome(RunState.FAILED, error=error))
 
     def bury(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:

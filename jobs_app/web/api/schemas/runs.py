@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.models.runs import Attempt, Run
@@ -237,14 +238,9 @@ def _worker(run: Run) -> str | None:
     return None if run.worker is None else run.worker.name
 
 
-def _error(error: dict[str, Any] | None) -> ErrorOut | None:
-    if error is None:
-        return None
-    return ErrorOut(
-        type=str(error.get("type", "Error")),
-        message=str(error.get("message", "")),
-        traceback=error.get("traceback"),
-    )
+def _error(document: dict[str, Any] | None) -> ErrorOut | None:
+    error = RunError.from_json(document)
+    return None if error is None else ErrorOut(**error.to_json())
 
 
 class RunPath(Query):
