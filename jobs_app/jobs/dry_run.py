@@ -1,10 +1,10 @@
-"""What a change would do, before it is made: nothing here is stored."""
+"""Shows the effect of a change before it is made: nothing here is stored."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from celery import Celery
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
@@ -17,22 +17,22 @@ from jobs_app.jobs.service import (
     next_fires,
     refuse_taken_name,
 )
-from jobs_app.jobs.warnings import of
+from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import fires
 from jobs_app.runs.planning import PlannedRun
 from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules import warnings as schedule_warnings
+from jobs_app.schedules import warnings
 from jobs_app.schedules.schedule import Fire
 
-_COLUMNS = tuple(column.key for column in Job.__table__.columns)
+_COLUMNS = tuple(attribute.key for attribute in inspect(Job).column_attrs)
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What a change would do; `job` belongs to no session.
+class DryRun:
+    """The effect of a change; `job` belongs to no session.
 
-    `warnings` are about the schedule, `caveats` about who would run it. `catchup_runs`
-    counts the fires of a pause that would be run, `starts_now` those of them that would
+    `schedule_warnings` are about the schedule, `job_warnings` about all else. `catchup_runs`
+    counts the missed fires of a pause that would run, `starts_now` those of them that would
     not wait for another run.
     """
 
@@ -40,17 +40,17 @@ class Rehearsal:
     definition: Definition
     fires_before: list[Fire]
     fires_after: list[Fire]
-    warnings: list[str]
-    caveats: list[str]
+    schedule_warnings: list[str]
+    job_warnings: list[str]
     catchup_runs: int = 0
     starts_now: int = 0
 
 
-#: Fires that a rehearsal shows, before and after.
-REHEARSED_FIRES = 10
+#: Fires that a dry run lists, before and after the change.
+MOST_FIRES = 10
 
 
-def rehearse(
+def dry_run_change(
     session: Session,
     definition: Definition,
     *,
@@ -58,10 +58,10 @@ def rehearse(
     version: int | None,
     app: Celery,
     at: datetime,
-) -> Rehearsal:
-    """Tell what `create` (job is None) or `change` would do; nothing is stored.
+) -> DryRun:
+    """Return the effect of `create` (*job* is None) or of `change`; store nothing.
 
-    Raises what they raise.
+    Raises the errors of the change itself.
     """
     before = None if job is None else definition_of(job)
     expect_version(job, version)
@@ -69,34 +69,34 @@ def rehearse(
     check(session, definition, app=app, now=at, before=before)
     if before is None or before.name != definition.name:
         refuse_taken_name(session, definition.name)
-    rehearsed = Job(created_at=at, updated_at=at, version=1, **columns(definition))
-    rehearsed.state, rehearsed.runs_started = JobState.ACTIVE, 0
+    preview = Job(created_at=at, updated_at=at, version=1, **columns(definition))
+    preview.state, preview.runs_started = JobState.ACTIVE, 0
     if job is not None:
-        rehearsed.id, rehearsed.version, rehearsed.created_at = (
+        preview.id, preview.version, preview.created_at = (
             job.id,
             job.version + 1,
             job.created_at,
         )
-        rehearsed.runs_started = job.runs_started
+        preview.runs_started = job.runs_started
         if job.state is JobState.PAUSED:
-            rehearsed.state = JobState.PAUSED
-            rehearsed.paused_at, rehearsed.paused_by = job.paused_at, job.paused_by
-            rehearsed.paused_reason = job.paused_reason
-    follow_schedule(rehearsed, at=at)
-    return Rehearsal(
-        job=rehearsed,
+            preview.state = JobState.PAUSED
+            preview.paused_at, preview.paused_by = job.paused_at, job.paused_by
+            preview.paused_reason = job.paused_reason
+    follow_schedule(preview, at=at)
+    return DryRun(
+        job=preview,
         definition=definition,
-        fires_before=[] if job is None else next_fires(job, after=at, count=REHEARSED_FIRES),
-        fires_after=next_fires(rehearsed, after=at, count=REHEARSED_FIRES),
-        warnings=_warnings(session, rehearsed, at=at),
-        caveats=of(session, [definition], app=app)[0],
+        fires_before=[] if job is None else next_fires(job, after=at, count=MOST_FIRES),
+        fires_after=next_fires(preview, after=at, count=MOST_FIRES),
+        schedule_warnings=_schedule_warnings(session, preview, at=at),
+        job_warnings=warnings_for(session, [definition], app=app)[0],
     )
 
 
-def rehearse_resume(
+def dry_run_resume(
     session: Session, job: Job, *, on_missed: OnMissed = "skip", app: Celery, at: datetime
-) -> Rehearsal:
-    """Tell what `resume` would do; nothing is stored."""
+) -> DryRun:
+    """Return the effect of `resume`; store nothing."""
     definition = definition_of(job)
     plain = {name: getattr(job, name) for name in _COLUMNS}
     resumed = Job(**plain)
@@ -108,42 +108,42 @@ def rehearse_resume(
         if on_missed != "skip" and job.paused_at is not None:
             policy = CatchupPolicy(on_missed)
             planned = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at).runs
-    return Rehearsal(
+    return DryRun(
         job=resumed,
         definition=definition,
-        fires_before=next_fires(job, after=at, count=REHEARSED_FIRES),
-        fires_after=next_fires(resumed, after=at, count=REHEARSED_FIRES),
-        warnings=_warnings(session, resumed, at=at),
-        caveats=of(session, [definition], app=app)[0],
+        fires_before=next_fires(job, after=at, count=MOST_FIRES),
+        fires_after=next_fires(resumed, after=at, count=MOST_FIRES),
+        schedule_warnings=_schedule_warnings(session, resumed, at=at),
+        job_warnings=warnings_for(session, [definition], app=app)[0],
         catchup_runs=len(planned),
         starts_now=sum(row.state is RunState.QUEUED for row in planned),
     )
 
 
-#: Other jobs that are due in the same minute as a rehearsed one, from which on it is warned of.
-CROWD = 20
+#: Warn when at least this many other jobs are due in the same minute.
+MANY_JOBS = 20
 
 
-def _warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
+def _schedule_warnings(session: Session, job: Job, *, at: datetime) -> list[str]:
     schedule = schedule_of(job)
     if schedule is None:
         return []
-    warnings = schedule_warnings.warnings(schedule, now=at)
+    messages = warnings.warnings(schedule, now=at)
     if job.next_due_at is None or job.next_fire_at is None:
-        return warnings
+        return messages
     minute = job.next_due_at.replace(second=0, microsecond=0)
-    crowd = select(func.count()).where(
+    same_minute = select(func.count()).where(
         Job.next_due_at >= minute, Job.next_due_at < minute + timedelta(minutes=1)
     )
-    if job.id is not None:  # a job that is still to be created has none
-        crowd = crowd.where(Job.id != job.id)
-    others = session.scalars(crowd).one()
-    if others >= CROWD:
+    if job.id is not None:  # a new job has no id yet
+        same_minute = same_minute.where(Job.id != job.id)
+    others = session.scalars(same_minute).one()
+    if others >= MANY_JOBS:
         (fire,) = schedules.preview(
             schedule, after=job.next_fire_at - timedelta(microseconds=1), count=1
         )
-        warnings.append(
+        messages.append(
             f"{others} other jobs are due in the same minute, {fire.local:%H:%M}: H in place of"
             " the minute, or jitter_seconds, would spread them."
         )
-    return warnings
+    return messages

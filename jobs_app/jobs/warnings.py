@@ -1,6 +1,7 @@
-"""What may surprise the author of a job that is valid, as the installation stands now.
+"""Warnings about jobs that are valid but may not run as their authors expect.
 
-Nothing here is refused: workers come and go, and another job may be changed next.
+They depend on the present state of the installation, so nothing here is refused:
+workers come and go, and other jobs change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,50 +17,53 @@ from jobs_app.runs import outbox, status
 from jobs_app.secrets import redaction, references, store
 from jobs_app.tasks import registry
 
-#: The one pool of Celery's whose processes can be killed without the worker.
+#: The only pool of Celery whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"
 
 
-def of(session: Session, definitions: Sequence[Definition], *, app: Celery) -> list[list[str]]:
-    """Return, for each of *definitions*, sentences on what may surprise its author."""
+def warnings_for(
+    session: Session, definitions: Sequence[Definition], *, app: Celery
+) -> list[list[str]]:
+    """Return the warnings about each of *definitions*, as sentences."""
     workers = status.workers(session)
-    limits = _limits(session, {each.concurrency_key for each in definitions} - {None})
-    gone = store.missing(session, {name for each in definitions for name in _secrets(each)})
+    limits = _limits(session, {job.concurrency_key for job in definitions} - {None})
+    names = {name for job in definitions for name in _secrets(job)}
+    deleted = store.missing(session, names)
     return [
         [
-            *_queue_caveats(each, workers),
-            *_limit_caveats(each, workers),
-            *_key_caveats(each, limits.get(each.concurrency_key, [])),
-            *_secret_caveats(each, gone),
-            *registry.warnings(app, each.task, each.kwargs),
+            *_queue_warnings(job, workers),
+            *_limit_warnings(job, workers),
+            *_key_warnings(job, limits.get(job.concurrency_key, [])),
+            *_secret_warnings(job, deleted),
+            *registry.warnings(app, job.task, job.kwargs),
         ]
-        for each in definitions
+        for job in definitions
     ]
 
 
-def _queue_caveats(said: Definition, workers: Sequence[Worker]) -> Iterator[str]:
-    if not any(said.queue in worker.queues for worker in workers):
+def _queue_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]:
+    if not any(job.queue in worker.queues for worker in workers):
         served = sorted({name for worker in workers for name in worker.queues})
         yield (
-            f"No worker serves the queue {said.queue!r}: its runs will wait."
-            + (f" Those that there are serve {', '.join(served)}." if served else "")
+            f"No worker serves the queue {job.queue!r}: its runs will wait."
+            + (f" The running workers serve: {', '.join(served)}." if served else "")
         )
 
 
-def _limit_caveats(said: Definition, workers: Sequence[Worker]) -> Iterator[str]:
-    """Yield which time limit nobody can enforce: a thread cannot be killed.
+def _limit_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]:
+    """Yield a warning about a time limit that no worker can enforce.
 
-    There a limit is an exception, raised in the task's own thread between two steps of
-    Python. What our own tasks do is ended by themselves, in every pool.
+    A thread cannot be killed: there the limit is an exception, raised between two steps of
+    Python. Our built-in tasks keep their own limits in every pool.
     """
-    serving = [worker for worker in workers if said.queue in worker.queues]
+    serving = [worker for worker in workers if job.queue in worker.queues]
     pools = sorted({worker.pool for worker in serving})
-    if not serving or KILLABLE_POOL in pools or said.task in outbox.KEEPS_OWN_LIMITS:
+    if not serving or KILLABLE_POOL in pools or job.task in outbox.KEEPS_OWN_LIMITS:
         return
-    if said.time_limit_seconds is not None:
+    if job.time_limit_seconds is not None:
         yield (
-            f"The time limit of {said.time_limit_seconds} s cannot be enforced on {said.task!r}:"
-            f" the workers of the queue {said.queue!r} have the pool {' or '.join(pools)}, where"
+            f"The time limit of {job.time_limit_seconds} s cannot be enforced on {job.task!r}:"
+            f" the workers of the queue {job.queue!r} have the pool {' or '.join(pools)}, where"
             " it interrupts Python code only, and nothing that blocks. A worker with the pool"
             f" {KILLABLE_POOL} kills."
         )
@@ -68,7 +72,7 @@ def _limit_caveats(said: Definition, workers: Sequence[Worker]) -> Iterator[str]
 def _limits(
     session: Session, keys: set[str | None]
 ) -> dict[str | None, list[tuple[str, int | None]]]:
-    """Return the jobs that name each of *keys*, by name, with their limits."""
+    """Return the names and limits of the jobs that use each of *keys*, by name."""
     if not keys:
         return {}
     named = (
@@ -76,35 +80,33 @@ def _limits(
         .where(Job.concurrency_key.in_(keys), Job.deleted_at.is_(None))
         .order_by(Job.name)
     )
-    found: dict[str | None, list[tuple[str, int | None]]] = {}
+    jobs: dict[str | None, list[tuple[str, int | None]]] = {}
     for row in session.execute(named):
-        found.setdefault(row.concurrency_key, []).append((row.name, row.concurrency_limit))
-    return found
+        jobs.setdefault(row.concurrency_key, []).append((row.name, row.concurrency_limit))
+    return jobs
 
 
-def _key_caveats(said: Definition, jobs: Sequence[tuple[str, int | None]]) -> Iterator[str]:
+def _key_warnings(job: Definition, jobs: Sequence[tuple[str, int | None]]) -> Iterator[str]:
     others = [
-        (name, limit)
-        for name, limit in jobs
-        if name != said.name and limit != said.concurrency_limit
+        (name, limit) for name, limit in jobs if name != job.name and limit != job.concurrency_limit
     ]
     if others:
         name, limit = others[0]
         more = f", and {len(others) - 1} more" if len(others) > 1 else ""
         yield (
-            f"The concurrency key {said.concurrency_key!r} has another limit elsewhere:"
+            f"The concurrency key {job.concurrency_key!r} has another limit elsewhere:"
             f" {limit} in the job {name!r}{more}. Each run keeps to that of its own job."
         )
 
 
-def _secrets(said: Definition) -> set[str]:
-    return references.names(said.task, said.kwargs)
+def _secrets(job: Definition) -> set[str]:
+    return references.names(job.task, job.kwargs)
 
 
-def _secret_caveats(said: Definition, gone: set[str]) -> Iterator[str]:
-    for name in sorted(_secrets(said) & gone):
+def _secret_warnings(job: Definition, deleted: set[str]) -> Iterator[str]:
+    for name in sorted(_secrets(job) & deleted):
         yield f"There is no secret {name!r} any more: its runs will fail."
-    for place in redaction.literals(said.kwargs):
+    for place in redaction.literals(job.kwargs):
         yield (
             f"{place} looks like a secret, and whoever may read the job can read it: store it with"
             f" `jobs-app secret set NAME`, and refer to it as {references.OPENING}NAME}}."

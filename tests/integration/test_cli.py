@@ -191,14 +191,14 @@ def test_what_the_server_refuses_names_the_field(run: Run) -> None:
 
 
 def test_a_dry_run_changes_nothing(run: Run) -> None:
-    run("job", "create", "rehearsed", "--command", "date", "--cron", "30 2 * * *")
+    run("job", "create", "previewed", "--command", "date", "--cron", "30 2 * * *")
 
-    tried = run("job", "edit", "rehearsed", "--cron", "45 3 * * *", "--dry-run")
+    tried = run("job", "edit", "previewed", "--cron", "45 3 * * *", "--dry-run")
 
     assert tried.exit_code == 0, tried.output
     assert "03:45:00" in tried.stdout
     assert "02:30:00" in tried.stdout
-    schedule = answer(run("job", "show", "rehearsed", "--json"))["schedule"]
+    schedule = answer(run("job", "show", "previewed", "--json"))["schedule"]
     assert isinstance(schedule, dict)
     assert schedule["cron"] == "30 2 * * *"
 

@@ -7,28 +7,31 @@ from uuid import UUID
 import pytest
 
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
-from jobs_app.jobs.explain_text import (
-    Crew,
-    Facts,
+from jobs_app.jobs.explain_context import (
+    ExplainedRun,
+    FireContext,
+    JobRules,
     Pause,
-    Rules,
-    RunFacts,
+    QueueWorkers,
     Verdict,
-    judge,
 )
+from jobs_app.jobs.explain_text import explain_fire
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
 X = UUID("019d0000-0000-7000-8000-000000000001")
 Y = UUID("019d0000-0000-7000-8000-000000000002")
-HOURLY = Rules(Schedule(cron="0 * * * *"))
-RUN = RunFacts(X, RunState.SUCCEEDED, Trigger.SCHEDULE, NOON, scheduled_for=NOON, started_at=NOON)
+HOURLY = JobRules(Schedule(cron="0 * * * *"))
+RUN = ExplainedRun(
+    X, RunState.SUCCEEDED, Trigger.SCHEDULE, NOON, scheduled_for=NOON, started_at=NOON
+)
+QUEUED = replace(RUN, state=RunState.QUEUED, started_at=None)
 ENDED = replace(RUN, finished_at=NOON + 3 * SECOND)
 OTHER = replace(RUN, id=Y, started_at=NOON - HOUR, finished_at=NOON + MINUTE)
 
 
-def facts(**given: object) -> Facts:
+def context(**given: object) -> FireContext:
     """Return what is known of an hourly job about noon, a day later."""
     (fire,) = schedules.preview(Schedule(cron="0 * * * *"), after=NOON - SECOND, count=1)
     known = {
@@ -38,10 +41,10 @@ def facts(**given: object) -> Facts:
         "created_at": NOON - DAY,
         "fire": fire,
     }
-    return Facts(**(known | given))  # type: ignore[arg-type]
+    return FireContext(**(known | given))  # type: ignore[arg-type]
 
 
-def missed(reason: str, **given: object) -> RunFacts:
+def missed(reason: str, **given: object) -> ExplainedRun:
     late = {"created_at": NOON + 3 * HOUR, "started_at": None, "finished_at": NOON + 3 * HOUR}
     return replace(RUN, state=RunState.MISSED, reason=reason, **(late | given))  # type: ignore[arg-type]
 
@@ -105,13 +108,19 @@ TABLE = [
         f"It ran: run {X} failed before and is queued for attempt 2.",
     ),
     (
-        {"run": replace(RUN, state=RunState.QUEUED, started_at=None), "crew": Crew(0, 0, 0)},
+        {
+            "run": QUEUED,
+            "queue_workers": QueueWorkers(0, 0, 0),
+        },
         "will_run",
         f"It is queued as run {X} since 2026-06-15 12:00 UTC and has not started:"
         " no worker serves the queue 'default'.",
     ),
     (
-        {"run": replace(RUN, state=RunState.QUEUED, started_at=None), "crew": Crew(2, 4, 4)},
+        {
+            "run": QUEUED,
+            "queue_workers": QueueWorkers(2, 4, 4),
+        },
         "will_run",
         f"It is queued as run {X} since 2026-06-15 12:00 UTC and has not started:"
         " the workers of the queue 'default' are busy with 4 other runs.",
@@ -125,14 +134,17 @@ TABLE = [
                 concurrency_key="db-main",
                 concurrency_limit=2,
             ),
-            "crew": Crew(2, 4, 2, same_key=2),
+            "queue_workers": QueueWorkers(2, 4, 2, same_key=2),
         },
         "will_run",
         f"It is queued as run {X} since 2026-06-15 12:00 UTC and has not started:"
         " 2 of 2 runs with the concurrency key 'db-main' are running.",
     ),
     (
-        {"run": replace(RUN, state=RunState.QUEUED, started_at=None), "crew": Crew(2, 4, 3)},
+        {
+            "run": QUEUED,
+            "queue_workers": QueueWorkers(2, 4, 3),
+        },
         "will_run",
         f"It is queued as run {X} since 2026-06-15 12:00 UTC and has not started:"
         " a worker is about to take it.",
@@ -276,7 +288,7 @@ TABLE = [
         " no scheduler has looked since 2026-06-15 11:59 UTC.",
     ),
     (
-        {"rules": Rules(None), "fire": None, "by_hand": replace(RUN, triggered_by="ann")},
+        {"rules": JobRules(None), "fire": None, "by_hand": replace(RUN, triggered_by="ann")},
         "not_a_fire",
         "The job has no schedule: it runs only when it is started."
         f" Run {X} was started by hand at 2026-06-15 12:00 UTC by ann.",
@@ -292,7 +304,7 @@ TABLE = [
 
 @pytest.mark.parametrize("given, verdict, sentence", TABLE)
 def test_the_sentence(given: dict[str, object], verdict: str, sentence: str) -> None:
-    assert judge(facts(**given)) == (verdict, sentence)
+    assert explain_fire(context(**given)) == (verdict, sentence)
 
 
 def test_every_verdict_has_its_sentence() -> None:
@@ -304,8 +316,8 @@ def test_a_jittered_fire_that_starts_when_it_is_due_is_on_time() -> None:
     due_at = schedules.due_at(jittered, NOON)
     run = replace(ENDED, started_at=due_at, finished_at=due_at)
 
-    _, sentence = judge(facts(rules=Rules(jittered), run=run))
-    _, ahead = judge(facts(rules=Rules(jittered), at=NOON - DAY / 2))
+    _, sentence = explain_fire(context(rules=JobRules(jittered), run=run))
+    _, ahead = explain_fire(context(rules=JobRules(jittered), at=NOON - DAY / 2))
 
     assert due_at > NOON + MINUTE
     assert sentence.startswith("It ran on time")
@@ -321,15 +333,15 @@ def at_clock(cron: str, instant: datetime, asked: datetime | None = None) -> str
     tick = timedelta(microseconds=1)
     found = schedules.preview(schedule, after=instant - tick, count=1)
     is_fire = found[0].at == instant
-    known = Facts(
+    known = FireContext(
         at=datetime(2026, 1, 1, tzinfo=UTC),
         instant=instant,
-        rules=Rules(schedule, NEW_YORK),
+        rules=JobRules(schedule, NEW_YORK),
         created_at=datetime(2025, 1, 1, tzinfo=UTC),
         asked=asked,
         fire=found[0] if is_fire else None,
     )
-    return judge(known)[1]
+    return explain_fire(known)[1]
 
 
 def test_a_skipped_time_is_said_to_fire_after_the_gap() -> None:

@@ -116,7 +116,7 @@ def test_an_edit_wakes_whoever_waits_and_one_that_comes_later(
     assert not projection.wait(0.01)
 
 
-def test_entries_of_others_are_told_apart(projection: Projection) -> None:
+def test_entries_of_other_programs_are_recognized(projection: Projection) -> None:
     prefix = projection.key(1).removesuffix("job:1")
 
     assert projection.job_id(f"{prefix}job:17") == 17
@@ -125,7 +125,7 @@ def test_entries_of_others_are_told_apart(projection: Projection) -> None:
     assert projection.job_id(f"{prefix}other-job:3") is None
 
 
-def test_redis_that_does_not_answer_is_told_at_once() -> None:
+def test_redis_that_does_not_answer_is_reported_at_once() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

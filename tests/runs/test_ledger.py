@@ -173,33 +173,33 @@ def test_a_job_whose_schedule_cannot_be_worked_out_can_still_be_changed(
     assert stored_job(database, job.name).timezone == "UTC"
 
 
-def test_rehearsing_a_resume_counts_what_it_would_catch_up_and_stores_nothing(
+def test_a_dry_run_of_a_resume_counts_the_catch_up_and_stores_nothing(
     database: Database,
 ) -> None:
     job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.BUFFER_ALL)
     pause(database, job, at=NOON - SECOND)
     at = NOON + 2 * HOUR + 30 * MINUTE
 
-    def rehearse(on_missed: service.OnMissed) -> tuple[int, int]:
+    def try_resume(on_missed: service.OnMissed) -> tuple[int, int]:
         with database.reading() as session:
             paused = service.get(session, job.name)
-            found = dry_run.rehearse_resume(session, paused, on_missed=on_missed, app=TASKS, at=at)
+            found = dry_run.dry_run_resume(session, paused, on_missed=on_missed, app=TASKS, at=at)
         assert found.fires_before == []
         assert found.fires_after[0].at == NOON + 3 * HOUR
         return found.catchup_runs, found.starts_now
 
-    assert rehearse("skip") == (0, 0)
-    assert rehearse("last") == (1, 1)
-    assert rehearse("all") == (3, 1)
+    assert try_resume("skip") == (0, 0)
+    assert try_resume("last") == (1, 1)
+    assert try_resume("all") == (3, 1)
     assert stored_job(database, job.name).state is JobState.PAUSED
     assert runs_of(database, job) == []
 
 
-def test_rehearsing_the_resume_of_an_active_job_changes_nothing(database: Database) -> None:
+def test_a_dry_run_of_resuming_an_active_job_changes_nothing(database: Database) -> None:
     job = make_job(database, cron="0 * * * *")
 
     with database.reading() as session:
-        found = dry_run.rehearse_resume(
+        found = dry_run.dry_run_resume(
             session,
             service.get(session, job.name),
             on_missed="all",
@@ -220,11 +220,11 @@ def test_a_crowd_at_the_same_minute_is_warned_of(
     wanted = definition(name="one-more", cron="0 * * * *", timezone="Europe/Paris")
 
     with database.reading() as session:
-        found = dry_run.rehearse(
+        found = dry_run.dry_run_change(
             session, wanted, job=None, version=None, app=TASKS, at=NOON - MINUTE
         )
 
-    crowd = [text for text in found.warnings if "other jobs" in text]
+    crowd = [text for text in found.schedule_warnings if "other jobs" in text]
     assert bool(crowd) is is_warned
     assert all("20 other jobs are due in the same minute, 14:00" in text for text in crowd)
 

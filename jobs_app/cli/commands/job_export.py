@@ -31,7 +31,7 @@ DRY = {"dry_run": True}
 def export_jobs(names: tuple[str, ...]) -> None:
     """Print jobs as YAML, all of them or those named; `job import` reads it back.
 
-    What was set is written out in full. Whether a job is paused, and its runs, are not.
+    Every field is written. The file does not hold runs, nor whether a job is paused.
     """
     # PyYAML takes a while to import, which the other commands need not wait for.
     from jobs_app.cli.yaml_format import write_jobs
@@ -46,11 +46,11 @@ def export_jobs(names: tuple[str, ...]) -> None:
         return
     click.echo(write_jobs([_compact(job) for job in jobs]), nl=False)
     if paused := [job["name"] for job in jobs if job["state"] == JobState.PAUSED]:
-        print_note(f"Paused, which the file does not say: {', '.join(paused)}.")
+        print_note(f"Paused, which the file does not hold: {', '.join(paused)}.")
 
 
 def _compact(job: Json) -> Json:
-    """Return what was said of a job; of its schedule only what it has."""
+    """Return the writable fields of a job, without the empty fields of its schedule."""
     kept = writable(job)
     if kept.get("schedule"):
         kept["schedule"] = {k: v for k, v in kept["schedule"].items() if v is not None}
@@ -59,11 +59,11 @@ def _compact(job: Json) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What is to be done with one job of the file; `etag` is that of the present version."""
+    """The action for one job of the file; `etag` is that of the present version."""
 
-    wanted: Json
+    document: Json
     action: str
-    rehearsed: Json
+    preview: Json
     etag: str | None
 
 
@@ -72,7 +72,7 @@ class _Step:
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen.")
 @json_option
 def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
-    """Create and change jobs so that they are as a YAML file says; - reads standard input.
+    """Create and change jobs so that they agree with a YAML file; - reads standard input.
 
     The file is a list of jobs, or a mapping of jobs by name. What it leaves out of a
     job takes its default. Jobs that it does not name are left alone, and nothing runs
@@ -80,16 +80,15 @@ def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
     """
     jobs = _read(source)
     client = connect()
-    steps = _rehearse(client, jobs)
-    report = [step.rehearsed for step in steps] if dry_run else [_do(client, s) for s in steps]
+    steps = _dry_run_all(client, jobs)
+    report = [step.preview if dry_run else _carry_out(client, step) for step in steps]
     if as_json:
-        shown = [
-            {"name": step.wanted["name"], "action": step.action} | ({} if dry_run else {"job": job})
+        items = [
+            {"name": step.document["name"], "action": step.action}
+            | (job if dry_run else {"job": job})
             for step, job in zip(steps, report, strict=True)
         ]
-        if dry_run:
-            shown = [each | job for each, job in zip(shown, report, strict=True)]
-        print_json({"items": shown})
+        print_json({"items": items})
         return
     for step, job in zip(steps, report, strict=True):
         _print_step(step, job, dry_run=dry_run)
@@ -110,8 +109,8 @@ def _read(source: str) -> list[Json]:
         raise click.UsageError(f"{source}: {error}") from error
 
 
-def _rehearse(client: Client, jobs: list[Json]) -> list[_Step]:
-    """Ask the server what each job would come to; raise Failure if it refuses one."""
+def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
+    """Send each job as a dry run; raise Failure if the server refuses one."""
     steps, refused = [], 0
     for job in jobs:
         try:
@@ -147,26 +146,25 @@ def _present(client: Client, name: str) -> Answer | None:
         return None
 
 
-def _do(client: Client, step: _Step) -> Json:
-    """Carry a step out and return the job; somebody else's change in between is a conflict."""
-    job: Json = step.rehearsed["job"]
+def _carry_out(client: Client, step: _Step) -> Json:
+    """Carry a step out and return the job; a change made meanwhile raises Failure."""
+    job: Json = step.preview["job"]
     if step.action == "create":
-        job = client.send("POST", "/jobs", body=step.wanted).body
+        job = client.send("POST", "/jobs", body=step.document).body
     elif step.action == "change":
-        path = job_path(step.wanted["name"])
-        job = client.send("PUT", path, body=step.wanted, if_match=step.etag).body
+        path = job_path(step.document["name"])
+        job = client.send("PUT", path, body=step.document, if_match=step.etag).body
     return job
 
 
 def _print_step(step: _Step, job: Json, *, dry_run: bool) -> None:
-    name = step.wanted["name"]
+    name = step.document["name"]
     if step.action == "keep":
         print_text(f"Unchanged {name}.")
         return
     done = {"create": "Created", "change": "Changed"}[step.action]
-    shown = job["job"] if dry_run else job
     verb = f"Would {step.action}" if dry_run else done
-    print_text(f"{verb} {name}: {outlook(shown)}")
+    print_text(f"{verb} {name}: {outlook(job['job'] if dry_run else job)}")
     if dry_run:
         for warning in job["effect"]["warnings"]:
             print_note(f"Note on {name}: {warning}")

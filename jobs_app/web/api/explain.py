@@ -14,7 +14,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.jobs import explain
 from jobs_app.jobs.definition import NAME
 from jobs_app.jobs.explain import When
-from jobs_app.jobs.explain_text import Verdict
+from jobs_app.jobs.explain_context import Verdict
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
 from jobs_app.web.api.openapi import problems

@@ -12,8 +12,8 @@ from jobs_app.core.errors import NotFound
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service, start
 from jobs_app.jobs.definition import NAME, Definition, definition_of
-from jobs_app.jobs.dry_run import Rehearsal, rehearse, rehearse_resume
-from jobs_app.jobs.warnings import of
+from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
+from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
@@ -54,7 +54,7 @@ KIND = "jobs"
 @api.get("/jobs", responses={200: JobPage, **problems(400)})
 def list_jobs(query: JobQuery) -> Response:
     """List jobs by name."""
-    wanted = service.Filter(
+    conditions = service.Filter(
         state=query.state,
         tag=query.tag,
         queue=query.queue,
@@ -62,9 +62,9 @@ def list_jobs(query: JobQuery) -> Response:
         last_state=query.last_state,
     )
     after = pagination.decode(KIND, query.cursor, _name_in_cursor)
-    found = service.page(session(), wanted, after=after, limit=query.limit + 1)
+    jobs = service.page(session(), conditions, after=after, limit=query.limit + 1)
     return pagination.page(
-        KIND, found, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
+        KIND, jobs, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
     )
 
 
@@ -73,7 +73,7 @@ def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
     """Create a job; it first runs when its schedule says so, never at once."""
     definition = body.definition(extension.current().settings, name=body.name)
     if query.dry_run:
-        return _rehearse(definition, job=None, version=None)
+        return _dry_run(definition, job=None, version=None)
     return preconditions.once(lambda: _create(definition))
 
 
@@ -138,13 +138,13 @@ def pause_job(path: JobPath, body: PauseIn) -> Response:
 def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     """Follow a job's schedule again. Fires of the pause are run only if `on_missed` says so.
 
-    With `dry_run` nothing is changed, and the answer is the effect, as of a rehearsed edit.
+    With `dry_run` nothing is changed, and the answer is the effect, as for a dry run of an edit.
     """
     by, at = auth.principal().name, clock.now()
     job = _job(path.name)
     if query.dry_run:
-        return _show_rehearsal(
-            rehearse_resume(
+        return _show_dry_run(
+            dry_run_resume(
                 session(), job, on_missed=body.on_missed, app=extension.current().celery, at=at
             )
         )
@@ -220,7 +220,7 @@ def _create(definition: Definition) -> Response:
 
 def _change(job: Job, definition: Definition, *, version: int | None, dry_run: bool) -> Response:
     if dry_run:
-        return _rehearse(definition, job=job, version=version)
+        return _dry_run(definition, job=job, version=version)
     changed = service.change(
         session(),
         job,
@@ -234,8 +234,8 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
     return _answer(changed)
 
 
-def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -> Response:
-    rehearsal = rehearse(
+def _dry_run(definition: Definition, *, job: Job | None, version: int | None) -> Response:
+    effect = dry_run_change(
         session(),
         definition,
         job=job,
@@ -243,39 +243,39 @@ def _rehearse(definition: Definition, *, job: Job | None, version: int | None) -
         app=extension.current().celery,
         at=clock.now(),
     )
-    return _show_rehearsal(rehearsal)
+    return _show_dry_run(effect)
 
 
-def _show_rehearsal(rehearsal: Rehearsal) -> Response:
-    job = rehearsal.job
+def _show_dry_run(effect: DryRun) -> Response:
+    job = effect.job
     last = service.last_runs(session(), [job.id])
-    shown = show(job, rehearsal.definition, last.get(job.id), rehearsal.caveats)
-    return jsonify({"job": shown, "effect": _effect(rehearsal)})
+    document = show(job, effect.definition, last.get(job.id), effect.job_warnings)
+    return jsonify({"job": document, "effect": _effect(effect)})
 
 
-def _effect(rehearsal: Rehearsal) -> dict[str, Any]:
+def _effect(effect: DryRun) -> dict[str, Any]:
     return {
-        "fires_before": [show_fire(fire) for fire in rehearsal.fires_before],
-        "fires_after": [show_fire(fire) for fire in rehearsal.fires_after],
+        "fires_before": [show_fire(fire) for fire in effect.fires_before],
+        "fires_after": [show_fire(fire) for fire in effect.fires_after],
         # Invariant 11: only a resume that asks for the missed fires runs anything at once.
-        "would_run_now": rehearsal.starts_now > 0,
-        "catchup_runs": rehearsal.catchup_runs,
-        "warnings": [*rehearsal.warnings, *rehearsal.caveats],
+        "would_run_now": effect.starts_now > 0,
+        "catchup_runs": effect.catchup_runs,
+        "warnings": [*effect.schedule_warnings, *effect.job_warnings],
     }
 
 
 def _answer(job: Job) -> Response:
-    (shown,) = _show_with_last_runs([job])
-    response = jsonify(shown)
+    (document,) = _show_with_last_runs([job])
+    response = jsonify(document)
     response.headers["ETag"] = preconditions.etag(job.version)
     return response
 
 
-def _show_with_last_runs(found: list[Job]) -> list[dict[str, Any]]:
-    last = service.last_runs(session(), [job.id for job in found])
-    definitions = [definition_of(job) for job in found]
-    warnings = of(session(), definitions, app=extension.current().celery)
+def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
+    last = service.last_runs(session(), [job.id for job in jobs])
+    definitions = [definition_of(job) for job in jobs]
+    warnings = warnings_for(session(), definitions, app=extension.current().celery)
     return [
-        show(job, definition, last.get(job.id), told)
-        for job, definition, told in zip(found, definitions, warnings, strict=True)
+        show(job, definition, last.get(job.id), job_warnings)
+        for job, definition, job_warnings in zip(jobs, definitions, warnings, strict=True)
     ]

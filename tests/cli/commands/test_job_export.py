@@ -136,11 +136,11 @@ def test_an_export_of_a_paused_job_says_what_the_file_does_not(run: Run) -> None
 
     assert "name: ticks" in result.stdout
     assert "nightly" not in result.stdout
-    assert "Paused, which the file does not say: ticks." in result.stderr
+    assert "Paused, which the file does not hold: ticks." in result.stderr
 
 
 @pytest.mark.usefixtures("installation")
-def test_a_resume_can_be_rehearsed(run: Run) -> None:
+def test_a_resume_has_a_dry_run(run: Run) -> None:
     run("job", "import", "-", stdin=TWO)
     run("job", "pause", "ticks")
 
@@ -152,7 +152,7 @@ def test_a_resume_can_be_rehearsed(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("installation")
-def test_a_job_without_a_schedule_is_rehearsed_without_a_word_of_fires(run: Run) -> None:
+def test_a_dry_run_of_a_job_without_a_schedule_lists_no_fires(run: Run) -> None:
     result = run("job", "create", "by-hand", "--command", "true", "--manual", "--dry-run")
 
     said = "Nothing was changed. With this, by-hand would not fire by itself.\n"

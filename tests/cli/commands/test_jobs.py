@@ -199,7 +199,7 @@ def test_zero_and_nothing_are_sent_so_that_the_server_names_them(
         (["--from", "/nowhere.json"], "Cannot read"),
     ],
 )
-def test_wrong_usage_is_told_without_asking_the_server(
+def test_wrong_usage_is_reported_without_asking_the_server(
     server: CannedServer, run: Run, options: list[str], complaint: str
 ) -> None:
     result = run("job", "create", "hello", *options)

@@ -1,4 +1,4 @@
-"""/jobs/{name}/explain and the rehearsal of a resume, by HTTP."""
+"""/jobs/{name}/explain and the dry run of a resume, by HTTP."""
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_a_deleted_job_is_explained(api: Api) -> None:
     assert api.get("/jobs/nightly/explain").json["outcome"] == "deleted"
 
 
-def test_a_rehearsed_resume_shows_its_effect_and_changes_nothing(api: Api) -> None:
+def test_a_dry_run_of_a_resume_shows_its_effect_and_changes_nothing(api: Api) -> None:
     api.make_job(schedule={"cron": "0 * * * *"})
     api.post("/jobs/nightly/pause", {"reason": "rest"})
     before = api.facts()

@@ -386,7 +386,7 @@ def test_next_counts_no_more_fires_than_runs_are_left(api: Api) -> None:
     assert len(api.get("/jobs/nightly/next").json["items"]) == 2
 
 
-def test_a_rehearsed_job_is_shown_and_not_stored(api: Api) -> None:
+def test_a_dry_run_shows_the_job_and_stores_nothing(api: Api) -> None:
     before = api.facts()
 
     answer = api.post("/jobs?dry_run=true", a_job(schedule={"cron": "0 * * * *"}))
@@ -401,7 +401,7 @@ def test_a_rehearsed_job_is_shown_and_not_stored(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_rehearsed_change_shows_the_fires_before_and_after(api: Api, method: str) -> None:
+def test_a_dry_run_of_a_change_shows_the_fires_before_and_after(api: Api, method: str) -> None:
     api.make_job(schedule={"cron": "0 6 * * *"})
     before = api.facts()
 
@@ -419,7 +419,7 @@ def test_a_rehearsed_change_shows_the_fires_before_and_after(api: Api, method: s
     assert api.facts() == before
 
 
-def test_a_rehearsal_refuses_what_the_change_would_refuse(api: Api) -> None:
+def test_a_dry_run_refuses_what_the_change_would_refuse(api: Api) -> None:
     api.make_job("a")
     api.make_job("b")
 
@@ -533,10 +533,10 @@ def test_a_task_that_is_odd_though_not_wrong_is_saved_with_a_warning(api: Api) -
     kwargs = {"url": "https://example.com/", "verify": False}
 
     made = api.make_job(task="http", kwargs=kwargs)
-    rehearsed = api.post("/jobs?dry_run=true", a_job(name="other", task="http", kwargs=kwargs)).json
+    preview = api.post("/jobs?dry_run=true", a_job(name="other", task="http", kwargs=kwargs)).json
 
     assert any("verify is false" in warning for warning in made["warnings"])
-    assert any("verify is false" in warning for warning in rehearsed["effect"]["warnings"])
+    assert any("verify is false" in warning for warning in preview["effect"]["warnings"])
 
 
 def test_what_is_said_of_the_history_is_merged_and_null_is_the_default(api: Api) -> None:

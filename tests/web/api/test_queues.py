@@ -136,16 +136,16 @@ def test_keys_tell_their_limits_and_who_waits_for_them(api: Api, store) -> None:
 def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: Api, store) -> None:
     store(a_worker())
     said = (
-        "No worker serves the queue 'slow': its runs will wait. Those that there are serve default."
+        "No worker serves the queue 'slow': its runs will wait. The running workers serve: default."
     )
 
-    rehearsed = api.post("/jobs?dry_run=true", a_job(queue="slow")).json
+    preview = api.post("/jobs?dry_run=true", a_job(queue="slow")).json
     saved = api.make_job(queue="slow")
     edited = api.patch("/jobs/nightly", {"description": "x"}).json
     (listed,) = api.get("/jobs").json["items"]
 
-    assert said in rehearsed["effect"]["warnings"]
-    assert [rehearsed["job"]["warnings"], saved["warnings"], edited["warnings"]] == [[said]] * 3
+    assert said in preview["effect"]["warnings"]
+    assert [preview["job"]["warnings"], saved["warnings"], edited["warnings"]] == [[said]] * 3
     assert listed["warnings"] == api.get("/jobs/nightly").json["warnings"] == [said]
     assert api.patch("/jobs/nightly", {"queue": "default"}).json["warnings"] == []
 

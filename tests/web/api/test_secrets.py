@@ -278,16 +278,16 @@ def test_a_job_warns_of_literals_that_look_secret_and_of_secrets_that_are_gone(a
     put(api, value=VALUE)
     job = job_with(headers={"Authorization": "Basic abc"}, body="${secret:TOKEN}")
 
-    rehearsed = api.post("/jobs?dry_run=true", job).json["effect"]["warnings"]
+    preview = api.post("/jobs?dry_run=true", job).json["effect"]["warnings"]
     api.post("/jobs", job)
     api.delete("/secrets/TOKEN?force=true")
     warnings = api.get("/jobs/calls").json["warnings"]
 
     literal = "kwargs.headers.Authorization looks like a secret"
-    assert [each.startswith(literal) for each in rehearsed].count(True) == 1
+    assert [each.startswith(literal) for each in preview].count(True) == 1
     assert [each.startswith(literal) for each in warnings].count(True) == 1
     assert "There is no secret 'TOKEN' any more: its runs will fail." in warnings
-    assert "abc" not in str(rehearsed)
+    assert "abc" not in str(preview)
 
 
 def test_a_key_that_others_can_read_is_a_sentence_and_nothing_is_stored(
