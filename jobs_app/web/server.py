@@ -42,7 +42,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "timeout": 60,
             "graceful_timeout": STOP_SECONDS,
             "keepalive": 5,
-            # Its default lies in HOME, where two installations would meet.
+            # Its default path is in HOME, where two installations would collide.
             "control_socket_disable": True,
             "accesslog": None,
             "errorlog": "-",
@@ -58,7 +58,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def _after_fork(self, _arbiter: Any, worker: Any) -> None:
         with self._app.app_context():
-            # SIGTERM clears it; a stream that went on would hold the server to the last second.
+            # SIGTERM clears `alive`; an open stream would delay the stop to its last second.
             streams.current().is_stopping = lambda: not worker.alive
             # A pooled connection used by two processes mixes up their answers.
             session.database.engine.dispose(close=False)
@@ -85,7 +85,7 @@ def _ensure_first_token(settings: Settings) -> None:
     try:
         tokens.ensure_first_token(settings)
     except SQLAlchemyError as error:
-        # Not there yet, or not migrated: readyz says so, and the next start tries again.
+        # Unreachable, or not migrated yet: readyz says so, and the next start tries again.
         log.warning("no_admin_token error=%s", str(error).partition("\n")[0])
 
 

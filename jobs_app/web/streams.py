@@ -1,4 +1,4 @@
-"""Event streams: how many may be open at once, how each waits, and when it ends."""
+"""Event streams: how many may be open at once, how each one waits, and when it ends."""
 
 import selectors
 import socket
@@ -13,24 +13,23 @@ from jobs_app.core.settings import Settings
 
 EXTENSION = "jobs_streams"
 
-#: A proxy, and the client itself, may give up a connection that is silent for longer.
+#: A proxy or the client may close a connection that is silent for longer.
 HEARTBEAT_SECONDS = 4.0
 
-#: Then the client is to come back, with a token that still holds.
+#: After this long the client must reconnect, with a token that is still valid.
 LONGEST_SECONDS = 900.0
 
-#: How long a client may take nothing of what it is sent.
+#: How long a client may stop reading before its stream is closed.
 STALLED_SECONDS = 20.0
 
-#: What a browser waits before it comes back, milliseconds.
+#: How long a browser waits before it reconnects, milliseconds.
 RETRY_MILLISECONDS = 1000
 
 
 class Streams:
-    """The streams of one web process, each of which holds a thread for as long as it lasts.
+    """The open streams of one web process; each one holds a thread until it ends.
 
-    `is_stopping` is asked by every one of them, several times a second: the
-    server says there that it was told to end.
+    Every stream calls `is_stopping` several times a second, to end with the server.
     """
 
     def __init__(self, most: int) -> None:
@@ -47,47 +46,47 @@ class Streams:
                 code="too_many_streams",
             )
         stream = Stream(self, request.environ.get("gunicorn.socket"))
-        response = Response(_until_the_end(stream, events), mimetype="text/event-stream")
-        response.headers["X-Accel-Buffering"] = "no"  # nginx would keep it all to itself
-        # Called when the connection is done with, also if not one event was sent.
+        response = Response(_event_stream(stream, events), mimetype="text/event-stream")
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would buffer the events
+        # Called when the connection closes, even if no event was sent.
         response.call_on_close(self._free.release)
         return response
 
 
 class Stream:
-    """One open stream: it ends with the server, with its client, or after its time."""
+    """One open stream; it ends with the server, with its client, or after LONGEST_SECONDS."""
 
     def __init__(self, streams: Streams, client: socket.socket | None) -> None:
         self._streams = streams
         self._client = client
-        self._is_left = False
-        self._until = time.monotonic() + LONGEST_SECONDS
-        self._spoke_at = time.monotonic()
+        self._has_hung_up = False
+        self._ends_at = time.monotonic() + LONGEST_SECONDS
+        self._sent_at = time.monotonic()
         if client is not None:
             client.settimeout(STALLED_SECONDS)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is any use in sending more."""
-        is_over = self._is_left or self._streams.is_stopping()
-        return not is_over and time.monotonic() < self._until
+        """Whether more events should be sent."""
+        is_over = self._has_hung_up or self._streams.is_stopping()
+        return not is_over and time.monotonic() < self._ends_at
 
-    def spoke(self) -> None:
+    def note_sent(self) -> None:
         """Note that something was sent."""
-        self._spoke_at = time.monotonic()
+        self._sent_at = time.monotonic()
 
     def is_heartbeat_due(self) -> bool:
-        """Tell whether the client has heard nothing for long."""
-        return time.monotonic() - self._spoke_at >= HEARTBEAT_SECONDS
+        """Tell whether nothing was sent for HEARTBEAT_SECONDS."""
+        return time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS
 
     def pause(self, seconds: float) -> None:
-        """Wait, and notice a client that hangs up meanwhile."""
+        """Wait for *seconds*; return early if the client hangs up."""
         if self._client is None:
             time.sleep(seconds)
         elif _is_readable(self._client, seconds):
-            self._is_left = _has_hung_up(self._client)
-            if not self._is_left:
-                # It sends more than its request, which nobody reads: do not spin on that.
+            self._has_hung_up = _is_at_end_of_file(self._client)
+            if not self._has_hung_up:
+                # The client sends data after its request, which nobody reads: avoid a busy loop.
                 time.sleep(seconds)
 
 
@@ -97,18 +96,18 @@ def _is_readable(client: socket.socket, seconds: float) -> bool:
         return bool(selector.select(seconds))
 
 
-def _has_hung_up(client: socket.socket) -> bool:
+def _is_at_end_of_file(client: socket.socket) -> bool:
     try:
         return not client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except OSError:
         return True
 
 
-def _until_the_end(stream: Stream, events: Callable[[Stream], Iterator[str]]) -> Iterator[str]:
+def _event_stream(stream: Stream, events: Callable[[Stream], Iterator[str]]) -> Iterator[str]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     for event in events(stream):
         yield event
-        stream.spoke()
+        stream.note_sent()
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -118,5 +117,5 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def current() -> Streams:
     """Return the streams of the application that answers this request."""
-    found: Streams = current_app.extensions[EXTENSION]
-    return found
+    streams: Streams = current_app.extensions[EXTENSION]
+    return streams

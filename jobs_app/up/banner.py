@@ -1,0 +1,77 @@
+"""The lines that `jobs-app up` prints on standard output once it is ready."""
+
+import contextlib
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from jobs_app import __version__
+from jobs_app.core.settings import Settings
+
+
+def print_banner(settings: Settings) -> None:
+    """Print the addresses, and how to sign in."""
+    token = shlex.quote(str(settings.admin_token_file))
+    _print(f"""
+jobs-app {__version__} is running; Ctrl-C stops it.
+
+  address  {_address(settings)}
+  API      {_address(settings)}/api/docs
+  data     {settings.data_dir}
+  token    {settings.admin_token_file}
+
+To sign in, send the token; the command line finds it by itself:
+
+  {_command_line(settings)} job list
+  curl -H "Authorization: Bearer $(cat {token})" {_address(settings)}/api/v1/jobs
+""")
+
+
+def print_demo(settings: Settings, *, is_open: bool) -> None:
+    """Print how to use the two demo routes, or why they are closed."""
+    if is_open:
+        _print(f"""Two routes, and no others, are open without a token, on this machine only:
+
+  curl -H 'Content-Type: application/json' -d '{{"duration": 10}}' {_address(settings)}/start-task
+  curl {_address(settings)}/task-status/TASK_ID
+""")
+    else:
+        _print(f"Every route wants a token, because {settings.host} is not loopback.\n")
+
+
+def connect_host(host: str) -> str:
+    """Return the host to connect to for a server that listens on *host*."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 (compared with, not bound to)
+
+
+def _address(settings: Settings) -> str:
+    host = connect_host(settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _command_line(settings: Settings) -> str:
+    """Return how a person in another terminal calls `jobs-app` for this server."""
+    defaults = {
+        name: field.get_default(call_default_factory=True, validated_data={})
+        for name, field in Settings.model_fields.items()
+    }
+    words = [
+        f"JOBS_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
+        for name in ("data_dir", "port")
+        if getattr(settings, name) != defaults[name]
+    ]
+    script = Path(sys.executable).with_name("jobs-app")
+    if shutil.which("jobs-app"):
+        words.append("jobs-app")
+    elif script.exists():
+        words.append(shlex.quote(str(script)))
+    else:
+        words += [shlex.quote(sys.executable), "-m", "jobs_app"]
+    return " ".join(words)
+
+
+def _print(text: str) -> None:
+    # `jobs-app up | head` must not stop the server.
+    with contextlib.suppress(OSError):
+        print(text, flush=True)

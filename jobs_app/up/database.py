@@ -1,0 +1,21 @@
+"""Preparation of the database by `jobs-app up`: schema, key, admin token, demo jobs."""
+
+from jobs_app.accounts.tokens import ensure_admin_token
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
+from jobs_app.db.migrations import migrate
+from jobs_app.secrets.encryption import load_cipher
+from jobs_app.up.programs import announce
+
+
+def prepare(settings: Settings, *, with_demo: bool) -> None:
+    """Migrate the schema, and create the key, the admin token and the demo's jobs."""
+    load_cipher(settings, makes_key=True)
+    migrate(settings)
+    ensure_admin_token(settings)
+    if with_demo:
+        # Celery and the job services, of no use to `up` itself, which stays in memory.
+        from jobs_app.up import demo  # noqa: PLC0415 (the reason is above)
+
+        names = demo.add(settings, at=clock.now())
+        announce(f"for the demo there are the jobs {', '.join(names)}")

@@ -1,0 +1,157 @@
+"""The programs that `jobs-app up` supervises: our own processes and the embedded Valkey."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Protocol
+
+from jobs_app.up.parent_death import ParentDeathPipe
+from jobs_app.up.valkey import EmbeddedValkey
+
+LONGEST_LINE_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class StopSignal:
+    """A signal, and how many seconds a program has to end after it."""
+
+    signal: signal.Signals
+    seconds: float
+
+
+class Program(Protocol):
+    """A program that can be started and stopped, any number of times."""
+
+    name: str
+
+    def start(self) -> None:
+        """Start it; raises JobsError or OSError if that fails."""
+
+    def exit_code(self) -> int | None:
+        """Return its exit code (negative: minus the signal), None while it runs."""
+
+    def ask_to_stop(self) -> Sequence[StopSignal]:
+        """Return the signals to send, one after the other, before it is killed."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it still runs."""
+
+    def kill(self) -> None:
+        """Kill it and everything it left behind at once."""
+
+
+@dataclass(slots=True)
+class ChildProcess:
+    """One of our processes, in a process group of its own, that ends with *death_pipe*.
+
+    Its command must call `parent_death.die_with_parent`. Its output is copied to
+    our standard error, each line with its name before it.
+    """
+
+    name: str
+    command: Sequence[str]
+    death_pipe: ParentDeathPipe
+    stop_signals: Sequence[StopSignal]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _has_group: bool = field(default=False, init=False)
+
+    def start(self) -> None:
+        """Start the command."""
+        self.process = subprocess.Popen(
+            self.command,
+            env={**os.environ, **self.environment, **self.death_pipe.environment()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[self.death_pipe.read_fd],
+            # Ctrl-C in the terminal reaches only us, and the group can be killed at once.
+            start_new_session=True,
+        )
+        self._has_group = True
+        output = self.process.stdout
+        threading.Thread(target=_copy_output, args=(self.name, output), daemon=True).start()
+
+    def exit_code(self) -> int | None:
+        """Return the exit code of the command, None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    def ask_to_stop(self) -> Sequence[StopSignal]:
+        """Return the signals that it was made with."""
+        return self.stop_signals
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the command only; the command handles its own children."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the whole group, with what a crashed command left behind."""
+        # Once only: the kernel may give the number to another group later.
+        if self.process is not None and self._has_group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self._has_group = False
+
+
+@dataclass(slots=True)
+class ValkeyProgram:
+    """The embedded Valkey as a supervised program."""
+
+    server: EmbeddedValkey
+    death_pipe: ParentDeathPipe
+    name: str = "valkey"
+
+    def start(self) -> None:
+        """Start the server and return once it answers."""
+        self.server.start(self.death_pipe)
+
+    def exit_code(self) -> int | None:
+        """Return the exit code of the server, None while it runs."""
+        return None if self.server.process is None else self.server.process.poll()
+
+    def ask_to_stop(self) -> Sequence[StopSignal]:
+        """Return TERM: the server completes its append-only file and ends."""
+        return [StopSignal(signal.SIGTERM, 5)]
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the server."""
+        if self.server.process is not None:
+            self.server.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the server, as a crash would; its acknowledged writes are in its file."""
+        self.server.kill()
+
+
+_output_lock = threading.Lock()
+
+
+def announce(text: str, *, name: str = "up") -> None:
+    """Print a line to standard error, with the name of its source before it.
+
+    If standard error is closed, the line is lost and nothing else happens: a closed
+    terminal must not stop the programs.
+    """
+    with _output_lock, contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{name:<9} | {text}\n")
+        sys.stderr.flush()
+
+
+def _copy_output(name: str, output: IO[bytes]) -> None:
+    """Copy the output of a program to our standard error until it ends."""
+    with output:
+        for line in _lines(output):
+            if text := line.decode(errors="replace").rstrip():
+                announce(text, name=name)
+
+
+def _lines(output: IO[bytes]) -> Iterator[bytes]:
+    while line := output.readline(LONGEST_LINE_BYTES):
+        yield line
