@@ -26,7 +26,7 @@ BUSY_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class End:
+class FinishedRun:
     """How a run ended, and when; to be written."""
 
     claimed: ClaimedRun
@@ -34,36 +34,36 @@ class End:
     at: datetime
 
 
-class Ends:
+class Completer:
     """What the threads of a process hold back: each one at most, and any may write it."""
 
     def __init__(self) -> None:
-        self._held: deque[End] = deque()
+        self._held: deque[FinishedRun] = deque()
         self._own = threading.local()
-        self._free_since = -math.inf
+        self._idle_since = -math.inf
         self._is_busy = False
 
-    def meet_next(self) -> None:
+    def note_message(self) -> None:
         """Note that a message has come."""
-        self._is_busy = time.monotonic() - self._free_since < BUSY_SECONDS
+        self._is_busy = time.monotonic() - self._idle_since < BUSY_SECONDS
 
-    def be_free(self) -> None:
+    def note_idle(self) -> None:
         """Note that a message may come."""
-        self._free_since = time.monotonic()
+        self._idle_since = time.monotonic()
 
-    def hold(self, end: End) -> bool:
+    def hold(self, finished_run: FinishedRun) -> bool:
         """Hold back an end for which that is worth while; False: it is to be written at once.
 
         Of a failure somebody may wait to hear, and for the place of a key to be free.
         """
-        is_plain = end.outcome.is_plain and end.claimed.concurrency_key is None
+        is_plain = finished_run.outcome.is_plain and finished_run.claimed.concurrency_key is None
         if not (self._is_busy and is_plain):
             return False
-        self._own.end = end
-        self._held.append(end)
+        self._own.finished_run = finished_run
+        self._held.append(finished_run)
         return True
 
-    def take(self) -> End | None:
+    def take(self) -> FinishedRun | None:
         """Return an end that is held back, if there is one; whoever takes it writes it.
 
         This thread's own comes first: holding back the next one, it would forget it.
@@ -79,15 +79,15 @@ class Ends:
     @property
     def has_own(self) -> bool:
         """Whether this thread has held back an end; others may have written it since."""
-        return getattr(self._own, "end", None) is not None
+        return getattr(self._own, "finished_run", None) is not None
 
-    def take_own(self) -> End | None:
+    def take_own(self) -> FinishedRun | None:
         """Return what this thread holds back, if nobody else has taken it."""
-        own: Any = getattr(self._own, "end", None)
-        self._own.end = None
+        own: Any = getattr(self._own, "finished_run", None)
+        self._own.finished_run = None
         try:
             self._held.remove(own)
         except ValueError:
             return None
-        end: End = own
-        return end
+        finished_run: FinishedRun = own
+        return finished_run

@@ -30,7 +30,7 @@ from jobs_app.runs.finish import Outcome, finish, finish_plain
 from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.completer import End
+from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.outcomes import cut, failed, unstorable
 from jobs_app.worker.pool_process import Process, this_process
 from jobs_app.worker.runner import work
@@ -46,13 +46,13 @@ logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 RETRY_DATABASE_SECONDS = 0.5
 
 #: How long a message waits for a heartbeat before it is left to the janitor, seconds.
-LEASE_PATIENCE_SECONDS = 3.0
+LEASE_WAIT_SECONDS = 3.0
 
 
 class RunTask(Task[[str, int], None]):
     """The task that every message names; its way to the pool is its own."""
 
-    Strategy = "jobs_app.worker.celery_hooks.strategy:hand_to_pool"
+    Strategy = "jobs_app.worker.celery_hooks.strategy:run_strategy"
     ignore_result = True
 
 
@@ -60,9 +60,9 @@ class RunTask(Task[[str, int], None]):
 def run(run_id: str, attempt: int) -> None:
     """Work on one attempt of one run, if it is still to be had."""
     process = this_process()
-    process.ends.meet_next()
+    process.completer.note_message()
     named = UUID(run_id), int(attempt)
-    process.at_work.begin(*named)
+    process.active_runs.begin(*named)
     try:
         with _deaf_to_limits():
             claimed = _claim(process, *named)
@@ -72,35 +72,35 @@ def run(run_id: str, attempt: int) -> None:
         else:
             _attend(process, claimed)
     finally:
-        process.at_work.end()
-    process.ends.be_free()
+        process.active_runs.end()
+    process.completer.note_idle()
 
 
 def _attend(process: Process, claimed: ClaimedRun) -> None:
     """Work on a run that is ours, and see to it that how it ended gets on record."""
     log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
-    process.hold_on()
+    process.save_state()
     try:
         outcome = work(process, claimed)
     except Exception as error:  # noqa: BLE001
         # Something around the task failed; the run is ours, and nobody else would end it.
         outcome = failed(error, traceback.format_exc())
-    process.put_back()
+    process.restore_state()
     with _deaf_to_limits():
-        end = End(claimed, cut(outcome), clock.now())
-        may_hold = process.can_hold_ends and not process.is_worn_out
-        if not (may_hold and process.ends.hold(end)):
-            _finish(process, end)
-    if process.is_worn_out:
+        finished_run = FinishedRun(claimed, cut(outcome), clock.now())
+        may_hold = process.can_hold_finish and not process.must_exit
+        if not (may_hold and process.completer.hold(finished_run)):
+            _finish(process, finished_run)
+    if process.must_exit:
         # A task keeps all files open that there may be; the pool starts another process.
         log.error("process_retired run=%s reason=too_many_open_files", claimed.run_id)
         os._exit(1)
 
 
-def write_held_end() -> None:
+def write_held_finish() -> None:
     """Write how the last run of this thread ended, if that is still to be done."""
     with _deaf_to_limits():
-        _finish_own(this_process())
+        _finish_held(this_process())
 
 
 def perform(run_id: str, attempt: int) -> tuple[bool, ExceptionInfo | None, float]:
@@ -162,9 +162,9 @@ def _is_stale(error: SQLAlchemyError) -> bool:
 def _claim_once(
     process: Process, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
 ) -> ClaimedRun | None:
-    last = process.ends.take()
+    last = process.completer.take()
     if last is not None:
-        claimed = _end_and_claim(process, last, run_id, attempt, worker_id=worker_id, at=at)
+        claimed = _finish_and_claim(process, last, run_id, attempt, worker_id=worker_id, at=at)
     else:
         with process.database.single() as connection:
             claimed = claim_plain(connection, run_id, attempt, worker_id=worker_id, at=at)
@@ -174,8 +174,14 @@ def _claim_once(
         return claim(session, run_id, attempt, worker_id=worker_id, at=at)
 
 
-def _end_and_claim(
-    process: Process, last: End, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
+def _finish_and_claim(
+    process: Process,
+    last: FinishedRun,
+    run_id: UUID,
+    attempt: int,
+    *,
+    worker_id: UUID,
+    at: datetime,
 ) -> ClaimedRun | None:
     """Claim, and write with it how another run ended; alone, if the two do not go together."""
     ended = (last.claimed.run_id, last.claimed.attempt)
@@ -204,25 +210,25 @@ def _end_and_claim(
 
 def _await_lease(process: Process) -> None:
     """Wait a moment for a heartbeat: a worker that was frozen has just been woken."""
-    give_up_at = time.monotonic() + LEASE_PATIENCE_SECONDS
+    give_up_at = time.monotonic() + LEASE_WAIT_SECONDS
     while process.lease.seconds_left() <= 0 and time.monotonic() < give_up_at:
         # Nobody is to wait as long to see how the run before ended.
-        _finish_own(process)
+        _finish_held(process)
         time.sleep(0.1)
 
 
-def _finish_own(process: Process) -> None:
+def _finish_held(process: Process) -> None:
     """Write the end that this thread holds back, if nobody else has."""
-    end = process.ends.take_own()
-    if end is not None:
-        _finish(process, end)
+    finished_run = process.completer.take_own()
+    if finished_run is not None:
+        _finish(process, finished_run)
 
 
-def _finish(process: Process, end: End) -> None:
+def _finish(process: Process, finished_run: FinishedRun) -> None:
     """Write the outcome, however long the database is away; then make room for the next run."""
-    claimed, outcome = end.claimed, end.outcome
+    claimed, outcome = finished_run.claimed, finished_run.outcome
     # Nobody else may write it: either it is still ours, or the guard refuses it.
-    while isinstance(written := _write(process, claimed, outcome, end.at), Exception):
+    while isinstance(written := _write(process, claimed, outcome, finished_run.at), Exception):
         kind = type(written).__name__
         log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
         if isinstance(written, SQLAlchemyError) and not is_refused(written):

@@ -15,12 +15,12 @@ from celery import Celery
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.worker.completer import Ends
-from jobs_app.worker.liveness.active_runs import AtWork
-from jobs_app.worker.liveness.cancellation import Watch
+from jobs_app.worker.completer import Completer
+from jobs_app.worker.liveness.active_runs import ActiveRuns
+from jobs_app.worker.liveness.cancellation import CancelListener
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.output.capture import own_descriptors
-from jobs_app.worker.process_state import Belongings, is_short_of_files
+from jobs_app.worker.process_state import ProcessState, is_short_of_files
 
 
 class Process:
@@ -36,53 +36,57 @@ class Process:
         # them is opened anew each time.
         size = 5 + (0 if is_prefork else settings.worker_concurrency)
         self.database = Database(settings.effective_database_url, has_single=True, pool_size=size)
-        self.watch = Watch(self.database, self.lease, may_kill_process=is_prefork)
+        self.cancel_listener = CancelListener(
+            self.database, self.lease, may_kill_process=is_prefork
+        )
         # Set by a pool that writes, before it waits, what is held back (see pools.py).
-        self.can_hold_ends = False
-        self.ends = Ends()
-        self.at_work = AtWork()
+        self.can_hold_finish = False
+        self.completer = Completer()
+        self.active_runs = ActiveRuns()
         self.tracers: dict[str, Callable[..., Any]] = {}
-        self.is_worn_out = False
-        self._belongings: Belongings | None = None
+        self.must_exit = False
+        self._saved_state: ProcessState | None = None
         self._dropped = RawValue("L", 0)
-        self._dropped_told = 0
+        self._dropped_reported = 0
         # Of the worker's main process: whom it tells of runs whose process is gone, and
         # what each process has worked on last, the end of which it may hold back.
-        self.reports_dead: Callable[[UUID, int, str], None] | None = None
-        self._last_of: dict[int, tuple[UUID, int]] = {}
+        self.report_dead: Callable[[UUID, int, str], None] | None = None
+        self._last_runs: dict[int, tuple[UUID, int]] = {}
         self._pid = os.getpid()
 
     def after_fork(self) -> None:
         """Make this copy the child's own."""
         self.database.after_fork()
-        self.watch = Watch(self.database, self.lease, may_kill_process=self.is_prefork)
+        self.cancel_listener = CancelListener(
+            self.database, self.lease, may_kill_process=self.is_prefork
+        )
         self.tracers = {}
         if self.is_prefork:
             # The place of a process in its pool; who takes that of a dead one, gets its number.
             pool_process: Any = current_process()
-            self.at_work.take_place(pool_process.index)
+            self.active_runs.take_slot(pool_process.index)
             own_descriptors()
 
-    def hold_on(self) -> None:
+    def save_state(self) -> None:
         """Note what this process has, once: what a task changes of it is put back after it."""
-        if self.is_prefork and self._belongings is None:
-            self._belongings = Belongings.of_this_process()
+        if self.is_prefork and self._saved_state is None:
+            self._saved_state = ProcessState.of_this_process()
 
-    def put_back(self) -> None:
+    def restore_state(self) -> None:
         """Give this process back what it had before the task; does nothing among threads."""
-        if self._belongings is not None:
-            self._belongings.put_back()
-            self.is_worn_out = is_short_of_files()
+        if self._saved_state is not None:
+            self._saved_state.restore()
+            self.must_exit = is_short_of_files()
 
-    def note_done(self, pid: int, run_id: UUID, attempt: int) -> None:
+    def note_last_run(self, pid: int, run_id: UUID, attempt: int) -> None:
         """Note that a pool process has done its work on a run."""
-        self._last_of[pid] = (run_id, attempt)
+        self._last_runs[pid] = (run_id, attempt)
 
-    def tell_gone(self, pid: int) -> None:
+    def report_gone(self, pid: int) -> None:
         """Have the last run of a pool process that is gone ended, if it has not been."""
-        last = self._last_of.pop(pid, None)
-        if last is not None and self.reports_dead is not None:
-            self.reports_dead(*last, "The process of the run died before its end was on record.")
+        last = self._last_runs.pop(pid, None)
+        if last is not None and self.report_dead is not None:
+            self.report_dead(*last, "The process of the run died before its end was on record.")
 
     def count_dropped(self) -> None:
         """Count a message that was not for us; a lost count is no harm."""
@@ -91,14 +95,14 @@ class Process:
     def take_dropped(self) -> int:
         """Return how many messages were dropped since the last call."""
         total = int(self._dropped.value)
-        dropped, self._dropped_told = total - self._dropped_told, total
+        dropped, self._dropped_reported = total - self._dropped_reported, total
         return dropped
 
 
 _process: Process | None = None
 
 
-def adopt_process(process: Process) -> None:
+def set_process(process: Process) -> None:
     """Make *process* the surroundings of every run from now on, here and in children."""
     global _process
     _process = process

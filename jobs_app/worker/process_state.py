@@ -30,7 +30,7 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Belongings:
+class ProcessState:
     """Directory, umask, locale, and how signals are met; for the main thread of a process."""
 
     directory: str
@@ -40,7 +40,7 @@ class Belongings:
     handlers: dict[int, Handler]
 
     @classmethod
-    def of_this_process(cls) -> "Belongings":
+    def of_this_process(cls) -> "ProcessState":
         """Return what this process has now."""
         umask = os.umask(0)
         os.umask(umask)
@@ -52,7 +52,7 @@ class Belongings:
             {number: signal.getsignal(number) for number in SIGNALS},
         )
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Give this process what it had."""
         for number, handler in self.handlers.items():
             # None: it was not set from Python, and cannot be set again.

@@ -19,7 +19,7 @@ from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
-from jobs_app.worker.liveness.cancellation import LimitReached, Watched
+from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
 from jobs_app.worker.outcomes import failed, stopped, with_log
 from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.error_text import message_of
@@ -37,7 +37,7 @@ COOPERATIVE = outbox.KEEPS_OWN_LIMITS
 STOPPED_BY_SIGNAL = range(-255, -191)
 
 #: How long the end of a log is tried to be stored without a lease, seconds.
-LOG_PATIENCE_SECONDS = 2.0
+LOG_CLOSE_SECONDS = 2.0
 
 #: The pool counts a time limit from before the claim, which takes so long at most, seconds.
 BEFORE_CLAIM_SECONDS = 0.5
@@ -49,7 +49,7 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
     store = SqlChunkStore(process.database, claimed.run_id, claimed.attempt)
     run_log = RunLog(store, limit_bytes=process.settings.log_limit_bytes)
     masked_log = MaskedLog(run_log, injected.mask) if injected.mask else None
-    watched = Watched(
+    watched = CancellableRun(
         claimed.run_id,
         claimed.attempt,
         threading.get_ident(),
@@ -80,13 +80,14 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
     is_python = claimed.task not in COOPERATIVE
     output = capture_output(context.log, is_python=is_python)
     with _current(context), in_use(injected.mask), output:
-        process.watch.add(watched)
+        process.cancel_listener.add(watched)
         outcome = guarded(
-            lambda: call(process, claimed, injected), lambda: process.watch.remove(watched)
+            lambda: call(process, claimed, injected),
+            lambda: process.cancel_listener.remove(watched),
         )
     outcome = _at_its_limit(outcome, claimed.time_limit_seconds, watched)
     # A database that is away keeps us waiting, here or for the result, as long as the lease.
-    patience = max(LOG_PATIENCE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
+    patience = max(LOG_CLOSE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
     unstored = None
     with contextlib.suppress(SoftTimeLimitExceeded):
         if masked_log is not None:
@@ -94,7 +95,7 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
         run_log.close(timeout_seconds=patience)
         unstored = progress.close()
     # Again: an interrupt may have landed in the first one.
-    process.watch.remove(watched)
+    process.cancel_listener.remove(watched)
     if watched.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = stopped()
     return replace(with_log(injected.cleaned(outcome), run_log), progress=unstored)
@@ -162,7 +163,7 @@ def _leave_to_parent(error: BaseException | None) -> None:
     os._exit(code & 0xFF if isinstance(code, int) else 0 if code is None else 1)
 
 
-def _at_its_limit(outcome: Outcome, limit: float | None, watched: Watched) -> Outcome:
+def _at_its_limit(outcome: Outcome, limit: float | None, watched: CancellableRun) -> Outcome:
     """Return *outcome*, or that the run was stopped at its time limit, if that is why it ended.
 
     Celery's pool ends the process of such a run with the signal that a stopped worker sends.

@@ -28,7 +28,7 @@ from jobs_app.runs import fires, outbox, rescue
 from jobs_app.runs.messages import Message
 from jobs_app.scheduler import beat, janitor
 from jobs_app.worker import completer, execution, runner
-from jobs_app.worker.completer import End, Ends
+from jobs_app.worker.completer import Completer, FinishedRun
 from jobs_app.worker.liveness import stalled_runs
 from jobs_app.worker.pool_process import Process
 
@@ -209,15 +209,15 @@ WORK = {
 
 def _held(burn: Burn) -> None:
     """Die when an end that was held back is to be written, its run's job being done."""
-    take_own = Ends.take_own
+    take_own = Completer.take_own
 
-    def dying(self: Ends) -> End | None:
+    def dying(self: Completer) -> FinishedRun | None:
         end = take_own(self)
         if end is not None:
             burn()
         return end
 
-    Ends.take_own = dying  # type: ignore[method-assign]
+    Completer.take_own = dying  # type: ignore[method-assign]
     # However slow the machine is: whenever there was a run before, the worker is busy.
     completer.BUSY_SECONDS = 60.0
 
@@ -226,16 +226,16 @@ def _unwritten(burn: Burn) -> None:
     """Forget, for `forgets`, to write how a run ended."""
     finish = execution._finish
 
-    def forgetful(process: Process, end: End) -> None:
+    def forgetful(process: Process, finished_run: FinishedRun) -> None:
         try:
             burn()
         except Forgotten:
             return
-        finish(process, end)
+        finish(process, finished_run)
 
     execution._finish = forgetful
-    stalled_runs.STRAY_SECONDS = 2.0
-    stalled_runs.LOOK_SECONDS = 0.5
+    stalled_runs.STALLED_SECONDS = 2.0
+    stalled_runs.STALLED_POLL_SECONDS = 0.5
 
 
 STEPS = TICK | JANITOR | WORK | {"held": _held, "unwritten": _unwritten}

@@ -17,7 +17,9 @@ from tests.servers import wait_until
 TASKS = "tests.integration.user_tasks"
 
 
-def send_many(system: System, count: int, task: str = f"{TASKS}.process_holds_ends") -> list[UUID]:
+def send_many(
+    system: System, count: int, task: str = f"{TASKS}.process_holds_finish"
+) -> list[UUID]:
     """Queue *count* runs, all of whose messages are in the broker before this returns."""
     ids = [make_run(system.database, task=task) for _ in range(count)]
     messages.publish(system.app, [Message(each, 1, task, "default") for each in ids])

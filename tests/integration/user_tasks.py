@@ -133,6 +133,6 @@ def retry_with(self: object, token: str, note: str = "") -> str:
 
 
 @shared_task
-def process_holds_ends() -> bool:
+def process_holds_finish() -> bool:
     """Tell whether the pool of this process lets it hold back how a run ended."""
-    return this_process().can_hold_ends
+    return this_process().can_hold_finish

@@ -35,11 +35,11 @@ from jobs_app.runs.rescue import finish_lost
 from jobs_app.scheduler.janitor import HeartbeatMonitor
 from jobs_app.tasks import context
 from jobs_app.worker import execution
-from jobs_app.worker.completer import Ends
-from jobs_app.worker.liveness.cancellation import Watch
+from jobs_app.worker.completer import Completer
+from jobs_app.worker.liveness.cancellation import CancelListener
 from jobs_app.worker.liveness.heartbeat import Heartbeat
 from jobs_app.worker.liveness.lease import Lease
-from jobs_app.worker.liveness.stalled_runs import Strays
+from jobs_app.worker.liveness.stalled_runs import StalledRuns
 from tests.simulation.guards import Guard, Place, guards_of, here, without
 from tests.simulation.stage import Actor
 from tests.simulation.store import Store, Witness
@@ -59,15 +59,15 @@ DECIDING: tuple[Any, ...] = (
     workers.beat,
     workers.give_up,
     Heartbeat._beat,
-    Heartbeat._ends,
-    Heartbeat._report_strays,
-    Strays.look,
-    Ends.hold,
-    Ends.take_own,
-    execution._end_and_claim,
-    execution._finish_own,
+    Heartbeat._finish_dead,
+    Heartbeat._report_stalled,
+    StalledRuns.find,
+    Completer.hold,
+    Completer.take_own,
+    execution._finish_and_claim,
+    execution._finish_held,
     Lease.seconds_left,
-    Watch._look,
+    CancelListener._poll,
     HeartbeatMonitor.silent,
 )
 
@@ -191,25 +191,27 @@ HARMLESS: dict[str, str] = {
     "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,
     "worker.execution._claim: unanswered (no. 2) is taken for False": _PAUSE,
     "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,
-    "worker.completer.Ends.hold: self._is_busy and is_plain is taken for False": _HELD,
-    "worker.completer.Ends.hold: self._is_busy is taken for True": _HELD,
-    "worker.execution._end_and_claim: has_waiting_run is taken for True": (
+    "worker.completer.Completer.hold: self._is_busy and is_plain is taken for False": _HELD,
+    "worker.completer.Completer.hold: self._is_busy is taken for True": _HELD,
+    "worker.execution._finish_and_claim: has_waiting_run is taken for True": (
         "promote finds no run that waits"
     ),
-    "worker.liveness.heartbeat.Heartbeat._report_strays: attempt not in known is taken for True": (
+    "worker.liveness.heartbeat.Heartbeat._report_stalled: attempt not in known is taken for True": (
         "it is reported twice, and ended once: `finish_lost` asks whether it is running"
     ),
-    "worker.liveness.heartbeat.Heartbeat._report_strays: self._strays.is_due is taken for True": (
-        _ASKED
+    "worker.liveness.heartbeat.Heartbeat._report_stalled: self._stalled_runs.is_due"
+    " is taken for True": _ASKED,
+    "worker.liveness.cancellation.CancelListener._poll: old is taken for True": (
+        "of none nothing is asked"
     ),
-    "worker.liveness.cancellation.Watch._look: old is taken for True": "of none nothing is asked",
-    "worker.liveness.cancellation.Watch._look: time.monotonic() - run.began >= LOOK_SECONDS / 2"
+    "worker.liveness.cancellation.CancelListener._poll: "
+    "time.monotonic() - run.began >= CANCEL_POLL_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
     "runs.workers.give_up: bool(rowcount(session.execute(statement.values(gone_at=at))))"
     " is taken for True": _LOGGED,
 }
 
-_ENDS = "worker.liveness.heartbeat.Heartbeat._ends: "
+_ENDS = "worker.liveness.heartbeat.Heartbeat._finish_dead: "
 _KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
@@ -217,8 +219,8 @@ BEHIND: dict[str, str] = {
     "runs.cancel.running_on: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
         _ENDS + "is_ours is taken for True"
     ),
-    "worker.liveness.stalled_runs.Strays.look: each not in known is taken for True": (
-        _ENDS + "self._strays.is_worked_on(dead.run_id, dead.attempt) is taken for False"
+    "worker.liveness.stalled_runs.StalledRuns.find: attempt not in known is taken for True": (
+        _ENDS + "self._stalled_runs.is_active(dead.run_id, dead.attempt) is taken for False"
     ),
     "models: uq_runs_active": "jobs.service.lock: SELECT jobs: FOR UPDATE",
     "runs.overlap.promote: UPDATE runs: NOT EXISTS (SELECT …)"

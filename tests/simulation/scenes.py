@@ -28,7 +28,7 @@ from jobs_app.runs.finish import Outcome
 from jobs_app.runs.planning import plan
 from jobs_app.tasks.context import RunContext, TimedOut
 from jobs_app.worker.liveness import heartbeat
-from jobs_app.worker.liveness.active_runs import PLACES
+from jobs_app.worker.liveness.active_runs import SLOTS
 from tests.simulation.director import EVERY_MINUTE, RETRIED, Director
 from tests.simulation.stage import BEGINNING, Errand, Violation
 from tests.simulation.workers import SimulatedWorker
@@ -419,9 +419,9 @@ def stopped_and_looked_at(d: Director) -> None:
 
     def during(context: RunContext) -> None:
         # Nobody sees to it that they do end.
-        worker.watch._is_stopping = True
-        worker.watch.stop_all()
-        worker.watch.look(context.run_id)
+        worker.cancel_listener._is_stopping = True
+        worker.cancel_listener.stop_all()
+        worker.cancel_listener.look(context.run_id)
         d.hold(context.is_cancelled() == "graceful", "a task is not to end any more")
 
     d.work(worker, d.start_task(), during=during)
@@ -436,7 +436,7 @@ def given_another_attempt(d: Director) -> None:
     def during(context: RunContext) -> None:
         d.lose_and_retry(late, alive)
         d.claim(alive, run_id, attempt=2)
-        late.watch.look(run_id)
+        late.cancel_listener.look(run_id)
         d.hold(context.is_cancelled() == "kill", "a task works beside a newer attempt of it")
 
     d.work(late, run_id, during=during)
@@ -475,11 +475,11 @@ def strayed(d: Director) -> None:
     # A process dies with a second message about what is over: here, or at the other worker.
     over_there = d.claim(other, d.start(job))
     d.succeed(other, over_there)
-    worker.at_work.begin(over.run_id, 1)
+    worker.active_runs.begin(over.run_id, 1)
     for claimed in (over, over_there):
         worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
     worker.beat()
-    worker.at_work.begin(worked_on.run_id, 1)
+    worker.active_runs.begin(worked_on.run_id, 1)
     worker.in_hand[d.stage.main] = (worked_on.run_id, 1)
     for _ in range(3):
         worker.look()
@@ -507,7 +507,7 @@ def looked_for_strays_too_soon(d: Director) -> None:
     worker.look()
     for _ in range(12):
         d.passes(1)
-        worker.heartbeat._report_strays()
+        worker.heartbeat._report_stalled()
     worker.beat()
     d.is_in(claimed.run_id, RunState.RUNNING)
 
@@ -516,10 +516,10 @@ def looked_for_strays_too_soon(d: Director) -> None:
 def too_many_processes_to_know(d: Director) -> None:
     """A pool has more processes than places to note what they work on: nothing is a stray."""
     worker = d.worker("worker")
-    worker.at_work._used.value = PLACES + 1
+    worker.active_runs._used.value = SLOTS + 1
     claimed = d.claim(worker, d.start_task())
     for _ in range(5):
-        worker.heartbeat._report_strays()
+        worker.heartbeat._report_stalled()
         d.passes(5)
         worker.beat()
     d.is_in(claimed.run_id, RunState.RUNNING)
@@ -529,7 +529,7 @@ def too_many_processes_to_know(d: Director) -> None:
 def waited_for_the_end_that_is_held_back(d: Director) -> None:
     """Who waits for a run's place is let in, also where that ends with the next claim."""
     worker = d.worker("worker")
-    worker.threads.can_hold_ends = True
+    worker.threads.can_hold_finish = True
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
     d.work(worker, d.start_task())
     first, waiting = d.start(job), d.start(job)
@@ -540,7 +540,7 @@ def waited_for_the_end_that_is_held_back(d: Director) -> None:
     d.work(worker, following)
     d.is_in(first, RunState.SUCCEEDED)
     d.is_in(waiting, RunState.QUEUED)
-    worker.write_held_end()
+    worker.write_held_finish()
     d.is_in(following, RunState.SUCCEEDED)
 
 
@@ -548,7 +548,7 @@ def waited_for_the_end_that_is_held_back(d: Director) -> None:
 def not_held_back(d: Director) -> None:
     """For a failure somebody may wait, and for the place of a key as well."""
     worker = d.worker("worker")
-    worker.threads.can_hold_ends = True
+    worker.threads.can_hold_finish = True
     job = d.job(retry=RETRIED)
 
     def fail(_: RunContext) -> None:
@@ -568,14 +568,14 @@ def died_with_a_message_in_vain(d: Director) -> None:
     worker, other = d.worker("worker"), d.worker("other")
     job = d.job(retry=RETRIED)
     mine, theirs = d.claim(worker, d.start(job)), d.claim(other, d.start(job))
-    worker.at_work.begin(mine.run_id, 1)
+    worker.active_runs.begin(mine.run_id, 1)
     for claimed in (mine, theirs):
         worker.heartbeat.report_dead(claimed.run_id, 1, "simulated")
     worker.beat()
     d.passes(11)
     worker.beat()
     # Nobody waits for that one to end any more.
-    worker.at_work.end()
+    worker.active_runs.end()
     worker.beat()
     for claimed in (mine, theirs):
         d.is_in(claimed.run_id, RunState.RUNNING)
@@ -587,11 +587,11 @@ def died_before_its_claim(d: Director) -> None:
     worker, run_id = d.worker("worker"), d.start_task()
 
     def claim() -> None:
-        worker.at_work.begin(run_id, 1)
+        worker.active_runs.begin(run_id, 1)
         d.claim(worker, run_id)
 
     worker.heartbeat.report_dead(run_id, 1, "simulated")
-    d.before("worker.liveness.heartbeat.Heartbeat._ends", claim)
+    d.before("worker.liveness.heartbeat.Heartbeat._finish_dead", claim)
     worker.beat()
     d.is_in(run_id, RunState.RUNNING)
 

@@ -105,7 +105,7 @@ def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_postgresql
 
 @pytest.mark.parametrize(
     "module, name, value",
-    [(Heartbeat, "_report_strays", lambda _: None), (stalled_runs, "STRAY_SECONDS", math.inf)],
+    [(Heartbeat, "_report_stalled", lambda _: None), (stalled_runs, "STALLED_SECONDS", math.inf)],
     ids=["nobody looks", "it never is long enough"],
 )
 def test_a_run_that_its_worker_loses_sight_of_breaks_a_rule(

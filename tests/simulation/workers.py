@@ -18,12 +18,12 @@ from jobs_app.runs.messages import Message
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.worker import execution, runner
-from jobs_app.worker.completer import HOLD_SECONDS, End, Ends
-from jobs_app.worker.liveness.active_runs import Attempt, AtWork
-from jobs_app.worker.liveness.cancellation import Watch, Watched
-from jobs_app.worker.liveness.heartbeat import LOOK_AGAIN_SECONDS, TRY_SECONDS, Heartbeat
+from jobs_app.worker.completer import HOLD_SECONDS, Completer, FinishedRun
+from jobs_app.worker.liveness.active_runs import ActiveRuns, Attempt
+from jobs_app.worker.liveness.cancellation import CancellableRun, CancelListener
+from jobs_app.worker.liveness.heartbeat import DATABASE_RETRY_SECONDS, DEAD_POLL_SECONDS, Heartbeat
 from jobs_app.worker.liveness.lease import Lease
-from jobs_app.worker.liveness.stalled_runs import Strays
+from jobs_app.worker.liveness.stalled_runs import StalledRuns
 from tests.factories import TASKS
 from tests.simulation.invariants import Checker, Effect, short
 from tests.simulation.stage import Actor, Errand, PoolProcessDied, Process, Violation
@@ -38,7 +38,7 @@ FENCE_SECONDS = 20.0
 LOOKS = 4
 
 _really_claim = execution._claim
-_really_end_and_claim = execution._end_and_claim
+_really_finish_and_claim = execution._finish_and_claim
 _really_work = runner.work
 _really_finish = execution._finish
 
@@ -80,16 +80,16 @@ class SimulatedLease(Lease):
             raise Violation(f"{self.process.name} was given up, and may work again")
 
 
-class SimulatedWatch(Watch):
-    """The watch of a pool process, with no thread: the task itself has it look."""
+class SimulatedCancelListener(CancelListener):
+    """The cancel listener of a pool process, with no thread: the task itself has it look."""
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: CancellableRun) -> None:
         watched.began = float("-inf")
         self._runs[watched.run_id] = watched
 
     def look(self, run_id: UUID) -> None:
         """Ask the database whether a run is to end."""
-        self._look([self._runs[run_id]])
+        self._poll([self._runs[run_id]])
 
 
 class PoolProcess:
@@ -101,25 +101,29 @@ class PoolProcess:
 
     settings = SimpleNamespace(log_limit_bytes=1024, result_limit_bytes=1024)
     app: Any = TASKS
-    is_worn_out = False
+    must_exit = False
 
     def __init__(self, worker: "SimulatedWorker", place: int | None = None) -> None:
         self.worker = worker
         self.name = worker.name
         self.place = place
         self.is_prefork = place is not None
-        self.database, self.lease, self.watch = worker.database, worker.lease, worker.watch
+        self.database, self.lease, self.cancel_listener = (
+            worker.database,
+            worker.lease,
+            worker.cancel_listener,
+        )
         self.tracers = worker.tracers
-        self.ends = Ends()
-        self.can_hold_ends = False
-        self.at_work = worker.at_work
+        self.completer = Completer()
+        self.can_hold_finish = False
+        self.active_runs = worker.active_runs
         self.is_dead = False
         #: What its last message was about: the worker remembers it.
         self.last: Attempt | None = None
         if place is not None:
             # A fork has the same table.
-            self.at_work = copy(worker.at_work)
-            self.at_work.take_place(place)
+            self.active_runs = copy(worker.active_runs)
+            self.active_runs.take_slot(place)
 
     @property
     def is_gone(self) -> bool:
@@ -129,12 +133,12 @@ class PoolProcess:
     def die(self) -> None:
         """Be gone, between two statements: what it noted of its work stays in the table."""
         self.is_dead = True
-        self.at_work = AtWork()
+        self.active_runs = ActiveRuns()
 
-    def hold_on(self) -> None:
+    def save_state(self) -> None:
         """Have nothing that a task may change."""
 
-    def put_back(self) -> None:
+    def restore_state(self) -> None:
         """Have nothing to put back."""
 
     def count_dropped(self) -> None:
@@ -152,15 +156,17 @@ class SimulatedWorker:
         self.effects: list[Effect] = []
         self.lease = SimulatedLease(process, world.checker, self.effects, lambda: world.stage.now)
         said = Registration(process.name, 1, ("default",), 1, "prefork")
-        self.at_work = AtWork()
+        self.active_runs = ActiveRuns()
         self.heartbeat = Heartbeat(
             self.database,
             self.lease,
             said,
             seconds=HEARTBEAT_SECONDS,
-            strays=Strays(self.at_work, lambda: world.stage.now),
+            stalled_runs=StalledRuns(self.active_runs, lambda: world.stage.now),
         )
-        self.watch = SimulatedWatch(self.database, self.lease, may_kill_process=False)
+        self.cancel_listener = SimulatedCancelListener(
+            self.database, self.lease, may_kill_process=False
+        )
         #: Celery's way into a task, for the one task that all runs here have.
         self.tracers: Any = {"sleep": self._task}
         #: The pool of threads, of which a scene has but one.
@@ -198,26 +204,26 @@ class SimulatedWorker:
         try:
             with stage.on(Errand(beats=self.lease.worker_id)):
                 self.heartbeat._beat(stage.now)
-            self._end_dead_attempts()
+            self._finish_dead_attempts()
         except OperationalError:
-            stage.sleep(TRY_SECONDS)
+            stage.sleep(DATABASE_RETRY_SECONDS)
 
     def look(self) -> None:
         """Look for runs that nobody works on; one that was found before is not there any more."""
         stage = self._world.stage
         try:
-            self.heartbeat._report_strays()
+            self.heartbeat._report_stalled()
             if self.heartbeat._dead_attempts:
-                stage.sleep(LOOK_AGAIN_SECONDS)
-                self._end_dead_attempts()
+                stage.sleep(DEAD_POLL_SECONDS)
+                self._finish_dead_attempts()
         except OperationalError:
-            stage.sleep(TRY_SECONDS)
+            stage.sleep(DATABASE_RETRY_SECONDS)
         else:
             self._world.checker.count_look(self.lease.worker_id, set(self.in_hand.values()))
 
-    def _end_dead_attempts(self) -> None:
+    def _finish_dead_attempts(self) -> None:
         with self._world.stage.on(Errand(buries=True)):
-            self.heartbeat._end_dead_attempts()
+            self.heartbeat._finish_dead_attempts()
 
     # The pool
 
@@ -247,7 +253,7 @@ class SimulatedWorker:
                 self.heartbeat.report_dead(*attempt, "simulated")
 
     def _work_off(self, pool_process: PoolProcess) -> None:
-        pool_process.can_hold_ends = True
+        pool_process.can_hold_finish = True
         while True:
             message = self._next_message(pool_process)
             self._world.stage.point("takes a message")
@@ -257,21 +263,21 @@ class SimulatedWorker:
         """Wait for a message, and write what is held back before it takes long."""
         stage, redis = self._world.stage, self._world.redis
         message = redis.next_message()
-        if message is None and pool_process.ends.has_own:
+        if message is None and pool_process.completer.has_own:
             stage.point("holds back an end")
             stage.sleep(HOLD_SECONDS)
             message = redis.next_message()
             if message is None:
-                self.write_held_end(pool_process)
+                self.write_held_finish(pool_process)
         while message is None:
             stage.sleep(stage.random.choice(self._world.climate.patience))
             message = redis.next_message()
         return message
 
-    def write_held_end(self, pool_process: PoolProcess | None = None) -> None:
+    def write_held_finish(self, pool_process: PoolProcess | None = None) -> None:
         """Write what this slot holds back, as before it waits."""
         self._world.stage.current.pool_process = pool_process or self.threads
-        execution.write_held_end()
+        execution.write_held_finish()
 
     def handle(self, message: Message, pool_process: PoolProcess | None = None) -> None:
         """Do with a message what the worker's task does."""
@@ -292,7 +298,7 @@ class SimulatedWorker:
     def finish(self, claimed: ClaimedRun, outcome: Outcome) -> None:
         """Write how an attempt ended, and make room for the next."""
         process: Any = self.threads
-        execution._finish(process, End(claimed, outcome, self._world.stage.wall()))
+        execution._finish(process, FinishedRun(claimed, outcome, self._world.stage.wall()))
 
     def _task(self, *_: object) -> tuple[Any, None]:
         """Be the task: work for a while, and end well, badly, or as asked."""
@@ -341,7 +347,7 @@ class SimulatedWorker:
         checker = self._world.checker
         claimed_by = checker.runs[context.run_id].worker_id
         is_unwanted = checker.is_unwanted(context.run_id, context.attempt)
-        self.watch.look(context.run_id)
+        self.cancel_listener.look(context.run_id)
         is_fenced = not self.lease.may_work() or (
             not is_unwanted and claimed_by != self.lease.worker_id
         )
@@ -382,27 +388,27 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
         return claimed
 
     def finish_and_claim(
-        process: Any, last: End, run_id: UUID, attempt: int, **given: Any
+        process: Any, last: FinishedRun, run_id: UUID, attempt: int, **given: Any
     ) -> ClaimedRun | None:
         ended = (last.claimed.run_id, last.claimed.attempt)
         with stage.on(Errand(claims=(run_id, attempt), ends=ended)):
-            return _really_end_and_claim(process, last, run_id, attempt, **given)
+            return _really_finish_and_claim(process, last, run_id, attempt, **given)
 
     def work(process: Any, claimed: ClaimedRun) -> Outcome:
         outcome = _really_work(process, claimed)
         stage.point("has an outcome", at_work=True)
         return outcome
 
-    def finish(process: Any, end: End) -> None:
-        ended = (end.claimed.run_id, end.claimed.attempt)
+    def finish(process: Any, finished_run: FinishedRun) -> None:
+        ended = (finished_run.claimed.run_id, finished_run.claimed.attempt)
         with stage.on(Errand(ends=ended)):
-            _really_finish(process, end)
+            _really_finish(process, finished_run)
         checker.expect_end(ended)
 
     return [
         (execution, "this_process", lambda: stage.current.pool_process),
         (execution, "_claim", claim),
-        (execution, "_end_and_claim", finish_and_claim),
+        (execution, "_finish_and_claim", finish_and_claim),
         (execution, "work", work),
         (execution, "_finish", finish),
     ]

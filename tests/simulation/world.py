@@ -312,7 +312,7 @@ def _settle(world: World) -> None:
     scheduler = SimulatedScheduler(world, stage.main.process)
     worker = SimulatedWorker(world, stage.main.process)
     worker.heartbeat.register()
-    worker.threads.can_hold_ends = True
+    worker.threads.can_hold_finish = True
     for seconds in PEACE_SECONDS:
         stage.now += seconds
         worker.beat()
@@ -322,7 +322,7 @@ def _settle(world: World) -> None:
             rule(stage.wall(), stage.monotonic())
             while message := redis.next_message():
                 worker.handle(message)
-            worker.write_held_end()
+            worker.write_held_finish()
         if not _unfinished(checker, owed):
             break
     else:

@@ -18,10 +18,10 @@ from jobs_app.db.models.runs import Attempt
 from jobs_app.runs.finish import Outcome
 from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.worker import completer, execution
-from jobs_app.worker.completer import End
-from jobs_app.worker.execution import write_held_end
+from jobs_app.worker.completer import FinishedRun
+from jobs_app.worker.execution import write_held_finish
 from jobs_app.worker.liveness.lease import now as lease_now
-from jobs_app.worker.pool_process import Process, adopt_process
+from jobs_app.worker.pool_process import Process, set_process
 from tests.factories import NOON, make_run, make_worker, run
 
 #: Which runs the task below has worked on.
@@ -47,11 +47,11 @@ def process(
     process = Process(app, settings, "worker@test", is_prefork=False)
     process.lease.adopt(make_worker(database))
     process.lease.renew(lease_now())
-    process.can_hold_ends = True
+    process.can_hold_finish = True
     # However slow the machine: the next message came at once.
     monkeypatch.setattr(completer, "BUSY_SECONDS", 60.0)
-    process.ends.be_free()
-    adopt_process(process)
+    process.completer.note_idle()
+    set_process(process)
     yield process
     process.database.close()
 
@@ -89,7 +89,7 @@ def test_the_end_of_a_run_is_written_with_the_claim_of_the_next_one(
     assert ended is not None
     assert begun is not None
     assert ended <= begun
-    write_held_end()
+    write_held_finish()
     assert states(database, second) == [RunState.SUCCEEDED]
 
 
@@ -110,7 +110,7 @@ def test_where_messages_are_longer_in_coming_no_end_waits(
 def test_no_end_waits_in_a_pool_that_does_not_see_to_it(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
-    process.can_hold_ends = False
+    process.can_hold_finish = False
     run_id = queued()
 
     work_on(run_id)
@@ -143,12 +143,12 @@ def test_an_end_is_written_when_no_message_comes_and_only_once(
 ) -> None:
     run_id = queued()
     work_on(run_id)
-    holds = [process.ends.has_own]
+    holds = [process.completer.has_own]
 
-    write_held_end()
-    holds.append(process.ends.has_own)
+    write_held_finish()
+    holds.append(process.completer.has_own)
     written = run(database, run_id)
-    write_held_end()
+    write_held_finish()
 
     assert holds == [True, False]
     assert written.state is RunState.SUCCEEDED
@@ -175,7 +175,7 @@ def test_any_thread_writes_what_another_one_holds_back(
     other.start()
     other.join()
     # A thread that holds nothing back itself has nothing to write when it waits.
-    write_held_end()
+    write_held_finish()
     assert states(database, first) == [RunState.RUNNING]
 
     work_on(second)
@@ -189,17 +189,19 @@ def test_a_thread_takes_its_own_end_before_those_of_others(
 ) -> None:
     first, second = queued(), queued()
     claims = [execution._claim(process, each, 1) for each in (first, second)]
-    theirs, mine = (End(c, Outcome(RunState.SUCCEEDED), NOON) for c in claims if c is not None)
-    process.ends.meet_next()
-    other = threading.Thread(target=process.ends.hold, args=(theirs,))
+    theirs, mine = (
+        FinishedRun(c, Outcome(RunState.SUCCEEDED), NOON) for c in claims if c is not None
+    )
+    process.completer.note_message()
+    other = threading.Thread(target=process.completer.hold, args=(theirs,))
     other.start()
     other.join()
-    process.ends.hold(mine)
+    process.completer.hold(mine)
 
     # Else it would hold back the next one, and nobody would write this one when none comes.
-    assert process.ends.take() is mine
-    assert process.ends.take() is theirs
-    assert process.ends.take() is None
+    assert process.completer.take() is mine
+    assert process.completer.take() is theirs
+    assert process.completer.take() is None
 
 
 @pytest.mark.timeout(20)
@@ -227,7 +229,7 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
     WORKED.clear()
 
     work_on(second)
-    write_held_end()
+    write_held_finish()
 
     assert failures == [second]
     assert states(database, first, second) == [RunState.SUCCEEDED, RunState.SUCCEEDED]
@@ -245,7 +247,7 @@ def test_an_end_does_not_wait_for_a_heartbeat_that_is_late(
 ) -> None:
     first, second = queued(), queued()
     work_on(first)
-    monkeypatch.setattr(execution, "LEASE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(execution, "LEASE_WAIT_SECONDS", 0.2)
     process.lease.renew(lease_now() - 60)
 
     work_on(second)
@@ -256,13 +258,13 @@ def test_an_end_does_not_wait_for_a_heartbeat_that_is_late(
 
 def test_of_a_process_that_is_gone_the_last_run_is_reported_once(process: Process) -> None:
     reported: list[tuple[UUID, int]] = []
-    process.reports_dead = lambda run_id, attempt, _reason: reported.append((run_id, attempt))
+    process.report_dead = lambda run_id, attempt, _reason: reported.append((run_id, attempt))
     first, second = UUID(int=1), UUID(int=2)
-    process.note_done(100, first, 1)
-    process.note_done(100, second, 3)
-    process.note_done(200, first, 2)
+    process.note_last_run(100, first, 1)
+    process.note_last_run(100, second, 3)
+    process.note_last_run(200, first, 2)
 
     for pid in (300, 100, 100):
-        process.tell_gone(pid)
+        process.report_gone(pid)
 
     assert reported == [(second, 3)]

@@ -23,7 +23,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.worker import execution, invocation, runner
 from jobs_app.worker.liveness.lease import now as lease_now
-from jobs_app.worker.pool_process import Process, adopt_process
+from jobs_app.worker.pool_process import Process, set_process
 from tests.factories import make_run, make_worker, run
 
 WorkOn = Callable[[UUID], None]
@@ -69,7 +69,7 @@ def process(database: Database, database_url: str) -> Iterator[Process]:
     process = Process(app, settings, "worker@test", is_prefork=False)
     process.lease.adopt(make_worker(database))
     process.lease.renew(lease_now())
-    adopt_process(process)
+    set_process(process)
     yield process
     process.database.close()
 
@@ -187,7 +187,7 @@ def test_a_worker_whose_lease_has_run_out_claims_nothing(
     database: Database, process: Process, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = make_run(database, task="tests.nothing")
-    monkeypatch.setattr(execution, "LEASE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(execution, "LEASE_WAIT_SECONDS", 0.2)
     process.lease.renew(lease_now() - 60)
 
     work_on(run_id)

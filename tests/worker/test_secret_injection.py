@@ -25,7 +25,7 @@ from jobs_app.secrets.encryption import Cipher
 from jobs_app.tasks.context import current_run
 from jobs_app.worker import execution, outcomes, secret_injection
 from jobs_app.worker.liveness.lease import now as lease_now
-from jobs_app.worker.pool_process import Process, adopt_process
+from jobs_app.worker.pool_process import Process, set_process
 from tests.factories import DAY, NOON, make_run, make_worker, run
 
 KEY = Fernet.generate_key().decode()
@@ -82,7 +82,7 @@ def process(database: Database, database_url: str, tmp_path: Path) -> Iterator[P
     process = Process(app, settings, "worker@test", is_prefork=False)
     process.lease.adopt(make_worker(database))
     process.lease.renew(lease_now())
-    adopt_process(process)
+    set_process(process)
     Seen.calls = []
     yield process
     process.database.close()

@@ -12,7 +12,7 @@ from typing import Any
 from celery.concurrency import asynpool, prefork, thread
 
 from jobs_app.worker.completer import HOLD_SECONDS
-from jobs_app.worker.execution import write_held_end
+from jobs_app.worker.execution import write_held_finish
 from jobs_app.worker.pool_process import this_process
 
 #: How long a pool process that ends waits for the worker to hear of its jobs, seconds.
@@ -32,9 +32,9 @@ class PoolWorker(asynpool.Worker):
 
         def receive_next() -> Any:
             process = this_process()
-            process.can_hold_ends = True
-            if process.ends.has_own and not has_come(HOLD_SECONDS):
-                write_held_end()
+            process.can_hold_finish = True
+            if process.completer.has_own and not has_come(HOLD_SECONDS):
+                write_held_finish()
             return receive()
 
         return receive_next
@@ -45,7 +45,7 @@ class PoolWorker(asynpool.Worker):
         A worker that stops forgets what it has given out and not seen accepted yet. Celery's
         own processes would wait for half a minute then to be heard.
         """
-        write_held_end()
+        write_held_finish()
         give_up_at = time.monotonic() + HEARD_SECONDS
         while self.on_ready_counter.value < completed:  # type: ignore[attr-defined]
             if time.monotonic() >= give_up_at:
@@ -93,7 +93,7 @@ class AsynPool(asynpool.AsynPool):
     def _process_cleanup_queues(self, proc: Any) -> None:
         """Tell that a process is gone: it may have held back how its last run ended."""
         super()._process_cleanup_queues(proc)  # type: ignore[misc]
-        this_process().tell_gone(proc.pid)
+        this_process().report_gone(proc.pid)
 
 
 class ProcessPool(prefork.TaskPool):
@@ -112,16 +112,16 @@ class Work(queue.Queue[Any]):
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the next piece of work; None says that the pool stops."""
         process = this_process()
-        process.can_hold_ends = True
-        if not process.ends.has_own:
+        process.can_hold_finish = True
+        if not process.completer.has_own:
             return super().get(block, timeout)
         try:
             work = super().get(timeout=HOLD_SECONDS)
         except queue.Empty:
-            write_held_end()
+            write_held_finish()
             return super().get(block, timeout)
         if work is None:
-            write_held_end()
+            write_held_finish()
         return work
 
 
@@ -134,4 +134,4 @@ class ThreadPool(thread.TaskPool):
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:
         """End all runs: Celery asks for each of them, but only when the worker stops."""
-        this_process().watch.stop_all()
+        this_process().cancel_listener.stop_all()

@@ -20,15 +20,15 @@ from jobs_app.db.engine import Database
 from jobs_app.runs.workers import Registration
 from jobs_app.worker.celery_hooks import prefetch
 from jobs_app.worker.celery_hooks.transport import use_tolerant_channel
-from jobs_app.worker.liveness.forced_cancellation import Warden
+from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
-from jobs_app.worker.liveness.stalled_runs import Strays
-from jobs_app.worker.pool_process import Process, adopt_process, this_process
+from jobs_app.worker.liveness.stalled_runs import StalledRuns
+from jobs_app.worker.pool_process import Process, set_process, this_process
 
 log = logging.getLogger(__name__)
 
 #: Time between two looks at what is left, in a worker that is to stop soon, seconds.
-LOOK_SECONDS = 0.2
+SHUTDOWN_POLL_SECONDS = 0.2
 
 _heartbeat: Heartbeat | None = None
 
@@ -46,8 +46,8 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
     use_tolerant_channel()
-    app.steps["consumer"].add(prefetch.Step)
-    adopt_process(process)
+    app.steps["consumer"].add(prefetch.PrefetchStep)
+    set_process(process)
     sender.wait_for_soft_shutdown = partial(
         _wait_for_runs, process, app.conf.worker_soft_shutdown_timeout
     )
@@ -66,11 +66,13 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         process.lease,
         registration,
         seconds=settings.heartbeat_seconds,
-        strays=Strays(process.at_work),
-        takes_dropped=process.take_dropped,
-        warden=Warden(process.lease, process.at_work.attempts) if is_prefork else None,
+        stalled_runs=StalledRuns(process.active_runs),
+        take_dropped=process.take_dropped,
+        forced_cancellation=ForcedCancellation(process.lease, process.active_runs.attempts)
+        if is_prefork
+        else None,
     )
-    process.reports_dead = _heartbeat.report_dead
+    process.report_dead = _heartbeat.report_dead
     _heartbeat.register()
     # Nothing that is open now may be used on both sides of the fork.
     database.close()
@@ -105,14 +107,14 @@ def _wait_for_runs(process: Process, seconds: float) -> None:
     give_up_at = time.monotonic() + seconds
     is_busy = True
     while is_busy and time.monotonic() < give_up_at:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SHUTDOWN_POLL_SECONDS)
         is_busy = _is_at_work(process)
 
 
 def _is_at_work(process: Process) -> bool:
     # Within a handler of signals the main process does not hear which tasks have ended: of
     # runs their processes tell, of other tasks nobody. The name of a request is a shadow.
-    return bool(process.at_work.attempts()) or any(
+    return bool(process.active_runs.attempts()) or any(
         request.task.name != RUN_TASK for request in state.active_requests
     )
 

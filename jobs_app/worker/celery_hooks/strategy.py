@@ -18,7 +18,7 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
-from jobs_app.worker.celery_hooks.prefetch import Ahead
+from jobs_app.worker.celery_hooks.prefetch import Prefetch
 from jobs_app.worker.execution import perform
 from jobs_app.worker.pool_process import this_process
 
@@ -26,17 +26,19 @@ from jobs_app.worker.pool_process import this_process
 class RunRequest(Request):
     """A run's message while the worker has it; the death of its process is Celery's to see.
 
-    `on_end` is told how long the run has taken, when the pool has room for another one.
+    `on_finished` is told how long the run has taken, when the pool has room for another one.
     """
 
-    def __init__(self, message: Any, *, on_end: Callable[[float], object], **given: Any) -> None:
+    def __init__(
+        self, message: Any, *, on_finished: Callable[[float], object], **given: Any
+    ) -> None:
         super().__init__(message, **given)
-        self._on_end = on_end
-        self._given_at = time.monotonic()
+        self._on_finished = on_finished
+        self._started_at = time.monotonic()
 
     def execute_using_pool(self, pool: Any, **_: Any) -> Any:
         """Give the run to the pool."""
-        self._given_at = time.monotonic()
+        self._started_at = time.monotonic()
         limits: Any = self.time_limits
         limit, soft_limit = limits
         result = pool.apply_async(
@@ -63,33 +65,33 @@ class RunRequest(Request):
         task_ready(self)
         if self.worker_pid:
             run_id, attempt = self.args
-            this_process().note_done(int(self.worker_pid), UUID(run_id), attempt)
-        self._tell()
+            this_process().note_last_run(int(self.worker_pid), UUID(run_id), attempt)
+        self._notify_finished()
 
     def on_failure(self, *args: Any, **options: Any) -> None:
         """Let the request go, and have whoever listens end the run."""
         try:
             super().on_failure(*args, **options)
         finally:
-            self._tell()
+            self._notify_finished()
 
-    def _tell(self) -> None:
-        self._on_end(time.monotonic() - self._given_at)
+    def _notify_finished(self) -> None:
+        self._on_finished(time.monotonic() - self._started_at)
 
 
-def hand_to_pool(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[..., None]:
+def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[..., None]:
     """Return what the consumer is to call with each message about a run."""
 
-    ahead: Ahead = consumer.ahead
+    prefetch: Prefetch = consumer.prefetch
 
     def go_on(seconds: float) -> None:
-        ahead.note_end(seconds)
+        prefetch.note_finished(seconds)
         if threading.current_thread() is threading.main_thread():
-            ahead.hand_over()
+            prefetch.deliver()
         else:
             # It also has the worker's loop turn, which among threads would otherwise look for
             # the next message when it turns for another reason: a second later.
-            consumer.call_soon(ahead.hand_over)
+            consumer.call_soon(prefetch.deliver)
 
     common = {
         "app": app,
@@ -97,7 +99,7 @@ def hand_to_pool(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
         "hostname": consumer.hostname,
         "eventer": consumer.event_dispatcher,
         "connection_errors": consumer.connection_errors,
-        "on_end": go_on,
+        "on_finished": go_on,
     }
 
     def handle(
@@ -114,13 +116,13 @@ def hand_to_pool(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
             **common,
         )
 
-        def hand_over() -> None:
+        def deliver() -> None:
             task_reserved(request)
             for callback in callbacks:
                 callback(request)
             consumer.on_task_request(request)
 
-        ahead.receive(message.delivery_tag, hand_over, may_wait=True)
+        prefetch.receive(message.delivery_tag, deliver, may_wait=True)
 
     return handle
 

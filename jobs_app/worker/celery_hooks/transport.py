@@ -10,7 +10,7 @@ from typing import Any
 from kombu.transport import redis, virtual
 
 from jobs_app.celery_app import RUN_TASK
-from jobs_app.worker.celery_hooks.prefetch import Ahead
+from jobs_app.worker.celery_hooks.prefetch import Prefetch
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
 #: How long Redis waits for a message that no process is free for yet, seconds.
-AHEAD_SECONDS = 0.05
+PREFETCH_POLL_SECONDS = 0.05
 
 
 class Unacknowledged(redis.QoS):
@@ -35,26 +35,26 @@ class Unacknowledged(redis.QoS):
 
     def can_consume(self) -> bool:
         """Tell whether a message may be asked for, or read."""
-        ahead = self.channel.ahead
-        if ahead is None:
+        prefetch = self.channel.prefetch
+        if prefetch is None:
             return bool(super().can_consume())
         if self.channel._in_poll:
             # What was asked for may have left its queue, and must not lie in a socket.
             return True
-        unaccepted = len(self._delivered) - len(self._dirty) - len(ahead)
+        unaccepted = len(self._delivered) - len(self._dirty) - len(prefetch)
         has_credit = not self.prefetch_count or unaccepted < self.prefetch_count
-        return has_credit and ahead.may_ask
+        return has_credit and prefetch.may_fetch
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message."""
-        if _is_hint(message):
+        if _is_run_message(message):
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message: somebody has accepted it."""
-        if _is_hint(self._delivered.get(delivery_tag)):
+        if _is_run_message(self._delivered.get(delivery_tag)):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().ack(delivery_tag)
@@ -62,7 +62,7 @@ class Unacknowledged(redis.QoS):
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue, as a worker that stops does with the last ones."""
         message = self._delivered.get(tag)
-        if not _is_hint(message):
+        if not _is_run_message(message):
             super().restore_by_tag(tag, client, leftmost)
             return
         place = message.delivery_info
@@ -72,7 +72,7 @@ class Unacknowledged(redis.QoS):
             )
 
 
-def _is_hint(message: Any) -> bool:
+def _is_run_message(message: Any) -> bool:
     """Tell whether *message* is about a run, and so may be lost: its row is the truth."""
     return message is not None and message.headers.get("task") == RUN_TASK
 
@@ -84,12 +84,12 @@ class Channel(redis.Channel):
     _in_poll: Any
 
     #: Says when messages are asked for; None if nobody works on them.
-    ahead: Ahead | None = None
+    prefetch: Prefetch | None = None
 
-    def ask_as(self, ahead: Ahead) -> None:
+    def use_prefetch(self, prefetch: Prefetch) -> None:
         """Ask for messages as *ahead* says from now on, and give it those that come."""
-        self.ahead = ahead
-        ahead.open(self)
+        self.prefetch = prefetch
+        prefetch.open(self)
 
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Any, consumer_tag: str | None, **options: Any
@@ -97,17 +97,17 @@ class Channel(redis.Channel):
         """Have the messages of a queue come to *callback*."""
 
         def receive(message: Any) -> None:
-            if self.ahead is None or _is_hint(message):
+            if self.prefetch is None or _is_run_message(message):
                 # What is done with a run's message says itself that it may wait.
                 callback(message)
             else:
-                hand_over = partial(callback, message)
+                deliver = partial(callback, message)
                 # It may not: it would be lost with this process, and no row tells of it.
-                self.ahead.receive(message.delivery_tag, hand_over, may_wait=False)
+                self.prefetch.receive(message.delivery_tag, deliver, may_wait=False)
 
         return super().basic_consume(queue, no_ack, receive, consumer_tag, **options)
 
-    def give_back(self, tags: Sequence[str]) -> None:
+    def requeue(self, tags: Sequence[str]) -> None:
         """Put messages back where they were, ahead of all that came after them."""
         if self.closed:
             return
@@ -116,15 +116,15 @@ class Channel(redis.Channel):
             self.qos.restore_by_tag(tag)  # type: ignore[attr-defined]  # it is ours
             virtual.QoS.ack(self.qos, tag)
 
-    def take_last(self) -> None:
+    def receive_pending(self) -> None:
         """Take what Redis was asked for: it may have left its queue."""
         if self._in_poll and not self.closed:
             with suppress(Empty):
                 self._brpop_read()
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        if timeout is None and self.ahead is not None and not self.ahead.has_place:
-            timeout = AHEAD_SECONDS
+        if timeout is None and self.prefetch is not None and not self.prefetch.has_free_slot:
+            timeout = PREFETCH_POLL_SECONDS
         super()._brpop_start(timeout)  # type: ignore[misc]  # the stubs lack it
 
     def _brpop_read(self, **options: Any) -> Any:

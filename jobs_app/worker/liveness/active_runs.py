@@ -14,54 +14,54 @@ from uuid import UUID
 Attempt = tuple[UUID, int]
 
 #: More processes than that no pool has. Of those beyond, nothing is known.
-PLACES = 1024
+SLOTS = 1024
 
-#: A place in the table: the process (0: none), the attempt, the run.
-PLACE = Struct("=qq16s")
+#: A slot in the table: the process (0: none), the attempt, the run.
+SLOT = Struct("=qq16s")
 
-_NOBODY = bytes(PLACE.size)
+_EMPTY_SLOT = bytes(SLOT.size)
 
 
-class AtWork:
+class ActiveRuns:
     """The attempts that are being worked on, in shared memory. Make it before the pool forks.
 
     An attempt is in it from before its claim until its end is on record, or held back.
     """
 
     def __init__(self) -> None:
-        self._table = memoryview(RawArray("B", PLACES * PLACE.size)).cast("B")
+        self._table = memoryview(RawArray("B", SLOTS * SLOT.size)).cast("B")
         self._used = RawValue("L", 0)
         # None for a process without children, whose threads work.
-        self._place: int | None = None
+        self._slot: int | None = None
         self._threads: dict[int, Attempt] = {}
 
-    def take_place(self, place: int) -> None:
-        """Note under *place*, from 0, what this process works on; the one before it is gone."""
+    def take_slot(self, slot: int) -> None:
+        """Note under *slot*, from 0, what this process works on; the one before it is gone."""
         self._threads.clear()
-        self._place = place
-        self._used.value = max(self._used.value, place + 1)
+        self._slot = slot
+        self._used.value = max(self._used.value, slot + 1)
         self.end()
 
     @property
     def is_complete(self) -> bool:
         """Whether what is not in the table is not being worked on."""
-        return bool(self._used.value <= PLACES)
+        return bool(self._used.value <= SLOTS)
 
     def begin(self, run_id: UUID, attempt: int) -> None:
         """Note that this process, or this thread of it, works on an attempt from now on."""
-        if self._place is None:
+        if self._slot is None:
             self._threads[threading.get_ident()] = (run_id, attempt)
-        elif self._place < PLACES:
-            where = self._place * PLACE.size
-            PLACE.pack_into(self._table, where, os.getpid(), attempt, run_id.bytes)
+        elif self._slot < SLOTS:
+            where = self._slot * SLOT.size
+            SLOT.pack_into(self._table, where, os.getpid(), attempt, run_id.bytes)
 
     def end(self) -> None:
         """Note that it does no longer."""
-        if self._place is None:
+        if self._slot is None:
             self._threads.pop(threading.get_ident(), None)
-        elif self._place < PLACES:
-            where = self._place * PLACE.size
-            self._table[where : where + PLACE.size] = _NOBODY
+        elif self._slot < SLOTS:
+            where = self._slot * SLOT.size
+            self._table[where : where + SLOT.size] = _EMPTY_SLOT
 
     def attempts(self) -> dict[Attempt, int]:
         """Return the attempts that are being worked on, each with its process.
@@ -70,15 +70,15 @@ class AtWork:
         """
         return dict(self._entries())
 
-    def is_in_hand(self, run_id: UUID, attempt: int) -> bool:
+    def is_active(self, run_id: UUID, attempt: int) -> bool:
         """Tell whether a process that lives is about to claim an attempt, or works on it."""
         return any(_lives(pid) for each, pid in self._entries() if each == (run_id, attempt))
 
     def _entries(self) -> Iterator[tuple[Attempt, int]]:
         for each in list(self._threads.values()):
             yield each, os.getpid()
-        size = min(self._used.value, PLACES) * PLACE.size
-        for pid, attempt, run_id in PLACE.iter_unpack(bytes(self._table[:size])):
+        size = min(self._used.value, SLOTS) * SLOT.size
+        for pid, attempt, run_id in SLOT.iter_unpack(bytes(self._table[:size])):
             if pid:
                 yield (UUID(bytes=run_id), attempt), pid
 

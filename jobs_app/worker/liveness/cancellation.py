@@ -29,7 +29,7 @@ from jobs_app.worker.output.capture import stay_out_of_runs
 log = logging.getLogger(__name__)
 
 #: Time between two looks at the database, seconds. A shorter run is never looked at.
-LOOK_SECONDS = 1.0
+CANCEL_POLL_SECONDS = 1.0
 
 #: How long tasks that watch the lease themselves get before their process is killed, seconds.
 LAST_GRACE_SECONDS = 3.0
@@ -56,7 +56,7 @@ class LimitReached(TimedOut):
 
 
 @dataclass(slots=True)
-class Watched:
+class CancellableRun:
     """A run that this process works on, and what the watch knows of it.
 
     `is_cooperative` says that the task asks for itself and ends by itself. `worker_id` is
@@ -79,14 +79,14 @@ class Watched:
     stop_by: float = float("inf")
 
 
-class Watch:
+class CancelListener:
     """The watch of one pool process. Make it after the fork."""
 
     def __init__(self, database: Database, lease: Lease, *, may_kill_process: bool) -> None:
         self._database = database
         self._lease = lease
         self._may_kill_process = may_kill_process
-        self._runs: dict[UUID, Watched] = {}
+        self._runs: dict[UUID, CancellableRun] = {}
         self._changed = threading.Lock()
         # Set while there is something to watch, or was a moment ago: of the runs that are too
         # short to be looked at, most wake nobody.
@@ -94,19 +94,19 @@ class Watch:
         self._threads: list[threading.Thread] = []
         self._is_stopping = False
 
-    def add(self, watched: Watched) -> None:
-        """Watch a run from now on."""
+    def add(self, watched: CancellableRun) -> None:
+        """CancelListener a run from now on."""
         with self._changed:
             self._runs[watched.run_id] = watched
             if not self._threads:
-                for work in (self._look, self._enforce):
+                for work in (self._poll, self._enforce):
                     thread = threading.Thread(target=self._loop, args=(work,), daemon=True)
                     thread.start()
                     self._threads.append(thread)
             if not self._is_busy.is_set():
                 self._is_busy.set()
 
-    def remove(self, watched: Watched) -> None:
+    def remove(self, watched: CancellableRun) -> None:
         """Stop watching a run: its task has ended."""
         with self._changed:
             self._runs.pop(watched.run_id, None)
@@ -124,9 +124,9 @@ class Watch:
                 run.cancel_mode = run.cancel_mode or CancelMode.GRACEFUL
             is_first, self._is_stopping = not self._is_stopping, True
         if is_first:
-            threading.Thread(target=self._see_them_end, args=(left,), daemon=True).start()
+            threading.Thread(target=self._exit_unless_ended, args=(left,), daemon=True).start()
 
-    def _see_them_end(self, runs: list[Watched]) -> None:
+    def _exit_unless_ended(self, runs: list[CancellableRun]) -> None:
         stay_out_of_runs()
         time.sleep(STOP_GRACE_SECONDS)
         for run in runs:
@@ -139,11 +139,11 @@ class Watch:
             log.error("worker_stopped_with_its_runs")
             os._exit(70)
 
-    def _loop(self, work: Callable[[list[Watched]], None]) -> None:
+    def _loop(self, work: Callable[[list[CancellableRun]], None]) -> None:
         stay_out_of_runs()
         while True:
             self._is_busy.wait()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CANCEL_POLL_SECONDS)
             with self._changed:
                 runs = list(self._runs.values())
                 if not runs:
@@ -154,9 +154,9 @@ class Watch:
                 # Without this thread nothing of the process would ever be stopped again.
                 log.exception("watch_failed")
 
-    def _look(self, runs: list[Watched]) -> None:
+    def _poll(self, runs: list[CancellableRun]) -> None:
         """Ask the database which of *runs* are to end."""
-        old = [run for run in runs if time.monotonic() - run.began >= LOOK_SECONDS / 2]
+        old = [run for run in runs if time.monotonic() - run.began >= CANCEL_POLL_SECONDS / 2]
         if not old:
             return
         statement = select(Run.id, Run.attempt, Run.state, Run.cancel_mode).where(
@@ -181,7 +181,7 @@ class Watch:
             elif row is not None and row.cancel_mode is not None:
                 run.cancel_mode = row.cancel_mode
 
-    def _enforce(self, runs: list[Watched]) -> None:
+    def _enforce(self, runs: list[CancellableRun]) -> None:
         """Interrupt Python tasks that are to end, and kill the process if that does not help."""
         now = time.monotonic()
         for run in runs:
@@ -198,10 +198,10 @@ class Watch:
             if now >= run.stop_by:
                 self._kill_process(run)
 
-    def _is_fenced(self, run: Watched) -> bool:
+    def _is_fenced(self, run: CancellableRun) -> bool:
         return self._lease.seconds_left(of=run.worker_id) <= 0
 
-    def _grace(self, run: Watched, is_fenced: bool) -> float:
+    def _grace(self, run: CancellableRun, is_fenced: bool) -> float:
         if run.is_cooperative:
             # The task's own process kills at the grace; this is for when it hangs itself.
             grace = run.kill_grace_seconds
@@ -210,12 +210,12 @@ class Watch:
             return 0.0
         return run.kill_grace_seconds
 
-    def _raise_limits(self, run: Watched, elapsed_seconds: float) -> None:
+    def _raise_limits(self, run: CancellableRun, elapsed_seconds: float) -> None:
         for limit in [each for each in run.limits if each[0] <= elapsed_seconds]:
             run.limits.remove(limit)
             self._interrupt(run, limit[1])
 
-    def _interrupt(self, run: Watched, error: type[Exception]) -> None:
+    def _interrupt(self, run: CancellableRun, error: type[Exception]) -> None:
         """Raise *error* in the task's thread, at its next bytecode."""
         with self._changed:
             if run.run_id in self._runs:
@@ -224,7 +224,7 @@ class Watch:
                     ctypes.c_ulong(run.thread_id), ctypes.py_object(error)
                 )
 
-    def _kill_process(self, run: Watched) -> None:
+    def _kill_process(self, run: CancellableRun) -> None:
         with self._changed:
             if run.run_id not in self._runs:
                 return

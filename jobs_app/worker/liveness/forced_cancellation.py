@@ -23,26 +23,26 @@ from jobs_app.worker.liveness.lease import Lease
 log = logging.getLogger(__name__)
 
 #: What the process of a run gets beyond what its own watch grants, to be first; seconds.
-LISTENING_SECONDS = 1.5
+FORCE_DELAY_SECONDS = 1.5
 
 
-class Warden:
+class ForcedCancellation:
     """Looks, from outside, after the runs that were asked to end.
 
-    *at_work* returns which process of the pool works on which attempt.
+    *active_runs* returns which process of the pool works on which attempt.
     """
 
-    def __init__(self, lease: Lease, at_work: Callable[[], Mapping[Attempt, int]]) -> None:
+    def __init__(self, lease: Lease, active_runs: Callable[[], Mapping[Attempt, int]]) -> None:
         self._lease = lease
-        self._at_work = at_work
+        self._active_runs = active_runs
         self._asked_since: dict[Attempt, float] = {}
 
     @property
     def has_work(self) -> bool:
         """Whether there is a run to look after."""
-        return bool(self._at_work())
+        return bool(self._active_runs())
 
-    def look(self, open_session: Callable[[], AbstractContextManager[Session]]) -> None:
+    def check(self, open_session: Callable[[], AbstractContextManager[Session]]) -> None:
         """Kill the processes whose run should have ended by now."""
         if not self.has_work:
             return
@@ -55,17 +55,17 @@ class Warden:
         }
         for each in asked:
             attempt = (each.run_id, each.attempt)
-            pid = self._at_work().get(attempt)
-            if pid is not None and now >= self._asked_since[attempt] + patience(each):
+            pid = self._active_runs().get(attempt)
+            if pid is not None and now >= self._asked_since[attempt] + grace_seconds(each):
                 log.warning("run_killed_from_outside run=%s attempt=%s", *attempt)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def patience(asked: CancelRequest) -> float:
+def grace_seconds(asked: CancelRequest) -> float:
     """Return how long the process of a run may take to end it, seconds."""
     if asked.task in outbox.KEEPS_OWN_LIMITS:
-        return asked.kill_grace_seconds + LAST_GRACE_SECONDS + LISTENING_SECONDS
+        return asked.kill_grace_seconds + LAST_GRACE_SECONDS + FORCE_DELAY_SECONDS
     if asked.mode is CancelMode.KILL:
-        return LISTENING_SECONDS
-    return asked.kill_grace_seconds + LISTENING_SECONDS
+        return FORCE_DELAY_SECONDS
+    return asked.kill_grace_seconds + FORCE_DELAY_SECONDS

@@ -23,19 +23,19 @@ from jobs_app.runs.rescue import finish_lost
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.command import is_still_ending
-from jobs_app.worker.liveness.cancellation import LOOK_SECONDS
-from jobs_app.worker.liveness.forced_cancellation import Warden
+from jobs_app.worker.liveness.cancellation import CANCEL_POLL_SECONDS
+from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.liveness.lease import now as lease_now
-from jobs_app.worker.liveness.stalled_runs import Strays
+from jobs_app.worker.liveness.stalled_runs import StalledRuns
 
 log = logging.getLogger(__name__)
 
 #: Time between two tries while the database is away, seconds.
-TRY_SECONDS = 1.0
+DATABASE_RETRY_SECONDS = 1.0
 
 #: Time between two looks at what is left of a run whose process died, seconds.
-LOOK_AGAIN_SECONDS = 0.2
+DEAD_POLL_SECONDS = 0.2
 
 #: By then a supervisor has ended a command whose worker process died, seconds.
 SUPERVISOR_SECONDS = 10.0
@@ -61,9 +61,9 @@ class DeadAttempt:
 class Heartbeat:
     """Registers a worker, beats for it, and reports the runs whose process died under them.
 
-    `takes_dropped` returns how many messages were dropped since it was last asked; `strays`
-    are the runs that nobody here works on; the warden, where there is a pool of processes,
-    looks after those that do not listen.
+    `take_dropped` returns how many messages were dropped since the last call. `stalled_runs`
+    finds the runs that nobody here works on. `forced_cancellation`, in a pool of processes
+    only, kills those that do not respond to a cancel.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ class Heartbeat:
         registration: Registration,
         *,
         seconds: float,
-        strays: Strays,
-        takes_dropped: Callable[[], int] = lambda: 0,
-        warden: Warden | None = None,
+        stalled_runs: StalledRuns,
+        take_dropped: Callable[[], int] = lambda: 0,
+        forced_cancellation: ForcedCancellation | None = None,
     ) -> None:
         self._database = database
         self._lease = lease
         self._registration = registration
         self._seconds = seconds
-        self._strays = strays
-        self._takes_dropped = takes_dropped
-        self._warden = warden
+        self._stalled_runs = stalled_runs
+        self._take_dropped = take_dropped
+        self._forced_cancellation = forced_cancellation
         self._dead_attempts: list[DeadAttempt] = []
         self._wake = threading.Event()
         self._is_stopped = False
@@ -99,7 +99,7 @@ class Heartbeat:
                     worker_id = workers.register(session, self._registration, at=clock.now())
             except SQLAlchemyError as error:
                 log.warning("worker_not_registered error=%s", error)
-                time.sleep(TRY_SECONDS)
+                time.sleep(DATABASE_RETRY_SECONDS)
                 continue
             self._lease.adopt(worker_id)
             self._lease.renew(begun)
@@ -134,7 +134,7 @@ class Heartbeat:
             left = running_on(session, self._lease.worker_id)
         give_up_at = time.monotonic() + SUPERVISOR_SECONDS
         while any(is_still_ending(*each) for each in left) and time.monotonic() < give_up_at:
-            time.sleep(LOOK_AGAIN_SECONDS)
+            time.sleep(DEAD_POLL_SECONDS)
 
     def report_dead(
         self, run_id: UUID, attempt: int, reason: str, state: RunState = RunState.LOST
@@ -163,30 +163,34 @@ class Heartbeat:
                 if now >= next_beat:
                     self._beat(lease_now())
                     next_beat = now + self._seconds
-                self._end_dead_attempts()
-                self._report_strays()
-                if self._warden is not None:
-                    self._warden.look(self._session)
+                self._finish_dead_attempts()
+                self._report_stalled()
+                if self._forced_cancellation is not None:
+                    self._forced_cancellation.check(self._session)
             except SQLAlchemyError as error:
                 log.warning("heartbeat_failed error=%s", type(error).__name__)
-                next_beat = now + TRY_SECONDS
+                next_beat = now + DATABASE_RETRY_SECONDS
             except Exception:
                 # A worker without a heart would take messages and drop them for ever.
                 log.exception("heartbeat_failed")
-                next_beat = now + TRY_SECONDS
+                next_beat = now + DATABASE_RETRY_SECONDS
             self._wake.clear()
-            pause = min(next_beat - time.monotonic(), self._seconds, self._warden_seconds())
+            pause = min(next_beat - time.monotonic(), self._seconds, self._force_cancel_seconds())
             if self._dead_attempts:
-                pause = min(pause, LOOK_AGAIN_SECONDS)
+                pause = min(pause, DEAD_POLL_SECONDS)
             self._wake.wait(max(pause, 0.05))
 
-    def _warden_seconds(self) -> float:
-        return LOOK_SECONDS if self._warden is not None and self._warden.has_work else math.inf
+    def _force_cancel_seconds(self) -> float:
+        return (
+            CANCEL_POLL_SECONDS
+            if self._forced_cancellation is not None and self._forced_cancellation.has_work
+            else math.inf
+        )
 
     def _beat(self, begun: float) -> None:
         with self._session() as session:
             is_alive = workers.beat(
-                session, self._lease.worker_id, dropped=self._takes_dropped(), at=clock.now()
+                session, self._lease.worker_id, dropped=self._take_dropped(), at=clock.now()
             )
         if is_alive:
             self._lease.renew(begun)
@@ -195,23 +199,23 @@ class Heartbeat:
         log.warning("worker_was_given_up worker=%s", self._lease.worker_id)
         self.register()
 
-    def _end_dead_attempts(self) -> None:
+    def _finish_dead_attempts(self) -> None:
         for dead in list(self._dead_attempts):
-            if self._ends(dead):
+            if self._finish_dead(dead):
                 self._dead_attempts.remove(dead)
 
-    def _report_strays(self) -> None:
-        if not self._strays.is_due:
+    def _report_stalled(self) -> None:
+        if not self._stalled_runs.is_due:
             return
         with self._session() as session:
             running = running_on(session, self._lease.worker_id)
         known = {(dead.run_id, dead.attempt) for dead in self._dead_attempts}
-        for attempt in self._strays.look(running):
+        for attempt in self._stalled_runs.find(running):
             if attempt not in known:
                 log.error("run_strayed run=%s attempt=%s", *attempt)
                 self.report_dead(*attempt, "The worker lost sight of the run before its end.")
 
-    def _ends(self, dead: DeadAttempt) -> bool:
+    def _finish_dead(self, dead: DeadAttempt) -> bool:
         """End an attempt; False while something of it still lives, which others must not meet."""
         is_late = time.monotonic() - dead.seen >= SUPERVISOR_SECONDS
         if not is_late and is_still_ending(dead.run_id, dead.attempt):
@@ -219,7 +223,7 @@ class Heartbeat:
         with self._session() as session:
             run = session.get(Run, dead.run_id)
             # Asked after the row was read: an attempt is in hand from before its claim on.
-            if self._strays.is_worked_on(dead.run_id, dead.attempt):
+            if self._stalled_runs.is_active(dead.run_id, dead.attempt):
                 # Either its process is just about to die, or a message came twice, and the
                 # process that died had the one that was in vain.
                 return is_late

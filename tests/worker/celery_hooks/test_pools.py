@@ -14,7 +14,7 @@ from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.worker import pool_process
 from jobs_app.worker.celery_hooks.pools import AsynPool
-from jobs_app.worker.pool_process import Process, adopt_process
+from jobs_app.worker.pool_process import Process, set_process
 
 #: Celery itself looks after its processes this often.
 CELERY_LOOKS_SECONDS = 5.0
@@ -25,7 +25,7 @@ def pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A pool of one process, as a worker has it."""
     monkeypatch.setattr(pool_process, "_process", None)
     settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0")
-    adopt_process(Process(make_celery(settings), settings, "worker@test", is_prefork=True))
+    set_process(Process(make_celery(settings), settings, "worker@test", is_prefork=True))
     pool: Any = AsynPool(1, threads=False)
     yield pool
     pool.terminate()

@@ -5,7 +5,7 @@ from operator import itemgetter
 
 import pytest
 
-from jobs_app.worker.celery_hooks.prefetch import KEPT_SECONDS, SHORT_SECONDS, Ahead
+from jobs_app.worker.celery_hooks.prefetch import KEEP_SECONDS, SHORT_SECONDS, Prefetch
 
 
 def nothing() -> None:
@@ -19,45 +19,45 @@ class Source:
         self.returned: list[str] = []
         self.on_its_way: Callable[[], object] = nothing
 
-    def give_back(self, tags: Sequence[str]) -> None:
+    def requeue(self, tags: Sequence[str]) -> None:
         self.returned += tags
 
-    def take_last(self) -> None:
+    def receive_pending(self) -> None:
         self.on_its_way()
 
 
 class Worker:
-    """A worker of as many places; its time passes when told to."""
+    """A worker of as many slots; its time passes when told to."""
 
-    def __init__(self, places: int, *, is_eager: bool = True) -> None:
-        self.places = places
+    def __init__(self, slots: int, *, is_eager: bool = True) -> None:
+        self.slots = slots
         self.working: list[str] = []
         self.now = 1000.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.source = Source()
-        self.ahead = Ahead(
-            lambda: self.places,
+        self.prefetch = Prefetch(
+            lambda: self.slots,
             lambda: len(self.working),
             is_eager=is_eager,
             call_after=lambda seconds, call: self.timers.append((self.now + seconds, call)),
             now=lambda: self.now,
         )
-        self.ahead.open(self.source)
+        self.prefetch.open(self.source)
 
     def receive(self, *tags: str, may_wait: bool = True) -> None:
         """Receive messages."""
         for tag in tags:
-            self.ahead.receive(tag, lambda tag=tag: self.working.append(tag), may_wait=may_wait)  # type: ignore[misc]
+            self.prefetch.receive(tag, lambda tag=tag: self.working.append(tag), may_wait=may_wait)  # type: ignore[misc]
 
     def end(self, tag: str, *, seconds: float = 0.001) -> None:
         """End a run that took so long."""
         self.working.remove(tag)
-        self.ahead.note_end(seconds)
-        self.ahead.hand_over()
+        self.prefetch.note_finished(seconds)
+        self.prefetch.deliver()
 
     def asks(self) -> bool:
         """Tell whether it may ask for a message."""
-        return self.ahead.may_ask
+        return self.prefetch.may_fetch
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -81,7 +81,7 @@ def worker() -> Worker:
 def test_a_message_that_there_is_a_place_for_is_handed_over_at_once(worker: Worker) -> None:
     worker.receive("a")
 
-    assert (worker.working, len(worker.ahead)) == (["a"], 0)
+    assert (worker.working, len(worker.prefetch)) == (["a"], 0)
 
 
 def test_one_that_there_is_no_place_for_is_handed_over_when_there_is(worker: Worker) -> None:
@@ -123,7 +123,7 @@ def test_no_more_is_kept_than_there_are_places() -> None:
 
     worker.receive("e")
 
-    assert len(worker.ahead) == 2
+    assert len(worker.prefetch) == 2
     assert not worker.asks()
 
 
@@ -131,23 +131,23 @@ def test_what_no_place_gets_free_for_goes_back_in_its_order() -> None:
     worker = Worker(2)
     worker.receive("a", "b", "c", "d")
 
-    worker.wait(KEPT_SECONDS * 1.01)
+    worker.wait(KEEP_SECONDS * 1.01)
 
-    assert (worker.source.returned, len(worker.ahead)) == (["c", "d"], 0)
+    assert (worker.source.returned, len(worker.prefetch)) == (["c", "d"], 0)
     worker.working.remove("a")
-    worker.ahead.hand_over()
+    worker.prefetch.deliver()
     assert worker.working == ["b"]
 
 
 def test_how_long_one_is_kept_is_counted_from_when_it_came(worker: Worker) -> None:
     worker.receive("a", "b")
-    worker.wait(KEPT_SECONDS * 0.6)
+    worker.wait(KEEP_SECONDS * 0.6)
     worker.end("a")
     worker.receive("c")
 
-    worker.wait(KEPT_SECONDS * 0.9)
+    worker.wait(KEEP_SECONDS * 0.9)
     assert worker.source.returned == []
-    worker.wait(KEPT_SECONDS * 0.2)
+    worker.wait(KEEP_SECONDS * 0.2)
 
     assert worker.source.returned == ["c"]
 
@@ -156,7 +156,7 @@ def test_after_something_has_gone_back_nothing_is_asked_for_until_a_short_run_en
     worker: Worker,
 ) -> None:
     worker.receive("a")
-    worker.ahead.note_end(0.001)
+    worker.prefetch.note_finished(0.001)
     worker.receive("other", may_wait=False)
 
     assert worker.source.returned == ["other"]
@@ -183,7 +183,7 @@ def test_a_place_that_nobody_tells_of_is_found(worker: Worker) -> None:
     worker.receive("a", "b")
     worker.working.remove("a")
 
-    worker.wait(KEPT_SECONDS)
+    worker.wait(KEEP_SECONDS)
 
     assert (worker.working, worker.source.returned) == (["b"], [])
 
@@ -195,21 +195,21 @@ def test_a_worker_that_stops_gives_back_what_is_kept_and_what_is_on_its_way(
     worker.working.clear()
     worker.source.on_its_way = lambda: worker.receive("c")
 
-    worker.ahead.close()
+    worker.prefetch.close()
 
     assert (worker.source.returned, worker.working) == (["b", "c"], [])
     assert not worker.asks()
-    worker.ahead.hand_over()
+    worker.prefetch.deliver()
     assert worker.working == []
 
 
 def test_of_a_connection_that_was_lost_nothing_is_left(worker: Worker) -> None:
     worker.receive("a", "b")
 
-    worker.ahead.open(Source())
+    worker.prefetch.open(Source())
 
     worker.end("a")
-    assert (worker.working, len(worker.ahead)) == ([], 0)
+    assert (worker.working, len(worker.prefetch)) == ([], 0)
     worker.receive("c", "d")
     worker.end("c")
     assert worker.working == ["d"]
@@ -218,6 +218,6 @@ def test_of_a_connection_that_was_lost_nothing_is_left(worker: Worker) -> None:
 def test_without_an_event_loop_nothing_is_asked_for_ahead() -> None:
     worker = Worker(1, is_eager=False)
     worker.receive("a")
-    worker.ahead.note_end(0.001)
+    worker.prefetch.note_finished(0.001)
 
     assert not worker.asks()

@@ -22,9 +22,9 @@ from jobs_app.runs import messages
 from jobs_app.runs.messages import Message
 from jobs_app.worker import execution
 from jobs_app.worker.celery_hooks import transport
-from jobs_app.worker.celery_hooks.prefetch import Ahead
-from jobs_app.worker.celery_hooks.strategy import hand_to_pool
-from jobs_app.worker.pool_process import Process, adopt_process
+from jobs_app.worker.celery_hooks.prefetch import Prefetch
+from jobs_app.worker.celery_hooks.strategy import run_strategy
+from jobs_app.worker.pool_process import Process, set_process
 from tests.servers import ValkeyServer, wait_until
 
 QUEUE = "default"
@@ -34,7 +34,7 @@ QUEUE = "default"
 def app(valkey: ValkeyServer) -> JobsCelery:
     """An application with queues of this test's own."""
     app = make_celery(Settings(redis_url=valkey.url, redis_prefix=f"{uuid4()}:"))
-    adopt_process(Process(app, app.settings, "worker@test", is_prefork=True))
+    set_process(Process(app, app.settings, "worker@test", is_prefork=True))
     return app
 
 
@@ -121,11 +121,11 @@ class Consumer:
 
     def __init__(self) -> None:
         self.pool = Pool()
-        self.places = 1
+        self.slots = 1
         self.now = 0.0
         self.timers: list[Callable[[], None]] = []
-        self.ahead = Ahead(
-            lambda: self.places,
+        self.prefetch = Prefetch(
+            lambda: self.slots,
             lambda: len(requests),
             call_after=lambda _, call: self.timers.append(call),
             now=lambda: self.now,
@@ -150,10 +150,10 @@ def consumer() -> Iterator[Consumer]:
 @pytest.fixture
 def handle(app: JobsCelery, channel: Any, consumer: Consumer) -> Callable[[Any], None]:
     """Does with a message what the worker does with those of the task of all runs."""
-    channel.ask_as(consumer.ahead)
+    channel.use_prefetch(consumer.prefetch)
     app.loader.import_task_module("jobs_app.worker.execution")
     task = app.tasks[RUN_TASK]
-    assert task.Strategy.endswith(f":{hand_to_pool.__name__}")
+    assert task.Strategy.endswith(f":{run_strategy.__name__}")
     handler = task.start_strategy(app, consumer)
 
     def with_message(message: Any, body: Any = None) -> None:
@@ -223,7 +223,7 @@ def test_a_thread_of_the_pool_leaves_that_to_the_workers_loop(
     thread.join()
 
     # That the loop turns is also how it finds that it may take the next message.
-    assert consumer.soon == [consumer.ahead.hand_over]
+    assert consumer.soon == [consumer.prefetch.deliver]
 
 
 def failure() -> ExceptionInfo:
@@ -270,22 +270,22 @@ def queued(app: JobsCelery, valkey: ValkeyServer) -> list[str]:
 def test_what_no_place_gets_free_for_goes_back_to_where_it_was(
     app: JobsCelery, consuming: Any, consumer: Consumer, valkey: ValkeyServer
 ) -> None:
-    consumer.places = 2
+    consumer.slots = 2
     sent = [str(send(app).run_id) for _ in range(5)]
     consuming.basic_qos(0, 2, False)
     receive(consuming)
     accept(consuming)
     receive(consuming)
-    consumer.ahead.note_end(0.001)
+    consumer.prefetch.note_finished(0.001)
     for _ in range(3):
         receive(consuming)
-    assert (asked(consumer), len(consumer.ahead)) == (sent[:2], 2)
+    assert (asked(consumer), len(consumer.prefetch)) == (sent[:2], 2)
     assert queued(app, valkey) == sent[4:]
 
     consumer.now = 1.0
     consumer.timers.pop()()
 
-    assert (asked(consumer), len(consumer.ahead)) == (sent[:2], 0)
+    assert (asked(consumer), len(consumer.prefetch)) == (sent[:2], 0)
     assert queued(app, valkey) == sent[2:]
     consuming.qos.restore_unacked_once()
     assert queued(app, valkey) == sent[1:], "with what is not accepted they went back twice"
@@ -294,12 +294,12 @@ def test_what_no_place_gets_free_for_goes_back_to_where_it_was(
 def test_a_worker_without_a_place_asks_for_nothing(
     app: JobsCelery, consuming: Any, consumer: Consumer, valkey: ValkeyServer
 ) -> None:
-    consumer.places = 0
+    consumer.slots = 0
     sent = str(send(app).run_id)
 
     receive(consuming)
 
-    assert (queued(app, valkey), len(consumer.ahead)) == ([sent], 0)
+    assert (queued(app, valkey), len(consumer.prefetch)) == ([sent], 0)
 
 
 def test_what_was_asked_for_ahead_is_read_also_when_it_comes_too_late(
@@ -309,12 +309,12 @@ def test_what_was_asked_for_ahead_is_read_also_when_it_comes_too_late(
     send(app)
     wait_until(lambda: queued(app, valkey) == [], "it is on its way")
 
-    consumer.places = 0
+    consumer.slots = 0
 
-    assert not consumer.ahead.may_ask
+    assert not consumer.prefetch.may_fetch
     receive(consuming)
     # Else it would lie in the socket until there is a place again.
-    assert len(consumer.ahead) == 1
+    assert len(consumer.prefetch) == 1
 
 
 def test_redis_does_not_wait_long_with_an_answer_that_there_is_no_place_for(
@@ -323,7 +323,7 @@ def test_redis_does_not_wait_long_with_an_answer_that_there_is_no_place_for(
     send(app)
     receive(consuming)
     accept(consuming)
-    consumer.ahead.note_end(0.001)
+    consumer.prefetch.note_finished(0.001)
     consuming.connection.cycle.on_poll_start()
     assert consuming._in_poll
 
@@ -340,12 +340,12 @@ def test_a_message_of_another_task_is_not_kept(
     app.send_task("somebody.elses", queue=QUEUE)
     consuming.connection.cycle.on_poll_start()
     wait_until(lambda: queued(app, valkey) == [], "it is on its way")
-    consumer.places = 0
+    consumer.slots = 0
 
     receive(consuming)
 
     # Else it would be lost with the worker: of this one no row tells.
-    assert (len(consumer.ahead), lying(app, valkey)) == (0, {"queued": 1, "noted": 0})
+    assert (len(consumer.prefetch), lying(app, valkey)) == (0, {"queued": 1, "noted": 0})
 
 
 def test_what_is_on_its_way_when_a_worker_stops_goes_back(
@@ -355,7 +355,7 @@ def test_what_is_on_its_way_when_a_worker_stops_goes_back(
     sent = str(send(app).run_id)
     wait_until(lambda: queued(app, valkey) == [], "it is on its way")
 
-    consumer.ahead.close()
+    consumer.prefetch.close()
 
     assert (queued(app, valkey), asked(consumer)) == ([sent], [])
     assert not consuming.qos.can_consume()

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from jobs_app.worker.liveness.active_runs import PLACES, Attempt, AtWork
-from jobs_app.worker.liveness.stalled_runs import LOOK_SECONDS, STRAY_SECONDS, Strays
+from jobs_app.worker.liveness.active_runs import SLOTS, ActiveRuns, Attempt
+from jobs_app.worker.liveness.stalled_runs import STALLED_POLL_SECONDS, STALLED_SECONDS, StalledRuns
 
 
 class Clock:
@@ -22,8 +22,8 @@ class Clock:
 
 
 @pytest.fixture
-def at_work() -> AtWork:
-    return AtWork()
+def active_runs() -> ActiveRuns:
+    return ActiveRuns()
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -36,124 +36,128 @@ def in_child(work: Callable[[], object]) -> int:
     return pid
 
 
-def work_at(at_work: AtWork, place: int, attempt: Attempt) -> None:
+def work_in_slot(active_runs: ActiveRuns, place: int, attempt: Attempt) -> None:
     """Be the process at a *place* of the pool that works on *attempt*."""
-    at_work.take_place(place)
-    at_work.begin(*attempt)
+    active_runs.take_slot(place)
+    active_runs.begin(*attempt)
 
 
-def test_a_process_writes_what_it_works_on_where_its_parent_reads_it(at_work: AtWork) -> None:
+def test_a_process_writes_what_it_works_on_where_its_parent_reads_it(
+    active_runs: ActiveRuns,
+) -> None:
     first, second = (uuid4(), 1), (uuid4(), 2**31)
 
     pids = [
-        in_child(lambda: work_at(at_work, 3, first)),
-        in_child(lambda: work_at(at_work, 0, second)),
+        in_child(lambda: work_in_slot(active_runs, 3, first)),
+        in_child(lambda: work_in_slot(active_runs, 0, second)),
     ]
-    assert at_work.attempts() == {first: pids[0], second: pids[1]}
+    assert active_runs.attempts() == {first: pids[0], second: pids[1]}
 
     # Another process in the place of one that is gone has nothing to do with its run.
-    in_child(lambda: at_work.take_place(3))
-    assert at_work.attempts() == {second: pids[1]}
+    in_child(lambda: active_runs.take_slot(3))
+    assert active_runs.attempts() == {second: pids[1]}
 
 
 def test_an_attempt_is_in_hand_while_one_of_the_processes_that_took_it_lives(
-    at_work: AtWork,
+    active_runs: ActiveRuns,
 ) -> None:
     twice, once = (uuid4(), 1), (uuid4(), 1)
-    at_work.begin(*twice)
+    active_runs.begin(*twice)
 
     # The dead one comes last: what it noted does not hide the other.
-    in_child(lambda: work_at(at_work, 0, twice))
-    in_child(lambda: work_at(at_work, 1, once))
+    in_child(lambda: work_in_slot(active_runs, 0, twice))
+    in_child(lambda: work_in_slot(active_runs, 1, once))
 
-    assert at_work.is_in_hand(*twice)
-    assert not at_work.is_in_hand(*once)
-    assert not at_work.is_in_hand(twice[0], 2)
+    assert active_runs.is_active(*twice)
+    assert not active_runs.is_active(*once)
+    assert not active_runs.is_active(twice[0], 2)
 
 
-def test_an_attempt_is_at_work_until_it_ends(at_work: AtWork) -> None:
+def test_an_attempt_is_at_work_until_it_ends(active_runs: ActiveRuns) -> None:
     def work() -> None:
-        work_at(at_work, 0, (uuid4(), 1))
-        at_work.end()
+        work_in_slot(active_runs, 0, (uuid4(), 1))
+        active_runs.end()
 
     in_child(work)
 
-    assert at_work.attempts() == {}
+    assert active_runs.attempts() == {}
 
 
-def test_threads_of_one_process_work_on_an_attempt_each(at_work: AtWork) -> None:
+def test_threads_of_one_process_work_on_an_attempt_each(active_runs: ActiveRuns) -> None:
     attempts = {(uuid4(), number) for number in range(1, 4)}
     all_begun, may_end = threading.Barrier(4), threading.Event()
 
     def work(attempt: Attempt) -> None:
-        at_work.begin(*attempt)
+        active_runs.begin(*attempt)
         all_begun.wait()
         may_end.wait()
-        at_work.end()
+        active_runs.end()
 
     threads = [threading.Thread(target=work, args=(attempt,)) for attempt in attempts]
     for thread in threads:
         thread.start()
     all_begun.wait()
-    assert at_work.attempts() == dict.fromkeys(attempts, os.getpid())
+    assert active_runs.attempts() == dict.fromkeys(attempts, os.getpid())
 
     may_end.set()
     for thread in threads:
         thread.join()
-    assert at_work.attempts() == {}
+    assert active_runs.attempts() == {}
 
 
-def test_what_nobody_works_on_is_a_stray_when_it_has_been_so_for_a_while(at_work: AtWork) -> None:
+def test_what_nobody_works_on_is_stalled_when_it_has_been_so_for_a_while(
+    active_runs: ActiveRuns,
+) -> None:
     clock = Clock()
-    strays = Strays(at_work, clock)
+    stalled_runs = StalledRuns(active_runs, clock)
     worked_on, lost = (uuid4(), 1), (uuid4(), 1)
-    at_work.begin(*worked_on)
+    active_runs.begin(*worked_on)
 
-    assert strays.look([worked_on, lost]) == []
-    clock.now += STRAY_SECONDS - 0.1
-    assert strays.look([worked_on, lost]) == []
+    assert stalled_runs.find([worked_on, lost]) == []
+    clock.now += STALLED_SECONDS - 0.1
+    assert stalled_runs.find([worked_on, lost]) == []
     clock.now += 0.1
-    assert strays.look([worked_on, lost]) == [lost]
+    assert stalled_runs.find([worked_on, lost]) == [lost]
 
 
-def test_a_look_is_due_from_time_to_time(at_work: AtWork) -> None:
+def test_a_check_is_due_from_time_to_time(active_runs: ActiveRuns) -> None:
     clock = Clock()
-    strays = Strays(at_work, clock)
-    due = [strays.is_due]
-    strays.look([])
+    stalled_runs = StalledRuns(active_runs, clock)
+    due = [stalled_runs.is_due]
+    stalled_runs.find([])
     for _ in range(2):
-        due.append(strays.is_due)
-        clock.now += LOOK_SECONDS / 2
-    due.append(strays.is_due)
+        due.append(stalled_runs.is_due)
+        clock.now += STALLED_POLL_SECONDS / 2
+    due.append(stalled_runs.is_due)
 
     assert due == [True, False, False, True]
 
 
 def test_the_while_begins_anew_for_what_was_worked_on_or_ended_in_between(
-    at_work: AtWork,
+    active_runs: ActiveRuns,
 ) -> None:
     clock = Clock()
-    strays = Strays(at_work, clock)
+    stalled_runs = StalledRuns(active_runs, clock)
     seen, ended = (uuid4(), 1), (uuid4(), 1)
-    strays.look([seen, ended])
+    stalled_runs.find([seen, ended])
 
-    clock.now += LOOK_SECONDS
-    at_work.begin(*seen)
-    strays.look([seen])
-    at_work.end()
-    clock.now += STRAY_SECONDS
+    clock.now += STALLED_POLL_SECONDS
+    active_runs.begin(*seen)
+    stalled_runs.find([seen])
+    active_runs.end()
+    clock.now += STALLED_SECONDS
 
-    assert strays.look([seen, ended]) == []
+    assert stalled_runs.find([seen, ended]) == []
 
 
-def test_nothing_is_a_stray_where_the_table_does_not_hold_all(at_work: AtWork) -> None:
+def test_nothing_is_stalled_where_the_table_does_not_hold_all(active_runs: ActiveRuns) -> None:
     clock = Clock()
-    strays = Strays(at_work, clock)
+    stalled_runs = StalledRuns(active_runs, clock)
 
-    in_child(lambda: work_at(at_work, PLACES, (uuid4(), 1)))
+    in_child(lambda: work_in_slot(active_runs, SLOTS, (uuid4(), 1)))
     run = (uuid4(), 1)
-    strays.look([run])
-    clock.now += STRAY_SECONDS
+    stalled_runs.find([run])
+    clock.now += STALLED_SECONDS
 
-    assert not at_work.is_complete
-    assert strays.look([run]) == []
+    assert not active_runs.is_complete
+    assert stalled_runs.find([run]) == []
