@@ -136,7 +136,7 @@ def pruned_until(session: Session, job_id: int) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedRun:
     """A run with a log: whose it is, and when it ended (None while it has not)."""
 
     id: UUID
@@ -144,7 +144,9 @@ class Logged:
     finished_at: datetime | None
 
 
-def logged(session: Session, *, after: UUID | None, before: UUID, limit: int) -> list[Logged]:
+def runs_with_log(
+    session: Session, *, after: UUID | None, before: UUID, limit: int
+) -> list[LoggedRun]:
     """Return the next runs that have a log, by id, between *after* and *before*.
 
     From one run's log the index leads to the next one's: the chunks between are not read.
@@ -170,7 +172,7 @@ def logged(session: Session, *, after: UUID | None, before: UUID, limit: int) ->
         .where(Run.id < before)
         .order_by(found.c.number)
     )
-    return [Logged(*row) for row in session.execute(statement)]
+    return [LoggedRun(*row) for row in session.execute(statement)]
 
 
 def prune_logs(session: Session, run_ids: Sequence[UUID]) -> None:

@@ -30,8 +30,11 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.notifications.sender import Sender
 from jobs_app.runs.messages import Message, publish
-from jobs_app.scheduler.janitor import HeartbeatMonitor, Janitor, JanitorSchedule
-from jobs_app.scheduler.pruner import Pruner, PrunerThread
+from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
+from jobs_app.scheduler.janitor import Janitor
+from jobs_app.scheduler.janitor_schedule import JanitorSchedule
+from jobs_app.scheduler.pruner import Pruner
+from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
 
 log = logging.getLogger(__name__)
@@ -93,11 +96,11 @@ class JobsScheduler(RedBeatScheduler):
             ),
             queue_prefix=settings.redis_prefix,
         )
-        self._rota = JanitorSchedule(self._janitor)
-        self._sweeping = PrunerThread(
+        self._janitor_schedule = JanitorSchedule(self._janitor)
+        self._pruner = PrunerThread(
             Pruner(self._database, settings), lambda: self._active_since is not None
         )
-        self._sweeping.start()
+        self._pruner.start()
         self._sender = Sender(self._database, settings)
         self._id = new_run_id()
         self._installation_id: UUID | None = None
@@ -119,7 +122,7 @@ class JobsScheduler(RedBeatScheduler):
         at, monotonic = clock.now(), time.monotonic()
         try:
             next_due_at, is_redis_up = self._look(at, monotonic)
-            self._rota.run(at=at, monotonic=monotonic)
+            self._janitor_schedule.run(at=at, monotonic=monotonic)
             self._note_tick(at, monotonic)
         except SQLAlchemyError as error:
             log.error("database_unavailable error=%s", str(error).partition("\n")[0])
@@ -288,7 +291,7 @@ class JobsScheduler(RedBeatScheduler):
         """Let the lock go, so that a standby need not wait for it to run out."""
         if not self._parts_made:
             return
-        self._sweeping.stop()
+        self._pruner.stop()
         self._sender.stop()
         if self._active_since is not None:
             self._step_down()

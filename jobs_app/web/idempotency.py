@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, update
@@ -11,10 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import Conflict, IdempotencyMismatch
-from jobs_app.db.models.accounts import IdempotencyKey
-
-#: How long a key is remembered.
-KEPT = timedelta(hours=24)
+from jobs_app.db.models.accounts import KEEP_IDEMPOTENCY_KEYS, IdempotencyKey
 
 #: The status of a key whose first request has not been answered yet.
 IN_PROGRESS = 0
@@ -44,7 +41,8 @@ def begin(
     Raises IdempotencyMismatch if the first request was another one, Conflict
     (`idempotency_in_progress`) if it has no answer yet.
     """
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < at - KEPT))
+    is_old = IdempotencyKey.created_at < at - KEEP_IDEMPOTENCY_KEYS
+    session.execute(delete(IdempotencyKey).where(is_old))
     earlier = session.get(IdempotencyKey, (principal, key))
     if earlier is None:
         taken = IdempotencyKey(

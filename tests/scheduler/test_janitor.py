@@ -1,7 +1,7 @@
 """The janitor's rules: each mends one promise that a crash broke, and nothing else."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,13 +11,14 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
-from jobs_app.db.models.accounts import IdempotencyKey
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import workers
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduler.janitor import HeartbeatMonitor, Janitor, JanitorSchedule
+from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
+from jobs_app.scheduler.janitor import Janitor
+from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from tests.factories import (
     DAY,
     MINUTE,
@@ -130,7 +131,7 @@ def test_a_worker_is_given_up_when_its_counter_stood_still(
 
     for second in range(silent_seconds + 1):
         janitor.give_up_workers(at=NOON, monotonic=1000.0 + second)
-    janitor.lose_orphans(at=NOON)
+    janitor.finish_orphans(at=NOON)
 
     assert run(database, run_id).state is (RunState.LOST if is_given_up else RunState.RUNNING)
 
@@ -200,10 +201,10 @@ def test_a_run_that_waits_for_nobody_is_let_in(
     first, second = make_run(database, job), make_run(database, job, state=RunState.WAITING)
     claim(database, first, make_worker(database))
 
-    janitor.promote_stuck(at=NOON)
+    janitor.promote_waiting(at=NOON)
     assert publisher.sent == []
     finish(database, first)  # and its worker dies before it promotes
-    janitor.promote_stuck(at=NOON)
+    janitor.promote_waiting(at=NOON)
 
     assert publisher.sent == [second]
 
@@ -214,7 +215,7 @@ def test_entries_that_redis_lost_are_written_anew(
     due = [make_job(database, cron="0 * * * *") for _ in range(3)]
     make_job(database, schedule=None)
 
-    janitor.rebuild()
+    janitor.entries.rebuild()
 
     keys, _, is_marked = projection.due(at=NOON, limit=10)
     assert sorted(projection.job_id(key) or 0 for key in keys) == [job.id for job in due]
@@ -286,7 +287,7 @@ def test_rules_that_take_long_take_turns_with_the_clock(
 
 
 def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
-    janitor.rebuild()
+    janitor.entries.rebuild()
 
     assert projection.due(at=NOON, limit=10) == ([], None, True)
 
@@ -298,11 +299,11 @@ def test_entries_that_differ_from_their_rows_are_mended(
     projection.write([right, wrong])
     projection.write_scores({wrong.id: NOON + DAY, 999_999: NOON})
 
-    assert janitor.compare() == 3
+    assert janitor.entries.compare() == 3
 
     expected = {job.id: NOON.timestamp() for job in (right, wrong, missing)}
     assert projection.scores() == expected
-    assert janitor.compare() == 0
+    assert janitor.entries.compare() == 0
 
 
 def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
@@ -311,10 +312,10 @@ def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
     projection: Projection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs_app.scheduler.janitor.COMPARED_AT_ONCE", 2)
+    monkeypatch.setattr("jobs_app.scheduler.redbeat_repair.COMPARE_BATCH", 2)
     jobs = [make_job(database, cron="0 * * * *") for _ in range(3)]
 
-    assert [janitor.compare_next() for _ in range(4)] == [2, 1, 0, 0]
+    assert [janitor.entries.compare_next() for _ in range(4)] == [2, 1, 0, 0]
 
     assert projection.scores() == {job.id: NOON.timestamp() for job in jobs}
 
@@ -324,26 +325,6 @@ def test_mending_entries_does_not_say_that_all_of_them_are_there(
 ) -> None:
     make_job(database, cron="0 * * * *")
 
-    assert janitor.compare_next() == 1
+    assert janitor.entries.compare_next() == 1
 
     assert projection.due(at=NOON, limit=10)[2] is False
-
-
-def test_answers_to_old_requests_are_swept(database: Database, janitor: Janitor) -> None:
-    def keep(key: str, created_at: datetime) -> None:
-        with database.session() as session, session.begin():
-            answer = {"status": 201, "headers": {}, "body": {}}
-            session.add(
-                IdempotencyKey(
-                    principal="ann", key=key, fingerprint="", created_at=created_at, **answer
-                )
-            )
-
-    keep("old", NOON - DAY - SECOND)
-    keep("young", NOON - DAY + SECOND)
-
-    janitor.sweep(at=NOON)
-
-    with database.reading() as session:
-        assert session.get(IdempotencyKey, ("ann", "old")) is None
-        assert session.get(IdempotencyKey, ("ann", "young")) is not None

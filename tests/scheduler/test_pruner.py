@@ -13,22 +13,24 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import ACTIVE, RunState, Trigger
 from jobs_app.db.columns import first_id_at, new_run_id
 from jobs_app.db.engine import Database
-from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.db.models.accounts import AuditEvent, IdempotencyKey
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.processes import Worker
+from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import LogChunk, PrunedRuns, Run
 from jobs_app.jobs import service
-from jobs_app.runs.finish import queue_due_retries
+from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.insert import NewRun, insert_runs, new_run
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduler import pruner as sweeping
-from jobs_app.scheduler.pruner import FEWEST, MOST, Pruner, PrunerThread
+from jobs_app.scheduler import pruner_thread
+from jobs_app.scheduler.pruner import MAX_BATCH, MIN_BATCH, SLOW_SECONDS, Pruner
+from jobs_app.scheduler.pruner_thread import PrunerThread
 from tests.factories import (
     DAY,
     HOUR,
     MINUTE,
     NOON,
+    SECOND,
     claim,
     finish,
     job,
@@ -253,7 +255,7 @@ def chunks_of(database: Database, run_id: UUID) -> int:
 
 def test_a_log_may_go_before_its_run_which_says_so(database: Database) -> None:
     owner = make_job(database, retention=Retention(keep_log_days=60))
-    old = [logged(database, None, FAILED, ago=(31 + day) * DAY) for day in range(FEWEST + 5)]
+    old = [logged(database, None, FAILED, ago=(31 + day) * DAY) for day in range(MIN_BATCH + 5)]
     young = logged(database, None, FAILED, ago=29 * DAY)
     of_job = logged(database, owner, FAILED, ago=59 * DAY)
     too_old = logged(database, owner, FAILED, ago=61 * DAY)
@@ -357,7 +359,7 @@ def test_a_transaction_deletes_a_few_hundred_rows_at_most(database: Database) ->
             new_run(
                 owner, run_id=new_run_id(), state=OK, trigger=Trigger.MANUAL, at=NOON - 91 * DAY
             )
-            for _ in range(3 * MOST)
+            for _ in range(3 * MAX_BATCH)
         ]
         insert_runs(session, new_runs)
     make_run(database, owner, state=OK)
@@ -369,23 +371,23 @@ def test_a_transaction_deletes_a_few_hundred_rows_at_most(database: Database) ->
         deleted.append(pruner.deleted - before)
         before = pruner.deleted
 
-    assert sum(deleted) == 3 * MOST
-    assert max(deleted) <= MOST
+    assert sum(deleted) == 3 * MAX_BATCH
+    assert max(deleted) <= MAX_BATCH
 
 
 def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None:
     pruner = Pruner(database, Settings())
-    pruner._batch = MOST
+    pruner._batch = MAX_BATCH
     asked: list[int] = []
 
     def slowly(_session: object, limit: int) -> int:
         asked.append(limit)
-        deadline = time.monotonic() + 2 * sweeping.SLOW_SECONDS
+        deadline = time.monotonic() + 2 * SLOW_SECONDS
         while time.monotonic() < deadline:
             pass
         return limit if len(asked) < 8 else 0
 
-    for _ in pruner._repeatedly(slowly):
+    for _ in pruner._repeat(slowly):
         pass
 
     assert asked == [500, 250, 125, 62, 50, 50, 50, 50]
@@ -394,7 +396,7 @@ def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None
 def test_a_standby_does_not_sweep_and_a_sweep_can_be_stopped(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "SETTLING_SECONDS", 0.01)
+    monkeypatch.setattr(pruner_thread, "SETTLING_SECONDS", 0.01)
     looked, may_sweep = threading.Event(), threading.Event()
     statements: list[str] = []
 
@@ -422,3 +424,35 @@ def test_a_standby_does_not_sweep_and_a_sweep_can_be_stopped(
 
     event.remove(database.engine, "before_cursor_execute", note)
     assert not thread._thread.is_alive()
+
+
+def test_answers_to_old_requests_are_pruned(database: Database) -> None:
+    def keep(key: str, created_at: datetime) -> None:
+        with database.session() as session, session.begin():
+            answer = {"status": 201, "headers": {}, "body": {}}
+            session.add(
+                IdempotencyKey(
+                    principal="ann", key=key, fingerprint="", created_at=created_at, **answer
+                )
+            )
+
+    keep("old", NOON - DAY - SECOND)
+    keep("young", NOON - DAY + SECOND)
+
+    prune(database)
+
+    with database.reading() as session:
+        assert session.get(IdempotencyKey, ("ann", "old")) is None
+        assert session.get(IdempotencyKey, ("ann", "young")) is not None
+
+
+def test_a_scheduler_that_has_not_ticked_for_a_day_is_pruned(database: Database) -> None:
+    with database.session() as session, session.begin():
+        for name, silence in [("old", DAY + SECOND), ("young", DAY - SECOND)]:
+            row = {"name": name, "pid": 1, "started_at": NOON - 2 * DAY, "is_active": False}
+            session.add(SchedulerProcess(id=new_run_id(), ticked_at=NOON - silence, **row))
+
+    prune(database)
+
+    with database.reading() as session:
+        assert session.scalars(select(SchedulerProcess.name)).all() == ["young"]

@@ -1,6 +1,6 @@
 """The tables of tokens, repeated requests and the audit."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,10 @@ class Token(Base):
     last_used_at: Mapped[datetime | None]
 
 
+#: How long the answer to a repeated request is kept.
+KEEP_IDEMPOTENCY_KEYS = timedelta(hours=24)
+
+
 class IdempotencyKey(Base):
     """The first answer to a POST that carried an `Idempotency-Key`."""
 
@@ -38,7 +42,7 @@ class IdempotencyKey(Base):
     status: Mapped[int]
     headers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     body: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
-    created_at: Mapped[datetime] = mapped_column(index=True)  # old ones are swept
+    created_at: Mapped[datetime] = mapped_column(index=True)  # old ones are pruned
 
 
 class AuditEvent(Base):

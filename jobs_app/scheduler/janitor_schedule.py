@@ -1,0 +1,61 @@
+"""Runs the janitor's rules, each in its own period."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.db.engine import is_gone
+from jobs_app.scheduler.janitor import Janitor
+
+log = logging.getLogger(__name__)
+
+#: Rules with at least this period first run this long after the start, seconds.
+SELDOM_SECONDS = 600.0
+SETTLING_SECONDS = 30.0
+
+#: Time that the rules may take together before the next tick, seconds.
+BUDGET_SECONDS = 0.3
+
+
+class JanitorSchedule:
+    """Runs the janitor's rules when they are due; one that fails does not stop the others."""
+
+    def __init__(self, janitor: Janitor) -> None:
+        self._rules = janitor.rules()
+        self._due: list[float] = []
+
+    def run(
+        self, *, at: datetime, monotonic: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Run the rules that are due, as many as there is time for before the next tick.
+
+        Raises if the database is out of reach. *now* measures how long they take.
+        """
+        began = now()
+        if not self._due:
+            # The slow rules, which read everything, must not delay the first ticks.
+            first = [
+                SETTLING_SECONDS if period >= SELDOM_SECONDS else 0.0 for period, _ in self._rules
+            ]
+            self._due = [monotonic + seconds for seconds in first]
+        # The most overdue rule runs first: each gets its turn, however slow the database is.
+        for index in sorted(range(len(self._rules)), key=self._due.__getitem__):
+            if monotonic < self._due[index] or now() - began > BUDGET_SECONDS:
+                return
+            period, rule = self._rules[index]
+            self._due[index] = monotonic + period
+            try:
+                rule(at, monotonic)
+            except BrokerUnavailable as error:
+                log.debug("janitor_waits_for_redis error=%s", error)
+            except SQLAlchemyError as error:
+                if isinstance(error, DBAPIError) and is_gone(error):
+                    raise
+                log.exception("janitor_rule_failed")
+            except (ValueError, TypeError, LookupError):
+                # A row that only another version can read must not stop the other rules.
+                log.exception("janitor_rule_failed")

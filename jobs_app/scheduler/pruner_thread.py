@@ -1,0 +1,64 @@
+"""The thread in which the active scheduler prunes."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app.core import clock
+from jobs_app.scheduler.pruner import Pruner
+
+log = logging.getLogger(__name__)
+
+#: From the start of a scheduler to its first pass, and from one pass to the next.
+SETTLING_SECONDS, PASS_INTERVAL_SECONDS = 30.0, 1800.0
+
+#: The pause after a step; as long as the step took, but at least this.
+MIN_PAUSE_SECONDS = 0.02
+
+
+class PrunerThread:
+    """Prunes in regular passes while `is_active` says so, until it is stopped."""
+
+    def __init__(self, pruner: Pruner, is_active: Callable[[], bool]) -> None:
+        self._pruner = pruner
+        self._is_active = is_active
+        self._is_stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the current step, and wait for it."""
+        self._is_stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        pause = SETTLING_SECONDS
+        while not self._is_stopped.wait(pause):
+            pause = SETTLING_SECONDS
+            if self._is_active() and self._pass():
+                pause = PASS_INTERVAL_SECONDS
+
+    def _pass(self) -> bool:
+        """Do one pass; False if it was interrupted."""
+        began = step_began = time.monotonic()
+        try:
+            for _ in self._pruner.steps(at=clock.now()):
+                now = time.monotonic()
+                if self._is_stopped.wait(max(MIN_PAUSE_SECONDS, now - step_began)):
+                    return False
+                if not self._is_active():
+                    return False
+                step_began = time.monotonic()
+        except SQLAlchemyError as error:
+            log.warning("sweep_failed error=%s", str(error).partition("\n")[0])
+            return False
+        seconds = time.monotonic() - began
+        log.info("history_swept rows=%s seconds=%.1f", self._pruner.deleted, seconds)
+        return True
