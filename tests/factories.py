@@ -30,7 +30,7 @@ from jobs_app.runs import (
     workers,
 )
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.workers import Registration
 from jobs_app.schedules.schedule import Schedule

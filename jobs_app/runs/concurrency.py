@@ -196,17 +196,19 @@ def keys_with_free_slots(session: Session, *, limit: int = 500) -> list[str]:
     return list(session.scalars(_KEYS_WITH_ROOM, {"limit": limit}))
 
 
-def unpark(session: Session, key: str, *, at: datetime, to_all: bool = False) -> list[Message]:
+def unpark(
+    session: Session, key: str, *, at: datetime, fill_all_slots: bool = False
+) -> list[Message]:
     """Call the next parked run of *key* to its free place, in each queue, and commit.
 
     By priority, then by age. One in each queue, because nobody may serve another queue:
-    who comes too late is parked again. With *to_all* as many as there are free places
+    who comes too late is parked again. With *fill_all_slots* as many as there are free places
     that nobody was called to.
     """
     _take_turn(session, key)
     messages = []
     for opening in session.execute(_OPENINGS_OF_KEY, {"key": key}).all():
-        count = opening.missing if to_all else 1
+        count = opening.missing if fill_all_slots else 1
         if count > 0:
             messages += _unpark_queue(session, key, opening.queue, opening.most, count, at=at)
     session.commit()

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, literal, select, true
 
 from jobs_app.runs.claim import CLAIM, ClaimedRun, claim_values, claimed_of
-from jobs_app.runs.finish import Outcome, plain_finish_statement, plain_finish_values
+from jobs_app.runs.finish import plain_finish_statement, plain_finish_values
+from jobs_app.runs.outcome import Outcome
 
 log = logging.getLogger(__name__)
 

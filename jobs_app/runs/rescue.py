@@ -12,7 +12,8 @@ from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
-from jobs_app.runs.finish import Outcome, finish
+from jobs_app.runs.finish import finish
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.transitions import owned
 
@@ -53,5 +54,5 @@ def finish_lost(
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
         outcome = Outcome(state, error=RunError(kind, reason), reason=reason)
     return finish(
-        session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at, is_witness=False
+        session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at, is_from_worker=False
     )

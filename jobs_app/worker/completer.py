@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 
 #: How long the end of a run waits for the next message, seconds.
 HOLD_SECONDS = 0.002

@@ -26,9 +26,10 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import is_refused
 from jobs_app.runs import concurrency, overlap
 from jobs_app.runs.claim import ClaimedRun, claim, claim_plain, reclaim
-from jobs_app.runs.finish import Outcome, finish, finish_plain
+from jobs_app.runs.finish import finish, finish_plain
 from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.runs.messages import Message, publish
+from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.outcomes import cut, failed, unstorable

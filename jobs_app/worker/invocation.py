@@ -12,7 +12,7 @@ from celery.result import allow_join_result
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.arguments import signature_of
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.outcomes import failed, ignored, retried, storable

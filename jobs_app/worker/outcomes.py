@@ -12,7 +12,7 @@ from celery.exceptions import Retry, SoftTimeLimitExceeded
 from jobs_app.core import clock
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.worker.output.error_text import message_of, plain, shortened
 from jobs_app.worker.output.run_log import RunLog

@@ -16,7 +16,8 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs import history, outbox
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome, report_progress
+from jobs_app.runs.outcome import Outcome
+from jobs_app.runs.progress import report_progress
 from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached

@@ -12,7 +12,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.secrets import encryption, references, store
 from jobs_app.tasks.context import Fenced, TaskOutcome
 from jobs_app.worker.output.secret_masking import NOTHING, Mask

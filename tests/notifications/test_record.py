@@ -18,7 +18,7 @@ from jobs_app.jobs import service
 from jobs_app.notifications import record as notifications_record
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs import finish as runs_finish
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from tests.factories import (
     HOUR,
@@ -231,7 +231,7 @@ def test_of_two_that_end_the_same_attempt_one_tells(database: Database, worker: 
                     retry=RetryPolicy(),
                     job_id=job.id,
                     at=NOON,
-                    is_witness=False,
+                    is_from_worker=False,
                 )
 
         ending = [threading.Thread(target=end) for _ in range(4)]

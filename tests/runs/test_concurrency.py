@@ -15,7 +15,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.runs import concurrency, outbox, workers
 from jobs_app.runs.cancel import cancel
 from jobs_app.runs.concurrency import claim_slot
-from jobs_app.runs.finish import queue_due_retries
+from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
 from tests.factories import (
@@ -39,9 +39,9 @@ def make_keyed(database: Database, *, limit: int = 2, key: str = KEY, **given: A
     return make_run(database, concurrency_key=key, concurrency_limit=limit, **given)
 
 
-def unpark(database: Database, *, to_all: bool = False, key: str = KEY) -> list[UUID]:
+def unpark(database: Database, *, fill_all_slots: bool = False, key: str = KEY) -> list[UUID]:
     with database.session() as session:
-        messages = concurrency.unpark(session, key, at=NOON + SECOND, to_all=to_all)
+        messages = concurrency.unpark(session, key, at=NOON + SECOND, fill_all_slots=fill_all_slots)
     return [message.run_id for message in messages]
 
 
@@ -211,7 +211,7 @@ def test_nobody_is_called_while_all_places_are_taken(database: Database) -> None
     parked(database, 2)
 
     assert unpark(database) == []
-    assert unpark(database, to_all=True) == []
+    assert unpark(database, fill_all_slots=True) == []
     assert keys_with_free_slots(database) == []
 
 
@@ -297,7 +297,7 @@ def test_a_place_that_was_never_handed_over_is_found(database: Database) -> None
     finish(database, second)
 
     assert keys_with_free_slots(database) == [KEY]
-    assert unpark(database, to_all=True) == run_ids[:2]
+    assert unpark(database, fill_all_slots=True) == run_ids[:2]
 
 
 def test_nobody_is_called_to_a_place_that_somebody_is_on_the_way_to(database: Database) -> None:
@@ -307,7 +307,7 @@ def test_nobody_is_called_to_a_place_that_somebody_is_on_the_way_to(database: Da
     unpark(database)
 
     assert keys_with_free_slots(database) == []
-    assert unpark(database, to_all=True) == []
+    assert unpark(database, fill_all_slots=True) == []
 
 
 def test_a_narrow_limit_does_not_hide_the_wide_one_behind_it(database: Database) -> None:

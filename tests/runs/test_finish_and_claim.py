@@ -12,8 +12,9 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.runs import workers
 from jobs_app.runs.claim import ClaimedRun, claim_plain
-from jobs_app.runs.finish import Outcome, finish_plain
+from jobs_app.runs.finish import finish_plain
 from jobs_app.runs.finish_and_claim import finish_and_claim
+from jobs_app.runs.outcome import Outcome
 from tests.factories import NOON, SECOND, columns, job, make_job, make_run, make_worker, run
 
 Together = Callable[..., tuple[bool | None, ClaimedRun | None]]

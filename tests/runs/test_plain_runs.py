@@ -13,7 +13,7 @@ from jobs_app.runs import claim as runs_claim
 from jobs_app.runs import finish as runs_finish
 from jobs_app.runs import outbox, workers
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from tests.factories import (
     NOON,
     SECOND,

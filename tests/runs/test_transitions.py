@@ -30,7 +30,8 @@ from jobs_app.runs import (
     workers,
 )
 from jobs_app.runs.claim import reclaim
-from jobs_app.runs.finish import queue_due_retries, report_progress
+from jobs_app.runs.due_retries import queue_due_retries
+from jobs_app.runs.progress import report_progress
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.tasks.context import LastLog
 from tests.factories import (

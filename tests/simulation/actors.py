@@ -17,7 +17,8 @@ from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import overlap
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduler.janitor import HeartbeatMonitor, Janitor
+from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
+from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.tick import Ticker
 from tests.factories import TASKS, definition
 from tests.simulation.stage import Errand, Process, Violation

@@ -9,7 +9,7 @@ _PLAIN = {"pause_after_failures": None, "max_runs": None}
 _RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
 #: What only people start, again when it fails; and what a janitor does for workers alone.
 _BY_HAND = _PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED}
-_WORKERS_CHORES = ("give_up_workers", "lose_orphans", "queue_retries", "resend")
+_WORKERS_CHORES = ("give_up_workers", "finish_orphans", "queue_retries", "resend")
 _BY_CRON = {"cron": "* * * * *", "interval_seconds": None, "jitter_seconds": 0}
 
 #: Workers freeze at work for longer than their leases, and messages come again.
@@ -44,7 +44,7 @@ FAILURE = Climate(
     steps=500,
     names=("alpha", "beta"),
     schedulers=1,
-    chores=("tick", "promote_stuck"),
+    chores=("tick", "promote_waiting"),
     patience=(2.0, 4.0),
     workers=2,
     wishes=("start", "start", "start", "pause", "resume", "resume", "remove", "create"),
@@ -95,7 +95,7 @@ RUSH = Climate(
     steps=200,
     names=("alpha",),
     schedulers=2,
-    chores=("tick", "queue_retries", "resend", "promote_stuck"),
+    chores=("tick", "queue_retries", "resend", "promote_waiting"),
     patience=(0.2, 1.0),
     workers=2,
     wishes=("start", "start", "edit", "pause", "resume", "resume", "cancel"),
@@ -122,7 +122,7 @@ BUSY = Climate(
     steps=500,
     names=("alpha",),
     schedulers=1,
-    chores=("tick", "resend", "queue_retries", "lose_orphans", "give_up_workers"),
+    chores=("tick", "resend", "queue_retries", "finish_orphans", "give_up_workers"),
     patience=(0.2, 1.0),
     workers=2,
     slots=2,

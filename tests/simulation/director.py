@@ -30,8 +30,8 @@ from jobs_app.runs import (
     workers,
 )
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
 from jobs_app.runs.messages import Message
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.tasks.context import RunContext
 from tests.factories import TASKS, definition
@@ -310,7 +310,7 @@ class Director:
     def lose_and_retry(self, worker: SimulatedWorker, *others: SimulatedWorker) -> None:
         """Let a worker be given up, and its runs have their next attempts queued."""
         self.lose(worker, *others)
-        self.scheduler.janitor.lose_orphans(at=self.at())
+        self.scheduler.janitor.finish_orphans(at=self.at())
         self.retry()
 
     def retry(self) -> None:

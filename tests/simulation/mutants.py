@@ -30,9 +30,10 @@ from sqlalchemy.schema import (
 from jobs_app.db.columns import Base
 from jobs_app.jobs import service
 from jobs_app.runs import transitions, workers
-from jobs_app.runs.finish import _count_outcome, finish
+from jobs_app.runs.finish import finish
+from jobs_app.runs.job_failures import count_outcome
 from jobs_app.runs.rescue import finish_lost
-from jobs_app.scheduler.janitor import HeartbeatMonitor
+from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.tasks import context
 from jobs_app.worker import execution
 from jobs_app.worker.completer import Completer
@@ -47,7 +48,7 @@ from tests.simulation.store import Store, Witness
 #: Functions that decide by themselves: each of their conditions is a guard.
 DECIDING: tuple[Any, ...] = (
     finish,
-    _count_outcome,
+    count_outcome,
     context.RunContext.stop_if_asked,
     finish_lost,
     execution._claim,
@@ -68,7 +69,7 @@ DECIDING: tuple[Any, ...] = (
     execution._finish_held,
     Lease.seconds_left,
     CancelListener._poll,
-    HeartbeatMonitor.silent,
+    HeartbeatMonitor.silent_workers,
 )
 
 #: Places whose SELECT is acted upon with no conditional UPDATE after it, and those that lock.
@@ -77,8 +78,8 @@ ASKING = frozenset(
         "runs.job_groups.unfinished",
         "runs.fires.record_due",
         "jobs.service.lock",
-        "runs.finish._hold",
-        "runs.finish._retry_later",
+        "runs.finish._lock_job",
+        "runs.finish._schedule_retry",
         "runs.claim.reclaim",
         "runs.rescue.finish_lost",
         "runs.cancel.running_on",
@@ -94,6 +95,7 @@ _PAUSE = "it only says how soon the database is asked again"
 _SENDABLE = "only a queued run has a send_at: invariants.py says so after each commit"
 _HALF = "half of a whole: a run is exclusive or not, and any that is active is enough"
 _ONCE_MORE = "`finish` asks for the same once more, and writes nothing if it is not so"
+_LOCKS_MORE = "it locks more rows than needed, which only waits longer"
 _LOGGED = "only a log line depends on it"
 _ERROR_TYPE = "it chooses the type of the error"
 _HINT = "a message more, or later: a hint, harmless in any number"
@@ -115,8 +117,10 @@ HARMLESS: dict[str, str] = {
     " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
     "runs.overlap.promote: UPDATE runs: NOT other.is_exclusive"
     " (beside other.job_id = ?, other.state IN ('queued', 'running', 'retrying'))": _HALF,
-    "runs.overlap.promote: SELECT jobs: jobs.id = ?": "more is locked, and waited for, than needed",
-    "runs.finish._hold: SELECT jobs: jobs.id = ?": ("more is locked, and waited for, than needed"),
+    "runs.overlap.promote: SELECT jobs: jobs.id = ?": _LOCKS_MORE,
+    "runs.finish._lock_job: SELECT jobs: jobs.id = ?": (
+        "more is locked, and waited for, than needed"
+    ),
     "runs.fires.record_due: SELECT jobs: jobs.id IN (SELECT …)": (
         "more jobs are looked at, and of each it is asked whether it is due"
     ),
@@ -131,7 +135,7 @@ HARMLESS: dict[str, str] = {
     " runs.cancel_mode IS NULL OR runs.cancel_mode = ?)": (
         "what is active and does not run has been ended by the statement before"
     ),
-    "runs.finish._count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
+    "runs.job_failures.count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = ?)": (
         "it saves writing a 0 over a 0; notifications.notify_outcome asks itself who hears"
     ),
@@ -152,9 +156,9 @@ HARMLESS: dict[str, str] = {
     "runs.finish.finish: is_retried (no. 3) is taken for True": _LOGGED,
     "runs.finish.finish: is_retried (no. 3) is taken for False": _LOGGED,
     "runs.finish.finish: is_retried is taken for False": (
-        "the run is retrying by then: `_end` wants a running one, and finds none"
+        "the run is retrying by then: `_write_outcome` wants a running one, and finds none"
     ),
-    "runs.finish.queue_due_retries: UPDATE runs: runs.id IN (?)"
+    "runs.due_retries.queue_due_retries: UPDATE runs: runs.id IN (?)"
     " (beside runs.state = ?, runs.not_before <= ?)": "it only makes batches",
     "runs.concurrency._unpark_queue: UPDATE runs: runs.send_at IS NULL"
     " (beside runs.id IN (?), runs.state = ?)": _HINT,
@@ -185,7 +189,7 @@ HARMLESS: dict[str, str] = {
     "runs.cancel.running_on: SELECT runs: runs.state = ? (beside runs.worker_id = ?)": (
         "what is over is reported in vain: `finish_lost` asks for the same once more"
     ),
-    "scheduler.janitor.HeartbeatMonitor.silent: before is taken for True": (
+    "scheduler.heartbeat_monitor.HeartbeatMonitor.silent_workers: before is taken for True": (
         "is_same says so already"
     ),
     "worker.execution._claim: _is_stale(error) is taken for True": _PAUSE,

@@ -24,7 +24,7 @@ from jobs_app.runs import (
     overlap,
 )
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.planning import plan
 from jobs_app.tasks.context import RunContext, TimedOut
 from jobs_app.worker.liveness import heartbeat
@@ -86,7 +86,7 @@ def _late(what: Callable[[Director, SimulatedWorker, ClaimedRun], None]) -> Scen
         claims = [d.claim(late, run_id) for run_id in ids]
         d.claim(alive, d.start(bystander))
         d.lose(late, alive)
-        d.scheduler.janitor.lose_orphans(at=d.at())
+        d.scheduler.janitor.finish_orphans(at=d.at())
         what(d, late, claims[4])
         d.retry()
         d.claim(alive, ids[1], attempt=2)
@@ -1014,7 +1014,7 @@ def retries_at_once(d: Director) -> None:
     cancelled = d.claim(worker, d.start(job))
     d.fail(worker, cancelled)
     d.before(
-        "runs.finish.queue_due_retries",
+        "runs.due_retries.queue_due_retries",
         lambda: d.cancel(cancelled.run_id),
         statement="UPDATE runs",
     )
@@ -1026,7 +1026,7 @@ def retries_at_once(d: Director) -> None:
         d.retry()
         d.fail(worker, d.claim(worker, again.run_id, attempt=2))
 
-    d.before("runs.finish.queue_due_retries", others_do, statement="UPDATE runs")
+    d.before("runs.due_retries.queue_due_retries", others_do, statement="UPDATE runs")
     d.retry()
 
 

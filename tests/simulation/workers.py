@@ -13,8 +13,9 @@ from uuid import UUID
 from sqlalchemy.exc import OperationalError
 
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome, report_progress
 from jobs_app.runs.messages import Message
+from jobs_app.runs.outcome import Outcome
+from jobs_app.runs.progress import report_progress
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.context import Fenced, RunContext, TimedOut, current_run
 from jobs_app.worker import execution, runner

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from jobs_app.core.states import FINAL
 from jobs_app.db import columns
 from jobs_app.runs import fires
-from jobs_app.runs.finish import Outcome
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.planning import Plan, PlanInput, plan
 from jobs_app.worker import completer, execution, outcomes, runner
 from jobs_app.worker.liveness import cancellation, heartbeat, lease
@@ -329,7 +329,7 @@ def _settle(world: World) -> None:
         left = [checker.runs[run_id] for run_id in _unfinished(checker, owed)]
         raise Violation(f"these runs never end: {left}")
     scheduler.tick()
-    scheduler.janitor.compare()
+    scheduler.janitor.entries.compare()
     _check_projection(world)
     if world.climate.is_told:
         notification_checks.check(world.store, checker)

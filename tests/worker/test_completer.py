@@ -15,8 +15,8 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Attempt
-from jobs_app.runs.finish import Outcome
 from jobs_app.runs.finish_and_claim import finish_and_claim
+from jobs_app.runs.outcome import Outcome
 from jobs_app.worker import completer, execution
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.execution import write_held_finish

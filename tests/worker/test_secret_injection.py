@@ -19,7 +19,8 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
-from jobs_app.runs.finish import Outcome, queue_due_retries
+from jobs_app.runs.due_retries import queue_due_retries
+from jobs_app.runs.outcome import Outcome
 from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Cipher
 from jobs_app.tasks.context import current_run

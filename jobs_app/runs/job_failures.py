@@ -1,0 +1,99 @@
+"""A job's failures in a row: counted with each outcome, and the job paused at its limit."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, case, literal, or_, update
+from sqlalchemy.orm import Session
+
+from jobs_app.accounts import audit
+from jobs_app.core.states import Event, JobState, RunState
+from jobs_app.db.bulk_sql import rowcount
+from jobs_app.db.models.jobs import Job
+from jobs_app.notifications import record
+from jobs_app.runs.outcome import Outcome
+
+#: Failures since the last success, those from before a resume too.
+_FAILURES_IN_A_ROW = Job.failures_in_a_row + Job.failures_carried
+
+#: A success is news to its job: it follows a failure, or somebody subscribes to successes.
+SUCCESS_IS_NEWS = or_(_FAILURES_IN_A_ROW > 0, record.is_subscribed(Event.SUCCEEDED))
+
+#: The columns of a job that `notifications` needs.
+_NOTIFIED_COLUMNS = (Job.id, Job.notify, Job.subscribed_events, Job.failing_since, Job.deleted_at)
+
+
+def count_outcome(
+    session: Session, job_id: int, run_id: UUID, outcome: Outcome, *, at: datetime
+) -> None:
+    """Count failures in a row, pause the job when it reaches its limit, and notify.
+
+    A success that is no news costs one statement that changes nothing.
+    """
+    state = outcome.state
+    if state is RunState.CANCELLED:
+        return
+    statement = update(Job).where(Job.id == job_id).execution_options(synchronize_session=False)
+    if state is RunState.SUCCEEDED:
+        succeeded = (
+            statement.where(SUCCESS_IS_NEWS)
+            .values(failures_before=_FAILURES_IN_A_ROW, failures_in_a_row=0, failures_carried=0)
+            .returning(*_NOTIFIED_COLUMNS, Job.failures_before)
+        )
+        job = session.execute(succeeded).one_or_none()
+        if job is not None:
+            record.notify_outcome(
+                session, job, state, run_id=run_id, failures=job.failures_before, at=at
+            )
+        return
+    failed = statement.values(
+        failures_in_a_row=Job.failures_in_a_row + 1,
+        failing_since=case(
+            (_FAILURES_IN_A_ROW == 0, literal(at, Job.failing_since.type)), else_=Job.failing_since
+        ),
+    ).returning(*_NOTIFIED_COLUMNS, _FAILURES_IN_A_ROW.label("failures"))
+    job = session.execute(failed).one_or_none()
+    if job is None:
+        return
+    record.notify_outcome(
+        session,
+        job,
+        state,
+        run_id=run_id,
+        failures=job.failures,
+        error=outcome.error,
+        exit_code=outcome.exit_code,
+        at=at,
+    )
+    _pause_after_failures(session, job, at=at)
+
+
+def _pause_after_failures(session: Session, job: Row[Any], *, at: datetime) -> None:
+    """Pause a job that has failed as often in a row as its `pause_after_failures` allows."""
+    reason = "Paused after failures in a row, as pause_after_failures says."
+    paused = session.execute(
+        update(Job)
+        .where(
+            Job.id == job.id,
+            Job.state == JobState.ACTIVE,
+            # A deleted job is not paused, and nobody is notified.
+            Job.deleted_at.is_(None),
+            Job.failures_in_a_row >= Job.pause_after_failures,
+            # Record a due fire first; the next failure pauses the job.
+            or_(Job.next_due_at.is_(None), Job.next_due_at > at),
+        )
+        .values(
+            state=JobState.PAUSED,
+            paused_at=at,
+            paused_by="jobs-app",
+            paused_reason=reason,
+            next_fire_at=None,
+            next_due_at=None,
+            version=Job.version + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if rowcount(paused):
+        audit.note(session, "pause", by="jobs-app", at=at, job_id=job.id, reason=reason)
+        record.notify_paused(session, job, by="jobs-app", reason=reason, at=at)
