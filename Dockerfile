@@ -13,7 +13,7 @@ COPY jobs_app/ jobs_app/
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim-bookworm
-# A number that is no user of the host, and that Kubernetes can see is not root.
+# A numeric user that the host does not have. Kubernetes can see that it is not root.
 RUN groupadd --gid 10001 jobs \
     && useradd --uid 10001 --gid jobs --no-create-home --home-dir /data --shell /usr/sbin/nologin jobs \
     && install --directory --owner=jobs --group=jobs --mode=0700 /data

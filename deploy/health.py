@@ -15,7 +15,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 
-#: Several heartbeats and ticks: one that is late is no reason to raise an alarm.
+#: Several heartbeats and ticks: a single late one must not raise an alarm.
 SILENCE_ALLOWED = timedelta(seconds=60)
 
 
@@ -62,8 +62,7 @@ def main(arguments: list[str]) -> int:
             return 2
     try:
         works = process_works(kind, Settings())
-    # Whatever stops the question from being answered is the answer.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 (any error means that the process is not healthy)
         sys.stderr.write(f"the {kind} could not be asked: {type(error).__name__}\n")
         return 1
     if not works:
