@@ -1,4 +1,4 @@
-"""Which tasks there are, which keyword arguments each takes, and what is wrong with those given."""
+"""The tasks that a job may name: their arguments, and the faults of those that a job gives."""
 
 import inspect
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from celery import Celery
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import did_you_mean
-from jobs_app.tasks.arguments import AnyTask, signature_of
+from jobs_app.tasks.arguments import AnyTask, arguments_of
 
-#: Celery's own housekeeping tasks and ours are not for people to run.
+#: Celery's own internal tasks and ours are not for people to run.
 HIDDEN_PREFIXES = ("celery.", "jobs_app.")
 
 
@@ -20,8 +20,7 @@ HIDDEN_PREFIXES = ("celery.", "jobs_app.")
 class TaskInfo:
     """A task that a job may name.
 
-    `schema` is a JSON Schema of its keyword arguments, as far as the signature
-    tells them.
+    `schema` is a JSON Schema of its keyword arguments, as far as its signature has them.
     """
 
     name: str
@@ -35,29 +34,29 @@ def names(app: Celery) -> list[str]:
 
 
 def tasks(app: Celery) -> list[TaskInfo]:
-    """Describe the tasks that a job may name, by name."""
+    """Return the tasks that a job may name, sorted by name."""
     return [_describe(app.tasks[name]) for name in names(app)]
 
 
 def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return what is wrong with running *task* with *kwargs*; [] if nothing is."""
+    """Return the faults of a run of *task* with *kwargs*."""
     known = names(app)
     if task not in known:
         hint = did_you_mean(task, known) or f" There are: {', '.join(known)}."
         return [FieldError("/task", "unknown_task", f"There is no task {task!r}.{hint}")]
-    signature = signature_of(app.tasks[task])
-    if signature is None:
+    arguments = arguments_of(app.tasks[task])
+    if arguments is None:
         return []
-    found = list(signature.faults(kwargs))
+    errors = list(arguments.faults(kwargs))
     own_check = getattr(app.tasks[task], "faults_of", None)
-    if found or own_check is None:
-        # What is wrong between arguments is looked for only where each of them is right.
-        return found
+    if errors or own_check is None:
+        # A task compares its arguments only if each of them is valid by itself.
+        return errors
     return list(own_check(kwargs, _settings_of(app)))
 
 
 def warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
-    """Return what is odd, though not wrong, about running *task* with *kwargs*."""
+    """Return warnings about a run of *task* with *kwargs*; none if it has faults."""
     known = app.tasks.get(task)
     own_check = None if known is None else getattr(known, "warnings_of", None)
     if own_check is None or check(app, task, kwargs):
@@ -66,13 +65,13 @@ def warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
 
 
 def _settings_of(app: Celery) -> Settings:
-    # Only the application of an installation has some; a test's or a user's own has none.
+    # Only our own application has settings; a user's or a test's has none.
     settings = getattr(app, "settings", None)
     return settings if isinstance(settings, Settings) else Settings()
 
 
 def _describe(task: AnyTask) -> TaskInfo:
-    signature = signature_of(task)
-    schema = {"type": "object"} if signature is None else signature.schema()
+    arguments = arguments_of(task)
+    schema = {"type": "object"} if arguments is None else arguments.schema()
     first_line = (inspect.getdoc(task.run) or "").partition("\n")[0]
     return TaskInfo(task.name, first_line, schema)

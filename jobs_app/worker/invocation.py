@@ -13,7 +13,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
-from jobs_app.tasks.arguments import signature_of
+from jobs_app.tasks.arguments import arguments_of
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.outcomes import failed, ignored, retried, storable
 from jobs_app.worker.pool_process import Process
@@ -35,16 +35,16 @@ def call(process: Process, claimed: ClaimedRun, injected: Injected) -> Outcome:
     if task is None:
         detail = f"This worker does not know the task {claimed.task!r}: is JOBS_IMPORTS set?"
         return Outcome(RunState.FAILED, error=RunError("NotRegistered", detail))
-    signature = signature_of(task)
+    arguments = arguments_of(task)
     try:
-        given = injected.kwargs if signature is None else signature.converted(injected.kwargs)
+        given = injected.kwargs if arguments is None else arguments.converted(injected.kwargs)
     except ValueError as error:
         return Outcome(RunState.FAILED, error=RunError("InvalidArguments", str(error)))
 
     def again(kwargs: dict[str, Any]) -> dict[str, Any]:
-        if signature is None:
+        if arguments is None:
             return kwargs
-        return signature.as_json(kwargs, given=given, stored=injected.kwargs)
+        return arguments.as_json(kwargs, given=given, stored=injected.kwargs)
 
     request = _request(process, claimed, injected)
     answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], given, request)

@@ -1,4 +1,4 @@
-"""What a task's signature says is what a job must give, and what the list of tasks tells."""
+"""The arguments that a task takes are those of its signature; the list of tasks shows them."""
 
 import importlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import registry
-from jobs_app.tasks.arguments import signature_of
+from jobs_app.tasks.arguments import arguments_of
 from tests.factories import TASKS, is_built_in
 
 if TYPE_CHECKING:
@@ -308,10 +308,10 @@ def test_a_hint_whose_own_check_breaks_is_told_of() -> None:
 
     assert (pointer, code) == ("/kwargs/x", "invalid_value")
     assert detail == "The argument 'x' of 'breaking' cannot be checked: its hint raises KeyError."
-    signature = signature_of(app.tasks["breaking"])
-    assert signature is not None
+    arguments = arguments_of(app.tasks["breaking"])
+    assert arguments is not None
     with pytest.raises(ValueError, match="its hint raises KeyError"):
-        signature.converted({"x": "hunter2", "at": "2026-12-01"})
+        arguments.converted({"x": "hunter2", "at": "2026-12-01"})
 
 
 @pytest.mark.parametrize(
@@ -356,11 +356,29 @@ def test_a_reference_to_a_secret_is_taken_where_a_text_is() -> None:
     ]
 
 
-def test_values_are_handed_over_as_the_hints_have_them() -> None:
-    signature = signature_of(app.tasks["rich"])
-    assert signature is not None
+def test_an_unknown_field_of_a_model_is_a_fault_even_with_a_secret_in_it() -> None:
+    class Point(BaseModel, extra="forbid"):
+        x: int
 
-    given = signature.converted(
+    other = Celery("tests.closed", set_as_current=False)
+
+    @other.task(shared=False, name="closed")
+    def closed(point: Point) -> None:
+        """Take a model without further fields."""
+
+    arguments = arguments_of(closed)
+    assert arguments is not None
+
+    [error] = arguments.faults({"point": {"x": 1, "y": "${secret:TOKEN}"}})
+
+    assert (error.pointer, error.code) == ("/kwargs/point/y", "unknown_argument")
+
+
+def test_values_are_handed_over_as_the_hints_have_them() -> None:
+    arguments = arguments_of(app.tasks["rich"])
+    assert arguments is not None
+
+    given = arguments.converted(
         {
             "at": "2026-12-01T10:00:00+01:00",
             "on": "2026-12-01",
@@ -391,30 +409,30 @@ def test_values_are_handed_over_as_the_hints_have_them() -> None:
 
 
 def test_what_is_json_already_stays_the_very_value() -> None:
-    signature = signature_of(app.tasks["plain"])
-    assert signature is not None
+    arguments = arguments_of(app.tasks["plain"])
+    assert arguments is not None
 
-    given = signature.converted({"share": 1, "rows": "not checked here"})
+    given = arguments.converted({"share": 1, "rows": "not checked here"})
 
     assert given == {"share": 1, "rows": "not checked here"}
     assert type(given["share"]) is int
 
 
 def test_models_that_celery_makes_are_left_to_celery() -> None:
-    signature = signature_of(app.tasks["model"])
-    assert signature is not None
+    arguments = arguments_of(app.tasks["model"])
+    assert arguments is not None
 
     given = {"window": {"start": "2026-12-01T09:00:00Z"}}
 
-    assert signature.converted(given) == given
+    assert arguments.converted(given) == given
 
 
 def test_what_cannot_be_converted_is_told_without_the_value() -> None:
-    signature = signature_of(app.tasks["rich"])
-    assert signature is not None
+    arguments = arguments_of(app.tasks["rich"])
+    assert arguments is not None
 
     with pytest.raises(ValueError, match="'at' of 'rich' must be an instant") as raised:
-        signature.converted({"at": "hunter2"})
+        arguments.converted({"at": "hunter2"})
 
     assert "hunter2" not in str(raised.value)
 
@@ -549,11 +567,11 @@ def test_the_module_in_the_documentation_works(
     made = importlib.import_module("documented_reports")
 
     kwargs = {"country": "fr", "month": "2026-12-01"}
-    signature = signature_of(made.app.tasks["documented_reports.monthly"])
+    arguments = arguments_of(made.app.tasks["documented_reports.monthly"])
 
-    assert signature is not None
+    assert arguments is not None
     assert registry.check(made.app, "documented_reports.monthly", kwargs) == []
-    assert made.monthly(**signature.converted(kwargs)) == {
+    assert made.monthly(**arguments.converted(kwargs)) == {
         "rows": 1000,
         "style": "short",
         "month": "2026-12-01",

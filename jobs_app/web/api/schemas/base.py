@@ -7,12 +7,11 @@ from typing import Any, ClassVar, NoReturn, get_args
 
 from flask import Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput
 from jobs_app.core.text import did_you_mean
-from jobs_app.core.validation_messages import escaped, kind_of, told
+from jobs_app.core.validation_messages import Fault, Place, escaped, faults, json_pointer, kind_of
 from jobs_app.web.api import problems
 
 MEDIA_TYPES = frozenset({"application/json", "application/merge-patch+json"})
@@ -181,37 +180,39 @@ def _text_faults(text: str, pointer: str) -> Iterator[FieldError]:
 
 def on_invalid(error: ValidationError) -> Response:
     """Answer 422 with a pointer, a code and a sentence for each broken field."""
-    model = Input.named(error.title)
-    fields = [_field(each, model) for each in error.errors(include_url=False)]
+    fields = [_field(fault, Input.named(error.title)) for fault in faults(error, _place)]
     return problems.problem(
         422,
         code=InvalidInput.code,
         title=InvalidInput.title,
-        detail=" ".join(each["detail"] for each in fields),
+        detail=" ".join(field["detail"] for field in fields),
         fields=fields,
     )
 
 
 def raise_invalid(error: ValidationError) -> NoReturn:
     """Raise InvalidInput for *error*, met while a merged document was checked."""
-    fields = [_field(each, Input.named(error.title)) for each in error.errors(include_url=False)]
-    found = [FieldError(each["pointer"], each["code"], each["detail"]) for each in fields]
-    raise InvalidInput(" ".join(e.detail for e in found), errors=found) from error
+    fields = [_field(fault, Input.named(error.title)) for fault in faults(error, _place)]
+    errors = [FieldError(field["pointer"], field["code"], field["detail"]) for field in fields]
+    raise InvalidInput(" ".join(e.detail for e in errors), errors=errors) from error
 
 
-def _field(error: ErrorDetails, model: type[Input] | None) -> dict[str, str]:
+def _place(loc: Place) -> Place:
     # The names of union branches and of dictionary keys stand in `loc` too; neither is sent.
-    parts = [part for part in error["loc"] if not str(part).startswith(("function-", "[key]"))]
-    name = str(parts[-1]) if parts else "The body"
-    shown = repr(name) if parts else name
-    code, said = _sentence(error, shown, _model_at(model, parts[:-1]))
+    return tuple(part for part in loc if not str(part).startswith(("function-", "[key]")))
+
+
+def _field(fault: Fault, model: type[Input] | None) -> dict[str, str]:
+    name = str(fault.place[-1]) if fault.place else "The body"
+    code, detail = fault.code, f"{repr(name) if fault.place else name} {fault.text}"
+    if fault.code == "extra_forbidden":
+        code, detail = _unknown(name, _model_at(model, fault.place[:-1]))
     if model is not None and model.place == "address":
-        return {"parameter": name, "pointer": "", "code": code, "detail": said}
-    pointer = "".join(f"/{escaped(str(part))}" for part in parts)
-    return {"pointer": pointer, "code": code, "detail": said}
+        return {"parameter": name, "pointer": "", "code": code, "detail": detail}
+    return {"pointer": json_pointer(fault.place), "code": code, "detail": detail}
 
 
-def _model_at(model: type[Input] | None, parts: list[int | str]) -> type[Input] | None:
+def _model_at(model: type[Input] | None, parts: Place) -> type[Input] | None:
     """Return the model of the object that *parts* lead to, as far as models go."""
     for part in parts:
         if model is None:
@@ -222,16 +223,6 @@ def _model_at(model: type[Input] | None, parts: list[int | str]) -> type[Input] 
         candidates = [field.annotation, *get_args(field.annotation)]
         model = next((c for c in candidates if isinstance(c, type) and issubclass(c, Input)), None)
     return model
-
-
-def _sentence(error: ErrorDetails, name: str, model: type[Input] | None) -> tuple[str, str]:
-    kind = error["type"]
-    if kind == "missing":
-        return "missing", f"{name} is required."
-    if kind == "extra_forbidden":
-        return _unknown(str(error["loc"][-1]), model)
-    code, said = told(error)
-    return code, f"{name} {said}"
 
 
 def _unknown(name: str, model: type[Input] | None) -> tuple[str, str]:
