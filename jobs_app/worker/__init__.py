@@ -1,1 +1,1 @@
-"""The worker: claims runs, works on them, and writes how they ended."""
+"""The worker: claims runs, runs their tasks, and writes their outcomes."""

@@ -1,10 +1,9 @@
-"""The end of a run that is held back for a moment, to be written with the next run's claim.
+"""Holds the finish of a run for a moment, to write it in one transaction with the next claim.
 
-A busy worker gets its next message a fraction of a millisecond after it has ended a run.
-The two written in one transaction take half the time of two transactions; what is written,
-and under which guards, is the same. Nobody waits for longer than HOLD_SECONDS to see how a
-run ended: when no message comes until then, the end is written by itself (see pools.py). And
-where the last message was longer in coming, nothing is held back at all.
+A busy worker gets its next message a fraction of a millisecond after a run. One transaction
+takes half the time of two; it writes the same under the same guards. If no message comes
+within HOLD_SECONDS, the finish is written alone (see celery_hooks/pools.py). A worker that
+is not busy holds nothing. JOBS_WORKER_PREFETCH=false turns all of this off.
 """
 
 import math
@@ -18,16 +17,16 @@ from typing import Any
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 
-#: How long the end of a run waits for the next message, seconds.
+#: A finish waits this long for the next message, seconds.
 HOLD_SECONDS = 0.002
 
-#: A worker whose last message came sooner than that has a lot to do, seconds.
+#: A worker whose last message came sooner than this is busy, seconds.
 BUSY_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedRun:
-    """How a run ended, and when; to be written."""
+    """The outcome of a run, and when it ended; not written yet."""
 
     claimed: ClaimedRun
     outcome: Outcome
@@ -35,7 +34,7 @@ class FinishedRun:
 
 
 class Completer:
-    """What the threads of a process hold back: each one at most, and any may write it."""
+    """The held finishes of a process: at most one a thread; any thread may write it."""
 
     def __init__(self) -> None:
         self._held: deque[FinishedRun] = deque()
@@ -44,17 +43,18 @@ class Completer:
         self._is_busy = False
 
     def note_message(self) -> None:
-        """Note that a message has come."""
+        """Note that a message has arrived."""
         self._is_busy = time.monotonic() - self._idle_since < BUSY_SECONDS
 
     def note_idle(self) -> None:
-        """Note that a message may come."""
+        """Note that this thread is ready for the next message."""
         self._idle_since = time.monotonic()
 
     def hold(self, finished_run: FinishedRun) -> bool:
-        """Hold back an end for which that is worth while; False: it is to be written at once.
+        """Hold a finish if the worker is busy; False: the caller must write it at once.
 
-        Of a failure somebody may wait to hear, and for the place of a key to be free.
+        Never holds failures (somebody may wait for the news) nor keyed runs (others wait for
+        the slot).
         """
         is_plain = finished_run.outcome.is_plain and finished_run.claimed.concurrency_key is None
         if not (self._is_busy and is_plain):
@@ -64,9 +64,9 @@ class Completer:
         return True
 
     def take(self) -> FinishedRun | None:
-        """Return an end that is held back, if there is one; whoever takes it writes it.
+        """Return a held finish, if there is one; the caller must write it.
 
-        This thread's own comes first: holding back the next one, it would forget it.
+        This thread's own comes first: a thread can hold only one.
         """
         own = self.take_own()
         if own is not None:
@@ -78,11 +78,11 @@ class Completer:
 
     @property
     def has_own(self) -> bool:
-        """Whether this thread has held back an end; others may have written it since."""
+        """Whether this thread has held a finish; another thread may have written it since."""
         return getattr(self._own, "finished_run", None) is not None
 
     def take_own(self) -> FinishedRun | None:
-        """Return what this thread holds back, if nobody else has taken it."""
+        """Return the finish that this thread holds, if no other thread has taken it."""
         own: Any = getattr(self._own, "finished_run", None)
         self._own.finished_run = None
         try:

@@ -1,7 +1,7 @@
-"""Claim, work, finish: what a worker does with a message.
+"""Claim, work, finish: how a worker processes the message of a run.
 
-A message says `run_id, attempt` and nothing else. The claim is one conditional UPDATE;
-whoever loses it drops the message. Between claim and finish no transaction is open.
+A message holds `run_id, attempt` and nothing else. The claim is one conditional UPDATE; a
+worker that loses it drops the message. Between claim and finish no transaction is open.
 """
 
 import contextlib
@@ -38,20 +38,20 @@ from jobs_app.worker.runner import work
 
 log = logging.getLogger(__name__)
 
-# Celery's own lines about a task show arguments and results; ours show neither. What stock
-# RedBeat entries start is no run of ours: of that the errors are told, and by nobody else.
+# Celery logs arguments and results of tasks; we must not. A task started by a stock RedBeat
+# entry is not a jobs-app run: log its errors here, because nothing else does.
 logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
 logging.getLogger("celery.app.trace").addFilter(lambda _: current_run.get(None) is None)
 logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 
 RETRY_DATABASE_SECONDS = 0.5
 
-#: How long a message waits for a heartbeat before it is left to the janitor, seconds.
+#: A message waits this long for a heartbeat before it is left to the janitor, seconds.
 LEASE_WAIT_SECONDS = 3.0
 
 
 class RunTask(Task[[str, int], None]):
-    """The task that every message names; its way to the pool is its own."""
+    """The task that every message names; it has its own strategy."""
 
     Strategy = "jobs_app.worker.celery_hooks.strategy:run_strategy"
     ignore_result = True
@@ -59,69 +59,67 @@ class RunTask(Task[[str, int], None]):
 
 @shared_task(name=RUN_TASK, base=RunTask)
 def run(run_id: str, attempt: int) -> None:
-    """Work on one attempt of one run, if it is still to be had."""
+    """Claim one attempt of a run and work on it; drop the message if the claim fails."""
     process = this_process()
     process.completer.note_message()
-    named = UUID(run_id), int(attempt)
-    process.active_runs.begin(*named)
+    key = UUID(run_id), int(attempt)
+    process.active_runs.begin(*key)
     try:
-        with _deaf_to_limits():
-            claimed = _claim(process, *named)
+        with _ignoring_soft_limit():
+            claimed = _claim(process, *key)
         if claimed is None:
             process.count_dropped()
             log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
         else:
-            _attend(process, claimed)
+            _work_and_finish(process, claimed)
     finally:
         process.active_runs.end()
     process.completer.note_idle()
 
 
-def _attend(process: Process, claimed: ClaimedRun) -> None:
-    """Work on a run that is ours, and see to it that how it ended gets on record."""
+def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
+    """Run the task of a claimed run, and write or hold its finish."""
     log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
     process.save_state()
     try:
         outcome = work(process, claimed)
-    except Exception as error:  # noqa: BLE001
-        # Something around the task failed; the run is ours, and nobody else would end it.
+    except Exception as error:  # noqa: BLE001  # nobody else would finish the claimed run
         outcome = failed(error, traceback.format_exc())
     process.restore_state()
-    with _deaf_to_limits():
+    with _ignoring_soft_limit():
         finished_run = FinishedRun(claimed, cut(outcome), clock.now())
         may_hold = process.can_hold_finish and not process.must_exit
         if not (may_hold and process.completer.hold(finished_run)):
             _finish(process, finished_run)
     if process.must_exit:
-        # A task keeps all files open that there may be; the pool starts another process.
+        # The task left too many files open; the pool starts another process.
         log.error("process_retired run=%s reason=too_many_open_files", claimed.run_id)
         os._exit(1)
 
 
 def write_held_finish() -> None:
-    """Write how the last run of this thread ended, if that is still to be done."""
-    with _deaf_to_limits():
+    """Write the finish that this thread holds, if it holds one."""
+    with _ignoring_soft_limit():
         _finish_held(this_process())
 
 
-def perform(run_id: str, attempt: int) -> tuple[bool, ExceptionInfo | None, float]:
-    """Do what `run` does and answer as Celery's tracer would: (has failed, how, seconds).
+def run_in_pool(run_id: str, attempt: int) -> tuple[bool, ExceptionInfo | None, float]:
+    """Call `run` and answer as Celery's tracer does: (has failed, error, seconds).
 
-    It fails only where neither the task nor the database is to blame.
+    It fails only for errors that are neither the task's nor the database's.
     """
     try:
         run.run(run_id, attempt)
-    except Exception:  # noqa: BLE001
-        # Told by the worker's main process, which also ends the run.
+    except Exception:  # noqa: BLE001  # the worker's main process logs it and finishes the run
         return True, ExceptionInfo(), 0.0
     return False, None, 0.0
 
 
 @contextlib.contextmanager
-def _deaf_to_limits() -> Iterator[None]:
-    """Pass over the soft time limit: it is the task's, and would tear a transaction apart.
+def _ignoring_soft_limit() -> Iterator[None]:
+    """Ignore the soft time limit: it is for the task and would interrupt a transaction.
 
-    Celery's pool sends it as a signal, to the main thread of a pool process.
+    Celery's pool sends it as a signal to the main thread of a pool process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -134,7 +132,7 @@ def _deaf_to_limits() -> Iterator[None]:
 
 
 def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
-    """Claim, however often it takes the database to answer."""
+    """Claim an attempt; try again until the database answers."""
     _await_lease(process)
     at, unanswered = clock.now(), False
     while True:
@@ -144,13 +142,13 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
             if process.lease.seconds_left() > 0:
                 claimed = _claim_once(process, run_id, attempt, worker_id=worker_id, at=at)
             if claimed is None and unanswered:
-                # Also without a lease: a claim that took effect must be ended by somebody.
+                # Also without a lease: a claim that took effect must be finished.
                 with process.database.session() as session:
                     claimed = reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
             return claimed
         except SQLAlchemyError as error:
             log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
-            # A pooled connection may have been dead for hours: the next one is a new one.
+            # A pooled connection may be dead for hours: try at once with a new one.
             if unanswered or not _is_stale(error):
                 time.sleep(RETRY_DATABASE_SECONDS)
             unanswered = True
@@ -184,7 +182,7 @@ def _finish_and_claim(
     worker_id: UUID,
     at: datetime,
 ) -> ClaimedRun | None:
-    """Claim, and write with it how another run ended; alone, if the two do not go together."""
+    """Claim, and finish another run in the same transaction; separately if that fails."""
     ended = (last.claimed.run_id, last.claimed.attempt)
     try:
         with process.database.single() as connection:
@@ -199,36 +197,36 @@ def _finish_and_claim(
                 at=at,
             )
     except Exception:
-        # One of the two was refused, or nobody knows: each by itself finds out.
+        # One of the two was refused, or there was no answer: write each by itself.
         _finish(process, last)
         raise
     if has_waiting_run is None:
         _finish(process, last)
     elif has_waiting_run:
-        _let_next_in(process, last.claimed)
+        _queue_next(process, last.claimed)
     return claimed
 
 
 def _await_lease(process: Process) -> None:
-    """Wait a moment for a heartbeat: a worker that was frozen has just been woken."""
+    """Wait a moment for a heartbeat: the worker may just have been thawed."""
     give_up_at = time.monotonic() + LEASE_WAIT_SECONDS
     while process.lease.seconds_left() <= 0 and time.monotonic() < give_up_at:
-        # Nobody is to wait as long to see how the run before ended.
+        # Do not delay the finish of the run before.
         _finish_held(process)
         time.sleep(0.1)
 
 
 def _finish_held(process: Process) -> None:
-    """Write the end that this thread holds back, if nobody else has."""
+    """Write the finish that this thread holds, if no other thread has."""
     finished_run = process.completer.take_own()
     if finished_run is not None:
         _finish(process, finished_run)
 
 
 def _finish(process: Process, finished_run: FinishedRun) -> None:
-    """Write the outcome, however long the database is away; then make room for the next run."""
+    """Write the outcome, however long the database is away; then release the slot."""
     claimed, outcome = finished_run.claimed, finished_run.outcome
-    # Nobody else may write it: either it is still ours, or the guard refuses it.
+    # Only this worker may write it: if the run is no longer ours, the guard refuses.
     while isinstance(written := _write(process, claimed, outcome, finished_run.at), Exception):
         kind = type(written).__name__
         log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
@@ -236,16 +234,16 @@ def _finish(process: Process, finished_run: FinishedRun) -> None:
             time.sleep(RETRY_DATABASE_SECONDS)
         else:
             outcome = unstorable(outcome, kind)
-            # It can hardly fail as well; if it does, it must not do so a thousand times a second.
+            # This write should not fail too; if it does, do not loop a thousand times a second.
             time.sleep(0.05)
     if written or claimed.concurrency_key is not None:
-        _let_next_in(process, claimed)
+        _queue_next(process, claimed)
 
 
-def _let_next_in(process: Process, claimed: ClaimedRun) -> None:
-    """Call those who waited for the run's place; if that fails, the janitor does it."""
+def _queue_next(process: Process, claimed: ClaimedRun) -> None:
+    """Queue the runs that waited for this one; if that fails, the janitor does it."""
     try:
-        messages = _next_ones(process, claimed)
+        messages = _promote_waiting(process, claimed)
         if messages:
             publish(process.app, messages)
     except (SQLAlchemyError, BrokerUnavailable) as error:
@@ -256,7 +254,7 @@ def _let_next_in(process: Process, claimed: ClaimedRun) -> None:
 def _write(
     process: Process, claimed: ClaimedRun, outcome: Outcome, at: datetime
 ) -> bool | Exception:
-    """Write the outcome; return whether somebody may wait for this run's end, or what failed."""
+    """Write the outcome; return whether a run may wait for this one, or the error."""
     try:
         with process.database.single() as connection:
             has_waiting_run = finish_plain(
@@ -274,19 +272,18 @@ def _write(
                 job_id=claimed.job_id,
                 at=at,
             )
-    except Exception as error:  # noqa: BLE001
-        # What the task left behind is a stranger too: a number, a date, a name too long.
+    except Exception as error:  # noqa: BLE001  # a value of the task may not be storable
         return error
     return True
 
 
-def _next_ones(process: Process, claimed: ClaimedRun) -> list[Message]:
-    """Make room for those that waited for the run: for its key's place, and for its job's."""
+def _promote_waiting(process: Process, claimed: ClaimedRun) -> list[Message]:
+    """Promote the runs that waited for the slot of the run's key or for its job."""
     messages: list[Message] = []
     if claimed.concurrency_key is None and claimed.job_id is None:
         return messages
     with process.database.session() as session:
-        # First the key: the run that is promoted has not waited for a place of it yet.
+        # The key first: a run promoted for the job has not waited for a slot yet.
         if claimed.concurrency_key is not None:
             messages += concurrency.unpark(session, claimed.concurrency_key, at=clock.now())
         if claimed.job_id is not None:

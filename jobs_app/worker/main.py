@@ -15,17 +15,17 @@ log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Run a worker until it is told to stop; return its exit code.
+    """Run a worker until a signal stops it; return its exit code.
 
-    SIGTERM lets running runs finish; SIGQUIT gives them ten seconds, and ends those that
-    are left: by policy, they are tried again.
+    SIGTERM lets active runs finish. SIGQUIT gives them ten seconds and then ends them; the
+    retry policy decides whether they run again.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     if os.geteuid() == 0:
         log.warning("running_as_root jobs run as root too, unless they change that themselves")
-        # Celery's own five lines say the same.
+        # Celery's own warning says the same in five lines.
         warnings.filterwarnings("ignore", category=SecurityWarning)
     app = make_celery(settings)
     worker = app.Worker(
@@ -40,5 +40,5 @@ def main(settings: Settings) -> int:
     try:
         worker.start()
     finally:
-        signals.sign_off()
+        signals.stop_heartbeat()
     return int(worker.exitcode or 0)

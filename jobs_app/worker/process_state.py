@@ -1,7 +1,7 @@
-"""What a pool process has for itself, and gets back after each run, whatever the task did.
+"""Restores the state of a pool process after each run: directory, umask, locale, signals.
 
-Processes of a pool live on: a task that moves to another directory, or stops listening to
-signals, would otherwise do so for all that come after it.
+A pool process runs many tasks. A task that changes its directory or ignores a signal must not
+change that for the tasks after it.
 """
 
 import errno
@@ -17,13 +17,13 @@ from types import FrameType
 
 from billiard.pool import SIG_SOFT_TIMEOUT
 
-#: What the pool says to its processes, and what they must know of their own children.
+#: Signals that the pool sends to its processes, and SIGCHLD for their children.
 SIGNALS = (SIG_SOFT_TIMEOUT, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
-#: Descriptors that the next run may need for itself: its pipes, its log, a connection.
+#: Descriptors that the next run may need: pipes, log, a connection.
 SPARE_FILES = 16
 
-#: A limit above this is not watched: the kernel would need memory to answer.
+#: A limit above this is not checked: the kernel would need memory for the check.
 COUNTED_FILES = 65_536
 
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -31,7 +31,7 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """Directory, umask, locale, and how signals are met; for the main thread of a process."""
+    """Directory, umask, locale and signal handlers; use it in the main thread only."""
 
     directory: str
     umask: int
@@ -41,7 +41,7 @@ class ProcessState:
 
     @classmethod
     def of_this_process(cls) -> "ProcessState":
-        """Return what this process has now."""
+        """Return the present state of this process."""
         umask = os.umask(0)
         os.umask(umask)
         return cls(
@@ -53,9 +53,9 @@ class ProcessState:
         )
 
     def restore(self) -> None:
-        """Give this process what it had."""
+        """Put this process back into the saved state."""
         for number, handler in self.handlers.items():
-            # None: it was not set from Python, and cannot be set again.
+            # None: C code installed it, and Python cannot restore it.
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
@@ -68,15 +68,15 @@ class ProcessState:
 
 
 def is_short_of_files() -> bool:
-    """Tell whether so many files are open that the next run could hardly open its own."""
+    """Tell whether too many files are open for the next run."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if not SPARE_FILES < most <= COUNTED_FILES:
         return False
-    # Numbers are given out from below: if this one is taken, few below it can be free.
+    # The kernel gives the lowest free number: if this one is taken, few below it are free.
     number = most - SPARE_FILES
     try:
-        given = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, number)
+        descriptor = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, number)
     except OSError as error:
         return error.errno in (errno.EMFILE, errno.EINVAL)
-    os.close(given)
-    return given != number
+    os.close(descriptor)
+    return descriptor != number

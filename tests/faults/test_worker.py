@@ -98,7 +98,7 @@ def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
 
     assert (run.state, run.reason) == (
         RunState.LOST,
-        "The worker lost sight of the run before its end.",
+        "No process of the worker worked on the run any more.",
     )
     assert installation.run(long).state is RunState.RUNNING
 

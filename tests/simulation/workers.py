@@ -84,9 +84,9 @@ class SimulatedLease(Lease):
 class SimulatedCancelListener(CancelListener):
     """The cancel listener of a pool process, with no thread: the task itself has it look."""
 
-    def add(self, watched: CancellableRun) -> None:
-        watched.began = float("-inf")
-        self._runs[watched.run_id] = watched
+    def add(self, run: CancellableRun) -> None:
+        run.began = float("-inf")
+        self._runs[run.run_id] = run
 
     def look(self, run_id: UUID) -> None:
         """Ask the database whether a run is to end."""

@@ -132,10 +132,10 @@ def _on_worker_ready(**_: object) -> None:
 
 @signals.worker_shutdown.connect
 def _on_worker_shutdown(**_: object) -> None:
-    sign_off()
+    stop_heartbeat()
 
 
-def sign_off() -> None:
+def stop_heartbeat() -> None:
     """Stop the heartbeat, once. Celery does not tell when a worker must stop at once."""
     global _heartbeat
     heartbeat, _heartbeat = _heartbeat, None

@@ -19,7 +19,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
 from jobs_app.worker.celery_hooks.prefetch import Prefetch
-from jobs_app.worker.execution import perform
+from jobs_app.worker.execution import run_in_pool
 from jobs_app.worker.pool_process import this_process
 
 
@@ -42,7 +42,7 @@ class RunRequest(Request):
         limits: Any = self.time_limits
         limit, soft_limit = limits
         result = pool.apply_async(
-            perform,
+            run_in_pool,
             args=tuple(self.args),
             accept_callback=self.on_accepted,
             timeout_callback=self.on_timeout,

@@ -1,9 +1,8 @@
-"""Watches over the runs of one pool process: cancelled, superseded, or fenced off?
+"""The cancel listener of a pool process: ends runs that are cancelled, superseded or fenced.
 
-Two threads a process, awake only while a run is being worked on. One asks the database
-and keeps the answers in memory, where tasks ask for them. The other interrupts a Python
-task that does not ask; it never waits for a database, which may hang for longer than the
-lease lasts.
+It has two threads, awake only while a run is active. One polls the database and keeps the
+answers in memory for the tasks. The other interrupts Python tasks that do not ask. It never
+waits for the database, which may hang for longer than the lease lasts.
 """
 
 import ctypes
@@ -28,13 +27,13 @@ from jobs_app.worker.output.capture import stay_out_of_runs
 
 log = logging.getLogger(__name__)
 
-#: Time between two looks at the database, seconds. A shorter run is never looked at.
+#: Time between two polls of the database, seconds. Shorter runs are never polled.
 CANCEL_POLL_SECONDS = 1.0
 
-#: How long tasks that watch the lease themselves get before their process is killed, seconds.
+#: Extra time for tasks that check the lease themselves before their process is killed, seconds.
 LAST_GRACE_SECONDS = 3.0
 
-#: How long runs have when the worker is to stop at once, seconds.
+#: Grace of runs when the worker must stop at once, seconds.
 STOP_GRACE_SECONDS = 2.0
 
 #: Longest grace of a command in a fenced worker, as in `command_supervisor`, seconds.
@@ -42,14 +41,14 @@ FENCE_GRACE_SECONDS = 5.0
 
 
 class Interrupted(Cancelled):
-    """Raised out of nowhere in a Python task that is to end; Python makes it, without arguments."""
+    """Raised asynchronously in a cancelled Python task; Python creates it without arguments."""
 
     def __init__(self) -> None:
         super().__init__("The run was cancelled.")
 
 
 class LimitReached(TimedOut):
-    """Raised out of nowhere in a Python task at its time limit, as Interrupted is."""
+    """Raised asynchronously in a Python task at its time limit, as Interrupted is."""
 
     def __init__(self) -> None:
         super().__init__("The run was stopped at its time limit.")
@@ -57,12 +56,11 @@ class LimitReached(TimedOut):
 
 @dataclass(slots=True)
 class CancellableRun:
-    """A run that this process works on, and what the watch knows of it.
+    """An active run of this process, and what the listener knows of it.
 
-    `is_cooperative` says that the task asks for itself and ends by itself. `worker_id` is
-    whom the run was claimed for; None stands for the worker as it is called now. `limits`
-    are what is raised in the task after so many seconds, where no pool does that.
-    `is_stopped` says that it ends because its worker does.
+    `is_cooperative` says that the task checks for a cancel itself. `worker_id` is the id under
+    which the run was claimed; None means the worker's present id. `limits` are seconds and the
+    error to raise then, in pools without limits. `is_stopped`: it ends because its worker stops.
     """
 
     run_id: UUID
@@ -80,7 +78,7 @@ class CancellableRun:
 
 
 class CancelListener:
-    """The watch of one pool process. Make it after the fork."""
+    """The cancel listener of one pool process. Create it after the fork."""
 
     def __init__(self, database: Database, lease: Lease, *, may_kill_process: bool) -> None:
         self._database = database
@@ -88,43 +86,42 @@ class CancelListener:
         self._may_kill_process = may_kill_process
         self._runs: dict[UUID, CancellableRun] = {}
         self._changed = threading.Lock()
-        # Set while there is something to watch, or was a moment ago: of the runs that are too
-        # short to be looked at, most wake nobody.
+        # Set while a run is active, and a moment longer: most short runs wake no thread.
         self._is_busy = threading.Event()
         self._threads: list[threading.Thread] = []
         self._is_stopping = False
 
-    def add(self, watched: CancellableRun) -> None:
-        """CancelListener a run from now on."""
+    def add(self, run: CancellableRun) -> None:
+        """Listen for a cancel of *run*."""
         with self._changed:
-            self._runs[watched.run_id] = watched
+            self._runs[run.run_id] = run
             if not self._threads:
-                for work in (self._poll, self._enforce):
-                    thread = threading.Thread(target=self._loop, args=(work,), daemon=True)
+                for step in (self._poll, self._enforce):
+                    thread = threading.Thread(target=self._loop, args=(step,), daemon=True)
                     thread.start()
                     self._threads.append(thread)
             if not self._is_busy.is_set():
                 self._is_busy.set()
 
-    def remove(self, watched: CancellableRun) -> None:
-        """Stop watching a run: its task has ended."""
+    def remove(self, run: CancellableRun) -> None:
+        """Stop listening: the task of *run* has ended."""
         with self._changed:
-            self._runs.pop(watched.run_id, None)
+            self._runs.pop(run.run_id, None)
 
     def stop_all(self) -> None:
-        """End all runs, because the worker ends; those that do not listen end with it.
+        """Stop all runs because the worker stops; exit the process if some do not end.
 
-        Like a cancel, with a short grace; the second time it does nothing.
+        It works like a cancel with a short grace. A second call does nothing.
         """
         with self._changed:
-            left = list(self._runs.values())
-            # What somebody cancelled before is cancelled, and not lost.
-            for run in left:
+            runs = list(self._runs.values())
+            # A run that was cancelled before ends as cancelled, not as lost.
+            for run in runs:
                 run.is_stopped = run.is_stopped or run.cancel_mode is None
                 run.cancel_mode = run.cancel_mode or CancelMode.GRACEFUL
             is_first, self._is_stopping = not self._is_stopping, True
         if is_first:
-            threading.Thread(target=self._exit_unless_ended, args=(left,), daemon=True).start()
+            threading.Thread(target=self._exit_unless_ended, args=(runs,), daemon=True).start()
 
     def _exit_unless_ended(self, runs: list[CancellableRun]) -> None:
         stay_out_of_runs()
@@ -135,11 +132,11 @@ class CancelListener:
         with self._changed:
             is_left = any(run.run_id in self._runs for run in runs)
         if is_left:
-            # The janitor finds out that nobody beats any more.
+            # The janitor notices that the heartbeats stopped.
             log.error("worker_stopped_with_its_runs")
             os._exit(70)
 
-    def _loop(self, work: Callable[[list[CancellableRun]], None]) -> None:
+    def _loop(self, step: Callable[[list[CancellableRun]], None]) -> None:
         stay_out_of_runs()
         while True:
             self._is_busy.wait()
@@ -149,13 +146,13 @@ class CancelListener:
                 if not runs:
                     self._is_busy.clear()
             try:
-                work(runs)
+                step(runs)
             except Exception:
-                # Without this thread nothing of the process would ever be stopped again.
+                # Without this thread no run of this process could be stopped any more.
                 log.exception("watch_failed")
 
     def _poll(self, runs: list[CancellableRun]) -> None:
-        """Ask the database which of *runs* are to end."""
+        """Ask the database which of *runs* must end."""
         old = [run for run in runs if time.monotonic() - run.began >= CANCEL_POLL_SECONDS / 2]
         if not old:
             return
@@ -164,25 +161,25 @@ class CancelListener:
         )
         try:
             with self._database.reading() as session:
-                found = {row.id: row for row in session.execute(statement)}
+                rows = {row.id: row for row in session.execute(statement)}
         except SQLAlchemyError as error:
-            # The lease decides how long we may go on without the database.
+            # The lease limits how long we continue without the database.
             log.warning("watch_failed error=%s", type(error).__name__)
             return
         for run in old:
-            row = found.get(run.run_id)
+            row = rows.get(run.run_id)
             is_ours = row is not None and (row.attempt, row.state) == (
                 run.attempt,
                 RunState.RUNNING,
             )
             if not is_ours:
-                # Given to a newer attempt, or deleted: nobody waits for this one.
+                # A newer attempt runs, or the run was deleted: nobody needs this one.
                 run.cancel_mode = CancelMode.KILL
             elif row is not None and row.cancel_mode is not None:
                 run.cancel_mode = row.cancel_mode
 
     def _enforce(self, runs: list[CancellableRun]) -> None:
-        """Interrupt Python tasks that are to end, and kill the process if that does not help."""
+        """Interrupt Python tasks that must end; kill the process after the grace."""
         now = time.monotonic()
         for run in runs:
             self._raise_limits(run, now - run.began)
@@ -190,7 +187,7 @@ class CancelListener:
             if run.cancel_mode is None and not is_fenced:
                 run.stop_by = float("inf")
                 continue
-            # What is asked for later may be more urgent, never less.
+            # A later request may shorten the grace, never extend it.
             run.stop_by = min(run.stop_by, now + self._grace(run, is_fenced))
             if not run.is_cooperative and not is_fenced and not run.is_interrupted:
                 run.is_interrupted = True
@@ -203,7 +200,7 @@ class CancelListener:
 
     def _grace(self, run: CancellableRun, is_fenced: bool) -> float:
         if run.is_cooperative:
-            # The task's own process kills at the grace; this is for when it hangs itself.
+            # The supervisor kills at the grace; this is for a task that hangs itself.
             grace = run.kill_grace_seconds
             return (min(grace, FENCE_GRACE_SECONDS) if is_fenced else grace) + LAST_GRACE_SECONDS
         if is_fenced or run.cancel_mode is CancelMode.KILL:
@@ -211,9 +208,10 @@ class CancelListener:
         return run.kill_grace_seconds
 
     def _raise_limits(self, run: CancellableRun, elapsed_seconds: float) -> None:
-        for limit in [each for each in run.limits if each[0] <= elapsed_seconds]:
-            run.limits.remove(limit)
-            self._interrupt(run, limit[1])
+        for seconds, error in list(run.limits):
+            if seconds <= elapsed_seconds:
+                run.limits.remove((seconds, error))
+                self._interrupt(run, error)
 
     def _interrupt(self, run: CancellableRun, error: type[Exception]) -> None:
         """Raise *error* in the task's thread, at its next bytecode."""
@@ -229,10 +227,10 @@ class CancelListener:
             if run.run_id not in self._runs:
                 return
         if self._may_kill_process:
-            # The worker's main process sees its child die and ends the run.
+            # The worker's main process sees this process die and finishes the run.
             log.warning("run_killed run=%s attempt=%s", run.run_id, run.attempt)
             os.kill(os.getpid(), signal.SIGKILL)
         elif self._is_fenced(run):
-            # In a pool of threads only the whole worker can be stopped; it may not go on.
+            # In a pool of threads only the whole worker can be stopped.
             log.error("worker_fenced run=%s", run.run_id)
             os._exit(70)

@@ -1,7 +1,7 @@
-"""Ends pool processes that do not listen: C code may hold Python's lock for as long as it likes.
+"""Kills pool processes that do not respond to a cancel, for example C code that holds the GIL.
 
-A run that is to end is ended by its own process, which watches for that (see watch.py).
-When nothing in it can run, the worker's main process does it from outside.
+Normally the cancel listener of the pool process ends its run (cancellation.py). When no
+Python code can run in that process, the worker's main process kills it.
 """
 
 import logging
@@ -22,50 +22,47 @@ from jobs_app.worker.liveness.lease import Lease
 
 log = logging.getLogger(__name__)
 
-#: What the process of a run gets beyond what its own watch grants, to be first; seconds.
+#: Extra seconds before we act, so that the run's own process acts first.
 FORCE_DELAY_SECONDS = 1.5
 
 
 class ForcedCancellation:
-    """Looks, from outside, after the runs that were asked to end.
+    """Kills, from the main process, pool processes whose cancelled run does not end.
 
-    *active_runs* returns which process of the pool works on which attempt.
+    *active_runs* returns the process id of each active attempt.
     """
 
     def __init__(self, lease: Lease, active_runs: Callable[[], Mapping[Attempt, int]]) -> None:
         self._lease = lease
         self._active_runs = active_runs
-        self._asked_since: dict[Attempt, float] = {}
+        self._requested_at: dict[Attempt, float] = {}
 
     @property
     def has_work(self) -> bool:
-        """Whether there is a run to look after."""
+        """Whether any run is active."""
         return bool(self._active_runs())
 
     def check(self, open_session: Callable[[], AbstractContextManager[Session]]) -> None:
-        """Kill the processes whose run should have ended by now."""
+        """Kill the processes whose cancelled run should have ended by now."""
         if not self.has_work:
             return
         with open_session() as session:
-            asked = cancel_requests(session, self._lease.worker_id)
+            requests = cancel_requests(session, self._lease.worker_id)
         now = time.monotonic()
-        self._asked_since = {
-            (each.run_id, each.attempt): self._asked_since.get((each.run_id, each.attempt), now)
-            for each in asked
-        }
-        for each in asked:
-            attempt = (each.run_id, each.attempt)
+        attempts = {(request.run_id, request.attempt): request for request in requests}
+        self._requested_at = {attempt: self._requested_at.get(attempt, now) for attempt in attempts}
+        for attempt, request in attempts.items():
             pid = self._active_runs().get(attempt)
-            if pid is not None and now >= self._asked_since[attempt] + grace_seconds(each):
+            if pid is not None and now >= self._requested_at[attempt] + grace_seconds(request):
                 log.warning("run_killed_from_outside run=%s attempt=%s", *attempt)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def grace_seconds(asked: CancelRequest) -> float:
-    """Return how long the process of a run may take to end it, seconds."""
-    if asked.task in outbox.KEEPS_OWN_LIMITS:
-        return asked.kill_grace_seconds + LAST_GRACE_SECONDS + FORCE_DELAY_SECONDS
-    if asked.mode is CancelMode.KILL:
+def grace_seconds(request: CancelRequest) -> float:
+    """Return how long the process of a cancelled run may take to end it, seconds."""
+    if request.task in outbox.KEEPS_OWN_LIMITS:
+        return request.kill_grace_seconds + LAST_GRACE_SECONDS + FORCE_DELAY_SECONDS
+    if request.mode is CancelMode.KILL:
         return FORCE_DELAY_SECONDS
-    return asked.kill_grace_seconds + FORCE_DELAY_SECONDS
+    return request.kill_grace_seconds + FORCE_DELAY_SECONDS

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: one thread of its main process, with a connection of its own."""
+"""The heartbeat of a worker: a thread of its main process with its own database connection."""
 
 import logging
 import math
@@ -31,22 +31,21 @@ from jobs_app.worker.liveness.stalled_runs import StalledRuns
 
 log = logging.getLogger(__name__)
 
-#: Time between two tries while the database is away, seconds.
+#: Pause between two tries while the database is away, seconds.
 DATABASE_RETRY_SECONDS = 1.0
 
-#: Time between two looks at what is left of a run whose process died, seconds.
+#: Time between two checks for the remains of a run whose process died, seconds.
 DEAD_POLL_SECONDS = 0.2
 
-#: By then a supervisor has ended a command whose worker process died, seconds.
+#: A supervisor ends the command of a dead pool process within this time, seconds.
 SUPERVISOR_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadAttempt:
-    """An attempt whose pool process died, and when that was seen (monotonic seconds).
+    """An attempt whose pool process died, and when that was noticed (monotonic seconds).
 
-    `worker_id` is what its worker was called then: what it had in hand was claimed for that,
-    or not at all.
+    `worker_id` is the worker's id at that time: the attempt was claimed under it, or never.
     """
 
     run_id: UUID
@@ -54,12 +53,12 @@ class DeadAttempt:
     worker_id: UUID
     reason: str
     state: RunState
-    # Looked up each time: a simulation has a clock of its own.
+    # A lambda, so that the simulation can replace `time`.
     seen: float = field(default_factory=lambda: time.monotonic())
 
 
 class Heartbeat:
-    """Registers a worker, beats for it, and reports the runs whose process died under them.
+    """Registers a worker, sends its heartbeats, and finishes runs whose process died.
 
     `take_dropped` returns how many messages were dropped since the last call. `stalled_runs`
     finds the runs that nobody here works on. `forced_cancellation`, in a pool of processes
@@ -91,7 +90,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
 
     def register(self) -> None:
-        """Put the worker on record; tries until the database takes it."""
+        """Register the worker; try until the database accepts it."""
         while True:
             begun = lease_now()
             try:
@@ -107,7 +106,7 @@ class Heartbeat:
             return
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the heartbeat thread."""
         os.register_at_fork(
             before=self._no_fork.acquire,
             after_in_parent=self._no_fork.release,
@@ -116,41 +115,42 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating and sign off; what is left of this worker's runs is lost at once."""
+        """Stop the heartbeat and deregister the worker; its remaining runs are lost at once."""
         self._is_stopped = True
         self._wake.set()
         self._thread.join(timeout=5)
         try:
-            self._outlive_commands()
+            self._wait_for_supervisors()
             with self._session() as session:
                 workers.give_up(session, self._lease.worker_id, beats=None, at=clock.now())
         except SQLAlchemyError as error:
-            # The janitor finds out by itself: nobody beats any more.
+            # The janitor notices that the heartbeats stopped.
             log.warning("worker_not_signed_off error=%s", error)
 
-    def _outlive_commands(self) -> None:
-        """Wait for the supervisors of commands that were cut short: others may start them again."""
+    def _wait_for_supervisors(self) -> None:
+        """Wait until supervisors have ended interrupted commands: a retry may start them again."""
         with self._session() as session:
-            left = running_on(session, self._lease.worker_id)
+            running = running_on(session, self._lease.worker_id)
         give_up_at = time.monotonic() + SUPERVISOR_SECONDS
-        while any(is_still_ending(*each) for each in left) and time.monotonic() < give_up_at:
+        while (
+            any(is_still_ending(*attempt) for attempt in running) and time.monotonic() < give_up_at
+        ):
             time.sleep(DEAD_POLL_SECONDS)
 
     def report_dead(
         self, run_id: UUID, attempt: int, reason: str, state: RunState = RunState.LOST
     ) -> None:
-        """Have an attempt ended whose process is gone; repeated until the database takes it."""
+        """Finish an attempt whose process is dead; repeated until the database accepts it."""
         dead = DeadAttempt(run_id, attempt, self._lease.worker_id, reason, state)
         self._dead_attempts.append(dead)
         self._wake.set()
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        """A session during which this process does not fork.
+        """Open a session; this process does not fork while it is open.
 
-        SQLite keeps the locks of a process in its memory. A pool child that is forked in
-        the middle of a transaction inherits the note that the database is locked, and
-        nobody ever takes it back: each of its own claims would wait in vain.
+        SQLite keeps a process's locks in memory. A pool process that is forked during a
+        transaction inherits the lock and never releases it: all its claims would wait.
         """
         with self._no_fork, self._database.session() as session:
             yield session
@@ -171,7 +171,7 @@ class Heartbeat:
                 log.warning("heartbeat_failed error=%s", type(error).__name__)
                 next_beat = now + DATABASE_RETRY_SECONDS
             except Exception:
-                # A worker without a heart would take messages and drop them for ever.
+                # A worker without a heartbeat would fetch messages and drop them for ever.
                 log.exception("heartbeat_failed")
                 next_beat = now + DATABASE_RETRY_SECONDS
             self._wake.clear()
@@ -195,7 +195,7 @@ class Heartbeat:
         if is_alive:
             self._lease.renew(begun)
             return
-        # Frozen for too long: what it ran belongs to others now, and its processes see that.
+        # It was frozen for too long. Its runs were rescued; the new id tells its processes.
         log.warning("worker_was_given_up worker=%s", self._lease.worker_id)
         self.register()
 
@@ -213,21 +213,21 @@ class Heartbeat:
         for attempt in self._stalled_runs.find(running):
             if attempt not in known:
                 log.error("run_strayed run=%s attempt=%s", *attempt)
-                self.report_dead(*attempt, "The worker lost sight of the run before its end.")
+                self.report_dead(*attempt, "No process of the worker worked on the run any more.")
 
     def _finish_dead(self, dead: DeadAttempt) -> bool:
-        """End an attempt; False while something of it still lives, which others must not meet."""
+        """Finish a dead attempt; False while a process of it lives: no retry may overlap it."""
         is_late = time.monotonic() - dead.seen >= SUPERVISOR_SECONDS
         if not is_late and is_still_ending(dead.run_id, dead.attempt):
             return False
         with self._session() as session:
             run = session.get(Run, dead.run_id)
-            # Asked after the row was read: an attempt is in hand from before its claim on.
+            # Check after the read of the row: an attempt is active from before its claim.
             if self._stalled_runs.is_active(dead.run_id, dead.attempt):
-                # Either its process is just about to die, or a message came twice, and the
-                # process that died had the one that was in vain.
+                # Either its process is about to die, or the message was doubled and the dead
+                # process had the copy that lost.
                 return is_late
-            # An attempt has one owner for life; that of another worker is not ours to end.
+            # An attempt keeps its worker: do not finish another worker's attempt.
             is_ours = run is not None and run.worker_id == dead.worker_id
             if run is not None and not (
                 is_ours
@@ -242,7 +242,7 @@ class Heartbeat:
                     at=clock.now(),
                 )
             ):
-                # Perhaps it died before its claim: then the message died with it.
+                # It may have died before its claim, and the message with it: send it again.
                 outbox.mark_unsent(session, [dead.run_id], at=clock.now())
                 session.commit()
         return True

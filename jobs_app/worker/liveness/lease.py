@@ -1,9 +1,8 @@
-"""What a worker's processes share: who they are, and how long they may still work.
+"""The lease that a worker's processes share: the worker's id and how long they may still work.
 
-The main process renews the lease with each heartbeat that the database took; its pool
-children, and through them the supervisors of shell jobs, only look at it. The clock is the
-same for all processes of a machine, no change of the date moves it, and where there is
-CLOCK_BOOTTIME (Linux) it also counts the time that a suspended machine slept.
+The main process renews the lease with each heartbeat that the database accepted. Its pool
+processes, and through them the supervisors of commands, only read it. The clock is monotonic
+and shared by all processes of a machine. On Linux (CLOCK_BOOTTIME) it also counts suspend.
 """
 
 import time
@@ -14,14 +13,14 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now() -> float:
-    """Return the seconds of the lease's clock."""
+    """Return the time of the lease's clock, seconds."""
     return time.clock_gettime(_CLOCK)
 
 
 class Lease:
-    """The identity of a worker and the instant of its last heartbeat, in shared memory.
+    """A worker's id and the time of its last heartbeat, in shared memory.
 
-    Make it before the pool forks. Until `renew` is called the lease has run out.
+    Create it before the pool forks. It counts as run out until `renew` is called.
     """
 
     def __init__(self, fence_seconds: float) -> None:
@@ -31,27 +30,27 @@ class Lease:
 
     @property
     def worker_id(self) -> UUID:
-        """The id under which this worker is registered now; it changes when it was given up."""
+        """The id under which this worker is registered; it gets a new one after it was given up."""
         return UUID(bytes=bytes(self._id))
 
     def adopt(self, worker_id: UUID) -> None:
-        """Work under *worker_id* from now on."""
+        """Use *worker_id* from now on."""
         self._id[:] = worker_id.bytes
 
     def renew(self, begun: float) -> None:
-        """Count the lease from *begun*: the `now()` before the heartbeat, not after it."""
+        """Start the lease at *begun*: the `now()` before the heartbeat, not after it."""
         self._renewed.value = begun
 
     @property
     def is_fresh(self) -> bool:
-        """Whether heartbeats come: half of the lease without one means that they do not."""
+        """Whether heartbeats arrive: the last one is younger than half the lease."""
         return self.seconds_left() > self._fence_seconds / 2
 
     def seconds_left(self, *, of: UUID | None = None) -> float:
-        """Return how long work may go on without another heartbeat; 0 or less: not at all.
+        """Return how many seconds work may continue without a heartbeat; 0 or less: stop.
 
-        With *of*, how long what was claimed under that id may: not at all once the worker
-        has another one, since it was given up in between.
+        *of* is the worker id of a claim. The answer is 0 if the worker has another id now:
+        it was given up since that claim.
         """
         if of is not None and of != self.worker_id:
             return 0.0

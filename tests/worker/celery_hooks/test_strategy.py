@@ -170,7 +170,7 @@ def test_the_pool_is_given_run_and_attempt_and_the_limits_it_must_keep(
     handle(channel.basic_get(QUEUE))
 
     [(target, options)] = consumer.pool.asked
-    assert target is execution.perform
+    assert target is execution.run_in_pool
     assert options["args"] == (str(sent.run_id), 1)
     assert (options["soft_timeout"], options["timeout"]) == (5, 9)
     assert list(requests) == [str(sent.run_id)]
@@ -389,7 +389,7 @@ def test_what_fails_around_a_run_is_answered_and_not_raised(
 
     monkeypatch.setattr(execution.run, "run", fails)
 
-    failed, how, _ = execution.perform(str(new_run_id()), 1)
+    failed, how, _ = execution.run_in_pool(str(new_run_id()), 1)
 
     assert failed
     assert how is not None
