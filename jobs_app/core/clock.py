@@ -1,4 +1,4 @@
-"""The one place that asks what time it is."""
+"""The only place that reads the clock."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 def now() -> datetime:
     """Return the present instant, in UTC, with microseconds.
 
-    Entry points (a request, a tick, a message) call this once and pass the
-    answer down as `at`; nothing further in asks the clock again.
+    An entry point (a request, a tick, a message) calls this once and passes the instant
+    down as `at`. Functions below it do not read the clock again.
     """
     return datetime.now(UTC)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field of an input.
+    """A fault of one field of an input.
 
-    `pointer` is a JSON Pointer (RFC 6901) into the document that was sent, ""
-    for the whole of it.
+    `pointer` is a JSON Pointer (RFC 6901) into the document that was sent; "" is all of it.
     """
 
     pointer: str
@@ -18,7 +17,7 @@ class FieldError:
 
 
 class JobsError(Exception):
-    """The base of all errors here; `code` is stable, the text is for people."""
+    """The base of all errors of jobs-app; `code` is stable, the text is for people."""
 
     code = "error"
     title = "Something went wrong"
@@ -34,13 +33,13 @@ class JobsError(Exception):
 
 
 class InvalidInput(JobsError):
-    """The input breaks a rule; `errors` has one entry a broken field."""
+    """The input breaks a rule; `errors` has one entry for each broken field."""
 
     code = "invalid_input"
     title = "The input is not valid"
 
     def under(self, prefix: str) -> "InvalidInput":
-        """Return the same error for a document that holds this one at *prefix*."""
+        """Return the same error for a document that holds this input at *prefix*."""
         moved = [FieldError(prefix + e.pointer, e.code, e.detail) for e in self.errors]
         return InvalidInput(self.detail, code=self.code, errors=moved)
 
@@ -102,21 +101,21 @@ class Unauthenticated(JobsError):
 
 
 class Unavailable(JobsError):
-    """A part that jobs-app stands on (the database) cannot be reached just now."""
+    """A part that jobs-app needs (the database) cannot be reached at the moment."""
 
     code = "unavailable"
     title = "Temporarily unavailable"
 
 
 class ConfigurationError(JobsError):
-    """A setting has a value that cannot work; the text names the setting."""
+    """A setting has an invalid value; the text names the setting."""
 
     code = "configuration"
     title = "The configuration is not valid"
 
 
 class BrokerUnavailable(JobsError):
-    """Redis refused or did not answer; whatever was to be sent stays on record."""
+    """Redis refused or did not answer; the row of the unsent message stays."""
 
     code = "broker_unavailable"
     title = "Redis cannot be reached"

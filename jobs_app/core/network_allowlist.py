@@ -1,11 +1,11 @@
-"""What http tasks may call though private, by JOBS_HTTP_ALLOW, and what not even then."""
+"""The allowlist of JOBS_HTTP_ALLOW: private addresses that http tasks may call."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 
 @dataclass(frozen=True, slots=True)
-class Exemption:
+class AllowlistEntry:
     """An entry of JOBS_HTTP_ALLOW: a host by name or a network, on one port or all."""
 
     host: str | None
@@ -13,7 +13,7 @@ class Exemption:
     port: int | None
 
     def covers(self, host: str, port: int, form: IPv4Address | IPv6Address) -> bool:
-        """Tell whether *form*, an address of *host*, is exempt on *port*."""
+        """Return whether this entry allows *form*, an address of *host*, on *port*."""
         if self.port is not None and self.port != port:
             return False
         if self.network is not None:
@@ -25,27 +25,27 @@ class Exemption:
 
     @property
     def is_one_address(self) -> bool:
-        """Whether it names one address and nothing else."""
+        """Whether the entry names one address and nothing else."""
         return self.network is not None and self.network.num_addresses == 1
 
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
-    """A server that jobs-app itself works with, and the setting that says where it is."""
+    """A server that jobs-app itself uses, and the setting that names it."""
 
     setting: str
     host: str
     port: int
 
 
-def exemptions(text: str) -> tuple[Exemption, ...]:
-    """Return the entries of JOBS_HTTP_ALLOW; raises ValueError, which names the wrong one."""
-    return tuple(_exemption(part.strip()) for part in text.split(",") if part.strip())
+def parse_allowlist(text: str) -> tuple[AllowlistEntry, ...]:
+    """Return the entries of JOBS_HTTP_ALLOW; raises ValueError, which names the invalid one."""
+    return tuple(_entry(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _exemption(text: str) -> Exemption:
+def _entry(text: str) -> AllowlistEntry:
     try:
-        return Exemption(None, ip_network(text), None)
+        return AllowlistEntry(None, ip_network(text), None)
     except ValueError:
         pass
     head, colon, tail = text.rpartition(":")
@@ -53,7 +53,7 @@ def _exemption(text: str) -> Exemption:
     host = (head if colon else text).rstrip(".").lower()
     is_bracketed = host.startswith("[") and host.endswith("]")
     try:
-        return Exemption(None, ip_network(host[1:-1] if is_bracketed else host), port)
+        return AllowlistEntry(None, ip_network(host[1:-1] if is_bracketed else host), port)
     except ValueError:
         pass
     labels = host.removeprefix("*.").split(".")
@@ -63,4 +63,4 @@ def _exemption(text: str) -> Exemption:
             f"{text!r} is no host, address or network, as in "
             "intranet.example, *.corp.example, localhost:8080, 10.0.0.0/8"
         )
-    return Exemption(host, None, port)
+    return AllowlistEntry(host, None, port)

@@ -1,4 +1,4 @@
-"""What every process of jobs-app does at its start."""
+"""Steps at the start of every process: garbage collection, protection of its memory."""
 
 import ctypes
 import gc
@@ -8,27 +8,27 @@ PR_SET_DUMPABLE = 4
 
 
 def pause_gc() -> None:
-    """Turn the garbage collector off while modules are imported: that saves a fifth of the time."""
+    """Turn the garbage collector off during imports, which saves a fifth of their time."""
     gc.disable()
 
 
 def resume_gc() -> None:
-    """Turn the garbage collector on for new objects; call it before a process forks.
+    """Turn the garbage collector on for new objects; call this before a fork.
 
-    It no longer touches what was imported, so that forked processes share those pages.
+    The collector skips the imported objects, so that forked processes share their pages.
     """
     gc.freeze()
     gc.enable()
 
 
-def become_undumpable() -> None:
-    """Close this process, and those that it forks, to all others but root's (on Linux).
+def protect_memory() -> None:
+    """Let only root read the memory of this process and of those that it forks (on Linux).
 
-    A shell job runs as its worker does. Without this it could read the key of the secrets and
-    the password of the database in `/proc/PID/environ`, and everything else in `/proc/PID/mem`.
+    A shell job runs under the same user as its worker. Without this it could read the secret
+    key and the password of the database in `/proc/PID/environ` and `/proc/PID/mem`.
 
-    The process leaves no core dump then, and only root can attach a debugger. A program that
-    it starts by `exec` is open again, as any program is.
+    The process writes no core dump then, and only root can attach a debugger. A program that
+    it starts by `exec` is not protected.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

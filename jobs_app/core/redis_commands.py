@@ -1,7 +1,7 @@
-"""Commands as Redis reads them, in one piece.
+"""Redis commands, each sent in one piece.
 
-redis-py sends a long command in pieces of 6 kB. A thousand messages are 150 of them,
-and between any two another thread may take its turn.
+redis-py sends a long command in pieces of 6 kB. A thousand messages are 150 pieces, and
+another thread may run between any two of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def packed(words: Sequence[str]) -> bytes:
-    """Return the command of these *words*."""
+    """Return the command of these *words* in the Redis protocol (RESP)."""
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
         encoded = word.encode()
@@ -18,9 +18,9 @@ def packed(words: Sequence[str]) -> bytes:
 
 
 def execute(pool: Any, commands: Iterable[Sequence[str]]) -> None:
-    """Run *commands* over a connection of redis-py's *pool*, one after the other.
+    """Run *commands* over one connection of redis-py's *pool*, one after the other.
 
-    Nothing is repeated on an error, whose class is redis-py's own.
+    Nothing is retried. Raises the errors of redis-py.
     """
     connection = pool.get_connection()
     try:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs_app.core.errors import ConfigurationError
-from jobs_app.core.network_allowlist import Exemption, OwnServer, exemptions
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
 from jobs_app.core.smtp_url import MailServer, mail_server
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 
@@ -224,14 +224,14 @@ class Settings(BaseSettings):
 
     @field_validator("http_allow")
     @classmethod
-    def _readable_exemptions(cls, value: str) -> str:
-        exemptions(value)
+    def _readable_allowlist(cls, value: str) -> str:
+        parse_allowlist(value)
         return value
 
     @cached_property
-    def http_exemptions(self) -> tuple[Exemption, ...]:
+    def http_allowlist(self) -> tuple[AllowlistEntry, ...]:
         """The hosts and networks of JOBS_HTTP_ALLOW."""
-        return exemptions(self.http_allow)
+        return parse_allowlist(self.http_allow)
 
     @cached_property
     def own_servers(self) -> tuple[OwnServer, ...]:

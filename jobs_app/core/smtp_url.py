@@ -14,9 +14,9 @@ FORM = (
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where mail is handed in, and how the connection is protected.
+    """An SMTP server, and how the connection to it is encrypted.
 
-    `ca` is the path of a file with the authorities to trust, None for the machine's.
+    `ca` is the path of a file with the certificates to trust, None for those of the machine.
     """
 
     host: str
@@ -28,10 +28,10 @@ class MailServer:
 
 
 def mail_server(url: str) -> MailServer:
-    """Return the server that *url* names; raises ValueError, which does not repeat it.
+    """Return the server that *url* names; raises ValueError, which does not echo the URL.
 
-    `smtp://` means STARTTLS, which the server must then offer; on this machine itself no
-    encryption, unless `?tls=starttls` asks for it.
+    `smtp://` requires STARTTLS. On a loopback address it means no encryption, unless
+    `?tls=starttls` asks for it.
     """
     try:
         parts = urlsplit(url)

@@ -1,8 +1,8 @@
-"""Run states and job states, and which move leads where: pure data, no IO.
+"""States of runs and jobs, and the transitions between them: pure data, no IO.
 
     waiting ──► queued ──► running ──► succeeded | failed | timed_out | cancelled | lost
                   ▲           │
-                  └ retrying ◄┘            skipped, missed: written at birth, final
+                  └ retrying ◄┘            skipped, missed: inserted so, final
 
 `waiting`, `queued` and `retrying` may also become `cancelled`.
 """
@@ -11,9 +11,11 @@ from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run is; each comment says what moves it on."""
+    """The state of a run; each comment names what moves it on."""
 
-    WAITING = "waiting"  # buffered behind another run of its job; its finish promotes this one
+    WAITING = (
+        "waiting"  # buffered behind another run of its job, which promotes it when it finishes
+    )
     QUEUED = "queued"  # committed; any worker that has its message may claim it
     RUNNING = "running"  # claimed by one worker; its finish, or the janitor, moves it on
     RETRYING = "retrying"  # an attempt ended; the janitor queues the next one when it is due
@@ -22,12 +24,12 @@ class RunState(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     LOST = "lost"  # its worker vanished
-    SKIPPED = "skipped"  # the fire came, a policy said no; `reason` says which
-    MISSED = "missed"  # nobody was there when the fire came; `reason` says why
+    SKIPPED = "skipped"  # a policy refused the fire; `reason` names it
+    MISSED = "missed"  # no scheduler ran when the fire was due; `reason` says why
 
 
 class JobState(StrEnum):
-    """Whether a job's schedule is being followed."""
+    """Whether the schedule of a job is followed."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -56,7 +58,7 @@ class OverlapPolicy(StrEnum):
 
 
 class CatchupPolicy(StrEnum):
-    """Which of the fires that nobody was there for are run afterwards."""
+    """Which of the fires that the scheduler was late for are run."""
 
     NONE = "none"
     LAST = "last"
@@ -64,29 +66,29 @@ class CatchupPolicy(StrEnum):
 
 
 class CancelMode(StrEnum):
-    """How a running run is ended: TERM and the grace, or KILL at once."""
+    """How a running run is ended: TERM and KILL after the grace, or KILL at once."""
 
     GRACEFUL = "graceful"
     KILL = "kill"
 
 
 class NotificationState(StrEnum):
-    """Where a notification is."""
+    """The state of a notification."""
 
-    PENDING = "pending"  # to be sent when it is due; tried again until it is
+    PENDING = "pending"  # to be sent when it is due, and retried
     SENT = "sent"
     FAILED = "failed"  # given up after its last try
-    GROUPED = "grouped"  # told by the message of another one
+    GROUPED = "grouped"  # part of the message of another one
     SUPPRESSED = "suppressed"  # not sent: too old when its turn came, or its channel is gone
 
 
-#: States of a run that holds its job's place: at most one a job unless `allow_all`.
+#: States in which a run is active: at most one run of a job unless `allow_all`.
 ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING)
 
 #: States of a run that has not ended.
 UNFINISHED = (RunState.WAITING, *ACTIVE)
 
-#: States that a cancel may end at once, with no worker to be told.
+#: States that a cancel may end at once, because no worker runs the task.
 CANCELLABLE_AT_ONCE = (RunState.WAITING, RunState.QUEUED, RunState.RETRYING)
 
 FINAL = (
@@ -99,7 +101,7 @@ FINAL = (
     RunState.MISSED,
 )
 
-#: Ends that somebody wants to look into.
+#: Final states that count as failures.
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
 MOVES: dict[RunState, frozenset[RunState]] = {
@@ -120,21 +122,21 @@ MOVES: dict[RunState, frozenset[RunState]] = {
 
 
 class Event(StrEnum):
-    """What a notification tells of; each comment says when.
+    """The event that a notification is about; each comment says when it happens.
 
-    New ones go to the end: rows hold their places, as `bit`.
+    New events go to the end: rows store their positions, as `bit`.
     """
 
     FAILED = "failed"  # a run ended `failed` or `timed_out`, with no attempt left
     RECOVERED = "recovered"  # a run succeeded after one or more that had not
     LATE = "late"  # a run has not started `late_after_seconds` after it should have
-    MISSED = "missed"  # fires came, nobody was there in time, and they will not run
+    MISSED = "missed"  # fires were due, no scheduler was there in time, and they will not run
     LOST = "lost"  # the worker of a run vanished, and no attempt was left
     SUCCEEDED = "succeeded"  # a run succeeded
     PAUSED = "paused"  # a person, or failures in a row, paused the job
-    TEST = "test"  # somebody tried a channel out
+    TEST = "test"  # a person tested a channel
 
     @property
     def bit(self) -> int:
-        """Return the event's place in `jobs.hears`, the sum of those that somebody wants."""
+        """Return the event's bit in `jobs.hears`, the sum of the subscribed events."""
         return 1 << list(Event).index(self)

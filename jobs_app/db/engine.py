@@ -89,7 +89,7 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
 
         seconds = answer_seconds or postgres_timeout.ANSWER_SECONDS
         event.listen(
-            engine, "do_connect", partial(_connect_patiently, postgres_timeout.connect, seconds)
+            engine, "do_connect", partial(_connect_with_timeout, postgres_timeout.connect, seconds)
         )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
@@ -102,7 +102,7 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
         event.listen(engine, "begin", _begin_sqlite)
 
 
-def _connect_patiently(
+def _connect_with_timeout(
     connect: Callable[..., Any],
     seconds: float,
     _dialect: Dialect,

@@ -13,7 +13,7 @@ ANSWER_SECONDS = 35.0
 RV = TypeVar("RV")
 
 
-class PatientConnection(psycopg.Connection[Any]):
+class TimeoutConnection(psycopg.Connection[Any]):
     """A connection that is closed when the server has not answered within `answer_seconds`.
 
     A process of the server that is frozen, or a proxy that swallows what it is sent, goes on
@@ -36,8 +36,8 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
 
-def connect(seconds: float, *arguments: Any, **given: Any) -> PatientConnection:
+def connect(seconds: float, *arguments: Any, **given: Any) -> TimeoutConnection:
     """Open a connection that waits *seconds* for each answer."""
-    connection = PatientConnection.connect(*arguments, **given)
+    connection = TimeoutConnection.connect(*arguments, **given)
     connection.answer_seconds = seconds
     return connection

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NoReturn
 
-from jobs_app.core.network_allowlist import Exemption, OwnServer
-from jobs_app.tasks.network_policy import own_server, refusal
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
+from jobs_app.tasks.network_policy import own_server_refusal, refusal
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTING = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.fork"})
@@ -33,15 +33,15 @@ class Sandbox:
         *,
         allows_private: bool,
         closed_folders: Iterable[str],
-        allowed: tuple[Exemption, ...] = (),
+        allowlist: tuple[AllowlistEntry, ...] = (),
         own: Iterable[OwnServer] = (),
     ) -> None:
         self.refused: list[str] = []
         self._allows_private = allows_private
-        self._allowed = allowed
+        self._allowlist = allowlist
         self._own = tuple(own)
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in closed_folders)
-        # A connection knows an address only; an exemption may be for the name that led to it.
+        # A connection knows only an address; an allowlist entry may be for its name.
         self._names: set[str] = set()
 
     def install(self) -> None:
@@ -78,7 +78,7 @@ class Sandbox:
     def _why_not(self, found: str, port: int) -> str | None:
         """Return what is wrong with calling an address, None if nothing is."""
         reason = self._refusal(found, port)
-        if reason is None or not self._allowed:
+        if reason is None or not self._allowlist:
             return reason
         for name in tuple(self._names):
             # The address must be one of the name's: else a name that may be called opens all.
@@ -92,10 +92,10 @@ class Sandbox:
             if server.port != port:
                 continue
             address, theirs = ip_address(found), list(map(ip_address, _known(server.host)))
-            # A connection knows an address only: each name that led to it may be the exempt one.
+            # A connection knows only an address: any name that led to it may be the allowed one.
             names = [name for name in tuple(self._names) if found in _known(name)]
             reasons = [
-                own_server(address, server, theirs, host=name, allowed=self._allowed)
+                own_server_refusal(address, server, theirs, host=name, allowlist=self._allowlist)
                 for name in names or [found]
             ]
             if all(reasons):
@@ -108,7 +108,7 @@ class Sandbox:
             allows_private=self._allows_private,
             host=host,
             port=port,
-            allowed=self._allowed,
+            allowlist=self._allowlist,
         )
 
 

@@ -14,8 +14,8 @@ import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from jobs_app.core.network_allowlist import Exemption, OwnServer, exemptions
-from jobs_app.core.process import become_undumpable
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
+from jobs_app.core.process import protect_memory
 from jobs_app.notifications.sandbox import Sandbox
 from jobs_app.notifications.webhook import NotSent, WebhookRequest, send
 
@@ -31,15 +31,15 @@ MIN_SECRET_LENGTH = 4
 def main() -> None:
     """Answer orders until there are no more."""
     # The addresses that it is given hold passwords.
-    become_undumpable()
+    protect_memory()
     orders, answers = _own_streams()
     first = json.loads(orders.readline() or "{}")
     allows_private = bool(first.get("allows_private"))
-    allowed = exemptions(first.get("http_allow", ""))
+    allowlist = parse_allowlist(first.get("http_allow", ""))
     guard = Sandbox(
         allows_private=allows_private,
         closed_folders=first.get("closed_folders", ()),
-        allowed=allowed,
+        allowlist=allowlist,
         own=[OwnServer(**server) for server in first.get("own_servers", ())],
     )
     guard.install()
@@ -48,7 +48,7 @@ def main() -> None:
         order = json.loads(line)
         signal.alarm(int(order["seconds"]) + ALARM_SECONDS)
         guard.refused.clear()
-        error = _error(order, allows_private=allows_private, allowed=allowed)
+        error = _error(order, allows_private=allows_private, allowlist=allowlist)
         signal.alarm(0)
         _answer(answers, {"error": guard.refused[0] if error and guard.refused else error})
 
@@ -69,7 +69,7 @@ def _answer(answers: Any, said: dict[str, Any]) -> None:
 
 
 def _error(
-    order: dict[str, Any], *, allows_private: bool, allowed: tuple[Exemption, ...]
+    order: dict[str, Any], *, allows_private: bool, allowlist: tuple[AllowlistEntry, ...]
 ) -> str | None:
     """Do one order; return why it failed, None if it did not."""
     target, seconds = order["target"], float(order["seconds"])
@@ -83,7 +83,7 @@ def _error(
                 document=order["document"],
                 sent_at=int(time.time()),
             )
-            send(request, allows_private=allows_private, allowed=allowed, seconds=seconds)
+            send(request, allows_private=allows_private, allowlist=allowlist, seconds=seconds)
         else:
             _notify(target["url"], order, seconds=seconds)
     except NotSent as error:

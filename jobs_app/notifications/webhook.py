@@ -12,7 +12,7 @@ import certifi
 import httpx
 
 import jobs_app
-from jobs_app.core.network_allowlist import Exemption
+from jobs_app.core.network_allowlist import AllowlistEntry
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.network_policy import checked_addresses
 
@@ -58,13 +58,17 @@ def signature(secret: str, body: bytes, *, sent_at: int) -> str:
 
 
 def send(
-    request: WebhookRequest, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
+    request: WebhookRequest,
+    *,
+    allows_private: bool,
+    allowlist: tuple[AllowlistEntry, ...],
+    seconds: float,
 ) -> None:
     """Make the request; raises NotSent unless a 2xx answers it within *seconds*.
 
     A redirect is not followed: the message would go to somebody who was not named.
     """
-    post = _post(request, allows_private=allows_private, allowed=allowed, seconds=seconds)
+    post = _post(request, allows_private=allows_private, allowlist=allowlist, seconds=seconds)
     try:
         status = asyncio.run(asyncio.wait_for(post, seconds))
     except TimeoutError as error:
@@ -78,14 +82,18 @@ def send(
 
 
 async def _post(
-    request: WebhookRequest, *, allows_private: bool, allowed: tuple[Exemption, ...], seconds: float
+    request: WebhookRequest,
+    *,
+    allows_private: bool,
+    allowlist: tuple[AllowlistEntry, ...],
+    seconds: float,
 ) -> int:
     """Return the status of the answer of the first address that takes a connection."""
     url = httpx.URL(request.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     refused: httpx.TransportError | None = None
     addresses = await checked_addresses(
-        url.host, port, allows_private=allows_private, allowed=allowed
+        url.host, port, allows_private=allows_private, allowlist=allowlist
     )
     for address in addresses:
         try:

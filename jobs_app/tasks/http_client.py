@@ -1,7 +1,7 @@
-"""Makes HTTP requests for jobs: not a task, but what `http` stands on.
+"""The HTTP client of the task `http`.
 
-Each address is checked before it is called, each redirect as if it were asked for by
-itself, and nothing lasts or grows past its limit, whatever a server does.
+Each address is checked before it is called, and each redirect as a request of its own. Time
+and size stay within their limits, whatever a server does.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ import certifi
 import httpx
 
 from jobs_app.core import clock
-from jobs_app.core.network_allowlist import Exemption, OwnServer
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.network_policy import checked_addresses
 
 CONNECT_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)
-# What a server says that is busy just now; it may go better a moment later.
+# The statuses of a busy server: a retry may help.
 BUSY = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -37,9 +37,9 @@ BUSY = (
 )
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-# What may follow a redirect to another site: the others may carry secrets meant for the first.
+# Headers that follow a redirect to another site: others may hold secrets for the first site.
 PORTABLE_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
-# Python knows encodings that are no text, or take quadratic time; pages use these.
+# The encodings of web pages. Python has others that are not text, or take quadratic time.
 TEXT_ENCODING = re.compile(
     r"utf-?(8|16)|(us-)?ascii|iso-?8859-\d+|latin-?1|windows-\d+|cp\d+|shift_jis|euc-(jp|kr)"
     r"|gb(k|2312|18030)|big5|koi8-[ru]",
@@ -52,7 +52,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a server."""
+    """A request to a server."""
 
     method: str
     url: httpx.URL
@@ -60,15 +60,17 @@ class Request:
     content: bytes | None
 
     @property
-    def shown(self) -> str:
-        """The URL without user, password and query, where secrets are."""
+    def public_url(self) -> str:
+        """The URL without user, password and query, which may hold secrets."""
         return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
 
     def redirected(self, status: int, location: str) -> "Request":
-        """Return the request that a redirect asks for; raise HttpFailed if it must not be made."""
+        """Return the request that a redirect asks for; raises HttpFailed if it is refused."""
         url = checked_url(str(self.url.join(location)))
         if self.url.scheme == "https" and url.scheme == "http":
-            raise HttpFailed(f"{self.shown} redirects from https to http, which is not followed.")
+            raise HttpFailed(
+                f"{self.public_url} redirects from https to http, which is not followed."
+            )
         headers = httpx.Headers(self.headers)
         is_same_site = _site(url) == _site(self.url)
         if is_same_site:
@@ -76,7 +78,7 @@ class Request:
         else:
             url = url.copy_with(userinfo=b"")
             headers = httpx.Headers({k: v for k, v in headers.items() if k in PORTABLE_HEADERS})
-        # As browsers do it: only 307 and 308 repeat what was sent.
+        # As in browsers: only 307 and 308 repeat the method and the body.
         if status == 303 or (status in (301, 302) and self.method == "POST"):
             headers.pop("content-type", None)
             method = "HEAD" if self.method == "HEAD" else "GET"
@@ -86,7 +88,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered, as far as it was read: `is_cut` says that there was more."""
+    """The answer of a server; `is_cut` says that it had more than was read."""
 
     status: int
     headers: httpx.Headers
@@ -96,40 +98,40 @@ class Answer:
     retries: int = 0
 
     def body(self, limit_bytes: int) -> tuple[bytes, bool]:
-        """Return at most *limit_bytes* of the body, unpacked, and whether there was more."""
+        """Return at most *limit_bytes* of the unpacked body, and whether there was more."""
         body, is_cut = _unpacked(self.raw, self.headers.get("content-encoding", ""), limit_bytes)
         return body, self.is_cut or is_cut
 
     def text(self, body: bytes) -> str:
-        """Return *body* as text, as the answer says it is to be read."""
+        """Return *body* as text, in the encoding that the answer names."""
         return _text(body, self.headers.get("content-type", ""))
 
     @property
     def retry_after_seconds(self) -> float:
-        """How long the server wants to be left alone; 0 if it does not say."""
-        said = self.headers.get("retry-after", "").strip()
-        if said.isascii() and said.isdigit():
-            return float(said[:9])
+        """The wait that the header Retry-After asks for; 0 without the header."""
+        header = self.headers.get("retry-after", "").strip()
+        if header.isascii() and header.isdigit():
+            return float(header[:9])
         try:
-            wait = parsedate_to_datetime(said) - clock.now()
+            wait = parsedate_to_datetime(header) - clock.now()
         except (TypeError, ValueError):
             return 0.0
         return max(wait / timedelta(seconds=1), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """How a request is made, redirects, repetitions and all.
+class HttpClient:
+    """Makes requests with their redirects and retries.
 
-    `verify` is False, or the path of a file of authorities, in place of those that the
-    machine trusts. `told` is given a line for each try that is repeated.
+    `verify` is True for the machine's trusted certificates, False for no check, or the path
+    of a file of certificates. `on_retry` gets a line for each try that is repeated.
     """
 
     allows_private: bool
-    allowed: tuple[Exemption, ...]
+    allowlist: tuple[AllowlistEntry, ...]
     timeout_seconds: float
     expected: frozenset[int]
-    told: Callable[[str], None]
+    on_retry: Callable[[str], None]
     own: tuple[OwnServer, ...] = ()
     verify: bool | str = True
     max_redirects: int = 5
@@ -137,7 +139,7 @@ class Exchange:
     limit_bytes: int = 65_536
 
     async def answer(self, request: Request) -> Answer:
-        """Return the answer to *request*, tried again while that may help; raises HttpFailed."""
+        """Return the answer to *request*, retried while that may help; raises HttpFailed."""
         give_up_at = time.monotonic() + self.timeout_seconds
         for tried in itertools.count():
             answer: Answer | None = None
@@ -145,15 +147,17 @@ class Exchange:
             pause = min(FIRST_PAUSE_SECONDS * 2**tried, LONGEST_PAUSE_SECONDS)
             try:
                 answer = replace(await self._followed(request), retries=tried)
-                said = f"answered {answer.status}"
+                outcome = f"answered {answer.status}"
                 pause = max(pause, answer.retry_after_seconds)
             except HttpFailed as failed:
-                error, said = failed, failed.detail.rstrip(".")
+                error, outcome = failed, failed.detail.rstrip(".")
             is_passing = error.may_pass if error else answer is not None and self._is_busy(answer)
             is_late = time.monotonic() + pause >= give_up_at
             if not is_passing or tried >= self.retries or is_late:
                 break
-            self.told(f"{request.method} {request.shown}: {said}; again in {pause:.3g} s")
+            self.on_retry(
+                f"{request.method} {request.public_url}: {outcome}; again in {pause:.3g} s"
+            )
             await asyncio.sleep(pause)
         if answer is None:
             raise error or HttpFailed("There was no try.")
@@ -166,8 +170,8 @@ class Exchange:
         for redirects in range(self.max_redirects + 1):
             answer = await self._send(request, redirects)
             location = answer.headers.get("location")
-            is_wanted = answer.status in self.expected
-            if answer.status not in REDIRECTS or location is None or is_wanted:
+            is_expected = answer.status in self.expected
+            if answer.status not in REDIRECTS or location is None or is_expected:
                 return answer
             request = request.redirected(answer.status, location)
         if self.max_redirects == 0:
@@ -182,7 +186,7 @@ class Exchange:
             url.host,
             port,
             allows_private=self.allows_private,
-            allowed=self.allowed,
+            allowlist=self.allowlist,
             own=self.own,
         )
         refused: httpx.TransportError | None = None
@@ -193,23 +197,23 @@ class Exchange:
                 refused = error
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 may_pass = isinstance(error, httpx.TransportError)
-                detail = f"{request.shown}: {_reason(error)}."
+                detail = f"{request.public_url}: {_reason(error)}."
                 raise HttpFailed(detail, may_pass=may_pass) from error
-        # A certificate is no better a moment later.
+        # A retry does not make a certificate valid.
         may_pass = "CERTIFICATE" not in str(refused)
-        detail = f"{request.shown}: no connection ({_reason(refused)})."
+        detail = f"{request.public_url}: no connection ({_reason(refused)})."
         raise HttpFailed(detail, may_pass=may_pass) from refused
 
     async def _send_to(self, address: str, request: Request, redirects: int) -> Answer:
         timeout = httpx.Timeout(self.timeout_seconds, connect=CONNECT_SECONDS)
-        # A client for each: cookies must not follow a redirect, nor a connection be shared.
+        # A client for each request: cookies must not follow a redirect, connections not be shared.
         async with httpx.AsyncClient(
             verify=tls_context(self.verify),
             trust_env=False,
             follow_redirects=False,
             timeout=timeout,
         ) as client:
-            # The URL holds the address that was checked; the name goes into Host and TLS.
+            # The URL has the checked address; the name goes into the Host header and into TLS.
             sent = client.build_request(
                 request.method,
                 request.url.copy_with(host=address),
@@ -251,9 +255,9 @@ def _reason(error: Exception | None) -> str:
 
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:
-    """Return a context that trusts what *verify* says; raises HttpFailed.
+    """Return the TLS context for *verify*, as in HttpClient; raises HttpFailed.
 
-    True stands for the machine's authorities (SSL_CERT_FILE) and certifi's.
+    True trusts the certificates of the machine (SSL_CERT_FILE) and those of certifi.
     """
     if isinstance(verify, bool):
         return _common_context(verify)

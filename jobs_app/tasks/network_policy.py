@@ -1,4 +1,4 @@
-"""Which network addresses a job may call, so that no job opens the worker's own network."""
+"""The network addresses that a job may call: by default none of the worker's own network."""
 
 import asyncio
 import socket
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from jobs_app.core.network_allowlist import Exemption, OwnServer
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
 from jobs_app.tasks.context import HttpFailed
 
 Address = IPv4Address | IPv6Address
 
-# Where clouds keep the credentials of a machine, apart from the link-local 169.254.169.254.
+# Metadata services, where clouds keep the credentials of a machine; 169.254.169.254 is
+# link-local and refused as such.
 METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
 NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/128")))
 NAT64 = ip_network("64:ff9b::/96")
-# Of these we cannot know what they lead to: their owner chooses where the IPv4 address stands.
+# Its owner chooses where the IPv4 address stands, so we cannot know the destination.
 LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
 V4_COMPATIBLE = ip_network("::/96")
 ISATAP = 0x00005EFE
@@ -28,58 +29,58 @@ def refusal(
     allows_private: bool,
     host: str = "",
     port: int = 0,
-    allowed: tuple[Exemption, ...] | None = None,
+    allowlist: tuple[AllowlistEntry, ...] | None = None,
 ) -> str | None:
-    """Return what is wrong with calling *address* of *host*, None if nothing is.
+    """Return why *address* of *host* may not be called, None if it may.
 
     Link-local, metadata, multicast and unusable addresses are refused even where private
-    ones are allowed; only an exemption that names the one address lets one through. IPv6
-    forms that carry an IPv4 address are judged by that too. *allowed* is None for callers
-    that know no exemptions.
+    ones are allowed; only an entry of the allowlist for exactly that address allows one. An
+    IPv6 address that embeds an IPv4 address must pass in both forms. *allowlist* is None for
+    callers that have none.
     """
-    for form in (address, *_carried(address)):
-        covering = [each for each in allowed or () if each.covers(host, port, form)]
-        if any(each.is_one_address for each in covering):
+    for form in (address, *_embedded_ipv4(address)):
+        covering = [entry for entry in allowlist or () if entry.covers(host, port, form)]
+        if any(entry.is_one_address for entry in covering):
             continue
         is_nowhere = any(form in net for net in NOWHERE if net.version == form.version)
         if form.is_link_local or form in METADATA:
             rule = "never allowed"
-            if allowed is not None:
+            if allowlist is not None:
                 rule = "allowed only if JOBS_HTTP_ALLOW has this very address"
             return f"a link-local or metadata address, {rule}"
         if form.is_multicast or is_nowhere:
             return "not the address of one machine"
         is_private = not form.is_global or form in LOCAL_NAT64
         if is_private and not allows_private and not covering:
-            settings = "JOBS_HTTP_ALLOW or " if allowed is not None else ""
+            settings = "JOBS_HTTP_ALLOW or " if allowlist is not None else ""
             settings += "JOBS_ALLOW_PRIVATE_ADDRESSES"
             return f"a private or loopback address, allowed only by {settings}"
     return None
 
 
-def own_server(
+def own_server_refusal(
     address: Address,
     server: OwnServer,
-    theirs: Iterable[Address],
+    server_addresses: Iterable[Address],
     *,
     host: str,
-    allowed: tuple[Exemption, ...],
+    allowlist: tuple[AllowlistEntry, ...],
 ) -> str | None:
-    """Return what is wrong with calling *address* on the port of *server*, None if nothing is.
+    """Return why *address* may not be called on the port of *server*, None if it may.
 
-    *theirs* are the addresses of the server. One on this machine may be reached by each
-    address of the machine. Only an exemption that says host and port lets it be called.
+    A server on this machine is reached by each address of the machine. Only an entry of the
+    allowlist with its host and its port allows a call.
     """
-    theirs, forms = set(theirs), [address, *_carried(address)]
-    is_it = any(form in theirs for form in forms) or (
-        any(map(_is_here, theirs)) and any(map(_is_here, forms))
+    servers, forms = set(server_addresses), [address, *_embedded_ipv4(address)]
+    is_server = any(form in servers for form in forms) or (
+        any(map(_is_of_this_machine, servers)) and any(map(_is_of_this_machine, forms))
     )
-    is_meant = any(
-        each.port == server.port and each.covers(host, server.port, form)
-        for each in allowed
+    is_allowed = any(
+        entry.port == server.port and entry.covers(host, server.port, form)
+        for entry in allowlist
         for form in forms
     )
-    if not is_it or is_meant:
+    if not is_server or is_allowed:
         return None
     return (
         f"jobs-app's own server of {server.setting}, allowed only by JOBS_HTTP_ALLOW "
@@ -87,8 +88,7 @@ def own_server(
     )
 
 
-def _is_here(address: Address) -> bool:
-    """Tell whether an address is one of this machine."""
+def _is_of_this_machine(address: Address) -> bool:
     if address.is_loopback:
         return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
@@ -100,8 +100,8 @@ def _is_here(address: Address) -> bool:
     return True
 
 
-def _carried(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 one leads to."""
+def _embedded_ipv4(address: Address) -> list[IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address leads to."""
     return [] if isinstance(address, IPv4Address) else list(_forms(address))
 
 
@@ -123,43 +123,45 @@ async def checked_addresses(
     port: int,
     *,
     allows_private: bool,
-    allowed: tuple[Exemption, ...] | None = None,
+    allowlist: tuple[AllowlistEntry, ...] | None = None,
     own: Iterable[OwnServer] = (),
 ) -> list[Address]:
-    """Return the addresses of *host*, to be called as they are: a second look-up may differ.
+    """Return the addresses of *host*; call these, because a second look-up may differ.
 
-    Raises HttpFailed if there is none, or if even one of them is refused.
+    Raises HttpFailed if there is none, or if at least one of them is refused.
     """
     addresses = await asyncio.wrap_future(_look_up(host, port))
     for address in addresses:
         reason = refusal(
-            address, allows_private=allows_private, host=host, port=port, allowed=allowed
+            address, allows_private=allows_private, host=host, port=port, allowlist=allowlist
         )
         if reason is not None:
             which = "it" if host == str(address) else str(address)
             raise HttpFailed(f"{host} may not be called: {which} is {reason}.")
     for server in own:
         if server.port == port:
-            theirs = await asyncio.wrap_future(_look_up(server.host, port))
+            own_addresses = await asyncio.wrap_future(_look_up(server.host, port))
             for address in addresses:
-                reason = own_server(address, server, theirs, host=host, allowed=allowed or ())
+                reason = own_server_refusal(
+                    address, server, own_addresses, host=host, allowlist=allowlist or ()
+                )
                 if reason is not None:
                     raise HttpFailed(f"{host} may not be called: it is {reason}.")
     return addresses
 
 
 def _look_up(host: str, port: int) -> Future[list[Address]]:
-    """Look *host* up in a thread that nobody waits for: a name server may hang for minutes."""
-    found: Future[list[Address]] = Future()
+    """Look *host* up in a thread of its own: a name server may hang for minutes."""
+    future: Future[list[Address]] = Future()
 
     def look() -> None:
         try:
             infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = [ip_address(info[4][0]) for info in infos]
         except (OSError, ValueError) as error:
-            found.set_exception(HttpFailed(f"{host} cannot be found: {error}.", may_pass=True))
+            future.set_exception(HttpFailed(f"{host} cannot be found: {error}.", may_pass=True))
         else:
-            found.set_result(list(dict.fromkeys(addresses)))
+            future.set_result(list(dict.fromkeys(addresses)))
 
     threading.Thread(target=look, name="look-up", daemon=True).start()
-    return found
+    return future

@@ -49,13 +49,13 @@ def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str 
         ("elsewhere.example:9", True),
     ],
 )
-def test_an_exemption_lets_a_private_address_through(entry: str, is_refused: bool) -> None:
+def test_an_allowlist_entry_lets_a_private_address_through(entry: str, is_refused: bool) -> None:
     program = (
         "import socket\n"
         "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.core.network_allowlist import exemptions\n"
-        f"allowed = exemptions({entry!r})\n"
-        "guard = Sandbox(allows_private=False, closed_folders=[], allowed=allowed)\n"
+        "from jobs_app.core.network_allowlist import parse_allowlist\n"
+        f"allowlist = parse_allowlist({entry!r})\n"
+        "guard = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
         "guard.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
         "print(bool(guard.refused))\n"
@@ -77,9 +77,10 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
     program = (
         "import socket\n"
         "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.core.network_allowlist import OwnServer, exemptions\n"
-        f"allowed, own = exemptions({entry!r}), [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
-        "guard = Sandbox(allows_private=True, closed_folders=[], allowed=allowed, own=own)\n"
+        "from jobs_app.core.network_allowlist import OwnServer, parse_allowlist\n"
+        f"allowlist = parse_allowlist({entry!r})\n"
+        "own = [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
+        "guard = Sandbox(allows_private=True, closed_folders=[], allowlist=allowlist, own=own)\n"
         "guard.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
         "print('own server of JOBS_REDIS_URL' in str(guard.refused))\n"
@@ -92,13 +93,13 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
     assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
 
 
-def test_a_name_that_is_exempt_opens_no_other_address() -> None:
+def test_an_allowed_name_opens_no_other_address() -> None:
     program = (
         "import socket\n"
         "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.core.network_allowlist import exemptions\n"
-        "allowed = exemptions('localhost')\n"
-        "guard = Sandbox(allows_private=False, closed_folders=[], allowed=allowed)\n"
+        "from jobs_app.core.network_allowlist import parse_allowlist\n"
+        "allowlist = parse_allowlist('localhost')\n"
+        "guard = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
         "guard.install()\n"
         "socket.getaddrinfo('localhost', 9)\n"
         "try:\n    socket.create_connection(('10.255.255.1', 9), 1)\nexcept OSError:\n    pass\n"

@@ -14,7 +14,7 @@ import click
 
 from jobs_app.core import clock, process
 from jobs_app.core.errors import ConfigurationError, JobsError
-from jobs_app.core.process import become_undumpable
+from jobs_app.core.process import protect_memory
 from jobs_app.up.parent_death import die_with_parent
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) ->
     """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
     with _errors_as_sentences():
         settings = _settings(host=host, port=port, data_dir=data_dir)
-        become_undumpable()
+        protect_memory()
         from jobs_app.up.command import up as supervise
 
         sys.exit(supervise(settings, demo=demo))
@@ -86,7 +86,7 @@ def web(host: str | None, port: int | None) -> None:
     """Run the web server: the API, and the page that shows it."""
     with _errors_as_sentences():
         settings = _settings(host=host, port=port)
-        become_undumpable()
+        protect_memory()
         die_with_parent()
         process.pause_gc()
         from jobs_app.web.server import serve
@@ -112,7 +112,7 @@ def worker(queues: str | None, concurrency: int | None, pool: str | None, name: 
             worker_pool=pool,
             worker_name=name,
         )
-        become_undumpable()
+        protect_memory()
         die_with_parent()
         process.pause_gc()
         from jobs_app.worker.main import main
@@ -125,7 +125,7 @@ def scheduler() -> None:
     """Run a scheduler; one is active, others stand by."""
     with _errors_as_sentences():
         settings = _settings()
-        become_undumpable()
+        protect_memory()
         die_with_parent()
         process.pause_gc()
         from jobs_app.scheduler.main import main

@@ -1,4 +1,4 @@
-"""The task `http`: sends one request and judges the answer by its status, and what it says."""
+"""The task `http`: sends one request and checks the status and the JSON of the answer."""
 
 import asyncio
 import json as json_module
@@ -18,7 +18,7 @@ import jobs_app
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
-from jobs_app.tasks.http_client import Answer, Exchange, Request, checked_url
+from jobs_app.tasks.http_client import Answer, HttpClient, Request, checked_url
 from jobs_app.tasks.network_policy import refusal
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -32,8 +32,8 @@ def _callable_url(text: str) -> str:
     try:
         checked_url(text)
     except HttpFailed as error:
-        said = error.detail.removeprefix("The URL ")
-        raise PydanticCustomError("bad_url", "{said}", {"said": said}) from error
+        detail = error.detail.removeprefix("The URL ")
+        raise PydanticCustomError("bad_url", "{detail}", {"detail": detail}) from error
     return text
 
 
@@ -66,7 +66,7 @@ def _authorities(value: bool | str) -> bool | str:
 
 
 class ExpectJson(BaseModel):
-    """What the answer must hold at `pointer`: anything, or just what `equals` says."""
+    """The JSON that the answer must have at `pointer`: any value, or exactly `equals`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class ExpectJson(BaseModel):
 
 
 class HttpResult(TypedDict):
-    """The answer, as the run's result shows it; `body` is text, cut at `max_response_bytes`."""
+    """The answer in the result of the run; `body` is text, cut at `max_response_bytes`."""
 
     status: int
     headers: dict[str, str]
@@ -87,24 +87,24 @@ class HttpResult(TypedDict):
 
 
 class HttpTask(Task[Any, Any]):
-    """A task that knows what is wrong or odd between its arguments."""
+    """The base of `http`: checks its arguments against each other."""
 
     abstract = True
 
     @staticmethod
     def faults_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[FieldError]:
-        """Yield what cannot go together."""
+        """Yield the faults of arguments that do not go together."""
         if kwargs.get("body") is not None and kwargs.get("json") is not None:
             detail = "Both body and json are given; one request has one body."
             yield FieldError("/kwargs/json", "body_and_json", detail)
-        wanted, most = kwargs.get("max_response_bytes", 0), settings.http_response_limit_bytes
-        if wanted > most:
-            detail = f"max_response_bytes is above JOBS_HTTP_RESPONSE_LIMIT_BYTES, {most}."
+        limit_bytes = settings.http_response_limit_bytes
+        if kwargs.get("max_response_bytes", 0) > limit_bytes:
+            detail = f"max_response_bytes is above JOBS_HTTP_RESPONSE_LIMIT_BYTES, {limit_bytes}."
             yield FieldError("/kwargs/max_response_bytes", "too_large", detail)
 
     @staticmethod
     def warnings_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[str]:
-        """Yield what is allowed, and should be meant."""
+        """Yield warnings about arguments that are valid but risky."""
         if kwargs.get("verify") is False:
             yield (
                 "verify is false: whoever stands between here and the server can read and change"
@@ -164,33 +164,35 @@ def http(
     settings = context.settings or Settings()
     request = _first_request(context, url, method, headers or {}, body, json)
     limit_bytes = min(max_response_bytes, settings.http_response_limit_bytes)
-    exchange = Exchange(
+    client = HttpClient(
         allows_private=settings.allow_private_addresses,
-        allowed=settings.http_exemptions,
+        allowlist=settings.http_allowlist,
         own=settings.own_servers,
         timeout_seconds=timeout_seconds,
         expected=frozenset(expect_status or range(200, 300)),
-        told=lambda line: context.log.write("stdout", f"{line}\n".encode()),
+        on_retry=lambda line: context.log.write("stdout", f"{line}\n".encode()),
         verify=verify,
         max_redirects=max_redirects,
         retries=retries,
         limit_bytes=limit_bytes,
     )
     started = time.monotonic()
-    answer = asyncio.run(_unless_stopped(context, exchange, request, timeout_seconds))
+    answer = asyncio.run(_unless_stopped(context, client, request, timeout_seconds))
     result, raw = _result(answer, limit_bytes, time.monotonic() - started)
-    line = f"{method} {request.shown} -> {answer.status} in {result['duration_seconds']:.3f} s\n"
+    line = (
+        f"{method} {request.public_url} -> {answer.status} in {result['duration_seconds']:.3f} s\n"
+    )
     context.log.write("stdout", line.encode())
-    if answer.status not in exchange.expected:
+    if answer.status not in client.expected:
         expected = "2xx" if expect_status is None else ", ".join(map(str, expect_status))
         fault = f"answered {answer.status}; expected was {expected}"
     elif expect_json is not None:
-        fault = _unlike(ExpectJson.model_validate(expect_json), raw, result["body_truncated"])
+        fault = _json_fault(ExpectJson.model_validate(expect_json), raw, result["body_truncated"])
     else:
         fault = ""
     if fault:
         context.log.write("stdout", result["body"].encode())
-        raise HttpFailed(f"{request.shown} {fault}.")
+        raise HttpFailed(f"{request.public_url} {fault}.")
     return result
 
 
@@ -208,23 +210,23 @@ def _result(answer: Answer, limit_bytes: int, duration_seconds: float) -> tuple[
     return result, body
 
 
-def _unlike(expected: ExpectJson, body: bytes, is_cut: bool) -> str:
-    """Return what of the answer is not as *expected*, "" if it is."""
+def _json_fault(expected: ExpectJson, body: bytes, is_cut: bool) -> str:
+    """Return how the JSON of the answer differs from *expected*, "" if it does not."""
     if is_cut:
         return f"answered more than {len(body)} bytes: too long to look for {expected.pointer!r}"
     try:
-        found = JsonPointer(expected.pointer).resolve(json_module.loads(body))
+        value = JsonPointer(expected.pointer).resolve(json_module.loads(body))
     except JsonPointerException:
         return f"answered JSON that has nothing at {expected.pointer!r}"
     except (ValueError, RecursionError):
         return "answered something other than JSON"
-    if "equals" in expected.model_fields_set and not _is_same(found, expected.equals):
+    if "equals" in expected.model_fields_set and not _is_same(value, expected.equals):
         return f"answered JSON that is not as expected at {expected.pointer!r}"
     return ""
 
 
 def _is_same(one: JsonValue, other: JsonValue) -> bool:
-    """Tell whether two values are the same JSON: 1 is 1.0, but true is not 1."""
+    """Return whether two values are equal as JSON: 1 equals 1.0, but true does not equal 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):
@@ -235,37 +237,39 @@ def _is_same(one: JsonValue, other: JsonValue) -> bool:
 
 
 def _refused_outright(url: str, settings: Settings) -> str | None:
-    """Return why *url* cannot be called, as far as that is plain without asking a name server."""
+    """Return why *url* will be refused, None if only a name server can tell."""
     try:
-        called = checked_url(url)
-        address = ip_address("127.0.0.1" if called.host == "localhost" else called.host)
+        parsed = checked_url(url)
+        address = ip_address("127.0.0.1" if parsed.host == "localhost" else parsed.host)
     except (HttpFailed, ValueError):
         return None
     return refusal(
         address,
         allows_private=settings.allow_private_addresses,
-        host=called.host,
-        port=called.port or (443 if called.scheme == "https" else 80),
-        allowed=settings.http_exemptions,
+        host=parsed.host,
+        port=parsed.port or (443 if parsed.scheme == "https" else 80),
+        allowlist=settings.http_allowlist,
     )
 
 
 async def _unless_stopped(
-    context: RunContext, exchange: Exchange, request: Request, timeout_seconds: float
+    context: RunContext, client: HttpClient, request: Request, timeout_seconds: float
 ) -> Answer:
-    """Return the answer, unless the run is stopped or the time is up first.
+    """Return the answer; raises if the run is stopped or the time is up first.
 
-    httpx limits the time of each step only: a server that sends a byte a
-    second would hold the run for ever.
+    httpx limits only the time of each step: a server that sends a byte a second would hold
+    the run for ever.
     """
     started = time.monotonic()
-    work = asyncio.ensure_future(exchange.answer(request))
+    work = asyncio.ensure_future(client.answer(request))
     try:
         while not work.done():
             elapsed = time.monotonic() - started
             context.stop_if_asked(elapsed_seconds=elapsed)
             if elapsed >= timeout_seconds:
-                raise TimedOut(f"{request.shown}: no full answer within {timeout_seconds:g} s.")
+                raise TimedOut(
+                    f"{request.public_url}: no full answer within {timeout_seconds:g} s."
+                )
             await asyncio.wait({work}, timeout=min(POLL_SECONDS, timeout_seconds - elapsed))
         return work.result()
     finally:
@@ -283,20 +287,20 @@ def _first_request(
     if body is not None and json is not None:
         raise HttpFailed("Both body and json are given; one request has one body.")
     content = None if body is None else body.encode()
-    sent = httpx.Headers(
+    all_headers = httpx.Headers(
         {
             "user-agent": f"jobs-app/{jobs_app.__version__}",
             "accept": "*/*",
-            # A packed answer could unpack to any size.
+            # A compressed answer could unpack to any size.
             "accept-encoding": "identity",
             "idempotency-key": str(context.run_id),
         }
     )
     if json is not None:
         content = json_module.dumps(json).encode()
-        sent["content-type"] = "application/json"
+        all_headers["content-type"] = "application/json"
     try:
-        sent.update(headers)
+        all_headers.update(headers)
     except ValueError as error:
         raise HttpFailed("A header has characters that HTTP does not allow.") from error
-    return Request(method, checked_url(url), sent, content)
+    return Request(method, checked_url(url), all_headers, content)

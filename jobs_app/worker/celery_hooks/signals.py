@@ -14,7 +14,7 @@ from celery.worker import state
 from sqlalchemy import NullPool, make_url
 
 from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
-from jobs_app.core.process import become_undumpable
+from jobs_app.core.process import protect_memory
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.runs.workers import Registration
@@ -41,7 +41,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     if not isinstance(app, JobsCelery):
         return
     # Here too, for `celery worker`.
-    become_undumpable()
+    protect_memory()
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 import jobs_app
-from jobs_app.core.network_allowlist import exemptions
+from jobs_app.core.network_allowlist import parse_allowlist
 from jobs_app.tasks import http_client, registry
 from jobs_app.tasks.builtin.http import HttpResult, http
 from jobs_app.tasks.context import (
@@ -701,7 +701,7 @@ def test_a_wrong_certificate_is_not_tried_again(tls_server):
 @pytest.mark.parametrize(
     "entry", ["127.0.0.1", "127.0.0.0/8", "localhost", "localhost:PORT", "::1"]
 )
-def test_an_exemption_lets_a_private_address_through(server, monkeypatch, entry):
+def test_an_allowlist_entry_lets_a_private_address_through(server, monkeypatch, entry):
     monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
     monkeypatch.setenv("JOBS_HTTP_ALLOW", f"10.0.0.0/8, {entry.replace('PORT', str(server.port))}")
     monkeypatch.setattr(socket, "getaddrinfo", _to("::1" if entry == "::1" else "127.0.0.1"))
@@ -753,7 +753,7 @@ def _to(address: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("entry", ["10.0.0.0/8", "other.example", "localhost:1", "*.localhost"])
-def test_an_exemption_of_another_place_does_not(server, monkeypatch, entry):
+def test_an_allowlist_entry_for_another_host_does_not(server, monkeypatch, entry):
     monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
     monkeypatch.setenv("JOBS_HTTP_ALLOW", entry)
 
@@ -763,7 +763,7 @@ def test_an_exemption_of_another_place_does_not(server, monkeypatch, entry):
     assert server.seen == []
 
 
-def test_a_redirect_to_a_place_that_is_not_exempt_is_refused(server, monkeypatch):
+def test_a_redirect_to_a_host_that_is_not_allowed_is_refused(server, monkeypatch):
     monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
     monkeypatch.setenv("JOBS_HTTP_ALLOW", "localhost")
 
@@ -796,7 +796,7 @@ def test_a_redirect_to_a_place_that_is_not_exempt_is_refused(server, monkeypatch
         ("10.0.0.0/8", "::ffff:10.0.0.1", "", False),
     ],
 )
-def test_exemptions_open_what_they_name_and_metadata_only_by_its_address(
+def test_an_allowlist_allows_what_it_names_and_metadata_only_by_address(
     entries, address, host, is_allowed
 ):
     reason = refusal(
@@ -804,7 +804,7 @@ def test_exemptions_open_what_they_name_and_metadata_only_by_its_address(
         allows_private=False,
         host=host or address,
         port=80,
-        allowed=exemptions(entries),
+        allowlist=parse_allowlist(entries),
     )
 
     assert (reason is None) == is_allowed
@@ -813,9 +813,9 @@ def test_exemptions_open_what_they_name_and_metadata_only_by_its_address(
 @pytest.mark.parametrize(
     "text", ["http://a.example", "a b", "10.0.0.0/33", "10.0.0.1/8", "a.example:0", "*", "1.2.3"]
 )
-def test_an_exemption_that_cannot_be_read_is_refused_at_the_start(text):
+def test_an_invalid_allowlist_is_refused_at_the_start(text):
     with pytest.raises(ValueError, match="is no host, address or network"):
-        exemptions(text)
+        parse_allowlist(text)
 
 
 def faults(**kwargs: Any) -> list[tuple[str, str]]:
