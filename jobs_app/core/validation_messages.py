@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+if TYPE_CHECKING:
+    # The command line imports this module and must start without pydantic.
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 #: The value that each type of error expected; JSON decides what is a type.
 TYPES = {
@@ -92,7 +94,7 @@ class Fault:
     is_about_text: bool = False
 
 
-def faults(error: ValidationError, at: Callable[[Place], Place]) -> Iterator[Fault]:
+def faults(error: "ValidationError", at: Callable[[Place], Place]) -> Iterator[Fault]:
     """Yield the faults that *error* names, those of the branches of a union taken together.
 
     *at* turns pydantic's `loc` into the place in the document: `loc` also names the
@@ -112,7 +114,7 @@ def faults(error: ValidationError, at: Callable[[Place], Place]) -> Iterator[Fau
             yield _fault(place, others)
 
 
-def _fault(place: Place, errors: list[ErrorDetails]) -> Fault:
+def _fault(place: Place, errors: "list[ErrorDetails]") -> Fault:
     """Return one fault for the *errors* of one place: of a union, one error a branch."""
     # The branch whose type the value has tells more than the others.
     errors = [details for details in errors if details["type"] not in TYPES] or errors
@@ -132,7 +134,7 @@ def _fault(place: Place, errors: list[ErrorDetails]) -> Fault:
     return Fault(place, messages[0][0], f"{text}.", is_about_text=is_about_text)
 
 
-def _message(error: ErrorDetails) -> tuple[str, str]:
+def _message(error: "ErrorDetails") -> tuple[str, str]:
     """Return the code of *error*, and its text without the full stop."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in _FORMATS:
