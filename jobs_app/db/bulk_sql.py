@@ -1,4 +1,4 @@
-"""SQL for many rows at once, on both databases."""
+"""SQL for many rows at once, and the count of changed rows, on both databases."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,10 @@ from sqlalchemy.types import NullType
 def in_values(
     session: Session, column: InstrumentedAttribute[Any], values: Sequence[Any]
 ) -> ColumnElement[bool]:
-    """Return "*column* is one of *values*" as one parameter: the statement is always the same."""
+    """Return the condition "*column* is one of *values*" with one parameter for all values.
+
+    The statement is the same for any number of values, so that its plan is cached.
+    """
     if session.get_bind().dialect.name == "postgresql":
         # Without a type, it reaches the server as the array that it is cast to; as text it
         # would be read anew for each row that it is compared with.
@@ -26,16 +29,16 @@ def in_values(
 
 
 def array_literal(values: Iterable[int | UUID]) -> str:
-    """Return *values* as PostgreSQL writes an array.
+    """Return *values* in PostgreSQL's text form of an array.
 
-    The driver would ask of each whether it must be quoted, which is half of the
-    cost of sending a thousand.
+    The driver would check for each value whether it needs quotes, which is half of the cost
+    of a thousand values.
     """
     return f"{{{','.join(map(str, values))}}}"
 
 
 def bind_processor(session: Session, kind: Any) -> Callable[[Any], Any]:
-    """Return what turns a value of the column type *kind* into what the driver is given."""
+    """Return the function that turns a value of the column type *kind* into a driver's value."""
     dialect = session.get_bind().dialect
     write: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
     return write or (lambda value: value)

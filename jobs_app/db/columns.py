@@ -21,12 +21,12 @@ from sqlalchemy.orm import (
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
-# Not JSONB: the keys of a job's kwargs come back in the order in which they were sent.
+# Not JSONB: the keys of a job's kwargs keep the order in which they were sent.
 Json = JSON(none_as_null=True)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An instant: aware datetimes in, aware UTC datetimes out, on every database."""
+    """An instant: takes aware datetimes, returns aware UTC datetimes, on every database."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -41,12 +41,12 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        # SQLite stores no zone; what we wrote was UTC.
+        # SQLite stores no zone; we wrote UTC.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """The declarative base of every table here."""
+    """The declarative base of all tables."""
 
     metadata = MetaData(
         naming_convention={
@@ -61,7 +61,7 @@ class Base(DeclarativeBase):
 
 
 def one_of(enum: type[StrEnum], name: str) -> Enum:
-    """Return a text column's type that holds only the values of *enum*."""
+    """Return the type of a text column that holds only the values of *enum*."""
     return Enum(
         enum,
         name=name,
@@ -79,11 +79,11 @@ def partial_index(name: str, *columns: str | TextClause, where: str, unique: boo
 
 
 def new_run_id() -> UUID:
-    """Return a fresh UUIDv7: ids sort by the time they were made."""
+    """Return a new UUIDv7: these ids sort by the time of their creation."""
     return uuid7()
 
 
 def first_id_at(instant: datetime) -> UUID:
-    """Return the lowest id that a run made at *instant* may have."""
+    """Return the lowest id that a run created at *instant* may have."""
     milliseconds = int(instant.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)

@@ -1,4 +1,4 @@
-"""The id of the installation, which its database holds."""
+"""The id of the installation, stored in its database."""
 
 from uuid import UUID
 
@@ -9,8 +9,8 @@ from jobs_app.db.models.processes import Installation
 
 
 def installation_id(session: Session) -> UUID | None:
-    """Return what tells this database from those of other installations.
+    """Return the id of the installation that this database belongs to.
 
-    None if somebody has restored its jobs without it.
+    None if the jobs were restored from a backup without this table.
     """
     return session.scalars(select(Installation.id)).one_or_none()

@@ -1,25 +1,22 @@
-"""Migrations: which there are, which the database has, and bringing it to one."""
+"""Migrations: the known revisions, the revision of the database, and how to change it."""
 
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from alembic import command
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import make_url
-from sqlalchemy.exc import (
-    OperationalError,
-)
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-# Alembic tells at INFO what it is about to look at, each time.
+# Alembic logs at INFO each time it opens the database.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _PACKAGE = Path(__file__).parents[1]
@@ -31,10 +28,8 @@ def migrations_path() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "migrations"
 
 
-def alembic_config(url: str) -> "Config":
+def alembic_config(url: str) -> Config:
     """Return Alembic's configuration for the database at *url*."""
-    from alembic.config import Config  # noqa: PLC0415 (half a second that no worker needs)
-
     config = Config()
     config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     config.attributes["url"] = url
@@ -44,17 +39,14 @@ def alembic_config(url: str) -> "Config":
 def migrate(settings: Settings, revision: str = "head") -> None:
     """Bring the schema to *revision* ("head", "base" or a revision's id).
 
-    Safe to run in several processes at once: one works, the others wait and find
-    nothing to do. Raises ConfigurationError if the database cannot be opened, if a newer
-    version has migrated it, or if the file of SQLite is gone that was there before.
+    Several processes may call this at once: one migrates, the others wait and find nothing
+    to do. Raises ConfigurationError if the database cannot be opened, if a newer version has
+    migrated it, or if its SQLite file has disappeared.
     """
-    from alembic import command  # noqa: PLC0415 (half a second that no worker needs)
-    from alembic.util.exc import CommandError  # noqa: PLC0415
-
     url = settings.effective_database_url
     if settings.database_url is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_to_begin_anew(settings)
+        _refuse_if_removed(settings)
     try:
         if revision == "base" or revision.startswith("-"):
             command.downgrade(alembic_config(url), revision)
@@ -74,17 +66,17 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         settings.database_marker_file.write_text(MARKER_TEXT)
 
 
-#: What the marker beside the database says to whoever opens it.
+#: The text of the marker file beside the database.
 MARKER_TEXT = (
     "jobs-app has made the file jobs.db here. While this file is there, "
     "it does not begin anew with an empty database.\n"
 )
 
 
-def _refuse_to_begin_anew(settings: Settings) -> None:
-    """Raise ConfigurationError if there was a database in the data directory, and is none now."""
+def _refuse_if_removed(settings: Settings) -> None:
+    """Raise ConfigurationError if the data directory had a database that is gone now."""
     file, marker = settings.data_dir / "jobs.db", settings.database_marker_file
-    # SQLite makes an empty file for whoever connects to one that is gone.
+    # SQLite creates an empty file if the database is opened after it was removed.
     is_there = file.exists() and file.stat().st_size > 0
     if marker.exists() and not is_there:
         raise ConfigurationError(
@@ -95,21 +87,21 @@ def _refuse_to_begin_anew(settings: Settings) -> None:
 
 @cache
 def newest_revision() -> str | None:
-    """Return the revision that this version of jobs-app wants."""
+    """Return the revision that this version of jobs-app needs."""
     return ScriptDirectory.from_config(alembic_config("sqlite://")).get_current_head()
 
 
 @cache
 def _known_revisions() -> frozenset[str]:
     scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
-    return frozenset(each.revision for each in scripts.walk_revisions())
+    return frozenset(script.revision for script in scripts.walk_revisions())
 
 
 def is_newer(revision: str | None) -> bool:
-    """Tell whether a newer version of jobs-app has brought the database to *revision*."""
+    """Return whether *revision* is of a newer version of jobs-app."""
     return revision is not None and revision not in _known_revisions()
 
 
 def revision(session: Session) -> str | None:
-    """Return the revision of the database; None if nothing was ever migrated."""
+    """Return the revision of the database; None if it was never migrated."""
     return MigrationContext.configure(session.connection()).get_current_revision()

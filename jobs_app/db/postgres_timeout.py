@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that wait for an answer only so long."""
+"""Connections to PostgreSQL with a time limit for each answer."""
 
 import math
 import time
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 
-#: The server ends a statement after 30 s; who has heard nothing 5 s later will not hear anything.
+#: The server ends a statement after 30 s; 5 s later no answer will come.
 ANSWER_SECONDS = 35.0
 
 RV = TypeVar("RV")
@@ -16,14 +16,14 @@ RV = TypeVar("RV")
 class TimeoutConnection(psycopg.Connection[Any]):
     """A connection that is closed when the server has not answered within `answer_seconds`.
 
-    A process of the server that is frozen, or a proxy that swallows what it is sent, goes on
-    acknowledging every packet: neither TCP nor a time limit of the server ends such a wait.
+    A frozen server process, or a proxy that drops data, still acknowledges every packet.
+    Neither TCP nor a time limit of the server ends such a wait.
     """
 
     answer_seconds = ANSWER_SECONDS
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Return what *gen* gets from the server; an OperationalError says that it gets nothing."""
+        """Return the answer that *gen* gets; raises OperationalError if there is none in time."""
         if timeout is not None or self.answer_seconds == math.inf:
             return super().wait(gen, interval=interval, timeout=timeout)
         began = time.monotonic()
@@ -31,13 +31,13 @@ class TimeoutConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval=interval, timeout=self.answer_seconds)
         except psycopg.OperationalError:
             if time.monotonic() - began >= self.answer_seconds:
-                # The answer, should it come, would be taken for that to the next question.
+                # A late answer would be taken for the answer to the next query.
                 self.pgconn.finish()
             raise
 
 
-def connect(seconds: float, *arguments: Any, **given: Any) -> TimeoutConnection:
-    """Open a connection that waits *seconds* for each answer."""
-    connection = TimeoutConnection.connect(*arguments, **given)
+def connect(seconds: float, *arguments: Any, **options: Any) -> TimeoutConnection:
+    """Open a connection that waits at most *seconds* for each answer."""
+    connection = TimeoutConnection.connect(*arguments, **options)
     connection.answer_seconds = seconds
     return connection

@@ -1,4 +1,4 @@
-"""The order of lists of runs, newest instant first, and which indexes have it."""
+"""Lists of runs, newest instant first: the ranges of indexes that hold them in this order."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ Condition: TypeAlias = ColumnElement[bool] | TextClause
 #: The order of every list.
 NEWEST_FIRST = (Run.instant.desc(), Run.id.desc())
 
-# Written out, not bound, all of these: only then does a database know its partial index to fit.
+# Literals, not bound parameters: only then does a database use its partial index.
 _IS_OVER = text(f"runs.{IS_OVER}")
 _IS_UNFINISHED = text(f"runs.{IS_UNFINISHED}")
 _HAS_NO_FIRE = text(HAS_NO_FIRE.replace("scheduled_for", "runs.scheduled_for"))
@@ -24,45 +24,45 @@ _IS_ACTIVE = (
     text(f"NOT runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}"),
 )
 
-#: The unfinished runs of a job are few, but lie among all the others; by an index each.
+#: The unfinished runs of a job, with a partial index for each condition.
 UNFINISHED_OF_JOB = (*_IS_ACTIVE, _IS_WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRange:
-    """Runs that an index has in order; a list is merged from the first ones of some lines.
+    """Runs that one index has in order; a list is merged from the first rows of some ranges.
 
-    `instant` is the instant of each of them as that index knows it.
+    `instant` is the expression for the instant of a run that this index has.
     """
 
     guard: tuple[Condition, ...]
     instant: Any = field(default_factory=lambda: Run.instant)
-    #: No two of them have one instant.
+    #: No two of these runs have the same instant.
     is_strict: bool = False
 
     @property
     def newest_first(self) -> tuple[Any, ...]:
-        """Their order, as an index has it."""
+        """The order of the runs in the index, newest first."""
         return (self.instant.desc(),) if self.is_strict else (self.instant.desc(), Run.id.desc())
 
     @property
     def oldest_first(self) -> tuple[Any, ...]:
-        """The same, the other way round."""
+        """The same order, oldest first."""
         return (self.instant,) if self.is_strict else (self.instant, Run.id)
 
 
 def of_all() -> tuple[IndexRange, ...]:
-    """Return the lines of all runs: what is over, and what is not by its state."""
+    """Return the ranges of all runs: the finished ones, and the others by state."""
     return (IndexRange((_IS_OVER,)), *map(in_state, UNFINISHED))
 
 
 def in_state(state: RunState) -> IndexRange:
-    """Return the line of all runs in *state*."""
+    """Return the range of all runs in *state*."""
     return IndexRange((Run.state == state, _IS_OVER if state in FINAL else _IS_UNFINISHED))
 
 
 def of_job(job_id: Any) -> tuple[IndexRange, IndexRange]:
-    """Return the lines of a job: one of its fires, one of what had none."""
+    """Return the ranges of a job: the runs of its fires, and the runs without a fire."""
     return (
         IndexRange((Run.job_id == job_id, Run.scheduled_for.is_not(None)), Run.scheduled_for, True),
         IndexRange((Run.job_id == job_id, _HAS_NO_FIRE), Run.created_at),
@@ -70,38 +70,38 @@ def of_job(job_id: Any) -> tuple[IndexRange, IndexRange]:
 
 
 def of_job_in(job_id: Any, state: RunState) -> tuple[IndexRange, ...]:
-    """Return the lines of the runs of a job in *state*."""
+    """Return the ranges of the runs of a job in *state*."""
     if state in FINAL:
         return (IndexRange((Run.job_id == job_id, Run.state == state, _IS_OVER)),)
     if state is RunState.WAITING:
         return (IndexRange((Run.job_id == job_id, _IS_WAITING)),)
     return tuple(
-        IndexRange((Run.job_id == job_id, Run.state == state, each)) for each in _IS_ACTIVE
+        IndexRange((Run.job_id == job_id, Run.state == state, active)) for active in _IS_ACTIVE
     )
 
 
 def waiting_of_job(job_id: Any) -> ColumnElement[bool]:
-    """Return the condition of the runs of a job that wait for its place."""
+    """Return the condition of the `waiting` runs of a job."""
     return and_(Run.job_id == job_id, _IS_WAITING)
 
 
 def active_of_job(job_id: Any) -> ColumnElement[bool]:
     """Return the condition of the active runs of a job."""
-    # Each half in full: an index serves it, and it alone.
-    return or_(*(and_(Run.job_id == job_id, each) for each in _IS_ACTIVE))
+    # Repeat job_id in each branch: only this form uses the indexes.
+    return or_(*(and_(Run.job_id == job_id, active) for active in _IS_ACTIVE))
 
 
 def of_newest(column: Any) -> ScalarSelect[Any]:
-    """Return *column* of the newest run of the job that the statement around this is about."""
-    ends = [
-        select(column.label("told"), line.instant.label("instant"), Run.id.label("id"))
-        .where(*line.guard)
-        .order_by(*line.newest_first)
+    """Return a subquery for *column* of the newest run of the job in the outer statement."""
+    newest_by_range = [
+        select(column.label("value"), index_range.instant.label("instant"), Run.id.label("id"))
+        .where(*index_range.guard)
+        .order_by(*index_range.newest_first)
         .limit(1)
         .correlate(Job)
         .subquery()
-        for line in of_job(Job.id)
+        for index_range in of_job(Job.id)
     ]
-    merged = union_all(*(select(end) for end in ends)).subquery()
-    newest = select(merged.c.told).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(1)
+    merged = union_all(*(select(newest) for newest in newest_by_range)).subquery()
+    newest = select(merged.c.value).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(1)
     return newest.scalar_subquery()

@@ -3,21 +3,17 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import (
-    CheckConstraint,
-    Integer,
-    String,
-)
+from sqlalchemy import CheckConstraint, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.db.columns import Base, Json, new_run_id, partial_index
 
 
 class Worker(Base):
-    """One worker process; a frozen one that was given up comes back under a new id.
+    """A worker process; one that was declared gone while frozen gets a new id.
 
-    Whether it lives is told by `beats` growing, watched on the watcher's own
-    monotonic clock: no wall clock of any machine takes part (invariant 7).
+    A worker is alive while `beats` grows. The observer measures that on its own monotonic
+    clock, so that no wall clock of any machine matters (invariant 7).
     """
 
     __tablename__ = "workers"
@@ -30,18 +26,18 @@ class Worker(Base):
     pool: Mapped[str] = mapped_column(String(16), default="prefork")
     beats: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime]
-    seen_at: Mapped[datetime]  # for people; nothing is decided by it
+    seen_at: Mapped[datetime]  # for people; no decision depends on it
     gone_at: Mapped[datetime | None]
     messages_dropped: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
-        # The janitor watches the living.
+        # The janitor: the workers that are alive.
         partial_index("ix_workers_living", "id", where="gone_at IS NULL"),
     )
 
 
 class SchedulerProcess(Base):
-    """One scheduler process and its last tick, for readyz and for people."""
+    """A scheduler process and its last tick, for readyz and for people."""
 
     __tablename__ = "schedulers"
 
@@ -54,9 +50,9 @@ class SchedulerProcess(Base):
 
 
 class Installation(Base):
-    """The one row that says which database this is: made by a migration, never changed.
+    """The only row with the id of this database, inserted by a migration and never changed.
 
-    A copy of the database has the same, so that one that is restored goes on as itself.
+    A copy of the database has the same id, so that a restored one is the same installation.
     """
 
     __tablename__ = "installation"
