@@ -1,4 +1,4 @@
-"""Calls a task as Celery would, with a real request and all its hooks, and says how it ended."""
+"""Calls a task as Celery does, with a real request and all its hooks; returns the outcome."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -18,18 +18,18 @@ from jobs_app.tasks.context import current_run
 from jobs_app.worker.outcomes import failed, ignored, retried, storable
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import divert_update_state
-from jobs_app.worker.secret_injection import Injected
+from jobs_app.worker.secret_injection import Injection
 
-#: Where a request notes the retries that were asked for by `self.retry(throw=False)`.
-ASKED = "jobs_retries"
+#: Attribute of the request: the retries that the task requested by `self.retry(throw=False)`.
+RETRIES = "jobs_retries"
 
-#: And the states that it told of by `self.update_state(state=…)`.
+#: Attribute of the request: the states that the task set by `self.update_state(state=…)`.
 STATES = "jobs_states"
 
 
-def call(process: Process, claimed: ClaimedRun, injected: Injected) -> Outcome:
-    """Run the task as Celery would, with a real request, and say how it ended."""
-    # A worker that was frozen since its claim may not begin what is somebody else's by now.
+def call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome:
+    """Run the task as Celery does, with a real request; return the outcome."""
+    # A worker that was frozen since its claim must not start: another may have the run now.
     current_run.get().stop_if_asked(elapsed_seconds=0)
     task = process.app.tasks.get(claimed.task)
     if task is None:
@@ -37,30 +37,30 @@ def call(process: Process, claimed: ClaimedRun, injected: Injected) -> Outcome:
         return Outcome(RunState.FAILED, error=RunError("NotRegistered", detail))
     arguments = arguments_of(task)
     try:
-        given = injected.kwargs if arguments is None else arguments.converted(injected.kwargs)
+        kwargs = injection.kwargs if arguments is None else arguments.converted(injection.kwargs)
     except ValueError as error:
         return Outcome(RunState.FAILED, error=RunError("InvalidArguments", str(error)))
 
-    def again(kwargs: dict[str, Any]) -> dict[str, Any]:
+    def as_json(retry_kwargs: dict[str, Any]) -> dict[str, Any]:
         if arguments is None:
-            return kwargs
-        return arguments.as_json(kwargs, given=given, stored=injected.kwargs)
+            return retry_kwargs
+        return arguments.as_json(retry_kwargs, given=kwargs, stored=injection.kwargs)
 
-    request = _request(process, claimed, injected)
-    answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], given, request)
-    if request[ASKED] and (info is None or info.state == states.FAILURE):
-        # As with Celery: it will be tried again, whatever it does after that.
-        return retried(request[ASKED][-1], answer, again)
+    request = _request(process, claimed, injection)
+    answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], kwargs, request)
+    if request[RETRIES] and (info is None or info.state == states.FAILURE):
+        # As in Celery: a requested retry counts, whatever the task did after it.
+        return retried(request[RETRIES][-1], answer, as_json)
     if info is None or isinstance(info.retval, _Replaced):
         result = answer if info is None else info.retval.result
         return Outcome(
             RunState.SUCCEEDED,
-            result=storable(result, process.settings.result_limit_bytes, injected.mask),
-            # A command that did not raise ended with 0.
+            result=storable(result, process.settings.result_limit_bytes, injection.mask),
+            # The task `shell` raises unless its command exits with 0.
             exit_code=0 if claimed.task == "shell" else None,
         )
     if info.state == states.RETRY and isinstance(info.retval, Retry):
-        return retried(info.retval, answer, again)
+        return retried(info.retval, answer, as_json)
     if info.state == states.IGNORED:
         return ignored(request[STATES])
     text = answer.traceback if isinstance(answer, ExceptionInfo) else None
@@ -68,68 +68,69 @@ def call(process: Process, claimed: ClaimedRun, injected: Injected) -> Outcome:
 
 
 def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
-    """Return what calls *task* with all its hooks; `eager` keeps result backends out of it."""
+    """Return Celery's tracer of *task*; `eager` keeps result backends out of it."""
     tracer = process.tracers.get(task.name)
     if tracer is None:
         divert_update_state(task)
-        _adapt(task)
+        _adapt_methods(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
         process.tracers[task.name] = tracer
     return tracer
 
 
 class _Replaced(Ignore):
-    """What a task has put in its place has done the work, in the same run."""
+    """Raised by `self.replace(…)`: the replacement has run, in the same run."""
 
     def __init__(self, result: Any) -> None:
         super().__init__()
         self.result = result
 
 
-def _adapt(task: Task[Any, Any]) -> None:
-    """Have what a task says by Celery's own methods heard by its run.
+def _adapt_methods(task: Task[Any, Any]) -> None:
+    """Make Celery's methods of a task act on its run.
 
-    `self.retry(throw=False)` raises nothing that we would see: it is noted on the request.
-    `self.replace(…)` would send messages: what replaces the task runs at once, in its run.
-    Of `self.update_state()` the state counts if the task raises Ignore.
+    `self.retry(throw=False)` raises nothing, so it is noted on the request. `self.replace(…)`
+    would send messages, so the replacement runs at once, in the same run. The states of
+    `self.update_state()` are noted: they count if the task raises Ignore.
     """
     retry, update_state = task.retry, task.update_state
 
-    def noting(*args: Any, **options: Any) -> Any:
-        asked = retry(*args, **options)
-        noted = getattr(task.request, ASKED, None)
-        if noted is not None:
-            noted.append(asked)
-        return asked
+    def noting_retry(*args: Any, **options: Any) -> Any:
+        requested = retry(*args, **options)
+        retries = getattr(task.request, RETRIES, None)
+        if retries is not None:
+            retries.append(requested)
+        return requested
 
-    def stating(
+    def noting_state(
         task_id: str | None = None, state: str | None = None, meta: Any = None, **options: Any
     ) -> None:
         update_state(task_id=task_id, state=state, meta=meta, **options)
-        noted = getattr(task.request, STATES, None)
-        if noted is not None and task_id in (None, task.request.id):
-            noted.append(state)
+        states_ = getattr(task.request, STATES, None)
+        if states_ is not None and task_id in (None, task.request.id):
+            states_.append(state)
 
-    def replacing(signature: Any) -> NoReturn:
+    def run_replacement(signature: Any) -> NoReturn:
         with allow_join_result():
             raise _Replaced(signature.apply().get())
 
-    task.retry = noting  # type: ignore[method-assign]
-    task.update_state = stating  # type: ignore[method-assign]
-    task.on_replace = replacing  # type: ignore[method-assign, assignment]
+    # The ignores: Celery allows these per task; the stubs take methods for constants.
+    task.retry = noting_retry  # type: ignore[method-assign]
+    task.update_state = noting_state  # type: ignore[method-assign]
+    task.on_replace = run_replacement  # type: ignore[method-assign, assignment]
 
 
-def _request(process: Process, claimed: ClaimedRun, injected: Injected) -> dict[str, Any]:
+def _request(process: Process, claimed: ClaimedRun, injection: Injection) -> dict[str, Any]:
     return {
         "id": str(claimed.run_id),
         "root_id": str(claimed.run_id),
         "task": claimed.task,
         "args": [],
-        "kwargs": injected.kwargs,
+        "kwargs": injection.kwargs,
         "retries": claimed.attempt - 1,
-        # Eager: `self.retry()` then raises without publishing; the row is where retries live.
+        # Eager: `self.retry()` raises and publishes nothing; retries are in the database.
         "is_eager": True,
-        ASKED: [],
+        RETRIES: [],
         STATES: [],
         "hostname": process.name,
         "timelimit": [claimed.time_limit_seconds, claimed.soft_time_limit_seconds],

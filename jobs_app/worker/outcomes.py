@@ -1,4 +1,4 @@
-"""What becomes of an error, or of a result: the outcome of a run, in a form that can be stored."""
+"""Turns an error or a result into the outcome of a run that can be stored."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,84 +16,84 @@ from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.worker.output.error_text import message_of, plain, shortened
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.output.secret_masking import NOTHING, Mask
+from jobs_app.worker.output.secret_masking import NO_SECRETS, Mask
 
-#: Most of a traceback that is kept, characters; the end of it, where the error is.
+#: At most this much of a traceback is kept, characters: its end, where the error is.
 TRACEBACK_CHARS = 32_768
 
 
 def failed(error: BaseException, text: str | None) -> Outcome:
-    """Return the outcome that *error* means."""
-    told = RunError(
+    """Return the outcome of a run that ended with *error*."""
+    details = RunError(
         type="Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
         message=message_of(error),
-        # How our own tasks look inside helps nobody to mend a command.
+        # A traceback through our own tasks does not help to repair a command.
         traceback=None if isinstance(error, TaskOutcome) else plain(text),
     )
     exit_code = error.exit_code if isinstance(error, TaskOutcome) else None
     match error:
         case Cancelled():
-            return Outcome(RunState.CANCELLED, error=told, exit_code=exit_code)
+            return Outcome(RunState.CANCELLED, error=details, exit_code=exit_code)
         case Fenced():
-            return Outcome(RunState.LOST, error=told, reason="fenced")
+            return Outcome(RunState.LOST, error=details, reason="fenced")
         case TimedOut() | SoftTimeLimitExceeded():
-            return Outcome(RunState.TIMED_OUT, error=told, exit_code=exit_code)
+            return Outcome(RunState.TIMED_OUT, error=details, exit_code=exit_code)
         case _:
-            return Outcome(RunState.FAILED, error=told, exit_code=exit_code)
+            return Outcome(RunState.FAILED, error=details, exit_code=exit_code)
 
 
 def retried(
     retry: Retry, info: Any, as_json: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Outcome:
-    """Return the outcome of a task that asked, by `self.retry()`, to be tried again.
+    """Return the outcome of a task that requested a retry by `self.retry()`.
 
-    *as_json* makes of the arguments that it wants what can be stored.
+    *as_json* turns the arguments of the retry into JSON.
     """
     cause = retry.exc or retry
-    told = RunError(
+    details = RunError(
         type=type(cause).__name__,
         message=message_of(cause),
         traceback=plain(getattr(info, "traceback", None)),
     )
     when = retry.when
     if isinstance(when, datetime):
-        # Celery takes an instant without a zone as one of its own, which is UTC here.
+        # Celery takes an instant without a zone in its own zone, which is UTC here.
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         seconds = (when - clock.now()).total_seconds()
     else:
         seconds = float(when or 0)
-    wanted = getattr(retry, "sig", None)
+    signature = getattr(retry, "sig", None)
     return Outcome(
         RunState.FAILED,
-        error=told,
+        error=details,
         retry_after_seconds=max(seconds, 0.0),
-        retry_kwargs=None if wanted is None else as_json(dict(wanted.kwargs)),
+        retry_kwargs=None if signature is None else as_json(dict(signature.kwargs)),
     )
 
 
-def ignored(told: Sequence[str | None]) -> Outcome:
-    """Return the outcome of a task that raised Ignore, after it had told of these states."""
-    if told and told[-1] in {states.FAILURE, states.REVOKED}:
-        # How tutorials fail a task by hand: `self.update_state(state="FAILURE")`, then Ignore.
-        said = f"The task set its state to {told[-1]} and raised Ignore."
-        return Outcome(RunState.FAILED, error=RunError("Ignore", said))
+def ignored(task_states: Sequence[str | None]) -> Outcome:
+    """Return the outcome of a task that set *task_states* and then raised Ignore."""
+    if task_states and task_states[-1] in {states.FAILURE, states.REVOKED}:
+        # Tutorials fail a task by hand so: `self.update_state(state="FAILURE")`, then Ignore.
+        message = f"The task set its state to {task_states[-1]} and raised Ignore."
+        return Outcome(RunState.FAILED, error=RunError("Ignore", message))
     return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
 
 
 def stopped() -> Outcome:
-    """Return the outcome of a run that ended with its worker: by policy, another attempt."""
-    said = "The worker was stopped."
-    return Outcome(RunState.LOST, error=RunError("WorkerStopped", said), reason=said)
+    """Return the outcome of a run that its worker stopped; the retry policy decides the rest."""
+    message = "The worker was stopped."
+    return Outcome(RunState.LOST, error=RunError("WorkerStopped", message), reason=message)
 
 
 def unstorable(outcome: Outcome, kind: str) -> Outcome:
-    """Return what is written in place of an outcome that the database does not take."""
+    """Return the outcome to write in place of one that the database refuses."""
     message = f"The run ended as {outcome.state}, but how could not be stored ({kind})."
     return Outcome(RunState.FAILED, error=RunError(kind, message))
 
 
 def cut(outcome: Outcome) -> Outcome:
-    """Return *outcome* with its error shortened; a secret cut in two could not be masked."""
+    """Return *outcome* with its error shortened; mask it first, as half a secret is not found."""
     error = outcome.error
     if error is None:
         return outcome
@@ -111,18 +111,18 @@ def with_log(outcome: Outcome, run_log: RunLog) -> Outcome:
     return replace(outcome, log_bytes=run_log.total_bytes, log_truncated=run_log.cut_bytes > 0)
 
 
-def storable(value: Any, limit_bytes: int, mask: Mask = NOTHING) -> Any:
-    """Return *value* as JSON can hold it, without the secrets that *mask* knows.
+def storable(value: Any, limit_bytes: int, mask: Mask = NO_SECRETS) -> Any:
+    """Return *value* as a JSON value, without the secrets that *mask* knows.
 
-    What JSON does not know is stored as its text; what is larger than
-    *limit_bytes* as `{"truncated": true, "bytes": …, "head": …}`.
+    An object that JSON does not know becomes its text. A value above *limit_bytes* becomes
+    `{"truncated": true, "bytes": …, "head": …}`.
     """
     try:
         text = json.dumps(value, allow_nan=False)
-    except Exception:  # noqa: BLE001  # what is in it may have methods of its own
+    except Exception:  # noqa: BLE001  # user objects may raise anything
         try:
             text = json.dumps(value, default=str, allow_nan=False, skipkeys=True)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  # user objects may raise anything
             text = json.dumps(message_of(value))
     if mask:
         text = json.dumps(mask.json(json.loads(text)))
@@ -134,7 +134,7 @@ def storable(value: Any, limit_bytes: int, mask: Mask = NOTHING) -> Any:
 
 
 def _plain_json(text: str) -> str:
-    """Return JSON *text* whose strings every database stores."""
+    """Return JSON *text* with strings that every database can store."""
     return json.dumps(_plain_value(json.loads(text)))
 
 

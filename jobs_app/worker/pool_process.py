@@ -19,7 +19,7 @@ from jobs_app.worker.completer import Completer
 from jobs_app.worker.liveness.active_runs import ActiveRuns
 from jobs_app.worker.liveness.cancellation import CancelListener
 from jobs_app.worker.liveness.lease import Lease
-from jobs_app.worker.output.capture import own_descriptors
+from jobs_app.worker.output.capture import capture_descriptors
 from jobs_app.worker.process_state import ProcessState, is_short_of_files
 
 
@@ -64,7 +64,7 @@ class Process:
             # The index of a process in its pool; the successor of a dead process gets its index.
             pool_process: Any = current_process()
             self.active_runs.take_slot(pool_process.index)
-            own_descriptors()
+            capture_descriptors()
 
     def save_state(self) -> None:
         """Save the state of this process, once, to restore it after each task."""

@@ -1,4 +1,4 @@
-"""How far a run has come: what its task reports, stored now and then by a thread of its own."""
+"""The progress that a task reports, stored from time to time by a thread of its own."""
 
 import json
 import logging
@@ -15,13 +15,13 @@ from jobs_app.core.text import rfc3339
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.error_text import message_of, plain
 
-#: Time between two writes of a run, seconds.
+#: Time between two writes of a run's progress, seconds.
 WRITE_SECONDS = 0.5
 
-#: How long the end of a run waits for a write under way, seconds.
+#: At the end of a run, wait this long for the write in progress, seconds.
 CLOSE_SECONDS = 5.0
 
-#: Most that is kept of a message, characters, and of `meta`, bytes of JSON.
+#: Limits of a message, characters, and of `meta`, bytes of JSON.
 MESSAGE_CHARS = 500
 META_BYTES = 16_384
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class _Report(NamedTuple):
-    """What a task reported; made into what is stored only when it is stored."""
+    """A report of the task; turned into JSON only when it is stored."""
 
     fraction: float | None
     message: object
@@ -38,11 +38,10 @@ class _Report(NamedTuple):
 
 
 class Progress:
-    """The progress of one attempt. Where nothing is reported it costs nothing.
+    """The progress of one attempt. Without reports it costs nothing.
 
-    *write* stores what `GET /runs/{id}` shows; what it raises is passed over, because a
-    run does not fail for want of progress. *mask* takes secrets out. `close` returns what
-    is still to be stored.
+    *write* stores the JSON that `GET /runs/{id}` shows. Its errors are ignored: a run does not
+    fail because progress cannot be stored. *mask* takes secrets out.
     """
 
     def __init__(
@@ -65,9 +64,9 @@ class Progress:
     def report(
         self, fraction: float | None, message: str | None, meta: dict[str, Any] | None
     ) -> None:
-        """Take how far the run has come; after `close` it is ignored."""
+        """Take a report; ignored after `close`."""
         number = None if fraction is None else float(fraction)
-        # A copy: the task may go on to change its own.
+        # A copy: the task may change its own later.
         report = _Report(number, message, dict(meta) if meta else None, self._now())
         with self._state:
             if self._is_closed:
@@ -79,14 +78,14 @@ class Progress:
             self._state.notify_all()
 
     def close(self) -> dict[str, Any] | None:
-        """Stop, and return the newest report if it is not stored yet."""
+        """Stop, and return the newest report as JSON if it is not stored yet."""
         with self._state:
             self._is_closed = True
             self._state.notify_all()
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
         with self._state:
-            return None if self._pending is None else self._shown(self._pending)
+            return None if self._pending is None else self._as_json(self._pending)
 
     def _work(self) -> None:
         while True:
@@ -95,24 +94,24 @@ class Progress:
                 report = self._pending
                 if report is None or self._is_closed:
                     return
-            is_stored = self._stores(report)
+            is_stored = self._try_write(report)
             with self._state:
                 if is_stored and self._pending is report:
                     self._pending = None
                 self._state.wait_for(lambda: self._is_closed, self._write_seconds)
 
-    def _stores(self, report: _Report) -> bool:
+    def _try_write(self, report: _Report) -> bool:
         try:
-            self._write(self._shown(report))
+            self._write(self._as_json(report))
         except Exception as error:  # noqa: BLE001  # the thread outlives an outage
             log.warning("progress_not_stored error=%s", type(error).__name__)
             return False
         return True
 
-    def _shown(self, report: _Report) -> dict[str, Any]:
-        # Masked as text, and before it is cut: half a secret would not be found.
+    def _as_json(self, report: _Report) -> dict[str, Any]:
+        # Mask before the cut: half a secret would not be found.
         message = None if report.message is None else self._mask(message_of(report.message))
-        meta = None if report.meta is None else self._mask(_as_json(report.meta))
+        meta = None if report.meta is None else self._mask(_meta_as_json(report.meta))
         return {
             "fraction": None if report.fraction is None else _clamped(report.fraction),
             "message": None if message is None else _cut(message, MESSAGE_CHARS),
@@ -122,7 +121,7 @@ class Progress:
 
 
 def divert_update_state(task: Task[Any, Any]) -> None:
-    """Have `self.update_state()` in a run tell the run; of another task, whom it always told."""
+    """Make `self.update_state()` of *task* report the progress of the current run."""
     original = task.update_state
 
     def update_state(
@@ -130,25 +129,24 @@ def divert_update_state(task: Task[Any, Any]) -> None:
     ) -> None:
         context = current_run.get(None)
         if context is not None and context.progress and task_id in (None, str(context.run_id)):
-            context.progress.report(*of_celery(state, meta))
+            context.progress.report(*from_celery(state, meta))
         else:
             original(task_id=task_id, state=state, meta=meta, **options)
 
     task.update_state = update_state  # type: ignore[method-assign]
 
 
-def of_celery(state: str | None, meta: Any) -> tuple[float | None, str | None, dict[str, Any]]:
-    """Return what `self.update_state(state=…, meta=…)` says, as the arguments of `report`.
+def from_celery(state: str | None, meta: Any) -> tuple[float | None, str | None, dict[str, Any]]:
+    """Return the arguments of `self.update_state(state=…, meta=…)` as those of `report`.
 
-    `current` and `total`, or `fraction`, are how far; `status` or `message` the words, as
-    the tutorials have them. A state of the task's own (other than PROGRESS) stands in for
-    words that are missing.
+    As in the tutorials, `current` and `total`, or `fraction`, give the fraction; `status` or
+    `message` give the message. Without one the state is the message, unless it is PROGRESS.
     """
-    told = dict(meta) if isinstance(meta, Mapping) else {} if meta is None else {"value": meta}
-    words = told.get("status") or told.get("message")
-    if not isinstance(words, str):
-        words = state if state and state != "PROGRESS" else None
-    return _fraction_of(told), words, told
+    fields = dict(meta) if isinstance(meta, Mapping) else {} if meta is None else {"value": meta}
+    message = fields.get("status") or fields.get("message")
+    if not isinstance(message, str):
+        message = state if state and state != "PROGRESS" else None
+    return _fraction_of(fields), message, fields
 
 
 def _fraction_of(meta: Mapping[str, Any]) -> float | None:
@@ -171,11 +169,11 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _as_json(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return *meta* as JSON, whatever is in it, with texts that every database stores."""
+def _meta_as_json(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return *meta* as JSON, whatever it contains, with strings that every database stores."""
     try:
         text = json.dumps(meta, default=str, allow_nan=False, skipkeys=True, ensure_ascii=False)
-    except Exception as error:  # noqa: BLE001  # what is in it may have methods of its own
+    except Exception as error:  # noqa: BLE001  # user objects may raise anything
         return {"unstorable": type(error).__name__}
     stored: dict[str, Any] = json.loads(plain(text.replace("\\u0000", "\ufffd")))
     return stored

@@ -1,4 +1,4 @@
-"""The work on a run that is ours: its task, with log, context, secrets and watch around it."""
+"""Runs the task of a claimed run, with its log, context, secrets and cancel listener."""
 
 import contextlib
 import os
@@ -26,31 +26,31 @@ from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.error_text import message_of
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.output.secret_masking import MaskedLog, in_use
+from jobs_app.worker.output.secret_masking import MaskedLog, mask_process_output
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import Progress
 from jobs_app.worker.secret_injection import inject
 
-#: Tasks that watch the lease, the limits and the wish to cancel by themselves.
+#: Tasks that check the lease, the limits and a cancel themselves.
 COOPERATIVE = outbox.KEEPS_OWN_LIMITS
 
-#: What a pool process exits with when a signal ends it: billiard's -(256 - number).
+#: Exit codes of a pool process that a signal ends: billiard's -(256 - number).
 STOPPED_BY_SIGNAL = range(-255, -191)
 
-#: How long the end of a log is tried to be stored without a lease, seconds.
+#: Time to store the rest of a log when the lease has run out, seconds.
 LOG_CLOSE_SECONDS = 2.0
 
-#: The pool counts a time limit from before the claim, which takes so long at most, seconds.
+#: The pool counts a time limit from before the claim, which takes at most this long, seconds.
 BEFORE_CLAIM_SECONDS = 0.5
 
 
 def work(process: Process, claimed: ClaimedRun) -> Outcome:
-    """Run the task with its secrets, its log, its context and its watch around it."""
-    injected = inject(process, claimed)
+    """Run the task with its secrets, log, context and cancel listener; return the outcome."""
+    injection = inject(process, claimed)
     store = SqlChunkStore(process.database, claimed.run_id, claimed.attempt)
     run_log = RunLog(store, limit_bytes=process.settings.log_limit_bytes)
-    masked_log = MaskedLog(run_log, injected.mask) if injected.mask else None
-    watched = CancellableRun(
+    masked_log = MaskedLog(run_log, injection.mask) if injection.mask else None
+    run = CancellableRun(
         claimed.run_id,
         claimed.attempt,
         threading.get_ident(),
@@ -60,7 +60,7 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
         limits=_own_limits(process, claimed),
     )
     progress = Progress(
-        lambda shown: _store_progress(process, claimed, shown), mask=injected.mask.json
+        lambda report: _store_progress(process, claimed, report), mask=injection.mask.json
     )
     context = RunContext(
         run_id=claimed.run_id,
@@ -71,35 +71,35 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
         soft_time_limit_seconds=claimed.soft_time_limit_seconds,
         time_limit_seconds=claimed.time_limit_seconds,
         kill_grace_seconds=claimed.kill_grace_seconds,
-        is_cancelled=lambda: None if watched.cancel_mode is None else watched.cancel_mode.value,
+        is_cancelled=lambda: None if run.cancel_mode is None else run.cancel_mode.value,
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
-        mask=injected.mask.json,
+        mask=injection.mask.json,
         settings=process.settings,
         progress=progress,
         last_log=lambda job, limit_bytes: _last_log(process, job, limit_bytes),
     )
     is_python = claimed.task not in COOPERATIVE
     output = capture_output(context.log, is_python=is_python)
-    with _current(context), in_use(injected.mask), output:
-        process.cancel_listener.add(watched)
+    with _current(context), mask_process_output(injection.mask), output:
+        process.cancel_listener.add(run)
         outcome = guarded(
-            lambda: call(process, claimed, injected),
-            lambda: process.cancel_listener.remove(watched),
+            lambda: call(process, claimed, injection),
+            lambda: process.cancel_listener.remove(run),
         )
-    outcome = _at_its_limit(outcome, claimed.time_limit_seconds, watched)
-    # A database that is away keeps us waiting, here or for the result, as long as the lease.
-    patience = max(LOG_CLOSE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
-    unstored = None
+    outcome = _at_its_limit(outcome, claimed.time_limit_seconds, run)
+    # While the lease lasts we wait for the database, here or for the finish.
+    timeout = max(LOG_CLOSE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
+    unstored_progress = None
     with contextlib.suppress(SoftTimeLimitExceeded):
         if masked_log is not None:
             masked_log.close()
-        run_log.close(timeout_seconds=patience)
-        unstored = progress.close()
-    # Again: an interrupt may have landed in the first one.
-    process.cancel_listener.remove(watched)
-    if watched.is_stopped and outcome.state is RunState.CANCELLED:
+        run_log.close(timeout_seconds=timeout)
+        unstored_progress = progress.close()
+    # Again: an interrupt may have hit the first call.
+    process.cancel_listener.remove(run)
+    if run.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = stopped()
-    return replace(with_log(injected.cleaned(outcome), run_log), progress=unstored)
+    return replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
 
 
 def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:
@@ -107,13 +107,13 @@ def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:
         return history.last_log(session, job, limit_bytes=limit_bytes)
 
 
-def _store_progress(process: Process, claimed: ClaimedRun, shown: dict[str, Any]) -> None:
+def _store_progress(process: Process, claimed: ClaimedRun, report: dict[str, Any]) -> None:
     with process.database.session() as session:
-        report_progress(session, claimed.run_id, claimed.attempt, shown)
+        report_progress(session, claimed.run_id, claimed.attempt, report)
 
 
 def _own_limits(process: Process, claimed: ClaimedRun) -> list[tuple[float, type[Exception]]]:
-    """Return the limits that nobody else keeps: Celery's pools of threads, and solo, know none."""
+    """Return the limits that we must enforce: Celery's pools threads and solo enforce none."""
     if process.is_prefork or claimed.task in COOPERATIVE:
         return []
     limits = (
@@ -132,44 +132,44 @@ def _current(context: RunContext) -> Iterator[None]:
         current_run.reset(token)
 
 
-def guarded(work_on: Callable[[], Outcome], then: Callable[[], None]) -> Outcome:
-    """Return the outcome of *work_on*, whatever the task raises past Celery's own handling."""
+def guarded(call_task: Callable[[], Outcome], cleanup: Callable[[], None]) -> Outcome:
+    """Return the outcome of *call_task*, whatever the task raises past Celery's handling."""
     own_pid = os.getpid()
     try:
         try:
-            return work_on()
+            return call_task()
         finally:
             if os.getpid() != own_pid:
-                _leave_to_parent(sys.exc_info()[1])
-            then()
+                _exit_forked_copy(sys.exc_info()[1])
+            cleanup()
     except SystemExit as error:
         if error.code in STOPPED_BY_SIGNAL:
-            # The pool process was told to end, and our task with it.
+            # A signal ended the pool process, and our task with it.
             return stopped()
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-        # As the system would report it of a process.
+        # As the kernel reports an exit code.
         code = int(code) & 0xFF
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
         why = RunError("SystemExit", message_of(error.code)) if code else None
         return Outcome(state, error=why, exit_code=code)
-    except BaseException as error:  # noqa: BLE001
-        # The task is a stranger: an interrupt may land anywhere, a hook of its may raise, and
-        # what is no Exception would end the process of the run, or in a thread nothing at all.
+    except BaseException as error:  # noqa: BLE001  # user code; see below
+        # An interrupt may hit anywhere, and a hook of the task may raise. An error that is no
+        # Exception would end the pool process, or be lost in a thread.
         return failed(error, traceback.format_exc())
 
 
-def _leave_to_parent(error: BaseException | None) -> None:
-    """End a child that the task forked and that came back to us: the run is its parent's."""
+def _exit_forked_copy(error: BaseException | None) -> None:
+    """Exit a child that the task forked and that returned here: the run belongs to its parent."""
     code = error.code if isinstance(error, SystemExit) else None if error is None else 1
     os._exit(code & 0xFF if isinstance(code, int) else 0 if code is None else 1)
 
 
-def _at_its_limit(outcome: Outcome, limit: float | None, watched: CancellableRun) -> Outcome:
-    """Return *outcome*, or that the run was stopped at its time limit, if that is why it ended.
+def _at_its_limit(outcome: Outcome, limit: float | None, run: CancellableRun) -> Outcome:
+    """Return *outcome*, or a timeout if the run ended at its time limit.
 
-    Celery's pool ends the process of such a run with the signal that a stopped worker sends.
+    Celery's pool sends the same signal at the limit as when the worker stops.
     """
-    elapsed = time.monotonic() - watched.began
+    elapsed = time.monotonic() - run.began
     if limit is None or elapsed < limit - BEFORE_CLAIM_SECONDS or outcome != stopped():
         return outcome
     return failed(TimedOut(f"The run was stopped at its time limit of {limit:g} s."), None)

@@ -1,4 +1,4 @@
-"""Gives a run the secrets that it refers to, at the last moment and in memory only."""
+"""Puts secrets into the arguments of a run, just before its task starts and in memory only."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.secrets import encryption, references, store
 from jobs_app.tasks.context import Fenced, TaskOutcome
-from jobs_app.worker.output.secret_masking import NOTHING, Mask
+from jobs_app.worker.output.secret_masking import NO_SECRETS, Mask
 from jobs_app.worker.pool_process import Process
 
 log = logging.getLogger(__name__)
@@ -24,51 +24,54 @@ RETRY_DATABASE_SECONDS = 0.5
 
 
 class SecretUnavailable(TaskOutcome):
-    """A secret that the run refers to does not exist, or cannot be read here: failed."""
+    """A secret of the run does not exist, or this worker cannot decrypt it: failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Injected:
-    """What a run is called with, and how to take the secrets out of what it leaves behind."""
+class Injection:
+    """The arguments of a run with their secrets, and the mask that takes them out again.
+
+    `stored_kwargs` are the arguments as stored, with references in place of secrets.
+    """
 
     task: str
-    given: Mapping[str, Any]
+    stored_kwargs: Mapping[str, Any]
     kwargs: dict[str, Any] = field(repr=False)
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
-    mask: Mask = NOTHING
+    mask: Mask = NO_SECRETS
 
-    def cleaned(self, outcome: Outcome) -> Outcome:
-        """Return *outcome* with the secrets taken out of all but its result.
+    def masked(self, outcome: Outcome) -> Outcome:
+        """Return *outcome* without the secrets, except in its result.
 
-        Arguments for a retry refer to them again; what the task itself made of a secret
-        (its Base64, say) no reference can stand for, and it is masked.
+        Arguments of a retry get their references back. A form that the task made of a secret
+        (its Base64, say) has no reference, and is masked.
         """
         if not self.values:
             return outcome
-        again = outcome.retry_kwargs
-        if again is not None:
-            again = references.put_back(
-                self.task, self.given, again, self.values, clean=self.mask.json
+        retry_kwargs = outcome.retry_kwargs
+        if retry_kwargs is not None:
+            retry_kwargs = references.put_back(
+                self.task, self.stored_kwargs, retry_kwargs, self.values, clean=self.mask.json
             )
         return replace(
             outcome,
             error=None if outcome.error is None else outcome.error.masked(self.mask.json),
             reason=self.mask.json(outcome.reason),
-            retry_kwargs=again,
+            retry_kwargs=retry_kwargs,
         )
 
 
-def inject(process: Process, claimed: ClaimedRun) -> Injected:
-    """Return what the run is to be called with; raises SecretUnavailable, Fenced."""
-    task, given = claimed.task, claimed.kwargs
-    # Most runs have none: this costs them a fraction of looking properly.
-    if references.OPENING not in repr(given):
-        return Injected(task, given, given)
-    wanted = references.names(task, given)
+def inject(process: Process, claimed: ClaimedRun) -> Injection:
+    """Return the arguments of the run with their secrets; raises SecretUnavailable, Fenced."""
+    task, stored_kwargs = claimed.task, claimed.kwargs
+    # Most runs have no secrets: this check is much cheaper than a proper search.
+    if references.OPENING not in repr(stored_kwargs):
+        return Injection(task, stored_kwargs, stored_kwargs)
+    names = references.names(task, stored_kwargs)
     values: dict[str, str] = {}
-    if wanted:
-        secrets = _read(process, claimed, wanted)
-        if missing := sorted(wanted - secrets.keys()):
+    if names:
+        secrets = _read(process, claimed, names)
+        if missing := sorted(names - secrets.keys()):
             raise SecretUnavailable(
                 f"There is no secret {' or '.join(map(repr, missing))}, so nothing was started: "
                 f"store it with `jobs-app secret set {missing[0]}`, or change the job."
@@ -76,15 +79,16 @@ def inject(process: Process, claimed: ClaimedRun) -> Injected:
         try:
             values = _decrypted(process, secrets)
         except SecretUnavailable:
-            # The key may have been rotated, and the old one dropped, since they were read.
-            values = _decrypted(process, _read(process, claimed, wanted))
+            # The key may have been rotated, and the old one removed, since they were read.
+            values = _decrypted(process, _read(process, claimed, names))
         _note_use(process, secrets)
-    kwargs = references.resolve(task, given, values)
-    return Injected(task, given, kwargs, values, Mask(values.values()) if values else NOTHING)
+    kwargs = references.resolve(task, stored_kwargs, values)
+    mask = Mask(values.values()) if values else NO_SECRETS
+    return Injection(task, stored_kwargs, kwargs, values, mask)
 
 
 def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, Secret]:
-    """Return the encrypted secrets, however long the database is away while the lease lasts."""
+    """Return the encrypted secrets; try again while the lease lasts."""
     while True:
         try:
             with process.database.reading() as session:
@@ -97,7 +101,7 @@ def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, S
 
 
 def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
-    """Write when the secrets were used, now and then; a run does not fail for want of that."""
+    """Note the time of use, at intervals; a run does not fail if that is impossible."""
     at = clock.now()
     names = store.names_to_mark_used(secrets.values(), at=at)
     if not names:
@@ -111,7 +115,7 @@ def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
 
 def _decrypted(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:
     try:
-        # Anew for each run: a rotated key takes effect without a restart.
+        # Read the key for each run: a rotated key takes effect without a restart.
         cipher = encryption.load_cipher(process.settings)
         return {name: cipher.decrypt(secret.encrypted) for name, secret in secrets.items()}
     except ConfigurationError as error:

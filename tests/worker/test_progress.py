@@ -11,7 +11,7 @@ import pytest
 import jobs_app
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.secret_masking import Mask
-from jobs_app.worker.progress import META_BYTES, Progress, of_celery
+from jobs_app.worker.progress import META_BYTES, Progress, from_celery
 from tests.running import a_run, wait_until
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -244,7 +244,7 @@ def test_what_has_no_text_does_not_end_the_task() -> None:
     ],
 )
 def test_celerys_update_state_says_the_same(state: str, meta: Any, told: Any) -> None:
-    assert of_celery(state, meta) == told
+    assert from_celery(state, meta) == told
 
 
 def test_a_task_knows_its_run_and_reports_to_it() -> None:

@@ -333,7 +333,7 @@ def test_what_is_shown_of_an_injection_has_no_value(database: Database, process:
     injected = secret_injection.inject(process, claimed)
 
     assert VALUE not in repr(injected)
-    cleaned = injected.cleaned(Outcome(RunState.LOST, reason=f"no {VALUE}"))
+    cleaned = injected.masked(Outcome(RunState.LOST, reason=f"no {VALUE}"))
     assert cleaned.reason == "no ***"
 
 

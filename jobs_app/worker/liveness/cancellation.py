@@ -23,7 +23,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import Cancelled, TimedOut
 from jobs_app.worker.liveness.lease import Lease
-from jobs_app.worker.output.capture import stay_out_of_runs
+from jobs_app.worker.output.capture import leave_run_output
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class CancelListener:
             threading.Thread(target=self._exit_unless_ended, args=(runs,), daemon=True).start()
 
     def _exit_unless_ended(self, runs: list[CancellableRun]) -> None:
-        stay_out_of_runs()
+        leave_run_output()
         time.sleep(STOP_GRACE_SECONDS)
         for run in runs:
             run.cancel_mode = CancelMode.KILL
@@ -137,7 +137,7 @@ class CancelListener:
             os._exit(70)
 
     def _loop(self, step: Callable[[list[CancellableRun]], None]) -> None:
-        stay_out_of_runs()
+        leave_run_output()
         while True:
             self._is_busy.wait()
             time.sleep(CANCEL_POLL_SECONDS)

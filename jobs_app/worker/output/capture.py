@@ -1,4 +1,4 @@
-"""Captures what a run prints: streams, loggers and file descriptors."""
+"""Captures the output of a run: standard streams, loggers and file descriptors."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from jobs_app.tasks.context import LogSink, Stream
-from jobs_app.worker.output.fd_capture import Descriptors
+from jobs_app.worker.output.fd_capture import FdCapture
 from jobs_app.worker.output.secret_masking import MaskedRecords, masked, masked_bytes
 
 logger = logging.getLogger(__name__)
@@ -32,49 +32,49 @@ _install_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
-    """The run that has this whole process for itself, and the threads that were there before."""
+class _OnlyRun:
+    """The only run of this process, and the threads that are older than it."""
 
     sink: LogSink
-    strangers: frozenset[int | None]
+    earlier_threads: frozenset[int | None]
 
 
-class _Raw:
-    """Where a forked copy of this process writes: the run's log has no thread in it."""
+class _ForkedSink:
+    """The sink of a forked copy of this process, in which the run's log has no thread."""
 
     def write(self, stream: Stream, data: bytes) -> None:
         with suppress(OSError):
             os.write(1 if stream == "stdout" else 2, data)
 
 
-_descriptors: Descriptors | None = None
+_fd_capture: FdCapture | None = None
 _own_streams: tuple[TextIO, TextIO] | None = None
-_whole: _Whole | None = None
-_raw: _Raw | None = None
+_only_run: _OnlyRun | None = None
+_forked_sink: _ForkedSink | None = None
 _is_installed = False
 
 
-def own_descriptors() -> None:
-    """Catch, from now on, what is written to descriptors 1 and 2 during a run as well.
+def capture_descriptors() -> None:
+    """From now on, also capture writes to descriptors 1 and 2 during a run.
 
-    For a process that works on one run at a time. The worker's own log goes where it went.
+    Only for a process that works on one run at a time. The worker's own log is not affected.
     """
-    global _descriptors, _own_streams
+    global _fd_capture, _own_streams
     try:
-        _descriptors = Descriptors()
+        _fd_capture = FdCapture()
     except OSError:
-        # A service without an output: then there is nothing to tell apart.
+        # The service has no output: nothing to capture.
         return
-    _own_streams = _descriptors.own_streams()
-    for handler in _handlers_of_the_worker():
-        handler.addFilter(_is_of_no_run)
+    _own_streams = _fd_capture.own_streams()
+    for handler in _worker_handlers():
+        handler.addFilter(_is_worker_record)
         handler.setStream(_own_streams[_fileno(handler.stream) - 1])
     with _install_lock:
         sys.stdout = _RoutedStream("stdout", _own_streams[0])
         sys.stderr = _RoutedStream("stderr", _own_streams[1])
 
 
-def _handlers_of_the_worker() -> list["logging.StreamHandler[TextIO]"]:
+def _worker_handlers() -> list["logging.StreamHandler[TextIO]"]:
     """Return the handlers that write to the worker's own stdout or stderr."""
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = [h for logger in loggers for h in getattr(logger, "handlers", [])]
@@ -91,68 +91,67 @@ def _fileno(stream: Any) -> int:
 
 @contextmanager
 def capture_output(log: LogSink, *, is_python: bool = True) -> Iterator[None]:
-    """Send what the block prints and logs to *log*, and to nowhere else.
+    """Send the output and the log records of the block to *log*, and nowhere else.
 
-    It holds for this thread (or asyncio task) only, so that runs in a pool of
-    threads never mix; what the block prints there from threads that it starts
-    itself, or from C code and child processes, stays with the worker. In a process
-    that works on one run at a time (`own_descriptors`) all of that is caught too,
-    unless *is_python* is false: a task of ours writes to its log by itself.
+    This covers only this thread (or asyncio task), so that runs in a pool of threads never
+    mix. Output of other threads, C code and child processes goes to the worker's log. In a
+    process with one run at a time (`capture_descriptors`) it is captured too, unless
+    *is_python* is false: our own tasks write to their log directly.
     """
-    global _whole
+    global _only_run
     _install()
     token = _sink.set(log)
-    descriptors = _descriptors if is_python else None
+    fd_capture = _fd_capture if is_python else None
     try:
-        if descriptors is not None:
-            _whole = _Whole(log, frozenset(each.ident for each in threading.enumerate()))
-            descriptors.lend(log)
+        if fd_capture is not None:
+            _only_run = _OnlyRun(log, frozenset(thread.ident for thread in threading.enumerate()))
+            fd_capture.redirect(log)
         yield
     finally:
         _sink.reset(token)
-        if descriptors is not None:
-            _whole = None
+        if fd_capture is not None:
+            _only_run = None
             try:
-                descriptors.take_back()
+                fd_capture.restore()
             except SoftTimeLimitExceeded:
-                # It strikes once, and the task has ended: too late for it.
-                descriptors.take_back()
+                # The limit fires once, and the task has ended: ignore it.
+                fd_capture.restore()
 
 
 def _sink_here() -> LogSink | None:
-    """Return the log of the run that this thread works for, None for the worker itself."""
-    if _raw is not None:
-        return _raw
-    sink, whole = _sink.get(), _whole
+    """Return the log of this thread's run; None for the worker itself."""
+    if _forked_sink is not None:
+        return _forked_sink
+    sink, whole = _sink.get(), _only_run
     if sink is not _Unset.UNSET:
         return sink
-    is_of_the_run = whole is not None and threading.get_ident() not in whole.strangers
+    is_of_the_run = whole is not None and threading.get_ident() not in whole.earlier_threads
     return whole.sink if whole is not None and is_of_the_run else None
 
 
-def _is_of_no_run(_: logging.LogRecord) -> bool:
-    """Keep the records of a run out of the worker's own log: they may hold what is nobody's."""
+def _is_worker_record(_: logging.LogRecord) -> bool:
+    """Keep records of runs, which may hold private data, out of the worker's own log."""
     return _sink_here() is None
 
 
-def stay_out_of_runs() -> None:
-    """Let what this thread prints and logs go to the worker, whichever run is under way."""
+def leave_run_output() -> None:
+    """Send the output of this thread to the worker's log, whichever run is active."""
     _sink.set(None)
 
 
-def _become_raw() -> None:
-    global _raw
-    _raw = _Raw()
+def _become_forked_sink() -> None:
+    global _forked_sink
+    _forked_sink = _ForkedSink()
 
 
 def _install() -> None:
-    """Put the routers in place, once; again where somebody has replaced sys.stdout since."""
+    """Install the routed streams and handlers; again if user code replaced sys.stdout."""
     global _is_installed
     with _install_lock:
         if not _is_installed:
-            os.register_at_fork(after_in_child=_become_raw)
-            for handler in _handlers_of_the_worker():
-                handler.addFilter(_is_of_no_run)
+            os.register_at_fork(after_in_child=_become_forked_sink)
+            for handler in _worker_handlers():
+                handler.addFilter(_is_worker_record)
             _is_installed = True
         if not isinstance(sys.stdout, _RoutedStream):
             sys.stdout = _RoutedStream("stdout", _own_streams[0] if _own_streams else sys.stdout)
@@ -179,10 +178,10 @@ class _RoutedStream(TextIOBase):
     def write(self, text: str) -> int:
         sink = _sink_here()
         if sink is None:
-            # A thread that a task started: its output stays here, the secrets do not.
+            # A thread of a task: its output goes to the worker's log, without secrets.
             self._original.write(masked(text))
             return len(text)
-        # A lone surrogate cannot be encoded; shown as an escape, it can.
+        # A lone surrogate cannot be encoded: write it as an escape.
         sink.write(self._stream, text.encode("utf-8", "backslashreplace"))
         return len(text)
 
@@ -205,7 +204,7 @@ class _RoutedStream(TextIOBase):
 
 
 class _RoutedBuffer:
-    """The `buffer` of such a stream, for those who print bytes."""
+    """The `buffer` of a routed stream, for output as bytes."""
 
     def __init__(self, stream: Stream, original: TextIO) -> None:
         self._stream: Stream = stream
@@ -225,7 +224,7 @@ class _RoutedBuffer:
 
 
 class _RunLogHandler(logging.Handler):
-    """Sends the records of a run's own thread to the run's log, each once."""
+    """Sends each record of a run's thread to the run's log, once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,13 +232,13 @@ class _RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         sink = _sink_here()
-        # A logger that reaches both the root and Celery's logger brings a record twice.
+        # A logger below both the root and Celery's logger delivers a record twice.
         if sink is None or getattr(record, "is_in_run_log", False):
             return
         record.is_in_run_log = True
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001  # as in logging itself: a bad format ends no run
+        except Exception:  # noqa: BLE001  # as in logging: a bad format must not end a run
             self.handleError(record)
             return
         sink.write("stderr", f"{text}\n".encode("utf-8", "backslashreplace"))

@@ -1,9 +1,8 @@
-"""Descriptors 1 and 2 of a pool process: the worker's own between runs, a run's during one.
+"""Redirects descriptors 1 and 2 of a pool process to the log of its run.
 
-C code, programs that a task starts and `os.write` know nothing of `sys.stdout`. In a pool
-process, where one run at a time has everything for itself, what they write is caught as
-well: the two descriptors become pipes that one thread reads. Each run gets new pipes, so
-that a program which it leaves behind never writes into the log of another.
+C code, child processes and `os.write` bypass `sys.stdout`. A pool process has one run at a
+time, so both descriptors become pipes, which one thread reads. Each run gets new pipes: a
+program that a run leaves behind never writes into the log of the next run.
 """
 
 import ctypes
@@ -20,21 +19,21 @@ from jobs_app.tasks.context import LogSink, Stream
 STREAMS: tuple[tuple[int, Stream], ...] = ((1, "stdout"), (2, "stderr"))
 READ_BYTES = 65_536
 
-#: Where the worker's own descriptors are kept: above those that programs close by habit.
-KEPT_FROM = 64
+#: The worker's own descriptors are copied to above this number: programs often close low ones.
+OWN_FD_FROM = 64
 
-# C code that prints without letting go of Python's lock would wait for ever for our thread
-# to read: the larger the pipe, the more it may print. What an ordinary user may ask for.
+# C code that prints while it holds the GIL blocks when the pipe is full, and our thread cannot
+# read. So the pipe is as large as an ordinary user may have it.
 PIPE_BYTES = 1_048_576
 F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 
-class Descriptors:
-    """The two descriptors of this process. Make it after the fork; raises OSError without them."""
+class FdCapture:
+    """Descriptors 1 and 2 of this process. Create it after the fork; OSError if they are closed."""
 
     def __init__(self) -> None:
-        self._own = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT_FROM) for fd, _ in STREAMS}
-        # None as a sink: the run is over.
+        self._own = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OWN_FD_FROM) for fd, _ in STREAMS}
+        # The sink is None after the end of its run.
         self._pipes: dict[int, tuple[Stream, LogSink | None]] = {}
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -49,13 +48,13 @@ class Descriptors:
         )
         return out, err
 
-    def lend(self, sink: LogSink) -> None:
-        """Send to *sink* what is written to the two descriptors, until `take_back`."""
+    def redirect(self, sink: LogSink) -> None:
+        """Send writes to the two descriptors to *sink*, until `restore`."""
         for fd, stream in STREAMS:
             read, write = os.pipe()
             os.set_blocking(read, False)
             if F_SETPIPE_SZ is not None:
-                # Refused where a user has many pipes: it is a little smaller then.
+                # Refused if the user has many pipes: then the pipe is smaller.
                 with suppress(OSError):
                     fcntl.fcntl(write, F_SETPIPE_SZ, PIPE_BYTES)
             os.dup2(write, fd)
@@ -68,28 +67,28 @@ class Descriptors:
             self._reader = threading.Thread(target=self._read, name="descriptors", daemon=True)
             self._reader.start()
 
-    def take_back(self) -> None:
-        """Give the descriptors back to the worker, and their sink all that was written so far.
+    def restore(self) -> None:
+        """Give the descriptors back to the worker, and all output so far to the sink.
 
-        May be called again if it was interrupted.
+        If it is interrupted, call it again.
         """
         self._flush()
         with self._lock:
-            lent = [read for read, (_, sink) in self._pipes.items() if sink is not None]
-            # Nobody is to be woken by the end of what is over.
-            for read in lent:
+            reads = [read for read, (_, sink) in self._pipes.items() if sink is not None]
+            # The end of these pipes must not wake the reader.
+            for read in reads:
                 self._unregister(read)
             for fd, own in self._own.items():
                 os.dup2(own, fd)
-            for read in lent:
+            for read in reads:
                 self._drain(read)
                 if read in self._pipes:
-                    # A program that was left behind holds its other end.
+                    # A program that the run left behind holds the write end.
                     self._pipes[read] = (self._pipes[read][0], None)
                     self._selector.register(read, selectors.EVENT_READ)
 
     def _flush(self) -> None:
-        """Have what lies in buffers on the way to the descriptors written there."""
+        """Flush the buffers of Python and C to the descriptors."""
         for stream in (sys.__stdout__, sys.__stderr__):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()  # type: ignore[union-attr]  # None in a process without one
@@ -100,12 +99,12 @@ class Descriptors:
         while True:
             for key, _ in self._selector.select():
                 with self._lock:
-                    # The run may have ended since; another pipe may have the number by now.
+                    # The run may have ended, and another pipe may have this number now.
                     if key.fd in self._pipes:
                         self._drain(key.fd)
 
     def _drain(self, read: int) -> None:
-        """Pass on what lies in a pipe, and close it if nobody can write there any more."""
+        """Pass on the content of a pipe; close the pipe at end of file."""
         stream, sink = self._pipes[read]
         while True:
             try:
@@ -117,7 +116,7 @@ class Descriptors:
                 del self._pipes[read]
                 os.close(read)
                 return
-            # What writes after its run is over is heard by nobody: it may tell secrets.
+            # Output after the end of a run is discarded: it may hold secrets.
             if sink is not None:
                 sink.write(stream, data)
 
@@ -130,11 +129,11 @@ _libc = ctypes.CDLL(None)
 
 
 def _c_streams() -> list[ctypes.c_void_p]:
-    """Return C's own stdout and stderr, which buffer what C code prints."""
-    found = []
+    """Return C's own stdout and stderr, which buffer the output of C code."""
+    streams = []
     for name in ("stdout", "stderr"):
         for symbol in (name, f"__{name}p"):
             with suppress(ValueError):
-                found.append(ctypes.c_void_p.in_dll(_libc, symbol))
+                streams.append(ctypes.c_void_p.in_dll(_libc, symbol))
                 break
-    return found
+    return streams

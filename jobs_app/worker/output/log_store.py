@@ -1,4 +1,4 @@
-"""Keeps a run's output in the database: the store behind `RunLog`."""
+"""Stores a run's output in the database: the store behind `RunLog`."""
 
 from typing import Any
 from uuid import UUID
@@ -20,10 +20,9 @@ class SqlChunkStore:
         self._attempt = attempt
 
     def apply(self, flush: Flush) -> None:
-        """Delete what no longer fits and insert what is new, in one transaction.
+        """Delete the chunks to cut and insert the new ones, in one transaction.
 
-        Doing the same flush twice leaves what doing it once leaves. Raises
-        whatever the database raises.
+        Idempotent. Raises the errors of the database.
         """
         with self._database.session() as session, session.begin():
             dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite

@@ -1,4 +1,4 @@
-"""A run's log: what it prints, kept in chunks, head and tail of it when it is too long."""
+"""The log of a run, stored in chunks; of a log that is too long, its head and its tail."""
 
 import codecs
 import threading
@@ -11,22 +11,22 @@ from typing import Protocol
 
 from jobs_app.core import clock
 from jobs_app.tasks.context import Stream
-from jobs_app.worker.output.capture import logger, stay_out_of_runs
+from jobs_app.worker.output.capture import leave_run_output, logger
 
 FLUSH_SECONDS = 0.5
-# A transaction costs as much as half a megabyte: a fast writer need not wait for one more often.
+# A transaction costs as much as half a megabyte: flush a fast writer no more often.
 FLUSH_BYTES = 524_288
-# Once the head is full every flush rewrites up to half a log: not twice a second, then.
+# Once the head is full, each flush rewrites up to half a log: flush less often.
 TAIL_FLUSH_SECONDS = 2.0
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 CHUNK_BYTES = 16_384
-# What a row costs at least, so that a job that prints a byte a second cannot fill the table.
+# Minimum cost of a row: a job that prints a byte a second must not fill the table.
 CHUNK_COST_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of output. `seq` rises within an attempt; a gap in it is where output was cut."""
+    """A piece of output. `seq` rises within an attempt; a gap in it marks a cut."""
 
     seq: int
     stream: Stream
@@ -36,12 +36,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What a store is to do in one transaction, and may be asked to do again.
+    """The changes that a store must make in one transaction; it may get them twice.
 
-    Delete the chunks with `delete_from` <= seq <= `delete_through` (none where
-    `delete_through` is the lower one), insert `chunks` unless they are there
-    already, and set the log's counts: `total_bytes` is what the run wrote, of
-    which `cut_bytes` were dropped between head and tail.
+    Delete the chunks with `delete_from` <= seq <= `delete_through` (none if `delete_through`
+    is lower), insert `chunks` that are missing, and set the counts: the run wrote
+    `total_bytes`, of which `cut_bytes` were dropped between head and tail.
     """
 
     chunks: tuple[Chunk, ...]
@@ -52,18 +51,17 @@ class Flush:
 
 
 class ChunkStore(Protocol):
-    """Where the chunks of one attempt are kept."""
+    """Stores the chunks of one attempt."""
 
     def apply(self, flush: Flush, /) -> None:
-        """Do all of *flush* or nothing; raise anything to be asked again a little later."""
+        """Do all of *flush* or nothing; after any error it is called again a little later."""
 
 
 class RunLog:
-    """The log of one attempt: takes bytes at any speed, stores them from a thread of its own.
+    """The log of one attempt: takes bytes at any speed and stores them from its own thread.
 
-    It keeps the first half of `limit_bytes` and the last half, and holds no
-    more than twice the limit in memory, whatever the store does. NUL becomes
-    U+FFFD, because PostgreSQL refuses it; colours stay.
+    It keeps the first and the last half of `limit_bytes`. It holds at most twice the limit
+    in memory, whatever the store does. NUL becomes U+FFFD, because PostgreSQL refuses it.
     """
 
     def __init__(
@@ -101,12 +99,12 @@ class RunLog:
 
     @property
     def total_bytes(self) -> int:
-        """How much the run wrote, bytes of text."""
+        """Number of bytes of text that the run wrote."""
         return self._total_bytes
 
     @property
     def cut_bytes(self) -> int:
-        """How much of that was dropped between head and tail."""
+        """Number of those bytes that were dropped between head and tail."""
         return self._cut_bytes
 
     def write(self, stream: Stream, data: bytes) -> None:
@@ -116,7 +114,7 @@ class RunLog:
                 self._take(stream, self._decoders[stream].decode(data))
 
     def close(self, *, timeout_seconds: float = 10.0) -> bool:
-        """Store what is left; return False if the store did not take it in time."""
+        """Store the rest; return False if the store did not accept it in time."""
         with self._state:
             if not self._is_closed:
                 for stream, decoder in self._decoders.items():
@@ -148,15 +146,15 @@ class RunLog:
         size = len(text.encode())
         self._total_bytes += size
         if self._open is None or not self._open.takes(stream, size, self._chunk_bytes):
-            self._seal()
+            self._close_chunk()
             self._open = _OpenChunk(self._next_seq, stream, self._now())
             self._next_seq += 1
         self._open.texts.append(text)
         self._open.size += size
         self._unflushed_bytes += size
 
-    def _seal(self) -> None:
-        """Put the chunk that is being filled in its place, and cut what no longer fits."""
+    def _close_chunk(self) -> None:
+        """Add the open chunk to head or tail, and cut the oldest chunks of a full tail."""
         if self._open is None:
             return
         chunk, size = self._open.chunk(), self._open.size
@@ -184,7 +182,7 @@ class RunLog:
             self._pending_tail.popleft()
 
     def _next_flush(self) -> Flush:
-        self._seal()
+        self._close_chunk()
         flush = Flush(
             chunks=(*self._pending_head, *self._pending_tail),
             delete_from=self._delete_from,
@@ -199,14 +197,14 @@ class RunLog:
         return flush
 
     def _flush_until_closed(self) -> None:
-        stay_out_of_runs()
+        leave_run_output()
         while True:
             with self._state:
                 self._state.wait_for(lambda: self._unflushed_bytes > 0 or self._is_closed)
                 pause = TAIL_FLUSH_SECONDS if self._is_head_full else FLUSH_SECONDS
                 self._state.wait_for(self._is_flush_due, pause)
                 flush = self._next_flush()
-            is_stored = not flush.chunks or self._stores(flush)
+            is_stored = not flush.chunks or self._try_store(flush)
             with self._state:
                 if self._is_closed and (self._unflushed_bytes == 0 or not is_stored):
                     self._is_stored = is_stored
@@ -216,8 +214,8 @@ class RunLog:
         has_enough = self._unflushed_bytes >= FLUSH_BYTES and not self._is_head_full
         return has_enough or self._is_closed
 
-    def _stores(self, flush: Flush) -> bool:
-        """Store *flush*, asking again until `close` gives up; return whether it is stored."""
+    def _try_store(self, flush: Flush) -> bool:
+        """Store *flush*; try again until the time-out of `close`. Return whether it is stored."""
         failures = 0
         while True:
             try:
@@ -233,7 +231,7 @@ class RunLog:
                 return False
 
     def _pause_before_retry(self, failures: int) -> None:
-        """Wait longer after each failure, but not past the moment when the run ends."""
+        """Wait longer after each failure, but not beyond the end of the run."""
         with self._state:
             if self._is_closed:
                 self._state.wait(RETRY_SECONDS[0])
@@ -243,7 +241,7 @@ class RunLog:
 
 
 class _OpenChunk:
-    """The chunk that is being filled: lines of one stream, written close together."""
+    """The chunk that takes the next output: text of one stream, written close together."""
 
     def __init__(self, seq: int, stream: Stream, at: datetime) -> None:
         self.seq = seq

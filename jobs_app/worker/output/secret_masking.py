@@ -1,8 +1,8 @@
-"""Takes the secrets that a run was given out of whatever it leaves behind; no IO.
+"""Masks the secrets of a run in everything that the run leaves behind; no IO.
 
-A value is found as it is and in the forms that it takes on its way through programs:
-Base64 (also in the middle of something longer, as in `Basic` authorization), in a URL, in
-JSON, in HTML, as Python and a shell show it; of a value of several lines each long line too.
+A secret is found as it is and in the forms that programs give it: Base64 (also inside longer
+Base64, as in `Basic` authorization), and as quoted in URLs, JSON, HTML, Python and shells. In
+a secret of several lines each long line is masked too.
 """
 
 import base64
@@ -19,23 +19,23 @@ from urllib.parse import quote, quote_plus
 from jobs_app.secrets.redaction import MASK, MIN_MASKED_LENGTH
 from jobs_app.tasks.context import LogSink, Stream
 
-#: With more beginnings than this, each place is looked up: so many searches take longer.
+#: With more prefixes than this, each position is looked up: many searches would be slower.
 MOST_SEARCHES = 64
 
-#: How deep a value is found in JSON that is a text in other JSON.
+#: A secret is found in JSON that is nested as text in JSON, up to this depth.
 MOST_JSON = 3
 
-#: Of a value of several lines, lines this long are masked by themselves.
+#: In a secret of several lines, lines of at least this length are masked by themselves.
 LEAST_LINE = 8
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
-#: What programs leave as it is in a URL: all, some or none of what they need not quote.
+#: Characters that programs leave unquoted in a URL: all, some or none of the allowed ones.
 _SAFE_IN_URLS = (
     "",
     "/",
-    "!~*'()",  # JavaScript, of a component
-    ";,/?:@&=+$!~*'()#",  # and of a whole URL
+    "!~*'()",  # JavaScript: encodeURIComponent
+    ";,/?:@&=+$!~*'()#",  # JavaScript: encodeURI
     *("".join(set(_VISIBLE) - set(kept)) for kept in ('%"#<>', '%"#<>?`{}', '"#<>', '"#<>?`{}')),
 )
 
@@ -43,22 +43,25 @@ _MASK_BYTES = MASK.encode()
 
 
 class Mask:
-    """The secrets of one run, and how to take them out of text, JSON and a stream of bytes."""
+    """The secrets of one run; takes them out of text, JSON and bytes."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        found = {form.encode() for value in values for form in forms(value)}
+        encoded = {form.encode() for value in values for form in forms(value)}
+        # Forms by their first bytes, longest first.
         self._families: dict[bytes, list[bytes]] = {}
-        for form in sorted(found, key=len, reverse=True):
+        for form in sorted(encoded, key=len, reverse=True):
             self._families.setdefault(form[:MIN_MASKED_LENGTH], []).append(form)
-        self._longest = max(map(len, found), default=0)
-        # What is left of a secret at the end of a piece may be shorter than any beginning.
-        self._stumps = {form[:length] for form in found for length in range(1, MIN_MASKED_LENGTH)}
+        self._longest = max(map(len, encoded), default=0)
+        # The part of a secret at the end of a piece may be shorter than any prefix.
+        self._short_prefixes = {
+            form[:length] for form in encoded for length in range(1, MIN_MASKED_LENGTH)
+        }
 
     def __bool__(self) -> bool:
         return bool(self._families)
 
     def text(self, text: str) -> str:
-        """Return *text* without the secrets; it may have been cut in the middle of one."""
+        """Return *text* without the secrets; the text may be cut inside a secret."""
         if not self._families:
             return text
         data = text.encode("utf-8", "surrogatepass")
@@ -66,9 +69,9 @@ class Mask:
         return _without(data, spans).decode("utf-8", "surrogatepass") if spans else text
 
     def json(self, value: Any) -> Any:
-        """Return a JSON value without the secrets: in texts, in names, and in numbers too.
+        """Return a JSON value without the secrets: in strings, keys and numbers.
 
-        What JSON does not know is masked if its text holds one.
+        An object that JSON does not know is masked if its text holds a secret.
         """
         if not self._families:
             return value
@@ -76,50 +79,52 @@ class Mask:
             case str():
                 return self.text(value)
             case dict():
-                return {self.text(str(key)): self.json(each) for key, each in value.items()}
+                return {self.text(str(key)): self.json(item) for key, item in value.items()}
             case list() | tuple():
-                return [self.json(each) for each in value]
+                return [self.json(item) for item in value]
             case bool() | None:
                 return value
             case _:
-                # A number; or what will be stored as its text, an exception in progress, say.
-                shown = _shown(value)
-                masked = self.text(shown)
-                return value if masked == shown else masked
+                # A number, or an object that is stored as its text, such as an exception.
+                text = _text_of(value)
+                masked = self.text(text)
+                return value if masked == text else masked
 
     def spans(self, data: bytes, *, is_end: bool = False) -> list[tuple[int, int]]:
-        """Return where the secrets lie in *data*, in order.
+        """Return the spans of the secrets in *data*, in order.
 
-        With *is_end* a secret that is cut off by the end is one too, unless so little
-        of it is left that it could be anything.
+        With *is_end* a secret that the end of *data* cuts off counts too, unless the rest of
+        it is too short to tell.
         """
-        found: list[tuple[int, int]] = []
-        for start, family in self._beginnings(data, 0):
+        spans: list[tuple[int, int]] = []
+        for start, family in self._candidates(data, 0):
             for form in family:
                 if data.startswith(form, start):
-                    found.append((start, start + len(form)))
+                    spans.append((start, start + len(form)))
                     break
         if is_end and (cut := self.unfinished(data)) >= MIN_MASKED_LENGTH:
-            found.append((len(data) - cut, len(data)))
-        return joined(found)
+            spans.append((len(data) - cut, len(data)))
+        return joined(spans)
 
     def unfinished(self, data: bytes) -> int:
-        """Return how many bytes at the end of *data* may be the beginning of a secret."""
+        """Return how many bytes at the end of *data* may be the start of a secret."""
         most = 0
-        for start, family in self._beginnings(data, max(0, len(data) - self._longest + 1)):
+        for start, family in self._candidates(data, max(0, len(data) - self._longest + 1)):
             if (left := len(data) - start) > most:
                 tail = data[start:]
                 if any(len(form) > left and form.startswith(tail) for form in family):
                     most = left
         if most:
             return most
-        stumps = (n for n in range(MIN_MASKED_LENGTH - 1, 0, -1) if data[-n:] in self._stumps)
+        stumps = (
+            n for n in range(MIN_MASKED_LENGTH - 1, 0, -1) if data[-n:] in self._short_prefixes
+        )
         return min(next(stumps, 0), len(data))
 
-    def _beginnings(self, data: bytes, start: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield where a secret may begin in *data*, and the forms that begin so, longest first.
+    def _candidates(self, data: bytes, start: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield positions in *data* where a secret may begin, with its forms, longest first.
 
-        The forms of a value mostly begin alike, so there is little to look for.
+        The forms of a secret mostly share a prefix, so there are few to search for.
         """
         if len(self._families) > MOST_SEARCHES:
             get = self._families.get
@@ -131,38 +136,38 @@ class Mask:
             at = data.find(beginning, start)
             while at >= 0:
                 yield at, family
-                # One further on only: a value may overlap with itself.
+                # Advance by one only: a secret may overlap with itself.
                 at = data.find(beginning, at + 1)
 
 
-def _shown(value: object) -> str:
+def _text_of(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001  # the user's object: whoever stores it will hear of it
+    except Exception:  # noqa: BLE001  # user code; storing the object reports the error
         return ""
 
 
 class MaskedLog:
-    """A log that is written without the secrets, however a run cuts them into pieces.
+    """A log without the secrets, however the run cuts them into pieces.
 
-    What may be the beginning of a secret is held back until more is written, or `close`.
+    Output that may be the start of a secret is held until the next write or `close`.
     """
 
     def __init__(self, log: LogSink, mask: Mask) -> None:
         self._log = log
         self._mask = mask
         self._held: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
-        # How much of what is held back belongs to a secret whose mask is written already.
+        # Number of held bytes that belong to a secret whose mask is already written.
         self._covered: dict[Stream, int] = {"stdout": 0, "stderr": 0}
         self._lock = threading.Lock()
 
     def write(self, stream: Stream, data: bytes) -> None:
-        """Take some output, in any encoding and cut anywhere."""
+        """Take some output, in any encoding; it may be cut anywhere."""
         with self._lock:
             self._write(stream, self._held[stream] + data, is_end=False)
 
     def close(self) -> None:
-        """Pass on what is held back; the log itself stays open."""
+        """Write the held output; the log itself stays open."""
         with self._lock:
             for stream, held in list(self._held.items()):
                 if held:
@@ -174,38 +179,38 @@ class MaskedLog:
         if covered:
             spans = joined([(0, covered), *spans])
         end = len(data) if is_end else len(data) - self._mask.unfinished(data)
-        # Held back first: an interrupt in between loses output, and shows none.
+        # Set this first: an interrupt in between then loses output, but shows no secret.
         self._held[stream] = data[end:]
         self._covered[stream] = max(
             (stop - end for start, stop in spans if start < end < stop),
             default=max(covered - end, 0),
         )
-        shown = _without(data[:end], spans, is_masked=bool(covered))
-        if shown:
-            self._log.write(stream, shown)
+        masked = _without(data[:end], spans, is_masked=bool(covered))
+        if masked:
+            self._log.write(stream, masked)
 
 
 def forms(value: str) -> set[str]:
-    """Return the texts as which *value* may turn up; none if it is too short to be masked."""
+    """Return the forms in which *value* may appear; none if it is too short to mask."""
     value = value.strip()
     if len(value) < MIN_MASKED_LENGTH:
         return set()
     lines = [line.strip() for line in value.splitlines()]
     parts = [value, *(line for line in lines if len(line) >= LEAST_LINE)]
-    found: set[str] = set()
+    variants = set(_base64(value))
     for part in parts:
-        found |= {part, *_escaped(part)}
-    return {form for form in found | set(_base64(value)) if form}
+        variants |= {part, *_escaped(part)}
+    return {form for form in variants if form}
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """Yield *text* as URLs, JSON, HTML, Python and shells write it."""
+    """Yield *text* as URLs, JSON, HTML, Python and shells quote it."""
     for quoted in (quote_plus(text), *(quote(text, safe=safe) for safe in _SAFE_IN_URLS)):
         yield quoted
         yield _lower_hex(quoted)
     for is_ascii in (True, False):
         inner = text
-        # JSON is sent as text within JSON, and that is logged as JSON.
+        # JSON may be a string inside JSON, which is logged as JSON.
         for _ in range(MOST_JSON):
             inner = json.dumps(inner, ensure_ascii=is_ascii)[1:-1]
             yield inner
@@ -217,45 +222,44 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _lower_hex(quoted: str) -> str:
-    """Return percent-encoded text with %2f in place of %2F."""
+    """Return percent-encoded text with lower-case digits: %2f for %2F."""
     head, *rest = quoted.split("%")
     return "".join([head, *(f"%{part[:2].lower()}{part[2:]}" for part in rest)])
 
 
 def _base64(value: str) -> Iterator[str]:
-    """Yield *value* in Base64: whole, broken into lines, and the part of it that is sure
-    to stand in the Base64 of something longer."""
+    """Yield *value* in Base64: whole, in lines, and the part that does not depend on the text
+    around it."""
     data = value.encode("utf-8", "replace")
     whole = base64.b64encode(data).decode()
-    found = [whole.rstrip("="), base64.encodebytes(data).decode().strip().rstrip("=")]
+    variants = [whole.rstrip("="), base64.encodebytes(data).decode().strip().rstrip("=")]
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-        # The characters at both ends also hold bits of what stands beside it.
+        # The characters at both ends also hold bits of the text around it.
         first = (before * 8 + 5) // 6
         last = (before + len(data)) * 8 // 6
-        piece = encoded[first:last]
-        found.append(piece)
-    for text in found:
+        variants.append(encoded[first:last])
+    for text in variants:
         if len(text) >= MIN_MASKED_LENGTH:
             yield text
             yield text.replace("+", "-").replace("/", "_")
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return *spans* in order, those that overlap as one."""
-    found: list[tuple[int, int]] = []
+    """Return *spans* in order, with overlapping ones merged."""
+    merged: list[tuple[int, int]] = []
     for start, stop in sorted(spans):
-        if found and start < found[-1][1]:
-            found[-1] = (found[-1][0], max(stop, found[-1][1]))
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
-            found.append((start, stop))
-    return found
+            merged.append((start, stop))
+    return merged
 
 
 def _without(data: bytes, spans: list[tuple[int, int]], *, is_masked: bool = False) -> bytes:
-    """Return *data* with the mask in place of each of *spans*, which may go on behind it.
+    """Return *data* with the mask in place of each of *spans*; a span may extend beyond *data*.
 
-    With *is_masked* the mask of a span at the very beginning stands before *data*.
+    *is_masked*: the mask of a span that starts at 0 was written before *data*.
     """
     if not spans:
         return data
@@ -268,52 +272,52 @@ def _without(data: bytes, spans: list[tuple[int, int]], *, is_masked: bool = Fal
     return b"".join([*parts, data[at:]])
 
 
-#: The mask of a run that was given no secrets.
-NOTHING = Mask()
+#: The mask of a run without secrets.
+NO_SECRETS = Mask()
 
-_in_use: tuple[Mask, ...] = ()
-_in_use_lock = threading.Lock()
+_active_masks: tuple[Mask, ...] = ()
+_active_lock = threading.Lock()
 
 
 @contextmanager
-def in_use(mask: Mask) -> Iterator[None]:
-    """Keep the secrets of *mask* out of this process's own output too, during the block."""
-    global _in_use
+def mask_process_output(mask: Mask) -> Iterator[None]:
+    """During the block, keep the secrets of *mask* out of this process's own output too."""
+    global _active_masks
     if not mask:
         yield
         return
-    with _in_use_lock:
-        _in_use = (*_in_use, mask)
+    with _active_lock:
+        _active_masks = (*_active_masks, mask)
     try:
         yield
     finally:
-        with _in_use_lock:
-            _in_use = tuple(each for each in _in_use if each is not mask)
+        with _active_lock:
+            _active_masks = tuple(active for active in _active_masks if active is not mask)
 
 
 def masked(value: Any) -> Any:
-    """Return a JSON value without the secrets of any run of this process."""
-    for mask in _in_use:
+    """Return a JSON value without the secrets of this process's active runs."""
+    for mask in _active_masks:
         value = mask.json(value)
     return value
 
 
 def masked_bytes(data: bytes) -> bytes:
-    """Return output without the secrets of any run of this process."""
-    for mask in _in_use:
+    """Return output without the secrets of this process's active runs."""
+    for mask in _active_masks:
         data = _without(data, mask.spans(data, is_end=True))
     return data
 
 
 class MaskedRecords:
-    """Makes log records, for whichever handler, without the secrets of runs in this process."""
+    """A log record factory whose records hold no secrets of this process's active runs."""
 
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
-        if _in_use:
+        if _active_masks:
             _clean(record)
         return record
 
@@ -321,11 +325,11 @@ class MaskedRecords:
 def _clean(record: logging.LogRecord) -> None:
     try:
         message = record.getMessage()
-    except Exception:  # noqa: BLE001  # arguments are strangers; logging itself tells of it
+    except Exception:  # noqa: BLE001  # user objects may raise; logging itself reports it
         message = f"{record.msg!r} % {record.args!r}"
     record.msg, record.args = masked(message), None
     if record.exc_info:
-        # Formatters take this text where it is there, and make it of nothing else then.
+        # Formatters use this text if it is set.
         record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
         record.exc_info = None
     record.stack_info = masked(record.stack_info)

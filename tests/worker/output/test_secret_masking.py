@@ -20,7 +20,7 @@ from jobs_app.worker.output.secret_masking import (
     Mask,
     MaskedLog,
     MaskedRecords,
-    in_use,
+    mask_process_output,
 )
 from tests.factories import NOON
 
@@ -226,7 +226,7 @@ def test_log_records_of_this_process_are_masked_while_a_run_has_the_secret(
     logging.setLogRecordFactory(MaskedRecords(before))
     logger = logging.getLogger("tests.masking")
     try:
-        with in_use(Mask(["hunter2"])):
+        with mask_process_output(Mask(["hunter2"])):
             logger.warning("with %s and %r", "hunter2", {"x": "hunter2"})
             logger.warning("bad %d", "hunter2")
             try:
