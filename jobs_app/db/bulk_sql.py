@@ -19,10 +19,10 @@ def in_values(
     The statement is the same for any number of values, so that its plan is cached.
     """
     if session.get_bind().dialect.name == "postgresql":
-        # Without a type, it reaches the server as the array that it is cast to; as text it
-        # would be read anew for each row that it is compared with.
-        listed = literal(array_literal(values), NullType())
-        return column == any_(cast(listed, postgresql.ARRAY(column.type)))
+        # Without a type, the server reads the parameter as an array once; as text it would
+        # parse it again for each row.
+        parameter = literal(array_literal(values), NullType())
+        return column == any_(cast(parameter, postgresql.ARRAY(column.type)))
     write = bind_processor(session, column.type)
     rows = func.json_each(json.dumps([write(value) for value in values]))
     return column.in_(select(rows.table_valued("value").c.value))

@@ -19,33 +19,27 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from jobs_app.core.states import (
-    ACTIVE,
-    CancelMode,
-    RunState,
-    Trigger,
-)
+from jobs_app.core.states import ACTIVE, CancelMode, RunState, Trigger
 from jobs_app.db.columns import Base, Json, new_run_id, one_of, partial_index
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 
-#: A queued run that has found no place of its concurrency key; its `reason` says so.
+#: A queued run that has found no free slot of its concurrency key; its `reason` says so.
 KEPT_WAITING = "concurrency_key IS NOT NULL AND state = 'queued' AND reason IS NOT NULL"
-#: One that has no message any more, and one that was called to a place, which has.
+#: Of these, the runs without a message, and the runs with one, which were offered a slot.
 PARKED = f"{KEPT_WAITING} AND send_at IS NULL"
 CALLED = f"{KEPT_WAITING} AND send_at IS NOT NULL"
 
-
-# `Run.instant`, as the indexes have it.
+# The expression of `Run.instant` in the indexes.
 INSTANT = text("coalesce(scheduled_for, created_at)")
 
-# Conditions of partial indexes; a query repeats them word for word, or SQLite does not
-# know the index to fit.
-# Not by `state`: PostgreSQL would look for the run of a claim among all that are queued, and
-# SQLite builds a list of states anew for each row that it writes.
+# Conditions of partial indexes. A query repeats them word for word: else SQLite does not use
+# the index.
+# Not by `state`: PostgreSQL would search the run of a claim among all queued ones, and SQLite
+# would build the list of states again for each row that it writes.
 IS_OVER = "finished_at IS NOT NULL"
 IS_UNFINISHED = "finished_at IS NULL"
-# Not "IS NULL": SQLite would rather read all of these by `uq_runs_fire`, and sort them.
+# Not "IS NULL": SQLite would read these rows by `uq_runs_fire` and sort them.
 HAS_NO_FIRE = "NOT (scheduled_for IS NOT NULL)"
 IS_UNSCHEDULED = "trigger <> 'schedule'"
 IS_FOLDED = "fires > 1"
@@ -55,8 +49,8 @@ HAS_WORDS = "note IS NOT NULL OR error IS NOT NULL"
 class Run(Base):
     """The record of one fire or one manual start; while `queued`, also its outbox.
 
-    `send_at` is when the janitor sends its message (again); the run's own copy of
-    task, kwargs and limits is what will be run, whatever happens to the job.
+    `send_at` is when the janitor sends its message (again). The run has its own copy of task,
+    kwargs and limits, which no later edit of the job changes.
     """
 
     __tablename__ = "runs"
@@ -69,7 +63,7 @@ class Run(Base):
     trigger: Mapped[Trigger] = mapped_column(one_of(Trigger, "trigger"))
     triggered_by: Mapped[str | None] = mapped_column(String(200))
     note: Mapped[str | None] = mapped_column(Text)
-    fires: Mapped[int] = mapped_column(default=1)  # of a `missed` row that stands for several
+    fires: Mapped[int] = mapped_column(default=1)  # above 1 for a `missed` row of several fires
 
     task: Mapped[str] = mapped_column(String(255))
     kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
@@ -77,7 +71,7 @@ class Run(Base):
     priority: Mapped[int] = mapped_column(default=5)
     concurrency_key: Mapped[str | None] = mapped_column(String(100))
     concurrency_limit: Mapped[int | None]
-    concurrency_slot: Mapped[int | None]  # which of the places, from 1 on, it had when it ran last
+    concurrency_slot: Mapped[int | None]  # the slot of its last attempt, from 1
     soft_time_limit_seconds: Mapped[int | None]
     time_limit_seconds: Mapped[int | None]
     kill_grace_seconds: Mapped[int] = mapped_column(default=10)
@@ -86,7 +80,7 @@ class Run(Base):
     is_exclusive: Mapped[bool] = mapped_column(default=False)
 
     attempt: Mapped[int] = mapped_column(default=1)
-    not_before: Mapped[datetime | None]  # of a `retrying` run: when the next attempt is due
+    not_before: Mapped[datetime | None]  # when the next attempt of a `retrying` run is due
     send_at: Mapped[datetime | None]
     sends: Mapped[int] = mapped_column(default=0)
     worker_id: Mapped[UUID | None] = mapped_column(ForeignKey("workers.id"))
@@ -104,13 +98,13 @@ class Run(Base):
     progress: Mapped[dict[str, Any] | None] = mapped_column(Json)
     log_bytes: Mapped[int] = mapped_column(default=0)
     log_truncated: Mapped[bool] = mapped_column(default=False)
-    # By retention, before the run itself goes.
+    # By retention, which deletes logs before runs.
     log_deleted: Mapped[bool] = mapped_column(default=False, server_default=false())
     retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
 
     @hybrid_property
     def instant(self) -> datetime:
-        """The instant that a run is about: its fire, or when it was started by hand."""
+        """The instant of a run: its fire, or its creation if it was started by hand."""
         return self.scheduled_for or self.created_at
 
     @instant.inplace.expression
@@ -123,23 +117,23 @@ class Run(Base):
     attempts: Mapped[list["Attempt"]] = relationship(lazy="raise", order_by="Attempt.attempt")
 
     __table_args__ = (
-        # Invariant 2: one row a fire, whoever records it and however often.
+        # Invariant 2: one row for each fire, however often it is recorded.
         UniqueConstraint("job_id", "scheduled_for", name="uq_runs_fire"),
-        # Invariant 6: a job that may not overlap has one unfinished run, by the database.
+        # Invariant 6: the database allows one active run of a job that may not overlap.
         partial_index(
             "uq_runs_active",
             "job_id",
             unique=True,
             where=f"is_exclusive AND state IN {tuple(map(str, ACTIVE))}",
         ),
-        # The planner: has the job an active run beside those that hold its place?
+        # The planner: has the job an active run that may overlap?
         partial_index(
             "ix_runs_beside",
             "job_id",
             where=f"NOT is_exclusive AND state IN {tuple(map(str, ACTIVE))}",
         ),
-        # Of the runs with one concurrency key each running one has a place of its own, by the
-        # database, as `place_within_limit` has no more than the limit.
+        # Each running run of a concurrency key has a slot of its own. `place_within_limit`
+        # keeps the slots within the limit.
         partial_index(
             "uq_runs_slot",
             "concurrency_key",
@@ -147,7 +141,7 @@ class Run(Base):
             unique=True,
             where="concurrency_key IS NOT NULL AND state = 'running'",
         ),
-        # Who is next for a place that gets free, who was called to one, who has waited longer.
+        # The run that is next for a free slot, those that were offered one, the longest waiting.
         partial_index(
             "ix_runs_kept_waiting", "concurrency_key", "queue", "priority", "id", where=KEPT_WAITING
         ),
@@ -161,37 +155,37 @@ class Run(Base):
             "id",
             where=PARKED,
         ),
-        # The janitor: what to send again, which retries are due, whose worker is gone.
+        # The janitor: messages to send again, retries that are due, runs of a lost worker.
         partial_index("ix_runs_send_at", "send_at", where="send_at IS NOT NULL"),
         partial_index("ix_runs_not_before", "not_before", where="state = 'retrying'"),
-        # The state too: what a worker runs now, and whether a run names it at all.
+        # With the state: the runs of a worker now, and whether any run names it.
         partial_index("ix_runs_worker", "worker_id", "state", where="worker_id IS NOT NULL"),
-        # A finished run promotes the oldest one that waits behind it.
+        # A finished run promotes the oldest waiting run of its job.
         partial_index("ix_runs_waiting", "job_id", "id", where="state = 'waiting'"),
-        # Does one wait at all? SQLite takes the narrowest index: without this one it would rather
-        # read all fires of the job.
+        # Is any run waiting? SQLite takes the narrowest index: without this one it would read
+        # all fires of the job.
         partial_index("ix_runs_awaited", "job_id", where="state = 'waiting'"),
-        # GET /runs, newest instant first: all of them, those in one state. What is over has
-        # indexes of its own, which are written once and not at each step before. Of one job
-        # `uq_runs_fire` has what a schedule started in this order; the rest is here.
+        # GET /runs, newest instant first: all runs, or those in one state. Finished runs have
+        # indexes of their own, which are written once and not at each earlier step. For one job,
+        # `uq_runs_fire` has the scheduled runs in this order; the others are here.
         partial_index("ix_runs_instant", INSTANT, "id", where=IS_OVER),
         partial_index("ix_runs_state", "state", INSTANT, "id", where=IS_OVER),
         partial_index("ix_runs_unfinished", "state", INSTANT, "id", where=IS_UNFINISHED),
         partial_index("ix_runs_without_fire", "job_id", "created_at", "id", where=HAS_NO_FIRE),
-        # Of one job in one state: GET /runs, its stats, and what retention deletes.
+        # One job in one state: GET /runs, its stats, and the runs that retention deletes.
         partial_index("ix_runs_outcome", "job_id", "state", INSTANT, "id", where=IS_OVER),
-        # GET /runs?trigger=: what no schedule started is rare among what schedules did.
+        # GET /runs?trigger=: runs that no schedule started are rare.
         partial_index("ix_runs_trigger", "trigger", INSTANT, "id", where=IS_UNSCHEDULED),
         partial_index(
             "ix_runs_job_trigger", "job_id", "trigger", INSTANT, "id", where=IS_UNSCHEDULED
         ),
-        # GET /runs?q=: the runs that have a word to be found, all of them and of one job. (On
-        # PostgreSQL with pg_trgm there is also ix_runs_words, on the words themselves.)
+        # GET /runs?q=: the runs with text to search, all of them and of one job. (PostgreSQL
+        # with pg_trgm also has ix_runs_words, on the text itself.)
         partial_index("ix_runs_said", INSTANT, "id", where=HAS_WORDS),
         partial_index("ix_runs_job_said", "job_id", INSTANT, "id", where=HAS_WORDS),
-        # "What became of this fire?": the row that it was folded into.
+        # Explain a fire: the `missed` row that stands for it and others.
         partial_index("ix_runs_folded", "job_id", "scheduled_for", where=IS_FOLDED),
-        # The foreign key, when a run is deleted; and which runs repeat it.
+        # The foreign key when a run is deleted, and the runs that repeat it.
         partial_index("ix_runs_retry_of", "retry_of", where="retry_of IS NOT NULL"),
         CheckConstraint("attempt >= 1", name="attempt_counts_from_one"),
         CheckConstraint(
@@ -202,9 +196,9 @@ class Run(Base):
 
 
 class Attempt(Base):
-    """An attempt that is over while its run went on.
+    """A finished attempt of a run that got another attempt.
 
-    The last one is the run itself; it has a row here only to keep a late result on.
+    The last attempt is in the run itself; it has a row here only for a late result.
     """
 
     __tablename__ = "run_attempts"
@@ -219,11 +213,11 @@ class Attempt(Base):
     worker: Mapped[str | None] = mapped_column(String(255))
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     exit_code: Mapped[int | None]
-    note: Mapped[dict[str, Any] | None] = mapped_column(Json)  # what a fenced worker brought late
+    note: Mapped[dict[str, Any] | None] = mapped_column(Json)  # the late result of a fenced worker
 
 
 class LogChunk(Base):
-    """A piece of what an attempt wrote; `seq` counts from 0 within the attempt."""
+    """A piece of the output of an attempt; `seq` counts from 0 within the attempt."""
 
     __tablename__ = "run_logs"
 
