@@ -26,7 +26,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain, service, stats
 from jobs_app.jobs.explain import When
 from jobs_app.runs import history, status
-from jobs_app.runs.history import Filter, Place
+from jobs_app.runs.history import Filter, Position
 
 RUNS, FEWER = 5_000_000, 200_000
 #: SQLite is filled with so many times fewer.
@@ -328,7 +328,7 @@ def _time(connection: Connection, statement: str, parameters: Any) -> tuple[floa
     return (time.perf_counter() - began) * 1000, [row[-1] for row in rows]
 
 
-def last_page(database: Database, wanted: Filter) -> tuple[Place | None, str]:
+def last_page(database: Database, wanted: Filter) -> tuple[Position | None, str]:
     """Return where the 1,000th page begins, or where the last one does of a shorter list."""
     with database.reading() as session:
         ids = history._ids(session, wanted, before=None, limit=DEEP)
@@ -336,10 +336,10 @@ def last_page(database: Database, wanted: Filter) -> tuple[Place | None, str]:
         if page < 1:
             return None, "-"
         before = session.get_one(Run, ids[page * 50 - 1])
-        return Place.of(before), f"{page + 1:,}"
+        return Position.of(before), f"{page + 1:,}"
 
 
-def _page(wanted: Filter, before: Place | None) -> Work:
+def _page(wanted: Filter, before: Position | None) -> Work:
     return lambda session: history.page(session, wanted, before=before, limit=LIMIT)
 
 

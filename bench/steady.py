@@ -25,7 +25,7 @@ from bench.ours import Installation
 from bench.servers import Servers, running
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
-from jobs_app.db.bulk_sql import among
+from jobs_app.db.bulk_sql import in_values
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 
@@ -100,7 +100,7 @@ class Consumer:
     def _write_ends(self, run_ids: list[UUID]) -> None:
         at = datetime.now(UTC)
         with self._database.session() as session:
-            mine = among(session, Run.id, run_ids)
+            mine = in_values(session, Run.id, run_ids)
             values = {"state": RunState.SUCCEEDED, "started_at": at, "finished_at": at}
             statement = update(Run).where(mine, Run.state == RunState.QUEUED).values(values)
             session.execute(statement.execution_options(synchronize_session=False))
