@@ -152,7 +152,7 @@ def finish(
         )
 
 
-def record(database: Database, *jobs_due: Job, at: datetime) -> fires.Recorded:
+def record(database: Database, *jobs_due: Job, at: datetime) -> fires.RecordedFires:
     """Do what a tick does with the database."""
     with database.session() as session:
         return fires.record_due(session, [job.id for job in jobs_due], at=at)

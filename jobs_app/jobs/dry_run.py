@@ -107,7 +107,9 @@ def dry_run_resume(
         follow_schedule(resumed, at=at)
         if on_missed != "skip" and job.paused_at is not None:
             policy = CatchupPolicy(on_missed)
-            planned = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at).runs
+            planned = fires.plan_catch_up(
+                session, job, policy, since=job.paused_at, at=at
+            ).plan.runs
     return DryRun(
         job=resumed,
         definition=definition,

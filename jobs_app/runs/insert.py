@@ -1,17 +1,13 @@
-"""How runs come on record: one by one as drafts, or all fires of a tick in one statement.
-
-Both pass over fires that are on record already (invariant 2).
-"""
+"""Inserts runs: one that somebody starts, or all planned runs of a tick in one statement."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
@@ -26,7 +22,7 @@ from jobs_app.runs.planning import PlannedRun
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run about to be recorded."""
+    """A run that is about to be inserted."""
 
     id: UUID
     job_id: int | None
@@ -52,10 +48,10 @@ class NewRun:
     concurrency_limit: int | None = None
     retry_of: UUID | None = None
 
-    def row(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
         """Return the columns to insert."""
         columns = {name: getattr(self, name) for name in self.__slots__}
-        return columns | _stamps(self.state, at=self.created_at)
+        return columns | _timestamps(self.state, at=self.created_at)
 
     def message(self) -> Message:
         """Return the message of a queued run."""
@@ -70,9 +66,9 @@ def new_run(
     trigger: Trigger,
     at: datetime,
     policy: OverlapPolicy | None = None,
-    **given: Any,
+    **overrides: Any,
 ) -> NewRun:
-    """Return a run of *job* with the job's own task, limits and queue, for *given* changes."""
+    """Return a run of *job* with the job's task, queue and limits, but for *overrides*."""
     defaults: dict[str, Any] = {
         "kwargs": job.kwargs,
         "soft_time_limit_seconds": job.soft_time_limit_seconds,
@@ -93,30 +89,21 @@ def new_run(
         concurrency_limit=job.concurrency_limit,
         created_at=at,
         is_exclusive=(policy or job.overlap_policy) is not OverlapPolicy.ALLOW_ALL,
-        **(defaults | given),
+        **(defaults | overrides),
     )
 
 
-def insert_runs(session: Session, drafts: Sequence[NewRun]) -> set[UUID]:
-    """Insert *drafts* and return the ids of those that were new; does not commit.
+def insert_runs(session: Session, new_runs: Sequence[NewRun]) -> None:
+    """Insert *new_runs*; does not commit.
 
-    A fire that is on record already is passed over in silence (invariant 2).
     Raises IntegrityError if a job would get a second active run (invariant 6).
     """
-    if not drafts:
-        return set()
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(Run)
-        .on_conflict_do_nothing(index_elements=["job_id", "scheduled_for"])
-        .returning(Run.id)
-    )
-    return set(session.scalars(statement, [each.row() for each in drafts]))
+    session.execute(insert(Run), [new_run.columns() for new_run in new_runs])
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRuns:
-    """The same planned row for many jobs: the fire of one of them is the fire of all."""
+    """The same planned row for each of *job_ids*, with an id for each run."""
 
     row: PlannedRun
     job_ids: Sequence[int]
@@ -124,132 +111,141 @@ class PlannedRuns:
 
     @classmethod
     def of(cls, row: PlannedRun, job_ids: Sequence[int]) -> "PlannedRuns":
-        """Return the births of *row*, with fresh ids, for each of *job_ids*."""
+        """Return *row* for each of *job_ids*, with new ids."""
         return cls(row, job_ids, [new_run_id() for _ in job_ids])
+
+    def only(self, run_ids: Container[UUID]) -> "PlannedRuns":
+        """Return those whose ids are among *run_ids*."""
+        pairs = zip(self.job_ids, self.run_ids, strict=True)
+        kept = {run_id: job_id for job_id, run_id in pairs if run_id in run_ids}
+        return PlannedRuns(self.row, list(kept.values()), list(kept))
 
 
 def first_messages(run_ids: Sequence[UUID], limits: Any) -> list[Message]:
     """Return the messages of the first attempts of runs that have the same *limits*."""
     if not run_ids:
         return []
-    shape = message_of(run_ids[0], 1, limits)[1:]
-    return [Message(run_id, *shape) for run_id in run_ids]
+    shared = message_of(run_ids[0], 1, limits)[1:]
+    return [Message(run_id, *shared) for run_id in run_ids]
 
 
 def insert_planned_runs(
-    session: Session, births: Sequence[PlannedRuns], *, at: datetime
-) -> set[UUID] | None:
-    """Insert all *births* and return the ids of those that were new, None for all of them.
+    session: Session, planned: Sequence[PlannedRuns], *, at: datetime
+) -> Sequence[PlannedRuns]:
+    """Insert *planned* and return, for each of them, the runs that are new; does not commit.
 
-    What a run copies from its job (task, kwargs, limits) is copied inside the
-    database; the jobs must be locked. Does not commit. Raises IntegrityError if a
-    job would get a second active run (invariant 6).
+    A fire that has a row already is skipped (invariant 2). The database copies what a run
+    has from its job (task, kwargs, limits); the jobs must be locked. Raises IntegrityError
+    if a job would get a second active run (invariant 6).
     """
-    count = sum(len(each.job_ids) for each in births)
+    count = sum(len(runs.job_ids) for runs in planned)
     if not count:
-        return None
+        return planned
     if session.get_bind().dialect.name == "postgresql":
-        inserted = _insert_by_arrays(session, births, at=at)
+        inserted = _insert_by_arrays(session, planned, at=at)
     else:
-        inserted = _insert_by_objects(session, births, at=at)
+        inserted = _insert_by_objects(session, planned, at=at)
     if inserted == count:
-        return None
-    ids = [run_id for each in births for run_id in each.run_ids]
-    return set(session.scalars(select(Run.id).where(in_values(session, Run.id, ids))))
+        return planned
+    ids = [run_id for runs in planned for run_id in runs.run_ids]
+    new = set(session.scalars(select(Run.id).where(in_values(session, Run.id, ids))))
+    return [runs.only(new) for runs in planned]
 
 
-#: What a planned row says of itself, and what it takes from its job.
-_COPIED = (
+#: Columns that a run copies from its job, that the plan sets, and that depend on the state.
+_JOB_COLUMNS = (
     *("task", "kwargs", "queue", "priority", "retry", "concurrency_key", "concurrency_limit"),
     *("soft_time_limit_seconds", "time_limit_seconds", "kill_grace_seconds"),
 )
-_SAID = ("scheduled_for", "state", "reason", "trigger", "fires")
-_STAMPED = ("created_at", "queued_at", "finished_at", "send_at")
+_PLAN_COLUMNS = ("scheduled_for", "state", "reason", "trigger", "fires")
+_TIMESTAMPS = ("created_at", "queued_at", "finished_at", "send_at")
 _INSERT = f"""
-INSERT INTO runs (id, job_id, {", ".join(_COPIED)}, {", ".join(_SAID)}, {", ".join(_STAMPED)},
+INSERT INTO runs (id, job_id, {", ".join(_JOB_COLUMNS)},
+    {", ".join(_PLAN_COLUMNS)}, {", ".join(_TIMESTAMPS)},
     max_attempts, is_exclusive, attempt, sends, log_bytes, log_truncated)
-SELECT {{run_id}}, jobs.id, {", ".join(f"jobs.{name}" for name in _COPIED)}, {{said}},
+SELECT {{run_id}}, jobs.id, {", ".join(f"jobs.{name}" for name in _JOB_COLUMNS)}, {{plan}},
     {{max_attempts}}, jobs.overlap_policy <> 'allow_all', 1, 0, 0, false
 FROM {{source}}
 ON CONFLICT (job_id, scheduled_for) DO NOTHING
 """  # noqa: S608 (built from the names above)
 
-# The rows as arrays, each with the number of its kind; the few kinds as arrays beside them.
+# Arrays of ids, each with the number of its plan; the few plans are arrays beside them.
 _BY_ARRAYS = text(
     _INSERT.format(
-        run_id="born.run_id",
-        said=", ".join(f"kind.{name}" for name in (*_SAID, *_STAMPED)),
+        run_id="new_run.run_id",
+        plan=", ".join(f"plan.{name}" for name in (*_PLAN_COLUMNS, *_TIMESTAMPS)),
         max_attempts="COALESCE((jobs.retry ->> 'max_attempts')::int, 1)",
         source="""
-    unnest(CAST(:run_ids AS uuid[]), CAST(:job_ids AS int[]), CAST(:kinds AS int[]))
-        AS born (run_id, job_id, kind)
+    unnest(CAST(:run_ids AS uuid[]), CAST(:job_ids AS int[]), CAST(:plans AS int[]))
+        AS new_run (run_id, job_id, plan)
     JOIN unnest(CAST(:scheduled_for AS timestamptz[]), CAST(:state AS text[]),
         CAST(:reason AS text[]), CAST(:trigger AS text[]), CAST(:fires AS int[]),
         CAST(:created_at AS timestamptz[]), CAST(:queued_at AS timestamptz[]),
         CAST(:finished_at AS timestamptz[]), CAST(:send_at AS timestamptz[])) WITH ORDINALITY
-        AS kind (scheduled_for, state, reason, trigger, fires,
+        AS plan (scheduled_for, state, reason, trigger, fires,
             created_at, queued_at, finished_at, send_at, number)
-        ON kind.number = born.kind
-    JOIN jobs ON jobs.id = born.job_id""",
+        ON plan.number = new_run.plan
+    JOIN jobs ON jobs.id = new_run.job_id""",
     )
 )
-# The rows of one kind as an object of ids, which SQLite takes apart itself: a statement a row
-# would have it look anew each time at what the conditions of partial indexes list.
+# One statement for each plan; its ids are a JSON object that SQLite takes apart. With a
+# statement for each run, SQLite would check the conditions of all partial indexes each time.
 _BY_OBJECT = _INSERT.format(
-    run_id="born.key",
-    said=", ".join("?" for _ in (*_SAID, *_STAMPED)),
+    run_id="new_run.key",
+    plan=", ".join("?" for _ in (*_PLAN_COLUMNS, *_TIMESTAMPS)),
     max_attempts="COALESCE(json_extract(jobs.retry, '$.max_attempts'), 1)",
-    source="json_each(?) AS born CROSS JOIN jobs WHERE jobs.id = born.value",
+    source="json_each(?) AS new_run CROSS JOIN jobs WHERE jobs.id = new_run.value",
 )
 
 
-def _insert_by_arrays(session: Session, births: Sequence[PlannedRuns], *, at: datetime) -> int:
+def _insert_by_arrays(session: Session, planned: Sequence[PlannedRuns], *, at: datetime) -> int:
     """Insert with a single statement (PostgreSQL); return how many rows were new."""
-    kinds = [_said(each.row) | _stamps(each.row.state, at=at) for each in births]
+    plans = [_plan_columns(runs.row, at=at) for runs in planned]
     result = session.execute(
         _BY_ARRAYS,
         {
-            "run_ids": array_literal(run_id for each in births for run_id in each.run_ids),
-            "job_ids": array_literal(job_id for each in births for job_id in each.job_ids),
-            "kinds": array_literal(n for n, each in enumerate(births, 1) for _ in each.job_ids),
+            "run_ids": array_literal(run_id for runs in planned for run_id in runs.run_ids),
+            "job_ids": array_literal(job_id for runs in planned for job_id in runs.job_ids),
+            "plans": array_literal(n for n, runs in enumerate(planned, 1) for _ in runs.job_ids),
         }
-        | {name: [kind[name] for kind in kinds] for name in (*_SAID, *_STAMPED)},
+        | {name: [plan[name] for plan in plans] for name in (*_PLAN_COLUMNS, *_TIMESTAMPS)},
     )
     return rowcount(result)
 
 
-def _insert_by_objects(session: Session, births: Sequence[PlannedRuns], *, at: datetime) -> int:
-    """Insert with a statement for each of *births* (SQLite); return how many rows were new."""
+def _insert_by_objects(session: Session, planned: Sequence[PlannedRuns], *, at: datetime) -> int:
+    """Insert with a statement for each of *planned* (SQLite); return how many rows were new."""
     columns = Run.__table__.c
-    write_id = bind_processor(session, columns.id.type)
-    write = {name: bind_processor(session, columns[name].type) for name in (*_SAID, *_STAMPED)}
-    rows = []
-    for each in births:
-        kind = _said(each.row) | _stamps(each.row.state, at=at)
-        said = (write[name](kind[name]) for name in (*_SAID, *_STAMPED))
-        born = zip(map(write_id, each.run_ids), each.job_ids, strict=True)
-        rows.append((*said, json.dumps(dict(born))))
-    result = session.connection().exec_driver_sql(_BY_OBJECT, rows)
-    return rowcount(result)
+    to_id = bind_processor(session, columns.id.type)
+    names = (*_PLAN_COLUMNS, *_TIMESTAMPS)
+    to_driver = {name: bind_processor(session, columns[name].type) for name in names}
+    parameters = []
+    for runs in planned:
+        plan = _plan_columns(runs.row, at=at)
+        job_by_run = dict(zip(map(to_id, runs.run_ids), runs.job_ids, strict=True))
+        parameters.append(
+            (*(to_driver[name](plan[name]) for name in names), json.dumps(job_by_run))
+        )
+    return rowcount(session.connection().exec_driver_sql(_BY_OBJECT, parameters))
 
 
-def _said(row: PlannedRun) -> dict[str, Any]:
+def _plan_columns(row: PlannedRun, *, at: datetime) -> dict[str, Any]:
     return {
         "scheduled_for": row.scheduled_for,
         "state": row.state.value,
         "reason": row.reason,
         "trigger": row.trigger.value,
         "fires": row.fires,
-    }
+    } | _timestamps(row.state, at=at)
 
 
-def _stamps(state: RunState, *, at: datetime) -> dict[str, datetime | None]:
-    """Return the instants of a run that is born in *state*."""
+def _timestamps(state: RunState, *, at: datetime) -> dict[str, datetime | None]:
+    """Return the timestamps of a new run in *state*."""
     is_queued = state is RunState.QUEUED
     return {
         "created_at": at,
         "queued_at": at if is_queued else None,
         "finished_at": at if state in FINAL else None,
-        # The message goes out right after the commit; if that fails, the janitor repeats it.
+        # The message is sent right after the commit; if that fails, the janitor sends it.
         "send_at": at + timedelta(seconds=RESEND_SECONDS) if is_queued else None,
     }

@@ -1,7 +1,7 @@
-"""Due jobs that are alike: read, planned and moved on together.
+"""Groups of due jobs that have the same plan: read, planned and moved on together.
 
-At a full hour most of a thousand jobs differ in nothing that a plan looks at. The
-database groups them, so that a tick costs by the group and not by the job.
+At a full hour most of a thousand jobs differ in nothing that a plan depends on. The
+database groups them, so that the cost of a tick grows with the groups, not with the jobs.
 """
 
 import json
@@ -19,30 +19,30 @@ from jobs_app.db import bulk_sql
 from jobs_app.db.models.jobs import Job
 from jobs_app.runs.insert import first_messages
 from jobs_app.runs.messages import Message
-from jobs_app.runs.planning import Plan, PlanInput
+from jobs_app.runs.planning import Plan, PlanInput, Spans
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
-#: What a message says of a job.
-_SENT = (
+#: The columns of a job that its messages depend on.
+_MESSAGE_COLUMNS = (
     *("task", "queue", "priority"),
     *("soft_time_limit_seconds", "time_limit_seconds"),
 )
-#: What a plan looks at, and what it is checked against when the jobs move on.
-_PLANNED = (
+#: The columns that a plan depends on, and those that guard the move to the next fire.
+_PLAN_COLUMNS = (
     *("cron", "interval_seconds", "anchor_at", "at", "timezone", "start_at", "end_at"),
     *("jitter_seconds", "next_fire_at", "next_due_at", "version", "state"),
     *("overlap_policy", "starting_deadline_seconds"),
     *("catchup_policy", "catchup_window_seconds", "catchup_max_runs"),
 )
-_COLUMNS = tuple(getattr(Job, name) for name in (*_SENT, *_PLANNED))
+_COLUMNS = tuple(getattr(Job, name) for name in (*_MESSAGE_COLUMNS, *_PLAN_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Jobs with one and the same plan; *row* holds what they share.
+    """Jobs with the same plan; *row* holds the columns that they share.
 
-    *active* and *waiting* count the unfinished runs of each of them.
+    *active* and *waiting* count the unfinished runs of each job.
     """
 
     job_ids: list[int]
@@ -52,7 +52,7 @@ class Group:
 
     @property
     def next_due_at(self) -> datetime | None:
-        """When their fire is due; None without a schedule."""
+        """When their next fire is due; None without one."""
         due_at: datetime | None = self.row.next_due_at
         return due_at
 
@@ -76,8 +76,8 @@ class Group:
             seed=row.seed,
         )
 
-    def facts(self, *, watches: tuple[tuple[datetime, datetime], ...] | None) -> PlanInput:
-        """Return what a plan must know of them."""
+    def plan_input(self, *, scheduler_spans: Spans | None) -> PlanInput:
+        """Return what `plan` needs to know of each job."""
         row = self.row
         return PlanInput(
             schedule=self.schedule(),
@@ -90,7 +90,7 @@ class Group:
             has_active=self.active > 0,
             waiting=self.waiting,
             runs_left=row.runs_left,
-            watches=watches,
+            scheduler_spans=scheduler_spans,
         )
 
     def messages(self, run_ids: Sequence[UUID]) -> list[Message]:
@@ -99,31 +99,30 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """What a plan changes of the jobs of a group; no further fire ends them."""
+class GroupPlan:
+    """The plan of a group, and when the jobs are due next; None if they have no further fire."""
 
     group: Group
-    next_fire_at: datetime | None
+    plan: Plan
     next_due_at: datetime | None
-    starts: int
 
     @classmethod
-    def of(cls, group: Group, planned: Plan) -> "Advance":
-        """Return the advance of *group* to the next fire of its plan."""
-        following = planned.next_fire_at
-        due_at = None if following is None else schedules.due_at(group.schedule(), following)
-        return cls(group, following, due_at, sum(row.is_start for row in planned.runs))
+    def of(cls, group: Group, plan: Plan) -> "GroupPlan":
+        """Return *plan* with the due instant of the next fire."""
+        next_fire_at = plan.next_fire_at
+        due_at = None if next_fire_at is None else schedules.due_at(group.schedule(), next_fire_at)
+        return cls(group, plan, due_at)
 
 
 def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
-    """Return the jobs among *job_ids* by what their plans look at."""
-    # H and the jitter are drawn from the name: such jobs are like no other.
-    is_drawn = or_(Job.jitter_seconds > 0, func.upper(Job.cron).like("%H%"))
-    left = Job.max_runs - Job.runs_started
+    """Return the jobs of *job_ids*, grouped by the columns that their plans depend on."""
+    # H and jitter depend on the name of the job: such a job is a group of its own.
+    uses_name = or_(Job.jitter_seconds > 0, func.upper(Job.cron).like("%H%"))
+    runs_left = Job.max_runs - Job.runs_started
     shared = (
         *_COLUMNS,
-        case((is_drawn, Job.name), else_="").label("seed"),
-        case((left < 0, 0), else_=left).label("runs_left"),
+        case((uses_name, Job.name), else_="").label("seed"),
+        case((runs_left < 0, 0), else_=runs_left).label("runs_left"),
     )
     chosen = (
         select(Job.id, *shared).where(bulk_sql.in_values(session, Job.id, job_ids)).cte("chosen")
@@ -131,20 +130,20 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
     keys = [chosen.c[column.key] for column in shared]
     ids = func.aggregate_strings(cast(chosen.c.id, Text), ",").label("ids")
     rows = session.execute(select(ids, *keys).group_by(*keys)).all()
-    listed = [([int(number) for number in row.ids.split(",")], row) for row in rows]
-    # With its runs side by side, a job's plan does not ask which are unfinished.
-    asking = [
+    job_lists = [([int(number) for number in row.ids.split(",")], row) for row in rows]
+    # With `allow_all`, the plan does not depend on unfinished runs.
+    limited = [
         job_id
-        for job_ids, row in listed
+        for job_ids, row in job_lists
         if row.overlap_policy is not OverlapPolicy.ALLOW_ALL
         for job_id in job_ids
     ]
-    busy = unfinished(session, asking)
-    return [group for job_ids, row in listed for group in _split(job_ids, row, busy)]
+    busy = unfinished(session, limited)
+    return [group for job_ids, row in job_lists for group in _split(job_ids, row, busy)]
 
 
 def _split(job_ids: list[int], row: Any, counts: Mapping[int, tuple[int, int]]) -> list[Group]:
-    """Return the groups of jobs that differ in nothing but their unfinished runs."""
+    """Split a group by the numbers of unfinished runs."""
     busy = [job_id for job_id in job_ids if job_id in counts]
     if not busy:
         return [Group(job_ids, row)]
@@ -155,11 +154,11 @@ def _split(job_ids: list[int], row: Any, counts: Mapping[int, tuple[int, int]]) 
 
 
 def unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int, tuple[int, int]]:
-    """Return how many runs of each job are active, and how many wait; most jobs have none."""
+    """Return how many runs of each job are active, and how many wait; leave out jobs with none."""
     if not job_ids:
         return {}
-    # The numbers stand in the statement, so that it is planned anew each time: a plan kept
-    # from when `runs` was empty reads all of it, for each job.
+    # The ids are literals, so that PostgreSQL plans the statement each time. A cached plan
+    # from when `runs` was empty would scan all of it for each job.
     statement = _BUSY.format(job_ids=",".join(map(str, job_ids)))
     rows = session.connection().exec_driver_sql(statement)
     return {job_id: (active, waiting) for job_id, active, waiting in rows}
@@ -167,8 +166,8 @@ def unfinished(session: Session, job_ids: Sequence[int]) -> Mapping[int, tuple[i
 
 _IS_ACTIVE = f"runs.state IN {tuple(map(str, ACTIVE))}"
 
-#: Counts the unfinished runs of jobs that have any. Each of the conditions is that of a
-#: partial index. Job by job: in one search for all, PostgreSQL reads every queued run.
+#: Counts the unfinished runs of jobs that have any. Each condition is that of a partial
+#: index. Subqueries for each job: in one join for all, PostgreSQL reads every queued run.
 _BUSY = f"""
 SELECT id, active, waiting FROM (
     SELECT jobs.id,
@@ -184,48 +183,48 @@ SELECT id, active, waiting FROM (
 
 
 def put_off(session: Session, group: Group, error: str, *, until: datetime) -> None:
-    """Have jobs whose plan failed looked at again at *until*; does not commit."""
+    """Try the jobs again at *until*, because their plan failed; does not commit."""
     mine = update(Job).where(bulk_sql.in_values(session, Job.id, group.job_ids))
     values = {"scheduling_error": error, "next_due_at": until}
     session.execute(mine.values(values).execution_options(synchronize_session=False))
 
 
-def advance(session: Session, advances: Sequence[Advance]) -> None:
-    """Move jobs to their next fires, if they are still at those that were planned.
+def advance(session: Session, plans: Sequence[GroupPlan]) -> None:
+    """Move jobs to their next fires; does not commit.
 
-    Does not commit.
+    Raises RuntimeError if a job is no longer at the fire and the version that were planned.
     """
-    count = sum(len(each.group.job_ids) for each in advances)
+    count = sum(len(planned.group.job_ids) for planned in plans)
     if not count:
         return
     if session.get_bind().dialect.name == "postgresql":
-        moved = _advance_by_arrays(session, advances)
+        moved = _advance_by_arrays(session, plans)
     else:
-        moved = _advance_by_lists(session, advances)
+        moved = _advance_by_lists(session, plans)
     if moved != count:
-        # The rows were locked; that they changed means that the lock does not hold.
+        # The rows were locked: a change means that the lock does not work.
         raise RuntimeError(f"{count - moved} jobs changed while their fires were recorded")
 
 
 _MOVE = """
 UPDATE jobs SET next_fire_at = {next_fire_at}, next_due_at = {next_due_at},
     runs_started = jobs.runs_started + {starts}, state = {state}, scheduling_error = NULL
-{source} {is_moved} AND jobs.version = {version} AND jobs.next_fire_at = {fire_at}
+{source} {is_job} AND jobs.version = {version} AND jobs.next_fire_at = {fire_at}
 """
 _MOVED = ("next_fire_at", "next_due_at", "starts", "state", "version", "fire_at")
 
-# As the runs are inserted: the jobs with the numbers of their groups, the groups beside them.
+# Arrays of job ids, each with the number of its plan; the few plans are arrays beside them.
 _BY_ARRAYS = text(
     _MOVE.format(
-        **{name: f"kind.{name}" for name in _MOVED},
-        is_moved="jobs.id = moved.id",
+        **{name: f"plan.{name}" for name in _MOVED},
+        is_job="jobs.id = moved.id",
         source="""
-FROM unnest(CAST(:ids AS int[]), CAST(:kinds AS int[])) AS moved (id, kind)
+FROM unnest(CAST(:ids AS int[]), CAST(:plans AS int[])) AS moved (id, plan)
     JOIN unnest(CAST(:next_fire_at AS timestamptz[]), CAST(:next_due_at AS timestamptz[]),
         CAST(:starts AS int[]), CAST(:state AS text[]), CAST(:version AS int[]),
         CAST(:fire_at AS timestamptz[])) WITH ORDINALITY
-        AS kind (next_fire_at, next_due_at, starts, state, version, fire_at, number)
-        ON kind.number = moved.kind
+        AS plan (next_fire_at, next_due_at, starts, state, version, fire_at, number)
+        ON plan.number = moved.plan
 WHERE""",
     )
 )
@@ -235,52 +234,52 @@ _BY_LIST = _MOVE.format(
     starts="?",
     state="?",
     source="WHERE",
-    is_moved="jobs.id IN (SELECT value FROM json_each(?))",
+    is_job="jobs.id IN (SELECT value FROM json_each(?))",
     version="?",
     fire_at="?",
 )
 
 
-def _moves(each: Advance) -> dict[str, Any]:
-    is_over = each.next_fire_at is None
+def _values(planned: GroupPlan) -> dict[str, Any]:
+    """Return the values of _MOVED for a plan; without a further fire, the jobs end."""
+    plan, row = planned.plan, planned.group.row
+    is_over = plan.next_fire_at is None
     return {
-        "next_fire_at": each.next_fire_at,
-        "next_due_at": each.next_due_at,
-        "starts": each.starts,
-        "state": (JobState.ENDED if is_over else each.group.row.state).value,
-        "version": each.group.row.version,
-        "fire_at": each.group.row.next_fire_at,
+        "next_fire_at": plan.next_fire_at,
+        "next_due_at": planned.next_due_at,
+        "starts": sum(run.is_start for run in plan.runs),
+        "state": (JobState.ENDED if is_over else row.state).value,
+        "version": row.version,
+        "fire_at": row.next_fire_at,
     }
 
 
-def _advance_by_arrays(session: Session, advances: Sequence[Advance]) -> int:
-    kinds = [_moves(each) for each in advances]
+def _advance_by_arrays(session: Session, plans: Sequence[GroupPlan]) -> int:
+    values = [_values(planned) for planned in plans]
+    numbered = [(n, id_) for n, planned in enumerate(plans, 1) for id_ in planned.group.job_ids]
     result = session.execute(
         _BY_ARRAYS,
         {
-            "ids": bulk_sql.array_literal(
-                job_id for each in advances for job_id in each.group.job_ids
-            ),
-            "kinds": bulk_sql.array_literal(
-                n for n, each in enumerate(advances, 1) for _ in each.group.job_ids
-            ),
+            "ids": bulk_sql.array_literal(job_id for _, job_id in numbered),
+            "plans": bulk_sql.array_literal(number for number, _ in numbered),
         }
-        | {name: [kind[name] for kind in kinds] for name in _MOVED},
+        | {name: [plan[name] for plan in values] for name in _MOVED},
     )
     return bulk_sql.rowcount(result)
 
 
-def _advance_by_lists(session: Session, advances: Sequence[Advance]) -> int:
-    write = bulk_sql.bind_processor(session, Job.__table__.c.next_fire_at.type)
-    rows = []
-    for each in advances:
-        moves = _moves(each)
-        before = (
-            write(each.next_fire_at),
-            write(each.next_due_at),
-            moves["starts"],
-            moves["state"],
+def _advance_by_lists(session: Session, plans: Sequence[GroupPlan]) -> int:
+    to_driver = bulk_sql.bind_processor(session, Job.__table__.c.next_fire_at.type)
+    parameters = []
+    for planned in plans:
+        values = _values(planned)
+        for name in ("next_fire_at", "next_due_at", "fire_at"):
+            values[name] = to_driver(values[name])
+        job_ids = json.dumps(planned.group.job_ids)
+        parameters.append(
+            (
+                *(values[name] for name in ("next_fire_at", "next_due_at", "starts", "state")),
+                *(job_ids, values["version"], values["fire_at"]),
+            )
         )
-        after = (moves["version"], write(moves["fire_at"]))
-        rows.append((*before, json.dumps(each.group.job_ids), *after))
-    return bulk_sql.rowcount(session.connection().exec_driver_sql(_BY_LIST, rows))
+    return bulk_sql.rowcount(session.connection().exec_driver_sql(_BY_LIST, parameters))

@@ -1,13 +1,14 @@
-"""Which overdue fires become runs, and which are only put on record: pure, no IO.
+"""Plans which overdue fires become runs, and which are only recorded: pure, no IO.
 
-`plan` is all that a tick decides. It gets what the database says of one job and the
-instant of the tick, and answers with the rows to insert and the job's next fire.
+`plan` makes every decision of a tick. It gets the facts of one job and the instant of
+the tick, and returns the rows to insert and the job's next fire.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import TypeAlias
 
 from jobs_app.core.states import (
     CancelMode,
@@ -19,21 +20,23 @@ from jobs_app.core.states import (
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
-#: Rows that one outage may leave for a job; what is older is folded into one of them.
-MOST_ROWS = 100
+#: Rows that one outage may leave for a job; the older fires are folded into one row.
+MAX_ROWS = 100
 
 #: Fires that one plan counts when it folds; the next tick goes on from there.
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
+
+#: The first and the last sign of life of each scheduler.
+Spans: TypeAlias = tuple[tuple[datetime, datetime], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanInput:
-    """What `plan` must know of a job.
+    """The facts of a job that `plan` needs.
 
-    `next_fire_at` is the stored one. `has_active` and `waiting` count unfinished
-    runs that hold, or wait for, the job's one place. `runs_left` is None without
-    `max_runs`. `watches` are the spans, first and last sign of life, of the schedulers
-    that the database knows; None stands for one that never slept.
+    `next_fire_at` is the stored one. `has_active` tells whether a run of the job is
+    active, and `waiting` counts the runs that wait behind it. `runs_left` is None
+    without `max_runs`. With `scheduler_spans` None, a scheduler was always running.
     """
 
     schedule: Schedule
@@ -46,12 +49,12 @@ class PlanInput:
     has_active: bool = False
     waiting: int = 0
     runs_left: int | None = None
-    watches: tuple[tuple[datetime, datetime], ...] | None = None
+    scheduler_spans: Spans | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A row to insert: its fire, its state at birth and why.
+    """A row to insert: its fire, its first state and the reason.
 
     `fires` is above 1 on a `missed` row that stands for that many fires, the first
     of them at `scheduled_for`.
@@ -65,7 +68,7 @@ class PlannedRun:
 
     @property
     def is_start(self) -> bool:
-        """Whether the row will be worked on, now or after another run."""
+        """Whether the run will be executed, now or after another run."""
         return self.state in (RunState.QUEUED, RunState.WAITING)
 
 
@@ -73,8 +76,8 @@ class PlannedRun:
 class Plan:
     """What a tick does for one job.
 
-    `next_fire_at` is None when the schedule is over. `cancel` says how the job's
-    running run is to be ended, and `drop_waiting` that those behind it give way.
+    `next_fire_at` is None when the schedule is over. `cancel` tells how to stop the
+    job's running run, and `drop_waiting` whether to cancel the runs that wait behind it.
     """
 
     runs: tuple[PlannedRun, ...]
@@ -84,8 +87,8 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Place:
-    """The job's one place while the plan fills it."""
+class _Progress:
+    """The state of the job while its fires are decided one by one."""
 
     has_active: bool
     waiting: int
@@ -102,20 +105,20 @@ def plan(facts: PlanInput, *, at: datetime) -> Plan:
     folded, newest, following = _overdue(facts, at=at)
     if folded is not None and not newest:
         return Plan((folded,), following)
-    place = _Place(facts.has_active, facts.waiting)
+    progress = _Progress(facts.has_active, facts.waiting)
     runs_left = facts.runs_left
     if folded is not None:
-        place.rows.append(folded)
-    for fire, reason, trigger in _judged(facts, newest, at=at):
+        progress.rows.append(folded)
+    for fire, reason, trigger in _reasons(facts, newest, at=at):
         if runs_left == 0:
             break
-        row = _decide(facts, place, fire, reason, trigger)
-        place.rows.append(row)
+        row = _decide(facts, progress, fire, reason, trigger)
+        progress.rows.append(row)
         if runs_left is not None and row.is_start:
             runs_left -= 1
     if runs_left == 0:
         following = None
-    return Plan(tuple(place.rows), following, place.cancel, place.drop_waiting)
+    return Plan(tuple(progress.rows), following, progress.cancel, progress.drop_waiting)
 
 
 def _overdue(
@@ -125,7 +128,7 @@ def _overdue(
     schedule, first = facts.schedule, facts.next_fire_at
     due: list[datetime] = []
     following: datetime | None = first
-    most = max(MOST_ROWS, facts.catchup_max_runs)
+    most = max(MAX_ROWS, facts.catchup_max_runs)
     while following is not None and schedules.due_at(schedule, following) <= at:
         due.append(following)
         following = schedules.next_fire(schedule, after=following)
@@ -140,10 +143,10 @@ def _overdue(
 def _fold(
     facts: PlanInput, most: int, *, at: datetime
 ) -> tuple[PlannedRun | None, list[datetime], datetime | None]:
-    """Fold all but the newest fires of an outage too long to look at each."""
+    """Fold all but the newest fires of an outage that is too long to decide each fire."""
     schedule, first = facts.schedule, facts.next_fire_at
     newest: list[datetime] = []
-    # With jitter the last fires may not be due yet: look back from the last one that is.
+    # With jitter the last fires may not be due yet: go back to the last one that is.
     fire = schedules.previous_fire(schedule, before=at + timedelta(microseconds=1))
     while fire is not None and fire > first and len(newest) < most - 1:
         if schedules.due_at(schedule, fire) <= at:
@@ -152,38 +155,38 @@ def _fold(
     newest.reverse()
     until = newest[0] - timedelta(microseconds=1) if newest else at
     old = 1 + sum(
-        1 for _ in islice(schedules.fires(schedule, after=first, until=until), MOST_COUNTED)
+        1 for _ in islice(schedules.fires(schedule, after=first, until=until), MAX_COUNTED)
     )
     folded = _missed(first, "outage_folded", fires=old)
-    if old > MOST_COUNTED:
-        # More than one tick may look at: nothing is caught up before all are counted.
-        *_, last = islice(schedules.fires(schedule, after=first, until=until), MOST_COUNTED)
+    if old > MAX_COUNTED:
+        # Too many for one tick: no fire is caught up before all are counted.
+        *_, last = islice(schedules.fires(schedule, after=first, until=until), MAX_COUNTED)
         return folded, [], schedules.next_fire(schedule, after=last)
     return folded, newest, schedules.next_fire(schedule, after=newest[-1])
 
 
-def _judged(
+def _reasons(
     facts: PlanInput, due: Sequence[datetime], *, at: datetime
 ) -> list[tuple[datetime, str | None, Trigger]]:
-    """Say of each fire whether it runs (reason None) and on what grounds."""
+    """Return each fire with its trigger, and the reason why it does not run; None if it runs."""
     deadline = timedelta(seconds=facts.starting_deadline_seconds)
     window = timedelta(seconds=facts.catchup_window_seconds)
     on_time = [at - schedules.due_at(facts.schedule, fire) <= deadline for fire in due]
     late = [fire for fire, is_on_time in zip(due, on_time, strict=True) if not is_on_time]
-    # Whose policy is `none` asks why nobody came in time. With the other policies the
-    # setting that left a fire out is the reason: with another value it would have run.
+    # With catch-up `none` the reason says why the scheduler was late. With the other
+    # policies it names the setting that dropped the fire.
     reasons = {fire: _why_late(facts, fire) for fire in late}
     if facts.catchup_policy is not CatchupPolicy.NONE:
-        inside = [fire for fire in late if at - fire <= window]
+        in_window = [fire for fire in late if at - fire <= window]
         reasons = dict.fromkeys(late, "catchup_window")
         keep = facts.catchup_max_runs if facts.catchup_policy is CatchupPolicy.ALL else 1
-        # `last` means the last fire of all: one that comes on time makes it needless.
+        # `last` means the last fire of all: if one is on time, no late fire runs.
         if facts.catchup_policy is CatchupPolicy.LAST and any(on_time):
             keep = 0
-        dropped = inside[: len(inside) - keep] if keep else inside
+        dropped = in_window[: len(in_window) - keep] if keep else in_window
         is_all = facts.catchup_policy is CatchupPolicy.ALL
         reasons |= dict.fromkeys(dropped, "catchup_limit" if is_all else "catchup_last")
-        for fire in inside[len(dropped) :]:
+        for fire in in_window[len(dropped) :]:
             del reasons[fire]
     return [
         (fire, reasons.get(fire), Trigger.SCHEDULE if is_on_time else Trigger.CATCHUP)
@@ -192,44 +195,48 @@ def _judged(
 
 
 def _why_late(facts: PlanInput, fire: datetime) -> str:
-    """Say whether a scheduler looked between a fire's due instant and its deadline."""
+    """Tell whether a scheduler was running between a fire's due instant and its deadline."""
     due_at = schedules.due_at(facts.schedule, fire)
     deadline_at = due_at + timedelta(seconds=max(facts.starting_deadline_seconds, 0))
-    is_watched = facts.watches is None or any(
-        first <= deadline_at and last >= due_at for first, last in facts.watches
+    was_running = facts.scheduler_spans is None or any(
+        first <= deadline_at and last >= due_at for first, last in facts.scheduler_spans
     )
-    return "deadline" if is_watched else "scheduler_down"
+    return "deadline" if was_running else "scheduler_down"
 
 
 def _decide(
-    facts: PlanInput, place: _Place, fire: datetime, reason: str | None, trigger: Trigger
+    facts: PlanInput,
+    progress: _Progress,
+    fire: datetime,
+    reason: str | None,
+    trigger: Trigger,
 ) -> PlannedRun:
     """Return the row of one fire, with the overlap policy applied."""
     if reason is not None:
         return _missed(fire, reason)
-    decision = overlap(facts.overlap_policy, place.has_active, place.waiting)
+    decision = overlap(facts.overlap_policy, progress.has_active, progress.waiting)
     if decision.state is RunState.SKIPPED:
         return PlannedRun(fire, RunState.SKIPPED, trigger, "overlap")
     if decision.drops_waiting:
-        _drop_waiting(place)
+        _drop_waiting(progress)
     if decision.cancel is not None:
-        place.cancel = decision.cancel
+        progress.cancel = decision.cancel
     if decision.state is RunState.WAITING:
-        place.waiting += 1
+        progress.waiting += 1
     elif facts.overlap_policy is not OverlapPolicy.ALLOW_ALL:
-        place.has_active = True
+        progress.has_active = True
     return PlannedRun(fire, decision.state, trigger)
 
 
-def _drop_waiting(place: _Place) -> None:
-    """Skip what waits, on record or still in this plan: a newer fire takes its place."""
-    place.drop_waiting = True
-    place.waiting = 0
-    place.rows = [
+def _drop_waiting(progress: _Progress) -> None:
+    """Supersede the waiting runs, recorded or planned, by a newer fire."""
+    progress.drop_waiting = True
+    progress.waiting = 0
+    progress.rows = [
         PlannedRun(row.scheduled_for, RunState.SKIPPED, row.trigger, "superseded")
         if row.state is RunState.WAITING
         else row
-        for row in place.rows
+        for row in progress.rows
     ]
 
 
@@ -239,7 +246,7 @@ def _missed(fire: datetime, reason: str, *, fires: int = 1) -> PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What an overlap policy says: the new run's state, and what happens to the others."""
+    """The decision of an overlap policy: the new run's state, and what happens to the others."""
 
     state: RunState
     cancel: CancelMode | None = None
@@ -247,10 +254,10 @@ class Overlap:
 
 
 def overlap(policy: OverlapPolicy, has_active: bool, waiting: int) -> Overlap:
-    """Say what becomes of a new run while others of its job are unfinished.
+    """Decide what happens to a new run while other runs of its job are unfinished.
 
-    `buffer_one` keeps the first that waits; `cancel_other` and `terminate_other`
-    let the newest wait for the place of the one they end.
+    `buffer_one` keeps the first waiting run. With `cancel_other` and `terminate_other`
+    the newest run waits until the run that it stops has finished.
     """
     if policy is OverlapPolicy.ALLOW_ALL or not (has_active or waiting):
         return Overlap(RunState.QUEUED)

@@ -17,7 +17,7 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import Database
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, overlap
-from jobs_app.runs.fires import Recorded
+from jobs_app.runs.fires import RecordedFires
 from jobs_app.runs.messages import Message
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Ticker:
         self._tell(recorded, at=at)
         return recorded.rows
 
-    def _tell(self, recorded: Recorded, *, at: datetime) -> None:
+    def _tell(self, recorded: RecordedFires, *, at: datetime) -> None:
         """Tell the world what is committed: messages first, then where to look next."""
         messages = recorded.messages + self._promoted(recorded.promote, at=at)
         if messages:

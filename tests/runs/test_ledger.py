@@ -11,7 +11,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs import dry_run, service
-from jobs_app.runs.planning import MOST_ROWS
+from jobs_app.runs.planning import MAX_ROWS
 from tests.factories import (
     DAY,
     HOUR,
@@ -108,9 +108,9 @@ def test_a_long_outage_is_folded_into_a_hundred_rows_that_count_every_fire(
     record(database, job, at=NOON + DAY)
 
     rows = runs_of(database, job)
-    assert len(rows) == MOST_ROWS
+    assert len(rows) == MAX_ROWS
     assert (rows[0].scheduled_for, rows[0].reason) == (NOON, "outage_folded")
-    assert rows[0].fires == 24 * 60 + 1 - (MOST_ROWS - 1)
+    assert rows[0].fires == 24 * 60 + 1 - (MAX_ROWS - 1)
     assert rows[-1].scheduled_for == NOON + DAY
     assert sum(row.fires for row in rows) == 24 * 60 + 1
     assert stored_job(database, job.name).next_fire_at == NOON + DAY + MINUTE

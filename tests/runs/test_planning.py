@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
-from jobs_app.runs.planning import MOST_ROWS, Plan, PlanInput, overlap, plan
+from jobs_app.runs.planning import MAX_ROWS, Plan, PlanInput, overlap, plan
 from jobs_app.schedules.schedule import Schedule
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
@@ -103,7 +103,7 @@ def test_all_catches_up_within_its_window_and_number() -> None:
 def test_a_long_outage_leaves_a_bounded_number_of_rows_that_count_every_fire() -> None:
     planned = plan(facts(), at=NOON + DAY)
 
-    assert len(planned.runs) == MOST_ROWS
+    assert len(planned.runs) == MAX_ROWS
     assert planned.runs[0].reason == "outage_folded"
     assert sum(row.fires for row in planned.runs) == 24 * 60 + 1
     assert planned.next_fire_at == NOON + DAY + MINUTE

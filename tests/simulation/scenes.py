@@ -867,68 +867,43 @@ def neighbours_and_a_change(d: Director) -> None:
 
 
 def _stale(d: Director, change: Callable[[Any], object]) -> Any:
-    """Return a due job, and its plan, as they were before *change*."""
+    """Return the group of a due job, and its plan, as they were before *change*."""
     job = d.job(interval_seconds=20, anchor_at=BEGINNING)
     d.passes(21)
     with d.session() as session:
         [group] = job_groups.groups(session, [job.id])
-        planned = plan(group.facts(watches=None), at=d.at())
-        before = session.get_one(type(job), job.id)
-        session.expunge(before)
+        planned = plan(group.plan_input(scheduler_spans=None), at=d.at())
     change(job)
-    return group, before, planned
+    return group, planned
 
 
 @scene
 def plans_grown_old(d: Director) -> None:
     """Two plans of one fire are carried out, the second of them too late."""
-    group, _, planned = _stale(d, lambda job: d.scheduler.tick())
+    group, planned = _stale(d, lambda job: d.scheduler.tick())
     with (
         d.refused(RuntimeError, "a job is moved on by a plan that was carried out"),
         d.session() as session,
     ):
-        job_groups.advance(session, [job_groups.Advance.of(group, planned)])
+        job_groups.advance(session, [job_groups.GroupPlan.of(group, planned)])
         session.commit()
 
 
 @scene
 def plans_grown_old_by_a_change(d: Director) -> None:
     """A job is changed, still due at the same instant, after its fire was planned."""
-    group, _, planned = _stale(d, lambda job: _same_fire(d, job))
+    group, planned = _stale(d, lambda job: _same_fire(d, job))
     with (
         d.refused(RuntimeError, "a job is moved on by a plan from before its change"),
         d.session() as session,
     ):
-        job_groups.advance(session, [job_groups.Advance.of(group, planned)])
+        job_groups.advance(session, [job_groups.GroupPlan.of(group, planned)])
         session.commit()
 
 
 def _same_fire(d: Director, job: Any) -> None:
     """Change what a job says, but nothing of its schedule: it is as due as it was."""
     d.change(job, interval_seconds=20, anchor_at=BEGINNING, retry=RETRIED)
-
-
-@scene
-def settled_by_old_plans(d: Director) -> None:
-    """The same for what a change records, with the job as it was read before."""
-    _, before, planned = _stale(d, lambda job: d.scheduler.tick())
-    with (
-        d.refused(RuntimeError, "a job is moved on by a plan that was carried out"),
-        d.session() as session,
-    ):
-        fires._advance(session, before, planned, at=d.at())
-        session.commit()
-
-
-@scene
-def settled_by_plans_from_before_a_change(d: Director) -> None:
-    _, before, planned = _stale(d, lambda job: _same_fire(d, job))
-    with (
-        d.refused(RuntimeError, "a job is moved on by a plan from before its change"),
-        d.session() as session,
-    ):
-        fires._advance(session, before, planned, at=d.at())
-        session.commit()
 
 
 # Places of a key
