@@ -1,1 +1,1 @@
-"""HTTP, and nothing but HTTP: one file a resource."""
+"""HTTP only: one module for each resource."""

@@ -1,4 +1,4 @@
-"""/jobs/{name}/explain: why a job ran at an instant, or why it did not."""
+"""/jobs/{name}/explain: why a job ran, or did not run, at an instant."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -35,21 +35,21 @@ _TIME = re.compile(
 
 
 def _when(value: Any) -> When:
-    """Return what *value* asks about: as long as the last unit that it names."""
-    found = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or (found[4] and not found[3]):
+    """Return the period that *value* names, as long as its smallest unit."""
+    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or (match[4] and not match[3]):
         raise PydanticCustomError(
             "not_a_time",
             "must be a local time of the job's zone, as in 2026-03-08 02:30, or an instant with"
             " its offset, as in 2026-03-08T07:30:00Z.",
         )
-    day, minute, second, fraction, offset = found.groups(default="")
+    day, minute, second, fraction, offset = match.groups(default="")
     try:
         begin = datetime.fromisoformat(f"{day}T{minute}{second}{fraction}{offset.upper()}")
         in_utc = begin.astimezone(UTC) if offset else begin.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise PydanticCustomError("not_a_time", "must be a time that exists.") from error
-    # A day's margin: which zone a local time is in is not known yet.
+    # Two days of margin: the zone of a local time is not known yet.
     if not EARLIEST + timedelta(days=2) <= in_utc < LATEST:
         raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
     if fraction:
@@ -64,8 +64,8 @@ WhenIn = Annotated[
         {
             "type": "string",
             "maxLength": 40,
-            "description": "A local time of the job's zone, or an instant with its offset (RFC"
-            " 3339). One without seconds means the whole minute. By default now.",
+            "description": "A local time in the job's zone, or an instant with its offset (RFC"
+            " 3339). A time without seconds means the whole minute. The default is now.",
             "example": "2026-03-08 02:30",
         }
     ),
@@ -73,7 +73,7 @@ WhenIn = Annotated[
 
 
 class ExplainQuery(Query):
-    """Which instant is to be explained."""
+    """The instant to explain."""
 
     at: WhenIn | None = None
 
@@ -81,8 +81,8 @@ class ExplainQuery(Query):
 class ExplanationOut(BaseModel):
     """Why a job did, did not or will not run at an instant.
 
-    `run` is the run that `sentence` is about, null if there is none; `previous` and
-    `next` are the fires around `at`, of the schedule as it was then.
+    `run` is the run that `sentence` is about, null if there is none. `previous` and
+    `next` are the fires around `at`, by the schedule at that time.
     """
 
     at: Instant
@@ -95,22 +95,23 @@ class ExplanationOut(BaseModel):
 
 @api.get("/jobs/<name>/explain", responses={200: ExplanationOut, **problems(404)})
 def explain_job(path: JobPath, query: ExplainQuery) -> Response:
-    """Say in one sentence why a job did, did not or will not run at an instant.
+    """Explain in one sentence why a job did, did not or will not run at an instant.
 
-    A deleted job answers too, as long as its history is kept.
+    This works for a deleted job too, while its history is kept.
     """
     if not NAME.fullmatch(path.name):
         raise NotFound("There is no job of that name.", code="job_not_found")
     now = clock.now()
-    found = explain.explain(session(), path.name, query.at or When(now), at=now)
-    run = None if found.run is None else show_run(history.get(session(), found.run))
+    explanation = explain.explain(session(), path.name, query.at or When(now), at=now)
+    run_id = explanation.run
+    run = None if run_id is None else show_run(history.get(session(), run_id))
     out = ExplanationOut(
-        at=found.at,
-        outcome=found.verdict,
-        sentence=found.sentence,
+        at=explanation.at,
+        outcome=explanation.verdict,
+        sentence=explanation.sentence,
         run=None,
-        previous=_fire(found.previous),
-        next=_fire(found.next),
+        previous=_fire(explanation.previous),
+        next=_fire(explanation.next),
     )
     return jsonify(out.model_dump(mode="json") | {"run": run})
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, and what every operation in it has in common."""
+"""The OpenAPI 3.1 document, and the parts that all operations share."""
 
 from copy import deepcopy
 from typing import Any
@@ -13,7 +13,7 @@ from jobs_app.web.api.problems import MEDIA_TYPE
 INFO = Info(
     title="jobs-app",
     version=__version__,
-    description="Scheduled jobs: create them, change them, see what became of every run.",
+    description="Scheduled jobs: create them, change them, see the outcome of every run.",
 )
 
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -24,7 +24,7 @@ SECURITY_SCHEMES: dict[str, Any] = {
     }
 }
 
-#: The tag of what is there without anybody having made it by hand.
+#: The tag of resources that the installation has without anyone creating them.
 INSTALLATION = Tag(name="installation", description="Tasks, queues, workers, and who did what.")
 
 #: The answers of an operation, as flask-openapi3 takes them.
@@ -52,7 +52,7 @@ _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field.
+    """An error in one field.
 
     `pointer` is a JSON Pointer into the body; `parameter` names a parameter of the
     address instead.
@@ -76,28 +76,28 @@ class Problem(BaseModel):
 
 
 def problems(*statuses: int, body: bool = False) -> Responses:
-    """Return the problems that an operation may answer; *body* adds those of a sent one."""
-    every = {401, 422, 500, 503, *statuses} | ({400, 413, 415} if body else set())
+    """Return the problems that an operation may answer; *body* adds those of a request body."""
+    all_statuses = {401, 422, 500, 503, *statuses} | ({400, 413, 415} if body else set())
     return {
         status: {"description": _TITLES[status], "content": deepcopy(_PROBLEM)}
-        for status in sorted(every)
+        for status in sorted(all_statuses)
     }
 
 
-#: What wants no token.
+#: Paths without a token.
 OPEN_PATHS = ("/healthz", "/readyz")
 
-#: What comes as text unless JSON is asked for.
+#: Paths that answer with text unless the client asks for JSON.
 TEXT_PATHS = ("/api/v1/runs/{run_id}/log",)
 
-#: What makes a thing that is not there yet, and needs no version then.
-MAKING = {("/api/v1/secrets/{name}", "put")}
+#: Operations that may create the resource, and then need no If-Match.
+CREATING = {("/api/v1/secrets/{name}", "put")}
 
 _MERGE_PATCH = "application/merge-patch+json"
 
 
-def finished(document: dict[str, Any]) -> dict[str, Any]:
-    """Return flask-openapi3's document with what it cannot say by itself."""
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return flask-openapi3's document, completed with what that library cannot express."""
     document = deepcopy(document)
     schemas = document["components"]["schemas"]
     for path in OPEN_PATHS:
@@ -109,17 +109,17 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
     for path, path_item in document["paths"].items():
         for method, operation in path_item.items():
             for parameter in operation.get("parameters", ()):
-                if parameter["name"] == "If-Match" and (path, method) not in MAKING:
-                    # Not so in its model: without it the answer is 428, not 422.
+                if parameter["name"] == "If-Match" and (path, method) not in CREATING:
+                    # Optional in its model, because the answer without it is 428, not 422.
                     parameter["required"] = True
                     parameter["schema"].pop("default", None)
-            sent = operation.get("requestBody")
-            if sent is None:
+            body = operation.get("requestBody")
+            if body is None:
                 continue
-            content = sent["content"]
+            content = body["content"]
             name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
-            # A body may be left out if it has no field that must be there.
-            sent["required"] = bool(schemas[name].get("required"))
+            # A body without required fields may be left out.
+            body["required"] = bool(schemas[name].get("required"))
             if method == "patch":
                 content[_MERGE_PATCH] = deepcopy(content["application/json"])
     return document
@@ -127,13 +127,13 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
 
 def register(app: OpenAPI) -> None:
     """Serve the document of *app*."""
-    blueprint = APIBlueprint("document", __name__)
+    blueprint = APIBlueprint("openapi_document", __name__)
 
     @blueprint.get("/openapi.json", doc_ui=False)
-    def document() -> Response:
+    def openapi_json() -> Response:
         """Return the OpenAPI document."""
-        if "jobs_document" not in app.extensions:
-            app.extensions["jobs_document"] = finished(app.api_doc)
-        return jsonify(app.extensions["jobs_document"])
+        if "jobs_openapi" not in app.extensions:
+            app.extensions["jobs_openapi"] = completed(app.api_doc)
+        return jsonify(app.extensions["jobs_openapi"])
 
     app.register_api(blueprint, url_prefix="/api/v1")

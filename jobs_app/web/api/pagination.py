@@ -1,4 +1,4 @@
-"""Cursors of lists: the last key of a page, opaque to clients and bound to its list."""
+"""Pagination: a cursor is the last key of a page, opaque to clients and bound to its list."""
 
 import base64
 import binascii
@@ -16,35 +16,32 @@ from jobs_app.core.errors import BadRequest
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
-DEFAULT_LIMIT = 50
-MOST_LIMIT = 200
-
 
 def encode(kind: str, key: str | int) -> str:
-    """Return the cursor that continues a list of *kind* behind *key*."""
+    """Return the cursor that continues a list of *kind* after *key*."""
     text = json.dumps([kind, str(key)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def decode(kind: str, cursor: str | None, read: Callable[[str], Key]) -> Key | None:
-    """Return the key in *cursor*, as *read* makes it of text; None without a cursor.
+    """Return the key in *cursor*, parsed by *read*; None without a cursor.
 
-    Raises BadRequest (`bad_cursor`) for anything that `encode` did not make for
-    this kind of list.
+    Raises BadRequest (`bad_cursor`) for anything but a cursor that `encode` made
+    for this kind of list.
     """
     if cursor is None:
         return None
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not isinstance(found, list) or len(found) != 2 or found[0] != kind:
+        pair = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] != kind:
             raise ValueError("a cursor of another list")
-        if not isinstance(found[1], str):
+        if not isinstance(pair[1], str):
             raise ValueError("not a key")
-        return read(found[1])
+        return read(pair[1])
     except (ValueError, binascii.Error, RecursionError) as error:
         raise BadRequest(
-            "The cursor is not one of this list: take next_cursor as it was given.",
+            "The cursor is not one of this list: send next_cursor unchanged.",
             code="bad_cursor",
         ) from error
 
@@ -57,13 +54,13 @@ def page(
     key: Callable[[Item], Any],
     show: Callable[[list[Item]], list[dict[str, Any]]],
 ) -> Response:
-    """Answer one page; *items* holds one more than *limit* if there is another."""
-    shown = list(items[:limit])
-    following = encode(kind, key(shown[-1])) if len(items) > limit else None
-    response = jsonify({"items": show(shown), "next_cursor": following})
-    if following is not None:
+    """Return the answer with one page; *items* holds one more than *limit* if another follows."""
+    page_items = list(items[:limit])
+    next_cursor = encode(kind, key(page_items[-1])) if len(items) > limit else None
+    response = jsonify({"items": show(page_items), "next_cursor": next_cursor})
+    if next_cursor is not None:
         query = MultiDict(request.args)
-        query["cursor"] = following
+        query["cursor"] = next_cursor
         response.headers["Link"] = (
             f'<{request.path}?{urlencode(list(query.items(multi=True)))}>; rel="next"'
         )
@@ -71,5 +68,5 @@ def page(
 
 
 def unpaged(items: Iterable[BaseModel]) -> Response:
-    """Return the answer of a list that is short enough to be shown whole."""
+    """Return the answer with a whole list, for lists that are always short."""
     return jsonify({"items": [item.model_dump(mode="json") for item in items]})

@@ -24,35 +24,35 @@ KEPT_HEADERS = ("Location", "ETag")
 
 
 class IfMatch(BaseModel):
-    """The version that is to be changed."""
+    """The version that the client wants to change."""
 
     if_match: Annotated[
         str,
         Field(
             alias="If-Match",
-            description='The ETag of the version that you read, as in "3"; * for whichever it is.',
+            description='The ETag of the version that you read, as in "3"; * for any version.',
             json_schema_extra={"example": "*"},
         ),
     ] = ""
 
 
 class IfNoneMatch(BaseModel):
-    """The version that the client has already."""
+    """The version that the client already has."""
 
     if_none_match: Annotated[
         str | None,
-        Field(alias="If-None-Match", description="An ETag: 304 if it is still the version."),
+        Field(alias="If-None-Match", description="An ETag: 304 if it is still the current one."),
     ] = None
 
 
 class MayRepeat(BaseModel):
-    """A key under which a repetition gets the first answer again."""
+    """A key that makes a POST safe to repeat."""
 
     idempotency_key: Annotated[
         str | None,
         Field(
             alias="Idempotency-Key",
-            description="Repeated within 24 hours with the same body: the first answer again.",
+            description="A repetition within 24 hours, with the same body, gets the first answer.",
         ),
     ] = None
 
@@ -65,19 +65,19 @@ def etag(version: int) -> str:
 def expected_version() -> int | None:
     """Return the version that If-Match names, None for `*`.
 
-    Raises VersionRequired without the header, StaleVersion for what is no ETag of ours.
+    Raises VersionRequired without the header, StaleVersion if it is not one of our ETags.
     """
-    given = request.headers.get("If-Match", "").strip()
-    if not given:
+    header = request.headers.get("If-Match", "").strip()
+    if not header:
         raise VersionRequired(
             "Send If-Match with the ETag of the version that you read, or * to overwrite any."
         )
-    if given == "*":
+    if header == "*":
         return None
-    found = _VERSION.fullmatch(given)
-    if found is None:
-        raise StaleVersion('If-Match must be an ETag that this server gave out, as in "3", or *.')
-    return int(found[1])
+    version = _VERSION.fullmatch(header)
+    if version is None:
+        raise StaleVersion('If-Match must be an ETag from this server, as in "3", or *.')
+    return int(version[1])
 
 
 def is_known(version: int) -> bool:
@@ -86,9 +86,9 @@ def is_known(version: int) -> bool:
 
 
 def once(work: Callable[[], Response]) -> Response:
-    """Do *work*, or give its first answer again if its Idempotency-Key came before.
+    """Do *work* and return its answer; return the first answer if the Idempotency-Key is known.
 
-    *work* commits once, through a service, and raises if it does not.
+    *work* commits once, through a service, and raises if it does not commit.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -103,7 +103,7 @@ def once(work: Callable[[], Response]) -> Response:
         session(), principal=principal, key=key, fingerprint=fingerprint, at=clock.now()
     )
     if earlier is not None:
-        return _again(earlier)
+        return _replay(earlier)
     response = work()
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     body: dict[str, Any] = json.loads(response.get_data())
@@ -112,7 +112,7 @@ def once(work: Callable[[], Response]) -> Response:
     return response
 
 
-def _again(earlier: Answer) -> Response:
+def _replay(earlier: Answer) -> Response:
     response = jsonify(earlier.body)
     response.status_code = earlier.status
     response.headers.update(earlier.headers)

@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), with a stable code and a pointer a field."""
+"""Errors as `application/problem+json` (RFC 9457): a stable code, and a pointer for each field."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-#: The status of each error; a class that is not named takes its base's.
+#: The status of each error; a class that is not listed has the status of its base.
 STATUSES: dict[type[errors.JobsError], int] = {
     errors.BadRequest: 400,
     errors.Unauthenticated: 401,
@@ -33,7 +33,7 @@ STATUSES: dict[type[errors.JobsError], int] = {
     errors.ConfigurationError: 503,
 }
 
-#: Codes and sentences of what Flask itself refuses.
+#: Codes and sentences of the errors that Flask itself raises.
 HTTP_CODES = {
     400: ("bad_request", "The request cannot be read."),
     404: ("no_such_route", "There is nothing at this address."),
@@ -51,7 +51,7 @@ RETRY_AFTER_SECONDS = "2"
 
 
 class UnsupportedMediaType(errors.BadRequest):
-    """The body comes as something other than JSON."""
+    """The body is not sent as JSON."""
 
     code = "unsupported_media_type"
     title = "The body must be JSON"
@@ -76,8 +76,8 @@ def problem(
         "detail": detail,
         "code": code,
     }
-    if listed := [dict(each) for each in fields]:
-        body["errors"] = listed
+    if errors_by_field := [dict(field) for field in fields]:
+        body["errors"] = errors_by_field
     response = Response(json.dumps(body), status=status, mimetype=MEDIA_TYPE)
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="jobs-app"'
@@ -87,17 +87,14 @@ def problem(
 
 
 def of(error: errors.JobsError) -> Response:
-    """Return the problem that *error* is."""
-    status = next(
-        (STATUSES[each] for each in type(error).__mro__ if each in STATUSES),
-        500,
-    )
+    """Return *error* as a problem."""
+    status = next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
     fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors]
     return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)
 
 
 def register(app: Flask) -> None:
-    """Have every error of *app* answered as a problem."""
+    """Answer every error in *app* with a problem."""
     app.register_error_handler(errors.JobsError, _on_jobs_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(SQLAlchemyError, _on_database_error)
@@ -109,7 +106,7 @@ def _on_jobs_error(error: errors.JobsError) -> Response:
 
 
 def _on_http_error(error: HTTPException) -> Response:
-    # `abort(response)` is how a finished answer leaves the middle of a request.
+    # flask-openapi3 raises `abort(response)` with a finished answer.
     if error.response is not None and isinstance(error.response, Response):
         return error.response
     status = error.code or 500
@@ -119,14 +116,14 @@ def _on_http_error(error: HTTPException) -> Response:
         detail = f"The request body is larger than the {most:,} bytes that this server takes."
     response = problem(status, code=code, title=error.name, detail=detail)
     for name, value in error.get_headers():
-        # A 405 must say which methods there are, a 401 how to sign in.
+        # A 405 must name the allowed methods, a 401 how to sign in.
         if name.lower() in {"allow", "www-authenticate", "retry-after"}:
             response.headers[name] = value
     return response
 
 
 def _on_database_error(error: SQLAlchemyError) -> Response:
-    """Answer 503 when the database is out of reach; anything else is a bug of ours."""
+    """Answer 503 if the database is unreachable; any other error of it is our bug."""
     database.session.remove()
     if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and engine.is_gone(error)):
         log.error("database_unavailable error=%s", type(error).__name__)

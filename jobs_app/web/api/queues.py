@@ -1,4 +1,4 @@
-"""/queues and /concurrency: what waits, and where."""
+"""/queues and /concurrency: the queues and concurrency keys, and the runs that wait."""
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
@@ -15,11 +15,11 @@ api = APIBlueprint("queues", __name__, abp_tags=[INSTALLATION])
 
 
 class QueueOut(BaseModel):
-    """A queue: who serves it, which jobs name it, and its runs that have not ended.
+    """A queue: its workers, the jobs that name it, and its runs that have not ended.
 
-    `slots` is how many runs its workers can work on at once, for all of their queues.
-    `parked` of the queued runs wait for a place of their concurrency key. `warning`
-    says why nothing of it will run: jobs name it, or runs wait, and no worker serves it.
+    `slots` is the number of runs that its workers can run at once, over all their queues.
+    `parked` of the queued runs wait for a free slot of their concurrency key. `warning`
+    says why none of its runs will start: no worker serves it, but jobs name it or runs wait.
     """
 
     name: str
@@ -63,7 +63,7 @@ class KeyList(BaseModel):
 
 @api.get("/queues", responses={200: QueueList, **problems()})
 def list_queues() -> Response:
-    """List the queues that a worker serves, a job names or a run has not ended in."""
+    """List the queues that a worker serves, that a job names, or that have unfinished runs."""
     now = clock.now()
     return unpaged(
         QueueOut(
@@ -78,7 +78,7 @@ def list_queues() -> Response:
 
 @api.get("/concurrency", responses={200: KeyList, **problems()})
 def list_keys() -> Response:
-    """List the concurrency keys: their limits, who runs and how long others wait."""
+    """List the concurrency keys: their limits, running runs, and how long others wait."""
     now = clock.now()
     return unpaged(
         KeyOut(

@@ -1,4 +1,4 @@
-"""/runs/{id}/log: what a run wrote, as text or JSON, and followed while it writes."""
+"""/runs/{id}/log: the log of a run, as text, as JSON, or as a stream while it grows."""
 
 import json
 import logging
@@ -33,10 +33,10 @@ api = APIBlueprint("run_logs", __name__, abp_tags=[Tag(name="runs", description=
 
 log = logging.getLogger(__name__)
 
-#: How long a follower waits between two looks; a worker stores output twice a second.
-LOOK_SECONDS = 0.25
+#: The pause between two polls of a log; a worker stores output twice a second.
+POLL_SECONDS = 0.25
 
-#: Most chunks, of 16 KiB each, that a follower holds at once.
+#: The most chunks, of 16 KiB each, that one stream holds at once.
 BATCH = 500
 
 _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
@@ -44,18 +44,18 @@ _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
 
 @api.get("/runs/<run_id>/log", responses={200: LogPage, **problems(404)})
 def read_log(path: RunPath, query: LogQuery) -> Response:
-    """Read what a run wrote, as text; what was cut out is shown as a line that says so.
+    """Read the log of a run, as text; a line marks each place where output was cut out.
 
-    With Accept: application/json it comes in pieces, each with its stream and its instant.
+    With Accept: application/json, the log comes in chunks, each with its stream and its instant.
     """
-    run = runs.named(path.run_id)
+    run = runs.get_run(path.run_id)
     attempt = run.attempt if query.attempt is None else query.attempt
     chunks = history.log(session(), run.id, attempt=attempt)
     written = run.log_bytes if attempt == run.attempt else None
     if _wants_json():
         _refuse_byte_counts(query)
-        shown = [chunk for chunk in chunks if query.stream in {None, chunk.stream}]
-        return jsonify(items=[_show(chunk) for chunk in shown])
+        chunks = [chunk for chunk in chunks if query.stream in {None, chunk.stream}]
+        return jsonify(items=[_show(chunk) for chunk in chunks])
     text = _text(chunks, written=written, stream=query.stream).encode()
     if query.offset is not None:
         text = _whole_characters(text[query.offset :])
@@ -66,33 +66,33 @@ def read_log(path: RunPath, query: LogQuery) -> Response:
 
 @api.get("/runs/<run_id>/log/stream", responses={**EVENTS, **problems(400, 404)})
 def follow_log(path: RunPath, query: StreamQuery, header: StreamHeader) -> Response:
-    """Follow what a run writes, as server-sent events, until it has ended.
+    """Follow the log of a run, as server-sent events, until the run has ended.
 
-    `chunk` has a piece of output, `cut` says that some was dropped, `end` has the run's
-    state and is the last; all attempts of the run follow each other.
+    `chunk` holds a piece of output, `cut` marks dropped output, `end` comes last and holds
+    the run's state. The attempts of the run follow each other.
     """
-    run_id = runs.named(path.run_id).id
-    place = _place(header.last_event_id or query.last_event_id)
-    reader = readers()
+    run_id = runs.get_run(path.run_id).id
+    position = _position(header.last_event_id or query.last_event_id)
+    open_session = readers()
 
-    def look(after: LogPosition) -> LogNews:
-        # Nothing of the database is held between two looks.
-        with reader() as reading:
+    def poll(after: LogPosition) -> LogNews:
+        # No connection is held between two polls.
+        with open_session() as reading:
             return history.log_news(reading, run_id, after=after, limit=BATCH)
 
-    return streams.current().respond(lambda stream: _events(stream, look, place))
+    return streams.current().respond(lambda stream: _events(stream, poll, position))
 
 
 def _events(
-    stream: Stream, look: Callable[[LogPosition], LogNews], place: LogPosition
+    stream: Stream, poll: Callable[[LogPosition], LogNews], position: LogPosition
 ) -> Iterator[str]:
-    """Yield the events of a log after *place*, until the run, the stream or the database ends."""
-    follower = _Follower(place)
+    """Yield the events of a log after *position*, until the run or the stream ends."""
+    follower = _Follower(position)
     while stream.is_open:
         try:
-            news = look(follower.place)
+            news = poll(follower.position)
         except (SQLAlchemyError, NotFound) as error:
-            # The client comes back, and is told then what is the matter.
+            # The client reconnects, and the answer to that request names the error.
             log.warning("log_stream_broken error=%s", type(error).__name__)
             return
         yield from follower.events(news)
@@ -103,60 +103,60 @@ def _events(
             return
         if stream.is_heartbeat_due():
             yield ": nothing new\n\n"
-        stream.pause(LOOK_SECONDS)
+        stream.pause(POLL_SECONDS)
 
 
 class _Follower:
-    """Where a reader of a log is, and what it has had of the attempt it is in."""
+    """The position of a reader in a log, and how many bytes of the attempt it has received."""
 
-    def __init__(self, place: LogPosition) -> None:
-        self.place = place
-        # None: it came in the middle, so nobody knows what it has had.
-        self._had_bytes: int | None = 0 if place == LogPosition() else None
+    def __init__(self, position: LogPosition) -> None:
+        self.position = position
+        # None: it started in the middle, so the number is unknown.
+        self._received_bytes: int | None = 0 if position == LogPosition() else None
 
     def events(self, news: LogNews) -> Iterator[str]:
-        """Yield what is new as events, and go on behind it."""
+        """Yield the new chunks as events, and move the position behind them."""
         new_bytes = sum(_size(c) for c in news.chunks if c.attempt == news.attempt)
         for chunk in news.chunks:
-            if chunk.attempt != self.place.attempt:
-                self.place = LogPosition(chunk.attempt)
-                self._had_bytes = 0
-            if chunk.seq != self.place.seq + 1:
+            if chunk.attempt != self.position.attempt:
+                self.position = LogPosition(chunk.attempt)
+                self._received_bytes = 0
+            if chunk.seq != self.position.seq + 1:
                 yield self._cut(chunk, news, new_bytes)
-            yield _event("chunk", _show(chunk), place=LogPosition(chunk.attempt, chunk.seq))
-            self.place = LogPosition(chunk.attempt, chunk.seq)
-            if self._had_bytes is not None:
-                self._had_bytes += _size(chunk)
+            self.position = LogPosition(chunk.attempt, chunk.seq)
+            yield _event("chunk", _show(chunk), position=self.position)
+            if self._received_bytes is not None:
+                self._received_bytes += _size(chunk)
             if chunk.attempt == news.attempt:
                 new_bytes -= _size(chunk)
 
     def _cut(self, chunk: LogChunk, news: LogNews, left_bytes: int) -> str:
-        """Return the event for what is missing before *chunk*; its size is null if unknown."""
+        """Return the event for the gap before *chunk*; its size is null if unknown."""
         size = None
-        is_all_here = chunk.attempt == news.attempt and len(news.chunks) < BATCH
-        if is_all_here and self._had_bytes is not None:
-            size = max(0, news.log_bytes - self._had_bytes - left_bytes)
-            self._had_bytes += size
+        is_complete = chunk.attempt == news.attempt and len(news.chunks) < BATCH
+        if is_complete and self._received_bytes is not None:
+            size = max(0, news.log_bytes - self._received_bytes - left_bytes)
+            self._received_bytes += size
         data = {"attempt": chunk.attempt, "bytes": size}
-        return _event("cut", data, place=LogPosition(chunk.attempt, chunk.seq - 1))
+        return _event("cut", data, position=LogPosition(chunk.attempt, chunk.seq - 1))
 
 
-def _event(name: str, data: dict[str, Any], *, place: LogPosition | None = None) -> str:
-    # JSON in ASCII: no reader takes a character of the output for the end of a line.
+def _event(name: str, data: dict[str, Any], *, position: LogPosition | None = None) -> str:
+    # JSON in ASCII: a character of the output can never look like a line end.
     lines = [f"event: {name}", f"data: {json.dumps(data)}"]
-    if place is not None:
-        lines.append(f"id: {place.attempt}-{place.seq}")
+    if position is not None:
+        lines.append(f"id: {position.attempt}-{position.seq}")
     return "\n".join(lines) + "\n\n"
 
 
-def _place(event_id: str | None) -> LogPosition:
-    """Return the place that the id of an event names; raises BadRequest if it is none."""
+def _position(event_id: str | None) -> LogPosition:
+    """Return the position in the id of an event; raises BadRequest if it is not one of ours."""
     if not event_id:
         return LogPosition()
-    found = _EVENT_ID.fullmatch(event_id)
-    if found is None:
-        raise BadRequest("Last-Event-ID is none that this server has sent.", code="bad_event_id")
-    return LogPosition(int(found[1]), int(found[2]))
+    match = _EVENT_ID.fullmatch(event_id)
+    if match is None:
+        raise BadRequest("Last-Event-ID is not one that this server sent.", code="bad_event_id")
+    return LogPosition(int(match[1]), int(match[2]))
 
 
 def _wants_json() -> bool:
@@ -165,9 +165,9 @@ def _wants_json() -> bool:
 
 
 def _refuse_byte_counts(query: LogQuery) -> None:
-    given = [name for name in ("offset", "tail") if getattr(query, name) is not None]
-    if given:
-        detail = f"{given[0]!r} counts bytes of the text: leave it out, or accept text/plain."
+    names = [name for name in ("offset", "tail") if getattr(query, name) is not None]
+    if names:
+        detail = f"{names[0]!r} counts bytes of the text: leave it out, or accept text/plain."
         raise InvalidInput(detail, errors=[FieldError("", "text_only", detail)])
 
 
@@ -180,7 +180,7 @@ def _size(chunk: LogChunk) -> int:
 
 
 def _text(chunks: list[LogChunk], *, written: int | None, stream: str | None) -> str:
-    """Return the text of *chunks*, with a line wherever a number is missing in their sequence."""
+    """Return the text of *chunks*, with a line at each gap in their sequence."""
     pieces: list[str] = []
     cut = None if written is None else written - sum(map(_size, chunks))
     expected = 0
@@ -196,7 +196,7 @@ def _text(chunks: list[LogChunk], *, written: int | None, stream: str | None) ->
 
 
 def _whole_characters(text: bytes) -> bytes:
-    """Return UTF-8 *text* without the rest of a character that it begins with."""
-    # A continuation byte is 10xxxxxx: its character began before.
+    """Return UTF-8 *text* without the partial character at its start."""
+    # A continuation byte is 10xxxxxx: its character starts before the text.
     start = next((i for i, byte in enumerate(text[:4]) if byte & 0xC0 != 0x80), len(text[:4]))
     return text[start:]

@@ -1,4 +1,4 @@
-"""/runs: start a task, find, read, cancel and repeat."""
+"""/runs: start a task; list, read, cancel and retry runs."""
 
 from uuid import UUID
 
@@ -21,8 +21,8 @@ from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.schemas.runs import (
     MOST_NOTIFICATIONS,
-    AgainIn,
     CancelIn,
+    RetryIn,
     RunDetail,
     RunOut,
     RunPage,
@@ -41,8 +41,8 @@ KIND = "runs"
 
 @api.get("/runs", responses={200: RunPage, **problems(400)})
 def list_runs(query: RunQuery) -> Response:
-    """List runs, those of the newest instants first: the fire, or the start by hand."""
-    wanted = history.Filter(
+    """List runs, newest first, by the instant of the fire or of the manual start."""
+    filters = history.Filter(
         job=query.job,
         states=tuple(RunState(name) for name in query.state),
         trigger=query.trigger,
@@ -51,13 +51,12 @@ def list_runs(query: RunQuery) -> Response:
         q=query.q,
     )
     before = pagination.decode(KIND, query.cursor, history.Position.read)
-    found = history.page(session(), wanted, before=before, limit=query.limit + 1)
     return pagination.page(
         KIND,
-        found,
+        history.page(session(), filters, before=before, limit=query.limit + 1),
         limit=query.limit,
         key=history.Position.of,
-        show=lambda shown: [show_run(run) for run in shown],
+        show=lambda runs: [show_run(run) for run in runs],
     )
 
 
@@ -65,54 +64,56 @@ def list_runs(query: RunQuery) -> Response:
 def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     """Run a task once, without a job."""
     start = TaskStart(**{name: getattr(body, name) for name in TaskRunIn.model_fields})
-    return preconditions.once(lambda: accepted(record(start)))
+    return preconditions.once(lambda: accepted(record_run(start)))
 
 
 @api.get("/runs/<run_id>", responses={200: RunDetail, **problems(404)})
 def read_run(path: RunPath) -> Response:
     """Read a run, with its result or its error, and the notifications about it."""
-    run = named(path.run_id)
-    wanted = notification_history.Filter(run_id=run.id)
-    told = notification_history.page(session(), wanted, before=None, limit=MOST_NOTIFICATIONS)
-    return jsonify(show_detail(run, told))
+    run = get_run(path.run_id)
+    filters = notification_history.Filter(run_id=run.id)
+    notifications = notification_history.page(
+        session(), filters, before=None, limit=MOST_NOTIFICATIONS
+    )
+    return jsonify(show_detail(run, notifications))
 
 
 @api.post(
     "/runs/<run_id>/cancel", responses={200: RunOut, 202: RunOut, **problems(404, 409, body=True)}
 )
 def cancel_run(path: RunPath, body: CancelIn) -> Response:
-    """Cancel a run. 200: it is cancelled; 202: it is running, and its worker was told."""
-    run = named(path.run_id)
-    by, at = auth.principal().name, clock.now()
+    """Cancel a run. 200: it is cancelled; 202: it is running, and its worker will end it."""
+    run = get_run(path.run_id)
+    user, at = auth.principal().name, clock.now()
     reason = body.reason or "cancelled"
-    found = cancel(session(), run.id, mode=body.mode, by=by, reason=reason, at=at)
-    if found is RunState.CANCELLED and run.job_id is not None:
-        # Its place is free: a run that waited behind it goes on.
+    state = cancel(session(), run.id, mode=body.mode, by=user, reason=reason, at=at)
+    if state is RunState.CANCELLED and run.job_id is not None:
+        # A run that was buffered behind the cancelled one may start now.
         promoted = overlap.promote(session(), run.job_id, at=at)
         extension.notify_redis_afterwards(messages=[promoted])
     run = history.get(session(), run.id)
-    if found is None and run.state is not RunState.RUNNING:
-        raise Conflict(f"The run has ended already: it {_ended(run)}.", code="run_over")
+    if state is None and run.state is not RunState.RUNNING:
+        raise Conflict(f"The run has ended already: it {_outcome(run)}.", code="run_over")
     response = jsonify(show_run(run))
     response.status_code = 202 if run.state is RunState.RUNNING else 200
     return response
 
 
 @api.post("/runs/<run_id>/retry", responses={202: RunOut, **problems(404, 409, body=True)})
-def retry_run(header: MayRepeat, path: RunPath, body: AgainIn) -> Response:
-    """Do once more what a run did that has ended, as a new run that names it in `retry_of`.
+def retry_run(header: MayRepeat, path: RunPath, body: RetryIn) -> Response:
+    """Repeat a run that has ended, as a new run that names it in `retry_of`.
 
-    Also of one that was skipped or missed: it is run now. The task and the arguments are the
-    old run's; queue, limits and policies those of its job as it is now.
+    A skipped or missed run can be repeated too: it runs now. The task and the kwargs are those
+    of the old run; the queue, the limits and the policies are those of its job now.
     """
-    return preconditions.once(lambda: _repeat(path.run_id, body))
+    return preconditions.once(lambda: _retry(path.run_id, body))
 
 
-def _repeat(run_id: str, body: AgainIn) -> Response:
+def _retry(run_id: str, body: RetryIn) -> Response:
     started = job_start.repeat(
         session(),
-        named(run_id),
-        Again(**{name: getattr(body, name) for name in AgainIn.model_fields}),
+        get_run(run_id),
+        Again(**{name: getattr(body, name) for name in RetryIn.model_fields}),
         app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),
@@ -121,8 +122,8 @@ def _repeat(run_id: str, body: AgainIn) -> Response:
     return accepted(started.run.id)
 
 
-def record(start: TaskStart) -> UUID:
-    """Record a run of a task, have its message sent, and return its id."""
+def record_run(start: TaskStart) -> UUID:
+    """Record a run of a task, send its message after the answer, and return its id."""
     started = job_start.start_task(
         session(), start, app=extension.current().celery, by=auth.principal().name, at=clock.now()
     )
@@ -130,18 +131,18 @@ def record(start: TaskStart) -> UUID:
     return started.run.id
 
 
-def named(run_id: str) -> Run:
-    """Return the run that an address names; raises NotFound."""
+def get_run(run_id: str) -> Run:
+    """Return the run with the id of an address; raises NotFound."""
     try:
-        found = UUID(run_id)
+        uuid = UUID(run_id)
     except ValueError as error:
         raise NotFound(
             "There is no such run: its id is not a UUID.", code="run_not_found"
         ) from error
-    return history.get(session(), found)
+    return history.get(session(), uuid)
 
 
-def _ended(run: Run) -> str:
+def _outcome(run: Run) -> str:
     return {
         RunState.SUCCEEDED: "succeeded",
         RunState.FAILED: "failed",

@@ -1,4 +1,4 @@
-"""/schedules/preview: what a schedule means, without a job."""
+"""/schedules/preview: the fires of a schedule, without a job."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ api = APIBlueprint(
 
 @api.post("/schedules/preview", responses={200: PreviewOut, **problems(body=True)})
 def preview_schedule(body: PreviewIn) -> Response:
-    """Say what a schedule means: a sentence, its next fires, and what is odd about it."""
+    """Preview a schedule: a sentence that describes it, its next fires, and warnings."""
     now = clock.now()
     schedule = _schedule(body)
     try:

@@ -1,4 +1,4 @@
-"""/jobs/{name}/stats: how a job has done."""
+"""/jobs/{name}/stats: success rate, durations and delays of a job."""
 
 from typing import Annotated
 
@@ -27,20 +27,20 @@ api = APIBlueprint(
 
 
 class StatsQuery(Query):
-    """About how many of the newest runs `recent` is."""
+    """The number of newest runs that `recent` covers."""
 
     last: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class CountsOut(BaseModel):
-    """How many runs there ever were; neither falls when rows are deleted by retention."""
+    """The number of all runs ever; retention does not lower it."""
 
     total: int
     by_state: dict[RunState, int]
 
 
 class SpreadOut(BaseModel):
-    """Where seconds lie: half of them up to `p50`, 95 of 100 up to `p95`."""
+    """A distribution in seconds: the median, the 95th percentile and the maximum."""
 
     p50: float
     p95: float
@@ -50,7 +50,7 @@ class SpreadOut(BaseModel):
 class RecentOut(BaseModel):
     """The newest runs that succeeded or failed.
 
-    `duration_seconds` is from start to end, `delay_seconds` from the due instant to the start.
+    `duration_seconds` is from start to end; `delay_seconds` from the due instant to the start.
     """
 
     runs: int
@@ -60,7 +60,7 @@ class RecentOut(BaseModel):
 
 
 class KeptOut(BaseModel):
-    """How much of the history is on record, and how long it stays, defaults filled in."""
+    """The history on record, and how long it is kept, with defaults filled in."""
 
     runs: int
     oldest_at: Instant | None
@@ -71,7 +71,7 @@ class KeptOut(BaseModel):
 
 
 class StatsOut(BaseModel):
-    """How a job has done. Rates are between 0 and 1, of the runs that succeeded or failed."""
+    """The statistics of a job. Rates are from 0 to 1, over the runs that succeeded or failed."""
 
     job: str
     runs: CountsOut
@@ -85,28 +85,28 @@ class StatsOut(BaseModel):
 
 @api.get("/jobs/<name>/stats", responses={200: StatsOut, **problems(404)})
 def job_stats(path: JobPath, query: StatsQuery) -> Response:
-    """Count a job's runs by outcome, and say how long they take and how late they start."""
+    """Return a job's runs by outcome, how long they take and how late they start."""
     if not NAME.fullmatch(path.name):
         raise NotFound("There is no job of that name.", code="job_not_found")
     job = service.get(session(), path.name)
-    found = stats.of_job(session(), job, last=query.last)
+    summary = stats.of_job(session(), job, last=query.last)
     limits = Retention.from_json(job.retention).limits(extension.current().settings)
     out = StatsOut(
         job=job.name,
-        runs=CountsOut(total=sum(found.counts.values()), by_state=found.counts),
-        success_rate=found.success_rate,
+        runs=CountsOut(total=sum(summary.counts.values()), by_state=summary.counts),
+        success_rate=summary.success_rate,
         recent=RecentOut(
-            runs=found.recent.runs,
-            success_rate=found.recent.success_rate,
-            duration_seconds=_spread(found.recent.duration),
-            delay_seconds=_spread(found.recent.delay),
+            runs=summary.recent.runs,
+            success_rate=summary.recent.success_rate,
+            duration_seconds=_spread(summary.recent.duration),
+            delay_seconds=_spread(summary.recent.delay),
         ),
         failures_in_a_row=job.failures_in_a_row,
-        last_success=_run(found.last_success),
-        last_failure=_run(found.last_failure),
+        last_success=_run(summary.last_success),
+        last_failure=_run(summary.last_failure),
         kept=KeptOut(
-            runs=found.kept,
-            oldest_at=found.oldest_at,
+            runs=summary.kept,
+            oldest_at=summary.oldest_at,
             keep_runs=limits.keep_runs,
             keep_days=limits.keep_days,
             keep_failed_days=limits.keep_failed_days,
@@ -116,8 +116,10 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
     return jsonify(out.model_dump(mode="json"))
 
 
-def _spread(found: Spread | None) -> SpreadOut | None:
-    return None if found is None else SpreadOut(p50=found.p50, p95=found.p95, max=found.longest)
+def _spread(spread: Spread | None) -> SpreadOut | None:
+    if spread is None:
+        return None
+    return SpreadOut(p50=spread.p50, p95=spread.p95, max=spread.longest)
 
 
 def _run(run: Run | None) -> LastRun | None:

@@ -1,4 +1,4 @@
-"""/tasks: what a job may run."""
+"""/tasks: the tasks that a job may name."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ api = APIBlueprint("tasks", __name__, abp_tags=[INSTALLATION])
 
 
 class TaskOut(BaseModel):
-    """A task that a job may name; `schema` is a JSON Schema of its kwargs."""
+    """A task that a job may name; `schema` is the JSON Schema of its kwargs."""
 
     name: str
     description: str
@@ -29,7 +29,7 @@ class TaskList(BaseModel):
 
 @api.get("/tasks", responses={200: TaskList, **problems()})
 def list_tasks() -> Response:
-    """List the tasks that a job may name, with the arguments that each takes."""
-    found = registry.tasks(extension.current().celery)
-    items = [{"name": t.name, "description": t.description, "schema": t.schema} for t in found]
+    """List the tasks that a job may name, each with its arguments."""
+    tasks = registry.tasks(extension.current().celery)
+    items = [{"name": t.name, "description": t.description, "schema": t.schema} for t in tasks]
     return jsonify({"items": items})

@@ -1,4 +1,4 @@
-"""/start-task and /task-status: the two routes that every Flask and Celery tutorial has."""
+"""/start-task and /task-status: the two routes of every Flask and Celery tutorial."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from jobs_app.runs import history
 from jobs_app.web.api import preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.preconditions import MayRepeat
-from jobs_app.web.api.runs import record
+from jobs_app.web.api.runs import record_run
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.session import session
 
@@ -23,7 +23,7 @@ api = APIBlueprint(
     "tutorial", __name__, abp_tags=[Tag(name="tutorial", description="As the tutorials have it.")]
 )
 
-#: Celery's names of the states. What has no record is PENDING, as Celery has it.
+#: Celery's names of the states. A task without a record is PENDING, as in Celery.
 CELERY_STATES = {
     RunState.WAITING: "PENDING",
     RunState.QUEUED: "PENDING",
@@ -51,14 +51,14 @@ class StartTaskIn(Input):
 
 
 class StartedOut(BaseModel):
-    """The task's id, to ask for its status with."""
+    """The task's id, for the status route."""
 
     task_id: UUID
     status: str
 
 
 class StatusOut(BaseModel):
-    """Celery's state of a task, and its result; a failed one's result is text."""
+    """Celery's state of a task, and its result; the result of a failed task is text."""
 
     task_id: str
     status: str
@@ -66,7 +66,7 @@ class StatusOut(BaseModel):
 
 
 class TaskPath(Query):
-    """Which task."""
+    """The id of the task."""
 
     task_id: str
 
@@ -79,7 +79,7 @@ def start_task(header: MayRepeat, body: StartTaskIn) -> Response:
 
 @api.get("/task-status/<task_id>", responses={200: StatusOut, **problems()})
 def task_status(path: TaskPath) -> Response:
-    """Tell how a task stands. An id that nobody knows is PENDING, as Celery has it."""
+    """Return the state of a task. An unknown id is PENDING, as in Celery."""
     try:
         run = history.get(session(), UUID(path.task_id))
     except (ValueError, NotFound):
@@ -90,7 +90,7 @@ def task_status(path: TaskPath) -> Response:
 
 def _start(body: StartTaskIn) -> Response:
     duration = int(body.duration) if body.duration.is_integer() else body.duration
-    run_id = record(TaskStart(task="sleep", kwargs={"duration": duration}))
+    run_id = record_run(TaskStart(task="sleep", kwargs={"duration": duration}))
     response = jsonify({"task_id": str(run_id), "status": "Task started"})
     response.status_code = 202
     response.headers["Location"] = f"/task-status/{run_id}"

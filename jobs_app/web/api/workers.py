@@ -1,4 +1,4 @@
-"""/workers: who works on what."""
+"""/workers: the workers, and the runs that each one runs."""
 
 from datetime import datetime
 from typing import Literal
@@ -21,7 +21,7 @@ api = APIBlueprint("workers", __name__, abp_tags=[INSTALLATION])
 
 
 class RunningOut(BaseModel):
-    """A run at work."""
+    """A run that a worker runs now."""
 
     id: UUID
     job: str | None
@@ -33,10 +33,11 @@ class RunningOut(BaseModel):
 
 
 class WorkerOut(BaseModel):
-    """A worker, and what it runs.
+    """A worker, and the runs that it runs.
 
-    `seen_at` is its last heartbeat, by its own clock. `messages_dropped` counts those
-    that came for nothing: twice, or for a run that had been cancelled or found no place.
+    `seen_at` is its last heartbeat, by its own clock. `messages_dropped` counts messages
+    that could start nothing: repeated ones, and those of a run that was cancelled or that
+    found no free slot.
     """
 
     id: UUID
@@ -55,28 +56,28 @@ class WorkerOut(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """Every living worker, and the newest of those that are gone if they are asked for."""
+    """Every live worker, and on request the newest of those that are gone."""
 
     items: list[WorkerOut]
 
 
 class WorkerQuery(Query):
-    """Which workers to list: the living, or with `gone` also those that stopped or vanished."""
+    """The workers to list: the live ones; with `gone` also those that stopped or vanished."""
 
     include: Literal["gone"] | None = None
 
 
 @api.get("/workers", responses={200: WorkerList, **problems()})
 def list_workers(query: WorkerQuery) -> Response:
-    """List the workers that live, and what they run."""
-    found = status.worker_states(session(), with_gone=query.include == "gone")
+    """List the live workers, and the runs that they run."""
+    states = status.worker_states(session(), with_gone=query.include == "gone")
     now = clock.now()
-    return unpaged(_show_worker(each, now) for each in found)
+    return unpaged(_show_worker(state, now) for state in states)
 
 
 def _show_worker(state: WorkerState, now: datetime) -> WorkerOut:
     worker = state.worker
-    plain = ("id", "name", "pid", "queues", "concurrency", "pool", "started_at", "seen_at")
+    columns = ("id", "name", "pid", "queues", "concurrency", "pool", "started_at", "seen_at")
     running = [
         RunningOut(
             **{name: getattr(run, name) for name in RunningRun.__slots__},
@@ -85,7 +86,7 @@ def _show_worker(state: WorkerState, now: datetime) -> WorkerOut:
         for run in state.runs
     ]
     return WorkerOut(
-        **{name: getattr(worker, name) for name in (*plain, "gone_at", "messages_dropped")},
+        **{name: getattr(worker, name) for name in (*columns, "gone_at", "messages_dropped")},
         seen_seconds_ago=seconds_between(worker.seen_at, now) or 0.0,
         free=state.free,
         runs=running,

@@ -1,4 +1,4 @@
-"""Request bodies: strict JSON, and validation errors as sentences that echo no input."""
+"""The base of request models: strict JSON, and validation errors that never echo the input."""
 
 import json
 import sys
@@ -16,26 +16,26 @@ from jobs_app.web.api import problems
 
 MEDIA_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
-#: How deep lists and objects may be nested in a body.
+#: The deepest nesting of lists and objects in a body.
 MOST_DEPTH = 32
 
-#: The largest whole number, either way, that databases and JSON readers agree on.
+#: The largest absolute value of an integer that every database and JSON reader can hold.
 MOST_NUMBER = 2**63 - 1
 
-#: How large the arguments of a task may be as JSON, bytes.
+#: The largest size of a task's kwargs as JSON, bytes.
 MOST_KWARGS_BYTES = 262_144
 
 
 class Input(BaseModel):
-    """The base of everything that is sent: strict types, no unknown fields.
+    """The base of all request models: strict types, no unknown fields.
 
-    `place` says where its fields stand: in the body, or in the address.
+    `source` tells where its fields come from: the body, or the address.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", regex_engine="rust-regex")
 
-    place: ClassVar[str] = "body"
-    #: Fields that only the server writes, each with the sentence that says how to change them.
+    source: ClassVar[str] = "body"
+    #: Fields that only the server writes, each with a sentence how to change it.
     read_only: ClassVar[Mapping[str, str]] = {}
     _known: ClassVar[dict[str, type["Input"]]] = {}
     _plain_schemas: ClassVar[dict[type["Input"], dict[str, Any]]] = {}
@@ -47,7 +47,7 @@ class Input(BaseModel):
 
     @classmethod
     def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
-        # flask-openapi3 reads it, as it comes, for the query and the headers of each request.
+        # Cached: flask-openapi3 calls this for the query and the headers of each request.
         if args or options:
             return super().model_json_schema(*args, **options)
         if cls not in Input._plain_schemas:
@@ -56,31 +56,31 @@ class Input(BaseModel):
 
     @classmethod
     def named(cls, name: str) -> type["Input"] | None:
-        """Return the model called *name*: all that a ValidationError says of its model."""
+        """Return the model called *name*; a ValidationError holds only the name of its model."""
         return cls._known.get(name)
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return the fields as they are sent."""
+        """Return the names of the fields in a request."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 class Query(Input):
-    """The base of query strings and paths, where everything comes as text."""
+    """The base of query strings and paths, where every value is text."""
 
     model_config = ConfigDict(strict=False)
 
-    place: ClassVar[str] = "address"
+    source: ClassVar[str] = "address"
 
 
 class JsonRequest(Request):
-    """A request whose JSON is read strictly, whoever reads it."""
+    """A request that parses its JSON strictly, for every caller."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Return the body, a JSON object; {} if there is none.
 
-        Raises BadRequest (malformed), UnsupportedMediaType, InvalidInput; never
-        silent, because flask-openapi3 would take what is unreadable for None.
+        Raises BadRequest (malformed), UnsupportedMediaType or InvalidInput. *silent* is
+        ignored, because flask-openapi3 would take an unreadable body for None.
         """
         if "_jobs_json" not in self.__dict__:
             self.__dict__["_jobs_json"] = _read(self)
@@ -89,7 +89,7 @@ class JsonRequest(Request):
 
 def _read(request: Request) -> dict[str, Any]:
     data = request.get_data()
-    # Of a body that comes in chunks werkzeug reads as much as is allowed, and says nothing of more.
+    # For a chunked body, werkzeug reads up to the limit and ignores the rest without an error.
     if len(data) == request.max_content_length and request.stream.read(1):
         raise RequestEntityTooLarge
     if not data:
@@ -102,18 +102,18 @@ def _read(request: Request) -> dict[str, Any]:
     if not isinstance(document, dict):
         detail = f"The body must be a JSON object, not {kind_of(document)}."
         raise InvalidInput(detail, errors=[FieldError("", "wrong_type", detail)])
-    found = list(_faults(document, "", 1))
+    errors = list(_faults(document, "", 1))
     kwargs = document.get("kwargs")
-    if not found and len(json.dumps(kwargs)) > MOST_KWARGS_BYTES:
+    if not errors and len(json.dumps(kwargs)) > MOST_KWARGS_BYTES:
         detail = f"The kwargs must be at most {MOST_KWARGS_BYTES} bytes of JSON."
-        found.append(FieldError("/kwargs", "too_large", detail))
-    if found:
-        raise InvalidInput(" ".join(e.detail for e in found), errors=found)
+        errors.append(FieldError("/kwargs", "too_large", detail))
+    if errors:
+        raise InvalidInput(" ".join(e.detail for e in errors), errors=errors)
     return document
 
 
 def parse(data: bytes) -> Any:
-    """Return what *data* says as JSON (RFC 8259: no NaN, no name twice); raises BadRequest."""
+    """Parse *data* as JSON (RFC 8259: no NaN, no duplicate names); raises BadRequest."""
     try:
         return json.loads(
             data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object
@@ -125,7 +125,7 @@ def parse(data: bytes) -> Any:
         ) from error
     except (UnicodeDecodeError, ValueError) as error:
         raise BadRequest(
-            "The body is not valid JSON in UTF-8, or has a number of thousands of digits.",
+            "The body is not valid JSON in UTF-8, or has a number with thousands of digits.",
             code="malformed_json",
         ) from error
     except RecursionError as error:
@@ -146,7 +146,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _faults(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
-    """Yield what no database could store, wherever in the document it stands."""
+    """Yield an error for each value that a database cannot store, at any depth."""
     if depth > MOST_DEPTH:
         yield FieldError(pointer, "too_deep", f"This is nested deeper than {MOST_DEPTH} levels.")
     elif isinstance(value, str):
@@ -154,14 +154,14 @@ def _faults(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
     elif isinstance(value, int | float) and not abs(value) <= _most(value):
         yield FieldError(pointer, "out_of_range", "The number is too large.")
     elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _faults(each, f"{pointer}/{index}", depth + 1)
+        for index, item in enumerate(value):
+            yield from _faults(item, f"{pointer}/{index}", depth + 1)
     elif isinstance(value, dict):
-        for name, each in value.items():
-            is_bad = list(_text_faults(name, pointer))
-            yield from is_bad
-            if not is_bad:
-                yield from _faults(each, f"{pointer}/{escaped(name)}", depth + 1)
+        for name, item in value.items():
+            name_faults = list(_text_faults(name, pointer))
+            yield from name_faults
+            if not name_faults:
+                yield from _faults(item, f"{pointer}/{escaped(name)}", depth + 1)
 
 
 def _most(number: float) -> float:
@@ -191,15 +191,15 @@ def on_invalid(error: ValidationError) -> Response:
 
 
 def raise_invalid(error: ValidationError) -> NoReturn:
-    """Raise InvalidInput for *error*, met while a merged document was checked."""
+    """Raise InvalidInput for *error*, from the check of a merged document."""
     fields = [_field(fault, Input.named(error.title)) for fault in faults(error, _place)]
     errors = [FieldError(field["pointer"], field["code"], field["detail"]) for field in fields]
     raise InvalidInput(" ".join(e.detail for e in errors), errors=errors) from error
 
 
 def _place(loc: Place) -> Place:
-    # The names of union branches and of dictionary keys stand in `loc` too; neither is sent.
-    return tuple(part for part in loc if not str(part).startswith(("function-", "[key]")))
+    # `loc` also holds the names of union branches and of dictionary keys; no request has those.
+    return tuple(step for step in loc if not str(step).startswith(("function-", "[key]")))
 
 
 def _field(fault: Fault, model: type[Input] | None) -> dict[str, str]:
@@ -207,17 +207,17 @@ def _field(fault: Fault, model: type[Input] | None) -> dict[str, str]:
     code, detail = fault.code, f"{repr(name) if fault.place else name} {fault.text}"
     if fault.code == "extra_forbidden":
         code, detail = _unknown(name, _model_at(model, fault.place[:-1]))
-    if model is not None and model.place == "address":
+    if model is not None and model.source == "address":
         return {"parameter": name, "pointer": "", "code": code, "detail": detail}
     return {"pointer": json_pointer(fault.place), "code": code, "detail": detail}
 
 
-def _model_at(model: type[Input] | None, parts: Place) -> type[Input] | None:
-    """Return the model of the object that *parts* lead to, as far as models go."""
-    for part in parts:
+def _model_at(model: type[Input] | None, path: Place) -> type[Input] | None:
+    """Return the model of the object at *path*, None if no model describes it."""
+    for step in path:
         if model is None:
             return None
-        field = next((f for name, f in model.model_fields.items() if part in (f.alias, name)), None)
+        field = next((f for name, f in model.model_fields.items() if step in (f.alias, name)), None)
         if field is None:
             return None
         candidates = [field.annotation, *get_args(field.annotation)]
@@ -226,14 +226,14 @@ def _model_at(model: type[Input] | None, parts: Place) -> type[Input] | None:
 
 
 def _unknown(name: str, model: type[Input] | None) -> tuple[str, str]:
-    shown = name if len(name) <= 60 else name[:60] + "…"
+    short_name = name if len(name) <= 60 else name[:60] + "…"
     if model is None:
-        return "unknown_field", f"There is no field {shown!r}."
+        return "unknown_field", f"There is no field {short_name!r}."
     if name in model.read_only:
         return (
             "read_only",
             f"{name!r} is written by the server only. {model.read_only[name]}".strip(),
         )
-    what = "parameter" if model.place == "address" else "field"
+    kind = "parameter" if model.source == "address" else "field"
     hint = did_you_mean(name, model.names())
-    return f"unknown_{what}", f"There is no {what} {shown!r}.{hint}"
+    return f"unknown_{kind}", f"There is no {kind} {short_name!r}.{hint}"

@@ -1,4 +1,4 @@
-"""The types of fields that more than one body or answer has."""
+"""The types of fields that several requests or answers share."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ _RFC3339 = re.compile(
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
-#: The longest duration that a field takes: a leap year, seconds.
+#: The longest duration that a field may have: a leap year, seconds.
 YEAR_SECONDS = 31_622_400
 INT32 = 2**31 - 1
 
@@ -40,12 +40,12 @@ def _instant(value: Any) -> datetime:
             "must be an instant with its offset, as in 2026-12-01T09:00:00Z (RFC 3339).",
         )
     try:
-        found = datetime.fromisoformat(value.upper().replace("Z", "+00:00")).astimezone(UTC)
+        instant = datetime.fromisoformat(value.upper().replace("Z", "+00:00")).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise PydanticCustomError("not_an_instant", "must be an instant that exists.") from error
-    if not EARLIEST <= found < LATEST:
+    if not EARLIEST <= instant < LATEST:
         raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
-    return found
+    return instant
 
 
 def _without_nul(text: str) -> str:
@@ -54,18 +54,18 @@ def _without_nul(text: str) -> str:
     return text
 
 
-#: Text in an address, where no one has looked for what a database cannot compare with.
+#: Search text in an address; NUL is refused here because a database cannot compare with it.
 Search = Annotated[str, Field(max_length=200), AfterValidator(_without_nul)]
 
 _WIRE = WithJsonSchema({"type": "string", "format": "date-time"})
 
-#: An instant that comes in.
+#: An instant in a request.
 InstantIn = Annotated[datetime, BeforeValidator(_instant), _WIRE]
 
-#: An instant that goes out.
+#: An instant in an answer.
 Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str), _WIRE]
 
-# Enums come as text, which a strict field would refuse.
+# JSON has enum values as text, which a strict field would refuse.
 CancelModeIn = Annotated[CancelMode, Strict(False)]
 CatchupPolicyIn = Annotated[CatchupPolicy, Strict(False)]
 JobStateIn = Annotated[JobState, Strict(False)]
@@ -81,7 +81,7 @@ Note = Annotated[str, Field(max_length=2000)]
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    """Return how long it took, in seconds; None unless both instants are known."""
+    """Return the seconds from *start* to *end*; None unless both are known."""
     if start is None or end is None:
         return None
     return round((end - start) / timedelta(seconds=1), 6)

@@ -1,4 +1,4 @@
-"""Runs as they are sent and returned."""
+"""Requests and answers about runs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -39,10 +39,10 @@ from jobs_app.web.api.schemas.notifications import NotificationOut, show_notific
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
 
-#: Notifications that are shown with their run.
+#: The most notifications that are shown with their run.
 MOST_NOTIFICATIONS = 100
 
-#: The furthest place in a log that can be asked for.
+#: The highest byte offset in a log that a request may name.
 MOST_BYTES = 1_000_000_000
 
 
@@ -55,7 +55,7 @@ class ErrorOut(BaseModel):
 
 
 class LateOut(BaseModel):
-    """What a worker brought after its attempt had been given up: it counts for nothing."""
+    """A result that came after its attempt had been given up; it does not count."""
 
     state: RunState
     exit_code: int | None
@@ -64,7 +64,7 @@ class LateOut(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One try at a run; `late_result` is what came of it when it was too late."""
+    """One try at a run; `late_result` is a result that came too late."""
 
     attempt: int
     state: RunState
@@ -77,15 +77,15 @@ class AttemptOut(BaseModel):
 
 
 class LogOut(BaseModel):
-    """How much a run wrote; whether some was cut out in the middle, and whether it is gone."""
+    """The size of a run's output; whether part of it was cut out, and whether it was deleted."""
 
     bytes: int
     truncated: bool
-    deleted: bool = Field(description="By retention: there is nothing left to read.")
+    deleted: bool = Field(description="Retention has deleted the log.")
 
 
 class ProgressOut(BaseModel):
-    """How far a run has come, as its task reported it last: `fraction` from 0 to 1."""
+    """The progress of a run, as its task reported it last: `fraction` is from 0 to 1."""
 
     fraction: float | None
     message: str | None
@@ -127,14 +127,14 @@ class RunOut(BaseModel):
     progress: ProgressOut | None
     log: LogOut
     retry_of: UUID | None
-    fires: int = Field(description="1, or how many missed fires this row stands for.")
+    fires: int = Field(description="1, or the number of missed fires that this row stands for.")
 
 
 class RunDetail(RunOut):
-    """A run, and who was told of it."""
+    """A run, and the notifications about it."""
 
     notifications: list[NotificationOut] = Field(
-        description=f"What it gave reason to, oldest first, the last {MOST_NOTIFICATIONS} at most."
+        description=f"The last {MOST_NOTIFICATIONS} notifications about the run, oldest first."
     )
 
 
@@ -146,7 +146,7 @@ class RunPage(BaseModel):
 
 
 def show_run(run: Run) -> dict[str, Any]:
-    """Return *run* as it goes over the wire; it comes from `history`."""
+    """Return *run* as JSON; `history` must have loaded it."""
     out = RunOut(
         id=run.id,
         job=None if run.job is None else run.job.name,
@@ -167,7 +167,7 @@ def show_run(run: Run) -> dict[str, Any]:
         attempt=run.attempt,
         max_attempts=run.max_attempts,
         attempts=_attempts(run),
-        worker=_worker(run),
+        worker=_worker_name(run),
         queue=run.queue,
         priority=run.priority,
         concurrency_key=run.concurrency_key,
@@ -184,30 +184,30 @@ def show_run(run: Run) -> dict[str, Any]:
     return out.model_dump(mode="json")
 
 
-def show_detail(run: Run, told: Sequence[NotificationWithJob]) -> dict[str, Any]:
-    """Return *run* and what was *told* of it, newest first, as they go over the wire."""
-    shown = [show_notification(each) for each in reversed(told)]
-    return show_run(run) | {"notifications": shown}
+def show_detail(run: Run, notifications: Sequence[NotificationWithJob]) -> dict[str, Any]:
+    """Return *run* and its *notifications*, which come newest first, as JSON."""
+    oldest_first = [show_notification(notification) for notification in reversed(notifications)]
+    return show_run(run) | {"notifications": oldest_first}
 
 
 def _attempts(run: Run) -> list[AttemptOut]:
-    """Return the attempts that are over and the present one, if it was ever to be tried."""
-    over = [_attempt(each) for each in run.attempts]
-    is_listed = any(each.attempt == run.attempt for each in over)
-    was_given_up_untried = run.finished_at is not None and run.started_at is None
-    if is_listed or run.state in UNTRIED or was_given_up_untried:
-        return over
-    present = AttemptOut(
+    """Return the earlier attempts and the current one, unless the run was never tried."""
+    earlier = [_attempt(attempt) for attempt in run.attempts]
+    is_listed = any(attempt.attempt == run.attempt for attempt in earlier)
+    ended_untried = run.finished_at is not None and run.started_at is None
+    if is_listed or run.state in UNTRIED or ended_untried:
+        return earlier
+    current = AttemptOut(
         attempt=run.attempt,
         state=run.state,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        worker=_worker(run),
+        worker=_worker_name(run),
         error=_error(run.error),
         exit_code=run.exit_code,
         late_result=None,
     )
-    return [*over, present]
+    return [*earlier, current]
 
 
 def _attempt(attempt: Attempt) -> AttemptOut:
@@ -219,11 +219,11 @@ def _attempt(attempt: Attempt) -> AttemptOut:
         worker=attempt.worker,
         error=_error(attempt.error),
         exit_code=attempt.exit_code,
-        late_result=_late(attempt.note),
+        late_result=_late_result(attempt.note),
     )
 
 
-def _late(note: dict[str, Any] | None) -> LateOut | None:
+def _late_result(note: dict[str, Any] | None) -> LateOut | None:
     if note is None:
         return None
     return LateOut(
@@ -234,7 +234,7 @@ def _late(note: dict[str, Any] | None) -> LateOut | None:
     )
 
 
-def _worker(run: Run) -> str | None:
+def _worker_name(run: Run) -> str | None:
     return None if run.worker is None else run.worker.name
 
 
@@ -244,25 +244,25 @@ def _error(document: dict[str, Any] | None) -> ErrorOut | None:
 
 
 class RunPath(Query):
-    """Which run."""
+    """The id of the run."""
 
     run_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 
 
-def _states(given: list[str]) -> list[str]:
-    """Return the states in *given*, each one or several with commas between them."""
-    names = [name.strip() for each in given for name in each.split(",") if name.strip()]
+def _states(values: list[str]) -> list[str]:
+    """Return the states in *values*, each of which is one state or several with commas."""
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     known = [str(state) for state in RunState]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
-            said = f"must name states of runs; {name[:60]!r} is none.{hint}"
-            raise PydanticCustomError("not_a_choice", "{said}", {"said": said})
+            predicate = f"must name states of runs; {name[:60]!r} is not one.{hint}"
+            raise PydanticCustomError("not_a_choice", "{predicate}", {"predicate": predicate})
     return list(dict.fromkeys(names))
 
 
 class RunQuery(Query):
-    """Which runs a list shows, newest first; `from` <= the instant of a run < `to`."""
+    """The runs to list, newest first; `from` <= the instant of a run < `to`."""
 
     job: Search | None = None
     state: Annotated[
@@ -270,7 +270,7 @@ class RunQuery(Query):
         AfterValidator(_states),
         Field(
             max_length=50,
-            description="A state; several, repeated or with commas, mean any of them.",
+            description="One state, or several, repeated or with commas: any of them.",
             json_schema_extra={"example": ["failed", "lost"]},
         ),
     ] = []
@@ -283,10 +283,10 @@ class RunQuery(Query):
 
 
 class LogQuery(Query):
-    """Which part of a log: of one attempt (default: the newest), of one stream (default: both).
+    """The part of a log: one attempt (default: the newest), one stream (default: both).
 
-    `offset` and `tail` count bytes of the text: what comes after the first `offset`,
-    and of that the last `tail`.
+    `offset` and `tail` count bytes of the text: skip the first `offset`, then keep only
+    the last `tail`.
     """
 
     attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -296,7 +296,7 @@ class LogQuery(Query):
 
 
 class ChunkOut(BaseModel):
-    """A piece of what a run wrote; a number missing in `seq` is where output was cut out."""
+    """A piece of a run's output; a gap in `seq` marks where output was cut out."""
 
     seq: int
     attempt: int
@@ -306,38 +306,38 @@ class ChunkOut(BaseModel):
 
 
 class LogPage(BaseModel):
-    """What an attempt wrote, in order."""
+    """The output of an attempt, in order."""
 
     items: list[ChunkOut]
 
 
 class StreamQuery(Query):
-    """Where to go on, for a client that cannot send the header Last-Event-ID."""
+    """The position to continue from, for a client that cannot send the header Last-Event-ID."""
 
     last_event_id: Annotated[str, Field(max_length=30)] | None = None
 
 
 class StreamHeader(BaseModel):
-    """Where to go on."""
+    """The position to continue from."""
 
     last_event_id: Annotated[
         str | None,
         Field(
             alias="Last-Event-ID",
-            description="The id of the last event that arrived, as in 1-41: go on after it.",
+            description="The id of the last event received, as in 1-41: continue after it.",
         ),
     ] = None
 
 
 class CancelIn(Input):
-    """How a running run is ended (TERM and its grace, or KILL at once), and why."""
+    """How to end a running run (TERM and the grace, or KILL at once), and why."""
 
     mode: CancelModeIn = CancelMode.GRACEFUL
     reason: Note | None = Field(None, description="Shown as the run's reason.")
 
 
-class AgainIn(JobRunIn):
-    """A repetition of a run; `kwargs` replace those of the run with the same names."""
+class RetryIn(JobRunIn):
+    """A repetition of a run; `kwargs` replace the run's kwargs of the same names."""
 
 
 class TaskRunIn(Input):
