@@ -12,7 +12,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications import channels
-from jobs_app.notifications.channels import ChannelInput
+from jobs_app.notifications.channel_input import ChannelInput
 from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 from jobs_app.secrets.encryption import Cipher
 from tests.factories import NOON, claim, finish, make_run

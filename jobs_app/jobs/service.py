@@ -28,7 +28,7 @@ from jobs_app.jobs.definition import (
     definition_of,
     described,
 )
-from jobs_app.notifications import history, record
+from jobs_app.notifications import history, record, subscriptions
 from jobs_app.runs import cancel, fires
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
@@ -57,7 +57,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
-    record.set_subscriptions(job, definition.notify, record.subscribers(session))
+    subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
     session.add(job)
     _flush(session, job)
     audit.note(session, "create", by=by, at=at, job_id=job.id, after=described(definition))
@@ -92,14 +92,14 @@ def change(
     if has_other_fires:
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
-    subscribers = record.subscribers(session)
+    subscribers = subscriptions.subscribers(session)
     for name, value in columns(definition).items():
         setattr(job, name, value)
     if has_other_fires:
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         follow_schedule(job, at=at)
-    record.set_subscriptions(job, definition.notify, subscribers)
+    subscriptions.set_subscriptions(job, definition.notify, subscribers)
     job.updated_at = at
     job.version += 1
     _flush(session, job)

@@ -1,1 +1,1 @@
-"""Who is told of what happens to runs: recorded as rows, put into words, sent by a process."""
+"""Notifications: recorded as rows with their event, written as messages, sent by a process."""

@@ -1,13 +1,8 @@
-"""Where notifications go: channels, made and changed by people, their addresses encrypted."""
+"""Channels: where notifications go. People make and change them; their addresses are encrypted."""
 
-import json
-import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import null, select, update
@@ -27,66 +22,27 @@ from jobs_app.core.text import did_you_mean
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
-from jobs_app.notifications import record
+from jobs_app.notifications.channel_input import ChannelInput, name_errors
 from jobs_app.notifications.rules import DEFAULT_EVENTS, Rule, rules_from_json
+from jobs_app.notifications.subscriptions import refresh_subscriptions
 from jobs_app.secrets.encryption import Cipher
-
-# It logs the addresses that it reads, and takes only some of the secrets out of them.
-logging.getLogger("apprise").disabled = True
-
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
-_NAME_RULE = (
-    "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "
-    "with a letter or digit at both ends"
-)
-
-#: The kind of a channel that is called with a signed request, not through apprise.
-WEBHOOK = "webhook"
-
-#: apprise's services that show something on the machine they run on: no one sits there.
-LOCAL_SCHEMES = frozenset(
-    {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
-)
-
-MIN_SECRET_LENGTH = 16
 
 #: How many jobs an error names.
 NAMED_JOBS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An address that is called with a signed request."""
-
-    url: str
-    secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelInput:
-    """What a person says of a channel: one of *url* (apprise's) and *webhook*.
-
-    For a change, None means that it stays.
-    """
-
-    url: str | None = None
-    webhook: Webhook | None = None
-    events: tuple[Event, ...] | None = None
-    is_default: bool | None = None
-
-
 def create(
-    session: Session, name: str, said: ChannelInput, *, cipher: Cipher, by: str, at: datetime
+    session: Session, name: str, fields: ChannelInput, *, cipher: Cipher, by: str, at: datetime
 ) -> NotificationChannel:
     """Store a new channel. Raises InvalidInput, Conflict (`name_taken`)."""
-    errors = [*_name_errors(name), *_errors(said, is_new=True)]
-    _refuse(errors)
+    _raise_if_any([*name_errors(name), *fields.errors(is_new=True)])
+    events = DEFAULT_EVENTS if fields.events is None else fields.events
     channel = NotificationChannel(
         name=name,
-        kind=_kind(said),
-        encrypted=cipher.encrypt(_target(said)),
-        events=[event.value for event in (DEFAULT_EVENTS if said.events is None else said.events)],
-        is_default=bool(said.is_default),
+        kind=fields.kind,
+        encrypted=cipher.encrypt(fields.target()),
+        events=[event.value for event in events],
+        is_default=bool(fields.is_default),
         version=1,
         created_at=at,
         updated_at=at,
@@ -98,8 +54,8 @@ def create(
         session.rollback()
         taken = FieldError("/name", "name_taken", f"There is a channel {name!r} already.")
         raise Conflict(taken.detail, code="name_taken", errors=[taken]) from error
-    audit.note(session, "create_channel", by=by, at=at, **_described(channel))
-    record.refresh_subscriptions(session)
+    audit.note(session, "create_channel", by=by, at=at, **_audit_detail(channel))
+    refresh_subscriptions(session)
     session.commit()
     return channel
 
@@ -107,50 +63,49 @@ def create(
 def change(
     session: Session,
     name: str,
-    said: ChannelInput,
+    fields: ChannelInput,
     *,
     version: int | None,
     cipher: Cipher,
     by: str,
     at: datetime,
 ) -> NotificationChannel:
-    """Change what *said* has of a channel, if its version is still *version* (None: any).
+    """Change the *fields* of a channel, if its version is still *version* (None: any).
 
     Raises InvalidInput, NotFound, StaleVersion.
     """
-    _refuse(_errors(said, is_new=False))
+    _raise_if_any(fields.errors(is_new=False))
     channel = _lock(session, name, version)
-    before = _described(channel)
-    if said.url is not None or said.webhook is not None:
-        channel.kind, channel.encrypted = _kind(said), cipher.encrypt(_target(said))
-    if said.events is not None:
-        channel.events = [event.value for event in said.events]
-    if said.is_default is not None:
-        channel.is_default = said.is_default
+    before = _audit_detail(channel)
+    if fields.has_address:
+        channel.kind, channel.encrypted = fields.kind, cipher.encrypt(fields.target())
+    if fields.events is not None:
+        channel.events = [event.value for event in fields.events]
+    if fields.is_default is not None:
+        channel.is_default = fields.is_default
     channel.version += 1
     channel.updated_at = at
     session.flush()
-    # That the address is another one is all that the audit may say of it.
-    is_moved = said.url is not None or said.webhook is not None
-    after = _described(channel) | ({"address": "changed"} if is_moved else {})
+    # The audit may say that the address changed, but not the address.
+    after = _audit_detail(channel) | ({"address": "changed"} if fields.has_address else {})
     audit.note(session, "change_channel", by=by, at=at, before=before, after=after)
-    record.refresh_subscriptions(session)
+    refresh_subscriptions(session)
     session.commit()
     return channel
 
 
 def delete(session: Session, name: str, *, version: int | None, by: str, at: datetime) -> None:
-    """Delete a channel; what it was still to be told is not sent.
+    """Delete a channel, and suppress its pending notifications.
 
     Raises Conflict (`channel_in_use`) while a job names it, NotFound, StaleVersion.
     """
     channel = _lock(session, name, version)
-    if users := _users(session, name):
+    if jobs := _jobs_with_channel(session, name):
         session.rollback()
-        more = len(users) - NAMED_JOBS
-        shown = ", ".join(users[:NAMED_JOBS]) + (f" and {more} more" if more > 0 else "")
+        more = len(jobs) - NAMED_JOBS
+        listed = ", ".join(jobs[:NAMED_JOBS]) + (f" and {more} more" if more > 0 else "")
         raise Conflict(
-            f"Jobs name the channel {name!r}: {shown}. Take it out of their notify first.",
+            f"Jobs name the channel {name!r}: {listed}. Remove it from their notify first.",
             code="channel_in_use",
         )
     session.execute(
@@ -161,10 +116,10 @@ def delete(session: Session, name: str, *, version: int | None, by: str, at: dat
         .values(state=NotificationState.SUPPRESSED, due_at=None, error="The channel was deleted.")
         .execution_options(synchronize_session=False)
     )
-    audit.note(session, "delete_channel", by=by, at=at, **_described(channel))
+    audit.note(session, "delete_channel", by=by, at=at, **_audit_detail(channel))
     session.delete(channel)
     session.flush()
-    record.refresh_subscriptions(session)
+    refresh_subscriptions(session)
     session.commit()
 
 
@@ -192,8 +147,8 @@ def test(session: Session, name: str, *, by: str, at: datetime) -> UUID:
 
 def get(session: Session, name: str) -> NotificationChannel:
     """Return the channel called *name*; raises NotFound with the nearest name."""
-    wanted = select(NotificationChannel).where(NotificationChannel.name == name)
-    channel = session.scalars(wanted).one_or_none()
+    statement = select(NotificationChannel).where(NotificationChannel.name == name)
+    channel = session.scalars(statement).one_or_none()
     if channel is None:
         hint = did_you_mean(name, names(session))
         raise NotFound(f"There is no channel {name[:100]!r}.{hint}", code="channel_not_found")
@@ -214,18 +169,20 @@ def names(session: Session) -> list[str]:
 
 
 def rule_errors(session: Session, rules: Sequence[Rule] | None) -> list[FieldError]:
-    """Return what is wrong with the rules of a job."""
+    """Return the errors of the rules of a job."""
     errors = []
-    known = names(session) if rules else []
+    channels = names(session) if rules else []
     for index, rule in enumerate(rules or ()):
-        if rule.channel not in known:
-            hint = did_you_mean(rule.channel, known) if known else " There are no channels yet."
+        if rule.channel not in channels:
+            hint = did_you_mean(rule.channel, channels)
+            if not channels:
+                hint = " There are no channels yet."
             detail = f"There is no channel {rule.channel[:100]!r}.{hint}"
             errors.append(FieldError(f"/notify/{index}/channel", "no_such_channel", detail))
     return errors
 
 
-def _users(session: Session, name: str) -> list[str]:
+def _jobs_with_channel(session: Session, name: str) -> list[str]:
     """Return the names of the jobs whose rules name the channel *name*."""
     statement = (
         select(Job.name, Job.notify)
@@ -250,14 +207,14 @@ def _lock(session: Session, name: str, version: int | None) -> NotificationChann
         session.rollback()
         return get(session, name)
     if version is not None and locked.version != version:
-        found = locked.version
+        current = locked.version
         session.rollback()
-        raise StaleVersion(f"The channel is at version {found}, not {version}: read it again.")
+        raise StaleVersion(f"The channel is at version {current}, not {version}: read it again.")
     return locked
 
 
-def _described(channel: NotificationChannel) -> dict[str, Any]:
-    """Return *channel* as the audit keeps it: nothing of its address but the kind."""
+def _audit_detail(channel: NotificationChannel) -> dict[str, Any]:
+    """Return *channel* for the audit: nothing of its address but the kind."""
     return {
         "channel": channel.name,
         "kind": channel.kind,
@@ -266,88 +223,6 @@ def _described(channel: NotificationChannel) -> dict[str, Any]:
     }
 
 
-def _refuse(errors: Sequence[FieldError]) -> None:
+def _raise_if_any(errors: Sequence[FieldError]) -> None:
     if errors:
         raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
-
-
-def _name_errors(name: str) -> list[FieldError]:
-    if NAME.fullmatch(name):
-        return []
-    shown = name if len(name) <= 60 else name[:60] + "…"
-    return [FieldError("/name", "invalid_name", f"The name {shown!r} {_NAME_RULE}.")]
-
-
-def _errors(said: ChannelInput, *, is_new: bool) -> list[FieldError]:
-    if said.url is not None and said.webhook is not None:
-        detail = "A channel has exactly one of url and webhook. This has both."
-        return [FieldError("", "one_address", detail)]
-    if said.url is not None:
-        return _url_errors(said.url)
-    if said.webhook is not None:
-        return _webhook_errors(said.webhook)
-    if is_new:
-        detail = "A channel has exactly one of url and webhook. This has none."
-        return [FieldError("", "one_address", detail)]
-    return []
-
-
-def _url_errors(url: str) -> list[FieldError]:
-    """Return what is wrong with an address of apprise's, repeating its scheme only."""
-    # Half a second that only whoever makes a channel need wait for.
-    import apprise  # noqa: PLC0415
-    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415
-
-    pointer = "/url"
-    scheme, separator, _ = url.partition("://")
-    scheme = scheme.strip().lower()
-    if not separator or not re.fullmatch(r"[a-z0-9_.+-]{1,40}", scheme):
-        detail = "The URL must be one of apprise's, as in mailto://USER:PASSWORD@HOST."
-        return [FieldError(pointer, "invalid_url", detail)]
-    manager: Any = NotificationManager
-    known = [name for name in manager().schemas() if name not in LOCAL_SCHEMES]
-    if scheme in LOCAL_SCHEMES:
-        detail = f"{scheme}:// shows messages on the scheduler's own machine, where nobody looks."
-        return [FieldError(pointer, "local_service", detail)]
-    if scheme not in known:
-        hint = did_you_mean(scheme, known)
-        if scheme in {"http", "https"}:
-            hint = " For an address of your own use webhook, or json://."
-        detail = f"There is no service {scheme}://.{hint}"
-        return [FieldError(pointer, "no_such_service", detail)]
-    if apprise.Apprise.instantiate(url, suppress_exceptions=True) is None:
-        detail = (
-            f"The URL is not complete, or not as {scheme}:// wants it: see "
-            "https://github.com/caronc/apprise/wiki."
-        )
-        return [FieldError(pointer, "invalid_url", detail)]
-    return []
-
-
-def _webhook_errors(webhook: Webhook) -> list[FieldError]:
-    errors = []
-    try:
-        parts = urlsplit(webhook.url)
-        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or not webhook.url.isascii() or re.search(r"\s", webhook.url):
-        detail = "The URL of a webhook must begin with http:// or https:// and name a host."
-        errors.append(FieldError("/webhook/url", "invalid_url", detail))
-    if len(webhook.secret) < MIN_SECRET_LENGTH:
-        detail = f"The secret of a webhook must have at least {MIN_SECRET_LENGTH} characters."
-        errors.append(FieldError("/webhook/secret", "too_short", detail))
-    return errors
-
-
-def _kind(said: ChannelInput) -> str:
-    if said.url is not None:
-        return said.url.partition("://")[0].strip().lower()
-    return WEBHOOK
-
-
-def _target(said: ChannelInput) -> str:
-    """Return the address as it is encrypted."""
-    if said.webhook is not None:
-        return json.dumps({"webhook": {"url": said.webhook.url, "secret": said.webhook.secret}})
-    return json.dumps({"url": said.url})

@@ -1,4 +1,4 @@
-"""What people were told, and what is still to be: read for lists, and forgotten in time."""
+"""Notifications, sent and pending: read for lists, and pruned when they are old."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import SchedulerProcess
 
-#: How long it is kept what was told.
+#: How long notifications are kept.
 RETENTION = timedelta(days=30)
 
 #: Rows that one statement deletes.
@@ -24,8 +24,8 @@ SENDER_SILENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which notifications a list shows; None leaves a condition out.
+class NotificationFilter:
+    """Conditions of a list; None leaves one out.
 
     `job` also finds those of deleted jobs of that name.
     """
@@ -46,56 +46,55 @@ class NotificationWithJob:
 
 
 def page(
-    session: Session, wanted: Filter, *, before: UUID | None, limit: int
+    session: Session, conditions: NotificationFilter, *, before: UUID | None, limit: int
 ) -> list[NotificationWithJob]:
     """Return notifications, newest first, older than *before*."""
-    statement = _with_job().order_by(Notification.id.desc()).limit(limit)
+    statement = _select().order_by(Notification.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Notification.id < before)
-    if wanted.job is not None:
-        statement = statement.where(
-            Notification.job_id.in_(select(Job.id).where(Job.name == wanted.job))
-        )
+    if conditions.job is not None:
+        jobs = select(Job.id).where(Job.name == conditions.job)
+        statement = statement.where(Notification.job_id.in_(jobs))
     for column, value in (
-        (Notification.channel, wanted.channel),
-        (Notification.run_id, wanted.run_id),
-        (Notification.state, wanted.state),
-        (Notification.event, wanted.event),
+        (Notification.channel, conditions.channel),
+        (Notification.run_id, conditions.run_id),
+        (Notification.state, conditions.state),
+        (Notification.event, conditions.event),
     ):
         if value is not None:
             statement = statement.where(column == value)
-    return [_shown(row) for row in session.execute(statement)]
+    return [_with_job(row) for row in session.execute(statement)]
 
 
 def get(session: Session, notification_id: UUID) -> NotificationWithJob | None:
     """Return one notification; None if there is none."""
-    found = session.execute(_with_job().where(Notification.id == notification_id)).one_or_none()
-    return None if found is None else _shown(found)
+    row = session.execute(_select().where(Notification.id == notification_id)).one_or_none()
+    return None if row is None else _with_job(row)
 
 
-def _with_job() -> "Select[Notification, str]":
+def _select() -> "Select[Notification, str]":
     return select(Notification, Job.name.label("job_name")).outerjoin(
         Job, Job.id == Notification.job_id
     )
 
 
-def _shown(row: Any) -> NotificationWithJob:
+def _with_job(row: Any) -> NotificationWithJob:
     return NotificationWithJob(row.Notification, row.job_name)
 
 
 def has_sender(session: Session, *, at: datetime) -> bool:
-    """Tell whether a scheduler has shown itself lately: none but those send."""
-    lately = SchedulerProcess.ticked_at > at - timedelta(seconds=SENDER_SILENCE_SECONDS)
-    return session.scalars(select(SchedulerProcess.id).where(lately).limit(1)).first() is not None
+    """Tell whether a scheduler has ticked lately: only schedulers send."""
+    is_alive = SchedulerProcess.ticked_at > at - timedelta(seconds=SENDER_SILENCE_SECONDS)
+    return session.scalars(select(SchedulerProcess.id).where(is_alive).limit(1)).first() is not None
 
 
 def delete_for_job(session: Session, job_id: int) -> None:
-    """Delete what was told of a job, for a purge; does not commit."""
+    """Delete the notifications of a job, for a purge; does not commit."""
     session.execute(delete(Notification).where(Notification.job_id == job_id))
 
 
 def prune(session: Session, *, at: datetime) -> int:
-    """Delete some of what has been over for `RETENTION`; return how many. Does not commit."""
+    """Delete a batch of notifications older than `RETENTION`; return how many. Does not commit."""
     old = (
         select(Notification.id)
         .where(

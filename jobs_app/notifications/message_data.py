@@ -1,4 +1,4 @@
-"""What a notification's message is made of: read from the rows, just before it is sent."""
+"""Loads the data of a message from the database, just before it is sent."""
 
 from datetime import datetime
 from typing import Any
@@ -12,19 +12,21 @@ from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk, Run
-from jobs_app.notifications.messages import MessageData, OtherEvents, RunSummary
+from jobs_app.notifications.messages import (
+    FAILURE_EVENTS,
+    MessageData,
+    OtherNotifications,
+    RunSummary,
+)
 
-#: Of the end of a log: more than the lines that are shown, in chunks of any size.
+#: Chunks of the log that are read: enough for the lines in a message, whatever their size.
 LOG_CHUNKS = 40
-
-#: Events whose message shows the end of the log.
-SHOWS_LOG = frozenset({Event.FAILED, Event.LOST})
 
 
 def load_message_data(
     session: Session, row: Notification, *, public_url: str | None
 ) -> MessageData:
-    """Return all that the message of *row* tells, with what became part of it."""
+    """Return the data of the message of *row*, with the notifications grouped into it."""
     job = None if row.job_id is None else session.get(Job, row.job_id)
     run = None if row.run_id is None else session.get(Run, row.run_id)
     same, same_fires, last_at = _same(session, row)
@@ -35,23 +37,23 @@ def load_message_data(
         at=row.created_at,
         job=None if job is None else job.name,
         timezone="UTC" if job is None else job.timezone,
-        run=None if run is None else _run_facts(session, run, row.event),
+        run=None if run is None else _run_summary(session, run, row.event),
         detail=row.detail,
         fires=row.count + same_fires,
         same=same,
         last_at=last_at,
         others=_others(session, row),
-        works_again=row.event in SHOWS_LOG and job is not None and _is_well(job),
+        works_again=row.event in FAILURE_EVENTS and job is not None and _has_recovered(job),
         public_url=public_url,
     )
 
 
-def _is_well(job: Job) -> bool:
+def _has_recovered(job: Job) -> bool:
     """Tell whether a job has succeeded since it last failed."""
     return job.failures_in_a_row + job.failures_carried == 0
 
 
-def _run_facts(session: Session, run: Run, event: Event) -> RunSummary:
+def _run_summary(session: Session, run: Run, event: Event) -> RunSummary:
     return RunSummary(
         id=run.id,
         state=run.state,
@@ -65,44 +67,44 @@ def _run_facts(session: Session, run: Run, event: Event) -> RunSummary:
         exit_code=run.exit_code,
         reason=run.reason,
         error=RunError.from_json(run.error),
-        log=_log_end(session, run.id, run.attempt) if event in SHOWS_LOG else "",
+        log=_log_end(session, run.id, run.attempt) if event in FAILURE_EVENTS else "",
     )
 
 
 def _log_end(session: Session, run_id: UUID, attempt: int) -> str:
-    last = (
+    newest_first = (
         select(LogChunk.text)
         .where(LogChunk.run_id == run_id, LogChunk.attempt == attempt)
         .order_by(LogChunk.seq.desc())
         .limit(LOG_CHUNKS)
     )
-    return "".join(reversed(list(session.scalars(last))))
+    return "".join(reversed(list(session.scalars(newest_first))))
 
 
-def _told_too(row: Notification) -> Any:
+def _is_grouped_into(row: Notification) -> Any:
     return Notification.grouped_into == row.id
 
 
 def _same(session: Session, row: Notification) -> tuple[int, int, datetime | None]:
-    """Return how many are like *row*, for how many fires they stand, and when the last one was."""
+    """Return the number of notifications equal to *row*, the sum of their fires, and the newest."""
     statement = select(
         func.count(),
         func.coalesce(func.sum(Notification.count), 0),
         func.max(Notification.created_at),
-    ).where(_told_too(row), Notification.group_key == row.group_key)
+    ).where(_is_grouped_into(row), Notification.group_key == row.group_key)
     count, fires, last_at = session.execute(statement).one()
     return count, fires, last_at
 
 
-def _others(session: Session, row: Notification) -> tuple[OtherEvents, ...]:
-    """Return what else the message tells of, the most frequent first."""
+def _others(session: Session, row: Notification) -> tuple[OtherNotifications, ...]:
+    """Return the other notifications in the message by job and event, the most frequent first."""
     number = func.count().label("number")
     statement = (
         select(Job.name, Notification.event, number)
         .select_from(Notification)
         .outerjoin(Job, Job.id == Notification.job_id)
-        .where(_told_too(row), Notification.group_key != row.group_key)
+        .where(_is_grouped_into(row), Notification.group_key != row.group_key)
         .group_by(Job.name, Notification.event)
         .order_by(number.desc(), Job.name)
     )
-    return tuple(OtherEvents(*found) for found in session.execute(statement))
+    return tuple(OtherNotifications(*counted) for counted in session.execute(statement))

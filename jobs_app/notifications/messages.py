@@ -1,4 +1,4 @@
-"""What a notification says: a title, a text for people and a document for programs. Pure."""
+"""Writes a message: its title, its text for people and its document for programs. Pure, no IO."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,22 +12,25 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
 from jobs_app.core.text import rfc3339
 
-#: Of the end of a run's log.
+#: Limits for the end of a run's log, and for the beginning of its error.
 LOG_LINES = 20
 LOG_CHARACTERS = 4000
 ERROR_LINES = 10
 ERROR_CHARACTERS = 2000
 
-#: OtherEvents jobs that a message names.
+#: Other notifications that a message lists.
 OTHERS_NAMED = 10
 
-# Colours, titles and links of terminals, then what is left of control characters.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROLS = re.compile(
+#: Events whose message shows the error and the end of the log.
+FAILURE_EVENTS = frozenset({Event.FAILED, Event.LOST})
+
+# Escape sequences of terminals (colours, titles, links), and all other control characters.
+_ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_CONTROL_CHARACTERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
-_WHY_MISSED = {
+_REASONS_MISSED = {
     "scheduler_down": "no scheduler was running",
     "deadline": "they came later than starting_deadline_seconds",
     "catchup_last": "only the last one is caught up",
@@ -39,7 +42,7 @@ _WHY_MISSED = {
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run, as far as a message tells of it; `log` is the end of its last attempt's output."""
+    """The fields of a run that a message shows; `log` is the end of its last attempt's output."""
 
     id: UUID
     state: RunState
@@ -57,8 +60,8 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherEvents:
-    """Notifications of another kind that the same message tells of."""
+class OtherNotifications:
+    """Notifications of another job or event that the same message includes."""
 
     job: str | None
     event: Event
@@ -67,11 +70,10 @@ class OtherEvents:
 
 @dataclass(frozen=True, slots=True)
 class MessageData:
-    """All that one message is made of.
+    """The data of one message.
 
-    `same` counts the notifications like it that came after it, `last_at` is when the
-    newest of them did, `fires` how many fires were missed. `works_again` says that a job
-    has succeeded since it failed.
+    `same` counts the later notifications that are equal, and the newest is from `last_at`.
+    `fires` counts missed fires. `works_again` says that the job has succeeded since it failed.
     """
 
     id: UUID
@@ -85,34 +87,36 @@ class MessageData:
     fires: int = 1
     same: int = 0
     last_at: datetime | None = None
-    others: Sequence[OtherEvents] = ()
+    others: Sequence[OtherNotifications] = ()
     works_again: bool = False
     public_url: str | None = None
 
 
-def started_in_time(notice: MessageData) -> bool:
-    """Tell whether a run that was to be told as late has started before that."""
-    run, seconds = notice.run, notice.detail.get("after_seconds")
-    if notice.event is not Event.LATE or run is None or seconds is None:
+def started_in_time(data: MessageData) -> bool:
+    """Tell whether the run of a `late` notification has started before it was late."""
+    run, seconds = data.run, data.detail.get("after_seconds")
+    if data.event is not Event.LATE or run is None or seconds is None:
         return False
-    ended_at = run.started_at or run.finished_at
-    return ended_at is not None and ended_at < run.created_at + timedelta(seconds=seconds)
+    waited_until = run.started_at or run.finished_at
+    if waited_until is None:
+        return False
+    return waited_until < run.created_at + timedelta(seconds=seconds)
 
 
-def title(notice: MessageData) -> str:
+def title(data: MessageData) -> str:
     """Return one line that says what happened."""
-    line = _headline(notice)
-    if notice.same:
-        line += f", {notice.same + 1} times"
-    if notice.others:
-        count = sum(other.count for other in notice.others)
+    line = _headline(data)
+    if data.same:
+        line += f", {data.same + 1} times"
+    if data.others:
+        count = sum(other.count for other in data.others)
         line += f", and {count} more notification{'s' * (count > 1)}"
     return one_line(line)
 
 
-def _headline(notice: MessageData) -> str:
-    job, run = notice.job or "A job", notice.run
-    match notice.event:
+def _headline(data: MessageData) -> str:
+    job, run = data.job or "A job", data.run
+    match data.event:
         case Event.FAILED if run is not None and run.state is RunState.TIMED_OUT:
             return f"{job} timed out"
         case Event.FAILED:
@@ -123,7 +127,7 @@ def _headline(notice: MessageData) -> str:
         case Event.LATE:
             return f"{job} is late"
         case Event.MISSED:
-            fires = notice.fires
+            fires = data.fires
             return f"{job} missed a fire" if fires == 1 else f"{job} missed {fires:,} fires"
         case Event.LOST:
             return f"{job} was lost"
@@ -132,69 +136,70 @@ def _headline(notice: MessageData) -> str:
         case Event.PAUSED:
             return f"{job} was paused"
         case Event.TEST:
-            return f"Test of the channel {notice.channel}"
+            return f"Test of the channel {data.channel}"
 
 
-def text(notice: MessageData) -> str:
-    """Return what a colleague needs to know, as plain text."""
-    parts = ["\n".join(_facts(notice))]
-    run = notice.run
-    tells_why = notice.event in {Event.FAILED, Event.LOST} and run is not None
-    if tells_why and run is not None and (error := _error_text(run.error)):
-        parts.append(error)
-    if tells_why and run is not None and (log := last_lines(run.log)):
-        parts.append(f"The end of its log:\n{log}")
-    if others := "\n".join(_others(notice)):
+def text(data: MessageData) -> str:
+    """Return the text of the message for people."""
+    parts = ["\n".join(_detail_lines(data))]
+    run = data.run
+    if run is not None and data.event in FAILURE_EVENTS:
+        if error := _error_text(run.error):
+            parts.append(error)
+        if log := last_lines(run.log):
+            parts.append(f"The end of its log:\n{log}")
+    if others := "\n".join(_other_lines(data)):
         parts.append(others)
     return "\n\n".join(part for part in parts if part)
 
 
-def _facts(notice: MessageData) -> Iterator[str]:
-    yield from _what(notice)
-    run, detail = notice.run, notice.detail
+def _detail_lines(data: MessageData) -> Iterator[str]:
+    yield from _event_lines(data)
+    run = data.run
     if run is not None:
-        zone = notice.timezone
-        if notice.event is not Event.MISSED:
-            yield (
-                f"Due: {local_time(run.scheduled_for, zone)}"
-                if run.scheduled_for is not None
-                else f"Started by hand: {local_time(run.created_at, zone)}"
-            )
-        if run.finished_at is not None and notice.event in {
-            Event.FAILED,
-            Event.LOST,
-        }:
-            yield f"Ended: {local_time(run.finished_at, zone)}"
-        if notice.event in {Event.FAILED, Event.LOST}:
-            if run.max_attempts > 1:
-                yield f"Attempt: {run.attempt} of {run.max_attempts}"
-            if run.reason:
-                yield f"Reason: {one_line(run.reason)}"
-            if (failures := detail.get("failures", 1)) > 1:
-                yield f"In a row: {failures} failures"
-        yield f"Run: {run.id}"
-    if notice.same:
-        newest = f", the last at {local_time(notice.last_at, notice.timezone)}" * bool(
-            notice.last_at
-        )
-        yield f"And {notice.same} more like this{newest}."
-    if notice.works_again:
+        yield from _run_lines(data, run)
+    if data.same:
+        newest = ""
+        if data.last_at is not None:
+            newest = f", the last at {local_time(data.last_at, data.timezone)}"
+        yield f"And {data.same} more like this{newest}."
+    if data.works_again:
         yield "It has succeeded since."
     if run is not None:
-        if notice.public_url:
-            yield f"{notice.public_url.rstrip('/')}/api/v1/runs/{run.id}"
+        if data.public_url:
+            yield f"{data.public_url.rstrip('/')}/api/v1/runs/{run.id}"
         yield f"jobs-app run show {run.id}"
 
 
-def _what(notice: MessageData) -> Iterator[str]:
-    """Yield what only this kind of event says."""
-    detail = notice.detail
-    match notice.event:
+def _run_lines(data: MessageData, run: RunSummary) -> Iterator[str]:
+    zone = data.timezone
+    if data.event is not Event.MISSED:
+        yield (
+            f"Due: {local_time(run.scheduled_for, zone)}"
+            if run.scheduled_for is not None
+            else f"Started by hand: {local_time(run.created_at, zone)}"
+        )
+    if data.event in FAILURE_EVENTS:
+        if run.finished_at is not None:
+            yield f"Ended: {local_time(run.finished_at, zone)}"
+        if run.max_attempts > 1:
+            yield f"Attempt: {run.attempt} of {run.max_attempts}"
+        if run.reason:
+            yield f"Reason: {one_line(run.reason)}"
+        if (failures := data.detail.get("failures", 1)) > 1:
+            yield f"In a row: {failures} failures"
+    yield f"Run: {run.id}"
+
+
+def _event_lines(data: MessageData) -> Iterator[str]:
+    """Yield the lines that only this kind of event has."""
+    detail = data.detail
+    match data.event:
         case Event.RECOVERED:
             since = parse_instant(detail.get("failing_since"))
             failures = detail.get("failures", 1)
             times = "once" if failures == 1 else f"{failures} times in a row"
-            lasted = f", for {duration_text((notice.at - since).total_seconds())}" if since else ""
+            lasted = f", for {duration_text((data.at - since).total_seconds())}" if since else ""
             yield f"It had failed {times}{lasted}."
         case Event.LATE:
             seconds = detail.get("after_seconds")
@@ -203,55 +208,55 @@ def _what(notice: MessageData) -> Iterator[str]:
         case Event.MISSED:
             first, last = parse_instant(detail.get("first")), parse_instant(detail.get("last"))
             if first is not None:
-                span = f" to {local_time(last, notice.timezone)}" if last and last != first else ""
-                yield f"Missed: {local_time(first, notice.timezone)}{span}"
-            reasons = [_WHY_MISSED.get(each, each) for each in detail.get("reasons", ())]
+                span = f" to {local_time(last, data.timezone)}" if last and last != first else ""
+                yield f"Missed: {local_time(first, data.timezone)}{span}"
+            reasons = [_REASONS_MISSED.get(code, code) for code in detail.get("reasons", ())]
             if reasons:
                 yield f"Because {', and '.join(reasons)}."
         case Event.PAUSED:
-            yield f"By {one_line(str(detail.get('by')))}, {local_time(notice.at, notice.timezone)}."
+            yield f"By {one_line(str(detail.get('by')))}, {local_time(data.at, data.timezone)}."
             if reason := detail.get("reason"):
                 yield f"Reason: {one_line(reason)}"
         case Event.TEST:
             yield "This channel works: notifications of jobs will arrive like this one."
-            yield f"Sent for {one_line(str(detail.get('by')))}, {local_time(notice.at, 'UTC')}."
+            yield f"Sent for {one_line(str(detail.get('by')))}, {local_time(data.at, 'UTC')}."
         case _:
             return
 
 
-def _others(notice: MessageData) -> Iterator[str]:
-    if not notice.others:
+def _other_lines(data: MessageData) -> Iterator[str]:
+    if not data.others:
         return
-    yield "So many came at once that these are told here only:"
-    for other in notice.others[:OTHERS_NAMED]:
+    yield "This channel is at its limit of messages a minute. This message includes:"
+    for other in data.others[:OTHERS_NAMED]:
         times = f" ({other.count})" if other.count > 1 else ""
         yield f"- {one_line(other.job or 'a deleted job')}: {other.event}{times}"
-    more = notice.others[OTHERS_NAMED:]
+    more = data.others[OTHERS_NAMED:]
     if more:
         yield f"- and {sum(other.count for other in more)} more: see jobs-app notification list"
 
 
-def document(notice: MessageData) -> dict[str, Any]:
-    """Return the notice for programs: the body of a webhook."""
-    run = notice.run
+def document(data: MessageData) -> dict[str, Any]:
+    """Return the message for programs: the body of a webhook."""
+    run = data.run
     return {
-        "id": str(notice.id),
-        "event": notice.event.value,
-        "at": _rfc3339(notice.at),
-        "channel": notice.channel,
-        "title": title(notice),
-        "text": text(notice),
-        "job": notice.job,
-        "run": None if run is None else _run_document(run, notice.public_url),
-        "fires": notice.fires if notice.event is Event.MISSED else None,
-        "failures_in_a_row": notice.detail.get("failures"),
-        "failing_since": _rfc3339(parse_instant(notice.detail.get("failing_since"))),
-        "by": notice.detail.get("by"),
-        "reason": notice.detail.get("reason"),
-        "count": notice.same + 1,
+        "id": str(data.id),
+        "event": data.event.value,
+        "at": _rfc3339(data.at),
+        "channel": data.channel,
+        "title": title(data),
+        "text": text(data),
+        "job": data.job,
+        "run": None if run is None else _run_document(run, data.public_url),
+        "fires": data.fires if data.event is Event.MISSED else None,
+        "failures_in_a_row": data.detail.get("failures"),
+        "failing_since": _rfc3339(parse_instant(data.detail.get("failing_since"))),
+        "by": data.detail.get("by"),
+        "reason": data.detail.get("reason"),
+        "count": data.same + 1,
         "others": [
             {"job": other.job, "event": other.event.value, "count": other.count}
-            for other in notice.others
+            for other in data.others
         ],
     }
 
@@ -282,7 +287,7 @@ def _error_text(error: RunError | None) -> str:
 
 
 def first_lines(message: str) -> str:
-    """Return the first lines of *message*, harmless on any screen."""
+    """Return the first lines of *message*, without control characters."""
     lines = without_control_characters(message).strip().splitlines()
     kept = "\n".join(lines[:ERROR_LINES])
     is_cut = len(lines) > ERROR_LINES or len(kept) > ERROR_CHARACTERS
@@ -290,55 +295,55 @@ def first_lines(message: str) -> str:
 
 
 def last_lines(log: str) -> str:
-    """Return the last lines of *log*, harmless on any screen."""
+    """Return the last lines of *log*, without control characters."""
     lines = without_control_characters(log).rstrip().splitlines()
     kept = "\n".join(line.rstrip() for line in lines[-LOG_LINES:])
     return kept if len(kept) <= LOG_CHARACTERS else "…" + kept[-LOG_CHARACTERS:]
 
 
 def without_control_characters(dirty: str) -> str:
-    """Return *dirty* without what could move a cursor, colour or reorder text."""
-    # A progress bar writes its line over and over: the last state of it counts.
-    unescaped = _ESCAPES.sub("", dirty).replace("\r\n", "\n")
+    """Return *dirty* without characters that move a cursor, colour or reorder text."""
+    # A progress bar rewrites its line after each "\r": keep the last version.
+    unescaped = _ESCAPE_SEQUENCES.sub("", dirty).replace("\r\n", "\n")
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in unescaped.split("\n"))
-    return _CONTROLS.sub("", "\n".join(lines))
+    return _CONTROL_CHARACTERS.sub("", "\n".join(lines))
 
 
 def one_line(dirty: str) -> str:
-    """Return *dirty* as a single line: no header of a mail can be added by it."""
+    """Return *dirty* as a single line, so that it cannot add a header to a mail."""
     return " ".join(without_control_characters(dirty).split())
 
 
 def local_time(when: datetime | None, zone: str) -> str:
-    """Return an instant in *zone*, with UTC beside it where that is another."""
+    """Return an instant in *zone*, followed by UTC if *zone* is not UTC."""
     if when is None:
         return "unknown"
     in_utc = f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if zone == "UTC":
         return in_utc
     try:
-        there = when.astimezone(ZoneInfo(zone))
+        local = when.astimezone(ZoneInfo(zone))
     except (KeyError, ValueError, OSError):
         return in_utc
-    return f"{there:%Y-%m-%d %H:%M:%S} {zone} ({in_utc})"
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone} ({in_utc})"
 
 
 def duration_text(seconds: float | None) -> str:
-    """Return a duration in words, its two largest units."""
-    left = round(seconds or 0)
+    """Return a duration as text, in its two largest units."""
+    rest = round(seconds or 0)
     parts = []
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, left = divmod(left, size)
+        count, rest = divmod(rest, size)
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
 
 
-def parse_instant(written: str | None) -> datetime | None:
+def parse_instant(text: str | None) -> datetime | None:
     """Return the instant that a notification's `detail` holds as text."""
-    return None if written is None else datetime.fromisoformat(written)
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _rfc3339(when: datetime | None) -> str | None:
-    """Return an instant for programs."""
+    """Return an instant in RFC 3339, None for None."""
     return None if when is None else rfc3339(when)

@@ -1,7 +1,8 @@
-"""Which notification a channel is sent next, and what became of it.
+"""Which notification a channel is sent next, and what happens to it afterwards.
 
-Senders run in every scheduler. A row is taken by compare-and-set: it is due again after
-`CLAIM_SECONDS`, so that one whose sender died comes again. Nothing here knows how to send.
+Every scheduler has a sender. A sender claims a row by compare-and-set, and the row is due
+again after `CLAIM_SECONDS`: the message of a sender that died is sent again. Nothing here
+sends.
 """
 
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications.record import GROUPING_SECONDS
 
-#: How long a sender has for one message before another may take it, seconds.
+#: How long a sender has for one message before another sender may claim it, seconds.
 CLAIM_SECONDS = 60.0
 
-#: A message is given up after so many tries.
+#: A message fails for good after so many tries.
 MAX_TRIES = 8
 
-#: The pause before the second try, and by how much each is longer than the one before; seconds.
+#: The pause before the second try, and the factor for each later one; seconds.
 RETRY_SECONDS = 15.0
 RETRY_FACTOR = 3.0
 MAX_RETRY_SECONDS = 3600.0
@@ -31,15 +32,15 @@ MAX_RETRY_SECONDS = 3600.0
 MAX_REST_SECONDS = 60.0
 
 #: A notification that could not be sent for so long is not sent any more.
-TOO_OLD = timedelta(hours=24)
+MAX_AGE = timedelta(hours=24)
 
-NO_OUTCOME = f"Given up: it was tried {MAX_TRIES} times, and no sender lived to note an outcome."
-TOO_OLD_ERROR = "Not sent: it was a day old when its turn came."
+NO_OUTCOME = f"Given up after {MAX_TRIES} tries: each sender died before it wrote an outcome."
+TOO_OLD = "Not sent: it was a day old when its turn came."
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How often a channel is told: the settings JOBS_NOTIFY_*."""
+    """The settings JOBS_NOTIFY_*: messages per channel, and the pause between equal ones."""
 
     per_minute: int = 20
     cool_down_seconds: float = 600.0
@@ -47,72 +48,75 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedNotification:
-    """A notification that this sender may now send; `tries` counts this one."""
+    """A notification that this sender may send now; `tries` includes this one."""
 
     id: UUID
     tries: int
 
 
 def due_channels(session: Session, *, at: datetime) -> list[int]:
-    """Return the channels for which something is due."""
+    """Return the ids of the channels with a notification that is due."""
     statement = select(Notification.channel_id).where(_is_pending(), Notification.due_at <= at)
     return list(session.scalars(statement.distinct()))
 
 
-def suppress(
+def suppress_channel(
     session: Session, channel_id: int, *, error: str, created_before: datetime | None = None
 ) -> None:
-    """Give up what a channel is still to be told, all of it or what is older; and commit."""
-    wanted = _of(channel_id)
+    """Suppress what is pending for a channel, or only what is older; commits."""
+    pending = _is_pending_for(channel_id)
     if created_before is not None:
-        wanted = and_(wanted, Notification.created_at < created_before)
-    _change(session, wanted, state=NotificationState.SUPPRESSED, due_at=None, error=error)
+        pending = and_(pending, Notification.created_at < created_before)
+    _update(session, pending, state=NotificationState.SUPPRESSED, due_at=None, error=error)
     session.commit()
 
 
-def take(
+def claim_next(
     session: Session, channel_id: int, *, at: datetime, rate_limit: RateLimit
 ) -> ClaimedNotification | None:
-    """Take the next message of a channel; None if there is none to be sent just now.
+    """Claim the next message of a channel; None if nothing may be sent now.
 
-    Others that are the same become part of it. While the channel has had enough, or was
-    told the same lately, what is due is put off.
+    Equal notifications become part of that message. While the channel is over its rate
+    limit, or was sent an equal message lately, what is due is postponed.
     """
     while True:
-        first = session.scalars(
+        due = session.scalars(
             select(Notification)
-            .where(_of(channel_id), Notification.due_at <= at)
+            .where(_is_pending_for(channel_id), Notification.due_at <= at)
             .order_by(Notification.due_at, Notification.id)
             .limit(1)
             .execution_options(populate_existing=True)
         ).first()
-        if first is None:
+        if due is None:
             session.commit()
             return None
-        lead = _lead_of(session, first)
-        free_at = _alike_free_at(session, lead, at=at, rate_limit=rate_limit)
-        if free_at is not None:
-            group_key = and_(_of(channel_id), Notification.group_key == lead.group_key)
-            _change(session, and_(group_key, Notification.due_at < free_at), due_at=free_at)
+        head = _group_head(session, due)
+        allowed_at = _group_allowed_at(session, head, at=at, rate_limit=rate_limit)
+        if allowed_at is not None:
+            group = and_(_is_pending_for(channel_id), Notification.group_key == head.group_key)
+            _update(session, and_(group, Notification.due_at < allowed_at), due_at=allowed_at)
             session.commit()
             continue
-        free_at = _channel_free_at(session, lead, at=at, rate_limit=rate_limit)
-        if free_at is not None:
-            _change(session, _fresh(channel_id, at=at), due_at=free_at)
+        allowed_at = _channel_allowed_at(session, head, at=at, rate_limit=rate_limit)
+        if allowed_at is not None:
+            _update(session, _is_due_and_untried(channel_id, at=at), due_at=allowed_at)
             session.commit()
             continue
-        taken = _take(session, lead, at=at, rate_limit=rate_limit)
+        claimed = _claim(session, head, at=at, rate_limit=rate_limit)
         session.commit()
-        # Another sender was faster: look again.
-        if taken is not None:
-            return taken
+        # None: another sender was faster. Look again.
+        if claimed is not None:
+            return claimed
 
 
-def _lead_of(session: Session, row: Notification) -> Notification:
-    """Return the notification that speaks for those like *row*: one under way, else the oldest."""
+def _group_head(session: Session, row: Notification) -> Notification:
+    """Return the notification that is sent for the group of *row*: one with tries, else the oldest.
+
+    All notifications of a channel with the same `group_key` are a group.
+    """
     statement = (
         select(Notification)
-        .where(_of(row.channel_id), Notification.group_key == row.group_key)
+        .where(_is_pending_for(row.channel_id), Notification.group_key == row.group_key)
         .order_by(Notification.tries.desc(), Notification.id)
         .limit(1)
         .execution_options(populate_existing=True)
@@ -120,36 +124,36 @@ def _lead_of(session: Session, row: Notification) -> Notification:
     return session.scalars(statement).first() or row
 
 
-def _alike_free_at(
-    session: Session, lead: Notification, *, at: datetime, rate_limit: RateLimit
+def _group_allowed_at(
+    session: Session, head: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> datetime | None:
-    """Return until when all that are like *lead* must wait; None if it may go now."""
-    if lead.due_at is not None and lead.due_at > at:
-        return lead.due_at
-    if lead.tries or lead.event is Event.TEST:
+    """Return until when the group of *head* must wait; None if it may be sent now."""
+    if head.due_at is not None and head.due_at > at:
+        return head.due_at
+    if head.tries or head.event is Event.TEST:
         return None
-    told_at = session.scalar(
+    sent_at = session.scalar(
         select(func.max(Notification.sent_at)).where(
-            Notification.channel_id == lead.channel_id, Notification.group_key == lead.group_key
+            Notification.channel_id == head.channel_id, Notification.group_key == head.group_key
         )
     )
-    cooled_at = told_at and told_at + timedelta(seconds=rate_limit.cool_down_seconds)
+    cooled_at = sent_at and sent_at + timedelta(seconds=rate_limit.cool_down_seconds)
     return cooled_at if cooled_at is not None and cooled_at > at else None
 
 
-def _channel_free_at(
-    session: Session, lead: Notification, *, at: datetime, rate_limit: RateLimit
+def _channel_allowed_at(
+    session: Session, head: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> datetime | None:
-    """Return until when the channel of *lead* has had enough; None if it has not."""
-    if lead.tries or lead.event is Event.TEST:
+    """Return until when the channel of *head* is over its rate limit; None if it is not."""
+    if head.tries or head.event is Event.TEST:
         return None
-    sent = _sent_lately(session, lead.channel_id, at=at)
+    sent = _sent_in_last_minute(session, head.channel_id, at=at)
     if len(sent) < rate_limit.per_minute:
         return None
     return sent[-rate_limit.per_minute] + timedelta(minutes=1)
 
 
-def _sent_lately(session: Session, channel_id: int, *, at: datetime) -> list[datetime]:
+def _sent_in_last_minute(session: Session, channel_id: int, *, at: datetime) -> list[datetime]:
     """Return when the messages of the last minute were sent, the oldest first."""
     statement = (
         select(Notification.sent_at)
@@ -163,80 +167,94 @@ def _sent_lately(session: Session, channel_id: int, *, at: datetime) -> list[dat
     return [sent_at for sent_at in session.scalars(statement) if sent_at is not None]
 
 
-def _take(
-    session: Session, lead: Notification, *, at: datetime, rate_limit: RateLimit
+def _claim(
+    session: Session, head: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> ClaimedNotification | None:
-    """Claim *lead* and make what it tells of part of it; None if it is another sender's."""
-    if lead.tries >= MAX_TRIES:
-        # It ends its senders, or cannot be put into words: not for ever.
-        is_over = and_(Notification.id == lead.id, _is_pending(), Notification.tries == lead.tries)
-        given_up = NotificationState.FAILED
-        _change(session, is_over, state=given_up, due_at=None, error=NO_OUTCOME)
+    """Claim *head* and group others into it; None if another sender has it."""
+    if head.tries >= MAX_TRIES:
+        # Its senders died, or its text cannot be made: do not try for ever.
+        is_unchanged = and_(
+            _is_pending(), Notification.id == head.id, Notification.tries == head.tries
+        )
+        failed = NotificationState.FAILED
+        _update(session, is_unchanged, state=failed, due_at=None, error=NO_OUTCOME)
         return None
-    claimed = _change(
+    claimed = _update(
         session,
         and_(
-            Notification.id == lead.id,
+            Notification.id == head.id,
             _is_pending(),
-            Notification.tries == lead.tries,
-            Notification.due_at == lead.due_at,
+            Notification.tries == head.tries,
+            Notification.due_at == head.due_at,
         ),
-        tries=lead.tries + 1,
+        tries=head.tries + 1,
         due_at=at + timedelta(seconds=CLAIM_SECONDS),
     )
     if not claimed:
         return None
-    # What a message tells of is settled with its first try: a repetition says the same.
-    if lead.tries == 0 and lead.event is not Event.TEST:
-        told = {"state": NotificationState.GROUPED, "grouped_into": lead.id, "due_at": None}
-        others = and_(_of(lead.channel_id), Notification.tries == 0, Notification.id != lead.id)
-        # What still waits for others like it, but no run that is not late yet for this channel.
-        near = at + timedelta(seconds=GROUPING_SECONDS)
-        group_key = and_(Notification.group_key == lead.group_key, Notification.due_at <= near)
-        _change(session, and_(others, group_key), **told)
-        if len(_sent_lately(session, lead.channel_id, at=at)) + 1 >= rate_limit.per_minute:
-            # The last one of this minute: it tells of all that could not go by itself.
-            _change(session, and_(others, _fresh(lead.channel_id, at=at)), **told)
-    return ClaimedNotification(lead.id, lead.tries + 1)
+    # Group with the first try only: a later try must send the same message.
+    if head.tries == 0 and head.event is not Event.TEST:
+        grouped = {"state": NotificationState.GROUPED, "grouped_into": head.id, "due_at": None}
+        others = and_(
+            _is_pending_for(head.channel_id), Notification.tries == 0, Notification.id != head.id
+        )
+        # Group the notifications that are due soon, but not those of runs that are not late yet.
+        soon = at + timedelta(seconds=GROUPING_SECONDS)
+        equal = and_(Notification.group_key == head.group_key, Notification.due_at <= soon)
+        _update(session, and_(others, equal), **grouped)
+        if len(_sent_in_last_minute(session, head.channel_id, at=at)) + 1 >= rate_limit.per_minute:
+            # The last message of this minute includes everything else that is due.
+            _update(session, and_(others, _is_due_and_untried(head.channel_id, at=at)), **grouped)
+    return ClaimedNotification(head.id, head.tries + 1)
 
 
-def sent(session: Session, taken: ClaimedNotification, *, at: datetime) -> bool:
-    """Note that a message arrived; False if another sender has taken it meanwhile."""
-    is_noted = _change(
-        session, _is_mine(taken), state=NotificationState.SENT, sent_at=at, due_at=None, error=None
+def mark_sent(session: Session, claimed: ClaimedNotification, *, at: datetime) -> bool:
+    """Write that a message was sent; False if another sender has claimed it since. Commits."""
+    updated = _update(
+        session,
+        _is_claimed(claimed),
+        state=NotificationState.SENT,
+        sent_at=at,
+        due_at=None,
+        error=None,
     )
     session.commit()
-    return bool(is_noted)
+    return bool(updated)
 
 
-def failed(
-    session: Session, taken: ClaimedNotification, channel_id: int, *, error: str, at: datetime
+def mark_failed(
+    session: Session, claimed: ClaimedNotification, channel_id: int, *, error: str, at: datetime
 ) -> None:
-    """Note that a try failed: it is made again after a pause, unless it was the last one."""
-    row = session.get(Notification, taken.id)
-    is_over = taken.tries >= MAX_TRIES or (row is not None and row.event is Event.TEST)
-    pause = retry_pause(taken.tries)
+    """Write that a try failed. It is due again after a pause, unless it was the last. Commits."""
+    row = session.get(Notification, claimed.id)
+    is_last = claimed.tries >= MAX_TRIES or (row is not None and row.event is Event.TEST)
+    pause = retry_pause(claimed.tries)
     values = (
         {"state": NotificationState.FAILED, "due_at": None}
-        if is_over
+        if is_last
         else {"due_at": at + timedelta(seconds=pause)}
     )
-    _change(session, _is_mine(taken), error=error, **values)
-    # A channel that is down is not asked once for each message, nor are the others kept waiting.
+    _update(session, _is_claimed(claimed), error=error, **values)
+    # Let the channel rest: do not try each of its messages while it is down.
     rest_until = at + timedelta(seconds=min(pause, MAX_REST_SECONDS))
-    others = and_(_of(channel_id), Notification.id != taken.id, Notification.event != Event.TEST)
-    _change(session, and_(others, Notification.due_at < rest_until), due_at=rest_until)
+    others = and_(
+        _is_pending_for(channel_id),
+        Notification.id != claimed.id,
+        Notification.event != Event.TEST,
+    )
+    _update(session, and_(others, Notification.due_at < rest_until), due_at=rest_until)
     session.commit()
 
 
-def drop(session: Session, taken: ClaimedNotification, *, error: str) -> None:
-    """Note that a message is not worth sending any more, and why."""
-    _change(session, _is_mine(taken), state=NotificationState.SUPPRESSED, due_at=None, error=error)
+def suppress(session: Session, claimed: ClaimedNotification, *, error: str) -> None:
+    """Write that a message is not worth sending any more, and why; commits."""
+    state = NotificationState.SUPPRESSED
+    _update(session, _is_claimed(claimed), state=state, due_at=None, error=error)
     session.commit()
 
 
 def retry_pause(tries: int) -> float:
-    """Return how long to wait after so many tries, seconds."""
+    """Return the pause after so many tries, seconds."""
     return float(min(RETRY_SECONDS * RETRY_FACTOR ** (tries - 1), MAX_RETRY_SECONDS))
 
 
@@ -244,26 +262,25 @@ def _is_pending() -> ColumnElement[bool]:
     return Notification.state == NotificationState.PENDING
 
 
-def _of(channel_id: int) -> ColumnElement[bool]:
+def _is_pending_for(channel_id: int) -> ColumnElement[bool]:
     return and_(_is_pending(), Notification.channel_id == channel_id)
 
 
-def _fresh(channel_id: int, *, at: datetime) -> ColumnElement[bool]:
-    """What is due and was never tried; tests of a channel go by themselves."""
+def _is_due_and_untried(channel_id: int, *, at: datetime) -> ColumnElement[bool]:
+    """Return the condition for due rows without a try; tests of a channel are never grouped."""
     return and_(
-        _of(channel_id),
+        _is_pending_for(channel_id),
         Notification.due_at <= at,
         Notification.tries == 0,
         Notification.event != Event.TEST,
     )
 
 
-def _is_mine(taken: ClaimedNotification) -> ColumnElement[bool]:
-    """The evidence of a sender: still to be sent, and taken by nobody since."""
-    return and_(_is_pending(), Notification.id == taken.id, Notification.tries == taken.tries)
+def _is_claimed(claimed: ClaimedNotification) -> ColumnElement[bool]:
+    """Return the condition that the row is still pending and claimed by nobody since."""
+    return and_(_is_pending(), Notification.id == claimed.id, Notification.tries == claimed.tries)
 
 
-def _change(session: Session, wanted: ColumnElement[bool], **values: object) -> int:
-    statement = update(Notification).where(wanted).values(**values)
-    result = session.execute(statement.execution_options(synchronize_session=False))
-    return rowcount(result)
+def _update(session: Session, where: ColumnElement[bool], **values: object) -> int:
+    statement = update(Notification).where(where).values(**values)
+    return rowcount(session.execute(statement.execution_options(synchronize_session=False)))

@@ -1,4 +1,4 @@
-"""What is worth telling of a job, and which channels want to hear it: pure, no IO."""
+"""Rules: which channels are notified of which events of a job. Pure, no IO."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,36 +6,29 @@ from typing import Any
 
 from jobs_app.core.states import Event, RunState
 
-#: What a rule or a channel may name.
+#: Events that a rule or a channel may name.
 SUBSCRIBABLE_EVENTS = tuple(event for event in Event if event is not Event.TEST)
 
-#: What a channel hears unless something else is said of it.
-DEFAULT_EVENTS = (
-    Event.FAILED,
-    Event.RECOVERED,
-    Event.MISSED,
-    Event.LOST,
-    Event.PAUSED,
-)
+#: Events of a channel that names none.
+DEFAULT_EVENTS = (Event.FAILED, Event.RECOVERED, Event.MISSED, Event.LOST, Event.PAUSED)
 
-#: Told only from so many failures in a row on; a recovery, if those were told.
+#: Events that respect `after_failures`. A recovery is sent if its failures were.
 EVENTS_AFTER_FAILURES = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})
-
-
-def parse_events(names: Iterable[str]) -> tuple[Event, ...]:
-    """Return the events of those names; one that only a newer version knows is passed over.
-
-    No run may fail to end because of a word in a rule.
-    """
-    return tuple(event for event in map(_EVENT_BY_NAME.get, names) if event is not None)
-
 
 _EVENT_BY_NAME: dict[str, Event] = {event.value: event for event in Event}
 
 
+def parse_events(names: Iterable[str]) -> tuple[Event, ...]:
+    """Return the events of those names, without names that only a newer version knows.
+
+    An unknown word in a rule must not keep a run from finishing.
+    """
+    return tuple(event for event in map(_EVENT_BY_NAME.get, names) if event is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one channel is told of a job; `on` None: what the channel itself says."""
+    """Which events of a job one channel gets; `on` None: the channel's own events."""
 
     channel: str
     on: tuple[Event, ...] | None = None
@@ -54,7 +47,7 @@ class Rule:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the row of a job, and the API, have it."""
+        """Return the rule as a job's row, and the API, have it."""
         on = None if self.on is None else [event.value for event in self.on]
         return {
             "channel": self.channel,
@@ -66,7 +59,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A channel, as far as its rules go."""
+    """The fields of a channel that rules need."""
 
     id: int
     name: str
@@ -76,18 +69,17 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A rule with its channel: what that is told of one job."""
+    """A rule of one job together with its channel."""
 
     channel: Subscriber
     on: frozenset[Event]
     after_failures: int = 1
     late_after_seconds: int = 300
 
-    def hears(self, event: Event, *, failures: int) -> bool:
-        """Tell whether it wants *event*, after so many failures in a row."""
-        return event in self.on and (
-            event not in EVENTS_AFTER_FAILURES or failures >= self.after_failures
-        )
+    def includes(self, event: Event, *, failures: int) -> bool:
+        """Tell whether it includes *event* after so many failures in a row."""
+        is_counted = event in EVENTS_AFTER_FAILURES
+        return event in self.on and (not is_counted or failures >= self.after_failures)
 
 
 def rules_from_json(notify: Iterable[Mapping[str, Any]] | None) -> tuple[Rule, ...] | None:
@@ -103,7 +95,7 @@ def rules_as_json(rules: Iterable[Rule] | None) -> list[dict[str, Any]] | None:
 def subscriptions(
     rules: Sequence[Rule] | None, channels: Iterable[Subscriber]
 ) -> list[Subscription]:
-    """Return who is told of a job with *rules*; a rule whose channel is gone tells nobody."""
+    """Return the subscriptions to a job with *rules*; skip a rule whose channel is gone."""
     if rules is None:
         return [
             Subscription(channel, frozenset(channel.events))
@@ -124,18 +116,19 @@ def subscriptions(
 
 
 def event_mask(subscribed: Iterable[Subscription]) -> int:
-    """Return the events that anybody wants, as the sum of their bits."""
-    return sum(event.bit for event in {event for each in subscribed for event in each.on})
+    """Return the events of all these subscriptions, as the sum of their bits."""
+    events = {event for subscription in subscribed for event in subscription.on}
+    return sum(event.bit for event in events)
 
 
 def first_late_after_seconds(subscribed: Iterable[Subscription]) -> int | None:
-    """Return after how many seconds the first one wants to hear that a run is late."""
-    waits = (each.late_after_seconds for each in subscribed if Event.LATE in each.on)
+    """Return the shortest `late_after_seconds`; None if no subscription includes `late`."""
+    waits = (one.late_after_seconds for one in subscribed if Event.LATE in one.on)
     return min(waits, default=None)
 
 
 def outcome_events(state: RunState, *, failures: int) -> tuple[Event, ...]:
-    """Return what the end of a run may be told as, the best first.
+    """Return the events of a run that finished in *state*, the preferred one first.
 
     *failures* are those in a row: for a success those before it, else this one included.
     """
@@ -155,10 +148,11 @@ def outcome_events(state: RunState, *, failures: int) -> tuple[Event, ...]:
 def match_events(
     subscribed: Sequence[Subscription], events: Sequence[Event], *, failures: int = 0
 ) -> list[tuple[Subscriber, Event]]:
-    """Return which channel is told what: each the first of *events* that it wants, once."""
-    told: dict[int, tuple[Subscriber, Event]] = {}
+    """Return each subscribed channel once, with the first of *events* that it includes."""
+    matches: dict[int, tuple[Subscriber, Event]] = {}
     for event in events:
-        for each in subscribed:
-            if each.hears(event, failures=failures):
-                told.setdefault(each.channel.id, (each.channel, event))
-    return list(told.values())
+        for subscription in subscribed:
+            if subscription.includes(event, failures=failures):
+                channel = subscription.channel
+                matches.setdefault(channel.id, (channel, event))
+    return list(matches.values())

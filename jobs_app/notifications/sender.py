@@ -1,11 +1,11 @@
-"""Sends what is due: a thread in each scheduler process, beside the tick, never in its way.
+"""Sends due notifications: a thread in each scheduler process, beside the tick.
 
-1.  Once a second it asks which channels have something due.
-2.  For each of them a thread takes one notification after the other, by compare-and-set
-    on its row, and puts it into words.
-3.  A process sends it, within ten seconds or not at all; no transaction is open meanwhile.
-4.  The outcome goes onto the row. A sender that died before it leaves a row that is due
-    again after a minute: it is sent twice rather than not at all, under the same id.
+1.  Once a second it asks which channels have a due notification.
+2.  For each of them a thread claims one notification after the other, by compare-and-set
+    on its row, and writes its message.
+3.  A sender process sends it within ten seconds, or gives up. No transaction is open meanwhile.
+4.  The outcome is written on the row. If a sender dies before that, its row is due again after
+    a minute: the message is sent twice rather than not at all, under the same id.
 """
 
 import json
@@ -26,25 +26,26 @@ from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import history, message_data, messages, outbox, record
 from jobs_app.notifications.outbox import ClaimedNotification, RateLimit
 from jobs_app.notifications.sender_process import SenderProcess, SendRequest
+from jobs_app.notifications.subscriptions import refresh_subscriptions
 from jobs_app.secrets.encryption import load_cipher
 
 log = logging.getLogger(__name__)
 
-#: How often the sender looks for what is due, seconds.
-POLL_SECONDS = 1.0
+#: How often the sender polls for due notifications, seconds.
+DUE_POLL_SECONDS = 1.0
 
-#: How often it works out anew who hears what, in case a job and a channel changed at once,
-#: and deletes what is old; seconds.
+#: How often it corrects the subscribed events of jobs (a job and a channel may change at the
+#: same time) and prunes old notifications; seconds.
 MAINTENANCE_SECONDS = 600.0
 
-#: How often it looks for runs that are late, seconds.
-LATE_SECONDS = 5.0
+#: How often it polls for runs that are late, seconds.
+LATE_POLL_SECONDS = 5.0
 
-#: Channels that are served at the same time; one that hangs holds up nobody but itself.
+#: Channels that are served at the same time. A channel that hangs blocks only itself.
 MAX_CHANNELS_AT_ONCE = 4
 
 CHANNEL_GONE = "The channel was deleted."
-STARTED_IN_TIME = "Not sent: the run started before this channel wanted to hear of it."
+STARTED_IN_TIME = "Not sent: the run started before it was late for this channel."
 
 _KINDS = {
     Event.FAILED: "failure",
@@ -59,20 +60,20 @@ _KINDS = {
 
 
 class MessageSender(Protocol):
-    """What sends messages; see SenderProcess."""
+    """Sends messages; see SenderProcess."""
 
-    def send(self, order: SendRequest, /) -> str | None:
-        """Send a message; return why it did not arrive, None if it did."""
+    def send(self, request: SendRequest, /) -> str | None:
+        """Send a message; return why it was not sent, None if it was."""
 
     def interrupt(self) -> None:
-        """Give up what another thread is sending, and send no more."""
+        """Stop what another thread is sending, and send no more."""
 
     def close(self) -> None:
-        """Let go of everything; for the thread that sends."""
+        """Release everything; for the thread that sends."""
 
 
 class Sender:
-    """The thread, and what it needs; `serve` is what it does for one channel."""
+    """The sender of a scheduler; `serve` sends what is due for one channel."""
 
     def __init__(
         self,
@@ -93,11 +94,11 @@ class Sender:
         self._waits: dict[str, float] = {}
 
     def start(self) -> None:
-        """Begin to look; the thread ends with its process, or with `stop`."""
+        """Start the thread; it ends with its process, or with `stop`."""
         threading.Thread(target=self._run, name="sender", daemon=True).start()
 
     def stop(self) -> None:
-        """Send no more; what is under way comes again, from another sender or the next start."""
+        """Stop sending. A message that is interrupted is sent by another sender, or later."""
         self._stopping.set()
         with self._lock:
             processes = list(self._busy.values())
@@ -105,24 +106,24 @@ class Sender:
             process.interrupt()
 
     def _run(self) -> None:
-        while not self._stopping.wait(POLL_SECONDS):
+        while not self._stopping.wait(DUE_POLL_SECONDS):
             try:
-                self.look()
-                if self._is_time_for("late", LATE_SECONDS):
+                self.serve_due_channels()
+                if self._is_time_for("late", LATE_POLL_SECONDS):
                     self.notify_late()
-                if self._is_time_for("tidy", MAINTENANCE_SECONDS):
-                    self._tidy_up()
+                if self._is_time_for("maintenance", MAINTENANCE_SECONDS):
+                    self._maintain()
             except SQLAlchemyError as error:
                 log.warning("sender_waits_for_database error=%s", type(error).__name__)
             except (ValueError, TypeError, LookupError):
-                # A row that only another version can read must not keep the others waiting.
+                # A row that only another version can read must not block the others.
                 log.exception("sender_failed")
 
-    def look(self) -> list[threading.Thread]:
-        """Begin to serve each channel that has something due; return the threads that do."""
+    def serve_due_channels(self) -> list[threading.Thread]:
+        """Start a thread for each channel with a due notification; return the new threads."""
         with self._database.reading() as session:
             due = outbox.due_channels(session, at=self._now())
-        begun = []
+        threads = []
         for channel_id in due:
             with self._lock:
                 if channel_id in self._busy or len(self._busy) >= MAX_CHANNELS_AT_ONCE:
@@ -132,8 +133,8 @@ class Sender:
                 target=self._serve, args=(channel_id, process), name="send", daemon=True
             )
             thread.start()
-            begun.append(thread)
-        return begun
+            threads.append(thread)
+        return threads
 
     def _serve(self, channel_id: int, process: MessageSender) -> None:
         try:
@@ -141,7 +142,7 @@ class Sender:
         except SQLAlchemyError as error:
             log.warning("sender_waits_for_database error=%s", type(error).__name__)
         except Exception:
-            # A row that cannot be put into words; the others of its channel come next.
+            # The message of a row cannot be written. The channel's other rows come next.
             log.exception("notification_failed channel=%s", channel_id)
         finally:
             process.close()
@@ -149,85 +150,83 @@ class Sender:
                 del self._busy[channel_id]
 
     def serve(self, channel_id: int, process: MessageSender) -> int:
-        """Send what is due for a channel until there is no more; return how many messages went."""
+        """Send what is due for a channel until nothing is; return the number of messages."""
         count = 0
+        oldest = self._now() - outbox.MAX_AGE
         with self._database.session() as session:
-            outbox.suppress(
-                session,
-                channel_id,
-                error=outbox.TOO_OLD_ERROR,
-                created_before=self._now() - outbox.TOO_OLD,
+            outbox.suppress_channel(
+                session, channel_id, error=outbox.TOO_OLD, created_before=oldest
             )
         while not self._stopping.is_set():
             with self._database.session() as session:
-                taken = outbox.take(
+                claimed = outbox.claim_next(
                     session, channel_id, at=self._now(), rate_limit=self._rate_limit
                 )
-            if taken is None or not self._send(channel_id, taken, process):
+            if claimed is None or not self._send(channel_id, claimed, process):
                 break
             count += 1
         return count
 
-    def _send(self, channel_id: int, taken: ClaimedNotification, process: MessageSender) -> bool:
-        """Send one message and note its outcome; return whether the channel can go on."""
+    def _send(self, channel_id: int, claimed: ClaimedNotification, process: MessageSender) -> bool:
+        """Send one message and write its outcome; return whether the channel can go on."""
         with self._database.reading() as session:
-            row = session.get(Notification, taken.id)
+            row = session.get(Notification, claimed.id)
             channel = session.get(NotificationChannel, channel_id)
             if row is None:
                 return True
-            notice = message_data.load_message_data(
+            data = message_data.load_message_data(
                 session, row, public_url=self._settings.public_url
             )
-        if messages.started_in_time(notice):
+        if messages.started_in_time(data):
             with self._database.session() as session:
-                outbox.drop(session, taken, error=STARTED_IN_TIME)
+                outbox.suppress(session, claimed, error=STARTED_IN_TIME)
             return True
         if channel is None:
             with self._database.session() as session:
-                outbox.suppress(session, channel_id, error=CHANNEL_GONE)
+                outbox.suppress_channel(session, channel_id, error=CHANNEL_GONE)
             return False
         try:
             target = json.loads(load_cipher(self._settings).decrypt(channel.encrypted))
-            error = process.send(_order(row, notice, target))
-        except ConfigurationError as broken:
-            error = broken.detail
+            error = process.send(_request(row, data, target))
+        except ConfigurationError as failure:
+            error = failure.detail
         if self._stopping.is_set():
-            # Its process was ended in the middle: that is no outcome.
+            # The process was killed in the middle: there is no outcome.
             return False
         with self._database.session() as session:
             if error is None:
-                outbox.sent(session, taken, at=self._now())
+                outbox.mark_sent(session, claimed, at=self._now())
             else:
-                outbox.failed(session, taken, channel_id, error=error, at=self._now())
+                outbox.mark_failed(session, claimed, channel_id, error=error, at=self._now())
         state = "sent" if error is None else "not_sent"
-        log.info("notification_%s id=%s event=%s tries=%s", state, row.id, row.event, taken.tries)
+        log.info("notification_%s id=%s event=%s tries=%s", state, row.id, row.event, claimed.tries)
         return error is None
 
-    def _is_time_for(self, what: str, seconds: float) -> bool:
-        """Tell, once in so many seconds, that it is time."""
-        left = self._waits.get(what, 0.0) - POLL_SECONDS
-        self._waits[what] = seconds if left <= 0 else left
-        return left <= 0
+    def _is_time_for(self, task: str, seconds: float) -> bool:
+        """Tell, once in so many seconds, that it is time for *task*."""
+        wait = self._waits.get(task, 0.0) - DUE_POLL_SECONDS
+        self._waits[task] = seconds if wait <= 0 else wait
+        return wait <= 0
 
     def notify_late(self) -> int:
-        """Write what is to be told of runs that have not started though they should have.
+        """Write the notifications of late runs; return how many rows were new.
 
-        Every scheduler looks; a run is late once. Return how many rows were new.
+        Every scheduler does this; a unique index keeps one row per run and channel.
         """
         at = self._now()
         with self._database.reading() as session:
-            late = record.late(session, at=at)
+            late = record.find_late(session, at=at)
         if not late:
             return 0
         with self._database.session() as session:
-            told = record.notify_late(session, late, at=at)
+            count = record.notify_late(session, late, at=at)
             session.commit()
-        return told
+        return count
 
-    def _tidy_up(self) -> None:
-        """Mend who hears what, and forget what was told long ago."""
+    def _maintain(self) -> None:
+        """Correct the subscribed events of jobs, and prune old notifications."""
         with self._database.session() as session:
-            wrong = record.refresh_subscriptions(session)
+            wrong = refresh_subscriptions(session)
             session.commit()
             while history.prune(session, at=self._now()):
                 session.commit()
@@ -235,13 +234,13 @@ class Sender:
             log.info("subscriptions_mended jobs=%s", wrong)
 
 
-def _order(row: Notification, notice: messages.MessageData, target: dict[str, Any]) -> SendRequest:
+def _request(row: Notification, data: messages.MessageData, target: dict[str, Any]) -> SendRequest:
     return SendRequest(
         id=str(row.id),
         event=row.event.value,
         target=target,
         kind=_KINDS[row.event],
-        title=messages.title(notice),
-        text=messages.text(notice),
-        document=messages.document(notice),
+        title=messages.title(data),
+        text=messages.text(data),
+        document=messages.document(data),
     )

@@ -1,4 +1,4 @@
-"""The sender's end of the process that sends, which is never waited for long."""
+"""Starts a sender process and sends messages through it, with a limit on each wait."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from jobs_app.core.settings import SECRETS_DIR, Settings
 #: How long one message may take, seconds.
 SEND_SECONDS = 10.0
 
-#: How long its process may take to start, on a busy machine; seconds.
+#: How long a process may take to start, on a busy machine; seconds.
 START_SECONDS = 30.0
 
-#: Beyond the time for a message, before its process is killed; seconds.
+#: Seconds after the time of a message until its process is killed.
 ANSWER_GRACE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """One message to send; `target` is the address, as it was encrypted."""
+    """One message to send; `target` is the decrypted address of the channel."""
 
     id: str
     event: str
@@ -38,47 +38,47 @@ class SendRequest:
 
 
 class SenderProcess:
-    """A process that sends, for one thread; closed, it is gone."""
+    """A process that sends messages, for one thread. It starts with the first message."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hello = {
+        self._options = {
             "allows_private": settings.allow_private_addresses,
             "http_allow": settings.http_allow,
             "own_servers": [asdict(server) for server in settings.own_servers],
-            # What a URL may name as a file, none of it may be the installation's own.
+            # Folders that a channel URL must not read: those of this installation.
             "closed_folders": [str(settings.data_dir), str(SECRETS_DIR), "/proc"],
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._read = b""
+        self._buffer = b""
         self._is_interrupted = False
 
-    def send(self, order: SendRequest) -> str | None:
-        """Send a message; return why it did not arrive, None if it did."""
+    def send(self, request: SendRequest) -> str | None:
+        """Send a message; return why it was not sent, None if it was."""
         try:
             if self._process is None:
                 self._start()
-            self._write(asdict(order))
-            answer = self._answer(order.seconds + ANSWER_GRACE_SECONDS)
+            self._write(asdict(request))
+            answer = self._answer(request.seconds + ANSWER_GRACE_SECONDS)
         except (OSError, ValueError):
             self.close()
-            return "The process that sends has died."
+            return "The sender process has died."
         if answer is None:
             self.close()
-            return f"No answer within {order.seconds:g} s."
+            return f"No answer within {request.seconds:g} s."
         error = answer.get("error")
         return None if error is None else str(error)
 
     def interrupt(self) -> None:
-        """End the process for another thread, which notices that and closes; send no more."""
+        """Kill the process from another thread; its own thread notices and closes. Send no more."""
         self._is_interrupted = True
         process = self._process
         if process is not None:
-            # Its pipes stay open: who waits at one that is closed does not see its end.
+            # Leave its pipes open: a thread that reads one would not notice that it was closed.
             process.kill()
 
     def close(self) -> None:
-        """End the process, whatever it is doing; for the thread that sends."""
-        process, self._process, self._read = self._process, None, b""
+        """Kill the process, whatever it is doing; for the thread that sends."""
+        process, self._process, self._buffer = self._process, None, b""
         if process is None:
             return
         process.kill()
@@ -86,14 +86,12 @@ class SenderProcess:
             process.communicate()
 
     def _start(self) -> None:
-        """Start the process. Raises OSError, ValueError if it does not come up."""
+        """Start the process. Raises OSError or ValueError if it does not become ready."""
         if self._is_interrupted:
-            raise OSError("nothing is to be sent any more")
-        own = {"JOBS_", "PYTHONPATH"}
+            raise OSError("the sender is stopping")
+        own = ("JOBS_", "PYTHONPATH")
         environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not any(name.startswith(prefix) for prefix in own)
+            name: value for name, value in os.environ.items() if not name.startswith(own)
         }
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "jobs_app.notifications.sender_main"],
@@ -102,35 +100,35 @@ class SenderProcess:
             stderr=subprocess.DEVNULL,
             cwd=Path(sys.prefix),
             env=environment,
-            # Ctrl-C at the terminal is for the scheduler, which ends this one.
+            # Ctrl-C at the terminal is for the scheduler, which ends this process.
             start_new_session=True,
         )
-        self._write(self._hello)
+        self._write(self._options)
         if self._answer(START_SECONDS) is None:
-            raise OSError("the process that sends did not start")
+            raise OSError("the sender process did not start")
 
     def _write(self, message: dict[str, Any]) -> None:
         if self._process is None or self._process.stdin is None:
-            raise OSError("there is no process that sends")
+            raise OSError("there is no sender process")
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
         self._process.stdin.flush()
 
     def _answer(self, seconds: float) -> dict[str, Any] | None:
-        """Return the next line, None if it does not come in time. Raises OSError at its end."""
+        """Return the next answer, None if it is late. Raises OSError if the process is gone."""
         if self._process is None or self._process.stdout is None:
-            raise OSError("there is no process that sends")
+            raise OSError("there is no sender process")
         deadline = time.monotonic() + seconds
         descriptor = self._process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)
-            while b"\n" not in self._read:
+            while b"\n" not in self._buffer:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
                     return None
                 part = os.read(descriptor, 65_536)
                 if not part:
-                    raise OSError("the process that sends is gone")
-                self._read += part
-        line, _, self._read = self._read.partition(b"\n")
-        found: dict[str, Any] = json.loads(line)
-        return found
+                    raise OSError("the sender process is gone")
+                self._buffer += part
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

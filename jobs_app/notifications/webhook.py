@@ -1,4 +1,4 @@
-"""A signed request: how a webhook is told, and how its receiver knows that it was us."""
+"""Webhooks: signed requests, so that a receiver knows who sent them."""
 
 import asyncio
 import hashlib
@@ -20,12 +20,12 @@ CONNECT_SECONDS = 5.0
 
 
 class NotSent(Exception):
-    """The message did not arrive; the text says why, without anything of the address."""
+    """The message was not sent; the text says why, without any part of the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """One request to make: where, signed with what, and what it says."""
+    """One request: its address, the secret that signs it, and its content."""
 
     url: str
     secret: str
@@ -35,11 +35,11 @@ class WebhookRequest:
     sent_at: int
 
     def body(self) -> bytes:
-        """Return what is sent, and signed."""
+        """Return the body that is sent, and signed."""
         return json.dumps(self.document, ensure_ascii=False, separators=(",", ":")).encode()
 
     def headers(self) -> dict[str, str]:
-        """Return the headers, the signature among them."""
+        """Return the headers, with the signature."""
         return {
             "Content-Type": "application/json",
             "User-Agent": f"jobs-app/{jobs_app.__version__}",
@@ -64,9 +64,9 @@ def send(
     allowlist: tuple[AllowlistEntry, ...],
     seconds: float,
 ) -> None:
-    """Make the request; raises NotSent unless a 2xx answers it within *seconds*.
+    """Send the request; raises NotSent without a 2xx answer within *seconds*.
 
-    A redirect is not followed: the message would go to somebody who was not named.
+    A redirect is not followed: it would send the message to an address that nobody chose.
     """
     post = _post(request, allows_private=allows_private, allowlist=allowlist, seconds=seconds)
     try:
@@ -88,7 +88,7 @@ async def _post(
     allowlist: tuple[AllowlistEntry, ...],
     seconds: float,
 ) -> int:
-    """Return the status of the answer of the first address that takes a connection."""
+    """Return the status that the first address with a connection answers."""
     url = httpx.URL(request.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     refused: httpx.TransportError | None = None

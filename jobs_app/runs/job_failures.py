@@ -12,13 +12,14 @@ from jobs_app.core.states import Event, JobState, RunState
 from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.jobs import Job
 from jobs_app.notifications import record
+from jobs_app.notifications.subscriptions import is_subscribed
 from jobs_app.runs.outcome import Outcome
 
 #: Failures since the last success, those from before a resume too.
 _FAILURES_IN_A_ROW = Job.failures_in_a_row + Job.failures_carried
 
 #: A success is news to its job: it follows a failure, or somebody subscribes to successes.
-SUCCESS_IS_NEWS = or_(_FAILURES_IN_A_ROW > 0, record.is_subscribed(Event.SUCCEEDED))
+SUCCESS_IS_NEWS = or_(_FAILURES_IN_A_ROW > 0, is_subscribed(Event.SUCCEEDED))
 
 #: The columns of a job that `notifications` needs.
 _NOTIFIED_COLUMNS = (Job.id, Job.notify, Job.subscribed_events, Job.failing_since, Job.deleted_at)

@@ -13,7 +13,7 @@ from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications import channels
-from jobs_app.notifications.channels import ChannelInput, Webhook
+from jobs_app.notifications.channel_input import ChannelInput, Webhook
 from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 from jobs_app.secrets.encryption import Cipher
 from tests.integration.system import System

@@ -11,7 +11,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
 from jobs_app.notifications.messages import (
     MessageData,
-    OtherEvents,
+    OtherNotifications,
     RunSummary,
     document,
     duration_text,
@@ -74,8 +74,8 @@ def notice(event: Event, **given: Any) -> MessageData:
             replace(
                 NOTICE,
                 others=[
-                    OtherEvents("a", Event.LOST, 2),
-                    OtherEvents(None, Event.LATE, 1),
+                    OtherNotifications("a", Event.LOST, 2),
+                    OtherNotifications(None, Event.LATE, 1),
                 ],
             ),
             "nightly failed (exit code 2), and 3 more notifications",
@@ -158,7 +158,7 @@ def test_it_says(shown: MessageData, sentence: str) -> None:
 
 
 def test_of_many_others_ten_are_named() -> None:
-    others = [OtherEvents(f"job-{n}", Event.FAILED, 2) for n in range(12)]
+    others = [OtherNotifications(f"job-{n}", Event.FAILED, 2) for n in range(12)]
 
     told = text(replace(NOTICE, others=others))
 

@@ -51,19 +51,19 @@ def take(
     database: Database, *, at: datetime = NOON, rate_limit: RateLimit = RATE_LIMIT
 ) -> ClaimedNotification | None:
     with database.session() as session:
-        return outbox.take(session, OPS, at=at, rate_limit=rate_limit)
+        return outbox.claim_next(session, OPS, at=at, rate_limit=rate_limit)
 
 
 def sent(database: Database, taken: ClaimedNotification | None, *, at: datetime = NOON) -> bool:
     assert taken is not None
     with database.session() as session:
-        return outbox.sent(session, taken, at=at)
+        return outbox.mark_sent(session, taken, at=at)
 
 
 def fail(database: Database, taken: ClaimedNotification | None, *, at: datetime) -> None:
     assert taken is not None
     with database.session() as session:
-        outbox.failed(session, taken, OPS, error="It answered 500.", at=at)
+        outbox.mark_failed(session, taken, OPS, error="It answered 500.", at=at)
 
 
 def send_all(database: Database, *, at: datetime, rate_limit: RateLimit = RATE_LIMIT) -> int:
@@ -141,8 +141,8 @@ def test_two_senders_never_take_the_same(database: Database) -> None:
     with database.session() as one, database.session() as other:
         taken = []
         for _ in range(10):
-            taken += [outbox.take(one, OPS, at=NOON, rate_limit=RATE_LIMIT)]
-            taken += [outbox.take(other, OPS, at=NOON, rate_limit=RATE_LIMIT)]
+            taken += [outbox.claim_next(one, OPS, at=NOON, rate_limit=RATE_LIMIT)]
+            taken += [outbox.claim_next(other, OPS, at=NOON, rate_limit=RATE_LIMIT)]
 
     assert {each.id for each in taken if each is not None} == ids
 
@@ -221,7 +221,7 @@ def test_what_is_a_day_old_is_not_sent_any_more(database: Database) -> None:
     add(database, at=NOON + HOUR)
 
     with database.session() as session:
-        outbox.suppress(session, OPS, error="old", created_before=NOON + MINUTE)
+        outbox.suppress_channel(session, OPS, error="old", created_before=NOON + MINUTE)
 
     assert [(row.state.value, row.error) for row in rows(database)] == [
         ("suppressed", "old"),

@@ -17,6 +17,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
 from jobs_app.notifications import record as notifications_record
 from jobs_app.notifications.rules import Rule
+from jobs_app.notifications.subscriptions import refresh_subscriptions
 from jobs_app.runs import finish as runs_finish
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
@@ -344,7 +345,7 @@ def test_whoever_wants_no_missed_fires_is_not_told(database: Database) -> None:
 def look_for_late(database: Database, *, at: Any) -> int:
     """Do what a sender does."""
     with database.session() as session:
-        late = notifications_record.late(session, at=at)
+        late = notifications_record.find_late(session, at=at)
         count = notifications_record.notify_late(session, late, at=at)
         session.commit()
         return count
@@ -366,7 +367,7 @@ def test_two_senders_that_see_a_late_run_at_once_tell_it_once(database: Database
     make_run(database, make_job(database), at=NOON)
     at = NOON + 10 * MINUTE
     with database.reading() as session:
-        late = notifications_record.late(session, at=at)
+        late = notifications_record.find_late(session, at=at)
 
     for _ in range(2):
         with database.session() as session:
@@ -463,8 +464,8 @@ def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) 
 
     with database.session() as session:
         mended = (
-            notifications_record.refresh_subscriptions(session),
-            notifications_record.refresh_subscriptions(session),
+            refresh_subscriptions(session),
+            refresh_subscriptions(session),
         )
         session.commit()
 

@@ -26,10 +26,10 @@ def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str 
     program = (
         "from jobs_app.notifications.sandbox import Sandbox\n"
         f"DATA = {str(tmp_path)!r}\n"
-        "guard = Sandbox(allows_private=True, closed_folders=[DATA, '/proc'])\n"
-        "guard.install()\n"
+        "sandbox = Sandbox(allows_private=True, closed_folders=[DATA, '/proc'])\n"
+        "sandbox.install()\n"
         f"try:\n    {code}\nexcept OSError:\n    pass\n"
-        "print(guard.refused)\n"
+        "print(sandbox.violations)\n"
     )
 
     done = subprocess.run(
@@ -55,10 +55,10 @@ def test_an_allowlist_entry_lets_a_private_address_through(entry: str, is_refuse
         "from jobs_app.notifications.sandbox import Sandbox\n"
         "from jobs_app.core.network_allowlist import parse_allowlist\n"
         f"allowlist = parse_allowlist({entry!r})\n"
-        "guard = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
-        "guard.install()\n"
+        "sandbox = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
+        "sandbox.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
-        "print(bool(guard.refused))\n"
+        "print(bool(sandbox.violations))\n"
     )
 
     done = subprocess.run(
@@ -80,10 +80,10 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
         "from jobs_app.core.network_allowlist import OwnServer, parse_allowlist\n"
         f"allowlist = parse_allowlist({entry!r})\n"
         "own = [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
-        "guard = Sandbox(allows_private=True, closed_folders=[], allowlist=allowlist, own=own)\n"
-        "guard.install()\n"
+        "sandbox = Sandbox(allows_private=True, closed_folders=[], allowlist=allowlist, own=own)\n"
+        "sandbox.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
-        "print('own server of JOBS_REDIS_URL' in str(guard.refused))\n"
+        "print('own server of JOBS_REDIS_URL' in str(sandbox.violations))\n"
     )
 
     done = subprocess.run(
@@ -99,11 +99,11 @@ def test_an_allowed_name_opens_no_other_address() -> None:
         "from jobs_app.notifications.sandbox import Sandbox\n"
         "from jobs_app.core.network_allowlist import parse_allowlist\n"
         "allowlist = parse_allowlist('localhost')\n"
-        "guard = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
-        "guard.install()\n"
+        "sandbox = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
+        "sandbox.install()\n"
         "socket.getaddrinfo('localhost', 9)\n"
         "try:\n    socket.create_connection(('10.255.255.1', 9), 1)\nexcept OSError:\n    pass\n"
-        "print(guard.refused)\n"
+        "print(sandbox.violations)\n"
     )
 
     done = subprocess.run(

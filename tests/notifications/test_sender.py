@@ -24,7 +24,7 @@ from jobs_app.core.states import NotificationState, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk
-from jobs_app.notifications.channels import Webhook
+from jobs_app.notifications.channel_input import Webhook
 from jobs_app.notifications.sender import MessageSender, Sender
 from jobs_app.notifications.sender_process import SenderProcess, SendRequest
 from jobs_app.up.valkey import free_port
@@ -82,7 +82,7 @@ def sender(database: Database, settings: Settings, ticking: Clock) -> Sender:
 
 def send(sender: Sender) -> None:
     """Have everything sent that is due, and wait for it."""
-    for thread in sender.look():
+    for thread in sender.serve_due_channels():
         thread.join(60)
 
 
@@ -343,7 +343,7 @@ def test_an_outlet_sends_on_after_its_process_was_killed(
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
 
-    assert process.send(order) == "The process that sends has died."
+    assert process.send(order) == "The sender process has died."
     assert process.send(order) is None
     process.close()
 
@@ -536,7 +536,7 @@ def test_one_channel_that_hangs_holds_up_no_other(
         fail_a_run(database)
         sender = Sender(database, settings, now=ticking)
 
-        begun = sender.look()
+        begun = sender.serve_due_channels()
         wait_until(lambda: recorder.received, "the other channel was told", timeout_seconds=30)
         wait_until(lambda: hanging.received, "the first one hangs", timeout_seconds=30)
 

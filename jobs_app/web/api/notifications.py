@@ -13,7 +13,12 @@ from jobs_app.core.errors import NotFound
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.notifications import channels, history
-from jobs_app.notifications.channels import ChannelInput, Webhook
+from jobs_app.notifications.channel_input import (
+    MIN_SECRET_LENGTH,
+    NAME,
+    ChannelInput,
+    Webhook,
+)
 from jobs_app.notifications.rules import DEFAULT_EVENTS
 from jobs_app.secrets.encryption import Cipher, load_cipher
 from jobs_app.web import auth, extension
@@ -54,7 +59,7 @@ class WebhookIn(Input):
     """An address that is called with a signed request; its secret is never returned."""
 
     url: Annotated[str, Field(min_length=1, max_length=4000)]
-    secret: Annotated[str, Field(min_length=channels.MIN_SECRET_LENGTH, max_length=1000)]
+    secret: Annotated[str, Field(min_length=MIN_SECRET_LENGTH, max_length=1000)]
 
 
 READ_ONLY = {
@@ -230,7 +235,7 @@ def test_channel(path: ChannelPath) -> Response:
 @api.get("/notifications", responses={200: NotificationPage, **problems(400)})
 def list_notifications(query: NotificationQuery) -> Response:
     """List notifications, newest first, with what became of them."""
-    wanted = history.Filter(
+    conditions = history.NotificationFilter(
         job=query.job,
         channel=query.channel,
         run_id=query.run,
@@ -238,7 +243,7 @@ def list_notifications(query: NotificationQuery) -> Response:
         event=query.event,
     )
     before = pagination.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
-    found = history.page(session(), wanted, before=before, limit=query.limit + 1)
+    found = history.page(session(), conditions, before=before, limit=query.limit + 1)
     return pagination.page(
         NOTIFICATIONS_KIND,
         found,
@@ -287,12 +292,12 @@ def _who() -> str:
 
 def _known(name: str) -> str:
     # A name that none can have is not asked for: the database need not understand it.
-    if not channels.NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise NotFound("There is no channel of that name.", code="channel_not_found")
     return name
 
 
 def _name_in_cursor(text: str) -> str:
-    if not channels.NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise ValueError("not a name")
     return text

@@ -71,7 +71,7 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
 def read_run(path: RunPath) -> Response:
     """Read a run, with its result or its error, and the notifications about it."""
     run = get_run(path.run_id)
-    filters = notification_history.Filter(run_id=run.id)
+    filters = notification_history.NotificationFilter(run_id=run.id)
     notifications = notification_history.page(
         session(), filters, before=None, limit=MOST_NOTIFICATIONS
     )
