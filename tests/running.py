@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID, uuid4
 
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks.context import (
-    CancelMode,
     LastLog,
     LogSink,
     ProgressSink,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks.context import RunContext, Stream
 
 SUPERVISOR_DIR = Path(__file__).parent
@@ -166,7 +167,7 @@ class _Command:
         if mode is not None and self._stop_mode not in {mode, "kill"}:
             self._stop_mode = mode
             self._stuck_at = min(self._stuck_at, now + self._stuck_after(0.0) - self._started)
-            self._send("kill" if mode == "kill" else "cancel")
+            self._send("kill" if mode is CancelMode.KILL else "cancel")
 
     def _stuck_after(self, seconds: float | None) -> float:
         if seconds is None:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
+from jobs_app.core.states import CancelMode
 from jobs_app.core.text import rfc3339
 
 if TYPE_CHECKING:  # importing jobs_app for its version must not load pydantic
     from jobs_app.core.settings import Settings
 
 Stream = Literal["stdout", "stderr"]
-CancelMode = Literal["graceful", "kill"]
 
 
 class LogSink(Protocol):

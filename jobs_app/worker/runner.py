@@ -71,7 +71,7 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
         soft_time_limit_seconds=claimed.soft_time_limit_seconds,
         time_limit_seconds=claimed.time_limit_seconds,
         kill_grace_seconds=claimed.kill_grace_seconds,
-        is_cancelled=lambda: None if run.cancel_mode is None else run.cancel_mode.value,
+        is_cancelled=lambda: run.cancel_mode,
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
         mask=injection.mask.json,
         settings=process.settings,

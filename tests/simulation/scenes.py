@@ -422,7 +422,7 @@ def stopped_and_looked_at(d: Director) -> None:
         worker.cancel_listener._is_stopping = True
         worker.cancel_listener.stop_all()
         worker.cancel_listener.look(context.run_id)
-        d.hold(context.is_cancelled() == "graceful", "a task is not to end any more")
+        d.hold(context.is_cancelled() is CancelMode.GRACEFUL, "a task is not to end any more")
 
     d.work(worker, d.start_task(), during=during)
 
@@ -437,7 +437,9 @@ def given_another_attempt(d: Director) -> None:
         d.lose_and_retry(late, alive)
         d.claim(alive, run_id, attempt=2)
         late.cancel_listener.look(run_id)
-        d.hold(context.is_cancelled() == "kill", "a task works beside a newer attempt of it")
+        d.hold(
+            context.is_cancelled() is CancelMode.KILL, "a task works beside a newer attempt of it"
+        )
 
     d.work(late, run_id, during=during)
 

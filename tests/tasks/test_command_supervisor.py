@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks.command import CommandEnd, run_command
-from jobs_app.tasks.context import CancelMode, RunContext, environment
+from jobs_app.tasks.context import RunContext, environment
 from tests.running import Output, a_run, is_alive, pid_in, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -205,7 +206,7 @@ def test_a_command_that_heeds_the_soft_limit_succeeds(run):
 
 def test_cancel_asks_first_and_kills_after_the_grace(run, tmp_path):
     output = Output()
-    asked = cancel_after(tmp_path / "up", "graceful")
+    asked = cancel_after(tmp_path / "up", CancelMode.GRACEFUL)
     context = a_run(output, is_cancelled=asked, kill_grace_seconds=0.5)
 
     end = run("trap 'echo asked' TERM; touch up; while :; do sleep 0.05; done", context)
@@ -215,7 +216,7 @@ def test_cancel_asks_first_and_kills_after_the_grace(run, tmp_path):
 
 
 def test_a_second_harder_cancel_does_not_wait_for_the_grace(run, tmp_path):
-    modes = cancel_after(tmp_path / "up", "graceful", "kill")
+    modes = cancel_after(tmp_path / "up", CancelMode.GRACEFUL, CancelMode.KILL)
     context = a_run(is_cancelled=modes, kill_grace_seconds=60)
 
     end = run("trap '' TERM; touch up; while :; do sleep 0.05; done", context)

@@ -18,6 +18,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks import registry
 from jobs_app.tasks.builtin.email import EmailResult, address_of, email
 from jobs_app.tasks.context import (
@@ -326,7 +327,9 @@ def test_a_server_that_hangs_is_cut_off_at_the_deadline(silent_port: int) -> Non
 
 def test_a_cancelled_run_does_not_wait_for_the_server(silent_port: int) -> None:
     started = time.monotonic()
-    context = a_run(is_cancelled=lambda: "graceful" if time.monotonic() > started + 0.3 else None)
+    context = a_run(
+        is_cancelled=lambda: CancelMode.GRACEFUL if time.monotonic() > started + 0.3 else None
+    )
 
     with pytest.raises(Cancelled):
         send(context)
@@ -363,7 +366,7 @@ def test_a_run_that_is_stopped_in_the_middle_sends_nothing(
     server.start()
     monkeypatch.setenv("JOBS_SMTP_URL", f"smtp://127.0.0.1:{server.port}")
     monkeypatch.setenv("JOBS_SMTP_FROM", "jobs@example.com")
-    context = a_run(is_cancelled=lambda: "graceful" if inbox.is_asked.is_set() else None)
+    context = a_run(is_cancelled=lambda: CancelMode.GRACEFUL if inbox.is_asked.is_set() else None)
 
     with pytest.raises(Cancelled):
         send(context)

@@ -19,6 +19,7 @@ import pytest
 
 import jobs_app
 from jobs_app.core.network_allowlist import parse_allowlist
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks import http_client, registry
 from jobs_app.tasks.builtin.http import HttpResult, http
 from jobs_app.tasks.context import (
@@ -348,7 +349,9 @@ def test_a_handshake_that_never_ends_is_cut_off_at_the_deadline(silent_port):
 
 def test_a_cancelled_run_does_not_wait_for_the_answer(silent_port):
     started = time.monotonic()
-    context = a_run(is_cancelled=lambda: "graceful" if time.monotonic() > started + 0.3 else None)
+    context = a_run(
+        is_cancelled=lambda: CancelMode.GRACEFUL if time.monotonic() > started + 0.3 else None
+    )
 
     with pytest.raises(Cancelled):
         call(f"http://127.0.0.1:{silent_port}/", context)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks.builtin.shell import shell
 from jobs_app.tasks.context import (
     Cancelled,
@@ -65,7 +66,7 @@ def test_a_time_limit_raises_timed_out():
 
 def test_a_cancelled_run_raises_cancelled():
     with pytest.raises(Cancelled):
-        run("sleep 60", a_run(is_cancelled=lambda: "kill"))
+        run("sleep 60", a_run(is_cancelled=lambda: CancelMode.KILL))
 
 
 def test_a_worker_without_a_lease_raises_fenced():

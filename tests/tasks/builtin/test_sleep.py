@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from jobs_app.core.states import CancelMode
 from jobs_app.tasks.builtin.sleep import sleep
 from jobs_app.tasks.context import Cancelled, Fenced, RunContext, TimedOut, current_run
 from tests.running import a_run
@@ -33,7 +34,7 @@ def test_nothing_to_wait_for_returns_at_once(duration):
 @pytest.mark.parametrize(
     "context,outcome",
     [
-        (a_run(is_cancelled=lambda: "graceful"), Cancelled),
+        (a_run(is_cancelled=lambda: CancelMode.GRACEFUL), Cancelled),
         (a_run(time_limit_seconds=0.2), TimedOut),
         (a_run(soft_time_limit_seconds=0.2, time_limit_seconds=60), TimedOut),
         (a_run(lease_seconds_left=lambda: 0.0), Fenced),
