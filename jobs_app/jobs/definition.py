@@ -16,7 +16,7 @@ from jobs_app.notifications import channels
 from jobs_app.notifications.rules import Rule, rules_as_json, rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import validation
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
@@ -141,7 +141,7 @@ def check(
     schedule = definition.schedule
     if schedule is not None and not _says_the_same(schedule, before):
         try:
-            schedules.check(schedule, now=now)
+            validation.check(schedule, now=now)
         except InvalidSchedule as error:
             errors += error.under("/schedule").errors
     if errors:

@@ -193,10 +193,10 @@ def _rough_instant(when: When) -> datetime:
 def _read(when: When, timezone: str) -> _Moment:
     if when.begin.tzinfo is not None:
         return _Moment(when.begin.astimezone(UTC), when.length)
-    readings = schedules.readings(timezone, when.begin)
-    if readings:
-        return _Moment(readings[0], when.length, when.begin)
-    _, end = schedules.after_gap(timezone, when.begin)
+    instants = schedules.instants_of(timezone, when.begin)
+    if instants:
+        return _Moment(instants[0], when.length, when.begin)
+    _, end = schedules.gap_of(timezone, when.begin)
     return _Moment(end, when.length, when.begin, is_skipped=True)
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, Pause, Verdict
+from jobs_app.schedules import description
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
@@ -250,7 +251,7 @@ def _paused(context: FireContext, pause: Pause) -> str:
 def _not_a_fire(context: FireContext, schedule: Schedule) -> str:
     then = "" if context.rules.is_present else ", as it was then"
     text = f"{_stamp(context, context.instant)} is not a fire of the schedule{then}:"
-    text += f" {schedules.describe(schedule)}."
+    text += f" {description.describe(schedule)}."
     around = []
     if context.previous is not None:
         around.append(f"before it {_stamp(context, context.previous.at)}")
@@ -273,8 +274,8 @@ def _clock_note(context: FireContext) -> str:
     """Return a sentence if the clock skips or repeats the local time, else ""."""
     schedule, zone = context.rules.schedule, context.rules.timezone
     local = context.instant.astimezone(ZoneInfo(zone))
-    if context.asked is not None and not schedules.readings(zone, context.asked):
-        start, end = schedules.after_gap(zone, context.asked)
+    if context.asked is not None and not schedules.instants_of(zone, context.asked):
+        start, end = schedules.gap_of(zone, context.asked)
         moved = f"{start:%H:%M} to {end.astimezone(ZoneInfo(zone)):%H:%M}"
         text = (
             f"{context.asked:%H:%M} does not exist on {context.asked:%Y-%m-%d} in {zone}:"

@@ -1,8 +1,8 @@
-"""Cron expressions: read, checked field by field, and resolved to what cronsim takes.
+"""Cron expressions: parsed, checked field by field, and resolved to the syntax of cronsim.
 
-Pure, no IO. An expression means what Debian's cron says, with `H`, macros and
-last and n-th days on top. Its fields, its days and its sentence come from
-cronsim; `cron.py` follows it through the clock changes of a zone.
+Pure, no IO. An expression means the same as in Debian's cron, with `H`, macros, and last and
+n-th days in addition. cronsim gives its fields, its days and its sentence; `cron_fires`
+follows it through the clock changes of a zone.
 """
 
 import re
@@ -35,7 +35,7 @@ _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One of the five fields: its bounds, its names, and the range that `H` draws from."""
+    """One of the five fields: its bounds, its names, and the range for `H`."""
 
     name: str
     low: int
@@ -49,7 +49,7 @@ _WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 _FIELDS = (
     _Field("minute", 0, 59, (0, 59)),
     _Field("hour", 0, 23, (0, 23)),
-    # Every month has a 28th: what `H` picks must come round each month.
+    # Every month has a 28th, so that the day of `H` exists in each month.
     _Field("day-of-month", 1, 31, (1, 28)),
     _Field("month", 1, 12, (1, 12), {name: n for n, name in enumerate(_MONTHS, 1)}),
     _Field("day-of-week", 0, 7, (0, 6), {name: n for n, name in enumerate(_WEEKDAYS)}),
@@ -65,7 +65,7 @@ _LAST_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+)L")
 
 
 class _Unreadable(Exception):
-    """A field that says nothing; the text is for the person who wrote it."""
+    """A field that cannot be read; the text is for the author of the expression."""
 
     def __init__(self, detail: str, code: str = "syntax") -> None:
         super().__init__(detail)
@@ -73,9 +73,9 @@ class _Unreadable(Exception):
 
 
 class Expression:
-    """A five-field expression, read once and shared by all jobs that have the same.
+    """A five-field expression, parsed once and shared by all jobs that have the same one.
 
-    Compares by identity, so that caches keyed on it cost next to nothing.
+    It compares by identity, so that it is a cheap key of caches.
     """
 
     __slots__ = ("_days", "has_either_day", "hours", "is_real_time", "minutes", "months", "text")
@@ -83,17 +83,17 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
         minute, hour, day, _, weekday = text.split()
-        # Refuses with CronSimError what can be seen never to fire: 30 February.
+        # Raises CronSimError if no date can match: 30 February.
         self._days = CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
         self.minutes = tuple(sorted(self._days.minutes))
         self.hours = tuple(sorted(self._days.hours))
         self.months = frozenset(self._days.months)
-        # Debian's rule: a star in front makes a job follow real time through clock changes.
+        # Debian's rule: with a star in front, a job follows real time through clock changes.
         self.is_real_time = minute.startswith("*") or hour.startswith("*")
         self.has_either_day = not (day.startswith("*") or weekday.startswith("*"))
 
     def fires_on_day(self, day: date) -> bool:
-        """Say whether the date matches, whatever the clock does that day."""
+        """Return whether the date matches, without regard to clock changes."""
         return day.month in self.months and self._days.match_day(day)
 
     def times(self) -> Iterator[timedelta]:
@@ -105,33 +105,33 @@ class Expression:
     def minute_after(self, minute_of_day: int) -> int | None:
         """Return the first matching minute of a day later than *minute_of_day*."""
         hour, minute = divmod(minute_of_day, 60)
-        place = bisect_left(self.hours, hour)
-        if place < len(self.hours) and self.hours[place] == hour:
+        index = bisect_left(self.hours, hour)
+        if index < len(self.hours) and self.hours[index] == hour:
             later = bisect_right(self.minutes, minute)
             if later < len(self.minutes):
                 return hour * 60 + self.minutes[later]
-            place += 1
-        if place == len(self.hours):
+            index += 1
+        if index == len(self.hours):
             return None
-        return self.hours[place] * 60 + self.minutes[0]
+        return self.hours[index] * 60 + self.minutes[0]
 
     def minute_before(self, minute_of_day: int) -> int | None:
         """Return the last matching minute of a day earlier than *minute_of_day*."""
         hour, minute = divmod(minute_of_day, 60)
-        place = bisect_right(self.hours, hour) - 1
-        if place >= 0 and self.hours[place] == hour:
+        index = bisect_right(self.hours, hour) - 1
+        if index >= 0 and self.hours[index] == hour:
             earlier = bisect_left(self.minutes, minute) - 1
             if earlier >= 0:
                 return hour * 60 + self.minutes[earlier]
-            place -= 1
-        if place < 0:
+            index -= 1
+        if index < 0:
             return None
-        return self.hours[place] * 60 + self.minutes[-1]
+        return self.hours[index] * 60 + self.minutes[-1]
 
     def months_too_short(self) -> list[int]:
-        """Return the months, by number, that never have the day-of-month asked for."""
+        """Return the numbers of the months that are too short for the day-of-month."""
         first = min(self._days.days)
-        # L stands below all days here; a day-of-week beside it may match in any month.
+        # cronsim has L as a negative day; a day-of-week beside it may match in any month.
         if self.has_either_day or first < 1:
             return []
         return [month for month in sorted(self.months) if _LONGEST[month - 1] < first]
@@ -143,15 +143,15 @@ class Expression:
 
 
 def parse(cron: str, seed: str = "") -> Expression:
-    """Return what *cron* says, with every `H` drawn from *seed*.
+    """Return the parsed expression of *cron*, with every `H` drawn from *seed*.
 
-    Raises InvalidSchedule, with one error for each field that cannot be read.
+    Raises InvalidSchedule with one error for each field that cannot be read.
     """
     return _parse(cron, seed if uses_hash(cron) else "")
 
 
 def uses_hash(cron: str) -> bool:
-    """Say whether *cron* has an `H`, and so differs from one seed to another."""
+    """Return whether *cron* has an `H`, so that its fires depend on the seed."""
     return "H" in cron.upper().replace("THU", "") and not cron.lstrip().startswith("@")
 
 
@@ -165,13 +165,13 @@ def _compile(text: str) -> Expression:
     try:
         return Expression(text)
     except CronSimError as error:
-        # Every field has been read by now: what is left is a day that no month has.
+        # All fields are valid here: only a day that no month has is left.
         detail = f"{text} never fires: none of its months has such a day."
         raise _refusal([FieldError("/cron", "never_fires", detail)]) from error
 
 
 def _resolve(cron: str, seed: str) -> str:
-    """Return *cron* as five fields without macros or `H`, each term checked."""
+    """Return *cron* as five fields without macros or `H`, with each term checked."""
     try:
         fields = _split(cron)
     except _Unreadable as error:
@@ -192,7 +192,7 @@ def _refusal(errors: list[FieldError]) -> InvalidSchedule:
 
 
 def _split(cron: str) -> list[str]:
-    """Return the five fields of *cron* in capitals; a macro is spelt out."""
+    """Return the five fields of *cron* in capitals, with its macro replaced."""
     if len(cron) > MAX_LENGTH:
         raise _Unreadable(
             f"The expression has {len(cron)} characters; {MAX_LENGTH} are allowed.", "too_long"
@@ -257,13 +257,13 @@ def _term(rule: _Field, term: str, seed: str) -> str:
             f" split it at the end of {rule.low}-{rule.high}."
         )
     if match["last"] is not None and first == last:
-        # cronsim would read 5-5/10 as 5/10, which runs on to the end.
+        # cronsim would read 5-5/10 as 5/10, which goes up to the end of the range.
         return match["first"]
     return term
 
 
 def _special_day(rule: _Field, term: str) -> str | None:
-    """Return a term for a last or n-th day, checked; None if *term* is not one."""
+    """Return the checked term of a last or n-th day; None if *term* is another one."""
     if rule.name == "day-of-month" and term in {"L", "LW"}:
         return term
     if rule.name != "day-of-week":
@@ -272,7 +272,7 @@ def _special_day(rule: _Field, term: str) -> str | None:
         _value(rule, match["weekday"])
         return term
     if match := _NTH_WEEKDAY.fullmatch(term):
-        # Names are spelt as numbers: only these are read everywhere in cronsim.
+        # A number for the name: cronsim does not read names here.
         weekday = _value(rule, match["weekday"])
         if match["nth"] not in {"1", "2", "3", "4", "5"}:
             raise _Unreadable(
@@ -312,10 +312,9 @@ def _unreadable(rule: _Field, term: str) -> _Unreadable:
 
 
 def _hashed(rule: _Field, match: re.Match[str], step: int | None, seed: str) -> str:
-    """Return the number, or the stepped range, that *seed* draws from the range of an `H`.
+    """Return the number, or the stepped range, that *seed* gives within the range of an `H`.
 
-    The same seed draws the same number for ever; the five fields draw
-    independently of one another.
+    The same seed always gives the same number. The five fields are independent.
     """
     low, high = rule.spread
     if match["low"] is not None:

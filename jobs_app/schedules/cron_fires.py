@@ -1,8 +1,8 @@
-"""Cron expressions followed in a time zone: the next fire, the one before, the changed days.
+"""The fires of a cron expression in a time zone: the next, the previous, those of a day.
 
-Pure, no IO. The step from days to instants is our own: by cronsim's, the second
-01:10 of an autumn night is followed by the first 01:30, Lord Howe's `0 */2`
-loses the morning of the change, and the way back is not the inverse of the way.
+Pure, no IO. The step from days to instants is our own. With cronsim's, the second 01:10 of an
+autumn night is followed by the first 01:30, `0 */2` in Lord Howe loses the morning of the
+change, and the previous fire is not the inverse of the next.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,10 +16,10 @@ from jobs_app.schedules.cron_expression import Expression
 
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
-# Fires are looked for between these, where every zone's local time can be computed.
+# Fires lie between these instants: there the local time of every zone can be computed.
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _LAST = datetime(9998, 12, 31, tzinfo=UTC)
-# The longest real wait is 40 years: a 29 February on one weekday, across the year 2100.
+# The longest time between fires is 40 years: 29 February on one weekday, across 2100.
 _SEARCH_YEARS = 50
 
 
@@ -27,16 +27,16 @@ _SEARCH_YEARS = 50
 def next_fire(expression: Expression, zone: ZoneInfo, after: datetime) -> datetime | None:
     """Return the first fire strictly later than *after*, in UTC; None if there is none.
 
-    A local time that is skipped counts as the first moment after the gap, one
-    that comes twice counts the first time; with a star in front of the minutes
-    or hours every real minute counts by what the clock reads (Debian's rule).
+    Debian's rule: a local time that is skipped fires at the first moment after the gap, and
+    one that comes twice fires the first time. With a star in front of the minutes or hours,
+    each real minute fires whose local time matches.
     """
     after = max(after, _FIRST)
     if after >= _LAST:
         return None
     start = after.astimezone(zone).date()
     if timezones.plain_midnight(zone, start - _DAY) is None:
-        # What was skipped yesterday fires today; or the clock went back to yesterday.
+        # A time that was skipped yesterday fires today, or the clock went back to yesterday.
         start -= _DAY
     for day in _dates_from(expression, start):
         fire = _first_on(expression, zone, day, after)
@@ -76,30 +76,30 @@ def previous_fire(expression: Expression, zone: ZoneInfo, before: datetime) -> d
 
 @lru_cache(maxsize=512)
 def fires_on_changed_day(expression: Expression, zone: ZoneInfo, day: date) -> tuple[datetime, ...]:
-    """Return the fires that belong to a local *day* on which the clock is changed.
+    """Return the fires of a local *day* on which the clock is changed.
 
-    What the day skips at its end fires on the next one, and is listed here.
+    They include the fire, on the next day, of a time that is skipped at the end of *day*.
     """
     midnight = datetime.combine(day, time())
-    stretches = timezones.stretches(zone, day)
-    found = set()
+    periods = timezones.offset_periods(zone, day)
+    fires = set()
     for time_of_day in expression.times():
         local = midnight + time_of_day
         if expression.is_real_time:
-            found |= {
-                stretch.instant(local)
-                for stretch in stretches
-                if stretch.local_start <= local < stretch.local_end
+            fires |= {
+                period.instant(local)
+                for period in periods
+                if period.local_start <= local < period.local_end
             }
         else:
-            # The first moment at which the clock has come as far as this.
-            stretch = next(stretch for stretch in stretches if local < stretch.local_end)
-            found.add(stretch.instant(max(local, stretch.local_start)))
-    return tuple(sorted(found))
+            # The first moment at which the clock shows this time or a later one.
+            period = next(period for period in periods if local < period.local_end)
+            fires.add(period.instant(max(local, period.local_start)))
+    return tuple(sorted(fires))
 
 
-def stands_for_skipped(expression: Expression, zone: ZoneInfo, fire: datetime) -> bool:
-    """Say whether *fire* comes at the end of a gap in place of a time in it."""
+def replaces_skipped_time(expression: Expression, zone: ZoneInfo, fire: datetime) -> bool:
+    """Return whether *fire* comes at the end of a gap in place of a skipped time."""
     skipped = timezones.skipped_before(zone, fire)
     if expression.is_real_time or not skipped:
         return False
@@ -125,8 +125,8 @@ def _first_on(
     midnight = timezones.plain_midnight(zone, day)
     if midnight is None:
         fires = fires_on_changed_day(expression, zone, day)
-        place = bisect_right(fires, after)
-        return fires[place] if place < len(fires) else None
+        index = bisect_right(fires, after)
+        return fires[index] if index < len(fires) else None
     minute = expression.minute_after((after - midnight) // _MINUTE)
     return None if minute is None else midnight + minute * _MINUTE
 
@@ -138,15 +138,15 @@ def _last_on(
     midnight = timezones.plain_midnight(zone, day)
     if midnight is None:
         fires = fires_on_changed_day(expression, zone, day)
-        place = bisect_left(fires, before)
-        return fires[place - 1] if place else None
-    # Rounded up: at 00:00:30 the fire of 00:00 has been.
+        index = bisect_left(fires, before)
+        return fires[index - 1] if index else None
+    # Rounded up: at 00:00:30 the fire of 00:00 is over.
     minute = expression.minute_before(-((midnight - before) // _MINUTE))
     return None if minute is None else midnight + minute * _MINUTE
 
 
 def _dates_from(expression: Expression, start: date) -> Iterator[date]:
-    """Yield the matching dates from *start* on, for as long as any can be expected."""
+    """Yield the matching dates from *start* on, until none can be expected."""
     year, month, first = start.year, start.month, start.day
     while year <= min(start.year + _SEARCH_YEARS, _LAST.year):
         for day in _days_of(expression, year, month):

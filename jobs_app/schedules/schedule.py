@@ -1,8 +1,8 @@
-"""Schedules: when a job fires, from here to the year 9998, and how to say it.
+"""Schedules: the fires of a job, up to the year 9998.
 
-Pure, no IO: no clock, no database, no Redis. Every instant that comes in or goes
-out is aware UTC; local time exists only in here and in what a person sees. The
-preview and the scheduler ask the same functions.
+Pure, no IO: no clock, no database, no Redis. Every instant that goes in or out is aware UTC.
+Local time exists only in this package and in the texts that people see. The preview and the
+scheduler call the same functions.
 """
 
 import struct
@@ -15,28 +15,24 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
-from jobs_app.core.text import rfc3339
 from jobs_app.schedules import cron_expression, cron_fires, timezones
 from jobs_app.schedules.cron_expression import Expression
 
-MAX_INTERVAL_SECONDS = 366 * 86_400
-MAX_JITTER_SECONDS = 86_400
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST = datetime(9999, 1, 1, tzinfo=UTC)
+#: Nothing fires from here on.
+LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
-_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job fires: by exactly one of `cron`, `interval_seconds` and `at`.
+    """The times of a job, by exactly one of `cron`, `interval_seconds` and `at`.
 
-    An interval fires at `anchor_at` and every N seconds after it, never before;
-    without an anchor it counts from 1970. Fires lie in [`start_at`, `end_at`).
-    `seed`, the job's name, settles what `H` and the jitter draw. A naive
-    datetime raises ValueError; anything else that is wrong is for `check`.
+    An interval fires at `anchor_at` and every N seconds after it, never before; without an
+    anchor it counts from 1970. Fires lie in [`start_at`, `end_at`). `seed`, the name of the
+    job, determines `H` and the jitter. A naive datetime raises ValueError; `validation.check`
+    finds all other faults.
     """
 
     cron: str | None = None
@@ -57,10 +53,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """One fire as a person sees it: the instant, in UTC and in the schedule's zone.
+    """A fire for people: the instant in UTC and in the time zone of the schedule.
 
-    `dst` is "gap" where it stands for a local time that the clock skipped, and
-    "repeat" where the clock shows its local time twice.
+    `dst` is "gap" if the fire replaces a local time that the clock skipped, and "repeat" if
+    the clock shows its local time twice.
     """
 
     at: datetime
@@ -68,33 +64,12 @@ class Fire:
     dst: Literal["gap", "repeat"] | None
 
 
-def check(schedule: Schedule, *, now: datetime) -> None:
-    """Raise InvalidSchedule, one error for each broken field, unless it fires after *now*.
-
-    Pointers are relative to the schedule: "/cron", "/timezone".
-    """
-    now = in_utc(now)
-    errors = [
-        *_kind_errors(schedule),
-        *_zone_errors(schedule.timezone),
-        *_cron_errors(schedule),
-        *_interval_errors(schedule),
-        *_at_errors(schedule, now),
-        *_window_errors(schedule, now),
-        *_jitter_errors(schedule),
-    ]
-    if not errors and next_fire(schedule, after=now) is None:
-        errors = [_never(schedule)]
-    if errors:
-        raise InvalidSchedule(errors[0].detail, errors=errors)
-
-
 def next_fire(schedule: Schedule, *, after: datetime) -> datetime | None:
     """Return the first fire strictly later than *after*, in UTC; None if there is none.
 
-    A local time skipped in spring counts as the first moment after the gap, a
-    fixed one that comes twice in autumn counts the first time, wildcard minutes
-    or hours follow real time: Debian's cron has it so.
+    As in Debian's cron: a local time that is skipped in spring fires at the first moment after
+    the gap; a fixed time that comes twice in autumn fires the first time; wildcard minutes or
+    hours follow real time.
     """
     after = in_utc(after)
     if schedule.start_at is not None and schedule.start_at > after:
@@ -121,9 +96,9 @@ def fires(
 ) -> Iterator[datetime]:
     """Yield the fires later than *after*, up to and including *until*, in order.
 
-    Without *until* there may be no end to them.
+    Without *until* they may be infinite.
     """
-    last = _LAST if until is None else in_utc(until)
+    last = LAST if until is None else in_utc(until)
     fire = next_fire(schedule, after=after)
     while fire is not None and fire <= last:
         yield fire
@@ -133,7 +108,7 @@ def fires(
 def due_at(schedule: Schedule, fire: datetime) -> datetime:
     """Return when the run of *fire* is due: up to `jitter_seconds` later, in whole milliseconds.
 
-    The same seed and fire give the same answer for ever.
+    The same seed and fire always give the same instant.
     """
     fire = in_utc(fire)
     if not schedule.jitter_seconds:
@@ -147,17 +122,17 @@ def due_at(schedule: Schedule, fire: datetime) -> datetime:
 def preview(
     schedule: Schedule, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[Fire]:
-    """Return the next *count* fires, fewer if they end, each with its local time."""
+    """Return the next *count* fires with their local times, fewer if they end."""
     zone = zone_of(schedule.timezone)
-    coming = islice(fires(schedule, after=after, until=until), count)
-    return [_shown(schedule, zone, fire) for fire in coming]
+    next_fires = islice(fires(schedule, after=after, until=until), count)
+    return [_with_local_time(schedule, zone, fire) for fire in next_fires]
 
 
 def names_local_time(schedule: Schedule, local: datetime) -> bool:
-    """Say whether *schedule* names the minute of the naive *local*, shown by the clock or not.
+    """Return whether *schedule* fires at the minute of the naive *local*, skipped or not.
 
     False for an interval, for one instant, and for a cron expression that follows real
-    time: these know no times that the clock could skip.
+    time: they have no local times that the clock could skip.
     """
     if schedule.cron is None:
         return False
@@ -170,46 +145,25 @@ def names_local_time(schedule: Schedule, local: datetime) -> bool:
     )
 
 
-def describe(schedule: Schedule) -> str:
-    """Return the schedule as one English sentence without a full stop."""
-    zone = schedule.timezone
-    zone_text = zone if zone == "UTC" else f"{zone} time"
-    if schedule.cron is not None:
-        text = f"{expression_of(schedule).explain()}, {zone_text}"
-    elif schedule.interval_seconds is not None:
-        text = f"Every {duration(schedule.interval_seconds, every=True)}"
-    elif schedule.at is not None:
-        text = f"Once at {_local_text(schedule, schedule.at)}, {zone_text}"
-    else:
-        text = "Only when started by hand"
-    if schedule.start_at is not None:
-        text += f", from {_local_text(schedule, schedule.start_at)}"
-    if schedule.end_at is not None:
-        text += f", until {_local_text(schedule, schedule.end_at)}"
-    if schedule.jitter_seconds:
-        text += f", each up to {duration(schedule.jitter_seconds)} later"
-    return text
-
-
-def readings(timezone: str, local: datetime) -> tuple[datetime, ...]:
-    """Return when a clock in *timezone* shows the naive *local*, in UTC: once, twice or never."""
+def instants_of(timezone: str, local: datetime) -> tuple[datetime, ...]:
+    """Return the instants, in UTC, at which *timezone* has the naive time *local*: 0, 1 or 2."""
     zone = zone_of(timezone)
     return tuple(
-        stretch.instant(local)
-        for stretch in timezones.stretches(zone, local.date())
-        if stretch.local_start <= local < stretch.local_end
+        period.instant(local)
+        for period in timezones.offset_periods(zone, local.date())
+        if period.local_start <= local < period.local_end
     )
 
 
-def after_gap(timezone: str, local: datetime) -> tuple[datetime, datetime]:
-    """Return the gap that swallows the naive *local*: its naive start, and its end in UTC."""
-    stretches = timezones.stretches(zone_of(timezone), local.date())
-    place = next(n for n, stretch in enumerate(stretches) if local < stretch.local_end)
-    return stretches[place - 1].local_end, stretches[place].start
+def gap_of(timezone: str, local: datetime) -> tuple[datetime, datetime]:
+    """Return the gap that skips the naive time *local*: its naive start, and its end in UTC."""
+    periods = timezones.offset_periods(zone_of(timezone), local.date())
+    index = next(n for n, period in enumerate(periods) if local < period.local_end)
+    return periods[index - 1].local_end, periods[index].start
 
 
 def is_repeated(timezone: str, instant: datetime) -> bool:
-    """Say whether the clock shows the local time of *instant* twice."""
+    """Return whether the clock shows the local time of *instant* twice."""
     return timezones.is_repeated(instant.astimezone(zone_of(timezone)))
 
 
@@ -222,17 +176,17 @@ def in_utc(instant: datetime) -> datetime:
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        # Within hours of either end of the calendar, where nothing fires.
-        return _EPOCH if instant.year == 1 else _LAST
+        # Within hours of the first or last day of the calendar: nothing fires there.
+        return _EPOCH if instant.year == 1 else LAST
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return the zone; raises InvalidSchedule if this machine knows none of that name."""
+    """Return the time zone *name*; raises InvalidSchedule if this machine does not have it."""
     try:
-        return timezones.named(name)
-    # struct.error: the zone's file is there and ends too early.
+        return timezones.load(name)
+    # struct.error: the file of the zone is truncated.
     except (KeyError, ValueError, OSError, struct.error) as error:
-        errors = [_unknown_zone(name)]
+        errors = [unknown_zone(name)]
         raise InvalidSchedule(errors[0].detail, errors=errors) from error
 
 
@@ -242,7 +196,7 @@ def expression_of(schedule: Schedule) -> Expression:
 
 
 def _next(schedule: Schedule, after: datetime) -> datetime | None:
-    """Return the first fire later than *after*, whatever the window says."""
+    """Return the first fire later than *after*, without regard to the window."""
     if schedule.cron is not None:
         return cron_fires.next_fire(expression_of(schedule), zone_of(schedule.timezone), after)
     if schedule.interval_seconds is not None:
@@ -252,21 +206,21 @@ def _next(schedule: Schedule, after: datetime) -> datetime | None:
             fire = anchor + max((after - anchor) // interval + 1, 0) * interval
         except OverflowError:
             return None
-        return fire if fire < _LAST else None
+        return fire if fire < LAST else None
     if schedule.at is not None and schedule.at > after:
         return in_utc(schedule.at)
     return None
 
 
 def _previous(schedule: Schedule, before: datetime) -> datetime | None:
-    """Return the last fire earlier than *before*, whatever the window says."""
+    """Return the last fire earlier than *before*, without regard to the window."""
     if schedule.cron is not None:
         return cron_fires.previous_fire(expression_of(schedule), zone_of(schedule.timezone), before)
     if schedule.interval_seconds is not None:
         anchor = _anchor(schedule)
         interval = timedelta(seconds=schedule.interval_seconds)
-        passed = (min(before, _LAST) - anchor - _TICK) // interval
-        return anchor + passed * interval if passed >= 0 else None
+        count = (min(before, LAST) - anchor - _TICK) // interval
+        return anchor + count * interval if count >= 0 else None
     if schedule.at is not None and schedule.at < before:
         return in_utc(schedule.at)
     return None
@@ -276,10 +230,10 @@ def _anchor(schedule: Schedule) -> datetime:
     return _EPOCH if schedule.anchor_at is None else in_utc(schedule.anchor_at)
 
 
-def _shown(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
+def _with_local_time(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
     local = fire.astimezone(zone)
     dst: Literal["gap", "repeat"] | None = None
-    if schedule.cron is not None and cron_fires.stands_for_skipped(
+    if schedule.cron is not None and cron_fires.replaces_skipped_time(
         expression_of(schedule), zone, fire
     ):
         dst = "gap"
@@ -288,112 +242,10 @@ def _shown(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
     return Fire(at=fire, local=local, dst=dst)
 
 
-def _local_text(schedule: Schedule, instant: datetime) -> str:
-    try:
-        local = instant.astimezone(zone_of(schedule.timezone)).replace(tzinfo=None)
-    except OverflowError:
-        return _stamp(instant)
-    has_seconds = local.second or local.microsecond
-    return local.isoformat(" ", "auto" if has_seconds else "minutes")
-
-
-def duration(seconds: int, *, every: bool = False) -> str:
-    """Return "90 seconds", "2 hours"; and with *every*, "hour" for one hour."""
-    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
-    number = seconds // size
-    if number == 1:
-        return unit if every else f"1 {unit}"
-    return f"{number:,} {unit}s"
-
-
-def _kind_errors(schedule: Schedule) -> Iterator[FieldError]:
-    given = [name for name in ("cron", "interval_seconds", "at") if _is_given(schedule, name)]
-    if not given:
-        yield FieldError("", "required", "One of cron, interval_seconds and at is needed.")
-    elif len(given) > 1:
-        names = " and ".join(given)
-        yield FieldError("", "exclusive", f"Give one of {names}: a job has one schedule.")
-    if schedule.anchor_at is not None and given and "interval_seconds" not in given:
-        yield FieldError("/anchor_at", "not_supported", "Only an interval has an anchor.")
-
-
-def _is_given(schedule: Schedule, name: str) -> bool:
-    return getattr(schedule, name) is not None
-
-
-def _zone_errors(name: str) -> Iterator[FieldError]:
-    if not timezones.is_known(name):
-        yield _unknown_zone(name)
-
-
-def _unknown_zone(name: str) -> FieldError:
-    close = " or ".join(timezones.suggestions(name))
-    hint = f"did you mean {close}?" if close else "give an IANA name, such as Europe/Paris."
+def unknown_zone(name: str) -> FieldError:
+    """Return the error for a time zone that does not exist, with a suggestion."""
+    suggestion = " or ".join(timezones.suggestions(name))
+    hint = (
+        f"did you mean {suggestion}?" if suggestion else "give an IANA name, such as Europe/Paris."
+    )
     return FieldError("/timezone", "unknown_timezone", f"There is no time zone {name!r}; {hint}")
-
-
-def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
-    if schedule.cron is None:
-        return ()
-    try:
-        cron_expression.parse(schedule.cron, schedule.seed)
-    except InvalidSchedule as error:
-        return error.errors
-    return ()
-
-
-def _interval_errors(schedule: Schedule) -> Iterator[FieldError]:
-    interval = schedule.interval_seconds
-    if interval is not None and not _is_within(interval, 1, MAX_INTERVAL_SECONDS):
-        detail = f"{interval!r} is not a whole number of seconds in 1-{MAX_INTERVAL_SECONDS}."
-        yield FieldError("/interval_seconds", "out_of_range", detail)
-    if schedule.anchor_at is not None and schedule.anchor_at >= _LAST:
-        yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998.")
-
-
-def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
-    if schedule.at is None:
-        return
-    if schedule.at <= now:
-        detail = f"{_stamp(schedule.at)} has passed: it is {_stamp(now)}."
-        yield FieldError("/at", "in_the_past", detail)
-    elif schedule.at >= _LAST:
-        yield FieldError("/at", "out_of_range", f"{_stamp(schedule.at)} is after the year 9998.")
-
-
-def _window_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
-    start, end = schedule.start_at, schedule.end_at
-    if start is not None and end is not None and start >= end:
-        detail = f"{_stamp(end)} is not later than start_at, {_stamp(start)}."
-        yield FieldError("/end_at", "before_start", detail)
-    elif end is not None and end <= now:
-        detail = f"{_stamp(end)} has passed: it is {_stamp(now)}."
-        yield FieldError("/end_at", "in_the_past", detail)
-
-
-def _jitter_errors(schedule: Schedule) -> Iterator[FieldError]:
-    jitter, interval = schedule.jitter_seconds, schedule.interval_seconds
-    if not _is_within(jitter, 0, MAX_JITTER_SECONDS):
-        detail = f"{jitter!r} is not a whole number of seconds in 0-{MAX_JITTER_SECONDS}."
-        yield FieldError("/jitter_seconds", "out_of_range", detail)
-    elif interval is not None and _is_within(interval, 1, jitter):
-        detail = f"{jitter} is not less than interval_seconds, {interval}."
-        yield FieldError("/jitter_seconds", "out_of_range", detail)
-
-
-def _is_within(value: object, low: int, high: int) -> bool:
-    """Say whether *value* is a whole number in [low, high]; True and 1.0 are none."""
-    return type(value) is int and low <= value <= high
-
-
-def _never(schedule: Schedule) -> FieldError:
-    """Return why a schedule whose fields are all well formed has no fire to come."""
-    if schedule.start_at is not None or schedule.end_at is not None:
-        window = "/end_at" if schedule.end_at is not None else "/start_at"
-        return FieldError(window, "never_fires", "No fire lies between start_at and end_at.")
-    text = expression_of(schedule).text if schedule.cron is not None else "The schedule"
-    return FieldError("/cron", "never_fires", f"{text} never fires: no date matches all fields.")
-
-
-def _stamp(instant: datetime) -> str:
-    return rfc3339(in_utc(instant))

@@ -1,7 +1,7 @@
-"""Time zones as stretches of real time with one offset each, and their names.
+"""Time zones: their names, and the periods of real time with one UTC offset each.
 
-Pure, no IO: the only thing read is the zone's data, through zoneinfo. Nothing
-here knows what a schedule is; `cron` asks how a local day maps to real time.
+Pure, no IO except for the data of zones, through zoneinfo. This module does not know
+schedules; `cron_fires` asks it how a local day maps to real time.
 """
 
 import itertools
@@ -14,17 +14,17 @@ from zoneinfo import ZoneInfo, available_timezones
 from jobs_app.core.text import closest
 
 _DAY = timedelta(days=1)
-# No zone is further from UTC than this, so a local day lies within its UTC day and a margin.
+# No zone is further from UTC, so that a local day lies within its UTC day and this margin.
 _MARGIN = timedelta(hours=16)
 # Since 1970 no zone has changed its offset twice within a week.
 _STEP = timedelta(hours=4)
-# What the directory of zones holds that names no place.
+# Files in the directory of zones that are not time zones.
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Real time from `start` up to `end`, both UTC, over which the offset is the same."""
+class OffsetPeriod:
+    """Real time from `start` up to `end`, both in UTC, with one UTC offset."""
 
     start: datetime
     end: datetime
@@ -32,64 +32,64 @@ class Stretch:
 
     @property
     def local_start(self) -> datetime:
-        """What the local clock reads at the start, without a zone."""
+        """The naive local time at the start."""
         return (self.start + self.offset).replace(tzinfo=None)
 
     @property
     def local_end(self) -> datetime:
-        """What the local clock would read at the end if nobody changed it."""
+        """The naive local time at the end, by the offset of this period."""
         return (self.end + self.offset).replace(tzinfo=None)
 
     def instant(self, local: datetime) -> datetime:
-        """Return when the local clock reads *local*, in UTC, by this stretch's offset."""
+        """Return the instant of the naive *local* in UTC, by the offset of this period."""
         return local.replace(tzinfo=UTC) - self.offset
 
 
 @lru_cache(maxsize=1024)
-def named(name: str) -> ZoneInfo:
-    """Return the zone *name*; raises as ZoneInfo does if there is none."""
+def load(name: str) -> ZoneInfo:
+    """Return the zone *name*; raises the errors of ZoneInfo if it cannot be loaded."""
     return ZoneInfo(name)
 
 
 def is_known(name: str) -> bool:
-    """Say whether *name* is an IANA zone, spelt exactly."""
+    """Return whether *name* is an IANA zone, in this exact spelling."""
     return name in _names()
 
 
 def suggestions(name: str) -> list[str]:
-    """Return the zones that somebody who wrote *name* may have meant, most often one."""
-    wanted = name.strip().lower().replace(" ", "_")
+    """Return the zones that the invalid *name* may mean, most often one."""
+    lower_name = name.strip().lower().replace(" ", "_")
     by_lower = {known.lower(): known for known in _names()}
-    if wanted in by_lower:
-        return [by_lower[wanted]]
+    if lower_name in by_lower:
+        return [by_lower[lower_name]]
     cities = sorted(
-        known for lower, known in by_lower.items() if lower.rpartition("/")[2] == wanted
+        known for lower, known in by_lower.items() if lower.rpartition("/")[2] == lower_name
     )
     # Two of three letters are too few for a suggestion: PST is not EST.
-    suggestion = closest(wanted, by_lower, cutoff=0.75)
+    suggestion = closest(lower_name, by_lower, cutoff=0.75)
     return cities or ([] if suggestion is None else [by_lower[suggestion]])
 
 
 @lru_cache(maxsize=16_384)
 def plain_midnight(zone: ZoneInfo, day: date) -> datetime | None:
-    """Return when *day* begins, in UTC, if it has 24 hours of one offset.
+    """Return the start of *day* in UTC if the day has 24 hours of one offset.
 
-    None says that the clock is changed on that day: it skips or repeats some of
-    its times, or has none at all (30 December 2011 in Samoa).
+    None means that the clock is changed on that day: the day skips or repeats some times,
+    or does not exist (30 December 2011 in Samoa).
     """
     begin = datetime.combine(day, time(), zone)
     offset = begin.utcoffset()
-    # Asking for the first of two midnights and the last of the next two finds changes at the edges.
+    # The first of two midnights, and the last of the next two: this finds changes at the edges.
     if offset is None or offset != (begin + _DAY).replace(fold=1).utcoffset():
         return None
     return begin.replace(tzinfo=UTC) - offset
 
 
 @lru_cache(maxsize=1024)
-def stretches(zone: ZoneInfo, day: date) -> tuple[Stretch, ...]:
-    """Return the stretches that *day* falls into, in order and without holes.
+def offset_periods(zone: ZoneInfo, day: date) -> tuple[OffsetPeriod, ...]:
+    """Return the periods of *day*, in order and without holes.
 
-    They begin before the day does and end after it.
+    The first begins before the day, the last ends after it.
     """
     begin = datetime.combine(day, time(), UTC) - _MARGIN
     end = begin + _DAY + 2 * _MARGIN
@@ -100,29 +100,30 @@ def stretches(zone: ZoneInfo, day: date) -> tuple[Stretch, ...]:
             bounds.append(_change(zone, mark))
     bounds.append(end)
     return tuple(
-        Stretch(start, stop, _offset(zone, start)) for start, stop in itertools.pairwise(bounds)
+        OffsetPeriod(start, stop, _offset(zone, start))
+        for start, stop in itertools.pairwise(bounds)
     )
 
 
 def is_repeated(local: datetime) -> bool:
-    """Say whether the clock shows the time of *local* twice; aware, one that exists."""
+    """Return whether the clock shows *local* twice; *local* is aware and exists."""
     return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
 
 
 def skipped_before(zone: ZoneInfo, instant: datetime) -> timedelta:
-    """Return how much local time is skipped just before *instant*; zero as a rule."""
+    """Return how much local time is skipped just before *instant*, zero if none."""
     earlier = _offset(zone, instant - timedelta(seconds=1))
     return max(_offset(zone, instant) - earlier, timedelta())
 
 
 def _change(zone: ZoneInfo, mark: datetime) -> datetime:
-    """Return the first second after *mark* at which the offset is another."""
+    """Return the first second after *mark* with another offset."""
     before = _offset(zone, mark)
     seconds = range(int(_STEP.total_seconds()) + 1)
-    found = bisect_left(
-        seconds, True, key=lambda second: _offset(zone, mark + timedelta(seconds=second)) != before
+    second = bisect_left(
+        seconds, True, key=lambda later: _offset(zone, mark + timedelta(seconds=later)) != before
     )
-    return mark + timedelta(seconds=found)
+    return mark + timedelta(seconds=second)
 
 
 def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:

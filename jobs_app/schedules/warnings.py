@@ -1,4 +1,4 @@
-"""What may surprise the author of a schedule that is valid: pure, no IO."""
+"""Warnings about valid schedules that may surprise their authors. Pure, no IO."""
 
 from calendar import month_name
 from collections.abc import Iterator
@@ -8,42 +8,36 @@ from zoneinfo import ZoneInfo
 
 from jobs_app.schedules import cron_expression, cron_fires, timezones
 from jobs_app.schedules.cron_expression import Expression
-from jobs_app.schedules.schedule import (
-    Schedule,
-    duration,
-    expression_of,
-    fires,
-    in_utc,
-    zone_of,
-)
+from jobs_app.schedules.description import duration
+from jobs_app.schedules.schedule import Schedule, expression_of, fires, in_utc, zone_of
 
 _DAY = timedelta(days=1)
 _LEAP_DAY = (2, 29)
 
 
 def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
-    """Return sentences on what may surprise the author of a valid schedule."""
+    """Return sentences about surprises of a valid schedule."""
     now = in_utc(now)
-    found: list[str] = []
+    texts: list[str] = []
     if schedule.cron is not None:
         expression = expression_of(schedule)
-        found += _day_warnings(schedule, expression, now)
-        found += _step_warnings(expression)
-        found += _clock_change_warnings(schedule, expression, now)
+        texts += _day_warnings(schedule, expression, now)
+        texts += _step_warnings(expression)
+        texts += _clock_change_warnings(schedule, expression, now)
         if not schedule.seed and cron_expression.uses_hash(schedule.cron):
-            found.append("H is drawn from the job's name: each job gets times of its own.")
+            texts.append("H is drawn from the job's name: each job gets times of its own.")
     if schedule.interval_seconds is not None:
-        found += _interval_warnings(schedule, schedule.interval_seconds, now)
-    found += _jitter_warnings(schedule, now)
-    return found
+        texts += _interval_warnings(schedule, schedule.interval_seconds, now)
+    texts += _jitter_warnings(schedule, now)
+    return texts
 
 
 def _day_warnings(schedule: Schedule, expression: Expression, now: datetime) -> Iterator[str]:
     if expression.has_either_day:
         yield ("Both day fields are set: it fires on days that match either of them, not both.")
     zone = zone_of(schedule.timezone)
-    coming = [fire.astimezone(zone) for fire in islice(fires(schedule, after=now), 3)]
-    if coming and all((fire.month, fire.day) == _LEAP_DAY for fire in coming):
+    next_fires = [fire.astimezone(zone) for fire in islice(fires(schedule, after=now), 3)]
+    if next_fires and all((fire.month, fire.day) == _LEAP_DAY for fire in next_fires):
         yield "It fires on 29 February only, so in leap years only."
     elif short := expression.months_too_short():
         names = ", ".join(month_name[month] for month in short)
@@ -62,37 +56,37 @@ def _step_warnings(expression: Expression) -> Iterator[str]:
         last = (size - 1) // int(step) * int(step)
         yield (
             f"{text} does not divide {size}: {unit} {last} is followed by {unit} 0,"
-            f" after {_duration_of(size - last, unit)} instead of {step}."
+            f" after {_counted(size - last, unit)} instead of {step}."
         )
 
 
-def _duration_of(number: int, unit: str) -> str:
+def _counted(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def _clock_change_warnings(
     schedule: Schedule, expression: Expression, now: datetime
 ) -> Iterator[str]:
-    """Yield what the next year's clock changes do to the schedule, each kind once."""
+    """Yield the effects of the clock changes of the next year, each kind once."""
     zone = zone_of(schedule.timezone)
-    told = set()
+    kinds = set()
     for day in _changed_days(expression, zone, now):
         for kind, text in _effects_of_change(expression, zone, day):
-            if kind not in told:
-                told.add(kind)
+            if kind not in kinds:
+                kinds.add(kind)
                 yield text
 
 
 def _effects_of_change(
     expression: Expression, zone: ZoneInfo, day: date
 ) -> Iterator[tuple[str, str]]:
-    """Yield the kind of each surprise on a *day* of a clock change, and its sentence."""
-    of_the_day = cron_fires.fires_on_changed_day(expression, zone, day)
-    if not of_the_day:
+    """Yield the effects of a clock change on *day*, each with its kind and its sentence."""
+    fires_of_day = cron_fires.fires_on_changed_day(expression, zone, day)
+    if not fires_of_day:
         yield "none", f"The clock skips its times on {day}: it does not fire then."
-    for fire in of_the_day:
+    for fire in fires_of_day:
         local = fire.astimezone(zone)
-        if cron_fires.stands_for_skipped(expression, zone, fire):
+        if cron_fires.replaces_skipped_time(expression, zone, fire):
             text = f"The clock skips one of its times on {day}: it fires at {local:%H:%M} instead."
             yield "gap", text
         elif timezones.is_repeated(local) and not expression.is_real_time:
@@ -125,6 +119,6 @@ def _interval_warnings(schedule: Schedule, seconds: int, now: datetime) -> Itera
 
 def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
     jitter = timedelta(seconds=schedule.jitter_seconds)
-    coming = list(islice(fires(schedule, after=now), 2))
-    if len(coming) > 1 and coming[1] - coming[0] <= jitter:
+    next_fires = list(islice(fires(schedule, after=now), 2))
+    if len(next_fires) > 1 and next_fires[1] - next_fires[0] <= jitter:
         yield "The jitter is not shorter than the time between fires: runs may change places."

@@ -1,4 +1,4 @@
-"""When schedules fire, told by hand for the known nights and by brute force for the others."""
+"""The fires of schedules: written by hand for the known nights, by brute force for the others."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -9,57 +9,28 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs_app.core.errors import InvalidSchedule
 from jobs_app.schedules.schedule import (
     Schedule,
-    check,
-    describe,
     due_at,
     fires,
     next_fire,
     preview,
     previous_fire,
 )
-from jobs_app.schedules.warnings import warnings
 from tests.schedule_oracle import fires_between
-
-NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
-SECOND = timedelta(seconds=1)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
-NEW_YORK = "America/New_York"
-SPRING = date(2026, 3, 8)
-AUTUMN = date(2026, 11, 1)
-
-ZONES = (
-    "UTC",
+from tests.schedules.examples import (
+    AUTUMN,
+    DAY,
+    HOUR,
     NEW_YORK,
-    "Europe/Paris",
-    "Europe/Dublin",  # winter is the exception by its law
-    "Australia/Lord_Howe",  # changes by half an hour
-    "America/Sao_Paulo",  # midnight was skipped
-    "America/Havana",  # midnight comes twice
-    "America/St_Johns",  # went back from 00:01, across midnight
-    "America/Asuncion",
-    "Africa/Casablanca",  # goes back for Ramadan
-    "Africa/Cairo",  # abolished it and brought it back
-    "Europe/Volgograd",  # changed its standard time, twice
-    "Asia/Pyongyang",  # the same by half an hour
-    "Asia/Gaza",
-    "Asia/Tehran",
-    "Antarctica/Troll",  # two hours
-    "America/Nuuk",
-    "Pacific/Apia",  # had no 30 December 2011
-    "Pacific/Kwajalein",  # had no 21 August 1993
+    NOW,
+    SECOND,
+    SPRING,
+    TICK,
+    ZONES,
+    cron,
+    crons,
 )
-MINUTES = ("*", "*/30", "*/7", "0", "30", "59", "0,30", "15,45", "0-59/20", "*,5")
-HOURS = ("*", "*/2", "*/5", "0", "1", "2", "3", "23", "0-3", "1,2", "0,1,22,23", "0-23")
-DAYS = ("*", "*", "*", "*/2", "1", "L", "LW", "15-31", "29,30,31")
-MONTHS = ("*", "*", "*", "1-11", "MAR,OCT,NOV")
-WEEKDAYS = ("*", "*", "*", "SUN", "0", "7", "1-5", "5L", "MON#2", "*/2")
-
-crons = st.tuples(*map(st.sampled_from, (MINUTES, HOURS, DAYS, MONTHS, WEEKDAYS))).map(" ".join)
 
 
 @cache
@@ -84,22 +55,12 @@ def nights(draw) -> tuple[str, datetime]:
     return zone, change + draw(st.integers(-100_000, 150_000)) * SECOND
 
 
-def cron(expression: str, zone: str = "UTC", **changes: object) -> Schedule:
-    return Schedule(cron=expression, timezone=zone, **changes)  # type: ignore[arg-type]
-
-
 def local_fires(expression: str, zone: str, day: date, days: int = 1) -> list[str]:
     """Return the fires from one local midnight to the next, as the wall clock and offset show."""
     begin = datetime.combine(day, time(), ZoneInfo(zone))
     end = datetime.combine(day + days * DAY, time(), ZoneInfo(zone))
     found = fires(cron(expression, zone), after=begin - TICK, until=end - TICK)
     return [f"{fire.astimezone(ZoneInfo(zone)):%d %H:%M %z}" for fire in found]
-
-
-def errors_of(schedule: Schedule, now: datetime = NOW) -> list[tuple[str, str]]:
-    with pytest.raises(InvalidSchedule) as caught:
-        check(schedule, now=now)
-    return [(error.pointer, error.code) for error in caught.value.errors]
 
 
 # Against brute force
@@ -432,153 +393,3 @@ def test_jitter_differs_between_jobs_and_is_nothing_by_default():
 
     assert due_at(one, NOW) != due_at(other, NOW)
     assert due_at(cron("@hourly", seed="one"), NOW) == NOW
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    "schedule, expected",
-    [
-        (Schedule(), [("", "required")]),
-        (cron("* * * * *", interval_seconds=5), [("", "exclusive")]),
-        (cron("* * * * *", anchor_at=NOW), [("/anchor_at", "not_supported")]),
-        (cron("0 0 30 2 *"), [("/cron", "never_fires")]),
-        (cron("0 0 */31 * MON#5"), [("/cron", "never_fires")]),
-        (cron("61 25 * * *"), [("/cron", "out_of_range"), ("/cron", "out_of_range")]),
-        (cron("@hourly", "Mars/Base"), [("/timezone", "unknown_timezone")]),
-        (cron("@hourly", "../UTC"), [("/timezone", "unknown_timezone")]),
-        (cron("@hourly", "localtime"), [("/timezone", "unknown_timezone")]),
-        (Schedule(interval_seconds=0), [("/interval_seconds", "out_of_range")]),
-        (Schedule(interval_seconds=31_622_401), [("/interval_seconds", "out_of_range")]),
-        (Schedule(interval_seconds=True), [("/interval_seconds", "out_of_range")]),
-        (Schedule(interval_seconds=1.5), [("/interval_seconds", "out_of_range")]),  # type: ignore[arg-type]
-        (Schedule(interval_seconds=60, jitter_seconds=60), [("/jitter_seconds", "out_of_range")]),
-        (cron("@hourly", jitter_seconds=86_401), [("/jitter_seconds", "out_of_range")]),
-        (cron("@hourly", jitter_seconds=-1), [("/jitter_seconds", "out_of_range")]),
-        (Schedule(at=NOW), [("/at", "in_the_past")]),
-        (Schedule(at=datetime(9999, 6, 1, tzinfo=UTC)), [("/at", "out_of_range")]),
-        (cron("@hourly", start_at=NOW + DAY, end_at=NOW + DAY), [("/end_at", "before_start")]),
-        (cron("@hourly", end_at=NOW), [("/end_at", "in_the_past")]),
-        (cron("@yearly", end_at=NOW + DAY), [("/end_at", "never_fires")]),
-        (
-            cron("61 * * * *", "Mars"),
-            [("/timezone", "unknown_timezone"), ("/cron", "out_of_range")],
-        ),
-    ],
-)
-def test_a_schedule_that_cannot_work_is_refused_field_by_field(schedule, expected):
-    assert errors_of(schedule) == expected
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        cron("0 0 29 2 */7"),
-        Schedule(interval_seconds=31_622_400, anchor_at=NOW - 9_000 * DAY),
-        Schedule(interval_seconds=60, jitter_seconds=59),
-        Schedule(at=NOW + TICK),
-        cron("@yearly", "Asia/Tokyo", end_at=datetime.max.replace(tzinfo=UTC)),
-    ],
-)
-def test_what_fires_at_all_is_accepted(schedule):
-    check(schedule, now=NOW)
-
-    assert describe(schedule)
-
-
-@pytest.mark.parametrize(
-    "name, hint",
-    [
-        ("europe/paris", "did you mean Europe/Paris?"),
-        ("Europe/Pariss", "did you mean Europe/Paris?"),
-        ("New York", "did you mean America/New_York?"),
-        ("PST", "give an IANA name, such as Europe/Paris."),
-    ],
-)
-def test_an_unknown_zone_is_answered_with_the_one_that_was_meant(name, hint):
-    with pytest.raises(InvalidSchedule, match=f"There is no time zone '{name}'") as caught:
-        check(cron("@hourly", name), now=NOW)
-
-    assert caught.value.detail.endswith(hint)
-
-
-# What people read
-
-
-@pytest.mark.parametrize(
-    "schedule, sentence",
-    [
-        (
-            cron("30 2 * * 1-5", "Europe/Paris"),
-            "At 02:30 on Monday through Friday, Europe/Paris time",
-        ),
-        (cron("@daily"), "At 00:00 every day, UTC"),
-        (cron("0 9 22 * *"), "At 09:00 on the 22nd day of every month, UTC"),
-        (cron("0 9 11 * *"), "At 09:00 on the 11th day of every month, UTC"),
-        (cron("H 4 * * *", seed="report"), "At 04:35 every day, UTC"),
-        (Schedule(interval_seconds=30), "Every 30 seconds"),
-        (Schedule(interval_seconds=3600), "Every hour"),
-        (Schedule(interval_seconds=5400), "Every 90 minutes"),
-        (Schedule(at=NOW, timezone="Europe/Paris"), "Once at 2026-01-15 13:00, Europe/Paris time"),
-        (Schedule(at=NOW + SECOND), "Once at 2026-01-15 12:00:01, UTC"),
-        (
-            cron("@hourly", start_at=NOW, end_at=NOW + DAY, jitter_seconds=60),
-            "At the start of every hour, UTC, from 2026-01-15 12:00, until 2026-01-16 12:00,"
-            " each up to 1 minute later",
-        ),
-    ],
-)
-def test_a_schedule_is_told_in_one_sentence(schedule, sentence):
-    assert describe(schedule) == sentence
-
-
-@pytest.mark.parametrize(
-    "schedule, words",
-    [
-        (cron("0 0 29 2 *"), "leap years only"),
-        (cron("0 0 13 * 5"), "either of them"),
-        (cron("0 0 31 * *"), "not fire in February, April, June, September, November"),
-        (cron("*/7 * * * *"), "minute 56 is followed by minute 0, after 4 minutes instead of 7"),
-        (cron("30 2 * * *", NEW_YORK), "on 2026-03-08: it fires at 03:00 instead"),
-        (cron("30 1 * * *", NEW_YORK), "01:30 comes twice on 2026-11-01"),
-        (cron("*/15 2 * * *", NEW_YORK), "skips its times on 2026-03-08: it does not fire"),
-        (cron("H * * * *"), "H is drawn from the job's name"),
-        (cron("* * * * *", jitter_seconds=60), "jitter is not shorter"),
-        (Schedule(interval_seconds=25_200), "7 hours do not divide a day"),
-        (Schedule(interval_seconds=86_400, timezone=NEW_YORK), "counts real hours"),
-    ],
-)
-def test_a_surprise_is_told_beforehand(schedule, words):
-    found = warnings(schedule, now=NOW)
-
-    assert len(found) == 1
-    assert words in found[0]
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        cron("0 9 * * 1-5", NEW_YORK),
-        cron("*/15 * * * *", NEW_YORK),
-        cron("H 4 * * *", seed="report"),
-        Schedule(interval_seconds=90),
-        Schedule(interval_seconds=86_400),
-        Schedule(at=NOW + DAY),
-    ],
-)
-def test_an_ordinary_schedule_has_no_warnings(schedule):
-    assert warnings(schedule, now=NOW) == []
-
-
-@settings(max_examples=100, deadline=None)
-@given(crons, st.sampled_from(ZONES))
-def test_every_expression_that_is_accepted_can_be_told_and_warned_of(expression, zone):
-    schedule = cron(expression, zone)
-    try:
-        check(schedule, now=NOW)
-    except InvalidSchedule:
-        assume(False)
-
-    assert describe(schedule)
-    assert all(sentence.endswith(".") for sentence in warnings(schedule, now=NOW))

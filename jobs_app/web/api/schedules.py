@@ -8,7 +8,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from jobs_app.core import clock
 from jobs_app.core.errors import InvalidInput
 from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules import warnings
+from jobs_app.schedules import validation, warnings
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.web import extension
 from jobs_app.web.api.openapi import problems
@@ -26,7 +26,7 @@ def preview_schedule(body: PreviewIn) -> Response:
     now = clock.now()
     schedule = _schedule(body)
     try:
-        schedules.check(schedule, now=now)
+        validation.check(schedule, now=now)
     except InvalidInput as error:
         raise error.under("/schedule") from error
     if schedule.interval_seconds is not None and schedule.anchor_at is None:

@@ -9,7 +9,7 @@ from jobs_app.core.states import CatchupPolicy, Event, JobState, OverlapPolicy, 
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.definition import Definition
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import description
 from jobs_app.schedules.schedule import Fire, Schedule
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.api.schemas.job_input import document_of
@@ -155,7 +155,7 @@ def show(
 
 def described(schedule: Schedule | None) -> str:
     """Return a sentence that says when a job runs."""
-    return "Only by hand" if schedule is None else schedules.describe(schedule)
+    return "Only by hand" if schedule is None else description.describe(schedule)
 
 
 class FireOut(BaseModel):

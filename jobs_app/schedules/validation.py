@@ -1,0 +1,125 @@
+"""Validation of a schedule: one error for each broken field. Pure, no IO."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from jobs_app.core.errors import FieldError, InvalidSchedule
+from jobs_app.core.text import rfc3339
+from jobs_app.schedules import cron_expression, timezones
+from jobs_app.schedules.schedule import (
+    LAST,
+    Schedule,
+    expression_of,
+    in_utc,
+    next_fire,
+    unknown_zone,
+)
+
+MAX_INTERVAL_SECONDS = 366 * 86_400
+MAX_JITTER_SECONDS = 86_400
+
+
+def check(schedule: Schedule, *, now: datetime) -> None:
+    """Raise InvalidSchedule unless *schedule* is valid and fires after *now*.
+
+    It has an error for each broken field, with pointers relative to the schedule: "/cron".
+    """
+    now = in_utc(now)
+    errors = [
+        *_kind_errors(schedule),
+        *_zone_errors(schedule.timezone),
+        *_cron_errors(schedule),
+        *_interval_errors(schedule),
+        *_at_errors(schedule, now),
+        *_window_errors(schedule, now),
+        *_jitter_errors(schedule),
+    ]
+    if not errors and next_fire(schedule, after=now) is None:
+        errors = [_never_fires(schedule)]
+    if errors:
+        raise InvalidSchedule(errors[0].detail, errors=errors)
+
+
+def _kind_errors(schedule: Schedule) -> Iterator[FieldError]:
+    kinds = [
+        name for name in ("cron", "interval_seconds", "at") if getattr(schedule, name) is not None
+    ]
+    if not kinds:
+        yield FieldError("", "required", "One of cron, interval_seconds and at is needed.")
+    elif len(kinds) > 1:
+        names = " and ".join(kinds)
+        yield FieldError("", "exclusive", f"Give one of {names}: a job has one schedule.")
+    if schedule.anchor_at is not None and kinds and "interval_seconds" not in kinds:
+        yield FieldError("/anchor_at", "not_supported", "Only an interval has an anchor.")
+
+
+def _zone_errors(name: str) -> Iterator[FieldError]:
+    if not timezones.is_known(name):
+        yield unknown_zone(name)
+
+
+def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
+    if schedule.cron is None:
+        return ()
+    try:
+        cron_expression.parse(schedule.cron, schedule.seed)
+    except InvalidSchedule as error:
+        return error.errors
+    return ()
+
+
+def _interval_errors(schedule: Schedule) -> Iterator[FieldError]:
+    interval = schedule.interval_seconds
+    if interval is not None and not _is_within(interval, 1, MAX_INTERVAL_SECONDS):
+        detail = f"{interval!r} is not a whole number of seconds in 1-{MAX_INTERVAL_SECONDS}."
+        yield FieldError("/interval_seconds", "out_of_range", detail)
+    if schedule.anchor_at is not None and schedule.anchor_at >= LAST:
+        yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998.")
+
+
+def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
+    if schedule.at is None:
+        return
+    if schedule.at <= now:
+        detail = f"{_text(schedule.at)} has passed: it is {_text(now)}."
+        yield FieldError("/at", "in_the_past", detail)
+    elif schedule.at >= LAST:
+        yield FieldError("/at", "out_of_range", f"{_text(schedule.at)} is after the year 9998.")
+
+
+def _window_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
+    start, end = schedule.start_at, schedule.end_at
+    if start is not None and end is not None and start >= end:
+        detail = f"{_text(end)} is not later than start_at, {_text(start)}."
+        yield FieldError("/end_at", "before_start", detail)
+    elif end is not None and end <= now:
+        detail = f"{_text(end)} has passed: it is {_text(now)}."
+        yield FieldError("/end_at", "in_the_past", detail)
+
+
+def _jitter_errors(schedule: Schedule) -> Iterator[FieldError]:
+    jitter, interval = schedule.jitter_seconds, schedule.interval_seconds
+    if not _is_within(jitter, 0, MAX_JITTER_SECONDS):
+        detail = f"{jitter!r} is not a whole number of seconds in 0-{MAX_JITTER_SECONDS}."
+        yield FieldError("/jitter_seconds", "out_of_range", detail)
+    elif interval is not None and _is_within(interval, 1, jitter):
+        detail = f"{jitter} is not less than interval_seconds, {interval}."
+        yield FieldError("/jitter_seconds", "out_of_range", detail)
+
+
+def _is_within(value: object, low: int, high: int) -> bool:
+    """Return whether *value* is a whole number in [low, high]; True and 1.0 are not."""
+    return type(value) is int and low <= value <= high
+
+
+def _never_fires(schedule: Schedule) -> FieldError:
+    """Return the error of a schedule with valid fields that has no further fire."""
+    if schedule.start_at is not None or schedule.end_at is not None:
+        window = "/end_at" if schedule.end_at is not None else "/start_at"
+        return FieldError(window, "never_fires", "No fire lies between start_at and end_at.")
+    text = expression_of(schedule).text if schedule.cron is not None else "The schedule"
+    return FieldError("/cron", "never_fires", f"{text} never fires: no date matches all fields.")
+
+
+def _text(instant: datetime) -> str:
+    return rfc3339(in_utc(instant))

@@ -1,0 +1,62 @@
+"""Warnings about valid schedules."""
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from jobs_app.core.errors import InvalidSchedule
+from jobs_app.schedules.description import describe
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.validation import check
+from jobs_app.schedules.warnings import warnings
+from tests.schedules.examples import DAY, NEW_YORK, NOW, ZONES, cron, crons
+
+
+@pytest.mark.parametrize(
+    "schedule, words",
+    [
+        (cron("0 0 29 2 *"), "leap years only"),
+        (cron("0 0 13 * 5"), "either of them"),
+        (cron("0 0 31 * *"), "not fire in February, April, June, September, November"),
+        (cron("*/7 * * * *"), "minute 56 is followed by minute 0, after 4 minutes instead of 7"),
+        (cron("30 2 * * *", NEW_YORK), "on 2026-03-08: it fires at 03:00 instead"),
+        (cron("30 1 * * *", NEW_YORK), "01:30 comes twice on 2026-11-01"),
+        (cron("*/15 2 * * *", NEW_YORK), "skips its times on 2026-03-08: it does not fire"),
+        (cron("H * * * *"), "H is drawn from the job's name"),
+        (cron("* * * * *", jitter_seconds=60), "jitter is not shorter"),
+        (Schedule(interval_seconds=25_200), "7 hours do not divide a day"),
+        (Schedule(interval_seconds=86_400, timezone=NEW_YORK), "counts real hours"),
+    ],
+)
+def test_a_surprise_is_warned_of(schedule, words):
+    [warning] = warnings(schedule, now=NOW)
+
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        cron("0 9 * * 1-5", NEW_YORK),
+        cron("*/15 * * * *", NEW_YORK),
+        cron("H 4 * * *", seed="report"),
+        Schedule(interval_seconds=90),
+        Schedule(interval_seconds=86_400),
+        Schedule(at=NOW + DAY),
+    ],
+)
+def test_an_ordinary_schedule_has_no_warnings(schedule):
+    assert warnings(schedule, now=NOW) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(crons, st.sampled_from(ZONES))
+def test_every_accepted_expression_can_be_described_and_warned_of(expression, zone):
+    schedule = cron(expression, zone)
+    try:
+        check(schedule, now=NOW)
+    except InvalidSchedule:
+        assume(False)
+
+    assert describe(schedule)
+    assert all(sentence.endswith(".") for sentence in warnings(schedule, now=NOW))
