@@ -1,19 +1,28 @@
 """Every setting: its name, default, unit and help, read from `JOBS_*` variables."""
 
-import re
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
-from zoneinfo import ZoneInfo
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
+from jobs_app.core.setting_types import (
+    DatabaseUrl,
+    HttpAllow,
+    LogLevel,
+    PublicUrl,
+    RedisUrl,
+    SmtpUrl,
+    Timezone,
+    WorkerPool,
+    celery_url,
+    servers_of,
+)
 from jobs_app.core.smtp_url import MailServer, mail_server
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 
@@ -23,9 +32,9 @@ SECRETS_DIR = Path("/run/secrets")
 class Settings(BaseSettings):
     """The settings of one installation.
 
-    Each field is read from the environment variable `JOBS_` + its name in
-    capitals, or from a file of that name in lower case in `/run/secrets`
-    (where Docker and Podman mount secrets).
+    Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
+    file with the same name in lower case in `/run/secrets`, where Docker and Podman mount
+    secrets.
     """
 
     model_config = SettingsConfigDict(
@@ -41,10 +50,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     port: int = Field(5000, ge=0, le=65535, description="Port that the web server listens on.")
-    database_url: str | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None, description="SQLAlchemy URL; by default SQLite in the data directory."
     )
-    redis_url: str | None = Field(
+    redis_url: RedisUrl | None = Field(
         None, description="URL of Redis or Valkey; by default the one that `up` embeds."
     )
     redis_prefix: str = Field(
@@ -58,8 +67,8 @@ class Settings(BaseSettings):
         "by default the file `secret-key` in the data directory.",
     )
     imports: str = Field("", description="Modules with your own Celery tasks, separated by commas.")
-    timezone: str = Field("UTC", description="IANA zone of schedules that name none.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    timezone: Timezone = Field("UTC", description="IANA zone of schedules that name none.")
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     demo_open: bool = Field(
         False, description="Serve /start-task and /task-status without a token, on loopback only."
     )
@@ -73,7 +82,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
 
     worker_concurrency: int = Field(2, ge=1, description="Runs at once in a worker.")
-    worker_pool: str = Field("prefork", description="Celery's pool: prefork, threads or solo.")
+    worker_pool: WorkerPool = Field(
+        "prefork", description="Celery's pool: prefork, threads or solo."
+    )
     worker_queues: str = Field("default", description="Queues that a worker serves, with commas.")
     worker_name: str | None = Field(
         None, description="Name of a worker, unique among all; by default host and process id."
@@ -88,7 +99,7 @@ class Settings(BaseSettings):
         False, description="Let http tasks and notifications call private and loopback addresses."
     )
 
-    public_url: str | None = Field(
+    public_url: PublicUrl | None = Field(
         None,
         description="Address under which people reach the web server, for links in notifications.",
     )
@@ -102,7 +113,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Time in which a channel is not told again of the same error of a job.",
     )
-    http_allow: str = Field(
+    http_allow: HttpAllow = Field(
         "",
         description="Private hosts and networks that http tasks and notifications may call all the "
         "same, with commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
@@ -110,7 +121,7 @@ class Settings(BaseSettings):
     http_response_limit_bytes: int = Field(
         262_144, ge=1024, description="Most that an http task may keep of an answer, bytes."
     )
-    smtp_url: str | None = Field(
+    smtp_url: SmtpUrl | None = Field(
         None,
         repr=False,
         description="Mail server of email tasks: `smtp://USER:PASSWORD@HOST:587`, with STARTTLS, "
@@ -175,59 +186,6 @@ class Settings(BaseSettings):
         30.0, gt=0, description="Time without a heartbeat after which a worker counts as gone."
     )
 
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is not an IANA time zone") from error
-        return value
-
-    @field_validator("log_level")
-    @classmethod
-    def _known_level(cls, value: str) -> str:
-        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
-        return value.upper()
-
-    @field_validator("worker_pool")
-    @classmethod
-    def _known_pool(cls, value: str) -> str:
-        if value not in {"prefork", "threads", "solo"}:
-            raise ValueError("use prefork, threads or solo")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"(sqlite|postgres(ql(\+psycopg)?)?)://", value):
-            raise ValueError(
-                "use postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH/FILE; "
-                "other databases and drivers are not supported"
-            )
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _known_address(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"https?://[^/\s]+\S*$", value):
-            raise ValueError("use http:// or https:// and a host, as in https://jobs.example.org")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_redis(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("use redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0")
-        return value
-
-    @field_validator("http_allow")
-    @classmethod
-    def _readable_allowlist(cls, value: str) -> str:
-        parse_allowlist(value)
-        return value
-
     @cached_property
     def http_allowlist(self) -> tuple[AllowlistEntry, ...]:
         """The hosts and networks of JOBS_HTTP_ALLOW."""
@@ -235,26 +193,12 @@ class Settings(BaseSettings):
 
     @cached_property
     def own_servers(self) -> tuple[OwnServer, ...]:
-        """The database and Redis, as far as they are reached by network."""
-        found = [("JOBS_DATABASE_URL", self.effective_database_url, 5432)]
-        # Without one there is nothing to protect.
+        """The servers of the database and of Redis that are reached by network."""
+        servers = servers_of("JOBS_DATABASE_URL", self.effective_database_url, 5432)
+        # Without a URL of Redis there is no server to protect.
         with suppress(ConfigurationError):
-            found.append(("JOBS_REDIS_URL", self.effective_redis_url, 6379))
-        servers = []
-        for setting, url, usual in found:
-            parts = urlsplit(url)
-            # A path, of a file or a socket, is reached by no network; PostgreSQL's may be many.
-            hosts = "" if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
-            for place in map(urlsplit, (f"//{host}" for host in hosts.split(",") if host)):
-                servers.append(OwnServer(setting, place.hostname or "", place.port or usual))
+            servers += servers_of("JOBS_REDIS_URL", self.effective_redis_url, 6379)
         return tuple(servers)
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _known_mail_server(cls, value: str | None) -> str | None:
-        if value is not None:
-            mail_server(value)
-        return value
 
     @cached_property
     def mail_server(self) -> MailServer | None:
@@ -273,11 +217,10 @@ class Settings(BaseSettings):
 
     @cached_property
     def effective_redis_url(self) -> str:
-        """The URL as redis-py and RedBeat read it (`redis://`, `rediss://`, `unix://`).
+        """The URL in the form of redis-py and RedBeat (`redis://`, `rediss://`, `unix://`).
 
-        Without JOBS_REDIS_URL it is read from the file `redis-url` that
-        `jobs-app up` writes in the data directory. Raises ConfigurationError
-        if there is neither.
+        Without JOBS_REDIS_URL it is read from the file `redis-url` that `jobs-app up` writes in
+        the data directory. Raises ConfigurationError if there is neither.
         """
         if self.redis_url is not None:
             return self.redis_url
@@ -291,56 +234,46 @@ class Settings(BaseSettings):
 
     @cached_property
     def celery_broker_url(self) -> str:
-        """The same URL as Celery reads it (`redis+socket://` for a unix socket)."""
-        url = self.effective_redis_url
-        if not url.startswith("unix://"):
-            return url
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query))
-        password = parts.password or quote(options.pop("password", ""), safe="")
-        user = f"{parts.username or ''}:{password}@" if parts.username or password else ""
-        if "db" in options:
-            options["virtual_host"] = options.pop("db")
-        query = f"?{urlencode(options)}" if options else ""
-        return f"redis+socket://{user}{parts.path}{query}"
+        """The same URL in Celery's form (`redis+socket://` for a unix socket)."""
+        return celery_url(self.effective_redis_url)
 
     @property
     def effective_max_streams(self) -> int:
-        """Most streams open at once: below the number of threads, if there are two at all.
+        """Most streams open at once: fewer than there are threads, but at least one.
 
-        Each holds a thread for as long as it lasts, and somebody must answer the rest.
+        Each open stream holds a thread, and other requests need one.
         """
-        wanted = self.web_threads - 3 if self.max_streams is None else self.max_streams
-        return max(1, min(wanted, self.web_threads - 1))
+        most = self.web_threads - 3 if self.max_streams is None else self.max_streams
+        return max(1, min(most, self.web_threads - 1))
 
     @property
     def redis_keepalive(self) -> dict[str, bool]:
-        """What keeps a TCP connection to Redis from dying unseen; a unix socket refuses it."""
+        """The option that detects a dead TCP connection to Redis; a unix socket refuses it."""
         return {} if self.effective_redis_url.startswith("unix://") else {"socket_keepalive": True}
 
     @property
     def redis_url_file(self) -> Path:
-        """Where `up` writes the address of the embedded Valkey (mode 0600)."""
+        """The file in which `up` writes the URL of the embedded Valkey (mode 0600)."""
         return self.data_dir / "redis-url"
 
     @property
     def database_marker_file(self) -> Path:
-        """What says that the embedded database was made once, beside it."""
+        """The file that says that the embedded database was created once."""
         return self.data_dir / "jobs.db-was-made"
 
     @property
     def admin_token_file(self) -> Path:
-        """Where the admin token of a fresh install lies (mode 0600)."""
+        """The file with the admin token of a new installation (mode 0600)."""
         return self.data_dir / "admin-token"
 
     @property
     def secret_key_file(self) -> Path:
-        """Where the key of the secrets lies (mode 0600) when JOBS_SECRET_KEY is not set."""
+        """The file with the key of the secrets (mode 0600) if JOBS_SECRET_KEY is not set."""
         return self.data_dir / "secret-key"
 
     @property
     def job_defaults(self) -> dict[str, Any]:
-        """The policies of a job that leaves them out, by the names of its fields."""
+        """The default policies of a job, by the names of its fields."""
         prefix = "default_"
         return {
             name.removeprefix(prefix): getattr(self, name)

@@ -1,0 +1,101 @@
+"""Types of settings that are checked, and the addresses that their URLs contain."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator
+
+from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
+from jobs_app.core.smtp_url import mail_server
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is not an IANA time zone") from error
+    return value
+
+
+def _known_level(value: str) -> str:
+    if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+    return value.upper()
+
+
+def _matches(pattern: str, hint: str) -> AfterValidator:
+    """Return a validator that refuses, with *hint*, a text that *pattern* does not match."""
+
+    def check(value: str) -> str:
+        if not re.match(pattern, value):
+            raise ValueError(hint)
+        return value
+
+    return AfterValidator(check)
+
+
+def _parses_with(parse: Callable[[str], object]) -> AfterValidator:
+    """Return a validator that refuses a text for which *parse* raises ValueError."""
+
+    def check(value: str) -> str:
+        parse(value)
+        return value
+
+    return AfterValidator(check)
+
+
+Timezone = Annotated[str, AfterValidator(_known_zone)]
+LogLevel = Annotated[str, AfterValidator(_known_level)]
+WorkerPool = Annotated[str, _matches(r"(prefork|threads|solo)\Z", "use prefork, threads or solo")]
+DatabaseUrl = Annotated[
+    str,
+    _matches(
+        r"(sqlite|postgres(ql(\+psycopg)?)?)://",
+        "use postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH/FILE; "
+        "other databases and drivers are not supported",
+    ),
+]
+RedisUrl = Annotated[
+    str,
+    _matches(
+        r"(rediss?|unix)://", "use redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0"
+    ),
+]
+PublicUrl = Annotated[
+    str,
+    _matches(
+        r"https?://[^/\s]+\S*$",
+        "use http:// or https:// and a host, as in https://jobs.example.org",
+    ),
+]
+HttpAllow = Annotated[str, _parses_with(parse_allowlist)]
+SmtpUrl = Annotated[str, _parses_with(mail_server)]
+
+
+def celery_url(redis_url: str) -> str:
+    """Return *redis_url* in Celery's form: `redis+socket://` for a unix socket."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    parts = urlsplit(redis_url)
+    options = dict(parse_qsl(parts.query))
+    password = parts.password or quote(options.pop("password", ""), safe="")
+    user = f"{parts.username or ''}:{password}@" if parts.username or password else ""
+    if "db" in options:
+        options["virtual_host"] = options.pop("db")
+    query = f"?{urlencode(options)}" if options else ""
+    return f"redis+socket://{user}{parts.path}{query}"
+
+
+def servers_of(setting: str, url: str, default_port: int) -> list[OwnServer]:
+    """Return the servers of *url* that are reached by network; PostgreSQL may name several."""
+    parts = urlsplit(url)
+    # A path, of a file or of a unix socket, is not reached by network.
+    hosts = "" if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+    addresses = [urlsplit(f"//{host}") for host in hosts.split(",") if host]
+    return [
+        OwnServer(setting, address.hostname or "", address.port or default_port)
+        for address in addresses
+    ]
