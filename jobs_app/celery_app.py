@@ -69,7 +69,7 @@ class JobsLoader(AppLoader):
         for name in users:
             user_apps.load(name)
         modules: list[ModuleType] = super().import_default_modules()
-        user_apps.adopt(self.app, users)
+        user_apps.register_user_tasks(self.app, users)
         return modules
 
 

@@ -1,8 +1,8 @@
-"""Takes over the tasks of the user's own Celery applications (JOBS_IMPORTS), as they are there.
+"""Registers the tasks of the user's own Celery applications, the modules of JOBS_IMPORTS.
 
-A task keeps its application: its base class, its configuration, and where it sends
-other tasks to. We only run it. Which applications there are is read off the modules:
-what they hold are applications, or tasks that belong to one.
+A task keeps its application, with its base class, its configuration and the broker that it
+sends other tasks to. We only run it. The applications are found in the modules: as an
+attribute, or as the application of a task that is an attribute.
 """
 
 import logging
@@ -19,42 +19,43 @@ log = logging.getLogger(__name__)
 
 
 def load(module: str) -> None:
-    """Import a module of the user, and what its own Celery applications would import.
+    """Import a module of the user, and the modules that its Celery applications import.
 
-    Raises whatever these modules raise.
+    Raises the errors of these modules.
     """
-    for app in own_apps(import_from_cwd(module)):
+    for app in apps_in(import_from_cwd(module)):
         # `include`, `imports` and autodiscover_tasks, as `celery -A … worker` has them.
         app.loader.import_default_modules()
         app.finalize()
 
 
-def adopt(app: Celery, modules: Iterable[str]) -> None:
-    """Give *app* the tasks of the applications that the imported *modules* hold.
+def register_user_tasks(app: Celery, modules: Iterable[str]) -> None:
+    """Register the tasks of the applications in the imported *modules* with *app*.
 
-    Afterwards *app* is the current one again, whatever the modules made current.
+    Afterwards *app* is the current application again, even if a module made another current.
     """
-    # Earlier: finalizing binds every task that is there to this application.
+    # Before the registration: finalizing binds each registered task to this application.
     app.finalize()
-    loaded = [sys.modules[name] for name in modules if name in sys.modules]
-    taken: set[str] = set()
-    for own in dict.fromkeys(
-        own for module in loaded for own in own_apps(module) if own is not app
-    ):
-        for name, task in own.tasks.items():
-            if name.startswith("celery.") or name in taken or _is_ours(task):
+    imported = [sys.modules[name] for name in modules if name in sys.modules]
+    registered: set[str] = set()
+    user_apps = dict.fromkeys(user_app for module in imported for user_app in apps_in(module))
+    for user_app in user_apps:
+        if user_app is app:
+            continue
+        for name, task in user_app.tasks.items():
+            if name.startswith("celery.") or name in registered or _is_ours(task):
                 continue
             if name in app.tasks and _is_ours(app.tasks[name]):
                 log.warning("task_name_taken task=%s", name)
                 continue
             app.tasks[name] = task
-            taken.add(name)
+            registered.add(name)
     app.set_current()
     app.set_default()
 
 
-def own_apps(module: ModuleType) -> Iterator[Celery]:
-    """Yield the applications that *module* holds, itself or through its tasks; not ours."""
+def apps_in(module: ModuleType) -> Iterator[Celery]:
+    """Yield the applications in *module*, its own or those of its tasks, but not ours."""
     for value in list(vars(module).values()):
         if (app := _app_of(value)) is not None and not _is_ours(app):
             yield app
@@ -62,17 +63,17 @@ def own_apps(module: ModuleType) -> Iterator[Celery]:
 
 def _app_of(value: Any) -> Celery | None:
     try:
-        # Asking a proxy for its class makes the task, in the application that it belongs to.
-        found: Any = value if isinstance(value, Celery) else None
+        # `isinstance` of a proxy creates the task in its application.
+        owner: Any = value if isinstance(value, Celery) else None
         if isinstance(value, Task):
-            found = value.app
-        # `current_app` is a proxy too, and stands for ours.
-        app: Celery | None = found._get_current_object() if isinstance(found, Proxy) else found
-    except Exception:  # noqa: BLE001  # somebody's lazy object, which cannot be made here
+            owner = value.app
+        # `current_app` is a proxy too, of our application.
+        app: Celery | None = owner._get_current_object() if isinstance(owner, Proxy) else owner
+    except Exception:  # noqa: BLE001  # user code: a lazy object may raise anything
         return None
     return app
 
 
 def _is_ours(thing: object) -> bool:
-    """Tell whether an application or a task is the product's own."""
+    """Return whether an application or a task is one of jobs-app."""
     return type(thing).__module__.startswith("jobs_app.")

@@ -127,7 +127,7 @@ def make(settings: Settings) -> Extension:
     celery.finalize(auto=True)
     for module in settings.import_modules:
         _import(extension, module)
-    user_apps.adopt(celery, settings.import_modules)
+    user_apps.register_user_tasks(celery, settings.import_modules)
     return extension
 
 

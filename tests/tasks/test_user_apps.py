@@ -62,7 +62,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
     yield make
     for name in set(sys.modules) - before:
-        if name.startswith("adopted_"):
+        if name.startswith("user_module_"):
             del sys.modules[name]
 
 
@@ -74,25 +74,25 @@ def app_with(*modules: str) -> JobsCelery:
 
 
 def test_tasks_of_an_own_application_are_found_however_they_were_made(write: Write) -> None:
-    write(adopted_one=OWN_APP)
+    write(user_module_one=OWN_APP)
 
-    names = registry.names(app_with("adopted_one"))
+    names = registry.names(app_with("user_module_one"))
 
     assert {
-        "adopted_one.decorated",
-        "adopted_one.shared",
+        "user_module_one.decorated",
+        "user_module_one.shared",
         "named.otherwise",
         "theirs.by-class",
         "shell",
     } <= set(names)
 
 
-def test_an_adopted_task_keeps_its_application_and_its_base_class(write: Write) -> None:
-    write(adopted_two=OWN_APP)
+def test_a_user_task_keeps_its_application_and_its_base_class(write: Write) -> None:
+    write(user_module_two=OWN_APP)
 
-    app = app_with("adopted_two")
+    app = app_with("user_module_two")
 
-    for name in ("adopted_two.decorated", "adopted_two.shared", "named.otherwise"):
+    for name in ("user_module_two.decorated", "user_module_two.shared", "named.otherwise"):
         assert app.tasks[name].app.main == "theirs"
         assert app.tasks[name](5) == ["in context", 5]
 
@@ -100,7 +100,7 @@ def test_an_adopted_task_keeps_its_application_and_its_base_class(write: Write) 
 @pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
 def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -> None:
     write(
-        adopted_three="from celery import Celery, Task\n"
+        user_module_three="from celery import Celery, Task\n"
         "app = Celery('theirs')\n"
         "app.set_default()\n"
         "class Shell(Task):\n"
@@ -110,7 +110,7 @@ def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -
         "app.register_task(Shell())\n"
     )
 
-    app = app_with("adopted_three")
+    app = app_with("user_module_three")
 
     assert app.tasks["shell"].app is app
     assert type(app.tasks["shell"]).__module__ == "jobs_app.tasks.builtin.shell"
@@ -121,67 +121,67 @@ def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -
 
 def test_what_an_own_application_includes_and_discovers_is_there_too(write: Write) -> None:
     write(
-        adopted_four__celery="from celery import Celery\n"
-        "app = Celery('four', include=['adopted_four.jobs'])\n"
-        "app.autodiscover_tasks(['adopted_four'])\n",
-        adopted_four__jobs="from adopted_four.celery import app\n"
+        user_module_four__celery="from celery import Celery\n"
+        "app = Celery('four', include=['user_module_four.jobs'])\n"
+        "app.autodiscover_tasks(['user_module_four'])\n",
+        user_module_four__jobs="from user_module_four.celery import app\n"
         "@app.task\n"
         "def included() -> None:\n"
         "    pass\n",
-        adopted_four__tasks="from adopted_four.celery import app\n"
+        user_module_four__tasks="from user_module_four.celery import app\n"
         "@app.task\n"
         "def discovered() -> None:\n"
         "    pass\n",
     )
 
-    names = registry.names(app_with("adopted_four.celery"))
+    names = registry.names(app_with("user_module_four.celery"))
 
-    assert {"adopted_four.jobs.included", "adopted_four.tasks.discovered"} <= set(names)
+    assert {"user_module_four.jobs.included", "user_module_four.tasks.discovered"} <= set(names)
 
 
 def test_an_application_is_found_through_a_task_of_it(write: Write) -> None:
     write(
-        adopted_five_app="from celery import Celery\napp = Celery('five')\n",
-        adopted_five="import adopted_five_app\n"
-        "@adopted_five_app.app.task(shared=False)\n"
+        user_module_five_app="from celery import Celery\napp = Celery('five')\n",
+        user_module_five="import user_module_five_app\n"
+        "@user_module_five_app.app.task(shared=False)\n"
         "def through() -> None:\n"
         "    pass\n",
     )
 
-    app = app_with("adopted_five")
+    app = app_with("user_module_five")
 
-    assert app.tasks["adopted_five.through"].app.main == "five"
+    assert app.tasks["user_module_five.through"].app.main == "five"
 
 
 def test_two_applications_keep_their_own_tasks(write: Write) -> None:
     module = (
         "from celery import Celery\napp = Celery('{0}')\n@app.task\ndef mine() -> None:\n    pass\n"
     )
-    write(adopted_six=module.format("six"), adopted_seven=module.format("seven"))
+    write(user_module_six=module.format("six"), user_module_seven=module.format("seven"))
 
-    app = app_with("adopted_six", "adopted_seven")
+    app = app_with("user_module_six", "user_module_seven")
 
-    assert app.tasks["adopted_six.mine"].app.main == "six"
-    assert app.tasks["adopted_seven.mine"].app.main == "seven"
+    assert app.tasks["user_module_six.mine"].app.main == "six"
+    assert app.tasks["user_module_seven.mine"].app.main == "seven"
 
 
 def test_the_current_application_is_ours_and_is_not_loaded_again(write: Write) -> None:
     write(
-        adopted_current="from celery import current_app, shared_task\n"
+        user_module_current="from celery import current_app, shared_task\n"
         "current_app.conf.beat_schedule = {}\n"
         "@shared_task\n"
         "def there() -> None:\n"
         "    pass\n"
     )
 
-    app = app_with("adopted_current")
+    app = app_with("user_module_current")
 
-    assert app.tasks["adopted_current.there"].app is app
+    assert app.tasks["user_module_current.there"].app is app
 
 
 def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None:
     write(
-        adopted_eight="from celery import Celery\n"
+        user_module_eight="from celery import Celery\n"
         "class Lazy:\n"
         "    @property\n"
         "    def __class__(self):\n"
@@ -193,27 +193,29 @@ def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None
         "    pass\n"
     )
 
-    assert "adopted_eight.there" in registry.names(app_with("adopted_eight"))
+    assert "user_module_eight.there" in registry.names(app_with("user_module_eight"))
 
 
 def test_what_an_own_application_cannot_import_is_an_error_of_its_module(write: Write) -> None:
     write(
-        adopted_nine="from celery import Celery\n"
-        "app = Celery('nine', include=['adopted_nowhere'])\n"
+        user_module_nine="from celery import Celery\n"
+        "app = Celery('nine', include=['user_module_nowhere'])\n"
         "@app.task(shared=False)\n"
         "def there() -> None:\n"
         "    pass\n"
     )
 
-    with pytest.raises(ModuleNotFoundError, match="adopted_nowhere"):
-        user_apps.load("adopted_nine")
+    with pytest.raises(ModuleNotFoundError, match="user_module_nowhere"):
+        user_apps.load("user_module_nine")
 
 
 def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> None:
-    write(adopted_ten=OWN_APP, adopted_broken="raise ValueError('no')\n")
-    settings = Settings(imports="adopted_broken,adopted_ten", redis_url="redis://127.0.0.1:1/0")
+    write(user_module_ten=OWN_APP, user_module_broken="raise ValueError('no')\n")
+    settings = Settings(
+        imports="user_module_broken,user_module_ten", redis_url="redis://127.0.0.1:1/0"
+    )
 
     made = extension.make(settings)
 
-    assert made.broken_imports == {"adopted_broken": "ValueError"}
+    assert made.broken_imports == {"user_module_broken": "ValueError"}
     assert "theirs.by-class" in registry.names(made.celery)

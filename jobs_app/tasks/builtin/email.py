@@ -1,4 +1,4 @@
-"""The task `email`: sends one mail by SMTP, with the log of a job's last run if it is wanted."""
+"""The task `email`: sends one mail by SMTP, with the log of a job's last run if asked for."""
 
 import smtplib
 import socket
@@ -30,7 +30,7 @@ from jobs_app.tasks.context import (
     current_run,
 )
 
-#: How much of a log is attached at most: its end, bytes.
+#: Most bytes of a log that are attached: its end.
 ATTACHED_BYTES = 1_048_576
 
 MOST_RECIPIENTS = 100
@@ -64,7 +64,7 @@ Recipients = (
 
 
 class EmailResult(TypedDict):
-    """Who got the mail, and the run whose log is attached; `message_id` is the run's own."""
+    """The recipients, and the run whose log is attached; all attempts share `message_id`."""
 
     message_id: str
     recipients: list[str]
@@ -73,13 +73,13 @@ class EmailResult(TypedDict):
 
 
 class EmailTask(Task[Any, Any]):
-    """A task that knows what is odd about its arguments."""
+    """The base of `email`: warns about missing settings."""
 
     abstract = True
 
     @staticmethod
     def warnings_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[str]:
-        """Yield what is allowed, and should be meant."""
+        """Yield warnings about settings that the worker needs."""
         if settings.smtp_url is None:
             yield "JOBS_SMTP_URL is not set here; the worker needs it to send mail."
         elif settings.smtp_from is None and not kwargs.get("sender"):
@@ -125,69 +125,72 @@ def email(
     sender = sender or settings.smtp_from
     if sender is None:
         raise EmailFailed("The mail has no sender: set JOBS_SMTP_FROM for the worker, or sender.")
-    attached = None
+    last_log = None
     if attach_log_of is not None:
-        attached = context.last_log(attach_log_of, ATTACHED_BYTES)
-        body = f"{body.rstrip()}\n\n{_about(attach_log_of, attached)}\n".lstrip()
+        last_log = context.last_log(attach_log_of, ATTACHED_BYTES)
+        body = f"{body.rstrip()}\n\n{_about(attach_log_of, last_log)}\n".lstrip()
     message = _message(context, sender, subject, body, html)
     try:
-        _address(message, "To", _listed(to))
-        _address(message, "Cc", _listed(cc))
-        _address(message, "Reply-To", _listed(reply_to))
+        _address(message, "To", _as_list(to))
+        _address(message, "Cc", _as_list(cc))
+        _address(message, "Reply-To", _as_list(reply_to))
     except ValueError as error:
         raise EmailFailed("An address cannot be read.") from error
-    if attached is not None:
-        _attach(message, attached)
-    everybody = dict.fromkeys(
-        address_of(text).addr_spec for text in [*_listed(to), *_listed(cc), *_listed(bcc)]
+    if last_log is not None:
+        _attach(message, last_log)
+    recipients = dict.fromkeys(
+        address_of(text).addr_spec for text in [*_as_list(to), *_as_list(cc), *_as_list(bcc)]
     )
-    post = _Post(server, message, address_of(sender).addr_spec, list(everybody))
+    delivery = _Delivery(server, message, address_of(sender).addr_spec, list(recipients))
     started = time.monotonic()
-    _send_unless_stopped(context, post, timeout_seconds)
-    for line in post.told(everybody):
+    _send_unless_stopped(context, delivery, timeout_seconds)
+    for line in delivery.report():
         context.log.write("stdout", f"{line}\n".encode())
-    if post.refused:
-        who = ", ".join(f"{address} ({why})" for address, why in post.refused.items())
-        rest = len(everybody) - len(post.refused)
+    if delivery.refused:
+        who = ", ".join(f"{address} ({why})" for address, why in delivery.refused.items())
+        rest = len(recipients) - len(delivery.refused)
         others = f"; the mail went to the other {rest}" if rest else ""
         raise EmailFailed(f"The mail server refused {who}{others}.")
     return EmailResult(
         message_id=str(message["Message-ID"]),
-        recipients=list(everybody),
-        attached_log_of=None if attached is None else str(attached.run_id),
+        recipients=list(recipients),
+        attached_log_of=None if last_log is None else str(last_log.run_id),
         duration_seconds=round(time.monotonic() - started, 3),
     )
 
 
 def address_of(text: str) -> Address:
-    """Return the one address that *text* is; raises ValueError."""
+    """Return the address in *text*; raises ValueError unless there is exactly one."""
     if any(char < " " or char == "\x7f" for char in text):
         raise ValueError("a control character in an address")
     try:
         header = policy.SMTP.header_factory("To", text)
     except (MessageError, LookupError, AttributeError) as error:
-        # Its parser falls over some texts, rather than note a defect.
+        # The parser raises for some texts, instead of noting a defect.
         raise ValueError("not an address") from error
-    found: tuple[Address, ...] = header.addresses
-    if header.defects or len(found) != 1 or not found[0].username or not found[0].domain:
+    addresses: tuple[Address, ...] = header.addresses
+    if header.defects or len(addresses) != 1:
         raise ValueError("not one address")
-    name, domain = found[0].display_name, found[0].domain.encode("idna").decode("ascii")
-    return Address(display_name=name, username=found[0].username, domain=domain)
+    (address,) = addresses
+    if not address.username or not address.domain:
+        raise ValueError("not one address")
+    domain = address.domain.encode("idna").decode("ascii")
+    return Address(display_name=address.display_name, username=address.username, domain=domain)
 
 
-def _listed(given: str | list[str] | None) -> list[str]:
-    return [] if given is None else [given] if isinstance(given, str) else given
+def _as_list(value: str | list[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else value
 
 
-def _about(job: str, found: LastLog | None) -> str:
-    """Return the line that tells of the run whose log is attached."""
-    if found is None:
+def _about(job: str, log: LastLog | None) -> str:
+    """Return the line about the run whose log is attached."""
+    if log is None:
         return f"{job} has had no run that ended: no log is attached."
-    ended = found.finished_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    what = "Its log is attached" if found.text else "It wrote nothing"
-    cut = ", without its beginning" if found.is_cut else ""
-    state = found.state.replace("_", " ")
-    return f"The last run of {job}, {found.run_id}: {state} at {ended}. {what}{cut}."
+    ended = log.finished_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    content = "Its log is attached" if log.text else "It wrote nothing"
+    cut = ", without its beginning" if log.is_cut else ""
+    state = log.state.replace("_", " ")
+    return f"The last run of {job}, {log.run_id}: {state} at {ended}. {content}{cut}."
 
 
 def _message(
@@ -202,7 +205,7 @@ def _message(
         raise EmailFailed("The sender or the subject cannot be put into a mail.") from error
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = f"<{context.run_id}.jobs-app@{address.domain}>"
-    # Keeps holiday notices from answering.
+    # Prevents automatic replies.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(body)
     if html is not None:
@@ -221,8 +224,8 @@ def _attach(message: EmailMessage, log: LastLog) -> None:
         message.add_attachment(log.text, subtype="plain", filename=name)
 
 
-class _Post:
-    """One mail on its way, in a thread of its own: smtplib waits, and can only be cut off."""
+class _Delivery:
+    """The delivery of one mail, in a thread of its own: smtplib blocks until its socket closes."""
 
     def __init__(
         self, server: MailServer, message: EmailMessage, sender: str, recipients: list[str]
@@ -241,7 +244,7 @@ class _Post:
         self._thread.start()
 
     def is_done(self, *, wait_seconds: float) -> bool:
-        """Tell whether it has ended; raises EmailFailed if it ended badly."""
+        """Return whether the delivery is over; raises EmailFailed if it failed."""
         self._thread.join(wait_seconds)
         if self._thread.is_alive():
             return False
@@ -250,23 +253,23 @@ class _Post:
         return True
 
     def give_up(self) -> None:
-        """Cut the connection, so that nothing more is sent."""
+        """Shut the connection down, so that nothing more is sent."""
         self._is_given_up = True
         sock = self._smtp.sock if self._smtp is not None else None
         if isinstance(sock, socket.socket):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def told(self, everybody: Mapping[str, None]) -> Iterator[str]:
+    def report(self) -> Iterator[str]:
         """Yield a line for each recipient."""
         where = f"{self.server.host}:{self.server.port}"
-        for address in everybody:
+        for address in self._recipients:
             yield f"{address}: {self.refused.get(address, 'accepted')} by {where}"
 
     def _work(self) -> None:
         where = f"{self.server.host}:{self.server.port}"
         try:
-            self._hand_in()
+            self._send()
         except smtplib.SMTPRecipientsRefused as error:
             self.refused = _reasons(error.recipients)
         except smtplib.SMTPNotSupportedError as error:
@@ -274,14 +277,14 @@ class _Post:
         except smtplib.SMTPAuthenticationError as error:
             self._error = EmailFailed(f"{where} refused the sign-in ({error.smtp_code}).")
         except smtplib.SMTPResponseException as error:
-            said = _said(error.smtp_code, error.smtp_error)
-            self._error = EmailFailed(f"{where} refused the mail ({said}).")
+            answer = _answer_text(error.smtp_code, error.smtp_error)
+            self._error = EmailFailed(f"{where} refused the mail ({answer}).")
         except ssl.SSLError as error:
             self._error = EmailFailed(f"{where}: no encrypted connection ({_reason(error)}).")
         except (OSError, smtplib.SMTPException, ValueError) as error:
             self._error = EmailFailed(f"{where}: the mail was not taken ({_reason(error)}).")
 
-    def _hand_in(self) -> None:
+    def _send(self) -> None:
         server = self.server
         context = None
         if server.security != "none":
@@ -294,13 +297,13 @@ class _Post:
             smtp = smtplib.SMTP(server.host, server.port, timeout=STEP_SECONDS)
         self._smtp = smtp
         try:
-            self._check()
+            self._stop_if_given_up()
             if server.security == "starttls":
                 smtp.starttls(context=context)
             if server.user is not None:
-                self._check()
+                self._stop_if_given_up()
                 smtp.login(server.user, server.password or "")
-            self._check()
+            self._stop_if_given_up()
             refused = smtp.send_message(self._message, self._sender, self._recipients)
             self.refused = _reasons(refused)
             with suppress(OSError, smtplib.SMTPException):
@@ -308,34 +311,34 @@ class _Post:
         finally:
             smtp.close()
 
-    def _check(self) -> None:
+    def _stop_if_given_up(self) -> None:
         if self._is_given_up:
             raise OSError("given up")
 
 
-def _send_unless_stopped(context: RunContext, post: _Post, timeout_seconds: float) -> None:
+def _send_unless_stopped(context: RunContext, delivery: _Delivery, timeout_seconds: float) -> None:
     started = time.monotonic()
-    post.start()
+    delivery.start()
     try:
         while True:
             elapsed = time.monotonic() - started
             context.stop_if_asked(elapsed_seconds=elapsed)
             if elapsed >= timeout_seconds:
-                where = f"{post.server.host}:{post.server.port}"
+                where = f"{delivery.server.host}:{delivery.server.port}"
                 raise TimedOut(f"{where} did not take the mail within {timeout_seconds:g} s.")
-            if post.is_done(wait_seconds=min(POLL_SECONDS, timeout_seconds - elapsed)):
+            if delivery.is_done(wait_seconds=min(POLL_SECONDS, timeout_seconds - elapsed)):
                 return
     finally:
-        post.give_up()
+        delivery.give_up()
 
 
 def _reasons(refused: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
-    return {address: _said(code, text) for address, (code, text) in refused.items()}
+    return {address: _answer_text(code, text) for address, (code, text) in refused.items()}
 
 
-def _said(code: int, text: bytes | str) -> str:
-    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {' '.join(shown.split())}"[:SERVER_TEXT_CHARS].rstrip(" .")
+def _answer_text(code: int, text: bytes | str) -> str:
+    answer = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(answer.split())}"[:SERVER_TEXT_CHARS].rstrip(" .")
 
 
 def _reason(error: Exception) -> str:

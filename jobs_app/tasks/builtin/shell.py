@@ -1,4 +1,4 @@
-"""The task `shell`: runs a command as cron would, and ends all of it when the run ends."""
+"""The task `shell`: runs a command as cron does, and ends all its processes with the run."""
 
 import os
 import pwd
@@ -33,14 +33,14 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _name_of_variable(text: str) -> str:
+def _variable_name(text: str) -> str:
     if not text or "=" in text:
         raise PydanticCustomError("bad_name", "must be a name, without '='.")
     return text
 
 
 Command = Annotated[str, Field(min_length=1, examples=["make report"]), AfterValidator(_not_blank)]
-VariableName = Annotated[str, AfterValidator(_name_of_variable)]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
 
 
 @shared_task(name="shell")
@@ -67,17 +67,17 @@ def shell(
         cwd=os.path.join(base["HOME"], os.path.expanduser(cwd or "")),
         context=context,
     )
-    raise_unless_ended_well(end, context)
+    raise_unless_succeeded(end, context)
     return {"exit_code": 0}
 
 
 def base_environment() -> dict[str, str]:
-    """Return what every command finds in its environment: nothing of it is the worker's secret."""
+    """Return the environment of every command, which holds no secret of the worker."""
     try:
         account = pwd.getpwuid(os.getuid())
         user, account_home = account.pw_name, account.pw_dir
     except KeyError:
-        # Containers run with user ids that no passwd file knows.
+        # In a container, the user id may be missing in the passwd file.
         user, account_home = str(os.getuid()), "/"
     homes = (os.environ.get("HOME", ""), account_home, "/")
     return {
@@ -90,16 +90,16 @@ def base_environment() -> dict[str, str]:
     }
 
 
-def raise_unless_ended_well(end: CommandEnd, context: RunContext) -> None:
-    """Raise the outcome that tells how a command ended, unless it ended with code 0."""
-    code = _as_a_shell_reports_it(end.code)
+def raise_unless_succeeded(end: CommandEnd, context: RunContext) -> None:
+    """Raise the error that matches the end of a command, unless its exit code is 0."""
+    code = _shell_exit_code(end.code)
     if end.why == "fenced":
         raise Fenced("The worker could not renew its heartbeat; the command was ended.")
     if end.why == "cancelled":
         raise Cancelled("The run was cancelled.", exit_code=code)
     if end.why == "timed_out":
         limits = (context.soft_time_limit_seconds, context.time_limit_seconds)
-        # The last that was reached: a command may outlive its soft limit.
+        # The last limit that was reached: a command may outlive its soft limit.
         limit = max(
             limit for limit in limits if limit is not None and limit <= end.duration_seconds
         )
@@ -116,5 +116,5 @@ def raise_unless_ended_well(end: CommandEnd, context: RunContext) -> None:
         raise CommandFailed(f"The command ended with exit code {end.code}.", exit_code=code)
 
 
-def _as_a_shell_reports_it(code: int | None) -> int | None:
+def _shell_exit_code(code: int | None) -> int | None:
     return 128 - code if code is not None and code < 0 else code

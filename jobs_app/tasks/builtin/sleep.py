@@ -1,4 +1,4 @@
-"""The task `sleep`: does nothing for a while, as the tutorials' long task does."""
+"""The task `sleep`: waits, like the long task of tutorials."""
 
 import time
 from typing import Annotated
