@@ -18,17 +18,9 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
 from jobs_app.jobs.definition import Definition
-from jobs_app.runs import (
-    claim as runs_claim,
-)
-from jobs_app.runs import (
-    finish as runs_finish,
-)
-from jobs_app.runs import (
-    fires,
-    insert,
-    workers,
-)
+from jobs_app.runs import claim as runs_claim
+from jobs_app.runs import finish as runs_finish
+from jobs_app.runs import fires, insert, workers
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy

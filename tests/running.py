@@ -8,13 +8,7 @@ from threading import Event
 from uuid import UUID, uuid4
 
 from jobs_app.core.states import CancelMode
-from jobs_app.tasks.context import (
-    LastLog,
-    LogSink,
-    ProgressSink,
-    RunContext,
-    Stream,
-)
+from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, Stream
 
 
 class Output:

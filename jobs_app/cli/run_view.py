@@ -5,17 +5,8 @@ from datetime import datetime
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import duration, exact, how_far, relative
-from jobs_app.cli.output import (
-    on_terminal,
-    print_fields,
-    print_note,
-    print_table,
-    print_text,
-)
-from jobs_app.cli.run_outcome import (
-    compact,
-    error_text,
-)
+from jobs_app.cli.output import on_terminal, print_fields, print_note, print_table, print_text
+from jobs_app.cli.run_outcome import compact, error_text
 
 
 def print_runs(runs: Sequence[Json], *, at: datetime, of_one_job: bool = False) -> None:

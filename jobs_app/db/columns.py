@@ -5,19 +5,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    JSON,
-    DateTime,
-    Dialect,
-    Enum,
-    Index,
-    MetaData,
-    TextClause,
-    text,
-)
-from sqlalchemy.orm import (
-    DeclarativeBase,
-)
+from sqlalchemy import JSON, DateTime, Dialect, Enum, Index, MetaData, TextClause, text
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 

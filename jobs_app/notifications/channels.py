@@ -10,13 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
-from jobs_app.core.errors import (
-    Conflict,
-    FieldError,
-    InvalidInput,
-    NotFound,
-    StaleVersion,
-)
+from jobs_app.core.errors import Conflict, FieldError, InvalidInput, NotFound, StaleVersion
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.columns import new_run_id

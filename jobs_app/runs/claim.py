@@ -5,14 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    bindparam,
-    exists,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState

@@ -10,13 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeAlias
 
-from jobs_app.core.states import (
-    CancelMode,
-    CatchupPolicy,
-    OverlapPolicy,
-    RunState,
-    Trigger,
-)
+from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState, Trigger
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 

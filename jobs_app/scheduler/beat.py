@@ -11,11 +11,7 @@ from uuid import UUID
 
 from celery import Celery
 from celery.signals import beat_init
-from redbeat.schedulers import (
-    RedBeatScheduler,
-    acquire_distributed_beat_lock,
-    get_redis,
-)
+from redbeat.schedulers import RedBeatScheduler, acquire_distributed_beat_lock, get_redis
 from redis.exceptions import LockError, RedisError
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError

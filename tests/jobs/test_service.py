@@ -34,9 +34,7 @@ from tests.factories import (
     run,
     runs_of,
 )
-from tests.factories import (
-    job as stored_job,
-)
+from tests.factories import job as stored_job
 
 
 def change(database: Database, job: Job, version: int | None = None, **given: object) -> None:

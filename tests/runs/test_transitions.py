@@ -18,17 +18,8 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Attempt, LogChunk
 from jobs_app.jobs import service
-from jobs_app.runs import (
-    cancel as runs_cancel,
-)
-from jobs_app.runs import (
-    history,
-    job_groups,
-    outbox,
-    overlap,
-    rescue,
-    workers,
-)
+from jobs_app.runs import cancel as runs_cancel
+from jobs_app.runs import history, job_groups, outbox, overlap, rescue, workers
 from jobs_app.runs.claim import reclaim
 from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.progress import report_progress

@@ -9,14 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs_app.schedules.schedule import (
-    Schedule,
-    due_at,
-    fires,
-    next_fire,
-    preview,
-    previous_fire,
-)
+from jobs_app.schedules.schedule import Schedule, due_at, fires, next_fire, preview, previous_fire
 from tests.schedule_oracle import fires_between
 from tests.schedules.examples import (
     AUTUMN,

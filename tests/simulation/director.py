@@ -18,17 +18,9 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
 from jobs_app.jobs.definition import Definition
 from jobs_app.jobs.start import TaskStart, start_job, start_task
-from jobs_app.runs import (
-    cancel as runs_cancel,
-)
-from jobs_app.runs import (
-    claim as runs_claim,
-)
-from jobs_app.runs import (
-    finish_and_claim,
-    overlap,
-    workers,
-)
+from jobs_app.runs import cancel as runs_cancel
+from jobs_app.runs import claim as runs_claim
+from jobs_app.runs import finish_and_claim, overlap, workers
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.messages import Message
 from jobs_app.runs.outcome import Outcome

@@ -13,16 +13,8 @@ from unittest.mock import patch
 from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.jobs import service
-from jobs_app.runs import (
-    claim as runs_claim,
-)
-from jobs_app.runs import (
-    concurrency,
-    fires,
-    job_groups,
-    outbox,
-    overlap,
-)
+from jobs_app.runs import claim as runs_claim
+from jobs_app.runs import concurrency, fires, job_groups, outbox, overlap
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.planning import plan

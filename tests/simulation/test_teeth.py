@@ -15,13 +15,7 @@ import pytest
 import jobs_app
 from tests.simulation.mutants import HARMLESS, NOT_PLAYED
 from tests.simulation.store import Store
-from tests.simulation.teeth import (
-    Review,
-    Teeth,
-    is_listed,
-    kills,
-    part_of,
-)
+from tests.simulation.teeth import Review, Teeth, is_listed, kills, part_of
 
 #: Parts of the table that may be played side by side.
 SQLITE_PARTS = 4

@@ -22,13 +22,7 @@ from jobs_app.cli.job_options import (
     with_options,
     writable,
 )
-from jobs_app.cli.job_view import (
-    job_fields,
-    last_run_text,
-    outlook,
-    print_effect,
-    schedule_text,
-)
+from jobs_app.cli.job_view import job_fields, last_run_text, outlook, print_effect, schedule_text
 from jobs_app.cli.output import (
     confirm_deletion,
     json_option,

@@ -5,15 +5,7 @@ from pathlib import Path
 
 import click
 
-from jobs_app.cli.client import (
-    NO_SUCH,
-    Answer,
-    Client,
-    Failure,
-    Json,
-    connect,
-    secret_path,
-)
+from jobs_app.cli.client import NO_SUCH, Answer, Client, Failure, Json, connect, secret_path
 from jobs_app.cli.commands.processes import rotate
 from jobs_app.cli.completion import secret_names
 from jobs_app.cli.format import exact

@@ -3,19 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    Integer,
-    String,
-    Text,
-)
+from sqlalchemy import CheckConstraint, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from jobs_app.core.states import (
-    CatchupPolicy,
-    JobState,
-    OverlapPolicy,
-)
+from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy
 from jobs_app.db.columns import Base, Json, one_of, partial_index
 from jobs_app.schedules.schedule import Schedule
 

@@ -4,18 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Index,
-    Integer,
-    String,
-    Text,
-)
+from sqlalchemy import Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from jobs_app.core.states import (
-    Event,
-    NotificationState,
-)
+from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.columns import Base, Json, new_run_id, one_of, partial_index
 
 

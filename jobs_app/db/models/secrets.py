@@ -2,11 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import (
-    Integer,
-    String,
-    Text,
-)
+from sqlalchemy import Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.db.columns import Base

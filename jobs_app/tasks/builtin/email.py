@@ -22,13 +22,7 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.smtp_url import MailServer
-from jobs_app.tasks.context import (
-    EmailFailed,
-    LastLog,
-    RunContext,
-    TimedOut,
-    current_run,
-)
+from jobs_app.tasks.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
 
 #: Most bytes of a log that are attached: its end.
 ATTACHED_BYTES = 1_048_576

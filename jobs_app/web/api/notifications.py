@@ -13,12 +13,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.notifications import channels, history
-from jobs_app.notifications.channel_input import (
-    MIN_SECRET_LENGTH,
-    NAME,
-    ChannelInput,
-    Webhook,
-)
+from jobs_app.notifications.channel_input import MIN_SECRET_LENGTH, NAME, ChannelInput, Webhook
 from jobs_app.notifications.rules import DEFAULT_EVENTS
 from jobs_app.secrets.encryption import Cipher, load_cipher
 from jobs_app.web import auth, extension

@@ -22,13 +22,7 @@ from jobs_app.core.network_allowlist import parse_allowlist
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks import http_client, registry
 from jobs_app.tasks.builtin.http import HttpResult, http
-from jobs_app.tasks.context import (
-    Cancelled,
-    HttpFailed,
-    RunContext,
-    TimedOut,
-    current_run,
-)
+from jobs_app.tasks.context import Cancelled, HttpFailed, RunContext, TimedOut, current_run
 from jobs_app.tasks.http_client import _common_context
 from jobs_app.tasks.network_policy import refusal
 from tests.factories import TASKS

@@ -27,13 +27,7 @@ from jobs_app.web.api.schemas.fields import (
     TriggerIn,
     seconds_between,
 )
-from jobs_app.web.api.schemas.job_input import (
-    ConcurrencyKey,
-    JobRunIn,
-    Kwargs,
-    QueueName,
-    TaskName,
-)
+from jobs_app.web.api.schemas.job_input import ConcurrencyKey, JobRunIn, Kwargs, QueueName, TaskName
 from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
 
 #: States of a run that was never tried.
