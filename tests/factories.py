@@ -1,4 +1,4 @@
-"""Jobs, runs and workers for tests: the facts that matter are given, the rest is supplied."""
+"""Jobs, runs and workers for tests: a test names the values that matter, the rest are defaults."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +39,7 @@ _numbers: Iterator[int] = count(1)
 
 
 def tasks_app() -> Celery:
-    """Return a Celery that knows the built-in tasks, and reaches no broker."""
+    """Return a Celery application with the built-in tasks and without a broker."""
     app = Celery("tests", set_as_current=False)
     for name in TASK_MODULES:
         app.loader.import_task_module(name)
@@ -51,37 +51,37 @@ TASKS = tasks_app()
 
 
 def is_built_in(task: str) -> bool:
-    """Tell whether a task is one of jobs-app's own: other tests bring tasks of their users."""
+    """Return whether a task is one of jobs-app: other tests register tasks of users."""
     return TASKS.tasks[task].__module__.startswith("jobs_app.")
 
 
-def definition(**given: Any) -> Definition:
-    """Return a definition: `sleep`, hourly, unless *given* says otherwise.
+def definition(**values: Any) -> Definition:
+    """Return a definition: `sleep`, hourly, with *values* for its fields.
 
     `cron`, `interval_seconds`, `once_at`, `timezone` and `jitter_seconds` go to the schedule.
     """
     names = ("cron", "interval_seconds", "anchor_at", "timezone", "jitter_seconds", "end_at")
-    when = {name: given.pop(name) for name in names if name in given}
-    if "once_at" in given:
-        when["at"] = given.pop("once_at")
+    when = {name: values.pop(name) for name in names if name in values}
+    if "once_at" in values:
+        when["at"] = values.pop("once_at")
     if when:
-        given["schedule"] = Schedule(**when)
-    given.setdefault("schedule", Schedule(cron="0 * * * *"))
-    given.setdefault("name", f"job-{next(_numbers)}")
-    return replace(Definition(name="", task="sleep", kwargs={"duration": 0}), **given)
+        values["schedule"] = Schedule(**when)
+    values.setdefault("schedule", Schedule(cron="0 * * * *"))
+    values.setdefault("name", f"job-{next(_numbers)}")
+    return replace(Definition(name="", task="sleep", kwargs={"duration": 0}), **values)
 
 
-def make_job(database: Database, *, at: datetime = NOON - MINUTE, **given: Any) -> Job:
+def make_job(database: Database, *, at: datetime = NOON - MINUTE, **values: Any) -> Job:
     """Create a job as a person would, one minute before noon."""
     with database.session() as session:
-        return service.create(session, definition(**given), app=TASKS, by="tester", at=at)
+        return service.create(session, definition(**values), app=TASKS, by="tester", at=at)
 
 
 def make_worker(database: Database, *, at: datetime = NOON) -> UUID:
     """Register a worker and return its id."""
     with database.session() as session:
-        said = Registration("worker@test", 1, ("default",), 2, "prefork")
-        return workers.register(session, said, at=at)
+        registration = Registration("worker@test", 1, ("default",), 2, "prefork")
+        return workers.register(session, registration, at=at)
 
 
 def make_run(
@@ -90,16 +90,16 @@ def make_run(
     *,
     state: RunState = RunState.QUEUED,
     at: datetime = NOON,
-    **given: Any,
+    **values: Any,
 ) -> UUID:
     """Record a run, of *job* or of none, and return its id."""
-    given.setdefault("trigger", Trigger.MANUAL)
+    values.setdefault("trigger", Trigger.MANUAL)
     if job is not None:
-        new_run = insert.new_run(job, run_id=new_run_id(), state=state, at=at, **given)
+        new_run = insert.new_run(job, run_id=new_run_id(), state=state, at=at, **values)
     else:
         plain: dict[str, Any] = {"task": "sleep", "kwargs": {}, "queue": "default", "priority": 5}
         new_run = insert.NewRun(
-            id=new_run_id(), job_id=None, state=state, created_at=at, **(plain | given)
+            id=new_run_id(), job_id=None, state=state, created_at=at, **(plain | values)
         )
     with database.session() as session:
         insert.insert_runs(session, [new_run])
@@ -130,7 +130,7 @@ def finish(
     retry: RetryPolicy | None = None,
     **outcome: Any,
 ) -> bool:
-    """Write how an attempt ended, as its worker would."""
+    """Finish an attempt, as its worker would."""
     job_id = run(database, run_id).job_id
     with database.session() as session:
         return runs_finish.finish(
@@ -145,7 +145,7 @@ def finish(
 
 
 def record(database: Database, *jobs_due: Job, at: datetime) -> fires.RecordedFires:
-    """Do what a tick does with the database."""
+    """Record the due fires of jobs, as a tick does."""
     with database.session() as session:
         return fires.record_due(session, [job.id for job in jobs_due], at=at)
 
@@ -164,12 +164,12 @@ def runs_of(database: Database, job: Job) -> list[Run]:
 
 
 def job(database: Database, name: str) -> Job:
-    """Return a living job as the database has it."""
+    """Return the row of a job that is not deleted."""
     with database.reading() as session:
         return service.get(session, name)
 
 
 def columns(database: Database, run_id: UUID) -> dict[str, Any]:
-    """Return all that is on record of a run, but for what no two runs share."""
-    found = run(database, run_id)
-    return {c.key: getattr(found, c.key) for c in Run.__table__.c if c.key != "id"}
+    """Return the columns of a run except its id, by name."""
+    row = run(database, run_id)
+    return {c.key: getattr(row, c.key) for c in Run.__table__.c if c.key != "id"}

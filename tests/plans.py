@@ -1,4 +1,4 @@
-"""A long history, and how the databases go about their statements with it."""
+"""A long history of runs, and the query plans of statements on it."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def fill(database: Database) -> None:
 
 @contextmanager
 def captured(database: Database, *verbs: str) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that are sent meanwhile and begin with one of *verbs*."""
+    """Collect the statements that begin with one of *verbs* and are sent in the block."""
     sent: list[tuple[str, Any]] = []
 
     def note(
@@ -67,7 +67,7 @@ def captured(database: Database, *verbs: str) -> Iterator[list[tuple[str, Any]]]
 
 
 def plans(database: Database, work: Callable[[Session], object]) -> str:
-    """Return how the database goes about the statements of *work*."""
+    """Return the query plans of the statements of *work*."""
     with captured(database, "SELECT", "WITH") as statements, database.reading() as session:
         work(session)
     is_sqlite = database.engine.dialect.name == "sqlite"
@@ -82,31 +82,31 @@ def plans(database: Database, work: Callable[[Session], object]) -> str:
 
 
 def kept_plans(database: Database, work: Callable[[Session], object]) -> list[str]:
-    """Return how the database goes about what *work* reads and changes, whatever the values are.
+    """Return the generic query plans, for any values, of what *work* reads and changes.
 
-    PostgreSQL keeps the plan of a statement that comes often, and then knows no value of it.
+    PostgreSQL caches the plan of a frequent statement, and that plan knows no values.
     """
     verbs = ("SELECT", "WITH", "UPDATE")
     with captured(database, *verbs) as statements, database.session() as session:
         work(session)
     explain = _of_sqlite if database.engine.dialect.name == "sqlite" else _of_postgresql
     with database.engine.connect() as connection:
-        return [line for told in statements for line in explain(connection, *told)]
+        return [line for sent in statements for line in explain(connection, *sent)]
 
 
-def _of_sqlite(connection: Connection, statement: str, given: tuple[object, ...]) -> list[str]:
+def _of_sqlite(connection: Connection, statement: str, parameters: tuple[object, ...]) -> list[str]:
     explained = f"EXPLAIN QUERY PLAN {statement}"
-    rows = connection.exec_driver_sql(explained, (None,) * len(given)).all()
+    rows = connection.exec_driver_sql(explained, (None,) * len(parameters)).all()
     return [str(row[-1]).replace("sqlite_autoindex_runs_2", "uq_runs_fire") for row in rows]
 
 
-def _of_postgresql(connection: Connection, statement: str, _given: object) -> list[str]:
-    places = count(1)
-    numbered = re.sub(r"%\(\w+\)s", lambda _: f"${next(places)}", statement)
-    nothing = ", ".join(["NULL"] * (next(places) - 1))
+def _of_postgresql(connection: Connection, statement: str, _parameters: object) -> list[str]:
+    numbers = count(1)
+    numbered = re.sub(r"%\(\w+\)s", lambda _: f"${next(numbers)}", statement)
+    nulls = ", ".join(["NULL"] * (next(numbers) - 1))
     connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
     connection.exec_driver_sql(f"PREPARE kept AS {numbered}")
-    execute = f"EXECUTE kept ({nothing})" if nothing else "EXECUTE kept"
+    execute = f"EXECUTE kept ({nulls})" if nulls else "EXECUTE kept"
     rows = connection.exec_driver_sql(f"EXPLAIN {execute}").all()
     connection.exec_driver_sql("DEALLOCATE kept")
     return [str(row[0]) for row in rows]

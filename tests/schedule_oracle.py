@@ -1,7 +1,7 @@
-"""When cron expressions fire, by brute force: every real minute is looked at in turn.
+"""The fires of cron expressions by brute force: each real minute is checked in turn.
 
-Written apart from the code it judges: its own reading of the fields, no jumps,
-no caches, nothing of cronsim's. Slow, and short enough to be checked by eye.
+Independent of the code that it tests: its own parser of the fields, no jumps, no caches, no
+cronsim. It is slow, and short enough to be checked by reading.
 """
 
 from calendar import monthrange
@@ -18,30 +18,29 @@ WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 def fires_between(cron: str, zone_name: str, after: datetime, until: datetime) -> list[datetime]:
     """Return the fires of a five-field expression in (after, until], in UTC.
 
-    Debian's rule. With a star in front of the minutes or the hours, a minute
-    fires if its local time matches. Otherwise the local clock's advance is
-    followed: whatever it passes or jumps over for the first time is due, and
-    what it shows again after it was set back is not.
+    Debian's rule. With a star in front of the minutes or the hours, a minute fires if its
+    local time matches. Otherwise each local time fires once: when the local clock reaches it
+    or jumps over it for the first time, and not again after the clock is set back.
     """
     zone = ZoneInfo(zone_name)
     minutes, hours, *_ = cron.split()
     is_wildcard = minutes.startswith("*") or hours.startswith("*")
-    # Two days ahead, so that the furthest the clock has been is known when it matters.
+    # Start two days earlier, so that the latest local time so far is known.
     now = after.astimezone(UTC).replace(second=0, microsecond=0) - 2 * DAY
-    furthest = local_time(now, zone)
-    found = []
+    latest = local_time(now, zone)
+    fires = []
     while now <= until:
         local = local_time(now, zone)
         if is_wildcard:
             is_due = matches(cron, local)
         else:
-            passed = (local - furthest) // MINUTE
+            passed = (local - latest) // MINUTE
             is_due = any(matches(cron, local - ago * MINUTE) for ago in range(passed))
-            furthest = max(furthest, local)
+            latest = max(latest, local)
         if is_due and after < now:
-            found.append(now)
+            fires.append(now)
         now += MINUTE
-    return found
+    return fires
 
 
 def local_time(instant: datetime, zone: ZoneInfo) -> datetime:
@@ -49,7 +48,7 @@ def local_time(instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def matches(cron: str, local: datetime) -> bool:
-    """Say whether a local time matches all fields; either day field will do if both are set."""
+    """Return whether a local time matches all fields; if both day fields are set, one is enough."""
     minute, hour, day, month, weekday = cron.split()
     if local.minute not in numbers(minute, 0, 59) or local.hour not in numbers(hour, 0, 23):
         return False
@@ -84,7 +83,7 @@ def is_weekday(term: str, day: date) -> bool:
 
 def numbers(text: str, low: int, high: int, names: list[str] | None = None) -> set[int]:
     """Return the numbers of a list of terms: 5, 1-5, *, each with /step or without."""
-    found: set[int] = set()
+    result: set[int] = set()
     for term in text.split(","):
         span, _, step = term.partition("/")
         first, _, last = span.partition("-")
@@ -94,8 +93,8 @@ def numbers(text: str, low: int, high: int, names: list[str] | None = None) -> s
             begin, end = value(first, names), value(last, names)
         else:
             begin, end = value(first, names), high if step else value(first, names)
-        found |= set(range(begin, end + 1, int(step or 1)))
-    return found
+        result |= set(range(begin, end + 1, int(step or 1)))
+    return result
 
 
 def value(text: str, names: list[str] | None) -> int:

@@ -53,7 +53,7 @@ def test_the_collector_rests_until_a_process_begins_to_work(
 ) -> None:
     shutil.copyfile(migrated_sqlite, tmp_path / "jobs.db")
 
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", BEGUN, command, *place],
         env=os.environ | {"JOBS_DATA_DIR": str(tmp_path), "JOBS_REDIS_URL": "redis://127.0.0.1:1"},
         stdout=subprocess.PIPE,
@@ -62,4 +62,4 @@ def test_the_collector_rests_until_a_process_begins_to_work(
         timeout=60,
     ).stdout
 
-    assert said.splitlines() == ["importing False", "working True True"]
+    assert output.splitlines() == ["importing False", "working True True"]

@@ -1,4 +1,4 @@
-"""What a shell job finds when it looks at the processes that it runs under."""
+"""A shell job cannot read the memory or environment of the processes that it runs under."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.servers import wait_until
 
 PROJECT = Path(__file__).parents[2]
 
-#: Root may read everything; root without its capabilities is a user like others.
+#: Root may read everything; root without its capabilities may read no more than a user.
 WITHOUT_PRIVILEGES = """
 import ctypes, os, sys
 PR_CAPBSET_DROP = 24
@@ -29,7 +29,7 @@ if os.geteuid() == 0:
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
-#: Each process whose environment has one of two words, and whether some memory can be read.
+#: Prints each process whose environment has one of two words, and whether memory is readable.
 LOOK = """
 grep -la {key} /proc/[0-9]*/environ 2>/dev/null
 grep -la {open} /proc/[0-9]*/environ 2>/dev/null
@@ -84,7 +84,7 @@ class Server:
             return answer
 
     def is_ready(self) -> bool:
-        """Whether all of it works."""
+        """Whether all parts work."""
         assert self.process.poll() is None
         try:
             return json.loads(self.ask("/readyz"))["status"] == "ready"

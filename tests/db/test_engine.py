@@ -1,4 +1,4 @@
-"""The engine recipe and the migrations, on both databases."""
+"""The engine and the migrations, on both databases."""
 
 import re
 import shutil
@@ -67,7 +67,7 @@ def test_six_processes_write_to_sqlite_and_no_update_is_lost(tmp_path: Path) -> 
     database.close()
 
 
-def test_a_reader_of_sqlite_is_not_held_up_by_a_writer(tmp_path: Path) -> None:
+def test_a_reader_of_sqlite_is_not_blocked_by_a_writer(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'jobs.db'}", connect_args={"timeout": 0})
     with database.session() as session, session.begin():
         session.execute(text("CREATE TABLE plain (value INTEGER)"))
@@ -83,12 +83,12 @@ def test_a_reader_of_sqlite_is_not_held_up_by_a_writer(tmp_path: Path) -> None:
 
 def test_a_file_that_was_replaced_is_noticed_and_the_new_one_used(tmp_path: Path) -> None:
     file, backup = tmp_path / "jobs.db", tmp_path / "backup.db"
-    for each, value in ((file, 1), (backup, 2)):
-        made = Database(f"sqlite:///{each}")
-        with made.session() as session, session.begin():
+    for path, value in ((file, 1), (backup, 2)):
+        written = Database(f"sqlite:///{path}")
+        with written.session() as session, session.begin():
             session.execute(text("CREATE TABLE plain (value INTEGER)"))
             session.execute(text("INSERT INTO plain VALUES (:value)"), {"value": value})
-        made.close()
+        written.close()
     database = Database(f"sqlite:///{file}")
     with database.reading() as session:
         assert session.execute(text("SELECT value FROM plain")).scalar_one() == 1
@@ -98,7 +98,7 @@ def test_a_file_that_was_replaced_is_noticed_and_the_new_one_used(tmp_path: Path
     with gone, database.session() as session:
         session.execute(text("UPDATE plain SET value = 3"))
 
-    # Only what was open is refused: the next connection is one to the file that is there.
+    # Only open connections are refused: the next one opens the new file.
     with database.reading() as session:
         assert session.execute(text("SELECT value FROM plain")).scalar_one() == 2
     database.close()
@@ -123,7 +123,7 @@ def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path)
     assert str(settings.database_marker_file) in raised.value.detail
 
 
-def test_whoever_removes_the_mark_too_begins_anew(tmp_path: Path) -> None:
+def test_without_its_marker_file_a_new_database_is_made(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     migrate(settings)
 
@@ -148,21 +148,21 @@ def test_a_database_that_a_newer_version_has_migrated_is_refused_with_a_sentence
     database.close()
 
 
-def test_what_is_committed_to_sqlite_is_on_the_disk(tmp_path: Path) -> None:
-    """Whatever else is set for its speed, on each connection."""
+def test_a_commit_to_sqlite_is_on_the_disk(tmp_path: Path) -> None:
+    """Also with the settings for speed, on each connection."""
     database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
-    said = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
-    said |= {"cache_size": -SQLITE_CACHE_KIB, "wal_autocheckpoint": SQLITE_WAL_PAGES}
+    pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
+    pragmas |= {"cache_size": -SQLITE_CACHE_KIB, "wal_autocheckpoint": SQLITE_WAL_PAGES}
 
     with database.engine.connect() as one, database.engine.connect() as other:
         for connection in (one, other):
-            for name, value in said.items():
+            for name, value in pragmas.items():
                 assert connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() == value, name
             connection.rollback()
     database.close()
 
 
-def test_the_log_of_changes_of_sqlite_does_not_grow_without_end(tmp_path: Path) -> None:
+def test_the_wal_of_sqlite_does_not_grow_without_end(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
     with database.session() as session, session.begin():
         session.execute(text("CREATE TABLE plain (value TEXT)"))
@@ -214,20 +214,20 @@ def test_migrations_and_models_are_equal(database: Database) -> None:
 
 
 def constraints(database: Database) -> dict[str, set[str]]:
-    """Return the names of all checks, and what is said of each index, by table."""
-    found = inspect(database.engine)
+    """Return the names of all checks and the definitions of all indexes, by table."""
+    inspector = inspect(database.engine)
     is_sqlite = database.engine.dialect.name == "sqlite"
-    said = (
+    query = (
         "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
         if is_sqlite
         else "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
     )
     with database.engine.connect() as connection:
-        indexes = connection.exec_driver_sql(said).all()
+        indexes = connection.exec_driver_sql(query).all()
     return {
-        table: {str(check["name"]) for check in found.get_check_constraints(table)}
+        table: {str(check["name"]) for check in inspector.get_check_constraints(table)}
         | {
-            # As it is understood, or as it was written but for quotes, brackets and spaces.
+            # As PostgreSQL understands it, or as written for SQLite, without quotes and spaces.
             re.sub(r'["()\s]', "", sql) if is_sqlite else sql
             for of_table, name, sql in indexes
             if of_table == table and name not in OPTIONAL
@@ -284,9 +284,8 @@ def test_a_run_that_was_over_without_an_end_stays_in_the_lists(
 
     for state, run_id in ((RunState.LOST, over), (RunState.QUEUED, going_on)):
         with database.reading() as session:
-            wanted = history.Filter(states=(state,))
-            page = history.page(session, wanted, before=None, limit=9)
-        assert [each.id for each in page] == [run_id]
+            page = history.page(session, history.Filter(states=(state,)), before=None, limit=9)
+        assert [run.id for run in page] == [run_id]
     database.close()
 
 
@@ -375,7 +374,7 @@ def test_a_database_has_an_id_of_its_own_that_a_copy_shares(tmp_path: Path) -> N
     assert ids[0] == ids[2] != ids[1]
 
 
-def test_a_log_of_changes_that_was_removed_is_noticed_and_what_it_had_is_kept(
+def test_a_removed_wal_is_noticed_and_its_changes_are_kept(
     tmp_path: Path,
 ) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'jobs.db'}")

@@ -1,4 +1,4 @@
-"""A server that is reached, and does not answer."""
+"""A server that accepts connections and does not answer."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def wire(database_url: str) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_a_connection_without_an_answer_is_given_up_and_the_next_one_is_new(
+def test_a_connection_without_an_answer_is_closed_and_the_next_one_is_new(
     database_url: str, wire: Proxy
 ) -> None:
     url = make_url(database_url).set(host="127.0.0.1", port=wire.port)
@@ -46,7 +46,7 @@ def test_a_connection_without_an_answer_is_given_up_and_the_next_one_is_new(
     assert second != first
 
 
-def test_an_answer_may_take_its_time(database_url: str) -> None:
+def test_the_limit_is_for_one_answer_and_not_for_all(database_url: str) -> None:
     database = Database(database_url, answer_seconds=1)
     with database.session() as session:
         for _ in range(3):

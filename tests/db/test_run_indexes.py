@@ -1,4 +1,4 @@
-"""What concerns the unfinished runs of a job is asked of the indexes that have only these."""
+"""Statements on the unfinished runs of a job read only the indexes of unfinished runs."""
 
 import re
 from functools import partial
@@ -34,9 +34,9 @@ BY_ID = {"pk_runs", "sqlite_autoindex_runs_1"}
 _READ = re.compile(r"(?:Seq Scan on|SCAN) runs\b(?! USING)|\b(?:ix|uq|pk)_runs\w*|\w+_runs_\d\b")
 
 
-def start(session: Session, job: Job, chosen: OverlapPolicy) -> None:
-    given = {"duration": 0}
-    start_job(session, job, app=TASKS, by="ann", at=NOON, kwargs=given, overlap_policy=chosen)
+def start(session: Session, job: Job, policy: OverlapPolicy) -> None:
+    kwargs = {"duration": 0}
+    start_job(session, job, app=TASKS, by="ann", at=NOON, kwargs=kwargs, overlap_policy=policy)
 
 
 def be_refused(session: Session, job: Job) -> None:
@@ -78,7 +78,7 @@ OF_ONE_JOB: dict[str, Work] = {
 }
 
 
-def test_no_look_at_the_unfinished_runs_of_a_job_reads_those_that_are_over(
+def test_no_statement_on_the_unfinished_runs_of_a_job_reads_finished_ones(
     database: Database,
 ) -> None:
     fill(database)
@@ -88,6 +88,6 @@ def test_no_look_at_the_unfinished_runs_of_a_job_reads_those_that_are_over(
         make_run(database, job)
         make_run(database, job, state=RunState.WAITING)
         plans = kept_plans(database, partial(work, job=job))
-        read = {found for plan in plans for found in _READ.findall(plan)}
+        read = {name for plan in plans for name in _READ.findall(plan)}
         assert read & OF_UNFINISHED, f"{name}: {plans}"
         assert read <= OF_UNFINISHED | BY_ID, f"{name}: {read} {plans}"

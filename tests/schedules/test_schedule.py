@@ -32,12 +32,12 @@ def changes(zone_name: str) -> list[datetime]:
     zone = ZoneInfo(zone_name)
     moments = [datetime(1975, 1, 1, tzinfo=UTC) + n * DAY for n in range(65 * 365)]
     offsets = [moment.astimezone(zone).utcoffset() for moment in moments]
-    found = [
+    actual = [
         moment
         for moment, (here, there) in zip(moments, pairwise(offsets), strict=False)
         if here != there
     ]
-    return found or [NOW]
+    return actual or [NOW]
 
 
 @st.composite
@@ -52,8 +52,8 @@ def local_fires(expression: str, zone: str, day: date, days: int = 1) -> list[st
     """Return the fires from one local midnight to the next, as the wall clock and offset show."""
     begin = datetime.combine(day, time(), ZoneInfo(zone))
     end = datetime.combine(day + days * DAY, time(), ZoneInfo(zone))
-    found = fires(cron(expression, zone), after=begin - TICK, until=end - TICK)
-    return [f"{fire.astimezone(ZoneInfo(zone)):%d %H:%M %z}" for fire in found]
+    actual = fires(cron(expression, zone), after=begin - TICK, until=end - TICK)
+    return [f"{fire.astimezone(ZoneInfo(zone)):%d %H:%M %z}" for fire in actual]
 
 
 # Against brute force
@@ -70,9 +70,9 @@ def test_fires_are_those_that_brute_force_finds(expression, night):
     zone, after = night
     until = after + 2 * DAY
 
-    found = list(fires(cron(expression, zone), after=after, until=until))
+    actual = list(fires(cron(expression, zone), after=after, until=until))
 
-    assert found == fires_between(expression, zone, after, until)
+    assert actual == fires_between(expression, zone, after, until)
 
 
 @settings(max_examples=150, deadline=None)
@@ -166,12 +166,12 @@ def test_sao_paulo_fires_at_one_where_it_skipped_midnight():
 def test_saint_johns_shows_the_first_minute_of_the_day_before_the_last_hour_of_the_last():
     begin = datetime(2009, 11, 1, 2, 0, tzinfo=UTC)
 
-    found = preview(cron("0,59 * * * *", "America/St_Johns"), after=begin, count=5)
+    actual = preview(cron("0,59 * * * *", "America/St_Johns"), after=begin, count=5)
     real_time = preview(cron("*/59 * * * *", "America/St_Johns"), after=begin, count=5)
 
     shown = ["23:59 -0230", "00:00 -0230", "23:59 -0330", "00:00 -0330", "00:59 -0330"]
-    assert [f"{fire.local:%H:%M %z}" for fire in found] == shown
-    assert found == real_time
+    assert [f"{fire.local:%H:%M %z}" for fire in actual] == shown
+    assert actual == real_time
 
 
 def test_saint_johns_is_walked_backwards_across_its_double_midnight():
@@ -253,9 +253,9 @@ def test_the_preview_marks_both_of_a_pair_of_real_hours_and_no_ordinary_three_oc
     ],
 )
 def test_days_are_chosen_as_debians_cron_chooses_them(expression, dates):
-    found = islice(fires(cron(expression), after=NOW), 3)
+    actual = islice(fires(cron(expression), after=NOW), 3)
 
-    assert [f"{fire:%m-%d}" for fire in found] == dates
+    assert [f"{fire:%m-%d}" for fire in actual] == dates
 
 
 def test_a_leap_day_is_found_across_a_century_without_one():
@@ -349,9 +349,9 @@ def test_the_window_includes_its_start_and_excludes_its_end(what):
 def test_fires_include_until_and_exclude_after():
     schedule = cron("0 * * * *")
 
-    found = list(fires(schedule, after=NOW, until=NOW + timedelta(hours=2)))
+    actual = list(fires(schedule, after=NOW, until=NOW + timedelta(hours=2)))
 
-    assert found == [NOW + HOUR, NOW + timedelta(hours=2)]
+    assert actual == [NOW + HOUR, NOW + timedelta(hours=2)]
 
 
 def test_a_naive_datetime_is_a_mistake_of_the_program():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Colour(Enum):
-    """An enum that is no text."""
+    """An enum that is not a str."""
 
     RED = "red"
     BLUE = "blue"
@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
 
 
 class Opaque:
-    """A class that pydantic knows nothing of."""
+    """A class that pydantic does not know."""
 
 
 app = Celery("tests.catalog", set_as_current=False)
@@ -268,19 +268,19 @@ def test_kwargs_that_fit_the_signature_are_taken() -> None:
 def test_what_does_not_fit_is_refused_at_its_place(
     task: str, kwargs: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
-    found = faults(task, **kwargs)
+    errors = faults(task, **kwargs)
 
-    assert len(found) == 1, found
+    assert len(errors) == 1, errors
     pointer, code, detail = (*expected, "", "")[:3]
-    assert found[0][0] == pointer
-    assert found[0][1] == code or not code
-    assert detail in found[0][2]
+    assert errors[0][0] == pointer
+    assert errors[0][1] == code or not code
+    assert detail in errors[0][2]
 
 
 def test_every_wrong_argument_is_named_at_once() -> None:
-    found = faults("plain", country=5, rows="x", colour="red")
+    errors = faults("plain", country=5, rows="x", colour="red")
 
-    assert [pointer for pointer, _, _ in found] == [
+    assert [pointer for pointer, _, _ in errors] == [
         "/kwargs/country",
         "/kwargs/rows",
         "/kwargs/colour",
@@ -288,9 +288,9 @@ def test_every_wrong_argument_is_named_at_once() -> None:
 
 
 def test_what_is_missing_and_what_is_wrong_within_a_value_are_told_together() -> None:
-    found = faults("rich", window={"days": "x"})
+    errors = faults("rich", window={"days": "x"})
 
-    assert [(pointer, code) for pointer, code, _ in found] == [
+    assert [(pointer, code) for pointer, code, _ in errors] == [
         ("/kwargs/window", "missing_argument"),
         ("/kwargs/window/days", "wrong_type"),
     ]
@@ -298,9 +298,9 @@ def test_what_is_missing_and_what_is_wrong_within_a_value_are_told_together() ->
 
 @pytest.mark.timeout(20)
 def test_of_thousands_of_wrong_entries_the_first_are_told() -> None:
-    found = faults("rich", numbers=["x"] * 50_000)
+    errors = faults("rich", numbers=["x"] * 50_000)
 
-    assert [pointer for pointer, _, _ in found] == [f"/kwargs/numbers/{n}" for n in range(20)]
+    assert [pointer for pointer, _, _ in errors] == [f"/kwargs/numbers/{n}" for n in range(20)]
 
 
 def test_a_hint_whose_own_check_breaks_is_told_of() -> None:
@@ -336,7 +336,7 @@ def test_a_default_of_none_makes_null_a_value() -> None:
     assert faults("implicit", limit=None, deep=True) == []
 
 
-def test_no_value_is_repeated_in_what_is_said_of_it() -> None:
+def test_no_fault_echoes_the_value() -> None:
     for kwargs in (
         {"at": "hunter2"},
         {"key": "hunter2"},
@@ -374,11 +374,11 @@ def test_an_unknown_field_of_a_model_is_a_fault_even_with_a_secret_in_it() -> No
     assert (error.pointer, error.code) == ("/kwargs/point/y", "unknown_argument")
 
 
-def test_values_are_handed_over_as_the_hints_have_them() -> None:
+def test_values_are_converted_to_the_types_of_the_hints() -> None:
     arguments = arguments_of(app.tasks["rich"])
     assert arguments is not None
 
-    given = arguments.converted(
+    converted = arguments.converted(
         {
             "at": "2026-12-01T10:00:00+01:00",
             "on": "2026-12-01",
@@ -394,7 +394,7 @@ def test_values_are_handed_over_as_the_hints_have_them() -> None:
     )
 
     instant = datetime(2026, 12, 1, 9, tzinfo=UTC)
-    assert given == {
+    assert converted == {
         "at": instant,
         "on": date(2026, 12, 1),
         "colour": Colour.BLUE,
@@ -412,19 +412,19 @@ def test_what_is_json_already_stays_the_very_value() -> None:
     arguments = arguments_of(app.tasks["plain"])
     assert arguments is not None
 
-    given = arguments.converted({"share": 1, "rows": "not checked here"})
+    converted = arguments.converted({"share": 1, "rows": "not checked here"})
 
-    assert given == {"share": 1, "rows": "not checked here"}
-    assert type(given["share"]) is int
+    assert converted == {"share": 1, "rows": "not checked here"}
+    assert type(converted["share"]) is int
 
 
 def test_models_that_celery_makes_are_left_to_celery() -> None:
     arguments = arguments_of(app.tasks["model"])
     assert arguments is not None
 
-    given = {"window": {"start": "2026-12-01T09:00:00Z"}}
+    kwargs = {"window": {"start": "2026-12-01T09:00:00Z"}}
 
-    assert arguments.converted(given) == given
+    assert arguments.converted(kwargs) == kwargs
 
 
 def test_what_cannot_be_converted_is_told_without_the_value() -> None:

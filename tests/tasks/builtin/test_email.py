@@ -37,7 +37,7 @@ RUN_ID = UUID("019a0000-0000-7000-8000-000000000001")
 
 
 class Inbox:
-    """Keeps what it is sent; refuses whoever's name begins with `no`."""
+    """Keeps the mail that it gets; refuses recipients whose name begins with `no`."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -92,10 +92,10 @@ def tls() -> ssl.SSLContext:
 
 
 def signs_in(
-    server: SMTP, session: Session, envelope: Envelope, mechanism: str, said: object
+    server: SMTP, session: Session, envelope: Envelope, mechanism: str, credentials: object
 ) -> AuthResult:
-    assert isinstance(said, LoginPassword)
-    is_right = (said.login, said.password) == (b"me@example.com", b"p@ss/word")
+    assert isinstance(credentials, LoginPassword)
+    is_right = (credentials.login, credentials.password) == (b"me@example.com", b"p@ss/word")
     return AuthResult(success=is_right, handled=False)
 
 
@@ -117,7 +117,7 @@ def plain_server(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
 
 @pytest.fixture
 def strict_server(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that wants STARTTLS and a sign-in."""
+    """A server that requires STARTTLS and a login."""
     server = Server(
         inbox,
         tls_context=tls(),
@@ -308,7 +308,7 @@ def test_nobody_there_fails_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def silent_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A mail server that takes connections and never says a word."""
+    """A mail server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         monkeypatch.setenv("JOBS_SMTP_URL", f"smtp://127.0.0.1:{port}")
@@ -343,7 +343,7 @@ def test_the_time_limit_of_the_run_holds_too(silent_port: int) -> None:
 
 
 class Slow(Inbox):
-    """Takes its time over each recipient."""
+    """Is slow for each recipient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -391,16 +391,16 @@ def last_log(text: str, *, is_cut: bool = False) -> LastLog:
 
 
 def test_the_log_of_a_jobs_last_run_is_attached(inbox: Inbox, plain_server: Server) -> None:
-    asked: list[tuple[str, int]] = []
+    calls: list[tuple[str, int]] = []
 
     def of(job: str, limit_bytes: int) -> LastLog:
-        asked.append((job, limit_bytes))
+        calls.append((job, limit_bytes))
         return last_log("größe\nboom\n", is_cut=True)
 
     result = send(a_run(last_log=of), body="Good morning", attach_log_of="nightly")
 
     (attachment,) = inbox.mails[0].iter_attachments()
-    assert asked == [("nightly", 1_048_576)]
+    assert calls == [("nightly", 1_048_576)]
     assert attachment.get_filename() == f"nightly-{RUN_ID}.log"
     assert attachment.get_content().splitlines() == ["größe", "boom"]
     assert text_of(inbox.mails[0]) == (
@@ -454,8 +454,8 @@ def test_without_a_server_or_a_sender_the_run_says_which_setting_is_missing(
 
 
 def faults(**kwargs: Any) -> list[tuple[str, str]]:
-    given = {"to": "you@example.com", "subject": "Hello"} | kwargs
-    return [(e.pointer, e.code) for e in registry.check(TASKS, "email", given)]
+    arguments = {"to": "you@example.com", "subject": "Hello"} | kwargs
+    return [(e.pointer, e.code) for e in registry.check(TASKS, "email", arguments)]
 
 
 @pytest.mark.parametrize(
@@ -483,13 +483,13 @@ def test_what_no_mail_can_be_made_of_is_refused_before_it_is_saved(
 
 
 def test_a_job_without_mail_settings_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"to": "you@example.com", "subject": "Hello"}
+    arguments = {"to": "you@example.com", "subject": "Hello"}
 
-    assert "JOBS_SMTP_URL" in registry.warnings(TASKS, "email", given)[0]
+    assert "JOBS_SMTP_URL" in registry.warnings(TASKS, "email", arguments)[0]
     monkeypatch.setenv("JOBS_SMTP_URL", "smtps://mail.example.com")
-    assert "JOBS_SMTP_FROM" in registry.warnings(TASKS, "email", given)[0]
+    assert "JOBS_SMTP_FROM" in registry.warnings(TASKS, "email", arguments)[0]
     monkeypatch.setenv("JOBS_SMTP_FROM", "jobs@example.com")
-    assert registry.warnings(TASKS, "email", given) == []
+    assert registry.warnings(TASKS, "email", arguments) == []
 
 
 def test_an_address_is_read_with_its_name() -> None:

@@ -32,7 +32,7 @@ CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A server that does on each path what its name says."""
+    """A server with a path for each behaviour."""
 
     protocol_version = "HTTP/1.1"
     server: "Server"
@@ -175,7 +175,7 @@ def _fresh_trust() -> Iterator[None]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -472,20 +472,20 @@ def test_public_addresses_are_called(address):
 
 
 def test_a_name_that_changes_its_address_is_called_at_the_one_that_was_checked(server, monkeypatch):
-    real, asked = socket.getaddrinfo, []
+    real, hosts = socket.getaddrinfo, []
 
     def rebinding(host: str, *args: Any, **kwargs: Any) -> object:
         if host != "rebinding.test":
             return real(host, *args, **kwargs)
-        asked.append(host)
-        return real("127.0.0.1" if len(asked) == 1 else "169.254.169.254", *args, **kwargs)
+        hosts.append(host)
+        return real("127.0.0.1" if len(hosts) == 1 else "169.254.169.254", *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
 
     call(f"http://rebinding.test:{server.port}/echo")
 
     assert server.seen[0]["host"] == f"rebinding.test:{server.port}"
-    assert len(asked) == 1
+    assert len(hosts) == 1
 
 
 @pytest.fixture
@@ -816,8 +816,8 @@ def test_an_invalid_allowlist_is_refused_at_the_start(text):
 
 
 def faults(**kwargs: Any) -> list[tuple[str, str]]:
-    given = {"url": "https://example.com/"} | kwargs
-    return [(e.pointer, e.code) for e in registry.check(TASKS, "http", given)]
+    arguments = {"url": "https://example.com/"} | kwargs
+    return [(e.pointer, e.code) for e in registry.check(TASKS, "http", arguments)]
 
 
 @pytest.mark.parametrize(
@@ -865,10 +865,10 @@ def test_what_cannot_be_requested_is_refused_before_it_is_saved(kwargs, expected
     ],
 )
 def test_what_should_be_meant_is_warned_of(kwargs, words):
-    found = registry.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
+    texts = registry.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
 
-    assert len(found) == (0 if words is None else 1)
-    assert words is None or words in found[0]
+    assert len(texts) == (0 if words is None else 1)
+    assert words is None or words in texts[0]
 
 
 def test_a_private_address_is_warned_of_where_it_will_be_refused(monkeypatch):

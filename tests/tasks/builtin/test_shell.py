@@ -97,8 +97,8 @@ def test_the_run_tells_who_it_is():
 
     run("env", a_run(output, run_id=RUN_ID, job="backup", scheduled_for=fire, attempt=2))
 
-    told = {name: v for name, v in variables_in(output).items() if name.startswith("JOBS_")}
-    assert told == {
+    variables = {name: v for name, v in variables_in(output).items() if name.startswith("JOBS_")}
+    assert variables == {
         "JOBS_RUN_ID": str(RUN_ID),
         "JOBS_JOB": "backup",
         "JOBS_SCHEDULED_FOR": "2026-03-08T07:00:00Z",
@@ -107,17 +107,17 @@ def test_the_run_tells_who_it_is():
 
 
 def test_a_run_without_job_and_fire_leaves_their_variables_out():
-    told = environment(a_run(job=None, scheduled_for=None))
+    variables = environment(a_run(job=None, scheduled_for=None))
 
-    assert set(told) == {"JOBS_RUN_ID", "JOBS_ATTEMPT"}
+    assert set(variables) == {"JOBS_RUN_ID", "JOBS_ATTEMPT"}
 
 
 def test_a_fire_with_microseconds_is_told_in_full():
     fire = datetime(2026, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)
 
-    told = environment(a_run(scheduled_for=fire))
+    variables = environment(a_run(scheduled_for=fire))
 
-    assert told["JOBS_SCHEDULED_FOR"] == "2026-01-01T00:00:00.250000Z"
+    assert variables["JOBS_SCHEDULED_FOR"] == "2026-01-01T00:00:00.250000Z"
 
 
 def test_the_jobs_own_variables_come_on_top_but_cannot_forge_the_run():
