@@ -48,7 +48,7 @@ main()
         ),
     ],
 )
-def test_the_collector_rests_until_a_process_begins_to_work(
+def test_the_collector_is_off_until_a_process_begins_to_work(
     tmp_path: Path, migrated_sqlite: Path, command: str, place: tuple[str, str, str]
 ) -> None:
     shutil.copyfile(migrated_sqlite, tmp_path / "jobs.db")

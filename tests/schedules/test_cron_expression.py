@@ -50,7 +50,7 @@ def text_of(expression: str, seed: str = "") -> str:
         ("0 0 31 4,6,9,11 *", "0 0 31 4,6,9,11 \\* never fires"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_words(expression, detail):
+def test_an_unreadable_expression_is_refused_with_a_sentence(expression, detail):
     with pytest.raises(InvalidSchedule, match=detail) as caught:
         cron_expression.parse(expression)
 

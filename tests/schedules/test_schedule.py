@@ -354,7 +354,7 @@ def test_fires_include_until_and_exclude_after():
     assert actual == [NOW + HOUR, NOW + timedelta(hours=2)]
 
 
-def test_a_naive_datetime_is_a_mistake_of_the_program():
+def test_a_naive_datetime_is_an_error_of_the_program():
     naive = NOW.replace(tzinfo=None)
 
     with pytest.raises(ValueError, match="has no time zone"):

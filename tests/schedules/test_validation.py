@@ -61,7 +61,7 @@ def test_a_schedule_that_cannot_work_is_refused_field_by_field(schedule, expecte
         cron("@yearly", "Asia/Tokyo", end_at=datetime.max.replace(tzinfo=UTC)),
     ],
 )
-def test_what_fires_at_all_is_accepted(schedule):
+def test_a_schedule_that_fires_is_accepted(schedule):
     check(schedule, now=NOW)
 
     assert describe(schedule)
@@ -76,7 +76,7 @@ def test_what_fires_at_all_is_accepted(schedule):
         ("PST", "give an IANA name, such as Europe/Paris."),
     ],
 )
-def test_an_unknown_zone_is_answered_with_the_one_that_was_meant(name, hint):
+def test_an_unknown_zone_gets_a_suggestion(name, hint):
     with pytest.raises(InvalidSchedule, match=f"There is no time zone '{name}'") as caught:
         check(cron("@hourly", name), now=NOW)
 

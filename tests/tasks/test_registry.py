@@ -265,7 +265,7 @@ def test_kwargs_that_fit_the_signature_are_taken() -> None:
         ("jobs_app.run", {}, ("/task", "unknown_task", "")),
     ],
 )
-def test_what_does_not_fit_is_refused_at_its_place(
+def test_a_wrong_value_is_refused_at_its_place(
     task: str, kwargs: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     errors = faults(task, **kwargs)
@@ -287,7 +287,7 @@ def test_every_wrong_argument_is_named_at_once() -> None:
     ]
 
 
-def test_what_is_missing_and_what_is_wrong_within_a_value_are_told_together() -> None:
+def test_missing_and_wrong_fields_of_a_value_are_reported_together() -> None:
     errors = faults("rich", window={"days": "x"})
 
     assert [(pointer, code) for pointer, code, _ in errors] == [
@@ -297,13 +297,13 @@ def test_what_is_missing_and_what_is_wrong_within_a_value_are_told_together() ->
 
 
 @pytest.mark.timeout(20)
-def test_of_thousands_of_wrong_entries_the_first_are_told() -> None:
+def test_of_thousands_of_wrong_entries_the_first_are_reported() -> None:
     errors = faults("rich", numbers=["x"] * 50_000)
 
     assert [pointer for pointer, _, _ in errors] == [f"/kwargs/numbers/{n}" for n in range(20)]
 
 
-def test_a_hint_whose_own_check_breaks_is_told_of() -> None:
+def test_a_hint_whose_own_check_raises_is_reported() -> None:
     ((pointer, code, detail),) = faults("breaking", x="hunter2")
 
     assert (pointer, code) == ("/kwargs/x", "invalid_value")
@@ -346,7 +346,7 @@ def test_no_fault_echoes_the_value() -> None:
         assert "hunter2" not in faults("rich", **kwargs)[0][2]
 
 
-def test_a_reference_to_a_secret_is_taken_where_a_text_is() -> None:
+def test_a_reference_to_a_secret_is_valid_where_a_text_is() -> None:
     secret = "${secret:TOKEN}"
 
     assert faults("plain", country=secret, rows=1) == []
@@ -408,7 +408,7 @@ def test_values_are_converted_to_the_types_of_the_hints() -> None:
     }
 
 
-def test_what_is_json_already_stays_the_very_value() -> None:
+def test_a_json_value_stays_the_same_object() -> None:
     arguments = arguments_of(app.tasks["plain"])
     assert arguments is not None
 
@@ -427,7 +427,7 @@ def test_models_that_celery_makes_are_left_to_celery() -> None:
     assert arguments.converted(kwargs) == kwargs
 
 
-def test_what_cannot_be_converted_is_told_without_the_value() -> None:
+def test_a_failed_conversion_is_reported_without_the_value() -> None:
     arguments = arguments_of(app.tasks["rich"])
     assert arguments is not None
 

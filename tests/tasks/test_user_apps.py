@@ -73,7 +73,7 @@ def app_with(*modules: str) -> JobsCelery:
     return app
 
 
-def test_tasks_of_an_own_application_are_found_however_they_were_made(write: Write) -> None:
+def test_all_tasks_of_a_user_application_are_found(write: Write) -> None:
     write(user_module_one=OWN_APP)
 
     names = registry.names(app_with("user_module_one"))
@@ -119,7 +119,7 @@ def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -
     assert current_app._get_current_object() is in_a_thread is app  # type: ignore[attr-defined]
 
 
-def test_what_an_own_application_includes_and_discovers_is_there_too(write: Write) -> None:
+def test_modules_that_a_user_application_includes_are_registered_too(write: Write) -> None:
     write(
         user_module_four__celery="from celery import Celery\n"
         "app = Celery('four', include=['user_module_four.jobs'])\n"
@@ -179,7 +179,7 @@ def test_the_current_application_is_ours_and_is_not_loaded_again(write: Write) -
     assert app.tasks["user_module_current.there"].app is app
 
 
-def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None:
+def test_an_object_that_raises_is_skipped(write: Write) -> None:
     write(
         user_module_eight="from celery import Celery\n"
         "class Lazy:\n"
@@ -196,7 +196,7 @@ def test_an_object_that_cannot_be_looked_at_is_passed_over(write: Write) -> None
     assert "user_module_eight.there" in registry.names(app_with("user_module_eight"))
 
 
-def test_what_an_own_application_cannot_import_is_an_error_of_its_module(write: Write) -> None:
+def test_a_failed_import_of_a_user_application_is_an_error_of_its_module(write: Write) -> None:
     write(
         user_module_nine="from celery import Celery\n"
         "app = Celery('nine', include=['user_module_nowhere'])\n"

@@ -77,7 +77,7 @@ class EmailTask(Task[Any, Any]):
         if settings.smtp_url is None:
             yield "JOBS_SMTP_URL is not set here; the worker needs it to send mail."
         elif settings.smtp_from is None and not kwargs.get("sender"):
-            yield "Neither a sender is given nor is JOBS_SMTP_FROM set here; the worker needs one."
+            yield "There is no sender, and JOBS_SMTP_FROM is not set here; the worker needs one."
 
 
 @shared_task(name="email", base=EmailTask)
@@ -95,21 +95,21 @@ def email(
 ) -> EmailResult:
     """Send a mail by the server of JOBS_SMTP_URL.
 
-    Every attempt of a run sends the same Message-ID, made of the run's id. If the server
-    refuses some of the recipients, the others get the mail, and the run fails.
+    All attempts of a run send the same Message-ID, made from the run's id. If the server
+    refuses some recipients, the others get the mail, and the run fails.
 
     Args:
         to: An address, or a list of them.
         subject: One line.
         body: The text.
-        html: The same as HTML, for readers that show it.
-        cc: Who gets a copy.
-        bcc: Who gets a copy that the others do not hear of.
-        sender: Whom it comes from; by default JOBS_SMTP_FROM.
-        reply_to: Where answers go.
-        attach_log_of: A job, whose last run that has ended is told of below the text, and its
-            log attached.
-        timeout_seconds: For the whole of it.
+        html: The text as HTML.
+        cc: Addresses that get a copy.
+        bcc: Addresses that get a copy, hidden from the others.
+        sender: The sender's address; by default JOBS_SMTP_FROM.
+        reply_to: The address for answers.
+        attach_log_of: A job: its last finished run is summarised below the text, and its log
+            attached.
+        timeout_seconds: For everything.
     """
     context = current_run.get()
     settings = context.settings or Settings()

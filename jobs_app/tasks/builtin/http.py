@@ -107,14 +107,14 @@ class HttpTask(Task[Any, Any]):
         """Yield warnings about arguments that are valid but risky."""
         if kwargs.get("verify") is False:
             yield (
-                "verify is false: whoever stands between here and the server can read and change"
-                " what is sent. The path of a file of authorities would do without that."
+                "verify is false: anybody between the worker and the server can read and change the"
+                " data. To trust an authority of your own, give the path of its file instead."
             )
         method = kwargs.get("method", "GET")
         if kwargs.get("retries") and method in ("POST", "PATCH"):
             yield (
-                f"A {method} that got no answer may have been done: with retries, the server must"
-                " honour the Idempotency-Key that every request carries."
+                f"A {method} without an answer may have taken effect: with retries, the server must"
+                " honour the Idempotency-Key of every request."
             )
         if reason := _refused_outright(kwargs["url"], settings):
             yield f"The request will be refused: its host is {reason}."
@@ -141,24 +141,23 @@ def http(
 ) -> HttpResult:
     """Send a request and return the answer's status, headers and body.
 
-    Every request of a run, repeated or not, carries the same Idempotency-Key,
-    the run's id.
+    All requests of a run carry the same Idempotency-Key: the run's id.
 
     Args:
-        url: What to call, with http:// or https://.
-        method: How to call it.
+        url: The URL, with http:// or https://.
+        method: The HTTP method.
         headers: Headers to send besides our own.
         body: Text to send, in UTF-8.
-        json: What to send as JSON; not together with body.
-        timeout_seconds: For the whole of it, redirects, repetitions and pauses included.
-        expect_status: The statuses that are a success; by default any 2xx.
-        expect_json: What the answer must hold at a JSON Pointer.
+        json: A value to send as JSON; not together with body.
+        timeout_seconds: For everything: redirects, repetitions and pauses included.
+        expect_status: The statuses that mean success; by default any 2xx.
+        expect_json: A value that the answer must have at a JSON Pointer.
         verify: Whether to check the server's certificate: true, false, or the path of a file
             with the authorities to trust, on the worker.
-        max_redirects: How many redirects are followed.
-        retries: How often to try again within the attempt when there is no connection or the
+        max_redirects: Highest number of redirects.
+        retries: Number of repetitions within the attempt if there is no connection or the
             answer is 429, 502, 503 or 504. Retry-After is honoured.
-        max_response_bytes: How much of the answer's body to keep.
+        max_response_bytes: Bytes of the answer's body to keep.
     """
     context = current_run.get()
     settings = context.settings or Settings()

@@ -49,14 +49,13 @@ def shell(
 ) -> dict[str, int]:
     """Run a command with /bin/sh and return its exit code, 0.
 
-    It starts in *cwd* (by default, and for a relative one, in the worker's
-    home directory), with a small environment, *env* and the run's own
-    variables, and with umask 022. Another exit code than 0 raises
-    CommandFailed; the output is the run's log.
+    It starts in *cwd*, which is relative to the worker's home directory, with umask 022, a
+    small environment, *env*, and the variables of the run. An exit code other than 0 raises
+    CommandFailed. The output is the log of the run.
 
     Args:
-        command: What to run, as /bin/sh reads it.
-        cwd: Where to run it; by default in the worker's home directory.
+        command: The command, for /bin/sh.
+        cwd: Its working directory; by default the worker's home directory.
         env: Variables to add to its environment.
     """
     context = current_run.get()

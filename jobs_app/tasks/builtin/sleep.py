@@ -15,12 +15,12 @@ STEP_SECONDS = 0.2
 def sleep(
     duration: Annotated[float, Field(ge=0, allow_inf_nan=False, examples=[10])],
 ) -> dict[str, float]:
-    """Wait some seconds and return how many they were.
+    """Wait some seconds and return how long it was.
 
     A cancelled run ends within a fraction of a second.
 
     Args:
-        duration: How long, seconds.
+        duration: The time to wait, seconds.
     """
     context = current_run.get()
     started = time.monotonic()

@@ -45,12 +45,12 @@ def test_a_task_is_shown_with_types_defaults_and_an_example(run: Run) -> None:
     lines = {line.split()[0]: " ".join(line.split()) for line in shown.splitlines() if line}
 
     assert "job create NAME --task http --arg url=https://example.com/" in shown
-    assert lines["url"].startswith("url text required What to call")
-    assert lines["timeout_seconds"].startswith("timeout_seconds number 30 For the whole")
+    assert lines["url"].startswith("url text required The URL")
+    assert lines["timeout_seconds"].startswith("timeout_seconds number 30 For everything")
     assert "(at most 86400, more than 0)" in lines["timeout_seconds"]
     assert lines["verify"].startswith("verify true or false or text true Whether to check")
     assert lines["expect_status"].startswith("expect_status list of whole number - The statuses")
-    assert lines["expect_json"].startswith("expect_json ExpectJson - What the answer")
+    assert lines["expect_json"].startswith("expect_json ExpectJson - A value that")
     assert lines["method"].startswith('method "GET" | "HEAD"')
 
 

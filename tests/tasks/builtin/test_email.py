@@ -225,7 +225,7 @@ def test_a_wrong_password_fails_and_is_not_repeated(
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_no_password(
+def test_an_untrusted_certificate_gets_no_password(
     inbox: Inbox, strict_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(
@@ -411,7 +411,7 @@ def test_the_log_of_a_jobs_last_run_is_attached(inbox: Inbox, plain_server: Serv
     assert result["attached_log_of"] == str(RUN_ID)
 
 
-def test_a_job_that_never_ran_is_told_of_and_the_mail_goes_all_the_same(
+def test_a_job_that_never_ran_is_mentioned_and_the_mail_is_sent(
     inbox: Inbox, plain_server: Server
 ) -> None:
     result = send(attach_log_of="nightly")
@@ -476,7 +476,7 @@ def faults(**kwargs: Any) -> list[tuple[str, str]]:
         ({"from": "me@example.com"}, [("/kwargs/from", "unknown_argument")]),
     ],
 )
-def test_what_no_mail_can_be_made_of_is_refused_before_it_is_saved(
+def test_arguments_that_make_no_mail_are_refused_before_they_are_saved(
     kwargs: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
     assert faults(**kwargs) == expected

@@ -381,7 +381,7 @@ def test_endless_headers_fail(server):
         call(f"{server.url}/huge-head")
 
 
-def test_nobody_there_fails_with_a_sentence():
+def test_a_refused_connection_fails_with_a_sentence():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -416,7 +416,7 @@ def test_body_and_json_together_fail(server):
         call(f"{server.url}/echo", method="POST", body="a", json=1)
 
 
-def test_a_certificate_that_nobody_vouches_for_fails(tls_server):
+def test_an_untrusted_certificate_fails(tls_server):
     with pytest.raises(HttpFailed, match="CERTIFICATE_VERIFY_FAILED"):
         call(f"https://localhost:{tls_server.port}/echo")
 
@@ -515,7 +515,7 @@ def test_a_server_that_stays_busy_fails_with_its_last_answer(server):
 
 @pytest.mark.usefixtures("_no_pauses")
 @pytest.mark.parametrize("status", [400, 404, 500, 501])
-def test_what_will_not_pass_is_not_tried_again(server, status):
+def test_a_lasting_failure_is_not_tried_again(server, status):
     with pytest.raises(HttpFailed):
         call(f"{server.url}/status/{status}", retries=3)
 
@@ -543,7 +543,7 @@ def test_a_broken_connection_is_tried_again_with_the_body(server):
 
 
 @pytest.mark.usefixtures("_no_pauses")
-def test_nobody_there_is_tried_again():
+def test_a_refused_connection_is_tried_again():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     output = Output()
@@ -589,7 +589,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(server, after):
 
 @pytest.mark.usefixtures("_no_pauses")
 @pytest.mark.parametrize("after", ["soon", "-1", "Wed, 01 Jan 2020 00:00:00 GMT", "1" * 400])
-def test_a_retry_after_that_says_nothing_does_no_harm(server, after):
+def test_an_unreadable_retry_after_is_ignored(server, after):
     with suppress(HttpFailed):
         call(f"{server.url}/busy/1/503/{quote(after)}", retries=1, timeout_seconds=5)
 
@@ -728,9 +728,7 @@ def test_the_servers_of_jobs_app_itself_are_not_called(server, monkeypatch, vari
     assert server.seen == []
 
 
-def test_a_server_of_jobs_app_itself_is_called_if_that_is_said_of_its_very_port(
-    server, monkeypatch
-):
+def test_a_server_of_jobs_app_itself_is_called_if_the_allowlist_has_its_port(server, monkeypatch):
     monkeypatch.setenv("JOBS_REDIS_URL", f"redis://localhost:{server.port}/0")
 
     for entry in ("127.0.0.1:PORT", "localhost:PORT"):
@@ -849,7 +847,7 @@ def faults(**kwargs: Any) -> list[tuple[str, str]]:
         ({"max_response_bytes": 262_145}, [("/kwargs/max_response_bytes", "too_large")]),
     ],
 )
-def test_what_cannot_be_requested_is_refused_before_it_is_saved(kwargs, expected):
+def test_impossible_arguments_are_refused_before_they_are_saved(kwargs, expected):
     assert faults(**kwargs) == expected
 
 
@@ -864,7 +862,7 @@ def test_what_cannot_be_requested_is_refused_before_it_is_saved(kwargs, expected
         ({"url": "http://localhost/"}, None),
     ],
 )
-def test_what_should_be_meant_is_warned_of(kwargs, words):
+def test_a_risky_argument_is_warned_of(kwargs, words):
     texts = registry.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
 
     assert len(texts) == (0 if words is None else 1)

@@ -34,7 +34,7 @@ def variables_in(output: Output) -> dict[str, str]:
     return dict(line.split("=", 1) for line in output.out.splitlines())
 
 
-def test_a_command_that_ends_well_returns_its_exit_code():
+def test_a_successful_command_returns_its_exit_code():
     assert run("exit 0") == {"exit_code": 0}
 
 
@@ -52,7 +52,7 @@ def test_a_signal_fails_is_named_and_counts_as_in_a_shell():
     assert failure.value.exit_code == 137
 
 
-def test_a_command_that_outlives_its_soft_limit_is_said_to_end_at_the_hard_one():
+def test_a_command_that_outlives_its_soft_limit_ends_at_the_hard_one():
     limits = a_run(soft_time_limit_seconds=0.2, time_limit_seconds=0.6, kill_grace_seconds=0)
 
     with pytest.raises(TimedOut, match=r"time limit of 0\.6 s"):
@@ -91,7 +91,7 @@ def test_the_environment_is_small_and_has_nothing_of_the_workers(monkeypatch, tm
     assert variables["PATH"].endswith("/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 
 
-def test_the_run_tells_who_it_is():
+def test_the_environment_names_the_run():
     output = Output()
     fire = datetime(2026, 3, 8, 3, tzinfo=timezone(timedelta(hours=-4)))
 
@@ -112,7 +112,7 @@ def test_a_run_without_job_and_fire_leaves_their_variables_out():
     assert set(variables) == {"JOBS_RUN_ID", "JOBS_ATTEMPT"}
 
 
-def test_a_fire_with_microseconds_is_told_in_full():
+def test_the_environment_has_the_microseconds_of_a_fire():
     fire = datetime(2026, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)
 
     variables = environment(a_run(scheduled_for=fire))
@@ -135,7 +135,7 @@ def test_the_jobs_own_variables_come_on_top_but_cannot_forge_the_run():
     assert variables["JOBS_RUN_ID"] == str(RUN_ID)
 
 
-def test_a_command_starts_at_home_or_where_it_is_told(monkeypatch, tmp_path):
+def test_a_command_starts_at_home_or_in_its_directory(monkeypatch, tmp_path):
     (tmp_path / "reports").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     outputs = [Output() for _ in range(4)]

@@ -18,7 +18,7 @@ def run(duration: float, context: RunContext) -> dict[str, float]:
         current_run.reset(token)
 
 
-def test_it_waits_as_long_as_it_is_told_and_says_how_long():
+def test_it_waits_for_its_duration_and_returns_it():
     started = time.monotonic()
 
     result = run(0.3, a_run())
