@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     redis_prefix: str = Field(
         "jobs:",
-        description="Prefix of every key in Redis, of each installation that uses it another one.",
+        description="Prefix of every key in Redis; installations on one Redis need different ones.",
     )
     secret_key: str | None = Field(
         None,
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     max_streams: int | None = Field(
         None,
         ge=1,
-        description="Most logs followed at once, below the threads; by default 3 below them.",
+        description="Most logs followed at once, fewer than the threads; by default 3 fewer.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
 
@@ -90,7 +90,9 @@ class Settings(BaseSettings):
         None, description="Name of a worker, unique among all; by default host and process id."
     )
     log_limit_bytes: int = Field(
-        1_048_576, ge=4096, description="Kept of a run's log: its head and tail, bytes."
+        1_048_576,
+        ge=4096,
+        description="Largest log of a run, bytes; of a longer one head and tail are kept.",
     )
     result_limit_bytes: int = Field(
         1_048_576, ge=1024, description="Largest JSON result of a run, bytes."
@@ -106,20 +108,20 @@ class Settings(BaseSettings):
     notify_per_minute: int = Field(
         20,
         ge=1,
-        description="Most messages a minute to one channel; the last one tells of all others.",
+        description="Most messages a minute to one channel; the last one summarises all others.",
     )
     notify_cool_down_seconds: float = Field(
         600.0,
         ge=0,
-        description="Time in which a channel is not told again of the same error of a job.",
+        description="Time in which a channel gets no second message about the same error of a job.",
     )
     http_allow: HttpAllow = Field(
         "",
-        description="Private hosts and networks that http tasks and notifications may call all the "
-        "same, with commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
+        description="Private hosts and networks that http tasks and notifications may call, with "
+        "commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
     )
     http_response_limit_bytes: int = Field(
-        262_144, ge=1024, description="Most that an http task may keep of an answer, bytes."
+        262_144, ge=1024, description="Most bytes of an answer that an http task may keep."
     )
     smtp_url: SmtpUrl | None = Field(
         None,
@@ -155,10 +157,10 @@ class Settings(BaseSettings):
         10_000,
         ge=1,
         le=1_000_000_000,
-        description="Kept of a job that does not say: its newest runs, and as many failed ones.",
+        description="Newest runs kept of a job that sets no number, and as many failed ones.",
     )
     keep_days: int = Field(
-        90, ge=1, le=36_500, description="How long runs are kept that did not fail, days."
+        90, ge=1, le=36_500, description="How long runs that did not fail are kept, days."
     )
     keep_failed_days: int = Field(
         365, ge=1, le=36_500, description="How long failed, timed out and lost runs are kept, days."
@@ -174,7 +176,7 @@ class Settings(BaseSettings):
         1000, ge=1, description="Most jobs that one transaction of the scheduler fires."
     )
     scheduler_lock_seconds: int = Field(
-        8, ge=2, le=15, description="Life of the active scheduler's lock, seconds."
+        8, ge=2, le=15, description="Lifetime of the active scheduler's lock, seconds."
     )
     heartbeat_seconds: float = Field(
         5.0, gt=0, description="Time between two heartbeats of a worker, seconds."

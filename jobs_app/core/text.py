@@ -1,4 +1,4 @@
-"""Text that several parts write alike: instants, and the name that was probably meant."""
+"""Text that several parts write: instants, and suggestions for a wrong name."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

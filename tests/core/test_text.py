@@ -1,4 +1,4 @@
-"""Text that several parts write alike."""
+"""Text that several parts write: instants and suggestions."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
