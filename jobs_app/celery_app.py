@@ -23,11 +23,18 @@ TASK_MODULES = (
     "jobs_app.tasks.builtin.sleep",
 )
 
-#: Pools that are not Celery's own, by their name in the settings.
+#: Pools that are not Celery's own, by their name in the settings: with prefetch, and without.
 POOLS = {
     "prefork": "jobs_app.worker.celery_hooks.pools:ProcessPool",
     "threads": "jobs_app.worker.celery_hooks.pools:ThreadPool",
 }
+PLAIN_POOLS = {"threads": "jobs_app.worker.celery_hooks.pools:StoppableThreadPool"}
+
+
+def pool_name(settings: Settings) -> str:
+    """Return the name by which Celery finds the pool of a worker with these settings."""
+    pools = POOLS if settings.worker_prefetch else PLAIN_POOLS
+    return pools.get(settings.worker_pool, settings.worker_pool)
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
@@ -127,8 +134,8 @@ def make_celery(settings: Settings) -> JobsCelery:
         task_default_queue="default",
         task_default_priority=5,
         worker_prefetch_multiplier=1,
-        # Our own takes its place, which knows when to ask a moment ahead (worker/ahead.py).
-        worker_disable_prefetch=False,
+        # With prefetch on, our own takes its place (worker/celery_hooks/prefetch.py).
+        worker_disable_prefetch=not settings.worker_prefetch,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,

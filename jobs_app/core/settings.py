@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     worker_pool: WorkerPool = Field(
         "prefork", description="Celery's pool: prefork, threads or solo."
     )
+    worker_prefetch: bool = Field(
+        True,
+        description="Fetch messages early and write finishes late, which is faster for short runs; "
+        "false: Celery's stock way, without hooks into its private parts.",
+    )
     worker_queues: str = Field("default", description="Queues that a worker serves, with commas.")
     worker_name: str | None = Field(
         None, description="Name of a worker, unique among all; by default host and process id."

@@ -51,9 +51,8 @@ LEASE_WAIT_SECONDS = 3.0
 
 
 class RunTask(Task[[str, int], None]):
-    """The task that every message names; it has its own strategy."""
+    """The task that every message names; with prefetch it has a strategy of ours."""
 
-    Strategy = "jobs_app.worker.celery_hooks.strategy:run_strategy"
     ignore_result = True
 
 

@@ -6,7 +6,7 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
-from jobs_app.celery_app import POOLS, make_celery
+from jobs_app.celery_app import make_celery, pool_name
 from jobs_app.core import process
 from jobs_app.core.settings import Settings
 from jobs_app.worker.celery_hooks import signals
@@ -32,7 +32,7 @@ def main(settings: Settings) -> int:
         hostname=settings.worker_name,
         queues=list(settings.queues),
         concurrency=settings.worker_concurrency,
-        pool=POOLS.get(settings.worker_pool, settings.worker_pool),
+        pool=pool_name(settings),
         loglevel=settings.log_level,
         quiet=True,
     )

@@ -1,8 +1,10 @@
-"""Messages taken ahead, with real workers: none waits behind a long run, and none is lost."""
+"""Prefetch, with real workers: no message waits behind a long run, none is lost; and without."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +16,11 @@ from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import start
 from jobs_app.runs import messages
-from tests.integration.system import System, pause
+from tests.integration.system import System, parent_of, pause
+from tests.running import pid_in
 from tests.servers import ValkeyServer, wait_until
+
+USER_TASKS = "tests.integration.user_tasks"
 
 POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
 
@@ -144,3 +149,65 @@ def test_a_worker_that_stops_and_has_a_long_run_gives_back_what_it_kept_at_once(
     assert system.run(long).state is RunState.RUNNING
     assert worker.wait(timeout=30) == 0
     assert system.run(long).state is RunState.SUCCEEDED
+
+
+@POOLS
+def test_without_prefetch_no_hook_is_installed_and_runs_succeed(
+    make_system: Callable[..., System], pool: str
+) -> None:
+    system = make_system(
+        imports=USER_TASKS, worker_concurrency=2, worker_pool=pool, worker_prefetch=False
+    )
+    run_ids = queue(system, [0.0] * 8)
+    worker = system.start("worker")
+    hooks = system.start_run(f"{USER_TASKS}.hooks_in_use")
+
+    succeed(system, [*run_ids, hooks])
+
+    assert system.run(hooks).result == []
+    system.signal("worker", signal.SIGTERM)
+    assert worker.wait(timeout=30) == 0
+
+
+@POOLS
+def test_with_prefetch_every_hook_is_installed(
+    make_system: Callable[..., System], pool: str
+) -> None:
+    system = make_system(imports=USER_TASKS, worker_pool=pool)
+    system.start("worker")
+
+    run = system.wait_for_end(system.start_run(f"{USER_TASKS}.hooks_in_use"))
+
+    assert run.result == [
+        "jobs_app.worker.celery_hooks.transport",
+        "jobs_app.worker.celery_hooks.strategy:run_strategy",
+        "holds finishes",
+    ]
+
+
+def test_without_prefetch_a_run_whose_process_dies_is_lost_and_the_next_one_succeeds(
+    make_system: Callable[..., System], tmp_path: Path
+) -> None:
+    system = make_system(worker_concurrency=1, worker_prefetch=False)
+    system.start("worker")
+    victim = system.start_run("shell", command=f"echo $PPID > {tmp_path}/pid; sleep 60")
+    os.kill(parent_of(pid_in(tmp_path / "pid")), signal.SIGKILL)
+
+    assert system.wait_for_end(victim).state is RunState.LOST
+    succeed(system, queue(system, [0.0]))
+
+
+@pytest.mark.parametrize("limit", ["soft_time_limit_seconds", "time_limit_seconds"])
+def test_without_prefetch_a_time_limit_ends_a_run(
+    make_system: Callable[..., System], limit: str
+) -> None:
+    system = make_system(imports=USER_TASKS, worker_concurrency=1, worker_prefetch=False)
+    system.start("worker")
+    task = start.TaskStart(f"{USER_TASKS}.spin", {"seconds": 60}, **{limit: 1})  # type: ignore[arg-type]  # a name of many
+
+    with system.database.session() as session:
+        started = start.start_task(session, task, app=system.app, by="tester", at=clock.now())
+    assert started.message is not None
+    messages.publish(system.app, [started.message])
+
+    assert system.wait_for_end(started.run.id).state is RunState.TIMED_OUT

@@ -16,7 +16,7 @@ from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import messages, workers
 from jobs_app.runs.retry import RetryPolicy
-from tests.integration.system import System
+from tests.integration.system import System, parent_of
 from tests.running import is_alive, pid_in, wait_until
 
 #: Celery's worker_soft_shutdown_timeout, as we set it.
@@ -212,8 +212,3 @@ def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
     lines = [line.split() for line in written.read_text().splitlines()]
     assert [attempt for attempt, _ in lines] == ["1"] * (len(lines) - 1) + ["2"]
-
-
-def parent_of(pid: int) -> int:
-    """Return the process that started *pid*."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -12,8 +12,10 @@ from threading import Thread
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
+from kombu.transport import redis
 
 import jobs_app
+from jobs_app.worker import execution
 from jobs_app.worker.pool_process import this_process
 
 logger = get_task_logger(__name__)
@@ -134,5 +136,13 @@ def retry_with(self: object, token: str, note: str = "") -> str:
 
 @shared_task
 def process_holds_finish() -> bool:
-    """Tell whether the pool of this process lets it hold back how a run ended."""
+    """Tell whether the pool of this process lets it hold the finish of a run."""
     return this_process().can_hold_finish
+
+
+@shared_task
+def hooks_in_use() -> list[str]:
+    """Return what this worker has of jobs-app in place of Celery's and kombu's own parts."""
+    parts = [redis.Transport.Channel.__module__, execution.RunTask.Strategy]
+    held = ["holds finishes"] if this_process().can_hold_finish else []
+    return [part for part in parts if part.startswith("jobs_app.")] + held

@@ -1,7 +1,7 @@
-"""Celery's pools with one habit more: before they wait, they write the end that is held back.
+"""Celery's pools with one addition: before they wait for work, they write the held finish.
 
-Both hook into how Celery's pools wait for work, which is nobody's promise. Where the hook is
-not called, nothing is held back either: it is the hook that allows it.
+The hooks are in private parts of Celery's pools. The hook itself allows a process to hold a
+finish, so without the hook nothing is held.
 """
 
 import queue
@@ -15,39 +15,38 @@ from jobs_app.worker.completer import HOLD_SECONDS
 from jobs_app.worker.execution import write_held_finish
 from jobs_app.worker.pool_process import this_process
 
-#: How long a pool process that ends waits for the worker to hear of its jobs, seconds.
-HEARD_SECONDS = 1.0
+#: A pool process that ends waits this long until the worker has read its results, seconds.
+RESULT_WAIT_SECONDS = 1.0
 
-#: Pauses between looks at a process whose end was heard of, and how many there are.
-BURIAL_SECONDS = 0.05
-BURIAL_LOOKS = 20
+#: Pause between tries to remove a dead process, seconds, and the number of tries.
+REMOVE_SECONDS = 0.05
+REMOVE_TRIES = 20
 
 
 class PoolWorker(asynpool.Worker):
-    """A process of the pool: it waits for a job, does it, and waits for the next one."""
+    """A pool process that writes its held finish before it waits for the next job."""
 
     def _make_protected_receive(self, conn: Any) -> Callable[..., Any]:
         receive = super()._make_protected_receive(conn)  # type: ignore[misc]  # the stubs lack it
-        has_come = conn._reader.poll
+        poll = conn._reader.poll
 
         def receive_next() -> Any:
             process = this_process()
             process.can_hold_finish = True
-            if process.completer.has_own and not has_come(HOLD_SECONDS):
+            if process.completer.has_own and not poll(HOLD_SECONDS):
                 write_held_finish()
             return receive()
 
         return receive_next
 
     def _ensure_messages_consumed(self, completed: int) -> bool:
-        """Leave nothing unwritten when the process ends; tell whether the worker heard of it all.
+        """Write the held finish before exit; return whether the worker read all results.
 
-        A worker that stops forgets what it has given out and not seen accepted yet. Celery's
-        own processes would wait for half a minute then to be heard.
+        A worker that stops does not read them any more. Celery would wait half a minute.
         """
         write_held_finish()
-        give_up_at = time.monotonic() + HEARD_SECONDS
-        while self.on_ready_counter.value < completed:  # type: ignore[attr-defined]
+        give_up_at = time.monotonic() + RESULT_WAIT_SECONDS
+        while self.on_ready_counter.value < completed:  # type: ignore[attr-defined]  # not in the stubs
             if time.monotonic() >= give_up_at:
                 return False
             time.sleep(0.02)
@@ -55,7 +54,7 @@ class PoolWorker(asynpool.Worker):
 
 
 class AsynPool(asynpool.AsynPool):
-    """Celery's pool of processes, made of ours."""
+    """Celery's pool of processes, with PoolWorker as its processes."""
 
     Worker = PoolWorker
 
@@ -66,8 +65,8 @@ class AsynPool(asynpool.AsynPool):
     _pool: list[Any]
 
     def _create_write_handlers(self, hub: Any, **options: Any) -> None:
-        """Give a job to a free process at once; Celery's pool does it when its loop turns."""
-        super()._create_write_handlers(hub, **options)  # type: ignore[misc]
+        """Write a job to a free process at once; Celery's pool waits for the next loop turn."""
+        super()._create_write_handlers(hub, **options)  # type: ignore[misc]  # not in the stubs
         put, write = self._quick_put, hub.consolidate_callback
 
         def put_and_write(job: Any) -> None:
@@ -79,38 +78,38 @@ class AsynPool(asynpool.AsynPool):
         self._quick_put = put_and_write
 
     def _event_process_exit(self, hub: Any, proc: Any) -> None:
-        """Bury a process whose pipe has closed, and not only when Celery looks again in 5 s."""
-        super()._event_process_exit(hub, proc)  # type: ignore[misc]
-        self._see_buried(hub, proc, BURIAL_LOOKS)
+        """Remove a dead process as soon as its pipe closes; Celery checks every 5 s."""
+        super()._event_process_exit(hub, proc)  # type: ignore[misc]  # not in the stubs
+        self._remove_dead(hub, proc, REMOVE_TRIES)
 
-    def _see_buried(self, hub: Any, proc: Any, looks: int) -> None:
-        # The pipe closes a moment before the process can be waited for: the first look, made
-        # at once, often finds it alive.
-        if looks and proc in self._pool:
+    def _remove_dead(self, hub: Any, proc: Any, tries: int) -> None:
+        # The pipe closes a moment before the process becomes a zombie, so that the first try
+        # often fails.
+        if tries and proc in self._pool:
             self.maintain_pool()
-            hub.call_later(BURIAL_SECONDS, self._see_buried, hub, proc, looks - 1)
+            hub.call_later(REMOVE_SECONDS, self._remove_dead, hub, proc, tries - 1)
 
     def _process_cleanup_queues(self, proc: Any) -> None:
-        """Tell that a process is gone: it may have held back how its last run ended."""
-        super()._process_cleanup_queues(proc)  # type: ignore[misc]
+        """Report a dead process: it may have held the finish of its last run."""
+        super()._process_cleanup_queues(proc)  # type: ignore[misc]  # not in the stubs
         this_process().report_gone(proc.pid)
 
 
 class ProcessPool(prefork.TaskPool):
-    """The pool `prefork`."""
+    """Celery's pool `prefork` with our hooks."""
 
     Pool = AsynPool
 
 
-class Work(queue.Queue[Any]):
-    """Where the threads of a pool wait for work.
+class WorkQueue(queue.Queue[Any]):
+    """The queue in which the threads of a pool wait for work.
 
-    No SimpleQueue: where another thread takes what has woken this one, just when its time is
-    over, that waits for ever (CPython 3.11).
+    Not a SimpleQueue: in CPython 3.11 its `get` with a time-out can wait for ever if another
+    thread takes the item at the moment of the time-out.
     """
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Return the next piece of work; None says that the pool stops."""
+        """Return the next work item; None means that the pool stops."""
         process = this_process()
         process.can_hold_finish = True
         if not process.completer.has_own:
@@ -125,13 +124,17 @@ class Work(queue.Queue[Any]):
         return work
 
 
-class ThreadPool(thread.TaskPool):
-    """The pool `threads`. Celery's own cannot end what it runs, and waits for it for ever."""
+class StoppableThreadPool(thread.TaskPool):
+    """Celery's pool `threads`, which can also stop its runs; it uses no private name."""
+
+    def terminate_job(self, pid: int, signal: Any = None) -> None:
+        """Stop all runs: Celery calls this for each run, but only when the worker stops."""
+        this_process().cancel_listener.stop_all()
+
+
+class ThreadPool(StoppableThreadPool):
+    """The pool `threads` with our hooks."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.executor._work_queue = Work()  # type: ignore[attr-defined]
-
-    def terminate_job(self, pid: int, signal: Any = None) -> None:
-        """End all runs: Celery asks for each of them, but only when the worker stops."""
-        this_process().cancel_listener.stop_all()
+        self.executor._work_queue = WorkQueue()  # type: ignore[attr-defined]  # private

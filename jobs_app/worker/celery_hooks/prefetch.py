@@ -1,9 +1,8 @@
-"""Runs' messages that a worker takes a moment before its pool has a place for them.
+"""Prefetch: a worker fetches messages of runs a moment before its pool has a free slot.
 
-Between the end of a run and the next one lies the way to Redis and back, in which a process
-has nothing to do. A worker whose runs are short therefore asks beforehand, and keeps what comes
-until there is a place, in the order in which it came. It keeps nothing for long: what there was
-no place for goes back to where it was, to be had by a worker that has time.
+Between two runs a pool process waits for a round trip to Redis. A worker with short runs
+fetches earlier and keeps the messages, in order, until a slot is free. It keeps them only
+briefly and then returns them to their queue, for a worker with free slots.
 """
 
 import time
@@ -17,25 +16,25 @@ from celery.worker import state
 
 from jobs_app.worker.pool_process import this_process
 
-#: A run is short that takes no longer. So long after its end another short one is expected.
+#: A run shorter than this is 'short'. For this long after one, prefetch.
 SHORT_SECONDS = 0.05
 
-#: How long a message is kept, seconds.
+#: A message is kept at most this long, seconds.
 KEEP_SECONDS = 0.1
 
 
 class Source(Protocol):
-    """Where messages come from."""
+    """The channel that messages come from."""
 
     def requeue(self, tags: Sequence[str]) -> None:
-        """Put messages back where they were, ahead of all that came after them."""
+        """Return messages to the front of their queue."""
 
     def receive_pending(self) -> None:
-        """Take what is on its way."""
+        """Receive the message that Redis was asked for, if there is one."""
 
 
 class PrefetchedMessage(NamedTuple):
-    """A message that waits for a place."""
+    """A message that waits for a free slot."""
 
     tag: str
     deliver: Callable[[], object]
@@ -43,23 +42,23 @@ class PrefetchedMessage(NamedTuple):
 
 
 class Prefetch:
-    """What has been taken and not been handed over, and whether more may be taken.
+    """The messages that were fetched and not delivered, and whether to fetch more.
 
-    `slots` says how many the pool works on at once, `taken` how many of them are taken.
-    Its methods are the event loop's to call, if no other thread is said to.
+    `slots` returns the size of the pool, `used` how many slots are in use. Only the event loop
+    may call its methods, except where another thread is named.
     """
 
     def __init__(
         self,
         slots: Callable[[], int],
-        taken: Callable[[], int],
+        used: Callable[[], int],
         *,
         is_eager: bool = True,
         call_after: Callable[[float, Callable[[], None]], object],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = slots
-        self._used = taken
+        self._used = used
         self._is_eager = is_eager
         self._call_after = call_after
         self._now = now
@@ -73,7 +72,7 @@ class Prefetch:
         return len(self._messages)
 
     def open(self, source: Source) -> None:
-        """Begin, or begin anew with another connection: of the one before nothing is left."""
+        """Start with *source*; messages of an earlier connection are forgotten."""
         self._messages.clear()
         self._short_until = 0.0
         self._is_check_scheduled = False
@@ -81,7 +80,7 @@ class Prefetch:
         self._is_open = True
 
     def close(self) -> None:
-        """Hand over nothing any more, and give back what is kept or on its way."""
+        """Stop delivering, and return all messages that are kept or requested."""
         self._is_open = False
         if self._source is not None:
             self._source.receive_pending()
@@ -89,12 +88,12 @@ class Prefetch:
 
     @property
     def has_free_slot(self) -> bool:
-        """Whether a place is free that nothing waits for."""
+        """Whether a slot is free that no kept message needs."""
         return self._used() + len(self._messages) < self._slots()
 
     @property
     def may_fetch(self) -> bool:
-        """Whether a message may be asked for."""
+        """Whether to ask Redis for a message."""
         return self._is_open and (
             self.has_free_slot
             or (
@@ -105,13 +104,13 @@ class Prefetch:
         )
 
     def note_finished(self, seconds: float) -> None:
-        """Note that a run has ended, and how long it has taken. Any thread may."""
+        """Note the end of a run that took *seconds*. Any thread may call it."""
         if seconds <= SHORT_SECONDS:
             self._short_until = self._now() + SHORT_SECONDS
 
     def receive(self, tag: str, deliver: Callable[[], object], *, may_wait: bool) -> None:
-        """Hand over a message that has come, or keep it; or give it back if it may not wait."""
-        # None is handed over before those that came earlier.
+        """Deliver a new message, keep it, or return it to its queue unless it *may_wait*."""
+        # Earlier messages first.
         self.deliver()
         if not self._messages and self._is_free:
             deliver()
@@ -123,7 +122,7 @@ class Prefetch:
             self._requeue([tag])
 
     def deliver(self) -> None:
-        """Hand over as much as there are slots for."""
+        """Deliver as many messages as there are free slots."""
         while self._messages and self._is_free:
             self._messages.popleft().deliver()
 
@@ -136,9 +135,9 @@ class Prefetch:
         self._call_after(seconds, self._check)
 
     def _check(self) -> None:
-        """Give back what has been kept for long enough."""
+        """Return the messages if they were kept for too long."""
         self._is_check_scheduled = False
-        # Not only the end of a run makes room, and of the rest nobody tells.
+        # A slot can also become free without a notice, for example from another task.
         self.deliver()
         if not self._messages:
             return
@@ -149,19 +148,19 @@ class Prefetch:
             self._requeue_all()
 
     def _requeue_all(self) -> None:
-        tags = [kept.tag for kept in self._messages]
+        tags = [message.tag for message in self._messages]
         self._messages.clear()
         self._requeue(tags)
 
     def _requeue(self, tags: Sequence[str]) -> None:
-        # It would be taken again at once.
+        # Pause prefetch, else we would fetch them again at once.
         self._short_until = 0.0
         if tags and self._source is not None:
             self._source.requeue(tags)
 
 
 class PrefetchStep(bootsteps.StartStopStep):
-    """Has Celery's consumer ask for messages as `Prefetch` says."""
+    """Makes Celery's consumer fetch messages as `Prefetch` says."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -170,29 +169,29 @@ class PrefetchStep(bootsteps.StartStopStep):
         lease = this_process().lease
 
         def slots() -> int:
-            # What nobody here can claim is lost to others.
+            # Without a fresh lease this worker cannot claim: leave the messages to other workers.
             return _pool_size(consumer) if lease.is_fresh else 0
 
         consumer.prefetch = Prefetch(
             slots,
             lambda: len(state.reserved_requests),
-            # Without an event loop nobody could hand over what is kept.
+            # Without an event loop nothing would deliver the kept messages.
             is_eager=consumer.hub is not None,
             call_after=consumer.timer.call_after,
         )
 
     def start(self, consumer: Any) -> None:
-        """Begin with the channel that messages will come from."""
+        """Start with the consumer's channel."""
         consumer.task_consumer.channel.use_prefetch(consumer.prefetch)
 
     def stop(self, consumer: Any) -> None:
-        """Leave nothing with this worker that it will not work on."""
-        # The connection may be lost, and with it what came by it: the rows tell of that.
+        """Return the messages that this worker will not work on."""
+        # If the connection is lost, so are its messages; the janitor sends them again.
         with suppress(*consumer.connection_errors):
             consumer.prefetch.close()
 
 
 def _pool_size(consumer: Any) -> int:
-    """Return how many runs the pool works on at once, at most."""
-    grown = getattr(consumer.controller, "max_concurrency", None)
-    return int(grown or consumer.pool.num_processes)
+    """Return how many runs the pool can run at once."""
+    autoscaled = getattr(consumer.controller, "max_concurrency", None)
+    return int(autoscaled or consumer.pool.num_processes)

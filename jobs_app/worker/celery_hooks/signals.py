@@ -1,4 +1,4 @@
-"""Ties the worker's parts to Celery's signals, for `jobs-app worker` and `celery worker` alike."""
+"""Connects the worker to Celery's signals, for `jobs-app worker` and `celery worker`."""
 
 import logging
 import os
@@ -18,7 +18,8 @@ from jobs_app.core.process import protect_memory
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.runs.workers import Registration
-from jobs_app.worker.celery_hooks import prefetch
+from jobs_app.worker import execution
+from jobs_app.worker.celery_hooks.prefetch import PrefetchStep
 from jobs_app.worker.celery_hooks.transport import use_tolerant_channel
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
@@ -27,26 +28,29 @@ from jobs_app.worker.pool_process import Process, set_process, this_process
 
 log = logging.getLogger(__name__)
 
-#: Time between two looks at what is left, in a worker that is to stop soon, seconds.
+#: Time between two checks for active runs during a soft shutdown, seconds.
 SHUTDOWN_POLL_SECONDS = 0.2
+
+#: The strategy of runs, as Celery wants it: a name.
+STRATEGY = "jobs_app.worker.celery_hooks.strategy:run_strategy"
 
 _heartbeat: Heartbeat | None = None
 
 
 @signals.worker_init.connect
 def _on_worker_init(sender: Any, **_: object) -> None:
-    """Register before the pool forks: its children inherit the shared lease."""
+    """Register before the pool forks: its processes inherit the shared lease."""
     global _heartbeat
     app = sender.app
     if not isinstance(app, JobsCelery):
         return
-    # Here too, for `celery worker`.
+    # For `celery worker`; `jobs-app worker` has done it.
     protect_memory()
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
-    use_tolerant_channel()
-    app.steps["consumer"].add(prefetch.PrefetchStep)
+    if settings.worker_prefetch:
+        _install_hooks(app)
     set_process(process)
     sender.wait_for_soft_shutdown = partial(
         _wait_for_runs, process, app.conf.worker_soft_shutdown_timeout
@@ -74,19 +78,27 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     )
     process.report_dead = _heartbeat.report_dead
     _heartbeat.register()
-    # Nothing that is open now may be used on both sides of the fork.
+    # A connection must not be used on both sides of the fork.
     database.close()
 
 
 def _heartbeat_database(url: str, *, fence_seconds: float) -> Database:
-    """Return a database with one connection of its own: a used-up pool must not stop the heart.
+    """Return a database with one own connection: an exhausted pool must not stop the heartbeat.
 
-    Nor must one that brings no answer: there is time for two more before the worker is fenced.
+    A connection without an answer must not either: its time-out leaves time for two more tries
+    before the worker is fenced.
     """
     if make_url(url).get_backend_name() == "sqlite":
-        # None is open between two beats: a pool child must not inherit one (see Heartbeat).
+        # No connection between two heartbeats: a forked process must not inherit one.
         return Database(url, poolclass=NullPool)
     return Database(url, pool_size=1, max_overflow=0, answer_seconds=fence_seconds / 4)
+
+
+def _install_hooks(app: JobsCelery) -> None:
+    """Hook prefetch into private parts of Celery and kombu; without it Celery's stock way runs."""
+    use_tolerant_channel()
+    app.steps["consumer"].add(PrefetchStep)
+    execution.RunTask.Strategy = STRATEGY
 
 
 def _is_prefork(pool: Any) -> bool:
@@ -96,24 +108,23 @@ def _is_prefork(pool: Any) -> bool:
 
 
 def _wait_for_runs(process: Process, seconds: float) -> None:
-    """Wait until no run is worked on, *seconds* at most.
+    """Wait until no run is active, *seconds* at most.
 
-    Celery's own wait takes all of them, also when the runs have ended long before, by
-    themselves or because a second signal ended them.
+    Celery's own wait always takes the whole time, even if all runs have ended.
     """
     if not state.active_requests:
         return
-    log.warning("Soft Shutdown: what is under way has %g seconds", seconds)
+    log.warning("Soft Shutdown: active runs have %g seconds", seconds)
     give_up_at = time.monotonic() + seconds
-    is_busy = True
-    while is_busy and time.monotonic() < give_up_at:
+    while time.monotonic() < give_up_at:
         time.sleep(SHUTDOWN_POLL_SECONDS)
-        is_busy = _is_at_work(process)
+        if not _is_busy(process):
+            return
 
 
-def _is_at_work(process: Process) -> bool:
-    # Within a handler of signals the main process does not hear which tasks have ended: of
-    # runs their processes tell, of other tasks nobody. The name of a request is a shadow.
+def _is_busy(process: Process) -> bool:
+    # In a signal handler the main process does not learn which tasks have ended. Runs are in
+    # the shared table; other tasks count as active. A request's own name is a shadow.
     return bool(process.active_runs.attempts()) or any(
         request.task.name != RUN_TASK for request in state.active_requests
     )
@@ -136,7 +147,7 @@ def _on_worker_shutdown(**_: object) -> None:
 
 
 def stop_heartbeat() -> None:
-    """Stop the heartbeat, once. Celery does not tell when a worker must stop at once."""
+    """Stop the heartbeat, once. Celery sends no signal when a worker must stop at once."""
     global _heartbeat
     heartbeat, _heartbeat = _heartbeat, None
     if heartbeat is not None:
@@ -150,7 +161,7 @@ def _on_task_failure(
     exception: BaseException | None = None,
     **_: object,
 ) -> None:
-    """End the run whose pool process died, in the worker's main process, which saw it die."""
+    """Finish the run whose pool process died; runs in the worker's main process."""
     if getattr(sender, "name", None) != RUN_TASK or _heartbeat is None or not args:
         return
     run_id, attempt = UUID(str(args[0])), int(args[1])

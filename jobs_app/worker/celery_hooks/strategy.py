@@ -1,9 +1,8 @@
-"""From a run's message to the pool: Celery's way, without what a run has no use for.
+"""The strategy of runs: passes a run's message to the pool, without Celery's unneeded steps.
 
-Celery lets a task say what is done with its messages (`Task.Strategy`) and what stands
-for one of them in the worker (a `Request`). Ours hands run id and attempt to the pool,
-and nothing else. A run's message has no ETA, no expiry and no rate limit, is revoked in
-the database, and needs no tracer: the run's own task gets one.
+In Celery a task can choose how its messages are handled (`Task.Strategy`) and what stands for
+a message in the worker (`Request`). Ours pass run id and attempt to the pool. A run's message
+has no ETA, expiry or rate limit, is revoked in the database, and needs no tracer here.
 """
 
 import threading
@@ -24,20 +23,20 @@ from jobs_app.worker.pool_process import this_process
 
 
 class RunRequest(Request):
-    """A run's message while the worker has it; the death of its process is Celery's to see.
+    """A run's message in the worker. Celery's own code notices the death of its process.
 
-    `on_finished` is told how long the run has taken, when the pool has room for another one.
+    `on_finished` is called with the run's duration, seconds, when its slot is free.
     """
 
     def __init__(
-        self, message: Any, *, on_finished: Callable[[float], object], **given: Any
+        self, message: Any, *, on_finished: Callable[[float], object], **options: Any
     ) -> None:
-        super().__init__(message, **given)
+        super().__init__(message, **options)
         self._on_finished = on_finished
         self._started_at = time.monotonic()
 
     def execute_using_pool(self, pool: Any, **_: Any) -> Any:
-        """Give the run to the pool."""
+        """Send the run to the pool."""
         self._started_at = time.monotonic()
         limits: Any = self.time_limits
         limit, soft_limit = limits
@@ -56,10 +55,10 @@ class RunRequest(Request):
         return result
 
     def on_success(self, failed__retval__runtime: tuple[bool, Any, float], **_: Any) -> None:
-        """Let the request go: the outcome is in the database."""
+        """Release the request: the outcome is in the database or held."""
         failed, info, _seconds = failed__retval__runtime
         if failed:
-            # As with a process that died: whoever listens ends the run.
+            # As for a dead process: the signal handler finishes the run.
             self.on_failure(info)
             return
         task_ready(self)
@@ -69,7 +68,7 @@ class RunRequest(Request):
         self._notify_finished()
 
     def on_failure(self, *args: Any, **options: Any) -> None:
-        """Let the request go, and have whoever listens end the run."""
+        """Release the request; Celery's signal makes the heartbeat finish the run."""
         try:
             super().on_failure(*args, **options)
         finally:
@@ -80,17 +79,17 @@ class RunRequest(Request):
 
 
 def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[..., None]:
-    """Return what the consumer is to call with each message about a run."""
+    """Return the function that the consumer calls with each message of a run."""
 
     prefetch: Prefetch = consumer.prefetch
 
-    def go_on(seconds: float) -> None:
+    def on_finished(seconds: float) -> None:
         prefetch.note_finished(seconds)
         if threading.current_thread() is threading.main_thread():
             prefetch.deliver()
         else:
-            # It also has the worker's loop turn, which among threads would otherwise look for
-            # the next message when it turns for another reason: a second later.
+            # This also wakes the event loop. In a pool of threads it would otherwise fetch the
+            # next message up to a second later.
             consumer.call_soon(prefetch.deliver)
 
     common = {
@@ -99,7 +98,7 @@ def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
         "hostname": consumer.hostname,
         "eventer": consumer.event_dispatcher,
         "connection_errors": consumer.connection_errors,
-        "on_finished": go_on,
+        "on_finished": on_finished,
     }
 
     def handle(
@@ -128,7 +127,7 @@ def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
 
 
 def _checked(payload: Any) -> tuple[tuple[str, int], dict[str, Any], dict[str, Any]]:
-    """Return run id and attempt as the arguments of a call; raises InvalidTaskError."""
+    """Return the payload with a checked run id and attempt; raises InvalidTaskError."""
     try:
         (run_id, attempt), _, _ = payload
         return (str(UUID(run_id)), int(attempt)), {}, {}

@@ -1,4 +1,4 @@
-"""Reads the queue, also when something lies in it that nobody should have put there."""
+"""kombu's Redis channel with prefetch; it drops messages that it cannot read."""
 
 import logging
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from jobs_app.worker.celery_hooks.prefetch import Prefetch
 
 log = logging.getLogger(__name__)
 
-#: What kombu stumbles over when a message is no JSON, no object, or lacks a part.
+#: Errors of kombu for a message that is not JSON, not an object, or incomplete.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
-#: How long Redis waits for a message that no process is free for yet, seconds.
+#: BRPOP time-out of a prefetch, seconds.
 PREFETCH_POLL_SECONDS = 0.05
 
 
 class Unacknowledged(redis.QoS):
-    """What was taken from the queue and is not acknowledged: runs' messages in memory only.
+    """The messages that are not acknowledged yet; those of runs are in memory only.
 
-    kombu notes every message in Redis, so that it is found again when its worker is gone,
-    and takes the note back: two round trips. What is found again of a run is its row.
+    kombu notes each message in Redis until it is acknowledged, to restore it if its worker
+    dies: two round trips. A run does not need that: the janitor sends it again from its row.
     """
 
     channel: Any
@@ -34,90 +34,90 @@ class Unacknowledged(redis.QoS):
     prefetch_count: int
 
     def can_consume(self) -> bool:
-        """Tell whether a message may be asked for, or read."""
+        """Tell whether the consumer may fetch or read a message."""
         prefetch = self.channel.prefetch
         if prefetch is None:
             return bool(super().can_consume())
         if self.channel._in_poll:
-            # What was asked for may have left its queue, and must not lie in a socket.
+            # The requested message may have left its queue: read it from the socket.
             return True
         unaccepted = len(self._delivered) - len(self._dirty) - len(prefetch)
         has_credit = not self.prefetch_count or unaccepted < self.prefetch_count
         return has_credit and prefetch.may_fetch
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message."""
+        """Note a fetched message."""
         if _is_run_message(message):
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Forget a message: somebody has accepted it."""
+        """Acknowledge a message."""
         if _is_run_message(self._delivered.get(delivery_tag)):
             virtual.QoS.ack(self, delivery_tag)
         else:
             super().ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message back into its queue, as a worker that stops does with the last ones."""
+        """Return a message to its queue, as a stopping worker does."""
         message = self._delivered.get(tag)
         if not _is_run_message(message):
             super().restore_by_tag(tag, client, leftmost)
             return
-        place = message.delivery_info
+        route = message.delivery_info
         with self.channel.conn_or_acquire(client) as connected:
             self.channel._do_restore_message(
-                message._raw, place["exchange"], place["routing_key"], connected, leftmost
+                message._raw, route["exchange"], route["routing_key"], connected, leftmost
             )
 
 
 def _is_run_message(message: Any) -> bool:
-    """Tell whether *message* is about a run, and so may be lost: its row is the truth."""
+    """Tell whether *message* is about a run; it may be lost, because the row is the truth."""
     return message is not None and message.headers.get("task") == RUN_TASK
 
 
 class Channel(redis.Channel):
-    """kombu's channel; a message that it cannot read is dropped and does not end the worker."""
+    """kombu's channel with prefetch; it drops unreadable messages and does not end the worker."""
 
     QoS = Unacknowledged
     _in_poll: Any
 
-    #: Says when messages are asked for; None if nobody works on them.
+    #: Decides when to fetch; None in processes that do not consume.
     prefetch: Prefetch | None = None
 
     def use_prefetch(self, prefetch: Prefetch) -> None:
-        """Ask for messages as *ahead* says from now on, and give it those that come."""
+        """Fetch messages as *prefetch* decides, and pass them to it."""
         self.prefetch = prefetch
         prefetch.open(self)
 
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Any, consumer_tag: str | None, **options: Any
     ) -> Any:
-        """Have the messages of a queue come to *callback*."""
+        """Deliver the messages of a queue to *callback*."""
 
         def receive(message: Any) -> None:
             if self.prefetch is None or _is_run_message(message):
-                # What is done with a run's message says itself that it may wait.
+                # The strategy of runs passes the message to `prefetch` itself.
                 callback(message)
             else:
                 deliver = partial(callback, message)
-                # It may not: it would be lost with this process, and no row tells of it.
+                # Another task's message must not wait here: it would be lost with this process.
                 self.prefetch.receive(message.delivery_tag, deliver, may_wait=False)
 
         return super().basic_consume(queue, no_ack, receive, consumer_tag, **options)
 
     def requeue(self, tags: Sequence[str]) -> None:
-        """Put messages back where they were, ahead of all that came after them."""
+        """Return messages to the front of their queue."""
         if self.closed:
             return
         for tag in reversed(tags):
-            # Not "leftmost": there the queue ends.
-            self.qos.restore_by_tag(tag)  # type: ignore[attr-defined]  # it is ours
+            # Not "leftmost": that is the back of the queue.
+            self.qos.restore_by_tag(tag)  # type: ignore[attr-defined]  # the stubs have another class
             virtual.QoS.ack(self.qos, tag)
 
     def receive_pending(self) -> None:
-        """Take what Redis was asked for: it may have left its queue."""
+        """Receive the requested message: it may have left its queue."""
         if self._in_poll and not self.closed:
             with suppress(Empty):
                 self._brpop_read()
@@ -132,10 +132,10 @@ class Channel(redis.Channel):
             return super()._brpop_read(**options)  # type: ignore[misc]  # as above
         except UNREADABLE as error:
             log.warning("message_unreadable error=%s", type(error).__name__)
-            # It was taken from the queue, as a good one would have been.
+            # The message has left the queue, as a good one would have.
             return True
 
 
 def use_tolerant_channel() -> None:
-    """Have every connection that this process opens from now on read with our channel."""
+    """Use our channel for every connection that this process opens from now on."""
     redis.Transport.Channel = Channel

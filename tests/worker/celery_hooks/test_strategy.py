@@ -23,6 +23,7 @@ from jobs_app.runs.messages import Message
 from jobs_app.worker import execution
 from jobs_app.worker.celery_hooks import transport
 from jobs_app.worker.celery_hooks.prefetch import Prefetch
+from jobs_app.worker.celery_hooks.signals import STRATEGY
 from jobs_app.worker.celery_hooks.strategy import run_strategy
 from jobs_app.worker.pool_process import Process, set_process
 from tests.servers import ValkeyServer, wait_until
@@ -148,12 +149,15 @@ def consumer() -> Iterator[Consumer]:
 
 
 @pytest.fixture
-def handle(app: JobsCelery, channel: Any, consumer: Consumer) -> Callable[[Any], None]:
+def handle(
+    app: JobsCelery, channel: Any, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Any], None]:
     """Does with a message what the worker does with those of the task of all runs."""
     channel.use_prefetch(consumer.prefetch)
     app.loader.import_task_module("jobs_app.worker.execution")
     task = app.tasks[RUN_TASK]
-    assert task.Strategy.endswith(f":{run_strategy.__name__}")
+    assert STRATEGY.endswith(f":{run_strategy.__name__}")
+    monkeypatch.setattr(execution.RunTask, "Strategy", STRATEGY)
     handler = task.start_strategy(app, consumer)
 
     def with_message(message: Any, body: Any = None) -> None:
