@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NoReturn
 
-from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
-from jobs_app.tasks.network_policy import own_server_refusal, refusal
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 _CONNECT_EVENTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _PROGRAM_EVENTS = frozenset(
@@ -30,18 +29,9 @@ class Sandbox:
     `violations` holds the refusals: libraries do not pass on why a connection failed.
     """
 
-    def __init__(
-        self,
-        *,
-        allows_private: bool,
-        closed_folders: Iterable[str],
-        allowlist: tuple[AllowlistEntry, ...] = (),
-        own: Iterable[OwnServer] = (),
-    ) -> None:
+    def __init__(self, policy: NetworkPolicy, *, closed_folders: Iterable[str]) -> None:
         self.violations: list[str] = []
-        self._allows_private = allows_private
-        self._allowlist = allowlist
-        self._own = tuple(own)
+        self._policy = policy
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in closed_folders)
         # A connection knows only its address, but an allowlist entry may be for a name: keep the
         # names that were looked up.
@@ -81,7 +71,7 @@ class Sandbox:
     def _network_refusal(self, address: str, port: int) -> str | None:
         """Return why the network rules refuse an address, None if they allow it."""
         reason = self._refusal(address, port)
-        if reason is None or not self._allowlist:
+        if reason is None or not self._policy.allowlist:
             return reason
         for name in tuple(self._names):
             # The name must resolve to this address, or one allowed name would open all.
@@ -91,19 +81,15 @@ class Sandbox:
 
     def _own_refusal(self, address: str, port: int) -> str | None:
         """Return why one of jobs-app's own servers is refused, None if it is none of them."""
-        for server in self._own:
+        for server in self._policy.own:
             if server.port != port:
                 continue
             server_addresses = list(map(ip_address, _known_addresses(server.host)))
             # Any name that resolves to the address may be the allowed one.
             names = [name for name in tuple(self._names) if address in _known_addresses(name)]
             reasons = [
-                own_server_refusal(
-                    ip_address(address),
-                    server,
-                    server_addresses,
-                    host=name,
-                    allowlist=self._allowlist,
+                self._policy.own_server_refusal(
+                    ip_address(address), server, server_addresses, host=name
                 )
                 for name in names or [address]
             ]
@@ -112,13 +98,7 @@ class Sandbox:
         return None
 
     def _refusal(self, address: str, port: int, *, host: str = "") -> str | None:
-        return refusal(
-            ip_address(address),
-            allows_private=self._allows_private,
-            host=host,
-            port=port,
-            allowlist=self._allowlist,
-        )
+        return self._policy.refusal(ip_address(address), host=host, port=port)
 
 
 def _addresses(host: str) -> list[str]:

@@ -11,13 +11,15 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
+from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
 from jobs_app.core.process import protect_memory
 from jobs_app.notifications.sandbox import Sandbox
 from jobs_app.notifications.webhook import NotSent, WebhookRequest, send
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 #: Seconds after the time of a message until the alarm ends the process.
 ALARM_GRACE_SECONDS = 5
@@ -34,21 +36,19 @@ def main() -> None:
     protect_memory()
     requests, answers = _redirect_streams()
     options = json.loads(requests.readline() or "{}")
-    allows_private = bool(options.get("allows_private"))
-    allowlist = parse_allowlist(options.get("http_allow", ""))
-    sandbox = Sandbox(
-        allows_private=allows_private,
-        closed_folders=options.get("closed_folders", ()),
-        allowlist=allowlist,
-        own=[OwnServer(**server) for server in options.get("own_servers", ())],
+    policy = NetworkPolicy(
+        bool(options.get("allows_private")),
+        parse_allowlist(options.get("http_allow", "")),
+        tuple(OwnServer(**server) for server in options.get("own_servers", ())),
     )
+    sandbox = Sandbox(policy, closed_folders=options.get("closed_folders", ()))
     sandbox.install()
     _answer(answers, {"ready": True})
     for line in requests:
         request = json.loads(line)
         signal.alarm(int(request["seconds"]) + ALARM_GRACE_SECONDS)
         sandbox.violations.clear()
-        error = _send(request, allows_private=allows_private, allowlist=allowlist)
+        error = _send(request, policy)
         signal.alarm(0)
         _answer(
             answers, {"error": sandbox.violations[0] if error and sandbox.violations else error}
@@ -70,9 +70,7 @@ def _answer(answers: Any, answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _send(
-    request: dict[str, Any], *, allows_private: bool, allowlist: tuple[AllowlistEntry, ...]
-) -> str | None:
+def _send(request: dict[str, Any], policy: NetworkPolicy) -> str | None:
     """Send one message; return why it was not sent, None if it was."""
     target, seconds = request["target"], float(request["seconds"])
     try:
@@ -85,7 +83,8 @@ def _send(
                 document=request["document"],
                 sent_at=int(time.time()),
             )
-            send(webhook, allows_private=allows_private, allowlist=allowlist, seconds=seconds)
+            # The sandbox refuses our own servers.
+            send(webhook, replace(policy, own=()), seconds=seconds)
         else:
             _send_by_apprise(target["url"], request, seconds=seconds)
     except NotSent as error:

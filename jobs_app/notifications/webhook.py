@@ -12,9 +12,8 @@ import certifi
 import httpx
 
 import jobs_app
-from jobs_app.core.network_allowlist import AllowlistEntry
 from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.network_policy import checked_addresses
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 CONNECT_SECONDS = 5.0
 
@@ -57,18 +56,12 @@ def signature(secret: str, body: bytes, *, sent_at: int) -> str:
     return f"t={sent_at},v1={digest}"
 
 
-def send(
-    request: WebhookRequest,
-    *,
-    allows_private: bool,
-    allowlist: tuple[AllowlistEntry, ...],
-    seconds: float,
-) -> None:
+def send(request: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> None:
     """Send the request; raises NotSent without a 2xx answer within *seconds*.
 
     A redirect is not followed: it would send the message to an address that nobody chose.
     """
-    post = _post(request, allows_private=allows_private, allowlist=allowlist, seconds=seconds)
+    post = _post(request, policy, seconds=seconds)
     try:
         status = asyncio.run(asyncio.wait_for(post, seconds))
     except TimeoutError as error:
@@ -81,21 +74,12 @@ def send(
         raise NotSent(f"It answered {status}.")
 
 
-async def _post(
-    request: WebhookRequest,
-    *,
-    allows_private: bool,
-    allowlist: tuple[AllowlistEntry, ...],
-    seconds: float,
-) -> int:
+async def _post(request: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> int:
     """Return the status that the first address with a connection answers."""
     url = httpx.URL(request.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     refused: httpx.TransportError | None = None
-    addresses = await checked_addresses(
-        url.host, port, allows_private=allows_private, allowlist=allowlist
-    )
-    for address in addresses:
+    for address in await policy.checked_addresses(url.host, port):
         try:
             return await _post_to(str(address), url, request, seconds=seconds)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

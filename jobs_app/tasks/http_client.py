@@ -22,9 +22,8 @@ import certifi
 import httpx
 
 from jobs_app.core import clock
-from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
 from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.network_policy import checked_addresses
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 CONNECT_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -127,12 +126,10 @@ class HttpClient:
     of a file of certificates. `on_retry` gets a line for each try that is repeated.
     """
 
-    allows_private: bool
-    allowlist: tuple[AllowlistEntry, ...]
+    policy: NetworkPolicy
     timeout_seconds: float
     expected: frozenset[int]
     on_retry: Callable[[str], None]
-    own: tuple[OwnServer, ...] = ()
     verify: bool | str = True
     max_redirects: int = 5
     retries: int = 0
@@ -182,13 +179,7 @@ class HttpClient:
         """Send *request* to the first of its addresses that takes a connection."""
         url = request.url
         port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = await checked_addresses(
-            url.host,
-            port,
-            allows_private=self.allows_private,
-            allowlist=self.allowlist,
-            own=self.own,
-        )
+        addresses = await self.policy.checked_addresses(url.host, port)
         refused: httpx.TransportError | None = None
         for address in addresses:
             try:

@@ -5,10 +5,15 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
 
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
 from jobs_app.tasks.context import HttpFailed
+
+if TYPE_CHECKING:  # the process that sends notifications starts without pydantic
+    from jobs_app.core.settings import Settings
 
 Address = IPv4Address | IPv6Address
 
@@ -23,69 +28,85 @@ V4_COMPATIBLE = ip_network("::/96")
 ISATAP = 0x00005EFE
 
 
-def refusal(
-    address: Address,
-    *,
-    allows_private: bool,
-    host: str = "",
-    port: int = 0,
-    allowlist: tuple[AllowlistEntry, ...] | None = None,
-) -> str | None:
-    """Return why *address* of *host* may not be called, None if it may.
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """The rules for calls of an installation; `own` are the servers that it uses itself."""
 
-    Link-local, metadata, multicast and unusable addresses are refused even where private
-    ones are allowed; only an entry of the allowlist for exactly that address allows one. An
-    IPv6 address that embeds an IPv4 address must pass in both forms. *allowlist* is None for
-    callers that have none.
-    """
-    for form in (address, *_embedded_ipv4(address)):
-        covering = [entry for entry in allowlist or () if entry.covers(host, port, form)]
-        if any(entry.is_one_address for entry in covering):
-            continue
-        is_nowhere = any(form in net for net in NOWHERE if net.version == form.version)
-        if form.is_link_local or form in METADATA:
-            rule = "never allowed"
-            if allowlist is not None:
+    allows_private: bool = False
+    allowlist: tuple[AllowlistEntry, ...] = ()
+    own: tuple[OwnServer, ...] = ()
+
+    @classmethod
+    def of(cls, settings: "Settings") -> "NetworkPolicy":
+        """Return the policy of an installation."""
+        return cls(settings.allow_private_addresses, settings.http_allowlist, settings.own_servers)
+
+    def refusal(self, address: Address, *, host: str = "", port: int = 0) -> str | None:
+        """Return why *address* of *host* may not be called, None if it may.
+
+        Link-local, metadata, multicast and unusable addresses are refused even where private
+        ones are allowed; only an entry of the allowlist for exactly that address allows one.
+        An IPv6 address that embeds an IPv4 address must pass in both forms.
+        """
+        for form in (address, *_embedded_ipv4(address)):
+            covering = [entry for entry in self.allowlist if entry.covers(host, port, form)]
+            if any(entry.is_one_address for entry in covering):
+                continue
+            is_nowhere = any(form in net for net in NOWHERE if net.version == form.version)
+            if form.is_link_local or form in METADATA:
                 rule = "allowed only if JOBS_HTTP_ALLOW has this very address"
-            return f"a link-local or metadata address, {rule}"
-        if form.is_multicast or is_nowhere:
-            return "not the address of one machine"
-        is_private = not form.is_global or form in LOCAL_NAT64
-        if is_private and not allows_private and not covering:
-            settings = "JOBS_HTTP_ALLOW or " if allowlist is not None else ""
-            settings += "JOBS_ALLOW_PRIVATE_ADDRESSES"
-            return f"a private or loopback address, allowed only by {settings}"
-    return None
-
-
-def own_server_refusal(
-    address: Address,
-    server: OwnServer,
-    server_addresses: Iterable[Address],
-    *,
-    host: str,
-    allowlist: tuple[AllowlistEntry, ...],
-) -> str | None:
-    """Return why *address* may not be called on the port of *server*, None if it may.
-
-    A server on this machine is reached by each address of the machine. Only an entry of the
-    allowlist with its host and its port allows a call.
-    """
-    servers, forms = set(server_addresses), [address, *_embedded_ipv4(address)]
-    is_server = any(form in servers for form in forms) or (
-        any(map(_is_of_this_machine, servers)) and any(map(_is_of_this_machine, forms))
-    )
-    is_allowed = any(
-        entry.port == server.port and entry.covers(host, server.port, form)
-        for entry in allowlist
-        for form in forms
-    )
-    if not is_server or is_allowed:
+                return f"a link-local or metadata address, {rule}"
+            if form.is_multicast or is_nowhere:
+                return "not the address of one machine"
+            is_private = not form.is_global or form in LOCAL_NAT64
+            if is_private and not self.allows_private and not covering:
+                rule = "allowed only by JOBS_HTTP_ALLOW or JOBS_ALLOW_PRIVATE_ADDRESSES"
+                return f"a private or loopback address, {rule}"
         return None
-    return (
-        f"jobs-app's own server of {server.setting}, allowed only by JOBS_HTTP_ALLOW "
-        "with its host and port"
-    )
+
+    def own_server_refusal(
+        self, address: Address, server: OwnServer, server_addresses: Iterable[Address], *, host: str
+    ) -> str | None:
+        """Return why *address* may not be called on the port of *server*, None if it may.
+
+        A server on this machine is reached by each address of the machine. Only an entry of
+        the allowlist with its host and its port allows a call.
+        """
+        servers, forms = set(server_addresses), [address, *_embedded_ipv4(address)]
+        is_server = any(form in servers for form in forms) or (
+            any(map(_is_of_this_machine, servers)) and any(map(_is_of_this_machine, forms))
+        )
+        is_allowed = any(
+            entry.port == server.port and entry.covers(host, server.port, form)
+            for entry in self.allowlist
+            for form in forms
+        )
+        if not is_server or is_allowed:
+            return None
+        return (
+            f"jobs-app's own server of {server.setting}, allowed only by JOBS_HTTP_ALLOW "
+            "with its host and port"
+        )
+
+    async def checked_addresses(self, host: str, port: int) -> list[Address]:
+        """Return the addresses of *host*; call these, because a second look-up may differ.
+
+        Raises HttpFailed if there is none, or if at least one of them is refused.
+        """
+        addresses = await asyncio.wrap_future(_look_up(host, port))
+        for address in addresses:
+            reason = self.refusal(address, host=host, port=port)
+            if reason is not None:
+                which = "it" if host == str(address) else str(address)
+                raise HttpFailed(f"{host} may not be called: {which} is {reason}.")
+        for server in self.own:
+            if server.port == port:
+                servers = await asyncio.wrap_future(_look_up(server.host, port))
+                for address in addresses:
+                    reason = self.own_server_refusal(address, server, servers, host=host)
+                    if reason is not None:
+                        raise HttpFailed(f"{host} may not be called: it is {reason}.")
+        return addresses
 
 
 def _is_of_this_machine(address: Address) -> bool:
@@ -116,38 +137,6 @@ def _forms(address: IPv6Address) -> Iterator[IPv4Address]:
     is_isatap = (int(address) >> 32) & 0xFDFFFFFF == ISATAP
     if address in NAT64 or is_compatible or is_isatap:
         yield last
-
-
-async def checked_addresses(
-    host: str,
-    port: int,
-    *,
-    allows_private: bool,
-    allowlist: tuple[AllowlistEntry, ...] | None = None,
-    own: Iterable[OwnServer] = (),
-) -> list[Address]:
-    """Return the addresses of *host*; call these, because a second look-up may differ.
-
-    Raises HttpFailed if there is none, or if at least one of them is refused.
-    """
-    addresses = await asyncio.wrap_future(_look_up(host, port))
-    for address in addresses:
-        reason = refusal(
-            address, allows_private=allows_private, host=host, port=port, allowlist=allowlist
-        )
-        if reason is not None:
-            which = "it" if host == str(address) else str(address)
-            raise HttpFailed(f"{host} may not be called: {which} is {reason}.")
-    for server in own:
-        if server.port == port:
-            own_addresses = await asyncio.wrap_future(_look_up(server.host, port))
-            for address in addresses:
-                reason = own_server_refusal(
-                    address, server, own_addresses, host=host, allowlist=allowlist or ()
-                )
-                if reason is not None:
-                    raise HttpFailed(f"{host} may not be called: it is {reason}.")
-    return addresses
 
 
 def _look_up(host: str, port: int) -> Future[list[Address]]:

@@ -25,8 +25,9 @@ def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str 
     (tmp_path / "secret-key").write_text("key")
     program = (
         "from jobs_app.notifications.sandbox import Sandbox\n"
+        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
         f"DATA = {str(tmp_path)!r}\n"
-        "sandbox = Sandbox(allows_private=True, closed_folders=[DATA, '/proc'])\n"
+        "sandbox = Sandbox(NetworkPolicy(True), closed_folders=[DATA, '/proc'])\n"
         "sandbox.install()\n"
         f"try:\n    {code}\nexcept OSError:\n    pass\n"
         "print(sandbox.violations)\n"
@@ -53,9 +54,10 @@ def test_an_allowlist_entry_lets_a_private_address_through(entry: str, is_refuse
     program = (
         "import socket\n"
         "from jobs_app.notifications.sandbox import Sandbox\n"
+        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
         "from jobs_app.core.network_allowlist import parse_allowlist\n"
         f"allowlist = parse_allowlist({entry!r})\n"
-        "sandbox = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
+        "sandbox = Sandbox(NetworkPolicy(False, allowlist), closed_folders=[])\n"
         "sandbox.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
         "print(bool(sandbox.violations))\n"
@@ -77,10 +79,11 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
     program = (
         "import socket\n"
         "from jobs_app.notifications.sandbox import Sandbox\n"
+        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
         "from jobs_app.core.network_allowlist import OwnServer, parse_allowlist\n"
         f"allowlist = parse_allowlist({entry!r})\n"
-        "own = [OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9)]\n"
-        "sandbox = Sandbox(allows_private=True, closed_folders=[], allowlist=allowlist, own=own)\n"
+        "own = (OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9),)\n"
+        "sandbox = Sandbox(NetworkPolicy(True, allowlist, own), closed_folders=[])\n"
         "sandbox.install()\n"
         "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
         "print('own server of JOBS_REDIS_URL' in str(sandbox.violations))\n"
@@ -97,9 +100,10 @@ def test_an_allowed_name_opens_no_other_address() -> None:
     program = (
         "import socket\n"
         "from jobs_app.notifications.sandbox import Sandbox\n"
+        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
         "from jobs_app.core.network_allowlist import parse_allowlist\n"
         "allowlist = parse_allowlist('localhost')\n"
-        "sandbox = Sandbox(allows_private=False, closed_folders=[], allowlist=allowlist)\n"
+        "sandbox = Sandbox(NetworkPolicy(False, allowlist), closed_folders=[])\n"
         "sandbox.install()\n"
         "socket.getaddrinfo('localhost', 9)\n"
         "try:\n    socket.create_connection(('10.255.255.1', 9), 1)\nexcept OSError:\n    pass\n"

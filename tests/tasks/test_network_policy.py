@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from jobs_app.core.network_allowlist import parse_allowlist
-from jobs_app.tasks.network_policy import refusal
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from jobs_app.tasks.network_policy import refusal
     ],
 )
 def test_these_addresses_are_never_called(address):
-    assert refusal(ip_address(address), allows_private=True) is not None
+    assert NetworkPolicy(allows_private=True).refusal(ip_address(address)) is not None
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ def test_these_addresses_are_never_called(address):
     ],
 )
 def test_private_addresses_are_called_only_if_allowed(address):
-    assert refusal(ip_address(address), allows_private=False) is not None
-    assert refusal(ip_address(address), allows_private=True) is None
+    assert NetworkPolicy().refusal(ip_address(address)) is not None
+    assert NetworkPolicy(allows_private=True).refusal(ip_address(address)) is None
 
 
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 )
 def test_public_addresses_are_called(address):
-    assert refusal(ip_address(address), allows_private=False) is None
+    assert NetworkPolicy().refusal(ip_address(address)) is None
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,8 @@ def test_public_addresses_are_called(address):
 def test_an_allowlist_allows_what_it_names_and_metadata_only_by_address(
     entries, address, host, is_allowed
 ):
-    reason = refusal(
-        ip_address(address),
-        allows_private=False,
-        host=host or address,
-        port=80,
-        allowlist=parse_allowlist(entries),
-    )
+    policy = NetworkPolicy(allowlist=parse_allowlist(entries))
+
+    reason = policy.refusal(ip_address(address), host=host or address, port=80)
 
     assert (reason is None) == is_allowed

@@ -19,7 +19,7 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
 from jobs_app.tasks.http_client import Answer, HttpClient, Request, checked_url
-from jobs_app.tasks.network_policy import refusal
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -164,9 +164,7 @@ def http(
     request = _first_request(context, url, method, headers or {}, body, json)
     limit_bytes = min(max_response_bytes, settings.http_response_limit_bytes)
     client = HttpClient(
-        allows_private=settings.allow_private_addresses,
-        allowlist=settings.http_allowlist,
-        own=settings.own_servers,
+        policy=NetworkPolicy.of(settings),
         timeout_seconds=timeout_seconds,
         expected=frozenset(expect_status or range(200, 300)),
         on_retry=lambda line: context.log.write("stdout", f"{line}\n".encode()),
@@ -242,13 +240,8 @@ def _refused_outright(url: str, settings: Settings) -> str | None:
         address = ip_address("127.0.0.1" if parsed.host == "localhost" else parsed.host)
     except (HttpFailed, ValueError):
         return None
-    return refusal(
-        address,
-        allows_private=settings.allow_private_addresses,
-        host=parsed.host,
-        port=parsed.port or (443 if parsed.scheme == "https" else 80),
-        allowlist=settings.http_allowlist,
-    )
+    port = parsed.port or (443 if parsed.scheme == "https" else 80)
+    return NetworkPolicy.of(settings).refusal(address, host=parsed.host, port=port)
 
 
 async def _unless_stopped(
