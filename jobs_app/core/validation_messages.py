@@ -10,54 +10,48 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-#: The value that each type of error expected; JSON decides what is a type.
-TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "decimal_type": "a number",
-    "decimal_parsing": "a number",
-    "string_type": "a string",
-    "string_sub_type": "a string",
-    "bytes_type": "a string",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "none_required": "null",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "set_type": "a list",
-    "frozen_set_type": "a list",
-    "iterable_type": "a list",
-    "dict_type": "an object",
-    "mapping_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "dataclass_type": "an object",
-    "typed_dict_type": "an object",
-    "datetime_type": "an instant, as in 2026-12-01T09:00:00Z",
-    "date_type": "a date, as in 2026-12-01",
-    "time_type": "a time, as in 09:30:00",
-    "time_delta_type": "a duration, as in PT1H30M",
-    "path_type": "a path",
-    "url_type": "a URL",
-    "uuid_parsing": "a UUID",
-    "uuid_type": "a UUID",
-}
+_INSTANT = "an instant, as in 2026-12-01T09:00:00Z"
+_DATE = "a date, as in 2026-12-01"
+_TIME = "a time, as in 09:30:00"
+_DURATION = "a duration, as in PT1H30M"
+
+
+def _by_error(errors: dict[str, str]) -> dict[str, str]:
+    return {error: expected for expected, names in errors.items() for error in names.split()}
+
+
+#: The value that each of pydantic's errors of type expected; JSON decides what is a type.
+TYPES = _by_error(
+    {
+        "a whole number": "int_type int_from_float int_parsing",
+        "a number": "float_type float_parsing decimal_type decimal_parsing",
+        "a string": "string_type string_sub_type bytes_type",
+        "true or false": "bool_type bool_parsing",
+        "null": "none_required",
+        "a list": "list_type tuple_type set_type frozen_set_type iterable_type",
+        "an object": "dict_type mapping_type model_type model_attributes_type dataclass_type"
+        " typed_dict_type",
+        _INSTANT: "datetime_type",
+        _DATE: "date_type",
+        _TIME: "time_type",
+        _DURATION: "time_delta_type",
+        "a path": "path_type",
+        "a URL": "url_type",
+        "a UUID": "uuid_type uuid_parsing",
+    }
+)
 
 #: The same for texts that cannot be read as one.
-_FORMATS = {
-    "datetime_parsing": TYPES["datetime_type"],
-    "datetime_from_date_parsing": TYPES["datetime_type"],
-    "date_parsing": TYPES["date_type"],
-    "date_from_datetime_parsing": TYPES["date_type"],
-    "date_from_datetime_inexact": TYPES["date_type"],
-    "time_parsing": TYPES["time_type"],
-    "time_delta_parsing": TYPES["time_delta_type"],
-    "url_parsing": TYPES["url_type"],
-    "timezone_aware": "an instant with its offset or Z",
-}
+_FORMATS = _by_error(
+    {
+        _INSTANT: "datetime_parsing datetime_from_date_parsing",
+        _DATE: "date_parsing date_from_datetime_parsing date_from_datetime_inexact",
+        _TIME: "time_parsing",
+        _DURATION: "time_delta_parsing",
+        "a URL": "url_parsing",
+        "an instant with its offset or Z": "timezone_aware",
+    }
+)
 
 _BOUNDS = {
     "greater_than_equal": ("too_small", "must be at least {ge}"),

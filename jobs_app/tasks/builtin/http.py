@@ -125,8 +125,7 @@ def http(
     url: Annotated[str, AfterValidator(_callable_url), Field(examples=["https://example.com/"])],
     method: Method = "GET",
     headers: dict[
-        Annotated[str, AfterValidator(_header_name)],
-        Annotated[str, AfterValidator(_header_value)],
+        Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]
     ]
     | None = None,
     body: str | None = None,
