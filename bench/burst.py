@@ -26,7 +26,7 @@ SETTLING_SECONDS = 9.0
 #: Jobs of the small burst before the one that is measured.
 WARM_UP = 500
 #: The longest wait for the last message, seconds.
-PATIENCE_SECONDS = 600.0
+TIMEOUT_SECONDS = 600.0
 
 
 class TooLate(Exception):
@@ -55,12 +55,12 @@ def watch(redis_url: str, keys: list[str], count: int, *, due_at: float) -> Meas
                 first = now
             if lying >= count:
                 return Measured((first or now) - due_at, now - due_at)
-            if now > due_at + PATIENCE_SECONDS:
+            if now > due_at + TIMEOUT_SECONDS:
                 raise RuntimeError(f"only {lying} of {count} messages came")
             time.sleep(0.003 if now < due_at + 2 else 0.01)
 
 
-def patiently(measure: Callable[[float], Measured]) -> Measured:
+def with_longer_settling(measure: Callable[[float], Measured]) -> Measured:
     """Return what *measure* finds, with as many seconds to settle as it takes."""
     seconds = SETTLING_SECONDS
     while True:
@@ -120,15 +120,19 @@ def redbeat(servers: Servers, count: int, folder: Path, settling_seconds: float)
 #: Who is measured, in the order of a round; each answers with seconds.
 CONTENDERS: dict[str, Callable[[Servers, int, Path], float]] = {
     "redbeat": lambda servers, count, folder: (
-        patiently(lambda settling: redbeat(servers, count, folder, settling)).last_seconds
+        with_longer_settling(
+            lambda settling: redbeat(servers, count, folder, settling)
+        ).last_seconds
     ),
     "ours on postgresql": lambda servers, count, folder: (
-        patiently(
+        with_longer_settling(
             lambda settling: ours(servers, "postgresql", count, folder, settling)
         ).last_seconds
     ),
     "ours on sqlite": lambda servers, count, folder: (
-        patiently(lambda settling: ours(servers, "sqlite", count, folder, settling)).last_seconds
+        with_longer_settling(
+            lambda settling: ours(servers, "sqlite", count, folder, settling)
+        ).last_seconds
     ),
     "bare limit": lambda servers, count, folder: bare.seconds(servers, count),
 }

@@ -34,7 +34,7 @@ from jobs_app.schedules.schedule import Schedule
 
 AHEAD_SECONDS = 1.0
 OTHERS = 1_000
-PATIENCE_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 PEERS_LONGEST_SLEEP = 5
 
 
@@ -58,7 +58,7 @@ def ours(servers: Servers, kind: str, trials: int, folder: Path, *, change: bool
             author.write(number, at, change=change)
             while True:
                 # Both lists: the priority of a job decides in which its message lies.
-                popped = client.brpop(installation.queues, timeout=PATIENCE_SECONDS)
+                popped = client.brpop(installation.queues, timeout=TIMEOUT_SECONDS)
                 came_at = time.time()
                 if popped is None:
                     raise RuntimeError("no message came")
@@ -128,14 +128,14 @@ def theirs(servers: Servers, peer: str, trials: int, folder: Path) -> list[float
         command += ["redbeat.RedBeatScheduler"]
     with peers.process(command, environment, folder / f"{peer}.log"):
         time.sleep(6)
-        told = subprocess.run(
-            [peers.python(), "edit.py", peer, str(trials), str(PATIENCE_SECONDS)],
+        result = subprocess.run(
+            [peers.python(), "edit.py", peer, str(trials), str(TIMEOUT_SECONDS)],
             cwd=peers.FOLDER,
             env=os.environ | environment,
             check=True,
             capture_output=True,
         )
-    return [seconds * 1000 for seconds in json.loads(told.stdout)]
+    return [seconds * 1000 for seconds in json.loads(result.stdout)]
 
 
 def _migrate_django(environment: dict[str, str]) -> None:

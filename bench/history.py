@@ -153,7 +153,7 @@ FROM (
         SELECT n, {hashed} AS h, %(begin)s::timestamptz + n * interval '{step} ms' AS at
         FROM generate_series(0, {count - 1}::bigint) AS n
     ) AS numbered
-) AS told""",
+) AS outcomes""",
             {"workers": workers, "messages": list(MESSAGES), "begin": END - SPAN},
         )
         connection.exec_driver_sql(
@@ -178,7 +178,7 @@ def _fill_sqlite(database: Database, count: int, workers: list[str]) -> None:
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count - 1}),
 hashed AS (SELECT n, (n * 2654435761) % 4294967296 / 4294968 AS h,
     julianday(?) + n * {step} AS day FROM numbers),
-told AS (SELECT n, h, day, {state} AS state, {instant.format("day")} AS at FROM hashed)
+outcomes AS (SELECT n, h, day, {state} AS state, {instant.format("day")} AS at FROM hashed)
 {_INSERT}
 SELECT printf('%012x7%03x8%015x', CAST((day - 2440587.5) * 86400000 AS INTEGER),
         n % 4096, abs(n * 1103515245 + 12345) % 1000000007),
@@ -192,7 +192,7 @@ SELECT printf('%012x7%03x8%015x', CAST((day - 2440587.5) * 86400000 AS INTEGER),
         json_object('type', 'CommandFailed', 'message', CASE n % {len(MESSAGES)}
             {" ".join(f"WHEN {n} THEN '{text}'" for n, text in enumerate(MESSAGES))} END
             || ' in batch ' || n, 'traceback', 'File report.py') END,
-    CASE WHEN state = 'failed' THEN 1 END, 500, 0 FROM told""",
+    CASE WHEN state = 'failed' THEN 1 END, 500, 0 FROM outcomes""",
             ((END - SPAN).strftime("%Y-%m-%d %H:%M:%S"), workers[0].replace("-", "")),
         )
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

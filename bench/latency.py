@@ -30,7 +30,7 @@ from jobs_app.db.models.runs import Run
 WARM_UP = 20
 PAUSE_SECONDS = 0.02
 LOOK_SECONDS = 0.0005
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def ours(servers: Servers, kind: str, pool: Pool, trials: int, folder: Path) -> 
 def _result(database: Database, run_id: Any) -> float:
     """Wait for the end of a run and return its result."""
     statement = select(Run.state, Run.result).where(Run.id == run_id)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         with database.reading() as session:
             row = session.execute(statement).one()
@@ -98,8 +98,10 @@ def bare(servers: Servers, backend: str, pool: Pool, trials: int, folder: Path) 
     with servers.database(kind) as url:
         environment = Bare(backend).environment(servers, url)
         with peers.worker(pool, environment, folder / "bare.log"):
-            told = peers.run_script("time_noop.py", [WARM_UP + trials, PAUSE_SECONDS], environment)
-    return Times.of(json.loads(told))
+            output = peers.run_script(
+                "time_noop.py", [WARM_UP + trials, PAUSE_SECONDS], environment
+            )
+    return Times.of(json.loads(output))
 
 
 Measure = Callable[[Servers, Pool, int, Path], Times]

@@ -3,7 +3,7 @@
 The same command is timed writing into a file; as a shell job whose whole log is kept; the
 same while somebody follows it over HTTP, who must get every byte; and as a shell job that
 prints far more than is kept, of which head and tail stay. A run is timed from its start to
-its end, the reader until it is told of the end.
+its end, the reader until it sees the end.
 """
 
 import http.client
@@ -34,7 +34,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk, Run
 
 LINE = "2026-06-15 12:00:00 INFO imported 1,000 rows of table customers in 0.41 seconds"
-PATIENCE_SECONDS = 300.0
+TIMEOUT_SECONDS = 300.0
 MEGABYTE = 1_000_000
 
 
@@ -72,7 +72,7 @@ class Shop:
 
     def ended(self, run_id: UUID) -> Run:
         """Wait for the end of a run."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             with self.database.reading() as session:
                 run = session.get_one(Run, run_id)
@@ -116,7 +116,7 @@ class Shop:
             child.wait()
 
     def follow(self, port: int, run_id: UUID) -> tuple[int, datetime]:
-        """Follow a log to its end; return how many bytes came, and when the end was told."""
+        """Follow a log to its end; return how many bytes came, and when its end was seen."""
         with self.database.session() as session:
             token = tokens.create(session, f"reader-{run_id}", at=datetime.now(UTC))
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -188,11 +188,14 @@ def all_kept(servers: Servers, kind: str, megabytes: int, folder: Path) -> dict[
             raise RuntimeError(f"only {shop.kept_bytes(alone)} bytes were kept")
         with shop.web(folder / "web.log") as port:
             followed = shop.start(megabytes)
-            came, told_at = shop.follow(port, followed)
+            came, end_seen_at = shop.follow(port, followed)
         if came != megabytes * MEGABYTE:
             raise RuntimeError(f"only {came} bytes came")
-        until_told = _seconds(shop.ended(followed), told_at)
-        return {"all kept": megabytes / _seconds(run), "and followed live": megabytes / until_told}
+        until_end_seen = _seconds(shop.ended(followed), end_seen_at)
+        return {
+            "all kept": megabytes / _seconds(run),
+            "and followed live": megabytes / until_end_seen,
+        }
 
 
 def mostly_cut(servers: Servers, kind: str, megabytes: int, folder: Path) -> dict[str, float]:

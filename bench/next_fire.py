@@ -97,8 +97,8 @@ def _cached(when: Schedule) -> float:
 def _celery(rounds: int) -> dict[str, float]:
     """Return what `crontab.remaining_estimate` costs, which beat asks at each look."""
     script = str(peers.FOLDER / "time_crontab.py")
-    told = subprocess.run(
+    result = subprocess.run(
         [peers.python(), script, str(rounds), *EXPRESSIONS], check=True, capture_output=True
     )
-    answer: dict[str, float] = json.loads(told.stdout)
+    answer: dict[str, float] = json.loads(result.stdout)
     return answer

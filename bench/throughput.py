@@ -33,10 +33,10 @@ from jobs_app.db.models.runs import Run
 POOLS = {"prefork 2": Pool("prefork", 2), "threads 8": Pool("threads", 8)}
 #: Runs before those that are measured: connections open, caches fill.
 WARM_UP = 100
-#: A worker with threads that takes nothing ahead is not told that a task has ended: where tasks
+#: A worker with threads and without prefetch does not notice that a task has ended: where tasks
 #: last longer than it takes to hand them out, Celery waits for a timer. So many fewer, then.
 FEWER = 10
-PATIENCE_SECONDS = 180.0
+TIMEOUT_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Bare:
 
 
 def _wait_until(claim: Callable[[], bool], cpu: Cpu, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not claim():
         if time.monotonic() > deadline:
             raise RuntimeError(f"the runs did not end:\n{log.read_text()[-2000:]}")

@@ -49,9 +49,9 @@ def versions() -> dict[str, str]:
     script += "print(json.dumps({name: v(name) for name in sys.argv[1:]}))"
     wanted = ["celery", "celery-redbeat", "django-celery-beat", "kombu", "redis", "django"]
     wanted += ["sqlalchemy"]
-    told = subprocess.run([python(), "-c", script, *wanted], check=True, capture_output=True)
-    found: dict[str, str] = json.loads(told.stdout)
-    return found
+    result = subprocess.run([python(), "-c", script, *wanted], check=True, capture_output=True)
+    versions: dict[str, str] = json.loads(result.stdout)
+    return versions
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def worker(pool: Pool, environment: dict[str, str], log: Path) -> Iterator[int]:
 
 def run_script(name: str, arguments: list[object], environment: dict[str, str]) -> str:
     """Run a script of this folder to its end and return what it prints."""
-    told = subprocess.run(
+    result = subprocess.run(
         [python(), str(FOLDER / name), *map(str, arguments)],
         cwd=FOLDER,
         env=os.environ | environment,
@@ -121,4 +121,4 @@ def run_script(name: str, arguments: list[object], environment: dict[str, str]) 
         stdout=subprocess.PIPE,
         text=True,
     )
-    return told.stdout
+    return result.stdout

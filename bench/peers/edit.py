@@ -1,6 +1,6 @@
 """Times how late a peer honours a schedule that is made while it runs.
 
-python edit.py redbeat|django TRIALS PATIENCE prints, as JSON, the seconds from the
+python edit.py redbeat|django TRIALS TIMEOUT prints, as JSON, the seconds from the
 instant at which each new schedule was due for the first time to its message.
 """
 
@@ -44,7 +44,7 @@ def by_django(number: int) -> Callable[[], None]:
     return lambda: task.delete() and None
 
 
-def main(peer: str, trials: int, patience: float) -> None:
+def main(peer: str, trials: int, timeout_seconds: float) -> None:
     """Make *trials* schedules, one after the other, and print how late each was."""
     make = {"redbeat": by_redbeat, "django": by_django}[peer]
     late = []
@@ -53,7 +53,7 @@ def main(peer: str, trials: int, patience: float) -> None:
             client.delete("celery")
             remove = make(number)
             due_at = time.time() + PERIOD_SECONDS
-            while not client.exists("celery") and time.time() < due_at + patience:
+            while not client.exists("celery") and time.time() < due_at + timeout_seconds:
                 time.sleep(0.002)
             late.append(time.time() - due_at)
             remove()
