@@ -1,4 +1,4 @@
-"""The task `sleep` waits as long as it is told, and no longer than it may."""
+"""The task `sleep` waits as long as its argument says."""
 
 import time
 
