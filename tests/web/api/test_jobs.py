@@ -518,7 +518,7 @@ def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
             "duration": {
                 "type": "number",
                 "minimum": 0,
-                "description": "How long, seconds.",
+                "description": "The time to wait, seconds.",
                 "examples": [10],
             }
         },
