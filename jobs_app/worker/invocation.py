@@ -115,9 +115,9 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
             raise _Replaced(signature.apply().get())
 
     # The ignores: Celery allows these per task; the stubs take methods for constants.
-    task.retry = noting_retry  # type: ignore[method-assign]
-    task.update_state = noting_state  # type: ignore[method-assign]
-    task.on_replace = run_replacement  # type: ignore[method-assign, assignment]
+    task.retry = noting_retry  # type: ignore[method-assign]  # as said
+    task.update_state = noting_state  # type: ignore[method-assign]  # as said
+    task.on_replace = run_replacement  # type: ignore[method-assign, assignment]  # as said
 
 
 def _request(process: Process, claimed: ClaimedRun, injection: Injection) -> dict[str, Any]:

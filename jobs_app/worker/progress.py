@@ -133,7 +133,7 @@ def divert_update_state(task: Task[Any, Any]) -> None:
         else:
             original(task_id=task_id, state=state, meta=meta, **options)
 
-    task.update_state = update_state  # type: ignore[method-assign]
+    task.update_state = update_state  # type: ignore[method-assign]  # Celery allows it
 
 
 def from_celery(state: str | None, meta: Any) -> tuple[float | None, str | None, dict[str, Any]]:

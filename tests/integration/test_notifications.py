@@ -1,4 +1,4 @@
-"""Notifications by real processes: what fails in a worker is told, and nobody waits for it."""
+"""Notifications by real processes: a failure in a worker notifies, and nobody waits for it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def documents(recorder: WebhookServer) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(180)
-def test_what_fails_in_a_worker_is_told_with_the_end_of_its_log(
+def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
     system: System, recorder: WebhookServer
 ) -> None:
     listen(system, recorder)

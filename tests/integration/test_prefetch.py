@@ -100,7 +100,7 @@ def test_what_a_busy_worker_has_no_time_for_lies_in_the_queue_in_its_order(
 
     wait_until(
         lambda: lying(system, own_valkey) == run_ids[102:],
-        "what was taken ahead is back",
+        "the prefetched messages are back",
         timeout_seconds=2,
     )
 

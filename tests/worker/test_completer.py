@@ -1,4 +1,4 @@
-"""How a run ended is held back only where the next message comes at once, and never lost."""
+"""A finish is held only while the next message comes at once, and is never lost."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -75,7 +75,7 @@ def states(database: Database, *run_ids: UUID) -> list[RunState]:
     return [run(database, each).state for each in run_ids]
 
 
-def test_the_end_of_a_run_is_written_with_the_claim_of_the_next_one(
+def test_a_held_finish_is_written_with_the_next_claim(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     first, second = queued(), queued()
@@ -93,7 +93,7 @@ def test_the_end_of_a_run_is_written_with_the_claim_of_the_next_one(
     assert states(database, second) == [RunState.SUCCEEDED]
 
 
-def test_where_messages_are_longer_in_coming_no_end_waits(
+def test_a_worker_that_is_not_busy_holds_no_finish(
     database: Database,
     process: Process,
     queued: Callable[..., UUID],
@@ -107,7 +107,7 @@ def test_where_messages_are_longer_in_coming_no_end_waits(
     assert states(database, run_id) == [RunState.SUCCEEDED]
 
 
-def test_no_end_waits_in_a_pool_that_does_not_see_to_it(
+def test_a_pool_without_the_hook_holds_no_finish(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     process.can_hold_finish = False
@@ -118,7 +118,7 @@ def test_no_end_waits_in_a_pool_that_does_not_see_to_it(
     assert states(database, run_id) == [RunState.SUCCEEDED]
 
 
-def test_of_a_failure_everybody_hears_at_once(
+def test_a_failure_is_written_at_once(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     run_id = queued(kwargs={"fails": True})
@@ -128,7 +128,7 @@ def test_of_a_failure_everybody_hears_at_once(
     assert states(database, run_id) == [RunState.FAILED]
 
 
-def test_the_place_of_a_key_is_free_at_once(
+def test_a_keyed_run_releases_its_slot_at_once(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     run_id = queued(concurrency_key="db-main", concurrency_limit=1)
@@ -138,7 +138,7 @@ def test_the_place_of_a_key_is_free_at_once(
     assert states(database, run_id) == [RunState.SUCCEEDED]
 
 
-def test_an_end_is_written_when_no_message_comes_and_only_once(
+def test_a_held_finish_is_written_once_when_no_message_comes(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     run_id = queued()
@@ -155,7 +155,7 @@ def test_an_end_is_written_when_no_message_comes_and_only_once(
     assert run(database, run_id).finished_at == written.finished_at
 
 
-def test_a_message_that_is_dropped_takes_the_end_before_it_along(
+def test_a_dropped_message_also_writes_the_held_finish(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     run_id, cancelled = queued(), queued(state=RunState.CANCELLED)
@@ -167,7 +167,7 @@ def test_a_message_that_is_dropped_takes_the_end_before_it_along(
 
 
 @pytest.mark.timeout(20)
-def test_any_thread_writes_what_another_one_holds_back(
+def test_any_thread_writes_the_finish_that_another_thread_holds(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     first, second = queued(), queued()
@@ -184,7 +184,7 @@ def test_any_thread_writes_what_another_one_holds_back(
 
 
 @pytest.mark.timeout(20)
-def test_a_thread_takes_its_own_end_before_those_of_others(
+def test_a_thread_takes_its_own_held_finish_first(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     first, second = queued(), queued()
@@ -239,7 +239,7 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
 
 
 @pytest.mark.timeout(20)
-def test_an_end_does_not_wait_for_a_heartbeat_that_is_late(
+def test_a_late_heartbeat_does_not_delay_a_held_finish(
     database: Database,
     process: Process,
     queued: Callable[..., UUID],
@@ -256,7 +256,7 @@ def test_an_end_does_not_wait_for_a_heartbeat_that_is_late(
     assert states(database, first, second) == [RunState.SUCCEEDED, RunState.QUEUED]
 
 
-def test_of_a_process_that_is_gone_the_last_run_is_reported_once(process: Process) -> None:
+def test_the_last_run_of_a_dead_process_is_reported_once(process: Process) -> None:
     reported: list[tuple[UUID, int]] = []
     process.report_dead = lambda run_id, attempt, _reason: reported.append((run_id, attempt))
     first, second = UUID(int=1), UUID(int=2)

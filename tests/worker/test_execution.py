@@ -47,8 +47,8 @@ def wants_retry(self: Task[Any, Any], what: str) -> None:
     raise self.retry(eta=datetime(2027, 6, 15))  # noqa: DTZ001  # Celery takes it as UTC
 
 
-@shared_task(name="tests.told_to_end")
-def told_to_end(after: float) -> None:
+@shared_task(name="tests.interrupted_by_the_pool")
+def interrupted_by_the_pool(after: float) -> None:
     """Run until the pool sends SIGTERM to this process, which becomes SystemExit."""
     time.sleep(after)
     sys.exit(-(256 - signal.SIGTERM))
@@ -175,7 +175,10 @@ def test_a_process_that_the_pool_ends_at_the_time_limit_says_that_it_was_that(
     database: Database, work_on: WorkOn, limit: int | None, state: RunState
 ) -> None:
     run_id = make_run(
-        database, task="tests.told_to_end", kwargs={"after": 0.6}, time_limit_seconds=limit
+        database,
+        task="tests.interrupted_by_the_pool",
+        kwargs={"after": 0.6},
+        time_limit_seconds=limit,
     )
 
     work_on(run_id)

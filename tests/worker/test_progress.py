@@ -213,7 +213,7 @@ class Unreadable:
         raise RuntimeError("no text")
 
 
-def test_what_has_no_text_does_not_end_the_task() -> None:
+def test_a_message_without_text_does_not_fail_the_task() -> None:
     store = Store()
     reporting = progress(store)
 
@@ -225,7 +225,7 @@ def test_what_has_no_text_does_not_end_the_task() -> None:
 
 
 @pytest.mark.parametrize(
-    "state, meta, told",
+    "state, meta, report",
     [
         (
             "PROGRESS",
@@ -243,8 +243,8 @@ def test_what_has_no_text_does_not_end_the_task() -> None:
         ("PROGRESS", 70, (None, None, {"value": 70})),
     ],
 )
-def test_celerys_update_state_says_the_same(state: str, meta: Any, told: Any) -> None:
-    assert from_celery(state, meta) == told
+def test_celerys_update_state_says_the_same(state: str, meta: Any, report: Any) -> None:
+    assert from_celery(state, meta) == report
 
 
 def test_a_task_knows_its_run_and_reports_to_it() -> None:

@@ -41,7 +41,7 @@ def hub() -> Iterator[Any]:
     hub.close()
 
 
-def test_a_process_that_is_heard_to_end_before_it_can_be_waited_for_is_replaced_at_once(
+def test_a_process_whose_pipe_closes_before_it_is_a_zombie_is_replaced_at_once(
     pool: Any, hub: Any
 ) -> None:
     pool.register_with_event_loop(hub)

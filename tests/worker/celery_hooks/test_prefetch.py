@@ -1,4 +1,4 @@
-"""When messages are taken ahead, how long they are kept, and where they go."""
+"""When messages are prefetched, how long they are kept, and where they go."""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -27,7 +27,7 @@ class Source:
 
 
 class Worker:
-    """A worker of as many slots; its time passes when told to."""
+    """A worker of as many slots; the test sets its clock."""
 
     def __init__(self, slots: int, *, is_eager: bool = True) -> None:
         self.slots = slots
@@ -78,7 +78,7 @@ def worker() -> Worker:
     return worker
 
 
-def test_a_message_that_there_is_a_place_for_is_handed_over_at_once(worker: Worker) -> None:
+def test_a_message_is_delivered_at_once_if_a_slot_is_free(worker: Worker) -> None:
     worker.receive("a")
 
     assert (worker.working, len(worker.prefetch)) == (["a"], 0)
@@ -93,7 +93,7 @@ def test_one_that_there_is_no_place_for_is_handed_over_when_there_is(worker: Wor
     assert worker.working == ["b"]
 
 
-def test_nothing_is_asked_for_ahead_when_no_run_has_ended_for_a_while(worker: Worker) -> None:
+def test_nothing_is_prefetched_when_no_run_has_ended_for_a_while(worker: Worker) -> None:
     worker.receive("a")
     assert worker.asks()
 
@@ -104,7 +104,7 @@ def test_nothing_is_asked_for_ahead_when_no_run_has_ended_for_a_while(worker: Wo
     assert worker.asks()
 
 
-def test_nothing_is_asked_for_ahead_after_a_long_run(worker: Worker) -> None:
+def test_nothing_is_prefetched_after_a_long_run(worker: Worker) -> None:
     worker.wait(SHORT_SECONDS)
     worker.receive("a")
     worker.end("a", seconds=SHORT_SECONDS * 1.1)
@@ -152,7 +152,7 @@ def test_how_long_one_is_kept_is_counted_from_when_it_came(worker: Worker) -> No
     assert worker.source.returned == ["c"]
 
 
-def test_after_something_has_gone_back_nothing_is_asked_for_until_a_short_run_ends(
+def test_after_a_requeue_nothing_is_prefetched_until_a_short_run_ends(
     worker: Worker,
 ) -> None:
     worker.receive("a")
@@ -168,7 +168,7 @@ def test_after_something_has_gone_back_nothing_is_asked_for_until_a_short_run_en
 
 def test_none_overtakes_one_that_is_kept(worker: Worker) -> None:
     worker.receive("a", "b")
-    # Its end is told in the next turn of the loop.
+    # The notice of its end comes with the next turn of the loop.
     worker.working.remove("a")
 
     worker.receive("c")
@@ -178,7 +178,7 @@ def test_none_overtakes_one_that_is_kept(worker: Worker) -> None:
     assert worker.working == ["c"]
 
 
-def test_a_place_that_nobody_tells_of_is_found(worker: Worker) -> None:
+def test_a_slot_that_becomes_free_without_notice_is_found(worker: Worker) -> None:
     """One of Celery's own tasks has ended."""
     worker.receive("a", "b")
     worker.working.remove("a")
@@ -203,7 +203,7 @@ def test_a_worker_that_stops_gives_back_what_is_kept_and_what_is_on_its_way(
     assert worker.working == []
 
 
-def test_of_a_connection_that_was_lost_nothing_is_left(worker: Worker) -> None:
+def test_messages_of_a_lost_connection_are_forgotten(worker: Worker) -> None:
     worker.receive("a", "b")
 
     worker.prefetch.open(Source())
@@ -215,7 +215,7 @@ def test_of_a_connection_that_was_lost_nothing_is_left(worker: Worker) -> None:
     assert worker.working == ["d"]
 
 
-def test_without_an_event_loop_nothing_is_asked_for_ahead() -> None:
+def test_without_an_event_loop_nothing_is_prefetched() -> None:
     worker = Worker(1, is_eager=False)
     worker.receive("a")
     worker.prefetch.note_finished(0.001)

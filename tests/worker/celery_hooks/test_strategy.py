@@ -197,7 +197,7 @@ def test_a_request_is_let_go_when_its_run_has_ended(
 @pytest.mark.parametrize(
     "callback, answer", [("callback", (False, None, 0.0)), ("error_callback", None)]
 )
-def test_when_a_run_has_ended_the_next_one_is_handed_over_at_once(
+def test_the_next_message_is_delivered_when_a_run_ends(
     app: JobsCelery,
     channel: Any,
     consumer: Consumer,
@@ -271,7 +271,7 @@ def queued(app: JobsCelery, valkey: ValkeyServer) -> list[str]:
     return [json.loads(text)["headers"]["id"] for text in reversed(texts)]
 
 
-def test_what_no_place_gets_free_for_goes_back_to_where_it_was(
+def test_messages_without_a_free_slot_return_to_the_front_of_the_queue(
     app: JobsCelery, consuming: Any, consumer: Consumer, valkey: ValkeyServer
 ) -> None:
     consumer.slots = 2
@@ -295,7 +295,7 @@ def test_what_no_place_gets_free_for_goes_back_to_where_it_was(
     assert queued(app, valkey) == sent[1:], "with what is not accepted they went back twice"
 
 
-def test_a_worker_without_a_place_asks_for_nothing(
+def test_a_worker_without_a_slot_fetches_nothing(
     app: JobsCelery, consuming: Any, consumer: Consumer, valkey: ValkeyServer
 ) -> None:
     consumer.slots = 0
@@ -306,7 +306,7 @@ def test_a_worker_without_a_place_asks_for_nothing(
     assert (queued(app, valkey), len(consumer.prefetch)) == ([sent], 0)
 
 
-def test_what_was_asked_for_ahead_is_read_also_when_it_comes_too_late(
+def test_a_prefetched_message_is_read_even_if_no_slot_is_left(
     app: JobsCelery, consuming: Any, consumer: Consumer, valkey: ValkeyServer
 ) -> None:
     consuming.connection.cycle.on_poll_start()
@@ -321,7 +321,7 @@ def test_what_was_asked_for_ahead_is_read_also_when_it_comes_too_late(
     assert len(consumer.prefetch) == 1
 
 
-def test_redis_does_not_wait_long_with_an_answer_that_there_is_no_place_for(
+def test_a_prefetch_waits_only_briefly_in_redis(
     app: JobsCelery, consuming: Any, consumer: Consumer
 ) -> None:
     send(app)

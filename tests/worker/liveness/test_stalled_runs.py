@@ -1,4 +1,4 @@
-"""Runs that nobody works on, found in the table of what a worker's processes work on."""
+"""Stalled runs are found in the table of active runs."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from jobs_app.worker.liveness.stalled_runs import STALLED_POLL_SECONDS, STALLED_
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -58,7 +58,7 @@ def test_a_process_writes_what_it_works_on_where_its_parent_reads_it(
     assert active_runs.attempts() == {second: pids[1]}
 
 
-def test_an_attempt_is_in_hand_while_one_of_the_processes_that_took_it_lives(
+def test_an_attempt_is_active_while_a_process_that_took_it_lives(
     active_runs: ActiveRuns,
 ) -> None:
     twice, once = (uuid4(), 1), (uuid4(), 1)
@@ -73,7 +73,7 @@ def test_an_attempt_is_in_hand_while_one_of_the_processes_that_took_it_lives(
     assert not active_runs.is_active(twice[0], 2)
 
 
-def test_an_attempt_is_at_work_until_it_ends(active_runs: ActiveRuns) -> None:
+def test_an_attempt_is_active_until_it_ends(active_runs: ActiveRuns) -> None:
     def work() -> None:
         work_in_slot(active_runs, 0, (uuid4(), 1))
         active_runs.end()
@@ -150,7 +150,7 @@ def test_the_while_begins_anew_for_what_was_worked_on_or_ended_in_between(
     assert stalled_runs.find([seen, ended]) == []
 
 
-def test_nothing_is_stalled_where_the_table_does_not_hold_all(active_runs: ActiveRuns) -> None:
+def test_nothing_is_stalled_if_the_table_is_incomplete(active_runs: ActiveRuns) -> None:
     clock = Clock()
     stalled_runs = StalledRuns(active_runs, clock)
 

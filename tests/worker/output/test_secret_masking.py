@@ -111,7 +111,7 @@ def test_a_secret_of_very_many_lines_is_masked_line_by_line_too() -> None:
     assert logged(mask, "\n".join(lines).encode()) == b"***"
 
 
-def test_a_value_too_short_to_be_told_from_other_text_is_not_masked() -> None:
+def test_a_value_that_is_too_short_is_not_masked() -> None:
     assert not Mask(["abc", " a ", ""])
     assert Mask(["abc"]).text("abc") == "abc"
 
