@@ -30,15 +30,23 @@ SLOW = (
     "test_up",
     "test_run.py",
 )
+#: The default profile; `--nightly` runs all that there is.
+DEFAULT_MARKS = "not chaos and not nightly"
+#: How long chaos goes on in each profile, seconds.
+CHAOS_SECONDS, NIGHTLY_CHAOS_SECONDS = 60.0, 600.0
 SHARED_DIRECTORY = pytest.StashKey[SharedDirectory]()
 SHARED_DIRECTORY_VARIABLE = "JOBS_TESTS_SHARED_DIRECTORY"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--nightly",
+        action="store_true",
+        help="run also the tests marked nightly or chaos",
+    )
+    parser.addoption(
         "--chaos-seconds",
         type=float,
-        default=60.0,
         help="how long the tests marked chaos do damage (with -m chaos)",
     )
 
@@ -48,6 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    is_nightly = config.getoption("--nightly")
+    if not config.option.markexpr and not is_nightly:
+        config.option.markexpr = DEFAULT_MARKS
+    if config.option.chaos_seconds is None:
+        config.option.chaos_seconds = NIGHTLY_CHAOS_SECONDS if is_nightly else CHAOS_SECONDS
     # The workers of pytest-xdist inherit the variable from the process that started them.
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.stash[SHARED_DIRECTORY] = SharedDirectory()

@@ -11,7 +11,7 @@ import pytest
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
-from tests.conftest import MIGRATED_TEMPLATE
+from tests.conftest import DEFAULT_MARKS, MIGRATED_TEMPLATE
 from tests.servers import PostgresServer
 from tests.simulation.store import Store
 
@@ -38,6 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="seek anew the seed that kills each mutant, and print the table",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The seeds that are asked for are divided among all parts, also those of the nightly profile.
+    is_default = config.option.markexpr in ("", DEFAULT_MARKS)
+    if config.getoption("--simulation-seeds", default=None) and is_default:
+        config.option.markexpr = "not chaos"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # It writes the table: whoever runs all tests does not ask for that.
+    if not config.getoption("--teeth-search", default=False):
+        searches = [item for item in items if item.get_closest_marker("search")]
+        config.hook.pytest_deselected(items=searches)
+        items[:] = [item for item in items if item not in searches]
 
 
 @pytest.fixture(autouse=True)

@@ -103,6 +103,15 @@ def part_of(table: Iterable[Kill], database: str, part: int, parts: int) -> list
     return [kill for group in by_seed[part::parts] for kill in group]
 
 
+def default_plays(table: Collection[Kill]) -> list[Kill]:
+    """Return the lines of the default profile: on PostgreSQL, what SQLite does not find missing.
+
+    The nightly profile plays the rest of PostgreSQL's lines.
+    """
+    found = {kill.mutant for kill in table if kill.database == "sqlite"}
+    return [kill for kill in table if kill.database == "sqlite" or kill.mutant not in found]
+
+
 def scenes(database: str) -> Iterator[Seed]:
     """Yield the scenes for a database."""
     for name in SCENES:

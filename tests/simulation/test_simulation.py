@@ -2,8 +2,9 @@
 
 Seeds leave to chance what happens when; scenes (scenes.py) say it.
 
-More seeds, new ones each time: `pytest tests/simulation --simulation-seeds 10000`. One
-seed again, with its course: `pytest tests/simulation -s --simulation-seed 42`.
+The default profile plays some parts of the seeds, `--nightly` all of them. More seeds, new
+ones each time: `pytest tests/simulation --simulation-seeds 10000`. One seed again, with its
+course: `pytest tests/simulation -s --simulation-seed 42`.
 """
 
 import math
@@ -27,9 +28,18 @@ from tests.simulation.world import Climate, World, simulate
 PARTS = 8
 SQLITE_SEEDS = 1_000
 POSTGRES_SEEDS = 64
+#: The same for each climate that makes one kind of race likely.
+SQLITE_CLIMATE_SEEDS = 128
+POSTGRES_CLIMATE_SEEDS = 8
 
 #: What the trace says of a statement that the database holds up.
 WAIT = "waits for a lock"
+
+
+def in_parts(default: int) -> pytest.MarkDecorator:
+    """Run a test for each of PARTS; the default profile has the first *default* of them."""
+    others = [pytest.param(part, marks=pytest.mark.nightly) for part in range(default, PARTS)]
+    return pytest.mark.parametrize("part", [*range(default), *others])
 
 
 def _seeds(config: pytest.Config, part: int, usual: int) -> range:
@@ -42,7 +52,7 @@ def _seeds(config: pytest.Config, part: int, usual: int) -> range:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("part", range(PARTS))
+@in_parts(2)
 def test_no_course_of_events_on_sqlite_breaks_an_invariant(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -51,7 +61,7 @@ def test_no_course_of_events_on_sqlite_breaks_an_invariant(
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("part", range(PARTS))
+@in_parts(4)
 def test_no_course_of_events_on_postgresql_breaks_an_invariant(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -60,46 +70,58 @@ def test_no_course_of_events_on_postgresql_breaks_an_invariant(
 
 
 @pytest.mark.timeout(0)
-def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(sqlite_store: Store) -> None:
-    for seed in range(SQLITE_SEEDS // PARTS):
+@in_parts(2)
+def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(
+    sqlite_store: Store, pytestconfig: pytest.Config, part: int
+) -> None:
+    for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
         simulate(sqlite_store, seed, KEYS)
 
 
 @pytest.mark.timeout(0)
+@in_parts(4)
 def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
-    postgres_store: Store,
+    postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
-    for seed in range(POSTGRES_SEEDS // PARTS):
+    for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
         simulate(postgres_store, seed, KEYS)
 
 
 @pytest.mark.timeout(0)
-def test_every_end_is_told_exactly_once_on_sqlite(sqlite_store: Store) -> None:
-    for seed in range(SQLITE_SEEDS // PARTS):
+@in_parts(2)
+def test_every_end_is_told_exactly_once_on_sqlite(
+    sqlite_store: Store, pytestconfig: pytest.Config, part: int
+) -> None:
+    for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
         simulate(sqlite_store, seed, TOLD)
 
 
 @pytest.mark.timeout(0)
-def test_every_end_is_told_exactly_once_on_postgresql(postgres_store: Store) -> None:
-    for seed in range(POSTGRES_SEEDS // PARTS):
+@in_parts(4)
+def test_every_end_is_told_exactly_once_on_postgresql(
+    postgres_store: Store, pytestconfig: pytest.Config, part: int
+) -> None:
+    for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
         simulate(postgres_store, seed, TOLD)
 
 
 @pytest.mark.timeout(0)
+@in_parts(1)
 @pytest.mark.parametrize("climate", [BUSY, UNSEEN], ids=["busy", "unseen"])
 def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_sqlite(
-    sqlite_store: Store, pytestconfig: pytest.Config, climate: Climate
+    sqlite_store: Store, pytestconfig: pytest.Config, climate: Climate, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, 0, SQLITE_SEEDS // 4):
+    for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
         simulate(sqlite_store, seed, climate)
 
 
 @pytest.mark.timeout(0)
+@in_parts(4)
 @pytest.mark.parametrize("climate", [BUSY, UNSEEN], ids=["busy", "unseen"])
 def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_postgresql(
-    postgres_store: Store, pytestconfig: pytest.Config, climate: Climate
+    postgres_store: Store, pytestconfig: pytest.Config, climate: Climate, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, 0, POSTGRES_SEEDS // 2):
+    for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
         simulate(postgres_store, seed, climate)
 
 

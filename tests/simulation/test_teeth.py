@@ -3,8 +3,10 @@
 `kills.txt` says which scene or seed finds out what is missing, and which rule is broken then.
 A guard that is new is found by itself, and plays are tried for it; so they are where a line no
 longer holds. What nobody is the worse for stands in `mutants.HARMLESS`, with the reason. To
-bring the table up to date: `nice pytest -m chaos tests/simulation/test_teeth.py -s
+bring the table up to date: `nice pytest -m search tests/simulation/test_teeth.py -s
 --teeth-search`, with `-n 2` both databases side by side.
+
+A guard that SQLite has too is played there by default, and on PostgreSQL with `--nightly`.
 """
 
 import ast
@@ -15,11 +17,19 @@ import pytest
 import jobs_app
 from tests.simulation.mutants import HARMLESS, NOT_PLAYED
 from tests.simulation.store import Store
-from tests.simulation.teeth import Review, Teeth, is_listed, kills, part_of
+from tests.simulation.teeth import (
+    Review,
+    Teeth,
+    default_plays,
+    is_listed,
+    kills,
+    part_of,
+)
 
 #: Parts of the table that may be played side by side.
 SQLITE_PARTS = 4
 POSTGRES_PARTS = 4
+POSTGRES_DEFAULT_PARTS = 2
 
 #: Modules in which every function that writes under a guard is to be played.
 GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py")
@@ -53,6 +63,21 @@ def test_with_any_guard_less_a_simulation_on_sqlite_fails(sqlite_store: Store, p
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(POSTGRES_DEFAULT_PARTS))
+def test_with_any_guard_less_that_only_postgresql_has_a_simulation_fails(
+    postgres_store: Store, part: int
+) -> None:
+    table, teeth = kills(), Teeth(postgres_store)
+    known = part_of(default_plays(table), "postgresql", part, POSTGRES_DEFAULT_PARTS)
+    also = sorted(teeth.given)[part::POSTGRES_DEFAULT_PARTS]
+
+    review = teeth.review(known, also=also, listed=is_listed(table))
+
+    assert (review.survivors, review.gone) == ([], []), _told(review)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("part", range(POSTGRES_PARTS))
 def test_with_any_guard_less_a_simulation_on_postgresql_fails(
     postgres_store: Store, part: int
@@ -64,6 +89,15 @@ def test_with_any_guard_less_a_simulation_on_postgresql_fails(
     review = teeth.review(known, also=also, listed=is_listed(table))
 
     assert (review.survivors, review.gone) == ([], []), _told(review)
+
+
+def test_the_default_profile_finds_out_that_any_guard_of_the_table_is_missing() -> None:
+    table = kills()
+
+    plays = default_plays(table)
+
+    assert {kill.mutant for kill in plays} == {kill.mutant for kill in table}
+    assert len(plays) < len(table)
 
 
 def test_every_function_that_writes_under_a_guard_is_played() -> None:
@@ -103,15 +137,10 @@ def test_a_guard_is_on_one_list_only() -> None:
     assert not killed & set(HARMLESS)
 
 
-# Marked, not only skipped: where every part must be there, nothing may be skipped.
-@pytest.mark.chaos
+@pytest.mark.search
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("store", ["sqlite_store", "postgres_store"])
-def test_the_table_is_brought_up_to_date(
-    request: pytest.FixtureRequest, pytestconfig: pytest.Config, store: str
-) -> None:
-    if not pytestconfig.getoption("--teeth-search", default=False):
-        pytest.skip("only with --teeth-search")
+def test_the_table_is_brought_up_to_date(request: pytest.FixtureRequest, store: str) -> None:
     teeth = Teeth(request.getfixturevalue(store))
 
     review = teeth.search(kills())
