@@ -20,16 +20,23 @@ from tests.servers import (
 )
 
 MIGRATED_TEMPLATE = "migrated"
-#: Where the tests are that start many processes, or let real time pass: they come first.
-SLOW = (
-    "/faults/",
-    "/integration/",
-    "/simulation/",
-    "test_schemathesis",
-    "test_log_stream",
-    "test_up",
-    "test_run.py",
-)
+#: Tests that mostly wait, for processes and for time to pass, and how long one takes, seconds.
+WAITING = {
+    "/faults/test_neighbours": 40.0,
+    "/faults/test_network": 30.0,
+    "/integration/test_notifications": 30.0,
+    "/api/test_schemathesis": 25.0,
+    "/faults/test_machine": 20.0,
+    "/faults/": 10.0,
+    "/integration/": 6.0,
+    "/test_up": 3.0,
+    "/test_run.py": 3.0,
+    "/test_log_stream": 1.0,
+}
+#: Files whose tests share processes, or an installation, that last as long as no other test comes.
+TOGETHER = ("/integration/test_cli", "/test_up", "/test_run.py")
+#: At which part of all others the last test that waits is started.
+LAST_WAIT = 0.9
 #: The default profile; `--nightly` runs all that there is.
 DEFAULT_MARKS = "not chaos and not nightly"
 #: How long chaos goes on in each profile, seconds.
@@ -68,12 +75,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # With several processes: none of them is left alone in the end with what takes minutes.
-    items.sort(key=_is_quick)
+    """Start tests that wait evenly among the others, so that no processor is ever without work.
+
+    The longest come first, and quick ones last: no process is left alone in the end.
+    """
+    others = [item for item in items if not _wait_seconds(item)]
+    waiting = sorted((item for item in items if _wait_seconds(item)), key=_wait_seconds)[::-1]
+    whole = sum(map(_wait_seconds, waiting)) / LAST_WAIT
+    placed = [(index / len(others), item) for index, item in enumerate(others)]
+    begun, first_of = 0.0, dict[str, float]()
+    for item in waiting:
+        place = begun / whole
+        if any(part in item.nodeid for part in TOGETHER):
+            place = first_of.setdefault(item.nodeid.partition("::")[0], place)
+        placed.append((place, item))
+        begun += _wait_seconds(item)
+    items[:] = [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _is_quick(item: pytest.Item) -> bool:
-    return not any(place in item.nodeid for place in SLOW)
+def _wait_seconds(item: pytest.Item) -> float:
+    return next((seconds for part, seconds in WAITING.items() if part in item.nodeid), 0.0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
