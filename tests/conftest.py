@@ -12,6 +12,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
 from tests.servers import (
+    NEVER_FORK,
     DatabasePool,
     ExternalPostgres,
     PostgresServer,
@@ -66,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     is_nightly = config.getoption("--nightly")
     if not config.option.markexpr and not is_nightly:
         config.option.markexpr = DEFAULT_MARKS
+    if is_nightly:
+        os.environ[NEVER_FORK] = "1"
     if config.option.chaos_seconds is None:
         config.option.chaos_seconds = NIGHTLY_CHAOS_SECONDS if is_nightly else CHAOS_SECONDS
     # The workers of pytest-xdist inherit the variable from the process that started them.

@@ -35,6 +35,9 @@ POSTGRES_SETTINGS = {
     "autovacuum": "off",
 }
 
+#: Set in the environment of the nightly tests: no process of theirs is forked, see forking.py.
+NEVER_FORK = "JOBS_TESTS_NEVER_FORK"
+
 
 def wait_until(
     claim: Callable[[], object], description: str, *, timeout_seconds: float = 10.0

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from tests.faults.checker import (
     read_effects,
     recording_command,
 )
+from tests.forking import Process
 from tests.integration.system import System
 from tests.servers import crowding, wait_until
 
@@ -52,10 +52,10 @@ class Installation(System):
         self.fuses = self.directory / "fuses"
         self.fuses.mkdir(exist_ok=True)
 
-    def start_dying(self, name: str, fuses: str, *, whom: str = "self") -> subprocess.Popen[bytes]:
+    def start_dying(self, name: str, fuses: str, *, whom: str = "self") -> Process:
         """Start a process that dies at the steps `STEP:NUMBER` of *fuses* (see dying.py)."""
         command = name.partition("-")[0]
-        return self.spawn(name, "-m", "tests.faults.dying", str(self.fuses), whom, fuses, command)
+        return self.spawn(name, "tests.faults.dying", str(self.fuses), whom, fuses, command)
 
     def has_blown(self, step: str) -> bool:
         """Tell whether a process has died at *step*."""

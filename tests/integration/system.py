@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import messages
 from jobs_app.up.parent_death import ParentDeathPipe
 from tests.factories import definition
+from tests.forking import Process, start
 from tests.servers import wait_until
 
 
@@ -37,7 +37,7 @@ class System:
     settings: Settings
     directory: Path
     death_pipe: ParentDeathPipe = field(default_factory=ParentDeathPipe)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,11 +46,11 @@ class System:
         self.app = make_celery(self.settings)
         self.app.loader.import_default_modules()
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *arguments: str) -> Process:
         """Start `jobs-app NAME`; a name may carry a number (`scheduler-2`)."""
-        return self.spawn(name, "-m", "jobs_app", name.partition("-")[0], *arguments)
+        return self.spawn(name, "jobs_app", name.partition("-")[0], *arguments)
 
-    def start_ready(self, name: str) -> subprocess.Popen[bytes]:
+    def start_ready(self, name: str) -> Process:
         """Start a scheduler or a worker and return once it takes part."""
         process = self.start(name)
         self.wait_until_ready(name)
@@ -64,16 +64,15 @@ class System:
         else:
             wait_until(lambda: " ready." in self.log(name), f"{name} is ready", timeout_seconds=20)
 
-    def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start Python with *arguments* as the process *name* of this installation."""
+    def spawn(self, name: str, module: str, *arguments: str) -> Process:
+        """Start `python -m MODULE ARGUMENTS` as the process *name* of this installation."""
         with (self.directory / f"{name}.log").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=self.surroundings() | self.death_pipe.environment(),
-                pass_fds=[self.death_pipe.read_fd],
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
+            process = start(
+                module,
+                arguments,
+                environment=self.surroundings() | self.death_pipe.environment(),
+                output=output,
+                lifeline_fd=self.death_pipe.read_fd,
             )
         self.processes[name] = process
         return process
