@@ -127,7 +127,6 @@ class Forker:
             fds = [text.fileno(), output.fileno(), writing, lifeline_fd]
             socket.send_fds(self._connected(), [ORDER], fds)
             os.close(writing)
-            # It has read the order once it tells the process id.
             return ForkedProcess(os.fdopen(reading, "rb", buffering=0))
 
     def close(self) -> None:
@@ -220,7 +219,6 @@ def _serve(control: int) -> Order:
             text, output, status, lifeline = fds
             for fd in (text, output, lifeline):
                 os.close(fd)
-            os.write(status, b"%d\n" % pid)
             pidfd = os.pidfd_open(pid)
             children[pidfd] = (pid, status)
             poll.register(pidfd, select.POLLIN)
@@ -228,8 +226,10 @@ def _serve(control: int) -> Order:
 
 def _become(fds: Sequence[int]) -> Order:
     """Give this process what its order says, and nothing else."""
-    text, output, _, lifeline = (_moved(fd) for fd in fds)
+    text, output, status, lifeline = (_moved(fd) for fd in fds)
     os.setsid()
+    # Not before that: whoever knows it may send a signal to the whole session.
+    os.write(status, b"%d\n" % os.getpid())
     with os.fdopen(text, "rb") as file:
         file.seek(0)
         order = Order(**json.load(file))

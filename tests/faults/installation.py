@@ -1,7 +1,6 @@
 """An installation to be damaged: its processes can be made to die, and its history is judged."""
 
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -104,7 +103,9 @@ class Installation(System):
         frozen = [each for each in everybody if with_jobs or _group(each) == group]
         with self.between_writes():
             for process in frozen:
-                process.suspend()
+                # A command may end just now.
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
             wait_until(lambda: all(map(_is_stopped, frozen)), f"{name} stands still")
         return frozen
 
@@ -128,15 +129,6 @@ class Installation(System):
         for process in frozen:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
-
-    def stop(self) -> None:
-        """End every process at once: nothing of this is needed any more."""
-        for process in self.processes.values():
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self.processes.clear()
-        super().stop()
 
     def verdict(self, *jobs: Job, settle_seconds: float = 30.0, **options: Any) -> Verdict:
         """Stop the clock of *jobs*, wait until all they owe has ended, and judge it."""

@@ -188,7 +188,7 @@ def test_a_task_that_lets_nothing_run_beside_it_is_cancelled_from_outside(
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_process_without_free_descriptors_is_replaced(worker: Installation) -> None:
     main = psutil.Process(worker.processes["worker"].pid)
-    [pool_process] = [each for each in main.children() if "worker" in " ".join(each.cmdline())]
+    [pool_process] = [each for each in main.children() if each.cmdline() == main.cmdline()]
     pool_process.rlimit(resource.RLIMIT_NOFILE, (128, 128))
 
     greedy = end_of(worker, "keeps_files_open")
