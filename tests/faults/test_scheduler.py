@@ -132,7 +132,8 @@ def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Instal
     deadline = clock.now().timestamp() + 6
 
     for number in range(1_000_000):
-        if clock.now().timestamp() > deadline:
+        # On a crowded machine it takes longer until there were enough of them.
+        if clock.now().timestamp() > deadline and len(edits) > 20:
             break
         edit(installation, steady, description=f"edit {number}")
         began_at = clock.now()
@@ -145,7 +146,6 @@ def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Instal
         edits.append((began_at, clock.now(), seconds))
         pause(0.11)
 
-    assert len(edits) > 20
     until = installation.settle(steady, seconds=20)
     owed = [installation.owed(steady, until), owed_with(edits, changing, until)]
     rows = [as_row(run) for job in (steady, changing) for run in installation.runs(job)]
