@@ -83,11 +83,14 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path):
+    # Under nohup SIGHUP is ignored, and the supervisor would not see it.
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with Signals() as signals:
         scene = Scene(tmp_path / "log", signals)
         yield scene
         scene.supervisor.stop()
         scene.death_pipe.close()
+    signal.signal(signal.SIGHUP, hangup)
 
 
 def pid_of(child: ChildProcess) -> int:

@@ -20,19 +20,24 @@ from tests.web.conftest import NOW, close
 
 #: What a document cannot say: which tasks, cursors, versions and schedules there are.
 MEANING = ["400", "412", "422", "428"]
-DEFAULT_EVENTS = ["2xx", "3xx", "401", "403", "404", "409"]
+EXPECTED_STATUSES = ["2xx", "3xx", "401", "403", "404", "409"]
 
-CONFIG = SchemathesisConfig.from_dict(
-    {
-        "checks": {
-            "positive_data_acceptance": {"expected-statuses": DEFAULT_EVENTS + MEANING},
-            "missing_required_header": {"expected-statuses": ["401", "428"]},
-        },
-        "seed": 1,
-        "generation": {"max-examples": 8, "database": "none"},
-        "phases": {"stateful": {"enabled": False}},
-    }
-)
+#: For each operation and check; the nightly profile has time for many.
+EXAMPLES, NIGHTLY_EXAMPLES = 4, 100
+
+
+def config(max_examples: int) -> SchemathesisConfig:
+    return SchemathesisConfig.from_dict(
+        {
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": EXPECTED_STATUSES + MEANING},
+                "missing_required_header": {"expected-statuses": ["401", "428"]},
+            },
+            "seed": 1,
+            "generation": {"max-examples": max_examples, "database": "none"},
+            "phases": {"stateful": {"enabled": False}},
+        }
+    )
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -40,11 +45,13 @@ class _QuietHandler(WSGIRequestHandler):
         """Say nothing: thousands of requests follow."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def schema(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_sqlite: Path,
 ) -> Iterator[schemathesis.BaseSchema]:
-    """The document of an application on SQLite."""
+    """The document of an application on SQLite, to be tried with so many examples."""
     folder = tmp_path_factory.mktemp("schemathesis")
     shutil.copyfile(migrated_sqlite, folder / "jobs.db")
     settings = Settings(data_dir=folder)
@@ -58,7 +65,7 @@ def schema(
     thread.start()
     headers = {"Authorization": f"Bearer {token}"}
     url = f"http://127.0.0.1:{server.server_port}/api/v1/openapi.json"
-    loaded = schemathesis.openapi.from_url(url, config=CONFIG, headers=headers)
+    loaded = schemathesis.openapi.from_url(url, config=config(request.param), headers=headers)
     loaded.config.update(headers=headers)
     # A log is followed until its run ends, and here no worker ends any.
     yield loaded.exclude(path_regex="/log/stream$")
@@ -83,6 +90,13 @@ def failures_of(schema: schemathesis.BaseSchema) -> Iterator[str]:
                         yield f"{event.label}: {found.failure}\n{found.code_sample}"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pytest.param(EXAMPLES, marks=pytest.mark.timeout(180)),
+        pytest.param(NIGHTLY_EXAMPLES, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)]),
+    ],
+    indirect=True,
+)
 def test_the_api_keeps_what_its_document_says(schema: schemathesis.BaseSchema) -> None:
     assert list(failures_of(schema)) == []
