@@ -32,13 +32,15 @@ from celery.apps import worker as celery_worker
 from celery.concurrency import prefork, thread
 from kombu.transport import redis as redis_transport
 
-from jobs_app import app, scheduling, worker
+from jobs_app.scheduler import beat
+from jobs_app.web import app
+from jobs_app.worker import runner
 from tests.servers import NEVER_FORK
 
 #: What takes most of the time of a start.
-IMPORTED = (app, scheduling, worker, celery_worker, prefork, thread, redis_transport)
+IMPORTED = (app, beat, runner, celery_worker, prefork, thread, redis_transport)
 
-#: Sends an order, with the descriptors of its text, output, status and lifeline.
+#: Sends an order, with the descriptors of its text, output, status and death pipe.
 ORDER = b"fork"
 #: Above all descriptors that a test process hands on under their own numbers.
 FIRST_SPARE_FD = 500
@@ -46,13 +48,13 @@ FIRST_SPARE_FD = 500
 
 @dataclass(frozen=True)
 class Order:
-    """Which module to run, how, and the number under which it finds its lifeline."""
+    """Which module to run, how, and the number under which it finds its death pipe."""
 
     module: str
     arguments: list[str]
     environment: dict[str, str]
     directory: str
-    lifeline_fd: int
+    death_pipe_fd: int
 
 
 class ForkedProcess:
@@ -116,15 +118,15 @@ class Forker:
         *,
         environment: Mapping[str, str],
         output: BinaryIO,
-        lifeline_fd: int,
+        death_pipe_fd: int,
     ) -> ForkedProcess:
-        """Start `python -m MODULE ARGUMENTS`, which keeps *lifeline_fd* under its number."""
-        order = Order(module, list(arguments), dict(environment), os.getcwd(), lifeline_fd)
+        """Start `python -m MODULE ARGUMENTS`, which keeps *death_pipe_fd* under its number."""
+        order = Order(module, list(arguments), dict(environment), os.getcwd(), death_pipe_fd)
         reading, writing = os.pipe()
         with TemporaryFile() as text:
             text.write(json.dumps(asdict(order)).encode())
             text.flush()
-            fds = [text.fileno(), output.fileno(), writing, lifeline_fd]
+            fds = [text.fileno(), output.fileno(), writing, death_pipe_fd]
             socket.send_fds(self._connected(), [ORDER], fds)
             os.close(writing)
             return ForkedProcess(os.fdopen(reading, "rb", buffering=0))
@@ -162,17 +164,17 @@ def start(
     *,
     environment: Mapping[str, str],
     output: BinaryIO,
-    lifeline_fd: int,
+    death_pipe_fd: int,
 ) -> Process:
-    """Start `python -m MODULE ARGUMENTS` in a session of its own; it gets the lifeline."""
+    """Start `python -m MODULE ARGUMENTS` in a session of its own; it gets the pipe of its death."""
     if _can_fork(environment):
         return _FORKER.start(
-            module, arguments, environment=environment, output=output, lifeline_fd=lifeline_fd
+            module, arguments, environment=environment, output=output, death_pipe_fd=death_pipe_fd
         )
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         env=environment,
-        pass_fds=[lifeline_fd],
+        pass_fds=[death_pipe_fd],
         stdout=output,
         stderr=output,
         start_new_session=True,
@@ -210,14 +212,14 @@ def _serve(control: int) -> Order:
                 continue
             message, fds, _, _ = socket.recv_fds(connection, len(ORDER), 4)
             if not message:
-                # Everybody who was started has a lifeline of his own.
+                # Everybody who was started has a death pipe of its own.
                 os._exit(0)
             pid = os.fork()
             if pid == 0:
                 connection.detach()
                 return _become(fds)
-            text, output, status, lifeline = fds
-            for fd in (text, output, lifeline):
+            text, output, status, death_pipe = fds
+            for fd in (text, output, death_pipe):
                 os.close(fd)
             pidfd = os.pidfd_open(pid)
             children[pidfd] = (pid, status)
@@ -226,7 +228,7 @@ def _serve(control: int) -> Order:
 
 def _become(fds: Sequence[int]) -> Order:
     """Give this process what its order says, and nothing else."""
-    text, output, status, lifeline = (_moved(fd) for fd in fds)
+    text, output, status, death_pipe = (_moved(fd) for fd in fds)
     os.setsid()
     # Not before that: whoever knows it may send a signal to the whole session.
     os.write(status, b"%d\n" % os.getpid())
@@ -236,7 +238,7 @@ def _become(fds: Sequence[int]) -> Order:
     for standard in (1, 2):
         os.dup2(output, standard)
     os.closerange(3, FIRST_SPARE_FD)
-    os.dup2(lifeline, order.lifeline_fd)
+    os.dup2(death_pipe, order.death_pipe_fd)
     os.closerange(FIRST_SPARE_FD, FIRST_SPARE_FD + 2 * len(fds))
     os.environ.clear()
     os.environ.update(order.environment)

@@ -79,7 +79,7 @@ class ValkeyServer:
 
     def __init__(self, *, tcp: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jobs-valkey-"))
-        self._lifeline = ParentDeathPipe(scratch=str(self.directory))
+        self._death_pipe = ParentDeathPipe(scratch=str(self.directory))
         self._server = EmbeddedValkey(
             self.directory / "data",
             socket_path=None if tcp else self.directory / "valkey.sock",
@@ -102,7 +102,7 @@ class ValkeyServer:
 
     def start(self) -> None:
         """Start the server and return once it answers."""
-        self._server.start(self._lifeline)
+        self._server.start(self._death_pipe)
 
     def stop(self) -> None:
         """Stop the server in order; its data stays."""
@@ -135,7 +135,7 @@ class ValkeyServer:
     def close(self) -> None:
         """Stop the server for good and remove its files."""
         self.kill()
-        self._lifeline.close()
+        self._death_pipe.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -18,12 +18,12 @@ import json, os, signal, sys
 
 match sys.argv[1]:
     case "tell":
-        lifeline = int(os.environ["LIFELINE"])
+        death_pipe = int(os.environ["DEATH_PIPE"])
         told = {
             "name": __name__, "arguments": sys.argv[1:], "environment": dict(os.environ),
             "directory": os.getcwd(), "path": sys.path[0], "leads": os.getsid(0) == os.getpid(),
             "descriptors": sorted(map(int, os.listdir("/proc/self/fd"))),
-            "lifeline": os.readlink(f"/proc/self/fd/{lifeline}"),
+            "death_pipe": os.readlink(f"/proc/self/fd/{death_pipe}"),
         }
         print(json.dumps(told))
     case "exit":
@@ -44,7 +44,7 @@ def forker() -> Iterator[Forker]:
 
 
 @pytest.fixture
-def lifeline() -> Iterator[int]:
+def death_pipe() -> Iterator[int]:
     reading, writing = os.pipe()
     yield reading
     os.close(writing)
@@ -52,7 +52,9 @@ def lifeline() -> Iterator[int]:
 
 
 @pytest.fixture
-def start(forker: Forker, lifeline: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+def start(
+    forker: Forker, death_pipe: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Start:
     """Starts a module with these arguments; what it prints is in `output`."""
     (tmp_path / "stand_in.py").write_text(STAND_IN)
     monkeypatch.chdir(tmp_path)
@@ -62,28 +64,28 @@ def start(forker: Forker, lifeline: int, tmp_path: Path, monkeypatch: pytest.Mon
             return forker.start(
                 "stand_in",
                 arguments,
-                environment={"LIFELINE": str(lifeline), "COLOUR": "blue"},
+                environment={"DEATH_PIPE": str(death_pipe), "COLOUR": "blue"},
                 output=output,
-                lifeline_fd=lifeline,
+                death_pipe_fd=death_pipe,
             )
 
     return started
 
 
 def test_it_has_what_it_was_given_and_nothing_else(
-    start: Start, lifeline: int, tmp_path: Path
+    start: Start, death_pipe: int, tmp_path: Path
 ) -> None:
     assert start("tell", "a b").wait(timeout=30) == 0
 
     told: dict[str, Any] = json.loads((tmp_path / "output").read_text())
     assert told["name"] == "__main__"
     assert told["arguments"] == ["tell", "a b"]
-    assert told["environment"] == {"LIFELINE": str(lifeline), "COLOUR": "blue"}
+    assert told["environment"] == {"DEATH_PIPE": str(death_pipe), "COLOUR": "blue"}
     assert (told["directory"], told["path"]) == (str(tmp_path), str(tmp_path))
     assert told["leads"]
-    assert told["lifeline"] == os.readlink(f"/proc/self/fd/{lifeline}")
+    assert told["death_pipe"] == os.readlink(f"/proc/self/fd/{death_pipe}")
     # One more is that of the folder that it lists.
-    assert set(told["descriptors"]) >= {0, 1, 2, lifeline}
+    assert set(told["descriptors"]) >= {0, 1, 2, death_pipe}
     assert len(told["descriptors"]) == 5
 
 

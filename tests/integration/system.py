@@ -72,7 +72,7 @@ class System:
                 arguments,
                 environment=self.surroundings() | self.death_pipe.environment(),
                 output=output,
-                lifeline_fd=self.death_pipe.read_fd,
+                death_pipe_fd=self.death_pipe.read_fd,
             )
         self.processes[name] = process
         return process

@@ -123,16 +123,16 @@ def test_the_guard_ends_with_its_program():
 
 def test_a_listening_child_and_its_group_end_when_the_parent_is_killed():
     with start(LISTENING_PARENT, LISTENING_CHILD) as parent:
-        child, grandchild, sees_lifeline = first_line(parent).split()
+        child, grandchild, sees_death_pipe = first_line(parent).split()
 
         parent.kill()
 
         wait_until(lambda: not is_alive(int(child)), "the child ended with its parent")
         wait_until(lambda: not is_alive(int(grandchild)), "the grandchild ended too")
-    assert sees_lifeline == "False"
+    assert sees_death_pipe == "False"
 
 
-def test_a_process_without_a_lifeline_is_left_alone(monkeypatch):
+def test_a_process_without_a_death_pipe_is_left_alone(monkeypatch):
     monkeypatch.delenv(DEATH_PIPE_VARIABLE, raising=False)
     threads = threading.active_count()
 
