@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from flask import Response, jsonify, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from jobs_app.core import clock
 from jobs_app.core.errors import BadRequest, StaleVersion, VersionRequired
@@ -23,8 +23,8 @@ REPLAYED = "Idempotency-Replayed"
 KEPT_HEADERS = ("Location", "ETag")
 
 
-class IfMatch(BaseModel):
-    """The version that the client wants to change."""
+class MayIfMatch(BaseModel):
+    """The version that the client wants to change, if there is one already."""
 
     if_match: Annotated[
         str,
@@ -34,6 +34,17 @@ class IfMatch(BaseModel):
             json_schema_extra={"example": "*"},
         ),
     ] = ""
+
+
+class IfMatch(MayIfMatch):
+    """The version that the client wants to change."""
+
+    @model_validator(mode="after")
+    def _is_sent(self) -> Self:
+        # Checked with the headers, which come before the body: 428, whatever the body is.
+        if not self.if_match.strip():
+            raise _version_required()
+        return self
 
 
 class IfNoneMatch(BaseModel):
@@ -69,15 +80,19 @@ def expected_version() -> int | None:
     """
     header = request.headers.get("If-Match", "").strip()
     if not header:
-        raise VersionRequired(
-            "Send If-Match with the ETag of the version that you read, or * to overwrite any."
-        )
+        raise _version_required()
     if header == "*":
         return None
     version = _VERSION.fullmatch(header)
     if version is None:
         raise StaleVersion('If-Match must be an ETag from this server, as in "3", or *.')
     return int(version[1])
+
+
+def _version_required() -> VersionRequired:
+    return VersionRequired(
+        "Send If-Match with the ETag of the version that you read, or * to overwrite any."
+    )
 
 
 def is_known(version: int) -> bool:

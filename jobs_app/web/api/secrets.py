@@ -14,7 +14,7 @@ from jobs_app.secrets.references import NAME, NAME_RULE
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
-from jobs_app.web.api.preconditions import IfMatch
+from jobs_app.web.api.preconditions import IfMatch, MayIfMatch
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.session import session
@@ -132,7 +132,7 @@ def read_secret(path: SecretPath) -> Response:
     "/secrets/<name>",
     responses={200: SecretWithJobs, 201: SecretWithJobs, **problems(412, 428, body=True)},
 )
-def put_secret(header: IfMatch, path: SecretPath, body: SecretIn) -> Response:
+def put_secret(header: MayIfMatch, path: SecretPath, body: SecretIn) -> Response:
     """Make a secret (201), or change it (200; this wants If-Match).
 
     Runs that start from now on are given the new value.

@@ -286,6 +286,15 @@ def test_a_body_of_50_megabytes_is_refused(api: Api) -> None:
     assert "1,048,576 bytes" in answer.json["detail"]
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_an_edit_without_if_match_is_refused_before_its_body_is_read(api: Api, method: str) -> None:
+    api.make_job("nightly")
+
+    answer = api.send(method, "/jobs/nightly", json={"time_limit_seconds": "long"})
+
+    assert (answer.status_code, answer.json["code"]) == (428, "version_required")
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_an_edit_without_if_match_is_refused(api: Api, method: str) -> None:
     api.make_job("nightly")
