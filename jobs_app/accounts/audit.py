@@ -1,4 +1,4 @@
-"""Who did what, kept beside what it was done to; written in the same transaction."""
+"""The audit: who changed what, written in the same transaction as the change."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ def note(
     run_id: UUID | None = None,
     **detail: Any,
 ) -> None:
-    """Add an event to the running transaction; it stands or falls with the change."""
+    """Add an event to the running transaction; it is committed with the change."""
     session.add(
         AuditEvent(at=at, actor=by, action=action, job_id=job_id, run_id=run_id, detail=detail)
     )
@@ -29,7 +29,7 @@ def note(
 def page(
     session: Session, *, job_id: int | None, before: int | None, limit: int
 ) -> list[AuditEvent]:
-    """Return events, newest first, older than the event *before*; of one job or of all."""
+    """Return events, newest first, older than the event *before*; of one job, or all of them."""
     statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
     if job_id is not None:
         statement = statement.where(AuditEvent.job_id == job_id)

@@ -19,11 +19,11 @@ from jobs_app.db.models.accounts import Token
 
 log = logging.getLogger(__name__)
 
-#: Tells a leaked token from other strings, for people and for scanners.
+#: Identifies a leaked token, for people and for scanners.
 PREFIX = "jobs_"
 
 #: `last_used_at` is written at most this often.
-USED_EVERY = timedelta(minutes=1)
+USE_PRECISION = timedelta(minutes=1)
 
 
 def _new() -> str:
@@ -31,7 +31,7 @@ def _new() -> str:
 
 
 def digest(token: str) -> str:
-    """Return what is stored of *token*: it is random enough to need no salt."""
+    """Return the hash that is stored for *token*: it is random enough to need no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -44,7 +44,7 @@ def create(session: Session, name: str, *, at: datetime, expires_at: datetime | 
 
 
 def find(session: Session, token: str, *, at: datetime) -> Token | None:
-    """Return the living token that *token* is; None if it is unknown or expired."""
+    """Return the row of *token*; None if it is unknown or expired."""
     statement = select(Token).where(
         Token.digest == digest(token), or_(Token.expires_at.is_(None), Token.expires_at > at)
     )
@@ -52,8 +52,8 @@ def find(session: Session, token: str, *, at: datetime) -> Token | None:
 
 
 def is_last_use_stale(token: Token, *, at: datetime) -> bool:
-    """Tell whether `last_used_at` has grown old enough to be written again."""
-    return token.last_used_at is None or at - token.last_used_at >= USED_EVERY
+    """Tell whether `last_used_at` is old enough to be written again."""
+    return token.last_used_at is None or at - token.last_used_at >= USE_PRECISION
 
 
 def mark_used(session: Session, token_id: int, *, at: datetime) -> None:
@@ -65,8 +65,8 @@ def mark_used(session: Session, token_id: int, *, at: datetime) -> None:
 def ensure_admin_token(settings: Settings) -> Path:
     """Return the file with the admin's token, made on the first start (mode 0600).
 
-    A file whose token the database does not know (another database, a restored
-    one) is made valid again rather than replaced: scripts may hold it.
+    If the database does not know the token in the file (it is another database, or a
+    restored one), the token is stored again, not replaced: scripts may hold it.
     """
     path = settings.admin_token_file
     if not _read(path):
@@ -74,8 +74,8 @@ def ensure_admin_token(settings: Settings) -> Path:
     database = Database(settings.effective_database_url)
     try:
         with database.session() as session:
-            # Second: whoever dies before it leaves a file that the next start makes valid.
-            _adopt(session, _read(path))
+            # After the file: if we die before it, the next start stores the token of the file.
+            _store(session, _read(path))
     finally:
         database.close()
     return path
@@ -84,20 +84,20 @@ def ensure_admin_token(settings: Settings) -> Path:
 def ensure_first_token(settings: Settings) -> None:
     """Make an admin token, in its file, if the installation has no token at all.
 
-    For a web server that was not started by `up`: somebody must be able to sign in.
+    For a web server without `up`: somebody must be able to sign in.
     """
     database = Database(settings.effective_database_url)
     try:
         with database.reading() as session:
-            has_one = session.scalars(select(Token.id).limit(1)).first() is not None
+            has_token = session.scalars(select(Token.id).limit(1)).first() is not None
     finally:
         database.close()
-    if not has_one:
+    if not has_token:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         log.info("admin_token_made file=%s", ensure_admin_token(settings))
 
 
-def _adopt(session: Session, token: str) -> None:
+def _store(session: Session, token: str) -> None:
     now = clock.now()
     if find(session, token, at=now) is None:
         session.add(Token(name="admin", digest=digest(token), created_at=now))
@@ -113,7 +113,7 @@ def _read(path: Path) -> str:
 
 
 def _write_secret(path: Path, secret: str) -> None:
-    """Put *secret* in *path* whole or not at all, unless somebody else just did."""
+    """Write *secret* to *path* atomically, unless another process just did."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".token-") as file:
         file.write(secret + "\n")
         file.flush()

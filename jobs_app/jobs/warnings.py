@@ -106,7 +106,7 @@ def _secrets(job: Definition) -> set[str]:
 def _secret_warnings(job: Definition, deleted: set[str]) -> Iterator[str]:
     for name in sorted(_secrets(job) & deleted):
         yield f"There is no secret {name!r} any more: its runs will fail."
-    for place in redaction.literals(job.kwargs):
+    for place in redaction.literal_secrets(job.kwargs):
         yield (
             f"{place} looks like a secret, and whoever may read the job can read it: store it with"
             f" `jobs-app secret set NAME`, and refer to it as {references.OPENING}NAME}}."

@@ -1,8 +1,8 @@
-"""Encrypts what must not lie readable in the database: secrets, and addresses that hold some.
+"""Encrypts secrets, and addresses that hold secrets, for the database.
 
 The key is JOBS_SECRET_KEY, else the file `secret-key` in the data directory. Fernet (AES-128
 in CBC with HMAC-SHA-256, from the library `cryptography`) does the work; several keys with
-commas between them are a rotation: the first one seals, all of them decrypt.
+commas between them are a rotation: the first one encrypts, all of them decrypt.
 """
 
 import fcntl
@@ -18,53 +18,53 @@ from jobs_app.core.settings import Settings
 
 
 class Cipher:
-    """Seals and unseals text with one installation's keys."""
+    """Encrypts and decrypts text with one installation's keys."""
 
     def __init__(self, keys: str) -> None:
         """Take keys, with commas between them. Raises ConfigurationError if one is malformed."""
         try:
-            made = [Fernet(key.strip()) for key in keys.split(",") if key.strip()]
+            fernets = [Fernet(key.strip()) for key in keys.split(",") if key.strip()]
         except ValueError as error:
             raise ConfigurationError(
-                "JOBS_SECRET_KEY is no key: 32 bytes in URL-safe Base64 are wanted, as "
+                "JOBS_SECRET_KEY is no key: it must be 32 bytes in URL-safe Base64, as "
                 "`openssl rand -base64 32 | tr +/ -_` prints them."
             ) from error
-        if not made:
+        if not fernets:
             raise ConfigurationError("JOBS_SECRET_KEY is empty.")
-        self.keys = len(made)
-        self._fernet = MultiFernet(made)
+        self.keys = len(fernets)
+        self._fernet = MultiFernet(fernets)
 
     def encrypt(self, text: str) -> str:
-        """Return *text* encrypted; each time another way."""
+        """Return *text* encrypted. The result differs each time."""
         return self._fernet.encrypt(text.encode()).decode("ascii")
 
     def decrypt(self, encrypted: str) -> str:
-        """Return the text that was encrypted. Raises ConfigurationError if no key fits it."""
+        """Return the decrypted text. Raises ConfigurationError if no key fits it."""
         try:
             return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:
             raise ConfigurationError(
-                "What is encrypted in the database was encrypted with another key than this "
-                "process has: give every process the same JOBS_SECRET_KEY."
+                "The database is encrypted with another key than this process has: "
+                "give every process the same JOBS_SECRET_KEY."
             ) from error
 
     def reencrypt(self, encrypted: str) -> str:
-        """Return what was encrypted, encrypted with the first key. Raises ConfigurationError."""
+        """Return the text encrypted again, with the first key. Raises ConfigurationError."""
         return self.encrypt(self.decrypt(encrypted))
 
 
 def load_cipher(settings: Settings, *, makes_key: bool = False) -> Cipher:
     """Return the cipher of an installation.
 
-    With *makes_key* a missing key file is made (mode 0600). Only who seals may do that:
-    a key made on a machine that unseals would fit nothing. Raises ConfigurationError
-    without a key, or if others can read its file.
+    With *makes_key* a missing key file is made (mode 0600). Only a process that encrypts may
+    make one: on a machine that only decrypts, a new key would fit nothing.
+    Raises ConfigurationError without a key, or if others can read its file.
     """
     if settings.secret_key is not None:
         return Cipher(settings.secret_key)
     path = settings.secret_key_file
     if makes_key:
-        _make(path)
+        _make_key(path)
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigurationError(f"Others can read {path}: make its mode 0600.")
@@ -76,20 +76,20 @@ def load_cipher(settings: Settings, *, makes_key: bool = False) -> Cipher:
 
 
 def add_key(path: Path) -> None:
-    """Put a fresh key in front of those in the file *path*; they still decrypt."""
-    with _alone_in(path.parent):
+    """Put a new key in front of those in the file *path*; the old ones still decrypt."""
+    with _locked(path.parent):
         _write(path, f"{Fernet.generate_key().decode()},{path.read_text().strip()}".encode())
 
 
 def drop_old_keys(path: Path) -> None:
-    """Leave only the first key in the file *path*: what the others encrypted is lost."""
-    with _alone_in(path.parent):
+    """Leave only the first key in the file *path*: text encrypted with the others is lost."""
+    with _locked(path.parent):
         _write(path, path.read_text().partition(",")[0].strip().encode())
 
 
 @contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """Keep two rotations apart: a key that one of them overwrites would be lost."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold a lock on *directory*: two rotations at once would lose a key."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -98,14 +98,14 @@ def _alone_in(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make(path: Path) -> None:
-    """Write a fresh key, whole or not at all, unless there is one."""
+def _make_key(path: Path) -> None:
+    """Write a new key atomically, unless there is one."""
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = _draft(path, Fernet.generate_key())
+    draft = _write_draft(path, Fernet.generate_key())
     try:
-        # Two processes may make one at once: the first link counts, and both read it.
+        # Two processes may make a key at once: the first link wins, and both read that key.
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:
@@ -113,12 +113,12 @@ def _make(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replace what is in *path*, whole or not at all."""
-    _draft(path, data).replace(path)
+    """Replace the content of *path* atomically."""
+    _write_draft(path, data).replace(path)
 
 
-def _draft(path: Path, data: bytes) -> Path:
-    """Write *data* to a file beside *path*, safe on the disk, and return its path."""
+def _write_draft(path: Path, data: bytes) -> Path:
+    """Write *data* to a file beside *path*, with fsync, and return its path."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)

@@ -1,4 +1,4 @@
-"""Literals that look like secrets: which arguments are shown masked."""
+"""Redaction: masks arguments of jobs whose names look like secrets."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from jobs_app.secrets.references import names_in
 
 MASK = "***"
 
-#: Values with fewer characters are not masked: too much else would be.
+#: Shorter values are not masked: they occur in too much other text.
 MIN_MASKED_LENGTH = 4
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -31,57 +31,57 @@ def looks_secret(name: str) -> bool:
 
 
 def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *kwargs* to be shown: what the names say is secret is masked, references are not."""
+    """Return *kwargs* with secret values masked, judged by their names; references stay."""
     return {name: _redacted(value, is_secret=looks_secret(name)) for name, value in kwargs.items()}
 
 
-def literals(kwargs: Mapping[str, Any]) -> list[str]:
-    """Return where in *kwargs* something stands in plain that its name says is secret."""
+def literal_secrets(kwargs: Mapping[str, Any]) -> list[str]:
+    """Return the paths in *kwargs* with a literal value under a name that looks secret."""
     return list(_differences(kwargs, redacted(kwargs), "kwargs"))
 
 
 def copied_masks(kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return an error for each place where the mask of a secret was sent back as its value."""
+    """Return an error for each value that is the mask of a secret: somebody sent it back."""
     return list(_copied_masks(kwargs, "/kwargs", is_secret=False))
 
 
 def _copied_masks(value: Any, pointer: str, *, is_secret: bool) -> Iterator[FieldError]:
     match value:
         case dict():
-            for key, each in value.items():
-                below = is_secret or looks_secret(str(key))
-                yield from _copied_masks(each, f"{pointer}/{escaped(str(key))}", is_secret=below)
+            for key, item in value.items():
+                is_secret_below = is_secret or looks_secret(str(key))
+                yield from _copied_masks(
+                    item, f"{pointer}/{escaped(str(key))}", is_secret=is_secret_below
+                )
         case list():
-            for n, each in enumerate(value):
-                yield from _copied_masks(each, f"{pointer}/{n}", is_secret=is_secret)
+            for n, item in enumerate(value):
+                yield from _copied_masks(item, f"{pointer}/{n}", is_secret=is_secret)
         case str() if is_secret and value == MASK:
-            detail = (
-                f"{MASK} is what is shown in place of a secret: give the value, or a reference."
-            )
+            detail = f"{MASK} is only shown in place of a secret: give the value, or a reference."
             yield FieldError(pointer, "masked_value", detail)
 
 
-def _differences(value: Any, other: Any, place: str) -> Iterator[str]:
+def _differences(value: Any, other: Any, path: str) -> Iterator[str]:
     match value:
         case dict():
-            for key, each in value.items():
-                yield from _differences(each, other[key], f"{place}.{key}")
+            for key, item in value.items():
+                yield from _differences(item, other[key], f"{path}.{key}")
         case list():
-            for n, each in enumerate(value):
-                yield from _differences(each, other[n], f"{place}.{n}")
+            for n, item in enumerate(value):
+                yield from _differences(item, other[n], f"{path}.{n}")
         case _ if value != other:
-            yield place
+            yield path
 
 
 def _redacted(value: Any, *, is_secret: bool) -> Any:
     match value:
         case dict():
             return {
-                key: _redacted(each, is_secret=is_secret or looks_secret(str(key)))
-                for key, each in value.items()
+                key: _redacted(item, is_secret=is_secret or looks_secret(str(key)))
+                for key, item in value.items()
             }
         case list():
-            return [_redacted(each, is_secret=is_secret) for each in value]
+            return [_redacted(item, is_secret=is_secret) for item in value]
         case None | bool() | "":
             return value
         case str() if names_in(value):

@@ -1,7 +1,7 @@
-"""References to secrets in the arguments of a task, `${secret:NAME}` in any text of them.
+"""References to secrets: `${secret:NAME}` in any text of a task's arguments.
 
 Pure: no clock, no database, no key. `${secret:}` stands for the text `${secret:` itself.
-A `shell` job may refer to secrets in its `env` only: in the command the shell would read a
+A `shell` job may refer to secrets only in its `env`: in the command, the shell would run a
 value as code, and every process of the machine could see it.
 """
 
@@ -15,37 +15,38 @@ from jobs_app.core.validation_messages import escaped
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "a letter and at most 63 more letters, digits, '_' or '-'"
 
-#: What stands before the name of a secret.
+#: The text before the name of a secret.
 OPENING = "${secret:"
 
-# Without a name: the opening itself is meant. Without the brace: it is malformed.
-_FOUND = re.compile(rf"\$\{{secret:(?:({NAME.pattern})?(\}}))?")
+# Without a name it means the opening itself. Without the brace it is malformed.
+_REFERENCE = re.compile(rf"\$\{{secret:(?:({NAME.pattern})?(\}}))?")
 
-#: Where a task may refer to secrets, for tasks that may not do so everywhere.
-_PLACES = {"shell": "env"}
+#: The only argument in which a task may refer to secrets, for tasks with such a limit.
+_ONLY_ARGUMENT = {"shell": "env"}
 
 Values = Mapping[str, str]
 
 
 def names(task: str, kwargs: Mapping[str, Any]) -> set[str]:
-    """Return the secrets that *task* is given with *kwargs*."""
+    """Return the names of the secrets that a run of *task* with *kwargs* gets."""
     return names_in(_allowed(task, kwargs))
 
 
 def names_in(value: Any) -> set[str]:
-    """Return the secrets that the texts in *value* refer to."""
+    """Return the names of the secrets that the texts in *value* refer to."""
     texts = [text for _, text in _texts(value, "")]
-    return {match[1] for text in texts for match in _FOUND.finditer(text) if match[1]}
+    return {match[1] for text in texts for match in _REFERENCE.finditer(text) if match[1]}
 
 
 def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return what is wrong with the references in *kwargs*, whichever secrets there are."""
-    found = list(_malformed(_allowed(task, kwargs)))
-    place = _PLACES.get(task)
-    if place is not None:
-        for pointer, text in _texts({k: v for k, v in kwargs.items() if k != place}, "/kwargs"):
-            found += [_misplaced(pointer, name) for name in sorted(names_in(text))]
-    return found
+    """Return the errors of the references in *kwargs*; the secrets need not exist."""
+    errors = list(_malformed(_allowed(task, kwargs)))
+    argument = _ONLY_ARGUMENT.get(task)
+    if argument is not None:
+        others = {name: value for name, value in kwargs.items() if name != argument}
+        for pointer, text in _texts(others, "/kwargs"):
+            errors += [_misplaced(pointer, name) for name in sorted(names_in(text))]
+    return errors
 
 
 def pointers(task: str, kwargs: Mapping[str, Any], name: str) -> list[str]:
@@ -57,55 +58,55 @@ def pointers(task: str, kwargs: Mapping[str, Any], name: str) -> list[str]:
 def resolve(task: str, kwargs: Mapping[str, Any], values: Values) -> dict[str, Any]:
     """Return *kwargs* with the *values* of the secrets in place of the references.
 
-    Raises KeyError with the name of one that is not among *values*.
+    Raises KeyError with the name of a secret that is not in *values*.
     """
     allowed = _allowed(task, kwargs)
     return {**kwargs, **_mapped(allowed, lambda text: _resolved(text, values))}
 
 
 def _resolved(text: str, values: Values) -> str:
-    def put(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         return values[match[1]] if match[1] else OPENING
 
-    return _FOUND.sub(put, text) if OPENING in text else text
+    return _REFERENCE.sub(replace, text) if OPENING in text else text
 
 
 def put_back(
     task: str,
-    given: Mapping[str, Any],
+    original: Mapping[str, Any],
     changed: Mapping[str, Any],
     values: Values,
     *,
     clean: Callable[[Any], Any],
 ) -> dict[str, Any]:
-    """Return *changed*, arguments that were made from resolved ones, with references again.
+    """Return *changed*, arguments made from resolved ones, with references in place of values.
 
-    *given* are the arguments as the job has them. What did not change is as it was there;
-    elsewhere each occurrence of a value becomes a reference to its secret, and *clean*
-    takes out what no reference can stand for.
+    *original* are the arguments as the job has them. A part that did not change is taken
+    from there. Elsewhere each occurrence of a value becomes a reference to its secret, and
+    *clean* removes secret text that no reference can stand for.
     """
 
-    def back(given: Any, resolved: Any, changed: Any) -> Any:
+    def restore(original: Any, resolved: Any, changed: Any) -> Any:
         if type(changed) is type(resolved) and changed == resolved:
-            return given
+            return original
         match changed:
             case str():
                 return clean(_referring(changed, values))
             case dict():
                 return {
-                    clean(key): back(_part(given, key), _part(resolved, key), each)
-                    for key, each in changed.items()
+                    clean(key): restore(_part(original, key), _part(resolved, key), item)
+                    for key, item in changed.items()
                 }
             case list() | tuple():
                 return [
-                    back(_part(given, n), _part(resolved, n), each)
-                    for n, each in enumerate(changed)
+                    restore(_part(original, n), _part(resolved, n), item)
+                    for n, item in enumerate(changed)
                 ]
             case _:
                 return clean(changed)
 
-    back_again: dict[str, Any] = back(given, resolve(task, given, values), dict(changed))
-    return back_again
+    restored: dict[str, Any] = restore(original, resolve(task, original, values), dict(changed))
+    return restored
 
 
 def _part(whole: Any, key: Any) -> Any:
@@ -122,69 +123,69 @@ def _referring(text: str, values: Values) -> str:
     longest_first = sorted(by_value, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, [*longest_first, OPENING])))
 
-    def put(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         name = by_value.get(match[0])
         return f"{OPENING}{name or ''}}}"
 
-    return pattern.sub(put, text)
+    return pattern.sub(replace, text)
 
 
 def _allowed(task: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of *kwargs* in which *task* may refer to secrets."""
-    place = _PLACES.get(task)
-    return {k: v for k, v in kwargs.items() if place is None or k == place}
+    """Return the arguments in which *task* may refer to secrets."""
+    argument = _ONLY_ARGUMENT.get(task)
+    return {k: v for k, v in kwargs.items() if argument is None or k == argument}
 
 
 def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts in *value* that may hold a reference, each with its JSON Pointer."""
+    """Yield the texts in *value* that may hold a reference, with their JSON Pointers."""
     match value:
         case str():
             if OPENING in value:
                 yield pointer, value
         case dict():
-            for key, each in value.items():
-                yield from _texts(each, f"{pointer}/{escaped(str(key))}")
+            for key, item in value.items():
+                yield from _texts(item, f"{pointer}/{escaped(str(key))}")
         case list():
-            for n, each in enumerate(value):
-                yield from _texts(each, f"{pointer}/{n}")
+            for n, item in enumerate(value):
+                yield from _texts(item, f"{pointer}/{n}")
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Return *value* with its texts, but not the names in it, changed."""
+    """Return *value* with *change* applied to its texts, but not to the names in it."""
     match value:
         case str():
             return change(value)
         case dict():
-            return {key: _mapped(each, change) for key, each in value.items()}
+            return {key: _mapped(item, change) for key, item in value.items()}
         case list():
-            return [_mapped(each, change) for each in value]
+            return [_mapped(item, change) for item in value]
         case _:
             return value
 
 
 def _malformed(kwargs: Mapping[str, Any]) -> Iterator[FieldError]:
     for pointer, text in _texts(kwargs, "/kwargs"):
-        if not all(match[2] for match in _FOUND.finditer(text)):
+        if not all(match[2] for match in _REFERENCE.finditer(text)):
             detail = (
                 f"A reference to a secret is {OPENING}NAME}}, and a name is {NAME_RULE}; "
                 f"write {OPENING}}} for the text {OPENING} itself."
             )
             yield FieldError(pointer, "malformed_reference", detail)
-    for pointer in _named_by_references(kwargs, "/kwargs"):
+    for pointer in _names_with_references(kwargs, "/kwargs"):
         detail = "A reference to a secret stands in a value, not in a name."
         yield FieldError(pointer, "misplaced_reference", detail)
 
 
-def _named_by_references(value: Any, pointer: str) -> Iterator[str]:
+def _names_with_references(value: Any, pointer: str) -> Iterator[str]:
     match value:
         case dict():
-            for key, each in value.items():
+            for key, item in value.items():
                 if names_in(str(key)):
                     yield pointer
-                yield from _named_by_references(each, f"{pointer}/{escaped(str(key))}")
+                yield from _names_with_references(item, f"{pointer}/{escaped(str(key))}")
         case list():
-            for n, each in enumerate(value):
-                yield from _named_by_references(each, f"{pointer}/{n}")
+            for n, item in enumerate(value):
+                yield from _names_with_references(item, f"{pointer}/{n}")
 
 
 def _misplaced(pointer: str, name: str) -> FieldError:

@@ -1,4 +1,4 @@
-"""Secrets: stored encrypted under a name, referred to by jobs, given out to runs alone."""
+"""Secrets: stored encrypted under a name. Jobs refer to them; only runs get their values."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -30,12 +30,12 @@ from jobs_app.secrets.encryption import Cipher
 ABSENT = 0
 
 #: `last_used_at` is written at most this often.
-USED_EVERY = timedelta(minutes=1)
+USE_PRECISION = timedelta(minutes=1)
 
-#: Jobs that a refusal names before it counts the rest.
-SHOWN_JOBS = 5
+#: Names that an error lists before it counts the rest.
+LISTED_NAMES = 5
 
-#: Whatever holds encrypted text; a rotation seals all of it anew.
+#: All columns with encrypted text; a rotation encrypts them again.
 ENCRYPTED_COLUMNS: tuple[InstrumentedAttribute[str], ...] = (
     Secret.encrypted,
     NotificationChannel.encrypted,
@@ -44,18 +44,18 @@ ENCRYPTED_COLUMNS: tuple[InstrumentedAttribute[str], ...] = (
 
 def get(session: Session, name: str) -> Secret:
     """Return the secret called *name*; raises NotFound with the nearest name."""
-    found = _find(session, name)
-    if found is None:
+    secret = _find(session, name)
+    if secret is None:
         raise NotFound(
             f"There is no secret {name!r}.{_nearest(session, name)}", code="secret_not_found"
         )
-    return found
+    return secret
 
 
 def version(session: Session, name: str) -> int:
     """Return the version of the secret called *name*, ABSENT if there is none."""
-    found = _find(session, name)
-    return ABSENT if found is None else found.version
+    secret = _find(session, name)
+    return ABSENT if secret is None else secret.version
 
 
 def page(session: Session, *, after: str | None, limit: int) -> list[Secret]:
@@ -77,9 +77,9 @@ def put(
     by: str,
     at: datetime,
 ) -> Secret:
-    """Store a secret, or change the one that is called *name*; None keeps what it has.
+    """Store a secret, or change the one that is called *name*; None keeps a field.
 
-    *version* is the one that is changed: ABSENT wants a new secret, None takes any.
+    *version* must be the current one: ABSENT requires a new secret, None accepts any.
     Raises InvalidInput for a new one without a value, StaleVersion.
     """
     secret = _locked(session, name, version)
@@ -122,40 +122,40 @@ def remove(
     """Delete a secret. Runs that still refer to it fail, and say so.
 
     Raises NotFound, StaleVersion, and Conflict (`secret_in_use`) while jobs refer to
-    it, unless *force* says that they may do without.
+    it, unless *force* is true.
     """
     secret = _locked(session, name, version)
     if secret is None:
         session.rollback()
         raise NotFound(f"There is no secret {name!r}.", code="secret_not_found")
-    users = used_by(session, name)
-    if users and not force:
+    jobs = used_by(session, name)
+    if jobs and not force:
         session.rollback()
-        more = f" and {len(users) - SHOWN_JOBS} more" if len(users) > SHOWN_JOBS else ""
+        more = f" and {len(jobs) - LISTED_NAMES} more" if len(jobs) > LISTED_NAMES else ""
         raise Conflict(
-            f"The secret {name!r} is used by {', '.join(users[:SHOWN_JOBS])}{more}: "
+            f"The secret {name!r} is used by {', '.join(jobs[:LISTED_NAMES])}{more}: "
             "change these jobs first, or delete it with force.",
             code="secret_in_use",
         )
     session.execute(delete(Secret).where(Secret.id == secret.id))
-    audit.note(session, "delete_secret", by=by, at=at, secret=name, jobs=users)
+    audit.note(session, "delete_secret", by=by, at=at, secret=name, jobs=jobs)
     session.commit()
 
 
 def used_by(session: Session, name: str) -> list[str]:
     """Return the names of the living jobs that refer to a secret, sorted."""
     mentions = cast(Job.kwargs, String).contains(f"{references.OPENING}{name}}}", autoescape=True)
-    found = session.execute(
+    rows = session.execute(
         select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
     )
-    return sorted(row.name for row in found if name in references.names(row.task, row.kwargs))
+    return sorted(row.name for row in rows if name in references.names(row.task, row.kwargs))
 
 
 def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return what is wrong with the secrets that *task* would be given; [] if nothing is."""
+    """Return the errors of the references in *kwargs*; unknown secrets are errors too."""
     errors = references.errors(task, kwargs) + redaction.copied_masks(kwargs)
-    wanted = references.names(task, kwargs)
-    for name in sorted(missing(session, wanted)):
+    names = references.names(task, kwargs)
+    for name in sorted(missing(session, names)):
         detail = f"There is no secret {name!r}.{_nearest(session, name)}"
         errors += [
             FieldError(pointer, "unknown_secret", detail)
@@ -165,24 +165,24 @@ def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldE
 
 
 def missing(session: Session, names: Collection[str]) -> set[str]:
-    """Return those of *names* that no secret has."""
+    """Return those of *names* without a secret."""
     if not names:
         return set()
     return {*names} - {*session.scalars(select(Secret.name).where(Secret.name.in_(names)))}
 
 
 def find_all(session: Session, names: Collection[str]) -> dict[str, Secret]:
-    """Return those of *names* that there are, encrypted as they are."""
-    found = session.scalars(select(Secret).where(Secret.name.in_(names)))
-    return {secret.name: secret for secret in found}
+    """Return the secrets that exist among *names*, by name; their values stay encrypted."""
+    secrets = session.scalars(select(Secret).where(Secret.name.in_(names)))
+    return {secret.name: secret for secret in secrets}
 
 
 def names_to_mark_used(secrets: Collection[Secret], *, at: datetime) -> list[str]:
-    """Return the names of those whose `last_used_at` has grown old enough to be written again."""
+    """Return the names of the secrets whose `last_used_at` is old enough to be written again."""
     return [
         secret.name
         for secret in secrets
-        if secret.last_used_at is None or at - secret.last_used_at >= USED_EVERY
+        if secret.last_used_at is None or at - secret.last_used_at >= USE_PRECISION
     ]
 
 
@@ -198,11 +198,11 @@ def mark_used(session: Session, names: Collection[str], *, at: datetime) -> None
 
 
 def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -> int:
-    """Seal everything with a new key and return how many texts that were.
+    """Encrypt everything with a new key; return the number of texts.
 
-    Where the key is a file, the new one is made here and put in front; the older ones
-    stay behind it, for backups, unless *drops_old*. JOBS_SECRET_KEY must hold the new one
-    already. Raises ConfigurationError, and changes nothing encrypted, if that cannot be.
+    A key file gets the new key in front; the older keys stay behind it, for backups,
+    unless *drops_old*. JOBS_SECRET_KEY must hold the new key already. Raises
+    ConfigurationError, and encrypts nothing, if there is no new key or a text fits no key.
     """
     if settings.secret_key is None:
         encryption.load_cipher(settings)
@@ -225,20 +225,20 @@ def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -
 
 
 def reencrypt(session: Session, cipher: Cipher, *, by: str, at: datetime) -> int:
-    """Seal everything with the first key of *cipher*, in one transaction; return how much.
+    """Encrypt everything with the first key of *cipher*, in one transaction; return how much.
 
-    What others encrypt meanwhile stays readable: their key is one of the older ones.
-    Raises ConfigurationError, and changes nothing, if something fits none of the keys.
+    Text that others encrypt meanwhile stays readable: their key is one of the older ones.
+    Raises ConfigurationError, and changes nothing, if a text fits none of the keys.
     """
     count = 0
     for column in ENCRYPTED_COLUMNS:
         key = list(column.class_.__table__.primary_key.columns)
         rows = session.execute(select(*key, column).with_for_update()).all()
         for *ids, encrypted in rows:
-            its_row = [part == value for part, value in zip(key, ids, strict=True)]
+            is_row = [part == value for part, value in zip(key, ids, strict=True)]
             session.execute(
                 update(column.class_)
-                .where(*its_row)
+                .where(*is_row)
                 .values({column: cipher.reencrypt(encrypted)})
                 .execution_options(synchronize_session=False)
             )
@@ -278,5 +278,5 @@ def _nearest(session: Session, name: str) -> str:
         return hint
     if not known:
         return f" There are none yet: jobs-app secret set {name} makes it."
-    shown = ", ".join(known[:SHOWN_JOBS]) + (", …" if len(known) > SHOWN_JOBS else "")
+    shown = ", ".join(known[:LISTED_NAMES]) + (", …" if len(known) > LISTED_NAMES else "")
     return f" There are: {shown}."

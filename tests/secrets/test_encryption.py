@@ -65,9 +65,9 @@ def test_a_rotated_key_unseals_what_the_old_one_sealed() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     encrypted = Cipher(old).encrypt("x")
 
-    resealed = Cipher(f"{new}, {old}").reencrypt(encrypted)
+    reencrypted = Cipher(f"{new}, {old}").reencrypt(encrypted)
 
-    assert Cipher(new).decrypt(resealed) == "x"
+    assert Cipher(new).decrypt(reencrypted) == "x"
 
 
 def test_another_key_is_refused_with_a_word_on_what_to_do() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs_app.secrets.redaction import copied_masks, literals, looks_secret, redacted
+from jobs_app.secrets.redaction import copied_masks, literal_secrets, looks_secret, redacted
 from jobs_app.secrets.references import errors, names, put_back, resolve
 
 VALUES = {"TOKEN": "t0k3n", "db-main": "p$w", "SHORT": "x"}
@@ -166,4 +166,4 @@ def test_what_a_run_shows_in_place_of_a_secret_is_not_taken_for_one() -> None:
 def test_each_literal_that_looks_secret_is_named_by_its_place() -> None:
     kwargs = {"headers": {"Authorization": "Basic abc"}, "token": "${secret:TOKEN}", "pwd": ["x"]}
 
-    assert literals(kwargs) == ["kwargs.headers.Authorization", "kwargs.pwd.0"]
+    assert literal_secrets(kwargs) == ["kwargs.headers.Authorization", "kwargs.pwd.0"]
