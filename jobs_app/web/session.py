@@ -1,84 +1,78 @@
-"""The sessions of requests: those that only read hold up no writer."""
+"""The database of the web process: Flask-SQLAlchemy holds its engine and one session a request."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import sqlalchemy
-from flask import Flask, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
-from flask_sqlalchemy.session import Session as BoundSession
+from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 
 from jobs_app.core.settings import Settings
+from jobs_app.db.columns import Base
 from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+READER = "jobs_reader"
 
 
-class _RequestSession(BoundSession):
-    """A session whose transactions are read-only in a request that reads."""
+class RequestSession(FlaskSession):
+    """A session that reads with the read-only engine in a request that only reads.
+
+    Flask-SQLAlchemy binds every session to the one engine, and on SQLite each
+    transaction of that engine takes the write lock.
+    """
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
-        bind = super().get_bind(*args, **kwargs)
-        if not has_request_context() or request.method not in READING_METHODS:
-            return bind
-        # Kept: with an engine that is new each time, each statement takes a connection of its own.
-        reader = self.info.get("reader")
-        if reader is None:
-            reader = self.info["reader"] = bind.execution_options(**{READ_ONLY: True})
-        found: Engine | Connection = reader
-        return found
+        if has_request_context() and request.method in READING_METHODS:
+            return _reader()
+        return super().get_bind(*args, **kwargs)
 
 
-class _Holder(SQLAlchemy):
-    """Holds the engine and each request's session, by the recipe of `jobs_app.db.engine`."""
-
-    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:
-        engine = super()._make_engine(bind_key, options, app)
-        prepare_engine(engine)
-        return engine
-
-
-class _NoModels(DeclarativeBase):
-    """What Flask-SQLAlchemy makes its own base of; our models hang on `db.columns.Base`."""
-
-
-database = _Holder(
-    model_class=_NoModels,
+database = SQLAlchemy(
+    model_class=Base,
     disable_autonaming=True,
-    session_options={"class_": _RequestSession, "expire_on_commit": False},
+    session_options={"class_": RequestSession, "expire_on_commit": False},
 )
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Give *app* the database of *settings*; nothing is opened before the first request."""
+    """Give *app* the database of *settings*; no connection is opened before a request."""
     url = settings.effective_database_url
     app.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy.make_url(url)
-    # As many connections as threads: none of them ever waits for another one's.
-    # Parameters hold what people wrote, kwargs too: never in a log.
+    # As many connections as threads: no thread waits for the connection of another.
     pool = {"pool_size": settings.web_threads, "max_overflow": 2}
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url) | pool
     database.init_app(app)
+    with app.app_context():
+        prepare_engine(database.engine)
+        # Kept: a session takes one more connection for each engine object that it sees.
+        app.extensions[READER] = database.engine.execution_options(**{READ_ONLY: True})
+
+
+def _reader() -> Engine:
+    engine: Engine = current_app.extensions[READER]
+    return engine
 
 
 def session() -> Session:
-    """Return the session of this request; it is closed when the request is over."""
+    """Return the session of this request; Flask-SQLAlchemy removes it after the request."""
     return database.session()
 
 
 def reading() -> Session:
-    """Return a session of its own that only reads; use it as a context manager."""
+    """Return a separate session that only reads; use it as a context manager."""
     return readers()()
 
 
 def readers() -> Callable[[], Session]:
-    """Return what makes sessions that only read, after the request is over too."""
-    engine = database.engine.execution_options(**{READ_ONLY: True})
-    return partial(Session, engine, expire_on_commit=False)
+    """Return a factory of sessions that only read, for use after the request too."""
+    return partial(Session, _reader(), expire_on_commit=False)
 
 
 def writing() -> Session:
-    """Return a session of its own that may write; use it as a context manager."""
+    """Return a separate session that may write; use it as a context manager."""
     return Session(database.engine, expire_on_commit=False)

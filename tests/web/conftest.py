@@ -14,7 +14,7 @@ from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
-from jobs_app.web import session as held
+from jobs_app.web import session as web_session
 from jobs_app.web.app import create_app
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -101,7 +101,7 @@ def app(settings: Settings) -> Iterator[Flask]:
 def close(app: Flask) -> None:
     """Close the connections of *app*."""
     with app.app_context():
-        held.database.engine.dispose()
+        web_session.database.engine.dispose()
 
 
 @pytest.fixture
