@@ -1,1 +1,1 @@
-"""Benchmarks of the clock, side by side with its peers."""
+"""Benchmarks of scheduler, worker and database, beside RedBeat, django-celery-beat and Celery."""

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...] [--quick]`: all benchmarks without a name."""
+"""`python -m bench [NAME ...] [--quick]` runs the named benchmarks, or all of them."""
 
 import argparse
 from collections.abc import Callable
@@ -18,17 +18,17 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
 
 
 def main() -> None:
-    """Run the benchmarks that are named."""
+    """Run the benchmarks named on the command line."""
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=" ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="smaller, one round")
-    given = parser.parse_args()
-    unknown = set(given.names) - set(BENCHMARKS)
+    options = parser.parse_args()
+    unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    for name in given.names or list(BENCHMARKS):
+    for name in options.names or list(BENCHMARKS):
         print(f"\n# {name}\n", flush=True)
-        BENCHMARKS[name](quick=given.quick)
+        BENCHMARKS[name](quick=options.quick)
 
 
 if __name__ == "__main__":

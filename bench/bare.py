@@ -1,4 +1,4 @@
-"""The bare limit: the rows of a burst by COPY, its messages in one hand-made pipeline."""
+"""The bare limit of a burst: its rows by COPY, and its messages by one LPUSH."""
 
 import json
 import time
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def seconds(servers: Servers, count: int) -> float:
-    """Return how long *count* rows and messages take with nothing decided, locked or moved on."""
+    """Return the seconds for *count* rows and messages, without planning, locks or next fires."""
     servers.valkey.flushall()
     settings = Settings(redis_url=servers.valkey.url, redis_prefix="jobs:")
     publish(make_celery(settings), [Message(uuid.uuid4(), 1, "shell", "default")])
@@ -34,13 +34,13 @@ def seconds(servers: Servers, count: int) -> float:
         sample = json.loads(popped)
         job_ids = _jobs(url, count)
         at = datetime.now(UTC)
-        began = time.perf_counter()
+        started = time.perf_counter()
         ids = [str(uuid.uuid4()) for _ in range(count)]
         _copy(url, ids, job_ids, at)
         template = json.dumps(sample).replace(sample["headers"]["id"], "%s")
         slots = template.count("%s")
         client.lpush(key, *[template % ((run_id,) * slots) for run_id in ids])
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
 
 def _jobs(url: str, count: int) -> list[int]:
@@ -60,12 +60,19 @@ def _jobs(url: str, count: int) -> list[int]:
 
 def _copy(url: str, ids: list[str], job_ids: list[int], at: datetime) -> None:
     statement = f"COPY runs ({', '.join(COLUMNS)}) FROM STDIN"
-    rest = ("queued", "schedule", 1, "shell", '{"command": "python report.py --all"}', "default")
-    more = (5, 10, "{}", 3, True, 1, at, 0, at, at, 0, False)
+    run_columns = (
+        "queued",
+        "schedule",
+        1,
+        "shell",
+        '{"command": "python report.py --all"}',
+        "default",
+    )
+    attempt_columns = (5, 10, "{}", 3, True, 1, at, 0, at, at, 0, False)
     with (
         psycopg.connect(url.replace("+psycopg", "")) as connection,
         connection.cursor() as cursor,
         cursor.copy(statement) as copy,
     ):
         for run_id, job_id in zip(ids, job_ids, strict=True):
-            copy.write_row((run_id, job_id, at, *rest, *more))
+            copy.write_row((run_id, job_id, at, *run_columns, *attempt_columns))

@@ -1,9 +1,8 @@
-"""Burst: N jobs due at one instant, from that instant to the last message in the broker.
+"""Burst: N jobs are due at one instant. It measures from then to the last message in the broker.
 
-Ours has every run committed before its message is sent and every job moved on; that is
-checked after each measurement. RedBeat sends, and keeps no record; its entries have the
-same schedules. All of them run as
-processes of their own against the same Valkey, one after the other, in rounds.
+jobs-app commits every run before it sends the message, and advances every job. The benchmark
+checks that after each measurement. RedBeat's entries have the same schedules; it sends
+without a record. The contenders run in turn, as separate processes, against the same Valkey.
 """
 
 import time
@@ -21,58 +20,58 @@ from bench.ours import WARM_SECONDS, Installation
 from bench.servers import Servers, running
 from jobs_app.core.settings import Settings
 
-#: How long after filling the fires are due: the scheduler must have started by then, seconds.
+#: Seconds between filling and the fires: the scheduler must be ready by then.
 SETTLING_SECONDS = 9.0
-#: Jobs of the small burst before the one that is measured.
+#: Jobs in the small burst before the measured one.
 WARM_UP = 500
 #: The longest wait for the last message, seconds.
 TIMEOUT_SECONDS = 600.0
 
 
-class TooLate(Exception):
-    """The fires came before the scheduler was ready: the machine is busy."""
+class SchedulerNotReady(Exception):
+    """The scheduler was not ready before the fires: the machine is busy."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One burst: seconds from the instant to the first and to the last message."""
+class BurstTimes:
+    """One burst: seconds from the due instant to the first and to the last message."""
 
     first_seconds: float
     last_seconds: float
 
 
-def watch(redis_url: str, keys: list[str], count: int, *, due_at: float) -> Measured:
-    """Wait for *count* messages in *keys*, of which those of the warm-up are the first."""
+def watch(redis_url: str, keys: list[str], count: int, *, due_at: float) -> BurstTimes:
+    """Wait until *keys* hold *count* messages, those of the warm-up included."""
     first = None
     with Redis.from_url(redis_url) as client:
         pipe = client.pipeline(transaction=False)
         while True:
             for key in keys:
                 pipe.llen(key)
-            lying = sum(pipe.execute())
+            waiting = sum(pipe.execute())
             now = time.time()
-            if lying > WARM_UP and first is None:
+            if waiting > WARM_UP and first is None:
                 first = now
-            if lying >= count:
-                return Measured((first or now) - due_at, now - due_at)
+            if waiting >= count:
+                return BurstTimes((first or now) - due_at, now - due_at)
             if now > due_at + TIMEOUT_SECONDS:
-                raise RuntimeError(f"only {lying} of {count} messages came")
+                raise RuntimeError(f"only {waiting} of {count} messages came")
             time.sleep(0.003 if now < due_at + 2 else 0.01)
 
 
-def with_longer_settling(measure: Callable[[float], Measured]) -> Measured:
-    """Return what *measure* finds, with as many seconds to settle as it takes."""
+def retry_with_more_time(measure: Callable[[float], BurstTimes]) -> BurstTimes:
+    """Call *measure* with settling seconds; double them while the scheduler is not ready."""
     seconds = SETTLING_SECONDS
     while True:
         try:
             return measure(seconds)
-        except TooLate:
+        except SchedulerNotReady:
             seconds *= 2
 
 
 def ours(
     servers: Servers, kind: str, count: int, folder: Path, settling_seconds: float
-) -> Measured:
+) -> BurstTimes:
     """Measure jobs-app with a database of *kind*."""
     servers.valkey.flushall()
     with servers.database(kind) as url:
@@ -81,13 +80,13 @@ def ours(
         )
         installation = Installation(settings, folder / "ours.log")
         installation.fill(WARM_UP + count)
-        # Written some seconds after `at` is chosen: as long as it takes to write the entries.
+        # The entries are written after `at` is chosen; writing takes a second per 4,000.
         seconds = settling_seconds + count / 4000
         at = _off_the_quarter(datetime.now(UTC) + timedelta(seconds=seconds))
         installation.make_due(at=at, warm_up=WARM_UP)
         with installation.scheduler():
             if time.time() > at.timestamp() - WARM_SECONDS:
-                raise TooLate
+                raise SchedulerNotReady
             measured = watch(servers.valkey.url, installation.queues, count, due_at=at.timestamp())
             time.sleep(0.5)
         recorded = installation.recorded(at=at)
@@ -97,40 +96,40 @@ def ours(
 
 
 def _off_the_quarter(at: datetime) -> datetime:
-    """Return *at* or a little later, when no schedule of ours has a fire of its own near it."""
+    """Return *at*, or ten seconds later if SCHEDULES have a fire of their own at that time."""
     at = at.replace(microsecond=0)
     return at + timedelta(seconds=10) if at.minute % 15 == 0 and at.second < 10 else at
 
 
-def redbeat(servers: Servers, count: int, folder: Path, settling_seconds: float) -> Measured:
+def redbeat(servers: Servers, count: int, folder: Path, settling_seconds: float) -> BurstTimes:
     """Measure stock RedBeat."""
     servers.valkey.flushall()
     url = servers.valkey.url
-    # RedBeat reads all of its entries' scores only when they are due: it starts in no time.
+    # RedBeat reads entries only when they are due, so it needs no time to start.
     at = _off_the_quarter(datetime.now(UTC) + timedelta(seconds=settling_seconds + count / 2500))
     due_at = at.timestamp()
     peers.fill_redbeat(url, WARM_UP, due_at - WARM_SECONDS)
     peers.fill_redbeat(url, count, due_at)
     with peers.redbeat(url, folder / "redbeat.log"):
         if time.time() > due_at - WARM_SECONDS:
-            raise TooLate
+            raise SchedulerNotReady
         return watch(url, ["celery"], WARM_UP + count, due_at=due_at)
 
 
-#: Who is measured, in the order of a round; each answers with seconds.
+#: The contenders in the order of a round. Each function returns seconds.
 CONTENDERS: dict[str, Callable[[Servers, int, Path], float]] = {
     "redbeat": lambda servers, count, folder: (
-        with_longer_settling(
+        retry_with_more_time(
             lambda settling: redbeat(servers, count, folder, settling)
         ).last_seconds
     ),
     "ours on postgresql": lambda servers, count, folder: (
-        with_longer_settling(
+        retry_with_more_time(
             lambda settling: ours(servers, "postgresql", count, folder, settling)
         ).last_seconds
     ),
     "ours on sqlite": lambda servers, count, folder: (
-        with_longer_settling(
+        retry_with_more_time(
             lambda settling: ours(servers, "sqlite", count, folder, settling)
         ).last_seconds
     ),
@@ -142,40 +141,40 @@ def run(*, quick: bool, sizes: list[int] | None = None, rounds: int | None = Non
     """Measure all in rounds and print the table."""
     sizes = sizes or ([1_000, 10_000] if quick else [1_000, 10_000, 50_000])
     rounds = rounds or (1 if quick else 3)
-    found: dict[int, dict[str, list[float]]] = {}
+    rates: dict[int, dict[str, list[float]]] = {}
     with running() as servers, TemporaryDirectory(prefix="jobs-bench-") as scratch:
         folder = Path(scratch)
         for count in sizes:
-            found[count] = {name: [] for name in CONTENDERS}
+            rates[count] = {name: [] for name in CONTENDERS}
             for number in range(rounds):
                 measured = {
                     name: measure(servers, count, folder) for name, measure in CONTENDERS.items()
                 }
                 for name, seconds in measured.items():
-                    found[count][name].append(count / seconds)
+                    rates[count][name].append(count / seconds)
                 line = "  ".join(f"{name} {count / s:,.0f}" for name, s in measured.items())
                 print(f"{count:,} due, round {number + 1}: {line}", flush=True)
-    print("\n" + _table(found))
-    report.save("burst", {"peers": peers.versions(), "fires_per_second": _json(found)})
+    print("\n" + _table(rates))
+    report.save("burst", {"peers": peers.versions(), "fires_per_second": _json(rates)})
 
 
-def _table(found: dict[int, dict[str, list[float]]]) -> str:
+def _table(rates: dict[int, dict[str, list[float]]]) -> str:
     rows = []
-    for count, by_name in found.items():
-        stock = report.middle(by_name["redbeat"])
-        bare_limit = report.middle(by_name["bare limit"])
+    for count, by_name in rates.items():
+        stock = report.median(by_name["redbeat"])
+        bare_limit = report.median(by_name["bare limit"])
         for name, values in by_name.items():
-            middle = report.middle(values)
-            times = f"{middle / stock:.1f}×"
-            share = f"{middle / bare_limit:.0%}"
+            median = report.median(values)
+            ratio = f"{median / stock:.1f}×"
+            share = f"{median / bare_limit:.0%}"
             spread = f"{min(values):,.0f}-{max(values):,.0f}"
-            rows.append([f"{count:,}", name, f"{middle:,.0f}", spread, times, share])
-    headings = ["due at once", "who", "fires/s", "min-max", "× RedBeat", "of the bare limit"]
+            rows.append([f"{count:,}", name, f"{median:,.0f}", spread, ratio, share])
+    headings = ["due at once", "system", "fires/s", "min-max", "× RedBeat", "of the bare limit"]
     return report.table(headings, rows)
 
 
-def _json(found: dict[int, dict[str, list[float]]]) -> dict[str, Any]:
+def _json(rates: dict[int, dict[str, list[float]]]) -> dict[str, Any]:
     return {
         str(count): {name: [round(v, 1) for v in values] for name, values in by_name.items()}
-        for count, by_name in found.items()
+        for count, by_name in rates.items()
     }

@@ -1,9 +1,8 @@
-"""Edit to effect: a schedule is made, or changed, to be due in one second; how late is it?
+"""Edit to effect: a schedule is created, or changed, to be due in one second. How lags is it?
 
-The measure is from the instant at which it is due to its message in the broker, with
-the scheduler idle. The peers look for changes when they wake, so it is their longest
-sleep that counts: RedBeat's default is 300 s (here 5, as its users set it),
-django-celery-beat's 5 s.
+The lag is from the due instant to the message in the broker, with an idle scheduler.
+The peers look for changes when they wake up, so their longest sleep decides.
+RedBeat's default is 300 s (here 5, as its users set it), django-celery-beat's 5 s.
 """
 
 import json
@@ -32,47 +31,48 @@ from jobs_app.jobs.definition import Definition
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.schedules.schedule import Schedule
 
-AHEAD_SECONDS = 1.0
-OTHERS = 1_000
+#: A job is due this long after it was written.
+DUE_IN_SECONDS = 1.0
+OTHER_JOBS = 1_000
 TIMEOUT_SECONDS = 15.0
 PEERS_LONGEST_SLEEP = 5
 
 
 def ours(servers: Servers, kind: str, trials: int, folder: Path, *, change: bool) -> list[float]:
-    """Return how late each of *trials* new jobs, or changed ones, was; milliseconds."""
+    """Return the lag of each of *trials* new (or changed) jobs in milliseconds."""
     servers.valkey.flushall()
     with servers.database(kind) as url, ExitStack() as stack:
         settings = Settings(
             database_url=url, redis_url=servers.valkey.url, redis_prefix="jobs:", data_dir=folder
         )
         installation = Installation(settings, folder / "edit.log")
-        installation.fill(OTHERS)
+        installation.fill(OTHER_JOBS)
         installation.make_due(at=datetime.now(UTC) + timedelta(hours=5))
         stack.enter_context(installation.scheduler())
         client = stack.enter_context(Redis.from_url(servers.valkey.url))
         author = _Author(settings)
         stack.callback(author.close)
-        late = []
+        lags = []
         for number in range(trials):
-            at = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
+            at = datetime.now(UTC) + timedelta(seconds=DUE_IN_SECONDS)
             author.write(number, at, change=change)
             while True:
-                # Both lists: the priority of a job decides in which its message lies.
+                # Two lists: the job's priority decides which one gets the message.
                 popped = client.brpop(installation.queues, timeout=TIMEOUT_SECONDS)
-                came_at = time.time()
+                received_at = time.time()
                 if popped is None:
                     raise RuntimeError("no message came")
-                # Nobody works here: messages of earlier trials are sent again after a while.
+                # No worker runs: the janitor sends the messages of earlier trials again.
                 if author.is_of(number, json.loads(popped[1])["headers"]["id"]):
                     break
-            late.append((came_at - at.timestamp()) * 1000)
-            # Not in step with the scheduler's own second.
+            lags.append((received_at - at.timestamp()) * 1000)
+            # Avoid running in step with the scheduler's one-second wake-ups.
             time.sleep(0.07 * (number % 10))
-        return late
+        return lags
 
 
 class _Author:
-    """Somebody who writes jobs: as the web process does, row first, then the entry."""
+    """Writes jobs like the web process: first the row, then the Redis entry."""
 
     def __init__(self, settings: Settings) -> None:
         self._database = Database(settings.effective_database_url)
@@ -81,10 +81,10 @@ class _Author:
         self._app.loader.import_task_module("jobs_app.tasks.builtin.sleep")
 
     def write(self, number: int, at: datetime, *, change: bool) -> None:
-        """Make a job that is due at *at*; with *change*, make it hourly first."""
+        """Create a job that is due at *at*; with *change*, create it hourly, then change it."""
         final = self._definition(number, Schedule(at=at))
         first = self._definition(number, Schedule(cron="0 * * * *")) if change else final
-        now = at - timedelta(seconds=AHEAD_SECONDS)
+        now = at - timedelta(seconds=DUE_IN_SECONDS)
         with self._database.session() as session:
             job = service.create(session, first, app=self._app, by="bench", at=now)
             self._projection.write([job])
@@ -95,7 +95,7 @@ class _Author:
                 self._projection.write([job])
 
     def is_of(self, number: int, run_id: str) -> bool:
-        """Tell whether a run is of the job that was written as *number*."""
+        """Return whether the run belongs to the job that was written as *number*."""
         name = select(Job.name).join(Run, Run.job_id == Job.id).where(Run.id == UUID(run_id))
         with self._database.reading() as session:
             return session.scalars(name).one() == f"edit-{number}"
@@ -106,13 +106,13 @@ class _Author:
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to Redis and the database."""
         self._projection.close()
         self._database.close()
 
 
 def theirs(servers: Servers, peer: str, trials: int, folder: Path) -> list[float]:
-    """Return the same of a peer: `redbeat` or `django`."""
+    """Return the lags of a peer, `redbeat` or `django`, in milliseconds."""
     servers.valkey.flushall()
     environment = {
         "BENCH_REDIS_URL": servers.valkey.url,
@@ -128,14 +128,14 @@ def theirs(servers: Servers, peer: str, trials: int, folder: Path) -> list[float
         command += ["redbeat.RedBeatScheduler"]
     with peers.process(command, environment, folder / f"{peer}.log"):
         time.sleep(6)
-        result = subprocess.run(
+        completed = subprocess.run(
             [peers.python(), "edit.py", peer, str(trials), str(TIMEOUT_SECONDS)],
             cwd=peers.FOLDER,
             env=os.environ | environment,
             check=True,
             capture_output=True,
         )
-    return [seconds * 1000 for seconds in json.loads(result.stdout)]
+    return [seconds * 1000 for seconds in json.loads(completed.stdout)]
 
 
 def _migrate_django(environment: dict[str, str]) -> None:
@@ -154,7 +154,7 @@ def run(*, quick: bool) -> None:
     trials, peer_trials = (10, 4) if quick else (40, 15)
     with running() as servers, TemporaryDirectory(prefix="jobs-bench-") as scratch:
         folder = Path(scratch)
-        found = {
+        results = {
             "ours on postgresql, new": ours(servers, "postgresql", trials, folder, change=False),
             "ours on postgresql, changed": ours(servers, "postgresql", trials, folder, change=True),
             "ours on sqlite, new": ours(servers, "sqlite", trials, folder, change=False),
@@ -164,11 +164,11 @@ def run(*, quick: bool) -> None:
             ),
             "django-celery-beat, new": theirs(servers, "django", peer_trials, folder),
         }
-    headings = ["who", "trials", "median late", "worst"]
+    headings = ["system", "trials", "median lag", "worst"]
     rows = [
-        [name, str(len(late)), f"{report.middle(late):,.0f} ms", f"{max(late):,.0f} ms"]
-        for name, late in found.items()
+        [name, str(len(lags)), f"{report.median(lags):,.0f} ms", f"{max(lags):,.0f} ms"]
+        for name, lags in results.items()
     ]
     print(report.table(headings, rows))
-    rounded = {name: [round(value, 1) for value in late] for name, late in found.items()}
-    report.save("edit", {"peers": peers.versions(), "late_ms": rounded})
+    rounded = {name: [round(value, 1) for value in lags] for name, lags in results.items()}
+    report.save("edit", {"peers": peers.versions(), "lag_ms": rounded})

@@ -1,8 +1,8 @@
-"""History: what each list of runs costs inside the database when five million are on record.
+"""History: the database's time for each list of runs, with five million runs on record.
 
-The statements are those that the product sends; PostgreSQL itself says how long it worked
-on each (EXPLAIN ANALYZE), and by which plan. A plan that scans the runs ends the benchmark
-with an error. The same lists on SQLite, over fewer runs and timed from outside, for comparison.
+The statements are the product's own. PostgreSQL reports the time and the plan of each
+(EXPLAIN ANALYZE). The benchmark fails if a plan scans the table of runs. For comparison,
+the same lists are timed on SQLite from outside, over fewer runs.
 """
 
 import time
@@ -28,21 +28,22 @@ from jobs_app.jobs.explain import When
 from jobs_app.runs import history, status
 from jobs_app.runs.history import Filter, Position
 
-RUNS, FEWER = 5_000_000, 200_000
-#: SQLite is filled with so many times fewer.
+RUNS, QUICK_RUNS = 5_000_000, 200_000
+#: SQLite gets this many times fewer runs.
 SQLITE_SHARE = 10
 JOBS = 200
 END = datetime(2026, 11, 1, tzinfo=UTC)
 SPAN = timedelta(days=90)
 
-#: A page as the API asks for it, with one more to see whether there is another.
+#: The API asks for one run more than a page shows, to see whether another page follows.
 LIMIT = 51
-DEEP = 999 * 50
+#: Runs before the 1,000th page.
+DEEP_OFFSET = 999 * 50
 
 GOAL_MS = 5.0
 ROUNDS = 5
 
-#: What the history is made of, in thousandths: the number of a run decides by its hash.
+#: Shares of the states in thousandths: the hash of a run's number decides its state.
 STATES = (
     ("failed", 0, 27),
     ("timed_out", 27, 29),
@@ -59,7 +60,7 @@ MESSAGES = (
     "KeyError: customer_id",
 )
 
-#: The text of the rows, for both databases: {n} is the number, {h} its hash in [0, 1000).
+#: SQL for both databases: {n} is the run's number, {h} its hash in [0, 1000).
 _STATE = "CASE {} ELSE 'succeeded' END".format(
     " ".join(f"WHEN {{h}} >= {low} AND {{h}} < {high} THEN '{name}'" for name, low, high in STATES)
 )
@@ -73,24 +74,24 @@ _INSERT = """INSERT INTO runs (id, job_id, scheduled_for, state, trigger, trigge
     is_exclusive, attempt, sends, worker_id, created_at, queued_at, started_at, finished_at,
     result, error, exit_code, log_bytes, log_truncated)"""
 
-Work = Callable[[Session], object]
+Query = Callable[[Session], object]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One list: milliseconds in the database, and what its plans read."""
+class ListCost:
+    """One list: milliseconds in the database, and the scans of its plans."""
 
     milliseconds: float
     plans: list[str]
 
     @property
     def has_scan(self) -> bool:
-        """Whether a plan reads all runs."""
+        """Whether a plan scans the table of runs."""
         return any("Seq Scan on runs" in plan or plan == "SCAN runs" for plan in self.plans)
 
 
 def fill(database: Database, count: int) -> None:
-    """Record *count* runs of 90 days: 200 jobs, few failures, some started by hand."""
+    """Insert *count* runs over 90 days: of 200 jobs, with few failures, some started by hand."""
     at = END - SPAN
     with database.session() as session, session.begin():
         session.add_all(
@@ -104,9 +105,9 @@ def fill(database: Database, count: int) -> None:
             )
             for number in range(JOBS)
         )
-        said = {"pid": 1, "queues": ["default"], "seen_at": END}
+        common = {"pid": 1, "queues": ["default"], "seen_at": END}
         session.add_all(
-            Worker(name=f"worker-{number}", started_at=at, gone_at=None, **said)
+            Worker(name=f"worker-{number}", started_at=at, gone_at=None, **common)
             for number in range(20)
         )
     with database.reading() as session:
@@ -153,7 +154,7 @@ FROM (
         SELECT n, {hashed} AS h, %(begin)s::timestamptz + n * interval '{step} ms' AS at
         FROM generate_series(0, {count - 1}::bigint) AS n
     ) AS numbered
-) AS outcomes""",
+) AS with_state""",
             {"workers": workers, "messages": list(MESSAGES), "begin": END - SPAN},
         )
         connection.exec_driver_sql(
@@ -178,7 +179,7 @@ def _fill_sqlite(database: Database, count: int, workers: list[str]) -> None:
 WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count - 1}),
 hashed AS (SELECT n, (n * 2654435761) % 4294967296 / 4294968 AS h,
     julianday(?) + n * {step} AS day FROM numbers),
-outcomes AS (SELECT n, h, day, {state} AS state, {instant.format("day")} AS at FROM hashed)
+with_state AS (SELECT n, h, day, {state} AS state, {instant.format("day")} AS at FROM hashed)
 {_INSERT}
 SELECT printf('%012x7%03x8%015x', CAST((day - 2440587.5) * 86400000 AS INTEGER),
         n % 4096, abs(n * 1103515245 + 12345) % 1000000007),
@@ -192,7 +193,7 @@ SELECT printf('%012x7%03x8%015x', CAST((day - 2440587.5) * 86400000 AS INTEGER),
         json_object('type', 'CommandFailed', 'message', CASE n % {len(MESSAGES)}
             {" ".join(f"WHEN {n} THEN '{text}'" for n, text in enumerate(MESSAGES))} END
             || ' in batch ' || n, 'traceback', 'File report.py') END,
-    CASE WHEN state = 'failed' THEN 1 END, 500, 0 FROM outcomes""",
+    CASE WHEN state = 'failed' THEN 1 END, 500, 0 FROM with_state""",
             ((END - SPAN).strftime("%Y-%m-%d %H:%M:%S"), workers[0].replace("-", "")),
         )
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -205,7 +206,7 @@ LONG_AGO = END - timedelta(days=60)
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
-#: The filters of GET /runs, each alone and those that are used together.
+#: The filters of GET /runs: each alone, and common combinations.
 FILTERS: dict[str, Filter] = {
     "all": Filter(),
     "job": Filter(job=JOB),
@@ -247,8 +248,8 @@ FILTERS: dict[str, Filter] = {
 
 
 def _last_runs(session: Session) -> object:
-    found = service.page(session, service.Filter(), after=None, limit=LIMIT)
-    return service.last_runs(session, [job.id for job in found])
+    jobs = service.page(session, service.Filter(), after=None, limit=LIMIT)
+    return service.last_runs(session, [job.id for job in jobs])
 
 
 def _explained(session: Session) -> object:
@@ -259,8 +260,8 @@ def _stats(session: Session) -> object:
     return stats.of_job(session, service.get(session, JOB), last=100)
 
 
-#: What else looks at runs.
-OTHERS: dict[str, Work] = {
+#: Other queries of the table of runs.
+OTHER_QUERIES: dict[str, Query] = {
     "jobs with their last runs": _last_runs,
     "jobs whose last run failed": lambda session: service.page(
         session, service.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
@@ -277,88 +278,91 @@ OTHERS: dict[str, Work] = {
 
 @contextmanager
 def captured(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that are sent meanwhile."""
-    found: list[tuple[str, Any]] = []
+    """Collect the statements that are sent inside the block."""
+    statements: list[tuple[str, Any]] = []
 
     def note(
         _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
     ) -> None:
         if statement != "BEGIN":
-            found.append((statement, parameters))
+            statements.append((statement, parameters))
 
     event.listen(database.engine, "before_cursor_execute", note)
-    yield found
+    yield statements
     event.remove(database.engine, "before_cursor_execute", note)
 
 
-def measure(database: Database, work: Work) -> Measured:
-    """Return the median of what the statements of *work* cost, one after the other."""
+def measure(database: Database, query: Query) -> ListCost:
+    """Return the median total time of the statements that *query* sends."""
     with captured(database) as statements, database.reading() as session:
-        work(session)
-    look = _analyze if database.engine.dialect.name == "postgresql" else _time
+        query(session)
+    time_statement = _analyze if database.engine.dialect.name == "postgresql" else _time
     with database.engine.connect() as connection:
-        rounds = [[look(connection, *each) for each in statements] for _ in range(ROUNDS)]
-    totals = [sum(milliseconds for milliseconds, _ in each) for each in rounds]
-    plans = [plan for _, found in rounds[-1] for plan in found]
-    return Measured(round(report.middle(totals), 3), plans)
+        rounds = [
+            [time_statement(connection, *statement) for statement in statements]
+            for _ in range(ROUNDS)
+        ]
+    totals = [sum(milliseconds for milliseconds, _ in timings) for timings in rounds]
+    plans = [scan for _, scans in rounds[-1] for scan in scans]
+    return ListCost(round(report.median(totals), 3), plans)
 
 
 def _analyze(connection: Connection, statement: str, parameters: Any) -> tuple[float, list[str]]:
-    """Return how long PostgreSQL executed a statement, and what its plan reads."""
+    """Return PostgreSQL's execution time of a statement, milliseconds, and its plan's scans."""
     explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-    (found,) = connection.exec_driver_sql(explained, parameters).scalar_one()
-    return found["Execution Time"], list(_reads(found["Plan"]))
+    (analysis,) = connection.exec_driver_sql(explained, parameters).scalar_one()
+    return analysis["Execution Time"], list(_scans(analysis["Plan"]))
 
 
-def _reads(plan: dict[str, Any]) -> Iterator[str]:
+def _scans(plan: dict[str, Any]) -> Iterator[str]:
     if "Relation Name" in plan:
         index = f" by {plan['Index Name']}" if "Index Name" in plan else ""
         yield f"{plan['Node Type']} on {plan['Relation Name']}{index}"
     elif "Index Name" in plan:
         yield f"{plan['Node Type']} by {plan['Index Name']}"
     for part in plan.get("Plans", ()):
-        yield from _reads(part)
+        yield from _scans(part)
 
 
 def _time(connection: Connection, statement: str, parameters: Any) -> tuple[float, list[str]]:
-    """Return how long SQLite took, its answer read, and what its plan reads."""
+    """Return SQLite's time for the statement and its rows, milliseconds, and its plan's scans."""
     rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     began = time.perf_counter()
     connection.exec_driver_sql(statement, parameters).all()
     return (time.perf_counter() - began) * 1000, [row[-1] for row in rows]
 
 
-def last_page(database: Database, wanted: Filter) -> tuple[Position | None, str]:
-    """Return where the 1,000th page begins, or where the last one does of a shorter list."""
+def last_page(database: Database, condition: Filter) -> tuple[Position | None, str]:
+    """Return where the 1,000th page begins (or the last one of a shorter list), and its number."""
     with database.reading() as session:
-        ids = history._ids(session, wanted, before=None, limit=DEEP)
-        page = DEEP // 50 if len(ids) == DEEP else (len(ids) - 1) // 50
+        ids = history._ids(session, condition, before=None, limit=DEEP_OFFSET)
+        page = DEEP_OFFSET // 50 if len(ids) == DEEP_OFFSET else (len(ids) - 1) // 50
         if page < 1:
             return None, "-"
         before = session.get_one(Run, ids[page * 50 - 1])
         return Position.of(before), f"{page + 1:,}"
 
 
-def _page(wanted: Filter, before: Position | None) -> Work:
-    return lambda session: history.page(session, wanted, before=before, limit=LIMIT)
+def _page(condition: Filter, before: Position | None) -> Query:
+    return lambda session: history.page(session, condition, before=before, limit=LIMIT)
 
 
-def measure_all(database: Database) -> dict[str, dict[str, Measured | str]]:
-    """Measure each list: its first page, and its 1,000th or last."""
-    found: dict[str, dict[str, Measured | str]] = {}
-    for name, wanted in FILTERS.items():
-        before, number = last_page(database, wanted)
-        found[name] = {"first": measure(database, _page(wanted, None)), "page": number}
+def measure_all(database: Database) -> dict[str, dict[str, ListCost | str]]:
+    """Measure the first page and the 1,000th (or last) page of each list."""
+    costs: dict[str, dict[str, ListCost | str]] = {}
+    for name, condition in FILTERS.items():
+        before, number = last_page(database, condition)
+        costs[name] = {"first": measure(database, _page(condition, None)), "page": number}
         if before is not None:
-            found[name]["deep"] = measure(database, _page(wanted, before))
-    for name, work in OTHERS.items():
-        found[name] = {"first": measure(database, work), "page": "-"}
-    return found
+            costs[name]["deep"] = measure(database, _page(condition, before))
+    for name, query in OTHER_QUERIES.items():
+        costs[name] = {"first": measure(database, query), "page": "-"}
+    return costs
 
 
 def run(*, quick: bool) -> None:
-    """Fill, measure and print the tables."""
-    count = FEWER if quick else RUNS
+    """Fill both databases, measure the lists and print the tables."""
+    count = QUICK_RUNS if quick else RUNS
     results: dict[str, Any] = {}
     for kind, runs in (("postgresql", count), ("sqlite", count // SQLITE_SHARE)):
         with running() as servers, servers.database(kind) as url:
@@ -366,28 +370,28 @@ def run(*, quick: bool) -> None:
             began = time.monotonic()
             fill(database, runs)
             print(f"{kind}: {runs:,} runs in {time.monotonic() - began:.0f} s\n", flush=True)
-            found = measure_all(database)
+            costs = measure_all(database)
             database.close()
-        print(_table(found) + "\n", flush=True)
-        results[kind] = {"runs": runs} | _json(found)
+        print(_table(costs) + "\n", flush=True)
+        results[kind] = {"runs": runs} | _json(costs)
         if kind == "postgresql":
-            scans = [name for name, by_page in found.items() if _has_scan(by_page)]
+            scans = [name for name, by_page in costs.items() if _has_scan(by_page)]
             if scans:
                 raise RuntimeError(f"scanned all runs: {', '.join(scans)}")
     report.save("history", results)
 
 
-def _has_scan(by_page: dict[str, Measured | str]) -> bool:
-    return any(isinstance(each, Measured) and each.has_scan for each in by_page.values())
+def _has_scan(by_page: dict[str, ListCost | str]) -> bool:
+    return any(isinstance(cost, ListCost) and cost.has_scan for cost in by_page.values())
 
 
-def _table(found: dict[str, dict[str, Measured | str]]) -> str:
+def _table(costs: dict[str, dict[str, ListCost | str]]) -> str:
     rows = []
-    for name, by_page in found.items():
+    for name, by_page in costs.items():
         first, deep = by_page["first"], by_page.get("deep")
-        assert isinstance(first, Measured)
+        assert isinstance(first, ListCost)
         plans = [plan for plan in dict.fromkeys(first.plans) if "runs" in plan]
-        later = f"{deep.milliseconds:.2f}" if isinstance(deep, Measured) else "-"
+        later = f"{deep.milliseconds:.2f}" if isinstance(deep, ListCost) else "-"
         rows.append(
             [name, f"{first.milliseconds:.2f}", str(by_page["page"]), later, (plans or ["-"])[0]]
         )
@@ -395,11 +399,11 @@ def _table(found: dict[str, dict[str, Measured | str]]) -> str:
     return report.table(headings, rows)
 
 
-def _json(found: dict[str, dict[str, Measured | str]]) -> dict[str, Any]:
+def _json(costs: dict[str, dict[str, ListCost | str]]) -> dict[str, Any]:
     return {
         name: {
-            key: each if isinstance(each, str) else {"ms": each.milliseconds, "plans": each.plans}
-            for key, each in by_page.items()
+            key: cost if isinstance(cost, str) else {"ms": cost.milliseconds, "plans": cost.plans}
+            for key, cost in by_page.items()
         }
-        for name, by_page in found.items()
+        for name, by_page in costs.items()
     }

@@ -1,9 +1,8 @@
-"""Latency: one message at a time to an idle worker; milliseconds to the start and to the result.
+"""Latency: one message at a time goes to an idle worker; milliseconds to start and to result.
 
-The task returns when it began. The first time is from just before the message is sent
-to that instant (ours has claimed the run by then); the second from there until the result
-can be read where results are: in our database, in Celery's backend. Whoever waits looks
-every half a millisecond.
+The task returns its start time. The first time is from just before the send to that start;
+jobs-app has claimed the run by then. The second is from the start until the result can be
+read, in jobs-app's database or Celery's backend. The reader polls every half a millisecond.
 """
 
 import json
@@ -26,23 +25,23 @@ from jobs_app.core.states import FINAL
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 
-#: Messages before those that are measured.
+#: Messages before the measured ones.
 WARM_UP = 20
 PAUSE_SECONDS = 0.02
-LOOK_SECONDS = 0.0005
+POLL_SECONDS = 0.0005
 TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of every message: to the start of its task, and from there to the result."""
+    """Milliseconds of every message: to its task's start, and from there to the result."""
 
     to_start: list[float]
     to_result: list[float]
 
     @classmethod
     def of(cls, pairs: list[tuple[float, float]]) -> "Times":
-        """Return those of all but the first messages, in order of size."""
+        """Return the sorted times, without those of the warm-up."""
         measured = pairs[WARM_UP:]
         return cls(sorted(start for start, _ in measured), sorted(end for _, end in measured))
 
@@ -79,7 +78,7 @@ def ours(servers: Servers, kind: str, pool: Pool, trials: int, folder: Path) -> 
 
 
 def _result(database: Database, run_id: Any) -> float:
-    """Wait for the end of a run and return its result."""
+    """Wait until a run has finished, and return its result."""
     statement = select(Run.state, Run.result).where(Run.id == run_id)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
@@ -87,8 +86,8 @@ def _result(database: Database, run_id: Any) -> float:
             row = session.execute(statement).one()
         if row.state in FINAL:
             return float(row.result)
-        time.sleep(LOOK_SECONDS)
-    raise RuntimeError(f"run {run_id} did not end")
+        time.sleep(POLL_SECONDS)
+    raise RuntimeError(f"run {run_id} did not finish")
 
 
 def bare(servers: Servers, backend: str, pool: Pool, trials: int, folder: Path) -> Times:
@@ -116,24 +115,24 @@ CONTENDERS: dict[str, Measure] = {
 
 
 def run(*, quick: bool) -> None:
-    """Measure all of them and print the table."""
+    """Measure all contenders with both pools and print the table."""
     trials = 100 if quick else 500
-    found: dict[str, dict[str, Times]] = {}
+    results: dict[str, dict[str, Times]] = {}
     with running() as servers, TemporaryDirectory(prefix="jobs-bench-") as scratch:
         for name, pool in POOLS.items():
-            found[name] = {}
-            for who, measure in CONTENDERS.items():
-                times = found[name][who] = measure(servers, pool, trials, Path(scratch))
-                print(f"{name}, {who}: {times.as_json()}", flush=True)
+            results[name] = {}
+            for system, measure in CONTENDERS.items():
+                times = results[name][system] = measure(servers, pool, trials, Path(scratch))
+                print(f"{name}, {system}: {times.as_json()}", flush=True)
     rows = []
-    for name, by_who in found.items():
-        for who, times in by_who.items():
-            both = (*times.as_json().values(),)
-            rows.append([name, who, *(f"{v:.1f}" for each in both for v in each.values())])
-    headings = ["pool", "who", "to start, p50", "p99", "to result, p50", "p99"]
+    for name, by_system in results.items():
+        for system, times in by_system.items():
+            percentiles = (*times.as_json().values(),)
+            rows.append([name, system, *(f"{ms:.1f}" for by in percentiles for ms in by.values())])
+    headings = ["pool", "system", "to start, p50", "p99", "to result, p50", "p99"]
     print("\n" + report.table(headings, rows))
     as_json = {
-        pool: {who: times.as_json() for who, times in by_who.items()}
-        for pool, by_who in found.items()
+        pool: {system: times.as_json() for system, times in by_system.items()}
+        for pool, by_system in results.items()
     }
     report.save("latency", {"peers": peers.versions(), "trials": trials, "latency": as_json})

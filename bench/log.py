@@ -1,9 +1,9 @@
-"""Log: a command that prints as fast as it can; megabytes a second from it to where they are kept.
+"""Log: a command prints as fast as it can; megabytes a second from it to the stored log.
 
-The same command is timed writing into a file; as a shell job whose whole log is kept; the
-same while somebody follows it over HTTP, who must get every byte; and as a shell job that
-prints far more than is kept, of which head and tail stay. A run is timed from its start to
-its end, the reader until it sees the end.
+The same command is timed four times: writing to a file; as a shell job whose whole log is
+kept; the same while a client follows it over HTTP and must get every byte; and as a shell
+job that prints more than the limit, so that head and tail are kept. A run is timed from its
+start to its finish, a followed one to the `end` event of the stream.
 """
 
 import http.client
@@ -39,29 +39,29 @@ MEGABYTE = 1_000_000
 
 
 def command(megabytes: int) -> str:
-    """Return a shell command that prints so much, line by line."""
+    """Return a shell command that prints *megabytes* megabytes, line by line."""
     return f"yes '{LINE}' | head -c {megabytes * MEGABYTE}"
 
 
 def into_a_file(megabytes: int, folder: Path) -> float:
-    """Return the megabytes a second of the command alone."""
+    """Return the megabytes a second of the command that writes to a file."""
     path = folder / "output"
-    began = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(["/bin/sh", "-c", f"{command(megabytes)} > {path}"], check=True)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     path.unlink()
     return megabytes / seconds
 
 
 @dataclass
-class Shop:
-    """An installation with a worker that keeps *limit* megabytes of a log."""
+class Installation:
+    """A database and its settings, with a worker running."""
 
     settings: Settings
     database: Database
 
     def start(self, megabytes: int) -> UUID:
-        """Have the command run, and return which run that is."""
+        """Queue a run of the command, and return its id."""
         [message] = worker.queue_runs(self.database, "shell", 1)
         kwargs = {"command": command(megabytes)}
         with self.database.session() as session:
@@ -70,8 +70,8 @@ class Shop:
         worker.send(make_celery(self.settings), [message])
         return message.run_id
 
-    def ended(self, run_id: UUID) -> Run:
-        """Wait for the end of a run."""
+    def wait_for_end(self, run_id: UUID) -> Run:
+        """Return the run once it has succeeded; raise RuntimeError if it ends otherwise."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             with self.database.reading() as session:
@@ -84,17 +84,17 @@ class Shop:
         raise RuntimeError("the run did not end")
 
     def kept_bytes(self, run_id: UUID) -> int:
-        """Return how much of its log lies in the database."""
+        """Return the characters of its log that are in the database."""
         size = func.sum(func.length(LogChunk.text))
         with self.database.reading() as session:
             return int(session.scalar(select(size).where(LogChunk.run_id == run_id)) or 0)
 
     @contextmanager
     def web(self, log: Path) -> Iterator[int]:
-        """Run the web server and lend its port."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        said = {
+        """Run the web server and yield its port."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+        variables = {
             "JOBS_DATABASE_URL": self.settings.effective_database_url,
             "JOBS_REDIS_URL": str(self.settings.redis_url),
             "JOBS_DATA_DIR": str(self.settings.data_dir),
@@ -104,19 +104,19 @@ class Shop:
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "jobs_app", "web"],
-                env=os.environ | said,
+                env=os.environ | variables,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         try:
-            _wait_for_answer(port)
+            _wait_until_ready(port)
             yield port
         finally:
             child.terminate()
             child.wait()
 
     def follow(self, port: int, run_id: UUID) -> tuple[int, datetime]:
-        """Follow a log to its end; return how many bytes came, and when its end was seen."""
+        """Follow a log to its end; return the bytes received and the time of the `end` event."""
         with self.database.session() as session:
             token = tokens.create(session, f"reader-{run_id}", at=datetime.now(UTC))
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -125,22 +125,22 @@ class Shop:
             f"/api/v1/runs/{run_id}/log/stream",
             headers={"Authorization": f"Bearer {token}"},
         )
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise RuntimeError(f"{answer.status}: {answer.read()!r}")
-        came, event = 0, b""
-        for line in answer:
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise RuntimeError(f"{response.status}: {response.read()!r}")
+        received, event = 0, b""
+        for line in response:
             if line.startswith(b"event: "):
                 event = line[7:].strip()
             elif line.startswith(b"data: ") and event == b"chunk":
-                came += len(json.loads(line[6:])["text"])
+                received += len(json.loads(line[6:])["text"])
             if event == b"end":
                 break
         connection.close()
-        return came, datetime.now(UTC)
+        return received, datetime.now(UTC)
 
 
-def _wait_for_answer(port: int) -> None:
+def _wait_until_ready(port: int) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -156,20 +156,22 @@ def _wait_for_answer(port: int) -> None:
 
 
 @contextmanager
-def _shop(servers: Servers, kind: str, limit: int | None, folder: Path) -> Iterator[Shop]:
-    """Open an installation that keeps *limit* megabytes of a log; None: what it keeps unasked."""
+def _installation(
+    servers: Servers, kind: str, limit: int | None, folder: Path
+) -> Iterator[Installation]:
+    """Start an installation that keeps *limit* megabytes of a log (None: the default)."""
     servers.valkey.flushall()
     environment = {} if limit is None else {"JOBS_LOG_LIMIT_BYTES": str(limit * MEGABYTE)}
     with servers.database(kind) as url:
         settings = Settings(database_url=url, redis_url=servers.valkey.url, data_dir=folder)
-        shop = Shop(settings, Database(url))
+        installation = Installation(settings, Database(url))
         with worker.running_worker(
             settings, Pool("prefork", 1), folder / "ours.log", **environment
         ):
-            # The first run waits for the worker to be there.
-            shop.ended(shop.start(1))
-            yield shop
-        shop.database.close()
+            # The first run also waits until the worker is ready.
+            installation.wait_for_end(installation.start(1))
+            yield installation
+        installation.database.close()
 
 
 def _seconds(run: Run, until: datetime | None = None) -> float:
@@ -180,29 +182,26 @@ def _seconds(run: Run, until: datetime | None = None) -> float:
 
 
 def all_kept(servers: Servers, kind: str, megabytes: int, folder: Path) -> dict[str, float]:
-    """Return megabytes a second: to the store, and to somebody who reads along."""
-    with _shop(servers, kind, 3 * megabytes, folder) as shop:
-        alone = shop.start(megabytes)
-        run = shop.ended(alone)
-        if shop.kept_bytes(alone) != megabytes * MEGABYTE:
-            raise RuntimeError(f"only {shop.kept_bytes(alone)} bytes were kept")
-        with shop.web(folder / "web.log") as port:
-            followed = shop.start(megabytes)
-            came, end_seen_at = shop.follow(port, followed)
-        if came != megabytes * MEGABYTE:
-            raise RuntimeError(f"only {came} bytes came")
-        until_end_seen = _seconds(shop.ended(followed), end_seen_at)
-        return {
-            "all kept": megabytes / _seconds(run),
-            "and followed live": megabytes / until_end_seen,
-        }
+    """Return megabytes a second: to the stored log, and to a client that follows it."""
+    with _installation(servers, kind, 3 * megabytes, folder) as installation:
+        alone = installation.start(megabytes)
+        run = installation.wait_for_end(alone)
+        if installation.kept_bytes(alone) != megabytes * MEGABYTE:
+            raise RuntimeError(f"only {installation.kept_bytes(alone)} bytes were kept")
+        with installation.web(folder / "web.log") as port:
+            followed = installation.start(megabytes)
+            received, end_at = installation.follow(port, followed)
+        if received != megabytes * MEGABYTE:
+            raise RuntimeError(f"only {received} bytes were received")
+        seconds = _seconds(installation.wait_for_end(followed), end_at)
+        return {"all kept": megabytes / _seconds(run), "and followed live": megabytes / seconds}
 
 
 def mostly_cut(servers: Servers, kind: str, megabytes: int, folder: Path) -> dict[str, float]:
-    """Return megabytes a second of a job of whose output a megabyte is kept."""
-    with _shop(servers, kind, None, folder) as shop:
-        run_id = shop.start(megabytes)
-        run = shop.ended(run_id)
+    """Return megabytes a second of a job with a default limit: a megabyte of its log is kept."""
+    with _installation(servers, kind, None, folder) as installation:
+        run_id = installation.start(megabytes)
+        run = installation.wait_for_end(run_id)
         if not run.log_truncated or run.log_bytes != megabytes * MEGABYTE:
             raise RuntimeError(f"{run.log_bytes} bytes were counted")
         return {"head and tail kept": megabytes / _seconds(run)}
@@ -212,7 +211,7 @@ def run(*, quick: bool) -> None:
     """Measure both databases in rounds and print the table."""
     kept, cut = (16, 128) if quick else (64, 512)
     rounds = 1 if quick else 3
-    found: dict[str, list[float]] = {}
+    results: dict[str, list[float]] = {}
     with running() as servers, TemporaryDirectory(prefix="jobs-bench-") as scratch:
         folder = Path(scratch)
         for number in range(rounds):
@@ -221,17 +220,17 @@ def run(*, quick: bool) -> None:
             measures = [(all_kept, kept), (mostly_cut, cut)]
             for kind in ("postgresql", "sqlite"):
                 for measure, size in measures:
-                    of_this = measure(servers, kind, size, folder)
-                    measured |= {f"{size} MB, {kind}, {what}": v for what, v in of_this.items()}
-            for what, value in measured.items():
-                found.setdefault(what, []).append(value)
+                    rates = measure(servers, kind, size, folder)
+                    measured |= {f"{size} MB, {kind}, {name}": r for name, r in rates.items()}
+            for name, rate in measured.items():
+                results.setdefault(name, []).append(rate)
             print(
                 f"round {number + 1}: { ({k: round(v, 1) for k, v in measured.items()}) }",
                 flush=True,
             )
     rows = [
-        [what, f"{report.middle(values):,.1f}", f"{min(values):,.1f}-{max(values):,.1f}"]
-        for what, values in found.items()
+        [name, f"{report.median(values):,.1f}", f"{min(values):,.1f}-{max(values):,.1f}"]
+        for name, values in results.items()
     ]
-    print("\n" + report.table(["what", "MB/s", "min-max"], rows))
-    report.save("log", {"megabytes_per_second": found})
+    print("\n" + report.table(["case", "MB/s", "min-max"], rows))
+    report.save("log", {"megabytes_per_second": results})

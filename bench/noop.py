@@ -1,4 +1,4 @@
-"""What a worker of ours is given to do in a benchmark: nothing, and to say when (JOBS_IMPORTS)."""
+"""The tasks of the jobs-app worker in a benchmark (JOBS_IMPORTS): no work, or the start time."""
 
 import time
 
@@ -12,5 +12,5 @@ def noop() -> None:
 
 @shared_task(name="bench.instant")
 def instant() -> float:
-    """Return when this began, Unix time."""
+    """Return the time of the start, in Unix seconds."""
     return time.time()

@@ -1,4 +1,4 @@
-"""jobs-app as a benchmark runs it: many jobs, and the scheduler as a process."""
+"""A jobs-app installation for a benchmark: many jobs, and the scheduler as a process."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.redbeat_entries import Projection
 
-#: What the jobs of a benchmark look like: mixed, most of them cron, all of them hourly or less.
+#: The schedules of the jobs: mixed, most of them cron, at most four fires an hour.
 SCHEDULES: tuple[dict[str, Any], ...] = (
     {"cron": "0 * * * *", "timezone": "UTC"},
     {"cron": "30 2 * * 1-5", "timezone": "Europe/Paris"},
@@ -28,14 +28,14 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
     {"cron": "0 6 * * *", "timezone": "Asia/Tokyo"},
     {"interval_seconds": 3600, "anchor_at": datetime(2026, 1, 1, tzinfo=UTC)},
 )
-#: A burst is preceded by a small one: nobody measures the first second of a process's life.
+#: A small burst comes this long before the measured one, so that the process is warm; seconds.
 WARM_SECONDS = 4
 PRIORITY_SUFFIX = "\x06\x163"
 
 
 @dataclass(frozen=True)
-class Running:
-    """A scheduler process, and how long after its start its first tick was done, seconds."""
+class SchedulerChild:
+    """A scheduler process, and the seconds from its start to the end of its first tick."""
 
     pid: int
     ready_seconds: float
@@ -43,18 +43,18 @@ class Running:
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation: its settings, and how its scheduler is started."""
+    """One installation: its settings, and the log file of its scheduler."""
 
     settings: Settings
     log: Path
 
     @property
     def queues(self) -> list[str]:
-        """The keys in which its messages lie."""
+        """The Redis keys of its messages: one list per priority."""
         return [f"{self.settings.redis_prefix}default{end}" for end in ("", PRIORITY_SUFFIX)]
 
     def fill(self, count: int, *, every_seconds: int | None = None) -> None:
-        """Insert *count* jobs, none of them due so far: mixed, or all with one interval."""
+        """Insert *count* jobs that are not due yet: mixed, or all with one interval."""
         now = datetime.now(UTC)
         columns = {"anchor_at": None, "interval_seconds": None, "cron": None, "timezone": "UTC"}
         common: dict[str, Any] = {
@@ -82,9 +82,9 @@ class Installation:
         database.close()
 
     def make_due(self, *, at: datetime, seconds: int = 1, warm_up: int = 0) -> None:
-        """Make all jobs due at *at*, or one share of them in each of so many *seconds*.
+        """Make all jobs due at *at*, or an equal share of them in each of *seconds* seconds.
 
-        The first *warm_up* of them are due WARM_SECONDS before that.
+        The first *warm_up* jobs are due WARM_SECONDS earlier.
         """
         database = Database(self.settings.effective_database_url)
         with database.session() as session:
@@ -98,8 +98,8 @@ class Installation:
                 values = {"next_fire_at": fire, "next_due_at": fire}
                 if seconds > 1:
                     values["anchor_at"] = fire
-                mine = update(Job).where(share).values(values)
-                session.execute(mine.execution_options(synchronize_session=False))
+                statement = update(Job).where(share).values(values)
+                session.execute(statement.execution_options(synchronize_session=False))
             session.commit()
             if session.get_bind().dialect.name == "postgresql":
                 session.connection().exec_driver_sql("ANALYZE")
@@ -108,19 +108,19 @@ class Installation:
         database.close()
 
     def _project(self, database: Database) -> None:
-        projection, last = Projection(self.settings), 0
+        projection, last_id = Projection(self.settings), 0
         with database.session() as session:
             while jobs := list(
-                session.scalars(select(Job).where(Job.id > last).order_by(Job.id).limit(5000))
+                session.scalars(select(Job).where(Job.id > last_id).order_by(Job.id).limit(5000))
             ):
                 projection.rebuild(jobs)
-                last = jobs[-1].id
+                last_id = jobs[-1].id
                 session.expunge_all()
         projection.close()
 
     @contextmanager
-    def scheduler(self) -> Iterator["Running"]:
-        """Run the scheduler, and lend it when its first tick is done."""
+    def scheduler(self) -> Iterator[SchedulerChild]:
+        """Run the scheduler, and yield it after its first tick."""
         environment = os.environ | {
             "JOBS_DATABASE_URL": self.settings.effective_database_url,
             "JOBS_REDIS_URL": str(self.settings.redis_url),
@@ -136,7 +136,7 @@ class Installation:
             )
             try:
                 self._wait_until_active()
-                yield Running(child.pid, time.monotonic() - started)
+                yield SchedulerChild(child.pid, time.monotonic() - started)
             finally:
                 child.kill()
                 child.wait()
@@ -157,10 +157,10 @@ class Installation:
         database.close()
 
     def recorded(self, *, at: datetime) -> tuple[int, int]:
-        """Return how many runs of the fire *at* are on record, and how many jobs moved on."""
+        """Return the number of runs recorded for the fire *at*, and of jobs advanced beyond it."""
         database = Database(self.settings.effective_database_url)
         with database.reading() as session:
             runs = session.scalar(select(func.count()).where(Run.scheduled_for == at)) or 0
-            moved = session.scalar(select(func.count()).where(Job.next_fire_at > at)) or 0
+            advanced = session.scalar(select(func.count()).where(Job.next_fire_at > at)) or 0
         database.close()
-        return runs, moved
+        return runs, advanced

@@ -1,12 +1,12 @@
-"""What a benchmark leaves: a table for people, and JSON with where it was measured."""
+"""The output of a benchmark: a table for people, and JSON that also describes the machine."""
 
 import json
 import os
 import platform
+import statistics
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 OUT = Path(__file__).parent / "out"
@@ -14,7 +14,7 @@ PACKAGES = ("celery", "celery-redbeat", "kombu", "psycopg", "redis", "sqlalchemy
 
 
 def machine() -> dict[str, Any]:
-    """Return where and when this is measured; the load tells how quiet it was."""
+    """Return the machine, the time and the versions; the load shows how quiet it was."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpus": os.cpu_count(),
@@ -26,7 +26,7 @@ def machine() -> dict[str, Any]:
 
 
 def save(name: str, result: dict[str, Any]) -> Path:
-    """Write *result* to bench/out/NAME.json, with the machine it was measured on."""
+    """Write *result* and the machine to bench/out/NAME.json."""
     OUT.mkdir(exist_ok=True)
     path = OUT / f"{name}.json"
     path.write_text(json.dumps({"machine": machine()} | result, indent=2) + "\n")
@@ -35,7 +35,7 @@ def save(name: str, result: dict[str, Any]) -> Path:
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
-    """Return a table in Markdown, its columns aligned."""
+    """Return a Markdown table with aligned columns."""
     widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings))]
     lines = [headings, ["-" * width for width in widths], *rows]
     return "\n".join(
@@ -46,6 +46,6 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
     )
 
 
-def middle(values: list[float]) -> float:
-    """Return the median, 0 for no values."""
-    return median(values) if values else 0.0
+def median(values: list[float]) -> float:
+    """Return the median, or 0 for an empty list."""
+    return statistics.median(values) if values else 0.0

@@ -1,4 +1,4 @@
-"""The servers of a benchmark: a Valkey on TCP, and a PostgreSQL that keeps what it promised."""
+"""The servers of a benchmark: a Valkey on TCP, and a PostgreSQL with durable commits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
 from tests import servers
 
-#: The tests trade the safety of their data for speed; a benchmark may not.
+#: The tests' PostgreSQL gives up durability for speed; a benchmark must not.
 DURABLE = {
     "fsync": "on",
     "full_page_writes": "on",
@@ -23,14 +23,14 @@ DURABLE = {
 
 @dataclass(frozen=True)
 class Servers:
-    """What a benchmark runs on."""
+    """The Valkey and the PostgreSQL of a benchmark."""
 
     valkey: servers.ValkeyServer
     postgres: servers.PostgresServer
 
     @contextmanager
     def database(self, kind: str) -> Iterator[str]:
-        """Lend the URL of a migrated, empty database: `postgresql` or `sqlite`."""
+        """Yield the URL of an empty, migrated database of *kind*: `postgresql` or `sqlite`."""
         if kind == "sqlite":
             with TemporaryDirectory(prefix="jobs-bench-") as folder:
                 url = f"sqlite:///{Path(folder) / 'jobs.db'}"
@@ -45,7 +45,7 @@ class Servers:
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """Lend both servers, started and empty."""
+    """Yield both servers, started and empty."""
     servers.POSTGRES_SETTINGS.update(DURABLE)
     directory = servers.SharedDirectory()
     valkey = servers.ValkeyServer(tcp=True)

@@ -1,11 +1,10 @@
-"""`python -m bench.soak [--minutes N]`: an installation is damaged for N minutes, then judged.
+"""`python -m bench.soak [--minutes N]` injects faults for N minutes, then checks all runs.
 
-It starts `jobs-app up` in a directory of its own, with a shell job every minute and one
-every 2 seconds, both made with the command line. Every so often Redis is emptied, or a
-process is killed (kill -9): the scheduler, the worker, one of its pool, Valkey. `up`
-starts again what died. At the end the checker of the fault tests compares every fire
-that the two schedules owe with the runs on record, and with the lines that the jobs
-themselves wrote to a file. The exit code is 1 if anything does not fit.
+It starts `jobs-app up` in a new directory and creates two shell jobs with the command line:
+one runs every minute, one every 2 seconds. At intervals it empties Redis or kills (kill -9)
+the scheduler, the worker, a pool process or Valkey. `up` starts dead processes again. At
+the end the checker of the fault tests compares every due fire with the recorded runs, and
+with the lines that the jobs wrote to a file. The exit code is 1 on any difference.
 """
 
 import argparse
@@ -43,7 +42,7 @@ from tests.faults.checker import (
 MAX_ATTEMPTS = 4
 FIRST_FAULT_SECONDS = 30
 
-#: Nothing is damaged in the last part, so that everything can come to rest.
+#: No faults at the end, so that all runs can finish.
 QUIET_SECONDS = 60
 
 JOBS = {
@@ -53,16 +52,16 @@ JOBS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """What is done to the installation, and how long its effect may last, in seconds."""
+class FaultKind:
+    """A fault to inject, and how long its effect may last, in seconds."""
 
     name: str
-    inflict: Callable[["Installation"], None]
+    inject: Callable[["Installation"], None]
     recovery_seconds: float
 
 
 class Installation:
-    """A `jobs-app up` on a directory of its own."""
+    """A `jobs-app up` in a directory of its own."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -81,14 +80,14 @@ class Installation:
         )
 
     def wait_until_ready(self) -> None:
-        """Return once the web server answers and says that all is well."""
+        """Return once `jobs-app health` succeeds."""
         deadline = time.monotonic() + 60
-        while self.say("health").returncode != 0:
+        while self.command("health").returncode != 0:
             if time.monotonic() > deadline or self._up.poll() is not None:
                 raise SystemExit((self.directory / "up.log").read_text())
             time.sleep(0.5)
 
-    def say(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `jobs-app ARGUMENTS`."""
         return subprocess.run(
             [sys.executable, "-m", "jobs_app", *arguments],
@@ -98,15 +97,15 @@ class Installation:
             check=False,
         )
 
-    def ask(self, *arguments: str) -> Any:
-        """Return what `jobs-app ARGUMENTS --json` answers."""
-        answer = self.say(*arguments, "--json")
-        if answer.returncode != 0:
-            raise SystemExit(f"jobs-app {' '.join(arguments)}: {answer.stderr}")
-        return json.loads(answer.stdout)
+    def json(self, *arguments: str) -> Any:
+        """Run `jobs-app ARGUMENTS --json` and return the parsed JSON."""
+        completed = self.command(*arguments, "--json")
+        if completed.returncode != 0:
+            raise SystemExit(f"jobs-app {' '.join(arguments)}: {completed.stderr}")
+        return json.loads(completed.stdout)
 
     def process(self, word: str) -> psutil.Process:
-        """Return the child of `up` whose command line ends with, or names, *word*."""
+        """Return the child of `up` that runs *word*, or has it in its last two arguments."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             for child in psutil.Process(self._up.pid).children(recursive=True):
@@ -115,8 +114,8 @@ class Installation:
                     parent = child.ppid()
                 except psutil.NoSuchProcess:
                     continue
-                is_it = word in command[-2:] or Path(command[0] if command else "").name == word
-                if is_it and (parent == self._up.pid or word == "valkey-server"):
+                matches = word in command[-2:] or Path(command[0] if command else "").name == word
+                if matches and (parent == self._up.pid or word == "valkey-server"):
                     return child
             time.sleep(0.2)
         raise SystemExit(f"no process {word!r} is running")
@@ -128,7 +127,7 @@ class Installation:
             client.flushall()
 
     def stop(self) -> None:
-        """Stop `up` in order."""
+        """Terminate `up`; kill it after 30 seconds."""
         self._up.terminate()
         try:
             self._up.wait(timeout=30)
@@ -147,47 +146,47 @@ def _kill_pool_process(installation: Installation) -> None:
         pool[-1].kill()
 
 
-DAMAGES = [
-    Damage("FLUSHALL", Installation.flush, 20),
-    Damage("kill -9 of the scheduler", _kill("scheduler"), 15),
-    Damage("kill -9 of the worker", _kill("worker"), 20),
-    Damage("kill -9 of Valkey", _kill("valkey-server"), 25),
-    Damage("kill -9 of a pool process", _kill_pool_process, 20),
+FAULT_KINDS = [
+    FaultKind("FLUSHALL", Installation.flush, 20),
+    FaultKind("kill -9 of the scheduler", _kill("scheduler"), 15),
+    FaultKind("kill -9 of the worker", _kill("worker"), 20),
+    FaultKind("kill -9 of Valkey", _kill("valkey-server"), 25),
+    FaultKind("kill -9 of a pool process", _kill_pool_process, 20),
 ]
 
 
 def soak(installation: Installation, *, minutes: float, every_seconds: float) -> Verdict:
-    """Let the jobs run for *minutes*, do damage *every_seconds*, and judge what happened."""
+    """Run the jobs for *minutes*, inject a fault *every_seconds*, and return the verdict."""
     installation.wait_until_ready()
     command = recording_command(installation.effects, seconds=0.3)
     created = {
-        name: installation.ask(
+        name: installation.json(
             *("job", "create", name, "--command", command, *schedule),
             *("--max-attempts", str(MAX_ATTEMPTS), "--retry-delay", "1s"),
         )
         for name, schedule in JOBS.items()
     }
-    faults = list(_inflict(installation, minutes * 60, every_seconds))
+    faults = list(_inject(installation, minutes * 60, every_seconds))
     until = datetime.now(UTC)
     owed = [_owed(job, until) for job in created.values()]
     rows = _settled(installation, owed, until)
     return check(owed, rows, _effects(installation, until), faults=faults)
 
 
-def _inflict(installation: Installation, seconds: float, every_seconds: float) -> Iterator[Fault]:
-    began = time.monotonic()
+def _inject(installation: Installation, seconds: float, every_seconds: float) -> Iterator[Fault]:
+    started = time.monotonic()
     number = 0
-    while (left := began + seconds - time.monotonic()) > 0:
-        due = began + FIRST_FAULT_SECONDS + number * every_seconds
-        if due > began + seconds - QUIET_SECONDS:
+    while (left := started + seconds - time.monotonic()) > 0:
+        due = started + FIRST_FAULT_SECONDS + number * every_seconds
+        if due > started + seconds - QUIET_SECONDS:
             time.sleep(left)
             return
         time.sleep(max(due - time.monotonic(), 0))
-        damage = DAMAGES[number % len(DAMAGES)]
+        fault_kind = FAULT_KINDS[number % len(FAULT_KINDS)]
         at = datetime.now(UTC)
-        damage.inflict(installation)
-        print(f"{time.monotonic() - began:7.1f} s  {damage.name}", flush=True)
-        yield Fault(damage.name, at, datetime.now(UTC), damage.recovery_seconds)
+        fault_kind.inject(installation)
+        print(f"{time.monotonic() - started:7.1f} s  {fault_kind.name}", flush=True)
+        yield Fault(fault_kind.name, at, datetime.now(UTC), fault_kind.recovery_seconds)
         number += 1
 
 
@@ -205,7 +204,7 @@ def _owed(job: dict[str, Any], until: datetime) -> Owed:
 
 
 def _settled(installation: Installation, owed: list[Owed], until: datetime) -> list[Row]:
-    """Return the runs of the fires up to *until*, once all have ended or a minute has passed."""
+    """Return the runs of the fires up to *until*, once all are final or a minute has passed."""
     deadline = time.monotonic() + 60
     while True:
         rows = [
@@ -220,7 +219,7 @@ def _settled(installation: Installation, owed: list[Owed], until: datetime) -> l
 
 
 def _rows(installation: Installation, promise: Owed) -> list[Row]:
-    found = installation.ask("run", "list", "--job", promise.name, "--all")
+    page = installation.json("run", "list", "--job", promise.name, "--all")
     return [
         Row(
             run["id"],
@@ -231,7 +230,7 @@ def _rows(installation: Installation, promise: Owed) -> list[Row]:
             run["reason"],
             _instant(run["finished_at"]),
         )
-        for run in found["items"]
+        for run in page["items"]
     ]
 
 
@@ -240,7 +239,7 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def _effects(installation: Installation, until: datetime) -> list[Effect]:
-    """Return what the jobs wrote; what fired after *until* is no part of the soak."""
+    """Return the lines that the jobs wrote, without those of fires after *until*."""
     return [
         effect
         for effect in read_effects(installation.effects)
@@ -262,10 +261,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (10)")
     parser.add_argument("--every", type=float, default=40.0, help="seconds between faults (40)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="jobs-soak-") as directory:
         with _running(Path(directory)) as installation:
-            verdict = soak(installation, minutes=given.minutes, every_seconds=given.every)
+            verdict = soak(installation, minutes=options.minutes, every_seconds=options.every)
         print(verdict)
         if verdict.findings:
             log = (Path(directory) / "up.log").read_text(errors="replace")

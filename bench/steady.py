@@ -1,8 +1,8 @@
 """Steady: 100,000 schedules, 1/60 of them due each second; how late are their messages?
 
-A consumer stands beside the scheduler and notes when each message comes: its lag is
-that instant less the fire's. It ends the runs, as workers would, a few hundred at a
-time. CPU and memory are the scheduler's own.
+A consumer reads the messages and notes the time of each: the lag is that time minus the
+fire's. It finishes the runs, as workers would, a few hundred in a transaction. CPU and
+memory are those of the scheduler process.
 """
 
 import json
@@ -30,15 +30,15 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 
 PERIOD_SECONDS = 60
-#: Left out at the start: entries are read for the first time, caches fill.
+#: Not measured: at the start entries are read for the first time, and caches fill.
 WARM_SECONDS = 5
-#: Runs that the consumer ends in one transaction.
-ENDED_AT_ONCE = 200
-TAKEN_AT_ONCE = 500
+#: Runs that the consumer finishes in one transaction.
+FINISH_BATCH = 200
+RECEIVE_BATCH = 500
 
 
 @dataclass(frozen=True)
-class Measured:
+class SteadyResult:
     """Lags in milliseconds, cores, megabytes, and seconds from the start to the first tick."""
 
     messages: int
@@ -61,62 +61,64 @@ class Measured:
 
 
 class Consumer:
-    """Takes messages out of the broker and notes when each came; another thread ends their runs."""
+    """Receives messages and notes the time of each; a second thread finishes their runs."""
 
     def __init__(self, redis_url: str, keys: list[str], database_url: str) -> None:
         self._client = Redis.from_url(redis_url)
         self._database = Database(database_url)
         self._keys = keys
-        self._is_over = threading.Event()
-        self._open: deque[str] = deque()
-        self._threads = [threading.Thread(target=each) for each in (self._take, self._end)]
-        self.came: dict[str, float] = {}
+        self._stopping = threading.Event()
+        self._received: deque[str] = deque()
+        self._threads = [threading.Thread(target=loop) for loop in (self._receive, self._finish)]
+        self.received_at: dict[str, float] = {}
 
     def start(self) -> None:
-        """Begin."""
+        """Start both threads."""
         for thread in self._threads:
             thread.start()
 
-    def _take(self) -> None:
-        while not self._is_over.is_set():
+    def _receive(self) -> None:
+        while not self._stopping.is_set():
             for key in self._keys:
-                texts = self._client.rpop(key, TAKEN_AT_ONCE)
+                texts = self._client.rpop(key, RECEIVE_BATCH)
                 at = time.time()
                 for text in texts or ():  # type: ignore[union-attr]
                     run_id = json.loads(text)["headers"]["id"]
-                    # Only its first message counts: a second one is a hint too many.
-                    self.came.setdefault(run_id, at)
-                    self._open.append(run_id)
+                    # Only the first message of a run counts; a second one is a resend.
+                    self.received_at.setdefault(run_id, at)
+                    self._received.append(run_id)
             time.sleep(0.002)
 
-    def _end(self) -> None:
-        while not self._is_over.is_set():
-            ended = [self._open.popleft() for _ in range(min(len(self._open), ENDED_AT_ONCE))]
-            if ended:
-                self._write_ends([UUID(run_id) for run_id in ended])
-            # Workers take their time: not all of a second's runs end at its beginning.
+    def _finish(self) -> None:
+        while not self._stopping.is_set():
+            run_ids = [
+                self._received.popleft() for _ in range(min(len(self._received), FINISH_BATCH))
+            ]
+            if run_ids:
+                self._write_finishes([UUID(run_id) for run_id in run_ids])
+            # Spread the finishes over the second, as workers would.
             time.sleep(0.05)
 
-    def _write_ends(self, run_ids: list[UUID]) -> None:
+    def _write_finishes(self, run_ids: list[UUID]) -> None:
         at = datetime.now(UTC)
         with self._database.session() as session:
-            mine = in_values(session, Run.id, run_ids)
+            are_these = in_values(session, Run.id, run_ids)
             values = {"state": RunState.SUCCEEDED, "started_at": at, "finished_at": at}
-            statement = update(Run).where(mine, Run.state == RunState.QUEUED).values(values)
+            statement = update(Run).where(are_these, Run.state == RunState.QUEUED).values(values)
             session.execute(statement.execution_options(synchronize_session=False))
             session.commit()
 
     def stop(self) -> dict[str, float]:
-        """Return when the first message of each run came."""
-        self._is_over.set()
+        """Stop both threads; return the time of each run's first message, by run id."""
+        self._stopping.set()
         for thread in self._threads:
             thread.join()
         self._client.close()
         self._database.close()
-        return self.came
+        return self.received_at
 
 
-def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path) -> Measured:
+def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path) -> SteadyResult:
     """Run *count* schedules for *seconds* with a database of *kind*."""
     servers.valkey.flushall()
     with servers.database(kind) as url:
@@ -129,27 +131,27 @@ def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path)
         installation.make_due(at=at, seconds=PERIOD_SECONDS)
         consumer = Consumer(servers.valkey.url, installation.queues, url)
         with installation.scheduler() as scheduler:
-            late = datetime.now(UTC) - at
-            if late > timedelta(0):
-                raise RuntimeError(f"the scheduler was ready {late} after the first fire")
+            delay = datetime.now(UTC) - at
+            if delay > timedelta(0):
+                raise RuntimeError(f"the scheduler was ready {delay} after the first fire")
             consumer.start()
             begin = at + timedelta(seconds=WARM_SECONDS)
             _sleep_until(begin)
             process = psutil.Process(scheduler.pid)
-            used = sum(process.cpu_times()[:2])
+            cpu_before = sum(process.cpu_times()[:2])
             _sleep_until(begin + timedelta(seconds=seconds))
-            cores = (sum(process.cpu_times()[:2]) - used) / seconds
+            cores = (sum(process.cpu_times()[:2]) - cpu_before) / seconds
             megabytes = process.memory_info().rss / 1e6
             time.sleep(1)
         lags = _lags(url, consumer.stop(), begin, begin + timedelta(seconds=seconds))
-    # Each second of the period has its own schedules; the first ones have one more.
+    # Each second of the period has its own share of the schedules; the first shares have one more.
     expected = sum(
         len(range(second % PERIOD_SECONDS, count, PERIOD_SECONDS))
         for second in range(WARM_SECONDS, WARM_SECONDS + seconds)
     )
     if abs(len(lags) - expected) > expected // 100 + 1:
         raise RuntimeError(f"{len(lags)} messages instead of {expected}")
-    return Measured(
+    return SteadyResult(
         len(lags),
         lags[len(lags) // 2],
         lags[len(lags) * 99 // 100],
@@ -160,8 +162,8 @@ def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path)
     )
 
 
-def _lags(url: str, came: dict[str, float], begin: datetime, end: datetime) -> list[float]:
-    """Return the lags, sorted, in milliseconds, of the fires in [*begin*, *end*)."""
+def _lags(url: str, received_at: dict[str, float], begin: datetime, end: datetime) -> list[float]:
+    """Return the sorted lags of the fires in [*begin*, *end*), in milliseconds."""
     database = Database(url)
     statement = select(Run.id, Run.scheduled_for).where(
         Run.scheduled_for >= begin, Run.scheduled_for < end
@@ -170,9 +172,9 @@ def _lags(url: str, came: dict[str, float], begin: datetime, end: datetime) -> l
         rows = session.execute(statement).all()
     database.close()
     return sorted(
-        round((came[str(row.id)] - row.scheduled_for.timestamp()) * 1000, 2)
+        round((received_at[str(row.id)] - row.scheduled_for.timestamp()) * 1000, 2)
         for row in rows
-        if row.scheduled_for is not None and str(row.id) in came
+        if row.scheduled_for is not None and str(row.id) in received_at
     )
 
 
@@ -181,28 +183,28 @@ def _sleep_until(at: datetime) -> None:
 
 
 def run(*, quick: bool) -> None:
-    """Measure both databases, and a hundred schedules for comparison, and print the table."""
+    """Measure both databases, with many schedules and with a hundred, and print the table."""
     sizes = [100, 20_000] if quick else [100, 100_000]
     seconds = 20 if quick else 60
-    found: dict[str, Measured] = {}
+    results: dict[str, SteadyResult] = {}
     with running() as servers, TemporaryDirectory(prefix="jobs-bench-") as scratch:
         for kind in ("postgresql", "sqlite"):
             for count in sizes:
-                found[f"{count:,} on {kind}"] = measure(
+                results[f"{count:,} on {kind}"] = measure(
                     servers, kind, count, seconds, Path(scratch)
                 )
-                print(f"{count:,} on {kind}: {found[f'{count:,} on {kind}']}", flush=True)
+                print(f"{count:,} on {kind}: {results[f'{count:,} on {kind}']}", flush=True)
     headings = ["schedules", "messages", "p50", "p99", "max", "CPU, cores", "memory", "first tick"]
     rows = [
         [
             name,
-            f"{each.messages:,}",
-            *(f"{value:,.0f} ms" for value in (each.p50, each.p99, each.worst)),
-            f"{each.cores:.2f}",
-            f"{each.megabytes:.0f} MB",
-            f"{each.ready_seconds:.1f} s",
+            f"{result.messages:,}",
+            *(f"{value:,.0f} ms" for value in (result.p50, result.p99, result.worst)),
+            f"{result.cores:.2f}",
+            f"{result.megabytes:.0f} MB",
+            f"{result.ready_seconds:.1f} s",
         ]
-        for name, each in found.items()
+        for name, result in results.items()
     ]
     print("\n" + report.table(headings, rows))
-    report.save("steady", {name: each.as_json() for name, each in found.items()})
+    report.save("steady", {name: result.as_json() for name, result in results.items()})

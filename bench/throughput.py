@@ -1,12 +1,11 @@
-"""Throughput: runs of a task that does nothing, through one worker, per second.
+"""Throughput: runs per second of a task that does nothing, through one worker.
 
-Ours claims each run and writes how it ended, every claim and every end a commit of its
-own, and notes the worker. Bare Celery runs the same task with the same settings (early
-acknowledgement, no prefetching) and no result backend, which writes nothing; with its
-SQLAlchemy backend and with its Redis one; and some of these once more as Celery comes,
-taking messages ahead. All messages lie in the broker before a worker starts. What
-is measured is the time between two of them, the first one after a warm-up; and the CPU
-time of all processes, a run's share of it, which a busy machine changes less.
+jobs-app commits every claim and every finish. Bare Celery runs the same task with the same
+settings (early acknowledgement, no prefetching): without a result backend, with the
+SQLAlchemy backend and with the Redis backend. Some of these run once more with Celery's
+default prefetching. All messages are in the broker before the worker starts. The rate is
+taken between the end of the warm-up and the last run. The CPU time per run, of all
+processes, depends less on how busy the machine is.
 """
 
 import time
@@ -31,17 +30,17 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 
 POOLS = {"prefork 2": Pool("prefork", 2), "threads 8": Pool("threads", 8)}
-#: Runs before those that are measured: connections open, caches fill.
+#: Runs before the measured ones: connections open, caches fill.
 WARM_UP = 100
-#: A worker with threads and without prefetch does not notice that a task has ended: where tasks
-#: last longer than it takes to hand them out, Celery waits for a timer. So many fewer, then.
-FEWER = 10
+#: Without prefetching, Celery's thread pool gets no event when a task ends: it waits for a timer
+#: if tasks last longer than their dispatch. Such a pool gets this many times fewer runs.
+SLOW_POOL_SHARE = 10
 TIMEOUT_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Runs a second, and milliseconds of CPU a run: the worker's, and both servers'."""
+class Rates:
+    """Runs per second, and CPU milliseconds per run: of the worker, and of both servers."""
 
     runs_per_second: float
     worker_ms: float
@@ -49,27 +48,27 @@ class Measured:
 
 
 class Cpu:
-    """The CPU time of a worker and of the servers, from the first look after the warm-up."""
+    """The CPU time of a worker and of the servers, from the first sample after the warm-up."""
 
     def __init__(self, servers: Servers, worker_pid: int, keys: list[str], count: int) -> None:
         self._trees = ([worker_pid], [servers.valkey.pid, servers.postgres.pid])
         self._url, self._keys, self._count = servers.valkey.url, keys, count
-        self._since: list[float] = []
+        self._seconds_before: list[float] = []
         self._runs = 0
 
-    def look(self) -> None:
-        """Begin to count, if the warm-up is over."""
+    def sample(self) -> None:
+        """Start counting if the warm-up is over."""
         with Redis.from_url(self._url) as client:
             lengths: list[Any] = [client.llen(key) for key in self._keys]
-        if not self._since and 0 < sum(lengths) <= self._count:
-            self._runs, self._since = sum(lengths), self._used()
+        if not self._seconds_before and 0 < sum(lengths) <= self._count:
+            self._runs, self._seconds_before = sum(lengths), self._used()
 
     def milliseconds(self) -> list[float]:
-        """Return a run's share, once all are done."""
-        if not self._since:
+        """Return the CPU milliseconds per run, once all runs are done."""
+        if not self._seconds_before:
             return [0.0, 0.0]
-        used = zip(self._used(), self._since, strict=True)
-        return [round((now - then) * 1000 / self._runs, 3) for now, then in used]
+        pairs = zip(self._used(), self._seconds_before, strict=True)
+        return [round((now - before) * 1000 / self._runs, 3) for now, before in pairs]
 
     def _used(self) -> list[float]:
         return [sum(_cpu_seconds(pid) for pid in pids) for pids in self._trees]
@@ -77,11 +76,11 @@ class Cpu:
 
 def _cpu_seconds(pid: int) -> float:
     process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return float(sum(each.user + each.system for each in times))
+    processes = (process, *process.children(recursive=True))
+    return float(sum(sum(member.cpu_times()[:2]) for member in processes))
 
 
-def ours(servers: Servers, kind: str, pool: Pool, count: int, folder: Path) -> Measured:
+def ours(servers: Servers, kind: str, pool: Pool, count: int, folder: Path) -> Rates:
     """Measure jobs-app with a database of *kind*."""
     servers.valkey.flushall()
     with servers.database(kind) as url:
@@ -95,9 +94,11 @@ def ours(servers: Servers, kind: str, pool: Pool, count: int, folder: Path) -> M
             _wait_until(lambda: _are_all_done(database, len(messages)), cpu, log)
             used = cpu.milliseconds()
         with database.reading() as session:
-            ends = sorted(at.timestamp() for at in session.scalars(select(Run.finished_at)) if at)
+            finishes = sorted(
+                at.timestamp() for at in session.scalars(select(Run.finished_at)) if at
+            )
         database.close()
-        return Measured(count / (ends[-1] - ends[WARM_UP - 1]), *used)
+        return Rates(count / (finishes[-1] - finishes[WARM_UP - 1]), *used)
 
 
 def _are_all_done(database: Database, count: int) -> bool:
@@ -108,13 +109,13 @@ def _are_all_done(database: Database, count: int) -> bool:
 
 @dataclass(frozen=True)
 class Bare:
-    """A variant of bare Celery: its result backend, and whether it takes messages ahead."""
+    """A variant of bare Celery: its result backend, and whether it prefetches messages."""
 
     backend: str | None = None
     has_prefetch: bool = False
 
     def environment(self, servers: Servers, database_url: str) -> dict[str, str]:
-        """Return the variables that `noops` reads."""
+        """Return the environment variables that `noops` reads."""
         backend = {
             None: "",
             "redis": servers.valkey.url,
@@ -127,11 +128,11 @@ class Bare:
             "BENCH_PREFETCH": "1" if self.has_prefetch else "",
         }
 
-    def measure(self, servers: Servers, pool: Pool, count: int, folder: Path) -> Measured:
-        """Measure it."""
+    def measure(self, servers: Servers, pool: Pool, count: int, folder: Path) -> Rates:
+        """Measure this variant."""
         servers.valkey.flushall()
         if pool.name == "threads" and self.backend and not self.has_prefetch:
-            count //= FEWER
+            count //= SLOW_POOL_SHARE
         kind = "sqlite" if self.backend in (None, "redis") else self.backend
         with servers.database(kind) as url, Redis.from_url(servers.valkey.url) as client:
             environment = self.environment(servers, url)
@@ -143,24 +144,24 @@ class Bare:
                 used = cpu.milliseconds()
             marks: Any = client.lrange(peers.MARKS, 0, -1)
             first, last = sorted(map(float, marks))
-            return Measured(count / (last - first), *used)
+            return Rates(count / (last - first), *used)
 
 
-def _wait_until(claim: Callable[[], bool], cpu: Cpu, log: Path) -> None:
+def _wait_until(is_done: Callable[[], bool], cpu: Cpu, log: Path) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not claim():
+    while not is_done():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the runs did not end:\n{log.read_text()[-2000:]}")
-        cpu.look()
-        # Rarely: on two cores whoever looks is in the way.
+            raise RuntimeError(f"the runs did not finish:\n{log.read_text()[-2000:]}")
+        cpu.sample()
+        # Rarely: on two cores the polling itself costs throughput.
         time.sleep(0.25)
 
 
-Measure = Callable[[Servers, Pool, int, Path], Measured]
+Measure = Callable[[Servers, Pool, int, Path], Rates]
 
 BARE, REDIS = "bare, no backend", "bare, Redis backend"
 
-#: Who is measured, in the order of a round.
+#: The contenders in the order of a round.
 CONTENDERS: dict[str, Measure] = {
     BARE: Bare().measure,
     "ours, PostgreSQL": lambda servers, *rest: ours(servers, "postgresql", *rest),
@@ -172,7 +173,7 @@ CONTENDERS: dict[str, Measure] = {
     REDIS: Bare("redis").measure,
     f"{BARE}, prefetching": Bare(has_prefetch=True).measure,
 }
-#: Ours, and Celery's backend in the same database.
+#: jobs-app, and Celery with its backend in the same database.
 SAME_DATABASE = {
     "ours, PostgreSQL": "bare, SQL backend on PostgreSQL",
     "ours, SQLite": "bare, SQL backend on SQLite",
@@ -182,42 +183,49 @@ SAME_DATABASE = {
 def run(*, quick: bool) -> None:
     """Measure all in rounds and print the table."""
     count, rounds = (800, 1) if quick else (2_000, 3)
-    found: dict[str, dict[str, list[Measured]]] = {}
+    results: dict[str, dict[str, list[Rates]]] = {}
     with running() as servers, TemporaryDirectory(prefix="jobs-bench-") as scratch:
         for name, pool in POOLS.items():
-            by_who = found[name] = {who: [] for who in CONTENDERS}
+            by_system = results[name] = {system: [] for system in CONTENDERS}
             for number in range(rounds):
-                for who, measure in CONTENDERS.items():
-                    by_who[who].append(measure(servers, pool, count, Path(scratch)))
-                said = [f"{who}: {each[-1].runs_per_second:,.0f}" for who, each in by_who.items()]
-                print(f"{name}, round {number + 1}: {'  '.join(said)}", flush=True)
-    print("\n" + _table(found))
+                for system, measure in CONTENDERS.items():
+                    by_system[system].append(measure(servers, pool, count, Path(scratch)))
+                rates = [
+                    f"{system}: {v[-1].runs_per_second:,.0f}" for system, v in by_system.items()
+                ]
+                print(f"{name}, round {number + 1}: {'  '.join(rates)}", flush=True)
+    print("\n" + _table(results))
     as_json = {
-        pool: {who: [asdict(each) for each in values] for who, values in by_who.items()}
-        for pool, by_who in found.items()
+        pool: {system: [asdict(value) for value in values] for system, values in by_system.items()}
+        for pool, by_system in results.items()
     }
     report.save("throughput", {"peers": peers.versions(), "measured": as_json})
 
 
-def _table(found: dict[str, dict[str, list[Measured]]]) -> str:
+def _table(results: dict[str, dict[str, list[Rates]]]) -> str:
     rows = []
-    for pool, by_who in found.items():
-        rates = {who: [each.runs_per_second for each in v] for who, v in by_who.items()}
-        middles = {who: report.middle(values) for who, values in rates.items()}
-        for who, values in rates.items():
-            against: tuple[float, ...] = ()
-            if who in SAME_DATABASE:
-                # The better of the two: with the same settings, or as Celery comes.
-                sql = [middles[SAME_DATABASE[who] + end] for end in ("", ", prefetching")]
-                against = (middles[BARE], max(sql), middles[REDIS])
+    for pool, by_system in results.items():
+        rates = {system: [value.runs_per_second for value in v] for system, v in by_system.items()}
+        medians = {system: report.median(values) for system, values in rates.items()}
+        for system, values in rates.items():
+            peer_rates: tuple[float, ...] = ()
+            if system in SAME_DATABASE:
+                # Compare with the better one: the same settings, or Celery's default prefetching.
+                sql = [medians[SAME_DATABASE[system] + end] for end in ("", ", prefetching")]
+                peer_rates = (medians[BARE], max(sql), medians[REDIS])
             rows.append(
                 [
-                    *(pool, who, f"{middles[who]:,.0f}", f"{min(values):,.0f}-{max(values):,.0f}"),
-                    *(f"{middles[who] / other:.2f}×" for other in against),
-                    *("" for _ in range(3 - len(against))),
-                    f"{report.middle([each.worker_ms for each in by_who[who]]):.2f}",
-                    f"{report.middle([each.servers_ms for each in by_who[who]]):.2f}",
+                    *(
+                        pool,
+                        system,
+                        f"{medians[system]:,.0f}",
+                        f"{min(values):,.0f}-{max(values):,.0f}",
+                    ),
+                    *(f"{medians[system] / other:.2f}×" for other in peer_rates),
+                    *("" for _ in range(3 - len(peer_rates))),
+                    f"{report.median([value.worker_ms for value in by_system[system]]):.2f}",
+                    f"{report.median([value.servers_ms for value in by_system[system]]):.2f}",
                 ]
             )
-    headings = ["pool", "who", "runs/s", "min-max", "× no backend", "× SQL backend", "× Redis"]
+    headings = ["pool", "system", "runs/s", "min-max", "× no backend", "× SQL backend", "× Redis"]
     return report.table([*headings, "CPU ms, worker", "CPU ms, servers"], rows)

@@ -1,4 +1,4 @@
-"""A worker of ours as a benchmark runs it, and what it is given to do."""
+"""A jobs-app worker for a benchmark, and the runs that it executes."""
 
 import os
 import subprocess
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import insert
 
@@ -27,8 +26,8 @@ from jobs_app.runs.messages import Message, publish
 def running_worker(
     settings: Settings, pool: Pool, log: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker that knows the tasks of bench/noop.py."""
-    said = os.environ | {
+    """Run a worker that has the tasks of bench/noop.py."""
+    variables = os.environ | {
         "JOBS_DATABASE_URL": settings.effective_database_url,
         "JOBS_REDIS_URL": str(settings.redis_url),
         "JOBS_DATA_DIR": str(settings.data_dir),
@@ -40,7 +39,7 @@ def running_worker(
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "jobs_app", "worker"],
-            env=said | environment,
+            env=variables | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -54,17 +53,17 @@ def running_worker(
 def queue_runs(database: Database, task: str, count: int) -> list[Message]:
     """Record a queued run for each of *count* new jobs and return their messages, unsent."""
     now = datetime.now(UTC)
-    # Names are unique: what was queued before has others.
-    mark = new_run_id().hex
+    # Job names are unique, also among those of earlier calls.
+    suffix = new_run_id().hex
     with database.session() as session:
         jobs = [
-            {"name": f"job-{mark}-{number}", "task": task, "created_at": now, "updated_at": now}
+            {"name": f"job-{suffix}-{number}", "task": task, "created_at": now, "updated_at": now}
             for number in range(count)
         ]
-        made = session.scalars(
+        job_ids = session.scalars(
             insert(Job).returning(Job.id, sort_by_parameter_order=True), jobs
         ).all()
-        rows = [_row(job_id, task, now) for job_id in made]
+        rows = [_row(job_id, task, now) for job_id in job_ids]
         session.execute(insert(Run), rows)
         session.commit()
         if session.get_bind().dialect.name == "postgresql":
@@ -73,8 +72,8 @@ def queue_runs(database: Database, task: str, count: int) -> list[Message]:
     return [Message(row["id"], 1, task, "default") for row in rows]
 
 
-def _row(job_id: int, task: str, now: datetime, **more: Any) -> dict[str, Any]:
-    """Return what a scheduler records of a fire."""
+def _row(job_id: int, task: str, now: datetime) -> dict[str, Any]:
+    """Return a run's row as the scheduler records it for a fire."""
     return {
         "id": new_run_id(),
         "job_id": job_id,
@@ -88,14 +87,9 @@ def _row(job_id: int, task: str, now: datetime, **more: Any) -> dict[str, Any]:
         "send_at": now,
         "created_at": now,
         "queued_at": now,
-    } | more
+    }
 
 
 def send(app: JobsCelery, messages: Sequence[Message]) -> None:
-    """Put *messages* into the broker."""
+    """Publish *messages* to the broker."""
     publish(app, messages)
-
-
-def ids(messages: Sequence[Message]) -> list[UUID]:
-    """Return which runs *messages* are about."""
-    return [message.run_id for message in messages]

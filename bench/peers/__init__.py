@@ -1,4 +1,4 @@
-"""The peers, installed from PyPI into an environment of their own: bench/.peers."""
+"""The peers, installed from PyPI into a separate environment: bench/.peers."""
 
 import json
 import os
@@ -16,47 +16,47 @@ FOLDER = Path(__file__).parent
 ENVIRONMENT = FOLDER.parent / ".peers"
 REQUIREMENTS = FOLDER / "requirements.txt"
 
-#: The list to which a task of noops.py adds when its turn came.
+#: The Redis list to which the task `mark` of noops.py adds its start time.
 MARKS = "bench-marks"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of a worker: Celery's name of it, and how many tasks it runs at once."""
+    """A worker's pool: Celery's name for it, and how many tasks it runs at once."""
 
     name: str
     size: int
 
 
 def python() -> str:
-    """Return the interpreter that has the peers, installing them on the first call."""
+    """Return the interpreter of the peers' environment; the first call installs it."""
     program = ENVIRONMENT / "bin" / "python"
     stamp = ENVIRONMENT / "installed.txt"
-    wanted = REQUIREMENTS.read_text()
-    if not stamp.exists() or stamp.read_text() != wanted:
+    requirements = REQUIREMENTS.read_text()
+    if not stamp.exists() or stamp.read_text() != requirements:
         print(f"installing the peers into {ENVIRONMENT.relative_to(FOLDER.parent.parent)}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
         subprocess.run(
             [str(program), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)], check=True
         )
-        stamp.write_text(wanted)
+        stamp.write_text(requirements)
     return str(program)
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions of what is compared."""
+    """Return the installed versions of the peers and their libraries."""
     script = "import json, sys; from importlib.metadata import version as v\n"
     script += "print(json.dumps({name: v(name) for name in sys.argv[1:]}))"
-    wanted = ["celery", "celery-redbeat", "django-celery-beat", "kombu", "redis", "django"]
-    wanted += ["sqlalchemy"]
-    result = subprocess.run([python(), "-c", script, *wanted], check=True, capture_output=True)
-    versions: dict[str, str] = json.loads(result.stdout)
-    return versions
+    packages = ["celery", "celery-redbeat", "django-celery-beat", "kombu", "redis", "django"]
+    packages += ["sqlalchemy"]
+    completed = subprocess.run([python(), "-c", script, *packages], check=True, capture_output=True)
+    versions_by_name: dict[str, str] = json.loads(completed.stdout)
+    return versions_by_name
 
 
 @contextmanager
 def process(command: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Run *command* with the peers' modules in reach; its process id is lent, then it is ended."""
+    """Run *command* in the peers' folder and yield its process id; kill it at the end."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             command,
@@ -74,7 +74,7 @@ def process(command: list[str], environment: dict[str, str], log: Path) -> Itera
 
 @contextmanager
 def redbeat(redis_url: str, log: Path) -> Iterator[int]:
-    """Run stock RedBeat on the entries in *redis_url*, once it has its lock."""
+    """Run stock RedBeat on *redis_url*; yield its process id once it has its lock."""
     command = [python(), "-m", "celery", "-A", "stock", "beat", "-l", "WARNING"]
     command += ["-S", "redbeat.RedBeatScheduler", "--max-interval", "1", "--pidfile="]
     with process(command, {"BENCH_REDIS_URL": redis_url}, log) as pid:
@@ -93,9 +93,9 @@ def fill_redbeat(redis_url: str, count: int, due_at: float) -> None:
     )
 
 
-def _wait_for(claim: Callable[[], bool], description: str, log: Path) -> None:
+def _wait_for(condition: Callable[[], bool], description: str, log: Path) -> None:
     deadline = time.monotonic() + 30
-    while not claim():
+    while not condition():
         if time.monotonic() > deadline:
             raise RuntimeError(f"not within 30 s: {description}\n{log.read_text()[-2000:]}")
         time.sleep(0.02)
@@ -103,7 +103,7 @@ def _wait_for(claim: Callable[[], bool], description: str, log: Path) -> None:
 
 @contextmanager
 def worker(pool: Pool, environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Run a bare worker of `noops` with what ours leaves out left out too."""
+    """Run a bare worker of `noops` without heartbeat, gossip and mingle, as jobs-app does."""
     command = [python(), "-m", "celery", "-A", "noops", "worker", "-l", "WARNING"]
     command += ["-P", pool.name, "-c", str(pool.size)]
     command += ["--without-heartbeat", "--without-gossip", "--without-mingle"]
@@ -112,8 +112,8 @@ def worker(pool: Pool, environment: dict[str, str], log: Path) -> Iterator[int]:
 
 
 def run_script(name: str, arguments: list[object], environment: dict[str, str]) -> str:
-    """Run a script of this folder to its end and return what it prints."""
-    result = subprocess.run(
+    """Run a script of this folder and return its output."""
+    completed = subprocess.run(
         [python(), str(FOLDER / name), *map(str, arguments)],
         cwd=FOLDER,
         env=os.environ | environment,
@@ -121,4 +121,4 @@ def run_script(name: str, arguments: list[object], environment: dict[str, str]) 
         stdout=subprocess.PIPE,
         text=True,
     )
-    return result.stdout
+    return completed.stdout

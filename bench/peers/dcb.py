@@ -1,4 +1,4 @@
-"""django-celery-beat in a project of one file, for `celery -A dcb beat`; its database is SQLite."""
+"""A one-file django-celery-beat project on SQLite, for `celery -A dcb beat`."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""Times how late a peer honours a schedule that is made while it runs.
+"""Measures the lag of schedules that are created while a peer's scheduler runs.
 
-python edit.py redbeat|django TRIALS TIMEOUT prints, as JSON, the seconds from the
-instant at which each new schedule was due for the first time to its message.
+python edit.py redbeat|django TRIALS TIMEOUT prints a JSON list: for each new schedule,
+the seconds from its first due instant to its message.
 """
 
 import json
@@ -18,7 +18,7 @@ PERIOD_SECONDS = 1
 
 
 def by_redbeat(number: int) -> Callable[[], None]:
-    """Save an entry that is due in a second; return what removes it."""
+    """Save an entry that is due in a second; return a function that removes it."""
     from redbeat import RedBeatSchedulerEntry  # noqa: PLC0415 (each peer loads its own)
     from stock import app  # noqa: PLC0415
 
@@ -30,7 +30,7 @@ def by_redbeat(number: int) -> Callable[[], None]:
 
 
 def by_django(number: int) -> Callable[[], None]:
-    """Save a periodic task that is due in a second; return what removes it."""
+    """Save a periodic task that is due in a second; return a function that removes it."""
     import dcb  # noqa: F401, PLC0415 (sets Django up)
     from django_celery_beat.models import (  # noqa: PLC0415
         IntervalSchedule,
@@ -45,21 +45,21 @@ def by_django(number: int) -> Callable[[], None]:
 
 
 def main(peer: str, trials: int, timeout_seconds: float) -> None:
-    """Make *trials* schedules, one after the other, and print how late each was."""
-    make = {"redbeat": by_redbeat, "django": by_django}[peer]
-    late = []
+    """Create *trials* schedules, one after the other, and print their lags."""
+    create = {"redbeat": by_redbeat, "django": by_django}[peer]
+    lags = []
     with Redis.from_url(url) as client:
         for number in range(trials):
             client.delete("celery")
-            remove = make(number)
+            remove = create(number)
             due_at = time.time() + PERIOD_SECONDS
             while not client.exists("celery") and time.time() < due_at + timeout_seconds:
                 time.sleep(0.002)
-            late.append(time.time() - due_at)
+            lags.append(time.time() - due_at)
             remove()
-            # Not in step with the sleep of the peer.
+            # Avoid running in step with the peer's sleep.
             time.sleep(1.3 + 0.37 * (number % 7))
-    print(json.dumps(late))
+    print(json.dumps(lags))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Puts messages for `noops` into its queue: python fill_noops.py WARM_UP COUNT.
+"""Sends messages to the queue of `noops`: python fill_noops.py WARM_UP COUNT.
 
-A mark stands after the first WARM_UP of them and one after the COUNT that follow.
+A `mark` follows the first WARM_UP messages, and another one the COUNT messages after them.
 """
 
 import sys
@@ -9,7 +9,7 @@ from noops import app, mark, noop
 
 
 def main(*counts: int) -> None:
-    """Send so many of them, with a mark after each of the *counts*."""
+    """Send as many messages as each of *counts* says, with a mark after each group."""
     with app.producer_pool.acquire(block=True) as producer:
         for count in counts:
             with producer.batch():

@@ -1,4 +1,4 @@
-"""Writes RedBeat entries in bulk: what `entry.save()` writes, without its round trips.
+"""Writes RedBeat entries in bulk, as `entry.save()` does, but without a round trip per entry.
 
 python fill_redbeat.py COUNT DUE_AT
 """
@@ -12,7 +12,7 @@ from redbeat.decoder import RedBeatJSONEncoder
 from redbeat.schedulers import RedBeatSchedulerEntry, get_redis
 from stock import app
 
-#: The schedules of bench/ours.py, without the zones, which RedBeat has not.
+#: The schedules of bench/ours.py, without time zones: a RedBeat entry has none.
 SCHEDULES = (
     crontab.from_string("0 * * * *"),
     crontab.from_string("30 2 * * 1-5"),
@@ -23,7 +23,7 @@ SCHEDULES = (
 
 
 def main(count: int, due_at: float) -> None:
-    """Write *count* entries due at *due_at* (Unix time): they last ran days before that."""
+    """Write *count* entries due at *due_at* (Unix time), with a last run five days before."""
     last = datetime.fromtimestamp(due_at, UTC) - timedelta(days=5)
     meta = json.dumps({"last_run_at": last, "total_run_count": 0}, cls=RedBeatJSONEncoder)
     redis = get_redis(app)

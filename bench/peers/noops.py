@@ -1,7 +1,7 @@
 """A bare Celery application whose task does nothing, for `celery -A noops worker`.
 
 BENCH_BACKEND is its result backend; without one, results are ignored. BENCH_PREFETCH
-says that it may take messages ahead, as Celery does when nobody forbids it.
+allows Celery's default prefetching.
 """
 
 import os
@@ -19,7 +19,7 @@ if not os.environ.get("BENCH_PREFETCH"):
     app.conf.worker_prefetch_multiplier = 1
     app.conf.worker_disable_prefetch = True
 
-#: The list to which `mark` adds instants.
+#: The Redis list to which `mark` adds its start time.
 MARKS = "bench-marks"
 
 
@@ -30,12 +30,12 @@ def noop() -> None:
 
 @app.task(name="noops.instant")
 def instant() -> float:
-    """Return when this began, Unix time."""
+    """Return the time of the start, in Unix seconds."""
     return time.time()
 
 
 @app.task(name="noops.mark", ignore_result=True)
 def mark() -> None:
-    """Note when this message's turn came: the only two tasks of thousands that do anything."""
+    """Record the start time; only two of the thousands of messages run this task."""
     with Redis.from_url(url) as client:
         client.rpush(MARKS, repr(time.time()))

@@ -1,4 +1,4 @@
-"""A Celery application as RedBeat's documentation has it, for `celery -A stock beat`."""
+"""A Celery application as in RedBeat's documentation, for `celery -A stock beat`."""
 
 import os
 
@@ -12,4 +12,4 @@ app.conf.task_ignore_result = True
 
 @app.task(name="stock.noop")
 def noop() -> None:
-    """Do nothing; it is never run here."""
+    """Do nothing; no worker runs this task."""

@@ -9,29 +9,29 @@ from statistics import median
 from celery.schedules import crontab
 from stock import app
 
-LOOKS = 500
+CALLS = 500
 
 
 def cost(expression: str) -> float:
-    """Return the microseconds of one `remaining_estimate`."""
+    """Return the microseconds of one `remaining_estimate` call."""
     schedule = crontab.from_string(expression)
     schedule.app = app
     last = datetime(2026, 1, 1, tzinfo=UTC)
-    began = time.perf_counter()
-    for _ in range(LOOKS):
+    started = time.perf_counter()
+    for _ in range(CALLS):
         schedule.remaining_estimate(last)
-    return (time.perf_counter() - began) / LOOKS * 1e6
+    return (time.perf_counter() - started) / CALLS * 1e6
 
 
 def main(rounds: int, expressions: list[str]) -> None:
-    """Print the median of each expression that Celery can say."""
-    found = {}
+    """Print the median of each expression that Celery's crontab can express."""
+    costs = {}
     for expression in expressions:
         try:
-            found[expression] = median(cost(expression) for _ in range(rounds))
+            costs[expression] = median(cost(expression) for _ in range(rounds))
         except ValueError:
             continue
-    print(json.dumps(found))
+    print(json.dumps(costs))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Times single messages to an idle worker of `noops`: python time_noop.py TRIALS PAUSE.
 
-Prints, as JSON, pairs of milliseconds: from the message to the start of the task, and
-from there to the moment at which its result can be read.
+Prints a JSON list of pairs of milliseconds: from the send to the start of the task, and
+from there until its result can be read.
 """
 
 import json
@@ -10,19 +10,19 @@ import time
 
 from noops import instant
 
-#: Celery's own default is half a second, which would measure nothing but itself.
-LOOK_SECONDS = 0.0005
+#: Celery's default is half a second, longer than the latency that is measured.
+POLL_SECONDS = 0.0005
 
 
-def main(trials: int, pause: float) -> None:
+def main(trials: int, pause_seconds: float) -> None:
     """Send *trials* messages, one after the other."""
-    found = []
+    times = []
     for _ in range(trials):
         sent = time.time()
-        began = instant.delay().get(interval=LOOK_SECONDS, timeout=10)
-        found.append(((began - sent) * 1000, (time.time() - began) * 1000))
-        time.sleep(pause)
-    print(json.dumps(found))
+        began = instant.delay().get(interval=POLL_SECONDS, timeout=10)
+        times.append(((began - sent) * 1000, (time.time() - began) * 1000))
+        time.sleep(pause_seconds)
+    print(json.dumps(times))
 
 
 if __name__ == "__main__":
