@@ -98,10 +98,10 @@ class ForkedProcess:
             poll = select.poll()
             poll.register(self._status, select.POLLIN)
             if poll.poll(None if timeout is None else timeout * 1000):
-                told = self._status.readline()
+                status = self._status.readline()
                 self._status.close()
-                assert told, "the process that forks others has ended"
-                self.returncode = int(told)
+                assert status, "the process that forks others has ended"
+                self.returncode = int(status)
         return self.returncode
 
 

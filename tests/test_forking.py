@@ -19,13 +19,13 @@ import json, os, signal, sys
 match sys.argv[1]:
     case "tell":
         death_pipe = int(os.environ["DEATH_PIPE"])
-        told = {
+        report = {
             "name": __name__, "arguments": sys.argv[1:], "environment": dict(os.environ),
             "directory": os.getcwd(), "path": sys.path[0], "leads": os.getsid(0) == os.getpid(),
             "descriptors": sorted(map(int, os.listdir("/proc/self/fd"))),
             "death_pipe": os.readlink(f"/proc/self/fd/{death_pipe}"),
         }
-        print(json.dumps(told))
+        print(json.dumps(report))
     case "exit":
         print("complaint", file=sys.stderr)
         sys.exit(int(sys.argv[2]))
@@ -77,16 +77,16 @@ def test_it_has_what_it_was_given_and_nothing_else(
 ) -> None:
     assert start("tell", "a b").wait(timeout=30) == 0
 
-    told: dict[str, Any] = json.loads((tmp_path / "output").read_text())
-    assert told["name"] == "__main__"
-    assert told["arguments"] == ["tell", "a b"]
-    assert told["environment"] == {"DEATH_PIPE": str(death_pipe), "COLOUR": "blue"}
-    assert (told["directory"], told["path"]) == (str(tmp_path), str(tmp_path))
-    assert told["leads"]
-    assert told["death_pipe"] == os.readlink(f"/proc/self/fd/{death_pipe}")
+    report: dict[str, Any] = json.loads((tmp_path / "output").read_text())
+    assert report["name"] == "__main__"
+    assert report["arguments"] == ["tell", "a b"]
+    assert report["environment"] == {"DEATH_PIPE": str(death_pipe), "COLOUR": "blue"}
+    assert (report["directory"], report["path"]) == (str(tmp_path), str(tmp_path))
+    assert report["leads"]
+    assert report["death_pipe"] == os.readlink(f"/proc/self/fd/{death_pipe}")
     # One more is that of the folder that it lists.
-    assert set(told["descriptors"]) >= {0, 1, 2, death_pipe}
-    assert len(told["descriptors"]) == 5
+    assert set(report["descriptors"]) >= {0, 1, 2, death_pipe}
+    assert len(report["descriptors"]) == 5
 
 
 @pytest.mark.parametrize("code", [0, 3])

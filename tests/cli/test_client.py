@@ -101,7 +101,7 @@ def test_a_url_that_is_none_is_a_usage_error(
     assert "JOBS_URL" in result.stderr
 
 
-def test_another_server_on_the_port_is_told_from_ours(server: CannedServer, run: Run) -> None:
+def test_another_server_on_the_port_is_reported(server: CannedServer, run: Run) -> None:
     server.on("GET", "/jobs", Canned(b"<h1>Not Found</h1>", 404, {"Content-Type": "text/html"}))
 
     result = run("job", "list")

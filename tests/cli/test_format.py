@@ -146,7 +146,7 @@ def test_a_duration_where_it_is_allowed_means_that_long_ago() -> None:
         (None, "-"),
     ],
 )
-def test_instants_are_told_as_people_say_them(instant: str | None, words: str) -> None:
+def test_instants_are_written_as_people_say_them(instant: str | None, words: str) -> None:
     assert relative(instant, at=NOON) == words
 
 
@@ -162,5 +162,5 @@ def test_instants_are_told_as_people_say_them(instant: str | None, words: str) -
         (90_000, "1 d 1 h"),
     ],
 )
-def test_durations_are_told_with_their_units(seconds: float | None, words: str) -> None:
+def test_durations_are_written_with_their_units(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words

@@ -351,13 +351,13 @@ def test_show_tells_the_attempts_the_error_and_where_the_log_is(
     assert " with: succeeded\n" in result.stdout
 
 
-def test_show_tells_who_was_told_of_the_run(server: CannedServer, run: Run) -> None:
-    told = [
+def test_show_lists_the_notifications_of_a_run(server: CannedServer, run: Run) -> None:
+    notifications = [
         {"event": "late", "channel": "ops", "state": "sent", "sent_at": AT, "created_at": AT},
         {"event": "failed", "channel": "desk", "state": "pending", "created_at": AT}
         | {"sent_at": None, "error": "It answered 500."},
     ]
-    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", notifications=told)))
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", notifications=notifications)))
 
     lines = [" ".join(line.split()) for line in run("run", "show", RUN_ID).stdout.splitlines()]
 
@@ -383,7 +383,7 @@ def test_show_says_where_a_task_asked_for_more_attempts(server: CannedServer, ru
     assert "Attempt    3: the task asked for more than the 1 of its job\n" in more
 
 
-def test_show_of_a_run_that_nobody_was_told_of_has_no_table(server: CannedServer, run: Run) -> None:
+def test_show_of_a_run_without_notifications_has_no_table(server: CannedServer, run: Run) -> None:
     server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", notifications=[])))
 
     assert "CHANNEL" not in run("run", "show", RUN_ID).stdout

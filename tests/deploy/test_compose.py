@@ -190,8 +190,8 @@ def test_valkey_starts_as_compose_starts_it(services, secrets: Path, tmp_path: P
 
         assert client.config_get("appendonly") == {"appendonly": "yes"}
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
-            stranger.ping()
+        with redis.Redis(port=port) as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
         assert password.encode() not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
     finally:
         client.close()

@@ -199,7 +199,7 @@ def check(
             verdict.findings += history.judge_overlaps([promise])
     for key in sorted({promise.key for promise in owed if promise.key is not None}):
         verdict.findings += history.judge_overlaps([each for each in owed if each.key == key])
-    verdict.findings += history.judge_strangers(owed)
+    verdict.findings += history.find_unexpected_runs(owed)
     return verdict
 
 
@@ -319,7 +319,7 @@ class _History:
                     "overlapping", names[row.job_id], row.scheduled_for, row.run_id, detail
                 )
 
-    def judge_strangers(self, owed: Sequence[Owed]) -> Iterator[Finding]:
+    def find_unexpected_runs(self, owed: Sequence[Owed]) -> Iterator[Finding]:
         """Nothing ran that nobody asked for."""
         for run_id, effects in self._effects.items():
             if effects and run_id not in self._known:

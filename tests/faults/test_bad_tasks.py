@@ -92,11 +92,11 @@ def test_whatever_a_task_returns_or_raises_its_run_ends_and_says_what_it_was(
     assert {what: run.state for what, run in errors.items()} == dict.fromkeys(
         ERRORS, RunState.FAILED
     )
-    told = {what: run.error or {} for what, run in errors.items()}
-    assert told["unpicklable"]["type"] == "UnpicklableError"
-    assert "MuteError" in told["mute"]["message"]
-    assert len(told["100 MB"]["message"]) < MESSAGE_CHARS + 100
-    assert told["Ctrl-C"]["type"] == "KeyboardInterrupt"
+    details = {name: run.error or {} for name, run in errors.items()}
+    assert details["unpicklable"]["type"] == "UnpicklableError"
+    assert "MuteError" in details["mute"]["message"]
+    assert len(details["100 MB"]["message"]) < MESSAGE_CHARS + 100
+    assert details["Ctrl-C"]["type"] == "KeyboardInterrupt"
     assert end_of(installation, "fine").state is RunState.SUCCEEDED
 
 

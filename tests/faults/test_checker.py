@@ -105,9 +105,11 @@ def test_a_start_before_its_fire_is_early() -> None:
 
 
 def test_a_run_without_a_fire_is_a_finding() -> None:
-    stray = Row("stray", 7, FIRES[1] + SECOND, "succeeded")
+    unexpected = Row("stray", 7, FIRES[1] + SECOND, "succeeded")
 
-    assert ("no such fire", "stray") in found(check([OWED], [*good_rows(), stray], good_effects()))
+    assert ("no such fire", "stray") in found(
+        check([OWED], [*good_rows(), unexpected], good_effects())
+    )
 
 
 def test_a_fire_in_the_middle_of_an_edit_may_be_on_record_or_not() -> None:
@@ -122,9 +124,9 @@ def test_a_fire_in_the_middle_of_an_edit_may_be_on_record_or_not() -> None:
 
 
 def test_a_start_that_no_row_knows_is_a_finding() -> None:
-    stray = Effect("start", "stray", 1, FIRES[1], FIRES[1])
+    unexpected = Effect("start", "stray", 1, FIRES[1], FIRES[1])
 
-    assert found(check([OWED], good_rows(), [*good_effects(), stray])) == [("no run", "stray")]
+    assert found(check([OWED], good_rows(), [*good_effects(), unexpected])) == [("no run", "stray")]
 
 
 @pytest.mark.parametrize("state", ["waiting", "queued", "running", "retrying"])

@@ -57,8 +57,8 @@ def test_runs_at_the_same_time_and_after_each_other_never_mix_their_output(
         assert run.state is RunState.SUCCEEDED, run.error
         chunks = chunks_of(installation, run)
         text = "".join(text for _, text in chunks)
-        strangers = [other for other in ended if other != mark and other in text]
-        assert not strangers, f"{mark} has lines of {strangers}"
+        other_marks = [other for other in ended if other != mark and other in text]
+        assert not other_marks, f"{mark} has lines of {other_marks}"
         lines = collections.Counter(found for found in re.findall(rf"{mark} (\w+) \d+", text))
         once = dict.fromkeys(("child", "childerr", "fork"), 1)
         wanted = dict.fromkeys(WAYS + DEEPER_WAYS * deeper, LINES) | (once if deeper else {})

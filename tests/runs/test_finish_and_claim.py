@@ -172,7 +172,7 @@ def test_a_success_that_is_news_to_its_job_is_left_to_the_long_way(
     assert job(database, failing.name).failures_in_a_row == 1
 
 
-def test_it_is_told_that_others_wait_for_the_place_of_the_ended_run(
+def test_it_reports_that_a_run_waits_behind_the_finished_one(
     database: Database, plain: Database, worker_id: UUID, together: Together
 ) -> None:
     buffering = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ONE)

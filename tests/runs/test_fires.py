@@ -175,7 +175,7 @@ def test_a_fire_that_was_put_off_comes_on_record_before_its_job_is_paused(
     assert [row.scheduled_for for row in runs_of(database, job)] == [NOON]
 
 
-def test_an_entry_of_a_deleted_job_is_told_to_go(database: Database) -> None:
+def test_the_entry_of_a_deleted_job_is_removed(database: Database) -> None:
     job = make_job(database, cron="0 * * * *")
     with database.session() as session:
         service.remove(session, job, version=None, by="ann", at=NOON - SECOND)

@@ -30,10 +30,10 @@ from tests.factories import (
 )
 from tests.factories import job as stored_job
 
-Told = list[tuple[datetime, str, str | None]]
+Outcomes = list[tuple[datetime, str, str | None]]
 
 
-def told(database: Database, job: Job) -> Told:
+def outcomes_of(database: Database, job: Job) -> Outcomes:
     return [(row.scheduled_for, str(row.state), row.reason) for row in runs_of(database, job)]  # type: ignore[misc]
 
 
@@ -78,7 +78,7 @@ def test_a_missed_fire_says_whether_a_scheduler_lived_before_its_deadline(
 
     record(database, job, at=NOON + 10 * MINUTE)
 
-    assert told(database, job) == [(NOON, "missed", reason)]
+    assert outcomes_of(database, job) == [(NOON, "missed", reason)]
 
 
 def test_without_any_scheduler_on_record_nobody_was_there(database: Database) -> None:
@@ -86,7 +86,7 @@ def test_without_any_scheduler_on_record_nobody_was_there(database: Database) ->
 
     record(database, job, at=NOON + 10 * MINUTE)
 
-    assert told(database, job) == [(NOON, "missed", "scheduler_down")]
+    assert outcomes_of(database, job) == [(NOON, "missed", "scheduler_down")]
 
 
 def test_what_the_catch_up_policy_left_out_names_the_policy(database: Database) -> None:
@@ -94,7 +94,7 @@ def test_what_the_catch_up_policy_left_out_names_the_policy(database: Database) 
 
     record(database, job, at=NOON + HOUR + 30 * MINUTE)
 
-    assert told(database, job) == [
+    assert outcomes_of(database, job) == [
         (NOON, "missed", "catchup_last"),
         (NOON + HOUR, "queued", None),
     ]
@@ -124,7 +124,7 @@ def test_a_fire_that_came_due_just_before_a_change_still_runs(
 
     act(database, job, at=NOON + SECOND)
 
-    assert told(database, job) == [(NOON, "queued", None)]
+    assert outcomes_of(database, job) == [(NOON, "queued", None)]
     assert runs_of(database, job)[0].send_at == NOON + SECOND
 
 
@@ -136,7 +136,7 @@ def test_a_change_during_an_outage_puts_its_fires_on_record_and_starts_none(
 
     act(database, job, at=NOON + HOUR + 30 * MINUTE)
 
-    assert told(database, job) == [
+    assert outcomes_of(database, job) == [
         (NOON, "missed", "scheduler_down"),
         (NOON + HOUR, "missed", "scheduler_down"),
     ]
@@ -149,7 +149,7 @@ def test_a_fire_that_came_due_just_before_the_deletion_is_cancelled_on_record(
 
     remove(database, job, at=NOON + SECOND)
 
-    assert told(database, job) == [(NOON, "cancelled", "job_deleted")]
+    assert outcomes_of(database, job) == [(NOON, "cancelled", "job_deleted")]
 
 
 def test_a_change_counts_the_runs_that_came_due_before_it(database: Database) -> None:

@@ -16,7 +16,7 @@ def facts(**given: object) -> PlanInput:
     return PlanInput(**({"schedule": EVERY_MINUTE, "next_fire_at": NOON} | given))  # type: ignore[arg-type]
 
 
-def told(planned: Plan) -> list[tuple[datetime, str, str | None]]:
+def outcomes_of(planned: Plan) -> list[tuple[datetime, str, str | None]]:
     return [(row.scheduled_for, str(row.state), row.reason) for row in planned.runs]
 
 
@@ -27,7 +27,7 @@ def test_a_fire_that_is_not_due_is_left_alone() -> None:
 def test_a_due_fire_is_queued_and_the_next_one_is_known() -> None:
     planned = plan(facts(), at=NOON)
 
-    assert told(planned) == [(NOON, "queued", None)]
+    assert outcomes_of(planned) == [(NOON, "queued", None)]
     assert planned.next_fire_at == NOON + MINUTE
 
 
@@ -47,7 +47,7 @@ def test_the_starting_deadline_is_counted_in_whole(late: int, reason: str | None
 def test_without_catch_up_late_fires_are_missed() -> None:
     planned = plan(facts(catchup_policy=CatchupPolicy.NONE), at=NOON + 3 * MINUTE)
 
-    assert told(planned) == [
+    assert outcomes_of(planned) == [
         (NOON, "missed", "deadline"),
         (NOON + MINUTE, "missed", "deadline"),
         (NOON + 2 * MINUTE, "queued", None),
@@ -60,7 +60,7 @@ def test_last_runs_only_the_newest_late_fire() -> None:
 
     planned = plan(facts(schedule=hourly), at=NOON + 2 * HOUR + 30 * MINUTE)
 
-    assert told(planned) == [
+    assert outcomes_of(planned) == [
         (NOON, "missed", "catchup_last"),
         (NOON + HOUR, "missed", "catchup_last"),
         (NOON + 2 * HOUR, "queued", None),
@@ -73,7 +73,7 @@ def test_last_is_needless_when_a_fire_comes_on_time() -> None:
 
     planned = plan(facts(schedule=hourly), at=NOON + 2 * HOUR)
 
-    assert told(planned) == [
+    assert outcomes_of(planned) == [
         (NOON, "missed", "catchup_last"),
         (NOON + HOUR, "missed", "catchup_last"),
         (NOON + 2 * HOUR, "queued", None),
@@ -92,7 +92,7 @@ def test_all_catches_up_within_its_window_and_number() -> None:
 
     planned = plan(given, at=NOON + 6 * HOUR + 30 * MINUTE)
 
-    assert [reason for _, _, reason in told(planned)] == [
+    assert [reason for _, _, reason in outcomes_of(planned)] == [
         *["catchup_window"] * 3,
         *["catchup_limit"] * 2,
         None,
@@ -156,21 +156,21 @@ def test_only_the_newest_of_several_due_fires_waits_to_take_the_place_of_another
 
     planned = plan(given, at=NOON + 2 * MINUTE)
 
-    assert [state for _, state, _ in told(planned)] == ["queued", "skipped", "waiting"]
+    assert [state for _, state, _ in outcomes_of(planned)] == ["queued", "skipped", "waiting"]
     assert planned.cancel is CancelMode.GRACEFUL
 
 
 def test_a_job_ends_with_its_last_allowed_run() -> None:
     planned = plan(facts(runs_left=1), at=NOON)
 
-    assert told(planned) == [(NOON, "queued", None)]
+    assert outcomes_of(planned) == [(NOON, "queued", None)]
     assert planned.next_fire_at is None
 
 
 def test_a_schedule_that_is_over_has_no_next_fire() -> None:
     planned = plan(facts(schedule=Schedule(at=NOON)), at=NOON)
 
-    assert told(planned) == [(NOON, "queued", None)]
+    assert outcomes_of(planned) == [(NOON, "queued", None)]
     assert planned.next_fire_at is None
 
 
@@ -180,4 +180,4 @@ def test_jitter_delays_the_look_and_not_the_fire() -> None:
 
     planned = plan(late, at=NOON + 30 * SECOND)
 
-    assert told(planned) == [(NOON, "queued", None)]
+    assert outcomes_of(planned) == [(NOON, "queued", None)]

@@ -42,7 +42,7 @@ def test_every_route_but_the_open_ones_wants_a_token(app: Flask) -> None:
     assert {rule for rule, _ in statuses} >= OPEN_PATHS | DEMO_PATHS
 
 
-def test_an_unknown_address_is_told_to_nobody(app: Flask) -> None:
+def test_an_unknown_path_without_a_token_is_unauthorized(app: Flask) -> None:
     assert app.test_client().get("/api/v1/none").status_code == 401
 
 

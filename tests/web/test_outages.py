@@ -202,7 +202,7 @@ def test_without_its_database_it_lives_but_is_not_ready(broken_app: Flask) -> No
     assert ready.json["checks"]["database"]["status"] == "unreachable"
 
 
-def test_a_database_that_goes_away_between_requests_is_told(
+def test_a_database_that_goes_away_between_requests_is_reported(
     tmp_path: Path, migrated_sqlite: Path
 ) -> None:
     path = tmp_path / "jobs.db"

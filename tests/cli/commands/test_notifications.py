@@ -232,7 +232,7 @@ def test_notifications_are_listed_with_what_became_of_them(server: CannedServer,
         (["--notify", ""], None),
     ],
 )
-def test_a_new_job_says_who_is_told(
+def test_a_new_job_shows_its_channels(
     server: CannedServer, run: Run, arguments: list[str], rules: list[dict[str, Any]] | None
 ) -> None:
     server.on("POST", "/jobs", Canned(a_job(), 201))
@@ -291,7 +291,7 @@ def test_rules_that_contradict_each_other_are_wrong_usage(
         ),
     ],
 )
-def test_a_job_shows_who_is_told(
+def test_a_job_shows_its_channels(
     server: CannedServer, run: Run, rules: list[dict[str, Any]] | None, shown: str | None
 ) -> None:
     server.on("GET", "/jobs/hello", Canned(a_job(schedule=None, notify=rules)))

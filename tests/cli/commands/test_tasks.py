@@ -85,7 +85,7 @@ def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"type": "array", "items": {"type": "array", "items": {}}}, "list of list"),
     ],
 )
-def test_a_type_is_told_in_few_words(said: dict[str, Any], text: str) -> None:
+def test_a_type_is_described_in_few_words(said: dict[str, Any], text: str) -> None:
     defs = {"Window": {"type": "object"}, "Colour": {"enum": ["red", "blue"], "type": "string"}}
 
     assert type_text(said, {"$defs": defs}) == text

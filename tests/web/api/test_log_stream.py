@@ -53,7 +53,7 @@ def events_in(text: str) -> list[StreamEvent]:
     return found
 
 
-def told(api: Api, run: Run, **options: Any) -> list[tuple[str, Any]]:
+def events_of(api: Api, run: Run, **options: Any) -> list[tuple[str, Any]]:
     """Return what the stream of a finished run says, chunks as their text."""
     answer = api.get(f"/runs/{run.id}/log/stream", **options)
     assert answer.status_code == 200, answer.text
@@ -87,16 +87,16 @@ def test_the_attempts_of_a_run_follow_each_other(api: Api, store) -> None:
     run = a_run(attempt=2)
     store(run, *(chunk(run, seq, f"{n}-{seq}", attempt=n) for n in (1, 2) for seq in (0, 1)))
 
-    pieces = [said for name, said in told(api, run) if name == "chunk"]
+    pieces = [data for name, data in events_of(api, run) if name == "chunk"]
 
     assert pieces == ["1-0", "1-1", "2-0", "2-1"]
 
 
-def test_what_was_cut_out_is_told_with_its_size(api: Api, store) -> None:
+def test_a_cut_is_sent_with_its_size(api: Api, store) -> None:
     run = a_run(log_bytes=1000, log_truncated=True)
     store(run, chunk(run, 0, "head"), chunk(run, 7, "tail"), chunk(run, 8, "ends"))
 
-    assert told(api, run) == [
+    assert events_of(api, run) == [
         ("chunk", "head"),
         ("cut", {"attempt": 1, "bytes": 988}),
         ("chunk", "tail"),
@@ -105,34 +105,34 @@ def test_what_was_cut_out_is_told_with_its_size(api: Api, store) -> None:
     ]
 
 
-def test_what_an_earlier_attempt_lost_is_told_without_a_size(api: Api, store) -> None:
+def test_a_cut_in_an_earlier_attempt_has_no_size(api: Api, store) -> None:
     run = a_run(attempt=2, log_bytes=3)
     store(run, chunk(run, 5, "old"), chunk(run, 0, "new", attempt=2))
 
-    assert told(api, run)[0] == ("cut", {"attempt": 1, "bytes": None})
+    assert events_of(api, run)[0] == ("cut", {"attempt": 1, "bytes": None})
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
-def test_a_reader_that_comes_back_gets_what_it_has_not_had(api: Api, store, how: str) -> None:
+def test_a_reader_that_comes_back_gets_only_the_new_chunks(api: Api, store, how: str) -> None:
     run = a_run(attempt=2)
     store(run, *(chunk(run, seq, f"{n}-{seq}", attempt=n) for n in (1, 2) for seq in (0, 1)))
-    given = {
+    options = {
         "header": {"headers": {"Last-Event-ID": "1-0"}},
         "query": {"query_string": {"last_event_id": "1-0"}},
     }
 
-    pieces = [said for name, said in told(api, run, **given[how]) if name == "chunk"]
+    pieces = [data for name, data in events_of(api, run, **options[how]) if name == "chunk"]
 
     assert pieces == ["1-1", "2-0", "2-1"]
 
 
-def test_a_cut_is_told_once_to_a_reader_that_comes_back_behind_it(api: Api, store) -> None:
+def test_a_reader_that_comes_back_sees_a_cut_once(api: Api, store) -> None:
     run = a_run(log_bytes=1000)
     store(run, chunk(run, 0, "head"), chunk(run, 7, "tail"))
     text = api.get(f"/runs/{run.id}/log/stream").text
     cut = next(event for event in events_in(text) if event.name == "cut")
 
-    again = told(api, run, headers={"Last-Event-ID": cut.id})
+    again = events_of(api, run, headers={"Last-Event-ID": cut.id})
 
     assert again == [("chunk", "tail"), ("end", {"state": "succeeded"})]
 
@@ -144,9 +144,9 @@ def test_a_log_longer_than_a_batch_is_sent_whole(
     run = a_run()
     store(run, *(chunk(run, seq, str(seq)) for seq in range(9)))
 
-    said = told(api, run)
+    data = events_of(api, run)
 
-    assert [text for _, text in said[:-1]] == [str(seq) for seq in range(9)]
+    assert [text for _, text in data[:-1]] == [str(seq) for seq in range(9)]
 
 
 @pytest.mark.parametrize(

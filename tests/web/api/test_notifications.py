@@ -68,8 +68,8 @@ def test_no_secret_of_an_address_is_readable_anywhere(
     refused = api.post("/channels", {"name": "bad", "url": f"mailt://x:{CANARY}@example.org"})
     taken = api.post("/channels", {"name": "ops", "url": MAIL})
 
-    told = [api.get(path).text for path in ("/channels", "/channels/desk", "/audit")]
-    assert not [text for text in (*told, refused.text, taken.text) if CANARY in text]
+    pages = [api.get(path).text for path in ("/channels", "/channels/desk", "/audit")]
+    assert not [text for text in (*pages, refused.text, taken.text) if CANARY in text]
     assert CANARY not in caplog.text
     rows = all_rows(database)
     assert "sealed" in rows
@@ -190,7 +190,7 @@ def test_a_channel_that_a_job_names_stays(api: Api) -> None:
     assert api.get("/channels/ops").status_code == 404
 
 
-def test_what_a_deleted_channel_was_still_to_be_told_is_not_sent(
+def test_pending_notifications_of_a_deleted_channel_are_not_sent(
     api: Api, database: Database
 ) -> None:
     make_channel(api)
@@ -225,9 +225,13 @@ def test_the_rules_of_a_job_come_back_as_they_were_sent(api: Api) -> None:
     assert api.get("/jobs/nightly").json["notify"] == made["notify"]
 
 
-@pytest.mark.parametrize("said, kept", [({}, None), ({"notify": None}, None), ({"notify": []}, [])])
-def test_nothing_said_and_nobody_are_two_things(api: Api, said: dict[str, Any], kept: Any) -> None:
-    assert api.make_job(**said)["notify"] == kept
+@pytest.mark.parametrize(
+    "options, kept", [({}, None), ({"notify": None}, None), ({"notify": []}, [])]
+)
+def test_default_rules_and_no_rules_are_two_things(
+    api: Api, options: dict[str, Any], kept: Any
+) -> None:
+    assert api.make_job(**options)["notify"] == kept
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/jobs?dry_run=true"])
@@ -280,7 +284,7 @@ def test_a_job_follows_the_channel_that_it_names(api: Api, database: Database) -
     assert heard(database, "own") == {Event.LOST}
 
 
-# ---- what was told ----
+# ---- the notifications ----
 
 
 def test_a_test_without_a_scheduler_is_answered_at_once(api: Api) -> None:
@@ -311,7 +315,7 @@ def test_a_test_waits_for_its_outcome(
     assert answer.json["error"] == "It answered 500."
 
 
-def test_notifications_are_found_by_what_they_tell(api: Api, database: Database) -> None:
+def test_notifications_are_listed_by_their_content(api: Api, database: Database) -> None:
     job_id = api.make_job()["id"]
     facts = {"channel_id": 1, "channel": "ops", "group_key": "x", "created_at": NOW}
     rows = [
@@ -338,9 +342,7 @@ def test_notifications_are_found_by_what_they_tell(api: Api, database: Database)
     assert [item["event"] for item in rest["items"]] == ["failed"]
 
 
-def test_a_run_shows_who_was_told_of_it_and_what_became_of_that(
-    api: Api, database: Database
-) -> None:
+def test_a_run_shows_its_notifications_and_their_states(api: Api, database: Database) -> None:
     run = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
     other = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 1}}).json
     facts = {"channel_id": 1, "channel": "ops", "group_key": "x", "created_at": NOW}
@@ -357,15 +359,15 @@ def test_a_run_shows_who_was_told_of_it_and_what_became_of_that(
 
     shown = api.get(f"/runs/{run['id']}").json["notifications"]
 
-    told = [(each["event"], each["channel"], each["state"], each["error"]) for each in shown]
-    assert told == [
+    rows = [(item["event"], item["channel"], item["state"], item["error"]) for item in shown]
+    assert rows == [
         ("late", "ops", "pending", None),
         ("failed", "ops", "failed", "It answered 500."),
     ]
     assert shown[0] == api.get(f"/notifications?run={run['id']}").json["items"][1]
 
 
-def test_a_purge_takes_what_was_told_of_the_job(api: Api, database: Database) -> None:
+def test_a_purge_removes_the_notifications_of_the_job(api: Api, database: Database) -> None:
     make_channel(api, is_default=True)
     api.make_job()
     api.post("/jobs/nightly/pause", {"reason": "broken"})

@@ -113,7 +113,7 @@ def test_keys_are_the_tokens_own(api: Api, database: Database) -> None:
     assert answer.status_code == 201
 
 
-def test_a_key_is_forgotten_after_a_day(api: Api, database: Database) -> None:
+def test_a_key_expires_after_a_day(api: Api, database: Database) -> None:
     api.post("/jobs", a_job(), headers=KEY)
     with database.session() as session:
         created_at = NOW - timedelta(days=400)

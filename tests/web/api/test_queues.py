@@ -18,7 +18,7 @@ def a_worker(name: str = "w1@host", **facts: Any) -> Worker:
     return Worker(**({"name": name, "concurrency": 2} | plain | stamps | facts))
 
 
-def test_queues_tell_who_serves_them_and_what_waits(api: Api, store) -> None:
+def test_queues_show_their_workers_and_waiting_runs(api: Api, store) -> None:
     api.make_job(queue="slow")
     store(
         a_worker(),
@@ -86,7 +86,7 @@ def test_a_queue_says_for_how_long_its_oldest_run_has_waited(api: Api, store) ->
 KEYED = {"concurrency_key": "db-main", "concurrency_limit": 2}
 
 
-def test_a_worker_tells_what_it_runs_and_what_it_could_take(api: Api, store) -> None:
+def test_a_worker_shows_its_runs_and_its_free_slots(api: Api, store) -> None:
     worker = a_worker(concurrency=3, messages_dropped=4)
     began = clock.now() - timedelta(seconds=30)
     busy = a_run(RunState.RUNNING, worker_id=worker.id, started_at=began)
@@ -113,7 +113,7 @@ def test_workers_that_are_gone_are_listed_only_if_they_are_asked_for(api: Api, s
     assert everyone[1]["gone_at"] == NOW.isoformat().replace("+00:00", "Z")
 
 
-def test_keys_tell_their_limits_and_who_waits_for_them(api: Api, store) -> None:
+def test_keys_show_their_limits_and_waiting_runs(api: Api, store) -> None:
     api.make_job("a", **KEYED)
     api.make_job("b", concurrency_key="db-main", concurrency_limit=3)
     api.make_job("c", concurrency_key="idle")
@@ -151,7 +151,7 @@ def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: 
 
 
 @pytest.mark.parametrize(
-    "pools, job, is_told",
+    "pools, job, is_warned",
     [
         (["threads"], {}, True),
         (["solo", "threads"], {}, True),
@@ -160,8 +160,8 @@ def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: 
         (["threads"], {"task": "shell", "kwargs": {"command": "true"}}, False),
     ],
 )
-def test_a_time_limit_that_no_worker_of_the_queue_can_enforce_is_told(
-    api: Api, store, pools: list[str], job: dict[str, Any], is_told: bool
+def test_a_time_limit_that_no_worker_of_the_queue_can_enforce_gets_a_warning(
+    api: Api, store, pools: list[str], job: dict[str, Any], is_warned: bool
 ) -> None:
     register_python_task(api)
     store(*(a_worker(f"w{n}", pool=pool) for n, pool in enumerate(pools)))
@@ -170,7 +170,7 @@ def test_a_time_limit_that_no_worker_of_the_queue_can_enforce_is_told(
     warnings = api.make_job(**(python | job))["warnings"]
 
     assert [warning.partition(" on ")[0] for warning in warnings] == (
-        ["The time limit of 60 s cannot be enforced"] if is_told else []
+        ["The time limit of 60 s cannot be enforced"] if is_warned else []
     )
 
 
@@ -183,7 +183,7 @@ def register_python_task(api: Api) -> None:
     api.app.extensions["jobs_app"].celery.task(compute, name="tests.compute", shared=False)
 
 
-def test_a_key_with_another_limit_elsewhere_is_told(api: Api, store) -> None:
+def test_a_key_with_another_limit_elsewhere_gets_a_warning(api: Api, store) -> None:
     store(a_worker())
     api.make_job("first", **KEYED)
     api.make_job("same", **KEYED)

@@ -49,7 +49,7 @@ def test_a_secret_is_made_and_no_answer_has_its_value(api: Api) -> None:
     assert not any(VALUE in answer.text for answer in answers)
 
 
-def test_the_database_holds_a_secret_sealed(
+def test_the_database_holds_a_secret_encrypted(
     api: Api, database: Database, settings: Settings
 ) -> None:
     put(api, value=VALUE)

@@ -8,7 +8,7 @@ from jobs_app.core.states import RunState
 from tests.web.conftest import NOW, Api, a_run
 
 
-def test_stats_are_told_with_what_is_kept(api: Api, store) -> None:
+def test_stats_include_how_long_history_is_kept(api: Api, store) -> None:
     made = api.make_job(retention={"keep_days": 7})
     ended = {
         "job_id": made["id"],
@@ -17,19 +17,19 @@ def test_stats_are_told_with_what_is_kept(api: Api, store) -> None:
     }
     store(a_run(**ended), a_run(**ended), a_run(RunState.FAILED, **ended))
 
-    told = api.get("/jobs/nightly/stats?last=2").json
+    stats = api.get("/jobs/nightly/stats?last=2").json
 
-    assert told["job"] == "nightly"
-    assert told["runs"] == {"total": 3, "by_state": {"succeeded": 2, "failed": 1}}
-    assert told["success_rate"] == 0.666667
-    assert told["recent"] == {
+    assert stats["job"] == "nightly"
+    assert stats["runs"] == {"total": 3, "by_state": {"succeeded": 2, "failed": 1}}
+    assert stats["success_rate"] == 0.666667
+    assert stats["recent"] == {
         "runs": 2,
         "success_rate": 0.5,
         "duration_seconds": {"p50": 2.0, "p95": 2.0, "max": 2.0},
         "delay_seconds": {"p50": 1.0, "p95": 1.0, "max": 1.0},
     }
-    assert (told["failures_in_a_row"], told["last_failure"]["state"]) == (0, "failed")
-    assert told["kept"] == {
+    assert (stats["failures_in_a_row"], stats["last_failure"]["state"]) == (0, "failed")
+    assert stats["kept"] == {
         "runs": 3,
         "oldest_at": "2026-11-23T12:00:00Z",
         "keep_runs": 10_000,
@@ -42,11 +42,11 @@ def test_stats_are_told_with_what_is_kept(api: Api, store) -> None:
 def test_stats_of_a_job_that_never_ran_are_empty(api: Api) -> None:
     api.make_job()
 
-    told = api.get("/jobs/nightly/stats").json
+    stats = api.get("/jobs/nightly/stats").json
 
-    assert told["runs"] == {"total": 0, "by_state": {}}
-    assert (told["success_rate"], told["last_success"]) == (None, None)
-    assert told["recent"] == {
+    assert stats["runs"] == {"total": 0, "by_state": {}}
+    assert (stats["success_rate"], stats["last_success"]) == (None, None)
+    assert stats["recent"] == {
         "runs": 0,
         "success_rate": None,
         "duration_seconds": None,
