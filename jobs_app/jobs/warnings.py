@@ -58,7 +58,7 @@ def _limit_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]
     """
     serving = [worker for worker in workers if job.queue in worker.queues]
     pools = sorted({worker.pool for worker in serving})
-    if not serving or KILLABLE_POOL in pools or job.task in outbox.KEEPS_OWN_LIMITS:
+    if not serving or KILLABLE_POOL in pools or job.task in outbox.ENFORCES_OWN_LIMITS:
         return
     if job.time_limit_seconds is not None:
         yield (

@@ -1,4 +1,4 @@
-"""What people do to a run: cancel it, or delete it with all that belongs to it."""
+"""Cancels runs, and deletes them with their attempts and logs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from jobs_app.runs.transitions import move
 def cancel(
     session: Session, run_id: UUID, *, mode: CancelMode, by: str, reason: str, at: datetime
 ) -> RunState | None:
-    """Cancel a run, or ask its worker to; return the state that it found.
+    """Cancel a run, or ask its worker to; return CANCELLED or RUNNING accordingly.
 
-    A waiting, queued or retrying run is cancelled at once. Of a running one the
-    row says that it is to end, and its worker sees that within a second. None
-    means that there was nothing to cancel: no such run, or it is over.
+    A waiting, queued or retrying run is cancelled at once. The row of a running run keeps
+    the request, and its worker reads it within a second. None means that there was
+    nothing to cancel: the run does not exist, or it has finished.
     """
-    at_once = move(
+    is_cancelled = move(
         session,
         (Run.id == run_id, Run.state.in_(CANCELLABLE_AT_ONCE)),
         state=RunState.CANCELLED,
@@ -34,28 +34,28 @@ def cancel(
         reason=reason,
         send_at=None,
     )
-    asked = not at_once and move(
+    is_requested = not is_cancelled and move(
         session,
         (
             Run.id == run_id,
             Run.state == RunState.RUNNING,
-            # A kill may follow a graceful cancel, never the other way round.
+            # A kill may replace a graceful cancel, but not the other way round.
             or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
         ),
         cancel_mode=mode,
         cancelled_by=by,
         reason=reason,
     )
-    if at_once or asked:
+    if is_cancelled or is_requested:
         audit.note(session, "cancel", by=by, at=at, run_id=run_id, reason=reason)
     session.commit()
-    if at_once:
+    if is_cancelled:
         return RunState.CANCELLED
-    return RunState.RUNNING if asked else None
+    return RunState.RUNNING if is_requested else None
 
 
 def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at: datetime) -> None:
-    """Cancel what has not begun of a job; does not commit (the caller's change does)."""
+    """Cancel the runs of a job that have not started; does not commit."""
     unfinished = or_(run_indexes.waiting_of_job(job_id), run_indexes.active_of_job(job_id))
     move(
         session,
@@ -70,7 +70,7 @@ def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """The wish that a running attempt should end."""
+    """The request to stop a running attempt."""
 
     run_id: UUID
     attempt: int
@@ -80,7 +80,7 @@ class CancelRequest:
 
 
 def cancel_requests(session: Session, worker_id: UUID) -> list[CancelRequest]:
-    """Return which running runs of a worker are to end, and how."""
+    """Return the cancel requests for the running runs of a worker."""
     statement = select(
         Run.id, Run.attempt, Run.task, Run.cancel_mode, Run.kill_grace_seconds
     ).where(Run.worker_id == worker_id, Run.state == RunState.RUNNING, Run.cancel_mode.is_not(None))
@@ -91,7 +91,7 @@ def cancel_requests(session: Session, worker_id: UUID) -> list[CancelRequest]:
 
 
 def running_on(session: Session, worker_id: UUID) -> list[tuple[UUID, int]]:
-    """Return the runs that a worker has at work, each with its attempt."""
+    """Return the running runs of a worker, each with its attempt."""
     statement = select(Run.id, Run.attempt).where(
         Run.worker_id == worker_id, Run.state == RunState.RUNNING
     )
@@ -99,13 +99,13 @@ def running_on(session: Session, worker_id: UUID) -> list[tuple[UUID, int]]:
 
 
 def purge(session: Session, run_ids: Sequence[UUID]) -> int:
-    """Delete runs and all that belongs to them, and return how many; does not commit."""
+    """Delete runs with their attempts and logs, and return how many; does not commit."""
     session.execute(_deletion(delete(LogChunk).where(in_values(session, LogChunk.run_id, run_ids))))
     session.execute(_deletion(delete(Attempt).where(in_values(session, Attempt.run_id, run_ids))))
-    gone = session.execute(_deletion(delete(Run).where(in_values(session, Run.id, run_ids))))
-    return rowcount(gone)
+    deleted = session.execute(_deletion(delete(Run).where(in_values(session, Run.id, run_ids))))
+    return rowcount(deleted)
 
 
 def _deletion(statement: Delete) -> Delete:
-    # None of them is in the session: there is nothing to be told.
+    # The session holds none of these rows, so there is nothing to synchronize.
     return statement.execution_options(synchronize_session=False)

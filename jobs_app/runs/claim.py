@@ -19,7 +19,7 @@ from jobs_app.runs.transitions import owned
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that a worker now owns: all that it needs to work."""
+    """A run that a worker has claimed, with all that it needs to execute it."""
 
     run_id: UUID
     attempt: int
@@ -57,7 +57,7 @@ def _claimed_columns() -> tuple[Any, ...]:
     )
 
 
-# Made once: a statement takes longer to put together than it takes to run.
+# Built once: building the statement takes longer than executing it.
 CLAIM = (
     update(Run)
     .where(
@@ -81,12 +81,12 @@ CLAIM = (
 def claim_plain(
     connection: Connection, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
 ) -> ClaimedRun | None:
-    """Claim an attempt of a run without a concurrency key, by one statement; else None.
+    """Claim an attempt of a run without a concurrency key, by one statement.
 
-    None says nothing about one that has a key: `claim` does.
+    None means that nothing was claimed; `claim` finds out whether the run has a key.
     """
-    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
-    row = connection.execute(CLAIM, given).one_or_none()
+    values = claim_values(run_id, attempt, worker_id=worker_id, at=at)
+    row = connection.execute(CLAIM, values).one_or_none()
     connection.commit()
     return None if row is None else claimed_of(run_id, attempt, row, worker_id=worker_id, at=at)
 
@@ -94,13 +94,13 @@ def claim_plain(
 def claim(
     session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
 ) -> ClaimedRun | None:
-    """Make *worker_id* the owner of exactly this attempt; None if it is not to be had.
+    """Make *worker_id* the owner of exactly this attempt; None if it cannot be claimed.
 
-    None is normal: a redelivered message, a cancelled run, a worker that was given up
-    while it was frozen, or no free place of the run's concurrency key.
+    None is normal: the message came twice, the run was cancelled, the worker was declared
+    gone while it was frozen, or the run's concurrency key has no free slot.
     """
-    given = claim_values(run_id, attempt, worker_id=worker_id, at=at)
-    row = session.execute(CLAIM, given).one_or_none()
+    values = claim_values(run_id, attempt, worker_id=worker_id, at=at)
+    row = session.execute(CLAIM, values).one_or_none()
     if row is None:
         row = claim_slot(
             session, run_id, attempt, worker_id=worker_id, at=at, returning=_claimed_columns()
@@ -110,14 +110,14 @@ def claim(
 
 
 def claim_values(run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime) -> dict[str, Any]:
-    """Return what CLAIM is executed with."""
+    """Return the parameters of CLAIM."""
     return {"this_run": run_id, "this_attempt": attempt, "this_worker": worker_id, "now": at}
 
 
 def claimed_of(
     run_id: UUID, attempt: int, row: Row[Any], *, worker_id: UUID, at: datetime
 ) -> ClaimedRun:
-    """Return the claim whose row holds at least the columns of `_claimed_columns`."""
+    """Return the claimed run; *row* has at least the columns of `_claimed_columns`."""
     return ClaimedRun(
         run_id=run_id,
         attempt=attempt,
@@ -141,7 +141,7 @@ def claimed_of(
 def reclaim(
     session: Session, run_id: UUID, attempt: int, *, worker_id: UUID, at: datetime
 ) -> ClaimedRun | None:
-    """Return the claim made at *at* if it took effect and only its answer got lost."""
+    """Return the claim that was made at *at*, if it was committed and only the answer got lost."""
     statement = select(*_claimed_columns()).where(
         *owned(run_id, attempt), Run.worker_id == worker_id, Run.started_at == at
     )

@@ -1,4 +1,4 @@
-"""One run's end and another one's claim, in one transaction: what a busy worker does most."""
+"""Finishes one run and claims another in one transaction, as a busy worker does."""
 
 import logging
 from datetime import datetime
@@ -17,45 +17,46 @@ log = logging.getLogger(__name__)
 
 def finish_and_claim(
     connection: Connection,
-    ended_id: UUID,
-    ended_attempt: int,
+    finished_id: UUID,
+    finished_attempt: int,
     outcome: Outcome,
     *,
-    ended_at: datetime,
+    finished_at: datetime,
     run_id: UUID,
     attempt: int,
     worker_id: UUID,
     at: datetime,
 ) -> tuple[bool | None, ClaimedRun | None]:
-    """Do what `finish_plain` does with the one run and `claim_plain` with the other.
+    """Do what `finish_plain` does for one run and `claim_plain` for the other.
 
-    Returns what those two return; either may fail alone. *outcome* is a plain one.
+    Return what these two return; either may fail alone. *outcome* must be plain.
     """
     has_log = outcome.log_bytes is not None
-    end = plain_finish_values(ended_id, ended_attempt, outcome, at=ended_at)
+    finish = plain_finish_values(finished_id, finished_attempt, outcome, at=finished_at)
     claim = claim_values(run_id, attempt, worker_id=worker_id, at=at)
     if connection.dialect.name == "postgresql":
-        row = connection.execute(_together(has_log=has_log), end | claim).one()
-        has_waiting_run, found = row.has_waiting_run, None if row.claimed_id is None else row
+        row = connection.execute(_one_statement(has_log=has_log), finish | claim).one()
+        has_waiting_run = row.has_waiting_run
+        claimed = None if row.claimed_id is None else row
     else:
         has_waiting_run = connection.execute(
-            plain_finish_statement(has_log=has_log), end
+            plain_finish_statement(has_log=has_log), finish
         ).scalar_one_or_none()
-        found = connection.execute(CLAIM, claim).one_or_none()
+        claimed = connection.execute(CLAIM, claim).one_or_none()
     connection.commit()
     if has_waiting_run is not None:
-        log.info("run_succeeded run=%s attempt=%s", ended_id, ended_attempt)
+        log.info("run_succeeded run=%s attempt=%s", finished_id, finished_attempt)
         has_waiting_run = bool(has_waiting_run)
-    if found is None:
+    if claimed is None:
         return has_waiting_run, None
-    return has_waiting_run, claimed_of(run_id, attempt, found, worker_id=worker_id, at=at)
+    return has_waiting_run, claimed_of(run_id, attempt, claimed, worker_id=worker_id, at=at)
 
 
 @cache
-def _together(*, has_log: bool) -> Select[Any]:
-    """Return both statements as one, which PostgreSQL commits by itself."""
-    end, claim = plain_finish_statement(has_log=has_log).cte("ended"), CLAIM.cte("claimed")
+def _one_statement(*, has_log: bool) -> Select[Any]:
+    """Return both statements as a single one, for which PostgreSQL needs no BEGIN or COMMIT."""
+    finish, claim = plain_finish_statement(has_log=has_log).cte("finished"), CLAIM.cte("claimed")
     one = select(literal(1)).subquery("one")
-    return select(end.c.has_waiting_run, claim).select_from(
-        one.outerjoin(end, true()).outerjoin(claim, true())
+    return select(finish.c.has_waiting_run, claim).select_from(
+        one.outerjoin(finish, true()).outerjoin(claim, true())
     )

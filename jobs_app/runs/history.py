@@ -1,4 +1,4 @@
-"""What is on record of runs: lists, one run, its attempts and its log. Reads only."""
+"""The history of runs: lists, single runs, their attempts and logs. Reads only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ from jobs_app.tasks.context import LastLog
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which runs a list shows; None, or (), leaves a condition out.
+    """The conditions of a list of runs; None, or (), leaves a condition out.
 
-    `since` and `until` bound the instant for which a run was scheduled, or at
-    which it was started by hand: since <= it < until. `job` also finds the runs of
-    deleted jobs of that name. `q` is a part of the note or of the error, in any case.
+    A run's instant is that of its fire, or of its manual start: since <= instant < until.
+    `job` also finds the runs of deleted jobs of that name. `q` is a part of the note or of
+    the error, in any case.
     """
 
     job: str | None = None
@@ -46,19 +46,19 @@ class Filter:
 
 
 class Position(NamedTuple):
-    """A place in a list: that of the run with this instant and id."""
+    """The position of a run in a list, by its instant and id."""
 
     instant: datetime
     id: UUID
 
     @classmethod
     def of(cls, run: Run) -> "Position":
-        """Return the place of *run*."""
+        """Return the position of *run*."""
         return cls(run.instant, run.id)
 
     @classmethod
     def read(cls, text: str) -> "Position":
-        """Return the place that `str` made *text* of; raises ValueError."""
+        """Return the position from its text, as `str` gives it; raises ValueError."""
         instant, _, run_id = text.partition(" ")
         try:
             return cls(datetime.fromisoformat(instant).astimezone(UTC), UUID(run_id))
@@ -69,14 +69,14 @@ class Position(NamedTuple):
         return f"{self.instant.isoformat()} {self.id}"
 
 
-#: Runs whose words are read before an index is asked for the rest.
-LOOKED_THROUGH = 500
+#: The newest runs whose text is searched before the index on text is used.
+SEARCHED_FIRST = 500
 
-#: Indexes that one list is merged from at most.
-MOST_BRANCHES = 100
+#: The highest number of index ranges that one list is merged from.
+MAX_RANGES = 100
 
-# What a run says that a person would look for; on PostgreSQL there is an index on just this.
-_WORDS = {
+# The text of a run that people search; PostgreSQL has an index on exactly this expression.
+_TEXT = {
     "postgresql": "lower(coalesce(runs.note, '') || ' ' || coalesce(runs.error ->> 'type', '')"
     " || ' ' || coalesce(runs.error ->> 'message', ''))",
     "sqlite": "lower(coalesce(runs.note, '') || ' ' || coalesce(json_extract(runs.error, '$.type'),"
@@ -84,13 +84,13 @@ _WORDS = {
 }
 
 
-def page(session: Session, wanted: Filter, *, before: Position | None, limit: int) -> list[Run]:
+def page(session: Session, conditions: Filter, *, before: Position | None, limit: int) -> list[Run]:
     """Return runs with their jobs, workers and attempts, those of the newest instants first.
 
-    Only those that come after the place *before*. The cost is that of the page,
-    however long the history: each condition has an index in this order.
+    The page begins after the position *before*. Its cost does not depend on the length of
+    the history: each condition has an index in this order.
     """
-    ids = _ids(session, wanted, before=before, limit=limit)
+    ids = _ids(session, conditions, before=before, limit=limit)
     if not ids:
         return []
     statement = (
@@ -98,31 +98,31 @@ def page(session: Session, wanted: Filter, *, before: Position | None, limit: in
         .options(joinedload(Run.job), joinedload(Run.worker), selectinload(Run.attempts))
         .where(Run.id.in_(ids))
     )
-    found = {run.id: run for run in session.scalars(statement)}
-    # One that retention has deleted in between is passed over.
-    return [found[run_id] for run_id in ids if run_id in found]
+    runs = {run.id: run for run in session.scalars(statement)}
+    # A run that the pruner has deleted in between is left out.
+    return [runs[run_id] for run_id in ids if run_id in runs]
 
 
 def _ids(
-    session: Session, wanted: Filter, *, before: Position | None, limit: int
+    session: Session, conditions: Filter, *, before: Position | None, limit: int
 ) -> Sequence[UUID]:
     """Return the runs of a page, in order.
 
-    An index holds its order for one line only: the list is merged from the first rows of each.
+    An index is in this order within a range only; the page is merged from several ranges.
     """
     jobs: list[int] | None = None
-    if wanted.job is not None:
-        jobs = list(session.scalars(select(Job.id).where(Job.name == wanted.job)))
-    if wanted.q:
-        return _ids_by_words(session, wanted, jobs, before=before, limit=limit)
-    by_trigger = _by(wanted)
+    if conditions.job is not None:
+        jobs = list(session.scalars(select(Job.id).where(Job.name == conditions.job)))
+    if conditions.q:
+        return _ids_by_text(session, conditions, jobs, before=before, limit=limit)
+    by_trigger = _trigger(conditions)
     branches = [
-        select(Run.id, line.instant.label("instant"))
-        .where(*line.guard, *_within(wanted, line.instant), *by_trigger)
-        .where(*_after(before, line.instant))
-        .order_by(*line.newest_first)
+        select(Run.id, index_range.instant.label("instant"))
+        .where(*index_range.guard, *_within(conditions, index_range.instant), *by_trigger)
+        .where(*_after(before, index_range.instant))
+        .order_by(*index_range.newest_first)
         .limit(limit)
-        for line in _lines(wanted, jobs)
+        for index_range in _ranges(conditions, jobs)
     ]
     if len(branches) == 1:
         return session.scalars(branches[0]).all()
@@ -134,109 +134,123 @@ def _ids(
     return session.scalars(newest.limit(limit)).all()
 
 
-def _lines(wanted: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
-    """Return the lines of what is wanted; many jobs that had one name share one."""
-    is_rare = wanted.trigger not in (None, Trigger.SCHEDULE)
+def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
+    """Return the index ranges of a list; many jobs that had the same name share one range."""
+    is_rare = conditions.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
-        if wanted.states:
-            return [run_indexes.in_state(state) for state in wanted.states]
+        if conditions.states:
+            return [run_indexes.in_state(state) for state in conditions.states]
         return (IndexRange(()),) if is_rare else run_indexes.of_all()
-    if len(jobs) * max(len(wanted.states), 2) > MOST_BRANCHES:
-        is_in = [Run.state.in_(wanted.states)] if wanted.states else []
+    if len(jobs) * max(len(conditions.states), 2) > MAX_RANGES:
+        is_in = [Run.state.in_(conditions.states)] if conditions.states else []
         return (IndexRange((Run.job_id.in_(jobs), *is_in)),)
-    if wanted.states:
+    if conditions.states:
         return [
-            line
+            index_range
             for job in jobs
-            for state in wanted.states
-            for line in run_indexes.of_job_in(job, state)
+            for state in conditions.states
+            for index_range in run_indexes.of_job_in(job, state)
         ]
     if is_rare:
         return [IndexRange((Run.job_id == job,)) for job in jobs]
-    return [line for job in jobs for line in run_indexes.of_job(job)]
+    return [index_range for job in jobs for index_range in run_indexes.of_job(job)]
 
 
-def _by(wanted: Filter) -> list[Condition]:
-    if wanted.trigger is None:
+def _trigger(conditions: Filter) -> list[Condition]:
+    if conditions.trigger is None:
         return []
-    is_by = Run.trigger == wanted.trigger
-    is_rare = wanted.trigger is not Trigger.SCHEDULE
-    # Written out, not bound: only then does a database know its partial index to fit.
-    return [is_by, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [is_by]
+    has_trigger = Run.trigger == conditions.trigger
+    is_rare = conditions.trigger is not Trigger.SCHEDULE
+    # Literals, not bound parameters: only then does a database use its partial index.
+    return [has_trigger, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [has_trigger]
 
 
-def _within(wanted: Filter, instant: Any = Run.instant) -> list[Condition]:
-    found: list[Condition] = []
-    if wanted.since is not None:
-        found.append(instant >= wanted.since)
-    if wanted.until is not None:
-        found.append(instant < wanted.until)
-    return found
+def _within(conditions: Filter, instant: Any = Run.instant) -> list[Condition]:
+    bounds: list[Condition] = []
+    if conditions.since is not None:
+        bounds.append(instant >= conditions.since)
+    if conditions.until is not None:
+        bounds.append(instant < conditions.until)
+    return bounds
 
 
-def _after(place: Position | None, instant: Any = Run.instant) -> list[Condition]:
-    if place is None:
+def _after(position: Position | None, instant: Any = Run.instant) -> list[Condition]:
+    if position is None:
         return []
-    there = tuple_(literal(place.instant, Run.created_at.type), literal(place.id, Run.id.type))
-    # The first one is implied; without it SQLite would come there from the list's beginning.
-    return [instant <= place.instant, tuple_(instant, Run.id) < there]
+    instant_and_id = (
+        literal(position.instant, Run.created_at.type),
+        literal(position.id, Run.id.type),
+    )
+    # The second condition implies the first; without it SQLite would scan from the beginning.
+    return [instant <= position.instant, tuple_(instant, Run.id) < tuple_(*instant_and_id)]
 
 
-def _ids_by_words(
-    session: Session, wanted: Filter, jobs: list[int] | None, *, before: Position | None, limit: int
+def _ids_by_text(
+    session: Session,
+    conditions: Filter,
+    jobs: list[int] | None,
+    *,
+    before: Position | None,
+    limit: int,
 ) -> Sequence[UUID]:
-    """Return the runs of a page that say `wanted.q`, in order.
+    """Return the runs of a page whose text contains `conditions.q`, in order.
 
-    What many say is found among the newest that say anything. What few say is found by the
-    index on words, however long ago it was; of what many say it would fetch all there is.
+    Frequent text is found among the newest runs that have any. Rare text is found by the
+    index on text, however old the run is; for frequent text, that index would return too much.
     """
-    words: ColumnElement[str] = literal_column(_WORDS[session.get_bind().dialect.name], String())
-    said = [text(f"({HAS_WORDS})"), *_within(wanted)]
+    run_text: ColumnElement[str] = literal_column(_TEXT[session.get_bind().dialect.name], String())
+    with_text = [text(f"({HAS_WORDS})"), *_within(conditions)]
     if jobs is not None:
-        said.append(Run.job_id.in_(jobs))
-    q = (wanted.q or "").lower()
+        with_text.append(Run.job_id.in_(jobs))
+    q = (conditions.q or "").lower()
     newest = (
-        select(Run.id, Run.instant.label("instant"), Run.state, Run.trigger, words.label("words"))
-        .where(*said, *_after(before))
+        select(
+            Run.id, Run.instant.label("instant"), Run.state, Run.trigger, run_text.label("run_text")
+        )
+        .where(*with_text, *_after(before))
         .order_by(*NEWEST_FIRST)
-        .limit(LOOKED_THROUGH)
+        .limit(SEARCHED_FIRST)
         .subquery()
     )
     hits = (
         select(newest.c.id)
-        .where(newest.c.words.contains(q, autoescape=True))
-        .where(*_is(wanted, newest.c.state, newest.c.trigger))
+        .where(newest.c.run_text.contains(q, autoescape=True))
+        .where(*_matches(conditions, newest.c.state, newest.c.trigger))
         .order_by(newest.c.instant.desc(), newest.c.id.desc())
         .limit(limit)
     )
-    found = list(session.scalars(hits))
-    if len(found) == limit:
-        return found
-    last = select(Run.instant, Run.id).where(*said, *_after(before)).order_by(*NEWEST_FIRST)
-    end = session.execute(last.offset(LOOKED_THROUGH - 1).limit(1)).first()
+    ids = list(session.scalars(hits))
+    if len(ids) == limit:
+        return ids
+    last = select(Run.instant, Run.id).where(*with_text, *_after(before)).order_by(*NEWEST_FIRST)
+    end = session.execute(last.offset(SEARCHED_FIRST - 1).limit(1)).first()
     if end is None:
-        return found
+        return ids
     rest = (
         select(Run.id)
-        .where(*said, words.contains(q, autoescape=True), *_is(wanted, Run.state, Run.trigger))
+        .where(
+            *with_text,
+            run_text.contains(q, autoescape=True),
+            *_matches(conditions, Run.state, Run.trigger),
+        )
         .where(*_after(Position(*end)))
         .order_by(*NEWEST_FIRST)
-        .limit(limit - len(found))
+        .limit(limit - len(ids))
     )
-    return [*found, *session.scalars(rest)]
+    return [*ids, *session.scalars(rest)]
 
 
-def _is(
-    wanted: Filter,
+def _matches(
+    conditions: Filter,
     state: ColumnElement[RunState] | InstrumentedAttribute[RunState],
     trigger: ColumnElement[Trigger] | InstrumentedAttribute[Trigger],
 ) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.states:
-        found.append(state.in_(wanted.states))
-    if wanted.trigger is not None:
-        found.append(trigger == wanted.trigger)
-    return found
+    clauses: list[ColumnElement[bool]] = []
+    if conditions.states:
+        clauses.append(state.in_(conditions.states))
+    if conditions.trigger is not None:
+        clauses.append(trigger == conditions.trigger)
+    return clauses
 
 
 def get(session: Session, run_id: UUID) -> Run:
@@ -254,7 +268,7 @@ def get(session: Session, run_id: UUID) -> Run:
 
 
 def log(session: Session, run_id: UUID, *, attempt: int) -> list[LogChunk]:
-    """Return what an attempt wrote, in order; a gap in `seq` is what was cut out."""
+    """Return the output of an attempt, in order; a gap in `seq` is where output was cut."""
     statement = (
         select(LogChunk)
         .where(LogChunk.run_id == run_id, LogChunk.attempt == attempt)
@@ -264,7 +278,7 @@ def log(session: Session, run_id: UUID, *, attempt: int) -> list[LogChunk]:
 
 
 class LogPosition(NamedTuple):
-    """A place in the log of a run: all attempts before, and of this one the chunks up to `seq`."""
+    """A position in the log of a run: after chunk `seq` of this attempt."""
 
     attempt: int = 0
     seq: int = -1
@@ -272,9 +286,9 @@ class LogPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogNews:
-    """What a run has written since a place, and how the run stands at the same instant.
+    """The output of a run since a position, and its state at the same instant.
 
-    `log_bytes` is all that `attempt`, the newest one, has written so far.
+    `log_bytes` counts all output of `attempt`, the newest one.
     """
 
     state: RunState
@@ -284,12 +298,12 @@ class LogNews:
 
 
 def log_news(session: Session, run_id: UUID, *, after: LogPosition, limit: int) -> LogNews:
-    """Return the chunks after a place, of all attempts in turn; raises NotFound.
+    """Return the chunks after a position, of all attempts in turn; raises NotFound.
 
-    One statement, so that a final state comes with the last of what was written.
+    A single statement, so that a final state always comes with the last output.
     """
-    place = tuple_(literal(after.attempt), literal(after.seq))
-    is_new = and_(LogChunk.run_id == Run.id, tuple_(LogChunk.attempt, LogChunk.seq) > place)
+    position = tuple_(literal(after.attempt), literal(after.seq))
+    is_new = and_(LogChunk.run_id == Run.id, tuple_(LogChunk.attempt, LogChunk.seq) > position)
     statement = (
         select(Run.state, Run.attempt, Run.log_bytes, LogChunk)
         .outerjoin(LogChunk, is_new)
@@ -301,14 +315,14 @@ def log_news(session: Session, run_id: UUID, *, after: LogPosition, limit: int) 
     if not rows:
         raise NotFound(f"There is no run {run_id}.", code="run_not_found")
     state, attempt, log_bytes, _ = rows[0]
-    # One row without a chunk is what the outer join gives where nothing is new.
+    # If nothing is new, the outer join returns one row without a chunk.
     return LogNews(state, attempt, log_bytes, list(filter(None, (row[3] for row in rows))))
 
 
 def last_log(session: Session, job: str, *, limit_bytes: int) -> LastLog | None:
-    """Return what the newest run of a living *job* that has ended wrote, at most its end.
+    """Return the end of the output of the newest finished run of *job*, which is not deleted.
 
-    Of its attempts, the last one. None if no run of that job was ever worked on.
+    The output is that of the last attempt. None if no run of that job ever started.
     """
     statement = (
         select(Run)

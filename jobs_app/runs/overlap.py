@@ -1,4 +1,4 @@
-"""A job's one place: who waits for it, who gives way, who is let in."""
+"""Runs of a job that may not overlap: which run waits, which one is stopped or promoted."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,57 +15,54 @@ from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
 from jobs_app.runs.transitions import move
 
-# Made once: an alias of a wide table takes longer to build than its query takes to run.
+# Built once: building an alias of a wide table takes longer than its query.
 _OTHER = aliased(Run, name="other")
 
-# Written out, not bound: only then does a database know its partial index to fit.
-_HOLDS_THE_PLACE = (
+# Literals, not bound parameters: only then does a database use its partial index.
+_IS_ACTIVE = (
     f"other.is_exclusive AND other.state IN {tuple(map(str, ACTIVE))}",
     f"NOT other.is_exclusive AND other.state IN {tuple(map(str, ACTIVE))}",
 )
 
-_WAITS = f"other.state = '{RunState.WAITING}'"
+_IS_WAITING = f"other.state = '{RunState.WAITING}'"
 
 #: Policies under which no fire waits for another run.
 NEVER_BUFFERING = (OverlapPolicy.SKIP, OverlapPolicy.ALLOW_ALL)
 
 
-def _is_taken(job_id: Any) -> ColumnElement[bool]:
-    """The place of *job_id* is taken: also by a run that was started beside others."""
+def _has_active_run(job_id: Any) -> ColumnElement[bool]:
+    """A run of *job_id* is active; one that was started beside others counts too."""
     return or_(
-        *(
-            exists().where(_OTHER.job_id == job_id, text(condition))
-            for condition in _HOLDS_THE_PLACE
-        )
+        *(exists().where(_OTHER.job_id == job_id, text(condition)) for condition in _IS_ACTIVE)
     )
 
 
 def may_have_waiting_run(job_id: Any) -> ColumnElement[bool]:
-    """Somebody waits for the place of *job_id*, or may be about to.
+    """A run of *job_id* waits behind the active one, or may do so in a moment.
 
-    Who buffers counts as such: the planner, which holds the job while it looks whether
-    the place is taken, may have put a run behind this one that nobody sees yet.
+    A job that may buffer counts as waiting. The planner locks the job and checks whether a
+    run is active; the waiting run that it then inserts may not be committed yet.
     """
-    waits = exists().where(_OTHER.job_id == job_id, text(_WAITS))
-    never = (Job.overlap_policy != policy for policy in NEVER_BUFFERING)
-    buffers = exists().where(Job.id == job_id, *never)
+    waits = exists().where(_OTHER.job_id == job_id, text(_IS_WAITING))
+    not_never = (Job.overlap_policy != policy for policy in NEVER_BUFFERING)
+    buffers = exists().where(Job.id == job_id, *not_never)
     return or_(waits, buffers)
 
 
 def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
-    """Queue the oldest run that waits for *job_id*'s place, if the place is free."""
-    # The planner holds the same lock while it looks whether the place is taken.
+    """Queue the oldest waiting run of *job_id*, if no run of it is active."""
+    # The planner holds the same lock while it checks for an active run.
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
     oldest = (
         select(_OTHER.id)
-        .where(_OTHER.job_id == job_id, text(_WAITS))
+        .where(_OTHER.job_id == job_id, text(_IS_WAITING))
         .order_by(_OTHER.id)
         .limit(1)
         .scalar_subquery()
     )
     statement = (
         update(Run)
-        .where(Run.id == oldest, Run.state == RunState.WAITING, ~_is_taken(job_id))
+        .where(Run.id == oldest, Run.state == RunState.WAITING, ~_has_active_run(job_id))
         .values(
             state=RunState.QUEUED,
             queued_at=at,
@@ -78,24 +75,33 @@ def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
         row = session.execute(statement).one_or_none()
         session.commit()
     except IntegrityError:
-        # Another finish promoted one in the same moment.
+        # Another process promoted one at the same moment.
         session.rollback()
         return None
     return None if row is None else message_of(row.id, row.attempt, row)
 
 
 def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:
-    """Return jobs with a run that waits for nobody: its promoter died before it could."""
-    waits = text(f"runs.state = '{RunState.WAITING}'")
-    statement = select(Run.job_id).where(waits, ~_is_taken(Run.job_id)).distinct().limit(limit)
+    """Return jobs with a waiting run and no active one.
+
+    The process that finished the active run died before it promoted the waiting one.
+    """
+    is_waiting = text(f"runs.state = '{RunState.WAITING}'")
+    statement = (
+        select(Run.job_id).where(is_waiting, ~_has_active_run(Run.job_id)).distinct().limit(limit)
+    )
     return [job_id for job_id in session.scalars(statement) if job_id is not None]
 
 
 def make_room(
     session: Session, job_id: int, mode: CancelMode | None, *, drop_waiting: bool, at: datetime
 ) -> None:
-    """End a job's other runs for a newer one, as its overlap policy says; does not commit."""
-    over = {
+    """Cancel a job's other runs for a newer one; does not commit.
+
+    With *drop_waiting* the waiting runs are cancelled. With a *mode* the active ones are too,
+    and a running one is asked to stop.
+    """
+    cancelled = {
         "state": RunState.CANCELLED,
         "finished_at": at,
         "cancelled_by": "jobs-app",
@@ -103,14 +109,14 @@ def make_room(
         "send_at": None,
     }
     if drop_waiting:
-        move(session, (run_indexes.waiting_of_job(job_id),), **over)
+        move(session, (run_indexes.waiting_of_job(job_id),), **cancelled)
     if mode is not None:
         active = run_indexes.active_of_job(job_id)
         unstarted = (RunState.QUEUED, RunState.RETRYING)
-        move(session, (active, Run.state.in_(unstarted)), **over)
+        move(session, (active, Run.state.in_(unstarted)), **cancelled)
         move(
             session,
-            # What is to be killed already is not asked gently once more.
+            # A run that is to be killed already is not asked to stop gracefully.
             (
                 active,
                 Run.state == RunState.RUNNING,

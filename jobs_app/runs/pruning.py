@@ -1,4 +1,4 @@
-"""Runs that are kept no longer: deleted a few at a time, and counted for ever."""
+"""Deletes runs past their retention, a few at a time, and keeps count of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,35 +27,35 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_OVER, LogChunk, PrunedRuns, Run
 from jobs_app.runs.cancel import purge
 
-#: The job under which runs without one are counted.
+#: The id under which deleted runs without a job are counted.
 NO_JOB = 0
 
 
 def prune_runs(
     session: Session, job_id: int | None, state: RunState, *, before: datetime, limit: int
 ) -> int:
-    """Delete up to *limit* runs of a job that ended in *state*, the oldest first, and commit.
+    """Delete the oldest runs of a job that finished in *state* before *before*, and commit.
 
-    Those whose instant is earlier than *before*. They are counted in the same transaction,
-    each once, however many do this at a time. Return how many went.
+    Up to *limit* runs go; return how many. They are counted in the same transaction, each
+    of them once, however many processes prune at the same time.
     """
     oldest = (
         select(Run.id, Run.instant)
         .where(*_in(job_id, state), Run.instant < before)
         .order_by(Run.job_id, Run.state, Run.instant, Run.id)
         .limit(limit)
-        # What somebody else is deleting just now is left to them.
+        # Runs that another process is deleting are left to it.
         .with_for_update(skip_locked=True, of=Run)
     )
     rows = session.execute(oldest).all()
     if rows:
-        gone = purge(session, [row.id for row in rows])
-        _count(session, job_id, state, gone, latest_at=rows[-1].instant)
+        deleted = purge(session, [row.id for row in rows])
+        _count(session, job_id, state, deleted, latest_at=rows[-1].instant)
     session.commit()
     return len(rows)
 
 
-def _of(job_id: int | None) -> ColumnElement[bool]:
+def _of_job(job_id: int | None) -> ColumnElement[bool]:
     return Run.job_id.is_(None) if job_id is None else Run.job_id == job_id
 
 
@@ -78,7 +78,7 @@ def _count(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How many runs of a job there are, and the instant of the oldest one."""
+    """The number of runs of a job, and the instant of the oldest one."""
 
     count: int
     oldest: datetime
@@ -90,20 +90,20 @@ def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
         select(line.instant).where(*line.guard).order_by(*line.oldest_first).limit(1).correlate(Job)
         for line in run_indexes.of_job(Job.id)
     ]
-    # Of an index alone; which instant is the n-th newest would be read run by run.
+    # An index alone gives the count; to find the n-th newest instant would read every run.
     count = select(func.count()).select_from(Run).where(Run.job_id == Job.id).correlate(Job)
-    columns = [count.scalar_subquery(), *(each.scalar_subquery() for each in oldest)]
+    columns = [count.scalar_subquery(), *(instant.scalar_subquery() for instant in oldest)]
     statement = select(Job.id, *columns).where(in_values(session, Job.id, job_ids))
-    found = {}
+    spans = {}
     for job_id, number, *instants in session.execute(statement):
         known = [instant for instant in instants if instant is not None]
         if known:
-            found[job_id] = Span(number, min(known))
-    return found
+            spans[job_id] = Span(number, min(known))
+    return spans
 
 
 def count_of(session: Session, job_id: int, state: RunState) -> int:
-    """Return how many runs of a job there are that ended in *state*."""
+    """Return how many runs of a job finished in *state*."""
     return session.scalars(select(func.count()).select_from(Run).where(*_in(job_id, state))).one()
 
 
@@ -118,18 +118,18 @@ def nth_oldest(
 
 
 def newest(session: Session, job_id: int, state: RunState) -> datetime | None:
-    """Return the instant of the newest run of a job that ended in *state*."""
+    """Return the instant of the newest run of a job that finished in *state*."""
     newest_first = (Run.instant.desc(), Run.id.desc())
     statement = select(Run.instant).where(*_in(job_id, state)).order_by(*newest_first)
     return session.scalars(statement.limit(1)).first()
 
 
 def _in(job_id: int | None, state: RunState) -> list[ColumnElement[bool] | TextClause]:
-    return [_of(job_id), Run.state == state, text(f"runs.{IS_OVER}")]
+    return [_of_job(job_id), Run.state == state, text(f"runs.{IS_OVER}")]
 
 
 def pruned_until(session: Session, job_id: int) -> datetime | None:
-    """Return the newest instant of a run that was deleted of a job; None if none was."""
+    """Return the newest instant of the deleted runs of a job; None if there are none."""
     return session.scalars(
         select(func.max(PrunedRuns.latest_at)).where(PrunedRuns.job_id == job_id)
     ).one()
@@ -137,7 +137,7 @@ def pruned_until(session: Session, job_id: int) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class LoggedRun:
-    """A run with a log: whose it is, and when it ended (None while it has not)."""
+    """A run with a log, its job, and when it finished (None if it has not)."""
 
     id: UUID
     job_id: int | None
@@ -149,36 +149,36 @@ def runs_with_log(
 ) -> list[LoggedRun]:
     """Return the next runs that have a log, by id, between *after* and *before*.
 
-    From one run's log the index leads to the next one's: the chunks between are not read.
+    The query skips from one run to the next along the index, without reading the chunks.
     """
     first = select(LogChunk.run_id).order_by(LogChunk.run_id).limit(1)
     if after is not None:
         first = first.where(LogChunk.run_id > after)
     start = select(first.scalar_subquery().label("run_id"), literal(1).label("number"))
-    found = start.cte("found", recursive=True)
+    runs = start.cte("logged", recursive=True)
     following = (
         select(LogChunk.run_id)
-        .where(LogChunk.run_id > found.c.run_id)
+        .where(LogChunk.run_id > runs.c.run_id)
         .order_by(LogChunk.run_id)
         .limit(1)
         .scalar_subquery()
     )
-    found = found.union_all(
-        select(following, found.c.number + 1).where(found.c.run_id < before, found.c.number < limit)
+    runs = runs.union_all(
+        select(following, runs.c.number + 1).where(runs.c.run_id < before, runs.c.number < limit)
     )
     statement = (
         select(Run.id, Run.job_id, Run.finished_at)
-        .join(found, found.c.run_id == Run.id)
+        .join(runs, runs.c.run_id == Run.id)
         .where(Run.id < before)
-        .order_by(found.c.number)
+        .order_by(runs.c.number)
     )
     return [LoggedRun(*row) for row in session.execute(statement)]
 
 
 def prune_logs(session: Session, run_ids: Sequence[UUID]) -> None:
-    """Delete the logs of runs that have ended, say so on their rows, and commit."""
-    of_ended = update(Run).where(in_values(session, Run.id, run_ids), Run.state.in_(FINAL))
-    session.execute(of_ended.values(log_deleted=True).execution_options(synchronize_session=False))
+    """Delete the logs of finished runs, mark it on their rows, and commit."""
+    finished = update(Run).where(in_values(session, Run.id, run_ids), Run.state.in_(FINAL))
+    session.execute(finished.values(log_deleted=True).execution_options(synchronize_session=False))
     chunks = delete(LogChunk).where(in_values(session, LogChunk.run_id, run_ids))
     session.execute(chunks.execution_options(synchronize_session=False))
     session.commit()

@@ -1,4 +1,4 @@
-"""Runs whose worker is gone: found, and ended or given their next attempt."""
+"""Rescues runs whose worker or process is gone: finishes them, or schedules a retry."""
 
 from datetime import datetime
 from typing import Any
@@ -40,10 +40,10 @@ def finish_lost(
     at: datetime,
     state: RunState = RunState.LOST,
 ) -> bool:
-    """End an attempt whose process is gone, or give the run its next one.
+    """Finish an attempt whose process is gone, or schedule the run's next attempt.
 
-    One that was asked to end has been cancelled, not lost. False is normal: the
-    process had written its result before it died.
+    A run that was asked to stop becomes cancelled, not lost. False is normal: the process
+    wrote its result before it died.
     """
     is_cancelled = select(Run.cancelled_by).where(
         *owned(run_id, attempt), Run.cancel_mode.is_not(None)

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from jobs_app.core.states import RunState
 
-#: The states of an attempt that `on` may name.
+#: The outcomes of an attempt that `on` may name.
 RETRIED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, after which outcomes and how long after each an attempt is repeated."""
+    """How often an attempt is retried, after which outcomes, and with which delay."""
 
     max_attempts: int = 1
     delay_seconds: float = 30
@@ -25,10 +25,10 @@ class RetryPolicy:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "RetryPolicy":
         """Return the policy that a row's `retry` column holds; {} is the default."""
-        given = dict(stored)
-        if "on" in given:
-            given["on"] = tuple(RunState(state) for state in given["on"])
-        return cls(**given)
+        fields = dict(stored)
+        if "on" in fields:
+            fields["on"] = tuple(RunState(state) for state in fields["on"])
+        return cls(**fields)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a row's `retry` column holds it."""
@@ -37,19 +37,19 @@ class RetryPolicy:
         }
 
     def allows(self, outcome: RunState, *, attempt: int) -> bool:
-        """Tell whether attempt number *attempt*, ended as *outcome*, is followed by another."""
+        """Tell whether attempt number *attempt*, which finished as *outcome*, is retried."""
         return attempt < self.max_attempts and outcome in self.on
 
     def delay(self, run_id: UUID, *, attempt: int) -> float:
         """Return the seconds between the end of *attempt* and the next one.
 
-        With `jitter` it lies between half and all of the nominal delay, the same
-        each time it is asked for the same run and attempt.
+        With `jitter` it is between half and all of the nominal delay, and always the same
+        for the same run and attempt.
         """
         factor = 2 ** (attempt - 1) if self.backoff == "exponential" else 1
         nominal = min(self.delay_seconds * factor, self.max_delay_seconds)
         if not self.jitter:
             return nominal
-        # The low bits of a UUIDv7 are random; the attempt turns them.
+        # The low bits of a UUIDv7 are random; the attempt number varies them.
         share = ((run_id.int >> 8) * (2 * attempt + 1)) % 1000 / 1000
         return nominal * (0.5 + share / 2)

@@ -1,4 +1,4 @@
-"""How the installation stands: its schema, schedulers, workers, queues and keys. Reads only."""
+"""The state of the installation: its schedulers, workers, queues and keys. Reads only."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,20 +12,20 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
 
-#: Workers that are gone and still listed, the newest.
+#: Workers that are gone and still listed: the newest ones.
 GONE_LISTED = 100
 
-# Written out, not bound: the index of what is not over then serves, whatever the history is.
+# Literals, not bound parameters: only then is the index of unfinished runs used.
 _UNFINISHED = text(f"runs.state IN {tuple(map(str, UNFINISHED))} AND runs.{IS_UNFINISHED}")
 _RUNNING = text(f"runs.state = '{RunState.RUNNING}' AND runs.{IS_UNFINISHED}")
 
 
 @dataclass(slots=True)
 class Queue:
-    """A queue: who serves it, which jobs name it, and the runs in it that have not ended.
+    """A queue: its workers, the jobs that name it, and its unfinished runs.
 
-    `parked` of the queued runs wait for a place of their concurrency key.
-    `oldest_queued_at` is since when the one is queued that has waited longest.
+    `parked` counts the queued runs that wait for a slot of their concurrency key.
+    `oldest_queued_at` is when the run was queued that has waited longest.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Queue:
 
     @property
     def is_served(self) -> bool:
-        """A living worker takes runs from it."""
+        """At least one living worker serves it."""
         return self.workers > 0
 
     @property
     def warning(self) -> str | None:
-        """Why nothing of it will run; None if that is not so, or of no concern to anybody."""
+        """Why its runs do not start; None if they do, or if neither a job nor a run needs it."""
         runs = self.waiting + self.queued + self.retrying
         if self.is_served or not (self.jobs or runs):
             return None
@@ -57,20 +57,20 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker, and the runs that it has not ended, oldest first."""
+    """A worker and its running runs, oldest first."""
 
     worker: Worker
     runs: list["RunningRun"]
 
     @property
     def free(self) -> int:
-        """How many runs it could take."""
+        """How many more runs it can take."""
         return 0 if self.worker.gone_at else max(self.worker.concurrency - len(self.runs), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class RunningRun:
-    """A run at work."""
+    """A run that a worker executes."""
 
     id: UUID
     job: str | None
@@ -82,9 +82,9 @@ class RunningRun:
 
 @dataclass(slots=True)
 class Key:
-    """A concurrency key: the limits that are set for it, and its runs that have not ended.
+    """A concurrency key: its limits, the jobs that name it, and its unfinished runs.
 
-    `queued` are those that wait for a worker or for a place.
+    `queued` counts the runs that wait for a worker or for a slot.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Key:
 
 
 def last_tick(session: Session) -> datetime | None:
-    """Return when a scheduler last looked; None if none ever did."""
+    """Return when a scheduler last ticked; None if none ever did."""
     return session.scalars(select(func.max(SchedulerProcess.ticked_at))).one()
 
 
@@ -107,11 +107,11 @@ def workers(session: Session) -> list[Worker]:
 
 
 def worker_states(session: Session, *, with_gone: bool = False) -> list[WorkerState]:
-    """Return the living workers by name and what they run, *with_gone* also the newest others."""
-    found = workers(session)
+    """Return the living workers by name with their runs; *with_gone* also those gone last."""
+    listed = workers(session)
     if with_gone:
         gone = select(Worker).where(Worker.gone_at.is_not(None)).order_by(Worker.gone_at.desc())
-        found += session.scalars(gone.limit(GONE_LISTED))
+        listed += session.scalars(gone.limit(GONE_LISTED))
     columns = (Run.id, Job.name.label("job"), Run.task, Run.queue, Run.attempt, Run.started_at)
     running = (
         select(Run.worker_id, *columns)
@@ -121,17 +121,17 @@ def worker_states(session: Session, *, with_gone: bool = False) -> list[WorkerSt
     )
     by_worker: dict[UUID | None, list[RunningRun]] = {}
     for row in session.execute(running):
-        told = RunningRun(**{name: getattr(row, name) for name in RunningRun.__slots__})
-        by_worker.setdefault(row.worker_id, []).append(told)
-    return [WorkerState(worker, by_worker.get(worker.id, [])) for worker in found]
+        run = RunningRun(**{name: getattr(row, name) for name in RunningRun.__slots__})
+        by_worker.setdefault(row.worker_id, []).append(run)
+    return [WorkerState(worker, by_worker.get(worker.id, [])) for worker in listed]
 
 
 def queues(session: Session) -> list[Queue]:
-    """Return every queue that a worker serves, a job names or a run has not ended in, by name."""
-    found: dict[str, Queue] = {}
+    """Return every queue with a worker, a job or an unfinished run, by name."""
+    by_name: dict[str, Queue] = {}
 
     def queue(name: str) -> Queue:
-        return found.setdefault(name, Queue(name))
+        return by_name.setdefault(name, Queue(name))
 
     for worker in workers(session):
         for name in worker.queues:
@@ -153,11 +153,11 @@ def queues(session: Session) -> list[Queue]:
         .group_by(Run.queue, Run.state)
     )
     for row in session.execute(counts):
-        each = queue(row.queue)
-        setattr(each, row.state, row.count)
+        counted = queue(row.queue)
+        setattr(counted, row.state, row.count)
         if row.state is RunState.QUEUED:
-            each.parked, each.oldest_queued_at = row.parked, row.since
-    return [found[name] for name in sorted(found)]
+            counted.parked, counted.oldest_queued_at = row.parked, row.since
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def unserved(session: Session, *, limit: int = 20) -> list[str]:
@@ -168,21 +168,21 @@ def unserved(session: Session, *, limit: int = 20) -> list[str]:
 
 
 def keys(session: Session) -> list[Key]:
-    """Return every concurrency key that a job names or an unfinished run has, by name."""
-    found: dict[str, Key] = {}
+    """Return every concurrency key of a job or of an unfinished run, by name."""
+    by_name: dict[str, Key] = {}
 
     def key(name: str, limit: int) -> Key:
-        each = found.setdefault(name, Key(name))
-        each.limits.add(limit)
-        return each
+        counted = by_name.setdefault(name, Key(name))
+        counted.limits.add(limit)
+        return counted
 
     named = (
         select(Job.concurrency_key, Job.concurrency_limit, func.count().label("jobs"))
         .where(Job.concurrency_key.is_not(None), Job.deleted_at.is_(None))
         .group_by(Job.concurrency_key, Job.concurrency_limit)
     )
-    for said in session.execute(named):
-        key(said.concurrency_key, said.concurrency_limit).jobs += said.jobs
+    for jobs_row in session.execute(named):
+        key(jobs_row.concurrency_key, jobs_row.concurrency_limit).jobs += jobs_row.jobs
     counts = (
         select(
             Run.concurrency_key,
@@ -196,11 +196,11 @@ def keys(session: Session) -> list[Key]:
         .group_by(Run.concurrency_key, Run.concurrency_limit, Run.state)
     )
     for row in session.execute(counts):
-        each = key(row.concurrency_key, row.concurrency_limit)
+        counted = key(row.concurrency_key, row.concurrency_limit)
         if row.state is RunState.RUNNING:
-            each.running += row.runs
+            counted.running += row.runs
         else:
-            each.queued += row.runs
-            known = filter(None, (each.oldest_queued_at, row.since))
-            each.oldest_queued_at = min(known, default=None)
-    return [found[name] for name in sorted(found)]
+            counted.queued += row.runs
+            known = filter(None, (counted.oldest_queued_at, row.since))
+            counted.oldest_queued_at = min(known, default=None)
+    return [by_name[name] for name in sorted(by_name)]

@@ -1,4 +1,4 @@
-"""The one way in which a run's state is written: a conditional UPDATE whose row count is read."""
+"""Writes a run's state: always by a conditional UPDATE whose row count is read."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from jobs_app.db.models.runs import Run
 
 
 def owned(run_id: Any, attempt: Any) -> tuple[ColumnElement[bool], ...]:
-    """The evidence of a worker: this attempt of this run, and it is still running."""
+    """Return the guard of a worker's writes: this attempt of this run, and still running."""
     return (Run.id == run_id, Run.attempt == attempt, Run.state == RunState.RUNNING)
 
 
 def move(session: Session, guard: Sequence[ColumnElement[bool]], **values: Any) -> bool:
-    """Change one run if it is still what *guard* says; tell whether it was."""
+    """Change the runs that fit *guard*; tell whether there were any."""
     statement = update(Run).where(*guard).values(**values)
     result = session.execute(statement.execution_options(synchronize_session=False))
     return bool(rowcount(result))

@@ -1,4 +1,4 @@
-"""Worker processes on record: they register, beat, and are given up when they stop beating."""
+"""The rows of workers: registered, updated by heartbeats, and declared gone without them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from jobs_app.db.models.processes import Worker
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a worker says of itself."""
+    """The description with which a worker registers."""
 
     name: str
     pid: int
@@ -22,14 +22,14 @@ class Registration:
     pool: str
 
 
-def register(session: Session, said: Registration, *, at: datetime) -> UUID:
-    """Put a worker on record and return its id, good until it is given up."""
+def register(session: Session, registration: Registration, *, at: datetime) -> UUID:
+    """Insert a worker and return its id, valid until the worker is declared gone."""
     worker = Worker(
-        name=said.name,
-        pid=said.pid,
-        queues=list(said.queues),
-        concurrency=said.concurrency,
-        pool=said.pool,
+        name=registration.name,
+        pid=registration.pid,
+        queues=list(registration.queues),
+        concurrency=registration.concurrency,
+        pool=registration.pool,
         started_at=at,
         seen_at=at,
     )
@@ -39,7 +39,7 @@ def register(session: Session, said: Registration, *, at: datetime) -> UUID:
 
 
 def beat(session: Session, worker_id: UUID, *, dropped: int, at: datetime) -> bool:
-    """Count one heartbeat; False says that the worker was given up and owns nothing now."""
+    """Count one heartbeat; False means that the worker was declared gone and owns nothing."""
     statement = (
         update(Worker)
         .where(Worker.id == worker_id, Worker.gone_at.is_(None))
@@ -55,13 +55,13 @@ def beat(session: Session, worker_id: UUID, *, dropped: int, at: datetime) -> bo
 
 
 def living(session: Session) -> dict[UUID, int]:
-    """Return the heartbeat counter of every worker that was not given up."""
+    """Return the heartbeat counter of every worker that is not gone."""
     rows = session.execute(select(Worker.id, Worker.beats).where(Worker.gone_at.is_(None)))
     return {row.id: row.beats for row in rows}
 
 
 def give_up(session: Session, worker_id: UUID, *, beats: int | None, at: datetime) -> bool:
-    """Declare a worker gone, if its counter still stands at *beats* (None: whatever it says)."""
+    """Declare a worker gone, if its counter is still *beats* (None: whatever it is)."""
     statement = update(Worker).where(Worker.id == worker_id, Worker.gone_at.is_(None))
     if beats is not None:
         statement = statement.where(Worker.beats == beats)

@@ -189,7 +189,7 @@ def _finish_and_claim(
                 connection,
                 *ended,
                 last.outcome,
-                ended_at=last.at,
+                finished_at=last.at,
                 run_id=run_id,
                 attempt=attempt,
                 worker_id=worker_id,

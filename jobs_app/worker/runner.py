@@ -32,7 +32,7 @@ from jobs_app.worker.progress import Progress
 from jobs_app.worker.secret_injection import inject
 
 #: Tasks that check the lease, the limits and a cancel themselves.
-COOPERATIVE = outbox.KEEPS_OWN_LIMITS
+COOPERATIVE = outbox.ENFORCES_OWN_LIMITS
 
 #: Exit codes of a pool process that a signal ends: billiard's -(256 - number).
 STOPPED_BY_SIGNAL = range(-255, -191)

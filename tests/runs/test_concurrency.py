@@ -79,7 +79,7 @@ def test_a_run_that_finds_no_place_stays_queued_and_says_why(database: Database)
     row = run(database, waits)
     assert (row.state, row.send_at, row.worker_id) == (RunState.QUEUED, None, None)
     assert row.reason == (
-        "Waits for a place: 2 of 2 runs with the concurrency key 'db-main' are running."
+        "Waits for a slot: 2 of 2 runs with the concurrency key 'db-main' are running."
     )
 
 

@@ -31,15 +31,15 @@ def together(plain: Database, worker_id: UUID) -> Together:
     """Ends one run as a success and claims another one."""
 
     def finish_one_and_claim_other(
-        ended: UUID, claimed: UUID, *, ended_attempt: int = 1, attempt: int = 1, **outcome: Any
+        ended: UUID, claimed: UUID, *, finished_attempt: int = 1, attempt: int = 1, **outcome: Any
     ) -> tuple[bool | None, ClaimedRun | None]:
         with plain.single() as connection:
             return finish_and_claim(
                 connection,
                 ended,
-                ended_attempt,
+                finished_attempt,
                 Outcome(RunState.SUCCEEDED, **outcome),
-                ended_at=NOON + SECOND,
+                finished_at=NOON + SECOND,
                 run_id=claimed,
                 attempt=attempt,
                 worker_id=worker_id,
@@ -147,7 +147,7 @@ def test_an_attempt_that_no_longer_counts_is_not_ended_and_the_claim_holds(
     ended, wanted = make_run(database), make_run(database)
     start(plain, ended, worker_id)
 
-    has_waiting_run, claimed = together(ended, wanted, ended_attempt=2, result=7)
+    has_waiting_run, claimed = together(ended, wanted, finished_attempt=2, result=7)
 
     assert has_waiting_run is None
     assert claimed is not None

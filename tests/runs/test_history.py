@@ -41,7 +41,7 @@ def failed(database: Database, number: int, message: str) -> UUID:
 def test_words_are_found_also_beyond_what_is_looked_through(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "LOOKED_THROUGH", 3)
+    monkeypatch.setattr(history, "SEARCHED_FIRST", 3)
     ids = [failed(database, number, f"batch {number % 2}") for number in range(10)]
     make_run(database, at=NOON + HOUR)
     even, odd = ids[::2], ids[1::2]
@@ -91,7 +91,7 @@ def test_the_runs_of_many_jobs_that_had_one_name_are_found(
 
     assert found(database, Filter(job="again")) == ids[::-1]
     assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
-    monkeypatch.setattr(history, "MOST_BRANCHES", 3)
+    monkeypatch.setattr(history, "MAX_RANGES", 3)
     assert found(database, Filter(job="again", states=FAILURES)) == ids[::-1]
 
 

@@ -266,7 +266,7 @@ class Director:
                 ended.run_id,
                 ended.attempt,
                 Outcome(RunState.SUCCEEDED, result=ended.attempt),
-                ended_at=self.at(),
+                finished_at=self.at(),
                 run_id=run_id,
                 attempt=attempt,
                 worker_id=worker.lease.worker_id,

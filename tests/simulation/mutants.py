@@ -216,7 +216,7 @@ HARMLESS: dict[str, str] = {
 }
 
 _ENDS = "worker.liveness.heartbeat.Heartbeat._finish_dead: "
-_KEY_TURN = "runs.concurrency._take_turn: SELECT a turn: pg_advisory_xact_lock"
+_KEY_LOCK = "runs.concurrency._lock_key: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
 BEHIND: dict[str, str] = {
@@ -232,9 +232,9 @@ BEHIND: dict[str, str] = {
         "models: uq_runs_active"
     ),
     "runs.concurrency.claim_slot: UPDATE runs: runs.attempt = ?"
-    " (beside runs.id = ?, runs.state = ?, EXISTS (SELECT …))": _KEY_TURN,
+    " (beside runs.id = ?, runs.state = ?, EXISTS (SELECT …))": _KEY_LOCK,
     "runs.concurrency.claim_slot: UPDATE runs: runs.attempt = ? (beside runs.id = ?,"
-    " runs.state = ?, EXISTS (SELECT …), runs.concurrency_limit > (SELECT …) + ?)": _KEY_TURN,
+    " runs.state = ?, EXISTS (SELECT …), runs.concurrency_limit > (SELECT …) + ?)": _KEY_LOCK,
 }
 
 #: Functions that write under a guard, but not in a simulation, and why.

@@ -28,7 +28,7 @@ from jobs_app.db.models.processes import Worker
 KEPT_WAITING = "concurrency_key IS NOT NULL AND state = 'queued' AND reason IS NOT NULL"
 #: Of these, the runs without a message, and the runs with one, which were offered a slot.
 PARKED = f"{KEPT_WAITING} AND send_at IS NULL"
-CALLED = f"{KEPT_WAITING} AND send_at IS NOT NULL"
+UNPARKED = f"{KEPT_WAITING} AND send_at IS NOT NULL"
 
 # The expression of `Run.instant` in the indexes.
 INSTANT = text("coalesce(scheduled_for, created_at)")
@@ -145,7 +145,7 @@ class Run(Base):
         partial_index(
             "ix_runs_kept_waiting", "concurrency_key", "queue", "priority", "id", where=KEPT_WAITING
         ),
-        partial_index("ix_runs_called", "concurrency_key", "queue", where=CALLED),
+        partial_index("ix_runs_called", "concurrency_key", "queue", where=UNPARKED),
         partial_index(
             "ix_runs_parked",
             "concurrency_key",

@@ -61,7 +61,7 @@ class ForcedCancellation:
 
 def grace_seconds(request: CancelRequest) -> float:
     """Return how long the process of a cancelled run may take to end it, seconds."""
-    if request.task in outbox.KEEPS_OWN_LIMITS:
+    if request.task in outbox.ENFORCES_OWN_LIMITS:
         return request.kill_grace_seconds + LAST_GRACE_SECONDS + FORCE_DELAY_SECONDS
     if request.mode is CancelMode.KILL:
         return FORCE_DELAY_SECONDS

@@ -9,7 +9,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
 from jobs_app.jobs.definition import Definition
 from jobs_app.notifications.rules import Rule, rules_as_json
-from jobs_app.runs.retention import MOST_DAYS, MOST_RUNS, Retention
+from jobs_app.runs.retention import MAX_DAYS, MAX_RUNS, Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.web.api.schemas.base import Input, Query
@@ -62,7 +62,7 @@ TaskName = Annotated[str, Field(min_length=1, max_length=255, examples=["shell"]
 Kwargs = Annotated[dict[str, Any], Field(examples=[{"command": "python report.py"}])]
 Delay = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 
-KeptDays = Annotated[int, Field(ge=1, le=MOST_DAYS)]
+KeptDays = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 RetriedStates = Annotated[list[Literal["failed", "timed_out", "lost"]], Field(max_length=3)]
 
 NotifyEvents = Annotated[
@@ -147,7 +147,7 @@ class RetentionIn(Input):
     `keep_failed_days`), or when the job has more than `keep_runs` newer ones.
     """
 
-    keep_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
+    keep_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
     keep_days: KeptDays | None = None
     keep_failed_days: KeptDays | None = None
     keep_log_days: KeptDays | None = None
