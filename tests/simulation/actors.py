@@ -21,7 +21,7 @@ from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.tick import Ticker
 from tests.factories import TASKS, definition
-from tests.simulation.stage import Errand, Process, Violation
+from tests.simulation.stage import Operation, Process, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -63,7 +63,7 @@ class SimulatedScheduler:
             except self._world.mishaps as error:
                 stage.note(f"finds the database down: {type(error).__name__}")
                 stage.sleep(1.0)
-            stage.sleep(stage.random.choice(self._world.climate.patience))
+            stage.sleep(stage.random.choice(self._world.climate.idle_seconds))
 
     def _look(self) -> None:
         stage = self._world.stage
@@ -226,7 +226,7 @@ class Person:
             run_id, job_id = random.choice(found)
             mode = random.choice(tuple(CancelMode))
             at = self._at()
-            with self._world.stage.on(Errand(cancels=run_id)):
+            with self._world.stage.on(Operation(cancels=run_id)):
                 was = runs_cancel.cancel(
                     session, run_id, mode=mode, by="ann", reason="cancelled", at=at
                 )
@@ -244,7 +244,7 @@ class Person:
         self._tell([job], [])
 
     def _changing(self, job: Job) -> AbstractContextManager[None]:
-        return self._world.stage.on(Errand(changes=job.id))
+        return self._world.stage.on(Operation(changes=job.id))
 
     def _session(self) -> Any:
         return self._world.store.database.session()

@@ -29,7 +29,7 @@ from jobs_app.tasks.context import RunContext
 from tests.factories import TASKS, definition
 from tests.simulation.guards import here
 from tests.simulation.invariants import RunRow, short
-from tests.simulation.stage import Errand, Violation
+from tests.simulation.stage import Operation, Violation
 from tests.simulation.workers import SimulatedWorker
 from tests.simulation.world import World
 
@@ -201,14 +201,14 @@ class Director:
 
     def cancel(self, run_id: UUID, mode: CancelMode = CancelMode.GRACEFUL) -> None:
         """Cancel a run, without promoting anybody: the janitor does."""
-        with self.session() as session, self.stage.on(Errand(cancels=run_id)):
+        with self.session() as session, self.stage.on(Operation(cancels=run_id)):
             runs_cancel.cancel(
                 session, run_id, mode=mode, by="ann", reason="cancelled", at=self.at()
             )
 
     @contextmanager
     def _changing(self, job: Job) -> Iterator[Session]:
-        with self.session() as session, self.stage.on(Errand(changes=job.id)):
+        with self.session() as session, self.stage.on(Operation(changes=job.id)):
             yield session
 
     def _send(self, message: Message | None) -> None:
@@ -247,7 +247,7 @@ class Director:
         self, worker: SimulatedWorker, run_id: UUID, attempt: int = 1
     ) -> ClaimedRun | None:
         """Have a worker claim an attempt; it does not try again where the database says no."""
-        with self.stage.on(Errand(claims=(run_id, attempt))), self.session() as session:
+        with self.stage.on(Operation(claims=(run_id, attempt))), self.session() as session:
             claimed = runs_claim.claim(
                 session, run_id, attempt, worker_id=worker.lease.worker_id, at=self.at()
             )
@@ -259,8 +259,8 @@ class Director:
         self, worker: SimulatedWorker, ended: ClaimedRun, run_id: UUID, attempt: int = 1
     ) -> ClaimedRun | None:
         """Have a busy worker end one attempt well and claim another, in one transaction."""
-        errand = Errand(claims=(run_id, attempt), ends=(ended.run_id, ended.attempt))
-        with self.stage.on(errand), self.store.database.single() as connection:
+        operation = Operation(claims=(run_id, attempt), ends=(ended.run_id, ended.attempt))
+        with self.stage.on(operation), self.store.database.single() as connection:
             _, claimed = finish_and_claim.finish_and_claim(
                 connection,
                 ended.run_id,

@@ -17,7 +17,7 @@ from jobs_app.core.states import ACTIVE, FINAL, MOVES, RunState
 from jobs_app.runs.fires import ERROR_PAUSE_SECONDS
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
-from tests.simulation.stage import Actor, Errand, Process, Violation
+from tests.simulation.stage import Actor, Operation, Process, Violation
 
 _TICK = timedelta(microseconds=1)
 PAUSE = timedelta(seconds=ERROR_PAUSE_SECONDS)
@@ -257,7 +257,7 @@ class Checker:
         old_workers = self.workers
         if self._read("workers", WorkerRow, touched):
             self.workers = {worker.id: worker for worker in self._all("workers", _worker)}
-            self._check_workers(actor.errand, old_workers)
+            self._check_workers(actor.operation, old_workers)
         has_other_attempts = self._read("run_attempts", AttemptRow, touched)
         if has_other_attempts:
             every = self._all("run_attempts", _attempt)
@@ -268,7 +268,7 @@ class Checker:
             self.jobs = {job.id: job for job in self._all("jobs", _job)}
             self._check_change_of_rows(actor, old_runs, old_jobs)
         if has_other_attempts:
-            self._check_attempts(actor.errand, old_attempts)
+            self._check_attempts(actor.operation, old_attempts)
 
     def _read(self, table: str, row: type[NamedTuple], touched: frozenset[str]) -> bool:
         """Read a table if it was touched; tell whether it has changed."""
@@ -294,7 +294,7 @@ class Checker:
     def _check_change_of_rows(
         self, actor: Actor, old_runs: dict[UUID, RunRow], old_jobs: dict[int, JobRow]
     ) -> None:
-        errand = actor.errand
+        operation = actor.operation
         self._check_uniqueness()
         moved = self._moved(old_runs)
         for old, run in moved:
@@ -306,7 +306,7 @@ class Checker:
                 self._left[run.concurrency_key or ""] = self._commits
             if run.progress != old.progress and run.progress is not None:
                 key = (run.id, run.attempt)
-                is_own = key in (errand.tells, errand.ends)
+                is_own = key in (operation.tells, operation.ends)
                 _hold(is_own, f"run {short(run.id)} makes the progress of another one")
             if run.cancel_mode != old.cancel_mode:
                 self._asked.setdefault(run.id, self._commits)
@@ -318,20 +318,20 @@ class Checker:
                 self._check_parking(actor, old, run)
         new = [run for run_id, run in self.runs.items() if run_id not in old_runs]
         for run in new:
-            _check_birth(run)
+            _check_new_run(run)
             _check_row(run)
-            self._check_place_at_birth(actor, run, old_runs)
+            self._check_overlap_of_new_run(actor, run, old_runs)
         touched_jobs = {run.job_id for _, run in moved}
         for job_id, job in self.jobs.items():
             if job != old_jobs.get(job_id):
                 _check_due(old_jobs.get(job_id), job)
             # What should have been counted, and was not, has changed nothing of the job.
             if job != old_jobs.get(job_id) or job_id in touched_jobs:
-                self._check_failures(errand, old_jobs.get(job_id), job, moved)
+                self._check_failures(operation, old_jobs.get(job_id), job, moved)
             self._check_job(old_jobs.get(job_id), job, new)
 
     def _check_attempts(
-        self, errand: Errand, old_attempts: dict[tuple[UUID, int], AttemptRow]
+        self, operation: Operation, old_attempts: dict[tuple[UUID, int], AttemptRow]
     ) -> None:
         """What an attempt left behind is written once, and only its worker adds a note."""
         for key, attempt in self.attempts.items():
@@ -343,13 +343,13 @@ class Checker:
                 # The last attempt gets a row when its worker comes back with something to note.
                 late = _state_in(attempt.note)
                 is_late = run.state in FINAL and late not in (None, run.state)
-                is_late = is_late and errand.ends == key
+                is_late = is_late and operation.ends == key
                 is_right = run.attempt == attempt.attempt and (is_over or is_late)
                 _hold(is_right, f"{name} is put on record while the run is at {run}")
                 _hold(is_late or attempt.note is None, f"{name} has a note from the first")
             elif attempt != old:
                 is_note = old._replace(note=attempt.note) == attempt
-                _hold(is_note and errand.ends == key, f"{name} is changed: {old} -> {attempt}")
+                _hold(is_note and operation.ends == key, f"{name} is changed: {old} -> {attempt}")
                 is_news = _state_in(attempt.note) != attempt.state
                 _hold(is_news, f"{name} has a note of what is on record already")
 
@@ -379,7 +379,7 @@ class Checker:
         ]
         _hold(not older, f"run {short(run.id)} is let in before {older}")
 
-    def _check_place_at_birth(
+    def _check_overlap_of_new_run(
         self, actor: Actor, run: RunRow, old_runs: dict[UUID, RunRow]
     ) -> None:
         """A run is let in where nobody is or waits, and is kept out only where somebody is."""
@@ -423,7 +423,7 @@ class Checker:
                 moved.append((old, run))
         return moved
 
-    def _check_workers(self, errand: Errand, old_workers: dict[UUID, WorkerRow]) -> None:
+    def _check_workers(self, operation: Operation, old_workers: dict[UUID, WorkerRow]) -> None:
         """Who is given up may not work any more, and never comes back under that id."""
         for worker_id, worker in self.workers.items():
             old = old_workers.get(worker_id)
@@ -431,7 +431,7 @@ class Checker:
                 continue
             name = f"worker {short(worker_id)}"
             _hold(old.gone_at is None, f"{name} is gone, and is changed: {old} -> {worker}")
-            is_beat = worker.beats == old.beats or errand.beats == worker_id
+            is_beat = worker.beats == old.beats or operation.beats == worker_id
             _hold(is_beat, f"{name} beats with the heart of another one")
             if worker.gone_at is not None:
                 may_work = self._may_work.get(worker_id, lambda: False)
@@ -440,27 +440,27 @@ class Checker:
     def _check_right(
         self, actor: Actor, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]
     ) -> None:
-        """Nobody touches a run that is not part of the errand."""
-        errand = actor.errand
+        """Nobody touches a run that is not part of the operation."""
+        operation = actor.operation
         name = f"run {short(run.id)}"
         if run.state is RunState.RUNNING and old.state is RunState.QUEUED:
             worker = self.workers.get(run.worker_id) if run.worker_id else None
             is_alive = worker is not None and worker.gone_at is None
             _hold(is_alive, f"{name} is claimed by a worker that was given up")
-            is_named = errand.claims == (run.id, run.attempt)
+            is_named = operation.claims == (run.id, run.attempt)
             _hold(is_named, f"{name} is claimed by a message for another attempt")
             self._check_place_of_key(run)
         if old.state is RunState.RUNNING and run.state is not RunState.RUNNING:
             worker = self.workers.get(old.worker_id) if old.worker_id else None
             is_orphan = worker is not None and worker.gone_at is not None
-            may_end = errand.ends == (run.id, old.attempt) or errand.buries or is_orphan
-            _hold(may_end, f"{name} is ended by somebody who has no right to: {errand}")
+            may_end = operation.ends == (run.id, old.attempt) or operation.buries or is_orphan
+            _hold(may_end, f"{name} is ended by somebody who has no right to: {operation}")
             holder = self._holders.pop((run.id, old.attempt), None)
             is_left = holder is None or holder.is_gone or is_orphan
-            _hold(is_left or not errand.buries, f"{name} is buried alive")
+            _hold(is_left or not operation.buries, f"{name} is buried alive")
             if run.state is RunState.CANCELLED:
                 _hold(old.cancel_mode is not None, f"{name} ends though nobody wanted that")
-            elif errand.ends is None:
+            elif operation.ends is None:
                 # Who wishes so in the same moment is not seen.
                 is_asked = self._asked.get(run.id, self._commits) <= actor.began_after
                 _hold(not is_asked, f"{name} was to end, and is {run.state}")
@@ -472,8 +472,8 @@ class Checker:
                 and job is not None
                 and job.next_fire_at != self.jobs[run.job_id].next_fire_at
             )
-            is_meant = errand.cancels == run.id or errand.changes == run.job_id is not None
-            _hold(is_meant or is_superseded, f"{name} is cancelled by mistake: {errand}")
+            is_meant = operation.cancels == run.id or operation.changes == run.job_id is not None
+            _hold(is_meant or is_superseded, f"{name} is cancelled by mistake: {operation}")
 
     def _check_place_of_key(self, run: RunRow) -> None:
         """A run is claimed only while fewer others with its key run than its limit says."""
@@ -513,12 +513,12 @@ class Checker:
             is_right = not (has_room and is_first) or has_left
             _hold(is_right, f"run {short(run.id)} is parked beside {running} others")
         elif old.send_at is None and run.send_at is not None:
-            is_hint = actor.errand.buries or run.id in self.unsent
+            is_hint = actor.operation.buries or run.id in self.unsent
             _hold(has_room or is_hint, f"run {short(run.id)} is called, and finds no place")
 
     def _check_failures(
         self,
-        errand: Errand,
+        operation: Operation,
         old: JobRow | None,
         job: JobRow,
         moved: list[tuple[RunRow, RunRow]],
@@ -538,7 +538,7 @@ class Checker:
             job.failures_in_a_row == expected,
             f"job {job.id} counts {job.failures_in_a_row} failures in a row, not {expected}",
         )
-        if old is not None and old.state != "paused" == job.state and errand.changes != job.id:
+        if old is not None and old.state != "paused" == job.state and operation.changes != job.id:
             limit = job.pause_after_failures
             has_failed = any(
                 run.job_id == job.id and run.state in FAILURES and before.state not in FINAL
@@ -687,7 +687,7 @@ def _check_row(run: RunRow) -> None:
     )
 
 
-def _check_birth(run: RunRow) -> None:
+def _check_new_run(run: RunRow) -> None:
     # A change may record a fire and take it back: the job is deleted, or a newer one wins.
     born = (
         RunState.QUEUED,
@@ -714,8 +714,8 @@ def _check_move(old: RunRow, run: RunRow) -> None:
         is_due = run.queued_at is not None and old.not_before and run.queued_at >= old.not_before
         _hold(bool(is_due), f"{name} is tried again at {run.queued_at}, not {old.not_before}")
     if run.progress != old.progress:
-        is_told = old.state is run.state is RunState.RUNNING or (is_next and not run.progress)
-        _hold(is_told, f"{name} is {run.state}, and makes progress: {run.progress}")
+        may_report = old.state is run.state is RunState.RUNNING or (is_next and not run.progress)
+        _hold(may_report, f"{name} is {run.state}, and makes progress: {run.progress}")
     if run.state is RunState.RUNNING:
         _hold(
             old.state is not RunState.RUNNING or old.worker_id == run.worker_id,
@@ -732,8 +732,8 @@ def _check_move(old: RunRow, run: RunRow) -> None:
 
 def _state_in(note: Any) -> str | None:
     """Return the state that a late result was to end in; None where there is none."""
-    told = json.loads(note) if isinstance(note, str) else note
-    return None if told is None else str(told["state"])
+    outcome = json.loads(note) if isinstance(note, str) else note
+    return None if outcome is None else str(outcome["state"])
 
 
 def _hold(claim: bool, otherwise: str) -> None:

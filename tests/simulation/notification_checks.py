@@ -12,13 +12,13 @@ from tests.simulation.stage import Violation
 from tests.simulation.store import Store
 
 #: As what the end of a run is told.
-TOLD_AS = {
+EVENTS_OF = {
     RunState.SUCCEEDED: {Event.SUCCEEDED, Event.RECOVERED},
     RunState.FAILED: {Event.FAILED},
     RunState.TIMED_OUT: {Event.FAILED},
     RunState.LOST: {Event.LOST},
 }
-OUTCOMES = set().union(*TOLD_AS.values())
+OUTCOMES = set().union(*EVENTS_OF.values())
 
 
 def add_channel(store: Store, at: datetime) -> None:
@@ -39,30 +39,30 @@ def add_channel(store: Store, at: datetime) -> None:
 
 def check(store: Store, checker: Checker) -> None:
     """Each run that ended was told once, as what it ended as; so was each fire that was missed."""
-    told: dict[UUID, list[Event]] = {}
+    events_of_run: dict[UUID, list[Event]] = {}
     missed: Counter[int] = Counter()
     for run_id, job_id, event, fires in store.rows(
         "SELECT run_id, job_id, event, count FROM notifications"
     ):
         if event in OUTCOMES:
-            told.setdefault(UUID(str(run_id)), []).append(Event(event))
+            events_of_run.setdefault(UUID(str(run_id)), []).append(Event(event))
         elif event == Event.MISSED:
             missed[job_id] += fires
     fires_of: Counter[int] = Counter()
     for run in checker.runs.values():
         if run.state is RunState.MISSED and run.job_id is not None:
             fires_of[run.job_id] += run.fires
-        _check_run(checker, run.id, told.get(run.id, []))
+        _check_run(checker, run.id, events_of_run.get(run.id, []))
     if missed != fires_of:
         raise Violation(f"fires missed by job: {fires_of}; told: {missed}")
 
 
-def _check_run(checker: Checker, run_id: UUID, told: list[Event]) -> None:
+def _check_run(checker: Checker, run_id: UUID, events: list[Event]) -> None:
     run = checker.runs[run_id]
-    expected = TOLD_AS.get(run.state, set()) if run.job_id is not None else set()
-    if not set(told) <= expected or len(told) > 1:
-        raise Violation(f"{run} is told as {told}")
+    expected = EVENTS_OF.get(run.state, set()) if run.job_id is not None else set()
+    if not set(events) <= expected or len(events) > 1:
+        raise Violation(f"{run} is told as {events}")
     # Nobody is told of what ends after its job was deleted.
     is_deleted = run.job_id is not None and checker.jobs[run.job_id].deleted_at is not None
-    if expected and not told and not is_deleted:
+    if expected and not events and not is_deleted:
         raise Violation(f"{run} is not told")

@@ -22,7 +22,7 @@ from jobs_app.tasks.context import RunContext, TimedOut
 from jobs_app.worker.liveness import heartbeat
 from jobs_app.worker.liveness.active_runs import SLOTS
 from tests.simulation.director import EVERY_MINUTE, RETRIED, Director
-from tests.simulation.stage import BEGINNING, Errand, Violation
+from tests.simulation.stage import BEGINNING, Operation, Violation
 from tests.simulation.workers import SimulatedWorker
 from tests.simulation.world import World
 
@@ -53,8 +53,8 @@ def _succeed(d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
 
 
 def _succeed_with_progress(_d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
-    told = {"attempt": claimed.attempt}
-    worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt, progress=told))
+    progress = {"attempt": claimed.attempt}
+    worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt, progress=progress))
 
 
 def _succeed_with_the_next_claim(d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
@@ -130,7 +130,7 @@ def given_up_before_its_claim(d: Director) -> None:
         run_id, frozen = d.start_task(key, limit), d.worker("frozen")
         d.before(f"runs.claim.{place}", partial(d.lose, frozen, alive))
         d.hold(frozen.claim(run_id, 1) is None, f"{place} is for workers that were given up")
-    with d.session() as session, d.stage.on(Errand(claims=(run_id, 1))):
+    with d.session() as session, d.stage.on(Operation(claims=(run_id, 1))):
         run_id, gone = d.start_task(), frozen.lease.worker_id
         claimed = runs_claim.claim(session, run_id, 1, worker_id=gone, at=d.at())
         d.hold(claimed is None, "a claim is for workers that were given up")
@@ -460,8 +460,8 @@ def strayed(d: Director) -> None:
     """A process dies, and its worker does not see it: what it worked on is found, and no other."""
     worker, other = d.worker("worker"), d.worker("other")
     job = d.job(retry=RETRIED)
-    stray, once = d.claim(worker, d.start(job)), d.claim(worker, d.start_task())
-    for claimed in (stray, once):
+    stalled, once = d.claim(worker, d.start(job)), d.claim(worker, d.start_task())
+    for claimed in (stalled, once):
         d.checker.leave((claimed.run_id, 1))
     theirs, over = d.claim(other, d.start(job)), d.claim(worker, d.start(job))
     worked_on = d.claim(worker, d.start(job))
@@ -480,9 +480,9 @@ def strayed(d: Director) -> None:
         d.passes(5)
         for each in (worker, other):
             each.beat()
-        d.is_in(stray.run_id, RunState.RUNNING)
+        d.is_in(stalled.run_id, RunState.RUNNING)
     worker.look()
-    d.is_in(stray.run_id, RunState.RETRYING)
+    d.is_in(stalled.run_id, RunState.RETRYING)
     d.is_in(once.run_id, RunState.LOST)
     for claimed in (theirs, worked_on):
         d.is_in(claimed.run_id, RunState.RUNNING)
@@ -494,7 +494,7 @@ def strayed(d: Director) -> None:
 
 
 @scene
-def looked_for_strays_too_soon(d: Director) -> None:
+def looked_for_stalled_runs_too_soon(d: Director) -> None:
     """A heart wakes for other reasons than to look; what begins in between is no stray."""
     worker = d.worker("worker")
     claimed = d.claim(worker, d.start_task())

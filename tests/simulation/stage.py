@@ -111,7 +111,7 @@ class Weather:
 
 
 @dataclass(frozen=True)
-class Errand:
+class Operation:
     """What an actor says that it does: its commits may touch nothing else.
 
     `claims` is the attempt that a message names, `ends` the one whose end its worker
@@ -146,7 +146,7 @@ class Actor:
         #: How many commits there were when its transaction began.
         self.began_after = 0
         #: What it is just doing: checked against what its commits change.
-        self.errand = Errand()
+        self.operation = Operation()
         #: The process of a pool that it is just now, or a thread of.
         self.pool_process: Any = None
         #: Has that process die, where its worker can live on without it.
@@ -279,21 +279,21 @@ class Stage:
             self._switch()
 
     @contextmanager
-    def on(self, errand: Errand) -> Iterator[None]:
+    def on(self, operation: Operation) -> Iterator[None]:
         """Have the current actor do one thing and no other."""
         actor = self.current
-        before, actor.errand = actor.errand, errand
+        before, actor.operation = actor.operation, operation
         try:
             yield
         finally:
-            actor.errand = before
+            actor.operation = before
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Have the current actor do something in the middle of what it does, and go on then."""
         actor = self.current
         before = vars(actor).copy()
-        actor.errand, actor.touched = Errand(), frozenset()
+        actor.operation, actor.touched = Operation(), frozenset()
         actor.is_writing = actor.is_in_transaction = False
         try:
             yield
@@ -310,7 +310,7 @@ class Stage:
             raise Violation("this goes on and on")
         self.trace.append(f"{self.now:9.3f}  {self.current.name:<14} {what}")
 
-    def told(self) -> str:
+    def last_lines(self) -> str:
         """Return the last lines of the trace."""
         return "\n".join(self.trace[-TRACE_SHOWN:])
 

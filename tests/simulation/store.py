@@ -71,7 +71,7 @@ class Store:
         self.stage: Stage | None = None
         self.witness = Witness()
         #: Threads that are not on the stage, and may wait for what is.
-        self.strangers: set[Thread] = set()
+        self.unscheduled: set[Thread] = set()
         self._held_back: list[Any] = []
         #: What each connection of SQLite had changed when its transaction began.
         self._changes: dict[int, int] = {}
@@ -135,7 +135,7 @@ class Store:
         stage = self.stage
         if stage is None:
             return statement, parameters
-        if current_thread() in self.strangers:
+        if current_thread() in self.unscheduled:
             return self.witness.statement(statement), parameters
         actor = stage.current
         may_switch = not (self.is_sqlite and actor.is_writing)
@@ -174,7 +174,7 @@ class Store:
     ) -> bool | None:
         """Execute in a thread beside, so that others may go on while a lock is waited for."""
         stage = self.stage
-        if stage is None or stage.current is stage.main or current_thread() in self.strangers:
+        if stage is None or stage.current is stage.main or current_thread() in self.unscheduled:
             return None
         done = self._beside.submit(execute, statement, parameters)
         pid = cursor.connection.info.backend_pid
@@ -192,7 +192,7 @@ class Store:
 
     def _commit(self, connection: Any) -> None:
         stage = self.stage
-        if stage is None or current_thread() in self.strangers:
+        if stage is None or current_thread() in self.unscheduled:
             self._really_commit(connection)
             return
         actor = stage.current
@@ -219,19 +219,19 @@ class Store:
 
         What is returned lets it begin, and comes back when it is done or waits for a lock.
         """
-        stranger = Thread(target=action, daemon=True)
-        self.strangers.add(stranger)
+        thread = Thread(target=action, daemon=True)
+        self.unscheduled.add(thread)
 
         def begin() -> None:
-            stranger.start()
-            while stranger.is_alive() and not self.rows(_WAITING):
-                stranger.join(LOOK_SECONDS)
+            thread.start()
+            while thread.is_alive() and not self.rows(_WAITING):
+                thread.join(LOOK_SECONDS)
 
         try:
             yield begin
-            stranger.join()
+            thread.join()
         finally:
-            self.strangers.discard(stranger)
+            self.unscheduled.discard(thread)
 
     def _has_changed(self, connection: Any) -> bool:
         """Tell whether a transaction has changed any row, as far as the driver knows."""
@@ -242,7 +242,7 @@ class Store:
         if _raw(connection) in self._held_back:
             return
         self._really_roll_back(connection)
-        if self.stage is not None and current_thread() not in self.strangers:
+        if self.stage is not None and current_thread() not in self.unscheduled:
             actor: Actor = self.stage.current
             actor.is_writing = actor.is_in_transaction = False
             actor.touched = frozenset()

@@ -81,8 +81,8 @@ def kills() -> list[Kill]:
     table = []
     for line in lines:
         if line and not line.startswith("#"):
-            told, _, rule = line.partition(" => ")
-            database, climate, name, mutant = told.split(" ", 3)
+            head, _, rule = line.partition(" => ")
+            database, climate, name, mutant = head.split(" ", 3)
             table.append(Kill(database, Seed(climate, name), mutant, rule))
     return table
 
@@ -211,8 +211,8 @@ class Teeth:
         review, killed = Review(), dict[str, Kill]()
         elsewhere = {kill.mutant for kill in table if kill.database != self.database}
         own = [kill for kill in table if kill.database == self.database]
-        told = [kill for kill in table if _is_of_statement(kill.mutant)]
-        for kill in own if self._is_main else [*own, *told]:
+        of_statements = [kill for kill in table if _is_of_statement(kill.mutant)]
+        for kill in own if self._is_main else [*own, *of_statements]:
             if kill.mutant not in killed:
                 still = self.kills(kill.seed, kill.mutant)
                 if still is not None:
@@ -283,8 +283,8 @@ def _rule(error: BaseException | None) -> str | None:
     """Return what *error* says is broken: a rule, or the product; not the simulator, nor SQL."""
     if isinstance(error, Violation):
         # Told of this run and that instant; the rule is the same for all.
-        told = re.sub(r"\W*(?:RunRow|UUID)\(.*", "", str(error).partition(": ")[0], flags=re.S)
-        return re.sub(r"#?\b\d+\b", "#", told)
+        sentence = re.sub(r"\W*(?:RunRow|UUID)\(.*", "", str(error).partition(": ")[0], flags=re.S)
+        return re.sub(r"#?\b\d+\b", "#", sentence)
     if error is None or isinstance(error, ProgrammingError | OperationalError):
         return None
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

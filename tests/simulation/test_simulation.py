@@ -16,7 +16,7 @@ import pytest
 from jobs_app.tasks.context import RunContext
 from jobs_app.worker.liveness import stalled_runs
 from jobs_app.worker.liveness.heartbeat import Heartbeat
-from tests.simulation.climates import BUSY, KEYS, TOLD, UNSEEN
+from tests.simulation.climates import BUSY, KEYS, NOTIFIED, UNSEEN
 from tests.simulation.director import Director
 from tests.simulation.scenes import SCENES
 from tests.simulation.stage import SimulationFailed, Violation
@@ -89,20 +89,20 @@ def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
 
 @pytest.mark.timeout(0)
 @in_parts(2)
-def test_every_end_is_told_exactly_once_on_sqlite(
+def test_every_finish_is_notified_exactly_once_on_sqlite(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
     for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
-        simulate(sqlite_store, seed, TOLD)
+        simulate(sqlite_store, seed, NOTIFIED)
 
 
 @pytest.mark.timeout(0)
 @in_parts(4)
-def test_every_end_is_told_exactly_once_on_postgresql(
+def test_every_finish_is_notified_exactly_once_on_postgresql(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
     for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
-        simulate(postgres_store, seed, TOLD)
+        simulate(postgres_store, seed, NOTIFIED)
 
 
 @pytest.mark.timeout(0)
@@ -173,7 +173,7 @@ def test_a_seed_takes_the_same_course_each_time(sqlite_store: Store) -> None:
     assert [simulate(sqlite_store, seed) for seed in range(5)] == first
 
 
-def test_a_seed_given_by_hand_is_played_and_told(
+def test_a_seed_given_by_hand_is_played_and_printed(
     sqlite_store: Store, pytestconfig: pytest.Config
 ) -> None:
     seed = pytestconfig.getoption("--simulation-seed", default=None)

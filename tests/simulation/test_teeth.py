@@ -38,7 +38,7 @@ GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py")
 GUARDING = frozenset(("update", "delete", "move", "with_for_update", "on_conflict_do_nothing"))
 
 
-def _told(review: Review) -> str:
+def _report(review: Review) -> str:
     survivors = "\n".join(review.survivors) or "none"
     gone = "\n".join(review.gone) or "none"
     return (
@@ -59,7 +59,7 @@ def test_with_any_guard_less_a_simulation_on_sqlite_fails(sqlite_store: Store, p
 
     review = teeth.review(known, also=also, listed=is_listed(table))
 
-    assert (review.survivors, review.gone) == ([], []), _told(review)
+    assert (review.survivors, review.gone) == ([], []), _report(review)
 
 
 @pytest.mark.timeout(0)
@@ -73,7 +73,7 @@ def test_with_any_guard_less_that_only_postgresql_has_a_simulation_fails(
 
     review = teeth.review(known, also=also, listed=is_listed(table))
 
-    assert (review.survivors, review.gone) == ([], []), _told(review)
+    assert (review.survivors, review.gone) == ([], []), _report(review)
 
 
 @pytest.mark.nightly
@@ -88,7 +88,7 @@ def test_with_any_guard_less_a_simulation_on_postgresql_fails(
 
     review = teeth.review(known, also=also, listed=is_listed(table))
 
-    assert (review.survivors, review.gone) == ([], []), _told(review)
+    assert (review.survivors, review.gone) == ([], []), _report(review)
 
 
 def test_the_default_profile_finds_out_that_any_guard_of_the_table_is_missing() -> None:
@@ -145,7 +145,7 @@ def test_the_table_is_brought_up_to_date(request: pytest.FixtureRequest, store: 
 
     review = teeth.search(kills())
 
-    print(teeth.database, _told(review), sep="\n")
+    print(teeth.database, _report(review), sep="\n")
     print(*sorted(review.kept), sep="\n")
     assert not review.survivors, "say why nobody is the worse for them, or have them killed"
     assert not review.harmful, f"in mutants.HARMLESS, and needed: {review.harmful}"

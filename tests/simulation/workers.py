@@ -27,7 +27,7 @@ from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
 from tests.factories import TASKS
 from tests.simulation.invariants import Checker, Effect, short
-from tests.simulation.stage import Actor, Errand, PoolProcessDied, Process, Violation
+from tests.simulation.stage import Actor, Operation, PoolProcessDied, Process, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -203,7 +203,7 @@ class SimulatedWorker:
         """Beat once, and report what died."""
         stage = self._world.stage
         try:
-            with stage.on(Errand(beats=self.lease.worker_id)):
+            with stage.on(Operation(beats=self.lease.worker_id)):
                 self.heartbeat._beat(stage.now)
             self._finish_dead_attempts()
         except OperationalError:
@@ -223,7 +223,7 @@ class SimulatedWorker:
             self._world.checker.count_look(self.lease.worker_id, set(self.in_hand.values()))
 
     def _finish_dead_attempts(self) -> None:
-        with self._world.stage.on(Errand(buries=True)):
+        with self._world.stage.on(Operation(buries=True)):
             self.heartbeat._finish_dead_attempts()
 
     # The pool
@@ -271,7 +271,7 @@ class SimulatedWorker:
             if message is None:
                 self.write_held_finish(pool_process)
         while message is None:
-            stage.sleep(stage.random.choice(self._world.climate.patience))
+            stage.sleep(stage.random.choice(self._world.climate.idle_seconds))
             message = redis.next_message()
         return message
 
@@ -366,11 +366,11 @@ class SimulatedWorker:
 
     def tell_progress(self, context: RunContext | ClaimedRun) -> None:
         """Tell how far an attempt has come."""
-        tells = Errand(tells=(context.run_id, context.attempt))
+        tells = Operation(tells=(context.run_id, context.attempt))
         try:
             with self._world.stage.on(tells), self.database.session() as session:
-                told = {"attempt": context.attempt}
-                report_progress(session, context.run_id, context.attempt, told)
+                progress = {"attempt": context.attempt}
+                report_progress(session, context.run_id, context.attempt, progress)
         except OperationalError:
             self._world.stage.note("cannot tell its progress")
 
@@ -380,7 +380,7 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
     stage, checker = world.stage, world.checker
 
     def claim(process: Any, run_id: UUID, attempt: int) -> ClaimedRun | None:
-        with stage.on(Errand(claims=(run_id, attempt))):
+        with stage.on(Operation(claims=(run_id, attempt))):
             claimed = _really_claim(process, run_id, attempt)
         if claimed is not None:
             checker.count_start(run_id, attempt)
@@ -392,7 +392,7 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
         process: Any, last: FinishedRun, run_id: UUID, attempt: int, **given: Any
     ) -> ClaimedRun | None:
         ended = (last.claimed.run_id, last.claimed.attempt)
-        with stage.on(Errand(claims=(run_id, attempt), ends=ended)):
+        with stage.on(Operation(claims=(run_id, attempt), ends=ended)):
             return _really_finish_and_claim(process, last, run_id, attempt, **given)
 
     def work(process: Any, claimed: ClaimedRun) -> Outcome:
@@ -402,7 +402,7 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
 
     def finish(process: Any, finished_run: FinishedRun) -> None:
         ended = (finished_run.claimed.run_id, finished_run.claimed.attempt)
-        with stage.on(Errand(ends=ended)):
+        with stage.on(Operation(ends=ended)):
             _really_finish(process, finished_run)
         checker.expect_end(ended)
 

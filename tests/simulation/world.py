@@ -74,7 +74,7 @@ class Climate:
     #: What a scheduler does each time, in this order; (): some of everything.
     chores: tuple[str, ...] = ()
     #: How long schedulers, and workers without work, pause, seconds.
-    patience: tuple[float, ...] = (0.2, 1.0, 1.0, 5.0)
+    idle_seconds: tuple[float, ...] = (0.2, 1.0, 1.0, 5.0)
     #: How long somebody rests between two wishes, seconds.
     rests: tuple[float, ...] = (0.0, 5.0, 20.0)
     work_seconds: tuple[float, ...] = (0.0, 0.0, 2.0, 10.0, 40.0)
@@ -86,7 +86,7 @@ class Climate:
         ("key", 2),
     )
     #: Whether a channel hears everything of every job.
-    is_told: bool = False
+    has_channel: bool = False
     #: What every definition of a job says.
     says: dict[str, Any] = field(default_factory=dict)
 
@@ -245,7 +245,7 @@ def simulate(
             _settle(world)
     except (Exception, Violation) as error:
         raise SimulationFailed(
-            f"seed {seed}: {type(error).__name__}: {error}\n{stage.told()}\n"
+            f"seed {seed}: {type(error).__name__}: {error}\n{stage.last_lines()}\n"
             f"play it again with --simulation-seed {seed}"
         ) from error
     finally:
@@ -266,7 +266,7 @@ def _end(stage: Stage) -> None:
 
 def _play(world: World) -> None:
     stage, random = world.stage, world.stage.random
-    if world.climate.is_told:
+    if world.climate.has_channel:
         notification_checks.add_channel(world.store, stage.wall())
     for name in world.names:
         world.person("founder").create(name)
@@ -331,7 +331,7 @@ def _settle(world: World) -> None:
     scheduler.tick()
     scheduler.janitor.entries.compare()
     _check_projection(world)
-    if world.climate.is_told:
+    if world.climate.has_channel:
         notification_checks.check(world.store, checker)
 
 
