@@ -27,7 +27,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
-from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.document import Definition
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.schedules.schedule import Schedule
 

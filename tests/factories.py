@@ -1,7 +1,6 @@
 """Jobs, runs and workers for tests: a test names the values that matter, the rest are defaults."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -11,13 +10,14 @@ from celery import Celery
 from sqlalchemy import select
 
 from jobs_app.celery_app import TASK_MODULES
+from jobs_app.core.field_spec import grouped
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
-from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.document import Definition
 from jobs_app.runs import claim as runs_claim
 from jobs_app.runs import finish as runs_finish
 from jobs_app.runs import fires, insert, workers
@@ -68,7 +68,8 @@ def definition(**values: Any) -> Definition:
         values["schedule"] = Schedule(**when)
     values.setdefault("schedule", Schedule(cron="0 * * * *"))
     values.setdefault("name", f"job-{next(_numbers)}")
-    return replace(Definition(name="", task="sleep", kwargs={"duration": 0}), **values)
+    plain = {"task": "sleep", "kwargs": {"duration": 0}}
+    return Definition(**grouped(Definition, plain | values))
 
 
 def make_job(database: Database, *, at: datetime = NOON - MINUTE, **values: Any) -> Job:

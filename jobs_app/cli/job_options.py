@@ -2,12 +2,14 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import click
@@ -16,8 +18,10 @@ from click.core import ParameterSource
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import channel_names, key_names, queue_names, task_names
 from jobs_app.cli.format import Duration, Instant, api_instant
-from jobs_app.core.states import CatchupPolicy, OverlapPolicy
-from jobs_app.runs.retry import RETRIED
+from jobs_app.core.field_spec import FieldSpec, described_fields
+from jobs_app.jobs.document import Definition
+from jobs_app.runs.retention import Retention
+from jobs_app.runs.retry import RETRIED, RetryPolicy
 
 # What the server adds to a job; a document that holds them can be sent back all the same.
 READ_ONLY = {
@@ -71,108 +75,63 @@ class Outcomes(click.ParamType[list[str]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Option:
     """An option that sets one field of a job, `path` deep in its document."""
 
-    flag: str
+    spec: FieldSpec
     path: tuple[str, ...]
     type: click.ParamType[Any]
-    help: str
-    complete: Completion | None = None
+
+    @property
+    def flag(self) -> str:
+        return str(self.spec.option)
 
     @property
     def parameter(self) -> str:
         return self.flag.removeprefix("--").replace("-", "_")
 
 
-FIELDS = (
-    Field("--description", ("description",), click.STRING, "What it is for, Markdown."),
-    Field("--task", ("task",), click.STRING, "Task to run: see `jobs-app task list`.", task_names),
-    Field("--queue", ("queue",), click.STRING, "Queue that its runs go to.", queue_names),
-    Field("--priority", ("priority",), click.INT, "In its queue: 0 is served first, 9 last."),
-    Field(
-        "--concurrency-key",
-        ("concurrency_key",),
-        OrNone(click.STRING),
-        "Share a limit with all jobs that name the same key, as db-main.",
-        key_names,
-    ),
-    Field(
-        "--concurrency-limit",
-        ("concurrency_limit",),
-        click.INT,
-        "Most runs with the key at once; 1 unless given.",
-    ),
-    Field(
-        "--overlap",
-        ("overlap_policy",),
-        click.Choice([policy.value for policy in OverlapPolicy]),
-        "What to do while another run of it is unfinished.",
-    ),
-    Field(
-        "--starting-deadline",
-        ("starting_deadline_seconds",),
-        Duration(),
-        "A fire at most this late runs as if on time.",
-    ),
-    Field(
-        "--catchup",
-        ("catchup_policy",),
-        click.Choice([policy.value for policy in CatchupPolicy]),
-        "Which of the fires later than that run.",
-    ),
-    Field("--catchup-window", ("catchup_window_seconds",), Duration(), "How far back to catch up."),
-    Field("--catchup-max-runs", ("catchup_max_runs",), click.INT, "Most runs to catch up with."),
-    Field("--max-attempts", ("retry", "max_attempts"), click.INT, "Tries at a run, 1 for one."),
-    Field("--retry-delay", ("retry", "delay_seconds"), Duration(), "Wait before the second try."),
-    Field(
-        "--retry-backoff",
-        ("retry", "backoff"),
-        click.Choice(["constant", "exponential"]),
-        "How the wait grows.",
-    ),
-    Field("--retry-max-delay", ("retry", "max_delay_seconds"), Duration(), "Longest such wait."),
-    Field("--retry-on", ("retry", "on"), Outcomes(), "After which: failed,timed_out,lost."),
-    Field("--time-limit", ("time_limit_seconds",), OrNone(Duration()), "End a run after this."),
-    Field(
-        "--soft-time-limit",
-        ("soft_time_limit_seconds",),
-        OrNone(Duration()),
-        "Ask a run to end after this.",
-    ),
-    Field("--kill-grace", ("kill_grace_seconds",), Duration(), "Time between TERM and KILL."),
-    Field("--max-runs", ("max_runs",), OrNone(click.INT), "End the schedule after so many runs."),
-    Field(
-        "--pause-after-failures",
-        ("pause_after_failures",),
-        OrNone(click.INT),
-        "Pause the job after so many failures in a row.",
-    ),
-    Field(
-        "--keep-runs",
-        ("retention", "keep_runs"),
-        OrNone(click.INT),
-        "Keep so many runs, and as many failed ones; none is as the server has it.",
-    ),
-    Field(
-        "--keep-days",
-        ("retention", "keep_days"),
-        OrNone(click.INT),
-        "Keep runs so many days.",
-    ),
-    Field(
-        "--keep-failed-days",
-        ("retention", "keep_failed_days"),
-        OrNone(click.INT),
-        "Keep failed runs so many days.",
-    ),
-    Field(
-        "--keep-log-days",
-        ("retention", "keep_log_days"),
-        OrNone(click.INT),
-        "Keep the logs of runs so many days.",
-    ),
-)
+#: The fields whose options come first in the help: what runs, and where.
+_FIRST = ("description", "task", "queue", "priority", "concurrency_key", "concurrency_limit")
+
+_COMPLETIONS: dict[str, Completion] = {
+    "--task": task_names,
+    "--queue": queue_names,
+    "--concurrency-key": key_names,
+}
+
+
+def _options(source: type, path: tuple[str, ...] = ()) -> Iterator[Option]:
+    """Yield the options of the fields of *source*, which lies *path* deep in the document."""
+    for field in described_fields(source):
+        if field.annotation in (RetryPolicy, Retention):
+            yield from _options(field.annotation, (*path, field.name))
+            continue
+        parts = (field.annotation, *get_args(field.annotation))
+        described = next((part for part in parts if get_origin(part) is Annotated), None)
+        if described is None:
+            continue
+        kind, spec = get_args(described)
+        if spec.option is not None:
+            type_ = _click_type(field.name, kind)
+            # Clearing the key clears its limit too.
+            takes_none = NoneType in parts and field.name != "concurrency_limit"
+            yield Option(spec, (*path, field.name), OrNone(type_) if takes_none else type_)
+
+
+def _click_type(name: str, kind: Any) -> click.ParamType[Any]:
+    if name.endswith("_seconds"):
+        return Duration()
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if get_origin(kind) is tuple:
+        return Outcomes()
+    if issubclass(kind, StrEnum):
+        return click.Choice([item.value for item in kind])
+    return click.INT if kind is int else click.STRING
+
+
+OPTIONS = tuple(sorted(_options(Definition), key=lambda option: option.path[0] not in _FIRST))
 
 
 def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,9 +151,10 @@ def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add every option that describes a job."""
-    for field in reversed(FIELDS):
+    for option in reversed(OPTIONS):
+        complete = _COMPLETIONS.get(option.flag)
         command = click.option(
-            field.flag, type=field.type, help=field.help, shell_complete=field.complete
+            option.flag, type=option.type, help=option.spec.help, shell_complete=complete
         )(command)
     command = click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears.")(
         command
@@ -293,9 +253,9 @@ def merge_patch(before: Json, after: Json) -> Json:
 def with_options(definition: Json, options: dict[str, Any]) -> Json:
     """Return a copy of *definition* with what was typed on top."""
     changed = deepcopy(definition)
-    for field in FIELDS:
-        if field.parameter in options:
-            _set(changed, field.path, options[field.parameter])
+    for option in OPTIONS:
+        if option.parameter in options:
+            _set(changed, option.path, options[option.parameter])
     if "tags" in options:
         changed["tags"] = [tag for tag in options["tags"] if tag]
     if (command := options.get("shell_command")) is not None:

@@ -10,7 +10,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
+from jobs_app.core.policies import FirePolicy
 from jobs_app.core.setting_types import (
     DatabaseUrl,
     HttpAllow,
@@ -27,6 +29,8 @@ from jobs_app.core.smtp_url import MailServer, mail_server
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 
 SECRETS_DIR = Path("/run/secrets")
+
+_POLICY = FirePolicy()
 
 
 class Settings(BaseSettings):
@@ -137,19 +141,28 @@ class Settings(BaseSettings):
     smtp_from: str | None = Field(None, description="Sender of mails that name none.")
 
     default_overlap_policy: OverlapPolicy = Field(
-        OverlapPolicy.SKIP, description="`overlap_policy` of jobs that name none."
+        _POLICY.overlap_policy, description="`overlap_policy` of jobs that name none."
     )
     default_starting_deadline_seconds: int = Field(
-        60, ge=0, le=31_622_400, description="`starting_deadline_seconds` of jobs that name none."
+        _POLICY.starting_deadline_seconds,
+        ge=0,
+        le=YEAR_SECONDS,
+        description="`starting_deadline_seconds` of jobs that name none.",
     )
     default_catchup_policy: CatchupPolicy = Field(
-        CatchupPolicy.LAST, description="`catchup_policy` of jobs that name none."
+        _POLICY.catchup_policy, description="`catchup_policy` of jobs that name none."
     )
     default_catchup_window_seconds: int = Field(
-        86_400, ge=0, le=31_622_400, description="`catchup_window_seconds` of jobs that name none."
+        _POLICY.catchup_window_seconds,
+        ge=0,
+        le=YEAR_SECONDS,
+        description="`catchup_window_seconds` of jobs that name none.",
     )
     default_catchup_max_runs: int = Field(
-        50, ge=1, le=10_000, description="`catchup_max_runs` of jobs that name none."
+        _POLICY.catchup_max_runs,
+        ge=1,
+        le=10_000,
+        description="`catchup_max_runs` of jobs that name none.",
     )
     default_jitter_seconds: int = Field(
         0,

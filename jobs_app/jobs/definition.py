@@ -1,8 +1,7 @@
-"""What a person says of a job: its definition, what is wrong with it, and its columns."""
+"""Definitions of jobs: made from documents and rows, checked, and turned into columns."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +9,12 @@ from celery import Celery
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
-from jobs_app.core.states import CatchupPolicy, OverlapPolicy
+from jobs_app.core.field_spec import described_fields, grouped
+from jobs_app.core.settings import Settings
 from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.jobs.document import KINDS, NAME, QUEUE, TAG, Definition, as_json
 from jobs_app.notifications import channels
-from jobs_app.notifications.rules import Rule, rules_as_json, rules_from_json
+from jobs_app.notifications.rules import rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import validation
@@ -21,87 +22,85 @@ from jobs_app.schedules.schedule import Schedule
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
-TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
-QUEUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _NAME_RULE = (
     "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "
     "with a letter or digit at both ends"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """What a person says of a job; the rest of its row is bookkeeping.
+def from_document(document: Mapping[str, Any], settings: Settings, *, name: str) -> Definition:
+    """Return the definition that *document* describes, called *name*. Raises InvalidInput.
 
-    `schedule` is None for a job that is only started by hand. Its `seed` and, for
-    an interval, a missing anchor are filled in by `create` and `change`.
+    *document* has the fields of the API's request body, already of the right types. The
+    fields that it leaves out take the defaults of *settings*, or else those of Definition.
     """
+    values = settings.job_defaults | dict(document) | {"name": name}
+    if (schedule := values.get("schedule")) is not None:
+        try:
+            values["schedule"] = schedule_from(schedule, settings, seed=name)
+        except InvalidInput as error:
+            raise error.under("/schedule") from error
+    return Definition(**grouped(Definition, _from_json(values)))
 
-    name: str
-    task: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    schedule: Schedule | None = None
-    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
-    starting_deadline_seconds: int = 60
-    catchup_policy: CatchupPolicy = CatchupPolicy.LAST
-    catchup_window_seconds: int = 86_400
-    catchup_max_runs: int = 50
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    soft_time_limit_seconds: int | None = None
-    time_limit_seconds: int | None = 3600
-    kill_grace_seconds: int = 10
-    queue: str = "default"
-    priority: int = 5
-    concurrency_key: str | None = None
-    concurrency_limit: int | None = None
-    max_runs: int | None = None
-    pause_after_failures: int | None = None
-    retention: Retention = field(default_factory=Retention)
-    notify: tuple[Rule, ...] | None = None
+
+def schedule_from(document: Mapping[str, Any], settings: Settings, *, seed: str = "") -> Schedule:
+    """Return the schedule that *document* describes; the rest is as *settings* have it.
+
+    Raises InvalidInput, with pointers into the schedule, unless it is of exactly one kind.
+    """
+    _refuse_unless_one_kind(document)
+    jitter = settings.default_jitter_seconds
+    # A single instant needs no jitter, and a short interval leaves no room for it.
+    has_room = document.get("cron") or (document.get("interval_seconds") or 0) > jitter
+    defaults = {"jitter_seconds": jitter} if has_room else {}
+    timezone = document.get("timezone") or settings.timezone
+    return Schedule(**(defaults | dict(document) | {"timezone": timezone, "seed": seed}))
+
+
+def _refuse_unless_one_kind(document: Mapping[str, Any]) -> None:
+    kinds = [kind for kind in KINDS if document.get(kind) is not None]
+    if len(kinds) != 1:
+        found = f"This has {' and '.join(kinds)}." if kinds else "This has none."
+        detail = f"A schedule has exactly one of cron, interval_seconds and at. {found}"
+        raise InvalidInput(detail, errors=[FieldError("", "one_schedule", detail)])
+    if document.get("anchor_at") is not None and kinds != ["interval_seconds"]:
+        detail = "anchor_at belongs to interval_seconds; give start_at for a first instant."
+        raise InvalidInput(detail, errors=[FieldError("/anchor_at", "not_an_interval", detail)])
 
 
 def definition_of(job: Job) -> Definition:
-    """Return what a person said of *job*."""
-    plain = {
-        name: getattr(job, name)
-        for name in Definition.__slots__
-        if name not in {"schedule", "tags", "retry", "retention", "notify"}
+    """Return the definition in the row of *job*."""
+    values = {field.name: getattr(job, field.name) for field in _PLAIN_FIELDS}
+    return Definition(**grouped(Definition, _from_json(values)), schedule=schedule_of(job))
+
+
+_PLAIN_FIELDS = [field for field in described_fields(Definition) if field.name != "schedule"]
+
+
+def _from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields in *values* as a Definition has them."""
+    convert: dict[str, Callable[[Any], Any]] = {
+        "tags": lambda tags: tuple(dict.fromkeys(tags)),
+        "retry": RetryPolicy.from_json,
+        "retention": Retention.from_json,
+        "notify": rules_from_json,
     }
-    return Definition(
-        **plain,
-        tags=tuple(job.tags),
-        schedule=schedule_of(job),
-        retry=RetryPolicy.from_json(job.retry),
-        retention=Retention.from_json(job.retention),
-        notify=rules_from_json(job.notify),
-    )
+    return {
+        name: convert[name](value) if name in convert else value for name, value in values.items()
+    }
 
 
 def described(definition: Definition) -> dict[str, Any]:
-    """Return *definition* as the audit keeps it: no kwargs, they may hold secrets."""
-    schedule = definition.schedule
-    when = None
-    if schedule is not None:
-        when = {
+    """Return *definition* for the audit, without its kwargs: they may hold secrets."""
+    document = as_json(definition)
+    del document["kwargs"]
+    if definition.schedule is not None:
+        document["schedule"] = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name in Schedule.__slots__
-            if (value := getattr(schedule, name)) is not None and name != "seed"
+            if (value := getattr(definition.schedule, name)) is not None and name != "seed"
         }
-    plain = {
-        name: getattr(definition, name)
-        for name in Definition.__slots__
-        if name not in {"kwargs", "schedule", "retry", "retention", "tags", "notify"}
-    }
-    return plain | {
-        "tags": list(definition.tags),
-        "schedule": when,
-        "notify": rules_as_json(definition.notify),
-        "retry": definition.retry.as_json(),
-        "retention": definition.retention.as_json(),
-    }
+    return document
 
 
 def completed(definition: Definition, *, anchor_at: datetime | None, at: datetime) -> Definition:
@@ -157,8 +156,8 @@ def _says_the_same(schedule: Schedule, before: Definition | None) -> bool:
 
 def _plain_errors(definition: Definition) -> Iterable[FieldError]:
     if not NAME.fullmatch(definition.name):
-        shown = definition.name if len(definition.name) <= 60 else definition.name[:60] + "…"
-        yield FieldError("/name", "invalid_name", f"The name {shown!r} {_NAME_RULE}.")
+        name = definition.name if len(definition.name) <= 60 else definition.name[:60] + "…"
+        yield FieldError("/name", "invalid_name", f"The name {name!r} {_NAME_RULE}.")
     for index, tag in enumerate(definition.tags):
         if not TAG.fullmatch(tag):
             detail = f"The tag {tag[:60]!r} must be lower-case letters, digits, '.', '_' or '-'."
@@ -167,7 +166,8 @@ def _plain_errors(definition: Definition) -> Iterable[FieldError]:
         detail = f"The queue {definition.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
         yield FieldError("/queue", "invalid_queue", detail)
     yield from concurrency_errors(definition.concurrency_key, definition.concurrency_limit)
-    soft, hard = definition.soft_time_limit_seconds, definition.time_limit_seconds
+    limits = definition.limits
+    soft, hard = limits.soft_time_limit_seconds, limits.time_limit_seconds
     if soft is not None and hard is not None and soft >= hard:
         detail = f"The soft limit of {soft} s must be below the time limit of {hard} s."
         yield FieldError("/soft_time_limit_seconds", "above_time_limit", detail)
@@ -185,20 +185,8 @@ def concurrency_errors(key: str | None, limit: int | None) -> Iterable[FieldErro
 
 def columns(definition: Definition) -> dict[str, Any]:
     """Return *definition* as the columns of a row."""
-    columns = {
-        name: getattr(definition, name)
-        for name in Definition.__slots__
-        if name not in {"schedule", "retry", "retention", "tags", "notify"}
-    }
+    columns = as_json(definition)
+    del columns["schedule"]
     schedule = definition.schedule or Schedule()
-    when = {name: getattr(schedule, name) for name in Schedule.__slots__ if name != "seed"}
-    return (
-        columns
-        | when
-        | {
-            "tags": list(definition.tags),
-            "notify": rules_as_json(definition.notify),
-            "retry": definition.retry.as_json(),
-            "retention": definition.retention.as_json(),
-        }
-    )
+    names = set(Schedule.__slots__) - {"seed"}
+    return columns | {name: getattr(schedule, name) for name in names}

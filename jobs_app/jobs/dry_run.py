@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.jobs.definition import Definition, check, columns, completed, definition_of
+from jobs_app.jobs.definition import check, columns, completed, definition_of
+from jobs_app.jobs.document import Definition
 from jobs_app.jobs.service import (
     OnMissed,
     expect_version,

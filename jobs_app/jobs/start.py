@@ -1,8 +1,9 @@
 """Runs that people start: of a job, of a task without one, or to repeat a run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from celery import Celery
@@ -11,13 +12,25 @@ from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput
+from jobs_app.core.field_spec import flat
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.db import run_indexes
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
-from jobs_app.jobs.definition import QUEUE, concurrency_errors
+from jobs_app.jobs.definition import concurrency_errors
+from jobs_app.jobs.document import (
+    QUEUE,
+    ConcurrencyKey,
+    ConcurrencyLimit,
+    Kwargs,
+    Note,
+    Priority,
+    QueueName,
+    TaskName,
+)
 from jobs_app.runs import insert, overlap, planning
 from jobs_app.runs.messages import Message
 from jobs_app.secrets import store
@@ -34,23 +47,23 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class TaskStart:
-    """What is said of a run without a job."""
+    """The definition of a run without a job."""
 
-    task: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    queue: str = "default"
-    priority: int = 5
-    concurrency_key: str | None = None
-    concurrency_limit: int | None = None
-    soft_time_limit_seconds: int | None = None
-    time_limit_seconds: int | None = 3600
-    kill_grace_seconds: int = 10
-    note: str | None = None
+    GROUPS: ClassVar[Mapping[str, type]] = {"limits": RunLimits}
+
+    task: TaskName
+    kwargs: Kwargs = field(default_factory=dict)
+    queue: QueueName = "default"
+    priority: Priority = 5
+    concurrency_key: ConcurrencyKey | None = None
+    concurrency_limit: ConcurrencyLimit | None = None
+    limits: RunLimits = field(default_factory=RunLimits)
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """What is said of the repetition of a run; *kwargs* replace those with the same names."""
+class RepeatRequest:
+    """A request to repeat a run; *kwargs* replace those of the run with the same names."""
 
     kwargs: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
@@ -76,16 +89,23 @@ def start_job(
     """
     # The scheduler and other starts of this job wait here, or pass it by.
     job = service.lock(session, job)
-    given = job.kwargs | (kwargs or {})
-    _check(session, app, job.task, given)
+    arguments = job.kwargs | (kwargs or {})
+    _check(session, app, job.task, arguments)
     new_run = _placed(
-        session, job, overlap_policy, trigger=Trigger.MANUAL, by=by, at=at, kwargs=given, note=note
+        session,
+        job,
+        overlap_policy,
+        trigger=Trigger.MANUAL,
+        by=by,
+        at=at,
+        kwargs=arguments,
+        note=note,
     )
     return _record(session, new_run, by=by, at=at)
 
 
 def repeat(
-    session: Session, run: Run, again: Again, *, app: Celery, by: str, at: datetime
+    session: Session, run: Run, request: RepeatRequest, *, app: Celery, by: str, at: datetime
 ) -> Started:
     """Record a new run that does what *run* did, or was to do, and names it.
 
@@ -101,29 +121,29 @@ def repeat(
     job = run.job if run.job is not None and run.job.deleted_at is None else None
     if job is not None:
         job = service.lock(session, job)
-    given = run.kwargs | again.kwargs
-    _check(session, app, run.task, given)
+    arguments = run.kwargs | request.kwargs
+    _check(session, app, run.task, arguments)
     if job is None:
-        _refuse_overlap_policy(session, again)
-        new_run = _like(run, kwargs=given, note=again.note, by=by, at=at)
+        _refuse_overlap_policy(session, request)
+        new_run = _like(run, kwargs=arguments, note=request.note, by=by, at=at)
     else:
         new_run = _placed(
             session,
             job,
-            again.overlap_policy,
+            request.overlap_policy,
             trigger=Trigger.RETRY_OF,
             by=by,
             at=at,
-            kwargs=given,
-            note=again.note,
+            kwargs=arguments,
+            note=request.note,
             retry_of=run.id,
         )
         new_run = replace(new_run, task=run.task)
     return _record(session, new_run, by=by, at=at, retry_of=str(run.id))
 
 
-def _refuse_overlap_policy(session: Session, again: Again) -> None:
-    if again.overlap_policy is None:
+def _refuse_overlap_policy(session: Session, request: RepeatRequest) -> None:
+    if request.overlap_policy is None:
         return
     session.rollback()
     detail = "overlap_policy is for runs of a job; the job of this run is gone, or it had none."
@@ -211,7 +231,7 @@ def start_task(
         trigger=Trigger.MANUAL,
         triggered_by=by,
         created_at=at,
-        **{name: getattr(start, name) for name in TaskStart.__slots__},
+        **flat(start),
     )
     return _record(session, new_run, by=by, at=at)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
-from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.document import Definition
 from jobs_app.runs import outbox, status
 from jobs_app.secrets import redaction, references, store
 from jobs_app.tasks import registry
@@ -60,9 +60,10 @@ def _limit_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]
     pools = sorted({worker.pool for worker in serving})
     if not serving or KILLABLE_POOL in pools or job.task in outbox.ENFORCES_OWN_LIMITS:
         return
-    if job.time_limit_seconds is not None:
+    limit = job.limits.time_limit_seconds
+    if limit is not None:
         yield (
-            f"The time limit of {job.time_limit_seconds} s cannot be enforced on {job.task!r}:"
+            f"The time limit of {limit} s cannot be enforced on {job.task!r}:"
             f" the workers of the queue {job.queue!r} have the pool {' or '.join(pools)}, where"
             " it interrupts Python code only, and nothing that blocks. A worker with the pool"
             f" {KILLABLE_POOL} kills."

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
+from jobs_app.core.policies import MAX_SLOTS
 from jobs_app.core.states import RunState
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import KEPT_WAITING, PARKED, UNPARKED, Run
@@ -24,9 +25,6 @@ from jobs_app.runs.transitions import move
 
 #: A seed for advisory locks that no other program on the same database uses ("keys" in ASCII).
 _LOCK_SEED = 0x6B657973
-
-#: The highest limit that a key may have.
-MAX_SLOTS = 1000
 
 # Built once: building an alias of a wide table takes longer than its query.
 _OTHER = aliased(Run, name="other")

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from jobs_app.core.settings import Settings
+from jobs_app.core.field_spec import FieldSpec
 from jobs_app.core.states import FAILURES, RunState
+
+if TYPE_CHECKING:
+    # The CLI reads the fields below at every start, and pydantic takes long to import.
+    from jobs_app.core.settings import Settings
 
 #: The highest values that are accepted: a hundred years, and more runs than fit.
 MAX_DAYS = 36_500
@@ -17,10 +21,33 @@ MAX_RUNS = 1_000_000_000
 class Retention:
     """The retention of a job; None stands for the installation's setting at the time of use."""
 
-    keep_runs: int | None = None
-    keep_days: int | None = None
-    keep_failed_days: int | None = None
-    keep_log_days: int | None = None
+    keep_runs: (
+        Annotated[
+            int,
+            FieldSpec(
+                "--keep-runs",
+                "Keep so many runs, and as many failed ones; none is as the server has it.",
+                1,
+                MAX_RUNS,
+            ),
+        ]
+        | None
+    ) = None
+    keep_days: (
+        Annotated[int, FieldSpec("--keep-days", "Keep runs so many days.", 1, MAX_DAYS)] | None
+    ) = None
+    keep_failed_days: (
+        Annotated[
+            int, FieldSpec("--keep-failed-days", "Keep failed runs so many days.", 1, MAX_DAYS)
+        ]
+        | None
+    ) = None
+    keep_log_days: (
+        Annotated[
+            int, FieldSpec("--keep-log-days", "Keep the logs of runs so many days.", 1, MAX_DAYS)
+        ]
+        | None
+    ) = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | None) -> "Retention":
@@ -31,7 +58,7 @@ class Retention:
         """Return it as JSON, for the column and for the API."""
         return asdict(self)
 
-    def limits(self, settings: Settings) -> "Limits":
+    def limits(self, settings: "Settings") -> "Limits":
         """Return the job's own values, and those of *settings* where it has none."""
         own = {name: value for name, value in asdict(self).items() if value is not None}
         return Limits(**{name: own.get(name, getattr(settings, name)) for name in asdict(self)})

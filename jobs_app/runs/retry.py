@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from jobs_app.core.field_spec import YEAR_SECONDS, FieldSpec
 from jobs_app.core.states import RunState
 
 #: The outcomes of an attempt that `on` may name.
@@ -15,12 +16,23 @@ RETRIED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 class RetryPolicy:
     """How often an attempt is retried, after which outcomes, and with which delay."""
 
-    max_attempts: int = 1
-    delay_seconds: float = 30
-    backoff: Literal["constant", "exponential"] = "exponential"
-    max_delay_seconds: float = 600
+    max_attempts: Annotated[
+        int, FieldSpec("--max-attempts", "Tries at a run, 1 for one.", 1, 1000)
+    ] = 1
+    delay_seconds: Annotated[
+        float, FieldSpec("--retry-delay", "Wait before the second try.", 0, YEAR_SECONDS)
+    ] = 30
+    backoff: Annotated[
+        Literal["constant", "exponential"], FieldSpec("--retry-backoff", "How the wait grows.")
+    ] = "exponential"
+    max_delay_seconds: Annotated[
+        float, FieldSpec("--retry-max-delay", "Longest such wait.", 0, YEAR_SECONDS)
+    ] = 600
     jitter: bool = True
-    on: tuple[RunState, ...] = RETRIED
+    on: Annotated[
+        tuple[RunState, ...],
+        FieldSpec("--retry-on", "After which: failed,timed_out,lost.", most=3),
+    ] = RETRIED
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "RetryPolicy":

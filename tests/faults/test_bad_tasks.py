@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from jobs_app.core import clock
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.start import TaskStart, start_task
@@ -50,7 +51,7 @@ def worker(make_worker: Callable[..., Installation]) -> Installation:
 
 def start(installation: Installation, task: str, /, *, given: Any = None, **kwargs: Any) -> UUID:
     """Start a bad task; *given* are the limits of the run."""
-    start = TaskStart(f"{TASKS}.{task}", kwargs, **(given or {}))
+    start = TaskStart(f"{TASKS}.{task}", kwargs, limits=RunLimits(**(given or {})))
     with installation.database.session() as session:
         started = start_task(session, start, app=installation.app, by="tester", at=clock.now())
     assert started.message is not None

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs_app.core import clock
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import cancel as runs_cancel
@@ -28,7 +29,7 @@ def start_dozing(system: System, pid_file: Path, *, kill_grace_seconds: int = 10
     start = TaskStart(
         "tests.integration.user_tasks.doze",
         {"seconds": 90, "pid_file": str(pid_file)},
-        kill_grace_seconds=kill_grace_seconds,
+        limits=RunLimits(kill_grace_seconds=kill_grace_seconds),
     )
     with system.database.session() as session:
         started = start_task(session, start, app=system.app, by="tester", at=clock.now())
@@ -103,8 +104,8 @@ def test_a_time_limit_holds_in_pools_that_know_none(
 ) -> None:
     system = make_system(imports="tests.integration.user_tasks", worker_pool=pool)
     system.start("worker")
-    given: dict[str, int] = {limit: 2}
-    start = TaskStart("tests.integration.user_tasks.spin", {"seconds": 60}, **given)  # type: ignore[arg-type]
+    limits = RunLimits(**{limit: 2})
+    start = TaskStart("tests.integration.user_tasks.spin", {"seconds": 60}, limits=limits)
     with system.database.session() as session:
         started = start_task(session, start, app=system.app, by="tester", at=clock.now())
     assert started.message is not None

@@ -16,7 +16,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
-from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.document import Definition
 from jobs_app.jobs.start import TaskStart, start_job, start_task
 from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import claim as runs_claim

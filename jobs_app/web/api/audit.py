@@ -9,13 +9,14 @@ from pydantic import BaseModel, Field
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import NotFound
+from jobs_app.core.field_spec import INT32
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.jobs import service
-from jobs_app.jobs.definition import NAME
+from jobs_app.jobs.document import NAME
 from jobs_app.web.api import pagination
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.schemas.base import Query
-from jobs_app.web.api.schemas.fields import INT32, Instant, Search
+from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.session import session
 
 api = APIBlueprint("audit", __name__, abp_tags=[INSTALLATION])

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.jobs import explain
-from jobs_app.jobs.definition import NAME
+from jobs_app.jobs.document import NAME
 from jobs_app.jobs.explain import When
 from jobs_app.jobs.explain_context import Verdict
 from jobs_app.runs import history

@@ -11,7 +11,8 @@ from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service, start
-from jobs_app.jobs.definition import NAME, Definition, definition_of
+from jobs_app.jobs.definition import definition_of
+from jobs_app.jobs.document import NAME, Definition
 from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
 from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history

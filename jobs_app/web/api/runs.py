@@ -10,7 +10,7 @@ from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import start as job_start
-from jobs_app.jobs.start import Again, TaskStart
+from jobs_app.jobs.start import RepeatRequest, TaskStart
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import history, overlap
 from jobs_app.runs.cancel import cancel
@@ -22,12 +22,12 @@ from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.schemas.runs import (
     MOST_NOTIFICATIONS,
     CancelIn,
-    RetryIn,
     RunDetail,
     RunOut,
     RunPage,
     RunPath,
     RunQuery,
+    RunRetryIn,
     TaskRunIn,
     show_detail,
     show_run,
@@ -63,8 +63,7 @@ def list_runs(query: RunQuery) -> Response:
 @api.post("/runs", responses={202: RunOut, **problems(409, body=True)})
 def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     """Run a task once, without a job."""
-    start = TaskStart(**{name: getattr(body, name) for name in TaskRunIn.model_fields})
-    return preconditions.once(lambda: accepted(record_run(start)))
+    return preconditions.once(lambda: accepted(record_run(body.start())))
 
 
 @api.get("/runs/<run_id>", responses={200: RunDetail, **problems(404)})
@@ -100,7 +99,7 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
 
 
 @api.post("/runs/<run_id>/retry", responses={202: RunOut, **problems(404, 409, body=True)})
-def retry_run(header: MayRepeat, path: RunPath, body: RetryIn) -> Response:
+def retry_run(header: MayRepeat, path: RunPath, body: RunRetryIn) -> Response:
     """Repeat a run that has ended, as a new run that names it in `retry_of`.
 
     A skipped or missed run can be repeated too: it runs now. The task and the kwargs are those
@@ -109,11 +108,11 @@ def retry_run(header: MayRepeat, path: RunPath, body: RetryIn) -> Response:
     return preconditions.once(lambda: _retry(path.run_id, body))
 
 
-def _retry(run_id: str, body: RetryIn) -> Response:
+def _retry(run_id: str, body: RunRetryIn) -> Response:
     started = job_start.repeat(
         session(),
         get_run(run_id),
-        Again(**{name: getattr(body, name) for name in RetryIn.model_fields}),
+        RepeatRequest(**{name: getattr(body, name) for name in RunRetryIn.model_fields}),
         app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),

@@ -10,7 +10,7 @@ from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service, stats
-from jobs_app.jobs.definition import NAME
+from jobs_app.jobs.document import NAME
 from jobs_app.jobs.stats import Spread
 from jobs_app.runs.retention import Retention
 from jobs_app.web import extension

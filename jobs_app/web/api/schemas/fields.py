@@ -9,14 +9,12 @@ from pydantic_core import PydanticCustomError
 
 from jobs_app.core.states import (
     CancelMode,
-    CatchupPolicy,
     JobState,
     OverlapPolicy,
     RunState,
     Trigger,
 )
 from jobs_app.core.text import rfc3339
-from jobs_app.runs.concurrency import MAX_SLOTS
 
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -24,10 +22,6 @@ _RFC3339 = re.compile(
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-
-#: The longest duration that a field may have: a leap year, seconds.
-YEAR_SECONDS = 31_622_400
-INT32 = 2**31 - 1
 
 
 def _instant(value: Any) -> datetime:
@@ -67,16 +61,11 @@ Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str), _WIRE]
 
 # JSON has enum values as text, which a strict field would refuse.
 CancelModeIn = Annotated[CancelMode, Strict(False)]
-CatchupPolicyIn = Annotated[CatchupPolicy, Strict(False)]
 JobStateIn = Annotated[JobState, Strict(False)]
 OverlapPolicyIn = Annotated[OverlapPolicy, Strict(False)]
 RunStateIn = Annotated[RunState, Strict(False)]
 TriggerIn = Annotated[Trigger, Strict(False)]
 
-Seconds = Annotated[int, Field(ge=0, le=YEAR_SECONDS)]
-LimitSeconds = Annotated[int, Field(ge=1, le=YEAR_SECONDS)]
-Priority = Annotated[int, Field(ge=0, le=9)]
-ConcurrencyLimit = Annotated[int, Field(ge=1, le=MAX_SLOTS)]
 Note = Annotated[str, Field(max_length=2000)]
 
 

@@ -4,65 +4,32 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from jobs_app.core.errors import FieldError, InvalidInput
+from jobs_app.core.field_spec import INT32, YEAR_SECONDS
 from jobs_app.core.settings import Settings
-from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy, RunState
-from jobs_app.jobs.definition import Definition
-from jobs_app.notifications.rules import Rule, rules_as_json
-from jobs_app.runs.retention import MAX_DAYS, MAX_RUNS, Retention
+from jobs_app.jobs.definition import from_document, schedule_from
+from jobs_app.jobs.document import NAME, Definition
+from jobs_app.notifications.rules import Rule
+from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.api.schemas.derive import MOST_CHARACTERS, input_fields, text_schema
 from jobs_app.web.api.schemas.fields import (
-    INT32,
-    YEAR_SECONDS,
-    CatchupPolicyIn,
-    ConcurrencyLimit,
     InstantIn,
     JobStateIn,
-    LimitSeconds,
     Note,
     OverlapPolicyIn,
-    Priority,
     RunStateIn,
     Search,
-    Seconds,
 )
 
-#: A schedule is of exactly one kind; with each kind go the fields that only it has.
-KINDS: dict[str, tuple[str, ...]] = {
-    "cron": ("cron",),
-    "interval_seconds": ("interval_seconds", "anchor_at"),
-    "at": ("at",),
-}
-
-# The rule itself is the service's, whose sentences say more than a pattern can.
-NAME_SCHEMA: dict[str, Any] = {
-    "pattern": "^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$",
-    "maxLength": 100,
-}
-_TAG_SCHEMA: dict[str, Any] = {
-    "pattern": "^[a-z0-9]([a-z0-9._-]{0,48}[a-z0-9])?$",
-    "maxLength": 50,
-}
-_QUEUE_SCHEMA: dict[str, Any] = {
-    "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$",
-    "maxLength": 100,
-}
+NAME_SCHEMA = text_schema(NAME, 100)
 
 Name = Annotated[
-    str, Field(max_length=2000, json_schema_extra=NAME_SCHEMA, examples=["nightly-report"])
+    str,
+    Field(max_length=MOST_CHARACTERS, json_schema_extra=NAME_SCHEMA, examples=["nightly-report"]),
 ]
-Tag = Annotated[str, Field(max_length=2000, json_schema_extra=_TAG_SCHEMA)]
-QueueName = Annotated[str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA)]
-ConcurrencyKey = Annotated[
-    str, Field(max_length=2000, json_schema_extra=_QUEUE_SCHEMA, examples=["db-main"])
-]
-TaskName = Annotated[str, Field(min_length=1, max_length=255, examples=["shell"])]
 Kwargs = Annotated[dict[str, Any], Field(examples=[{"command": "python report.py"}])]
-Delay = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
-
-KeptDays = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 RetriedStates = Annotated[list[Literal["failed", "timed_out", "lost"]], Field(max_length=3)]
 
 NotifyEvents = Annotated[
@@ -98,63 +65,25 @@ class ScheduleIn(Input):
     jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
 
     def schedule(self, settings: Settings, *, seed: str = "") -> Schedule:
-        """Return it for the services; what it leaves out is as *settings* have it.
+        """Return it for the services; the fields left out are as *settings* have them.
 
-        Raises InvalidInput, with pointers into the schedule, unless it is of
-        exactly one kind.
+        Raises InvalidInput, with pointers into the schedule.
         """
-        self._refuse_unless_one_kind()
-        given = {name: getattr(self, name) for name in ScheduleIn.model_fields}
-        given |= {"timezone": self.timezone or settings.timezone, "seed": seed}
-        jitter = settings.default_jitter_seconds
-        # One instant has nothing to be spread over, a short interval not enough.
-        is_spread = self.cron is not None or (self.interval_seconds or 0) > jitter
-        if "jitter_seconds" not in self.model_fields_set and is_spread:
-            given["jitter_seconds"] = jitter
-        return Schedule(**given)
-
-    def _refuse_unless_one_kind(self) -> None:
-        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if len(kinds) != 1:
-            found = f"This has {' and '.join(kinds)}." if kinds else "This has none."
-            detail = f"A schedule has exactly one of cron, interval_seconds and at. {found}"
-            raise InvalidInput(detail, errors=[FieldError("", "one_schedule", detail)])
-        if self.anchor_at is not None and self.interval_seconds is None:
-            detail = "anchor_at belongs to interval_seconds; give start_at for a first instant."
-            raise InvalidInput(detail, errors=[FieldError("/anchor_at", "not_an_interval", detail)])
+        return schedule_from(self.model_dump(exclude_unset=True), settings, seed=seed)
 
 
+@input_fields(RetryPolicy, on=RetriedStates)
 class RetryIn(Input):
     """How often, after which outcomes and how long after each an attempt is repeated."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 1
-    delay_seconds: Delay = 30
-    backoff: Literal["constant", "exponential"] = "exponential"
-    max_delay_seconds: Delay = 600
-    jitter: bool = True
-    on: RetriedStates = ["failed", "timed_out", "lost"]
 
-    def policy(self) -> RetryPolicy:
-        """Return it for the services."""
-        given = {name: getattr(self, name) for name in RetryIn.model_fields}
-        return RetryPolicy(**(given | {"on": tuple(RunState(state) for state in self.on)}))
-
-
+@input_fields(Retention)
 class RetentionIn(Input):
     """How long the history is kept; what is left out, or null, is as the installation has it.
 
     A run goes when it is older than `keep_days` (failed, timed out and lost ones:
     `keep_failed_days`), or when the job has more than `keep_runs` newer ones.
     """
-
-    keep_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
-    keep_days: KeptDays | None = None
-    keep_failed_days: KeptDays | None = None
-    keep_log_days: KeptDays | None = None
-
-    def retention(self) -> Retention:
-        """Return it for the services."""
-        return Retention(**{name: getattr(self, name) for name in RetentionIn.model_fields})
 
 
 class NotifyRuleIn(Input):
@@ -165,15 +94,16 @@ class NotifyRuleIn(Input):
     after_failures: Annotated[int, Field(ge=1, le=INT32)] = 1
     late_after_seconds: Annotated[int, Field(ge=1, le=YEAR_SECONDS)] = 300
 
-    def rule(self) -> Rule:
-        """Return it for the services."""
-        on = None if self.on is None else tuple(dict.fromkeys(Event(name) for name in self.on))
-        return Rule(self.channel, on, self.after_failures, self.late_after_seconds)
 
-
-NotifyRules = Annotated[list[NotifyRuleIn], Field(max_length=20)]
-
-
+@input_fields(
+    Definition,
+    {
+        Schedule: ScheduleIn,
+        RetryPolicy: RetryIn,
+        Retention: RetentionIn,
+        Rule: NotifyRuleIn,
+    },
+)
 class JobReplace(Input):
     """All that a person says of a job; what is left out takes its default."""
 
@@ -192,90 +122,17 @@ class JobReplace(Input):
     read_only: ClassVar = READ_ONLY
 
     name: Name | None = None
-    description: Annotated[str, Field(max_length=20_000)] = ""
-    tags: Annotated[list[Tag], Field(max_length=50)] = []
-    task: TaskName
-    kwargs: Kwargs = {}
-    schedule: ScheduleIn | None = None
-    overlap_policy: OverlapPolicyIn = OverlapPolicy.SKIP
-    starting_deadline_seconds: Seconds = 60
-    catchup_policy: CatchupPolicyIn = CatchupPolicy.LAST
-    catchup_window_seconds: Seconds = 86_400
-    catchup_max_runs: Annotated[int, Field(ge=1, le=10_000)] = 50
-    retry: RetryIn = RetryIn()
-    soft_time_limit_seconds: LimitSeconds | None = None
-    time_limit_seconds: LimitSeconds | None = 3600
-    kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
-    queue: QueueName = "default"
-    priority: Priority = 5
-    concurrency_key: ConcurrencyKey | None = None
-    concurrency_limit: ConcurrencyLimit | None = None
-    max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
-    pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
-    retention: RetentionIn = RetentionIn()
-    notify: NotifyRules | None = None
 
     def definition(self, settings: Settings, *, name: str) -> Definition:
-        """Return it for the services, called *name* if it names none. Raises InvalidInput.
-
-        Policies that it leaves out are as *settings* have them.
-        """
+        """Return it for the services, called *name* if it names none. Raises InvalidInput."""
         name = name if self.name is None else self.name
-        try:
-            schedule = None
-            if self.schedule is not None:
-                schedule = self.schedule.schedule(settings, seed=name)
-        except InvalidInput as error:
-            raise error.under("/schedule") from error
-        plain = {
-            field: getattr(self, field)
-            for field in JobReplace.model_fields
-            if field not in {"name", "tags", "schedule", "retry", "retention", "notify"}
-        }
-        left_out = settings.job_defaults.keys() - self.model_fields_set
-        plain |= {field: settings.job_defaults[field] for field in left_out}
-        return Definition(
-            **plain,
-            name=name,
-            tags=tuple(dict.fromkeys(self.tags)),
-            schedule=schedule,
-            retry=self.retry.policy(),
-            retention=self.retention.retention(),
-            notify=None if self.notify is None else tuple(each.rule() for each in self.notify),
-        )
+        return from_document(self.model_dump(exclude_unset=True), settings, name=name)
 
 
 class JobIn(JobReplace):
     """A new job: all that a person says of it; what is left out takes its default."""
 
     name: Name
-
-
-def document_of(definition: Definition) -> dict[str, Any]:
-    """Return *definition* as the document that would be sent to make it."""
-    retry = definition.retry
-    plain = {
-        name: getattr(definition, name)
-        for name in Definition.__slots__
-        if name not in {"schedule", "retry", "retention", "tags", "notify"}
-    }
-    return plain | {
-        "notify": rules_as_json(definition.notify),
-        "tags": list(definition.tags),
-        "schedule": schedule_document(definition.schedule),
-        "retry": {name: getattr(retry, name) for name in RetryPolicy.__slots__}
-        | {"on": [str(state) for state in retry.on]},
-        "retention": definition.retention.as_json(),
-    }
-
-
-def schedule_document(schedule: Schedule | None) -> dict[str, Any] | None:
-    """Return *schedule* as it is sent: the fields of its kind, and those of every kind."""
-    if schedule is None:
-        return None
-    kind = next(kind for kind in KINDS if getattr(schedule, kind) is not None)
-    names = (*KINDS[kind], "timezone", "start_at", "end_at", "jitter_seconds")
-    return {name: getattr(schedule, name) for name in names}
 
 
 class PreviewIn(Input):

@@ -5,14 +5,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs_app.core.states import CatchupPolicy, Event, JobState, OverlapPolicy, RunState
+from jobs_app.core.states import Event, JobState, RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.jobs.definition import Definition
+from jobs_app.jobs.document import Definition, as_json, schedule_as_json
+from jobs_app.notifications.rules import Rule
+from jobs_app.runs.retention import Retention
+from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import description
 from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.web.api.schemas.derive import output_fields
 from jobs_app.web.api.schemas.fields import Instant
-from jobs_app.web.api.schemas.job_input import document_of
 
 
 class ScheduleOut(BaseModel):
@@ -32,24 +35,14 @@ class ScheduleOut(BaseModel):
     jitter_seconds: int = 0
 
 
+@output_fields(RetryPolicy, backoff=str, on=list[str])
 class RetryOut(BaseModel):
     """A retry policy."""
 
-    max_attempts: int
-    delay_seconds: float
-    backoff: str
-    max_delay_seconds: float
-    jitter: bool
-    on: list[str]
 
-
+@output_fields(Retention)
 class RetentionOut(BaseModel):
     """How long the history is kept; null is as the installation has it."""
-
-    keep_runs: int | None
-    keep_days: int | None
-    keep_failed_days: int | None
-    keep_log_days: int | None
 
 
 class LastRun(BaseModel):
@@ -79,36 +72,25 @@ class NotifyRuleOut(BaseModel):
     late_after_seconds: int
 
 
-class JobOut(BaseModel):
-    """A job: what was said of it, and how it stands.
+@output_fields(
+    Definition,
+    {
+        Schedule: ScheduleOut,
+        RetryPolicy: RetryOut,
+        Retention: RetentionOut,
+        Rule: NotifyRuleOut,
+    },
+)
+class _DefinitionOut(BaseModel):
+    id: int | None
+
+
+class JobOut(_DefinitionOut):
+    """A job: its definition and its present state.
 
     `warnings` tells what keeps it from running as it says: no worker serves its queue, say.
     """
 
-    id: int | None
-    name: str
-    description: str
-    tags: list[str]
-    task: str
-    kwargs: dict[str, Any]
-    schedule: ScheduleOut | None
-    overlap_policy: OverlapPolicy
-    starting_deadline_seconds: int
-    catchup_policy: CatchupPolicy
-    catchup_window_seconds: int
-    catchup_max_runs: int
-    retry: RetryOut
-    soft_time_limit_seconds: int | None
-    time_limit_seconds: int | None
-    kill_grace_seconds: int
-    queue: str
-    priority: int
-    concurrency_key: str | None
-    concurrency_limit: int | None
-    max_runs: int | None
-    pause_after_failures: int | None
-    retention: RetentionOut
-    notify: list[NotifyRuleOut] | None
     version: int
     state: JobState
     paused: Paused | None
@@ -125,12 +107,12 @@ def show(
     job: Job, definition: Definition, last_run: Run | None, warnings: list[str]
 ) -> dict[str, Any]:
     """Return *job* as it goes over the wire."""
-    document = document_of(definition)
+    schedule = schedule_as_json(definition.schedule)
     paused = None
     if job.state is JobState.PAUSED:
         paused = Paused(at=job.paused_at, by=job.paused_by, reason=job.paused_reason)
     out = JobOut(
-        **(document | {"schedule": None}),
+        **(as_json(definition) | {"schedule": None}),
         id=job.id,
         version=job.version,
         state=job.state,
@@ -145,12 +127,12 @@ def show(
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
-    shown = out.model_dump(mode="json")
+    document = out.model_dump(mode="json")
     # Written by itself: a field of another kind is absent, not null.
-    if document["schedule"] is not None:
-        schedule = ScheduleOut(**document["schedule"])
-        shown["schedule"] = schedule.model_dump(mode="json", include=set(document["schedule"]))
-    return shown
+    if schedule is not None:
+        shown = ScheduleOut(**schedule).model_dump(mode="json", include=set(schedule))
+        document["schedule"] = shown
+    return document
 
 
 def described(schedule: Schedule | None) -> str:

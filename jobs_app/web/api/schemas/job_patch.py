@@ -1,35 +1,23 @@
 """Changes of jobs as they are sent, and what they make of a job (JSON Merge Patch)."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import ConfigDict, Field
 
-from jobs_app.jobs.definition import Definition
+from jobs_app.core.field_spec import described_fields
+from jobs_app.jobs.document import KINDS, Definition, as_json, schedule_as_json
+from jobs_app.notifications.rules import Rule
+from jobs_app.runs.retention import Retention
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules.schedule import Schedule
 from jobs_app.web.api.schemas.base import Input
-from jobs_app.web.api.schemas.fields import (
-    INT32,
-    CatchupPolicyIn,
-    ConcurrencyLimit,
-    LimitSeconds,
-    OverlapPolicyIn,
-    Priority,
-    Seconds,
-)
+from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.job_input import (
-    KINDS,
     READ_ONLY,
-    ConcurrencyKey,
-    Delay,
-    Kwargs,
-    Name,
-    NotifyRules,
-    QueueName,
+    NotifyRuleIn,
     RetentionIn,
     RetriedStates,
     ScheduleIn,
-    Tag,
-    TaskName,
-    document_of,
 )
 
 
@@ -40,17 +28,21 @@ class SchedulePatch(ScheduleIn):
     jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None  # type: ignore[assignment]
 
 
+@input_fields(RetryPolicy, on=RetriedStates, are_optional=True)
 class RetryPatch(Input):
     """Changes of a retry policy; null means the default."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
-    delay_seconds: Delay | None = None
-    backoff: Literal["constant", "exponential"] | None = None
-    max_delay_seconds: Delay | None = None
-    jitter: bool | None = None
-    on: RetriedStates | None = None
 
-
+@input_fields(
+    Definition,
+    {
+        Schedule: SchedulePatch,
+        RetryPolicy: RetryPatch,
+        Retention: RetentionIn,
+        Rule: NotifyRuleIn,
+    },
+    are_optional=True,
+)
 class JobPatch(Input):
     """Changes of a job (JSON Merge Patch, RFC 7396).
 
@@ -61,49 +53,16 @@ class JobPatch(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"schedule": {"cron": "0 6 * * *"}}]})
     read_only: ClassVar = READ_ONLY
 
-    name: Name | None = None
-    description: Annotated[str, Field(max_length=20_000)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=50)] | None = None
-    task: TaskName | None = None
-    kwargs: Kwargs | None = None
-    schedule: SchedulePatch | None = None
-    overlap_policy: OverlapPolicyIn | None = None
-    starting_deadline_seconds: Seconds | None = None
-    catchup_policy: CatchupPolicyIn | None = None
-    catchup_window_seconds: Seconds | None = None
-    catchup_max_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    retry: RetryPatch | None = None
-    soft_time_limit_seconds: LimitSeconds | None = None
-    time_limit_seconds: LimitSeconds | None = None
-    kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
-    queue: QueueName | None = None
-    priority: Priority | None = None
-    concurrency_key: ConcurrencyKey | None = None
-    concurrency_limit: ConcurrencyLimit | None = None
-    max_runs: Annotated[int, Field(ge=1, le=INT32)] | None = None
-    pause_after_failures: Annotated[int, Field(ge=1, le=INT32)] | None = None
-    retention: RetentionIn | None = None
-    notify: NotifyRules | None = None
 
-
-#: Where null is a value of its own: no limit, no end, by hand only, the default channels.
+#: The fields where null is a value of its own: no limit, no end, by hand only, default channels.
 NULLABLE = frozenset(
-    {
-        "schedule",
-        "soft_time_limit_seconds",
-        "time_limit_seconds",
-        "concurrency_key",
-        "concurrency_limit",
-        "max_runs",
-        "pause_after_failures",
-        "notify",
-    }
+    field.name for field in described_fields(Definition) if type(None) in get_args(field.annotation)
 )
 
 
 def merged(definition: Definition, patch: dict[str, Any]) -> dict[str, Any]:
     """Return the document of *definition* with *patch* merged into it (RFC 7396)."""
-    document = document_of(definition)
+    document = as_json(definition) | {"schedule": schedule_as_json(definition.schedule)}
     if patch.get("concurrency_key", "") is None:
         # Without its key a limit means nothing.
         document["concurrency_limit"] = None

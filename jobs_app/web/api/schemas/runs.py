@@ -8,26 +8,26 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from jobs_app.core.field_spec import grouped
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.models.runs import Attempt, Run
+from jobs_app.jobs.start import TaskStart
 from jobs_app.notifications.history import NotificationWithJob
 from jobs_app.secrets import redaction
 from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.fields import (
     CancelModeIn,
-    ConcurrencyLimit,
     Instant,
     InstantIn,
-    LimitSeconds,
     Note,
-    Priority,
     Search,
     TriggerIn,
     seconds_between,
 )
-from jobs_app.web.api.schemas.job_input import ConcurrencyKey, JobRunIn, Kwargs, QueueName, TaskName
+from jobs_app.web.api.schemas.job_input import JobRunIn
 from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
 
 #: States of a run that was never tried.
@@ -330,10 +330,11 @@ class CancelIn(Input):
     reason: Note | None = Field(None, description="Shown as the run's reason.")
 
 
-class RetryIn(JobRunIn):
+class RunRetryIn(JobRunIn):
     """A repetition of a run; `kwargs` replace the run's kwargs of the same names."""
 
 
+@input_fields(TaskStart)
 class TaskRunIn(Input):
     """A run of a task, once, without a job."""
 
@@ -341,13 +342,6 @@ class TaskRunIn(Input):
         json_schema_extra={"examples": [{"task": "sleep", "kwargs": {"duration": 10}}]}
     )
 
-    task: TaskName
-    kwargs: Kwargs = {}
-    queue: QueueName = "default"
-    priority: Priority = 5
-    concurrency_key: ConcurrencyKey | None = None
-    concurrency_limit: ConcurrencyLimit | None = None
-    soft_time_limit_seconds: LimitSeconds | None = None
-    time_limit_seconds: LimitSeconds | None = 3600
-    kill_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
-    note: Note | None = None
+    def start(self) -> TaskStart:
+        """Return it for the services."""
+        return TaskStart(**grouped(TaskStart, self.model_dump(exclude_unset=True)))

@@ -1,0 +1,56 @@
+"""Groups of a job's fields that are carried whole, with their defaults."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from jobs_app.core.field_spec import YEAR_SECONDS, FieldSpec
+from jobs_app.core.states import CatchupPolicy, OverlapPolicy
+
+#: Most runs at once that a concurrency key may allow.
+MAX_SLOTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FirePolicy:
+    """How the scheduler treats the fires of a job: those that overlap, and those that are late."""
+
+    overlap_policy: Annotated[
+        OverlapPolicy, FieldSpec("--overlap", "What to do while another run of it is unfinished.")
+    ] = OverlapPolicy.SKIP
+    starting_deadline_seconds: Annotated[
+        int,
+        FieldSpec(
+            "--starting-deadline", "A fire at most this late runs as if on time.", 0, YEAR_SECONDS
+        ),
+    ] = 60
+    catchup_policy: Annotated[
+        CatchupPolicy, FieldSpec("--catchup", "Which of the fires later than that run.")
+    ] = CatchupPolicy.LAST
+    catchup_window_seconds: Annotated[
+        int, FieldSpec("--catchup-window", "How far back to catch up.", 0, YEAR_SECONDS)
+    ] = 86_400
+    catchup_max_runs: Annotated[
+        int, FieldSpec("--catchup-max-runs", "Most runs to catch up with.", 1, 10_000)
+    ] = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How long a run may take, seconds; None is no limit.
+
+    At the soft limit the task is asked to end. At the limit it gets TERM, and KILL
+    after the grace.
+    """
+
+    soft_time_limit_seconds: (
+        Annotated[
+            int, FieldSpec("--soft-time-limit", "Ask a run to end after this.", 1, YEAR_SECONDS)
+        ]
+        | None
+    ) = None
+    time_limit_seconds: (
+        Annotated[int, FieldSpec("--time-limit", "End a run after this.", 1, YEAR_SECONDS)] | None
+    ) = 3600
+    kill_grace_seconds: Annotated[
+        int, FieldSpec("--kill-grace", "Time between TERM and KILL.", 0, 3600)
+    ] = 10

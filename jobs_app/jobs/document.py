@@ -1,0 +1,122 @@
+"""The one description of a job: its fields with their bounds, defaults, options and help.
+
+The request bodies, the patch, the response, the options of the CLI and the row are made
+from it. It imports little, because the CLI reads it at every start.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from jobs_app.core.field_spec import INT32, FieldSpec, flat
+from jobs_app.core.policies import MAX_SLOTS, FirePolicy, RunLimits
+from jobs_app.notifications.rules import Rule, rules_as_json
+from jobs_app.runs.retention import Retention
+from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules.schedule import Schedule
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
+TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
+QUEUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+
+#: A schedule is of exactly one kind; each kind has fields that only it has.
+KINDS: dict[str, tuple[str, ...]] = {
+    "cron": ("cron",),
+    "interval_seconds": ("interval_seconds", "anchor_at"),
+    "at": ("at",),
+}
+
+Name = Annotated[str, FieldSpec(most=100, pattern=NAME, example="nightly-report")]
+Tag = Annotated[str, FieldSpec(most=50, pattern=TAG)]
+Kwargs = Annotated[dict[str, Any], FieldSpec(example={"command": "python report.py"})]
+TaskName = Annotated[
+    str,
+    FieldSpec("--task", "Task to run: see `jobs-app task list`.", 1, 255, example="shell"),
+]
+QueueName = Annotated[
+    str, FieldSpec("--queue", "Queue that its runs go to.", most=100, pattern=QUEUE)
+]
+Priority = Annotated[int, FieldSpec("--priority", "In its queue: 0 is served first, 9 last.", 0, 9)]
+ConcurrencyKey = Annotated[
+    str,
+    FieldSpec(
+        "--concurrency-key",
+        "Share a limit with all jobs that name the same key, as db-main.",
+        most=100,
+        pattern=QUEUE,
+        example="db-main",
+    ),
+]
+ConcurrencyLimit = Annotated[
+    int,
+    FieldSpec(
+        "--concurrency-limit", "Most runs with the key at once; 1 unless given.", 1, MAX_SLOTS
+    ),
+]
+Note = Annotated[str, FieldSpec(most=2000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """Everything that a person sets on a job; the rest of its row is bookkeeping.
+
+    `schedule` is None for a job that is only started by hand. `create` and `change` fill
+    in its `seed` and, for an interval, a missing anchor. The fields of the groups stand
+    beside the others in JSON, in YAML and in the row.
+    """
+
+    GROUPS: ClassVar[Mapping[str, type]] = {"fire_policy": FirePolicy, "limits": RunLimits}
+
+    name: Name
+    description: Annotated[
+        str, FieldSpec("--description", "What it is for, Markdown.", most=20_000)
+    ] = ""
+    tags: Annotated[tuple[Tag, ...], FieldSpec(most=50)] = ()
+    task: TaskName
+    kwargs: Kwargs = field(default_factory=dict)
+    schedule: Schedule | None = None
+    fire_policy: FirePolicy = field(default_factory=FirePolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: RunLimits = field(default_factory=RunLimits)
+    queue: QueueName = "default"
+    priority: Priority = 5
+    concurrency_key: ConcurrencyKey | None = None
+    concurrency_limit: ConcurrencyLimit | None = None
+    max_runs: (
+        Annotated[int, FieldSpec("--max-runs", "End the schedule after so many runs.", 1, INT32)]
+        | None
+    ) = None
+    pause_after_failures: (
+        Annotated[
+            int,
+            FieldSpec(
+                "--pause-after-failures",
+                "Pause the job after so many failures in a row.",
+                1,
+                INT32,
+            ),
+        ]
+        | None
+    ) = None
+    retention: Retention = field(default_factory=Retention)
+    notify: Annotated[tuple[Rule, ...], FieldSpec(most=20)] | None = None
+
+
+def as_json(definition: Definition) -> dict[str, Any]:
+    """Return *definition* as JSON holds it, but for its schedule, which is left as it is."""
+    return flat(definition) | {
+        "tags": list(definition.tags),
+        "retry": definition.retry.as_json(),
+        "retention": definition.retention.as_json(),
+        "notify": rules_as_json(definition.notify),
+    }
+
+
+def schedule_as_json(schedule: Schedule | None) -> dict[str, Any] | None:
+    """Return *schedule* as it is sent: the fields of its kind, and those of every kind."""
+    if schedule is None:
+        return None
+    kind = next(kind for kind in KINDS if getattr(schedule, kind) is not None)
+    names = (*KINDS[kind], "timezone", "start_at", "end_at", "jitter_seconds")
+    return {name: getattr(schedule, name) for name in names}
