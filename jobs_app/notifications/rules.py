@@ -37,14 +37,10 @@ class Rule:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Rule":
-        """Return the rule that `as_json` wrote."""
-        on = document.get("on")
-        return cls(
-            channel=document["channel"],
-            on=None if on is None else parse_events(on),
-            after_failures=document["after_failures"],
-            late_after_seconds=document["late_after_seconds"],
-        )
+        """Return the rule that `as_json` wrote; a field that is left out has its default."""
+        known = {name: document[name] for name in cls.__slots__ if name in document}
+        on = known.pop("on", None)
+        return cls(**known, on=None if on is None else parse_events(on))
 
     def as_json(self) -> dict[str, Any]:
         """Return the rule as a job's row, and the API, have it."""

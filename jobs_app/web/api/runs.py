@@ -21,7 +21,6 @@ from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.schemas.runs import (
     MOST_NOTIFICATIONS,
-    AgainIn,
     CancelIn,
     RunDetail,
     RunOut,
@@ -100,7 +99,7 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
 
 
 @api.post("/runs/<run_id>/retry", responses={202: RunOut, **problems(404, 409, body=True)})
-def retry_run(header: MayRepeat, path: RunPath, body: AgainIn) -> Response:
+def retry_run(header: MayRepeat, path: RunPath, body: RunRetryIn) -> Response:
     """Repeat a run that has ended, as a new run that names it in `retry_of`.
 
     A skipped or missed run can be repeated too: it runs now. The task and the kwargs are those
@@ -109,11 +108,11 @@ def retry_run(header: MayRepeat, path: RunPath, body: AgainIn) -> Response:
     return preconditions.once(lambda: _retry(path.run_id, body))
 
 
-def _retry(run_id: str, body: AgainIn) -> Response:
+def _retry(run_id: str, body: RunRetryIn) -> Response:
     started = job_start.repeat(
         session(),
         get_run(run_id),
-        RepeatRequest(**{name: getattr(body, name) for name in AgainIn.model_fields}),
+        RepeatRequest(**{name: getattr(body, name) for name in RunRetryIn.model_fields}),
         app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),

@@ -330,7 +330,7 @@ class CancelIn(Input):
     reason: Note | None = Field(None, description="Shown as the run's reason.")
 
 
-class AgainIn(JobRunIn):
+class RunRetryIn(JobRunIn):
     """A repetition of a run; `kwargs` replace the run's kwargs of the same names."""
 
 
