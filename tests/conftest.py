@@ -30,12 +30,12 @@ WAITING = {
     "/faults/test_machine": 20.0,
     "/faults/": 10.0,
     "/integration/": 6.0,
-    "/test_up": 3.0,
+    "/up/": 3.0,
     "/test_run.py": 3.0,
     "/test_log_stream": 1.0,
 }
 #: Files whose tests share processes, or an installation, that last as long as no other test comes.
-TOGETHER = ("/integration/test_cli", "/test_up", "/test_run.py")
+TOGETHER = ("/integration/test_cli", "/up/", "/test_run.py")
 #: At which part of all others the last test that waits is started.
 LAST_WAIT = 0.9
 #: The default profile; `--nightly` runs all that there is.
