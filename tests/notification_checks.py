@@ -32,15 +32,15 @@ def make_channel(
     events: tuple[Event, ...] = SUBSCRIBABLE_EVENTS,
     is_default: bool = True,
     at: datetime = NOON - timedelta(hours=1),
-    **given: Any,
+    **address: Any,
 ) -> int:
-    """Make a channel that hears everything of every job, and return its id."""
-    if "webhook" not in given:
-        given["url"] = url or NOWHERE
-    said = ChannelInput(events=events, is_default=is_default, **given)
+    """Make a channel that gets all events of all jobs, and return its id."""
+    if "webhook" not in address:
+        address["url"] = url or NOWHERE
+    channel = ChannelInput(events=events, is_default=is_default, **address)
     with database.session() as session:
-        made = channels.create(session, name, said, cipher=CIPHER, by="tester", at=at)
-        return made.id
+        row = channels.create(session, name, channel, cipher=CIPHER, by="tester", at=at)
+        return row.id
 
 
 def finish_run(
@@ -52,7 +52,7 @@ def finish_run(
     at: datetime = NOON,
     **outcome: Any,
 ) -> Any:
-    """Have a run of *job* end in *state* at an instant, and return its id."""
+    """Finish a run of *job* in *state* at an instant, and return its id."""
     if state is not RunState.SUCCEEDED:
         outcome.setdefault("error", RunError("Broken", "it broke"))
     run_id = make_run(database, job, at=at)
@@ -62,7 +62,7 @@ def finish_run(
 
 
 def notified_events(database: Database) -> list[tuple[str, str]]:
-    """Return which channels are, or were, to be told of what, in order."""
+    """Return the channel and the event of each notification, in order."""
     return [(row.channel, row.event.value) for row in rows(database)]
 
 

@@ -1,4 +1,4 @@
-"""Tokens: shown once, kept as a hash."""
+"""Tokens: shown once, stored as a hash."""
 
 import stat
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_an_admin_token_file_that_was_left_empty_is_written_again(
         assert tokens.find(session, path.read_text().strip(), at=NOON) is not None
         assert tokens.find(session, "", at=NOON) is None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [each.name for each in tmp_path.glob(".token-*")] == []
+    assert [path.name for path in tmp_path.glob(".token-*")] == []
 
 
 def test_a_web_server_makes_a_token_only_for_an_installation_without_any(

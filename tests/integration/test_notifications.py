@@ -1,4 +1,4 @@
-"""Notifications by real processes: a failure in a worker notifies, and nobody waits for it."""
+"""Notifications by real processes: a failure in a worker notifies, and no run waits for it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,26 +26,26 @@ SECRET = "sixteen letters at least"
 
 @pytest.fixture
 def recorder() -> Iterator[WebhookServer]:
-    with webhook_server() as found:
-        yield found
+    with webhook_server() as server:
+        yield server
 
 
 @pytest.fixture
 def system(make_system: Callable[..., System]) -> System:
-    """An installation that may speak to this machine, started."""
-    made = make_system(secret_key=KEY, allow_private_addresses=True)
-    made.start("scheduler")
-    made.start("worker")
-    return made
+    """A running installation that may connect to this machine."""
+    system = make_system(secret_key=KEY, allow_private_addresses=True)
+    system.start("scheduler")
+    system.start("worker")
+    return system
 
 
 def listen(system: System, recorder: WebhookServer, name: str = "desk") -> None:
-    """Have *recorder* hear everything of every job."""
-    said = ChannelInput(
+    """Make a channel that sends all events of all jobs to *recorder*."""
+    channel = ChannelInput(
         webhook=Webhook(recorder.url, SECRET), events=tuple(SUBSCRIBABLE_EVENTS), is_default=True
     )
     with system.database.session() as session:
-        channels.create(session, name, said, cipher=Cipher(KEY), by="tester", at=clock.now())
+        channels.create(session, name, channel, cipher=Cipher(KEY), by="tester", at=clock.now())
 
 
 def notifications_of(system: System) -> list[Notification]:
@@ -53,13 +53,13 @@ def notifications_of(system: System) -> list[Notification]:
         return list(session.scalars(select(Notification).order_by(Notification.id)))
 
 
-def ended(system: System, state: RunState) -> list[Run]:
+def runs_in(system: System, state: RunState) -> list[Run]:
     with system.database.reading() as session:
         return list(session.scalars(select(Run).where(Run.state == state)))
 
 
 def documents(recorder: WebhookServer) -> list[dict[str, Any]]:
-    return [json.loads(got.body) for got in recorder.received]
+    return [json.loads(request.body) for request in recorder.received]
 
 
 @pytest.mark.timeout(180)
@@ -74,14 +74,14 @@ def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
         once_at=clock.now() + timedelta(seconds=2),
     )
 
-    wait_until(lambda: recorder.received, "it was told", timeout_seconds=90)
+    wait_until(lambda: recorder.received, "the webhook was called", timeout_seconds=90)
 
     (document, *_) = documents(recorder)
     assert document["title"] == "broken failed (exit code 3)"
     assert document["run"]["log_tail"] == "so far so good"
     wait_until(
         lambda: {row.state for row in notifications_of(system)} == {NotificationState.SENT},
-        "it was noted",
+        "the outcome was recorded",
         timeout_seconds=30,
     )
 
@@ -96,10 +96,10 @@ def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
     # Each message hangs for ten seconds: many runs are due meanwhile.
     wait_until(lambda: len(recorder.received) >= 2, "two messages hung", timeout_seconds=120)
 
-    runs = ended(system, RunState.FAILED)
-    late = [run.created_at - run.scheduled_for for run in runs if run.scheduled_for is not None]
+    runs = runs_in(system, RunState.FAILED)
+    delays = [run.created_at - run.scheduled_for for run in runs if run.scheduled_for is not None]
     assert len(runs) >= 10
-    assert max(late) < timedelta(seconds=5)
+    assert max(delays) < timedelta(seconds=5)
     assert not [row for row in notifications_of(system) if row.state is NotificationState.SENT]
 
 
@@ -120,12 +120,12 @@ def test_a_scheduler_that_is_killed_while_it_sends_leaves_it_to_another(
     recorder.is_holding = False
     system.start("scheduler-2")
 
-    # The claim of the one that was killed runs out after a minute.
+    # The claim of the killed scheduler expires after a minute.
     wait_until(lambda: len(recorder.received) >= 2, "it came again", timeout_seconds=120)
-    ids = {got.headers["Jobs-Delivery"] for got in recorder.received}
+    ids = {request.headers["Jobs-Delivery"] for request in recorder.received}
     assert ids == {str(notification_id)}
     wait_until(
         lambda: notifications_of(system)[0].state is NotificationState.SENT,
-        "it was noted",
+        "the outcome was recorded",
         timeout_seconds=30,
     )

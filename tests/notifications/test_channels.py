@@ -11,7 +11,7 @@ from tests.factories import NOON
 from tests.notification_checks import KEY, NOWHERE, make_channel
 
 
-def test_a_rotation_of_the_key_seals_the_addresses_of_channels_anew(database: Database) -> None:
+def test_a_rotation_of_the_key_reencrypts_the_addresses_of_channels(database: Database) -> None:
     make_channel(database)
     new = Fernet.generate_key().decode()
 

@@ -13,7 +13,7 @@ from tests.factories import DAY, HOUR, NOON, SECOND, make_job
 from tests.notification_checks import make_channel, rows
 
 
-def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
+def test_settled_notifications_are_pruned_after_a_month_and_pending_ones_stay(
     database: Database,
 ) -> None:
     make_channel(database)
@@ -23,17 +23,17 @@ def test_what_is_over_is_forgotten_after_a_month_and_what_is_not_stays(
     (row,) = rows(database)
     made_at = datetime.fromtimestamp((row.id.int >> 80) / 1000, UTC)
 
-    def forget(days: float) -> int:
+    def prune(days: float) -> int:
         with database.session() as session:
             count = history.prune(session, at=made_at + days * DAY)
             session.commit()
             return count
 
-    assert forget(31) == 0
+    assert prune(31) == 0
     with database.session() as session:
         session.get_one(type(row), row.id).state = NotificationState.SENT
         session.commit()
-    assert [forget(29.9), forget(30.1)] == [0, 1]
+    assert [prune(29.9), prune(30.1)] == [0, 1]
 
 
 @pytest.mark.parametrize("seconds, is_there", [(9, True), (11, False)])

@@ -1,4 +1,4 @@
-"""What a notification says: pure text."""
+"""The title, text and document of a notification."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -50,12 +50,12 @@ NOTICE = MessageData(
 )
 
 
-def notice(event: Event, **given: Any) -> MessageData:
-    return replace(NOTICE, event=event, **given)
+def notice(event: Event, **fields: Any) -> MessageData:
+    return replace(NOTICE, event=event, **fields)
 
 
 @pytest.mark.parametrize(
-    "shown, expected",
+    "message, expected",
     [
         (NOTICE, "nightly failed (exit code 2)"),
         (replace(NOTICE, run=replace(RUN, exit_code=None)), "nightly failed"),
@@ -86,8 +86,8 @@ def notice(event: Event, **given: Any) -> MessageData:
         ),
     ],
 )
-def test_the_title_says_what_happened(shown: MessageData, expected: str) -> None:
-    assert title(shown) == expected
+def test_the_title_says_what_happened(message: MessageData, expected: str) -> None:
+    assert title(message) == expected
 
 
 def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
@@ -109,7 +109,7 @@ def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
 
 
 @pytest.mark.parametrize(
-    "shown, sentence",
+    "message, sentence",
     [
         (
             notice(
@@ -153,29 +153,29 @@ def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
         ),
     ],
 )
-def test_it_says(shown: MessageData, sentence: str) -> None:
-    assert sentence in text(shown).splitlines()
+def test_the_text_has_the_sentence(message: MessageData, sentence: str) -> None:
+    assert sentence in text(message).splitlines()
 
 
-def test_of_many_others_ten_are_named() -> None:
+def test_the_text_names_ten_of_many_other_notifications() -> None:
     others = [OtherNotifications(f"job-{n}", Event.FAILED, 2) for n in range(12)]
 
-    told = text(replace(NOTICE, others=others))
+    message = text(replace(NOTICE, others=others))
 
-    assert "- job-9: failed (2)" in told
-    assert "job-10" not in told
-    assert "- and 4 more: see jobs-app notification list" in told
+    assert "- job-9: failed (2)" in message
+    assert "job-10" not in message
+    assert "- and 4 more: see jobs-app notification list" in message
 
 
 def test_a_long_error_and_a_long_log_are_cut() -> None:
     error = RunError("E", "\n".join(f"e{n}" for n in range(50)))
     run = replace(RUN, error=error, log="".join(f"l{n}\n" for n in range(50)))
 
-    told = text(replace(NOTICE, run=run)).splitlines()
+    message = text(replace(NOTICE, run=run)).splitlines()
 
-    assert [line for line in told if line.startswith("l")] == [f"l{n}" for n in range(30, 50)]
-    assert [line for line in told if line.startswith("e")] == [f"e{n}" for n in range(1, 10)]
-    assert "…" in told
+    assert [line for line in message if line.startswith("l")] == [f"l{n}" for n in range(30, 50)]
+    assert [line for line in message if line.startswith("e")] == [f"e{n}" for n in range(1, 10)]
+    assert "…" in message
 
 
 def test_one_line_of_a_megabyte_is_cut() -> None:
@@ -183,7 +183,7 @@ def test_one_line_of_a_megabyte_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "dirty, shown",
+    "dirty, clean",
     [
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b]8;;http://evil\x07click\x1b]8;;\x07", "click"),
@@ -191,20 +191,20 @@ def test_one_line_of_a_megabyte_is_cut() -> None:
         ("a\u202eb\x00\x9bc", "abc"),
     ],
 )
-def test_nothing_of_a_terminal_is_left(dirty: str, shown: str) -> None:
-    assert without_control_characters(dirty) == shown
+def test_control_characters_are_removed(dirty: str, clean: str) -> None:
+    assert without_control_characters(dirty) == clean
 
 
-def test_the_document_has_it_for_programs() -> None:
-    shown = document(
+def test_the_document_has_the_fields_for_programs() -> None:
+    body = document(
         replace(NOTICE, same=2, detail={"failures": 3, "failing_since": NOON.isoformat()})
     )
 
-    assert shown["run"]["exit_code"] == 2
-    assert shown["run"]["scheduled_for"] == "2026-06-15T12:00:00Z"
-    assert shown["run"]["url"] is None
-    assert shown["failing_since"] == "2026-06-15T12:00:00Z"
-    assert (shown["count"], shown["fires"], shown["others"]) == (3, None, [])
+    assert body["run"]["exit_code"] == 2
+    assert body["run"]["scheduled_for"] == "2026-06-15T12:00:00Z"
+    assert body["run"]["url"] is None
+    assert body["failing_since"] == "2026-06-15T12:00:00Z"
+    assert (body["count"], body["fires"], body["others"]) == (3, None, [])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which notification is sent next, and what becomes of it: rows and instants, nobody sends."""
+"""The outbox: which notification is claimed next, and its outcome. Nothing is sent."""
 
 import threading
 from datetime import datetime, timedelta
@@ -26,11 +26,11 @@ PENDING, SENT, GROUPED = (
 
 
 def add(
-    database: Database, *, at: datetime = NOON, group_key: str | None = None, **facts: Any
+    database: Database, *, at: datetime = NOON, group_key: str | None = None, **overrides: Any
 ) -> UUID:
     """Add a notification that is due at once and return its id."""
     row_id = new_run_id()
-    given: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "id": row_id,
         "channel_id": OPS,
         "channel": "ops",
@@ -42,35 +42,37 @@ def add(
         "due_at": at,
     }
     with database.session() as session:
-        session.add(Notification(**(given | facts)))
+        session.add(Notification(**(columns | overrides)))
         session.commit()
     return row_id
 
 
-def take(
+def claim_next(
     database: Database, *, at: datetime = NOON, rate_limit: RateLimit = RATE_LIMIT
 ) -> ClaimedNotification | None:
     with database.session() as session:
         return outbox.claim_next(session, OPS, at=at, rate_limit=rate_limit)
 
 
-def sent(database: Database, taken: ClaimedNotification | None, *, at: datetime = NOON) -> bool:
-    assert taken is not None
+def mark_sent(
+    database: Database, claim: ClaimedNotification | None, *, at: datetime = NOON
+) -> bool:
+    assert claim is not None
     with database.session() as session:
-        return outbox.mark_sent(session, taken, at=at)
+        return outbox.mark_sent(session, claim, at=at)
 
 
-def fail(database: Database, taken: ClaimedNotification | None, *, at: datetime) -> None:
-    assert taken is not None
+def mark_failed(database: Database, claim: ClaimedNotification | None, *, at: datetime) -> None:
+    assert claim is not None
     with database.session() as session:
-        outbox.mark_failed(session, taken, OPS, error="It answered 500.", at=at)
+        outbox.mark_failed(session, claim, OPS, error="It answered 500.", at=at)
 
 
 def send_all(database: Database, *, at: datetime, rate_limit: RateLimit = RATE_LIMIT) -> int:
     """Send what can be sent at an instant; return how many messages went."""
     count = 0
-    while (taken := take(database, at=at, rate_limit=rate_limit)) is not None:
-        sent(database, taken, at=at)
+    while (claim := claim_next(database, at=at, rate_limit=rate_limit)) is not None:
+        mark_sent(database, claim, at=at)
         count += 1
     return count
 
@@ -79,14 +81,14 @@ def states(database: Database) -> list[str]:
     return [row.state.value for row in rows(database)]
 
 
-def test_what_is_due_is_taken_oldest_first_and_sent_once(database: Database) -> None:
+def test_due_notifications_are_claimed_oldest_first_and_sent_once(database: Database) -> None:
     ids = [add(database, at=NOON + n * SECOND) for n in range(3)]
 
-    taken = [take(database, at=NOON + SECOND) for _ in range(3)]
+    claims = [claim_next(database, at=NOON + SECOND) for _ in range(3)]
 
-    assert [each and each.id for each in taken] == [*ids[:2], None]
-    assert sent(database, taken[0])
-    assert not sent(database, taken[0])
+    assert [claim and claim.id for claim in claims] == [*ids[:2], None]
+    assert mark_sent(database, claims[0])
+    assert not mark_sent(database, claims[0])
     assert states(database) == ["sent", "pending", "pending"]
 
 
@@ -100,87 +102,87 @@ def test_only_channels_with_something_due_are_served(database: Database) -> None
         assert sorted(outbox.due_channels(session, at=NOON)) == [1, 2]
 
 
-def test_what_a_dead_sender_took_comes_again_under_the_same_id(database: Database) -> None:
+def test_the_claim_of_a_dead_sender_is_sent_again_under_the_same_id(database: Database) -> None:
     row_id = add(database)
-    first = take(database)
+    first = claim_next(database)
 
-    early = take(database, at=NOON + 59 * SECOND)
-    again = take(database, at=NOON + MINUTE)
+    early = claim_next(database, at=NOON + 59 * SECOND)
+    again = claim_next(database, at=NOON + MINUTE)
 
     assert early is None
     assert (first, again) == (ClaimedNotification(row_id, 1), ClaimedNotification(row_id, 2))
 
 
-def test_one_that_ends_its_senders_is_given_up_after_eight_of_them(database: Database) -> None:
+def test_a_notification_that_kills_its_senders_fails_after_eight_tries(database: Database) -> None:
     add(database)
     other = add(database, at=NOON + 9 * MINUTE)
 
-    taken = [take(database, at=NOON + n * MINUTE) for n in range(10)]
+    claims = [claim_next(database, at=NOON + n * MINUTE) for n in range(10)]
 
-    assert [each and each.tries for each in taken] == [1, 2, 3, 4, 5, 6, 7, 8, None, 1]
-    assert taken[-1] is not None
-    assert taken[-1].id == other
+    assert [claim and claim.tries for claim in claims] == [1, 2, 3, 4, 5, 6, 7, 8, None, 1]
+    assert claims[-1] is not None
+    assert claims[-1].id == other
     first = rows(database)[0]
     assert (first.state, first.error) == (NotificationState.FAILED, outbox.NO_OUTCOME)
 
 
 def test_a_sender_that_comes_back_too_late_changes_nothing(database: Database) -> None:
     add(database)
-    frozen, other = take(database), take(database, at=NOON + MINUTE)
+    frozen, other = claim_next(database), claim_next(database, at=NOON + MINUTE)
 
-    fail(database, frozen, at=NOON + MINUTE)
-    assert not sent(database, frozen)
+    mark_failed(database, frozen, at=NOON + MINUTE)
+    assert not mark_sent(database, frozen)
 
-    assert sent(database, other)
+    assert mark_sent(database, other)
     assert states(database) == ["sent"]
 
 
-def test_two_senders_never_take_the_same(database: Database) -> None:
+def test_two_senders_never_claim_the_same_notification(database: Database) -> None:
     ids = {add(database) for _ in range(20)}
 
     with database.session() as one, database.session() as other:
-        taken = []
+        claims = []
         for _ in range(10):
-            taken += [outbox.claim_next(one, OPS, at=NOON, rate_limit=RATE_LIMIT)]
-            taken += [outbox.claim_next(other, OPS, at=NOON, rate_limit=RATE_LIMIT)]
+            claims += [outbox.claim_next(one, OPS, at=NOON, rate_limit=RATE_LIMIT)]
+            claims += [outbox.claim_next(other, OPS, at=NOON, rate_limit=RATE_LIMIT)]
 
-    assert {each.id for each in taken if each is not None} == ids
+    assert {claim.id for claim in claims if claim is not None} == ids
 
 
-def test_senders_that_take_at_the_same_moment_never_take_the_same(database: Database) -> None:
+def test_concurrent_senders_never_claim_the_same_notification(database: Database) -> None:
     ids = [add(database) for _ in range(24)]
-    taken: list[UUID] = []
+    claimed_ids: list[UUID] = []
     together = threading.Barrier(4)
 
-    def take_all() -> None:
+    def claim_all() -> None:
         together.wait()
-        while (each := take(database, rate_limit=RateLimit(per_minute=1000))) is not None:
-            taken.append(each.id)
+        while (claim := claim_next(database, rate_limit=RateLimit(per_minute=1000))) is not None:
+            claimed_ids.append(claim.id)
 
-    senders = [threading.Thread(target=take_all) for _ in range(4)]
+    senders = [threading.Thread(target=claim_all) for _ in range(4)]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
 
-    assert sorted(taken) == sorted(ids)
+    assert sorted(claimed_ids) == sorted(ids)
 
 
 # ---- again ----
 
 
-def test_a_failed_try_is_made_again_in_growing_pauses_and_given_up_after_the_eighth(
+def test_a_failed_try_is_repeated_after_growing_pauses_up_to_the_eighth(
     database: Database,
 ) -> None:
     add(database)
     at, pauses = NOON, []
-    while (taken := take(database, at=at)) is not None:
-        fail(database, taken, at=at)
+    while (claim := claim_next(database, at=at)) is not None:
+        mark_failed(database, claim, at=at)
         (row,) = rows(database)
         if row.due_at is None:
             break
         pauses.append((row.due_at - at) // SECOND)
-        assert take(database, at=row.due_at - SECOND) is None
+        assert claim_next(database, at=row.due_at - SECOND) is None
         at = row.due_at
 
     assert pauses == [15, 45, 135, 405, 1215, 3600, 3600]
@@ -188,35 +190,35 @@ def test_a_failed_try_is_made_again_in_growing_pauses_and_given_up_after_the_eig
     assert row.error == "It answered 500."
 
 
-def test_a_channel_that_is_down_is_asked_once_and_not_once_a_message(database: Database) -> None:
+def test_a_channel_that_is_down_is_tried_once_and_not_once_a_message(database: Database) -> None:
     for _ in range(5):
         add(database)
 
-    fail(database, take(database), at=NOON)
+    mark_failed(database, claim_next(database), at=NOON)
 
-    assert take(database, at=NOON + 14 * SECOND) is None
+    assert claim_next(database, at=NOON + 14 * SECOND) is None
     assert [row.tries for row in rows(database)] == [1, 0, 0, 0, 0]
 
 
-def test_a_message_that_no_service_takes_does_not_hold_up_the_others(database: Database) -> None:
+def test_a_message_that_no_service_accepts_does_not_block_the_others(database: Database) -> None:
     poison = add(database)
     at = NOON
     for _ in range(4):
-        fail(database, take(database, at=at), at=at)
+        mark_failed(database, claim_next(database, at=at), at=at)
         at = max(row.due_at for row in rows(database) if row.due_at)
     other = add(database, at=at)
-    taken = take(database, at=at)
-    assert taken is not None
-    assert taken.id == poison
-    fail(database, taken, at=at)
+    claim = claim_next(database, at=at)
+    assert claim is not None
+    assert claim.id == poison
+    mark_failed(database, claim, at=at)
 
-    taken = take(database, at=at + MINUTE)
+    claim = claim_next(database, at=at + MINUTE)
 
-    assert taken is not None
-    assert taken.id == other
+    assert claim is not None
+    assert claim.id == other
 
 
-def test_what_is_a_day_old_is_not_sent_any_more(database: Database) -> None:
+def test_a_notification_that_is_a_day_old_is_not_sent(database: Database) -> None:
     add(database)
     add(database, at=NOON + HOUR)
 
@@ -232,21 +234,23 @@ def test_what_is_a_day_old_is_not_sent_any_more(database: Database) -> None:
 # ---- many ----
 
 
-def test_five_hundred_equal_failures_are_told_in_two_messages(database: Database) -> None:
+def test_five_hundred_equal_failures_make_two_messages(database: Database) -> None:
     for n in range(500):
-        made_at = NOON + n * SECOND / 10
-        add(database, at=made_at, group_key="disk full", due_at=made_at + 5 * SECOND)
+        created_at = NOON + n * SECOND / 10
+        add(database, at=created_at, group_key="disk full", due_at=created_at + 5 * SECOND)
 
     count = 0
     for second in range(900):
         count += send_all(database, at=NOON + second * SECOND)
 
-    found = rows(database)
+    notifications = rows(database)
     assert count == 2
-    assert [row.state for row in found].count(SENT) == 2
-    assert [row.state for row in found].count(GROUPED) == 498
-    leads = [row for row in found if row.state is SENT]
-    assert {row.grouped_into for row in found if row.state is GROUPED} == {row.id for row in leads}
+    assert [row.state for row in notifications].count(SENT) == 2
+    assert [row.state for row in notifications].count(GROUPED) == 498
+    leads = [row for row in notifications if row.state is SENT]
+    assert {row.grouped_into for row in notifications if row.state is GROUPED} == {
+        row.id for row in leads
+    }
     assert [row.sent_at for row in leads] == [NOON + 5 * SECOND, NOON + 605 * SECOND]
 
 
@@ -261,7 +265,7 @@ def test_other_errors_of_the_job_do_not_wait_for_the_cool_down(database: Databas
     assert send_all(database, at=NOON + 600 * SECOND) == 1
 
 
-def test_the_same_of_another_channel_is_its_own(database: Database) -> None:
+def test_equal_failures_of_two_channels_are_not_grouped(database: Database) -> None:
     add(database, group_key="disk full")
     other = add(database, group_key="disk full", channel_id=2)
 
@@ -269,15 +273,15 @@ def test_the_same_of_another_channel_is_its_own(database: Database) -> None:
     assert {row.id: row.state for row in rows(database)}[other] is PENDING
 
 
-def test_what_a_message_tells_is_settled_with_its_first_try(database: Database) -> None:
+def test_the_group_of_a_message_is_fixed_at_its_first_try(database: Database) -> None:
     lead = add(database, group_key="disk full")
     add(database, group_key="disk full")
-    first = take(database)
-    fail(database, first, at=NOON)
+    first = claim_next(database)
+    mark_failed(database, first, at=NOON)
     late = add(database, at=NOON + SECOND, group_key="disk full")
 
-    assert take(database, at=NOON + SECOND) is None
-    again = take(database, at=NOON + 15 * SECOND)
+    assert claim_next(database, at=NOON + SECOND) is None
+    again = claim_next(database, at=NOON + 15 * SECOND)
 
     assert again == ClaimedNotification(lead, 2)
     by_id = {row.id: row for row in rows(database)}
@@ -285,18 +289,18 @@ def test_what_a_message_tells_is_settled_with_its_first_try(database: Database) 
     assert [row.grouped_into for row in by_id.values()].count(lead) == 1
 
 
-def test_while_one_is_under_way_those_like_it_wait_behind_it(database: Database) -> None:
+def test_equal_notifications_wait_while_one_is_being_sent(database: Database) -> None:
     add(database, group_key="disk full")
-    first = take(database)
+    first = claim_next(database)
     add(database, at=NOON + SECOND, group_key="disk full")
 
-    assert take(database, at=NOON + SECOND) is None
-    sent(database, first, at=NOON + 2 * SECOND)
-    assert take(database, at=NOON + 601 * SECOND) is None
-    assert take(database, at=NOON + 602 * SECOND) is not None
+    assert claim_next(database, at=NOON + SECOND) is None
+    mark_sent(database, first, at=NOON + 2 * SECOND)
+    assert claim_next(database, at=NOON + 601 * SECOND) is None
+    assert claim_next(database, at=NOON + 602 * SECOND) is not None
 
 
-def test_a_channel_gets_so_many_a_minute_and_the_last_one_tells_of_the_rest(
+def test_a_channel_has_a_rate_limit_and_the_last_message_lists_the_rest(
     database: Database,
 ) -> None:
     rate_limit = RateLimit(per_minute=3, cool_down_seconds=600)
@@ -307,13 +311,13 @@ def test_a_channel_gets_so_many_a_minute_and_the_last_one_tells_of_the_rest(
         send_all(database, at=NOON + n * SECOND, rate_limit=rate_limit) for n in (0, 1, 59, 60)
     ]
 
-    found = rows(database)
+    notifications = rows(database)
     assert counts == [3, 0, 0, 0]
-    assert [row.state for row in found].count(GROUPED) == 47
-    assert {row.grouped_into for row in found if row.grouped_into} == {found[2].id}
+    assert [row.state for row in notifications].count(GROUPED) == 47
+    assert {row.grouped_into for row in notifications if row.grouped_into} == {notifications[2].id}
 
 
-def test_what_comes_after_the_last_one_of_a_minute_waits_for_the_next(database: Database) -> None:
+def test_notifications_over_the_rate_limit_wait_for_the_next_minute(database: Database) -> None:
     rate_limit = RateLimit(per_minute=2, cool_down_seconds=600)
     for n in (0, 10, 20, 30):
         add(database, at=NOON + n * SECOND)
@@ -333,14 +337,14 @@ def test_a_test_of_a_channel_waits_for_nothing_and_is_tried_once(database: Datab
     send_all(database, at=NOON, rate_limit=rate_limit)
     test_id = add(database, event=Event.TEST)
 
-    taken = take(database, at=NOON, rate_limit=rate_limit)
-    fail(database, taken, at=NOON)
+    claim = claim_next(database, at=NOON, rate_limit=rate_limit)
+    mark_failed(database, claim, at=NOON)
 
-    assert taken == ClaimedNotification(test_id, 1)
+    assert claim == ClaimedNotification(test_id, 1)
     assert states(database) == ["sent", "failed"]
 
 
-def test_a_run_that_is_not_late_yet_for_the_channel_is_not_told_with_others(
+def test_a_late_notification_that_is_not_due_is_not_grouped(
     database: Database,
 ) -> None:
     add(database, group_key="late", event=Event.LATE, run_id=new_run_id())

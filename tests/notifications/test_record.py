@@ -1,4 +1,4 @@
-"""What is written of what happens to jobs: once, with it, and only if somebody wants to hear it."""
+"""Notifications are recorded once, in the transaction of the event, and only for subscribers."""
 
 import threading
 from collections.abc import Iterator
@@ -46,14 +46,14 @@ def worker(database: Database) -> UUID:
 
 @contextmanager
 def statements(database: Database) -> Iterator[list[str]]:
-    """Collect what is sent to the database meanwhile."""
-    sent: list[str] = []
+    """Collect the SQL statements that run meanwhile."""
+    executed: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
+        executed.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", note)
-    yield sent
+    yield executed
     event.remove(database.engine, "before_cursor_execute", note)
 
 
@@ -70,7 +70,7 @@ def statements(database: Database) -> Iterator[list[str]]:
         ([FAILED, FAILED, LOST, SUCCEEDED], ["failed", "failed", "lost", "recovered"]),
     ],
 )
-def test_the_ends_of_runs_are_told(
+def test_finished_runs_notify_of_these_events(
     database: Database, worker: UUID, outcomes: list[RunState], expected: list[str]
 ) -> None:
     make_channel(database)
@@ -101,7 +101,7 @@ def test_a_recovery_knows_how_often_and_since_when_it_had_failed(
     }
 
 
-def test_a_pause_between_the_failures_does_not_make_them_forgotten(
+def test_a_pause_does_not_reset_the_failures_of_a_recovery(
     database: Database, worker: UUID
 ) -> None:
     make_channel(database, events=(Event.FAILED, Event.RECOVERED))
@@ -122,9 +122,7 @@ def test_a_pause_between_the_failures_does_not_make_them_forgotten(
     ] * 2
 
 
-def test_an_attempt_that_is_followed_by_another_is_not_told(
-    database: Database, worker: UUID
-) -> None:
+def test_an_attempt_that_is_retried_does_not_notify(database: Database, worker: UUID) -> None:
     make_channel(database)
     run_id = make_run(database, make_job(database))
     claim(database, run_id, worker)
@@ -134,7 +132,7 @@ def test_an_attempt_that_is_followed_by_another_is_not_told(
     assert notified_events(database) == []
 
 
-def test_the_third_failure_in_a_row_is_the_first_that_is_told(
+def test_after_failures_3_notifies_from_the_third_failure_in_a_row(
     database: Database, worker: UUID
 ) -> None:
     make_channel(database, is_default=False)
@@ -146,7 +144,7 @@ def test_the_third_failure_in_a_row_is_the_first_that_is_told(
     assert [event for _, event in notified_events(database)] == ["succeeded", "failed", "recovered"]
 
 
-def test_each_channel_is_told_what_it_wants(database: Database, worker: UUID) -> None:
+def test_each_channel_gets_its_own_events(database: Database, worker: UUID) -> None:
     make_channel(database, "ops", events=(Event.FAILED,))
     make_channel(database, "log", events=(Event.SUCCEEDED,))
     make_channel(database, "none", is_default=False)
@@ -158,38 +156,38 @@ def test_each_channel_is_told_what_it_wants(database: Database, worker: UUID) ->
     assert notified_events(database) == [("ops", "failed"), ("log", "succeeded")]
 
 
-def test_nobody_is_told_of_a_deleted_job_nor_of_a_run_without_one(
+def test_a_deleted_job_or_a_run_without_a_job_does_not_notify(
     database: Database, worker: UUID
 ) -> None:
     make_channel(database)
     job = make_job(database)
-    run_id, alone = make_run(database, job), make_run(database)
-    for each in (run_id, alone):
-        claim(database, each, worker)
+    run_id, run_without_job = make_run(database, job), make_run(database)
+    for claimed_id in (run_id, run_without_job):
+        claim(database, claimed_id, worker)
     with database.session() as session:
         service.remove(session, job, version=None, by="ann", at=NOON)
 
     finish(database, run_id, FAILED)
-    finish(database, alone, FAILED)
+    finish(database, run_without_job, FAILED)
 
     assert notified_events(database) == []
 
 
-def test_a_success_that_nobody_wants_to_hear_of_costs_no_statement_more(
+def test_a_success_without_a_subscription_costs_no_extra_statement(
     database: Database, worker: UUID
 ) -> None:
     make_channel(database, events=(Event.FAILED, Event.RECOVERED))
     run_id = make_run(database, make_job(database))
     claim(database, run_id, worker)
 
-    with statements(database) as sent:
+    with statements(database) as executed:
         finish(database, run_id)
 
-    changes = [each.split()[:2] for each in sent if not each.startswith(("BEGIN", "SELECT"))]
+    changes = [sql.split()[:2] for sql in executed if not sql.startswith(("BEGIN", "SELECT"))]
     assert changes == [["UPDATE", "runs"], ["UPDATE", "jobs"]]
 
 
-def test_a_notification_stands_or_falls_with_what_it_tells(
+def test_a_notification_is_rolled_back_with_the_outcome_of_its_run(
     database: Database, worker: UUID
 ) -> None:
     make_channel(database)
@@ -198,11 +196,11 @@ def test_a_notification_stands_or_falls_with_what_it_tells(
     claim(database, run_id, worker)
 
     def die(_session: object) -> None:
-        raise OSError("the process is gone")
+        raise OSError("the process died")
 
     with database.session() as session:
         event.listen(session, "before_commit", die)
-        with pytest.raises(OSError, match="gone"):
+        with pytest.raises(OSError, match="died"):
             runs_finish.finish(
                 session, run_id, 1, Outcome(FAILED), retry=RetryPolicy(), job_id=job.id, at=NOON
             )
@@ -212,7 +210,7 @@ def test_a_notification_stands_or_falls_with_what_it_tells(
     assert notified_events(database) == [("ops", "failed")]
 
 
-def test_of_two_that_end_the_same_attempt_one_tells(database: Database, worker: UUID) -> None:
+def test_two_that_finish_the_same_attempt_notify_once(database: Database, worker: UUID) -> None:
     make_channel(database)
     job = make_job(database)
     for _ in range(10):
@@ -244,7 +242,7 @@ def test_of_two_that_end_the_same_attempt_one_tells(database: Database, worker: 
     assert notified_events(database) == [("ops", "failed")] * 10
 
 
-def test_a_channel_that_is_deleted_meanwhile_does_not_keep_a_run_from_ending(
+def test_a_channel_that_is_deleted_meanwhile_does_not_keep_a_run_from_finishing(
     database: Database, worker: UUID
 ) -> None:
     make_channel(database)
@@ -272,7 +270,7 @@ def test_a_pause_says_who_and_why(database: Database, by: str) -> None:
     assert (row.event, row.detail) == (Event.PAUSED, {"by": by, "reason": "too loud"})
 
 
-def test_a_job_that_has_had_its_fill_of_failures_says_so(database: Database, worker: UUID) -> None:
+def test_pause_after_failures_notifies_of_the_pause(database: Database, worker: UUID) -> None:
     make_channel(database)
     job = make_job(database, pause_after_failures=2)
 
@@ -289,28 +287,30 @@ def test_a_job_that_has_had_its_fill_of_failures_says_so(database: Database, wor
 @pytest.mark.parametrize(
     "policy, fires", [(CatchupPolicy.NONE, 6), (CatchupPolicy.LAST, 5), (CatchupPolicy.ALL, None)]
 )
-def test_an_outage_is_told_once_a_job(
+def test_an_outage_notifies_once_per_job(
     database: Database, policy: CatchupPolicy, fires: int | None
 ) -> None:
     make_channel(database)
-    made = [make_job(database, catchup_policy=policy) for _ in range(3)]
+    jobs = [make_job(database, catchup_policy=policy) for _ in range(3)]
 
-    record(database, *made, at=NOON + 5 * HOUR + 10 * MINUTE)
-    record(database, *made, at=NOON + 5 * HOUR + 11 * MINUTE)
+    record(database, *jobs, at=NOON + 5 * HOUR + 10 * MINUTE)
+    record(database, *jobs, at=NOON + 5 * HOUR + 11 * MINUTE)
 
-    found = rows(database)
-    assert {row.job_id for row in found} == ({job.id for job in made} if fires else set())
-    assert [(row.event, row.count) for row in found] == [(Event.MISSED, fires)] * (
+    notifications = rows(database)
+    assert {row.job_id for row in notifications} == ({job.id for job in jobs} if fires else set())
+    assert [(row.event, row.count) for row in notifications] == [(Event.MISSED, fires)] * (
         3 if fires else 0
     )
     if fires:
         first, last = NOON, NOON + (fires - 1) * HOUR
-        assert {row.detail["first"] for row in found} == {first.isoformat()}
-        assert {row.detail["last"] for row in found} == {last.isoformat()}
-        assert {row.run_id for row in found} == {runs_of(database, job)[0].id for job in made}
+        assert {row.detail["first"] for row in notifications} == {first.isoformat()}
+        assert {row.detail["last"] for row in notifications} == {last.isoformat()}
+        assert {row.run_id for row in notifications} == {
+            runs_of(database, job)[0].id for job in jobs
+        }
 
 
-def test_fires_that_a_change_finds_missed_are_told_too(database: Database) -> None:
+def test_fires_that_a_change_finds_missed_notify_too(database: Database) -> None:
     make_channel(database)
     job = make_job(database)
 
@@ -320,17 +320,17 @@ def test_fires_that_a_change_finds_missed_are_told_too(database: Database) -> No
     assert [event for _, event in notified_events(database)] == ["missed", "paused"]
 
 
-def test_a_tick_without_missed_fires_asks_nothing_of_notifications(database: Database) -> None:
+def test_a_tick_without_missed_fires_reads_no_notifications(database: Database) -> None:
     make_channel(database)
     job = make_job(database)
 
-    with statements(database) as sent:
+    with statements(database) as executed:
         record(database, job, at=NOON)
 
-    assert not [each for each in sent if "notif" in each]
+    assert not [sql for sql in executed if "notif" in sql]
 
 
-def test_whoever_wants_no_missed_fires_is_not_told(database: Database) -> None:
+def test_a_channel_without_the_event_missed_gets_no_missed_fires(database: Database) -> None:
     make_channel(database, events=(Event.FAILED,))
     job = make_job(database, catchup_policy=CatchupPolicy.NONE)
 
@@ -362,7 +362,7 @@ def test_a_run_that_does_not_start_is_late_once(database: Database) -> None:
     assert (row.event, row.run_id) == (Event.LATE, run_id)
 
 
-def test_two_senders_that_see_a_late_run_at_once_tell_it_once(database: Database) -> None:
+def test_two_senders_that_see_a_late_run_at_once_notify_once(database: Database) -> None:
     make_channel(database)
     make_run(database, make_job(database), at=NOON)
     at = NOON + 10 * MINUTE
@@ -381,7 +381,7 @@ def test_two_senders_that_see_a_late_run_at_once_tell_it_once(database: Database
     "state, is_late",
     [(RunState.QUEUED, True), (RunState.WAITING, True), (RunState.MISSED, False)],
 )
-def test_only_what_is_still_to_start_can_be_late(
+def test_only_a_run_that_has_not_started_can_be_late(
     database: Database, state: RunState, is_late: bool
 ) -> None:
     make_channel(database)
@@ -398,7 +398,7 @@ def test_a_run_that_has_started_is_not_late(database: Database, worker: UUID) ->
     assert look_for_late(database, at=NOON + HOUR) == 0
 
 
-def test_who_wants_to_wait_longer_has_a_row_that_is_due_later(database: Database) -> None:
+def test_a_longer_late_after_seconds_has_a_row_that_is_due_later(database: Database) -> None:
     make_channel(database, "soon", is_default=False)
     make_channel(database, "later", is_default=False)
     rules = (
@@ -414,14 +414,14 @@ def test_who_wants_to_wait_longer_has_a_row_that_is_due_later(database: Database
     assert due == {"soon": NOON + MINUTE + window, "later": NOON + 10 * MINUTE + window}
 
 
-def test_with_nobody_to_tell_no_queue_is_read(database: Database) -> None:
+def test_without_a_subscription_no_late_run_is_looked_for(database: Database) -> None:
     make_channel(database, events=(Event.FAILED,))
     make_run(database, make_job(database), at=NOON)
 
-    with statements(database) as sent:
+    with statements(database) as executed:
         look_for_late(database, at=NOON + HOUR)
 
-    assert not [each for each in sent if "FROM runs" in each]
+    assert not [sql for sql in executed if "FROM runs" in sql]
 
 
 # ---- what is the same, what is kept ----
@@ -439,12 +439,12 @@ def test_with_nobody_to_tell_no_queue_is_read(database: Database) -> None:
 def test_errors_are_the_same_whatever_numbers_they_hold(
     one: str, other: str, is_same: bool
 ) -> None:
-    keys = [notifications_record.error_key(FAILED, RunError("E", each)) for each in (one, other)]
+    keys = [notifications_record.error_key(FAILED, RunError("E", text)) for text in (one, other)]
 
     assert (keys[0] == keys[1]) is is_same
 
 
-def test_exit_codes_and_kinds_of_errors_are_told_apart() -> None:
+def test_error_keys_differ_by_exit_code_or_state() -> None:
     error = RunError("CommandFailed", "The command ended with code 1.")
 
     assert notifications_record.error_key(FAILED, error, 1) != notifications_record.error_key(
@@ -455,7 +455,9 @@ def test_exit_codes_and_kinds_of_errors_are_told_apart() -> None:
     )
 
 
-def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) -> None:
+def test_refresh_repairs_subscriptions_that_no_longer_fit_their_channels(
+    database: Database,
+) -> None:
     make_channel(database, events=(Event.LATE,))
     job = make_job(database)
     with database.session() as session:
@@ -463,13 +465,13 @@ def test_rules_that_no_longer_fit_their_channels_are_mended(database: Database) 
         session.commit()
 
     with database.session() as session:
-        mended = (
+        counts = (
             refresh_subscriptions(session),
             refresh_subscriptions(session),
         )
         session.commit()
 
-    assert mended == (1, 0)
+    assert counts == (1, 0)
     with database.reading() as session:
-        found = session.execute(select(Job.subscribed_events, Job.late_after_seconds)).one()
-    assert tuple(found) == (Event.LATE.bit, 300)
+        columns = session.execute(select(Job.subscribed_events, Job.late_after_seconds)).one()
+    assert tuple(columns) == (Event.LATE.bit, 300)

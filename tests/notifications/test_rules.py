@@ -1,4 +1,4 @@
-"""What is told to whom: tables, no database."""
+"""Rules: which channels get which events. No database."""
 
 import pytest
 
@@ -23,7 +23,7 @@ CHANNELS = [OPS, CHAT]
 
 
 @pytest.mark.parametrize(
-    "state, failures, told",
+    "state, failures, expected",
     [
         (RunState.SUCCEEDED, 0, [Event.SUCCEEDED]),
         (RunState.SUCCEEDED, 1, [Event.RECOVERED, Event.SUCCEEDED]),
@@ -36,28 +36,30 @@ CHANNELS = [OPS, CHAT]
         (RunState.SKIPPED, 0, []),
     ],
 )
-def test_the_end_of_a_run_is_told_as(state: RunState, failures: int, told: list[Event]) -> None:
-    assert list(outcome_events(state, failures=failures)) == told
+def test_a_run_in_this_state_has_these_events(
+    state: RunState, failures: int, expected: list[Event]
+) -> None:
+    assert list(outcome_events(state, failures=failures)) == expected
 
 
 @pytest.mark.parametrize(
-    "rules, told",
+    "rules, expected",
     [
-        pytest.param(None, ["ops"], id="nothing said: the default channels"),
+        pytest.param(None, ["ops"], id="no rules: the default channels"),
         pytest.param((), [], id="nobody"),
-        pytest.param((Rule("ops"),), ["ops"], id="as the channel says"),
-        pytest.param((Rule("chat"),), [], id="the channel itself does not want it"),
+        pytest.param((Rule("ops"),), ["ops"], id="the events of the channel"),
+        pytest.param((Rule("chat"),), [], id="the channel does not have the event"),
         pytest.param(
             (Rule("chat", (Event.FAILED,)),),
             ["chat"],
-            id="the rule wants it all the same",
+            id="the rule has the event",
         ),
-        pytest.param((Rule("ops", (Event.LATE,)),), [], id="the rule wants something else"),
+        pytest.param((Rule("ops", (Event.LATE,)),), [], id="the rule has another event"),
         pytest.param((Rule("gone"),), [], id="a channel that is gone"),
         pytest.param(
             (Rule("ops"), Rule("ops", (Event.FAILED,))),
             ["ops"],
-            id="two rules, told once",
+            id="two rules, one notification",
         ),
         pytest.param(
             (Rule("ops"), Rule("chat", (Event.FAILED,))),
@@ -66,18 +68,22 @@ def test_the_end_of_a_run_is_told_as(state: RunState, failures: int, told: list[
         ),
     ],
 )
-def test_a_failure_is_told_to(rules: tuple[Rule, ...] | None, told: list[str]) -> None:
-    found = match_events(subscriptions(rules, CHANNELS), [Event.FAILED], failures=1)
+def test_a_failure_notifies_these_channels(
+    rules: tuple[Rule, ...] | None, expected: list[str]
+) -> None:
+    matches = match_events(subscriptions(rules, CHANNELS), [Event.FAILED], failures=1)
 
-    assert [channel.name for channel, _ in found] == told
+    assert [channel.name for channel, _ in matches] == expected
 
 
 @pytest.mark.parametrize("event", [Event.FAILED, Event.LOST, Event.RECOVERED])
-@pytest.mark.parametrize("failures, is_told", [(2, False), (3, True), (4, True)])
-def test_it_is_told_from_the_third_failure_on(event: Event, failures: int, is_told: bool) -> None:
+@pytest.mark.parametrize("failures, is_match", [(2, False), (3, True), (4, True)])
+def test_after_failures_3_matches_from_the_third_failure_on(
+    event: Event, failures: int, is_match: bool
+) -> None:
     subscribed = subscriptions((Rule("ops", (event,), after_failures=3),), CHANNELS)
 
-    assert bool(match_events(subscribed, [event], failures=failures)) is is_told
+    assert bool(match_events(subscribed, [event], failures=failures)) is is_match
 
 
 @pytest.mark.parametrize(
@@ -95,22 +101,22 @@ def test_other_events_wait_for_no_failures(event: Event) -> None:
     assert match_events(subscribed, [event])
 
 
-def test_a_recovery_is_told_once_and_not_as_a_success_too() -> None:
-    both = (
+def test_a_recovery_notifies_once_and_not_as_a_success_too() -> None:
+    rules = (
         Rule("chat", (Event.SUCCEEDED,)),
         Rule("chat", (Event.RECOVERED,)),
     )
 
-    found = match_events(
-        subscriptions(both, CHANNELS),
+    matches = match_events(
+        subscriptions(rules, CHANNELS),
         [Event.RECOVERED, Event.SUCCEEDED],
         failures=1,
     )
 
-    assert [event for _, event in found] == [Event.RECOVERED]
+    assert [event for _, event in matches] == [Event.RECOVERED]
 
 
-def test_what_a_job_hears_is_the_sum_over_its_rules() -> None:
+def test_the_events_of_a_job_are_the_sum_over_its_rules() -> None:
     rules = (Rule("ops", (Event.LATE,), late_after_seconds=60), Rule("chat"))
     subscribed = subscriptions(rules, CHANNELS)
 
@@ -118,14 +124,14 @@ def test_what_a_job_hears_is_the_sum_over_its_rules() -> None:
     assert first_late_after_seconds(subscribed) == 60
 
 
-def test_lateness_counts_only_where_it_is_wanted() -> None:
+def test_late_after_seconds_counts_only_with_the_event_late() -> None:
     assert (
         first_late_after_seconds(subscriptions((Rule("ops", late_after_seconds=60),), CHANNELS))
         is None
     )
 
 
-def test_the_place_of_an_event_in_rows_never_changes() -> None:
+def test_the_bit_of_an_event_never_changes() -> None:
     assert [(event.value, event.bit) for event in Event] == [
         ("failed", 1),
         ("recovered", 2),
@@ -144,7 +150,7 @@ def test_rules_survive_their_row(rules: tuple[Rule, ...] | None) -> None:
     assert rules_from_json(rules_as_json(rules)) == rules
 
 
-def test_an_event_that_only_a_newer_version_knows_is_passed_over() -> None:
+def test_an_event_that_only_a_newer_version_knows_is_ignored() -> None:
     document = {**Rule("ops").as_json(), "on": ["exploded", "failed"]}
 
     assert Rule.from_json(document).on == (Event.FAILED,)

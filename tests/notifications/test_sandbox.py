@@ -21,7 +21,7 @@ import pytest
         ("import socket; socket.create_connection(('127.0.0.1', 9), 1)", None),
     ],
 )
-def test_the_process_that_sends_may_not(tmp_path: Path, code: str, refused: str | None) -> None:
+def test_the_sender_process_may_not(tmp_path: Path, code: str, refused: str | None) -> None:
     (tmp_path / "secret-key").write_text("key")
     program = (
         "from jobs_app.notifications.sandbox import Sandbox\n"

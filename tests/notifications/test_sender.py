@@ -45,8 +45,8 @@ pytestmark = [
 
 @pytest.fixture
 def recorder() -> Iterator[WebhookServer]:
-    with webhook_server() as found:
-        yield found
+    with webhook_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def sender(database: Database, settings: Settings, ticking: Clock) -> Sender:
 
 
 def send(sender: Sender) -> None:
-    """Have everything sent that is due, and wait for it."""
+    """Send everything that is due, and wait for it."""
     for thread in sender.serve_due_channels():
         thread.join(60)
 
@@ -94,8 +94,8 @@ def is_genuine(headers: dict[str, str], body: bytes, secret: str) -> bool:
     """The receiver's check, as docs/notifications.md has it."""
     parts = dict(part.split("=", 1) for part in headers["Jobs-Signature"].split(","))
     signed = f"{parts['t']}.".encode() + body
-    wanted = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(wanted, parts["v1"]) and abs(time.time() - int(parts["t"])) < 300
+    expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, parts["v1"]) and abs(time.time() - int(parts["t"])) < 300
 
 
 def fail_a_run(database: Database, name: str = "nightly", **outcome: Any) -> UUID:
@@ -105,7 +105,7 @@ def fail_a_run(database: Database, name: str = "nightly", **outcome: Any) -> UUI
     return run_id
 
 
-def test_a_webhook_gets_a_signed_document_of_what_failed(
+def test_a_webhook_gets_a_signed_document_of_the_failure(
     database: Database, sender: Sender, recorder: WebhookServer
 ) -> None:
     make_channel(database, webhook=hook(recorder))
@@ -134,7 +134,7 @@ def test_a_webhook_gets_a_signed_document_of_what_failed(
     assert f"https://jobs.example.org/api/v1/runs/{run_id}" in document["text"]
 
 
-def test_after_errors_it_comes_again_under_the_same_id(
+def test_a_message_is_sent_again_under_the_same_id_after_errors(
     database: Database, sender: Sender, recorder: WebhookServer, ticking: Clock
 ) -> None:
     make_channel(database, webhook=hook(recorder))
@@ -159,7 +159,7 @@ def test_after_errors_it_comes_again_under_the_same_id(
     "status, error",
     [(500, "It answered 500."), (302, "It answered 302: redirects are not followed.")],
 )
-def test_why_a_try_failed_is_kept(
+def test_the_error_of_a_failed_try_is_kept(
     database: Database, sender: Sender, recorder: WebhookServer, status: int, error: str
 ) -> None:
     make_channel(database, webhook=hook(recorder))
@@ -191,7 +191,7 @@ def test_private_addresses_are_refused_unless_they_are_allowed(
     assert "JOBS_ALLOW_PRIVATE_ADDRESSES" in (row.error or "")
 
 
-def test_apprise_sends_what_a_service_of_its_gets(
+def test_apprise_sends_the_message_to_its_service(
     database: Database, sender: Sender, recorder: WebhookServer
 ) -> None:
     make_channel(database, url=recorder.url.replace("http", "json"))
@@ -226,24 +226,24 @@ class Mailbox:
     def authenticate(self, _s: Any, _session: Any, _e: Any, _kind: str, data: Any) -> AuthResult:
         self.passwords.append(data.password)
         is_right = data.password == CANARY.encode()
-        # Handled would mean that the answer has been given: the client would wait for it.
+        # With handled=True aiosmtpd sends no answer, and the client would wait for one.
         return AuthResult(success=is_right, handled=False)
 
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[Mailbox, int]]:
     """A real mail server that wants a password."""
-    kept, port = Mailbox(), free_port()
+    server, port = Mailbox(), free_port()
     controller = Controller(
-        kept,
+        server,
         hostname="127.0.0.1",
         port=port,
-        authenticator=kept.authenticate,
+        authenticator=server.authenticate,
         auth_required=True,
         auth_require_tls=False,
     )
     controller.start()
-    yield kept, port
+    yield server, port
     controller.stop()
 
 
@@ -254,7 +254,7 @@ def mail_url(port: int, password: str = CANARY) -> str:
 def test_a_mail_says_what_a_colleague_needs_to_know(
     database: Database, sender: Sender, mailbox: tuple[Mailbox, int]
 ) -> None:
-    kept, port = mailbox
+    server, port = mailbox
     make_channel(database, url=mail_url(port))
     run_id = fail_a_run(database, exit_code=3)
 
@@ -262,7 +262,7 @@ def test_a_mail_says_what_a_colleague_needs_to_know(
 
     (row,) = rows(database)
     assert (row.state, row.error) == (NotificationState.SENT, None)
-    (mail,) = kept.mails
+    (mail,) = server.mails
     assert mail["Subject"] == "nightly failed (exit code 3)"
     assert "ops@example.org" in str(mail["To"])
     body = mail.get_body(("plain", "html"))
@@ -274,7 +274,7 @@ def test_a_mail_says_what_a_colleague_needs_to_know(
         str(run_id),
     ):
         assert needed in text
-    assert kept.passwords == [CANARY.encode()]
+    assert server.passwords == [CANARY.encode()]
 
 
 def test_a_password_is_in_no_error_no_log_and_no_row(
@@ -294,10 +294,10 @@ def test_a_password_is_in_no_error_no_log_and_no_row(
 
     send(sender)
 
-    found = rows(database)
-    assert [row.tries for row in found] == [1, 1, 1]
-    assert all(row.error for row in found)
-    assert not [row.error for row in found if CANARY in (row.error or "")]
+    notifications = rows(database)
+    assert [row.tries for row in notifications] == [1, 1, 1]
+    assert all(row.error for row in notifications)
+    assert not [row.error for row in notifications if CANARY in (row.error or "")]
     assert CANARY not in caplog.text
 
 
@@ -314,16 +314,14 @@ def test_a_scheduler_without_the_key_says_so(
     assert "JOBS_SECRET_KEY" in (row.error or "")
 
 
-def test_a_service_that_hangs_is_given_up_after_its_time(
-    recorder: WebhookServer, settings: Settings
-) -> None:
+def test_a_service_that_hangs_times_out(recorder: WebhookServer, settings: Settings) -> None:
     recorder.is_holding = True
     process = SenderProcess(settings)
     target = {"url": recorder.url.replace("http", "json")}
-    order = SendRequest("id", "failed", target, "failure", "title", "text", {}, seconds=1.0)
+    request = SendRequest("id", "failed", target, "failure", "title", "text", {}, seconds=1.0)
 
     started = time.monotonic()
-    error = process.send(order)
+    error = process.send(request)
     took = time.monotonic() - started
     process.close()
 
@@ -331,32 +329,32 @@ def test_a_service_that_hangs_is_given_up_after_its_time(
     assert took < 30
 
 
-def test_an_outlet_sends_on_after_its_process_was_killed(
+def test_a_sender_process_is_started_again_after_it_was_killed(
     recorder: WebhookServer, settings: Settings
 ) -> None:
     process = SenderProcess(settings)
     target = {"webhook": {"url": recorder.url, "secret": SECRET}}
-    order = SendRequest("id", "test", target, "info", "title", "text", {"n": 1})
-    assert process.send(order) is None
+    request = SendRequest("id", "test", target, "info", "title", "text", {"n": 1})
+    assert process.send(request) is None
     child = process._process
     assert child is not None
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
 
-    assert process.send(order) == "The sender process has died."
-    assert process.send(order) is None
+    assert process.send(request) == "The sender process has died."
+    assert process.send(request) is None
     process.close()
 
 
 class DeadSender:
-    """Sends a message, and dies before anybody can note it."""
+    """Sends a message, and dies before the outcome is recorded."""
 
     def __init__(self, settings: Settings) -> None:
         self._process = SenderProcess(settings)
 
-    def send(self, order: SendRequest) -> str | None:
-        self._process.send(order)
-        raise OSError("the sender is gone")
+    def send(self, request: SendRequest) -> str | None:
+        self._process.send(request)
+        raise OSError("the sender died")
 
     def interrupt(self) -> None:
         self._process.interrupt()
@@ -381,20 +379,20 @@ def test_a_sender_that_dies_before_it_notes_the_outcome_sends_again_under_the_sa
     assert rows(database)[0].state is NotificationState.SENT
 
 
-class Kept:
-    """Keeps what would be sent."""
+class FakeSenderProcess:
+    """Keeps the messages instead of sending them."""
 
-    orders: list[SendRequest]
+    requests: list[SendRequest]
 
     def __init__(self) -> None:
-        self.orders = []
+        self.requests = []
         self.error: str | None = None
 
     def __call__(self, _settings: Settings) -> MessageSender:
         return self
 
-    def send(self, order: SendRequest) -> str | None:
-        self.orders.append(order)
+    def send(self, request: SendRequest) -> str | None:
+        self.requests.append(request)
         return self.error
 
     def interrupt(self) -> None:
@@ -408,61 +406,65 @@ def test_many_equal_failures_are_one_message_that_counts_them(
     database: Database, settings: Settings, ticking: Clock
 ) -> None:
     make_channel(database)
-    job, worker, kept = make_job(database, name="nightly"), make_worker(database), Kept()
+    job, worker, process = (
+        make_job(database, name="nightly"),
+        make_worker(database),
+        FakeSenderProcess(),
+    )
     for n in range(38):
         error = RunError("Broken", f"timeout after {n} s")
         finish_run(database, job, worker, FAILED, at=NOON + n * SECOND / 10, error=error)
 
-    send(Sender(database, settings, now=ticking, make_process=kept))
+    send(Sender(database, settings, now=ticking, make_process=process))
 
-    (order,) = kept.orders
-    assert order.title == "nightly failed, 38 times"
-    assert "And 37 more like this, the last at 2026-06-15 12:00:03 UTC." in order.text
-    assert order.document["count"] == 38
+    (request,) = process.requests
+    assert request.title == "nightly failed, 38 times"
+    assert "And 37 more like this, the last at 2026-06-15 12:00:03 UTC." in request.text
+    assert request.document["count"] == 38
 
 
-def test_the_last_message_of_a_minute_names_what_it_tells_of(
+def test_the_last_message_of_a_minute_names_the_notifications_in_it(
     database: Database, settings: Settings, ticking: Clock
 ) -> None:
     make_channel(database)
-    worker, kept = make_worker(database), Kept()
+    worker, process = make_worker(database), FakeSenderProcess()
     for name in ("a", "b", "c"):
         finish_run(database, make_job(database, name=name), worker, FAILED)
     slow = settings.model_copy(update={"notify_per_minute": 1})
 
-    send(Sender(database, slow, now=ticking, make_process=kept))
+    send(Sender(database, slow, now=ticking, make_process=process))
 
-    (order,) = kept.orders
-    assert order.title == "a failed, and 2 more notifications"
-    assert order.document["others"] == [
+    (request,) = process.requests
+    assert request.title == "a failed, and 2 more notifications"
+    assert request.document["others"] == [
         {"job": "b", "event": "failed", "count": 1},
         {"job": "c", "event": "failed", "count": 1},
     ]
-    assert "- b: failed" in order.text
+    assert "- b: failed" in request.text
 
 
-def test_a_job_that_works_again_by_then_is_said_to(
+def test_a_message_says_that_the_job_has_succeeded_since(
     database: Database, settings: Settings, ticking: Clock
 ) -> None:
     make_channel(database)
-    job, worker, kept = make_job(database), make_worker(database), Kept()
+    job, worker, process = make_job(database), make_worker(database), FakeSenderProcess()
     finish_run(database, job, worker, FAILED)
     finish_run(database, job, worker, RunState.SUCCEEDED, at=NOON + SECOND)
 
-    send(Sender(database, settings, now=ticking, make_process=kept))
+    send(Sender(database, settings, now=ticking, make_process=process))
 
-    assert [order.event for order in kept.orders] == ["failed", "recovered"]
-    assert "It has succeeded since." in kept.orders[0].text
-    assert "It had failed once, for 1 s." in kept.orders[1].text
+    assert [request.event for request in process.requests] == ["failed", "recovered"]
+    assert "It has succeeded since." in process.requests[0].text
+    assert "It had failed once, for 1 s." in process.requests[1].text
 
 
-def test_a_run_that_nobody_takes_is_told_as_late_by_the_first_sender_that_looks(
+def test_the_first_sender_that_looks_notifies_of_a_late_run(
     database: Database, settings: Settings, ticking: Clock
 ) -> None:
     make_channel(database)
     make_run(database, make_job(database, name="nightly"), at=NOON)
-    kept = Kept()
-    senders = [Sender(database, settings, now=ticking, make_process=kept) for _ in range(2)]
+    process = FakeSenderProcess()
+    senders = [Sender(database, settings, now=ticking, make_process=process) for _ in range(2)]
     assert [sender.notify_late() for sender in senders] == [0, 0]
 
     ticking.now = NOON + 5 * MINUTE
@@ -470,16 +472,16 @@ def test_a_run_that_nobody_takes_is_told_as_late_by_the_first_sender_that_looks(
     ticking.now += 5 * SECOND
     send(senders[1])
 
-    (order,) = kept.orders
-    assert order.title == "nightly is late"
-    assert "It has not started 5 min after it should have." in order.text
+    (request,) = process.requests
+    assert request.title == "nightly is late"
+    assert "It has not started 5 min after it should have." in request.text
 
 
-@pytest.mark.parametrize("started_after, is_told", [(599, False), (601, True)])
-def test_a_run_that_started_before_the_channel_wanted_to_hear_of_it_is_not_late(
-    database: Database, settings: Settings, ticking: Clock, started_after: int, is_told: bool
+@pytest.mark.parametrize("started_after, is_sent", [(599, False), (601, True)])
+def test_a_run_that_started_within_late_after_seconds_is_not_late(
+    database: Database, settings: Settings, ticking: Clock, started_after: int, is_sent: bool
 ) -> None:
-    channel_id, kept = make_channel(database), Kept()
+    channel_id, process = make_channel(database), FakeSenderProcess()
     job, worker = make_job(database), make_worker(database)
     run_id = finish_run(database, job, worker, RunState.SUCCEEDED)
     with database.session() as session:
@@ -503,15 +505,15 @@ def test_a_run_that_started_before_the_channel_wanted_to_hear_of_it_is_not_late(
         )
         session.commit()
 
-    send(Sender(database, settings, now=ticking, make_process=kept))
+    send(Sender(database, settings, now=ticking, make_process=process))
 
-    assert len(kept.orders) == is_told
+    assert len(process.requests) == is_sent
     assert rows(database)[0].state is (
-        NotificationState.SENT if is_told else NotificationState.SUPPRESSED
+        NotificationState.SENT if is_sent else NotificationState.SUPPRESSED
     )
 
 
-def test_what_is_told_while_the_channel_is_gone_is_not_sent(
+def test_a_notification_of_a_deleted_channel_is_not_sent(
     database: Database, settings: Settings, ticking: Clock
 ) -> None:
     make_channel(database)
@@ -520,13 +522,13 @@ def test_what_is_told_while_the_channel_is_gone_is_not_sent(
         session.connection().exec_driver_sql("DELETE FROM notification_channels")
         session.commit()
 
-    send(Sender(database, settings, now=ticking, make_process=Kept()))
+    send(Sender(database, settings, now=ticking, make_process=FakeSenderProcess()))
 
     (row,) = rows(database)
     assert (row.state, row.error) == (NotificationState.SUPPRESSED, "The channel was deleted.")
 
 
-def test_one_channel_that_hangs_holds_up_no_other(
+def test_a_channel_that_hangs_does_not_block_the_others(
     database: Database, settings: Settings, recorder: WebhookServer, ticking: Clock
 ) -> None:
     with webhook_server() as hanging:
@@ -536,21 +538,23 @@ def test_one_channel_that_hangs_holds_up_no_other(
         fail_a_run(database)
         sender = Sender(database, settings, now=ticking)
 
-        begun = sender.serve_due_channels()
-        wait_until(lambda: recorder.received, "the other channel was told", timeout_seconds=30)
+        threads = sender.serve_due_channels()
+        wait_until(
+            lambda: recorder.received, "the other channel got its message", timeout_seconds=30
+        )
         wait_until(lambda: hanging.received, "the first one hangs", timeout_seconds=30)
 
-        assert any(thread.is_alive() for thread in begun)
+        assert any(thread.is_alive() for thread in threads)
         assert [row.channel for row in rows(database) if row.state is NotificationState.SENT] in (
             ["works"],
             [],
         )
         sender.stop()
-        for thread in begun:
+        for thread in threads:
             thread.join(5)
             assert not thread.is_alive(), "it still waits for the answer"
 
-    # What was stopped in the middle is no failure: it comes again.
+    # A message that was stopped in the middle is no failure: it is sent again.
     by_channel = {row.channel: row for row in rows(database)}
     assert by_channel["hangs"].state is NotificationState.PENDING
     assert by_channel["hangs"].error is None

@@ -1,4 +1,4 @@
-"""A web server that keeps what it was sent, and answers as it is told to."""
+"""A web server that keeps its requests, and answers with the configured statuses."""
 
 import threading
 from collections.abc import Iterator

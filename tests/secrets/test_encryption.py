@@ -1,4 +1,4 @@
-"""Sealing: what the database holds is unreadable without the installation's key."""
+"""Encryption: stored secrets are unreadable without the key of the installation."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,19 +11,19 @@ from jobs_app.core.settings import Settings
 from jobs_app.secrets.encryption import Cipher, load_cipher
 
 
-def test_what_was_sealed_is_unsealed_and_unreadable_in_between(tmp_path: Path) -> None:
-    ours = load_cipher(Settings(data_dir=tmp_path), makes_key=True)
+def test_an_encrypted_text_is_unreadable_and_decrypts_again(tmp_path: Path) -> None:
+    cipher = load_cipher(Settings(data_dir=tmp_path), makes_key=True)
 
-    encrypted = ours.encrypt("pässword")
+    encrypted = cipher.encrypt("pässword")
 
     assert "ssword" not in encrypted
-    assert ours.decrypt(encrypted) == "pässword"
+    assert cipher.decrypt(encrypted) == "pässword"
 
 
-def test_the_same_text_is_sealed_differently_each_time(tmp_path: Path) -> None:
-    ours = load_cipher(Settings(data_dir=tmp_path), makes_key=True)
+def test_the_same_text_is_encrypted_differently_each_time(tmp_path: Path) -> None:
+    cipher = load_cipher(Settings(data_dir=tmp_path), makes_key=True)
 
-    assert ours.encrypt("x") != ours.encrypt("x")
+    assert cipher.encrypt("x") != cipher.encrypt("x")
 
 
 def test_a_key_file_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -40,12 +40,12 @@ def test_a_key_file_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) 
 def test_processes_that_make_the_key_at_once_agree_on_one(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with ThreadPoolExecutor(1) as pool:
-        sealers = list(pool.map(lambda _: load_cipher(settings, makes_key=True), range(8)))
+        ciphers = list(pool.map(lambda _: load_cipher(settings, makes_key=True), range(8)))
 
-    assert {each.decrypt(sealers[0].encrypt("x")) for each in sealers} == {"x"}
+    assert {cipher.decrypt(ciphers[0].encrypt("x")) for cipher in ciphers} == {"x"}
 
 
-def test_a_process_that_only_unseals_makes_no_key(tmp_path: Path) -> None:
+def test_a_process_that_only_decrypts_makes_no_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="JOBS_SECRET_KEY"):
         load_cipher(Settings(data_dir=tmp_path))
 
@@ -61,7 +61,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
         load_cipher(settings)
 
 
-def test_a_rotated_key_unseals_what_the_old_one_sealed() -> None:
+def test_a_text_of_the_old_key_is_reencrypted_with_the_new_one() -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     encrypted = Cipher(old).encrypt("x")
 
@@ -70,7 +70,7 @@ def test_a_rotated_key_unseals_what_the_old_one_sealed() -> None:
     assert Cipher(new).decrypt(reencrypted) == "x"
 
 
-def test_another_key_is_refused_with_a_word_on_what_to_do() -> None:
+def test_the_error_of_another_key_says_what_to_do() -> None:
     encrypted = Cipher(Fernet.generate_key().decode()).encrypt("x")
 
     with pytest.raises(ConfigurationError, match="same JOBS_SECRET_KEY"):
@@ -78,13 +78,13 @@ def test_another_key_is_refused_with_a_word_on_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("keys", ["", " , ", "short", "é" * 43])
-def test_what_is_no_key_is_refused(keys: str) -> None:
+def test_an_invalid_key_is_refused(keys: str) -> None:
     with pytest.raises(ConfigurationError, match="JOBS_SECRET_KEY"):
         Cipher(keys)
 
 
 def test_a_changed_text_is_refused() -> None:
-    ours = Cipher(Fernet.generate_key().decode())
+    cipher = Cipher(Fernet.generate_key().decode())
 
     with pytest.raises(ConfigurationError):
-        ours.decrypt(ours.encrypt("x")[:-3] + "AA=")
+        cipher.decrypt(cipher.encrypt("x")[:-3] + "AA=")

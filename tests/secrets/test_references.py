@@ -78,7 +78,7 @@ def test_a_shell_job_may_refer_to_secrets_in_its_environment_only() -> None:
     assert resolve("shell", kwargs, VALUES)["command"] == kwargs["command"]
 
 
-def test_what_only_a_shell_understands_is_left_to_it() -> None:
+def test_shell_variables_are_not_references() -> None:
     kwargs = {"command": "bash -c 'secret=abcdef; echo ${secret:0:3}'"}
 
     assert errors("shell", kwargs) == []
@@ -101,7 +101,7 @@ def test_changed_text_refers_to_the_secrets_in_it_and_resolves_to_itself(text: s
     assert "t0k3n" not in back["x"][0]
 
 
-def test_what_no_reference_can_stand_for_is_cleaned() -> None:
+def test_text_that_no_reference_can_replace_is_cleaned() -> None:
     def clean(value: Any) -> Any:
         return "***" if value in ("dDBrM24=", 12345) else value
 
@@ -134,7 +134,7 @@ def test_names_that_do_not_say_so_do_not_look_secret(name: str) -> None:
     assert not looks_secret(name)
 
 
-def test_literals_that_look_secret_are_veiled_and_references_shown() -> None:
+def test_literals_that_look_secret_are_masked_and_references_shown() -> None:
     kwargs = {
         "url": "https://example.org",
         "headers": {"Authorization": "Basic abc", "X-Token": "${secret:TOKEN}", "Accept": "*/*"},
@@ -152,12 +152,12 @@ def test_literals_that_look_secret_are_veiled_and_references_shown() -> None:
     }
 
 
-def test_what_a_run_shows_in_place_of_a_secret_is_not_taken_for_one() -> None:
+def test_a_mask_in_place_of_a_secret_is_refused() -> None:
     kwargs = {"headers": {"Authorization": "***", "Accept": "***"}, "env": {"TOKENS": ["***"]}}
 
-    found = [(e.pointer, e.code) for e in copied_masks(kwargs | {"password": ["a", "***"]})]
+    errors_found = [(e.pointer, e.code) for e in copied_masks(kwargs | {"password": ["a", "***"]})]
 
-    assert found == [
+    assert errors_found == [
         ("/kwargs/headers/Authorization", "masked_value"),
         ("/kwargs/password/1", "masked_value"),
     ]

@@ -1,4 +1,4 @@
-"""The vault itself: two who make a secret at once, and keys that are rotated."""
+"""The store of secrets: concurrent creation, time of use, rotation of keys."""
 
 from pathlib import Path
 
@@ -31,19 +31,19 @@ def put(database: Database, name: str, value: str, cipher: Cipher, version: int 
         )
 
 
-def unsealed(database: Database, cipher: Cipher) -> dict[str, str]:
+def decrypted_values(database: Database, cipher: Cipher) -> dict[str, str]:
     with database.reading() as session:
-        found = session.scalars(select(Secret))
-        return {secret.name: cipher.decrypt(secret.encrypted) for secret in found}
+        secrets = session.scalars(select(Secret))
+        return {secret.name: cipher.decrypt(secret.encrypted) for secret in secrets}
 
 
-def test_who_makes_a_secret_that_somebody_else_just_made_is_told_so(database: Database) -> None:
+def test_making_a_secret_that_somebody_else_just_made_is_refused(database: Database) -> None:
     put(database, "A", "first", Cipher(KEY), store.ABSENT)
 
     with pytest.raises(StaleVersion, match="Somebody else"):
         put(database, "A", "second", Cipher(KEY), store.ABSENT)
 
-    assert unsealed(database, Cipher(KEY)) == {"A": "first"}
+    assert decrypted_values(database, Cipher(KEY)) == {"A": "first"}
 
 
 def test_the_use_of_a_secret_is_noted_once_a_minute(database: Database) -> None:
@@ -65,7 +65,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings(data_dir=tmp_path / "data", database_url=database_url)
 
 
-def test_a_key_in_a_file_is_rotated_and_what_others_sealed_meanwhile_stays_readable(
+def test_secrets_of_the_old_key_stay_readable_after_a_rotation_of_the_key_file(
     database: Database, settings: Settings
 ) -> None:
     before = encryption.load_cipher(settings, makes_key=True)
@@ -76,11 +76,11 @@ def test_a_key_in_a_file_is_rotated_and_what_others_sealed_meanwhile_stays_reada
     put(database, "LATE", "late", before, None)
 
     after = encryption.load_cipher(settings)
-    assert unsealed(database, after) == {"A": "a", "B": "b", "LATE": "late"}
+    assert decrypted_values(database, after) == {"A": "a", "B": "b", "LATE": "late"}
     newest = Cipher(settings.secret_key_file.read_text().partition(",")[0])
     with database.reading() as session:
-        found = {secret.name: secret.encrypted for secret in session.scalars(select(Secret))}
-    assert newest.decrypt(found["A"]) == "a"
+        encrypted = {secret.name: secret.encrypted for secret in session.scalars(select(Secret))}
+    assert newest.decrypt(encrypted["A"]) == "a"
     assert settings.secret_key_file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in settings.data_dir.iterdir()] == ["secret-key"]
 
@@ -93,7 +93,7 @@ def test_old_keys_are_dropped_when_asked_for(database: Database, settings: Setti
 
     new = settings.secret_key_file.read_text()
     assert old not in new
-    assert unsealed(database, Cipher(new)) == {"A": "a"}
+    assert decrypted_values(database, Cipher(new)) == {"A": "a"}
     assert Cipher(new).keys == 1
 
 
@@ -106,7 +106,7 @@ def test_a_key_in_the_settings_is_rotated_to_the_first_one(
 
     store.rotate_keys(both, drops_old=False, by="tester", at=NOON)
 
-    assert unsealed(database, Cipher(new)) == {"A": "a"}
+    assert decrypted_values(database, Cipher(new)) == {"A": "a"}
 
 
 def test_a_single_key_in_the_settings_cannot_be_rotated(settings: Settings) -> None:
@@ -126,7 +126,7 @@ def test_a_rotation_that_cannot_read_something_changes_nothing(
         store.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
 
     either = Cipher(f"{settings.secret_key_file.read_text()},{KEY}")
-    assert unsealed(database, either) == {"A": "a", "B": "b"}
+    assert decrypted_values(database, either) == {"A": "a", "B": "b"}
 
 
 def test_without_a_key_there_is_nothing_to_rotate_and_none_is_made(settings: Settings) -> None:
