@@ -50,7 +50,7 @@ def register(app: Flask, *, demo_open: bool) -> None:
 
 
 def principal() -> Principal:
-    """Return the caller; only on routes that need a token."""
+    """Return the caller; call it only on routes that need a token."""
     caller: Principal = g.principal
     return caller
 
@@ -59,7 +59,7 @@ def _principal(*, at: datetime) -> Principal:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated(
-            "Send a token in the header Authorization: Bearer …. The first one lies in the "
+            "Send a token in the header Authorization: Bearer …. The first one is in the "
             "file admin-token in the data directory."
         )
     with reading() as session:
@@ -67,11 +67,11 @@ def _principal(*, at: datetime) -> Principal:
     if row is None:
         raise Unauthenticated("The token is unknown or has expired.")
     if tokens.is_last_use_stale(row, at=at):
-        _note_use(row.id, at=at)
+        _mark_used(row.id, at=at)
     return Principal(f"token:{row.id}", row.name)
 
 
-def _note_use(token_id: int, *, at: datetime) -> None:
+def _mark_used(token_id: int, *, at: datetime) -> None:
     try:
         with writing() as session:
             tokens.mark_used(session, token_id, at=at)

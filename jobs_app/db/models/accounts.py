@@ -11,7 +11,7 @@ from jobs_app.db.columns import Base, Json
 
 
 class Token(Base):
-    """An API token; only its SHA-256 is kept."""
+    """An API token; only its SHA-256 is stored."""
 
     __tablename__ = "tokens"
 
@@ -23,12 +23,12 @@ class Token(Base):
     last_used_at: Mapped[datetime | None]
 
 
-#: How long the answer to a repeated request is kept.
+#: How long the response for a repeated request is kept.
 KEEP_IDEMPOTENCY_KEYS = timedelta(hours=24)
 
 
 class IdempotencyKey(Base):
-    """The first answer to a POST that carried an `Idempotency-Key`."""
+    """The first response to a POST with an `Idempotency-Key`."""
 
     __tablename__ = "idempotency_keys"
 
@@ -42,7 +42,7 @@ class IdempotencyKey(Base):
 
 
 class AuditEvent(Base):
-    """Who did what to a job or a run, and what it was before and after."""
+    """Who did what to a job or a run, with the values before and after."""
 
     __tablename__ = "audit_events"
 
@@ -55,7 +55,7 @@ class AuditEvent(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
 
     __table_args__ = (
-        # "Why did it not run then?": what happened to this job, in order.
+        # The events of one job, in order.
         Index("ix_audit_events_job", "job_id", "id"),
         {"sqlite_autoincrement": True},
     )

@@ -12,7 +12,7 @@ from jobs_app.db.columns import Base, Json, new_run_id, one_of, partial_index
 
 
 class NotificationChannel(Base):
-    """Where notifications go; the address, with its secrets, is there only encrypted."""
+    """The destination of notifications; the address with its secrets is stored only encrypted."""
 
     __tablename__ = "notification_channels"
 
@@ -26,15 +26,15 @@ class NotificationChannel(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
-    # An id names one channel for ever: notifications outlive theirs.
+    # Ids are never reused: notifications outlive their channel.
     __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class Notification(Base):
-    """What one channel is told of one event; while `pending`, also its outbox.
+    """One event for one channel; the `pending` rows are the outbox.
 
-    `due_at` is when it is sent (again). No foreign keys: the end of a run must be written
-    whatever becomes of a channel just then.
+    `due_at` is the time of the next try. No foreign keys: a channel that is deleted
+    meanwhile must not keep a run from finishing.
     """
 
     __tablename__ = "notifications"
@@ -45,17 +45,17 @@ class Notification(Base):
     job_id: Mapped[int | None]
     run_id: Mapped[UUID | None]
     event: Mapped[Event] = mapped_column(one_of(Event, "event"))
-    count: Mapped[int] = mapped_column(default=1)  # how many fires a `missed` one stands for
+    count: Mapped[int] = mapped_column(default=1)  # for `missed`: the number of fires
     detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     group_key: Mapped[str] = mapped_column(
         "alike", String(32)
-    )  # the same for those that one message tells
+    )  # equal for notifications that share a message
     state: Mapped[NotificationState] = mapped_column(
         one_of(NotificationState, "state"), default=NotificationState.PENDING
     )
     grouped_into: Mapped[UUID | None] = mapped_column(
         "told_by"
-    )  # of a `grouped` one: the notification whose message tells of it
+    )  # for `grouped`: the notification whose message contains it
     tries: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -63,20 +63,20 @@ class Notification(Base):
     error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
-        # The sender: what is due.
+        # The sender: due notifications.
         partial_index("ix_notifications_due", "due_at", where="state = 'pending'"),
-        # The sender: others like this one, and when the last of them was sent.
+        # The sender: equal notifications, and when the last of them was sent.
         Index("ix_notifications_alike", "channel_id", "alike"),
-        # The sender: how many a channel got within the last minute.
+        # The sender: the number of messages to a channel within the last minute.
         partial_index(
             "ix_notifications_sent", "channel_id", "sent_at", where="sent_at IS NOT NULL"
         ),
-        # The text of a message: what else it tells of.
+        # The text of a message: the notifications grouped into it.
         partial_index("ix_notifications_told_by", "told_by", where="told_by IS NOT NULL"),
         # GET /notifications of a job; GET /runs/{id}.
         Index("ix_notifications_job", "job_id", "id"),
         Index("ix_notifications_run", "run_id"),
-        # A run is late once, whoever notices and however often.
+        # One `late` per run and channel, also with several senders.
         partial_index(
             "uq_notifications_late", "run_id", "channel_id", unique=True, where="event = 'late'"
         ),

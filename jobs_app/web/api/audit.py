@@ -1,4 +1,4 @@
-"""/audit: who did what."""
+"""The route /audit: who did what."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -25,7 +25,7 @@ AUDIT_KIND = "audit"
 
 
 class EventOut(BaseModel):
-    """Who did what; `detail` says what was so before and after."""
+    """Who did what; `detail` has the values before and after."""
 
     id: int
     at: Instant
@@ -44,7 +44,7 @@ class EventPage(BaseModel):
 
 
 class EventQuery(Query):
-    """Which events to list; `job` is the name of a living job."""
+    """The filters of the audit; `job` is the name of a job that is not deleted."""
 
     job: Search | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
@@ -56,15 +56,15 @@ def list_events(query: EventQuery) -> Response:
     """List who did what, newest first."""
     before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
     job_id = None if query.job is None else _job_id(query.job)
-    found = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
+    events = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
     return pagination.page(
-        AUDIT_KIND, found, limit=query.limit, key=lambda event: event.id, show=_show_events
+        AUDIT_KIND, events, limit=query.limit, key=lambda event: event.id, show=_show_events
     )
 
 
 def _show_events(events: list[AuditEvent]) -> list[dict[str, Any]]:
-    shown = [EventOut.model_validate(event, from_attributes=True) for event in events]
-    return [event.model_dump(mode="json") for event in shown]
+    views = [EventOut.model_validate(event, from_attributes=True) for event in events]
+    return [view.model_dump(mode="json") for view in views]
 
 
 def _job_id(name: str) -> int:
@@ -74,7 +74,7 @@ def _job_id(name: str) -> int:
 
 
 def _event_id(text: str) -> int:
-    found = int(text)
-    if not 0 < found <= INT32:
+    event_id = int(text)
+    if not 0 < event_id <= INT32:
         raise ValueError("not an id")
-    return found
+    return event_id

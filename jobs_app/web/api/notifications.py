@@ -1,4 +1,4 @@
-"""/channels and /notifications: who is told, and what was told."""
+"""Routes under /channels and /notifications."""
 
 import time
 from typing import Annotated, Any, ClassVar
@@ -29,13 +29,15 @@ from jobs_app.web.session import database, reading, session
 api = APIBlueprint(
     "channels",
     __name__,
-    abp_tags=[Tag(name="notifications", description="Who is told, and what was told.")],
+    abp_tags=[
+        Tag(name="notifications", description="Channels, and the notifications that they got.")
+    ],
 )
 
 KIND = "channels"
 NOTIFICATIONS_KIND = "notifications"
 
-#: How long a test waits for a scheduler to send it, and how often it looks; seconds.
+#: Seconds that a test waits for a scheduler to send its message, and between two looks.
 TEST_SECONDS = 15.0
 POLL_SECONDS = 0.25
 
@@ -44,7 +46,7 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=4000,
-        description="An address as apprise reads it; it is encrypted, and never returned.",
+        description="An address for apprise. It is stored encrypted and never returned.",
         examples=["mailto://user:password@example.org"],
     ),
 ]
@@ -84,7 +86,7 @@ class ChannelIn(Input):
 
 
 class ChannelPatch(Input):
-    """Changes of a channel; what is left out stays. A name stays for good."""
+    """Changes of a channel; a field that is left out stays. The name never changes."""
 
     read_only: ClassVar = READ_ONLY | {"name": "Jobs name their channels: make a new one."}
 
@@ -97,7 +99,7 @@ class ChannelPatch(Input):
 
 
 class ChannelOut(BaseModel):
-    """A channel; of its address only the `kind`: `webhook`, or the scheme of apprise's URL."""
+    """A channel without its address: `kind` is `webhook` or the scheme of apprise's URL."""
 
     name: str
     kind: str
@@ -123,20 +125,20 @@ class NotificationPage(BaseModel):
 
 
 class ChannelPath(Query):
-    """Which channel."""
+    """The channel in the address."""
 
     name: Annotated[str, Field(json_schema_extra={**NAME_SCHEMA, "example": "ops"})]
 
 
 class ListQuery(Query):
-    """Which part of a list."""
+    """The part of a list."""
 
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class NotificationQuery(ListQuery):
-    """Which notifications a list shows."""
+    """The filters of the list of notifications."""
 
     job: Search | None = None
     channel: Search | None = None
@@ -149,13 +151,13 @@ class NotificationQuery(ListQuery):
 def list_channels(query: ListQuery) -> Response:
     """List channels by name."""
     after = pagination.decode(KIND, query.cursor, _name_in_cursor)
-    found = channels.page(session(), after=after, limit=query.limit + 1)
+    rows = channels.page(session(), after=after, limit=query.limit + 1)
     return pagination.page(
         KIND,
-        found,
+        rows,
         limit=query.limit,
         key=lambda channel: channel.name,
-        show=lambda shown: [_show(channel) for channel in shown],
+        show=lambda page: [_show(channel) for channel in page],
     )
 
 
@@ -163,7 +165,7 @@ def list_channels(query: ListQuery) -> Response:
 def create_channel(body: ChannelIn) -> Response:
     """Create a channel."""
     channel = channels.create(
-        session(), body.name, _said(body), cipher=_cipher(), by=_who(), at=clock.now()
+        session(), body.name, _channel_input(body), cipher=_cipher(), by=_actor(), at=clock.now()
     )
     response = _answer(channel)
     response.status_code = 201
@@ -174,7 +176,7 @@ def create_channel(body: ChannelIn) -> Response:
 @api.get("/channels/<name>", responses={200: ChannelOut, **problems(404)})
 def read_channel(path: ChannelPath) -> Response:
     """Read a channel, without its address."""
-    return _answer(channels.get(session(), _known(path.name)))
+    return _answer(channels.get(session(), _checked_name(path.name)))
 
 
 @api.patch("/channels/<name>", responses={200: ChannelOut, **problems(404, 412, 428, body=True)})
@@ -182,11 +184,11 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
     """Change some fields of a channel (JSON Merge Patch)."""
     channel = channels.change(
         session(),
-        _known(path.name),
-        _said(body),
+        _checked_name(path.name),
+        _channel_input(body),
         version=preconditions.expected_version(),
         cipher=_cipher(),
-        by=_who(),
+        by=_actor(),
         at=clock.now(),
     )
     return _answer(channel)
@@ -195,9 +197,9 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
 @api.delete("/channels/<name>", responses={204: None, **problems(404, 409, 412, 428)})
 def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
     """Delete a channel that no job names."""
-    name = _known(path.name)
+    name = _checked_name(path.name)
     version = preconditions.expected_version()
-    channels.delete(session(), name, version=version, by=_who(), at=clock.now())
+    channels.delete(session(), name, version=version, by=_actor(), at=clock.now())
     return Response(status=204)
 
 
@@ -207,29 +209,29 @@ def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
 def test_channel(path: ChannelPath) -> Response:
     """Send a test message and wait for its outcome. 202: no scheduler has sent it yet."""
     at = clock.now()
-    sent_id = channels.test(session(), _known(path.name), by=_who(), at=at)
-    # Nobody is there to wait for, without a scheduler.
+    notification_id = channels.test(session(), _checked_name(path.name), by=_actor(), at=at)
+    # Without a scheduler nobody sends the message: do not wait.
     seconds = TEST_SECONDS if history.has_sender(session(), at=at) else 0.0
-    # Nothing may be held while somebody else works.
+    # Hold no connection of the database while the scheduler works.
     database.session.remove()
     deadline = time.monotonic() + seconds
     while True:
-        with reading() as fresh:
-            found = history.get(fresh, sent_id)
-        is_over = found is None or found.notification.state is not NotificationState.PENDING
+        with reading() as fresh_session:
+            entry = history.get(fresh_session, notification_id)
+        is_over = entry is None or entry.notification.state is not NotificationState.PENDING
         if is_over or time.monotonic() >= deadline:
             break
         time.sleep(POLL_SECONDS)
-    if found is None:
+    if entry is None:
         raise NotFound("The notification is gone.", code="notification_not_found")
-    response = jsonify(show_notification(found))
+    response = jsonify(show_notification(entry))
     response.status_code = 200 if is_over else 202
     return response
 
 
 @api.get("/notifications", responses={200: NotificationPage, **problems(400)})
 def list_notifications(query: NotificationQuery) -> Response:
-    """List notifications, newest first, with what became of them."""
+    """List notifications with their outcome, newest first."""
     conditions = history.NotificationFilter(
         job=query.job,
         channel=query.channel,
@@ -238,10 +240,10 @@ def list_notifications(query: NotificationQuery) -> Response:
         event=query.event,
     )
     before = pagination.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
-    found = history.page(session(), conditions, before=before, limit=query.limit + 1)
+    entries = history.page(session(), conditions, before=before, limit=query.limit + 1)
     return pagination.page(
         NOTIFICATIONS_KIND,
-        found,
+        entries,
         limit=query.limit,
         key=lambda item: item.notification.id,
         show=lambda items: [show_notification(item) for item in items],
@@ -258,7 +260,7 @@ def _answer(channel: NotificationChannel) -> Response:
     return response
 
 
-def _said(body: ChannelIn | ChannelPatch) -> ChannelInput:
+def _channel_input(body: ChannelIn | ChannelPatch) -> ChannelInput:
     webhook = None
     if body.webhook is not None:
         webhook = Webhook(body.webhook.url, body.webhook.secret)
@@ -281,12 +283,12 @@ def _cipher() -> Cipher:
     return load_cipher(extension.current().settings, makes_key=True)
 
 
-def _who() -> str:
+def _actor() -> str:
     return auth.principal().name
 
 
-def _known(name: str) -> str:
-    # A name that none can have is not asked for: the database need not understand it.
+def _checked_name(name: str) -> str:
+    # No query for an invalid name: the database may refuse its characters.
     if not NAME.fullmatch(name):
         raise NotFound("There is no channel of that name.", code="channel_not_found")
     return name

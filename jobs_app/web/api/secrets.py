@@ -1,4 +1,4 @@
-"""/secrets: names and facts of secrets; their values go in and never come out."""
+"""Routes under /secrets; no response contains the value of a secret."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -27,12 +27,12 @@ api = APIBlueprint(
 
 KIND = "secrets"
 
-#: The longest value, characters: what a variable of the environment can hold on Linux.
+#: The longest value in characters: Linux limits an environment variable.
 MAX_VALUE_LENGTH = 65_536
 
 
 class SecretIn(Input):
-    """A secret to be stored; what is left out of one that exists stays as it is."""
+    """A secret to store; a field that is left out keeps its value."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"value": "s3cr3t", "description": "GitHub, read only"}]}
@@ -88,7 +88,7 @@ class SecretPage(BaseModel):
 
 
 class SecretPath(Query):
-    """Which secret."""
+    """The secret in the address."""
 
     name: Annotated[
         str, Field(json_schema_extra={"pattern": f"^{NAME.pattern}$", "example": "GITHUB_TOKEN"})
@@ -96,7 +96,7 @@ class SecretPath(Query):
 
 
 class SecretQuery(Query):
-    """Which part of the list."""
+    """The part of the list."""
 
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
@@ -112,20 +112,20 @@ class DeleteSecretQuery(Query):
 def list_secrets(query: SecretQuery) -> Response:
     """List secrets by name, without their values."""
     after = pagination.decode(KIND, query.cursor, _name_in_cursor)
-    found = store.page(session(), after=after, limit=query.limit + 1)
+    secrets = store.page(session(), after=after, limit=query.limit + 1)
     return pagination.page(
         KIND,
-        found,
+        secrets,
         limit=query.limit,
         key=lambda secret: secret.name,
-        show=lambda shown: [_show(secret) for secret in shown],
+        show=lambda page: [_show(secret) for secret in page],
     )
 
 
 @api.get("/secrets/<name>", responses={200: SecretWithJobs, **problems(404)})
 def read_secret(path: SecretPath) -> Response:
-    """Read what is known of a secret, without its value, and which jobs refer to it."""
-    return _answer(store.get(session(), _known_name(path.name)))
+    """Read a secret without its value, with the jobs that refer to it."""
+    return _answer(store.get(session(), _checked_name(path.name)))
 
 
 @api.put(
@@ -133,9 +133,9 @@ def read_secret(path: SecretPath) -> Response:
     responses={200: SecretWithJobs, 201: SecretWithJobs, **problems(412, 428, body=True)},
 )
 def put_secret(header: MayIfMatch, path: SecretPath, body: SecretIn) -> Response:
-    """Make a secret (201), or change it (200; this wants If-Match).
+    """Create a secret (201), or change it (200; this needs If-Match).
 
-    Runs that start from now on are given the new value.
+    Runs that start from now on get the new value.
     """
     _refuse_bad_name(path.name)
     version = _expected_version(path.name)
@@ -162,7 +162,7 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
     """Delete a secret. 409 while jobs refer to it, unless `force` is true."""
     store.remove(
         session(),
-        _known_name(path.name),
+        _checked_name(path.name),
         version=preconditions.expected_version(),
         force=query.force,
         by=auth.principal().name,
@@ -172,7 +172,7 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
 
 
 def _expected_version(name: str) -> int | None:
-    """Return the version that is to be changed; a secret that is not there needs no If-Match."""
+    """Return the version to change; a secret that does not exist needs no If-Match."""
     if "If-Match" not in request.headers and store.version(session(), name) == store.ABSENT:
         return store.ABSENT
     return preconditions.expected_version()
@@ -180,13 +180,13 @@ def _expected_version(name: str) -> int | None:
 
 def _refuse_bad_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        shown = name if len(name) <= 60 else name[:60] + "…"
-        detail = f"The name {shown!r} must be {NAME_RULE}."
+        short_name = name if len(name) <= 60 else name[:60] + "…"
+        detail = f"The name {short_name!r} must be {NAME_RULE}."
         raise InvalidInput(detail, errors=[FieldError("", "invalid_name", detail)])
 
 
-def _known_name(name: str) -> str:
-    # A name that none can have is not asked for: the database need not understand it.
+def _checked_name(name: str) -> str:
+    # No query for an invalid name: the database may refuse its characters.
     if not NAME.fullmatch(name):
         raise NotFound("There is no secret of that name.", code="secret_not_found")
     return name

@@ -32,9 +32,9 @@ class NotificationOut(BaseModel):
     error: str | None
 
 
-def show_notification(found: NotificationWithJob) -> dict[str, Any]:
+def show_notification(entry: NotificationWithJob) -> dict[str, Any]:
     """Return a notification as JSON."""
     names = NotificationOut.model_fields.keys() - {"job"}
-    columns = {name: getattr(found.notification, name) for name in names}
-    out = NotificationOut(job=found.job_name, **columns)
+    columns = {name: getattr(entry.notification, name) for name in names}
+    out = NotificationOut(job=entry.job_name, **columns)
     return out.model_dump(mode="json", by_alias=True)
