@@ -46,7 +46,7 @@ def test_nothing_that_drives_a_terminal_is_left(dangerous: str, harmless: str) -
 
 
 @pytest.mark.parametrize(
-    "written, shown",
+    "written, output",
     [
         ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
         ("\x1b[38:2:1:2:3mrgb", "\x1b[38:2:1:2:3mrgb"),
@@ -56,8 +56,8 @@ def test_nothing_that_drives_a_terminal_is_left(dangerous: str, harmless: str) -
         ("\x1b[?25lplain", "plain"),
     ],
 )
-def test_colours_are_all_that_is_left_to_drive_a_terminal(written: str, shown: str) -> None:
-    assert coloured(written) == shown
+def test_colours_are_all_that_is_left_to_drive_a_terminal(written: str, output: str) -> None:
+    assert coloured(written) == output
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,9 @@ def test_a_terminal_gets_colours_and_nothing_else_that_drives_it(server: CannedS
     )
 
     with terminal("run", "log", "-f", RUN_ID) as (screen, process):
-        shown = read_all(screen)
+        output = read_all(screen)
 
-    assert shown == f"\x1b[31mred\r\nend\r\n\x1b[0mRun {RUN_ID}: succeeded\r\n"
+    assert output == f"\x1b[31mred\r\nend\r\n\x1b[0mRun {RUN_ID}: succeeded\r\n"
     assert process.returncode == 0
 
 
@@ -132,9 +132,9 @@ def test_without_colours_a_terminal_gets_none(server: CannedServer) -> None:
     served(server, streamed(chunk(0, "\x1b[31mred\n"), END))
 
     with terminal("run", "log", "-f", RUN_ID, term="dumb") as (screen, _):
-        shown = read_all(screen)
+        output = read_all(screen)
 
-    assert "\x1b" not in shown
+    assert "\x1b" not in output
 
 
 def test_a_run_that_is_not_there_has_exit_code_3(server: CannedServer, run: Run) -> None:

@@ -42,15 +42,15 @@ def test_the_module_is_the_command() -> None:
 def commands(group: click.Group, *names: str) -> list[tuple[tuple[str, ...], click.Command]]:
     """Return every command below *group*, with the words that name it."""
     ctx = click.Context(group)
-    found: list[tuple[tuple[str, ...], click.Command]] = []
+    commands_by_name: list[tuple[tuple[str, ...], click.Command]] = []
     for name in group.list_commands(ctx):
         command = group.get_command(ctx, name)
         assert command is not None
         if isinstance(command, click.Group):
-            found += commands(command, *names, name)
+            commands_by_name += commands(command, *names, name)
         else:
-            found.append(((*names, name), command))
-    return found
+            commands_by_name.append(((*names, name), command))
+    return commands_by_name
 
 
 def test_every_command_is_in_the_documentation() -> None:

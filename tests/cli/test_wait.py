@@ -256,10 +256,10 @@ def test_on_a_terminal_a_spinner_shows_the_state(server: CannedServer) -> None:
     started(server, Canned(a_run("running", reason="[red]not markup")), Canned(a_run("succeeded")))
 
     with terminal("job", "run", "hello", "--wait") as (screen, process):
-        shown = read_all(screen)
+        output = read_all(screen)
 
-    assert ": running, [red]not markup" in shown
-    assert "succeeded after 2.00 s." in shown
+    assert ": running, [red]not markup" in output
+    assert "succeeded after 2.00 s." in output
     assert process.returncode == 0
 
 
@@ -268,31 +268,31 @@ def test_on_a_terminal_times_are_relative_and_states_coloured(server: CannedServ
     server.on("GET", "/runs", page(failed))
 
     with terminal("run", "list") as (screen, _):
-        shown = read_all(screen)
+        output = read_all(screen)
 
-    assert "years ago" in shown
-    assert "\x1b[1;31mfailed" in shown
-    assert "[bold]x" in shown
-    assert "title" not in shown
+    assert "years ago" in output
+    assert "\x1b[1;31mfailed" in output
+    assert "[bold]x" in output
+    assert "title" not in output
 
 
 def test_a_narrow_terminal_cuts_no_id_short(server: CannedServer) -> None:
     server.on("GET", "/runs", page(a_run("succeeded", job="a-job-with-a-rather-long-name")))
 
     with terminal("run", "list", columns=50) as (screen, _):
-        shown = read_all(screen)
+        output = read_all(screen)
 
-    assert RUN_ID in shown
-    assert "succeeded" in shown
+    assert RUN_ID in output
+    assert "succeeded" in output
 
 
 def test_a_log_on_a_terminal_cannot_drive_it(server: CannedServer) -> None:
     server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"\x1b]0;title\x07a\x1b[2Jb\x9b\n"))
 
     with terminal("run", "log", RUN_ID) as (screen, _):
-        shown = read_all(screen)
+        output = read_all(screen)
 
-    assert shown == "ab\ufffd\r\n"
+    assert output == "ab\ufffd\r\n"
 
 
 def test_a_log_in_a_pipe_is_as_it_was_written(server: CannedServer, run: Run) -> None:
@@ -395,11 +395,11 @@ def test_a_reason_goes_with_a_cancel_and_is_shown(server: CannedServer, run: Run
     server.on("GET", f"/runs/{RUN_ID}", Canned(over))
 
     run("run", "cancel", RUN_ID, "--reason", "the wrong month")
-    shown = run("run", "show", RUN_ID).stdout.split()
+    words = run("run", "show", RUN_ID).stdout.split()
 
     assert server.requests[0].body == {"reason": "the wrong month"}
-    assert " ".join(["Reason", "the", "wrong", "month"]) in " ".join(shown)
-    assert "Cancelled by ann" in " ".join(shown)
+    assert " ".join(["Reason", "the", "wrong", "month"]) in " ".join(words)
+    assert "Cancelled by ann" in " ".join(words)
 
 
 def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> None:
@@ -440,7 +440,7 @@ def test_each_tenth_of_the_progress_is_a_line_too(server: CannedServer, run: Run
 
 
 @pytest.mark.parametrize(
-    "progress, shown",
+    "progress, line",
     [
         ({"fraction": 0.29, "message": "29 of 100", "meta": None}, "29 %, 29 of 100 ("),
         ({"fraction": None, "message": None, "meta": {"n": 1}}, '{"n": 1} ('),
@@ -448,10 +448,10 @@ def test_each_tenth_of_the_progress_is_a_line_too(server: CannedServer, run: Run
     ],
 )
 def test_a_run_shows_how_far_it_has_come(
-    server: CannedServer, run: Run, progress: dict[str, object], shown: str
+    server: CannedServer, run: Run, progress: dict[str, object], line: str
 ) -> None:
     server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("running", progress=progress | {"at": AT})))
 
     result = run("run", "show", RUN_ID)
 
-    assert f"Progress   {shown}" in result.stdout
+    assert f"Progress   {line}" in result.stdout

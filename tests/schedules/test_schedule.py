@@ -169,8 +169,8 @@ def test_saint_johns_shows_the_first_minute_of_the_day_before_the_last_hour_of_t
     actual = preview(cron("0,59 * * * *", "America/St_Johns"), after=begin, count=5)
     real_time = preview(cron("*/59 * * * *", "America/St_Johns"), after=begin, count=5)
 
-    shown = ["23:59 -0230", "00:00 -0230", "23:59 -0330", "00:00 -0330", "00:59 -0330"]
-    assert [f"{fire.local:%H:%M %z}" for fire in actual] == shown
+    local_times = ["23:59 -0230", "00:00 -0230", "23:59 -0330", "00:00 -0330", "00:59 -0330"]
+    assert [f"{fire.local:%H:%M %z}" for fire in actual] == local_times
     assert actual == real_time
 
 

@@ -73,7 +73,7 @@ def app_with(*modules: str) -> JobsCelery:
     return app
 
 
-def test_all_tasks_of_a_user_application_are_found(write: Write) -> None:
+def test_all_tasks_of_a_user_application_are_registered(write: Write) -> None:
     write(user_module_one=OWN_APP)
 
     names = registry.names(app_with("user_module_one"))

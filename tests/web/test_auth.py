@@ -84,9 +84,9 @@ def test_the_use_of_a_token_is_noted(api: Api, database: Database) -> None:
     api.get("/jobs")
 
     with database.reading() as session:
-        found = tokens.find(session, api.token, at=clock.now())
-    assert found is not None
-    assert found.last_used_at is not None
+        principal = tokens.find(session, api.token, at=clock.now())
+    assert principal is not None
+    assert principal.last_used_at is not None
 
 
 @pytest.fixture

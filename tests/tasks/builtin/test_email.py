@@ -146,7 +146,9 @@ def text_of(message: EmailMessage, kind: str = "plain") -> str:
     return content.replace("\r\n", "\n")
 
 
-def test_a_mail_arrives_as_it_was_given(inbox: Inbox, plain_server: Server) -> None:
+def test_a_mail_arrives_with_its_subject_body_and_recipients(
+    inbox: Inbox, plain_server: Server
+) -> None:
     output = Output()
 
     result = send(

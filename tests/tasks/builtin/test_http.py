@@ -207,7 +207,7 @@ def test_the_request_says_who_sends_it_and_carries_the_runs_id(server):
     assert server.seen[0]["path"] == "/echo?q=1"
 
 
-def test_method_headers_and_body_are_sent_as_given(server):
+def test_method_headers_and_body_are_sent_unchanged(server):
     call(f"{server.url}/echo", method="PUT", headers={"X-Mine": "1"}, body="größe")
 
     assert server.seen[0]["method"] == "PUT"

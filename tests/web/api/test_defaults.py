@@ -23,9 +23,9 @@ SET: dict[str, Any] = {
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings with defaults of their own."""
-    given = {f"default_{name}": value for name, value in SET.items()}
+    defaults = {f"default_{name}": value for name, value in SET.items()}
     return Settings(
-        data_dir=tmp_path / "data", database_url=database_url, default_jitter_seconds=30, **given
+        data_dir=tmp_path / "data", database_url=database_url, default_jitter_seconds=30, **defaults
     )
 
 
@@ -47,13 +47,13 @@ def test_a_new_job_takes_the_policies_of_the_settings(api: Api) -> None:
     assert job["schedule"]["jitter_seconds"] == 30
 
 
-def test_what_is_given_wins_over_the_settings(api: Api) -> None:
-    given: dict[str, Any] = {"overlap_policy": "skip", "catchup_max_runs": 50}
+def test_a_value_in_the_request_wins_over_the_settings(api: Api) -> None:
+    policy: dict[str, Any] = {"overlap_policy": "skip", "catchup_max_runs": 50}
     schedule = {"cron": "30 2 * * *", "jitter_seconds": 0}
 
-    job = api.make_job(schedule=schedule, **given)
+    job = api.make_job(schedule=schedule, **policy)
 
-    assert policies(job) == SET | given
+    assert policies(job) == SET | policy
     assert job["schedule"]["jitter_seconds"] == 0
 
 

@@ -59,7 +59,7 @@ def test_a_run_comes_with_the_sentence(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "at",
     [
         "",
         "now",
@@ -72,10 +72,10 @@ def test_a_run_comes_with_the_sentence(api: Api) -> None:
         "\x00",
     ],
 )
-def test_what_is_no_time_is_refused_with_its_parameter(api: Api, given: str) -> None:
+def test_what_is_no_time_is_refused_with_its_parameter(api: Api, at: str) -> None:
     api.make_job()
 
-    answer = api.get("/jobs/nightly/explain", query_string={"at": given})
+    answer = api.get("/jobs/nightly/explain", query_string={"at": at})
 
     assert answer.status_code == 422
     assert [error["parameter"] for error in answer.json["errors"]] == ["at"]

@@ -74,7 +74,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule, shown",
+    "schedule, fields",
     [
         ({"interval_seconds": 30}, {"interval_seconds", "anchor_at"}),
         ({"cron": "@daily"}, {"cron"}),
@@ -82,12 +82,12 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
     ],
 )
 def test_a_schedule_is_returned_with_the_fields_of_its_kind_only(
-    api: Api, schedule: dict[str, Any], shown: set[str]
+    api: Api, schedule: dict[str, Any], fields: set[str]
 ) -> None:
     job = api.make_job(schedule=schedule)
 
     common = {"timezone", "start_at", "end_at", "jitter_seconds"}
-    assert set(job["schedule"]) == shown | common
+    assert set(job["schedule"]) == fields | common
     assert job["schedule"]["timezone"] == "UTC"
 
 
@@ -539,7 +539,7 @@ def test_a_task_that_is_odd_though_not_wrong_is_saved_with_a_warning(api: Api) -
     assert any("verify is false" in warning for warning in preview["effect"]["warnings"])
 
 
-def test_what_is_said_of_the_history_is_merged_and_null_is_the_default(api: Api) -> None:
+def test_a_patch_of_retention_is_merged_and_null_is_the_default(api: Api) -> None:
     api.make_job(retention={"keep_runs": 5, "keep_failed_days": 30})
 
     changed = api.patch("/jobs/nightly", {"retention": {"keep_runs": None, "keep_days": 7}}).json

@@ -45,12 +45,14 @@ class StreamEvent:
 
 def events_in(text: str) -> list[StreamEvent]:
     """Return the events of a stream; comments and what is half there are left out."""
-    found = []
+    events = []
     for block in text.split("\n\n")[:-1]:
         fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
         if "event" in fields:
-            found.append(StreamEvent(fields["event"], json.loads(fields["data"]), fields.get("id")))
-    return found
+            events.append(
+                StreamEvent(fields["event"], json.loads(fields["data"]), fields.get("id"))
+            )
+    return events
 
 
 def events_of(api: Api, run: Run, **options: Any) -> list[tuple[str, Any]]:
@@ -171,11 +173,11 @@ def test_a_stream_wants_a_token_and_a_run(api: Api, app: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "threads, given, most",
+    "threads, max_streams, most",
     [(8, None, 5), (4, None, 1), (2, None, 1), (8, 8, 7), (8, 2, 2), (1, 9, 1)],
 )
-def test_streams_are_fewer_than_threads(threads: int, given: int | None, most: int) -> None:
-    assert Settings(web_threads=threads, max_streams=given).effective_max_streams == most
+def test_streams_are_fewer_than_threads(threads: int, max_streams: int | None, most: int) -> None:
+    assert Settings(web_threads=threads, max_streams=max_streams).effective_max_streams == most
 
 
 # ---- a real server: how soon, how many, and when it ends ----
@@ -249,12 +251,12 @@ class Following:
         self._thread.join(10)
         self._answer.close()
 
-    def next(self, wanted: Callable[[str], bool], *, seconds: float = 10) -> tuple[str, float]:
-        """Return the next line that is wanted, and when it arrived."""
+    def next(self, matches: Callable[[str], bool], *, seconds: float = 10) -> tuple[str, float]:
+        """Return the next line that *matches* accepts, and when it arrived."""
         deadline = time.monotonic() + seconds
         while True:
             line, moment = self.lines.get(timeout=max(0.001, deadline - time.monotonic()))
-            if wanted(line):
+            if matches(line):
                 return line, moment
 
     def next_data(self, *, seconds: float = 10) -> Any:
@@ -345,8 +347,8 @@ def test_a_cut_connection_costs_no_line_and_repeats_none(web: Web) -> None:
                 run_log.write("stderr" if len(line) % 2 else "stdout", b".\n")
             for _ in range(15):
                 had.append(following.next_data()["text"])
-                found, _ = following.next(lambda line: line.startswith("id: "))
-                last = {"Last-Event-ID": found.removeprefix("id: ")}
+                line, _ = following.next(lambda line: line.startswith("id: "))
+                last = {"Last-Event-ID": line.removeprefix("id: ")}
     run_log.close()
     web.set(run_id, state=RunState.SUCCEEDED)
     with web.following(run_id, **last) as following:

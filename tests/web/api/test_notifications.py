@@ -34,7 +34,7 @@ def make_channel(api: Api, name: str = "ops", **facts: Any) -> dict[str, Any]:
 
 
 def fields_of(answer: Any) -> list[tuple[str, str]]:
-    return [(each["pointer"], each["code"]) for each in answer.json["errors"]]
+    return [(error["pointer"], error["code"]) for error in answer.json["errors"]]
 
 
 def heard(database: Database, name: str) -> set[Event]:
@@ -81,17 +81,17 @@ def test_no_secret_of_an_address_is_readable_anywhere(
     )
     with database.reading() as session:
         encrypted = session.scalars(select(NotificationChannel.encrypted)).all()
-    assert all(CANARY in load_cipher(settings).decrypt(each) for each in encrypted)
+    assert all(CANARY in load_cipher(settings).decrypt(value) for value in encrypted)
 
 
 def all_rows(database: Database) -> str:
     """Return all that the database holds, as text."""
-    found = []
+    rows = []
     with database.engine.connect() as connection:
         for name in inspect(connection).get_table_names():
             table = connection.exec_driver_sql(f'SELECT * FROM "{name}"')
-            found += [f"{row._asdict()}" for row in table]
-    return "\n".join(found)
+            rows += [f"{row._asdict()}" for row in table]
+    return "\n".join(rows)
 
 
 @pytest.mark.parametrize(
@@ -357,14 +357,16 @@ def test_a_run_shows_its_notifications_and_their_states(api: Api, database: Data
             session.flush()
         session.commit()
 
-    shown = api.get(f"/runs/{run['id']}").json["notifications"]
+    notifications = api.get(f"/runs/{run['id']}").json["notifications"]
 
-    rows = [(item["event"], item["channel"], item["state"], item["error"]) for item in shown]
+    rows = [
+        (item["event"], item["channel"], item["state"], item["error"]) for item in notifications
+    ]
     assert rows == [
         ("late", "ops", "pending", None),
         ("failed", "ops", "failed", "It answered 500."),
     ]
-    assert shown[0] == api.get(f"/notifications?run={run['id']}").json["items"][1]
+    assert notifications[0] == api.get(f"/notifications?run={run['id']}").json["items"][1]
 
 
 def test_a_purge_removes_the_notifications_of_the_job(api: Api, database: Database) -> None:

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.fixture
 def document(api: Api) -> dict[str, Any]:
     """The document as a client gets it."""
-    found: dict[str, Any] = api.get("/openapi.json").json
-    return found
+    document: dict[str, Any] = api.get("/openapi.json").json
+    return document
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -92,14 +92,14 @@ def test_a_worker_shows_its_runs_and_its_free_slots(api: Api, store) -> None:
     busy = a_run(RunState.RUNNING, worker_id=worker.id, started_at=began)
     store(worker, busy, a_run(RunState.SUCCEEDED, worker_id=worker.id))
 
-    (shown,) = api.get("/workers").json["items"]
+    (view,) = api.get("/workers").json["items"]
 
-    assert (shown["name"], shown["queues"], shown["pid"]) == ("w1@host", ["default"], 7)
-    assert (shown["concurrency"], shown["free"], shown["messages_dropped"]) == (3, 2, 4)
-    (run,) = shown["runs"]
+    assert (view["name"], view["queues"], view["pid"]) == ("w1@host", ["default"], 7)
+    assert (view["concurrency"], view["free"], view["messages_dropped"]) == (3, 2, 4)
+    (run,) = view["runs"]
     assert (run["id"], run["job"], run["task"]) == (str(busy.id), None, "sleep")
     assert 30 <= run["running_seconds"] < 60
-    assert shown["seen_seconds_ago"] > 0
+    assert view["seen_seconds_ago"] > 0
 
 
 def test_workers_that_are_gone_are_listed_only_if_they_are_asked_for(api: Api, store) -> None:
@@ -125,17 +125,17 @@ def test_keys_show_their_limits_and_waiting_runs(api: Api, store) -> None:
         a_run(RunState.QUEUED),
     )
 
-    shown, idle = api.get("/concurrency").json["items"]
+    busy, idle = api.get("/concurrency").json["items"]
 
-    assert 90 <= shown.pop("oldest_queued_seconds") < 120
-    assert shown.pop("oldest_queued_at")
-    assert shown == {"key": "db-main", "limits": [2, 3], "jobs": 2, "running": 1, "queued": 1}
+    assert 90 <= busy.pop("oldest_queued_seconds") < 120
+    assert busy.pop("oldest_queued_at")
+    assert busy == {"key": "db-main", "limits": [2, 3], "jobs": 2, "running": 1, "queued": 1}
     assert (idle["key"], idle["limits"], idle["running"], idle["queued"]) == ("idle", [1], 0, 0)
 
 
 def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: Api, store) -> None:
     store(a_worker())
-    said = (
+    warning = (
         "No worker serves the queue 'slow': its runs will wait. The running workers serve: default."
     )
 
@@ -144,9 +144,9 @@ def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: 
     edited = api.patch("/jobs/nightly", {"description": "x"}).json
     (listed,) = api.get("/jobs").json["items"]
 
-    assert said in preview["effect"]["warnings"]
-    assert [preview["job"]["warnings"], saved["warnings"], edited["warnings"]] == [[said]] * 3
-    assert listed["warnings"] == api.get("/jobs/nightly").json["warnings"] == [said]
+    assert warning in preview["effect"]["warnings"]
+    assert [preview["job"]["warnings"], saved["warnings"], edited["warnings"]] == [[warning]] * 3
+    assert listed["warnings"] == api.get("/jobs/nightly").json["warnings"] == [warning]
     assert api.patch("/jobs/nightly", {"queue": "default"}).json["warnings"] == []
 
 

@@ -88,13 +88,13 @@ def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> 
     )
     store(a_worker(), run, first)
 
-    shown = api.get(f"/runs/{run.id}").json
+    view = api.get(f"/runs/{run.id}").json
 
-    assert (shown["duration_seconds"], shown["delay_seconds"]) == (2.5, 1.5)
-    assert (shown["scheduled_for"], shown["worker"]) == ("2026-11-23T12:00:00Z", "w1@host")
-    assert (shown["result"], shown["error"]) == ({"rows": 3}, None)
-    assert shown["log"] == {"bytes": 12, "truncated": False, "deleted": False}
-    assert shown["attempts"] == [
+    assert (view["duration_seconds"], view["delay_seconds"]) == (2.5, 1.5)
+    assert (view["scheduled_for"], view["worker"]) == ("2026-11-23T12:00:00Z", "w1@host")
+    assert (view["result"], view["error"]) == ({"rows": 3}, None)
+    assert view["log"] == {"bytes": 12, "truncated": False, "deleted": False}
+    assert view["attempts"] == [
         {
             "attempt": 1,
             "state": "lost",
@@ -221,8 +221,8 @@ def test_a_cancelled_run_says_who_wanted_it_and_why(api: Api) -> None:
     api.post(f"/runs/{run['id']}/cancel", {"reason": "the wrong month"})
     api.post(f"/runs/{plain['id']}/cancel", {})
 
-    shown = [api.get(f"/runs/{each['id']}").json for each in (run, plain)]
-    assert [(each["cancelled_by"], each["reason"]) for each in shown] == [
+    views = [api.get(f"/runs/{sent['id']}").json for sent in (run, plain)]
+    assert [(view["cancelled_by"], view["reason"]) for view in views] == [
         ("tester", "the wrong month"),
         ("tester", "cancelled"),
     ]

@@ -86,8 +86,8 @@ def failures_of(schema: schemathesis.BaseSchema) -> Iterator[str]:
             for checks in event.recorder.checks.values():
                 for check in checks:
                     if check.failure_info is not None:
-                        found = check.failure_info
-                        yield f"{event.label}: {found.failure}\n{found.code_sample}"
+                        failure = check.failure_info
+                        yield f"{event.label}: {failure.failure}\n{failure.code_sample}"
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,9 @@ def test_a_secret_is_made_and_no_answer_has_its_value(api: Api) -> None:
     assert made.status_code == 201
     assert made.headers["Location"] == "/api/v1/secrets/TOKEN"
     assert made.headers["ETag"] == '"1"'
-    shown = made.json
-    assert shown.pop("created_at") == shown.pop("updated_at")
-    assert shown == {
+    secret = made.json
+    assert secret.pop("created_at") == secret.pop("updated_at")
+    assert secret == {
         "name": "TOKEN",
         "description": "GitHub",
         "version": 1,
@@ -268,9 +268,9 @@ def test_a_run_shows_references_and_veils_literals_that_look_secret(
     run = a_run(kwargs=kwargs)
     store(run)
 
-    shown = api.get(f"/runs/{run.id}").json["kwargs"]
+    kwargs = api.get(f"/runs/{run.id}").json["kwargs"]
 
-    assert shown == {"headers": {"Authorization": "***", "X-Token": "${secret:TOKEN}"}, "n": 1}
+    assert kwargs == {"headers": {"Authorization": "***", "X-Token": "${secret:TOKEN}"}, "n": 1}
     assert "abc" not in api.get("/runs").text
 
 
@@ -284,8 +284,8 @@ def test_a_job_warns_of_literals_that_look_secret_and_of_secrets_that_are_gone(a
     warnings = api.get("/jobs/calls").json["warnings"]
 
     literal = "kwargs.headers.Authorization looks like a secret"
-    assert [each.startswith(literal) for each in preview].count(True) == 1
-    assert [each.startswith(literal) for each in warnings].count(True) == 1
+    assert [warning.startswith(literal) for warning in preview].count(True) == 1
+    assert [warning.startswith(literal) for warning in warnings].count(True) == 1
     assert "There is no secret 'TOKEN' any more: its runs will fail." in warnings
     assert "abc" not in str(preview)
 
