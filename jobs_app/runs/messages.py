@@ -1,9 +1,8 @@
 """Publishes run ids to Celery; a message is a hint, the run's row is the truth."""
 
-import re
+import json
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from weakref import WeakKeyDictionary
@@ -11,14 +10,13 @@ from weakref import WeakKeyDictionary
 from celery import Celery
 from kombu import exceptions as kombu_exceptions
 from kombu.exceptions import OperationalError
-from kombu.serialization import dumps
 from redis.exceptions import RedisError
 
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
 
-#: What Redis and the transport raise when they cannot be reached.
+#: The errors of Redis and of the transport when the broker cannot be reached.
 BROKER_ERRORS: tuple[type[Exception], ...] = (
     RedisError,
     OperationalError,
@@ -26,19 +24,21 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
     OSError,
 )
 
-
-#: AMQP's delivery mode: kept on disk, where the broker has one.
+#: AMQP's delivery mode for messages that a broker keeps on disk; Redis ignores it.
 PERSISTENT = 2
 
-#: Messages that one LPUSH carries.
-PUSHED_AT_ONCE = 1000
+#: Messages in one LPUSH.
+PUSH_BATCH = 1000
+
+#: Stand in an envelope for what differs between the messages of two runs.
+_RUN_ID, _TAG = str(uuid4()), str(uuid4())
 
 
 class Message(NamedTuple):
-    """What a worker is told: which run, which attempt; and Celery what it may take.
+    """A message to a worker: a run and an attempt of it, and what Celery needs beside them.
 
-    `task` is only shown to Celery's own tools. The limits, in seconds, are what
-    Celery's pool enforces; None where something else does, or nothing.
+    `task` is only for Celery's own tools. Celery's pool enforces the limits, in seconds;
+    None if the task enforces its own, or has none.
     """
 
     run_id: UUID
@@ -51,9 +51,9 @@ class Message(NamedTuple):
 
 
 def publish(app: Celery, messages: Iterable[Message]) -> None:
-    """Send *messages* through one pipeline.
+    """Send *messages* in one round trip.
 
-    Raises BrokerUnavailable; some of them may then have arrived all the same.
+    Raises BrokerUnavailable; some messages may have arrived nevertheless.
     """
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
@@ -63,96 +63,74 @@ def publish(app: Celery, messages: Iterable[Message]) -> None:
 
 
 def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> None:
-    # Typed Any: kombu's stubs know nothing of what its Redis channel can do.
+    # Typed Any: kombu's stubs do not know the Redis channel.
     channel = producer.channel
-    forms = _forms.setdefault(app, {})
+    templates = _templates.setdefault(app, {})
     lists: dict[str, list[str]] = {}
-    # A tag tells messages in flight apart: one random part is enough for all of these.
+    # Delivery tags must be unique: one random part serves all messages of this call.
     batch = uuid4().hex
     for number, message in enumerate(messages):
-        shape = message[1:]
-        form = forms.get(shape)
-        if form is None:
-            form = forms[shape] = _form(app, channel, message)
-        text = form.filled(str(message.run_id), tag=f"{batch}-{number}")
-        lists.setdefault(form.key, []).append(text)
+        shared = message[1:]
+        prepared = templates.get(shared)
+        if prepared is None:
+            prepared = templates[shared] = (_list_key(channel, message), _template(app, message))
+        key, template = prepared
+        run_id = str(message.run_id)
+        # In the order of the envelope: body, id, root_id, argsrepr, correlation_id, delivery_tag.
+        values = (_base64(run_id), run_id, run_id, run_id, run_id, f"{batch}-{number}")
+        lists.setdefault(key, []).append(template % values)
     # The pool of kombu's own connections, whose clients put the prefix before each key.
     redis_commands.execute(channel.pool, _pushes(channel.global_keyprefix, lists))
+
+
+def _list_key(channel: Any, message: Message) -> str:
+    """Return the key of the Redis list of a queue and a priority."""
+    step = channel.priority(message.priority)
+    return f"{message.queue}{channel.sep}{step}" if step else message.queue
 
 
 def _pushes(prefix: str, lists: Mapping[str, Sequence[str]]) -> Iterator[Sequence[str]]:
     """Yield the commands that append to *lists*."""
     for key, texts in lists.items():
-        for start in range(0, len(texts), PUSHED_AT_ONCE):
-            yield ("LPUSH", prefix + key, *texts[start : start + PUSHED_AT_ONCE])
+        for start in range(0, len(texts), PUSH_BATCH):
+            yield ("LPUSH", prefix + key, *texts[start : start + PUSH_BATCH])
 
 
-class _Form(NamedTuple):
-    """A message as kombu writes it to the Redis list *key*, with gaps for what differs.
+#: The list and the template of each kind of message: by application, and all fields but the run.
+_templates: WeakKeyDictionary[Celery, dict[tuple[Any, ...], tuple[str, str]]] = WeakKeyDictionary()
 
-    *fillings* puts run id, its Base64 in the body, and tag in the order of the gaps.
+
+def _template(app: Celery, message: Message) -> str:
+    """Return the envelope of *message* as a `%` template for the values that differ by run.
+
+    To build each envelope anew would take most of the time of sending it.
     """
-
-    key: str
-    template: str
-    fillings: Callable[[tuple[str, str, str]], tuple[str, ...]]
-
-    def filled(self, run_id: str, *, tag: str) -> str:
-        """Return the message of one run."""
-        # In the body, the id stands behind three bytes: its Base64 is a piece of its own.
-        return self.template % self.fillings((run_id, _base64(run_id), tag))
-
-
-#: The forms of each application, by what a message says beside its run.
-_forms: WeakKeyDictionary[Celery, dict[tuple[Any, ...], _Form]] = WeakKeyDictionary()
-
-
-class _Recorder:
-    """Stands where kombu has a batch of Redis commands, and keeps the one that it is given."""
-
-    def __init__(self) -> None:
-        self.key = self.text = ""
-
-    def add(self, _command: str, key: str, text: str) -> None:
-        """Keep the command LPUSH *key* *text*."""
-        self.key, self.text = key, text
-
-
-def _form(app: Celery, channel: Any, message: Message) -> _Form:
-    """Have Celery and kombu write *message*, and leave gaps where another run differs.
-
-    Headers, properties and envelope are built once and not for each message: that
-    was nine tenths of what sending one costs.
-    """
-    run_id = str(message.run_id)
     headers, properties, body, _ = app.amqp.as_task_v2(
-        run_id,
+        _RUN_ID,
         RUN_TASK,
-        args=(run_id, message.attempt),
+        args=(_RUN_ID, message.attempt),
         shadow=message.task,
         soft_time_limit=message.soft_time_limit_seconds,
         time_limit=message.time_limit_seconds,
         ignore_result=True,
     )
-    content_type, encoding, encoded = dumps(body, serializer="json")
-    prepared = channel.prepare_message(
-        encoded,
-        message.priority,
-        content_type,
-        encoding,
-        headers,
-        properties | {"delivery_mode": PERSISTENT},
-    )
-    recorder = _Recorder()
-    channel.basic_publish(prepared, exchange="", routing_key=message.queue, _publish_batch=recorder)
-    tag = prepared["properties"]["delivery_tag"]
-    gaps = [run_id, _base64(run_id), tag]
-    pieces = re.split(f"({'|'.join(map(re.escape, gaps))})", recorder.text)
-    order = [gaps.index(piece) for piece in pieces[1::2]]
-    if not {0, 1, 2} <= set(order):
-        raise ValueError(f"kombu writes messages in another way: {recorder.text[:200]}")
-    template = "%s".join(piece.replace("%", "%%") for piece in pieces[::2])
-    return _Form(recorder.key, template, itemgetter(*order))
+    envelope = {
+        "body": _base64(json.dumps(body)),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": properties
+        | {
+            "delivery_mode": PERSISTENT,
+            "delivery_info": {"exchange": "", "routing_key": message.queue},
+            "priority": message.priority,
+            "body_encoding": "base64",
+            "delivery_tag": _TAG,
+        },
+    }
+    text = json.dumps(envelope).replace("%", "%%")
+    # In the body, three bytes stand before the id, so its Base64 is a piece of its own.
+    return text.replace(_base64(_RUN_ID), "%s").replace(_RUN_ID, "%s").replace(_TAG, "%s")
 
 
 def _base64(text: str) -> str:

@@ -71,7 +71,7 @@ def test_a_message_is_what_celery_itself_would_send(
     publish_by_celery(app, message)
     ((celerys_key, (celerys,)),) = lying(app, broker).items()
 
-    # Another run first: what is compared was filled into a form.
+    # Another run first, so that the compared message comes from its template.
     publish(app, [message._replace(run_id=uuid4()), message])
 
     ((key, (_, ours)),) = lying(app, broker).items()
