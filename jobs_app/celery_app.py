@@ -11,10 +11,10 @@ from redis.retry import Retry
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import user_apps
 
-#: The one task that every message names: it claims a run and works on it.
+#: The task of every message: it claims a run and executes it.
 RUN_TASK = "jobs_app.run"
 
-#: Modules that a worker loads: what it does with a message, and the built-in tasks.
+#: Modules that a worker imports: the code that handles messages, and the built-in tasks.
 WORKER_MODULES = ("jobs_app.worker.execution", "jobs_app.worker.celery_hooks.signals")
 TASK_MODULES = (
     "jobs_app.tasks.builtin.shell",
@@ -23,7 +23,7 @@ TASK_MODULES = (
     "jobs_app.tasks.builtin.sleep",
 )
 
-#: Pools that are not Celery's own, by their name in the settings: with prefetch, and without.
+#: Our own pools by their names in the settings: with prefetch, and without.
 POOLS = {
     "prefork": "jobs_app.worker.celery_hooks.pools:ProcessPool",
     "threads": "jobs_app.worker.celery_hooks.pools:ThreadPool",
@@ -38,9 +38,9 @@ def pool_name(settings: Settings) -> str:
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
-    """Return what every connection to the broker is opened with."""
+    """Return the options of every connection to the broker."""
     return {
-        # Early acknowledgement: nothing is ever restored by the transport, the rows do that.
+        # Messages are acknowledged early, so the transport restores none; the rows do that.
         "visibility_timeout": 86_400,
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
@@ -51,26 +51,26 @@ def transport_options(settings: Settings) -> dict[str, Any]:
 
 
 def redbeat_options(settings: Settings) -> dict[str, Any]:
-    """Return what RedBeat's own connection is opened with."""
+    """Return the options of RedBeat's own connection."""
     return {
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         **settings.redis_keepalive,
-        # A tick that cannot reach Redis goes on without it, at once.
+        # A tick that cannot reach Redis goes on without it and does not wait.
         "retry": Retry(NoBackoff(), 0),
     }
 
 
 class JobsLoader(AppLoader):
-    """Imports the user's modules, and takes over the tasks of the applications in them."""
+    """Imports the user's modules, and adopts the tasks of the Celery applications in them."""
 
     app: "JobsCelery"
 
     def import_default_modules(self) -> list[ModuleType]:
-        """Import our modules and the user's; raises whatever those raise."""
+        """Import our modules and the user's; raises the errors of those modules."""
         for name in (*WORKER_MODULES, *TASK_MODULES):
             self.import_task_module(name)
-        # Now: what the user's modules bring can no longer take the place of a task of ours.
+        # Finalize first, so that the user's modules cannot replace a task of ours.
         self.app.finalize()
         users = [name for name in self.app.settings.import_modules if name in self.app.conf.imports]
         for name in users:
@@ -81,10 +81,10 @@ class JobsLoader(AppLoader):
 
 
 class JobsCelery(Celery):
-    """Celery whose workers leave out what the database does better.
+    """Celery whose workers run without its heartbeat, gossip and mingle.
 
-    Its own heartbeat, gossip and mingle cost messages on a half-open connection
-    ("no reply for 109 s"), and nothing here reads them.
+    These send messages, also on a half-open connection ("no reply for 109 s"), and nothing
+    here reads them: the database has the heartbeats.
     """
 
     loader_cls = "jobs_app.celery_app:JobsLoader"
@@ -99,7 +99,7 @@ class JobsCelery(Celery):
 
     @property
     def Worker(self) -> Any:  # noqa: N802 (Celery's name)
-        """Celery's worker class, with those three switched off."""
+        """Celery's worker class, without heartbeat, gossip and mingle."""
         worker_class = super().Worker
 
         def make(*args: Any, **options: Any) -> Any:
@@ -120,7 +120,7 @@ def make_celery(settings: Settings) -> JobsCelery:
         broker_url=settings.celery_broker_url,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # A server that was made a replica says no to everything: that too is an outage.
+        # A server that became a replica refuses all writes: that is an outage too.
         broker_channel_error_retry=True,
         broker_transport_options=transport_options(settings),
         task_serializer="json",

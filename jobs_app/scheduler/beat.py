@@ -1,4 +1,4 @@
-"""The RedBeat scheduler that beat runs: who is active, when to look, what to survive."""
+"""The RedBeat scheduler that beat runs: it holds the lock, ticks and survives outages."""
 
 import logging
 import os
@@ -35,32 +35,32 @@ from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
 
 log = logging.getLogger(__name__)
 
-#: The janitor and the lock want to be looked after this often, whatever is due; seconds.
+#: The longest wait between two ticks: the janitor and the lock need them this often; seconds.
 MAX_WAIT_SECONDS = 1.0
 
-#: What is overdue for so long is recorded by a scheduler that stands by, seconds.
+#: A standby scheduler records fires that are overdue for this long, seconds.
 STAND_IN_SECONDS = 15.0
 
-#: How often it is said that the prefix is another installation's, seconds.
-COMPLAINT_SECONDS = 60.0
+#: How often the log repeats that the prefix belongs to another installation, seconds.
+FOREIGN_PREFIX_LOG_SECONDS = 60.0
 
 #: A pause after an error of the database, seconds.
 ERROR_WAIT_SECONDS = 1.0
 
-# RedBeat takes its lock once, at the start, and waits for it there: a standby would
-# not even look after the janitor's rules. We take it in the tick.
+# RedBeat takes its lock once, at the start, and waits for it there. A standby could then
+# not run the janitor's rules, so we take the lock in the tick.
 beat_init.disconnect(acquire_distributed_beat_lock)
 
 
 class JobsScheduler(RedBeatScheduler):
     """RedBeat's scheduler, with the rows behind the entries.
 
-    One process is active by RedBeat's lock, the others stand by. The lock saves
-    work only: two active schedulers would still record each fire once.
+    RedBeat's lock makes one process active, and the others stand by. The lock only saves
+    work: two active schedulers would still record each fire once.
     """
 
     def __init__(self, app: Celery, lazy: bool = False, **kwargs: Any) -> None:
-        # Redis may be down just now: what the user's beat_schedule says is installed later.
+        # Redis may be down now: the entries of the user's beat_schedule are written later.
         self._are_statics_installed = False
         self._active_since: float | None = None
         self._parts_made = False
@@ -70,7 +70,7 @@ class JobsScheduler(RedBeatScheduler):
         process.resume_gc()
 
     def setup_schedule(self) -> None:
-        """Leave the static entries to the first tick that reaches Redis."""
+        """Do nothing: the first tick that reaches Redis writes the static entries."""
 
     def _make_parts(self, app: Celery) -> None:
         if not isinstance(app, JobsCelery):
@@ -111,7 +111,7 @@ class JobsScheduler(RedBeatScheduler):
         publish(self.app, messages)
 
     def tick(self, *_: object, **__: object) -> float:
-        """Do what is due and wait until the next look; beat calls again at once.
+        """Process what is due and wait for the next fire; beat calls again at once.
 
         No error of Redis or of the database ends the loop.
         """
@@ -129,7 +129,7 @@ class JobsScheduler(RedBeatScheduler):
         return 0.0
 
     def _look(self, at: datetime, monotonic: float) -> tuple[datetime | None, bool]:
-        """Do what is due by Redis and by the database; return the next due instant."""
+        """Process what is due; return the next due instant, and whether Redis is up."""
         next_due_at: datetime | None = None
         is_redis_up = True
         try:
@@ -144,7 +144,7 @@ class JobsScheduler(RedBeatScheduler):
             is_redis_up = False
             self._step_down()
         if not is_redis_up or self._projection.is_foreign:
-            # None of us can hold the lock: all look, and the rows decide.
+            # No scheduler can hold the lock: all of them scan, and the rows decide.
             if self._ticker.scan(at=at, due_before=at):
                 next_due_at = at
         elif self._active_since is not None and monotonic >= self._next_scan:
@@ -156,9 +156,9 @@ class JobsScheduler(RedBeatScheduler):
         return next_due_at, is_redis_up
 
     def _stand_in(self, at: datetime) -> None:
-        """Record what should have been recorded long ago: who has the lock may not be of ours.
+        """Record fires that are long overdue: the lock may belong to another installation.
 
-        A copy of our database, used by others with one prefix in one Redis, is taken for ours.
+        A copy of our database with the same prefix in the same Redis looks like ours.
         """
         jobs = self._ticker.stand_in(at=at, due_before=at - timedelta(seconds=STAND_IN_SECONDS))
         if jobs:
@@ -181,7 +181,7 @@ class JobsScheduler(RedBeatScheduler):
         return at if ticked.is_full else ticked.next_due_at
 
     def _send_foreign(self, key: str) -> None:
-        """Treat an entry that is not ours as stock RedBeat would; its errors are its own."""
+        """Process an entry that is not ours as stock RedBeat would; log its errors."""
         try:
             entry = self.Entry.from_key(key, app=self.app)
             self.maybe_due(entry, **self._maybe_due_kwargs)
@@ -193,7 +193,7 @@ class JobsScheduler(RedBeatScheduler):
             log.exception("foreign_entry_failed key=%s", key)
 
     def _is_active(self, monotonic: float) -> bool:
-        """Take the lock, or prolong it; False means that another scheduler has it."""
+        """Take or extend the lock; False means that another scheduler has it."""
         if self._active_since is not None and monotonic < self._next_extension:
             return True
         seconds = self._settings.scheduler_lock_seconds
@@ -220,28 +220,28 @@ class JobsScheduler(RedBeatScheduler):
         return True
 
     def _owns_prefix(self, monotonic: float) -> bool:
-        """Tell whether the lock and the entries are ours to touch; say so where they are not."""
+        """Tell whether the lock and the entries belong to this installation; log if not."""
         if self._installation_id is None:
             with self._database.reading() as session:
                 self._installation_id = installation.installation_id(session)
         if self._installation_id is None or self._projection.take_prefix(self._installation_id):
             return True
         if monotonic >= self._next_complaint:
-            self._next_complaint = monotonic + COMPLAINT_SECONDS
+            self._next_complaint = monotonic + FOREIGN_PREFIX_LOG_SECONDS
             log.error("redis_prefix_shared %s", shared_prefix(self._settings.redis_prefix))
         return False
 
     def _check_database(self) -> None:
-        """Raise as the database does, if it failed the last time: who leads must reach it."""
+        """If the database failed the last time, try it again; raises its errors."""
         if self._is_database_in_doubt:
             with self._database.reading() as session:
                 session.execute(text("SELECT 1"))
             self._is_database_in_doubt = False
 
     def _stand_back(self) -> None:
-        """Leave the lock to a scheduler that reaches the database; it may be our wire that is cut.
+        """Release the lock: another scheduler may reach the database if only our network is down.
 
-        Nothing is gained by keeping it: all that the leader does ends in the database.
+        Without the database the active scheduler can do nothing.
         """
         self._is_database_in_doubt = True
         if self._active_since is not None:
@@ -253,7 +253,7 @@ class JobsScheduler(RedBeatScheduler):
         self._next_note = 0.0
 
     def _note_tick(self, at: datetime, monotonic: float) -> None:
-        """Tell the database, every second, that we tick: readyz and people look there."""
+        """Write to our row, every second, that we tick; readyz and people read it there."""
         if monotonic < self._next_note:
             return
         self._next_note = monotonic + 1.0
@@ -269,7 +269,7 @@ class JobsScheduler(RedBeatScheduler):
         self._has_row = True
 
     def _wait(self, next_due_at: datetime | None, is_redis_up: bool) -> None:
-        """Sleep until the next entry is due or somebody wakes us."""
+        """Sleep until the next entry is due, or until a change wakes the scheduler."""
         seconds = MAX_WAIT_SECONDS
         if next_due_at is not None:
             seconds = min(seconds, (next_due_at - clock.now()).total_seconds())
@@ -284,7 +284,7 @@ class JobsScheduler(RedBeatScheduler):
             time.sleep(min(seconds, 0.2))
 
     def close(self) -> None:
-        """Let the lock go, so that a standby need not wait for it to run out."""
+        """Release the lock, so that a standby need not wait until it expires."""
         if not self._parts_made:
             return
         self._pruner.stop()

@@ -16,7 +16,7 @@ from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.redbeat_repair import RedBeatRepair
-from jobs_app.scheduler.tick import Publish, publish_or_leave
+from jobs_app.scheduler.tick import Publish, publish_or_defer
 
 log = logging.getLogger(__name__)
 
@@ -157,4 +157,4 @@ class Janitor:
 
     def _send(self, messages: list[Message], *, at: datetime) -> None:
         if messages:
-            publish_or_leave(self._database, self._publish, messages, at=at)
+            publish_or_defer(self._database, self._publish, messages, at=at)

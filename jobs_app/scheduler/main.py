@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> int:
-    """Run a scheduler until it is told to stop; return its exit code.
+    """Run a scheduler until it gets a signal to stop; return its exit code.
 
-    Start as many as you like: one is active, the others stand by.
+    Any number may run: one is active, the others stand by.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -27,7 +27,7 @@ def _is_importable(module: str) -> bool:
     try:
         user_apps.load(module)
     except Exception:
-        # The user's code. Its tasks fail in the worker; every job's fires are recorded.
+        # The module is the user's. Its tasks fail in the worker, but all fires are recorded.
         log.exception("import_failed module=%s", module)
         return False
     return True

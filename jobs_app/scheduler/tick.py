@@ -1,8 +1,8 @@
-"""The tick: due entries become runs on record, then messages, then new scores.
+"""The tick: due entries become recorded runs, then messages, then new scores.
 
-No loop, no sleep and no clock in here: a tick gets its instant and says how long the
-next one can wait. Whoever calls it may be killed between any two lines; what is
-committed is finished by another tick or by the janitor.
+This module has no loop, no sleep and no clock: a tick gets its instant and returns how
+long the next one can wait. It may be killed between any two lines; another tick or the
+janitor finishes what is committed.
 """
 
 import logging
@@ -24,24 +24,24 @@ log = logging.getLogger(__name__)
 
 Publish = Callable[[Sequence[Message]], None]
 
-#: Batches that one look at Redis reads.
-BATCHES_READ = 8
+#: Batches that one query of Redis returns.
+MAX_BATCHES = 8
 
-#: Batches of a burst that are under way at a time, and the number of jobs from which it is one.
+#: Batches that are recorded at the same time in a burst, and the number of jobs of a burst.
 RECORDERS = 2
 BURST = 400
 
-#: An entry that Redis lost, or never got, is late by this much at most, plus a tick; seconds.
+#: The longest delay of a fire whose entry Redis lost, besides a tick; seconds.
 SCAN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
-    """What a tick found.
+class TickResult:
+    """The result of a tick.
 
-    `next_due_at` is the next score that Redis knows, None if it knows none.
-    `is_full` says that there is more to do at once. `foreign` are due entries of
-    somebody else, `is_projected` whether the entries are known to be complete.
+    `next_due_at` is the next score in Redis, None if there is none. With `is_full` more
+    entries are due now. `foreign` are due entries that are not ours. `is_projected` tells
+    whether Redis is known to hold all entries.
     """
 
     next_due_at: datetime | None
@@ -52,7 +52,10 @@ class Ticked:
 
 
 class Ticker:
-    """Records, publishes and moves on what is due. `publish` may raise BrokerUnavailable."""
+    """Records due fires, publishes their messages and writes the next scores.
+
+    `publish` may raise BrokerUnavailable.
+    """
 
     def __init__(
         self, database: Database, projection: Projection, publish: Publish, *, batch: int
@@ -61,41 +64,41 @@ class Ticker:
         self._projection = projection
         self._publish = publish
         self._batch = batch
-        # SQLite has one writer at a time; to wait for it here costs no more than is needed.
-        is_alone = database.engine.dialect.name == "sqlite"
-        self._turn = threading.Lock() if is_alone else nullcontext()
+        # SQLite has a single writer; waiting for this lock is cheaper than for the database.
+        has_one_writer = database.engine.dialect.name == "sqlite"
+        self._turn = threading.Lock() if has_one_writer else nullcontext()
         self._recorders = ThreadPoolExecutor(RECORDERS, thread_name_prefix="recorder")
 
-    def tick(self, *, at: datetime) -> Ticked:
-        """Work on the entries that Redis says are due at *at*.
+    def tick(self, *, at: datetime) -> TickResult:
+        """Process the entries that are due at *at* according to Redis.
 
-        Raises BrokerUnavailable if Redis cannot say, and what the database raises.
+        Raises BrokerUnavailable if Redis cannot be reached, and the errors of the database.
         """
         recorded, foreign, skip = 0, [], 0
-        most = self._batch * BATCHES_READ
+        most = self._batch * MAX_BATCHES
         while True:
             keys, next_due_at, is_projected = self._projection.due(at=at, limit=most, skip=skip)
-            own = {key: self._projection.job_id(key) for key in keys}
-            others = [key for key, job_id in own.items() if job_id is None]
-            job_ids = [job_id for job_id in own.values() if job_id is not None]
+            job_by_key = {key: self._projection.job_id(key) for key in keys}
+            others = [key for key, job_id in job_by_key.items() if job_id is None]
+            job_ids = [job_id for job_id in job_by_key.values() if job_id is not None]
             if job_ids:
                 recorded += self._record(job_ids, at=at)
             foreign += others
             is_full = len(keys) == most
-            # Due entries of others stay where they are until they are sent: look past them.
+            # Due foreign entries stay until they are sent: skip them.
             if not (is_full and others):
-                return Ticked(next_due_at, is_full, is_projected, tuple(foreign), recorded)
+                return TickResult(next_due_at, is_full, is_projected, tuple(foreign), recorded)
             skip += len(others)
 
     def scan(self, *, at: datetime, due_before: datetime) -> bool:
-        """Work on what the database knows to be due before *due_before*, Redis or not.
+        """Process the jobs that are due before *due_before* according to the database.
 
         Return whether there may be more.
         """
         return self.stand_in(at=at, due_before=due_before) == self._batch
 
     def stand_in(self, *, at: datetime, due_before: datetime) -> int:
-        """Work on what whoever is active has left undone; return how many jobs that were."""
+        """Process up to a batch of overdue jobs; return how many."""
         with self._database.reading() as session:
             job_ids = fires.overdue_jobs(session, at=due_before, limit=self._batch)
         if job_ids:
@@ -103,10 +106,10 @@ class Ticker:
         return len(job_ids)
 
     def _record(self, job_ids: Sequence[int], *, at: datetime) -> int:
-        """Record and tell the world of *job_ids*; return how many rows there are more.
+        """Record and publish the fires of *job_ids*; return the number of new rows.
 
-        In batches, of which each is recorded, then sent. In a burst two are under way:
-        while the database works on one, the messages of the other are written.
+        Each batch is recorded, then published. In a burst two batches are in progress: the
+        messages of one are published while the database works on the other.
         """
         size, is_burst = self._batch, len(job_ids) >= BURST
         if is_burst:
@@ -114,29 +117,29 @@ class Ticker:
         batches = [job_ids[start : start + size] for start in range(0, len(job_ids), size)]
         if not is_burst:
             return sum(self._record_batch(batch, at=at) for batch in batches)
-        under_way = [self._recorders.submit(self._record_batch, each, at=at) for each in batches]
-        # All of them, also if one fails: no tick begins while another is at work.
-        wait(under_way)
-        return sum(each.result() for each in under_way)
+        futures = [self._recorders.submit(self._record_batch, batch, at=at) for batch in batches]
+        # Wait for all, even if one fails: no tick may begin while another is in progress.
+        wait(futures)
+        return sum(future.result() for future in futures)
 
     def _record_batch(self, job_ids: Sequence[int], *, at: datetime) -> int:
         with self._turn, self._database.session() as session:
             recorded = fires.record_due(session, job_ids, at=at)
-        self._tell(recorded, at=at)
+        self._publish_recorded(recorded, at=at)
         return recorded.rows
 
-    def _tell(self, recorded: RecordedFires, *, at: datetime) -> None:
-        """Tell the world what is committed: messages first, then where to look next."""
-        messages = recorded.messages + self._promoted(recorded.promote, at=at)
+    def _publish_recorded(self, recorded: RecordedFires, *, at: datetime) -> None:
+        """Publish what is committed: the messages first, then the scores in Redis."""
+        messages = recorded.messages + self._promote(recorded.promote, at=at)
         if messages:
-            publish_or_leave(self._database, self._publish, messages, at=at)
+            publish_or_defer(self._database, self._publish, messages, at=at)
         try:
             self._projection.write_scores(recorded.due)
         except BrokerUnavailable as error:
-            # The entries stay due: the next tick looks, finds nothing and writes them.
+            # The entries stay due: the next tick finds no due fire and writes the scores.
             log.warning("scores_not_written jobs=%s error=%s", len(recorded.due), error)
 
-    def _promoted(self, job_ids: Sequence[int], *, at: datetime) -> list[Message]:
+    def _promote(self, job_ids: Sequence[int], *, at: datetime) -> list[Message]:
         messages = []
         for job_id in job_ids:
             with self._database.session() as session:
@@ -146,10 +149,10 @@ class Ticker:
         return messages
 
 
-def publish_or_leave(
+def publish_or_defer(
     database: Database, publish: Publish, messages: Sequence[Message], *, at: datetime
 ) -> bool:
-    """Send *messages*, or leave them to the janitor, due at once; return whether they went."""
+    """Send *messages*; if that fails, make them due for the janitor. Return whether they went."""
     try:
         publish(messages)
     except BrokerUnavailable as error:
