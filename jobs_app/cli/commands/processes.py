@@ -27,14 +27,14 @@ USAGE = 2
 
 
 def _settings(**overrides: object) -> "Settings":
-    """Return the settings of the environment, with the options that were given on top."""
+    """Return the settings of the environment, with the options that were typed on top."""
     from pydantic import ValidationError
 
     from jobs_app.core.settings import Settings
 
-    given = {name: value for name, value in overrides.items() if value is not None}
+    options = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks the values
+        return Settings(**options)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         raise ConfigurationError(_sentence(error)) from error
 
@@ -58,6 +58,17 @@ def _errors_as_sentences() -> Iterator[None]:
     except JobsError as error:
         click.echo(f"jobs-app: {error.detail}", err=True)
         sys.exit(FAILED)
+
+
+@contextmanager
+def _server_settings(**overrides: object) -> Iterator["Settings"]:
+    """Yield the settings to a process that serves; prepare the process first."""
+    with _errors_as_sentences():
+        settings = _settings(**overrides)
+        protect_memory()
+        die_with_parent()
+        process.pause_gc()
+        yield settings
 
 
 @click.command()
@@ -84,11 +95,7 @@ def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) ->
 @click.option("--port", type=int, help="Port to listen on (JOBS_PORT).")
 def web(host: str | None, port: int | None) -> None:
     """Run the web server: the API, and the page that shows it."""
-    with _errors_as_sentences():
-        settings = _settings(host=host, port=port)
-        protect_memory()
-        die_with_parent()
-        process.pause_gc()
+    with _server_settings(host=host, port=port) as settings:
         from jobs_app.web.server import serve
 
         sys.exit(serve(settings))
@@ -105,16 +112,9 @@ def web(host: str | None, port: int | None) -> None:
 @click.option("--name", help="Name of this worker, unique among all (JOBS_WORKER_NAME).")
 def worker(queues: str | None, concurrency: int | None, pool: str | None, name: str | None) -> None:
     """Run a worker, which executes the runs of its queues."""
-    with _errors_as_sentences():
-        settings = _settings(
-            worker_queues=queues,
-            worker_concurrency=concurrency,
-            worker_pool=pool,
-            worker_name=name,
-        )
-        protect_memory()
-        die_with_parent()
-        process.pause_gc()
+    with _server_settings(
+        worker_queues=queues, worker_concurrency=concurrency, worker_pool=pool, worker_name=name
+    ) as settings:
         from jobs_app.worker.main import main
 
         sys.exit(main(settings))
@@ -123,11 +123,7 @@ def worker(queues: str | None, concurrency: int | None, pool: str | None, name: 
 @click.command()
 def scheduler() -> None:
     """Run a scheduler; one is active, others stand by."""
-    with _errors_as_sentences():
-        settings = _settings()
-        protect_memory()
-        die_with_parent()
-        process.pause_gc()
+    with _server_settings() as settings:
         from jobs_app.scheduler.main import main
 
         sys.exit(main(settings))
