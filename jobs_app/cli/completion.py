@@ -1,8 +1,7 @@
-"""Names for the Tab key, asked of the server and forgotten when it does not answer."""
+"""Names for the Tab key, read from the server; none when it does not answer."""
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import click
 
@@ -13,51 +12,39 @@ ANSWER_SECONDS = 0.3
 MOST = 100
 
 
-def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of jobs that begin with *incomplete*; none at all if anything goes wrong."""
-    return _names(
-        incomplete, "name", lambda client: client.get("/jobs", q=incomplete or None, limit=MOST)
-    )
+Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def queue_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the queues that begin with *incomplete*; none at all if anything goes wrong."""
-    return _names(incomplete, "name", lambda client: client.get("/queues"))
+def _completion(
+    path: str, *, field: str = "name", limit: int | None = None, is_searched: bool = False
+) -> Completion:
+    """Return a function that completes the names in the list at *path*.
 
-
-def key_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the concurrency keys that begin so; none at all if anything goes wrong."""
-    return _names(incomplete, "key", lambda client: client.get("/concurrency"))
-
-
-def secret_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the secrets that begin with *incomplete*; none at all if anything goes wrong."""
-    return _names(incomplete, "name", lambda client: client.get("/secrets", limit=MOST))
-
-
-def task_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the tasks that begin with *incomplete*; none at all if anything goes wrong."""
-    return _names(incomplete, "name", lambda client: client.get("/tasks"))
-
-
-def channel_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the channels that begin with *incomplete*; none at all if anything goes wrong."""
-    return _names(incomplete, "name", lambda client: client.get("/channels", limit=MOST))
-
-
-def _names(incomplete: str, field: str, ask: Callable[[Client], Any]) -> list[str]:
-    """Return what *ask* lists and begins with *incomplete*.
-
-    The connection and the answer have half a second together: whoever presses
+    The connection and the answer have half a second together: a person who presses
     Tab would rather type on than wait, or read an error in the prompt.
     """
-    import httpx
 
-    try:
-        url = server_url()
-        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        with closing(Client(url, bearer_token(url), timeout=timeout)) as client:
-            names = [str(item[field]) for item in ask(client).body["items"]]
-    except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
-        return []
-    return sorted(name for name in names if name.startswith(incomplete))
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        """Return the names that begin with *incomplete*; none at all if anything goes wrong."""
+        import httpx
+
+        query = incomplete or None if is_searched else None
+        try:
+            url = server_url()
+            timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+            with closing(Client(url, bearer_token(url), timeout=timeout)) as client:
+                items = client.get(path, q=query, limit=limit).body["items"]
+                names = [str(item[field]) for item in items]
+        except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
+            return []
+        return sorted(name for name in names if name.startswith(incomplete))
+
+    return complete
+
+
+job_names = _completion("/jobs", limit=MOST, is_searched=True)
+queue_names = _completion("/queues")
+key_names = _completion("/concurrency", field="key")
+secret_names = _completion("/secrets", limit=MOST)
+task_names = _completion("/tasks")
+channel_names = _completion("/channels", limit=MOST)
