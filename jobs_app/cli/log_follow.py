@@ -1,4 +1,4 @@
-"""Following what a run writes, from the server's event stream to the terminal."""
+"""Following the output of a run, from the server's event stream to the terminal."""
 
 import json
 import math
@@ -16,9 +16,9 @@ from jobs_app.cli import INTERRUPTED
 from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable, run_path
 from jobs_app.cli.format import coloured, duration, plain, unfinished
 from jobs_app.cli.output import print_note
-from jobs_app.cli.wait import PATIENCE_SECONDS, how_to_look, read
+from jobs_app.cli.wait import RECONNECT_TIMEOUT_SECONDS, how_to_look, read
 
-# The server says something at least every five seconds.
+# The server sends an event or a comment at least every five seconds.
 SILENCE_SECONDS = 15.0
 PAUSE_SECONDS = 0.5
 RESET_COLOURS = "\x1b[0m"
@@ -27,7 +27,7 @@ LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One server-sent event; `id` is the place to go on from, None where there is none."""
+    """One server-sent event; `id` is where a new connection resumes, None if it cannot."""
 
     name: str
     data: Json
@@ -37,11 +37,12 @@ class StreamEvent:
 def follow(
     client: Client, run: Json, *, timestamps: bool = False, timeout_seconds: float | None = None
 ) -> Json:
-    """Print what a run writes until it has ended, and return the run as it ended.
+    """Print the output of a run until the run ends, and return the finished run.
 
-    Its standard output and error go to ours. When the connection breaks, it goes on
-    where it was, for a minute without a server. Ctrl-C ends the following, not the
-    run: Failure with exit code 130; with 124 when *timeout_seconds* pass first.
+    Its standard output and error go to ours. After a broken connection, following
+    resumes where it was; it gives up after a minute without a server. Ctrl-C ends the
+    following, not the run: Failure with exit code 130. Raises Failure with exit code
+    124 when *timeout_seconds* pass first.
     """
     run_id = run["id"]
     printer = _Printer(timestamps=timestamps)
@@ -58,18 +59,18 @@ def follow(
 
 
 class _Follower:
-    """Where we are in the log of a run, and how long ago the server was heard."""
+    """Reads the log of a run; knows its position and when the server last sent something."""
 
     def __init__(self, client: Client, run_id: str, *, timeout_seconds: float | None) -> None:
         self._client = client
         self._run_id = run_id
-        self._started_at = self._heard_at = time.monotonic()
+        self._started_at = self._last_sent_at = time.monotonic()
         self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
         self._last_id: str | None = None
-        self._has_complained = False
+        self._has_noted_outage = False
 
     def events(self) -> Iterator[StreamEvent]:
-        """Yield the events of the log, each once, up to the end of the run."""
+        """Yield each event of the log once, until the run ends."""
         while True:
             try:
                 for event in _parsed(self._lines()):
@@ -78,7 +79,7 @@ class _Follower:
                     yield event
                     self._last_id = event.id or self._last_id
             except Unreachable as error:
-                self._bear(error)
+                self._note_outage(error)
             self._seconds_left()
             time.sleep(PAUSE_SECONDS)
 
@@ -87,27 +88,27 @@ class _Follower:
         silence = min(SILENCE_SECONDS, self._seconds_left())
         path = f"{run_path(self._run_id)}/log/stream"
         for line in self._client.lines(path, headers=headers, silence_seconds=silence):
-            self._heard_at = time.monotonic()
-            self._has_complained = False
+            self._last_sent_at = time.monotonic()
+            self._has_noted_outage = False
             self._seconds_left()
             yield line
 
     def _seconds_left(self) -> float:
-        """Return how long there is to wait yet; raises Failure if that is over."""
+        """Return the seconds until the timeout; raises Failure after it."""
         waited = time.monotonic() - self._started_at
         if waited >= self._timeout_seconds:
             message = f"Run {self._run_id} has not ended after {duration(waited)}. "
             raise Failure(message + how_to_look(self._run_id), TIMED_OUT)
         return self._timeout_seconds - waited
 
-    def _bear(self, error: Unreachable) -> None:
-        """Let the server be away for a while, and say so once."""
+    def _note_outage(self, error: Unreachable) -> None:
+        """Print a note once per outage; raise *error* if the outage is too long."""
         self._seconds_left()
-        if time.monotonic() - self._heard_at >= PATIENCE_SECONDS:
+        if time.monotonic() - self._last_sent_at >= RECONNECT_TIMEOUT_SECONDS:
             raise error
-        if not self._has_complained:
+        if not self._has_noted_outage:
             print_note(f"{error.message} Trying again.")
-            self._has_complained = True
+            self._has_noted_outage = True
 
 
 def _parsed(lines: Iterable[str]) -> Iterator[StreamEvent]:
@@ -123,7 +124,7 @@ def _parsed(lines: Iterable[str]) -> Iterator[StreamEvent]:
 
 
 class _Printer:
-    """Prints the output of a run, and says on standard error what is no output."""
+    """Prints the output of a run; attempts and cuts are noted on standard error."""
 
     def __init__(self, *, timestamps: bool) -> None:
         self._attempt = 1
@@ -150,8 +151,8 @@ class _Printer:
 class _Writer:
     """Writes one stream of a run to one of ours.
 
-    What a program reads keeps every byte; a terminal gets no control characters, but
-    colours, if it has any.
+    A program gets every byte. A terminal gets no control characters except colours,
+    if it supports them.
     """
 
     def __init__(self, *, is_error: bool, timestamps: bool) -> None:
@@ -165,14 +166,14 @@ class _Writer:
         )
         self._is_coloured = False
         self._is_line_start = True
-        self._kept = ""
+        self._unfinished = ""
 
     def write(self, text: str, at: str) -> None:
         if self._is_terminal:
             # A chunk may end in the middle of an escape sequence.
-            text = self._kept + text
-            self._kept = unfinished(text)
-            text = self._harmless(text.removesuffix(self._kept))
+            text = self._unfinished + text
+            self._unfinished = unfinished(text)
+            text = self._harmless(text.removesuffix(self._unfinished))
         if self._timestamps:
             text = "".join(self._stamped(line, at) for line in LINE.findall(text))
         self._emit(text)

@@ -1,4 +1,4 @@
-"""Following a run until it ends, and the exit code that its outcome means."""
+"""Waiting until a run ends, and the exit code for its outcome."""
 
 import math
 import sys
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 1.0
 PAUSE_GROWTH = 1.3
-# The server may be restarted while somebody waits: `up` brings it back in seconds.
-PATIENCE_SECONDS = 60.0
+# How long to retry an unreachable server: `up` restarts it in seconds.
+RECONNECT_TIMEOUT_SECONDS = 60.0
 
 
 def outcome_code(run: Json) -> int:
@@ -38,7 +38,7 @@ def outcome_code(run: Json) -> int:
 
 
 def wait_for(client: Client, run: Json, *, timeout_seconds: float | None) -> Json:
-    """Return the run as it ended, showing its progress on standard error meanwhile.
+    """Return the finished run; show its progress on standard error meanwhile.
 
     Ctrl-C ends the waiting, not the run: Failure with exit code 130. Raises
     Failure with exit code 124 when *timeout_seconds* pass first.
@@ -78,8 +78,8 @@ def how_to_look(run_id: str) -> str:
 
 
 def read(client: Client, run_id: str) -> Json:
-    """Return a run, also from a server that is away for a moment; raises Failure."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Return a run; retry while the server is unreachable, up to the timeout. Raises Failure."""
+    deadline = time.monotonic() + RECONNECT_TIMEOUT_SECONDS
     while True:
         try:
             answer: Json = client.get(run_path(run_id)).body
@@ -95,7 +95,7 @@ class _Progress:
 
     def __init__(self, status: "Status | None") -> None:
         self._status = status
-        self._shown: tuple[str, int] | None = None
+        self._last_step: tuple[str, int] | None = None
 
     def __call__(self, run: Json, seconds: float) -> None:
         line = f"Run {run['id']}: {run['state'].replace('_', ' ')}"
@@ -103,17 +103,17 @@ class _Progress:
             line += f", {reason}"
         line = one_line(line)
         progress = run.get("progress") if run["state"] == RunState.RUNNING else None
-        told = how_far(progress)
+        progress_text = how_far(progress)
         step = (line, int(((progress or {}).get("fraction") or 0) * 10))
         if self._status is not None:
             # Text, because a plain str would be read as rich's markup.
             from rich.text import Text
 
-            told = f" · {told}" if told else ""
-            self._status.update(Text(f"{line} · {duration(round(seconds))}{told}"))
-        elif step != self._shown:
-            print_note(f"{line}, {told}" if told else line)
-        self._shown = step
+            suffix = f" · {progress_text}" if progress_text else ""
+            self._status.update(Text(f"{line} · {duration(round(seconds))}{suffix}"))
+        elif step != self._last_step:
+            print_note(f"{line}, {progress_text}" if progress_text else line)
+        self._last_step = step
 
 
 @contextmanager
