@@ -1,4 +1,4 @@
-"""What a JSON Schema says, in few words."""
+"""A JSON Schema in a few words."""
 
 import json
 import shlex
@@ -15,36 +15,36 @@ TYPES = {
 }
 FORMATS = {"date-time": "instant", "date": "date", "time": "time", "uuid": "UUID", "path": "path"}
 
-#: Choices that are spelt out; more of them would fill a screen.
+#: Most choices that are listed; more would fill a screen.
 MOST_CHOICES = 8
 
-#: How deep types in types are told.
+#: How deep nested types are described.
 MOST_DEPTH = 3
 
 
-def type_text(said: Json, schema: Json, *, depth: int = 0) -> str:
-    """Return the type that *said*, a part of *schema*, asks for: "list of text"."""
-    if "$ref" in said:
-        name = said["$ref"].rpartition("/")[2]
-        said = {**schema.get("$defs", {}).get(name, {}), **said, "title": name}
-        if "enum" not in said:
+def type_text(property_: Json, schema: Json, *, depth: int = 0) -> str:
+    """Return the type that *property_*, a property of *schema*, takes: "list of text"."""
+    if "$ref" in property_:
+        name = property_["$ref"].rpartition("/")[2]
+        property_ = {**schema.get("$defs", {}).get(name, {}), **property_, "title": name}
+        if "enum" not in property_:
             return str(name)
-    if "const" in said:
-        return json.dumps(said["const"])
-    if "enum" in said:
-        choices = [json.dumps(each, ensure_ascii=False) for each in said["enum"]]
+    if "const" in property_:
+        return json.dumps(property_["const"])
+    if "enum" in property_:
+        choices = [json.dumps(choice, ensure_ascii=False) for choice in property_["enum"]]
         return " | ".join(choices[:MOST_CHOICES] + ["…"] * (len(choices) > MOST_CHOICES))
-    branches = [each for each in said.get("anyOf", []) if each.get("type") != "null"]
+    branches = [branch for branch in property_.get("anyOf", []) if branch.get("type") != "null"]
     if branches:
-        texts = (type_text(each, schema, depth=depth) for each in branches)
+        texts = (type_text(branch, schema, depth=depth) for branch in branches)
         return " or ".join(dict.fromkeys(texts))
-    kind = said.get("type")
+    kind = property_.get("type")
     if kind == "array":
-        items = said.get("items")
+        items = property_.get("items")
         deeper = type_text(items, schema, depth=depth + 1) if items and depth < MOST_DEPTH else ""
         return f"list of {deeper}" if deeper else "list"
     if kind == "string":
-        return FORMATS.get(said.get("format", ""), "text")
+        return FORMATS.get(property_.get("format", ""), "text")
     return TYPES.get(str(kind), "anything")
 
 
