@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -41,7 +42,7 @@ ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
 
 
 class Failure(click.ClickException):
-    """What went wrong, as a sentence, and the documented exit code."""
+    """A failed command: a sentence that says why, and the documented exit code."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
@@ -66,18 +67,6 @@ class Answer:
     text: str
     body: Any
     etag: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Part of a list; `next_cursor` is None where it is the end of it."""
-
-    items: list[Json]
-    next_cursor: str | None
-
-    def as_json(self) -> Json:
-        """Return it as the API would."""
-        return {"items": self.items, "next_cursor": self.next_cursor}
 
 
 def server_url() -> str:
@@ -120,8 +109,8 @@ def bearer_token(url: str) -> str | None:
 
 def _data_dir() -> Path:
     # Not read through Settings: pydantic alone takes longer than a whole answer of the server.
-    if given := os.environ.get("JOBS_DATA_DIR"):
-        return Path(given)
+    if data_dir := os.environ.get("JOBS_DATA_DIR"):
+        return Path(data_dir)
     import platformdirs
 
     return Path(platformdirs.user_data_dir("jobs-app"))
@@ -151,6 +140,15 @@ class Client:
         """Read *path*, which is below /api/v1; parameters that are None are left out."""
         return self.send("GET", path, params=params)
 
+    def find(self, path: str) -> Answer | None:
+        """Read *path* as `get` does; None if the server has nothing there."""
+        try:
+            return self.get(path)
+        except Failure as failure:
+            if failure.exit_code != NO_SUCH:
+                raise
+            return None
+
     def text(self, path: str, **params: object) -> str:
         """Read *path* as plain text; parameters that are None are left out."""
         return self.send("GET", path, params=params, accept="text/plain").text
@@ -167,17 +165,15 @@ class Client:
     ) -> Answer:
         """Send a request and return its answer; raise Failure unless it is a 2xx.
 
-        A POST carries an Idempotency-Key, so that one whose connection broke
-        is sent again without doing anything twice.
+        A POST carries an Idempotency-Key: when its connection breaks, it is sent
+        again, and takes effect once.
         """
         headers = {"Accept": accept}
         if if_match is not None:
             headers["If-Match"] = if_match
         if method == "POST":
             headers["Idempotency-Key"] = str(uuid.uuid4())
-        response = self._exchange(
-            method, f"/api/v1{path}", body=body, params=params or {}, headers=headers
-        )
+        response = self._exchange(method, f"/api/v1{path}", body, params, headers)
         if not response.is_success:
             raise self._failure(response)
         return self._answer(response)
@@ -187,7 +183,8 @@ class Client:
     ) -> Iterator[str]:
         """Yield the lines of an event stream as they come, until the server closes it.
 
-        Raises Failure as `send` does, Unreachable if it breaks or is silent for longer.
+        Raises Failure as `send` does, and Unreachable if the stream breaks or is
+        silent for longer than *silence_seconds*.
         """
         import httpx
 
@@ -205,12 +202,14 @@ class Client:
             yield from response.iter_lines()
 
     def readiness(self) -> Answer:
-        """Return what /readyz says, whatever its status is."""
-        response = self._exchange("GET", "/readyz", body=None, params={}, headers={})
-        return self._answer(response)
+        """Return the answer of /readyz, whatever its status is."""
+        return self._answer(self._exchange("GET", "/readyz"))
 
-    def page(self, path: str, *, limit: int | None, **params: object) -> Page:
-        """Return the first *limit* items of a list (None: all), asking as often as it takes."""
+    def page(self, path: str, *, limit: int | None, **params: object) -> Json:
+        """Return the first *limit* items of a list (None: all) as one page of the API.
+
+        `next_cursor` is None at the end of the list.
+        """
         items: list[Json] = []
         cursor = None
         while True:
@@ -219,25 +218,25 @@ class Client:
             items += answer["items"]
             cursor = answer["next_cursor"]
             if cursor is None or (limit is not None and len(items) >= limit):
-                return Page(items, cursor)
+                return {"items": items, "next_cursor": cursor}
 
     def _exchange(
         self,
         method: str,
         path: str,
-        *,
-        body: object,
-        params: Mapping[str, object],
-        headers: Mapping[str, str],
+        body: object = None,
+        params: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> "httpx.Response":
         import httpx
 
+        present = {name: value for name, value in (params or {}).items() if value is not None}
         with self._failures():
             request = self._http.build_request(
                 method,
                 self.url + path,
                 json=body,
-                params={name: _text(value) for name, value in params.items() if value is not None},
+                params={name: _text(value) for name, value in present.items()},
                 headers=headers,
             )
             try:
@@ -247,7 +246,7 @@ class Client:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Raise what goes wrong with a connection as a Failure that says so."""
+        """Turn each error of a connection into a Failure."""
         import httpx
 
         try:
@@ -271,7 +270,7 @@ class Client:
         return Answer(response.status_code, response.text, body, response.headers.get("ETag"))
 
     def _failure(self, response: "httpx.Response") -> Failure:
-        """Return the problem that the server describes, with one line a broken field."""
+        """Return the problem that the server describes, with a line for each invalid field."""
         status = response.status_code
         problem = self._answer(response).body if _is_json(response) else None
         if not isinstance(problem, dict):
@@ -294,18 +293,16 @@ class Client:
 
 
 def _sentences(problem: Json) -> list[str]:
-    """Return what a problem says: its detail, then one line a broken field."""
+    """Return the sentences of a problem: its detail, then one line for each invalid field."""
     detail = str(problem.get("detail") or problem.get("title") or "The server refused.")
-    errors = [(_place(error), str(error.get("detail"))) for error in problem.get("errors") or []]
-    # A detail that only strings the fields' sentences together would say all of it twice.
+    errors = [
+        (error.get("pointer") or error.get("parameter") or "the whole", str(error.get("detail")))
+        for error in problem.get("errors") or []
+    ]
+    # A detail that only joins the fields' sentences would say everything twice.
     if errors and all(sentence in detail for _, sentence in errors):
         detail = f"{problem.get('title') or 'Not valid'}:"
     return [detail, *(f"  {pointer}: {sentence}" for pointer, sentence in errors)]
-
-
-def _place(error: Json) -> str:
-    """Return where a broken field stands: a pointer into the body, or a parameter's name."""
-    return str(error.get("pointer") or error.get("parameter") or "the whole")
 
 
 def _is_json(response: "httpx.Response") -> bool:
@@ -330,26 +327,14 @@ def connect() -> Client:
     return client
 
 
-def job_path(name: str) -> str:
-    """Return the path of a job; whatever was typed stays one segment of it."""
-    return f"/jobs/{_segment(name)}"
+def _item_path(collection: str, name: str) -> str:
+    """Return the path of one item; any text that a person types stays one segment of it."""
+    segment = quote(name, safe="")
+    # quote() leaves "." and ".." as they are: they would lead out of the collection.
+    return f"/{collection}/{segment.replace('.', '%2E') if name in {'.', '..'} else segment}"
 
 
-def secret_path(name: str) -> str:
-    """Return the path of a secret."""
-    return f"/secrets/{_segment(name)}"
-
-
-def run_path(run_id: str) -> str:
-    """Return the path of a run."""
-    return f"/runs/{_segment(run_id)}"
-
-
-def channel_path(name: str) -> str:
-    """Return the path of a channel."""
-    return f"/channels/{_segment(name)}"
-
-
-def _segment(text: str) -> str:
-    # "." and ".." are not quoted by anything and would climb out of the collection.
-    return quote(text, safe="").replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")
+job_path = partial(_item_path, "jobs")
+run_path = partial(_item_path, "runs")
+secret_path = partial(_item_path, "secrets")
+channel_path = partial(_item_path, "channels")

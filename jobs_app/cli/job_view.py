@@ -5,9 +5,9 @@ from datetime import datetime
 from jobs_app.cli.client import Json
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.format import duration, exact, relative
-from jobs_app.cli.output import print_note, print_text
+from jobs_app.cli.output import print_text, print_warnings
 from jobs_app.cli.run_outcome import compact
-from jobs_app.cli.run_view import concurrency_text, when
+from jobs_app.cli.run_view import concurrency_text, instant_text
 from jobs_app.core import clock
 from jobs_app.core.states import JobState
 
@@ -36,7 +36,7 @@ def last_run_text(last: Json | None, *, at: datetime) -> str:
     if not last:
         return "-"
     moment = last.get("finished_at") or last.get("started_at") or last.get("created_at")
-    return f"{last['state']} {when(moment, at=at)}" if moment else str(last["state"])
+    return f"{last['state']} {instant_text(moment, at=at)}" if moment else str(last["state"])
 
 
 def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
@@ -72,7 +72,7 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
     }
 
 
-def retention_text(said: Json) -> str | None:
+def retention_text(retention: Json) -> str | None:
     """Return what a job says of its history; None if it says nothing."""
     units = {
         "keep_runs": "{} runs",
@@ -80,7 +80,9 @@ def retention_text(said: Json) -> str | None:
         "keep_failed_days": "failed ones {} days",
         "keep_log_days": "logs {} days",
     }
-    parts = [unit.format(f"{said[name]:,}") for name, unit in units.items() if said.get(name)]
+    parts = [
+        unit.format(f"{retention[name]:,}") for name, unit in units.items() if retention.get(name)
+    ]
     return ", ".join(parts) or None
 
 
@@ -143,5 +145,4 @@ def print_effect(body: Json) -> None:
         print_text(f"\n{caught_up} would be caught up, after the run that has not ended.")
     elif effect["fires_after"]:
         print_text("\nIt would not start before its next fire.")
-    for warning in effect["warnings"]:
-        print_note(f"Note: {warning}")
+    print_warnings(effect["warnings"])

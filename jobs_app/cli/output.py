@@ -8,14 +8,18 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
 from functools import wraps
 from typing import Any
 
 import click
 
-from jobs_app.cli.client import Failure, Page
+from jobs_app.cli.client import Failure, Json
 from jobs_app.cli.format import one_line, plain
+
+# The heading of each column of a table, and how it writes an item.
+Columns = Mapping[str, Callable[[Json], str]]
 
 STYLES = {
     "active": "green",
@@ -33,17 +37,39 @@ STYLES = {
     "skipped": "yellow",
     "missed": "yellow",
 }
-# Only these columns hold a state as their first word; a job may be called "failed".
+# Only these columns begin with a state; a job may be called "failed".
 STYLED = {"STATE", "LAST RUN"}
-# And these may take more than one line where the terminal is narrow.
+# These columns may take more than one line where the terminal is narrow.
 FOLDED = {"NAME", "JOB", "SCHEDULE", "CLOCKS", "WORKER", "ERROR"}
-# Folded narrower than this, a name is a heap of letters.
+# A name folded narrower than this cannot be read.
 FOLDED_WIDTH = 10
 
 # JSON escapes C0 by itself, but leaves DEL, C1, direction marks and surrogates as they are.
 UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's own JSON.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Change nothing; show what would happen."
+)
+count_option = click.option(
+    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many fires."
+)
+
+
+def options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a decorator that adds several options, which --help lists in this order."""
+
+    def add_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return add_options
+
+
+def choice_of(values: Iterable[StrEnum]) -> click.Choice[str]:
+    """Return the type of an option that takes one of these values."""
+    return click.Choice([value.value for value in values])
 
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,7 +94,7 @@ def on_terminal() -> bool:
 def print_json(body: object) -> None:
     """Print *body* as JSON with the same meaning, harmless on any terminal."""
     text = json.dumps(body, indent=2, ensure_ascii=False)
-    click.echo(UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    click.echo(UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_text(text: str) -> None:
@@ -76,15 +102,45 @@ def print_text(text: str) -> None:
     click.echo(plain(text))
 
 
-def print_list_end(page: Page) -> None:
-    """Tell a person that a list goes on; a program sees it in --json."""
-    if page.next_cursor is not None:
+def print_note(text: str) -> None:
+    """Print a sentence that is not part of the answer, on standard error."""
+    click.echo(plain(text), err=True)
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print the warnings of an answer, on standard error."""
+    for warning in warnings:
+        print_note(f"Note: {warning}")
+
+
+def print_item(
+    item: Json, fields: Callable[[Json], Mapping[str, str | None]], *, as_json: bool
+) -> None:
+    """Print an item as JSON, or else its *fields*."""
+    if as_json:
+        print_json(item)
+    else:
+        print_fields(fields(item))
+
+
+def print_list(
+    answer: Json, columns: Columns, *, as_json: bool, empty: str, droppable: Collection[str] = ()
+) -> None:
+    """Print a list of the API as JSON, or else as a table, with a note if it goes on."""
+    if as_json:
+        print_json(answer)
+        return
+    print_items(answer["items"], columns, empty=empty, droppable=droppable)
+    if answer.get("next_cursor") is not None:
         print_note("There are more: use --limit or --all.")
 
 
-def print_note(text: str) -> None:
-    """Tell a person something that is no part of the answer, on standard error."""
-    click.echo(plain(text), err=True)
+def print_items(
+    items: Iterable[Json], columns: Columns, *, empty: str, droppable: Collection[str] = ()
+) -> None:
+    """Print a table with a row for each item; the rest is as in `print_table`."""
+    rows = [[text_of(item) for text_of in columns.values()] for item in items]
+    print_table(list(columns), rows, empty=empty, droppable=droppable)
 
 
 def print_table(
@@ -94,9 +150,9 @@ def print_table(
     empty: str,
     droppable: Collection[str] = (),
 ) -> None:
-    """Print *rows* under *headings* (capitals); without rows say *empty*, on standard error.
+    """Print *rows* under *headings* (capitals); without rows print *empty* on standard error.
 
-    A terminal too narrow for all of it does without the *droppable* columns.
+    A terminal that is too narrow gets no *droppable* columns.
     """
     if not rows:
         print_note(empty)
@@ -118,8 +174,8 @@ def print_fields(fields: Mapping[str, str | None]) -> None:
     for name, value in present.items():
         first, *more = plain(value).splitlines() or [""]
         label = click.style(name.ljust(width), dim=True)
-        shown = _coloured(first) if name == "State" else first
-        click.echo(label + shown, color=False if os.environ.get("NO_COLOR") else None)
+        first = _coloured(first) if name == "State" else first
+        click.echo(label + first, color=False if os.environ.get("NO_COLOR") else None)
         for line in more:
             click.echo(" " * width + line)
 
@@ -138,7 +194,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    # rich is imported only where it is shown: a pipe should not wait for it.
+    # rich is imported only for a terminal: a pipe should not wait for it.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -159,7 +215,7 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return how wide a table must be that loses no character and can still be read."""
+    """Return the least width of a table that loses no character and can still be read."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     least = [
         min(width, FOLDED_WIDTH) if heading in FOLDED else width

@@ -1,38 +1,46 @@
-"""How runs are shown on a terminal."""
+"""Runs as text: a table of them, and everything about one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import duration, exact, how_far, relative
-from jobs_app.cli.output import on_terminal, print_fields, print_note, print_table, print_text
-from jobs_app.cli.run_outcome import compact, error_text
+from jobs_app.cli.output import (
+    Columns,
+    on_terminal,
+    print_fields,
+    print_items,
+    print_list,
+    print_note,
+    print_text,
+)
+from jobs_app.cli.run_outcome import compact, error_text, reason_text
 
 
-def print_runs(runs: Sequence[Json], *, at: datetime, of_one_job: bool = False) -> None:
-    """Print a table of runs; those of one job need not name it each time."""
-    columns: dict[str, Callable[[Json], str]] = {
-        "ID": lambda item: item["id"],
-        "JOB": lambda item: item.get("job") or item["task"],
+def print_runs(
+    answer: Json, *, at: datetime, as_json: bool = False, of_one_job: bool = False
+) -> None:
+    """Print a list of runs; a table of one job's runs has no column for the job."""
+    job: Columns = {} if of_one_job else {"JOB": lambda run: run.get("job") or run["task"]}
+    columns: Columns = {
+        "ID": lambda run: run["id"],
+        **job,
         "STATE": _state_text,
-        "WHEN": lambda item: when(item.get("scheduled_for") or item["created_at"], at=at),
-        "TOOK": lambda item: duration(item.get("duration_seconds")),
-        "TRIGGER": lambda item: item["trigger"],
+        "WHEN": lambda run: instant_text(run.get("scheduled_for") or run["created_at"], at=at),
+        "TOOK": lambda run: duration(run.get("duration_seconds")),
+        "TRIGGER": lambda run: run["trigger"],
     }
-    if of_one_job:
-        del columns["JOB"]
-    rows = [[text_of(item) for text_of in columns.values()] for item in runs]
-    print_table(list(columns), rows, empty="No runs.", droppable={"TRIGGER"})
+    print_list(answer, columns, as_json=as_json, empty="No runs.", droppable={"TRIGGER"})
 
 
 def _state_text(item: Json) -> str:
-    """Return a run's state, and for how many fires it stands where that is not one."""
+    """Return a run's state, and its number of fires if that is more than one."""
     fires = item.get("fires", 1)
     return f"{item['state']} ({fires:,} fires)" if fires > 1 else str(item["state"])
 
 
-def when(value: str | None, *, at: datetime) -> str:
-    """Return an instant for a table: relative for a person, exact for a program."""
+def instant_text(value: str | None, *, at: datetime) -> str:
+    """Return an instant for a table: relative on a terminal, else as the API has it."""
     return relative(value, at=at) if on_terminal() else value or "-"
 
 
@@ -42,7 +50,6 @@ def print_run(item: Json, *, at: datetime) -> None:
     def moment(value: str | None) -> str | None:
         return f"{exact(value)} ({relative(value, at=at)})" if value else None
 
-    log = item.get("log") or {}
     print_fields(
         {
             "Run": item["id"],
@@ -53,7 +60,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Task": item["task"],
             "Arguments": compact(item.get("kwargs")),
             "Fires": str(item["fires"]) if item.get("fires", 1) > 1 else None,
-            "Trigger": by(item["trigger"], item.get("triggered_by")),
+            "Trigger": _trigger_text(item),
             "Note": item.get("note"),
             "Scheduled for": moment(item.get("scheduled_for")),
             "Created": moment(item["created_at"]),
@@ -70,7 +77,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Exit code": None if item.get("exit_code") is None else str(item["exit_code"]),
             "Result": compact(item.get("result")),
             "Error": error_text(item.get("error")),
-            "Log": _log_text(item["id"], log),
+            "Log": _log_text(item["id"], item.get("log") or {}),
         }
     )
     attempts = item.get("attempts") or []
@@ -81,9 +88,9 @@ def print_run(item: Json, *, at: datetime) -> None:
     for attempt in attempts:
         if late := attempt.get("late_result"):
             print_text(_late_text(attempt, late))
-    if told := item.get("notifications"):
+    if notifications := item.get("notifications"):
         print_text("")
-        _print_notifications(told)
+        _print_notifications(notifications)
 
 
 def _attempt_text(attempt: int, most: int) -> str:
@@ -103,51 +110,44 @@ def concurrency_text(item: Json) -> str | None:
 def _progress_text(progress: Json | None, *, at: datetime) -> str | None:
     if not progress:
         return None
-    told = how_far(progress) or compact(progress.get("meta")) or "reported"
-    return f"{told} ({relative(progress['at'], at=at)})"
+    text = how_far(progress) or compact(progress.get("meta")) or "reported"
+    return f"{text} ({relative(progress['at'], at=at)})"
 
 
 def _print_attempts(attempts: Sequence[Json]) -> None:
-    rows = [
-        [
-            str(attempt["attempt"]),
-            attempt["state"],
-            exact(attempt.get("started_at")),
-            exact(attempt.get("finished_at")),
-            attempt.get("worker") or "-",
-            (attempt.get("error") or {}).get("message") or "-",
-        ]
-        for attempt in attempts
-    ]
-    headings = ["ATTEMPT", "STATE", "STARTED", "FINISHED", "WORKER", "ERROR"]
-    print_table(headings, rows, empty="No attempts.", droppable={"FINISHED"})
+    columns: Columns = {
+        "ATTEMPT": lambda attempt: str(attempt["attempt"]),
+        "STATE": lambda attempt: attempt["state"],
+        "STARTED": lambda attempt: exact(attempt.get("started_at")),
+        "FINISHED": lambda attempt: exact(attempt.get("finished_at")),
+        "WORKER": lambda attempt: attempt.get("worker") or "-",
+        "ERROR": lambda attempt: (attempt.get("error") or {}).get("message") or "-",
+    }
+    print_items(attempts, columns, empty="No attempts.", droppable={"FINISHED"})
 
 
-def _print_notifications(told: Sequence[Json]) -> None:
-    rows = [
-        [
-            each["event"],
-            each["channel"],
-            each["state"],
-            exact(each.get("sent_at") or each["created_at"]),
-            each.get("error") or "-",
-        ]
-        for each in told
-    ]
-    print_table(["TOLD OF", "CHANNEL", "STATE", "WHEN", "ERROR"], rows, empty="Nobody was told.")
+def _print_notifications(notifications: Sequence[Json]) -> None:
+    columns: Columns = {
+        "TOLD OF": lambda message: message["event"],
+        "CHANNEL": lambda message: message["channel"],
+        "STATE": lambda message: message["state"],
+        "WHEN": lambda message: exact(message.get("sent_at") or message["created_at"]),
+        "ERROR": lambda message: message.get("error") or "-",
+    }
+    print_items(notifications, columns, empty="Nobody was told.")
 
 
 def _late_text(attempt: Json, late: Json) -> str:
-    """Say what a worker brought of an attempt when others had given it up."""
-    why = (error_text(late.get("error")) or "").partition("\n")[0]
-    what = f"{str(late['state']).replace('_', ' ')}{', ' if why else ''}{why}"
-    given_up = f"Attempt {attempt['attempt']} was given up as {attempt['state']}"
-    return f"{given_up}; its worker came back at {exact(late['at'])} with: {what}"
+    """Return a sentence about the result that a worker reported for an attempt given up before."""
+    why = reason_text(late)
+    outcome = f"{str(late['state']).replace('_', ' ')}{', ' if why else ''}{why}"
+    start = f"Attempt {attempt['attempt']} was given up as {attempt['state']}"
+    return f"{start}; its worker came back at {exact(late['at'])} with: {outcome}"
 
 
-def by(what: str, whom: str | None) -> str:
-    """Return what happened, and by whom where that is known."""
-    return f"{what} by {whom}" if whom else what
+def _trigger_text(run: Json) -> str:
+    trigger, actor = str(run["trigger"]), run.get("triggered_by")
+    return f"{trigger} by {actor}" if actor else trigger
 
 
 def _if_known(seconds: float | None) -> str | None:

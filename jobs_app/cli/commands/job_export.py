@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from jobs_app.cli.client import (
-    NO_SUCH,
     USAGE,
-    Answer,
     Client,
     Failure,
     Json,
@@ -20,7 +18,7 @@ from jobs_app.cli.client import (
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.job_options import writable
 from jobs_app.cli.job_view import outlook
-from jobs_app.cli.output import json_option, print_json, print_note, print_text
+from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.core.states import JobState
 
 DRY = {"dry_run": True}
@@ -40,7 +38,7 @@ def export_jobs(names: tuple[str, ...]) -> None:
     if names:
         jobs = [client.get(job_path(name)).body for name in names]
     else:
-        jobs = client.page("/jobs", limit=None).items
+        jobs = client.page("/jobs", limit=None)["items"]
     if not jobs:
         print_note("There are no jobs.")
         return
@@ -69,7 +67,7 @@ class _Step:
 
 @click.command("import")
 @click.argument("source", metavar="FILE")
-@click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen.")
+@dry_run_option
 @json_option
 def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
     """Create and change jobs so that they agree with a YAML file; - reads standard input.
@@ -127,7 +125,7 @@ def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
 
 
 def _plan(client: Client, job: Json) -> _Step:
-    present = _present(client, job["name"])
+    present = client.find(job_path(job["name"]))
     if present is None:
         answer = client.send("POST", "/jobs", body=job, params=DRY)
         return _Step(job, "create", answer.body, None)
@@ -135,15 +133,6 @@ def _plan(client: Client, job: Json) -> _Step:
     answer = client.send("PUT", path, body=job, params=DRY, if_match=present.etag)
     is_same = writable(answer.body["job"]) == writable(present.body)
     return _Step(job, "keep" if is_same else "change", answer.body, present.etag)
-
-
-def _present(client: Client, name: str) -> Answer | None:
-    try:
-        return client.get(job_path(name))
-    except Failure as error:
-        if error.exit_code != NO_SUCH:
-            raise
-        return None
 
 
 def _carry_out(client: Client, step: _Step) -> Json:

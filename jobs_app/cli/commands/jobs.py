@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -24,31 +25,25 @@ from jobs_app.cli.job_options import (
 )
 from jobs_app.cli.job_view import job_fields, last_run_text, outlook, print_effect, schedule_text
 from jobs_app.cli.output import (
+    choice_of,
     confirm_deletion,
+    count_option,
+    dry_run_option,
     json_option,
     limit_options,
     print_fields,
     print_json,
-    print_list_end,
+    print_list,
     print_note,
-    print_table,
     print_text,
+    print_warnings,
 )
-from jobs_app.cli.run_outcome import (
-    refuse_idle_options,
-    see_through,
-    start_body,
-    start_options,
-    tell_start,
-)
-from jobs_app.cli.run_view import print_runs, when
+from jobs_app.cli.run_outcome import start_options, start_run
+from jobs_app.cli.run_view import instant_text, print_runs
 from jobs_app.core import clock
 from jobs_app.core.states import JobState, RunState
 
 name_argument = click.argument("name", shell_complete=job_names)
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Change nothing; show what would happen."
-)
 
 
 @click.group()
@@ -61,13 +56,9 @@ for command in (stats, export_jobs, import_jobs):
 
 
 @job.command("list")
+@click.option("--state", type=choice_of(JobState), help="Only in this state.")
 @click.option(
-    "--state", type=click.Choice([state.value for state in JobState]), help="Only in this state."
-)
-@click.option(
-    "--last-state",
-    type=click.Choice([state.value for state in RunState]),
-    help="Only jobs whose last run is in this state.",
+    "--last-state", type=choice_of(RunState), help="Only jobs whose last run is in this state."
 )
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
@@ -76,27 +67,19 @@ for command in (stats, export_jobs, import_jobs):
 @json_option
 def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
     """List jobs by name, with their next and their last run."""
-    page = connect().page("/jobs", limit=limit, **filters)
-    if as_json:
-        print_json(page.as_json())
-        return
     at = clock.now()
-    rows = [
-        [
-            item["name"],
-            item["state"],
-            schedule_text(item.get("schedule")),
-            when(item.get("next_run_at"), at=at),
-            last_run_text(item.get("last_run"), at=at),
-        ]
-        for item in page.items
-    ]
-    print_table(
-        ["NAME", "STATE", "SCHEDULE", "NEXT RUN", "LAST RUN"],
-        rows,
+    print_list(
+        connect().page("/jobs", limit=limit, **filters),
+        {
+            "NAME": lambda job: job["name"],
+            "STATE": lambda job: job["state"],
+            "SCHEDULE": lambda job: schedule_text(job.get("schedule")),
+            "NEXT RUN": lambda job: instant_text(job.get("next_run_at"), at=at),
+            "LAST RUN": lambda job: last_run_text(job.get("last_run"), at=at),
+        },
+        as_json=as_json,
         empty="No jobs. Create one: jobs-app job create hello --command date --every 30s",
     )
-    print_list_end(page)
 
 
 @job.command()
@@ -115,7 +98,8 @@ def show(name: str, as_json: bool) -> None:
         print_text("\nNext fires")
         print_fires(client.get(f"{job_path(name)}/next", count=3).body["items"], at=at)
     print_text("\nLatest runs")
-    print_runs(client.page("/runs", limit=5, job=name).items, at=at, of_one_job=True)
+    latest = client.page("/runs", limit=5, job=name)["items"]
+    print_runs({"items": latest}, at=at, of_one_job=True)
 
 
 @job.command()
@@ -168,8 +152,8 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     current = client.get(job_path(name))
     before = writable(current.body)
     if options.keys() - {"name", "dry_run", "as_json"}:
-        wanted = with_options(before | (read_document(source) if source else {}), options)
-        answer = _patch(client, current, before, wanted, dry_run=dry_run)
+        after = with_options(before | (read_document(source) if source else {}), options)
+        answer = _patch(client, current, before, after, dry_run=dry_run)
     else:
         answer = _edit_by_hand(client, current, before, dry_run=dry_run)
     if answer is None:
@@ -179,10 +163,10 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
 
 
 def _patch(
-    client: Client, current: Answer, before: Json, wanted: Json, *, dry_run: bool
+    client: Client, current: Answer, before: Json, after: Json, *, dry_run: bool
 ) -> Answer | None:
     """Send the fields that differ; None if none does."""
-    changes = merge_patch(before, wanted)
+    changes = merge_patch(before, after)
     if not changes:
         return None
     return client.send(
@@ -244,8 +228,7 @@ def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
         print_effect(answer.body)
     else:
         print_text(f"{verb} {answer.body['name']}: {outlook(answer.body)}")
-        for warning in answer.body.get("warnings") or ():
-            print_note(f"Note: {warning}")
+        print_warnings(answer.body.get("warnings") or ())
 
 
 @job.command()
@@ -280,25 +263,9 @@ def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> No
 @kwargs_options
 @start_options
 @json_option
-def run_now(
-    name: str,
-    note: str | None,
-    overlap: str | None,
-    wait: bool,
-    timeout: float | None,
-    is_followed: bool,
-    as_json: bool,
-    **_: object,
-) -> None:
+def run_now(name: str, **options: Any) -> None:
     """Run a job now, beside its schedule."""
-    refuse_idle_options(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
-    client = connect()
-    body = start_body(note=note, overlap=overlap)
-    started = client.send("POST", f"{job_path(name)}/runs", body=body).body
-    if not wait:
-        tell_start(started, f"of {name} is {started['state']}", as_json=as_json)
-        return
-    see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)
+    start_run(f"{job_path(name)}/runs", f"of {name} is", **options)
 
 
 @job.command()
@@ -318,9 +285,7 @@ def delete(name: str, purge: bool, yes: bool) -> None:
 
 @job.command("next")
 @name_argument
-@click.option(
-    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many fires."
-)
+@count_option
 @json_option
 def next_fires(name: str, count: int, as_json: bool) -> None:
     """Show when a job fires next."""

@@ -1,4 +1,4 @@
-"""`jobs-app channel` and `jobs-app notification`: who is told, and what was told."""
+"""`jobs-app channel` and `jobs-app notification`: channels, and what was sent to them."""
 
 import secrets
 import sys
@@ -11,23 +11,24 @@ from jobs_app.cli.client import FAILED, Json, channel_path, connect
 from jobs_app.cli.completion import channel_names, job_names
 from jobs_app.cli.format import exact
 from jobs_app.cli.output import (
+    choice_of,
     json_option,
     limit_options,
-    print_fields,
+    options,
+    print_item,
     print_json,
-    print_list_end,
+    print_list,
     print_note,
-    print_table,
     print_text,
 )
-from jobs_app.cli.run_view import when
+from jobs_app.cli.run_view import instant_text
 from jobs_app.core import clock
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 
 name_argument = click.argument("name", shell_complete=channel_names)
 
-#: Bytes of randomness in a secret that is made up for a webhook.
+#: Random bytes in a secret that is generated for a webhook.
 SECRET_BYTES = 32
 
 
@@ -50,35 +51,31 @@ def events_from(
     param: click.Parameter | None = None,
     ctx: click.Context | None = None,
 ) -> list[str]:
-    """Return the events that *text* names; fails with what was expected."""
+    """Return the events that *text* names; *kind* fails with the known events otherwise."""
     known = [event.value for event in SUBSCRIBABLE_EVENTS]
     if text.strip().lower() == "all":
         return known
-    given = [part.strip().lower() for part in text.split(",") if part.strip()]
-    if unknown := [part for part in given if part not in known]:
+    events = [part.strip().lower() for part in text.split(",") if part.strip()]
+    if unknown := [event for event in events if event not in known]:
         kind.fail(f"{unknown[0]!r} is no event: use {', '.join(known)}.", param, ctx)
-    if not given:
+    if not events:
         kind.fail(f"Name at least one event: {', '.join(known)}.", param, ctx)
-    return given
+    return events
 
 
-def channel_options(command: Any) -> Any:
-    """Add the options that say what a channel is."""
-    for option in (
-        click.option("--default/--no-default", "is_default", default=None, help=_DEFAULT_HELP),
-        click.option("--events", type=Events(), help="What it is told: failed,lost or all."),
-        click.option(
-            "--secret-file", metavar="FILE", help="Secret of the webhook, or - for stdin."
-        ),
-        click.option("--webhook", metavar="URL", help="Call this address, signed, with JSON."),
-        click.option("--url-file", metavar="FILE", help="The URL is in a file, or - for stdin."),
-        click.option("--url", metavar="URL", help="One of apprise's, as mailto://USER:PASS@HOST."),
-    ):
-        command = option(command)
-    return command
-
-
-_DEFAULT_HELP = "Whether jobs that say nothing else are told of here."
+channel_options = options(
+    click.option("--url", metavar="URL", help="One of apprise's, as mailto://USER:PASS@HOST."),
+    click.option("--url-file", metavar="FILE", help="The URL is in a file, or - for stdin."),
+    click.option("--webhook", metavar="URL", help="Call this address, signed, with JSON."),
+    click.option("--secret-file", metavar="FILE", help="Secret of the webhook, or - for stdin."),
+    click.option("--events", type=Events(), help="What it is told: failed,lost or all."),
+    click.option(
+        "--default/--no-default",
+        "is_default",
+        default=None,
+        help="Whether jobs that say nothing else are told of here.",
+    ),
+)
 
 
 @click.group()
@@ -91,25 +88,17 @@ def channel() -> None:
 @json_option
 def list_channels(limit: int | None, as_json: bool) -> None:
     """List channels by name. Their addresses are never shown."""
-    page = connect().page("/channels", limit=limit)
-    if as_json:
-        print_json(page.as_json())
-        return
-    rows = [
-        [
-            item["name"],
-            item["kind"],
-            "yes" if item["is_default"] else "no",
-            ", ".join(item["events"]),
-        ]
-        for item in page.items
-    ]
-    print_table(
-        ["NAME", "KIND", "DEFAULT", "EVENTS"],
-        rows,
+    print_list(
+        connect().page("/channels", limit=limit),
+        {
+            "NAME": lambda item: item["name"],
+            "KIND": lambda item: item["kind"],
+            "DEFAULT": lambda item: "yes" if item["is_default"] else "no",
+            "EVENTS": lambda item: ", ".join(item["events"]),
+        },
+        as_json=as_json,
         empty="No channels. Add one: jobs-app channel add ops --default --url mailto://…",
     )
-    print_list_end(page)
 
 
 @channel.command()
@@ -117,19 +106,17 @@ def list_channels(limit: int | None, as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show one channel, without its address."""
-    answer = connect().get(channel_path(name)).body
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(
-        {
-            "Channel": answer["name"],
-            "Kind": answer["kind"],
-            "Default": "yes" if answer["is_default"] else "no",
-            "Events": ", ".join(answer["events"]),
-            "Updated": f"{exact(answer['updated_at'])} (version {answer['version']})",
-        }
-    )
+    print_item(connect().get(channel_path(name)).body, _channel_fields, as_json=as_json)
+
+
+def _channel_fields(item: Json) -> dict[str, str]:
+    return {
+        "Channel": item["name"],
+        "Kind": item["kind"],
+        "Default": "yes" if item["is_default"] else "no",
+        "Events": ", ".join(item["events"]),
+        "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
+    }
 
 
 @channel.command()
@@ -148,7 +135,7 @@ def add(name: str, as_json: bool, **options: Any) -> None:
       jobs-app channel add chat --events failed,recovered --url-file slack.txt
       jobs-app channel add desk --webhook https://desk.example.org/hook
     """
-    body = {"name": name, **_said(options)}
+    body = {"name": name, **_channel_body(options)}
     if not body.keys() & {"url", "webhook"}:
         body["url"] = click.prompt("URL", hide_input=True, err=True).strip()
     answer = connect().send("POST", "/channels", body=body).body
@@ -161,7 +148,7 @@ def add(name: str, as_json: bool, **options: Any) -> None:
 @json_option
 def edit(name: str, as_json: bool, **options: Any) -> None:
     """Change a channel; what is not named stays as it is."""
-    body = _said(options)
+    body = _channel_body(options)
     if not body:
         raise click.UsageError("Say what to change: --url, --webhook, --events or --default.")
     answer = connect().send("PATCH", channel_path(name), body=body, if_match="*").body
@@ -174,19 +161,17 @@ def edit(name: str, as_json: bool, **options: Any) -> None:
 def test(name: str, as_json: bool) -> None:
     """Send a test message and tell what became of it; exit with 1 if it did not arrive."""
     answer = connect().send("POST", f"{channel_path(name)}/test").body
+    state = NotificationState(answer["state"])
     if as_json:
         print_json(answer)
-    state = NotificationState(answer["state"])
-    if state is NotificationState.SENT:
-        if not as_json:
-            print_text(f"Sent to {name}.")
-        return
-    if not as_json:
-        if state is NotificationState.PENDING:
-            print_note("No scheduler has sent it yet: is one running? It is sent when one does.")
-        else:
-            print_note(f"Not sent: {answer['error']}")
-    sys.exit(FAILED)
+    elif state is NotificationState.SENT:
+        print_text(f"Sent to {name}.")
+    elif state is NotificationState.PENDING:
+        print_note("No scheduler has sent it yet: is one running? It is sent when one does.")
+    else:
+        print_note(f"Not sent: {answer['error']}")
+    if state is not NotificationState.SENT:
+        sys.exit(FAILED)
 
 
 @channel.command()
@@ -202,29 +187,24 @@ def delete(name: str, yes: bool) -> None:
     print_text(f"Deleted {name}.")
 
 
-def _said(options: dict[str, Any]) -> Json:
-    """Return what the options say, as the API wants it."""
+def _channel_body(options: dict[str, Any]) -> Json:
+    """Return the fields of a channel that the options set, as the API takes them."""
     url, webhook = options["url"], options["webhook"]
-    given = [flag for flag in ("url", "url_file", "webhook") if options[flag] is not None]
-    if len(given) > 1:
-        flags = " and ".join("--" + flag.replace("_", "-") for flag in given)
+    addresses = [name for name in ("url", "url_file", "webhook") if options[name] is not None]
+    if len(addresses) > 1:
+        flags = " and ".join("--" + name.replace("_", "-") for name in addresses)
         raise click.UsageError(f"Give one address, not {flags}.")
     if options["secret_file"] is not None and webhook is None:
         raise click.UsageError("--secret-file goes with --webhook.")
     if options["url_file"] is not None:
         url = _text_of(options["url_file"])
-    said: Json = {}
-    if url is not None:
-        said["url"] = url
+    fields = {"url": url, "events": options["events"], "is_default": options["is_default"]}
+    body = {name: value for name, value in fields.items() if value is not None}
     if webhook is not None:
         source = options["secret_file"]
         secret = secrets.token_urlsafe(SECRET_BYTES) if source is None else _text_of(source)
-        said["webhook"] = {"url": webhook, "secret": secret}
-    if options["events"] is not None:
-        said["events"] = options["events"]
-    if options["is_default"] is not None:
-        said["is_default"] = options["is_default"]
-    return said
+        body["webhook"] = {"url": webhook, "secret": secret}
+    return body
 
 
 def _text_of(source: str) -> str:
@@ -241,12 +221,12 @@ def _report(answer: Json, verb: str, sent: Json, options: dict[str, Any], *, as_
     if as_json:
         print_json(answer)
     else:
-        told = ", ".join(answer["events"])
-        whose = "of all jobs that say nothing else" if answer["is_default"] else "where a job asks"
-        print_text(f"{verb} {answer['name']} ({answer['kind']}): told {whose}: {told}.")
+        events = ", ".join(answer["events"])
+        scope = "of all jobs that say nothing else" if answer["is_default"] else "where a job asks"
+        print_text(f"{verb} {answer['name']} ({answer['kind']}): told {scope}: {events}.")
         print_note(f"Try it: jobs-app channel test {answer['name']}")
     if "webhook" in sent and options["secret_file"] is None:
-        # Shown this once: nobody can read it back.
+        # The API never returns the secret: this is the only time it is printed.
         print_note(f"Secret of its signatures, not shown again: {sent['webhook']['secret']}")
 
 
@@ -259,37 +239,25 @@ def notification() -> None:
 @click.option("--job", shell_complete=job_names, help="Only of this job.")
 @click.option("--channel", shell_complete=channel_names, help="Only to this channel.")
 @click.option("--run", metavar="ID", help="Only of this run.")
-@click.option(
-    "--state",
-    type=click.Choice([state.value for state in NotificationState]),
-    help="Only in this state.",
-)
-@click.option("--event", type=click.Choice([event.value for event in Event]), help="Only of this.")
+@click.option("--state", type=choice_of(NotificationState), help="Only in this state.")
+@click.option("--event", type=choice_of(Event), help="Only of this.")
 @limit_options
 @json_option
 def list_notifications(limit: int | None, as_json: bool, **filters: str | None) -> None:
     """List notifications, the newest first, with what became of them."""
-    page = connect().page("/notifications", limit=limit, **filters)
-    if as_json:
-        print_json(page.as_json())
-        return
     at = clock.now()
-    rows = [
-        [
-            when(item["created_at"], at=at),
-            item["job"] or "-",
-            item["event"],
-            item["channel"],
-            item["state"],
-            str(item["tries"]),
-            item["error"] or "-",
-        ]
-        for item in page.items
-    ]
-    print_table(
-        ["WHEN", "JOB", "EVENT", "CHANNEL", "STATE", "TRIES", "ERROR"],
-        rows,
+    print_list(
+        connect().page("/notifications", limit=limit, **filters),
+        {
+            "WHEN": lambda item: instant_text(item["created_at"], at=at),
+            "JOB": lambda item: item["job"] or "-",
+            "EVENT": lambda item: item["event"],
+            "CHANNEL": lambda item: item["channel"],
+            "STATE": lambda item: item["state"],
+            "TRIES": lambda item: str(item["tries"]),
+            "ERROR": lambda item: item["error"] or "-",
+        },
+        as_json=as_json,
         empty="No notifications.",
         droppable={"TRIES"},
     )
-    print_list_end(page)

@@ -7,8 +7,8 @@ import click
 from jobs_app.cli.client import FAILED, NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import key_names, queue_names
 from jobs_app.cli.format import duration, relative
-from jobs_app.cli.output import json_option, print_json, print_note, print_table
-from jobs_app.cli.run_view import when
+from jobs_app.cli.output import json_option, print_list, print_note
+from jobs_app.cli.run_view import instant_text
 from jobs_app.core import clock
 
 
@@ -22,15 +22,22 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
     All that a worker serves, a job names or a run waits in, or those named.
     """
     items = _named(connect().get("/queues").body["items"], names, key="name")
-    if as_json:
-        print_json({"items": items})
-    else:
-        print_table(
-            ["QUEUE", "WORKERS", "SLOTS", "JOBS", "QUEUED", "OLDEST", "RUNNING", "OTHERS"],
-            [_queue_row(item) for item in items],
-            empty="No queue: no worker lives, and no job names one.",
-            droppable={"SLOTS", "OTHERS"},
-        )
+    print_list(
+        {"items": items},
+        {
+            "QUEUE": lambda queue: queue["name"],
+            "WORKERS": lambda queue: str(queue["workers"] or "none"),
+            "SLOTS": lambda queue: str(queue["slots"]),
+            "JOBS": lambda queue: str(queue["jobs"]),
+            "QUEUED": lambda queue: str(queue["queued"]),
+            "OLDEST": lambda queue: _age(queue["oldest_queued_seconds"]),
+            "RUNNING": lambda queue: str(queue["running"]),
+            "OTHERS": _other_runs,
+        },
+        as_json=as_json,
+        empty="No queue: no worker lives, and no job names one.",
+        droppable={"SLOTS", "OTHERS"},
+    )
     unserved = [item for item in items if item["warning"]]
     for item in unserved:
         start = f"jobs-app worker --queues {item['name']}"
@@ -39,18 +46,9 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
-def _queue_row(item: Json) -> list[str]:
-    others = [f"{item[name]} {name}" for name in ("parked", "waiting", "retrying") if item[name]]
-    return [
-        item["name"],
-        str(item["workers"] or "none"),
-        str(item["slots"]),
-        str(item["jobs"]),
-        str(item["queued"]),
-        _since(item["oldest_queued_seconds"]),
-        str(item["running"]),
-        ", ".join(others),
-    ]
+def _other_runs(queue: Json) -> str:
+    states = ("parked", "waiting", "retrying")
+    return ", ".join(f"{queue[state]} {state}" for state in states if queue[state])
 
 
 @click.command()
@@ -58,34 +56,30 @@ def _queue_row(item: Json) -> list[str]:
 @json_option
 def workers(gone: bool, as_json: bool) -> None:
     """List the workers that live, and what each of them runs."""
-    answer = connect().get("/workers", include="gone" if gone else None).body
-    if as_json:
-        print_json(answer)
-        return
     at = clock.now()
-    print_table(
-        ["WORKER", "QUEUES", "POOL", "FREE", "SEEN", "STARTED", "RUNS"],
-        [
-            [
-                item["name"],
-                ",".join(item["queues"]),
-                item["pool"],
-                f"{item['free']} of {item['concurrency']}",
-                f"gone {relative(item['gone_at'], at=at)}"
-                if item["gone_at"]
-                else f"{_since(item['seen_seconds_ago'])} ago",
-                when(item["started_at"], at=at),
-                ", ".join(_at_work(run) for run in item["runs"]),
-            ]
-            for item in answer["items"]
-        ],
+    print_list(
+        connect().get("/workers", include="gone" if gone else None).body,
+        {
+            "WORKER": lambda worker: worker["name"],
+            "QUEUES": lambda worker: ",".join(worker["queues"]),
+            "POOL": lambda worker: worker["pool"],
+            "FREE": lambda worker: f"{worker['free']} of {worker['concurrency']}",
+            "SEEN": lambda worker: (
+                f"gone {relative(worker['gone_at'], at=at)}"
+                if worker["gone_at"]
+                else f"{_age(worker['seen_seconds_ago'])} ago"
+            ),
+            "STARTED": lambda worker: instant_text(worker["started_at"], at=at),
+            "RUNS": lambda worker: ", ".join(map(_active_run, worker["runs"])),
+        },
+        as_json=as_json,
         empty="No worker lives. Start one: jobs-app worker",
         droppable={"STARTED", "POOL"},
     )
 
 
-def _at_work(run: Json) -> str:
-    return f"{run['job'] or run['task']} ({_since(run['running_seconds'])}) {run['id']}"
+def _active_run(run: Json) -> str:
+    return f"{run['job'] or run['task']} ({_age(run['running_seconds'])}) {run['id']}"
 
 
 @click.command()
@@ -94,29 +88,24 @@ def _at_work(run: Json) -> str:
 def concurrency(keys: tuple[str, ...], as_json: bool) -> None:
     """List concurrency keys: how many of their runs run, and how many may."""
     items = _named(connect().get("/concurrency").body["items"], keys, key="key")
-    if as_json:
-        print_json({"items": items})
-        return
-    print_table(
-        ["KEY", "LIMIT", "RUNNING", "QUEUED", "OLDEST", "JOBS"],
-        [
-            [
-                item["key"],
-                " or ".join(map(str, item["limits"])),
-                str(item["running"]),
-                str(item["queued"]),
-                _since(item["oldest_queued_seconds"]),
-                str(item["jobs"]),
-            ]
-            for item in items
-        ],
+    print_list(
+        {"items": items},
+        {
+            "KEY": lambda item: item["key"],
+            "LIMIT": lambda item: " or ".join(map(str, item["limits"])),
+            "RUNNING": lambda item: str(item["running"]),
+            "QUEUED": lambda item: str(item["queued"]),
+            "OLDEST": lambda item: _age(item["oldest_queued_seconds"]),
+            "JOBS": lambda item: str(item["jobs"]),
+        },
+        as_json=as_json,
         empty="No job has a concurrency key. Give it one: jobs-app job edit NAME"
         " --concurrency-key db-main --concurrency-limit 2",
     )
 
 
 def _named(items: list[Json], names: tuple[str, ...], *, key: str) -> list[Json]:
-    """Return those that *names* names, all if it is empty. Raises Failure if one is not there."""
+    """Return the items with these names, all without names; raises Failure if one is missing."""
     known = [str(item[key]) for item in items]
     for name in names:
         if name not in known:
@@ -125,5 +114,5 @@ def _named(items: list[Json], names: tuple[str, ...], *, key: str) -> list[Json]
     return [item for item in items if not names or item[key] in names]
 
 
-def _since(seconds: float | None) -> str:
+def _age(seconds: float | None) -> str:
     return duration(None if seconds is None else round(max(seconds, 0.0)))

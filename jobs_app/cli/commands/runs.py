@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -11,22 +12,15 @@ from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import (
+    choice_of,
     json_option,
     limit_options,
     on_terminal,
     print_json,
-    print_list_end,
     print_note,
     print_text,
 )
-from jobs_app.cli.run_outcome import (
-    ending,
-    refuse_idle_options,
-    see_through,
-    start_body,
-    start_options,
-    tell_start,
-)
+from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
 from jobs_app.core import clock
@@ -44,14 +38,10 @@ def run() -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([state.value for state in RunState]),
+    type=choice_of(RunState),
     help="Only in this state; repeatable.",
 )
-@click.option(
-    "--trigger",
-    type=click.Choice([trigger.value for trigger in Trigger]),
-    help="Only started by this.",
-)
+@click.option("--trigger", type=choice_of(Trigger), help="Only started by this.")
 @click.option("--from", "since", type=Instant(ago=True), help="Not before: an instant, or 2h.")
 @click.option("--to", "until", type=Instant(ago=True), help="Before: an instant, or 2h.")
 @limit_options
@@ -65,24 +55,20 @@ def list_runs(
     **filters: str | None,
 ) -> None:
     """List runs, the newest first."""
-    narrowed = {
+    filters |= {
         "state": ",".join(states) or None,
         "from": None if since is None else api_instant(since),
         "to": None if until is None else api_instant(until),
     }
     client = connect()
-    page = client.page("/runs", limit=limit, **filters, **narrowed)
-    if as_json:
-        print_json(page.as_json())
-        return
-    print_runs(page.items, at=clock.now())
-    print_list_end(page)
-    if not page.items and filters.get("job"):
-        _say_if_unknown(client, str(filters["job"]))
+    page = client.page("/runs", limit=limit, **filters)
+    print_runs(page, at=clock.now(), as_json=as_json)
+    if not (as_json or page["items"]) and filters.get("job"):
+        _note_missing_job(client, str(filters["job"]))
 
 
-def _say_if_unknown(client: Client, job: str) -> None:
-    """Keep somebody who misspelt a name from believing that its job has never run."""
+def _note_missing_job(client: Client, job: str) -> None:
+    """Say that there is no such job: else a wrong name looks like a job without runs."""
     try:
         client.get(job_path(job))
     except Failure as failure:
@@ -98,8 +84,8 @@ def show(run_id: str, as_json: bool) -> None:
     answer = connect().get(run_path(run_id)).body
     if as_json:
         print_json(answer)
-        return
-    print_run(answer, at=clock.now())
+    else:
+        print_run(answer, at=clock.now())
 
 
 @run.command()
@@ -124,10 +110,9 @@ def log(
         raise click.UsageError("--timestamps needs --follow.")
     client = connect()
     if is_followed:
-        started = client.get(run_path(run_id)).body
-        ended = follow(client, started, timestamps=timestamps)
-        print_note(ending(ended))
-        sys.exit(outcome_code(ended))
+        run = follow(client, client.get(run_path(run_id)).body, timestamps=timestamps)
+        print_note(outcome_line(run))
+        sys.exit(outcome_code(run))
     text = client.text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
     if not text and (client.get(run_path(run_id)).body.get("log") or {}).get("deleted"):
         print_note("Its log is no longer kept: see keep_log_days.")
@@ -142,14 +127,14 @@ def log(
 @click.argument("run_id", metavar="ID")
 @click.option(
     "--mode",
-    type=click.Choice([mode.value for mode in CancelMode]),
+    type=choice_of(CancelMode),
     help="TERM and the job's grace (the default), or KILL at once.",
 )
 @click.option("--reason", help="Why; shown with the run.")
 @json_option
-def cancel(run_id: str, as_json: bool, **given: str | None) -> None:
+def cancel(run_id: str, as_json: bool, **options: str | None) -> None:
     """Cancel a run that has not ended."""
-    body = {name: value for name, value in given.items() if value is not None}
+    body = {name: value for name, value in options.items() if value is not None}
     answer = connect().send("POST", f"{run_path(run_id)}/cancel", body=body).body
     if as_json:
         print_json(answer)
@@ -165,26 +150,10 @@ def cancel(run_id: str, as_json: bool, **given: str | None) -> None:
 @kwargs_options
 @start_options
 @json_option
-def retry(
-    run_id: str,
-    note: str | None,
-    overlap: str | None,
-    wait: bool,
-    timeout: float | None,
-    is_followed: bool,
-    as_json: bool,
-    **_: object,
-) -> None:
+def retry(run_id: str, **options: Any) -> None:
     """Do once more what a run did that has ended, as a new run.
 
     With the same arguments, but for --arg; with the queue, limits and policies of its
     job as it is now. One that was skipped or missed is run now.
     """
-    refuse_idle_options(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
-    client = connect()
-    body = start_body(note=note, overlap=overlap)
-    started = client.send("POST", f"{run_path(run_id)}/retry", body=body).body
-    if not wait:
-        tell_start(started, f"repeats {run_id} and is {started['state']}", as_json=as_json)
-        return
-    see_through(client, started, timeout=timeout, is_followed=is_followed, as_json=as_json)
+    start_run(f"{run_path(run_id)}/retry", f"repeats {run_id} and is", **options)

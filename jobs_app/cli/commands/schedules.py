@@ -5,7 +5,7 @@ import click
 from jobs_app.cli.client import connect
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_options import given_options, schedule_from, schedule_options
-from jobs_app.cli.output import json_option, print_json, print_note, print_text
+from jobs_app.cli.output import count_option, json_option, print_json, print_text, print_warnings
 from jobs_app.core import clock
 
 
@@ -17,9 +17,7 @@ def schedule() -> None:
 @schedule.command()
 @click.argument("expression", required=False)
 @schedule_options
-@click.option(
-    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many fires."
-)
+@count_option
 @json_option
 def preview(expression: str | None, count: int, as_json: bool, **_: object) -> None:
     """Show the next fires of EXPRESSION, a cron expression, or of --every or --at.
@@ -33,15 +31,14 @@ def preview(expression: str | None, count: int, as_json: bool, **_: object) -> N
         if "cron" in options:
             raise click.UsageError("Give the cron expression once.")
         options["cron"] = expression
-    wanted = schedule_from(options)
-    if not wanted or not {"cron", "interval_seconds", "at"} & wanted.keys():
+    definition = schedule_from(options)
+    if not definition or not {"cron", "interval_seconds", "at"} & definition.keys():
         raise click.UsageError("Give a cron expression, or --every, or --at.")
-    body = {"schedule": wanted, "count": count}
+    body = {"schedule": definition, "count": count}
     answer = connect().send("POST", "/schedules/preview", body=body).body
     if as_json:
         print_json(answer)
         return
     print_text(answer["description"])
     print_fires(answer["fires"], at=clock.now())
-    for warning in answer["warnings"]:
-        print_note(f"Note: {warning}")
+    print_warnings(answer["warnings"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from jobs_app.cli.client import NO_SUCH, Answer, Client, Failure, Json, connect, secret_path
+from jobs_app.cli.client import Json, connect, secret_path
 from jobs_app.cli.commands.processes import rotate
 from jobs_app.cli.completion import secret_names
 from jobs_app.cli.format import exact
@@ -13,14 +13,13 @@ from jobs_app.cli.output import (
     confirm_deletion,
     json_option,
     limit_options,
-    print_fields,
+    print_item,
     print_json,
-    print_list_end,
+    print_list,
     print_note,
-    print_table,
     print_text,
 )
-from jobs_app.cli.run_view import when
+from jobs_app.cli.run_view import instant_text
 from jobs_app.core import clock
 from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import OPENING
@@ -41,27 +40,21 @@ secret.add_command(rotate)
 @json_option
 def list_secrets(limit: int | None, as_json: bool) -> None:
     """List secrets by name, without their values."""
-    page = connect().page("/secrets", limit=limit)
-    if as_json:
-        print_json(page.as_json())
-        return
     at = clock.now()
-    rows = [
-        [
-            item["name"],
-            when(item["updated_at"], at=at),
-            when(item["last_used_at"], at=at) if item["last_used_at"] else "never",
-            item["description"],
-        ]
-        for item in page.items
-    ]
-    print_table(
-        ["NAME", "CHANGED", "USED", "DESCRIPTION"],
-        rows,
+    print_list(
+        connect().page("/secrets", limit=limit),
+        {
+            "NAME": lambda item: item["name"],
+            "CHANGED": lambda item: instant_text(item["updated_at"], at=at),
+            "USED": lambda item: (
+                instant_text(item["last_used_at"], at=at) if item["last_used_at"] else "never"
+            ),
+            "DESCRIPTION": lambda item: item["description"],
+        },
+        as_json=as_json,
         empty="No secrets. Store one: jobs-app secret set GITHUB_TOKEN",
         droppable={"DESCRIPTION"},
     )
-    print_list_end(page)
 
 
 @secret.command()
@@ -69,23 +62,20 @@ def list_secrets(limit: int | None, as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show what is known of a secret, and which jobs use it; never its value."""
-    answer = connect().get(secret_path(name)).body
-    if as_json:
-        print_json(answer)
-        return
-    used = answer["last_used_at"]
-    print_fields(
-        {
-            "Secret": answer["name"],
-            "Description": answer["description"],
-            "Reference": f"{OPENING}{answer['name']}}}",
-            "Jobs": ", ".join(answer["jobs"]) or "none",
-            "Used": exact(used) if used else "never",
-            "Created": exact(answer["created_at"]),
-            "Changed": f"{exact(answer['updated_at'])} by {answer['updated_by']} "
-            f"(version {answer['version']})",
-        }
-    )
+    print_item(connect().get(secret_path(name)).body, _secret_fields, as_json=as_json)
+
+
+def _secret_fields(item: Json) -> dict[str, str | None]:
+    return {
+        "Secret": item["name"],
+        "Description": item["description"],
+        "Reference": f"{OPENING}{item['name']}}}",
+        "Jobs": ", ".join(item["jobs"]) or "none",
+        "Used": exact(item["last_used_at"]) if item["last_used_at"] else "never",
+        "Created": exact(item["created_at"]),
+        "Changed": f"{exact(item['updated_at'])} by {item['updated_by']} "
+        f"(version {item['version']})",
+    }
 
 
 @secret.command("set")
@@ -118,10 +108,10 @@ def set_secret(
     if source is None and not keep_value and not sys.stdin.isatty():
         raise click.UsageError("Add --from FILE, or --from - to read the value from this input.")
     client = connect()
-    present = _present(client, name)
+    present = client.find(secret_path(name))
     body: Json = {} if description is None else {"description": description}
     if not keep_value:
-        body["value"] = _typed(name) if source is None else _read(source)
+        body["value"] = _ask_for_value(name) if source is None else _read(source)
     etag = None if present is None else present.etag
     answer = client.send("PUT", secret_path(name), body=body, if_match=etag)
     if len(body.get("value", "")) in range(1, MIN_MASKED_LENGTH):
@@ -135,17 +125,7 @@ def set_secret(
     print_text(f"{verb} {name}. Jobs refer to it as {OPENING}{name}}}.")
 
 
-def _present(client: Client, name: str) -> Answer | None:
-    """Return the secret as it is, None if there is none yet."""
-    try:
-        return client.get(secret_path(name))
-    except Failure as failure:
-        if failure.exit_code != NO_SUCH:
-            raise
-        return None
-
-
-def _typed(name: str) -> str:
+def _ask_for_value(name: str) -> str:
     value: str = click.prompt(
         f"Value of {name}", hide_input=True, confirmation_prompt="Once more", err=True
     )
@@ -160,7 +140,7 @@ def _read(source: str) -> str:
     except OSError as error:
         raise click.UsageError(f"Cannot read {source}: {error.strerror}.") from error
     except UnicodeDecodeError:
-        # Without its cause: that would hold the value.
+        # `from None`: the UnicodeDecodeError holds the value.
         raise click.UsageError(f"{source} is not text in UTF-8: encode it first.") from None
     line = text.removesuffix("\n").removesuffix("\r")
     return text if "\n" in line else line

@@ -6,7 +6,14 @@ import click
 
 from jobs_app.cli.client import NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import task_names
-from jobs_app.cli.output import json_option, print_fields, print_json, print_table, print_text
+from jobs_app.cli.output import (
+    json_option,
+    print_fields,
+    print_json,
+    print_list,
+    print_table,
+    print_text,
+)
 from jobs_app.cli.task_schema import sample_of, type_text
 from jobs_app.core.text import did_you_mean
 
@@ -20,16 +27,14 @@ def task() -> None:
 @json_option
 def list_tasks(as_json: bool) -> None:
     """List the tasks, built in and yours, with their arguments; [those] may be left out."""
-    answer = connect().get("/tasks").body
-    if as_json:
-        print_json(answer)
-        return
-    print_table(
-        ["TASK", "ARGUMENTS", "WHAT IT DOES"],
-        [
-            [item["name"], _arguments(item["schema"]), item["description"]]
-            for item in answer["items"]
-        ],
+    print_list(
+        connect().get("/tasks").body,
+        {
+            "TASK": lambda task: task["name"],
+            "ARGUMENTS": lambda task: _arguments(task["schema"]),
+            "WHAT IT DOES": lambda task: task["description"],
+        },
+        as_json=as_json,
         empty="No tasks.",
         droppable={"ARGUMENTS"},
     )
@@ -41,22 +46,27 @@ def list_tasks(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show what a task does, and its arguments with their types and defaults."""
     items = connect().get("/tasks").body["items"]
-    found = next((item for item in items if item["name"] == name), None)
-    if found is None:
+    task = next((item for item in items if item["name"] == name), None)
+    if task is None:
         hint = did_you_mean(name, (item["name"] for item in items))
         raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
     if as_json:
-        print_json(found)
+        print_json(task)
         return
-    schema = found["schema"]
+    schema = task["schema"]
     sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
-    print_fields({"Task": name, "What it does": found["description"], "For example": sample})
+    print_fields({"Task": name, "What it does": task["description"], "For example": sample})
     print_text("")
     print_table(
         ["ARGUMENT", "TYPE", "DEFAULT", "WHAT IT IS"],
         [
-            [argument, type_text(said, schema), _default(argument, said, schema), _about(said)]
-            for argument, said in schema.get("properties", {}).items()
+            [
+                argument,
+                type_text(property_, schema),
+                _default(argument, property_, schema),
+                _about(property_),
+            ]
+            for argument, property_ in schema.get("properties", {}).items()
         ],
         empty="It takes no arguments.",
     )
@@ -72,16 +82,15 @@ def _arguments(schema: Json) -> str:
     return " ".join([*required, *(f"[{name}]" for name in names if name not in required)])
 
 
-def _default(name: str, said: Json, schema: Json) -> str:
+def _default(name: str, property_: Json, schema: Json) -> str:
     if name in schema.get("required", []):
         return "required"
-    default = said.get("default")
+    default = property_.get("default")
     return "" if default is None else json.dumps(default, ensure_ascii=False)
 
 
-def _about(said: Json) -> str:
-    bounds = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}
-    told = [f"{words} {said[key]:g}" for key, words in bounds.items() if key in said]
-    return " ".join(
-        filter(None, (said.get("description", ""), f"({', '.join(told)})" * bool(told)))
-    )
+def _about(property_: Json) -> str:
+    words = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}
+    bounds = [f"{text} {property_[key]:g}" for key, text in words.items() if key in property_]
+    parts = [property_.get("description", ""), f"({', '.join(bounds)})" if bounds else ""]
+    return " ".join(filter(None, parts))
