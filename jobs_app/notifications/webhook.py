@@ -104,7 +104,7 @@ async def _post_to(address: str, url: httpx.URL, request: WebhookRequest, *, sec
             content=request.body(),
             extensions={"sni_hostname": url.host},
         )
-        # What the answer says does not matter: it is not read, however long it is.
+        # The body of the answer is not read, however long it is.
         response = await client.send(post, stream=True)
         await response.aclose()
         return response.status_code

@@ -1,4 +1,4 @@
-"""Channels beside the API: what happens to their addresses."""
+"""The addresses of channels without the API."""
 
 from cryptography.fernet import Fernet
 from sqlalchemy import select

@@ -1,4 +1,4 @@
-"""What is on record of notifications: forgotten in time, and who would send what is not."""
+"""The records of notifications: their pruning, and whether a sender is running."""
 
 from datetime import UTC, datetime
 

@@ -168,7 +168,7 @@ def test_concurrent_senders_never_claim_the_same_notification(database: Database
     assert sorted(claimed_ids) == sorted(ids)
 
 
-# ---- again ----
+# ---- retries ----
 
 
 def test_a_failed_try_is_repeated_after_growing_pauses_up_to_the_eighth(
@@ -231,7 +231,7 @@ def test_a_notification_that_is_a_day_old_is_not_sent(database: Database) -> Non
     ]
 
 
-# ---- many ----
+# ---- grouping, rate limit ----
 
 
 def test_five_hundred_equal_failures_make_two_messages(database: Database) -> None:

@@ -248,7 +248,7 @@ def test_a_channel_that_is_deleted_meanwhile_does_not_keep_a_run_from_finishing(
     make_channel(database)
     job = make_job(database)
     with database.session() as session:
-        # The job still believes that somebody listens.
+        # The row of the job still has the event of the deleted channel.
         session.connection().exec_driver_sql("DELETE FROM notification_channels")
         session.commit()
 
@@ -343,7 +343,7 @@ def test_a_channel_without_the_event_missed_gets_no_missed_fires(database: Datab
 
 
 def look_for_late(database: Database, *, at: Any) -> int:
-    """Do what a sender does."""
+    """Record late runs as a sender does."""
     with database.session() as session:
         late = notifications_record.find_late(session, at=at)
         count = notifications_record.notify_late(session, late, at=at)
@@ -424,7 +424,7 @@ def test_without_a_subscription_no_late_run_is_looked_for(database: Database) ->
     assert not [sql for sql in executed if "FROM runs" in sql]
 
 
-# ---- what is the same, what is kept ----
+# ---- equal errors, subscriptions ----
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the process that sends may not do, whatever a library in it tries."""
+"""The sandbox of the sender process, whatever a library in it tries."""
 
 import subprocess
 import sys

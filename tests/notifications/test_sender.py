@@ -1,4 +1,4 @@
-"""Notifications on their whole way: from a run's end through the sender's process to a server."""
+"""Notifications end to end: from a finished run through the sender process to a server."""
 
 import hashlib
 import hmac
@@ -91,7 +91,7 @@ def hook(recorder: WebhookServer, path: str = "/hook") -> Webhook:
 
 
 def is_genuine(headers: dict[str, str], body: bytes, secret: str) -> bool:
-    """The receiver's check, as docs/notifications.md has it."""
+    """Check a signature as docs/notifications.md shows."""
     parts = dict(part.split("=", 1) for part in headers["Jobs-Signature"].split(","))
     signed = f"{parts['t']}.".encode() + body
     expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
@@ -99,7 +99,7 @@ def is_genuine(headers: dict[str, str], body: bytes, secret: str) -> bool:
 
 
 def fail_a_run(database: Database, name: str = "nightly", **outcome: Any) -> UUID:
-    """Have a run of a new job fail and return the run's id."""
+    """Let a run of a new job fail, and return the id of the run."""
     job = make_job(database, name=name, timezone="Europe/Paris", cron="0 * * * *")
     run_id: UUID = finish_run(database, job, make_worker(database), FAILED, **outcome)
     return run_id
@@ -232,7 +232,7 @@ class Mailbox:
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[Mailbox, int]]:
-    """A real mail server that wants a password."""
+    """A real mail server that requires a password."""
     server, port = Mailbox(), free_port()
     controller = Controller(
         server,

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request, as it came."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -18,7 +18,7 @@ class ReceivedRequest:
 
 @dataclass(slots=True)
 class WebhookServer:
-    """What was received; `statuses` are answered in turn, the last one for ever."""
+    """The received requests; it answers with `statuses` in turn, then always with the last."""
 
     url: str
     statuses: list[int] = field(default_factory=lambda: [204])

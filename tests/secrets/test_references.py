@@ -1,4 +1,4 @@
-"""References: what is one, where one may stand, and that resolving them can be undone."""
+"""References to secrets: their syntax, their allowed places, and putting them back."""
 
 from typing import Any
 
@@ -110,7 +110,7 @@ def test_text_that_no_reference_can_replace_is_cleaned() -> None:
 
     back = put_back("mine", before, changed, VALUES, clean=clean)
 
-    # What the job itself says is not for us to change.
+    # Text that the job already had stays as it was.
     assert back == {"a": "dDBrM24=", "b": "***", "c": {"***": "***"}}
 
 

@@ -210,7 +210,7 @@ def test_channel(path: ChannelPath) -> Response:
     """Send a test message and wait for its outcome. 202: no scheduler has sent it yet."""
     at = clock.now()
     notification_id = channels.test(session(), _checked_name(path.name), by=_actor(), at=at)
-    # Without a scheduler nobody sends the message: do not wait.
+    # Without a scheduler no message is sent: do not wait.
     seconds = TEST_SECONDS if history.has_sender(session(), at=at) else 0.0
     # Hold no connection of the database while the scheduler works.
     database.session.remove()
