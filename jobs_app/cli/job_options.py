@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +16,10 @@ import click
 from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
-from jobs_app.cli.completion import key_names, queue_names, task_names
+from jobs_app.cli.completion import Completion, key_names, queue_names, task_names
 from jobs_app.cli.format import Duration, Instant, api_instant
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
+from jobs_app.cli.output import options
 from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition
 from jobs_app.runs.retention import Retention
@@ -39,7 +40,6 @@ READ_ONLY = {
     "warnings",
 }
 
-Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 KINDS = {"cron": "cron", "every": "interval_seconds", "at": "at"}
 
 
@@ -133,53 +133,48 @@ def _click_type(name: str, kind: Any) -> click.ParamType[Any]:
 OPTIONS = tuple(sorted(_options(Definition), key=lambda option: option.path[0] not in _FIRST))
 
 
-def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say when."""
-    for option in (
-        click.option("--jitter", type=Duration(), help="Spread the starts over this long."),
-        click.option("--end-at", type=OrNone(Instant()), help="No fire at or after this instant."),
-        click.option("--start-at", type=OrNone(Instant()), help="No fire before this instant."),
-        click.option("--timezone", help="IANA zone of the cron expression, and of --at."),
-        click.option("--at", type=Instant(), help="Once, at this instant."),
-        click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m."),
-        click.option("--cron", help="Five-field cron expression, or @daily and the like."),
-    ):
-        command = option(command)
-    return command
+schedule_options = options(
+    click.option("--cron", help="Five-field cron expression, or @daily and the like."),
+    click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m."),
+    click.option("--at", type=Instant(), help="Once, at this instant."),
+    click.option("--timezone", help="IANA zone of the cron expression, and of --at."),
+    click.option("--start-at", type=OrNone(Instant()), help="No fire before this instant."),
+    click.option("--end-at", type=OrNone(Instant()), help="No fire at or after this instant."),
+    click.option("--jitter", type=Duration(), help="Spread the starts over this long."),
+)
 
-
-def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add every option that describes a job."""
-    for option in reversed(OPTIONS):
-        complete = _COMPLETIONS.get(option.flag)
-        command = click.option(
-            option.flag, type=option.type, help=option.spec.help, shell_complete=complete
-        )(command)
-    command = click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears.")(
-        command
-    )
-    command = notify_options(command)
-    command = kwargs_options(command)
-    command = click.option("--command", "shell_command", help="Short for a shell task.")(command)
-    command = click.option("--manual", is_flag=True, help="No schedule: run by hand only.")(command)
-    return schedule_options(command)
-
-
-def kwargs_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that give a task its arguments."""
-    command = click.option(
+kwargs_options = options(
+    click.option("--kwargs", metavar="JSON", help="All arguments, as a JSON object."),
+    click.option(
         "--arg",
         "arguments",
         multiple=True,
         metavar="NAME=VALUE",
         help="One argument; VALUE is read as JSON if it is JSON, else as text. Repeatable.",
-    )(command)
-    return click.option("--kwargs", metavar="JSON", help="All arguments, as a JSON object.")(
-        command
-    )
+    ),
+)
+
+#: Every option that describes a job.
+definition_options = options(
+    schedule_options,
+    click.option("--manual", is_flag=True, help="No schedule: run by hand only."),
+    click.option("--command", "shell_command", help="Short for a shell task."),
+    kwargs_options,
+    notify_options,
+    click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears."),
+    *(
+        click.option(
+            option.flag,
+            type=option.type,
+            help=option.spec.help,
+            shell_complete=_COMPLETIONS.get(option.flag),
+        )
+        for option in OPTIONS
+    ),
+)
 
 
-def given_options() -> dict[str, Any]:
+def typed_options() -> dict[str, Any]:
     """Return the parameters of the command that were typed, defaults left out."""
     ctx = click.get_current_context()
     return {
@@ -250,8 +245,8 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
 
 def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
     """Return the arguments that --kwargs and --arg give; *base* if there is no --kwargs."""
-    given = options.get("kwargs")
-    kwargs = dict(base or {}) if given is None else _json_object(given, where="--kwargs")
+    text = options.get("kwargs")
+    kwargs = dict(base or {}) if text is None else _json_object(text, where="--kwargs")
     for argument in options.get("arguments") or ():
         name, equals, text = argument.partition("=")
         if not name or not equals:
@@ -265,7 +260,7 @@ def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
 
 def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json | None:
     """Return the schedule that the options give, on top of *base*; None for a manual job."""
-    # Zero and "" count as said: the server tells what is wrong with them.
+    # Zero and "" count as typed: the server refuses them with a reason.
     kinds = [kind for kind in KINDS if options.get(kind) is not None]
     if options.get("manual"):
         kinds.append("manual")

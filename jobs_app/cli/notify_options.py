@@ -1,6 +1,5 @@
 """The options that say which channels get the notifications of a job."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -9,42 +8,39 @@ import click
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import channel_names
 from jobs_app.cli.format import Duration
+from jobs_app.cli.output import options
 
 NOTIFY = {"notify", "no_notify", "notify_after_failures", "notify_late_after"}
 
 
-def notify_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say who is told of a job."""
-    for option in (
-        click.option(
-            "--notify-late-after", type=Duration(), help="With --notify …:late: after this long."
-        ),
-        click.option(
-            "--notify-after-failures",
-            type=click.IntRange(min=1),
-            help="With --notify: from so many failures in a row on.",
-        ),
-        click.option("--no-notify", is_flag=True, help="Tell nobody of it."),
-        click.option(
-            "--notify",
-            multiple=True,
-            metavar="CHANNEL[:EVENT,…]",
-            shell_complete=channel_names,
-            help="Tell this channel; repeatable, '' for the default channels.",
-        ),
-    ):
-        command = option(command)
-    return command
+notify_options = options(
+    click.option(
+        "--notify",
+        multiple=True,
+        metavar="CHANNEL[:EVENT,…]",
+        shell_complete=channel_names,
+        help="Tell this channel; repeatable, '' for the default channels.",
+    ),
+    click.option("--no-notify", is_flag=True, help="Tell nobody of it."),
+    click.option(
+        "--notify-after-failures",
+        type=click.IntRange(min=1),
+        help="With --notify: from so many failures in a row on.",
+    ),
+    click.option(
+        "--notify-late-after", type=Duration(), help="With --notify …:late: after this long."
+    ),
+)
 
 
 def notify_from(options: dict[str, Any], *, base: list[Json] | None = None) -> list[Json] | None:
-    """Return the rules that the options give, on top of *base*; None: the default channels."""
-    given = [text for text in options.get("notify") or () if text]
+    """Return the rules that the options set, on top of *base*; None: the default channels."""
+    channels = [text for text in options.get("notify") or () if text]
     if options.get("no_notify"):
-        if given or options.keys() & (NOTIFY - {"notify", "no_notify"}):
+        if channels or options.keys() & (NOTIFY - {"notify", "no_notify"}):
             raise click.UsageError("--no-notify goes with none of the other --notify options.")
         return []
-    rules = [_rule_from(text) for text in given] if "notify" in options else deepcopy(base)
+    rules = [_rule_from(text) for text in channels] if "notify" in options else deepcopy(base)
     more = {
         name: options[option]
         for option, name in (

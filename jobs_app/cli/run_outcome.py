@@ -8,7 +8,7 @@ import click
 
 from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.format import Duration, duration, plain
-from jobs_app.cli.job_options import given_options, kwargs_from
+from jobs_app.cli.job_options import kwargs_from, typed_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import choice_of, options, print_json, print_note, print_text
 from jobs_app.cli.wait import outcome_code, wait_for
@@ -69,7 +69,7 @@ def start_run(
 
 
 def _start_body(*, note: str | None, overlap: str | None) -> Json:
-    typed = given_options()
+    typed = typed_options()
     body: Json = {"note": note, "overlap_policy": overlap}
     if typed.keys() & {"kwargs", "arguments"}:
         body["kwargs"] = kwargs_from(typed)

@@ -15,11 +15,11 @@ from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_options import (
     definition_options,
-    given_options,
     kwargs_options,
     merge_patch,
     parse_document,
     read_document,
+    typed_options,
     with_options,
     writable,
 )
@@ -123,7 +123,7 @@ def create(
       jobs-app job create ping --task http --arg url=https://example.org --every 5m
       jobs-app job show ping --json | jobs-app job create ping2 --from -
     """
-    options = given_options()
+    options = typed_options()
     definition = with_options(read_document(source) if source else {}, options)
     if name is not None:
         definition["name"] = name
@@ -147,7 +147,7 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     Only what differs is sent. If somebody else changes the job at the same
     time, nothing is changed and the exit code is 4.
     """
-    options = given_options()
+    options = typed_options()
     client = connect()
     current = client.get(job_path(name))
     before = writable(current.body)

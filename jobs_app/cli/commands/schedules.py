@@ -4,7 +4,7 @@ import click
 
 from jobs_app.cli.client import connect
 from jobs_app.cli.fire_table import print_fires
-from jobs_app.cli.job_options import given_options, schedule_from, schedule_options
+from jobs_app.cli.job_options import schedule_from, schedule_options, typed_options
 from jobs_app.cli.output import count_option, json_option, print_json, print_text, print_warnings
 from jobs_app.core import clock
 
@@ -26,7 +26,7 @@ def preview(expression: str | None, count: int, as_json: bool, **_: object) -> N
     Example:
       jobs-app schedule preview "*/5 9-17 * * MON-FRI" --timezone Europe/Paris
     """
-    options = given_options()
+    options = typed_options()
     if expression is not None:
         if "cron" in options:
             raise click.UsageError("Give the cron expression once.")
