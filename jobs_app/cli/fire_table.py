@@ -1,4 +1,4 @@
-"""How the fires of a schedule are shown."""
+"""The fires of a schedule as a table."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ CLOCKS = {"gap": "go forward", "repeat": "go back"}
 
 
 def print_fires(fires: Sequence[Json], *, at: datetime) -> None:
-    """Print when they are, in the schedule's zone, in UTC and as people say it."""
+    """Print the time of each fire: in the schedule's zone, in UTC and relative to *at*."""
     marked = any(fire.get("dst") for fire in fires)
     headings = ["LOCAL TIME", "UTC", "WHEN"] + (["CLOCKS"] if marked else [])
     rows = [

@@ -1,4 +1,4 @@
-"""What a person types and reads: durations, instants, and text that is safe on a terminal."""
+"""Durations and instants as people type and read them, and text that is safe on a terminal."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,9 @@ ESCAPE_SEQUENCE = re.compile(
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-# Colours and other looks of text, the one thing that output may do to a terminal.
+# Colours and other styles of text: the only escape sequences that reach a terminal.
 SGR = re.compile(r"\x1b\[[0-9;:]*m")
-# What may be the beginning of an escape sequence, or of a line end, at the end of a piece.
+# The end of a chunk that may be the start of an escape sequence or of a line end.
 UNFINISHED = re.compile(
     r"(?:(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b[\]PX^_][^\x07\x1b\x9c\n]*|\x1b[ -/]*|\r)\Z"
 )
@@ -42,15 +42,15 @@ def plain(text: str) -> str:
 
 def coloured(text: str) -> str:
     """Return *text* as `plain` does, but with its colours."""
-    looks = SGR.findall(text)
+    styles = SGR.findall(text)
     pieces = [plain(piece) for piece in SGR.split(text)]
-    return "".join(piece + look for piece, look in zip(pieces, [*looks, ""], strict=True))
+    return "".join(piece + style for piece, style in zip(pieces, [*styles, ""], strict=True))
 
 
 def unfinished(text: str) -> str:
-    """Return the end of *text* that only what follows can tell the meaning of; mostly ""."""
-    found = UNFINISHED.search(text)
-    return found[0] if found and len(found[0]) <= LONGEST_SEQUENCE else ""
+    """Return the end of *text* whose meaning depends on the text that follows; mostly ""."""
+    match = UNFINISHED.search(text)
+    return match[0] if match and len(match[0]) <= LONGEST_SEQUENCE else ""
 
 
 def one_line(text: str) -> str:
@@ -120,7 +120,7 @@ def exact(value: str | None) -> str:
 
 
 def relative(value: str | None, *, at: datetime) -> str:
-    """Return an instant of the API as people say it, seen from *at*: "in 3 min", "2 h ago"."""
+    """Return an instant of the API relative to *at*: "in 3 min", "2 h ago"."""
     if value is None:
         return "-"
     seconds = (datetime.fromisoformat(value) - at).total_seconds()
@@ -147,7 +147,7 @@ def _span(seconds: float) -> str:
 def duration(seconds: float | None) -> str:
     """Return a duration with its units: "0.42 s", "3 min 5 s", "2 h 0 min"; "-" for None.
 
-    A whole number of seconds is shown as one: it was set, or rounded, not measured.
+    An integer gets no decimals: it was set or rounded, not measured.
     """
     if seconds is None:
         return "-"

@@ -1,4 +1,4 @@
-"""How a job is shown: its schedule, its fields, its outlook, the effect of a change."""
+"""A job as text: its schedule, its fields, its next run, the effect of a change."""
 
 from datetime import datetime
 
@@ -40,7 +40,7 @@ def last_run_text(last: Json | None, *, at: datetime) -> str:
 
 
 def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
-    """Return what a person wants to know about a job, in the order of reading."""
+    """Return the fields of a job for a person, the most important first."""
     schedule = item.get("schedule")
     retry = item.get("retry") or {}
     kwargs = item.get("kwargs") or {}
@@ -73,7 +73,7 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
 
 
 def retention_text(retention: Json) -> str | None:
-    """Return what a job says of its history; None if it says nothing."""
+    """Return how long a job keeps its history; None if it has no setting of its own."""
     units = {
         "keep_runs": "{} runs",
         "keep_days": "{} days",
@@ -87,7 +87,7 @@ def retention_text(retention: Json) -> str | None:
 
 
 def notify_text(rules: list[Json] | None) -> str | None:
-    """Return who is told of a job; None where it says nothing of its own."""
+    """Return who is notified of a job; None if it has no rules of its own."""
     if rules is None:
         return None
     return ", ".join(map(_rule_text, rules)) or "nobody"
@@ -120,12 +120,12 @@ def outlook(item: Json) -> str:
     if next_run is None:
         return f"no schedule; run it with: jobs-app job run {item['name']}"
     description = item.get("description_of_schedule") or schedule_text(item.get("schedule"))
-    seen = relative(next_run, at=clock.now())
-    return f"{description.rstrip('.')}. Next run {seen}, {exact(next_run)}."
+    distance = relative(next_run, at=clock.now())
+    return f"{description.rstrip('.')}. Next run {distance}, {exact(next_run)}."
 
 
 def print_effect(body: Json) -> None:
-    """Print what a dry run found: the fires after and before, and what would start."""
+    """Print the result of a dry run: the fires after and before, and what would start."""
     job, effect = body["job"], body["effect"]
     at = clock.now()
     if job["state"] == JobState.PAUSED:

@@ -162,8 +162,8 @@ def print_table(
         click.echo("\n".join(_aligned(table)))
         return
     if max(map(len, _aligned(table))) > shutil.get_terminal_size().columns:
-        kept = [index for index, heading in enumerate(headings) if heading not in droppable]
-        table = [[row[index] for index in kept] for row in table]
+        columns = [index for index, heading in enumerate(headings) if heading not in droppable]
+        table = [[row[index] for index in columns] for row in table]
     _rich_table(table[0], table[1:])
 
 

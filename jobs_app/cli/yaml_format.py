@@ -1,4 +1,4 @@
-"""Jobs as YAML: read as YAML 1.2 has it, within limits, and written to be read back the same."""
+"""Jobs as YAML: read by the rules of YAML 1.2, within limits; written to be read back the same."""
 
 import re
 from collections.abc import Hashable
@@ -16,10 +16,10 @@ try:
 except ImportError:  # PyYAML built without libyaml: the same, ten times slower
     from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
 
-#: How large a file may be, characters.
+#: Most characters in a file.
 MOST_CHARACTERS = 10_000_000
 
-#: How many values one may hold, anchors followed: a small file can stand for very many.
+#: Most values in a file, with its anchors expanded: a small file can expand to very many.
 MOST_VALUES = 1_000_000
 
 MOST_DEPTH = 40
@@ -28,13 +28,13 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class Unreadable(ValueError):
-    """What cannot be read as jobs; the text is for the person who wrote it."""
+    """A text that cannot be read as jobs; the message is for the person who wrote it."""
 
 
 class _Loader(SafeLoader):
     """Reads plain words as YAML 1.2 does: `on` is a word, 012 and 1:30 and dates are text."""
 
-    # Not inherited: those of YAML 1.1 would stay.
+    # Replaced, not extended: the inherited ones are those of YAML 1.1.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def flatten_mapping(self, node: MappingNode) -> None:
@@ -124,12 +124,9 @@ def _measure(value: object, depth: int, counted: int) -> int:
     counted += 1
     if depth > MOST_DEPTH or counted > MOST_VALUES:
         raise Unreadable("The file is nested too deeply or holds too much.")
-    if isinstance(value, dict):
-        for each in value.values():
-            counted = _measure(each, depth + 1, counted)
-    elif isinstance(value, list):
-        for each in value:
-            counted = _measure(each, depth + 1, counted)
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            counted = _measure(item, depth + 1, counted)
     elif value is not None and not isinstance(value, str | int | float | bool):
         raise Unreadable(f"A value is of the kind {type(value).__name__}, which no field takes.")
     return counted

@@ -34,7 +34,7 @@ def _status(answer: Answer) -> str:
 
 
 def _checks(body: object) -> dict[str, str | None]:
-    """Return what readyz says of each part, whichever parts it names."""
+    """Return a line for each check of readyz, whichever checks it has."""
     checks = body.get("checks") if isinstance(body, dict) else None
     if not isinstance(checks, dict):
         return {}
@@ -42,7 +42,7 @@ def _checks(body: object) -> dict[str, str | None]:
 
 
 def _verdict(check: object) -> str:
-    """Return a check as a sentence: its status, then whatever else it says."""
+    """Return a check as a sentence: its status, then its other fields."""
     if not isinstance(check, dict):
         return str(check)
     more = [f"{name} {compact(value)}" for name, value in check.items() if name != "status"]

@@ -31,7 +31,7 @@ def export_jobs(names: tuple[str, ...]) -> None:
 
     Every field is written. The file does not hold runs, nor whether a job is paused.
     """
-    # PyYAML takes a while to import, which the other commands need not wait for.
+    # PyYAML takes a while to import; the other commands do not need it.
     from jobs_app.cli.yaml_format import write_jobs
 
     client = connect()
@@ -49,15 +49,15 @@ def export_jobs(names: tuple[str, ...]) -> None:
 
 def _compact(job: Json) -> Json:
     """Return the writable fields of a job, without the empty fields of its schedule."""
-    kept = writable(job)
-    if kept.get("schedule"):
-        kept["schedule"] = {k: v for k, v in kept["schedule"].items() if v is not None}
-    return kept
+    fields = writable(job)
+    if schedule := fields.get("schedule"):
+        fields["schedule"] = {name: value for name, value in schedule.items() if value is not None}
+    return fields
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The action for one job of the file; `etag` is that of the present version."""
+    """The action for one job of the file; `etag` belongs to the job's present version."""
 
     document: Json
     action: str

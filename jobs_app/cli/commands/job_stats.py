@@ -1,11 +1,11 @@
-"""`jobs-app job stats`: how a job has done."""
+"""`jobs-app job stats`: outcomes, durations and delays of a job's runs."""
 
 import click
 
 from jobs_app.cli.client import Json, connect, job_path
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.format import duration, exact, relative
-from jobs_app.cli.output import json_option, print_fields, print_json
+from jobs_app.cli.output import json_option, print_item
 from jobs_app.core import clock
 
 
@@ -25,27 +25,25 @@ def stats(name: str, last: int, as_json: bool) -> None:
     Runs that are no longer kept are counted all the same.
     """
     answer = connect().get(f"{job_path(name)}/stats", last=last).body
-    if as_json:
-        print_json(answer)
-        return
-    recent, kept = answer["recent"], answer["kept"]
-    counts = answer["runs"]["by_state"]
-    print_fields(
-        {
-            "Job": answer["job"],
-            "Runs": _counts_text(answer["runs"]["total"], counts),
-            "Succeeded": _rate_text(answer["success_rate"]),
-            "Failures in a row": str(answer["failures_in_a_row"]),
-            "Last success": _run_text(answer["last_success"]),
-            "Last failure": _run_text(answer["last_failure"]),
-            f"Of the last {recent['runs']:,}": _rate_text(recent["success_rate"]),
-            "Took": _spread_text(recent["duration_seconds"]),
-            "Late by": _spread_text(recent["delay_seconds"]),
-            "On record": _kept_text(kept),
-            "Kept": f"{kept['keep_runs']:,} runs, {kept['keep_days']:,} days, "
-            f"failed ones {kept['keep_failed_days']:,} days, logs {kept['keep_log_days']:,} days",
-        }
-    )
+    print_item(answer, _stats_fields, as_json=as_json)
+
+
+def _stats_fields(answer: Json) -> dict[str, str | None]:
+    recent, kept, runs = answer["recent"], answer["kept"], answer["runs"]
+    return {
+        "Job": answer["job"],
+        "Runs": _counts_text(runs["total"], runs["by_state"]),
+        "Succeeded": _rate_text(answer["success_rate"]),
+        "Failures in a row": str(answer["failures_in_a_row"]),
+        "Last success": _run_text(answer["last_success"]),
+        "Last failure": _run_text(answer["last_failure"]),
+        f"Of the last {recent['runs']:,}": _rate_text(recent["success_rate"]),
+        "Took": _spread_text(recent["duration_seconds"]),
+        "Late by": _spread_text(recent["delay_seconds"]),
+        "On record": _kept_text(kept),
+        "Kept": f"{kept['keep_runs']:,} runs, {kept['keep_days']:,} days, "
+        f"failed ones {kept['keep_failed_days']:,} days, logs {kept['keep_log_days']:,} days",
+    }
 
 
 def _counts_text(total: int, counts: dict[str, int]) -> str:
@@ -60,8 +58,8 @@ def _rate_text(rate: float | None) -> str | None:
 def _run_text(run: Json | None) -> str:
     if run is None:
         return "none on record"
-    ended = run["finished_at"]
-    return f"{exact(ended)} ({relative(ended, at=clock.now())}), run {run['id']}"
+    finished_at = run["finished_at"]
+    return f"{exact(finished_at)} ({relative(finished_at, at=clock.now())}), run {run['id']}"
 
 
 def _spread_text(seconds: Json | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`jobs-app queues`, `workers` and `concurrency`: who works, on what, and what waits for whom."""
+"""`jobs-app queues`, `workers` and `concurrency`: queues, the workers on them, and keys."""
 
 import sys
 
