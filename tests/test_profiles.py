@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SEARCH = "tests/simulation/test_teeth.py::test_the_table_is_brought_up_to_date"
+SEARCH = "tests/simulation/test_mutants.py::test_the_table_is_brought_up_to_date"
 
 #: What is collected, by the options that select it.
 OPTIONS = {
-    "everything": ["-m", "chaos or not chaos", "--teeth-search"],
+    "everything": ["-m", "chaos or not chaos", "--mutant-search"],
     "default": [],
     "nightly": ["--nightly"],
     "marked chaos": ["-m", "chaos"],

@@ -48,26 +48,28 @@ class Installation(System):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.effects_file = self.directory / "effects"
-        self.fuses = self.directory / "fuses"
-        self.fuses.mkdir(exist_ok=True)
+        self.crash_points = self.directory / "crash_points"
+        self.crash_points.mkdir(exist_ok=True)
 
-    def start_dying(self, name: str, fuses: str, *, whom: str = "self") -> Process:
-        """Start a process that dies at the steps `STEP:NUMBER` of *fuses* (see dying.py)."""
+    def start_crashing(self, name: str, crash_points: str, *, whom: str = "self") -> Process:
+        """Start a process that dies at *crash_points*: `STEP:NUMBER` (see crash_points.py)."""
         command = name.partition("-")[0]
-        return self.spawn(name, "tests.faults.dying", str(self.fuses), whom, fuses, command)
+        return self.spawn(
+            name, "tests.faults.crash_points", str(self.crash_points), whom, crash_points, command
+        )
 
-    def has_blown(self, step: str) -> bool:
+    def was_reached(self, step: str) -> bool:
         """Tell whether a process has died at *step*."""
-        return (self.fuses / f"{step}.blown").exists()
+        return (self.crash_points / f"{step}.reached").exists()
 
     def freeze_at(self, step: str, name: str) -> list[psutil.Process]:
-        """Freeze a process that was started to wait at *step* (see dying.py), once it is there.
+        """Freeze a process that was started to wait at *step* (see crash_points.py).
 
         Thawed, it goes on from there.
         """
-        wait_until(lambda: self.has_blown(step), f"{name} is at {step}")
+        wait_until(lambda: self.was_reached(step), f"{name} is at {step}")
         frozen = self.freeze(name)
-        (self.fuses / f"{step}.released").touch()
+        (self.crash_points / f"{step}.released").touch()
         return frozen
 
     def record(self, *, seconds: float = 0.0, **given: Any) -> Job:

@@ -186,8 +186,8 @@ def test_a_process_frozen_in_the_middle_of_a_write_holds_up_sqlite_until_it_dies
     job = installation.record()
 
     with installation.fault("frozen in a write", recovery_seconds=RECOVERY_SECONDS):
-        installation.start_dying("scheduler-1", "jobs-advanced:3", whom="frozen")
-        wait_until(lambda: installation.has_blown("jobs-advanced"), "it is frozen")
+        installation.start_crashing("scheduler-1", "jobs-advanced:3", whom="frozen")
+        wait_until(lambda: installation.was_reached("jobs-advanced"), "it is frozen")
         file = installation.settings.effective_database_url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as other:
             with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -209,8 +209,8 @@ def test_a_process_frozen_in_the_middle_of_a_write_holds_up_only_its_own_jobs_on
     held = installation.record()
 
     with installation.fault("frozen in a write", recovery_seconds=RECOVERY_SECONDS):
-        installation.start_dying("scheduler-1", "jobs-advanced:3", whom="frozen")
-        wait_until(lambda: installation.has_blown("jobs-advanced"), "it is frozen")
+        installation.start_crashing("scheduler-1", "jobs-advanced:3", whom="frozen")
+        wait_until(lambda: installation.was_reached("jobs-advanced"), "it is frozen")
         installation.start_ready("scheduler-2")
         other = installation.record()
         installation.wait_for_runs(other, 3)

@@ -12,7 +12,7 @@ from jobs_app.jobs import service
 from jobs_app.jobs.definition import definition_of
 from jobs_app.schedules.schedule import Schedule
 from tests.faults.checker import Owed, check, interval_fires
-from tests.faults.dying import TICK
+from tests.faults.crash_points import TICK
 from tests.faults.installation import Installation, as_row
 from tests.integration.system import pause
 from tests.servers import ValkeyServer, wait_until
@@ -31,9 +31,9 @@ def test_a_scheduler_killed_at_any_step_of_its_tick_loses_and_doubles_nothing(
     for step in TICK:
         with installation.fault(f"killed at {step}", recovery_seconds=TAKEOVER_SECONDS):
             # It starts while the lock of the one before it still has to run out.
-            dying = installation.start_dying(f"scheduler-{step}", f"{step}:2")
-            assert dying.wait(timeout=20) == -signal.SIGKILL
-            assert installation.has_blown(step)
+            crashing = installation.start_crashing(f"scheduler-{step}", f"{step}:2")
+            assert crashing.wait(timeout=20) == -signal.SIGKILL
+            assert installation.was_reached(step)
     installation.start("scheduler")
     installation.wait_for_runs(jobs_due[0], 3)
 
@@ -74,7 +74,7 @@ def test_a_leader_frozen_between_commit_and_publish_does_no_harm_when_it_goes_on
     installation.start_ready("worker")
     job = installation.record()
     with installation.fault("frozen leader", recovery_seconds=TAKEOVER_SECONDS):
-        leader = installation.start_dying("scheduler-1", "after-commit:3", whom="waits")
+        leader = installation.start_crashing("scheduler-1", "after-commit:3", whom="waits")
         frozen = installation.freeze_at("after-commit", "scheduler-1")
         installation.start_ready("scheduler-2")
         # The message that the frozen one did not send has gone out all the same.

@@ -11,7 +11,7 @@ from jobs_app.core import clock
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState
 from jobs_app.runs.history import get
 from jobs_app.runs.retry import RetryPolicy
-from tests.faults.dying import WORK
+from tests.faults.crash_points import WORK
 from tests.faults.installation import AGAIN, Installation
 from tests.integration.system import pause
 from tests.servers import ValkeyServer, wait_until
@@ -32,14 +32,14 @@ def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     installation: Installation,
 ) -> None:
     installation.start_ready("scheduler")
-    fuses = ",".join(f"{step}:{3 + 4 * number}" for number, step in enumerate(WORK))
+    crash_points = ",".join(f"{step}:{3 + 4 * number}" for number, step in enumerate(WORK))
     with installation.fault("kills", recovery_seconds=CHILD_SECONDS):
-        installation.start_dying("worker", fuses)
+        installation.start_crashing("worker", crash_points)
         installation.wait_until_ready("worker")
         free = installation.record()
         exclusive = installation.record(seconds=0.2, overlap_policy=OverlapPolicy.BUFFER_ALL)
         wait_until(
-            lambda: all(map(installation.has_blown, WORK)), "all have died", timeout_seconds=60
+            lambda: all(map(installation.was_reached, WORK)), "all have died", timeout_seconds=60
         )
     installation.wait_for_runs(free, 3)
 
@@ -57,14 +57,14 @@ def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_runni
 ) -> None:
     # The process may die with a message that it has not looked at: the janitor sends it again.
     installation.start_ready("scheduler")
-    installation.start_dying("worker", "held:1")
+    installation.start_crashing("worker", "held:1")
     installation.wait_until_ready("worker")
     ids = [
         installation.start_run("shell", command=f"echo {number} >> {installation.directory}/done")
         for number in range(12)
     ]
 
-    wait_until(lambda: installation.has_blown("held"), "it has died", timeout_seconds=30)
+    wait_until(lambda: installation.was_reached("held"), "it has died", timeout_seconds=30)
     ended = [installation.wait_for_end(run_id) for run_id in ids]
 
     lost = [run for run in ended if run.state is not RunState.SUCCEEDED]
@@ -84,7 +84,7 @@ def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
     pool: str,
 ) -> None:
     installation = make_installation(database_url, worker_pool=pool)
-    installation.start_dying("worker", "unwritten:1", whom="forgets")
+    installation.start_crashing("worker", "unwritten:1", whom="forgets")
     installation.wait_until_ready("worker")
     long = installation.start_run("sleep", duration=60)
     installation.wait_for(long, lambda run: run.state is RunState.RUNNING, "it runs")
@@ -92,7 +92,7 @@ def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
     own_valkey.restart()
 
     forgotten = installation.start_run("sleep", duration=0)
-    wait_until(lambda: installation.has_blown("unwritten"), "it has forgotten it")
+    wait_until(lambda: installation.was_reached("unwritten"), "it has forgotten it")
     run = installation.wait_for_end(forgotten)
     pause(3)
 
@@ -112,9 +112,9 @@ def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
         free = installation.record()
         exclusive = installation.record(seconds=0.2, overlap_policy=OverlapPolicy.BUFFER_ALL)
         for step in WORK:
-            dying = installation.start_dying(f"worker-{step}", f"{step}:2", whom="parent")
-            assert dying.wait(timeout=30) == -signal.SIGKILL, step
-            assert installation.has_blown(step)
+            crashing = installation.start_crashing(f"worker-{step}", f"{step}:2", whom="parent")
+            assert crashing.wait(timeout=30) == -signal.SIGKILL, step
+            assert installation.was_reached(step)
         installation.start_ready("worker")
     installation.wait_for_runs(free, 3)
 

@@ -63,13 +63,13 @@ class SimulatedScheduler:
             except self._world.mishaps as error:
                 stage.note(f"finds the database down: {type(error).__name__}")
                 stage.sleep(1.0)
-            stage.sleep(stage.random.choice(self._world.climate.idle_seconds))
+            stage.sleep(stage.random.choice(self._world.fault_profile.idle_seconds))
 
     def _look(self) -> None:
         stage = self._world.stage
         at, monotonic = stage.wall(), stage.monotonic()
-        if self._world.climate.chores:
-            for chore in self._world.climate.chores:
+        if self._world.fault_profile.chores:
+            for chore in self._world.fault_profile.chores:
                 self._do(chore)
             return
         what = stage.random.random()
@@ -120,7 +120,7 @@ class Person:
             self.cancel,
             self.remove,
         )
-        random, wanted = world.stage.random, world.climate.wishes
+        random, wanted = world.stage.random, world.fault_profile.wishes
         self._wishes = [self.start, *(wish for wish in every if random.random() < 0.5)]
         if wanted:
             self._wishes = [wish for wish in every if wish.__name__ in wanted]
@@ -140,7 +140,7 @@ class Person:
                 stage.note(f"gets: {type(error).__name__}")
             except self._world.mishaps as error:
                 stage.note(f"gets: {type(error).__name__}")
-            stage.sleep(stage.random.choice(self._world.climate.rests))
+            stage.sleep(stage.random.choice(self._world.fault_profile.rests))
 
     def create(self, name: str | None = None) -> None:
         """Create a job with whatever policies."""
@@ -195,7 +195,7 @@ class Person:
         """Run a job now."""
         random = self._world.stage.random
         policy = random.choice((None, None, *OverlapPolicy))
-        if "overlap_policy" in self._world.climate.says:
+        if "overlap_policy" in self._world.fault_profile.says:
             policy = None
         with self._session() as session:
             job = service.get(session, self._name())
@@ -208,7 +208,7 @@ class Person:
 
     def start_task(self) -> None:
         """Run a task without a job."""
-        key, limit = self._world.stage.random.choice(self._world.climate.keys)
+        key, limit = self._world.stage.random.choice(self._world.fault_profile.keys)
         start = TaskStart("sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit)
         with self._session() as session:
             started = start_task(session, start, app=TASKS, by="ann", at=self._at())
@@ -276,7 +276,7 @@ class Person:
         retry = RetryPolicy(
             max_attempts=random.choice((1, 3)), delay_seconds=5, backoff="constant", jitter=False
         )
-        key, limit = random.choice(self._world.climate.keys)
+        key, limit = random.choice(self._world.fault_profile.keys)
         drawn: dict[str, Any] = {
             "name": name,
             "concurrency_key": key,
@@ -289,7 +289,7 @@ class Person:
             "max_runs": random.choice((None, None, None, 3)),
             "pause_after_failures": random.choice((None, None, 2)),
         }
-        says = self._world.climate.says
+        says = self._world.fault_profile.says
         return definition(**((drawn | says) if "schedule" in says else (drawn | when | says)))
 
 

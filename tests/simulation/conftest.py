@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="play seed S alone, and print its course",
     )
     group.addoption(
-        "--teeth-search",
+        "--mutant-search",
         action="store_true",
         help="seek anew the seed that kills each mutant, and print the table",
     )
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # It writes the table: whoever runs all tests does not ask for that.
-    if not config.getoption("--teeth-search", default=False):
+    if not config.getoption("--mutant-search", default=False):
         searches = [item for item in items if item.get_closest_marker("search")]
         config.hook.pytest_deselected(items=searches)
         items[:] = [item for item in items if item not in searches]

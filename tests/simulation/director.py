@@ -1,7 +1,7 @@
-"""The director of a scene: has the product's own processes act in a written order, on one thread.
+"""The director of a scenario: it runs the product's processes in a written order, on one thread.
 
 What comes in between two statements is said by a cue: a place of the product, and the
-statement before which it happens. Nothing else goes wrong in a scene but what it says.
+statement before which it happens. Nothing else goes wrong in a scenario but what it says.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ from tests.simulation.stage import Operation, Violation
 from tests.simulation.workers import SimulatedWorker
 from tests.simulation.world import World
 
-#: Lines of a trace that no scene has.
+#: Lines of a trace that no scenario has.
 MOST_LINES = 1_000
 
 #: By then the processes around a worker have ended what it ran, and others may give it up.
@@ -42,7 +42,7 @@ LONG_SECONDS = 60.0
 #: Three attempts, five seconds apart.
 RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
 
-#: What a job of a scene says unless it is told otherwise: nothing happens by itself.
+#: What a job of a scenario says unless it is told otherwise: nothing happens by itself.
 _QUIET: dict[str, Any] = {
     "overlap_policy": OverlapPolicy.ALLOW_ALL,
     "retry": RetryPolicy(),

@@ -45,13 +45,13 @@ class FakeRedis(Projection):
     def _send(self, messages: list[Message]) -> None:
         self._reach("PUBLISH")
         for message in messages:
-            if self._stage.happens(self._stage.weather.lost):
+            if self._stage.happens(self._stage.fault_rates.lost):
                 self._stage.note("loses a message")
                 continue
             self._take(message)
-            if self._stage.happens(self._stage.weather.doubled):
+            if self._stage.happens(self._stage.fault_rates.doubled):
                 self._take(message)
-            if self._stage.happens(self._stage.weather.no_redis):
+            if self._stage.happens(self._stage.fault_rates.no_redis):
                 raise BrokerUnavailable("simulated: gone in the middle of it")
 
     def _take(self, message: Message) -> None:
@@ -62,8 +62,8 @@ class FakeRedis(Projection):
         """Hand out a message, in any order, and now and then one that was handed out before."""
         if self.is_down():
             return None
-        weather, random = self._stage.weather, self._stage.random
-        if self.sent and self._stage.happens(weather.doubled / 2):
+        fault_rates, random = self._stage.fault_rates, self._stage.random
+        if self.sent and self._stage.happens(fault_rates.doubled / 2):
             return random.choice(self.sent)
         if not self.queue:
             return None
@@ -142,9 +142,9 @@ class FakeRedis(Projection):
         if stage.current.is_in_transaction:
             raise Violation(f"Redis is called inside a transaction: {what}")
         stage.point(f"redis: {what}")
-        if stage.happens(stage.weather.flush):
+        if stage.happens(stage.fault_rates.flush):
             self.flush()
-        if stage.happens(stage.weather.no_redis):
+        if stage.happens(stage.fault_rates.no_redis):
             self.down_until = stage.now + stage.random.choice((0.1, 5.0, 60.0))
             stage.note("Redis is down")
         if stage.current is not stage.main and self.is_down():

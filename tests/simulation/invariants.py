@@ -495,7 +495,7 @@ class Checker:
             all(other.concurrency_slot != run.concurrency_slot for other in others),
             f"run {short(run.id)} has the place of another one",
         )
-        _hold(run.concurrency_slot is not None, f"run {short(run.id)} has no place of its key")
+        _hold(run.concurrency_slot is not None, f"run {short(run.id)} has no slot of its key")
 
     def _check_parking(self, actor: Actor, old: RunRow, run: RunRow) -> None:
         """Who is parked finds no place, or others before it; who is called finds one."""
@@ -514,7 +514,7 @@ class Checker:
             _hold(is_right, f"run {short(run.id)} is parked beside {running} others")
         elif old.send_at is None and run.send_at is not None:
             is_hint = actor.operation.buries or run.id in self.unsent
-            _hold(has_room or is_hint, f"run {short(run.id)} is called, and finds no place")
+            _hold(has_room or is_hint, f"run {short(run.id)} is unparked, and finds no slot")
 
     def _check_failures(
         self,

@@ -62,7 +62,7 @@ class Process:
 
 
 @dataclass
-class Weather:
+class FaultRates:
     """How likely each misfortune is at a point that can have it."""
 
     crash: float = 0.0
@@ -85,7 +85,7 @@ class Weather:
     stay: float = 0.0
 
     @classmethod
-    def drawn(cls, random: Random) -> "Weather":
+    def drawn(cls, random: Random) -> "FaultRates":
         """Draw which misfortunes this seed has at all, and how many: few at once find most."""
         rates = {
             "crash": 0.02,
@@ -170,7 +170,7 @@ class Stage:
     """The actors, the baton, true time, and the course of events so far."""
 
     random: Random
-    weather: Weather = field(default_factory=Weather)
+    fault_rates: FaultRates = field(default_factory=FaultRates)
     now: float = 0.0
     steps_left: int = 0
     commits: int = 0
@@ -186,7 +186,7 @@ class Stage:
         self.on_death: Callable[[Process], None] = lambda process: None
         #: Called when messages are about to be sent.
         self.on_publish: Callable[[], None] = lambda: None
-        #: Called at each point of an empty stage: how a scene has its say.
+        #: Called at each point of an empty stage: how a scenario has its say.
         self.on_point: Callable[[str], None] = lambda what: None
         #: Whether nobody waits for a lock: on one thread, who holds it would wait as well.
         self.is_impatient = False
@@ -268,7 +268,7 @@ class Stage:
             return
         self._suffer()
         if may_switch:
-            rate = self.weather.freeze_at_work if at_work else self.weather.freeze
+            rate = self.fault_rates.freeze_at_work if at_work else self.fault_rates.freeze
             if at_work and any(each.process.frozen_until > self.now for each in self.actors):
                 # Somebody must be there to take over.
                 rate = 0.0
@@ -316,15 +316,15 @@ class Stage:
 
     def _suffer(self) -> None:
         process = self.current.process
-        if self.random.random() < self.weather.crash:
+        if self.random.random() < self.fault_rates.crash:
             self.kill(process)
             raise Crash
         dies_alone = self.current.dies_alone
-        if dies_alone is not None and self.random.random() < self.weather.pool_crash:
+        if dies_alone is not None and self.random.random() < self.fault_rates.pool_crash:
             self.note("its process of the pool dies")
             dies_alone()
             raise PoolProcessDied
-        if self.random.random() < self.weather.jump:
+        if self.random.random() < self.fault_rates.jump:
             process.skew = self.random.choice((-3600.0, -40.0, -3.0, 0.0, 0.0, 3.0, 40.0, 3600.0))
             self.note(f"has its clock set to {process.skew:+.0f} s")
 
@@ -384,7 +384,11 @@ class Stage:
         if self.steps_left <= 0 or not self.actors:
             return self.main
         me = self.current
-        if self.random.random() < self.weather.stay and me in self.actors and self._is_awake(me):
+        if (
+            self.random.random() < self.fault_rates.stay
+            and me in self.actors
+            and self._is_awake(me)
+        ):
             return me
         self.now += self.random.choice((0.0, 0.0, 0.001, 0.05, 0.5))
         candidates = [actor for actor in self.actors if self._is_awake(actor)]

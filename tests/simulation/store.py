@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from jobs_app.db.engine import Database
 from tests.simulation.stage import Actor, Stage
 
-#: How long a scene waits for a lock that it holds itself, milliseconds.
+#: How long a scenario waits for a lock that it holds itself, milliseconds.
 IMPATIENCE = 30
 
 #: A statement that takes this long may be waiting for a lock.
@@ -144,7 +144,7 @@ class Store:
         if statement == "BEGIN IMMEDIATE" and _raw(connection.connection) in self._held_back:
             return "SELECT 1", parameters
         stage.point(_brief(statement), may_switch=may_switch)
-        if stage.happens(stage.weather.no_database):
+        if stage.happens(stage.fault_rates.no_database):
             stage.note("the database does not answer")
             raise OperationalError(statement, None, ConnectionError("simulated"))
         if stage.is_impatient and not self.is_sqlite:
@@ -209,7 +209,7 @@ class Store:
             return
         stage.commits += 1
         stage.on_commit(actor, touched)
-        if stage.happens(stage.weather.unanswered_commit):
+        if stage.happens(stage.fault_rates.unanswered_commit):
             stage.note("never hears that its commit was done")
             raise self.driver_error()
 

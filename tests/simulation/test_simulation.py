@@ -1,6 +1,6 @@
 """Schedulers, workers and people, interleaved at every statement, keep the invariants.
 
-Seeds leave to chance what happens when; scenes (scenes.py) say it.
+Seeds leave to chance what happens when; scenarios (scenarios.py) say it.
 
 The default profile plays some parts of the seeds, `--nightly` all of them. More seeds, new
 ones each time: `pytest tests/simulation --simulation-seeds 10000`. One seed again, with its
@@ -16,21 +16,21 @@ import pytest
 from jobs_app.tasks.context import RunContext
 from jobs_app.worker.liveness import stalled_runs
 from jobs_app.worker.liveness.heartbeat import Heartbeat
-from tests.simulation.climates import BUSY, KEYS, NOTIFIED, UNSEEN
 from tests.simulation.director import Director
-from tests.simulation.scenes import SCENES
+from tests.simulation.fault_profiles import BUSY, KEYS, NOTIFIED, UNSEEN
+from tests.simulation.mutation_testing import scenarios
+from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.stage import SimulationFailed, Violation
 from tests.simulation.store import Store
-from tests.simulation.teeth import scenes
-from tests.simulation.world import Climate, World, simulate
+from tests.simulation.world import FaultProfile, World, simulate
 
 #: Seeds that are always the same, in parts that may be played side by side.
 PARTS = 8
 SQLITE_SEEDS = 1_000
 POSTGRES_SEEDS = 64
-#: The same for each climate that makes one kind of race likely.
-SQLITE_CLIMATE_SEEDS = 128
-POSTGRES_CLIMATE_SEEDS = 8
+#: The same for each fault profile that makes one kind of race likely.
+SQLITE_PROFILE_SEEDS = 128
+POSTGRES_PROFILE_SEEDS = 8
 
 #: What the trace says of a statement that the database holds up.
 WAIT = "waits for a lock"
@@ -71,19 +71,19 @@ def test_no_course_of_events_on_postgresql_breaks_an_invariant(
 
 @pytest.mark.timeout(0)
 @in_parts(2)
-def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(
+def test_no_slot_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
+    for seed in _seeds(pytestconfig, part, SQLITE_PROFILE_SEEDS):
         simulate(sqlite_store, seed, KEYS)
 
 
 @pytest.mark.timeout(0)
 @in_parts(4)
-def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
+def test_no_slot_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
+    for seed in _seeds(pytestconfig, part, POSTGRES_PROFILE_SEEDS):
         simulate(postgres_store, seed, KEYS)
 
 
@@ -92,7 +92,7 @@ def test_no_place_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
 def test_every_finish_is_notified_exactly_once_on_sqlite(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
+    for seed in _seeds(pytestconfig, part, SQLITE_PROFILE_SEEDS):
         simulate(sqlite_store, seed, NOTIFIED)
 
 
@@ -101,28 +101,28 @@ def test_every_finish_is_notified_exactly_once_on_sqlite(
 def test_every_finish_is_notified_exactly_once_on_postgresql(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
+    for seed in _seeds(pytestconfig, part, POSTGRES_PROFILE_SEEDS):
         simulate(postgres_store, seed, NOTIFIED)
 
 
 @pytest.mark.timeout(0)
 @in_parts(1)
-@pytest.mark.parametrize("climate", [BUSY, UNSEEN], ids=["busy", "unseen"])
+@pytest.mark.parametrize("fault_profile", [BUSY, UNSEEN], ids=["busy", "unseen"])
 def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_sqlite(
-    sqlite_store: Store, pytestconfig: pytest.Config, climate: Climate, part: int
+    sqlite_store: Store, pytestconfig: pytest.Config, fault_profile: FaultProfile, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, part, SQLITE_CLIMATE_SEEDS):
-        simulate(sqlite_store, seed, climate)
+    for seed in _seeds(pytestconfig, part, SQLITE_PROFILE_SEEDS):
+        simulate(sqlite_store, seed, fault_profile)
 
 
 @pytest.mark.timeout(0)
 @in_parts(4)
-@pytest.mark.parametrize("climate", [BUSY, UNSEEN], ids=["busy", "unseen"])
+@pytest.mark.parametrize("fault_profile", [BUSY, UNSEEN], ids=["busy", "unseen"])
 def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_postgresql(
-    postgres_store: Store, pytestconfig: pytest.Config, climate: Climate, part: int
+    postgres_store: Store, pytestconfig: pytest.Config, fault_profile: FaultProfile, part: int
 ) -> None:
-    for seed in _seeds(pytestconfig, part, POSTGRES_CLIMATE_SEEDS):
-        simulate(postgres_store, seed, climate)
+    for seed in _seeds(pytestconfig, part, POSTGRES_PROFILE_SEEDS):
+        simulate(postgres_store, seed, fault_profile)
 
 
 @pytest.mark.parametrize(
@@ -144,19 +144,19 @@ def test_a_run_that_its_worker_loses_sight_of_breaks_a_rule(
 
 
 @pytest.mark.timeout(0)
-def test_no_scene_on_sqlite_breaks_an_invariant(sqlite_store: Store) -> None:
-    for play in scenes("sqlite"):
-        simulate(sqlite_store, 0, scene=SCENES[play.name])
+def test_no_scenario_on_sqlite_breaks_an_invariant(sqlite_store: Store) -> None:
+    for play in scenarios("sqlite"):
+        simulate(sqlite_store, 0, scenario=SCENARIOS[play.name])
 
 
 @pytest.mark.timeout(0)
-def test_no_scene_on_postgresql_breaks_an_invariant(postgres_store: Store) -> None:
-    for play in scenes("postgresql"):
-        simulate(postgres_store, 0, scene=SCENES[play.name])
+def test_no_scenario_on_postgresql_breaks_an_invariant(postgres_store: Store) -> None:
+    for play in scenarios("postgresql"):
+        simulate(postgres_store, 0, scenario=SCENARIOS[play.name])
 
 
 def test_what_breaks_a_rule_in_a_task_ends_the_simulation(sqlite_store: Store) -> None:
-    def scene(world: World) -> None:
+    def scenario(world: World) -> None:
         def during(_: RunContext) -> None:
             raise Violation("broken on purpose")
 
@@ -164,7 +164,7 @@ def test_what_breaks_a_rule_in_a_task_ends_the_simulation(sqlite_store: Store) -
         director.work(director.worker("worker"), director.start_task(), during=during)
 
     with pytest.raises(SimulationFailed, match="broken on purpose"):
-        simulate(sqlite_store, 0, scene=scene)
+        simulate(sqlite_store, 0, scenario=scenario)
 
 
 def test_a_seed_takes_the_same_course_each_time(sqlite_store: Store) -> None:

@@ -170,19 +170,19 @@ class SimulatedWorker:
         )
         #: Celery's way into a task, for the one task that all runs here have.
         self.tracers: Any = {"sleep": self._task}
-        #: The pool of threads, of which a scene has but one.
+        #: The pool of threads, of which a scenario has but one.
         self.threads = PoolProcess(self)
         #: What each slot has a message about.
         self.in_hand: dict[Actor, Attempt] = {}
-        #: What the next task does, where a scene says so.
+        #: What the next task does, where a scenario says so.
         self.during: Callable[[RunContext], None] | None = None
 
     def enter(self) -> None:
         """Begin to act."""
-        stage, climate = self._world.stage, self._world.climate
+        stage, fault_profile = self._world.stage, self._world.fault_profile
         stage.enter(f"{self.process.name}.heart", self.process, self._beat)
-        is_prefork = stage.random.choice(climate.pools) == "prefork"
-        for number in range(climate.slots):
+        is_prefork = stage.random.choice(fault_profile.pools) == "prefork"
+        for number in range(fault_profile.slots):
             pool_process = PoolProcess(self, number) if is_prefork else self.threads
 
             def serve(pool_process: PoolProcess = pool_process) -> None:
@@ -246,7 +246,7 @@ class SimulatedWorker:
         """See that a process of the pool is gone, or do not see it."""
         stage = self._world.stage
         left = [self.in_hand.pop(stage.current, None), pool_process.last]
-        if stage.happens(stage.weather.unseen):
+        if stage.happens(stage.fault_rates.unseen):
             stage.note("dies unseen")
             return
         for attempt in left:
@@ -271,7 +271,7 @@ class SimulatedWorker:
             if message is None:
                 self.write_held_finish(pool_process)
         while message is None:
-            stage.sleep(stage.random.choice(self._world.climate.idle_seconds))
+            stage.sleep(stage.random.choice(self._world.fault_profile.idle_seconds))
             message = redis.next_message()
         return message
 
@@ -321,7 +321,7 @@ class SimulatedWorker:
 
     def _toil(self, context: RunContext) -> None:
         stage = self._world.stage
-        ends_at = stage.now + stage.random.choice(self._world.climate.work_seconds)
+        ends_at = stage.now + stage.random.choice(self._world.fault_profile.work_seconds)
         looks_in_vain = 0
         while stage.now < ends_at:
             stage.sleep(min(5.0, ends_at - stage.now))
@@ -329,7 +329,7 @@ class SimulatedWorker:
             is_unwanted = self.asks(context)
             # The database may be away for some of the looks.
             looks_in_vain = looks_in_vain + 1 if is_unwanted else 0
-            if looks_in_vain == (LOOKS if stage.weather.no_database else 1):
+            if looks_in_vain == (LOOKS if stage.fault_rates.no_database else 1):
                 raise Violation(f"run {short(context.run_id)} works on, though nobody wants it to")
             self.tell_progress(context)
         dies_alone = stage.current.dies_alone

@@ -25,12 +25,12 @@ from tests.simulation.fakes import FakeRedis
 from tests.simulation.invariants import Checker, instant
 from tests.simulation.stage import (
     Crash,
+    FaultRates,
     PoolProcessDied,
     Process,
     SimulationFailed,
     Stage,
     Violation,
-    Weather,
 )
 from tests.simulation.store import Store
 from tests.simulation.workers import SimulatedWorker
@@ -58,10 +58,10 @@ PEACE_SECONDS = (
 
 
 @dataclass(frozen=True)
-class Climate:
+class FaultProfile:
     """What all seeds have in common; what is None, or (), each seed draws for itself."""
 
-    weather: Weather | None = None
+    fault_rates: FaultRates | None = None
     steps: int | None = None
     names: tuple[str, ...] | None = None
     schedulers: int | None = None
@@ -92,7 +92,7 @@ class Climate:
 
 
 #: Everything may happen.
-ANY_CLIMATE = Climate()
+ANY_FAULT_PROFILE = FaultProfile()
 
 
 @dataclass
@@ -104,7 +104,7 @@ class World:
     checker: Checker
     redis: FakeRedis
     names: tuple[str, ...]
-    climate: Climate
+    fault_profile: FaultProfile
     #: The errors after which one goes on.
     mishaps: tuple[type[Exception], ...] = (OperationalError,)
 
@@ -144,7 +144,7 @@ def _sometimes_failing(stage: Stage) -> Callable[..., Plan]:
 
     def planned(facts: PlanInput, *, at: datetime) -> Plan:
         if stage.current.process.name.startswith("scheduler") and stage.happens(
-            stage.weather.no_plan
+            stage.fault_rates.no_plan
         ):
             stage.note("cannot work out a schedule")
             raise LookupError("simulated")
@@ -209,14 +209,14 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
 def simulate(
     store: Store,
     seed: int,
-    climate: Climate = ANY_CLIMATE,
+    fault_profile: FaultProfile = ANY_FAULT_PROFILE,
     *,
     stumbles: tuple[type[Exception], ...] = (),
-    scene: Callable[[World], None] | None = None,
+    scenario: Callable[[World], None] | None = None,
 ) -> list[str]:
     """Play one seed to its end and return its trace.
 
-    Of a *scene* nothing is left to chance: it is played in place of the stretch of
+    Of a *scenario* nothing is left to chance: it is played in place of the stretch of
     trouble. Whoever meets an error of *stumbles* goes on, as after one of the database.
     Raises SimulationFailed, which tells the seed and the trace.
     """
@@ -228,8 +228,8 @@ def simulate(
         stage,
         checker,
         FakeRedis(stage, checker.is_on_record),
-        names=climate.names or (("alpha",) if random.random() < 0.6 else ("alpha", "beta")),
-        climate=climate,
+        names=fault_profile.names or (("alpha",) if random.random() < 0.6 else ("alpha", "beta")),
+        fault_profile=fault_profile,
         mishaps=(OperationalError, *stumbles),
     )
     checker.unsent = world.redis.unsent
@@ -238,10 +238,10 @@ def simulate(
     store.begin(stage)
     try:
         with _instead_of_the_real_world(world):
-            if scene is None:
+            if scenario is None:
                 _play(world)
             else:
-                scene(world)
+                scenario(world)
             _settle(world)
     except (Exception, Violation) as error:
         raise SimulationFailed(
@@ -257,7 +257,7 @@ def simulate(
 def _end(stage: Stage) -> None:
     """Leave no thread behind, whatever has happened."""
     stage.failure = None
-    stage.weather = Weather()
+    stage.fault_rates = FaultRates()
     stage.current = stage.main
     stage.on_commit = lambda actor, touched: None
     stage.on_point = lambda what: None
@@ -266,14 +266,14 @@ def _end(stage: Stage) -> None:
 
 def _play(world: World) -> None:
     stage, random = world.stage, world.stage.random
-    if world.climate.has_channel:
+    if world.fault_profile.has_channel:
         notification_checks.add_channel(world.store, stage.wall())
     for name in world.names:
         world.person("founder").create(name)
     made: dict[str, Any] = {"scheduler": world.scheduler, "worker": world.worker}
-    climate = world.climate
-    cast = ["scheduler"] * (climate.schedulers or random.choice((1, 2)))
-    cast += ["worker"] * (climate.workers or random.choice((1, 2)))
+    fault_profile = world.fault_profile
+    cast = ["scheduler"] * (fault_profile.schedulers or random.choice((1, 2)))
+    cast += ["worker"] * (fault_profile.workers or random.choice((1, 2)))
     kinds: dict[str, str] = {}
     numbers = count(1)
 
@@ -289,14 +289,14 @@ def _play(world: World) -> None:
     for kind in cast:
         enter(kind)
     made["person"] = world.person
-    for _ in range(climate.people):
+    for _ in range(fault_profile.people):
         enter("person")
     stage.on_death = replace
-    stage.weather = climate.weather or Weather.drawn(random)
-    stage.play(climate.steps or random.choice(TROUBLE_STEPS))
+    stage.fault_rates = fault_profile.fault_rates or FaultRates.drawn(random)
+    stage.play(fault_profile.steps or random.choice(TROUBLE_STEPS))
     if random.random() < 0.5:
-        stage.note("the weather is fine again")
-        stage.weather = Weather(stay=stage.weather.stay)
+        stage.note("the fault_rates is fine again")
+        stage.fault_rates = FaultRates(stay=stage.fault_rates.stay)
         world.redis.down_until = 0.0
         stage.play(CALM_STEPS)
     stage.on_death = lambda process: None
@@ -331,7 +331,7 @@ def _settle(world: World) -> None:
     scheduler.tick()
     scheduler.janitor.entries.compare()
     _check_projection(world)
-    if world.climate.has_channel:
+    if world.fault_profile.has_channel:
         notification_checks.check(world.store, checker)
 
 

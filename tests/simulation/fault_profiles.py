@@ -1,9 +1,9 @@
-"""Climates in which the guards are needed most: each makes one kind of race likely."""
+"""Fault profiles in which the guards are needed most: each makes one kind of race likely."""
 
 from jobs_app.core.states import OverlapPolicy
 from jobs_app.runs.retry import RetryPolicy
-from tests.simulation.stage import Weather
-from tests.simulation.world import ANY_CLIMATE, Climate
+from tests.simulation.stage import FaultRates
+from tests.simulation.world import ANY_FAULT_PROFILE, FaultProfile
 
 _PLAIN = {"pause_after_failures": None, "max_runs": None}
 _RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
@@ -13,8 +13,8 @@ _WORKERS_CHORES = ("give_up_workers", "finish_orphans", "queue_retries", "resend
 _BY_CRON = {"cron": "* * * * *", "interval_seconds": None, "jitter_seconds": 0}
 
 #: Workers freeze at work for longer than their leases, and messages come again.
-FROST = Climate(
-    Weather(freeze=0.004, freeze_at_work=0.5, doubled=0.3),
+FROST = FaultProfile(
+    FaultRates(freeze=0.004, freeze_at_work=0.5, doubled=0.3),
     steps=450,
     names=("alpha",),
     schedulers=1,
@@ -28,8 +28,8 @@ FROST = Climate(
 )
 
 #: Two of everybody, who hardly ever have two turns in a row.
-CROWD = Climate(
-    Weather(freeze=0.005),
+CROWD = FaultProfile(
+    FaultRates(freeze=0.005),
     steps=250,
     names=("alpha", "beta"),
     schedulers=2,
@@ -39,8 +39,8 @@ CROWD = Climate(
 )
 
 #: Jobs fail and are paused for it, while people pause, resume and delete them.
-FAILURE = Climate(
-    Weather(freeze=0.005),
+FAILURE = FaultProfile(
+    FaultRates(freeze=0.005),
     steps=500,
     names=("alpha", "beta"),
     schedulers=1,
@@ -63,8 +63,8 @@ FAILURE = Climate(
 )
 
 #: The same two jobs are changed over and over, by two people at once.
-CHANGE = Climate(
-    Weather(freeze=0.005, jump=0.02, no_plan=0.05),
+CHANGE = FaultProfile(
+    FaultRates(freeze=0.005, jump=0.02, no_plan=0.05),
     steps=300,
     names=("alpha", "beta"),
     chores=("tick",),
@@ -76,8 +76,8 @@ CHANGE = Climate(
 )
 
 #: Many runs share few places, on workers that die and freeze, and all are to get one.
-KEYS = Climate(
-    Weather(freeze=0.01, freeze_at_work=0.05, crash=0.005, doubled=0.1, lost=0.1),
+KEYS = FaultProfile(
+    FaultRates(freeze=0.01, freeze_at_work=0.05, crash=0.005, doubled=0.1, lost=0.1),
     steps=400,
     names=("alpha", "beta"),
     schedulers=2,
@@ -90,8 +90,8 @@ KEYS = Climate(
 )
 
 #: Everybody wants the one job at once: what locks are for, where there are any.
-RUSH = Climate(
-    Weather(freeze=0.01, lost=0.3),
+RUSH = FaultProfile(
+    FaultRates(freeze=0.01, lost=0.3),
     steps=200,
     names=("alpha",),
     schedulers=2,
@@ -108,8 +108,8 @@ RUSH = Climate(
 )
 
 #: Messages are there when a worker has ended a run: it writes that end with the next claim.
-BUSY = Climate(
-    Weather(
+BUSY = FaultProfile(
+    FaultRates(
         crash=0.001,
         freeze=0.004,
         no_database=0.01,
@@ -134,8 +134,8 @@ BUSY = Climate(
 )
 
 #: Processes of a pool die, and their workers often do not see it.
-UNSEEN = Climate(
-    Weather(freeze=0.002, no_database=0.01, pool_crash=0.03, unseen=0.7, doubled=0.1),
+UNSEEN = FaultProfile(
+    FaultRates(freeze=0.002, no_database=0.01, pool_crash=0.03, unseen=0.7, doubled=0.1),
     steps=400,
     names=("alpha",),
     schedulers=1,
@@ -151,8 +151,8 @@ UNSEEN = Climate(
 )
 
 #: By their names in the table of kills.
-CLIMATES = {
-    "any": ANY_CLIMATE,
+FAULT_PROFILES = {
+    "any": ANY_FAULT_PROFILE,
     "rush": RUSH,
     "failure": FAILURE,
     "change": CHANGE,
@@ -164,4 +164,4 @@ CLIMATES = {
 }
 
 #: Everything may happen, and somebody wants to hear of all of it.
-NOTIFIED = Climate(has_channel=True)
+NOTIFIED = FaultProfile(has_channel=True)

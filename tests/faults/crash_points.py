@@ -1,13 +1,17 @@
-"""Starts a process of jobs-app that kills itself (SIGKILL) at one step of its work.
+"""Starts a process of jobs-app that kills itself (SIGKILL) at a crash point.
 
-    python -m tests.faults.dying FUSES WHOM STEP:NUMBER[,STEP:NUMBER…] COMMAND …
+    python -m tests.faults.crash_points DIRECTORY WHOM STEP:NUMBER[,STEP:NUMBER…] COMMAND …
 
-The product knows nothing of this: a function of it is wrapped, and the NUMBER-th call,
-counted over all processes that share the directory FUSES, dies before it, in the middle
-of it or after it. WHOM is `self`, `parent` for a pool process that takes the worker with it,
-`frozen` for one that is only stopped (SIGSTOP), `waits` for one that stays at that step until
-`Installation.freeze_at` has frozen it, and goes on from there when it is thawed, or `forgets`
-for one that goes on and leaves that step out.
+The product knows nothing of this: a function of it is wrapped. The NUMBER-th call dies
+before, within or after the function; calls are counted over all processes that share
+DIRECTORY. WHOM is one of:
+
+- `self`: the process kills itself.
+- `parent`: a pool process kills its worker and itself.
+- `frozen`: the process stops itself (SIGSTOP).
+- `waits`: it waits at that step until `Installation.freeze_at` has frozen it, and goes on
+  once it is thawed.
+- `forgets`: it goes on and leaves that step out.
 """
 
 import os
@@ -33,96 +37,96 @@ from jobs_app.worker.liveness import stalled_runs
 from jobs_app.worker.pool_process import Process
 
 
-class Forgotten(Exception):
-    """A step is to be left out."""
+class StepLeftOut(Exception):
+    """The process goes on without this step."""
 
 
-class Fuse:
-    """Blows at one call of many, whichever process makes it."""
+class CrashPoint:
+    """The call, counted over all processes, at which a process dies."""
 
     def __init__(self, directory: Path, whom: str, name: str, number: int) -> None:
         self._calls = directory / name
-        self._blown = directory / f"{name}.blown"
+        self._reached = directory / f"{name}.reached"
         self._released = directory / f"{name}.released"
         self._whom = whom
         self._number = number
 
-    def burn(self) -> None:
-        """Count a call, and die if it is the one."""
-        # Unbuffered: only what is written at once has its place in the file, and no other has it.
+    def hit(self) -> None:
+        """Count a call, and die at the chosen one."""
+        # Unbuffered: each append is atomic, so each call gets its own number.
         with self._calls.open("ab", buffering=0) as calls:
             calls.write(b".")
-            is_the_one = calls.tell() == self._number
-        if is_the_one:
-            self._blown.touch()
+            is_chosen = calls.tell() == self._number
+        if is_chosen:
+            self._reached.touch()
             if self._whom == "waits":
                 while not self._released.exists():
                     time.sleep(0.01)
                 return
             if self._whom == "forgets":
-                raise Forgotten
+                raise StepLeftOut
             if self._whom == "parent":
                 os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGSTOP if self._whom == "frozen" else signal.SIGKILL)
 
 
-Burn = Callable[[], None]
+Hit = Callable[[], None]
 
 
-def _before(owner: Any, name: str) -> Callable[[Burn], None]:
-    def wrap(burn: Burn) -> None:
+def _before(owner: Any, name: str) -> Callable[[Hit], None]:
+    def wrap(hit: Hit) -> None:
         original = getattr(owner, name)
 
-        def dying(*args: Any, **kwargs: Any) -> Any:
-            burn()
+        def crashing(*args: Any, **kwargs: Any) -> Any:
+            hit()
             return original(*args, **kwargs)
 
-        setattr(owner, name, dying)
+        setattr(owner, name, crashing)
 
     return wrap
 
 
-def _after(owner: Any, name: str) -> Callable[[Burn], None]:
-    def wrap(burn: Burn) -> None:
+def _after(owner: Any, name: str) -> Callable[[Hit], None]:
+    def wrap(hit: Hit) -> None:
         original = getattr(owner, name)
 
-        def dying(*args: Any, **kwargs: Any) -> Any:
+        def crashing(*args: Any, **kwargs: Any) -> Any:
             answer = original(*args, **kwargs)
-            # An idle look did nothing, and dying after nothing proves nothing.
+            # An idle call did nothing, and a crash after it would prove nothing.
             if answer is not None and answer != []:
-                burn()
+                hit()
             return answer
 
-        setattr(owner, name, dying)
+        setattr(owner, name, crashing)
 
     return wrap
 
 
-def _at_commit(when: str) -> Callable[[Burn], None]:
+def _at_commit(when: str) -> Callable[[Hit], None]:
     """Die at the commit of recorded fires: `before_commit` or `after_commit`."""
 
-    def wrap(burn: Burn) -> None:
+    def wrap(hit: Hit) -> None:
         original = fires.record_due
 
-        def dying(session: Session, *args: Any, **kwargs: Any) -> Any:
-            event.listen(session, when, lambda *_: burn())
+        def crashing(session: Session, *args: Any, **kwargs: Any) -> Any:
+            event.listen(session, when, lambda *_: hit())
             return original(session, *args, **kwargs)
 
-        fires.record_due = dying
+        fires.record_due = crashing
 
     return wrap
 
 
-def _after_statement(start: str) -> Callable[[Burn], None]:
+def _after_statement(start: str) -> Callable[[Hit], None]:
     """Die inside the transaction, after the statement of it that begins with *start*."""
 
-    def wrap(burn: Burn) -> None:
+    def wrap(hit: Hit) -> None:
         original = fires.record_due
 
-        def dying(session: Session, *args: Any, **kwargs: Any) -> Any:
+        def crashing(session: Session, *args: Any, **kwargs: Any) -> Any:
             def executed(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
                 if statement.lstrip().upper().startswith(start):
-                    burn()
+                    hit()
 
             engine = session.get_bind()
             event.listen(engine, "after_cursor_execute", executed)
@@ -131,50 +135,50 @@ def _after_statement(start: str) -> Callable[[Burn], None]:
             finally:
                 event.remove(engine, "after_cursor_execute", executed)
 
-        fires.record_due = dying
+        fires.record_due = crashing
 
     return wrap
 
 
-def _in_publish(burn: Burn) -> None:
+def _in_publish(hit: Hit) -> None:
     """Die when half of the messages are sent."""
     owner: Any = beat
     original = owner.publish
 
-    def dying(app: Celery, messages: Sequence[Message]) -> None:
+    def crashing(app: Celery, messages: Sequence[Message]) -> None:
         half = len(messages) // 2
         original(app, messages[:half])
-        burn()
+        hit()
         original(app, messages[half:])
 
-    owner.publish = dying
+    owner.publish = crashing
 
 
-def _around_publish(is_before: bool) -> Callable[[Burn], None]:
-    def wrap(burn: Burn) -> None:
+def _around_publish(is_before: bool) -> Callable[[Hit], None]:
+    def wrap(hit: Hit) -> None:
         owner: Any = beat
         original = owner.publish
 
-        def dying(app: Celery, messages: Sequence[Message]) -> None:
+        def crashing(app: Celery, messages: Sequence[Message]) -> None:
             if is_before:
-                burn()
+                hit()
             original(app, messages)
             if not is_before:
-                burn()
+                hit()
 
-        owner.publish = dying
+        owner.publish = crashing
 
     return wrap
 
 
-def _after_scores(burn: Burn) -> None:
+def _after_scores(hit: Hit) -> None:
     original = Projection.write_scores
 
-    def dying(self: Projection, due: Any) -> None:
+    def crashing(self: Projection, due: Any) -> None:
         original(self, due)
-        burn()
+        hit()
 
-    Projection.write_scores = dying  # type: ignore[method-assign]
+    Projection.write_scores = crashing  # type: ignore[method-assign]
 
 
 #: The steps of a tick, in their order: a scheduler may die at each of them.
@@ -194,7 +198,7 @@ TICK = {
 JANITOR = {
     "taken-to-resend": _after(outbox, "take_unsent"),
     "retries-queued": _after(janitor, "queue_due_retries"),
-    "dead-ended": _after(rescue, "finish_lost"),
+    "lost-finished": _after(rescue, "finish_lost"),
 }
 
 #: The steps of a worker's process, in their order.
@@ -207,33 +211,33 @@ WORK = {
 }
 
 
-def _held(burn: Burn) -> None:
-    """Die when an end that was held back is to be written, its run's job being done."""
+def _held(hit: Hit) -> None:
+    """Die when a held back outcome is to be written."""
     take_own = Completer.take_own
 
-    def dying(self: Completer) -> FinishedRun | None:
+    def crashing(self: Completer) -> FinishedRun | None:
         end = take_own(self)
         if end is not None:
-            burn()
+            hit()
         return end
 
-    Completer.take_own = dying  # type: ignore[method-assign]
+    Completer.take_own = crashing  # type: ignore[method-assign]
     # However slow the machine is: whenever there was a run before, the worker is busy.
     completer.BUSY_SECONDS = 60.0
 
 
-def _unwritten(burn: Burn) -> None:
-    """Forget, for `forgets`, to write how a run ended."""
+def _unwritten(hit: Hit) -> None:
+    """Leave out, for `forgets`, the write of how a run finished."""
     finish = execution._finish
 
-    def forgetful(process: Process, finished_run: FinishedRun) -> None:
+    def without_finish(process: Process, finished_run: FinishedRun) -> None:
         try:
-            burn()
-        except Forgotten:
+            hit()
+        except StepLeftOut:
             return
         finish(process, finished_run)
 
-    execution._finish = forgetful
+    execution._finish = without_finish
     stalled_runs.STALLED_SECONDS = 2.0
     stalled_runs.STALLED_POLL_SECONDS = 0.5
 
@@ -241,11 +245,11 @@ def _unwritten(burn: Burn) -> None:
 STEPS = TICK | JANITOR | WORK | {"held": _held, "unwritten": _unwritten}
 
 
-def run(directory: Path, whom: str, fuses: str, command: list[str]) -> None:
-    """Become the process `jobs-app COMMAND …` with its *fuses* set."""
-    for each in fuses.split(","):
-        step, _, number = each.partition(":")
-        STEPS[step](Fuse(directory, whom, step, int(number)).burn)
+def run(directory: Path, whom: str, crash_points: str, command: list[str]) -> None:
+    """Become the process `jobs-app COMMAND …` with its *crash_points*."""
+    for crash_point in crash_points.split(","):
+        step, _, number = crash_point.partition(":")
+        STEPS[step](CrashPoint(directory, whom, step, int(number)).hit)
     sys.argv = ["jobs-app", *command]
     main()
 

@@ -1,12 +1,12 @@
-"""The simulator has teeth: with any one guard less than there is, a rule is broken.
+"""The simulator finds every mutant: without any one guard, a rule is broken.
 
-`kills.txt` says which scene or seed finds out what is missing, and which rule is broken then.
-A guard that is new is found by itself, and plays are tried for it; so they are where a line no
-longer holds. What nobody is the worse for stands in `mutants.HARMLESS`, with the reason. To
-bring the table up to date: `nice pytest -m search tests/simulation/test_teeth.py -s
---teeth-search`, with `-n 2` both databases side by side.
+`mutation_table.txt` says which scenario or seed finds a mutant, and which rule is broken
+then. New guards are found automatically, and scenarios and seeds are tried for them; the
+same happens where a line no longer holds. Mutants that do no harm are in
+`mutants.HARMLESS`, with the reason. This brings the table up to date, with `-n 2` for
+both databases side by side:
 
-A guard that SQLite has too is played there by default, and on PostgreSQL with `--nightly`.
+    nice pytest -m search tests/simulation/test_mutants.py -s --mutant-search
 """
 
 import ast
@@ -16,15 +16,15 @@ import pytest
 
 import jobs_app
 from tests.simulation.mutants import HARMLESS, NOT_PLAYED
-from tests.simulation.store import Store
-from tests.simulation.teeth import (
+from tests.simulation.mutation_testing import (
+    MutationTester,
     Review,
-    Teeth,
     default_plays,
     is_listed,
     kills,
     part_of,
 )
+from tests.simulation.store import Store
 
 #: Parts of the table that may be played side by side.
 SQLITE_PARTS = 4
@@ -44,20 +44,20 @@ def _report(review: Review) -> str:
     return (
         f"Nothing fails without these guards:\n{survivors}\n"
         "Have the simulator need them: a rule in invariants.py, something that actors do, a"
-        " climate. If nobody can be the worse for it, say why in mutants.HARMLESS.\n"
-        f"These lines of kills.txt speak of guards that are no more:\n{gone}\n"
-        "If that is meant, --teeth-search takes them out."
+        " fault_profile. If nobody can be the worse for it, say why in mutants.HARMLESS.\n"
+        f"These lines of mutation_table.txt speak of guards that are no more:\n{gone}\n"
+        "If that is meant, --mutant-search takes them out."
     )
 
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("part", range(SQLITE_PARTS))
 def test_with_any_guard_less_a_simulation_on_sqlite_fails(sqlite_store: Store, part: int) -> None:
-    table, teeth = kills(), Teeth(sqlite_store)
+    table, tester = kills(), MutationTester(sqlite_store)
     known = part_of(table, "sqlite", part, SQLITE_PARTS)
-    also = sorted(teeth.given)[part::SQLITE_PARTS]
+    also = sorted(tester.given)[part::SQLITE_PARTS]
 
-    review = teeth.review(known, also=also, listed=is_listed(table))
+    review = tester.review(known, also=also, listed=is_listed(table))
 
     assert (review.survivors, review.gone) == ([], []), _report(review)
 
@@ -67,11 +67,11 @@ def test_with_any_guard_less_a_simulation_on_sqlite_fails(sqlite_store: Store, p
 def test_with_any_guard_less_that_only_postgresql_has_a_simulation_fails(
     postgres_store: Store, part: int
 ) -> None:
-    table, teeth = kills(), Teeth(postgres_store)
+    table, tester = kills(), MutationTester(postgres_store)
     known = part_of(default_plays(table), "postgresql", part, POSTGRES_DEFAULT_PARTS)
-    also = sorted(teeth.given)[part::POSTGRES_DEFAULT_PARTS]
+    also = sorted(tester.given)[part::POSTGRES_DEFAULT_PARTS]
 
-    review = teeth.review(known, also=also, listed=is_listed(table))
+    review = tester.review(known, also=also, listed=is_listed(table))
 
     assert (review.survivors, review.gone) == ([], []), _report(review)
 
@@ -82,11 +82,11 @@ def test_with_any_guard_less_that_only_postgresql_has_a_simulation_fails(
 def test_with_any_guard_less_a_simulation_on_postgresql_fails(
     postgres_store: Store, part: int
 ) -> None:
-    table, teeth = kills(), Teeth(postgres_store)
+    table, tester = kills(), MutationTester(postgres_store)
     known = part_of(table, "postgresql", part, POSTGRES_PARTS)
-    also = sorted(teeth.given)[part::POSTGRES_PARTS]
+    also = sorted(tester.given)[part::POSTGRES_PARTS]
 
-    review = teeth.review(known, also=also, listed=is_listed(table))
+    review = tester.review(known, also=also, listed=is_listed(table))
 
     assert (review.survivors, review.gone) == ([], []), _report(review)
 
@@ -107,8 +107,8 @@ def test_every_function_that_writes_under_a_guard_is_played() -> None:
     unplayed = set(_writers()) - named - set(NOT_PLAYED)
 
     assert not unplayed, (
-        f"{sorted(unplayed)} write, but no line of kills.txt speaks of them. Have actors.py do"
-        " what leads there and run --teeth-search, or say in mutants.NOT_PLAYED why not."
+        f"{sorted(unplayed)} write, but mutation_table.txt does not name them. Have actors.py"
+        " call them and run --mutant-search, or say in mutants.NOT_PLAYED why not."
     )
 
 
@@ -141,11 +141,11 @@ def test_a_guard_is_on_one_list_only() -> None:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("store", ["sqlite_store", "postgres_store"])
 def test_the_table_is_brought_up_to_date(request: pytest.FixtureRequest, store: str) -> None:
-    teeth = Teeth(request.getfixturevalue(store))
+    tester = MutationTester(request.getfixturevalue(store))
 
-    review = teeth.search(kills())
+    review = tester.search(kills())
 
-    print(teeth.database, _report(review), sep="\n")
+    print(tester.database, _report(review), sep="\n")
     print(*sorted(review.kept), sep="\n")
     assert not review.survivors, "say why nobody is the worse for them, or have them killed"
     assert not review.harmful, f"in mutants.HARMLESS, and needed: {review.harmful}"

@@ -1,6 +1,6 @@
 """Which play kills which mutant: played again, and sought anew where it no longer does.
 
-A play is a scene, or a seed in one of the climates. A mutant is killed where the rules are
+A play is a scenario, or a seed in one of the fault_profiles. A mutant is killed where the rules are
 broken, or the product stops with an error, without what it misses, and not with it.
 """
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-from tests.simulation.climates import CLIMATES
+from tests.simulation.fault_profiles import FAULT_PROFILES
 from tests.simulation.mutants import (
     BEHIND,
     HARMLESS,
@@ -28,38 +28,38 @@ from tests.simulation.mutants import (
     unconstrained,
     watching,
 )
-from tests.simulation.scenes import ONLY_ON, SCENES
+from tests.simulation.scenarios import ONLY_ON, SCENARIOS
 from tests.simulation.stage import SimulationFailed, Violation
 from tests.simulation.store import Store
 from tests.simulation.world import simulate
 
-TABLE = Path(__file__).with_name("kills.txt")
+TABLE = Path(__file__).with_name("mutation_table.txt")
 TITLE = (
-    "# What is missing from the product, the scene or seed that finds out, and the rule that is"
-    " broken then: see test_teeth.py.\n"
+    "# The mutant of the product, the scenario or seed that finds it, and the rule that is"
+    " broken then: see test_mutants.py.\n"
 )
 
 #: Who writes the table holds this: both databases may be searched at the same time.
-LOCK = Path(gettempdir()) / "jobs-app-teeth.lock"
+LOCK = Path(gettempdir()) / "jobs-app-mutants.lock"
 
-#: Seeds of each climate that are tried before a mutant counts as a survivor.
+#: Seeds of each fault profile that are tried before a mutant counts as a survivor.
 TRIES = 3
 
 #: What a guard raises that finds the one before it gone.
 STUMBLES = (IntegrityError, RuntimeError)
 
-#: How the play of a scene is called in the table, in place of a climate.
-SCENE = "scene"
+#: How the play of a scenario is called in the table, in place of a fault profile.
+SCENARIO = "scenario"
 
 
 class Seed(NamedTuple):
-    """A course of events: a scene, or the number of a seed and the climate that it is played in."""
+    """What is played: a scenario, or a number that seeds a fault profile."""
 
-    climate: str
+    fault_profile: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.climate} {self.name}"
+        return f"{self.fault_profile} {self.name}"
 
 
 class Kill(NamedTuple):
@@ -82,8 +82,8 @@ def kills() -> list[Kill]:
     for line in lines:
         if line and not line.startswith("#"):
             head, _, rule = line.partition(" => ")
-            database, climate, name, mutant = head.split(" ", 3)
-            table.append(Kill(database, Seed(climate, name), mutant, rule))
+            database, fault_profile, name, mutant = head.split(" ", 3)
+            table.append(Kill(database, Seed(fault_profile, name), mutant, rule))
     return table
 
 
@@ -112,19 +112,19 @@ def default_plays(table: Collection[Kill]) -> list[Kill]:
     return [kill for kill in table if kill.database == "sqlite" or kill.mutant not in found]
 
 
-def scenes(database: str) -> Iterator[Seed]:
-    """Yield the scenes for a database."""
-    for name in SCENES:
+def scenarios(database: str) -> Iterator[Seed]:
+    """Yield the scenarios for a database."""
+    for name in SCENARIOS:
         if ONLY_ON.get(name, database) == database:
-            yield Seed(SCENE, name)
+            yield Seed(SCENARIO, name)
 
 
 def seeds(database: str) -> Iterator[Seed]:
     """Yield what is tried in a search, the cheapest first."""
-    yield from scenes(database)
+    yield from scenarios(database)
     for number in range(TRIES):
-        for climate in CLIMATES:
-            yield Seed(climate, str(number))
+        for fault_profile in FAULT_PROFILES:
+            yield Seed(fault_profile, str(number))
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Review:
     harmful: list[Kill] = field(default_factory=list)
 
 
-class Teeth:
+class MutationTester:
     """Plays seeds on a store, with nothing missing, and with something."""
 
     def __init__(self, store: Store) -> None:
@@ -189,10 +189,12 @@ class Teeth:
         return found
 
     def _play(self, seed: Seed, *, stumbles: tuple[type[Exception], ...] = ()) -> None:
-        if seed.climate == SCENE:
-            simulate(self._store, 0, stumbles=stumbles, scene=SCENES[seed.name])
+        if seed.fault_profile == SCENARIO:
+            simulate(self._store, 0, stumbles=stumbles, scenario=SCENARIOS[seed.name])
         else:
-            simulate(self._store, int(seed.name), CLIMATES[seed.climate], stumbles=stumbles)
+            simulate(
+                self._store, int(seed.name), FAULT_PROFILES[seed.fault_profile], stumbles=stumbles
+            )
 
     def _broken(self, seed: Seed, *, stumbles: tuple[type[Exception], ...]) -> str | None:
         """Play *seed*; return which rule is broken, None if none is."""

@@ -1,6 +1,6 @@
 """Scenes: courses of events written down, each for guards that chance seldom needs.
 
-A scene plays the product's own functions under the same rules as a seed does, and adds
+A scenario plays the product's own functions under the same rules as a seed does, and adds
 what it alone can know: that something must be refused, or must have been done by now.
 """
 
@@ -26,23 +26,23 @@ from tests.simulation.stage import BEGINNING, Operation, Violation
 from tests.simulation.workers import SimulatedWorker
 from tests.simulation.world import World
 
-Scene = Callable[[Director], None]
+Scenario = Callable[[Director], None]
 
-#: The scenes by name, and the databases that each is for.
-SCENES: dict[str, Callable[[World], None]] = {}
+#: The scenarios by name, and the databases that each is for.
+SCENARIOS: dict[str, Callable[[World], None]] = {}
 ONLY_ON: dict[str, str] = {}
 
 
-def scene(function: Scene) -> Scene:
-    """Put a scene on the list."""
-    SCENES[function.__name__] = lambda world: function(Director(world))
+def scenario(function: Scenario) -> Scenario:
+    """Put a scenario on the list."""
+    SCENARIOS[function.__name__] = lambda world: function(Director(world))
     return function
 
 
-def on_postgresql(function: Scene) -> Scene:
-    """Put a scene on the list that needs two transactions at once."""
+def on_postgresql(function: Scenario) -> Scenario:
+    """Put a scenario on the list that needs two transactions at once."""
     ONLY_ON[function.__name__] = "postgresql"
-    return scene(function)
+    return scenario(function)
 
 
 # Workers that were given up
@@ -69,7 +69,7 @@ def _tell(_d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
     worker.tell_progress(claimed)
 
 
-def _late(what: Callable[[Director, SimulatedWorker, ClaimedRun], None]) -> Scene:
+def _late(what: Callable[[Director, SimulatedWorker, ClaimedRun], None]) -> Scenario:
     def late(d: Director) -> None:
         """One that was frozen comes back, whatever has become of its run meanwhile."""
         job, bystander = d.job(retry=RETRIED), d.job("beta", retry=RETRIED)
@@ -98,12 +98,12 @@ for _name, _what in (
     ("late_failure", _fail),
     ("late_progress", _tell),
 ):
-    _scene = _late(_what)
-    _scene.__name__ = _name
-    scene(_scene)
+    _scenario = _late(_what)
+    _scenario.__name__ = _name
+    scenario(_scenario)
 
 
-@scene
+@scenario
 def late_notes(d: Director) -> None:
     """What comes late is kept with its attempt, what comes twice is not."""
     job = d.job(retry=RETRIED)
@@ -122,7 +122,7 @@ def late_notes(d: Director) -> None:
     d.fail(other, claimed)
 
 
-@scene
+@scenario
 def given_up_before_its_claim(d: Director) -> None:
     """A worker freezes between two statements of its claims, and is given up."""
     alive = d.worker("alive")
@@ -136,7 +136,7 @@ def given_up_before_its_claim(d: Director) -> None:
         d.hold(claimed is None, "a claim is for workers that were given up")
 
 
-@scene
+@scenario
 def ended_with_the_next_claim(d: Director) -> None:
     """A busy worker ends one run with the claim of another, which is or is not to be had."""
     worker, frozen = d.worker("worker"), d.worker("frozen")
@@ -162,7 +162,7 @@ def ended_with_the_next_claim(d: Director) -> None:
     d.hold(d.finish_and_claim(frozen, late, left) is None, "a claim is for who was given up")
 
 
-@scene
+@scenario
 def recovered_with_the_next_claim(d: Director) -> None:
     """A success is news to its job, and not written in passing."""
     worker = d.worker("worker")
@@ -173,7 +173,7 @@ def recovered_with_the_next_claim(d: Director) -> None:
     d.is_in(claimed.run_id, RunState.RUNNING)
 
 
-@scene
+@scenario
 def claimed_without_lease(d: Director) -> None:
     """A worker whose lease has run out takes a message, and has not heard from its heart."""
     worker, run_id = d.worker("worker"), d.start_task()
@@ -183,7 +183,7 @@ def claimed_without_lease(d: Director) -> None:
     d.claim(worker, run_id)
 
 
-@scene
+@scenario
 def claimed_twice_in_a_moment(d: Director) -> None:
     """Two messages for one run reach two slots of a worker at the same instant."""
     worker, run_id = d.worker("worker"), d.start_task()
@@ -191,7 +191,7 @@ def claimed_twice_in_a_moment(d: Director) -> None:
     d.hold(worker.claim(run_id, 1) is None, "a run is claimed twice")
 
 
-@scene
+@scenario
 def claim_without_answer(d: Director) -> None:
     """The answer to a claim gets lost: it is the worker's all the same."""
     worker = d.worker("worker")
@@ -201,7 +201,7 @@ def claim_without_answer(d: Director) -> None:
         d.succeed(worker, d.claim(worker, d.start_task(key, limit)))
 
 
-@scene
+@scenario
 def claimed_back(d: Director) -> None:
     """Who did not hear of its claim gets that one back, and no other."""
     worker, other = d.worker("worker"), d.worker("other")
@@ -226,8 +226,8 @@ def claimed_back(d: Director) -> None:
             d.hold(found is None, "somebody gets the claim of another one")
 
 
-@scene
-def hearts(d: Director) -> None:
+@scenario
+def heartbeats(d: Director) -> None:
     """Beats count for the worker whose heart it is, and not once it was given up."""
     first, second = d.worker("first"), d.worker("second")
     known = first.lease.worker_id
@@ -242,7 +242,7 @@ def hearts(d: Director) -> None:
     d.hold(first.lease.worker_id != known, "a worker that was given up goes on under its id")
 
 
-@scene
+@scenario
 def silence(d: Director) -> None:
     """Two janitors judge of workers that beat, of one that does not, and of one that comes back."""
     other = d.world.scheduler("scheduler-2")
@@ -266,7 +266,7 @@ def silence(d: Director) -> None:
     d.hold(d.checker.workers[silent.lease.worker_id].gone_at is not None, "nobody is given up")
 
 
-@scene
+@scenario
 def a_slow_look(d: Director) -> None:
     """A janitor freezes in the middle of a look, before it reads the counters."""
     worker = d.worker("worker")
@@ -283,7 +283,7 @@ def a_slow_look(d: Director) -> None:
         d.passes(1)
 
 
-@scene
+@scenario
 def two_janitors(d: Director) -> None:
     """One gives a worker up in the moment in which the other is about to."""
     other = d.world.scheduler("scheduler-2").janitor
@@ -302,7 +302,7 @@ def two_janitors(d: Director) -> None:
     janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
 
 
-@scene
+@scenario
 def worked_under_two_names(d: Director) -> None:
     """A worker is given up and comes back under another id, while a task of it is at work."""
     worker = d.worker("worker")
@@ -315,7 +315,7 @@ def worked_under_two_names(d: Director) -> None:
     d.work(worker, d.start_task(), during=during)
 
 
-@scene
+@scenario
 def worked_without_lease(d: Director) -> None:
     """A task asks whether it may go on: it may with a lease, and may not without."""
     worker = d.worker("worker")
@@ -328,7 +328,7 @@ def worked_without_lease(d: Director) -> None:
     d.work(worker, d.start_task(), during=during)
 
 
-@scene
+@scenario
 def worked_for_too_long(d: Director) -> None:
     """A task asks whether it may go on: not past the time limit of its run."""
     worker = d.worker("worker")
@@ -344,7 +344,7 @@ def worked_for_too_long(d: Director) -> None:
 # Runs that are to end
 
 
-@scene
+@scenario
 def cancelled_at_work(d: Director) -> None:
     """A task is told that somebody wants it to end, and is not tried again."""
     worker = d.worker("worker")
@@ -359,7 +359,7 @@ def cancelled_at_work(d: Director) -> None:
     d.is_in(run_id, RunState.CANCELLED)
 
 
-@scene
+@scenario
 def cancelled_and_failed(d: Director) -> None:
     """What was to end fails before it hears of it: it is over."""
     worker = d.worker("worker")
@@ -370,7 +370,7 @@ def cancelled_and_failed(d: Director) -> None:
     d.is_in(claimed.run_id, RunState.FAILED)
 
 
-@scene
+@scenario
 def cancelled_and_dead(d: Director) -> None:
     """The process of what was to end dies, and so does that of what was not."""
     worker = d.worker("worker")
@@ -389,7 +389,7 @@ def cancelled_and_dead(d: Director) -> None:
     d.bury(worker, claimed)
 
 
-@scene
+@scenario
 def asked_to_end_over_and_over(d: Director) -> None:
     """A kill is not taken back, and what is over is not asked to end."""
     worker = d.worker("worker")
@@ -404,7 +404,7 @@ def asked_to_end_over_and_over(d: Director) -> None:
     d.cancel(beside.run_id)
 
 
-@scene
+@scenario
 def stopped_and_looked_at(d: Director) -> None:
     """A worker that stops has asked its tasks to end: a look at the rows takes nothing back."""
     worker = d.worker("worker")
@@ -419,7 +419,7 @@ def stopped_and_looked_at(d: Director) -> None:
     d.work(worker, d.start_task(), during=during)
 
 
-@scene
+@scenario
 def given_another_attempt(d: Director) -> None:
     """A task finds out that a newer attempt of its run is at work."""
     late, alive = d.worker("late"), d.worker("alive")
@@ -436,7 +436,7 @@ def given_another_attempt(d: Director) -> None:
     d.work(late, run_id, during=during)
 
 
-@scene
+@scenario
 def ended_while_something_lives(d: Director) -> None:
     """A process died, and the command that it had started has not."""
     worker = d.worker("worker")
@@ -455,8 +455,8 @@ def ended_while_something_lives(d: Director) -> None:
         d.is_in(claimed.run_id, RunState.LOST)
 
 
-@scene
-def strayed(d: Director) -> None:
+@scenario
+def stalled(d: Director) -> None:
     """A process dies, and its worker does not see it: what it worked on is found, and no other."""
     worker, other = d.worker("worker"), d.worker("other")
     job = d.job(retry=RETRIED)
@@ -493,7 +493,7 @@ def strayed(d: Director) -> None:
         worker.look()
 
 
-@scene
+@scenario
 def looked_for_stalled_runs_too_soon(d: Director) -> None:
     """A heart wakes for other reasons than to look; what begins in between is no stray."""
     worker = d.worker("worker")
@@ -506,7 +506,7 @@ def looked_for_stalled_runs_too_soon(d: Director) -> None:
     d.is_in(claimed.run_id, RunState.RUNNING)
 
 
-@scene
+@scenario
 def too_many_processes_to_know(d: Director) -> None:
     """A pool has more processes than places to note what they work on: nothing is a stray."""
     worker = d.worker("worker")
@@ -519,7 +519,7 @@ def too_many_processes_to_know(d: Director) -> None:
     d.is_in(claimed.run_id, RunState.RUNNING)
 
 
-@scene
+@scenario
 def waited_for_the_end_that_is_held_back(d: Director) -> None:
     """Who waits for a run's place is let in, also where that ends with the next claim."""
     worker = d.worker("worker")
@@ -538,7 +538,7 @@ def waited_for_the_end_that_is_held_back(d: Director) -> None:
     d.is_in(following, RunState.SUCCEEDED)
 
 
-@scene
+@scenario
 def not_held_back(d: Director) -> None:
     """For a failure somebody may wait, and for the place of a key as well."""
     worker = d.worker("worker")
@@ -556,7 +556,7 @@ def not_held_back(d: Director) -> None:
     d.is_in(failing, RunState.RETRYING)
 
 
-@scene
+@scenario
 def died_with_a_message_in_vain(d: Director) -> None:
     """A process dies that had a second message about what another one works on."""
     worker, other = d.worker("worker"), d.worker("other")
@@ -575,7 +575,7 @@ def died_with_a_message_in_vain(d: Director) -> None:
         d.is_in(claimed.run_id, RunState.RUNNING)
 
 
-@scene
+@scenario
 def died_before_its_claim(d: Director) -> None:
     """A process dies with a message in hand; another one takes the next while that is looked at."""
     worker, run_id = d.worker("worker"), d.start_task()
@@ -615,12 +615,12 @@ def _one_place(d: Director, policy: OverlapPolicy) -> None:
     d.is_in(waiting[1], RunState.QUEUED)
 
 
-@scene
-def one_place(d: Director) -> None:
+@scenario
+def one_active_run(d: Director) -> None:
     _one_place(d, OverlapPolicy.BUFFER_ALL)
 
 
-@scene
+@scenario
 def promoted_beside_one_that_is_let_in(d: Director) -> None:
     """A janitor is asked to let one in while another is, and finds the place taken."""
     worker = d.worker("worker")
@@ -641,14 +641,14 @@ def _give_way(d: Director, policy: OverlapPolicy) -> None:
     d.start(job, policy)
 
 
-@scene
+@scenario
 def others_give_way(d: Director) -> None:
     """A new run ends the others of its job: nothing of another one, nothing that is over."""
     _give_way(d, OverlapPolicy.CANCEL_OTHER)
 
 
-@scene
-def fires_find_their_place(d: Director) -> None:
+@scenario
+def fires_find_no_active_run(d: Director) -> None:
     """A tick looks who is there: of the job itself, and of what is not over."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ONE, **EVERY_MINUTE)
@@ -668,8 +668,8 @@ def fires_find_their_place(d: Director) -> None:
     d.hold(any(run.job_id == job.id for run in waiting), "a fire is not buffered")
 
 
-@scene
-def a_change_finds_its_place(d: Director) -> None:
+@scenario
+def a_change_finds_no_active_run(d: Director) -> None:
     """What came due before a change is recorded by it: beside what is over, nobody is there."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.SKIP, **EVERY_MINUTE)
@@ -680,8 +680,8 @@ def a_change_finds_its_place(d: Director) -> None:
     d.pause(job)
 
 
-@scene
-def a_start_finds_its_place(d: Director) -> None:
+@scenario
+def a_start_finds_no_active_run(d: Director) -> None:
     """What is over keeps nobody waiting."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ONE)
@@ -692,7 +692,7 @@ def a_start_finds_its_place(d: Director) -> None:
 # Failures in a row
 
 
-@scene
+@scenario
 def failures_of_two_jobs(d: Director) -> None:
     """One job is paused at its limit; another one is past its own, and did not fail just now."""
     worker = d.worker("worker")
@@ -710,7 +710,7 @@ def failures_of_two_jobs(d: Director) -> None:
     d.succeed(worker, d.claim(worker, d.start(job)))
 
 
-@scene
+@scenario
 def failure_with_a_fire_due(d: Director) -> None:
     """A job fails once too often while its next fire is due: that comes on record first."""
     worker = d.worker("worker")
@@ -720,7 +720,7 @@ def failure_with_a_fire_due(d: Director) -> None:
     d.fail(worker, claimed)
 
 
-@scene
+@scenario
 def failure_of_a_deleted_job(d: Director) -> None:
     """A run fails whose job was deleted meanwhile: it is not tried again, nor paused."""
     worker = d.worker("worker")
@@ -741,7 +741,7 @@ def failure_of_a_deleted_job(d: Director) -> None:
 # Changes
 
 
-@scene
+@scenario
 def changes_at_once(d: Director) -> None:
     """Somebody changes, or deletes, a job just before somebody else does."""
     job = d.job()
@@ -754,7 +754,7 @@ def changes_at_once(d: Director) -> None:
         d.pause(job)
 
 
-@scene
+@scenario
 def two_of_one_name(d: Director) -> None:
     """A name is taken as long as its job lives."""
     job = d.job()
@@ -764,7 +764,7 @@ def two_of_one_name(d: Director) -> None:
     d.job()
 
 
-@scene
+@scenario
 def paused_and_resumed_twice(d: Director) -> None:
     """The second time changes nothing."""
     job = d.job(**EVERY_MINUTE)
@@ -776,7 +776,7 @@ def paused_and_resumed_twice(d: Director) -> None:
         d.hold(d.checker.jobs[job.id].version == version, "the same is done twice")
 
 
-@scene
+@scenario
 def resumed_and_caught_up(d: Director) -> None:
     """What a pause has left out is run if whoever resumes the job says so."""
     job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
@@ -788,7 +788,7 @@ def resumed_and_caught_up(d: Director) -> None:
     d.hold(len(caught_up) == 2, "what a pause has left out is not caught up")
 
 
-@scene
+@scenario
 def pause_after_the_end(d: Director) -> None:
     """A schedule that is over cannot be paused."""
     job = d.job(once_at=BEGINNING + timedelta(seconds=30))
@@ -801,7 +801,7 @@ def pause_after_the_end(d: Director) -> None:
 # Fires
 
 
-@scene
+@scenario
 def clock_set_back(d: Director) -> None:
     """The clock is set back behind fires that are on record; a resume makes them due again."""
     job = d.job(**EVERY_MINUTE)
@@ -816,7 +816,7 @@ def clock_set_back(d: Director) -> None:
     d.scheduler.tick()
 
 
-@scene
+@scenario
 def clock_set_back_before_a_change(d: Director) -> None:
     """The same, and the fire comes on record by the next change of the job."""
     job = d.job(**EVERY_MINUTE)
@@ -829,7 +829,7 @@ def clock_set_back_before_a_change(d: Director) -> None:
     d.pause(job)
 
 
-@scene
+@scenario
 def neighbours(d: Director) -> None:
     """One of two jobs that are alike is recorded, put off or paused: the other is as it was."""
     job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
@@ -842,7 +842,7 @@ def neighbours(d: Director) -> None:
         fires.record_due(session, [job.id], at=d.at())
 
 
-@scene
+@scenario
 def put_off_and_paused(d: Director) -> None:
     """A fire could not be planned and is put off; its job is paused before it is looked at."""
     job = d.job(**EVERY_MINUTE)
@@ -852,7 +852,7 @@ def put_off_and_paused(d: Director) -> None:
     d.pause(job)
 
 
-@scene
+@scenario
 def neighbours_and_a_change(d: Director) -> None:
     """The same for a fire that a change records."""
     job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
@@ -871,7 +871,7 @@ def _stale(d: Director, change: Callable[[Any], object]) -> Any:
     return group, planned
 
 
-@scene
+@scenario
 def plans_grown_old(d: Director) -> None:
     """Two plans of one fire are carried out, the second of them too late."""
     group, planned = _stale(d, lambda job: d.scheduler.tick())
@@ -883,7 +883,7 @@ def plans_grown_old(d: Director) -> None:
         session.commit()
 
 
-@scene
+@scenario
 def plans_grown_old_by_a_change(d: Director) -> None:
     """A job is changed, still due at the same instant, after its fire was planned."""
     group, planned = _stale(d, lambda job: _same_fire(d, job))
@@ -903,8 +903,8 @@ def _same_fire(d: Director, job: Any) -> None:
 # Places of a key
 
 
-@scene
-def places_of_a_key(d: Director) -> None:
+@scenario
+def slots_of_a_key(d: Director) -> None:
     """Three places of a key, taken, left and taken again, beside another key's."""
     worker = d.worker("worker")
     beside = [d.claim(worker, d.start_task("beside", 3)) for _ in range(2)]
@@ -918,8 +918,8 @@ def places_of_a_key(d: Director) -> None:
         d.succeed(worker, each)
 
 
-@scene
-def places_once_more(d: Director) -> None:
+@scenario
+def slots_of_a_key_again(d: Director) -> None:
     """What has ended, and what has another key, takes no place."""
     worker = d.worker("worker")
     for _ in range(2):
@@ -935,7 +935,7 @@ def places_once_more(d: Director) -> None:
     d.claim(worker, d.start_task("key", 3))
 
 
-@scene
+@scenario
 def keyed_and_retried(d: Director) -> None:
     """Old messages, for a run that has a key."""
     worker = d.worker("worker")
@@ -950,8 +950,8 @@ def keyed_and_retried(d: Director) -> None:
     d.claim(worker, run_id, attempt=2)
 
 
-@scene
-def messages_for_what_waits_for_a_place(d: Director) -> None:
+@scenario
+def messages_for_parked_runs(d: Director) -> None:
     """Nothing but a free place gets a run that is parked its message back."""
     worker = d.worker("worker")
     d.claim(worker, d.start_task("full", 1))
@@ -1027,7 +1027,7 @@ def resent_and_parked(d: Director) -> None:
 
 
 @on_postgresql
-def called_and_cancelled(d: Director) -> None:
+def unparked_and_cancelled(d: Director) -> None:
     """A run is called to a place, and cancelled in the same moment."""
     worker = d.worker("worker")
     held = d.claim(worker, d.start_task("key", 1))
@@ -1038,7 +1038,7 @@ def called_and_cancelled(d: Director) -> None:
 
 
 @on_postgresql
-def cancelled_before_it_has_its_place(d: Director) -> None:
+def cancelled_before_it_has_its_slot(d: Director) -> None:
     """A run is cancelled while its claim looks for a place, and while it is parked."""
     worker = d.worker("worker")
     place = "runs.concurrency.claim_slot"
@@ -1059,7 +1059,7 @@ def cancelled_before_it_has_its_place(d: Director) -> None:
 
 
 @on_postgresql
-def tried_again_before_it_has_its_place(d: Director) -> None:
+def retried_before_it_has_its_slot(d: Director) -> None:
     """An attempt is over, and the next one queued, while an old message looks for a place."""
     slow, quick = d.worker("slow"), d.worker("quick")
     job = d.job(retry=RETRIED, concurrency_key="key", concurrency_limit=1)
@@ -1104,7 +1104,7 @@ def tried_again_before_it_is_parked(d: Director) -> None:
 
 
 @on_postgresql
-def parked_while_a_place_is_left(d: Director) -> None:
+def parked_while_a_slot_is_freed(d: Director) -> None:
     """The only place of a key is left in the moment in which somebody finds it taken."""
     worker, other = d.worker("worker"), d.worker("other")
     held = d.claim(worker, d.start_task("key", 1))
@@ -1130,7 +1130,7 @@ def parked_while_a_place_is_left(d: Director) -> None:
 
 
 @on_postgresql
-def buffered_while_the_place_is_left(d: Director) -> None:
+def buffered_while_the_active_run_finishes(d: Director) -> None:
     """A job's place is left in the moment in which a new run finds it taken."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
@@ -1214,4 +1214,4 @@ def deleted_while_it_fails(d: Director) -> None:
     d.fail(worker, claimed)
 
 
-SCENES = dict(sorted(SCENES.items()))
+SCENARIOS = dict(sorted(SCENARIOS.items()))
