@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs_app.cli.client import FAILED, USAGE
 from jobs_app.core import clock, process
 from jobs_app.core.errors import ConfigurationError, JobsError
 from jobs_app.core.process import protect_memory
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from jobs_app.core.settings import Settings
-
-FAILED = 1
-USAGE = 2
 
 
 def _settings(**overrides: object) -> "Settings":
@@ -40,7 +38,7 @@ def _settings(**overrides: object) -> "Settings":
 
 
 def _sentence(error: "ValidationError") -> str:
-    """Say which settings are wrong and why, without echoing the values (they may be secrets)."""
+    """Return which settings are wrong and why, without their values: these may be secrets."""
     return "\n".join(
         f"JOBS_{'_'.join(str(part) for part in item['loc']).upper()}: "
         f"{item['msg'].removeprefix('Value error, ')}."
@@ -52,12 +50,9 @@ def _sentence(error: "ValidationError") -> str:
 def _errors_as_sentences() -> Iterator[None]:
     try:
         yield
-    except ConfigurationError as error:
-        click.echo(f"jobs-app: {error.detail}", err=True)
-        sys.exit(USAGE)
     except JobsError as error:
         click.echo(f"jobs-app: {error.detail}", err=True)
-        sys.exit(FAILED)
+        sys.exit(USAGE if isinstance(error, ConfigurationError) else FAILED)
 
 
 @contextmanager
