@@ -166,7 +166,7 @@ def canned_server() -> Iterator[CannedServer]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
         def log_message(self, *args: object) -> None:
-            """Say nothing: the requests are kept."""
+            """Log nothing: `requests` has every request."""
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server = CannedServer(f"http://127.0.0.1:{listener.server_address[1]}")

@@ -92,8 +92,8 @@ def test_an_import_changes_only_what_differs(run: Run) -> None:
 
     assert result.stdout.splitlines()[0].startswith("Changed nightly: At 03:45 every day")
     assert result.stdout.splitlines()[1] == "Unchanged ticks."
-    shown = json.loads(run("job", "show", "ticks", "--json").stdout)
-    assert shown["version"] == 1
+    job = json.loads(run("job", "show", "ticks", "--json").stdout)
+    assert job["version"] == 1
 
 
 @pytest.mark.usefixtures("installation")
@@ -155,8 +155,8 @@ def test_a_resume_has_a_dry_run(run: Run) -> None:
 def test_a_dry_run_of_a_job_without_a_schedule_lists_no_fires(run: Run) -> None:
     result = run("job", "create", "by-hand", "--command", "true", "--manual", "--dry-run")
 
-    said = "Nothing was changed. With this, by-hand would not fire by itself.\n"
-    assert result.stdout == said
+    sentence = "Nothing was changed. With this, by-hand would not fire by itself.\n"
+    assert result.stdout == sentence
     assert "fires" not in result.stderr
 
 

@@ -393,9 +393,9 @@ def test_what_was_typed_is_kept_when_somebody_else_was_faster(
     result = run("job", "edit", "hello")
 
     assert result.exit_code == 4
-    (kept,) = tmp_path.glob("jobs-app-hello-*.json")
-    assert "uptime" in kept.read_text()
-    assert str(kept) in result.stderr
+    (saved_file,) = tmp_path.glob("jobs-app-hello-*.json")
+    assert "uptime" in saved_file.read_text()
+    assert str(saved_file) in result.stderr
 
 
 def test_a_misspelt_job_is_not_taken_for_one_that_never_ran(server: CannedServer, run: Run) -> None:

@@ -151,7 +151,7 @@ def test_an_edit_sends_what_is_named(server: CannedServer, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer, code, said",
+    "answer, code, sentence",
     [
         (Canned(a_notification()), 0, "Sent to ops."),
         (
@@ -168,14 +168,14 @@ def test_an_edit_sends_what_is_named(server: CannedServer, run: Run) -> None:
     ],
 )
 def test_a_test_exits_with_its_outcome(
-    server: CannedServer, run: Run, answer: Canned, code: int, said: str
+    server: CannedServer, run: Run, answer: Canned, code: int, sentence: str
 ) -> None:
     server.on("POST", "/channels/ops/test", answer)
 
     result = run("channel", "test", "ops")
 
     assert result.exit_code == code
-    assert said in result.stdout + result.stderr
+    assert sentence in result.stdout + result.stderr
 
 
 def test_a_test_as_json_has_the_same_exit_code(server: CannedServer, run: Run) -> None:
@@ -190,10 +190,10 @@ def test_a_channel_is_deleted_after_asking(server: CannedServer, run: Run) -> No
     server.on("GET", "/channels/ops", Canned(a_channel()))
     server.on("DELETE", "/channels/ops", Canned(None, 204))
 
-    kept = run("channel", "delete", "ops", stdin="n\n")
-    gone = run("channel", "delete", "ops", "--yes")
+    refusal = run("channel", "delete", "ops", stdin="n\n")
+    deletion = run("channel", "delete", "ops", "--yes")
 
-    assert (kept.exit_code, gone.exit_code) == (1, 0)
+    assert (refusal.exit_code, deletion.exit_code) == (1, 0)
     assert [request.method for request in server.requests] == ["GET", "GET", "DELETE"]
 
 
@@ -281,7 +281,7 @@ def test_rules_that_contradict_each_other_are_wrong_usage(
 
 
 @pytest.mark.parametrize(
-    "rules, shown",
+    "rules, value",
     [
         (None, None),
         ([], "nobody"),
@@ -292,15 +292,15 @@ def test_rules_that_contradict_each_other_are_wrong_usage(
     ],
 )
 def test_a_job_shows_its_channels(
-    server: CannedServer, run: Run, rules: list[dict[str, Any]] | None, shown: str | None
+    server: CannedServer, run: Run, rules: list[dict[str, Any]] | None, value: str | None
 ) -> None:
     server.on("GET", "/jobs/hello", Canned(a_job(schedule=None, notify=rules)))
     server.on("GET", "/runs", page())
 
     lines = [line.split(None, 1) for line in run("job", "show", "hello").stdout.splitlines()]
 
-    found = [line[1] for line in lines if line and line[0] == "Notify"]
-    assert found == ([] if shown is None else [shown])
+    values = [line[1] for line in lines if line and line[0] == "Notify"]
+    assert values == ([] if value is None else [value])
 
 
 def test_the_tab_key_offers_channels(server: CannedServer) -> None:

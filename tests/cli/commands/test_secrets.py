@@ -153,30 +153,30 @@ def test_a_file_that_is_no_text_is_refused_without_showing_it(
 
 
 def test_a_value_typed_at_a_terminal_is_not_shown(absent: CannedServer) -> None:
-    terminal, theirs = pty.openpty()
+    terminal, child_terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs_app", "secret", "set", "TOKEN"],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=child_terminal,
+        stdout=child_terminal,
+        stderr=child_terminal,
         start_new_session=True,
     )
-    os.close(theirs)
-    shown = b""
-    for asked in (b"Value of TOKEN:", b"Once more:"):
-        while asked not in shown:
-            shown += os.read(terminal, 1024)
+    os.close(child_terminal)
+    output = b""
+    for prompt in (b"Value of TOKEN:", b"Once more:"):
+        while prompt not in output:
+            output += os.read(terminal, 1024)
         os.write(terminal, f"{VALUE}\n".encode())
     # Reading from a terminal that nobody has open any more is an error.
     with suppress(OSError):
         while data := os.read(terminal, 1024):
-            shown += data
+            output += data
     os.close(terminal)
 
     assert process.wait() == 0
     assert absent.requests[-1].body == {"value": VALUE}
-    assert VALUE.encode() not in shown
-    assert b"Stored TOKEN." in shown
+    assert VALUE.encode() not in output
+    assert b"Stored TOKEN." in output
 
 
 def test_the_description_alone_can_be_changed(present: CannedServer, run: Run) -> None:

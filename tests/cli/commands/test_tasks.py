@@ -41,10 +41,10 @@ def test_json_is_what_the_api_answered(run: Run, tasks: list[dict[str, Any]]) ->
 
 @pytest.mark.usefixtures("tasks")
 def test_a_task_is_shown_with_types_defaults_and_an_example(run: Run) -> None:
-    shown = run("task", "show", "http").stdout
-    lines = {line.split()[0]: " ".join(line.split()) for line in shown.splitlines() if line}
+    output = run("task", "show", "http").stdout
+    lines = {line.split()[0]: " ".join(line.split()) for line in output.splitlines() if line}
 
-    assert "job create NAME --task http --arg url=https://example.com/" in shown
+    assert "job create NAME --task http --arg url=https://example.com/" in output
     assert lines["url"].startswith("url text required The URL")
     assert lines["timeout_seconds"].startswith("timeout_seconds number 30 For everything")
     assert "(at most 86400, more than 0)" in lines["timeout_seconds"]
@@ -69,7 +69,7 @@ def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "said, text",
+    "property_, text",
     [
         ({}, "anything"),
         ({"type": "string", "format": "date-time"}, "instant"),
@@ -85,10 +85,10 @@ def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"type": "array", "items": {"type": "array", "items": {}}}, "list of list"),
     ],
 )
-def test_a_type_is_described_in_few_words(said: dict[str, Any], text: str) -> None:
+def test_a_type_is_described_in_few_words(property_: dict[str, Any], text: str) -> None:
     defs = {"Window": {"type": "object"}, "Colour": {"enum": ["red", "blue"], "type": "string"}}
 
-    assert type_text(said, {"$defs": defs}) == text
+    assert type_text(property_, {"$defs": defs}) == text
 
 
 def test_an_example_can_be_typed_as_it_stands() -> None:
