@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import relative
-from jobs_app.cli.output import print_table
+from jobs_app.cli.output import Columns, print_items
 
 # What the clocks do on the day of the fire, by the API's mark: a fire in the gap is moved
 # to the first moment after it, one in the repeated hour has the offset that tells which.
@@ -14,14 +14,14 @@ CLOCKS = {"gap": "go forward", "repeat": "go back"}
 
 def print_fires(fires: Sequence[Json], *, at: datetime) -> None:
     """Print the time of each fire: in the schedule's zone, in UTC and relative to *at*."""
-    marked = any(fire.get("dst") for fire in fires)
-    headings = ["LOCAL TIME", "UTC", "WHEN"] + (["CLOCKS"] if marked else [])
-    rows = [
-        [_local(fire["local"]), _utc(fire["at"]), relative(fire["at"], at=at)]
-        + ([CLOCKS.get(fire.get("dst") or "", fire.get("dst") or "")] if marked else [])
-        for fire in fires
-    ]
-    print_table(headings, rows, empty="It never fires again.")
+    columns: Columns = {
+        "LOCAL TIME": lambda fire: _local(fire["local"]),
+        "UTC": lambda fire: _utc(fire["at"]),
+        "WHEN": lambda fire: relative(fire["at"], at=at),
+    }
+    if any(fire.get("dst") for fire in fires):
+        columns["CLOCKS"] = lambda fire: CLOCKS.get(fire.get("dst") or "", fire.get("dst") or "")
+    print_items(fires, columns, empty="It never fires again.")
 
 
 def _local(value: str) -> str:

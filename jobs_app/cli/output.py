@@ -19,7 +19,7 @@ from jobs_app.cli.client import Failure, Json
 from jobs_app.cli.format import one_line, plain
 
 # The heading of each column of a table, and how it writes an item.
-Columns = Mapping[str, Callable[[Json], str]]
+Columns = dict[str, Callable[[Json], str]]
 
 STYLES = {
     "active": "green",
@@ -138,32 +138,21 @@ def print_list(
 def print_items(
     items: Iterable[Json], columns: Columns, *, empty: str, droppable: Collection[str] = ()
 ) -> None:
-    """Print a table with a row for each item; the rest is as in `print_table`."""
-    rows = [[text_of(item) for text_of in columns.values()] for item in items]
-    print_table(list(columns), rows, empty=empty, droppable=droppable)
-
-
-def print_table(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    empty: str,
-    droppable: Collection[str] = (),
-) -> None:
-    """Print *rows* under *headings* (capitals); without rows print *empty* on standard error.
+    """Print a table with a row for each item; without items print *empty* on standard error.
 
     A terminal that is too narrow gets no *droppable* columns.
     """
+    rows = [[one_line(text_of(item)) or "-" for text_of in columns.values()] for item in items]
     if not rows:
         print_note(empty)
         return
-    table = [list(headings), *([one_line(cell) or "-" for cell in row] for row in rows)]
+    table = [list(columns), *rows]
     if not on_terminal():
         click.echo("\n".join(_aligned(table)))
         return
     if max(map(len, _aligned(table))) > shutil.get_terminal_size().columns:
-        columns = [index for index, heading in enumerate(headings) if heading not in droppable]
-        table = [[row[index] for index in columns] for row in table]
+        indexes = [index for index, heading in enumerate(columns) if heading not in droppable]
+        table = [[row[index] for index in indexes] for row in table]
     _rich_table(table[0], table[1:])
 
 

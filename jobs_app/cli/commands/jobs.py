@@ -209,7 +209,7 @@ def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: boo
 
 
 def _keep(text: str, name: str) -> None:
-    """Save what was typed and could not be stored, and say where it lies."""
+    """Save a document that the server did not take, and print the path."""
     descriptor, path = tempfile.mkstemp(prefix=f"jobs-app-{name}-", suffix=".json", text=True)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -221,7 +221,7 @@ def _dry(dry_run: bool) -> Mapping[str, object]:
 
 
 def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
-    """Tell what a write did, or what it would do."""
+    """Print the effect of a write, or of a dry run."""
     if as_json:
         print_json(answer.body)
     elif dry_run:
@@ -297,7 +297,7 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
 
 
 @job.command()
-@click.argument("name", shell_complete=job_names)
+@name_argument
 @click.option(
     "--at",
     "when",

@@ -9,9 +9,9 @@ from jobs_app.cli.completion import task_names
 from jobs_app.cli.output import (
     json_option,
     print_fields,
+    print_items,
     print_json,
     print_list,
-    print_table,
     print_text,
 )
 from jobs_app.cli.task_schema import sample_of, type_text
@@ -57,17 +57,15 @@ def show(name: str, as_json: bool) -> None:
     sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
     print_fields({"Task": name, "What it does": task["description"], "For example": sample})
     print_text("")
-    print_table(
-        ["ARGUMENT", "TYPE", "DEFAULT", "WHAT IT IS"],
-        [
-            [
-                argument,
-                type_text(property_, schema),
-                _default(argument, property_, schema),
-                _about(property_),
-            ]
-            for argument, property_ in schema.get("properties", {}).items()
-        ],
+    properties = schema.get("properties", {})
+    print_items(
+        [{"name": argument, "property": properties[argument]} for argument in properties],
+        {
+            "ARGUMENT": lambda item: item["name"],
+            "TYPE": lambda item: type_text(item["property"], schema),
+            "DEFAULT": lambda item: _default(item["name"], item["property"], schema),
+            "WHAT IT IS": lambda item: _about(item["property"]),
+        },
         empty="It takes no arguments.",
     )
     others = schema.get("additionalProperties")
