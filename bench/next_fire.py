@@ -30,8 +30,11 @@ def run(*, quick: bool) -> None:
         for zone in ZONES:
             when = Schedule(cron=expression, timezone=zone)
             costs[f"{expression}  {zone}"] = {
+                # mypy cannot infer a lambda with defaults.
                 "first": _median(lambda when=when: _first(when), rounds),  # type: ignore[misc]
+                # mypy cannot infer a lambda with defaults.
                 "new_instant": _median(lambda when=when: _each_new_instant(when), rounds),  # type: ignore[misc]
+                # mypy cannot infer a lambda with defaults.
                 "cached": _median(lambda when=when: _cached(when), rounds),  # type: ignore[misc]
                 "celery_crontab": celery_costs.get(expression) if zone == "UTC" else None,
             }

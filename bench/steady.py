@@ -82,6 +82,7 @@ class Consumer:
             for key in self._keys:
                 texts = self._client.rpop(key, RECEIVE_BATCH)
                 at = time.time()
+                # redis-py's types include those of its async client.
                 for text in texts or ():  # type: ignore[union-attr]
                     run_id = json.loads(text)["headers"]["id"]
                     # Only the first message of a run counts; a second one is a resend.

@@ -292,6 +292,7 @@ class PostgresServer:
             capture_output=True,
             text=True,
             check=False,
+            # The keywords depend on the platform.
             **identity,  # type: ignore[call-overload]
         )
         if made.returncode != 0:

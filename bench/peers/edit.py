@@ -20,6 +20,8 @@ PERIOD_SECONDS = 1
 def by_redbeat(number: int) -> Callable[[], None]:
     """Save an entry that is due in a second; return a function that removes it."""
     from redbeat import RedBeatSchedulerEntry  # noqa: PLC0415 (each peer loads its own)
+
+    # The peer is configured first.
     from stock import app  # noqa: PLC0415
 
     entry = RedBeatSchedulerEntry(
@@ -32,6 +34,8 @@ def by_redbeat(number: int) -> Callable[[], None]:
 def by_django(number: int) -> Callable[[], None]:
     """Save a periodic task that is due in a second; return a function that removes it."""
     import dcb  # noqa: F401, PLC0415 (sets Django up)
+
+    # The peer is configured first.
     from django_celery_beat.models import (  # noqa: PLC0415
         IntervalSchedule,
         PeriodicTask,

@@ -14,6 +14,7 @@ try:
     from yaml import CSafeDumper as SafeDumper
     from yaml import CSafeLoader as SafeLoader
 except ImportError:  # PyYAML built without libyaml: the same, ten times slower
+    # The C classes have the same interface.
     from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
 
 #: Most characters in a file.

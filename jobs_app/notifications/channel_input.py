@@ -96,6 +96,8 @@ def _url_errors(url: str) -> list[FieldError]:
     """Return the errors of an apprise URL. They repeat only its scheme."""
     # Imported here: it takes half a second, and only a change of a channel needs it.
     import apprise  # noqa: PLC0415
+
+    # apprise takes half a second to import.
     from apprise.manager_plugins import NotificationManager  # noqa: PLC0415
 
     pointer = "/url"

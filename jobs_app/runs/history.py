@@ -226,18 +226,14 @@ def _ids_by_text(
     end = session.execute(last.offset(SEARCHED_FIRST - 1).limit(1)).first()
     if end is None:
         return ids
-    rest = (
+    older = (
         select(Run.id)
-        .where(
-            *with_text,
-            run_text.contains(q, autoescape=True),
-            *_matches(conditions, Run.state, Run.trigger),
-        )
-        .where(*_after(Position(*end)))
+        .where(*with_text, run_text.contains(q, autoescape=True), *_after(Position(*end)))
+        .where(*_matches(conditions, Run.state, Run.trigger))
         .order_by(*NEWEST_FIRST)
         .limit(limit - len(ids))
     )
-    return [*ids, *session.scalars(rest)]
+    return [*ids, *session.scalars(older)]
 
 
 def _matches(

@@ -18,7 +18,7 @@ from jobs_app.runs import history, outbox
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.progress import report_progress
-from jobs_app.tasks.context import LastLog, RunContext, TimedOut, current_run
+from jobs_app.tasks.context import LastLog, LogSink, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
 from jobs_app.worker.outcomes import failed, stopped, with_log
@@ -26,7 +26,7 @@ from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.error_text import message_of
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.output.secret_masking import MaskedLog, mask_process_output
+from jobs_app.worker.output.secret_masking import Mask, MaskedLog, mask_process_output
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import Progress
 from jobs_app.worker.secret_injection import inject
@@ -62,22 +62,7 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
     progress = Progress(
         lambda report: _store_progress(process, claimed, report), mask=injection.mask.json
     )
-    context = RunContext(
-        run_id=claimed.run_id,
-        job=claimed.job,
-        scheduled_for=claimed.scheduled_for,
-        attempt=claimed.attempt,
-        log=masked_log or run_log,
-        soft_time_limit_seconds=claimed.soft_time_limit_seconds,
-        time_limit_seconds=claimed.time_limit_seconds,
-        kill_grace_seconds=claimed.kill_grace_seconds,
-        is_cancelled=lambda: run.cancel_mode,
-        lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
-        mask=injection.mask.json,
-        settings=process.settings,
-        progress=progress,
-        last_log=lambda job, limit_bytes: _last_log(process, job, limit_bytes),
-    )
+    context = _context(process, claimed, run, progress, masked_log or run_log, injection.mask)
     is_python = claimed.task not in COOPERATIVE
     output = capture_output(context.log, is_python=is_python)
     with _current(context), mask_process_output(injection.mask), output:
@@ -100,6 +85,32 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
     if run.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = stopped()
     return replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
+
+
+def _context(
+    process: Process,
+    claimed: ClaimedRun,
+    run: CancellableRun,
+    progress: Progress,
+    log: LogSink,
+    mask: Mask,
+) -> RunContext:
+    return RunContext(
+        run_id=claimed.run_id,
+        job=claimed.job,
+        scheduled_for=claimed.scheduled_for,
+        attempt=claimed.attempt,
+        log=log,
+        soft_time_limit_seconds=claimed.soft_time_limit_seconds,
+        time_limit_seconds=claimed.time_limit_seconds,
+        kill_grace_seconds=claimed.kill_grace_seconds,
+        is_cancelled=lambda: run.cancel_mode,
+        lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
+        mask=mask.json,
+        settings=process.settings,
+        progress=progress,
+        last_log=lambda job, limit_bytes: _last_log(process, job, limit_bytes),
+    )
 
 
 def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:

@@ -163,6 +163,7 @@ def canned_server() -> Iterator[CannedServer]:
             if canned.status != 204:
                 self.wfile.write(payload)
 
+        # The library calls it by this name.
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
         def log_message(self, *args: object) -> None:

@@ -27,4 +27,5 @@ def test_an_instant_without_a_zone_is_refused(database: Database) -> None:
     table = Table("t", MetaData(), Column("id", Integer), Column("at", UTCDateTime))
 
     with database.reading() as session, pytest.raises(StatementError, match="no time zone"):
+        # A naive instant is what the test is about.
         session.execute(select(table).where(table.c.at == datetime(2026, 1, 1)))  # noqa: DTZ001

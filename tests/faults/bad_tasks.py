@@ -219,6 +219,7 @@ def says_where_it_is() -> list[str]:
 @shared_task
 def replaces_stdout() -> None:
     """Put something else in place of sys.stdout, for good."""
+    # It is left open on purpose.
     sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 
 
@@ -285,6 +286,7 @@ def keeps_files_open() -> None:
     """Open files until there are no descriptors left, and keep them."""
     held = globals().setdefault("held", [])
     while True:
+        # It is left open on purpose.
         held.append(open(os.devnull))  # noqa: SIM115
 
 

@@ -178,6 +178,7 @@ def _after_scores(hit: Hit) -> None:
         original(self, due)
         hit()
 
+    # The wrapper takes the place of the method.
     Projection.write_scores = crashing  # type: ignore[method-assign]
 
 
@@ -221,6 +222,7 @@ def _held(hit: Hit) -> None:
             hit()
         return end
 
+    # The wrapper takes the place of the method.
     Completer.take_own = crashing  # type: ignore[method-assign]
     # However slow the machine is: whenever there was a run before, the worker is busy.
     completer.BUSY_SECONDS = 60.0

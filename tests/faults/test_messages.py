@@ -135,6 +135,7 @@ def messages(redis: "Redis", installation: Installation) -> list[bytes]:
     ]
     found: list[bytes] = []
     for key in keys:
+        # redis-py's types include those of its async client.
         found += redis.lrange(key, 0, -1)  # type: ignore[arg-type]
     return found
 

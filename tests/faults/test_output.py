@@ -114,6 +114,7 @@ def test_a_job_that_never_stops_writing_costs_flat_memory_and_keeps_head_and_tai
     assert text.startswith("FIRST\n0123456789")
     assert text.endswith("\nLAST\n")
     assert 500_000 < len(text) <= 1_048_576
+    # The run has ended: both instants are there.
     print(f"{megabytes} MB in {run.finished_at - run.started_at}")  # type: ignore[operator]
 
 

@@ -157,6 +157,7 @@ def edit(installation: Installation, job: Job, **changes: object) -> None:
     """Change a job as the API does: the row, then the projection."""
     with installation.database.session() as session:
         stored = service.get(session, job.name)
+        # The keywords are of mixed types.
         definition = replace(definition_of(stored), **changes)  # type: ignore[arg-type]
         changed = service.change(
             session,

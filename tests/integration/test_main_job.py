@@ -17,6 +17,7 @@ from tests.servers import ValkeyServer, crowding, wait_until
 
 def log_of(system: System, run_id: object, attempt: int = 1) -> str:
     with system.database.reading() as session:
+        # None asks for the newest attempt.
         chunks = history.log(session, run_id, attempt=attempt)  # type: ignore[arg-type]
     return "".join(chunk.text for chunk in chunks)
 

@@ -15,6 +15,7 @@ from tests.servers import wait_until
 
 def start(system: System, *, seconds: float = 0.0, **given: object) -> UUID:
     """Start a task without a job, as a person would."""
+    # The keywords are of mixed types.
     wanted = TaskStart("sleep", {"duration": seconds}, **given)  # type: ignore[arg-type]
     with system.database.session() as session:
         started = start_task(session, wanted, app=system.app, by="tester", at=clock.now())

@@ -264,6 +264,7 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     assert ended["shell"]["exit_code"] == 3
     assert "token ***\n" in logs["shell"]
     assert "again ***\n" in logs["shell"]
+    # The handler class is the test's own.
     seen = recorder.RequestHandlerClass.seen  # type: ignore[attr-defined]
     assert [each["authorization"] for each in seen] == [f"Bearer {CANARY}"] * 2
     assert json.loads(seen[0]["body"]) == {"token": [CANARY]}

@@ -33,6 +33,7 @@ def add(x: int, y: int) -> int:
 @shared_task(bind=True)
 def whoami(self: object) -> dict[str, object]:
     """Return what Celery says of the request."""
+    # Celery binds the task as self.
     request = self.request  # type: ignore[attr-defined]
     return {
         "id": request.id,
@@ -51,8 +52,10 @@ def fail(text: str = "boom") -> None:
 @shared_task(bind=True, max_retries=2, default_retry_delay=0)
 def flaky(self: object) -> int:
     """Succeed at the third try."""
+    # Celery binds the task as self.
     retries: int = self.request.retries  # type: ignore[attr-defined]
     if retries < 2:
+        # Celery binds the task as self.
         raise self.retry(exc=RuntimeError(f"try {retries}"))  # type: ignore[attr-defined]
     return retries
 
@@ -128,8 +131,10 @@ def fail_with(token: str) -> None:
 @shared_task(bind=True, max_retries=1, default_retry_delay=0)
 def retry_with(self: object, token: str, note: str = "") -> str:
     """Ask once to be tried again, with a secret in an argument that was not there before."""
+    # Celery binds the task as self.
     if self.request.retries == 0:  # type: ignore[attr-defined]
         error = RuntimeError(f"not with {token}")
+        # Celery binds the task as self.
         raise self.retry(exc=error, kwargs={"token": token, "note": f"after {token}"})  # type: ignore[attr-defined]
     return hashlib.sha256(f"{token} {note}".encode()).hexdigest()
 

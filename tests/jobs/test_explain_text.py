@@ -41,11 +41,13 @@ def context(**given: object) -> FireContext:
         "created_at": NOON - DAY,
         "fire": fire,
     }
+    # The keywords are of mixed types.
     return FireContext(**(known | given))  # type: ignore[arg-type]
 
 
 def missed(reason: str, **given: object) -> ExplainedRun:
     late = {"created_at": NOON + 3 * HOUR, "started_at": None, "finished_at": NOON + 3 * HOUR}
+    # The keywords are of mixed types.
     return replace(RUN, state=RunState.MISSED, reason=reason, **(late | given))  # type: ignore[arg-type]
 
 
@@ -347,6 +349,7 @@ def at_clock(cron: str, instant: datetime, asked: datetime | None = None) -> str
 def test_a_skipped_time_is_said_to_fire_after_the_gap() -> None:
     end_of_gap = datetime(2026, 3, 8, 7, 0, tzinfo=UTC)
 
+    # A naive instant is what the test is about.
     sentence = at_clock("30 2 * * *", end_of_gap, datetime(2026, 3, 8, 2, 30))  # noqa: DTZ001
 
     assert sentence == (

@@ -34,6 +34,7 @@ Outcomes = list[tuple[datetime, str, str | None]]
 
 
 def outcomes_of(database: Database, job: Job) -> Outcomes:
+    # The run has a job: it has an instant.
     return [(row.scheduled_for, str(row.state), row.reason) for row in runs_of(database, job)]  # type: ignore[misc]
 
 

@@ -13,6 +13,7 @@ EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)
 
 
 def facts(**given: object) -> PlanInput:
+    # The keywords are of mixed types.
     return PlanInput(**({"schedule": EVERY_MINUTE, "next_fire_at": NOON} | given))  # type: ignore[arg-type]
 
 

@@ -41,6 +41,7 @@ def burst(database: Database, projection: Projection) -> None:
 
 def count(database: Database, *conditions: object) -> int:
     with database.reading() as session:
+        # The keywords are of mixed types.
         return session.scalar(select(func.count()).select_from(Run).where(*conditions)) or 0  # type: ignore[arg-type]
 
 

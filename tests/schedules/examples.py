@@ -46,4 +46,5 @@ crons = st.tuples(*map(st.sampled_from, (MINUTES, HOURS, DAYS, MONTHS, WEEKDAYS)
 
 
 def cron(expression: str, zone: str = "UTC", **changes: object) -> Schedule:
+    # The keywords are of mixed types.
     return Schedule(cron=expression, timezone=zone, **changes)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ def errors_of(schedule: Schedule, now: datetime = NOW) -> list[tuple[str, str]]:
         (Schedule(interval_seconds=0), [("/interval_seconds", "out_of_range")]),
         (Schedule(interval_seconds=31_622_401), [("/interval_seconds", "out_of_range")]),
         (Schedule(interval_seconds=True), [("/interval_seconds", "out_of_range")]),
+        # The wrong type is what the test is about.
         (Schedule(interval_seconds=1.5), [("/interval_seconds", "out_of_range")]),  # type: ignore[arg-type]
         (Schedule(interval_seconds=60, jitter_seconds=60), [("/jitter_seconds", "out_of_range")]),
         (cron("@hourly", jitter_seconds=86_401), [("/jitter_seconds", "out_of_range")]),

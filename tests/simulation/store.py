@@ -109,6 +109,7 @@ class Store:
         """Let the stage go: statements are statements again."""
         self.stage = None
         while self._held_back:
+            # The engine is connected: its driver is loaded.
             with suppress(self.engine.dialect.dbapi.Error):  # type: ignore[union-attr]
                 self._really_roll_back(self._held_back.pop())
 

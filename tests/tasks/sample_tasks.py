@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from jobs_app.tasks import registry
 
 if TYPE_CHECKING:
+    # The package has no types, or does not exist on purpose.
     from somewhere import Missing  # type: ignore[import-not-found]
 
 
@@ -74,6 +75,7 @@ def rich(
     colour: Colour = Colour.RED,
     mode: Literal["fast", "slow"] = "fast",
     window: Window | None = None,
+    # People write such signatures.
     lines: list[Row] = [],  # noqa: B006
     on: date | None = None,
     at: datetime | None = None,
@@ -99,6 +101,7 @@ def forward(known: "int", unknown: "Missing", of_many: "list[Missing]", opaque: 
 
 
 @app.task(shared=False, name="implicit")
+# People write such signatures.
 def implicit(limit: int = None, *, deep: bool) -> None:  # type: ignore[assignment]  # noqa: RUF013
     """Say None without saying Optional, as people do."""
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from celery import Task
+
+# The package has no types, or does not exist on purpose.
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from jobs_app.core.errors import FieldError

@@ -115,7 +115,9 @@ def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -
     assert app.tasks["shell"].app is app
     assert type(app.tasks["shell"]).__module__ == "jobs_app.tasks.builtin.shell"
     with ThreadPoolExecutor() as threads:
+        # Celery's proxy does not show it to type checkers.
         in_a_thread = threads.submit(current_app._get_current_object).result()  # type: ignore[attr-defined]
+    # Celery's proxy does not show it to type checkers.
     assert current_app._get_current_object() is in_a_thread is app  # type: ignore[attr-defined]
 
 

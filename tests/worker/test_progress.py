@@ -217,6 +217,7 @@ def test_a_message_without_text_does_not_fail_the_task() -> None:
     store = Store()
     reporting = progress(store)
 
+    # The wrong type is what the test is about.
     reporting.report(0.5, Unreadable(), {"what": Unreadable()})  # type: ignore[arg-type]
 
     wait_until(lambda: bool(store.written), "it is stored")

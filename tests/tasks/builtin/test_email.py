@@ -44,6 +44,7 @@ class Inbox:
         self.envelopes: list[Envelope] = []
         self.sessions: list[Session] = []
 
+    # The library calls it by this name.
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
@@ -52,6 +53,7 @@ class Inbox:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
+    # The library calls it by this name.
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.original_content
         assert content is not None
@@ -351,6 +353,7 @@ class Slow(Inbox):
         super().__init__()
         self.is_asked = threading.Event()
 
+    # The library calls it by this name.
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:

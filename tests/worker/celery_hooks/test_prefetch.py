@@ -47,6 +47,7 @@ class Worker:
     def receive(self, *tags: str, may_wait: bool = True) -> None:
         """Receive messages."""
         for tag in tags:
+            # mypy cannot infer a lambda with defaults.
             self.prefetch.receive(tag, lambda tag=tag: self.working.append(tag), may_wait=may_wait)  # type: ignore[misc]
 
     def end(self, tag: str, *, seconds: float = 0.001) -> None:

@@ -213,6 +213,7 @@ def test_streams_are_masked_apart_from_each_other() -> None:
         ("stdout", b"ter2"),
         ("stderr", b"er2"),
     ):
+        # The keywords are of mixed types.
         log.write(stream, piece)  # type: ignore[arg-type]
     log.close()
 

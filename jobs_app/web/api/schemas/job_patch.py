@@ -25,6 +25,7 @@ class SchedulePatch(ScheduleIn):
     """Changes of a schedule; giving another kind replaces the kind."""
 
     timezone: Annotated[str, Field(max_length=64)] | None = None
+    # The patch may leave out what the whole has.
     jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None  # type: ignore[assignment]
 
 
