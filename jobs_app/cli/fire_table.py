@@ -7,8 +7,8 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.format import relative
 from jobs_app.cli.output import Columns, print_items
 
-# What the clocks do on the day of the fire, by the API's mark: a fire in the gap is moved
-# to the first moment after it, one in the repeated hour has the offset that tells which.
+# The clock change at a fire, by the API's mark. A fire in the gap moves to the first moment
+# after it; the offset of a fire in the repeated hour says which of the two hours it is.
 CLOCKS = {"gap": "go forward", "repeat": "go back"}
 
 

@@ -25,7 +25,7 @@ from jobs_app.jobs.document import Definition
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RETRIED, RetryPolicy
 
-# What the server adds to a job; a document that holds them can be sent back all the same.
+# Fields that the server adds to a job: removed from a document before it is sent back.
 READ_ONLY = {
     "id",
     "version",

@@ -68,12 +68,12 @@ channel_options = options(
     click.option("--url-file", metavar="FILE", help="The URL is in a file, or - for stdin."),
     click.option("--webhook", metavar="URL", help="Call this address, signed, with JSON."),
     click.option("--secret-file", metavar="FILE", help="Secret of the webhook, or - for stdin."),
-    click.option("--events", type=Events(), help="What it is told: failed,lost or all."),
+    click.option("--events", type=Events(), help="Events that it gets: failed,lost or all."),
     click.option(
         "--default/--no-default",
         "is_default",
         default=None,
-        help="Whether jobs that say nothing else are told of here.",
+        help="Notify it of jobs that have no rules of their own.",
     ),
 )
 
@@ -159,7 +159,7 @@ def edit(name: str, as_json: bool, **options: Any) -> None:
 @name_argument
 @json_option
 def test(name: str, as_json: bool) -> None:
-    """Send a test message and tell what became of it; exit with 1 if it did not arrive."""
+    """Send a test message and print the result; exit with 1 if it was not sent."""
     answer = connect().send("POST", f"{channel_path(name)}/test").body
     state = NotificationState(answer["state"])
     if as_json:
@@ -232,7 +232,7 @@ def _report(answer: Json, verb: str, sent: Json, options: dict[str, Any], *, as_
 
 @click.group()
 def notification() -> None:
-    """See what was told, and what could not be."""
+    """See which notifications were sent, and which failed."""
 
 
 @notification.command("list")

@@ -80,7 +80,7 @@ def _note_missing_job(client: Client, job: str) -> None:
 @click.argument("run_id", metavar="ID")
 @json_option
 def show(run_id: str, as_json: bool) -> None:
-    """Show one run: its times, its attempts, its result or error, and who was told of it."""
+    """Show one run: its times, its attempts, its result or error, and its notifications."""
     answer = connect().get(run_path(run_id)).body
     if as_json:
         print_json(answer)
