@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from jobs_app.core import clock
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import start
@@ -203,7 +205,8 @@ def test_without_prefetch_a_time_limit_ends_a_run(
 ) -> None:
     system = make_system(imports=USER_TASKS, worker_concurrency=1, worker_prefetch=False)
     system.start("worker")
-    task = start.TaskStart(f"{USER_TASKS}.spin", {"seconds": 60}, **{limit: 1})  # type: ignore[arg-type]  # a name of many
+    limits = replace(RunLimits(), **{limit: 1})
+    task = start.TaskStart(f"{USER_TASKS}.spin", {"seconds": 60}, limits=limits)
 
     with system.database.session() as session:
         started = start.start_task(session, task, app=system.app, by="tester", at=clock.now())
