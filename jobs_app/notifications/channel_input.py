@@ -5,11 +5,12 @@ import logging
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from jobs_app.core.errors import FieldError
 from jobs_app.core.states import Event
 from jobs_app.core.text import did_you_mean
+from jobs_app.tasks.context import HttpFailed
+from jobs_app.tasks.http_client import checked_url
 
 # It logs the addresses that it reads, and removes only some of their secrets.
 logging.getLogger("apprise").disabled = True
@@ -129,13 +130,11 @@ def _url_errors(url: str) -> list[FieldError]:
 def _webhook_errors(webhook: Webhook) -> list[FieldError]:
     errors = []
     try:
-        parts = urlsplit(webhook.url)
-        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or not webhook.url.isascii() or re.search(r"\s", webhook.url):
-        detail = "The URL of a webhook must begin with http:// or https:// and name a host."
-        errors.append(FieldError("/webhook/url", "invalid_url", detail))
+        checked_url(webhook.url)
+        if not webhook.url.isascii() or re.search(r"\s", webhook.url):
+            raise HttpFailed("The URL of a webhook has only ASCII characters, and no spaces.")
+    except HttpFailed as error:
+        errors.append(FieldError("/webhook/url", "invalid_url", error.detail))
     if len(webhook.secret) < MIN_SECRET_LENGTH:
         detail = f"The secret of a webhook must have at least {MIN_SECRET_LENGTH} characters."
         errors.append(FieldError("/webhook/secret", "too_short", detail))

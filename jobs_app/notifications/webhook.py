@@ -4,15 +4,15 @@ import asyncio
 import hashlib
 import hmac
 import json
-import ssl
 from dataclasses import dataclass
 from typing import Any
 
-import certifi
 import httpx
 
 import jobs_app
+from jobs_app.tasks import http_client
 from jobs_app.tasks.context import HttpFailed
+from jobs_app.tasks.http_client import Request, checked_url
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 CONNECT_SECONDS = 5.0
@@ -33,20 +33,18 @@ class WebhookRequest:
     document: dict[str, Any]
     sent_at: int
 
-    def body(self) -> bytes:
-        """Return the body that is sent, and signed."""
-        return json.dumps(self.document, ensure_ascii=False, separators=(",", ":")).encode()
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers, with the signature."""
-        return {
+    def request(self) -> Request:
+        """Return the signed request; raises HttpFailed if its URL cannot be called."""
+        body = json.dumps(self.document, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = {
             "Content-Type": "application/json",
             "User-Agent": f"jobs-app/{jobs_app.__version__}",
             "Accept-Encoding": "identity",
             "Jobs-Event": self.event,
             "Jobs-Delivery": self.delivery_id,
-            "Jobs-Signature": signature(self.secret, self.body(), sent_at=self.sent_at),
+            "Jobs-Signature": signature(self.secret, body, sent_at=self.sent_at),
         }
+        return Request("POST", checked_url(self.url), httpx.Headers(headers), body)
 
 
 def signature(secret: str, body: bytes, *, sent_at: int) -> str:
@@ -56,55 +54,25 @@ def signature(secret: str, body: bytes, *, sent_at: int) -> str:
     return f"t={sent_at},v1={digest}"
 
 
-def send(request: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> None:
+def send(webhook: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> None:
     """Send the request; raises NotSent without a 2xx answer within *seconds*.
 
     A redirect is not followed: it would send the message to an address that nobody chose.
+    The body of the answer is not read, however long it is.
     """
-    post = _post(request, policy, seconds=seconds)
+    timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
     try:
-        status = asyncio.run(asyncio.wait_for(post, seconds))
+        post = http_client.send(webhook.request(), policy, timeout=timeout)
+        status = asyncio.run(asyncio.wait_for(post, seconds)).status
     except TimeoutError as error:
         raise NotSent(f"No answer within {seconds:g} s.") from error
     except HttpFailed as error:
         raise NotSent(error.detail) from error
+    except http_client.NO_CONNECTION as error:
+        raise NotSent(f"No connection: {http_client.reason_of(error)}.") from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise NotSent(f"The connection broke: {type(error).__name__}.") from error
     if 300 <= status < 400:
         raise NotSent(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:
         raise NotSent(f"It answered {status}.")
-
-
-async def _post(request: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> int:
-    """Return the status that the first address with a connection answers."""
-    url = httpx.URL(request.url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    refused: httpx.TransportError | None = None
-    for address in await policy.checked_addresses(url.host, port):
-        try:
-            return await _post_to(str(address), url, request, seconds=seconds)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            refused = error
-        except (httpx.HTTPError, ValueError) as error:
-            raise NotSent(f"The connection broke: {type(error).__name__}.") from error
-    raise NotSent(f"No connection: {refused or 'no address'}.") from refused
-
-
-async def _post_to(address: str, url: httpx.URL, request: WebhookRequest, *, seconds: float) -> int:
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
-    async with httpx.AsyncClient(
-        verify=context, trust_env=False, follow_redirects=False, timeout=timeout
-    ) as client:
-        # The URL holds the address that was checked; the name goes into Host and TLS.
-        post = client.build_request(
-            "POST",
-            url.copy_with(host=address),
-            headers={**request.headers(), "Host": url.netloc.decode("ascii")},
-            content=request.body(),
-            extensions={"sni_hostname": url.host},
-        )
-        # The body of the answer is not read, however long it is.
-        response = await client.send(post, stream=True)
-        await response.aclose()
-        return response.status_code

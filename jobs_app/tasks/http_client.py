@@ -1,4 +1,4 @@
-"""The HTTP client of the task `http`.
+"""The HTTP client of the task `http` and of webhooks.
 
 Each address is checked before it is called, and each redirect as a request of its own. Time
 and size stay within their limits, whatever a server does.
@@ -12,6 +12,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -23,7 +24,7 @@ import httpx
 
 from jobs_app.core import clock
 from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.network_policy import NetworkPolicy
+from jobs_app.tasks.network_policy import Address, NetworkPolicy
 
 CONNECT_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -34,6 +35,8 @@ BUSY = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+# There is no connection to an address: another address, or a later try, may have one.
+NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout)
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 # Headers that follow a redirect to another site: others may hold secrets for the first site.
@@ -65,7 +68,7 @@ class Request:
 
     def redirected(self, status: int, location: str) -> "Request":
         """Return the request that a redirect asks for; raises HttpFailed if it is refused."""
-        url = checked_url(str(self.url.join(location)))
+        url = checked_url(location, base=self.url)
         if self.url.scheme == "https" and url.scheme == "http":
             raise HttpFailed(
                 f"{self.public_url} redirects from https to http, which is not followed."
@@ -93,7 +96,7 @@ class Answer:
     headers: httpx.Headers
     raw: bytes
     is_cut: bool
-    redirects: int
+    redirects: int = 0
     retries: int = 0
 
     def body(self, limit_bytes: int) -> tuple[bytes, bool]:
@@ -176,72 +179,108 @@ class HttpClient:
         raise HttpFailed(f"There were more than {self.max_redirects} redirects.")
 
     async def _send(self, request: Request, redirects: int) -> Answer:
-        """Send *request* to the first of its addresses that takes a connection."""
-        url = request.url
-        port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = await self.policy.checked_addresses(url.host, port)
-        refused: httpx.TransportError | None = None
-        for address in addresses:
-            try:
-                return await self._send_to(str(address), request, redirects)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                refused = error
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                may_pass = isinstance(error, httpx.TransportError)
-                detail = f"{request.public_url}: {_reason(error)}."
-                raise HttpFailed(detail, may_pass=may_pass) from error
-        # A retry does not make a certificate valid.
-        may_pass = "CERTIFICATE" not in str(refused)
-        detail = f"{request.public_url}: no connection ({_reason(refused)})."
-        raise HttpFailed(detail, may_pass=may_pass) from refused
-
-    async def _send_to(self, address: str, request: Request, redirects: int) -> Answer:
-        timeout = httpx.Timeout(self.timeout_seconds, connect=CONNECT_SECONDS)
-        # A client for each request: cookies must not follow a redirect, connections not be shared.
-        async with httpx.AsyncClient(
-            verify=tls_context(self.verify),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=timeout,
-        ) as client:
-            # The URL has the checked address; the name goes into the Host header and into TLS.
-            sent = client.build_request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers={**request.headers, "host": request.url.netloc.decode("ascii")},
-                content=request.content,
-                extensions={"sni_hostname": request.url.host},
+        try:
+            answer = await send(
+                request,
+                self.policy,
+                timeout=httpx.Timeout(self.timeout_seconds, connect=CONNECT_SECONDS),
+                verify=self.verify,
+                limit_bytes=self.limit_bytes,
             )
-            response = await client.send(sent, stream=True)
-            try:
-                raw = bytearray()
+        except NO_CONNECTION as error:
+            # A retry does not make a certificate valid.
+            may_pass = "CERTIFICATE" not in str(error)
+            detail = f"{request.public_url}: no connection ({reason_of(error)})."
+            raise HttpFailed(detail, may_pass=may_pass) from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            may_pass = isinstance(error, httpx.TransportError)
+            detail = f"{request.public_url}: {reason_of(error)}."
+            raise HttpFailed(detail, may_pass=may_pass) from error
+        return replace(answer, redirects=redirects)
+
+
+async def send(
+    request: Request,
+    policy: NetworkPolicy,
+    *,
+    timeout: httpx.Timeout,  # noqa: ASYNC109  # for each step, not for the whole
+    verify: bool | str = True,
+    limit_bytes: int | None = None,
+) -> Answer:
+    """Send *request* to the first of its addresses that takes a connection.
+
+    Looks the host up once, and follows no redirect. Keeps *limit_bytes* of the body; None
+    leaves it unread. Raises HttpFailed for an address that the policy refuses, and httpx's
+    errors, those of NO_CONNECTION if no address takes a connection.
+    """
+    addresses = await policy.checked_addresses(request.url.host, port_of(request.url))
+    # A client for each request: cookies must not follow a redirect, connections not be shared.
+    async with httpx.AsyncClient(
+        verify=tls_context(verify), trust_env=False, follow_redirects=False, timeout=timeout
+    ) as client:
+        response = await _open_response(client, request, addresses)
+        raw = bytearray()
+        async with aclosing(response):
+            if limit_bytes is not None:
                 async for part in response.aiter_raw():
                     raw += part
-                    if len(raw) > self.limit_bytes:
+                    if len(raw) > limit_bytes:
                         break
-            finally:
-                await response.aclose()
-        is_cut = len(raw) > self.limit_bytes
-        kept = bytes(raw[: self.limit_bytes])
-        return Answer(response.status_code, response.headers, kept, is_cut, redirects)
+    is_cut = limit_bytes is not None and len(raw) > limit_bytes
+    return Answer(response.status_code, response.headers, bytes(raw[:limit_bytes]), is_cut)
 
 
-def checked_url(text: str) -> httpx.URL:
-    """Return *text* as a URL that can be called; raises HttpFailed."""
+async def _open_response(
+    client: httpx.AsyncClient, request: Request, addresses: list[Address]
+) -> httpx.Response:
+    # The URL has the checked address; the name goes into the Host header and into TLS.
+    headers = request.headers.copy()
+    headers["Host"] = request.url.netloc.decode("ascii")
+    for address in addresses:
+        sent = client.build_request(
+            request.method,
+            request.url.copy_with(host=str(address)),
+            headers=headers,
+            content=request.content,
+            extensions={"sni_hostname": request.url.host},
+        )
+        try:
+            return await client.send(sent, stream=True)
+        except NO_CONNECTION as error:
+            no_connection = error
+    raise no_connection
+
+
+def checked_url(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
+    """Return *text* as a URL that can be called; raises HttpFailed.
+
+    It may be relative to *base*.
+    """
     try:
-        url = httpx.URL(text)
+        url = httpx.URL(text) if base is None else base.join(text)
+        has_host = bool(url.host)
     except (httpx.InvalidURL, ValueError) as error:
         raise HttpFailed("The URL cannot be read.") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not has_host:
         raise HttpFailed("The URL must begin with http:// or https:// and name a host.")
+    if not 0 < port_of(url) < 65_536:
+        raise HttpFailed("The URL must have a port from 1 to 65535.")
     return url
+
+
+def port_of(url: httpx.URL) -> int:
+    """Return the port of *url*, or the usual one of its scheme."""
+    if url.port is not None:
+        return url.port
+    return 443 if url.scheme == "https" else 80
 
 
 def _site(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _reason(error: Exception | None) -> str:
+def reason_of(error: Exception) -> str:
+    """Return the message of *error* without its full stop, or its type if it has none."""
     return str(error).rstrip(".") or type(error).__name__
 
 

@@ -26,6 +26,7 @@ class WebhookServer:
     received: list[ReceivedRequest] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     is_holding: bool = False
+    has_endless_body: bool = False
 
 
 @contextmanager
@@ -42,8 +43,12 @@ def webhook_server() -> Iterator[WebhookServer]:
             self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
             if recorder.location is not None:
                 self.send_header("Location", recorder.location)
-            self.send_header("Content-Length", "0")
+            if not recorder.has_endless_body:
+                self.send_header("Content-Length", "0")
             self.end_headers()
+            # The end of the headers is the last that comes until the server stops.
+            if recorder.has_endless_body:
+                recorder.hold.wait(60)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -18,7 +18,7 @@ import jobs_app
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
-from jobs_app.tasks.http_client import Answer, HttpClient, Request, checked_url
+from jobs_app.tasks.http_client import Answer, HttpClient, Request, checked_url, port_of
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -239,8 +239,7 @@ def _refused_outright(url: str, settings: Settings) -> str | None:
         address = ip_address("127.0.0.1" if parsed.host == "localhost" else parsed.host)
     except (HttpFailed, ValueError):
         return None
-    port = parsed.port or (443 if parsed.scheme == "https" else 80)
-    return NetworkPolicy.of(settings).refusal(address, host=parsed.host, port=port)
+    return NetworkPolicy.of(settings).refusal(address, host=parsed.host, port=port_of(parsed))
 
 
 async def _unless_stopped(
