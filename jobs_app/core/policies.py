@@ -42,15 +42,15 @@ class RunLimits:
     after the grace.
     """
 
+    time_limit_seconds: (
+        Annotated[int, FieldSpec("--time-limit", "End a run after this.", 1, YEAR_SECONDS)] | None
+    ) = 3600
     soft_time_limit_seconds: (
         Annotated[
             int, FieldSpec("--soft-time-limit", "Ask a run to end after this.", 1, YEAR_SECONDS)
         ]
         | None
     ) = None
-    time_limit_seconds: (
-        Annotated[int, FieldSpec("--time-limit", "End a run after this.", 1, YEAR_SECONDS)] | None
-    ) = 3600
     kill_grace_seconds: Annotated[
         int, FieldSpec("--kill-grace", "Time between TERM and KILL.", 0, 3600)
     ] = 10
