@@ -1,12 +1,13 @@
 """How a job has done: counts that never fall, how long its runs take, how late they start."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, text, union_all
+from sqlalchemy import Row, Select, func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FAILURES, RunState
@@ -25,21 +26,22 @@ class Spread:
 
     p50: float
     p95: float
-    longest: float
+    max: float
 
 
 @dataclass(frozen=True, slots=True)
 class Recent:
     """The newest runs that were tried to their end.
 
-    `duration` and `delay` are None where nothing is known of any; the delay of a run that
-    was tried again is not known.
+    `duration_seconds` is from start to end, `delay_seconds` from the due instant to the start.
+    They are None where nothing is known of any; the delay of a run that was tried again is
+    not known.
     """
 
     runs: int
     success_rate: float | None
-    duration: Spread | None
-    delay: Spread | None
+    duration_seconds: Spread | None
+    delay_seconds: Spread | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,15 @@ class Stats:
 def of_job(session: Session, job: Job, *, last: int) -> Stats:
     """Return the stats of *job*; those of `recent` are about its newest *last* runs."""
     live = _live_counts(session, job.id)
-    counts = dict(live)
     gone = select(PrunedRuns.state, PrunedRuns.count).where(PrunedRuns.job_id == job.id)
-    for state, count in session.execute(gone):
-        counts[state] = counts.get(state, 0) + count
-    newest = {state: _newest(session, job.id, state) for state in TRIED}
+    counts = live + Counter(dict(session.execute(gone).all()))
+    newest = {
+        state: session.scalars(_newest(job.id, state, Run, count=1)).first() for state in TRIED
+    }
     failures = [run for state, run in newest.items() if run and state in FAILURES]
     return Stats(
-        counts={state: counts[state] for state in RunState if counts.get(state)},
-        kept=sum(live.values()),
+        counts={state: counts[state] for state in RunState if counts[state]},
+        kept=live.total(),
         recent=_recent(session, job.id, last=last),
         last_success=newest[RunState.SUCCEEDED],
         last_failure=max(failures, key=lambda run: (run.instant, run.id), default=None),
@@ -78,50 +80,40 @@ def of_job(session: Session, job: Job, *, last: int) -> Stats:
     )
 
 
-def _live_counts(session: Session, job_id: int) -> dict[RunState, int]:
-    counts: dict[RunState, int] = {}
+def _live_counts(session: Session, job_id: int) -> Counter[RunState]:
+    counts: Counter[RunState] = Counter()
     for condition in (text(f"runs.{IS_OVER}"), *run_indexes.UNFINISHED_OF_JOB):
         statement = (
             select(Run.state, func.count())
             .where(Run.job_id == job_id, condition)
             .group_by(Run.state)
         )
-        for state, count in session.execute(statement):
-            counts[state] = counts.get(state, 0) + count
+        counts.update(dict(session.execute(statement).all()))
     return counts
 
 
-def _newest(session: Session, job_id: int, state: RunState) -> Run | None:
-    statement = (
-        select(Run)
+def _newest(job_id: int, state: RunState, *columns: Any, count: int) -> Select[Any]:
+    """Return *columns* of the newest runs of a job that ended in *state*."""
+    return (
+        select(*columns)
         .where(Run.job_id == job_id, Run.state == state, text(f"runs.{IS_OVER}"))
         .order_by(Run.instant.desc(), Run.id.desc())
-        .limit(1)
+        .limit(count)
     )
-    return session.scalars(statement).first()
 
 
 def _recent(session: Session, job_id: int, *, last: int) -> Recent:
-    names = (Run.id, Run.state, Run.attempt, Run.started_at, Run.finished_at)
-    branches = [
-        select(*names, Run.instant.label("instant"))
-        .where(Run.job_id == job_id, Run.state == state, text(f"runs.{IS_OVER}"))
-        .order_by(Run.instant.desc(), Run.id.desc())
-        .limit(last)
-        .subquery()
-        for state in TRIED
-    ]
+    instant = Run.instant.label("instant")
+    columns = (Run.id, Run.state, Run.attempt, Run.started_at, Run.finished_at, instant)
+    branches = [_newest(job_id, state, *columns, count=last).subquery() for state in TRIED]
     merged = union_all(*(select(branch) for branch in branches)).subquery()
     newest = select(merged).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(last)
     rows = session.execute(newest).all()
-    by_state: dict[RunState, int] = {}
-    for row in rows:
-        by_state[row.state] = by_state.get(row.state, 0) + 1
     return Recent(
         runs=len(rows),
-        success_rate=_rate(by_state),
-        duration=_spread(_durations(rows)),
-        delay=_spread(_delays(rows)),
+        success_rate=_rate(Counter(row.state for row in rows)),
+        duration_seconds=_spread(_durations(rows)),
+        delay_seconds=_spread(_delays(rows)),
     )
 
 
@@ -138,7 +130,7 @@ def _delays(rows: Sequence[Row[Any]]) -> Iterable[float]:
             yield max((row.started_at - row.instant).total_seconds(), 0.0)
 
 
-def _rate(counts: dict[RunState, int]) -> float | None:
+def _rate(counts: Mapping[RunState, int]) -> float | None:
     tried = sum(counts.get(state, 0) for state in TRIED)
     return round(counts.get(RunState.SUCCEEDED, 0) / tried, 6) if tried else None
 
@@ -147,7 +139,7 @@ def _spread(seconds: Iterable[float]) -> Spread | None:
     found = sorted(round(each, 6) for each in seconds)
     if not found:
         return None
-    return Spread(p50=_share(found, 0.5), p95=_share(found, 0.95), longest=found[-1])
+    return Spread(p50=_share(found, 0.5), p95=_share(found, 0.95), max=found[-1])
 
 
 def _share(found: Sequence[float], share: float) -> float:

@@ -41,7 +41,11 @@ def test_of_a_job_that_never_ran_nothing_is_said(database: Database) -> None:
 
     assert (found.counts, found.kept, found.oldest_at) == ({}, 0, None)
     assert (found.success_rate, found.last_success, found.last_failure) == (None, None, None)
-    assert (found.recent.runs, found.recent.duration, found.recent.delay) == (0, None, None)
+    assert (found.recent.runs, found.recent.duration_seconds, found.recent.delay_seconds) == (
+        0,
+        None,
+        None,
+    )
 
 
 def test_runs_are_counted_by_state_those_of_other_jobs_left_out(database: Database) -> None:
@@ -99,9 +103,9 @@ def test_times_are_those_of_the_newest_runs(database: Database) -> None:
     newest = of(database, owner, last=10).recent
 
     assert (recent.runs, recent.success_rate) == (100, 1.0)
-    assert recent.duration == Spread(50.0, 95.0, 100.0)
-    assert recent.delay == Spread(5.0, 9.5, 10.0)
-    assert newest.duration == Spread(95.0, 100.0, 100.0)
+    assert recent.duration_seconds == Spread(50.0, 95.0, 100.0)
+    assert recent.delay_seconds == Spread(5.0, 9.5, 10.0)
+    assert newest.duration_seconds == Spread(95.0, 100.0, 100.0)
 
 
 def test_the_delay_of_a_run_that_was_tried_again_is_not_known(database: Database) -> None:
@@ -109,7 +113,7 @@ def test_the_delay_of_a_run_that_was_tried_again_is_not_known(database: Database
     ended(database, owner, at=NOON, late=2 * SECOND)
     ended(database, owner, at=NOON + MINUTE, late=HOUR, attempt=3)
 
-    assert of(database, owner).recent.delay == Spread(2.0, 2.0, 2.0)
+    assert of(database, owner).recent.delay_seconds == Spread(2.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.TIMED_OUT, RunState.LOST])

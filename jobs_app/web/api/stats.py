@@ -1,5 +1,6 @@
 """/jobs/{name}/stats: success rate, durations and delays of a job."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from flask import Response, jsonify
@@ -11,7 +12,6 @@ from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service, stats
 from jobs_app.jobs.document import NAME
-from jobs_app.jobs.stats import Spread
 from jobs_app.runs.retention import Retention
 from jobs_app.web import extension
 from jobs_app.web.api.openapi import problems
@@ -95,31 +95,13 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
         job=job.name,
         runs=CountsOut(total=sum(summary.counts.values()), by_state=summary.counts),
         success_rate=summary.success_rate,
-        recent=RecentOut(
-            runs=summary.recent.runs,
-            success_rate=summary.recent.success_rate,
-            duration_seconds=_spread(summary.recent.duration),
-            delay_seconds=_spread(summary.recent.delay),
-        ),
+        recent=RecentOut.model_validate(summary.recent, from_attributes=True),
         failures_in_a_row=job.failures_in_a_row,
         last_success=_run(summary.last_success),
         last_failure=_run(summary.last_failure),
-        kept=KeptOut(
-            runs=summary.kept,
-            oldest_at=summary.oldest_at,
-            keep_runs=limits.keep_runs,
-            keep_days=limits.keep_days,
-            keep_failed_days=limits.keep_failed_days,
-            keep_log_days=limits.keep_log_days,
-        ),
+        kept=KeptOut(runs=summary.kept, oldest_at=summary.oldest_at, **asdict(limits)),
     )
     return jsonify(out.model_dump(mode="json"))
-
-
-def _spread(spread: Spread | None) -> SpreadOut | None:
-    if spread is None:
-        return None
-    return SpreadOut(p50=spread.p50, p95=spread.p95, max=spread.longest)
 
 
 def _run(run: Run | None) -> LastRun | None:
