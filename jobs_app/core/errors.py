@@ -44,6 +44,12 @@ class InvalidInput(JobsError):
         return InvalidInput(self.detail, code=self.code, errors=moved)
 
 
+def refuse(errors: Sequence[FieldError]) -> None:
+    """Raise InvalidInput with all of *errors*, unless there are none."""
+    if errors:
+        raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
+
+
 class InvalidSchedule(InvalidInput):
     """A schedule that cannot be read, or that can never fire."""
 

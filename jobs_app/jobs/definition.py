@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 from sqlalchemy.orm import Session
 
-from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
+from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule, refuse
 from jobs_app.core.field_spec import described_fields, grouped
 from jobs_app.core.settings import Settings
 from jobs_app.db.models.jobs import Job, schedule_of
@@ -143,8 +143,7 @@ def check(
             validation.check(schedule, now=now)
         except InvalidSchedule as error:
             errors += error.under("/schedule").errors
-    if errors:
-        raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
+    refuse(errors)
 
 
 def _says_the_same(schedule: Schedule, before: Definition | None) -> bool:
@@ -162,10 +161,9 @@ def _plain_errors(definition: Definition) -> Iterable[FieldError]:
         if not TAG.fullmatch(tag):
             detail = f"The tag {tag[:60]!r} must be lower-case letters, digits, '.', '_' or '-'."
             yield FieldError(f"/tags/{index}", "invalid_tag", detail)
-    if not QUEUE.fullmatch(definition.queue):
-        detail = f"The queue {definition.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
-        yield FieldError("/queue", "invalid_queue", detail)
-    yield from concurrency_errors(definition.concurrency_key, definition.concurrency_limit)
+    yield from queue_errors(
+        definition.queue, definition.concurrency_key, definition.concurrency_limit
+    )
     limits = definition.limits
     soft, hard = limits.soft_time_limit_seconds, limits.time_limit_seconds
     if soft is not None and hard is not None and soft >= hard:
@@ -173,8 +171,11 @@ def _plain_errors(definition: Definition) -> Iterable[FieldError]:
         yield FieldError("/soft_time_limit_seconds", "above_time_limit", detail)
 
 
-def concurrency_errors(key: str | None, limit: int | None) -> Iterable[FieldError]:
-    """Yield what is wrong with a concurrency key and its limit."""
+def queue_errors(queue: str, key: str | None, limit: int | None) -> Iterable[FieldError]:
+    """Yield the faults of a queue, a concurrency key and its limit."""
+    if not QUEUE.fullmatch(queue):
+        detail = f"The queue {queue[:60]!r} must be letters, digits, '.', '_' or '-'."
+        yield FieldError("/queue", "invalid_queue", detail)
     if key is not None and not QUEUE.fullmatch(key):
         detail = f"The key {key[:60]!r} must be 1 to 100 letters, digits, '.', '_' or '-'."
         yield FieldError("/concurrency_key", "invalid_key", detail)

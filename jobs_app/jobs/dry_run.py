@@ -1,5 +1,6 @@
 """Shows the effect of a change before it is made: nothing here is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,8 +44,8 @@ class DryRun:
     fires_after: list[Fire]
     schedule_warnings: list[str]
     job_warnings: list[str]
-    catchup_runs: int = 0
-    starts_now: int = 0
+    catchup_runs: int
+    starts_now: int
 
 
 #: Fires that a dry run lists, before and after the change.
@@ -73,50 +74,50 @@ def dry_run_change(
     preview = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     preview.state, preview.runs_started = JobState.ACTIVE, 0
     if job is not None:
-        preview.id, preview.version, preview.created_at = (
-            job.id,
-            job.version + 1,
-            job.created_at,
-        )
+        preview.id, preview.version, preview.created_at = job.id, job.version + 1, job.created_at
         preview.runs_started = job.runs_started
         if job.state is JobState.PAUSED:
             preview.state = JobState.PAUSED
             preview.paused_at, preview.paused_by = job.paused_at, job.paused_by
             preview.paused_reason = job.paused_reason
     follow_schedule(preview, at=at)
-    return DryRun(
-        job=preview,
-        definition=definition,
-        fires_before=[] if job is None else next_fires(job, after=at, count=MOST_FIRES),
-        fires_after=next_fires(preview, after=at, count=MOST_FIRES),
-        schedule_warnings=_schedule_warnings(session, preview, at=at),
-        job_warnings=warnings_for(session, [definition], app=app)[0],
-    )
+    return _effect(session, job, preview, definition, app=app, at=at)
 
 
 def dry_run_resume(
     session: Session, job: Job, *, on_missed: OnMissed = "skip", app: Celery, at: datetime
 ) -> DryRun:
     """Return the effect of `resume`; store nothing."""
-    definition = definition_of(job)
-    plain = {name: getattr(job, name) for name in _COLUMNS}
-    resumed = Job(**plain)
-    planned: tuple[PlannedRun, ...] = ()
+    resumed = Job(**{name: getattr(job, name) for name in _COLUMNS})
+    planned: Sequence[PlannedRun] = ()
     if job.state is JobState.PAUSED:
         resumed.state, resumed.version, resumed.updated_at = JobState.ACTIVE, job.version + 1, at
         resumed.paused_at = resumed.paused_by = resumed.paused_reason = None
         follow_schedule(resumed, at=at)
         if on_missed != "skip" and job.paused_at is not None:
             policy = CatchupPolicy(on_missed)
-            planned = fires.plan_catch_up(
-                session, job, policy, since=job.paused_at, at=at
-            ).plan.runs
+            catch_up = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at)
+            planned = catch_up.plan.runs
+    return _effect(session, job, resumed, definition_of(job), planned, app=app, at=at)
+
+
+def _effect(
+    session: Session,
+    before: Job | None,
+    after: Job,
+    definition: Definition,
+    planned: Sequence[PlannedRun] = (),
+    *,
+    app: Celery,
+    at: datetime,
+) -> DryRun:
+    """Compare a job with what it would become; *planned* are the missed fires of a pause."""
     return DryRun(
-        job=resumed,
+        job=after,
         definition=definition,
-        fires_before=next_fires(job, after=at, count=MOST_FIRES),
-        fires_after=next_fires(resumed, after=at, count=MOST_FIRES),
-        schedule_warnings=_schedule_warnings(session, resumed, at=at),
+        fires_before=[] if before is None else next_fires(before, after=at, count=MOST_FIRES),
+        fires_after=next_fires(after, after=at, count=MOST_FIRES),
+        schedule_warnings=_schedule_warnings(session, after, at=at),
         job_warnings=warnings_for(session, [definition], app=app)[0],
         catchup_runs=len(planned),
         starts_now=sum(row.state is RunState.QUEUED for row in planned),

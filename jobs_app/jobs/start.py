@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
-from jobs_app.core.errors import Conflict, FieldError, InvalidInput
+from jobs_app.core.errors import Conflict, FieldError, refuse
 from jobs_app.core.field_spec import flat
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
@@ -20,9 +20,8 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
-from jobs_app.jobs.definition import concurrency_errors
+from jobs_app.jobs.definition import queue_errors
 from jobs_app.jobs.document import (
-    QUEUE,
     ConcurrencyKey,
     ConcurrencyLimit,
     Kwargs,
@@ -91,16 +90,8 @@ def start_job(
     job = service.lock(session, job)
     arguments = job.kwargs | (kwargs or {})
     _check(session, app, job.task, arguments)
-    new_run = _placed(
-        session,
-        job,
-        overlap_policy,
-        trigger=Trigger.MANUAL,
-        by=by,
-        at=at,
-        kwargs=arguments,
-        note=note,
-    )
+    origin = {"trigger": Trigger.MANUAL, "triggered_by": by, "kwargs": arguments, "note": note}
+    new_run = _placed(session, job, overlap_policy, at=at, **origin)
     return _record(session, new_run, by=by, at=at)
 
 
@@ -123,21 +114,18 @@ def repeat(
         job = service.lock(session, job)
     arguments = run.kwargs | request.kwargs
     _check(session, app, run.task, arguments)
+    origin = {
+        "trigger": Trigger.RETRY_OF,
+        "triggered_by": by,
+        "kwargs": arguments,
+        "note": request.note,
+        "retry_of": run.id,
+    }
     if job is None:
         _refuse_overlap_policy(session, request)
-        new_run = _like(run, kwargs=arguments, note=request.note, by=by, at=at)
+        new_run = _like(run, at=at, **origin)
     else:
-        new_run = _placed(
-            session,
-            job,
-            request.overlap_policy,
-            trigger=Trigger.RETRY_OF,
-            by=by,
-            at=at,
-            kwargs=arguments,
-            note=request.note,
-            retry_of=run.id,
-        )
+        new_run = _placed(session, job, request.overlap_policy, at=at, **origin)
         new_run = replace(new_run, task=run.task)
     return _record(session, new_run, by=by, at=at, retry_of=str(run.id))
 
@@ -147,25 +135,19 @@ def _refuse_overlap_policy(session: Session, request: RepeatRequest) -> None:
         return
     session.rollback()
     detail = "overlap_policy is for runs of a job; the job of this run is gone, or it had none."
-    _refuse([FieldError("/overlap_policy", "no_job", detail)])
+    refuse([FieldError("/overlap_policy", "no_job", detail)])
 
 
-def _like(
-    run: Run, *, kwargs: dict[str, Any], note: str | None, by: str, at: datetime
-) -> insert.NewRun:
+def _like(run: Run, *, at: datetime, **origin: Any) -> insert.NewRun:
     """Return a run without a job that is run as *run* was."""
     return insert.NewRun(
         id=new_run_id(),
         job_id=None,
         state=RunState.QUEUED,
-        trigger=Trigger.RETRY_OF,
-        triggered_by=by,
         created_at=at,
         task=run.task,
-        kwargs=kwargs,
         queue=run.queue,
         priority=run.priority,
-        note=note,
         soft_time_limit_seconds=run.soft_time_limit_seconds,
         time_limit_seconds=run.time_limit_seconds,
         kill_grace_seconds=run.kill_grace_seconds,
@@ -173,19 +155,12 @@ def _like(
         max_attempts=run.max_attempts,
         concurrency_key=run.concurrency_key,
         concurrency_limit=run.concurrency_limit,
-        retry_of=run.id,
+        **origin,
     )
 
 
 def _placed(
-    session: Session,
-    job: Job,
-    overlap_policy: OverlapPolicy | None,
-    *,
-    trigger: Trigger,
-    by: str,
-    at: datetime,
-    **given: Any,
+    session: Session, job: Job, overlap_policy: OverlapPolicy | None, *, at: datetime, **origin: Any
 ) -> insert.NewRun:
     """Return a run of *job*, which is locked, in the place that its policy gives it.
 
@@ -194,14 +169,7 @@ def _placed(
     chosen = overlap_policy or job.overlap_policy
     decision = _decide(session, job, chosen)
     new_run = insert.new_run(
-        job,
-        run_id=new_run_id(),
-        state=decision.state,
-        trigger=trigger,
-        at=at,
-        policy=chosen,
-        triggered_by=by,
-        **given,
+        job, run_id=new_run_id(), state=decision.state, at=at, policy=chosen, **origin
     )
     if decision.cancel is not None:
         overlap.make_room(session, job.id, decision.cancel, drop_waiting=True, at=at)
@@ -219,11 +187,8 @@ def start_task(
         start = replace(start, concurrency_limit=1)
     errors = registry.check(app, start.task, start.kwargs)
     errors += store.check(session, start.task, start.kwargs)
-    if not QUEUE.fullmatch(start.queue):
-        detail = f"The queue {start.queue[:60]!r} must be letters, digits, '.', '_' or '-'."
-        errors.append(FieldError("/queue", "invalid_queue", detail))
-    errors += concurrency_errors(start.concurrency_key, start.concurrency_limit)
-    _refuse(errors)
+    errors += queue_errors(start.queue, start.concurrency_key, start.concurrency_limit)
+    refuse(errors)
     new_run = insert.NewRun(
         id=new_run_id(),
         job_id=None,
@@ -240,12 +205,7 @@ def _check(session: Session, app: Celery, task: str, kwargs: dict[str, Any]) -> 
     errors = registry.check(app, task, kwargs) + store.check(session, task, kwargs)
     if errors:
         session.rollback()
-    _refuse(errors)
-
-
-def _refuse(errors: list[FieldError]) -> None:
-    if errors:
-        raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
+    refuse(errors)
 
 
 def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> planning.Overlap:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
-from jobs_app.core.errors import Conflict, FieldError, InvalidInput, NotFound, StaleVersion
+from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion, refuse
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.columns import new_run_id
@@ -29,7 +29,7 @@ def create(
     session: Session, name: str, fields: ChannelInput, *, cipher: Cipher, by: str, at: datetime
 ) -> NotificationChannel:
     """Store a new channel. Raises InvalidInput, Conflict (`name_taken`)."""
-    _raise_if_any([*name_errors(name), *fields.errors(is_new=True)])
+    refuse([*name_errors(name), *fields.errors(is_new=True)])
     events = DEFAULT_EVENTS if fields.events is None else fields.events
     channel = NotificationChannel(
         name=name,
@@ -68,7 +68,7 @@ def change(
 
     Raises InvalidInput, NotFound, StaleVersion.
     """
-    _raise_if_any(fields.errors(is_new=False))
+    refuse(fields.errors(is_new=False))
     channel = _lock(session, name, version)
     before = _audit_detail(channel)
     if fields.has_address:
@@ -215,8 +215,3 @@ def _audit_detail(channel: NotificationChannel) -> dict[str, Any]:
         "events": list(channel.events),
         "is_default": channel.is_default,
     }
-
-
-def _raise_if_any(errors: Sequence[FieldError]) -> None:
-    if errors:
-        raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
