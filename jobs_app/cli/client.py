@@ -140,6 +140,16 @@ class Client:
         """Read *path*, which is below /api/v1; parameters that are None are left out."""
         return self.send("GET", path, params=params)
 
+    def read(self, path: str, **params: object) -> Json:
+        """Return the body of *path*, read as `get` does."""
+        body: Json = self.get(path, **params).body
+        return body
+
+    def post(self, path: str, body: object = None) -> Json:
+        """Send *body* to *path* as `send` does, and return the body of the answer."""
+        answer: Json = self.send("POST", path, body=body).body
+        return answer
+
     def find(self, path: str) -> Answer | None:
         """Read *path* as `get` does; None if the server has nothing there."""
         try:
@@ -230,13 +240,13 @@ class Client:
     ) -> "httpx.Response":
         import httpx
 
-        present = {name: value for name, value in (params or {}).items() if value is not None}
+        present: Any = {name: value for name, value in (params or {}).items() if value is not None}
         with self._failures():
             request = self._http.build_request(
                 method,
                 self.url + path,
                 json=body,
-                params={name: _text(value) for name, value in present.items()},
+                params=present,
                 headers=headers,
             )
             try:
@@ -308,12 +318,6 @@ def _sentences(problem: Json) -> list[str]:
 def _is_json(response: "httpx.Response") -> bool:
     media_type: str = response.headers.get("Content-Type", "").partition(";")[0].strip()
     return media_type == "application/json" or media_type.endswith("+json")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def connect() -> Client:

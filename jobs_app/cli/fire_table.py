@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import relative
 from jobs_app.cli.output import Columns, print_items
+from jobs_app.core import clock
 
 # The clock change at a fire, by the API's mark. A fire in the gap moves to the first moment
 # after it; the offset of a fire in the repeated hour says which of the two hours it is.
 CLOCKS = {"gap": "go forward", "repeat": "go back"}
 
 
-def print_fires(fires: Sequence[Json], *, at: datetime) -> None:
-    """Print the time of each fire: in the schedule's zone, in UTC and relative to *at*."""
+def print_fires(fires: Sequence[Json]) -> None:
+    """Print the time of each fire: in the schedule's zone, in UTC and relative to now."""
+    at = clock.now()
     columns: Columns = {
         "LOCAL TIME": lambda fire: _local(fire["local"]),
         "UTC": lambda fire: _utc(fire["at"]),

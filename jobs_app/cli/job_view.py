@@ -1,13 +1,11 @@
 """A job as text: its schedule, its fields, its next run, the effect of a change."""
 
-from datetime import datetime
-
 from jobs_app.cli.client import Json
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.output import print_text, print_warnings
 from jobs_app.cli.run_outcome import compact
-from jobs_app.cli.run_view import concurrency_text, instant_text
+from jobs_app.cli.run_view import concurrency_text, instant_text, moment
 from jobs_app.core import clock
 from jobs_app.core.states import JobState
 
@@ -31,21 +29,20 @@ def _round_duration(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def last_run_text(last: Json | None, *, at: datetime) -> str:
+def last_run_text(last: Json | None) -> str:
     """Return how a job's last run ended, and when."""
     if not last:
         return "-"
-    moment = last.get("finished_at") or last.get("started_at") or last.get("created_at")
-    return f"{last['state']} {instant_text(moment, at=at)}" if moment else str(last["state"])
+    finished_at = last.get("finished_at") or last.get("started_at") or last.get("created_at")
+    return f"{last['state']} {instant_text(finished_at)}" if finished_at else str(last["state"])
 
 
-def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
+def job_fields(item: Json) -> dict[str, str | None]:
     """Return the fields of a job for a person, the most important first."""
     schedule = item.get("schedule")
     retry = item.get("retry") or {}
     kwargs = item.get("kwargs") or {}
     is_plain_shell = item["task"] == "shell" and kwargs.keys() == {"command"}
-    next_run = item.get("next_run_at")
     return {
         "Job": item["name"],
         "State": by_whom_and_why(item),
@@ -55,7 +52,7 @@ def job_fields(item: Json, *, at: datetime) -> dict[str, str | None]:
         "Tags": ", ".join(item.get("tags") or ()),
         "Schedule": schedule_text(schedule),
         "": item.get("description_of_schedule") if schedule else None,
-        "Next run": f"{exact(next_run)} ({relative(next_run, at=at)})" if next_run else None,
+        "Next run": moment(item.get("next_run_at")),
         "Task": item["task"],
         "Command" if is_plain_shell else "Arguments": (
             str(kwargs["command"]) if is_plain_shell else compact(kwargs)
@@ -127,17 +124,16 @@ def outlook(item: Json) -> str:
 def print_effect(body: Json) -> None:
     """Print the result of a dry run: the fires after and before, and what would start."""
     job, effect = body["job"], body["effect"]
-    at = clock.now()
     if job["state"] == JobState.PAUSED:
         print_text(f"Nothing was changed. {job['name']} is paused: with this, it would stay so.")
     elif not effect["fires_after"]:
         print_text(f"Nothing was changed. With this, {job['name']} would not fire by itself.")
     else:
         print_text(f"Nothing was changed. With this, {job['name']} would fire:")
-        print_fires(effect["fires_after"], at=at)
+        print_fires(effect["fires_after"])
     if effect["fires_before"]:
         print_text("\nNow it would fire:")
-        print_fires(effect["fires_before"], at=at)
+        print_fires(effect["fires_before"])
     caught_up = effect["catchup_runs"]
     if effect["would_run_now"]:
         print_text("\nIt would start at once" + (f", {caught_up} caught up." if caught_up else "."))

@@ -72,7 +72,7 @@ def choice_of(values: Iterable[StrEnum]) -> click.Choice[str]:
     return click.Choice([value.value for value in values])
 
 
-def limit_options(command: Callable[..., None]) -> Callable[..., None]:
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --limit and --all, which give the command one `limit` (None: no limit)."""
 
     @click.option(
@@ -80,8 +80,8 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--all", "list_all", is_flag=True, help="List all of them.")
     @wraps(command)
-    def limited(*, limit: int, list_all: bool, **options: Any) -> None:
-        command(limit=None if list_all else limit, **options)
+    def limited(*, limit: int, list_all: bool, **options: Any) -> Any:
+        return command(limit=None if list_all else limit, **options)
 
     return limited
 
@@ -113,26 +113,39 @@ def print_warnings(warnings: Iterable[str]) -> None:
         print_note(f"Note: {warning}")
 
 
-def print_item(
-    item: Json, fields: Callable[[Json], Mapping[str, str | None]], *, as_json: bool
-) -> None:
-    """Print an item as JSON, or else its *fields*."""
-    if as_json:
-        print_json(item)
-    else:
-        print_fields(fields(item))
+def json_or(show: Callable[[Any], None]) -> Callable[..., Callable[..., None]]:
+    """Return a decorator that adds --json to a command, which returns the API's answer.
+
+    The answer is printed as JSON, or else by *show*.
+    """
+
+    def add_json(command: Callable[..., Any]) -> Callable[..., None]:
+        @json_option
+        @wraps(command)
+        def printing(*, as_json: bool, **options: Any) -> None:
+            (print_json if as_json else show)(command(**options))
+
+        return printing
+
+    return add_json
 
 
-def print_list(
-    answer: Json, columns: Columns, *, as_json: bool, empty: str, droppable: Collection[str] = ()
-) -> None:
-    """Print a list of the API as JSON, or else as a table, with a note if it goes on."""
-    if as_json:
-        print_json(answer)
-        return
-    print_items(answer["items"], columns, empty=empty, droppable=droppable)
-    if answer.get("next_cursor") is not None:
-        print_note("There are more: use --limit or --all.")
+def as_fields(fields: Callable[[Json], Mapping[str, str | None]]) -> Callable[[Json], None]:
+    """Return a function that prints the *fields* of an item."""
+    return lambda item: print_fields(fields(item))
+
+
+def as_table(
+    columns: Columns, *, empty: str, droppable: Collection[str] = ()
+) -> Callable[[Json], None]:
+    """Return a function that prints a list of the API as a table, with a note if it goes on."""
+
+    def print_list(answer: Json) -> None:
+        print_items(answer["items"], columns, empty=empty, droppable=droppable)
+        if answer.get("next_cursor") is not None:
+            print_note("There are more: use --limit or --all.")
+
+    return print_list
 
 
 def print_items(

@@ -1,36 +1,34 @@
 """Runs as text: a table of them, and everything about one."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import duration, exact, how_far, relative
 from jobs_app.cli.output import (
     Columns,
+    as_table,
     on_terminal,
     print_fields,
     print_items,
-    print_list,
     print_note,
     print_text,
 )
 from jobs_app.cli.run_outcome import compact, error_text, reason_text
+from jobs_app.core import clock
 
 
-def print_runs(
-    answer: Json, *, at: datetime, as_json: bool = False, of_one_job: bool = False
-) -> None:
-    """Print a list of runs; a table of one job's runs has no column for the job."""
+def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
+    """Print a table of runs; that of one job's runs has no column for the job."""
     job: Columns = {} if of_one_job else {"JOB": lambda run: run.get("job") or run["task"]}
     columns: Columns = {
         "ID": lambda run: run["id"],
         **job,
         "STATE": _state_text,
-        "WHEN": lambda run: instant_text(run.get("scheduled_for") or run["created_at"], at=at),
+        "WHEN": lambda run: instant_text(run.get("scheduled_for") or run["created_at"]),
         "TOOK": lambda run: duration(run.get("duration_seconds")),
         "TRIGGER": lambda run: run["trigger"],
     }
-    print_list(answer, columns, as_json=as_json, empty="No runs.", droppable={"TRIGGER"})
+    as_table(columns, empty="No runs.", droppable={"TRIGGER"})(answer)
 
 
 def _state_text(item: Json) -> str:
@@ -39,17 +37,20 @@ def _state_text(item: Json) -> str:
     return f"{item['state']} ({fires:,} fires)" if fires > 1 else str(item["state"])
 
 
-def instant_text(value: str | None, *, at: datetime) -> str:
+def instant_text(value: str | None, *, absent: str = "-") -> str:
     """Return an instant for a table: relative on a terminal, else as the API has it."""
-    return relative(value, at=at) if on_terminal() else value or "-"
+    if value is None:
+        return absent
+    return relative(value, at=clock.now()) if on_terminal() else value
 
 
-def print_run(item: Json, *, at: datetime) -> None:
+def moment(value: str | None) -> str | None:
+    """Return an instant of the API in local time, and relative to now."""
+    return f"{exact(value)} ({relative(value, at=clock.now())})" if value else None
+
+
+def print_run(item: Json) -> None:
     """Print everything about a run that a person may want to know."""
-
-    def moment(value: str | None) -> str | None:
-        return f"{exact(value)} ({relative(value, at=at)})" if value else None
-
     print_fields(
         {
             "Run": item["id"],
@@ -73,7 +74,7 @@ def print_run(item: Json, *, at: datetime) -> None:
             "Concurrency": concurrency_text(item),
             "Worker": item.get("worker"),
             "Retry of": item.get("retry_of"),
-            "Progress": _progress_text(item.get("progress"), at=at),
+            "Progress": _progress_text(item.get("progress")),
             "Exit code": None if item.get("exit_code") is None else str(item["exit_code"]),
             "Result": compact(item.get("result")),
             "Error": error_text(item.get("error")),
@@ -107,11 +108,11 @@ def concurrency_text(item: Json) -> str | None:
     return f"{'1 run' if limit == 1 else f'{limit} runs'} at once with the key {key}"
 
 
-def _progress_text(progress: Json | None, *, at: datetime) -> str | None:
+def _progress_text(progress: Json | None) -> str | None:
     if not progress:
         return None
     text = how_far(progress) or compact(progress.get("meta")) or "reported"
-    return f"{text} ({relative(progress['at'], at=at)})"
+    return f"{text} ({relative(progress['at'], at=clock.now())})"
 
 
 def _print_attempts(attempts: Sequence[Json]) -> None:

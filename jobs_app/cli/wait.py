@@ -82,8 +82,7 @@ def read(client: Client, run_id: str) -> Json:
     deadline = time.monotonic() + RECONNECT_TIMEOUT_SECONDS
     while True:
         try:
-            answer: Json = client.get(run_path(run_id)).body
-            return answer
+            return client.read(run_path(run_id))
         except Unreachable:
             if time.monotonic() >= deadline:
                 raise

@@ -4,28 +4,9 @@ import click
 
 from jobs_app.cli.client import Json, connect, job_path
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.format import duration, exact, relative
-from jobs_app.cli.output import json_option, print_item
-from jobs_app.core import clock
-
-
-@click.command()
-@click.argument("name", shell_complete=job_names)
-@click.option(
-    "--last",
-    type=click.IntRange(1, 1000),
-    default=100,
-    show_default=True,
-    help="About so many of its newest runs.",
-)
-@json_option
-def stats(name: str, last: int, as_json: bool) -> None:
-    """Show how a job has done: outcomes, how long its runs take, how late they start.
-
-    Runs that are no longer kept are counted all the same.
-    """
-    answer = connect().get(f"{job_path(name)}/stats", last=last).body
-    print_item(answer, _stats_fields, as_json=as_json)
+from jobs_app.cli.format import duration, exact
+from jobs_app.cli.output import as_fields, json_or
+from jobs_app.cli.run_view import moment
 
 
 def _stats_fields(answer: Json) -> dict[str, str | None]:
@@ -58,8 +39,7 @@ def _rate_text(rate: float | None) -> str | None:
 def _run_text(run: Json | None) -> str:
     if run is None:
         return "none on record"
-    finished_at = run["finished_at"]
-    return f"{exact(finished_at)} ({relative(finished_at, at=clock.now())}), run {run['id']}"
+    return f"{moment(run['finished_at'])}, run {run['id']}"
 
 
 def _spread_text(seconds: Json | None) -> str | None:
@@ -72,3 +52,21 @@ def _spread_text(seconds: Json | None) -> str | None:
 def _kept_text(kept: Json) -> str:
     since = f" since {exact(kept['oldest_at'])}" if kept["oldest_at"] else ""
     return f"{kept['runs']:,} runs{since}"
+
+
+@click.command()
+@click.argument("name", shell_complete=job_names)
+@click.option(
+    "--last",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="About so many of its newest runs.",
+)
+@json_or(as_fields(_stats_fields))
+def stats(name: str, last: int) -> Json:
+    """Show how a job has done: outcomes, how long its runs take, how late they start.
+
+    Runs that are no longer kept are counted all the same.
+    """
+    return connect().read(f"{job_path(name)}/stats", last=last)

@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -25,22 +24,22 @@ from jobs_app.cli.job_options import (
 )
 from jobs_app.cli.job_view import job_fields, last_run_text, outlook, print_effect, schedule_text
 from jobs_app.cli.output import (
+    as_table,
     choice_of,
     confirm_deletion,
     count_option,
     dry_run_option,
     json_option,
+    json_or,
     limit_options,
     print_fields,
     print_json,
-    print_list,
     print_note,
     print_text,
     print_warnings,
 )
 from jobs_app.cli.run_outcome import start_options, start_run
 from jobs_app.cli.run_view import instant_text, print_runs
-from jobs_app.core import clock
 from jobs_app.core.states import JobState, RunState
 
 name_argument = click.argument("name", shell_complete=job_names)
@@ -64,22 +63,21 @@ for command in (stats, export_jobs, import_jobs):
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
 @limit_options
-@json_option
-def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
-    """List jobs by name, with their next and their last run."""
-    at = clock.now()
-    print_list(
-        connect().page("/jobs", limit=limit, **filters),
+@json_or(
+    as_table(
         {
             "NAME": lambda job: job["name"],
             "STATE": lambda job: job["state"],
             "SCHEDULE": lambda job: schedule_text(job.get("schedule")),
-            "NEXT RUN": lambda job: instant_text(job.get("next_run_at"), at=at),
-            "LAST RUN": lambda job: last_run_text(job.get("last_run"), at=at),
+            "NEXT RUN": lambda job: instant_text(job.get("next_run_at")),
+            "LAST RUN": lambda job: last_run_text(job.get("last_run")),
         },
-        as_json=as_json,
         empty="No jobs. Create one: jobs-app job create hello --command date --every 30s",
     )
+)
+def list_jobs(limit: int | None, **filters: str | None) -> Json:
+    """List jobs by name, with their next and their last run."""
+    return connect().page("/jobs", limit=limit, **filters)
 
 
 @job.command()
@@ -88,18 +86,17 @@ def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show one job: its definition, its next fires and its latest runs."""
     client = connect()
-    answer = client.get(job_path(name)).body
+    answer = client.read(job_path(name))
     if as_json:
         print_json(answer)
         return
-    at = clock.now()
-    print_fields(job_fields(answer, at=at))
+    print_fields(job_fields(answer))
     if answer["state"] == JobState.ACTIVE and answer.get("schedule"):
         print_text("\nNext fires")
-        print_fires(client.get(f"{job_path(name)}/next", count=3).body["items"], at=at)
+        print_fires(client.read(f"{job_path(name)}/next", count=3)["items"])
     print_text("\nLatest runs")
     latest = client.page("/runs", limit=5, job=name)["items"]
-    print_runs({"items": latest}, at=at, of_one_job=True)
+    print_runs({"items": latest}, of_one_job=True)
 
 
 @job.command()
@@ -131,7 +128,7 @@ def create(
         raise click.UsageError("Give the job a name.")
     if "task" not in definition:
         raise click.UsageError("Say what it runs: --command COMMAND, or --task TASK.")
-    answer = connect().send("POST", "/jobs", body=definition, params=_dry(dry_run))
+    answer = connect().send("POST", "/jobs", body=definition, params={"dry_run": dry_run or None})
     _report(answer, "Created", dry_run=dry_run, as_json=as_json)
 
 
@@ -173,7 +170,7 @@ def _patch(
         "PATCH",
         job_path(current.body["name"]),
         body=changes,
-        params=_dry(dry_run),
+        params={"dry_run": dry_run or None},
         if_match=current.etag,
     )
 
@@ -194,7 +191,7 @@ def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: boo
                 "PUT",
                 job_path(current.body["name"]),
                 body=parse_document(text, where="The text"),
-                params=_dry(dry_run),
+                params={"dry_run": dry_run or None},
                 if_match=current.etag,
             )
         except click.UsageError as error:
@@ -214,10 +211,6 @@ def _keep(text: str, name: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     print_note(f"What you wrote is kept in {path}.")
-
-
-def _dry(dry_run: bool) -> Mapping[str, object]:
-    return {"dry_run": True} if dry_run else {}
 
 
 def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
@@ -254,7 +247,9 @@ def pause(name: str, reason: str | None, as_json: bool) -> None:
 def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> None:
     """Follow a paused job's schedule again."""
     body = {} if on_missed is None else {"on_missed": on_missed}
-    answer = connect().send("POST", f"{job_path(name)}/resume", body=body, params=_dry(dry_run))
+    answer = connect().send(
+        "POST", f"{job_path(name)}/resume", body=body, params={"dry_run": dry_run or None}
+    )
     _report(answer, "Resumed", dry_run=dry_run, as_json=as_json)
 
 
@@ -278,7 +273,7 @@ def delete(name: str, purge: bool, yes: bool) -> None:
     current = client.get(job_path(name))
     what = f"{name} and all its runs" if purge else name
     confirm_deletion(f"Delete {what}?", yes=yes)
-    params = {"purge": True} if purge else {}
+    params = {"purge": purge or None}
     client.send("DELETE", job_path(name), params=params, if_match=current.etag)
     print_text(f"Deleted {name}" + (" and its runs." if purge else "; its runs stay on record."))
 
@@ -286,14 +281,10 @@ def delete(name: str, purge: bool, yes: bool) -> None:
 @job.command("next")
 @name_argument
 @count_option
-@json_option
-def next_fires(name: str, count: int, as_json: bool) -> None:
+@json_or(lambda answer: print_fires(answer["items"]))
+def next_fires(name: str, count: int) -> Json:
     """Show when a job fires next."""
-    answer = connect().get(f"{job_path(name)}/next", count=count).body
-    if as_json:
-        print_json(answer)
-    else:
-        print_fires(answer["items"], at=clock.now())
+    return connect().read(f"{job_path(name)}/next", count=count)
 
 
 @job.command()
@@ -304,16 +295,12 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
     metavar="TIME",
     help="A local time of the job's zone ('2026-03-08 02:30') or an instant (RFC 3339); else now.",
 )
-@json_option
-def explain(name: str, when: str | None, as_json: bool) -> None:
+@json_or(lambda answer: print_text(answer["sentence"]))
+def explain(name: str, when: str | None) -> Json:
     """Say why a job did, did not or will not run at a time.
 
     \b
     Example:
       jobs-app job explain backup --at "2026-03-08 02:30"
     """
-    answer = connect().get(f"{job_path(name)}/explain", at=when).body
-    if as_json:
-        print_json(answer)
-    else:
-        print_text(answer["sentence"])
+    return connect().read(f"{job_path(name)}/explain", at=when)

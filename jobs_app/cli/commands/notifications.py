@@ -11,18 +11,18 @@ from jobs_app.cli.client import FAILED, Json, channel_path, connect
 from jobs_app.cli.completion import channel_names, job_names
 from jobs_app.cli.format import exact
 from jobs_app.cli.output import (
+    as_fields,
+    as_table,
     choice_of,
     json_option,
+    json_or,
     limit_options,
     options,
-    print_item,
     print_json,
-    print_list,
     print_note,
     print_text,
 )
 from jobs_app.cli.run_view import instant_text
-from jobs_app.core import clock
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 
@@ -42,25 +42,15 @@ class Events(click.ParamType[list[str]]):
     ) -> list[str]:
         if isinstance(value, list):
             return value
-        return events_from(str(value), self, param, ctx)
-
-
-def events_from(
-    text: str,
-    kind: click.ParamType[Any],
-    param: click.Parameter | None = None,
-    ctx: click.Context | None = None,
-) -> list[str]:
-    """Return the events that *text* names; *kind* fails with the known events otherwise."""
-    known = [event.value for event in SUBSCRIBABLE_EVENTS]
-    if text.strip().lower() == "all":
-        return known
-    events = [part.strip().lower() for part in text.split(",") if part.strip()]
-    if unknown := [event for event in events if event not in known]:
-        kind.fail(f"{unknown[0]!r} is no event: use {', '.join(known)}.", param, ctx)
-    if not events:
-        kind.fail(f"Name at least one event: {', '.join(known)}.", param, ctx)
-    return events
+        known = [event.value for event in SUBSCRIBABLE_EVENTS]
+        events = [part.strip().lower() for part in str(value).split(",") if part.strip()]
+        if events == ["all"]:
+            return known
+        if unknown := [event for event in events if event not in known]:
+            self.fail(f"{unknown[0]!r} is no event: use {', '.join(known)}.", param, ctx)
+        if not events:
+            self.fail(f"Name at least one event: {', '.join(known)}.", param, ctx)
+        return events
 
 
 channel_options = options(
@@ -85,31 +75,23 @@ def channel() -> None:
 
 @channel.command("list")
 @limit_options
-@json_option
-def list_channels(limit: int | None, as_json: bool) -> None:
-    """List channels by name. Their addresses are never shown."""
-    print_list(
-        connect().page("/channels", limit=limit),
+@json_or(
+    as_table(
         {
             "NAME": lambda item: item["name"],
             "KIND": lambda item: item["kind"],
             "DEFAULT": lambda item: "yes" if item["is_default"] else "no",
             "EVENTS": lambda item: ", ".join(item["events"]),
         },
-        as_json=as_json,
         empty="No channels. Add one: jobs-app channel add ops --default --url mailto://…",
     )
+)
+def list_channels(limit: int | None) -> Json:
+    """List channels by name. Their addresses are never shown."""
+    return connect().page("/channels", limit=limit)
 
 
-@channel.command()
-@name_argument
-@json_option
-def show(name: str, as_json: bool) -> None:
-    """Show one channel, without its address."""
-    print_item(connect().get(channel_path(name)).body, _channel_fields, as_json=as_json)
-
-
-def _channel_fields(item: Json) -> dict[str, str]:
+def _channel_fields(item: Json) -> dict[str, str | None]:
     return {
         "Channel": item["name"],
         "Kind": item["kind"],
@@ -117,6 +99,14 @@ def _channel_fields(item: Json) -> dict[str, str]:
         "Events": ", ".join(item["events"]),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
+
+
+@channel.command()
+@name_argument
+@json_or(as_fields(_channel_fields))
+def show(name: str) -> Json:
+    """Show one channel, without its address."""
+    return connect().read(channel_path(name))
 
 
 @channel.command()
@@ -242,14 +232,10 @@ def notification() -> None:
 @click.option("--state", type=choice_of(NotificationState), help="Only in this state.")
 @click.option("--event", type=choice_of(Event), help="Only of this.")
 @limit_options
-@json_option
-def list_notifications(limit: int | None, as_json: bool, **filters: str | None) -> None:
-    """List notifications, the newest first, with what became of them."""
-    at = clock.now()
-    print_list(
-        connect().page("/notifications", limit=limit, **filters),
+@json_or(
+    as_table(
         {
-            "WHEN": lambda item: instant_text(item["created_at"], at=at),
+            "WHEN": lambda item: instant_text(item["created_at"]),
             "JOB": lambda item: item["job"] or "-",
             "EVENT": lambda item: item["event"],
             "CHANNEL": lambda item: item["channel"],
@@ -257,7 +243,10 @@ def list_notifications(limit: int | None, as_json: bool, **filters: str | None) 
             "TRIES": lambda item: str(item["tries"]),
             "ERROR": lambda item: item["error"] or "-",
         },
-        as_json=as_json,
         empty="No notifications.",
         droppable={"TRIES"},
     )
+)
+def list_notifications(limit: int | None, **filters: str | None) -> Json:
+    """List notifications, the newest first, with what became of them."""
+    return connect().page("/notifications", limit=limit, **filters)

@@ -7,9 +7,30 @@ import click
 from jobs_app.cli.client import FAILED, NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import key_names, queue_names
 from jobs_app.cli.format import duration, relative
-from jobs_app.cli.output import json_option, print_list, print_note
+from jobs_app.cli.output import as_table, json_option, json_or, print_json, print_note
 from jobs_app.cli.run_view import instant_text
 from jobs_app.core import clock
+
+
+def _other_runs(queue: Json) -> str:
+    states = ("parked", "waiting", "retrying")
+    return ", ".join(f"{queue[state]} {state}" for state in states if queue[state])
+
+
+_print_queues = as_table(
+    {
+        "QUEUE": lambda queue: queue["name"],
+        "WORKERS": lambda queue: str(queue["workers"] or "none"),
+        "SLOTS": lambda queue: str(queue["slots"]),
+        "JOBS": lambda queue: str(queue["jobs"]),
+        "QUEUED": lambda queue: str(queue["queued"]),
+        "OLDEST": lambda queue: _age(queue["oldest_queued_seconds"]),
+        "RUNNING": lambda queue: str(queue["running"]),
+        "OTHERS": _other_runs,
+    },
+    empty="No queue: no worker lives, and no job names one.",
+    droppable={"SLOTS", "OTHERS"},
+)
 
 
 @click.command()
@@ -21,24 +42,9 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
 
     All that a worker serves, a job names or a run waits in, or those named.
     """
-    items = _named(connect().get("/queues").body["items"], names, key="name")
-    print_list(
-        {"items": items},
-        {
-            "QUEUE": lambda queue: queue["name"],
-            "WORKERS": lambda queue: str(queue["workers"] or "none"),
-            "SLOTS": lambda queue: str(queue["slots"]),
-            "JOBS": lambda queue: str(queue["jobs"]),
-            "QUEUED": lambda queue: str(queue["queued"]),
-            "OLDEST": lambda queue: _age(queue["oldest_queued_seconds"]),
-            "RUNNING": lambda queue: str(queue["running"]),
-            "OTHERS": _other_runs,
-        },
-        as_json=as_json,
-        empty="No queue: no worker lives, and no job names one.",
-        droppable={"SLOTS", "OTHERS"},
-    )
-    unserved = [item for item in items if item["warning"]]
+    answer = _named("/queues", names, key="name")
+    (print_json if as_json else _print_queues)(answer)
+    unserved = [item for item in answer["items"] if item["warning"]]
     for item in unserved:
         start = f"jobs-app worker --queues {item['name']}"
         print_note(f"Note: {item['warning']} Start one with: {start}")
@@ -46,36 +52,32 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
-def _other_runs(queue: Json) -> str:
-    states = ("parked", "waiting", "retrying")
-    return ", ".join(f"{queue[state]} {state}" for state in states if queue[state])
-
-
 @click.command()
 @click.option("--gone", is_flag=True, help="Also the newest of those that stopped or vanished.")
-@json_option
-def workers(gone: bool, as_json: bool) -> None:
-    """List the workers that live, and what each of them runs."""
-    at = clock.now()
-    print_list(
-        connect().get("/workers", include="gone" if gone else None).body,
+@json_or(
+    as_table(
         {
             "WORKER": lambda worker: worker["name"],
             "QUEUES": lambda worker: ",".join(worker["queues"]),
             "POOL": lambda worker: worker["pool"],
             "FREE": lambda worker: f"{worker['free']} of {worker['concurrency']}",
-            "SEEN": lambda worker: (
-                f"gone {relative(worker['gone_at'], at=at)}"
-                if worker["gone_at"]
-                else f"{_age(worker['seen_seconds_ago'])} ago"
-            ),
-            "STARTED": lambda worker: instant_text(worker["started_at"], at=at),
+            "SEEN": lambda worker: _seen(worker),
+            "STARTED": lambda worker: instant_text(worker["started_at"]),
             "RUNS": lambda worker: ", ".join(map(_active_run, worker["runs"])),
         },
-        as_json=as_json,
         empty="No worker lives. Start one: jobs-app worker",
         droppable={"STARTED", "POOL"},
     )
+)
+def workers(gone: bool) -> Json:
+    """List the workers that live, and what each of them runs."""
+    return connect().read("/workers", include="gone" if gone else None)
+
+
+def _seen(worker: Json) -> str:
+    if worker["gone_at"]:
+        return f"gone {relative(worker['gone_at'], at=clock.now())}"
+    return f"{_age(worker['seen_seconds_ago'])} ago"
 
 
 def _active_run(run: Json) -> str:
@@ -84,12 +86,8 @@ def _active_run(run: Json) -> str:
 
 @click.command()
 @click.argument("keys", nargs=-1, metavar="[KEY]...", shell_complete=key_names)
-@json_option
-def concurrency(keys: tuple[str, ...], as_json: bool) -> None:
-    """List concurrency keys: how many of their runs run, and how many may."""
-    items = _named(connect().get("/concurrency").body["items"], keys, key="key")
-    print_list(
-        {"items": items},
+@json_or(
+    as_table(
         {
             "KEY": lambda item: item["key"],
             "LIMIT": lambda item: " or ".join(map(str, item["limits"])),
@@ -98,20 +96,27 @@ def concurrency(keys: tuple[str, ...], as_json: bool) -> None:
             "OLDEST": lambda item: _age(item["oldest_queued_seconds"]),
             "JOBS": lambda item: str(item["jobs"]),
         },
-        as_json=as_json,
         empty="No job has a concurrency key. Give it one: jobs-app job edit NAME"
         " --concurrency-key db-main --concurrency-limit 2",
     )
+)
+def concurrency(keys: tuple[str, ...]) -> Json:
+    """List concurrency keys: how many of their runs run, and how many may."""
+    return _named("/concurrency", keys, key="key")
 
 
-def _named(items: list[Json], names: tuple[str, ...], *, key: str) -> list[Json]:
-    """Return the items with these names, all without names; raises Failure if one is missing."""
+def _named(path: str, names: tuple[str, ...], *, key: str) -> Json:
+    """Return the list at *path*: the items with these names, or all without names.
+
+    Raises Failure if one is missing.
+    """
+    items = connect().read(path)["items"]
     known = [str(item[key]) for item in items]
     for name in names:
         if name not in known:
             there_are = f"there are {', '.join(known)}" if known else "there is none at all"
             raise Failure(f"Nothing is known of {name!r}: {there_are}.", NO_SUCH)
-    return [item for item in items if not names or item[key] in names]
+    return {"items": [item for item in items if not names or item[key] in names]}
 
 
 def _age(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import NO_SUCH, Client, Failure, connect, job_path, run_path
+from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect, job_path, run_path
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
@@ -14,6 +14,7 @@ from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import (
     choice_of,
     json_option,
+    json_or,
     limit_options,
     on_terminal,
     print_json,
@@ -23,7 +24,6 @@ from jobs_app.cli.output import (
 from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
-from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState, Trigger
 
 
@@ -62,7 +62,7 @@ def list_runs(
     }
     client = connect()
     page = client.page("/runs", limit=limit, **filters)
-    print_runs(page, at=clock.now(), as_json=as_json)
+    (print_json if as_json else print_runs)(page)
     if not (as_json or page["items"]) and filters.get("job"):
         _note_missing_job(client, str(filters["job"]))
 
@@ -78,14 +78,10 @@ def _note_missing_job(client: Client, job: str) -> None:
 
 @run.command()
 @click.argument("run_id", metavar="ID")
-@json_option
-def show(run_id: str, as_json: bool) -> None:
+@json_or(print_run)
+def show(run_id: str) -> Json:
     """Show one run: its times, its attempts, its result or error, and its notifications."""
-    answer = connect().get(run_path(run_id)).body
-    if as_json:
-        print_json(answer)
-    else:
-        print_run(answer, at=clock.now())
+    return connect().read(run_path(run_id))
 
 
 @run.command()
@@ -110,17 +106,25 @@ def log(
         raise click.UsageError("--timestamps needs --follow.")
     client = connect()
     if is_followed:
-        run = follow(client, client.get(run_path(run_id)).body, timestamps=timestamps)
+        run = follow(client, client.read(run_path(run_id)), timestamps=timestamps)
         print_note(outcome_line(run))
         sys.exit(outcome_code(run))
     text = client.text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
-    if not text and (client.get(run_path(run_id)).body.get("log") or {}).get("deleted"):
+    if not text and (client.read(run_path(run_id)).get("log") or {}).get("deleted"):
         print_note("Its log is no longer kept: see keep_log_days.")
     if on_terminal():
         print_text(text.removesuffix("\n"))
     else:
         # As bytes: a log that a program reads keeps every byte, line ends included.
         click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+def _print_cancelled(run: Json) -> None:
+    if run["state"] == RunState.CANCELLED:
+        print_text(f"Run {run['id']} is cancelled.")
+    else:
+        print_text(f"Run {run['id']} is {run['state']}; its worker is told to end it.")
+        print_note(f"See how it ends with: jobs-app run show {run['id']}")
 
 
 @run.command()
@@ -131,18 +135,11 @@ def log(
     help="TERM and the job's grace (the default), or KILL at once.",
 )
 @click.option("--reason", help="Why; shown with the run.")
-@json_option
-def cancel(run_id: str, as_json: bool, **options: str | None) -> None:
+@json_or(_print_cancelled)
+def cancel(run_id: str, **options: str | None) -> Json:
     """Cancel a run that has not ended."""
     body = {name: value for name, value in options.items() if value is not None}
-    answer = connect().send("POST", f"{run_path(run_id)}/cancel", body=body).body
-    if as_json:
-        print_json(answer)
-    elif answer["state"] == RunState.CANCELLED:
-        print_text(f"Run {answer['id']} is cancelled.")
-    else:
-        print_text(f"Run {answer['id']} is {answer['state']}; its worker is told to end it.")
-        print_note(f"See how it ends with: jobs-app run show {answer['id']}")
+    return connect().post(f"{run_path(run_id)}/cancel", body)
 
 
 @run.command()

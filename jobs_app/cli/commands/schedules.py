@@ -2,11 +2,10 @@
 
 import click
 
-from jobs_app.cli.client import connect
+from jobs_app.cli.client import Json, connect
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_options import schedule_from, schedule_options, typed_options
-from jobs_app.cli.output import count_option, json_option, print_json, print_text, print_warnings
-from jobs_app.core import clock
+from jobs_app.cli.output import count_option, json_or, print_text, print_warnings
 
 
 @click.group()
@@ -14,12 +13,18 @@ def schedule() -> None:
     """Try schedules out."""
 
 
+def _print_preview(answer: Json) -> None:
+    print_text(answer["description"])
+    print_fires(answer["fires"])
+    print_warnings(answer["warnings"])
+
+
 @schedule.command()
 @click.argument("expression", required=False)
 @schedule_options
 @count_option
-@json_option
-def preview(expression: str | None, count: int, as_json: bool, **_: object) -> None:
+@json_or(_print_preview)
+def preview(expression: str | None, count: int, **_: object) -> Json:
     """Show the next fires of EXPRESSION, a cron expression, or of --every or --at.
 
     \b
@@ -35,10 +40,4 @@ def preview(expression: str | None, count: int, as_json: bool, **_: object) -> N
     if not definition or not {"cron", "interval_seconds", "at"} & definition.keys():
         raise click.UsageError("Give a cron expression, or --every, or --at.")
     body = {"schedule": definition, "count": count}
-    answer = connect().send("POST", "/schedules/preview", body=body).body
-    if as_json:
-        print_json(answer)
-        return
-    print_text(answer["description"])
-    print_fires(answer["fires"], at=clock.now())
-    print_warnings(answer["warnings"])
+    return connect().post("/schedules/preview", body)

@@ -10,17 +10,17 @@ from jobs_app.cli.commands.processes import rotate
 from jobs_app.cli.completion import secret_names
 from jobs_app.cli.format import exact
 from jobs_app.cli.output import (
+    as_fields,
+    as_table,
     confirm_deletion,
     json_option,
+    json_or,
     limit_options,
-    print_item,
     print_json,
-    print_list,
     print_note,
     print_text,
 )
 from jobs_app.cli.run_view import instant_text
-from jobs_app.core import clock
 from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import OPENING
 
@@ -37,32 +37,21 @@ secret.add_command(rotate)
 
 @secret.command("list")
 @limit_options
-@json_option
-def list_secrets(limit: int | None, as_json: bool) -> None:
-    """List secrets by name, without their values."""
-    at = clock.now()
-    print_list(
-        connect().page("/secrets", limit=limit),
+@json_or(
+    as_table(
         {
             "NAME": lambda item: item["name"],
-            "CHANGED": lambda item: instant_text(item["updated_at"], at=at),
-            "USED": lambda item: (
-                instant_text(item["last_used_at"], at=at) if item["last_used_at"] else "never"
-            ),
+            "CHANGED": lambda item: instant_text(item["updated_at"]),
+            "USED": lambda item: instant_text(item["last_used_at"], absent="never"),
             "DESCRIPTION": lambda item: item["description"],
         },
-        as_json=as_json,
         empty="No secrets. Store one: jobs-app secret set GITHUB_TOKEN",
         droppable={"DESCRIPTION"},
     )
-
-
-@secret.command()
-@name_argument
-@json_option
-def show(name: str, as_json: bool) -> None:
-    """Show what is known of a secret, and which jobs use it; never its value."""
-    print_item(connect().get(secret_path(name)).body, _secret_fields, as_json=as_json)
+)
+def list_secrets(limit: int | None) -> Json:
+    """List secrets by name, without their values."""
+    return connect().page("/secrets", limit=limit)
 
 
 def _secret_fields(item: Json) -> dict[str, str | None]:
@@ -76,6 +65,14 @@ def _secret_fields(item: Json) -> dict[str, str | None]:
         "Changed": f"{exact(item['updated_at'])} by {item['updated_by']} "
         f"(version {item['version']})",
     }
+
+
+@secret.command()
+@name_argument
+@json_or(as_fields(_secret_fields))
+def show(name: str) -> Json:
+    """Show what is known of a secret, and which jobs use it; never its value."""
+    return connect().read(secret_path(name))
 
 
 @secret.command("set")
@@ -155,7 +152,7 @@ def delete(name: str, force: bool, yes: bool) -> None:
     client = connect()
     current = client.get(secret_path(name))
     confirm_deletion(f"Delete {name}? Its value cannot be had back.", yes=yes)
-    params = {"force": True} if force else {}
+    params = {"force": force or None}
     client.send("DELETE", secret_path(name), params=params, if_match=current.etag)
     print_text(f"Deleted {name}.")
     if current.body["jobs"]:

@@ -7,11 +7,10 @@ import click
 from jobs_app.cli.client import NO_SUCH, Failure, Json, connect
 from jobs_app.cli.completion import task_names
 from jobs_app.cli.output import (
-    json_option,
+    as_table,
+    json_or,
     print_fields,
     print_items,
-    print_json,
-    print_list,
     print_text,
 )
 from jobs_app.cli.task_schema import sample_of, type_text
@@ -24,36 +23,36 @@ def task() -> None:
 
 
 @task.command("list")
-@json_option
-def list_tasks(as_json: bool) -> None:
-    """List the tasks, built in and yours, with their arguments; [those] may be left out."""
-    print_list(
-        connect().get("/tasks").body,
+@json_or(
+    as_table(
         {
             "TASK": lambda task: task["name"],
             "ARGUMENTS": lambda task: _arguments(task["schema"]),
             "WHAT IT DOES": lambda task: task["description"],
         },
-        as_json=as_json,
         empty="No tasks.",
         droppable={"ARGUMENTS"},
     )
+)
+def list_tasks() -> Json:
+    """List the tasks, built in and yours, with their arguments; [those] may be left out."""
+    return connect().read("/tasks")
 
 
 @task.command()
 @click.argument("name", shell_complete=task_names)
-@json_option
-def show(name: str, as_json: bool) -> None:
+@json_or(lambda task: _print_task(task))
+def show(name: str) -> Json:
     """Show what a task does, and its arguments with their types and defaults."""
-    items = connect().get("/tasks").body["items"]
-    task = next((item for item in items if item["name"] == name), None)
-    if task is None:
-        hint = did_you_mean(name, (item["name"] for item in items))
+    tasks: dict[str, Json] = {item["name"]: item for item in connect().read("/tasks")["items"]}
+    if name not in tasks:
+        hint = did_you_mean(name, tasks)
         raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
-    if as_json:
-        print_json(task)
-        return
-    schema = task["schema"]
+    return tasks[name]
+
+
+def _print_task(task: Json) -> None:
+    name, schema = task["name"], task["schema"]
     sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
     print_fields({"Task": name, "What it does": task["description"], "For example": sample})
     print_text("")
