@@ -117,19 +117,25 @@ def _data_dir() -> Path:
 
 
 class Client:
-    """The API of one server, with one connection kept open."""
+    """The API of the server that the environment names, with one connection kept open.
 
-    def __init__(self, url: str, token: str | None, *, timeout: "httpx.Timeout") -> None:
+    Raises Failure if JOBS_URL is no URL of a server.
+    """
+
+    def __init__(
+        self, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         # httpx takes 0.2 s to import, which --help and --version need not pay.
         import httpx
 
-        self.url = url
+        self.url = server_url()
+        token = bearer_token(self.url)
         self._http = httpx.Client(
-            timeout=timeout,
+            timeout=httpx.Timeout(answer_seconds, connect=connect_seconds),
             headers={"User-Agent": f"jobs-app/{__version__}"}
             | ({"Authorization": f"Bearer {token}"} if token else {}),
             # A proxy for the outside world must not be asked for this very machine.
-            trust_env=urlsplit(url).hostname not in LOOPBACK,
+            trust_env=urlsplit(self.url).hostname not in LOOPBACK,
         )
 
     def close(self) -> None:
@@ -322,11 +328,7 @@ def _is_json(response: "httpx.Response") -> bool:
 
 def connect() -> Client:
     """Return a client of the server that the environment names, closed when the command ends."""
-    import httpx
-
-    url = server_url()
-    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    client = Client(url, bearer_token(url), timeout=timeout)
+    client = Client()
     click.get_current_context().call_on_close(client.close)
     return client
 

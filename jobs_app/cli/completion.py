@@ -5,7 +5,7 @@ from contextlib import closing
 
 import click
 
-from jobs_app.cli.client import Client, bearer_token, server_url
+from jobs_app.cli.client import Client
 
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 0.3
@@ -26,14 +26,12 @@ def _completion(
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         """Return the names that begin with *incomplete*; none at all if anything goes wrong."""
-        import httpx
-
         query = incomplete or None if is_searched else None
         try:
-            url = server_url()
-            timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-            with closing(Client(url, bearer_token(url), timeout=timeout)) as client:
-                items = client.get(path, q=query, limit=limit).body["items"]
+            with closing(
+                Client(connect_seconds=CONNECT_SECONDS, answer_seconds=ANSWER_SECONDS)
+            ) as client:
+                items = client.read(path, q=query, limit=limit)["items"]
                 names = [str(item[field]) for item in items]
         except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
             return []

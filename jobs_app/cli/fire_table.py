@@ -28,8 +28,7 @@ def print_fires(fires: Sequence[Json]) -> None:
 
 def _local(value: str) -> str:
     moment = datetime.fromisoformat(value)
-    offset = moment.strftime("%z")
-    return f"{moment:%a %Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+    return f"{moment:%a %Y-%m-%d %H:%M:%S} {moment.isoformat()[-6:]}"
 
 
 def _utc(value: str) -> str:

@@ -87,8 +87,6 @@ class Instant(click.ParamType[datetime]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        if isinstance(value, datetime):
-            return value
         text = str(value).strip()
         if self.takes_ago and DURATION.fullmatch(text.lower()):
             seconds = Duration().convert(text, param, ctx)

@@ -1,13 +1,11 @@
 """The options that describe a job, and the JSON document that they make."""
 
 import json
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
@@ -66,8 +64,6 @@ class Outcomes(click.ParamType[list[str]]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[str]:
-        if isinstance(value, list):
-            return value
         one = click.Choice([state.value for state in RETRIED])
         names = [name.strip() for name in str(value).split(",")]
         return [one.convert(name, param, ctx) for name in names if name]
@@ -186,11 +182,20 @@ def typed_options() -> dict[str, Any]:
 
 def read_document(source: str) -> Json:
     """Return the JSON object in the file *source* ("-": standard input), ready to be sent."""
+    return parse_document(read_text(source), where=source)
+
+
+def read_text(source: str, *, most: int = -1) -> str:
+    """Return the text in the file *source* ("-": standard input), or its first *most* characters.
+
+    Raises UsageError.
+    """
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        with click.open_file(source, encoding="utf-8") as file:
+            text: str = file.read(most)
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"Cannot read {source}: {error}.") from error
-    return parse_document(text, where=source)
+    return text
 
 
 def parse_document(text: str, *, where: str) -> Json:
@@ -265,7 +270,7 @@ def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json 
     if options.get("manual"):
         kinds.append("manual")
     if len(kinds) > 1:
-        raise click.UsageError(f"Choose one of {_flags(kinds)}.")
+        raise click.UsageError(f"Choose one of {' and '.join(f'--{kind}' for kind in kinds)}.")
     if kinds == ["manual"]:
         return None
     schedule = {name: value for name, value in (base or {}).items() if value is not None}
@@ -314,7 +319,3 @@ def _json_object(text: str, *, where: str) -> Json:
     if not isinstance(value, dict):
         raise click.UsageError(f"{where} is not a JSON object.")
     return value
-
-
-def _flags(kinds: Iterable[str]) -> str:
-    return " and ".join(f"--{kind}" for kind in kinds)

@@ -58,7 +58,7 @@ def start_run(
     if is_followed and (as_json or not wait):
         raise click.UsageError("--follow needs --wait, and does not go with --json.")
     client = connect()
-    run: Json = client.send("POST", path, body=_start_body(note=note, overlap=overlap)).body
+    run = client.post(path, _start_body(note=note, overlap=overlap))
     if wait:
         _wait_and_exit(client, run, timeout=timeout, is_followed=is_followed, as_json=as_json)
     elif as_json:

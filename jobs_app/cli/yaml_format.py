@@ -28,7 +28,7 @@ MOST_DEPTH = 40
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class Unreadable(ValueError):
+class Unreadable(Exception):
     """A text that cannot be read as jobs; the message is for the person who wrote it."""
 
 
@@ -98,8 +98,6 @@ def read_jobs(text: str) -> list[Json]:
         raise Unreadable(f"This is not YAML: {error.problem}{where}.") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise Unreadable(f"This is not YAML: {error}.") from error
-    except Unreadable:
-        raise
     except ValueError as error:
         # A number of thousands of digits.
         raise Unreadable(f"A value cannot be read: {error}.") from error

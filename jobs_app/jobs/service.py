@@ -20,13 +20,7 @@ from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
-from jobs_app.jobs.definition import (
-    check,
-    columns,
-    completed,
-    definition_of,
-    described,
-)
+from jobs_app.jobs.definition import check, columns, completed, definition_of, described
 from jobs_app.jobs.document import Definition
 from jobs_app.notifications import history, record, subscriptions
 from jobs_app.runs import cancel, fires

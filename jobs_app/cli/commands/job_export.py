@@ -1,22 +1,12 @@
 """`jobs-app job export` and `import`: jobs as YAML, to be kept beside code."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from jobs_app.cli.client import (
-    USAGE,
-    Client,
-    Failure,
-    Json,
-    Unreachable,
-    connect,
-    job_path,
-)
+from jobs_app.cli.client import USAGE, Client, Failure, Json, Unreachable, connect, job_path
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.job_options import writable
+from jobs_app.cli.job_options import read_text, writable
 from jobs_app.cli.job_view import outlook
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.core.states import JobState
@@ -36,7 +26,7 @@ def export_jobs(names: tuple[str, ...]) -> None:
 
     client = connect()
     if names:
-        jobs = [client.get(job_path(name)).body for name in names]
+        jobs = [client.read(job_path(name)) for name in names]
     else:
         jobs = client.page("/jobs", limit=None)["items"]
     if not jobs:
@@ -98,11 +88,7 @@ def _read(source: str) -> list[Json]:
     from jobs_app.cli.yaml_format import MOST_CHARACTERS, Unreadable, read_jobs
 
     try:
-        with sys.stdin if source == "-" else Path(source).open(encoding="utf-8") as file:
-            text = file.read(MOST_CHARACTERS + 1)
-        return [writable(job) for job in read_jobs(text)]
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"Cannot read {source}: {error}.") from error
+        return [writable(job) for job in read_jobs(read_text(source, most=MOST_CHARACTERS + 1))]
     except Unreadable as error:
         raise click.UsageError(f"{source}: {error}") from error
 
@@ -139,7 +125,7 @@ def _carry_out(client: Client, step: _Step) -> Json:
     """Carry a step out and return the job; a change made meanwhile raises Failure."""
     job: Json = step.preview["job"]
     if step.action == "create":
-        job = client.send("POST", "/jobs", body=step.document).body
+        job = client.post("/jobs", step.document)
     elif step.action == "change":
         path = job_path(step.document["name"])
         job = client.send("PUT", path, body=step.document, if_match=step.etag).body

@@ -1,13 +1,14 @@
 """`jobs-app job`: what people do to jobs."""
 
 import json
-import os
-import tempfile
+from collections.abc import Callable
+from functools import partial
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import click
 
-from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, connect, job_path
+from jobs_app.cli.client import USAGE, Answer, Failure, Json, connect, job_path
 from jobs_app.cli.commands.job_export import export_jobs, import_jobs
 from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names
@@ -105,13 +106,7 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--from", "source", metavar="FILE", help="Start from a JSON file, or - for stdin.")
 @dry_run_option
 @json_option
-def create(
-    name: str | None,
-    source: str | None,
-    dry_run: bool,
-    as_json: bool,
-    **_: object,
-) -> None:
+def create(name: str | None, source: str | None, dry_run: bool, as_json: bool, **_: object) -> None:
     """Create a job.
 
     \b
@@ -148,35 +143,22 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     client = connect()
     current = client.get(job_path(name))
     before = writable(current.body)
+    params = {"dry_run": dry_run or None}
+    send = partial(client.send, path=job_path(name), params=params, if_match=current.etag)
     if options.keys() - {"name", "dry_run", "as_json"}:
         after = with_options(before | (read_document(source) if source else {}), options)
-        answer = _patch(client, current, before, after, dry_run=dry_run)
+        changes = merge_patch(before, after)
+        answer = send("PATCH", body=changes) if changes else None
     else:
-        answer = _edit_by_hand(client, current, before, dry_run=dry_run)
+        answer = _edit_by_hand(before, name, send)
     if answer is None:
         print_note("Nothing to change.")
         return
     _report(answer, "Changed", dry_run=dry_run, as_json=as_json)
 
 
-def _patch(
-    client: Client, current: Answer, before: Json, after: Json, *, dry_run: bool
-) -> Answer | None:
-    """Send the fields that differ; None if none does."""
-    changes = merge_patch(before, after)
-    if not changes:
-        return None
-    return client.send(
-        "PATCH",
-        job_path(current.body["name"]),
-        body=changes,
-        params={"dry_run": dry_run or None},
-        if_match=current.etag,
-    )
-
-
-def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: bool) -> Answer | None:
-    """Open the job in an editor until the server accepts it or the person gives up.
+def _edit_by_hand(before: Json, name: str, send: Callable[..., Answer]) -> Answer | None:
+    """Open the job in an editor until *send* accepts it or the person gives up.
 
     The document replaces the job: a field that was deleted takes its default.
     """
@@ -187,18 +169,12 @@ def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: boo
             return None
         text = edited
         try:
-            return client.send(
-                "PUT",
-                job_path(current.body["name"]),
-                body=parse_document(text, where="The text"),
-                params={"dry_run": dry_run or None},
-                if_match=current.etag,
-            )
+            return send("PUT", body=parse_document(text, where="The text"))
         except click.UsageError as error:
             print_note(error.message)
         except Failure as error:
             if error.exit_code != USAGE:
-                _keep(text, current.body["name"])
+                _keep(text, name)
                 raise
             print_note(error.message)
         if not click.confirm("Edit again?", default=True, err=True):
@@ -207,10 +183,10 @@ def _edit_by_hand(client: Client, current: Answer, before: Json, *, dry_run: boo
 
 def _keep(text: str, name: str) -> None:
     """Save a document that the server did not take, and print the path."""
-    descriptor, path = tempfile.mkstemp(prefix=f"jobs-app-{name}-", suffix=".json", text=True)
-    with os.fdopen(descriptor, "w") as file:
+    prefix = f"jobs-app-{name}-"
+    with NamedTemporaryFile("w", prefix=prefix, suffix=".json", delete=False) as file:
         file.write(text)
-    print_note(f"What you wrote is kept in {path}.")
+    print_note(f"What you wrote is kept in {file.name}.")
 
 
 def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import secrets
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from jobs_app.cli.client import FAILED, Json, channel_path, connect
 from jobs_app.cli.completion import channel_names, job_names
 from jobs_app.cli.format import exact
+from jobs_app.cli.job_options import read_text
 from jobs_app.cli.output import (
     as_fields,
     as_table,
@@ -40,8 +40,6 @@ class Events(click.ParamType[list[str]]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[str]:
-        if isinstance(value, list):
-            return value
         known = [event.value for event in SUBSCRIBABLE_EVENTS]
         events = [part.strip().lower() for part in str(value).split(",") if part.strip()]
         if events == ["all"]:
@@ -128,7 +126,7 @@ def add(name: str, as_json: bool, **options: Any) -> None:
     body = {"name": name, **_channel_body(options)}
     if not body.keys() & {"url", "webhook"}:
         body["url"] = click.prompt("URL", hide_input=True, err=True).strip()
-    answer = connect().send("POST", "/channels", body=body).body
+    answer = connect().post("/channels", body)
     _report(answer, "Added", body, options, as_json=as_json)
 
 
@@ -150,7 +148,7 @@ def edit(name: str, as_json: bool, **options: Any) -> None:
 @json_option
 def test(name: str, as_json: bool) -> None:
     """Send a test message and print the result; exit with 1 if it was not sent."""
-    answer = connect().send("POST", f"{channel_path(name)}/test").body
+    answer = connect().post(f"{channel_path(name)}/test")
     state = NotificationState(answer["state"])
     if as_json:
         print_json(answer)
@@ -198,13 +196,9 @@ def _channel_body(options: dict[str, Any]) -> Json:
 
 
 def _text_of(source: str) -> str:
-    try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"Cannot read {source}: {error}.") from error
-    if not text.strip():
+    if not (text := read_text(source).strip()):
         raise click.UsageError(f"There is nothing in {source}.")
-    return text.strip()
+    return text
 
 
 def _report(answer: Json, verb: str, sent: Json, options: dict[str, Any], *, as_json: bool) -> None:
