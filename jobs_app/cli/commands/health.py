@@ -23,22 +23,20 @@ def health(as_json: bool) -> None:
     if as_json:
         print_json(answer.body)
     else:
-        print_fields({"Server": client.url, "Status": _status(answer), **_checks(answer.body)})
+        print_fields({"Server": client.url, **_fields(answer)})
     if not is_ready:
         sys.exit(DOWN)
 
 
-def _status(answer: Answer) -> str:
+def _fields(answer: Answer) -> dict[str, str | None]:
+    """Return the status and a line for each check of readyz, whichever checks it has."""
     body = answer.body if isinstance(answer.body, dict) else {}
-    return str(body.get("status") or f"HTTP {answer.status}")
-
-
-def _checks(body: object) -> dict[str, str | None]:
-    """Return a line for each check of readyz, whichever checks it has."""
-    checks = body.get("checks") if isinstance(body, dict) else None
-    if not isinstance(checks, dict):
-        return {}
-    return {str(name).capitalize(): _verdict(check) for name, check in checks.items()}
+    checks = body.get("checks")
+    lines = checks.items() if isinstance(checks, dict) else ()
+    return {
+        "Status": str(body.get("status") or f"HTTP {answer.status}"),
+        **{str(name).capitalize(): _verdict(check) for name, check in lines},
+    }
 
 
 def _verdict(check: object) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobs_app.core.settings import Settings
 
 
-def _settings(**overrides: object) -> "Settings":
+def _read_settings(**overrides: object) -> "Settings":
     """Return the settings of the environment, with the options that were typed on top."""
     from pydantic import ValidationError
 
@@ -47,9 +47,10 @@ def _sentence(error: "ValidationError") -> str:
 
 
 @contextmanager
-def _errors_as_sentences() -> Iterator[None]:
+def _settings(**overrides: object) -> Iterator["Settings"]:
+    """Yield the settings; an error of ours ends the command with a sentence."""
     try:
-        yield
+        yield _read_settings(**overrides)
     except JobsError as error:
         click.echo(f"jobs-app: {error.detail}", err=True)
         sys.exit(USAGE if isinstance(error, ConfigurationError) else FAILED)
@@ -58,8 +59,7 @@ def _errors_as_sentences() -> Iterator[None]:
 @contextmanager
 def _server_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings to a process that serves; prepare the process first."""
-    with _errors_as_sentences():
-        settings = _settings(**overrides)
+    with _settings(**overrides) as settings:
         protect_memory()
         die_with_parent()
         process.pause_gc()
@@ -77,8 +77,7 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
 )
 def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
-    with _errors_as_sentences():
-        settings = _settings(host=host, port=port, data_dir=data_dir)
+    with _settings(host=host, port=port, data_dir=data_dir) as settings:
         protect_memory()
         from jobs_app.up.command import up as supervise
 
@@ -128,8 +127,7 @@ def scheduler() -> None:
 @click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
 def migrate(revision: str) -> None:
     """Bring the database to the newest version, or to the one named."""
-    with _errors_as_sentences():
-        settings = _settings()
+    with _settings() as settings:
         from jobs_app.db.migrations import migrate as move_to
 
         move_to(settings, revision=revision)
@@ -148,8 +146,7 @@ def rotate(drop_old: bool) -> None:
     secret-key is made and put in front of the older ones. Of JOBS_SECRET_KEY the first
     key is taken: put a new one before it, with a comma between, in every process first.
     """
-    with _errors_as_sentences():
-        settings = _settings()
+    with _settings() as settings:
         from jobs_app.secrets.store import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())

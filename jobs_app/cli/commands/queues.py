@@ -52,6 +52,16 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
+def _seen(worker: Json) -> str:
+    if worker["gone_at"]:
+        return f"gone {relative(worker['gone_at'], at=clock.now())}"
+    return f"{_age(worker['seen_seconds_ago'])} ago"
+
+
+def _active_run(run: Json) -> str:
+    return f"{run['job'] or run['task']} ({_age(run['running_seconds'])}) {run['id']}"
+
+
 @click.command()
 @click.option("--gone", is_flag=True, help="Also the newest of those that stopped or vanished.")
 @json_or(
@@ -61,7 +71,7 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
             "QUEUES": lambda worker: ",".join(worker["queues"]),
             "POOL": lambda worker: worker["pool"],
             "FREE": lambda worker: f"{worker['free']} of {worker['concurrency']}",
-            "SEEN": lambda worker: _seen(worker),
+            "SEEN": _seen,
             "STARTED": lambda worker: instant_text(worker["started_at"]),
             "RUNS": lambda worker: ", ".join(map(_active_run, worker["runs"])),
         },
@@ -72,16 +82,6 @@ def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
 def workers(gone: bool) -> Json:
     """List the workers that live, and what each of them runs."""
     return connect().read("/workers", include="gone" if gone else None)
-
-
-def _seen(worker: Json) -> str:
-    if worker["gone_at"]:
-        return f"gone {relative(worker['gone_at'], at=clock.now())}"
-    return f"{_age(worker['seen_seconds_ago'])} ago"
-
-
-def _active_run(run: Json) -> str:
-    return f"{run['job'] or run['task']} ({_age(run['running_seconds'])}) {run['id']}"
 
 
 @click.command()

@@ -39,18 +39,6 @@ def list_tasks() -> Json:
     return connect().read("/tasks")
 
 
-@task.command()
-@click.argument("name", shell_complete=task_names)
-@json_or(lambda task: _print_task(task))
-def show(name: str) -> Json:
-    """Show what a task does, and its arguments with their types and defaults."""
-    tasks: dict[str, Json] = {item["name"]: item for item in connect().read("/tasks")["items"]}
-    if name not in tasks:
-        hint = did_you_mean(name, tasks)
-        raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
-    return tasks[name]
-
-
 def _print_task(task: Json) -> None:
     name, schema = task["name"], task["schema"]
     sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
@@ -71,6 +59,18 @@ def _print_task(task: Json) -> None:
     if others:
         kind = "" if others is True else f", each {type_text(others, schema)}"
         print_text(f"\nIt takes others too, by any name{kind}.")
+
+
+@task.command()
+@click.argument("name", shell_complete=task_names)
+@json_or(_print_task)
+def show(name: str) -> Json:
+    """Show what a task does, and its arguments with their types and defaults."""
+    tasks: dict[str, Json] = {item["name"]: item for item in connect().read("/tasks")["items"]}
+    if name not in tasks:
+        hint = did_you_mean(name, tasks)
+        raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
+    return tasks[name]
 
 
 def _arguments(schema: Json) -> str:
