@@ -1,12 +1,13 @@
 """Redaction: masks arguments of jobs whose names look like secrets."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from jobs_app.core.errors import FieldError
-from jobs_app.core.validation_messages import escaped
+from jobs_app.core.json_values import parts, with_leaves
+from jobs_app.core.validation_messages import Place, json_pointer
 from jobs_app.secrets.references import names_in
 
 MASK = "***"
@@ -32,59 +33,34 @@ def looks_secret(name: str) -> bool:
 
 def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return *kwargs* with secret values masked, judged by their names; references stay."""
-    return {name: _redacted(value, is_secret=looks_secret(name)) for name, value in kwargs.items()}
+    masked: dict[str, Any] = with_leaves(dict(kwargs), _redacted)
+    return masked
 
 
 def literal_secrets(kwargs: Mapping[str, Any]) -> list[str]:
     """Return the paths in *kwargs* with a literal value under a name that looks secret."""
-    return list(_differences(kwargs, redacted(kwargs), "kwargs"))
+    return [
+        ".".join(["kwargs", *map(str, place)])
+        for place, value in parts(dict(kwargs))
+        if not isinstance(value, dict | list) and _redacted(place, value) != value
+    ]
 
 
 def copied_masks(kwargs: Mapping[str, Any]) -> list[FieldError]:
     """Return an error for each value that is the mask of a secret: somebody sent it back."""
-    return list(_copied_masks(kwargs, "/kwargs", is_secret=False))
+    detail = f"{MASK} is only shown in place of a secret: give the value, or a reference."
+    return [
+        FieldError(json_pointer(("kwargs", *place)), "masked_value", detail)
+        for place, value in parts(dict(kwargs))
+        if value == MASK and _is_in_secret(place)
+    ]
 
 
-def _copied_masks(value: Any, pointer: str, *, is_secret: bool) -> Iterator[FieldError]:
-    match value:
-        case dict():
-            for key, item in value.items():
-                is_secret_below = is_secret or looks_secret(str(key))
-                yield from _copied_masks(
-                    item, f"{pointer}/{escaped(str(key))}", is_secret=is_secret_below
-                )
-        case list():
-            for n, item in enumerate(value):
-                yield from _copied_masks(item, f"{pointer}/{n}", is_secret=is_secret)
-        case str() if is_secret and value == MASK:
-            detail = f"{MASK} is only shown in place of a secret: give the value, or a reference."
-            yield FieldError(pointer, "masked_value", detail)
+def _redacted(place: Place, value: Any) -> Any:
+    is_shown = value is None or isinstance(value, bool) or value == "" or names_in(value)
+    return value if is_shown or not _is_in_secret(place) else MASK
 
 
-def _differences(value: Any, other: Any, path: str) -> Iterator[str]:
-    match value:
-        case dict():
-            for key, item in value.items():
-                yield from _differences(item, other[key], f"{path}.{key}")
-        case list():
-            for n, item in enumerate(value):
-                yield from _differences(item, other[n], f"{path}.{n}")
-        case _ if value != other:
-            yield path
-
-
-def _redacted(value: Any, *, is_secret: bool) -> Any:
-    match value:
-        case dict():
-            return {
-                key: _redacted(item, is_secret=is_secret or looks_secret(str(key)))
-                for key, item in value.items()
-            }
-        case list():
-            return [_redacted(item, is_secret=is_secret) for item in value]
-        case None | bool() | "":
-            return value
-        case str() if names_in(value):
-            return value
-        case _:
-            return MASK if is_secret else value
+def _is_in_secret(place: Place) -> bool:
+    """Tell whether a name on the way to *place* looks secret."""
+    return any(looks_secret(str(part)) for part in place)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jobs_app.core.errors import FieldError
-from jobs_app.core.validation_messages import escaped
+from jobs_app.core.json_values import parts, with_leaves
+from jobs_app.core.validation_messages import Place, json_pointer
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "a letter and at most 63 more letters, digits, '_' or '-'"
@@ -34,8 +35,9 @@ def names(task: str, kwargs: Mapping[str, Any]) -> set[str]:
 
 def names_in(value: Any) -> set[str]:
     """Return the names of the secrets that the texts in *value* refer to."""
-    texts = [text for _, text in _texts(value, "")]
-    return {match[1] for text in texts for match in _REFERENCE.finditer(text) if match[1]}
+    return {
+        match[1] for _, text in _texts(value) for match in _REFERENCE.finditer(text) if match[1]
+    }
 
 
 def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
@@ -44,15 +46,15 @@ def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     argument = _ONLY_ARGUMENT.get(task)
     if argument is not None:
         others = {name: value for name, value in kwargs.items() if name != argument}
-        for pointer, text in _texts(others, "/kwargs"):
-            errors += [_misplaced(pointer, name) for name in sorted(names_in(text))]
+        for place, text in _texts(others):
+            errors += [_misplaced(_pointer(place), name) for name in sorted(names_in(text))]
     return errors
 
 
 def pointers(task: str, kwargs: Mapping[str, Any], name: str) -> list[str]:
     """Return the JSON Pointers to the texts in *kwargs* that refer to the secret *name*."""
-    texts = _texts(_allowed(task, kwargs), "/kwargs")
-    return [pointer for pointer, text in texts if name in names_in(text)]
+    texts = _texts(_allowed(task, kwargs))
+    return [_pointer(place) for place, text in texts if name in names_in(text)]
 
 
 def resolve(task: str, kwargs: Mapping[str, Any], values: Values) -> dict[str, Any]:
@@ -61,14 +63,14 @@ def resolve(task: str, kwargs: Mapping[str, Any], values: Values) -> dict[str, A
     Raises KeyError with the name of a secret that is not in *values*.
     """
     allowed = _allowed(task, kwargs)
-    return {**kwargs, **_mapped(allowed, lambda text: _resolved(text, values))}
 
-
-def _resolved(text: str, values: Values) -> str:
     def replace(match: re.Match[str]) -> str:
         return values[match[1]] if match[1] else OPENING
 
-    return _REFERENCE.sub(replace, text) if OPENING in text else text
+    def resolved(_: Place, value: Any) -> Any:
+        return _REFERENCE.sub(replace, value) if isinstance(value, str) else value
+
+    return {**kwargs, **with_leaves(allowed, resolved)}
 
 
 def put_back(
@@ -136,56 +138,29 @@ def _allowed(task: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in kwargs.items() if argument is None or k == argument}
 
 
-def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts in *value* that may hold a reference, with their JSON Pointers."""
-    match value:
-        case str():
-            if OPENING in value:
-                yield pointer, value
-        case dict():
-            for key, item in value.items():
-                yield from _texts(item, f"{pointer}/{escaped(str(key))}")
-        case list():
-            for n, item in enumerate(value):
-                yield from _texts(item, f"{pointer}/{n}")
+def _texts(value: Any) -> Iterator[tuple[Place, str]]:
+    """Yield the texts in *value* that may hold a reference, with their places."""
+    for place, text in parts(value):
+        if isinstance(text, str) and OPENING in text:
+            yield place, text
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Return *value* with *change* applied to its texts, but not to the names in it."""
-    match value:
-        case str():
-            return change(value)
-        case dict():
-            return {key: _mapped(item, change) for key, item in value.items()}
-        case list():
-            return [_mapped(item, change) for item in value]
-        case _:
-            return value
+def _pointer(place: Place) -> str:
+    return json_pointer(("kwargs", *place))
 
 
-def _malformed(kwargs: Mapping[str, Any]) -> Iterator[FieldError]:
-    for pointer, text in _texts(kwargs, "/kwargs"):
+def _malformed(kwargs: dict[str, Any]) -> Iterator[FieldError]:
+    for place, text in _texts(kwargs):
         if not all(match[2] for match in _REFERENCE.finditer(text)):
             detail = (
                 f"A reference to a secret is {OPENING}NAME}}, and a name is {NAME_RULE}; "
                 f"write {OPENING}}} for the text {OPENING} itself."
             )
-            yield FieldError(pointer, "malformed_reference", detail)
-    for pointer in _names_with_references(kwargs, "/kwargs"):
-        detail = "A reference to a secret stands in a value, not in a name."
-        yield FieldError(pointer, "misplaced_reference", detail)
-
-
-def _names_with_references(value: Any, pointer: str) -> Iterator[str]:
-    match value:
-        case dict():
-            for key, item in value.items():
-                if names_in(str(key)):
-                    yield pointer
-                yield from _names_with_references(item, f"{pointer}/{escaped(str(key))}")
-        case list():
-            for n, item in enumerate(value):
-                yield from _names_with_references(item, f"{pointer}/{n}")
+            yield FieldError(_pointer(place), "malformed_reference", detail)
+    for place, value in parts(kwargs):
+        for _ in filter(names_in, value if isinstance(value, dict) else ()):
+            detail = "A reference to a secret stands in a value, not in a name."
+            yield FieldError(_pointer(place), "misplaced_reference", detail)
 
 
 def _misplaced(pointer: str, name: str) -> FieldError:
