@@ -7,9 +7,8 @@ follows it through the clock changes of a zone.
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -78,7 +77,15 @@ class Expression:
     It compares by identity, so that it is a cheap key of caches.
     """
 
-    __slots__ = ("_days", "has_either_day", "hours", "is_real_time", "minutes", "months", "text")
+    __slots__ = (
+        "_days",
+        "has_either_day",
+        "is_real_time",
+        "minutes",
+        "minutes_of_day",
+        "months",
+        "text",
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -86,7 +93,7 @@ class Expression:
         # Raises CronSimError if no date can match: 30 February.
         self._days = CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
         self.minutes = tuple(sorted(self._days.minutes))
-        self.hours = tuple(sorted(self._days.hours))
+        self.minutes_of_day = _minutes_of_day(tuple(sorted(self._days.hours)), self.minutes)
         self.months = frozenset(self._days.months)
         # Debian's rule: with a star in front, a job follows real time through clock changes.
         self.is_real_time = minute.startswith("*") or hour.startswith("*")
@@ -96,37 +103,15 @@ class Expression:
         """Return whether the date matches, without regard to clock changes."""
         return day.month in self.months and self._days.match_day(day)
 
-    def times(self) -> Iterator[timedelta]:
-        """Yield the matching times of day, in order."""
-        for hour in self.hours:
-            for minute in self.minutes:
-                yield timedelta(hours=hour, minutes=minute)
-
     def minute_after(self, minute_of_day: int) -> int | None:
         """Return the first matching minute of a day later than *minute_of_day*."""
-        hour, minute = divmod(minute_of_day, 60)
-        index = bisect_left(self.hours, hour)
-        if index < len(self.hours) and self.hours[index] == hour:
-            later = bisect_right(self.minutes, minute)
-            if later < len(self.minutes):
-                return hour * 60 + self.minutes[later]
-            index += 1
-        if index == len(self.hours):
-            return None
-        return self.hours[index] * 60 + self.minutes[0]
+        index = bisect_right(self.minutes_of_day, minute_of_day)
+        return self.minutes_of_day[index] if index < len(self.minutes_of_day) else None
 
     def minute_before(self, minute_of_day: int) -> int | None:
         """Return the last matching minute of a day earlier than *minute_of_day*."""
-        hour, minute = divmod(minute_of_day, 60)
-        index = bisect_right(self.hours, hour) - 1
-        if index >= 0 and self.hours[index] == hour:
-            earlier = bisect_left(self.minutes, minute) - 1
-            if earlier >= 0:
-                return hour * 60 + self.minutes[earlier]
-            index -= 1
-        if index < 0:
-            return None
-        return self.hours[index] * 60 + self.minutes[-1]
+        index = bisect_left(self.minutes_of_day, minute_of_day)
+        return self.minutes_of_day[index - 1] if index else None
 
     def months_too_short(self) -> list[int]:
         """Return the numbers of the months that are too short for the day-of-month."""
@@ -140,6 +125,12 @@ class Expression:
         """Return the expression in English: "At 02:30 on Monday through Friday"."""
         sentence = Explanation(self.text.split()).explain()
         return re.sub(r"\b([0-9]*[02-9])?([123])th\b", _ordinal, sentence)
+
+
+@lru_cache(maxsize=4096)
+def _minutes_of_day(hours: tuple[int, ...], minutes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the matching minutes of a day; expressions with the same ones share the tuple."""
+    return tuple(hour * 60 + minute for hour in hours for minute in minutes)
 
 
 def parse(cron: str, seed: str = "") -> Expression:

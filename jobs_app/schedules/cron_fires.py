@@ -83,8 +83,8 @@ def fires_on_changed_day(expression: Expression, zone: ZoneInfo, day: date) -> t
     midnight = datetime.combine(day, time())
     periods = timezones.offset_periods(zone, day)
     fires = set()
-    for time_of_day in expression.times():
-        local = midnight + time_of_day
+    for minute in expression.minutes_of_day:
+        local = midnight + minute * _MINUTE
         if expression.is_real_time:
             fires |= {
                 period.instant(local)
