@@ -91,34 +91,11 @@ UNFINISHED = (RunState.WAITING, *ACTIVE)
 #: States that a cancel may end at once, because no worker runs the task.
 CANCELLABLE_AT_ONCE = (RunState.WAITING, RunState.QUEUED, RunState.RETRYING)
 
-FINAL = (
-    RunState.SUCCEEDED,
-    RunState.FAILED,
-    RunState.TIMED_OUT,
-    RunState.CANCELLED,
-    RunState.LOST,
-    RunState.SKIPPED,
-    RunState.MISSED,
-)
+#: States of a run that has ended.
+FINAL = tuple(state for state in RunState if state not in UNFINISHED)
 
 #: Final states that count as failures.
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
-
-MOVES: dict[RunState, frozenset[RunState]] = {
-    RunState.WAITING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
-    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED}),
-    RunState.RUNNING: frozenset(
-        {
-            RunState.SUCCEEDED,
-            RunState.FAILED,
-            RunState.TIMED_OUT,
-            RunState.CANCELLED,
-            RunState.LOST,
-            RunState.RETRYING,
-        }
-    ),
-    RunState.RETRYING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
-} | dict.fromkeys(FINAL, frozenset())
 
 
 class Event(StrEnum):

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from jobs_app.core.states import ACTIVE, FINAL, MOVES, RunState
+from jobs_app.core.states import ACTIVE, FINAL, RunState
 from jobs_app.runs.fires import ERROR_PAUSE_SECONDS
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
@@ -698,6 +698,24 @@ def _check_new_run(run: RunRow) -> None:
     )
     _hold(run.state in born, f"run {short(run.id)} is born {run.state}")
     _hold(run.attempt == 1, f"run {short(run.id)} begins with attempt {run.attempt}")
+
+
+#: The states that a run may have after each state, as `jobs_app.core.states` draws them.
+MOVES: dict[RunState, frozenset[RunState]] = {
+    RunState.WAITING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset(
+        {
+            RunState.SUCCEEDED,
+            RunState.FAILED,
+            RunState.TIMED_OUT,
+            RunState.CANCELLED,
+            RunState.LOST,
+            RunState.RETRYING,
+        }
+    ),
+    RunState.RETRYING: frozenset({RunState.QUEUED, RunState.CANCELLED}),
+} | dict.fromkeys(FINAL, frozenset())
 
 
 def _check_move(old: RunRow, run: RunRow) -> None:
