@@ -5,7 +5,7 @@ Finishing a run reads the mask of its job. It reads no rules unless there is som
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Integer, null, or_, select, update
+from sqlalchemy import ColumnElement, Integer, and_, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event
@@ -45,9 +45,15 @@ def set_subscriptions(
     job: Job, job_rules: Sequence[rules.Rule] | None, channels: Sequence[Subscriber]
 ) -> None:
     """Set the subscribed events on *job*, as *job_rules* say."""
+    job.subscribed_events, job.late_after_seconds = _subscribed(job_rules, channels)
+
+
+def _subscribed(
+    job_rules: Sequence[rules.Rule] | None, channels: Sequence[Subscriber]
+) -> tuple[int, int | None]:
+    """Return the `subscribed_events` and the `late_after_seconds` of a job."""
     subscribed = rules.subscriptions(job_rules, channels)
-    job.subscribed_events = rules.event_mask(subscribed)
-    job.late_after_seconds = rules.first_late_after_seconds(subscribed)
+    return rules.event_mask(subscribed), rules.first_late_after_seconds(subscribed)
 
 
 def refresh_subscriptions(session: Session) -> int:
@@ -56,31 +62,24 @@ def refresh_subscriptions(session: Session) -> int:
     Call it after a change of a channel. Does not commit.
     """
     channels = subscribers(session)
-    subscribed = rules.subscriptions(None, channels)
-    mask, late_after = rules.event_mask(subscribed), rules.first_late_after_seconds(subscribed)
+    mask, late_after = _subscribed(None, channels)
     is_wrong = or_(
         Job.subscribed_events != mask, Job.late_after_seconds.is_distinct_from(late_after)
     )
-    changed = rowcount(
-        session.execute(
-            update(Job)
-            .where(Job.notify.is_(null()), Job.deleted_at.is_(None), is_wrong)
-            .values(subscribed_events=mask, late_after_seconds=late_after)
-            .execution_options(synchronize_session=False)
-        )
-    )
+    has_no_rules = and_(Job.notify.is_(null()), Job.deleted_at.is_(None))
+    changed = _update(session, and_(has_no_rules, is_wrong), mask, late_after)
     with_rules = select(Job.id, Job.notify, Job.subscribed_events, Job.late_after_seconds).where(
         Job.notify.is_not(null()), Job.deleted_at.is_(None)
     )
     for row in session.execute(with_rules).all():
-        subscribed = rules.subscriptions(rules.rules_from_json(row.notify), channels)
-        mask, late_after = rules.event_mask(subscribed), rules.first_late_after_seconds(subscribed)
+        mask, late_after = _subscribed(rules.rules_from_json(row.notify), channels)
         if (mask, late_after) != (row.subscribed_events, row.late_after_seconds):
-            session.execute(
-                update(Job)
-                .where(Job.id == row.id)
-                .values(subscribed_events=mask, late_after_seconds=late_after)
-                .execution_options(synchronize_session=False)
-            )
-            changed += 1
+            changed += _update(session, Job.id == row.id, mask, late_after)
     return changed
+
+
+def _update(session: Session, jobs: ColumnElement[bool], mask: int, late_after: int | None) -> int:
+    statement = (
+        update(Job).where(jobs).values(subscribed_events=mask, late_after_seconds=late_after)
+    )
+    return rowcount(session.execute(statement.execution_options(synchronize_session=False)))
