@@ -26,6 +26,11 @@ class MailServer:
     password: str | None = field(default=None, repr=False)
     ca: str | None = None
 
+    @property
+    def address(self) -> str:
+        """The host and the port, for messages."""
+        return f"{self.host}:{self.port}"
+
 
 def mail_server(url: str) -> MailServer:
     """Return the server that *url* names; raises ValueError, which does not echo the URL.

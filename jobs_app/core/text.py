@@ -1,4 +1,4 @@
-"""Text that several parts write: instants, and suggestions for a wrong name."""
+"""Text that several parts write: instants, errors, and suggestions for a wrong name."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,6 +8,11 @@ from difflib import get_close_matches
 def rfc3339(instant: datetime) -> str:
     """Return *instant*, which is aware, in UTC with `Z`, and with microseconds if it has any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of *error* without its full stop, or its type if it has none."""
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 import jobs_app
+from jobs_app.core.text import reason_of
 from jobs_app.tasks import http_client
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.http_client import Request, checked_url
@@ -69,7 +70,7 @@ def send(webhook: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> N
     except HttpFailed as error:
         raise NotSent(error.detail) from error
     except http_client.NO_CONNECTION as error:
-        raise NotSent(f"No connection: {http_client.reason_of(error)}.") from error
+        raise NotSent(f"No connection: {reason_of(error)}.") from error
     except (httpx.HTTPError, ValueError) as error:
         raise NotSent(f"The connection broke: {type(error).__name__}.") from error
     if 300 <= status < 400:

@@ -23,6 +23,7 @@ import certifi
 import httpx
 
 from jobs_app.core import clock
+from jobs_app.core.text import reason_of
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.network_policy import Address, NetworkPolicy
 
@@ -277,11 +278,6 @@ def port_of(url: httpx.URL) -> int:
 
 def _site(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
-
-
-def reason_of(error: Exception) -> str:
-    """Return the message of *error* without its full stop, or its type if it has none."""
-    return str(error).rstrip(".") or type(error).__name__
 
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:

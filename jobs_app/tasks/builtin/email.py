@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.smtp_url import MailServer
+from jobs_app.core.text import reason_of
 from jobs_app.tasks.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
 
 #: Most bytes of a log that are attached: its end.
@@ -256,12 +257,11 @@ class _Delivery:
 
     def report(self) -> Iterator[str]:
         """Yield a line for each recipient."""
-        where = f"{self.server.host}:{self.server.port}"
         for address in self._recipients:
-            yield f"{address}: {self.refused.get(address, 'accepted')} by {where}"
+            yield f"{address}: {self.refused.get(address, 'accepted')} by {self.server.address}"
 
     def _work(self) -> None:
-        where = f"{self.server.host}:{self.server.port}"
+        where = self.server.address
         try:
             self._send()
         except smtplib.SMTPRecipientsRefused as error:
@@ -274,9 +274,9 @@ class _Delivery:
             answer = _answer_text(error.smtp_code, error.smtp_error)
             self._error = EmailFailed(f"{where} refused the mail ({answer}).")
         except ssl.SSLError as error:
-            self._error = EmailFailed(f"{where}: no encrypted connection ({_reason(error)}).")
+            self._error = EmailFailed(f"{where}: no encrypted connection ({reason_of(error)}).")
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            self._error = EmailFailed(f"{where}: the mail was not taken ({_reason(error)}).")
+            self._error = EmailFailed(f"{where}: the mail was not taken ({reason_of(error)}).")
 
     def _send(self) -> None:
         server = self.server
@@ -318,7 +318,7 @@ def _send_unless_stopped(context: RunContext, delivery: _Delivery, timeout_secon
             elapsed = time.monotonic() - started
             context.stop_if_asked(elapsed_seconds=elapsed)
             if elapsed >= timeout_seconds:
-                where = f"{delivery.server.host}:{delivery.server.port}"
+                where = delivery.server.address
                 raise TimedOut(f"{where} did not take the mail within {timeout_seconds:g} s.")
             if delivery.is_done(wait_seconds=min(POLL_SECONDS, timeout_seconds - elapsed)):
                 return
@@ -333,7 +333,3 @@ def _reasons(refused: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
 def _answer_text(code: int, text: bytes | str) -> str:
     answer = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return f"{code} {' '.join(answer.split())}"[:SERVER_TEXT_CHARS].rstrip(" .")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).rstrip(".") or type(error).__name__
