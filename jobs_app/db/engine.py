@@ -1,12 +1,11 @@
 """The engine and the sessions of the database, with settings that were measured to be safe."""
 
 import sqlite3
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Dialect, Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
@@ -84,9 +83,7 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
         from jobs_app.db import postgres_timeout  # noqa: PLC0415
 
         seconds = answer_seconds or postgres_timeout.ANSWER_SECONDS
-        event.listen(
-            engine, "do_connect", partial(_connect_with_timeout, postgres_timeout.connect, seconds)
-        )
+        event.listen(engine, "do_connect", partial(postgres_timeout.connect, seconds))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if engine.url.database and engine.url.database != ":memory:":
@@ -96,17 +93,6 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
                 engine, "begin", partial(_check_file, file, file.with_name(f"{file.name}-wal"))
             )
         event.listen(engine, "begin", _begin_sqlite)
-
-
-def _connect_with_timeout(
-    connect: Callable[..., Any],
-    seconds: float,
-    _dialect: Dialect,
-    _record: ConnectionPoolEntry,
-    arguments: list[Any],
-    options: dict[str, Any],
-) -> Any:
-    return connect(seconds, *arguments, **options)
 
 
 def _note_file(file: Path, _connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from sqlalchemy import Dialect
+from sqlalchemy.pool import ConnectionPoolEntry
 
 #: The server ends a statement after 30 s; 5 s later no answer will come.
 ANSWER_SECONDS = 35.0
@@ -36,8 +38,14 @@ class TimeoutConnection(psycopg.Connection[Any]):
             raise
 
 
-def connect(seconds: float, *arguments: Any, **options: Any) -> TimeoutConnection:
-    """Open a connection that waits at most *seconds* for each answer."""
+def connect(
+    seconds: float,
+    _dialect: Dialect,
+    _record: ConnectionPoolEntry,
+    arguments: list[Any],
+    options: dict[str, Any],
+) -> TimeoutConnection:
+    """Open a connection that waits at most *seconds* for each answer, for SQLAlchemy."""
     connection = TimeoutConnection.connect(*arguments, **options)
     connection.answer_seconds = seconds
     return connection
