@@ -76,6 +76,6 @@ def new_run_id() -> UUID:
 
 
 def first_id_at(instant: datetime) -> UUID:
-    """Return the lowest id that a run created at *instant* may have."""
+    """Return the lowest id that a row created at *instant* may have."""
     milliseconds = int(instant.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)

@@ -9,6 +9,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event, NotificationState
+from jobs_app.db.columns import first_id_at
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import SchedulerProcess
@@ -98,7 +99,7 @@ def prune(session: Session, *, at: datetime) -> int:
     old = (
         select(Notification.id)
         .where(
-            Notification.id < _first_id(at - RETENTION),
+            Notification.id < first_id_at(at - RETENTION),
             Notification.state != NotificationState.PENDING,
         )
         .limit(PRUNE_BATCH_SIZE)
@@ -107,8 +108,3 @@ def prune(session: Session, *, at: datetime) -> int:
     if ids:
         session.execute(delete(Notification).where(Notification.id.in_(ids)))
     return len(ids)
-
-
-def _first_id(at: datetime) -> UUID:
-    """Return the id that sorts before every one made from *at* on (UUIDv7: milliseconds first)."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)

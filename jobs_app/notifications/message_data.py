@@ -29,6 +29,7 @@ def load_message_data(
     """Return the data of the message of *row*, with the notifications grouped into it."""
     job = None if row.job_id is None else session.get(Job, row.job_id)
     run = None if row.run_id is None else session.get(Run, row.run_id)
+    failures = 0 if job is None else job.failures_in_a_row + job.failures_carried
     same, same_fires, last_at = _same(session, row)
     return MessageData(
         id=row.id,
@@ -43,14 +44,9 @@ def load_message_data(
         same=same,
         last_at=last_at,
         others=_others(session, row),
-        works_again=row.event in FAILURE_EVENTS and job is not None and _has_recovered(job),
+        works_again=row.event in FAILURE_EVENTS and job is not None and not failures,
         public_url=public_url,
     )
-
-
-def _has_recovered(job: Job) -> bool:
-    """Tell whether a job has succeeded since it last failed."""
-    return job.failures_in_a_row + job.failures_carried == 0
 
 
 def _run_summary(session: Session, run: Run, event: Event) -> RunSummary:

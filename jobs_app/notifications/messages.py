@@ -144,12 +144,11 @@ def text(data: MessageData) -> str:
     parts = ["\n".join(_detail_lines(data))]
     run = data.run
     if run is not None and data.event in FAILURE_EVENTS:
-        if error := _error_text(run.error):
-            parts.append(error)
+        if run.error is not None:
+            parts.append(first_lines(str(run.error)))
         if log := last_lines(run.log):
             parts.append(f"The end of its log:\n{log}")
-    if others := "\n".join(_other_lines(data)):
-        parts.append(others)
+    parts.append("\n".join(_other_lines(data)))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -280,10 +279,6 @@ def _run_document(run: RunSummary, public_url: str | None) -> dict[str, Any]:
         "log_tail": last_lines(run.log),
         "url": None if public_url is None else f"{public_url.rstrip('/')}/api/v1/runs/{run.id}",
     }
-
-
-def _error_text(error: RunError | None) -> str:
-    return "" if error is None else first_lines(str(error))
 
 
 def first_lines(message: str) -> str:

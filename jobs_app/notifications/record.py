@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -202,7 +203,7 @@ def notify_late(session: Session, runs: Sequence[LateRun], *, at: datetime) -> i
     for run in runs:
         subscribed = rules.subscriptions(rules.rules_from_json(run.notify), channels)
         by_channel: dict[int, Subscription] = {}
-        for subscription in sorted(subscribed, key=_late_after_seconds):
+        for subscription in sorted(subscribed, key=attrgetter("late_after_seconds")):
             if Event.LATE in subscription.on:
                 by_channel.setdefault(subscription.channel.id, subscription)
         for subscription in by_channel.values():
@@ -214,10 +215,6 @@ def notify_late(session: Session, runs: Sequence[LateRun], *, at: datetime) -> i
             rows.append(row | {"created_at": at})
     _insert(session, rows)
     return len(rows)
-
-
-def _late_after_seconds(subscription: Subscription) -> int:
-    return subscription.late_after_seconds
 
 
 def error_key(state: RunState, error: RunError | None, exit_code: int | None = None) -> str:
