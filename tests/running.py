@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID, uuid4
 
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, Stream
 
@@ -53,9 +54,8 @@ def a_run(
         scheduled_for=scheduled_for,
         attempt=attempt,
         log=log or Output(),
-        soft_time_limit_seconds=soft_time_limit_seconds,
-        time_limit_seconds=time_limit_seconds,
-        kill_grace_seconds=kill_grace_seconds,
+        # Fractions of a second keep the tests short.
+        limits=RunLimits(time_limit_seconds, soft_time_limit_seconds, kill_grace_seconds),  # type: ignore[arg-type]  # as said
         is_cancelled=is_cancelled,
         lease_seconds_left=lease_seconds_left,
         progress=progress,

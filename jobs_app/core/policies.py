@@ -1,7 +1,7 @@
 """Groups of a job's fields that are carried whole, with their defaults."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from jobs_app.core.field_spec import YEAR_SECONDS, FieldSpec
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
@@ -33,6 +33,11 @@ class FirePolicy:
         int, FieldSpec("--catchup-max-runs", "Most runs to catch up with.", 1, 10_000)
     ] = 50
 
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Return the policy in the columns of *row*, a job or a query's row of one."""
+        return cls(*(getattr(row, name) for name in FirePolicy.__slots__))
+
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
@@ -54,3 +59,8 @@ class RunLimits:
     kill_grace_seconds: Annotated[
         int, FieldSpec("--kill-grace", "Time between TERM and KILL.", 0, 3600)
     ] = 10
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Return the limits in the columns of *row*: a job, a run, or a query's row of one."""
+        return cls(*(getattr(row, name) for name in RunLimits.__slots__))

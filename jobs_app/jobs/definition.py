@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule, refuse
 from jobs_app.core.field_spec import described_fields, grouped
 from jobs_app.core.settings import Settings
-from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_of
 from jobs_app.jobs.document import KINDS, NAME, QUEUE, TAG, Definition, as_json
 from jobs_app.notifications import channels
 from jobs_app.notifications.rules import rules_from_json
@@ -97,8 +97,8 @@ def described(definition: Definition) -> dict[str, Any]:
     if definition.schedule is not None:
         document["schedule"] = {
             name: value.isoformat() if isinstance(value, datetime) else value
-            for name in Schedule.__slots__
-            if (value := getattr(definition.schedule, name)) is not None and name != "seed"
+            for name in SCHEDULE_COLUMNS
+            if (value := getattr(definition.schedule, name)) is not None
         }
     return document
 
@@ -189,5 +189,4 @@ def columns(definition: Definition) -> dict[str, Any]:
     columns = as_json(definition)
     del columns["schedule"]
     schedule = definition.schedule or Schedule()
-    names = set(Schedule.__slots__) - {"seed"}
-    return columns | {name: getattr(schedule, name) for name in names}
+    return columns | {name: getattr(schedule, name) for name in SCHEDULE_COLUMNS}

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import NotFound
+from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job, schedule_of
@@ -173,16 +174,11 @@ def _rules(definition: dict[str, Any], *, is_present: bool) -> JobRules:
             name: datetime.fromisoformat(fields[name]) for name in _INSTANTS if fields.get(name)
         }
         schedule = Schedule(**(fields | instants), seed=definition["name"])
-    return JobRules(
-        schedule=schedule,
-        timezone="UTC" if schedule is None else schedule.timezone,
-        overlap_policy=OverlapPolicy(definition["overlap_policy"]),
-        starting_deadline_seconds=definition["starting_deadline_seconds"],
-        catchup_policy=CatchupPolicy(definition["catchup_policy"]),
-        catchup_window_seconds=definition["catchup_window_seconds"],
-        catchup_max_runs=definition["catchup_max_runs"],
-        is_present=is_present,
-    )
+    policy = {name: definition[name] for name in FirePolicy.__slots__} | {
+        "overlap_policy": OverlapPolicy(definition["overlap_policy"]),
+        "catchup_policy": CatchupPolicy(definition["catchup_policy"]),
+    }
+    return JobRules(schedule, FirePolicy(**policy), is_present)
 
 
 def _rough_instant(when: When) -> datetime:

@@ -1,11 +1,12 @@
 """The facts around an instant of a job's schedule, which `explain_text` interprets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
+from jobs_app.core.policies import FirePolicy
+from jobs_app.core.states import RunState, Trigger
 from jobs_app.schedules.schedule import Fire, Schedule
 
 
@@ -66,14 +67,14 @@ class JobRules:
     """The part of a job that decides about fires, as it was at the instant in question."""
 
     schedule: Schedule | None
-    timezone: str = "UTC"
-    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
-    starting_deadline_seconds: int = 60
-    catchup_policy: CatchupPolicy = CatchupPolicy.LAST
-    catchup_window_seconds: int = 86_400
-    catchup_max_runs: int = 50
+    policy: FirePolicy = field(default_factory=FirePolicy)
     is_present: bool = True
     """Whether the schedule is still the same today."""
+
+    @property
+    def timezone(self) -> str:
+        """The time zone in which people read its instants; UTC without a schedule."""
+        return "UTC" if self.schedule is None else self.schedule.timezone
 
 
 @dataclass(frozen=True, slots=True)

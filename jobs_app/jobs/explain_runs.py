@@ -121,23 +121,5 @@ def queue_workers(session: Session, row: Run | None) -> QueueWorkers | None:
 def explained(row: Run) -> ExplainedRun:
     """Return the facts of *row* that a sentence may need."""
     error = RunError.from_json(row.error)
-    return ExplainedRun(
-        id=row.id,
-        state=row.state,
-        trigger=row.trigger,
-        created_at=row.created_at,
-        scheduled_for=row.scheduled_for,
-        reason=row.reason,
-        fires=row.fires,
-        queue=row.queue,
-        attempt=row.attempt,
-        concurrency_key=row.concurrency_key,
-        concurrency_limit=row.concurrency_limit,
-        triggered_by=row.triggered_by,
-        cancelled_by=row.cancelled_by,
-        not_before=row.not_before,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        exit_code=row.exit_code,
-        error=None if error is None else error.message or None,
-    )
+    columns = {name: getattr(row, name) for name in ExplainedRun.__slots__}
+    return ExplainedRun(**(columns | {"error": error and (error.message or None)}))

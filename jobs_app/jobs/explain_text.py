@@ -91,7 +91,7 @@ def _of_run(context: FireContext, run: ExplainedRun) -> tuple[Verdict, str]:
             behind = f"run {context.other.id}" if context.other else "another run"
             return Verdict.WILL_RUN, (
                 f"It waits as run {run.id} behind {behind}, which has not ended"
-                f" (overlap_policy is {context.rules.overlap_policy})."
+                f" (overlap_policy is {context.rules.policy.overlap_policy})."
             )
         case RunState.QUEUED if run.attempt == 1:
             since = _stamp(context, run.created_at)
@@ -178,7 +178,7 @@ def _why_queued(context: FireContext) -> str:
 def _skipped(context: FireContext, run: ExplainedRun) -> str:
     if run.reason == "superseded":
         return "It was skipped: a newer fire took its place while it waited."
-    policy = context.rules.overlap_policy
+    policy = context.rules.policy.overlap_policy
     other = context.other
     if other is None:
         return f"It was skipped: another run had not ended (overlap_policy is {policy})."
@@ -193,7 +193,7 @@ def _skipped(context: FireContext, run: ExplainedRun) -> str:
 
 
 def _missed(context: FireContext, run: ExplainedRun) -> str:
-    rules = context.rules
+    policy = context.rules.policy
     scan = f"a scheduler looked only at {_stamp(context, run.created_at)}"
     if run.scheduled_for is not None:
         scan += f", {_span(run.created_at - run.scheduled_for)} after the fire"
@@ -204,18 +204,18 @@ def _missed(context: FireContext, run: ExplainedRun) -> str:
         )
     match run.reason:
         case "scheduler_down":
-            deadline = _span(timedelta(seconds=rules.starting_deadline_seconds))
+            deadline = _span(timedelta(seconds=policy.starting_deadline_seconds))
             why = f"no scheduler was running within its deadline of {deadline}; {scan}"
         case "deadline":
-            deadline = _span(timedelta(seconds=rules.starting_deadline_seconds))
+            deadline = _span(timedelta(seconds=policy.starting_deadline_seconds))
             why = f"{scan}, later than the deadline of {deadline}, with nothing to be caught up"
         case "catchup_last":
             why = f"{scan}, and catchup_policy last runs only the newest fire{instead}"
         case "catchup_limit":
-            most = rules.catchup_max_runs
+            most = policy.catchup_max_runs
             why = f"{scan}, and catchup_max_runs allows the newest {most} fires only"
         case "catchup_window":
-            window = _span(timedelta(seconds=rules.catchup_window_seconds))
+            window = _span(timedelta(seconds=policy.catchup_window_seconds))
             why = f"{scan}, and catchup_window_seconds reaches back {window} only"
         case "outage_folded":
             why = (
@@ -230,7 +230,7 @@ def _missed(context: FireContext, run: ExplainedRun) -> str:
 
 def _cancelled(context: FireContext, run: ExplainedRun) -> str:
     when = f" at {_stamp(context, run.finished_at)}" if run.finished_at is not None else ""
-    policy = context.rules.overlap_policy
+    policy = context.rules.policy.overlap_policy
     why = {
         "superseded": f": a newer run took its place (overlap_policy is {policy})",
         "job_deleted": " when the job was deleted",

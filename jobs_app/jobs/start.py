@@ -1,7 +1,7 @@
 """Runs that people start: of a job, of a task without one, or to repeat a run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, refuse
-from jobs_app.core.field_spec import flat
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.db import run_indexes
@@ -32,6 +31,7 @@ from jobs_app.jobs.document import (
 )
 from jobs_app.runs import insert, overlap, planning
 from jobs_app.runs.messages import Message
+from jobs_app.runs.outbox import message_of
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
 
@@ -145,17 +145,8 @@ def _like(run: Run, *, at: datetime, **origin: Any) -> insert.NewRun:
         job_id=None,
         state=RunState.QUEUED,
         created_at=at,
-        task=run.task,
-        queue=run.queue,
-        priority=run.priority,
-        soft_time_limit_seconds=run.soft_time_limit_seconds,
-        time_limit_seconds=run.time_limit_seconds,
-        kill_grace_seconds=run.kill_grace_seconds,
-        retry=run.retry,
         max_attempts=run.max_attempts,
-        concurrency_key=run.concurrency_key,
-        concurrency_limit=run.concurrency_limit,
-        **origin,
+        **(insert.work_of(run) | origin),
     )
 
 
@@ -196,7 +187,7 @@ def start_task(
         trigger=Trigger.MANUAL,
         triggered_by=by,
         created_at=at,
-        **flat(start),
+        **{item.name: getattr(start, item.name) for item in fields(start)},
     )
     return _record(session, new_run, by=by, at=at)
 
@@ -234,4 +225,4 @@ def _record(
     audit.note(session, "start", by=by, at=at, job_id=new_run.job_id, run_id=new_run.id, **detail)
     session.commit()
     run = session.get_one(Run, new_run.id)
-    return Started(run, new_run.message() if new_run.state is RunState.QUEUED else None)
+    return Started(run, message_of(run) if run.state is RunState.QUEUED else None)

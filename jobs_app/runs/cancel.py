@@ -9,10 +9,11 @@ from sqlalchemy import Delete, delete, or_, select
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.bulk_sql import in_values, rowcount
-from jobs_app.db.models.runs import Attempt, LogChunk, Run
+from jobs_app.db.models.runs import LIMIT_COLUMNS, Attempt, LogChunk, Run
 from jobs_app.runs.transitions import move
 
 
@@ -76,16 +77,16 @@ class CancelRequest:
     attempt: int
     task: str
     mode: CancelMode
-    kill_grace_seconds: int
+    limits: RunLimits
 
 
 def cancel_requests(session: Session, worker_id: UUID) -> list[CancelRequest]:
     """Return the cancel requests for the running runs of a worker."""
-    statement = select(
-        Run.id, Run.attempt, Run.task, Run.cancel_mode, Run.kill_grace_seconds
-    ).where(Run.worker_id == worker_id, Run.state == RunState.RUNNING, Run.cancel_mode.is_not(None))
+    statement = select(Run.id, Run.attempt, Run.task, Run.cancel_mode, *LIMIT_COLUMNS).where(
+        Run.worker_id == worker_id, Run.state == RunState.RUNNING, Run.cancel_mode.is_not(None)
+    )
     return [
-        CancelRequest(row.id, row.attempt, row.task, row.cancel_mode, row.kill_grace_seconds)
+        CancelRequest(row.id, row.attempt, row.task, row.cancel_mode, RunLimits.of(row))
         for row in session.execute(statement)
     ]
 

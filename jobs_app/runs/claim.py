@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import LIMIT_COLUMNS, Run
 from jobs_app.runs.concurrency import claim_slot
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.transitions import owned
@@ -29,9 +30,7 @@ class ClaimedRun:
     task: str
     kwargs: dict[str, Any]
     scheduled_for: datetime | None
-    soft_time_limit_seconds: int | None
-    time_limit_seconds: int | None
-    kill_grace_seconds: int
+    limits: RunLimits
     retry: RetryPolicy
     started_at: datetime
     queue: str
@@ -39,22 +38,14 @@ class ClaimedRun:
     concurrency_key: str | None
 
 
+#: The columns of the row that a claim takes as they are.
+_PLAIN = ("job_id", "task", "kwargs", "scheduled_for", "queue", "priority", "concurrency_key")
+
+
 def _claimed_columns() -> tuple[Any, ...]:
     job_name = select(Job.name).where(Job.id == Run.job_id).scalar_subquery()
-    return (
-        Run.job_id,
-        job_name.label("job"),
-        Run.task,
-        Run.kwargs,
-        Run.scheduled_for,
-        Run.soft_time_limit_seconds,
-        Run.time_limit_seconds,
-        Run.kill_grace_seconds,
-        Run.retry,
-        Run.queue,
-        Run.priority,
-        Run.concurrency_key,
-    )
+    plain = (getattr(Run, name) for name in _PLAIN)
+    return (job_name.label("job"), *plain, *LIMIT_COLUMNS, Run.retry)
 
 
 # Built once: building the statement takes longer than executing it.
@@ -122,19 +113,11 @@ def claimed_of(
         run_id=run_id,
         attempt=attempt,
         worker_id=worker_id,
-        job_id=row.job_id,
         job=row.job,
-        task=row.task,
-        kwargs=row.kwargs,
-        scheduled_for=row.scheduled_for,
-        soft_time_limit_seconds=row.soft_time_limit_seconds,
-        time_limit_seconds=row.time_limit_seconds,
-        kill_grace_seconds=row.kill_grace_seconds,
+        limits=RunLimits.of(row),
         retry=RetryPolicy.from_json(row.retry),
         started_at=at,
-        queue=row.queue,
-        priority=row.priority,
-        concurrency_key=row.concurrency_key,
+        **{name: getattr(row, name) for name in _PLAIN},
     )
 
 

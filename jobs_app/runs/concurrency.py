@@ -237,4 +237,4 @@ def _unpark_queue(
         .returning(*MESSAGE_COLUMNS)
         .execution_options(synchronize_session=False)
     )
-    return [message_of(row.id, row.attempt, row) for row in session.execute(statement)]
+    return [message_of(row) for row in session.execute(statement)]

@@ -40,4 +40,4 @@ def queue_due_retries(session: Session, *, at: datetime, limit: int = 500) -> li
     )
     rows = session.execute(statement).all()
     session.commit()
-    return [message_of(row.id, row.attempt, row) for row in rows]
+    return [message_of(row) for row in rows]

@@ -100,7 +100,8 @@ def _plan_before_change(session: Session, job: Job, *, at: datetime) -> GroupPla
             return None
         [group] = job_groups.groups(session, [job.id])
         facts = group.plan_input(scheduler_spans=_scheduler_spans(session))
-        return GroupPlan.of(group, plan(replace(facts, catchup_policy=CatchupPolicy.NONE), at=at))
+        policy = replace(facts.policy, catchup_policy=CatchupPolicy.NONE)
+        return GroupPlan.of(group, plan(replace(facts, policy=policy), at=at))
     except SQLAlchemyError:
         raise
     except Exception:
@@ -134,14 +135,10 @@ def plan_catch_up(
     first = schedules.next_fire(schedule, after=since) if schedule is not None else None
     if first is None or first > at:
         return GroupPlan(group, Plan((), first), None)
-    facts = replace(
-        group.plan_input(scheduler_spans=None),
-        next_fire_at=first,
-        # No fire of a pause counts as on time.
-        starting_deadline_seconds=-1,
-        catchup_policy=policy,
-    )
-    planned = plan(facts, at=at)
+    facts = group.plan_input(scheduler_spans=None)
+    # No fire of a pause counts as on time.
+    late = replace(facts.policy, starting_deadline_seconds=-1, catchup_policy=policy)
+    planned = plan(replace(facts, next_fire_at=first, policy=late), at=at)
     starts = tuple(row for row in planned.runs if row.is_start)
     return GroupPlan(group, replace(planned, runs=starts), None)
 

@@ -1,28 +1,31 @@
 """Inserts runs: one that somebody starts, or all planned runs of a tick in one statement."""
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
+from jobs_app.core.field_spec import flat
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.db.bulk_sql import array_literal, bind_processor, in_values, rowcount
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.runs.messages import Message
-from jobs_app.runs.outbox import RESEND_SECONDS, message_of
+from jobs_app.runs.outbox import RESEND_SECONDS
 from jobs_app.runs.planning import PlannedRun
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """A run that is about to be inserted."""
+
+    GROUPS: ClassVar[Mapping[str, type]] = {"limits": RunLimits}
 
     id: UUID
     job_id: int | None
@@ -38,9 +41,7 @@ class NewRun:
     triggered_by: str | None = None
     note: str | None = None
     fires: int = 1
-    soft_time_limit_seconds: int | None = None
-    time_limit_seconds: int | None = None
-    kill_grace_seconds: int = 10
+    limits: RunLimits = field(default_factory=RunLimits)
     retry: dict[str, Any] = field(default_factory=dict)
     max_attempts: int = 1
     is_exclusive: bool = False
@@ -50,12 +51,7 @@ class NewRun:
 
     def columns(self) -> dict[str, Any]:
         """Return the columns to insert."""
-        columns = {name: getattr(self, name) for name in self.__slots__}
-        return columns | _timestamps(self.state, at=self.created_at)
-
-    def message(self) -> Message:
-        """Return the message of a queued run."""
-        return message_of(self.id, 1, self)
+        return flat(self) | _timestamps(self.state, at=self.created_at)
 
 
 def new_run(
@@ -69,28 +65,20 @@ def new_run(
     **overrides: Any,
 ) -> NewRun:
     """Return a run of *job* with the job's task, queue and limits, but for *overrides*."""
-    defaults: dict[str, Any] = {
-        "kwargs": job.kwargs,
-        "soft_time_limit_seconds": job.soft_time_limit_seconds,
-        "time_limit_seconds": job.time_limit_seconds,
-        "kill_grace_seconds": job.kill_grace_seconds,
-        "retry": job.retry,
-        "max_attempts": int(job.retry.get("max_attempts", 1)),
-    }
     return NewRun(
         id=run_id,
         job_id=job.id,
         state=state,
         trigger=trigger,
-        task=job.task,
-        queue=job.queue,
-        priority=job.priority,
-        concurrency_key=job.concurrency_key,
-        concurrency_limit=job.concurrency_limit,
         created_at=at,
         is_exclusive=(policy or job.overlap_policy) is not OverlapPolicy.ALLOW_ALL,
-        **(defaults | overrides),
+        **(work_of(job) | {"max_attempts": int(job.retry.get("max_attempts", 1))} | overrides),
     )
+
+
+def work_of(source: Job | Run) -> dict[str, Any]:
+    """Return the task, arguments, queue and limits of a job or a run, as NewRun has them."""
+    return {name: getattr(source, name) for name in _WORK} | {"limits": RunLimits.of(source)}
 
 
 def insert_runs(session: Session, new_runs: Sequence[NewRun]) -> None:
@@ -121,14 +109,6 @@ class PlannedRuns:
         return PlannedRuns(self.row, list(kept.values()), list(kept))
 
 
-def first_messages(run_ids: Sequence[UUID], limits: Any) -> list[Message]:
-    """Return the messages of the first attempts of runs that have the same *limits*."""
-    if not run_ids:
-        return []
-    shared = message_of(run_ids[0], 1, limits)[1:]
-    return [Message(run_id, *shared) for run_id in run_ids]
-
-
 def insert_planned_runs(
     session: Session, planned: Sequence[PlannedRuns], *, at: datetime
 ) -> Sequence[PlannedRuns]:
@@ -153,10 +133,8 @@ def insert_planned_runs(
 
 
 #: Columns that a run copies from its job, that the plan sets, and that depend on the state.
-_JOB_COLUMNS = (
-    *("task", "kwargs", "queue", "priority", "retry", "concurrency_key", "concurrency_limit"),
-    *("soft_time_limit_seconds", "time_limit_seconds", "kill_grace_seconds"),
-)
+_WORK = ("task", "kwargs", "queue", "priority", "retry", "concurrency_key", "concurrency_limit")
+_JOB_COLUMNS = (*_WORK, *RunLimits.__slots__)
 _PLAN_COLUMNS = ("scheduled_for", "state", "reason", "trigger", "fires")
 _TIMESTAMPS = ("created_at", "queued_at", "finished_at", "send_at")
 _INSERT = f"""

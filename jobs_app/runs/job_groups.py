@@ -14,28 +14,22 @@ from uuid import UUID
 from sqlalchemy import Text, case, cast, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
 from jobs_app.db import bulk_sql
-from jobs_app.db.models.jobs import Job
-from jobs_app.runs.insert import first_messages
+from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_in
+from jobs_app.runs import outbox
 from jobs_app.runs.messages import Message
 from jobs_app.runs.planning import Plan, PlanInput, Spans
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
-#: The columns of a job that its messages depend on.
-_MESSAGE_COLUMNS = (
-    *("task", "queue", "priority"),
-    *("soft_time_limit_seconds", "time_limit_seconds"),
-)
 #: The columns that a plan depends on, and those that guard the move to the next fire.
 _PLAN_COLUMNS = (
-    *("cron", "interval_seconds", "anchor_at", "at", "timezone", "start_at", "end_at"),
-    *("jitter_seconds", "next_fire_at", "next_due_at", "version", "state"),
-    *("overlap_policy", "starting_deadline_seconds"),
-    *("catchup_policy", "catchup_window_seconds", "catchup_max_runs"),
+    *(*SCHEDULE_COLUMNS, *FirePolicy.__slots__),
+    *("next_fire_at", "next_due_at", "version", "state"),
 )
-_COLUMNS = tuple(getattr(Job, name) for name in (*_MESSAGE_COLUMNS, *_PLAN_COLUMNS))
+_COLUMNS = tuple(getattr(Job, name) for name in (*outbox.SHARED_COLUMNS, *_PLAN_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +57,7 @@ class Group:
 
     def schedule(self) -> Schedule:
         """Return their schedule."""
-        row = self.row
-        return Schedule(
-            cron=row.cron,
-            interval_seconds=row.interval_seconds,
-            anchor_at=row.anchor_at,
-            at=row.at,
-            timezone=row.timezone,
-            start_at=row.start_at,
-            end_at=row.end_at,
-            jitter_seconds=row.jitter_seconds,
-            seed=row.seed,
-        )
+        return schedule_in(self.row, seed=self.row.seed)
 
     def plan_input(self, *, scheduler_spans: Spans | None) -> PlanInput:
         """Return what `plan` needs to know of each job."""
@@ -82,11 +65,7 @@ class Group:
         return PlanInput(
             schedule=self.schedule(),
             next_fire_at=row.next_fire_at,
-            overlap_policy=row.overlap_policy,
-            starting_deadline_seconds=row.starting_deadline_seconds,
-            catchup_policy=row.catchup_policy,
-            catchup_window_seconds=row.catchup_window_seconds,
-            catchup_max_runs=row.catchup_max_runs,
+            policy=FirePolicy.of(row),
             has_active=self.active > 0,
             waiting=self.waiting,
             runs_left=row.runs_left,
@@ -95,7 +74,7 @@ class Group:
 
     def messages(self, run_ids: Sequence[UUID]) -> list[Message]:
         """Return the first messages of their runs."""
-        return first_messages(run_ids, self.row)
+        return outbox.first_messages(run_ids, self.row)
 
 
 @dataclass(frozen=True, slots=True)

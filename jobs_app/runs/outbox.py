@@ -1,6 +1,6 @@
 """The outbox of messages: the row of a queued run says when its message is due."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,16 +23,11 @@ MAX_RECENT_SENDS = 3
 #: Tasks that enforce their time limits themselves, in every pool.
 ENFORCES_OWN_LIMITS = frozenset({"shell", "http", "email", "sleep"})
 
+#: The columns of a run that it has from its job, and that its messages depend on.
+SHARED_COLUMNS = Message._fields[2:]
+
 #: Columns that a statement which queues a run returns, for `message_of`.
-MESSAGE_COLUMNS = (
-    Run.id,
-    Run.attempt,
-    Run.task,
-    Run.queue,
-    Run.priority,
-    Run.soft_time_limit_seconds,
-    Run.time_limit_seconds,
-)
+MESSAGE_COLUMNS = tuple(getattr(Run, name) for name in ("id", "attempt", *SHARED_COLUMNS))
 
 
 def unsent_by_queue(session: Session, *, at: datetime) -> dict[str, int]:
@@ -84,7 +79,7 @@ def take_unsent(session: Session, queue: str, *, at: datetime, limit: int) -> li
     by_sends: dict[int, list[UUID]] = {}
     for run_id, sends in session.execute(due):
         by_sends.setdefault(sends, []).append(run_id)
-    messages = []
+    messages: list[Message] = []
     for sends, ids in by_sends.items():
         delay = min(RESEND_SECONDS * 2 ** min(sends + 1, 10), MAX_RESEND_SECONDS)
         statement = (
@@ -96,20 +91,25 @@ def take_unsent(session: Session, queue: str, *, at: datetime, limit: int) -> li
             .returning(*MESSAGE_COLUMNS)
             .execution_options(synchronize_session=False)
         )
-        messages += [message_of(row.id, row.attempt, row) for row in session.execute(statement)]
+        messages += map(message_of, session.execute(statement))
     session.commit()
     return messages
 
 
-def message_of(run_id: UUID, attempt: int, limits: Any) -> Message:
-    """Return the message of an attempt, with the time limits that Celery's pool must enforce."""
-    enforces = limits.task in ENFORCES_OWN_LIMITS
-    return Message(
-        run_id=run_id,
-        attempt=attempt,
-        task=limits.task,
-        queue=limits.queue,
-        priority=limits.priority,
-        soft_time_limit_seconds=None if enforces else limits.soft_time_limit_seconds,
-        time_limit_seconds=None if enforces else limits.time_limit_seconds,
-    )
+def message_of(run: Any) -> Message:
+    """Return the message of the attempt that *run* is at: a run, or its MESSAGE_COLUMNS."""
+    return Message(run.id, run.attempt, *_shared(run))
+
+
+def first_messages(run_ids: Iterable[UUID], row: Any) -> list[Message]:
+    """Return the messages of the first attempts of runs that share the columns of *row*."""
+    shared = _shared(row)
+    return [Message(run_id, 1, *shared) for run_id in run_ids]
+
+
+def _shared(row: Any) -> tuple[Any, ...]:
+    """Return what stands in a message beside the attempt: limits only if the pool enforces them."""
+    if row.task in ENFORCES_OWN_LIMITS:
+        return (row.task, row.queue, row.priority)
+    limits = (row.soft_time_limit_seconds, row.time_limit_seconds)
+    return (row.task, row.queue, row.priority, *limits)

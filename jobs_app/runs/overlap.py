@@ -78,7 +78,7 @@ def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
         # Another process promoted one at the same moment.
         session.rollback()
         return None
-    return None if row is None else message_of(row.id, row.attempt, row)
+    return None if row is None else message_of(row)
 
 
 def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:

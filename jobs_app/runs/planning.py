@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeAlias
 
+from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState, Trigger
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
@@ -35,11 +36,7 @@ class PlanInput:
 
     schedule: Schedule
     next_fire_at: datetime
-    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
-    starting_deadline_seconds: int = 60
-    catchup_policy: CatchupPolicy = CatchupPolicy.LAST
-    catchup_window_seconds: int = 86_400
-    catchup_max_runs: int = 50
+    policy: FirePolicy = field(default_factory=FirePolicy)
     has_active: bool = False
     waiting: int = 0
     runs_left: int | None = None
@@ -122,7 +119,7 @@ def _overdue(
     schedule, first = facts.schedule, facts.next_fire_at
     due: list[datetime] = []
     following: datetime | None = first
-    most = max(MAX_ROWS, facts.catchup_max_runs)
+    most = max(MAX_ROWS, facts.policy.catchup_max_runs)
     while following is not None and schedules.due_at(schedule, following) <= at:
         due.append(following)
         following = schedules.next_fire(schedule, after=following)
@@ -163,22 +160,23 @@ def _reasons(
     facts: PlanInput, due: Sequence[datetime], *, at: datetime
 ) -> list[tuple[datetime, str | None, Trigger]]:
     """Return each fire with its trigger, and the reason why it does not run; None if it runs."""
-    deadline = timedelta(seconds=facts.starting_deadline_seconds)
-    window = timedelta(seconds=facts.catchup_window_seconds)
+    policy = facts.policy
+    deadline = timedelta(seconds=policy.starting_deadline_seconds)
+    window = timedelta(seconds=policy.catchup_window_seconds)
     on_time = [at - schedules.due_at(facts.schedule, fire) <= deadline for fire in due]
     late = [fire for fire, is_on_time in zip(due, on_time, strict=True) if not is_on_time]
     # With catch-up `none` the reason says why the scheduler was late. With the other
     # policies it names the setting that dropped the fire.
     reasons = {fire: _why_late(facts, fire) for fire in late}
-    if facts.catchup_policy is not CatchupPolicy.NONE:
+    if policy.catchup_policy is not CatchupPolicy.NONE:
         in_window = [fire for fire in late if at - fire <= window]
         reasons = dict.fromkeys(late, "catchup_window")
-        keep = facts.catchup_max_runs if facts.catchup_policy is CatchupPolicy.ALL else 1
+        is_all = policy.catchup_policy is CatchupPolicy.ALL
+        keep = policy.catchup_max_runs if is_all else 1
         # `last` means the last fire of all: if one is on time, no late fire runs.
-        if facts.catchup_policy is CatchupPolicy.LAST and any(on_time):
+        if policy.catchup_policy is CatchupPolicy.LAST and any(on_time):
             keep = 0
         dropped = in_window[: len(in_window) - keep] if keep else in_window
-        is_all = facts.catchup_policy is CatchupPolicy.ALL
         reasons |= dict.fromkeys(dropped, "catchup_limit" if is_all else "catchup_last")
         for fire in in_window[len(dropped) :]:
             del reasons[fire]
@@ -191,7 +189,7 @@ def _reasons(
 def _why_late(facts: PlanInput, fire: datetime) -> str:
     """Tell whether a scheduler was running between a fire's due instant and its deadline."""
     due_at = schedules.due_at(facts.schedule, fire)
-    deadline_at = due_at + timedelta(seconds=max(facts.starting_deadline_seconds, 0))
+    deadline_at = due_at + timedelta(seconds=max(facts.policy.starting_deadline_seconds, 0))
     was_running = facts.scheduler_spans is None or any(
         first <= deadline_at and last >= due_at for first, last in facts.scheduler_spans
     )
@@ -208,7 +206,8 @@ def _decide(
     """Return the row of one fire, with the overlap policy applied."""
     if reason is not None:
         return _missed(fire, reason)
-    decision = overlap(facts.overlap_policy, progress.has_active, progress.waiting)
+    policy = facts.policy.overlap_policy
+    decision = overlap(policy, progress.has_active, progress.waiting)
     if decision.state is RunState.SKIPPED:
         return PlannedRun(fire, RunState.SKIPPED, trigger, "overlap")
     if decision.drops_waiting:
@@ -217,7 +216,7 @@ def _decide(
         progress.cancel = decision.cancel
     if decision.state is RunState.WAITING:
         progress.waiting += 1
-    elif facts.overlap_policy is not OverlapPolicy.ALLOW_ALL:
+    elif policy is not OverlapPolicy.ALLOW_ALL:
         progress.has_active = True
     return PlannedRun(fire, decision.state, trigger)
 

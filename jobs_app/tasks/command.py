@@ -86,7 +86,7 @@ class _Command:
         self._unread = b""
         self._end: CommandEnd | None = None
         self._started = time.monotonic()
-        self._stuck_at = self._stuck_after(context.time_limit_seconds)
+        self._stuck_at = self._stuck_after(context.limits.time_limit_seconds)
         self._control, supervisor_end = socket.socketpair()
         stack.enter_context(self._control)
         self._streams: dict[int, Stream] = {}
@@ -104,9 +104,9 @@ class _Command:
             "argv": argv,
             "env": env,
             "cwd": cwd,
-            "soft": context.soft_time_limit_seconds,
-            "limit": context.time_limit_seconds,
-            "grace": context.kill_grace_seconds,
+            "soft": context.limits.soft_time_limit_seconds,
+            "limit": context.limits.time_limit_seconds,
+            "grace": context.limits.kill_grace_seconds,
             "lease": self._lease_until(),
         }
         self._send(json.dumps(order))
@@ -172,7 +172,8 @@ class _Command:
     def _stuck_after(self, seconds: float | None) -> float:
         if seconds is None:
             return float("inf")
-        return self._started + seconds + self._context.kill_grace_seconds + SUPERVISOR_LATE_SECONDS
+        grace = self._context.limits.kill_grace_seconds
+        return self._started + seconds + grace + SUPERVISOR_LATE_SECONDS
 
     def _lease_until(self) -> float:
         # Read the clock first: a late answer must not make the lease longer.

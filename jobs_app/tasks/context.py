@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode
 from jobs_app.core.text import rfc3339
 
@@ -109,9 +110,7 @@ class RunContext:
     scheduled_for: datetime | None
     attempt: int
     log: LogSink
-    soft_time_limit_seconds: float | None
-    time_limit_seconds: float | None
-    kill_grace_seconds: float
+    limits: RunLimits
     is_cancelled: Callable[[], CancelMode | None]
     """How the run must stop; None while nobody has cancelled it."""
     lease_seconds_left: Callable[[], float]
@@ -130,7 +129,7 @@ class RunContext:
             raise Fenced("The worker could not renew its heartbeat and stopped its own runs.")
         if self.is_cancelled() is not None:
             raise Cancelled("The run was cancelled.")
-        limits = (self.soft_time_limit_seconds, self.time_limit_seconds)
+        limits = (self.limits.soft_time_limit_seconds, self.limits.time_limit_seconds)
         limit = min((limit for limit in limits if limit is not None), default=None)
         if limit is not None and elapsed_seconds >= limit:
             raise TimedOut(f"The run was stopped at its time limit of {limit:g} s.")

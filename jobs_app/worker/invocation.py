@@ -133,7 +133,7 @@ def _request(process: Process, claimed: ClaimedRun, injection: Injection) -> dic
         RETRIES: [],
         STATES: [],
         "hostname": process.name,
-        "timelimit": [claimed.time_limit_seconds, claimed.soft_time_limit_seconds],
+        "timelimit": [claimed.limits.time_limit_seconds, claimed.limits.soft_time_limit_seconds],
         "delivery_info": {
             "exchange": "",
             "routing_key": claimed.queue,

@@ -54,10 +54,10 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
         claimed.run_id,
         claimed.attempt,
         threading.get_ident(),
-        claimed.kill_grace_seconds,
+        claimed.limits,
         is_cooperative=claimed.task in COOPERATIVE,
         worker_id=claimed.worker_id,
-        limits=_own_limits(process, claimed),
+        interrupts=_interrupts(process, claimed),
     )
     progress = Progress(
         lambda report: _store_progress(process, claimed, report), mask=injection.mask.json
@@ -71,7 +71,7 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
             lambda: call(process, claimed, injection),
             lambda: process.cancel_listener.remove(run),
         )
-    outcome = _at_its_limit(outcome, claimed.time_limit_seconds, run)
+    outcome = _at_its_limit(outcome, run)
     # While the lease lasts we wait for the database, here or for the finish.
     timeout = max(LOG_CLOSE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
     unstored_progress = None
@@ -101,9 +101,7 @@ def _context(
         scheduled_for=claimed.scheduled_for,
         attempt=claimed.attempt,
         log=log,
-        soft_time_limit_seconds=claimed.soft_time_limit_seconds,
-        time_limit_seconds=claimed.time_limit_seconds,
-        kill_grace_seconds=claimed.kill_grace_seconds,
+        limits=claimed.limits,
         is_cancelled=lambda: run.cancel_mode,
         lease_seconds_left=lambda: process.lease.seconds_left(of=claimed.worker_id),
         mask=mask.json,
@@ -123,13 +121,13 @@ def _store_progress(process: Process, claimed: ClaimedRun, report: dict[str, Any
         report_progress(session, claimed.run_id, claimed.attempt, report)
 
 
-def _own_limits(process: Process, claimed: ClaimedRun) -> list[tuple[float, type[Exception]]]:
+def _interrupts(process: Process, claimed: ClaimedRun) -> list[tuple[float, type[Exception]]]:
     """Return the limits that we must enforce: Celery's pools threads and solo enforce none."""
     if process.is_prefork or claimed.task in COOPERATIVE:
         return []
     limits = (
-        (claimed.soft_time_limit_seconds, SoftTimeLimitExceeded),
-        (claimed.time_limit_seconds, LimitReached),
+        (claimed.limits.soft_time_limit_seconds, SoftTimeLimitExceeded),
+        (claimed.limits.time_limit_seconds, LimitReached),
     )
     return [(seconds, error) for seconds, error in limits if seconds is not None]
 
@@ -175,12 +173,12 @@ def _exit_forked_copy(error: BaseException | None) -> None:
     os._exit(code & 0xFF if isinstance(code, int) else 0 if code is None else 1)
 
 
-def _at_its_limit(outcome: Outcome, limit: float | None, run: CancellableRun) -> Outcome:
+def _at_its_limit(outcome: Outcome, run: CancellableRun) -> Outcome:
     """Return *outcome*, or a timeout if the run ended at its time limit.
 
     Celery's pool sends the same signal at the limit as when the worker stops.
     """
-    elapsed = time.monotonic() - run.began
+    limit, elapsed = run.limits.time_limit_seconds, time.monotonic() - run.began
     if limit is None or elapsed < limit - BEFORE_CLAIM_SECONDS or outcome != stopped():
         return outcome
     return failed(TimedOut(f"The run was stopped at its time limit of {limit:g} s."), None)

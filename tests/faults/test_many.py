@@ -12,6 +12,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import messages
 from jobs_app.runs.insert import NewRun, insert_runs
+from jobs_app.runs.messages import Message
 from tests.faults.installation import Installation
 from tests.faults.test_output import memory
 from tests.servers import wait_until
@@ -81,7 +82,8 @@ def queue(installation: Installation, count: int, *, file: str) -> None:
     with installation.database.session() as session:
         insert_runs(session, new_runs)
         session.commit()
-    messages.publish(installation.app, [new_run.message() for new_run in new_runs])
+    ids = [new_run.id for new_run in new_runs]
+    messages.publish(installation.app, [Message(run_id, 1, TASK, "default") for run_id in ids])
 
 
 def done(installation: Installation) -> int:

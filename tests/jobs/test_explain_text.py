@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState, Trigger
 from jobs_app.jobs.explain_context import (
     ExplainedRun,
@@ -43,6 +45,10 @@ def context(**given: object) -> FireContext:
     }
     # The keywords are of mixed types.
     return FireContext(**(known | given))  # type: ignore[arg-type]
+
+
+def hourly(**policy: Any) -> JobRules:
+    return replace(HOURLY, policy=FirePolicy(**policy))
 
 
 def missed(reason: str, **given: object) -> ExplainedRun:
@@ -155,7 +161,7 @@ TABLE = [
         {
             "run": replace(RUN, state=RunState.WAITING, started_at=None),
             "other": OTHER,
-            "rules": replace(HOURLY, overlap_policy=OverlapPolicy.BUFFER_ONE),
+            "rules": hourly(overlap_policy=OverlapPolicy.BUFFER_ONE),
         },
         "will_run",
         f"It waits as run {X} behind run {Y}, which has not ended (overlap_policy is buffer_one).",
@@ -207,14 +213,14 @@ TABLE = [
     (
         {
             "run": missed("catchup_limit"),
-            "rules": replace(HOURLY, catchup_policy=CatchupPolicy.ALL, catchup_max_runs=2),
+            "rules": hourly(catchup_policy=CatchupPolicy.ALL, catchup_max_runs=2),
         },
         "missed",
         "It was missed: a scheduler looked only at 2026-06-15 15:00 UTC, 3 h after the fire,"
         " and catchup_max_runs allows the newest 2 fires only.",
     ),
     (
-        {"run": missed("catchup_window"), "rules": replace(HOURLY, catchup_window_seconds=7200)},
+        {"run": missed("catchup_window"), "rules": hourly(catchup_window_seconds=7200)},
         "missed",
         "It was missed: a scheduler looked only at 2026-06-15 15:00 UTC, 3 h after the fire,"
         " and catchup_window_seconds reaches back 2 h only.",
@@ -338,7 +344,7 @@ def at_clock(cron: str, instant: datetime, asked: datetime | None = None) -> str
     known = FireContext(
         at=datetime(2026, 1, 1, tzinfo=UTC),
         instant=instant,
-        rules=JobRules(schedule, NEW_YORK),
+        rules=JobRules(schedule),
         created_at=datetime(2025, 1, 1, tzinfo=UTC),
         asked=asked,
         fire=found[0] if is_fire else None,

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.runs.planning import MAX_ROWS, Plan, PlanInput, overlap, plan
 from jobs_app.schedules.schedule import Schedule
@@ -13,8 +14,11 @@ EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)
 
 
 def facts(**given: object) -> PlanInput:
+    names = given.keys() & set(FirePolicy.__slots__)
     # The keywords are of mixed types.
-    return PlanInput(**({"schedule": EVERY_MINUTE, "next_fire_at": NOON} | given))  # type: ignore[arg-type]
+    policy = FirePolicy(**{name: given.pop(name) for name in names})  # type: ignore[arg-type]
+    due = {"schedule": EVERY_MINUTE, "next_fire_at": NOON, "policy": policy}
+    return PlanInput(**(due | given))  # type: ignore[arg-type]  # as said
 
 
 def outcomes_of(planned: Plan) -> list[tuple[datetime, str, str | None]]:

@@ -17,6 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import update
 
 from jobs_app.celery_app import make_celery
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
@@ -178,7 +179,7 @@ def test_a_process_that_the_pool_ends_at_the_time_limit_says_that_it_was_that(
         database,
         task="tests.interrupted_by_the_pool",
         kwargs={"after": 0.6},
-        time_limit_seconds=limit,
+        limits=RunLimits(time_limit_seconds=limit),
     )
 
     work_on(run_id)

@@ -121,14 +121,13 @@ def schedule_of(job: Job) -> Schedule | None:
     """Return a job's schedule; None for one that is started by hand only."""
     if job.cron is None and job.interval_seconds is None and job.at is None:
         return None
-    return Schedule(
-        cron=job.cron,
-        interval_seconds=job.interval_seconds,
-        anchor_at=job.anchor_at,
-        at=job.at,
-        timezone=job.timezone,
-        start_at=job.start_at,
-        end_at=job.end_at,
-        jitter_seconds=job.jitter_seconds,
-        seed=job.name,
-    )
+    return schedule_in(job, seed=job.name)
+
+
+#: The columns of a job that hold its schedule; the seed is its name.
+SCHEDULE_COLUMNS = tuple(name for name in Schedule.__slots__ if name != "seed")
+
+
+def schedule_in(row: Any, *, seed: str) -> Schedule:
+    """Return the schedule in the SCHEDULE_COLUMNS of *row*, which hold one."""
+    return Schedule(**{name: getattr(row, name) for name in SCHEDULE_COLUMNS}, seed=seed)

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import ACTIVE, CancelMode, RunState, Trigger
 from jobs_app.db.columns import Base, Json, new_run_id, one_of, partial_index
 from jobs_app.db.models.jobs import Job
@@ -193,6 +194,10 @@ class Run(Base):
             name="place_within_limit",
         ),
     )
+
+
+#: The columns of a run that `RunLimits.of` reads.
+LIMIT_COLUMNS = tuple(getattr(Run, name) for name in RunLimits.__slots__)
 
 
 class Attempt(Base):

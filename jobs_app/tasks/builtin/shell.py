@@ -97,7 +97,7 @@ def raise_unless_succeeded(end: CommandEnd, context: RunContext) -> None:
     if end.why == "cancelled":
         raise Cancelled("The run was cancelled.", exit_code=code)
     if end.why == "timed_out":
-        limits = (context.soft_time_limit_seconds, context.time_limit_seconds)
+        limits = (context.limits.soft_time_limit_seconds, context.limits.time_limit_seconds)
         # The last limit that was reached: a command may outlive its soft limit.
         limit = max(
             limit for limit in limits if limit is not None and limit <= end.duration_seconds

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
@@ -59,22 +60,33 @@ class CancellableRun:
     """An active run of this process, and what the listener knows of it.
 
     `is_cooperative` says that the task checks for a cancel itself. `worker_id` is the id under
-    which the run was claimed; None means the worker's present id. `limits` are seconds and the
+    which the run was claimed; None means the worker's present id. `interrupts` are seconds and the
     error to raise then, in pools without limits. `is_stopped`: it ends because its worker stops.
     """
 
     run_id: UUID
     attempt: int
     thread_id: int
-    kill_grace_seconds: float
+    limits: RunLimits
     is_cooperative: bool
     worker_id: UUID | None = None
-    limits: list[tuple[float, type[Exception]]] = field(default_factory=list)
+    interrupts: list[tuple[float, type[Exception]]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     cancel_mode: CancelMode | None = None
     is_interrupted: bool = False
     is_stopped: bool = False
     stop_by: float = float("inf")
+
+
+def grace_seconds(
+    limits: RunLimits, mode: CancelMode | None, *, is_cooperative: bool, is_fenced: bool = False
+) -> float:
+    """Return how long a run that must end may take before its process is killed, seconds."""
+    grace = limits.kill_grace_seconds
+    if is_cooperative:
+        # The supervisor kills at the grace; this is for a task that hangs itself.
+        return (min(grace, FENCE_GRACE_SECONDS) if is_fenced else grace) + LAST_GRACE_SECONDS
+    return 0.0 if is_fenced or mode is CancelMode.KILL else grace
 
 
 class CancelListener:
@@ -188,7 +200,10 @@ class CancelListener:
                 run.stop_by = float("inf")
                 continue
             # A later request may shorten the grace, never extend it.
-            run.stop_by = min(run.stop_by, now + self._grace(run, is_fenced))
+            grace = grace_seconds(
+                run.limits, run.cancel_mode, is_cooperative=run.is_cooperative, is_fenced=is_fenced
+            )
+            run.stop_by = min(run.stop_by, now + grace)
             if not run.is_cooperative and not is_fenced and not run.is_interrupted:
                 run.is_interrupted = True
                 self._interrupt(run, Interrupted)
@@ -198,19 +213,10 @@ class CancelListener:
     def _is_fenced(self, run: CancellableRun) -> bool:
         return self._lease.seconds_left(of=run.worker_id) <= 0
 
-    def _grace(self, run: CancellableRun, is_fenced: bool) -> float:
-        if run.is_cooperative:
-            # The supervisor kills at the grace; this is for a task that hangs itself.
-            grace = run.kill_grace_seconds
-            return (min(grace, FENCE_GRACE_SECONDS) if is_fenced else grace) + LAST_GRACE_SECONDS
-        if is_fenced or run.cancel_mode is CancelMode.KILL:
-            return 0.0
-        return run.kill_grace_seconds
-
     def _raise_limits(self, run: CancellableRun, elapsed_seconds: float) -> None:
-        for seconds, error in list(run.limits):
+        for seconds, error in list(run.interrupts):
             if seconds <= elapsed_seconds:
-                run.limits.remove((seconds, error))
+                run.interrupts.remove((seconds, error))
                 self._interrupt(run, error)
 
     def _interrupt(self, run: CancellableRun, error: type[Exception]) -> None:

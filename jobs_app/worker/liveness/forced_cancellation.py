@@ -13,11 +13,10 @@ from contextlib import AbstractContextManager, suppress
 
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import CancelMode
 from jobs_app.runs import outbox
 from jobs_app.runs.cancel import CancelRequest, cancel_requests
 from jobs_app.worker.liveness.active_runs import Attempt
-from jobs_app.worker.liveness.cancellation import LAST_GRACE_SECONDS
+from jobs_app.worker.liveness.cancellation import grace_seconds
 from jobs_app.worker.liveness.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -53,16 +52,14 @@ class ForcedCancellation:
         self._requested_at = {attempt: self._requested_at.get(attempt, now) for attempt in attempts}
         for attempt, request in attempts.items():
             pid = self._active_runs().get(attempt)
-            if pid is not None and now >= self._requested_at[attempt] + grace_seconds(request):
+            if pid is not None and now >= self._requested_at[attempt] + grace_of(request):
                 log.warning("run_killed_from_outside run=%s attempt=%s", *attempt)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def grace_seconds(request: CancelRequest) -> float:
+def grace_of(request: CancelRequest) -> float:
     """Return how long the process of a cancelled run may take to end it, seconds."""
-    if request.task in outbox.ENFORCES_OWN_LIMITS:
-        return request.kill_grace_seconds + LAST_GRACE_SECONDS + FORCE_DELAY_SECONDS
-    if request.mode is CancelMode.KILL:
-        return FORCE_DELAY_SECONDS
-    return request.kill_grace_seconds + FORCE_DELAY_SECONDS
+    is_cooperative = request.task in outbox.ENFORCES_OWN_LIMITS
+    grace = grace_seconds(request.limits, request.mode, is_cooperative=is_cooperative)
+    return grace + FORCE_DELAY_SECONDS
