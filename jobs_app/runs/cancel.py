@@ -14,7 +14,7 @@ from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.bulk_sql import in_values, rowcount
 from jobs_app.db.models.runs import LIMIT_COLUMNS, Attempt, LogChunk, Run
-from jobs_app.runs.transitions import move
+from jobs_app.runs import transitions
 
 
 def cancel(
@@ -26,26 +26,12 @@ def cancel(
     the request, and its worker reads it within a second. None means that there was
     nothing to cancel: the run does not exist, or it has finished.
     """
-    is_cancelled = move(
-        session,
-        (Run.id == run_id, Run.state.in_(CANCELLABLE_AT_ONCE)),
-        state=RunState.CANCELLED,
-        finished_at=at,
-        cancelled_by=by,
-        reason=reason,
-        send_at=None,
+    is_it = Run.id == run_id
+    is_cancelled = transitions.cancel_runs(
+        session, (is_it, Run.state.in_(CANCELLABLE_AT_ONCE)), by=by, reason=reason, at=at
     )
-    is_requested = not is_cancelled and move(
-        session,
-        (
-            Run.id == run_id,
-            Run.state == RunState.RUNNING,
-            # A kill may replace a graceful cancel, but not the other way round.
-            or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
-        ),
-        cancel_mode=mode,
-        cancelled_by=by,
-        reason=reason,
+    is_requested = not is_cancelled and transitions.request_cancel(
+        session, is_it, mode=mode, by=by, reason=reason
     )
     if is_cancelled or is_requested:
         audit.note(session, "cancel", by=by, at=at, run_id=run_id, reason=reason)
@@ -58,15 +44,8 @@ def cancel(
 def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at: datetime) -> None:
     """Cancel the runs of a job that have not started; does not commit."""
     unfinished = or_(run_indexes.waiting_of_job(job_id), run_indexes.active_of_job(job_id))
-    move(
-        session,
-        (unfinished, Run.state.in_(CANCELLABLE_AT_ONCE)),
-        state=RunState.CANCELLED,
-        finished_at=at,
-        cancelled_by=by,
-        reason=reason,
-        send_at=None,
-    )
+    guard = (unfinished, Run.state.in_(CANCELLABLE_AT_ONCE))
+    transitions.cancel_runs(session, guard, by=by, reason=reason, at=at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ because a worker may not serve other queues. Claims and unparking of one key run
 the other, so that neither misses a change by the other.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +19,8 @@ from jobs_app.core.policies import MAX_SLOTS
 from jobs_app.core.states import RunState
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import KEPT_WAITING, PARKED, UNPARKED, Run
+from jobs_app.runs import transitions
 from jobs_app.runs.messages import Message
-from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.runs.transitions import move
 
 #: A seed for advisory locks that no other program on the same database uses ("keys" in ASCII).
 _LOCK_SEED = 0x6B657973
@@ -107,7 +106,8 @@ def claim_slot(
     row = session.execute(statement).one_or_none()
     if row is None:
         # A worker that was declared gone parks nothing: the slots may all be free then.
-        move(session, (*queued, worker_lives), send_at=None, reason=_parked_reason(key, use))
+        reason = _parked_reason(key, use)
+        transitions.move(session, (*queued, worker_lives), send_at=None, reason=reason)
     return row
 
 
@@ -229,12 +229,6 @@ def _unpark_queue(
         .order_by(Run.priority, Run.id)
         .limit(count)
     )
-    statement = (
-        update(Run)
-        .where(Run.id.in_(session.scalars(next_runs).all()))
-        .where(Run.state == RunState.QUEUED, Run.send_at.is_(None))
-        .values(sends=0, send_at=at + timedelta(seconds=RESEND_SECONDS))
-        .returning(*MESSAGE_COLUMNS)
-        .execution_options(synchronize_session=False)
-    )
-    return [message_of(row) for row in session.execute(statement)]
+    ids = session.scalars(next_runs).all()
+    is_parked = (Run.state == RunState.QUEUED, Run.send_at.is_(None))
+    return transitions.queue_runs(session, (Run.id.in_(ids), *is_parked), at=at, sends=0)

@@ -1,9 +1,9 @@
 """Runs of a job that may not overlap: which run waits, which one is stopped or promoted."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, exists, or_, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -11,9 +11,8 @@ from jobs_app.core.states import ACTIVE, CancelMode, OverlapPolicy, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import transitions
 from jobs_app.runs.messages import Message
-from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
-from jobs_app.runs.transitions import move
 
 # Built once: building an alias of a wide table takes longer than its query.
 _OTHER = aliased(Run, name="other")
@@ -60,25 +59,17 @@ def promote(session: Session, job_id: int, *, at: datetime) -> Message | None:
         .limit(1)
         .scalar_subquery()
     )
-    statement = (
-        update(Run)
-        .where(Run.id == oldest, Run.state == RunState.WAITING, ~_has_active_run(job_id))
-        .values(
-            state=RunState.QUEUED,
-            queued_at=at,
-            send_at=at + timedelta(seconds=RESEND_SECONDS),
-        )
-        .returning(*MESSAGE_COLUMNS)
-        .execution_options(synchronize_session=False)
-    )
+    guard = (Run.id == oldest, Run.state == RunState.WAITING, ~_has_active_run(job_id))
     try:
-        row = session.execute(statement).one_or_none()
+        messages = transitions.queue_runs(
+            session, guard, at=at, state=RunState.QUEUED, queued_at=at
+        )
         session.commit()
     except IntegrityError:
         # Another process promoted one at the same moment.
         session.rollback()
         return None
-    return None if row is None else message_of(row)
+    return messages[0] if messages else None
 
 
 def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:
@@ -101,28 +92,12 @@ def make_room(
     With *drop_waiting* the waiting runs are cancelled. With a *mode* the active ones are too,
     and a running one is asked to stop.
     """
-    cancelled = {
-        "state": RunState.CANCELLED,
-        "finished_at": at,
-        "cancelled_by": "jobs-app",
-        "reason": "superseded",
-        "send_at": None,
-    }
+    by, reason = "jobs-app", "superseded"
     if drop_waiting:
-        move(session, (run_indexes.waiting_of_job(job_id),), **cancelled)
+        waiting = (run_indexes.waiting_of_job(job_id),)
+        transitions.cancel_runs(session, waiting, by=by, reason=reason, at=at)
     if mode is not None:
         active = run_indexes.active_of_job(job_id)
-        unstarted = (RunState.QUEUED, RunState.RETRYING)
-        move(session, (active, Run.state.in_(unstarted)), **cancelled)
-        move(
-            session,
-            # A run that is to be killed already is not asked to stop gracefully.
-            (
-                active,
-                Run.state == RunState.RUNNING,
-                or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
-            ),
-            cancel_mode=mode,
-            cancelled_by="jobs-app",
-            reason="superseded",
-        )
+        unstarted = (active, Run.state.in_((RunState.QUEUED, RunState.RETRYING)))
+        transitions.cancel_runs(session, unstarted, by=by, reason=reason, at=at)
+        transitions.request_cancel(session, active, mode=mode, by=by, reason=reason)

@@ -245,6 +245,9 @@ NOT_PLAYED: dict[str, str] = {
     "runs.pruning.prune_logs": "deletes what has ended long ago: tests/runs/test_retention.py",
     "runs.cancel.purge": "deletes what its caller chose: tests/runs/test_transitions.py",
     "runs.transitions.move": "is the way of the others",
+    "runs.transitions.queue_runs": "is the way of those that queue",
+    "runs.transitions.cancel_runs": "is the way of those that cancel",
+    "runs.transitions.request_cancel": "is the way of those that cancel",
 }
 
 #: Constraints that hold an invariant, rather than the shape of a row.

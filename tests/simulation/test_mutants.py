@@ -35,7 +35,12 @@ POSTGRES_DEFAULT_PARTS = 2
 GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py")
 
 #: What a function calls that writes under a guard, or that holds a row.
-GUARDING = frozenset(("update", "delete", "move", "with_for_update", "on_conflict_do_nothing"))
+GUARDING = frozenset(
+    (
+        *("update", "delete", "with_for_update", "on_conflict_do_nothing"),
+        *("move", "queue_runs", "cancel_runs", "request_cancel"),
+    )
+)
 
 
 def _report(review: Review) -> str:
