@@ -129,16 +129,12 @@ def storable(value: Any, limit_bytes: int, mask: Mask = NO_SECRETS) -> Any:
     if len(text) > limit_bytes:
         return {"truncated": True, "bytes": len(text), "head": text[:1024]}
     if "\\u0000" in text or "\\ud" in text:
-        return json.loads(_plain_json(text))
+        return _plain_value(json.loads(text))
     return json.loads(text)
 
 
-def _plain_json(text: str) -> str:
-    """Return JSON *text* with strings that every database can store."""
-    return json.dumps(_plain_value(json.loads(text)))
-
-
 def _plain_value(value: Any) -> Any:
+    """Return a JSON value with strings that every database can store."""
     match value:
         case str():
             return plain(value)
