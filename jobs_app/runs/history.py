@@ -84,6 +84,12 @@ _TEXT = {
 }
 
 
+#: Runs with their jobs, workers and attempts.
+_WHOLE = select(Run).options(
+    joinedload(Run.job), joinedload(Run.worker), selectinload(Run.attempts)
+)
+
+
 def page(session: Session, conditions: Filter, *, before: Position | None, limit: int) -> list[Run]:
     """Return runs with their jobs, workers and attempts, those of the newest instants first.
 
@@ -93,12 +99,7 @@ def page(session: Session, conditions: Filter, *, before: Position | None, limit
     ids = _ids(session, conditions, before=before, limit=limit)
     if not ids:
         return []
-    statement = (
-        select(Run)
-        .options(joinedload(Run.job), joinedload(Run.worker), selectinload(Run.attempts))
-        .where(Run.id.in_(ids))
-    )
-    runs = {run.id: run for run in session.scalars(statement)}
+    runs = {run.id: run for run in session.scalars(_WHOLE.where(Run.id.in_(ids)))}
     # A run that the pruner has deleted in between is left out.
     return [runs[run_id] for run_id in ids if run_id in runs]
 
@@ -251,13 +252,8 @@ def _matches(
 
 def get(session: Session, run_id: UUID) -> Run:
     """Return one run with its job, worker and attempts; raises NotFound."""
-    statement = (
-        select(Run)
-        .options(joinedload(Run.job), joinedload(Run.worker), selectinload(Run.attempts))
-        .where(Run.id == run_id)
-        .execution_options(populate_existing=True)
-    )
-    run = session.scalars(statement).one_or_none()
+    fresh = _WHOLE.where(Run.id == run_id).execution_options(populate_existing=True)
+    run = session.scalars(fresh).one_or_none()
     if run is None:
         raise NotFound(f"There is no run {run_id}.", code="run_not_found")
     return run
