@@ -16,7 +16,7 @@ from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.redbeat_repair import RedBeatRepair
-from jobs_app.scheduler.tick import Publish, publish_or_defer
+from jobs_app.scheduler.tick import Publish, promote_all, publish_or_defer
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +110,9 @@ class Janitor:
         finished = 0
         for orphan in orphans:
             with self._database.session() as session:
+                reason = "The worker stopped without a word."
                 finished += rescue.finish_lost(
-                    session,
-                    orphan.id,
-                    orphan.attempt,
-                    job_id=orphan.job_id,
-                    retry=RetryPolicy.from_json(orphan.retry),
-                    reason="The worker stopped without a word.",
-                    at=at,
+                    session, orphan, orphan.attempt, reason=reason, at=at
                 )
         return finished
 
@@ -139,12 +134,7 @@ class Janitor:
         """
         with self._database.reading() as session:
             job_ids = overlap.promotable_jobs(session)
-        messages = []
-        for job_id in job_ids:
-            with self._database.session() as session:
-                message = overlap.promote(session, job_id, at=at)
-            if message is not None:
-                messages.append(message)
+        messages = promote_all(self._database, job_ids, at=at)
         self._send(messages, at=at)
         return len(messages)
 
@@ -156,5 +146,4 @@ class Janitor:
         self.resend(at=at)
 
     def _send(self, messages: list[Message], *, at: datetime) -> None:
-        if messages:
-            publish_or_defer(self._database, self._publish, messages, at=at)
+        publish_or_defer(self._database, self._publish, messages, at=at)

@@ -130,29 +130,32 @@ class Ticker:
 
     def _publish_recorded(self, recorded: RecordedFires, *, at: datetime) -> None:
         """Publish what is committed: the messages first, then the scores in Redis."""
-        messages = recorded.messages + self._promote(recorded.promote, at=at)
-        if messages:
-            publish_or_defer(self._database, self._publish, messages, at=at)
+        messages = recorded.messages + promote_all(self._database, recorded.promote, at=at)
+        publish_or_defer(self._database, self._publish, messages, at=at)
         try:
             self._projection.write_scores(recorded.due)
         except BrokerUnavailable as error:
             # The entries stay due: the next tick finds no due fire and writes the scores.
             log.warning("scores_not_written jobs=%s error=%s", len(recorded.due), error)
 
-    def _promote(self, job_ids: Sequence[int], *, at: datetime) -> list[Message]:
-        messages = []
-        for job_id in job_ids:
-            with self._database.session() as session:
-                message = overlap.promote(session, job_id, at=at)
-            if message is not None:
-                messages.append(message)
-        return messages
+
+def promote_all(database: Database, job_ids: Sequence[int], *, at: datetime) -> list[Message]:
+    """Queue the next waiting run of each job that has no active one; return their messages."""
+    messages = []
+    for job_id in job_ids:
+        with database.session() as session:
+            message = overlap.promote(session, job_id, at=at)
+        if message is not None:
+            messages.append(message)
+    return messages
 
 
 def publish_or_defer(
     database: Database, publish: Publish, messages: Sequence[Message], *, at: datetime
-) -> bool:
-    """Send *messages*; if that fails, make them due for the janitor. Return whether they went."""
+) -> None:
+    """Send *messages*, if there are any; if that fails, make them due for the janitor."""
+    if not messages:
+        return
     try:
         publish(messages)
     except BrokerUnavailable as error:
@@ -160,5 +163,3 @@ def publish_or_defer(
         with database.session() as session:
             outbox.mark_unsent(session, [message.run_id for message in messages], at=at)
             session.commit()
-        return False
-    return True
