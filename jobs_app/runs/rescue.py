@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
@@ -31,22 +30,20 @@ def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
 
 def finish_lost(
     session: Session,
-    run_id: UUID,
+    run: Run | Row[Any],
     attempt: int,
     *,
-    job_id: int | None,
-    retry: RetryPolicy,
     reason: str,
     at: datetime,
     state: RunState = RunState.LOST,
 ) -> bool:
-    """Finish an attempt whose process is gone, or schedule the run's next attempt.
+    """Finish an attempt of *run* whose process is gone, or schedule the next attempt.
 
-    A run that was asked to stop becomes cancelled, not lost. False is normal: the process
-    wrote its result before it died.
+    *run* may be one of `orphans`. A run that was asked to stop becomes cancelled, not lost.
+    False is normal: the process wrote its result before it died.
     """
     is_cancelled = select(Run.cancelled_by).where(
-        *owned(run_id, attempt), Run.cancel_mode.is_not(None)
+        *owned(run.id, attempt), Run.cancel_mode.is_not(None)
     )
     if session.scalars(is_cancelled).first() is not None:
         outcome = Outcome(RunState.CANCELLED)
@@ -54,5 +51,12 @@ def finish_lost(
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
         outcome = Outcome(state, error=RunError(kind, reason), reason=reason)
     return finish(
-        session, run_id, attempt, outcome, retry=retry, job_id=job_id, at=at, is_from_worker=False
+        session,
+        run.id,
+        attempt,
+        outcome,
+        retry=RetryPolicy.from_json(run.retry),
+        job_id=run.job_id,
+        at=at,
+        is_from_worker=False,
     )

@@ -13,7 +13,6 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.messages import Message
-from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.redbeat_repair import RedBeatRepair
 from jobs_app.scheduler.tick import Publish, promote_all, publish_or_defer

@@ -394,16 +394,10 @@ def test_a_claimed_run_is_not_sent_again(database: Database) -> None:
 
 
 def finish_lost(database: Database, run_id: UUID, retry: RetryPolicy | None = None) -> bool:
+    row = run(database, run_id)
+    row.retry = (retry or RetryPolicy()).as_json()
     with database.session() as session:
-        return rescue.finish_lost(
-            session,
-            run_id,
-            1,
-            job_id=run(database, run_id).job_id,
-            retry=retry or RetryPolicy(),
-            reason="gone",
-            at=NOON + SECOND,
-        )
+        return rescue.finish_lost(session, row, 1, reason="gone", at=NOON + SECOND)
 
 
 @pytest.mark.parametrize(

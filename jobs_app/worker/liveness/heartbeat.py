@@ -20,7 +20,6 @@ from jobs_app.db.models.runs import Run
 from jobs_app.runs import outbox, workers
 from jobs_app.runs.cancel import running_on
 from jobs_app.runs.rescue import finish_lost
-from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.command import is_still_ending
 from jobs_app.worker.liveness.cancellation import CANCEL_POLL_SECONDS
@@ -233,10 +232,8 @@ class Heartbeat:
                 is_ours
                 and finish_lost(
                     session,
-                    dead.run_id,
+                    run,
                     dead.attempt,
-                    job_id=run.job_id,
-                    retry=RetryPolicy.from_json(run.retry),
                     state=dead.state,
                     reason=dead.reason,
                     at=clock.now(),
