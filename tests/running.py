@@ -1,15 +1,14 @@
 """What the tests of tasks share: a run to be in, and answers about processes."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from threading import Event
 from uuid import UUID, uuid4
 
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, Stream
+from tests.servers import wait_until
 
 
 class Output:
@@ -61,24 +60,6 @@ def a_run(
         progress=progress,
         last_log=last_log,
     )
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether the process runs; one that only waits to be reaped does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def wait_until(is_so: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
-    """Return as soon as *is_so* holds; fail the test if it does not in time."""
-    deadline = time.monotonic() + seconds
-    pause = Event()
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        pause.wait(0.01)
 
 
 def pid_in(file: Path) -> int:

@@ -22,8 +22,8 @@ from jobs_app.runs.cancel import cancel
 from jobs_app.worker.output.error_text import MESSAGE_CHARS
 from tests.faults.bad_tasks import ERRORS, RESULTS
 from tests.faults.installation import Installation
-from tests.running import is_alive, pid_in
-from tests.servers import wait_until
+from tests.running import pid_in
+from tests.servers import is_alive, wait_until
 
 TASKS = "tests.faults.bad_tasks"
 

@@ -136,7 +136,7 @@ def test_a_running_run_is_cancelled_within_seconds(system: System, task: str) ->
 
     assert (run.state, run.cancelled_by, run.reason) == (RunState.CANCELLED, "ann", "typo")
     assert run.finished_at is not None
-    assert run.finished_at - asked_at < timedelta(seconds=3)
+    assert run.finished_at - asked_at < timedelta(seconds=3) * crowding()
 
 
 def test_redis_emptied_loses_nothing(

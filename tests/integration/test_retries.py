@@ -18,7 +18,7 @@ from jobs_app.runs.retry import RetryPolicy
 from jobs_app.up.valkey import free_port
 from tests.integration.system import System
 from tests.integration.test_main_job import log_of
-from tests.servers import wait_until
+from tests.servers import crowding, wait_until
 
 TASKS = "tests.integration.retrying_tasks"
 
@@ -152,5 +152,5 @@ def test_each_attempt_shows_its_error_its_times_and_its_log(
     assert logs == ["attempt 1\n", "attempt 2\n", "attempt 3\n"]
     assert "exit code 1." in text
     first_pause, second_pause = pauses_of(with_attempts(system, run))
-    assert timedelta(seconds=1) <= first_pause < timedelta(seconds=4)
-    assert timedelta(seconds=2) <= second_pause < timedelta(seconds=6)
+    assert timedelta(seconds=1) <= first_pause < timedelta(seconds=1 + 3 * crowding())
+    assert timedelta(seconds=2) <= second_pause < timedelta(seconds=2 + 4 * crowding())

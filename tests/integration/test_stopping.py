@@ -18,7 +18,8 @@ from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import messages, workers
 from jobs_app.runs.retry import RetryPolicy
 from tests.integration.system import System, parent_of
-from tests.running import is_alive, pid_in, wait_until
+from tests.running import pid_in
+from tests.servers import is_alive, wait_until
 
 #: Celery's worker_soft_shutdown_timeout, as we set it.
 SOFT_SHUTDOWN_SECONDS = 10
@@ -75,7 +76,7 @@ def test_a_lease_that_runs_out_stops_a_task_also_while_the_database_hangs(
         held.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
         system.signal("worker", signal.SIGSTOP)
 
-        wait_until(lambda: not is_alive(pid), "the task's process is gone", seconds=10)
+        wait_until(lambda: not is_alive(pid), "the task's process is gone", timeout_seconds=10)
 
 
 @pytest.mark.timeout(90)
@@ -147,7 +148,7 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
     stubborn = "trap '' TERM; while :; do date +%s.%N >> $F; sleep 0.02; done"
     file = f"export F={written}"
     run_id = system.start_run("shell", command=f'{file}; setsid sh -c "{stubborn}" & {stubborn}')
-    wait_until(lambda: written.exists(), "the command works", seconds=20)
+    wait_until(lambda: written.exists(), "the command works", timeout_seconds=20)
 
     system.signal("worker", signal.SIGQUIT)
     wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard the first")
@@ -201,7 +202,7 @@ def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
         once_at=clock.now() + timedelta(seconds=1),
         retry=RetryPolicy(max_attempts=2, delay_seconds=0, jitter=False),
     )
-    wait_until(lambda: written.exists(), "the command works", seconds=20)
+    wait_until(lambda: written.exists(), "the command works", timeout_seconds=20)
 
     system.signal("worker", signal.SIGQUIT)
     wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard the first")

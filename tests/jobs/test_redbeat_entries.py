@@ -16,8 +16,10 @@ from jobs_app.celery_app import make_celery
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.jobs import redbeat_entries
 from jobs_app.jobs.redbeat_entries import Projection
 from tests.factories import HOUR, NOON, make_job
+from tests.servers import crowding
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_redis_that_does_not_answer_is_reported_at_once() -> None:
         with pytest.raises(BrokerUnavailable):
             silent.wake()
 
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < crowding()
         silent.close()
 
 
@@ -151,14 +153,18 @@ def test_a_wait_ends_when_it_said(projection: Projection) -> None:
     assert sorted(overtimes)[len(overtimes) // 2] < 0.03
 
 
-def test_a_wake_up_ends_the_last_stretch_of_a_wait_too(projection: Projection) -> None:
+def test_a_wake_up_ends_the_last_stretch_of_a_wait_too(
+    projection: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All of the wait is its last stretch.
+    monkeypatch.setattr(redbeat_entries, "BLOCKING_INACCURACY_SECONDS", 60.0)
     waker = threading.Timer(0.03, projection.wake)
     waker.start()
 
     began = time.monotonic()
-    assert projection.wait(0.1)
+    assert projection.wait(60)
 
-    assert time.monotonic() - began < 0.09
+    assert time.monotonic() - began < 30
     waker.join()
 
 

@@ -30,7 +30,7 @@ from tests.factories import (
     run,
     runs_of,
 )
-from tests.running import wait_until
+from tests.servers import wait_until
 
 KEY = "db-main"
 

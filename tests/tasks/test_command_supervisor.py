@@ -17,7 +17,8 @@ import pytest
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks.command import CommandEnd, run_command
 from jobs_app.tasks.context import RunContext, environment
-from tests.running import Output, a_run, is_alive, pid_in, wait_until
+from tests.running import Output, a_run, pid_in
+from tests.servers import is_alive, wait_until
 
 ROOT = Path(__file__).parents[2]
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -314,12 +315,12 @@ def test_a_command_that_thaws_when_another_worker_may_run_it_is_killed_without_t
         with contextlib.suppress(psutil.NoSuchProcess):
             process_.send_signal(signal.SIGCONT)
 
-    wait_until(lambda: not is_alive(main.pid), "the command is gone", seconds=2)
+    wait_until(lambda: not is_alive(main.pid), "the command is gone", timeout_seconds=2)
     assert not (tmp_path / "asked").exists()
 
 
 def test_a_lease_that_is_renewed_holds_for_longer_than_itself(run):
-    end = run("sleep 1.2", a_run(lease_seconds_left=lambda: 0.7))
+    end = run("sleep 2.5", a_run(lease_seconds_left=lambda: 1.8))
 
     assert (end.why, end.code) == ("exited", 0)
 
@@ -357,7 +358,7 @@ def test_the_command_dies_even_if_worker_and_supervisor_are_killed_at_once(worke
     os.kill(supervisor, signal.SIGKILL)
     process.kill()
 
-    wait_until(lambda: not is_alive(main), "the kernel has killed the command", seconds=3)
+    wait_until(lambda: not is_alive(main), "the kernel has killed the command", timeout_seconds=3)
 
 
 def test_a_frozen_supervisor_does_not_hold_the_run_past_its_limit(run, tmp_path, monkeypatch):

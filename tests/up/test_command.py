@@ -12,7 +12,7 @@ import redis
 
 from jobs_app.up.command import GRACE_SECONDS
 from jobs_app.up.supervisor import SIGNAL_DEBOUNCE_SECONDS
-from tests.servers import is_alive, wait_until
+from tests.servers import crowding, is_alive, wait_until
 
 
 def test_what_it_keeps_is_its_owners_alone(running):
@@ -54,7 +54,7 @@ def test_the_worker_is_asked_at_once_and_waited_for_last(make_up, number):
     stopped = [name for name, what, _ in up.notes() if what == "stopped"]
     assert sorted(stopped) == ["scheduler", "web"]
     # Counted from the signal on, and not from the end of the others.
-    assert GRACE_SECONDS <= is_over < GRACE_SECONDS + 2
+    assert GRACE_SECONDS <= is_over < GRACE_SECONDS + 2 * crowding()
     assert not any(map(is_alive, family))
 
 

@@ -17,7 +17,7 @@ from jobs_app.db.engine import Database
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.up.valkey import free_port
 from jobs_app.web.app import create_app
-from tests.servers import ValkeyServer, wait_until
+from tests.servers import ValkeyServer, crowding, wait_until
 from tests.web.conftest import NOW, Api, a_job, close
 
 LIMIT_SECONDS = 1.0
@@ -68,7 +68,7 @@ def test_with_redis_stopped_a_job_is_stored_within_a_second(
         valkey.start()
 
     assert (created.status_code, started.status_code) == (201, 202)
-    assert max(seconds, more) < LIMIT_SECONDS
+    assert max(seconds, more) < LIMIT_SECONDS * crowding()
     assert valkey_api.get("/jobs/nightly").status_code == 200
 
 
@@ -89,7 +89,7 @@ def test_with_redis_frozen_a_job_is_stored_within_a_second(
 
     assert [answer.status_code for answer, _ in answers] == [201, 201, 201]
     assert (started.status_code, readiness.status_code) == (202, 200)
-    assert max(seconds, more, *(spent for _, spent in answers)) < LIMIT_SECONDS
+    assert max(seconds, more, *(spent for _, spent in answers)) < LIMIT_SECONDS * crowding()
     assert readiness.json["checks"]["redis"]["status"] == "unreachable"
 
 
@@ -155,7 +155,7 @@ def test_without_a_configured_redis_jobs_are_stored_all_the_same(api: Api) -> No
     answer, seconds = timed(lambda: api.post("/jobs", a_job()))
 
     assert answer.status_code == 201
-    assert seconds < LIMIT_SECONDS
+    assert seconds < LIMIT_SECONDS * crowding()
     readiness = api.get("//readyz")
     assert (readiness.status_code, readiness.json["status"]) == (200, "degraded")
 

@@ -12,7 +12,8 @@ import jobs_app
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.secret_masking import Mask
 from jobs_app.worker.progress import META_BYTES, Progress, from_celery
-from tests.running import a_run, wait_until
+from tests.running import a_run
+from tests.servers import wait_until
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 

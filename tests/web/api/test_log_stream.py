@@ -29,7 +29,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.up.valkey import free_port
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
-from tests.servers import wait_until
+from tests.servers import crowding, wait_until
 from tests.web.api.test_run_logs import chunk
 from tests.web.conftest import NOW, Api, a_run
 
@@ -317,7 +317,7 @@ def test_output_is_there_within_a_second_of_being_written(web: Web) -> None:
     run_log.close()
 
     # The middle one: one late wake-up of a busy machine is not what this is about.
-    assert statistics.median(delays) < 1.0, delays
+    assert statistics.median(delays) < crowding(), delays
 
 
 def test_a_silent_stream_says_something_every_five_seconds(web: Web) -> None:
@@ -325,11 +325,10 @@ def test_a_silent_stream_says_something_every_five_seconds(web: Web) -> None:
 
     with web.following(run_id) as following:
         opened = time.monotonic()
-        _, first = following.next(lambda line: line.startswith(":"), seconds=6)
-        _, second = following.next(lambda line: line.startswith(":"), seconds=6)
+        _, first = following.next(lambda line: line.startswith(":"), seconds=20)
+        _, second = following.next(lambda line: line.startswith(":"), seconds=20)
 
-    assert first - opened < 5.5
-    assert second - first < 5.5
+    assert max(first - opened, second - first) < 4.5 + crowding()
 
 
 def test_a_cut_connection_costs_no_line_and_repeats_none(web: Web) -> None:
@@ -407,7 +406,7 @@ def test_streams_leave_threads_to_everybody_else(web: Web) -> None:
 
     with web.following(run_id), web.following(run_id), web.client() as client:
         refused = client.get(path)
-        other = client.get(f"/api/v1/runs/{run_id}", timeout=2)
+        other = client.get(f"/api/v1/runs/{run_id}", timeout=20)
 
     assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
     assert int(refused.headers["Retry-After"]) > 0
@@ -419,8 +418,6 @@ def test_a_reader_that_went_away_frees_its_place(web: Web) -> None:
     with web.following(run_id), web.following(run_id):
         pass
 
-    left = time.monotonic()
-
     def is_free() -> bool:
         with (
             web.client() as client,
@@ -429,7 +426,6 @@ def test_a_reader_that_went_away_frees_its_place(web: Web) -> None:
             return answer.status_code == 200
 
     wait_until(is_free, "a stream can be opened", timeout_seconds=5)
-    assert time.monotonic() - left < 5
 
 
 def test_sigterm_ends_open_streams_at_once(web: Web) -> None:
@@ -441,5 +437,5 @@ def test_sigterm_ends_open_streams_at_once(web: Web) -> None:
         assert following.ended.wait(10)
         seconds = time.monotonic() - asked
 
-    assert seconds < 2
+    assert seconds < 2 * crowding()
     assert web.process.wait(timeout=10) == 0

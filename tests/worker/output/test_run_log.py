@@ -6,13 +6,13 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
 
 import pytest
 
 from jobs_app.tasks.context import LogSink, Stream
 from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.run_log import Chunk, Flush, RunLog
+from tests.servers import wait_until
 
 LIMIT = 65_536
 
@@ -53,14 +53,6 @@ class Memory:
             self.out += data
         else:
             self.err += data
-
-
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    tick = threading.Event()
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        tick.wait(0.01)
 
 
 @pytest.fixture
