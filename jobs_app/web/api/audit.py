@@ -8,13 +8,11 @@ from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts import audit
-from jobs_app.core.errors import NotFound
 from jobs_app.core.field_spec import INT32
-from jobs_app.db.models.accounts import AuditEvent
-from jobs_app.jobs import service
-from jobs_app.jobs.document import NAME
 from jobs_app.web.api import pagination
+from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.openapi import INSTALLATION, problems
+from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.session import session
@@ -55,22 +53,15 @@ class EventQuery(Query):
 def list_events(query: EventQuery) -> Response:
     """List who did what, newest first."""
     before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
-    job_id = None if query.job is None else _job_id(query.job)
+    job_id = None if query.job is None else find_job(query.job).id
     events = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
     return pagination.page(
-        AUDIT_KIND, events, limit=query.limit, key=lambda event: event.id, show=_show_events
+        AUDIT_KIND,
+        events,
+        limit=query.limit,
+        key=lambda event: event.id,
+        show=lambda page: [as_json(EventOut, event) for event in page],
     )
-
-
-def _show_events(events: list[AuditEvent]) -> list[dict[str, Any]]:
-    views = [EventOut.model_validate(event, from_attributes=True) for event in events]
-    return [view.model_dump(mode="json") for view in views]
-
-
-def _job_id(name: str) -> int:
-    if not NAME.fullmatch(name):
-        raise NotFound("There is no job of that name.", code="job_not_found")
-    return service.get(session(), name).id
 
 
 def _event_id(text: str) -> int:

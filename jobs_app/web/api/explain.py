@@ -5,19 +5,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from jobs_app.core import clock
-from jobs_app.core.errors import NotFound
 from jobs_app.jobs import explain
 from jobs_app.jobs.document import NAME
 from jobs_app.jobs.explain import When
 from jobs_app.jobs.explain_context import Verdict
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
-from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.openapi import JOBS, problems
+from jobs_app.web.api.responses import checked_name
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import EARLIEST, LATEST, Instant
 from jobs_app.web.api.schemas.job_input import JobPath
@@ -25,9 +25,7 @@ from jobs_app.web.api.schemas.job_output import FireOut, show_fire
 from jobs_app.web.api.schemas.runs import RunOut, show_run
 from jobs_app.web.session import session
 
-api = APIBlueprint(
-    "explain", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
-)
+api = APIBlueprint("explain", __name__, abp_tags=[JOBS])
 
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
@@ -99,10 +97,9 @@ def explain_job(path: JobPath, query: ExplainQuery) -> Response:
 
     This works for a deleted job too, while its history is kept.
     """
-    if not NAME.fullmatch(path.name):
-        raise NotFound("There is no job of that name.", code="job_not_found")
     now = clock.now()
-    explanation = explain.explain(session(), path.name, query.at or When(now), at=now)
+    name = checked_name(NAME, path.name, "job")
+    explanation = explain.explain(session(), name, query.at or When(now), at=now)
     run_id = explanation.run
     run = None if run_id is None else show_run(history.get(session(), run_id))
     out = ExplanationOut(

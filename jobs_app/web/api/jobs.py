@@ -4,11 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 from pydantic import ValidationError
 
 from jobs_app.core import clock
-from jobs_app.core.errors import NotFound
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service, start
 from jobs_app.jobs.definition import definition_of
@@ -18,8 +17,9 @@ from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
-from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
+from jobs_app.web.api.responses import checked_name, located, versioned
 from jobs_app.web.api.schemas.base import raise_invalid
 from jobs_app.web.api.schemas.job_input import (
     DeleteQuery,
@@ -45,9 +45,7 @@ from jobs_app.web.api.schemas.job_patch import JobPatch, merged
 from jobs_app.web.api.schemas.runs import RunOut, show_run
 from jobs_app.web.session import session
 
-api = APIBlueprint(
-    "jobs", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
-)
+api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
 
 KIND = "jobs"
 
@@ -55,14 +53,8 @@ KIND = "jobs"
 @api.get("/jobs", responses={200: JobPage, **problems(400)})
 def list_jobs(query: JobQuery) -> Response:
     """List jobs by name."""
-    conditions = service.Filter(
-        state=query.state,
-        tag=query.tag,
-        queue=query.queue,
-        q=query.q,
-        last_state=query.last_state,
-    )
-    after = pagination.decode(KIND, query.cursor, _name_in_cursor)
+    conditions = service.Filter(**query.model_dump(exclude={"limit", "cursor"}))
+    after = pagination.decode_name(KIND, query.cursor, NAME)
     jobs = service.page(session(), conditions, after=after, limit=query.limit + 1)
     return pagination.page(
         KIND, jobs, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
@@ -81,7 +73,7 @@ def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
 @api.get("/jobs/<name>", responses={200: JobOut, 304: None, **problems(404)})
 def read_job(header: IfNoneMatch, path: JobPath) -> Response:
     """Read a job. Its ETag stands for its definition, not for its runs."""
-    job = _job(path.name)
+    job = find_job(path.name)
     if preconditions.is_known(job.version):
         response = Response(status=304)
         response.headers["ETag"] = preconditions.etag(job.version)
@@ -92,7 +84,7 @@ def read_job(header: IfNoneMatch, path: JobPath) -> Response:
 @api.put("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
 def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobReplace) -> Response:
     """Replace a job; what is left out takes its default. With `name`, rename it."""
-    job = _job(path.name)
+    job = find_job(path.name)
     version = preconditions.expected_version()
     definition = body.definition(extension.current().settings, name=path.name)
     return _change(job, definition, version=version, dry_run=query.dry_run)
@@ -101,7 +93,7 @@ def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobRepl
 @api.patch("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
 def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch) -> Response:
     """Change some fields of a job (JSON Merge Patch)."""
-    job = _job(path.name)
+    job = find_job(path.name)
     version = preconditions.expected_version()
     try:
         whole = JobReplace.model_validate(merged(definition_of(job), request.get_json()))
@@ -116,7 +108,7 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
 @api.delete("/jobs/<name>", responses={204: None, **problems(404, 409, 412, 428)})
 def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
-    job = _job(path.name)
+    job = find_job(path.name)
     version = preconditions.expected_version()
     by, at = auth.principal().name, clock.now()
     job = service.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
@@ -130,7 +122,7 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
 def pause_job(path: JobPath, body: PauseIn) -> Response:
     """Stop following a job's schedule. It can still be run by hand."""
     by, at = auth.principal().name, clock.now()
-    job = service.pause(session(), _job(path.name), reason=body.reason, by=by, at=at)
+    job = service.pause(session(), find_job(path.name), reason=body.reason, by=by, at=at)
     extension.notify_redis_afterwards([job])
     return _answer(job)
 
@@ -142,7 +134,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     With `dry_run` nothing is changed, and the answer is the effect, as for a dry run of an edit.
     """
     by, at = auth.principal().name, clock.now()
-    job = _job(path.name)
+    job = find_job(path.name)
     if query.dry_run:
         return _show_dry_run(
             dry_run_resume(
@@ -158,7 +150,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
 def next_fires(path: JobPath, query: NextQuery) -> Response:
     """List the next fires of a job; none while it is paused or ended."""
     after = query.start or clock.now()
-    fires = service.next_fires(_job(path.name), after=after, count=query.count, until=query.end)
+    fires = service.next_fires(find_job(path.name), after=after, count=query.count, until=query.end)
     return jsonify({"items": [show_fire(fire) for fire in fires]})
 
 
@@ -171,7 +163,7 @@ def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
 def _run(name: str, body: JobRunIn) -> Response:
     started = start.start_job(
         session(),
-        _job(name),
+        find_job(name),
         app=extension.current().celery,
         by=auth.principal().name,
         at=clock.now(),
@@ -186,22 +178,12 @@ def _run(name: str, body: JobRunIn) -> Response:
 def accepted(run_id: UUID) -> Response:
     """Answer 202 with a run that was just recorded, and where to follow it."""
     response = jsonify(show_run(history.get(session(), run_id)))
-    response.status_code = 202
-    response.headers["Location"] = f"/api/v1/runs/{run_id}"
-    return response
+    return located(response, 202, f"/api/v1/runs/{run_id}")
 
 
-def _job(name: str) -> Job:
-    # A name that none can have is not asked for: the database need not understand it.
-    if not NAME.fullmatch(name):
-        raise NotFound("There is no job of that name.", code="job_not_found")
-    return service.get(session(), name)
-
-
-def _name_in_cursor(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError("not a name")
-    return text
+def find_job(name: str) -> Job:
+    """Return the job with the name of an address; raises NotFound."""
+    return service.get(session(), checked_name(NAME, name, "job"))
 
 
 def _create(definition: Definition) -> Response:
@@ -213,10 +195,7 @@ def _create(definition: Definition) -> Response:
         at=clock.now(),
     )
     extension.notify_redis_afterwards([job])
-    response = _answer(job)
-    response.status_code = 201
-    response.headers["Location"] = f"/api/v1/jobs/{job.name}"
-    return response
+    return located(_answer(job), 201, f"/api/v1/jobs/{job.name}")
 
 
 def _change(job: Job, definition: Definition, *, version: int | None, dry_run: bool) -> Response:
@@ -267,9 +246,7 @@ def _effect(effect: DryRun) -> dict[str, Any]:
 
 def _answer(job: Job) -> Response:
     (document,) = _show_with_last_runs([job])
-    response = jsonify(document)
-    response.headers["ETag"] = preconditions.etag(job.version)
-    return response
+    return versioned(document, job.version)
 
 
 def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Routes under /channels and /notifications."""
 
 import time
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from flask import Response, jsonify
@@ -19,7 +19,9 @@ from jobs_app.secrets.encryption import Cipher, load_cipher
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch
+from jobs_app.web.api.responses import as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.api.schemas.job_input import NAME_SCHEMA, Name, NotifyEvents
@@ -130,13 +132,6 @@ class ChannelPath(Query):
     name: Annotated[str, Field(json_schema_extra={**NAME_SCHEMA, "example": "ops"})]
 
 
-class ListQuery(Query):
-    """The part of a list."""
-
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    cursor: Annotated[str, Field(max_length=1000)] | None = None
-
-
 class NotificationQuery(ListQuery):
     """The filters of the list of notifications."""
 
@@ -150,14 +145,14 @@ class NotificationQuery(ListQuery):
 @api.get("/channels", responses={200: ChannelPage, **problems(400)})
 def list_channels(query: ListQuery) -> Response:
     """List channels by name."""
-    after = pagination.decode(KIND, query.cursor, _name_in_cursor)
+    after = pagination.decode_name(KIND, query.cursor, NAME)
     rows = channels.page(session(), after=after, limit=query.limit + 1)
     return pagination.page(
         KIND,
         rows,
         limit=query.limit,
         key=lambda channel: channel.name,
-        show=lambda page: [_show(channel) for channel in page],
+        show=lambda page: [as_json(ChannelOut, channel) for channel in page],
     )
 
 
@@ -167,16 +162,13 @@ def create_channel(body: ChannelIn) -> Response:
     channel = channels.create(
         session(), body.name, _channel_input(body), cipher=_cipher(), by=_actor(), at=clock.now()
     )
-    response = _answer(channel)
-    response.status_code = 201
-    response.headers["Location"] = f"/api/v1/channels/{channel.name}"
-    return response
+    return located(_answer(channel), 201, f"/api/v1/channels/{channel.name}")
 
 
 @api.get("/channels/<name>", responses={200: ChannelOut, **problems(404)})
 def read_channel(path: ChannelPath) -> Response:
     """Read a channel, without its address."""
-    return _answer(channels.get(session(), _checked_name(path.name)))
+    return _answer(channels.get(session(), checked_name(NAME, path.name, "channel")))
 
 
 @api.patch("/channels/<name>", responses={200: ChannelOut, **problems(404, 412, 428, body=True)})
@@ -184,7 +176,7 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
     """Change some fields of a channel (JSON Merge Patch)."""
     channel = channels.change(
         session(),
-        _checked_name(path.name),
+        checked_name(NAME, path.name, "channel"),
         _channel_input(body),
         version=preconditions.expected_version(),
         cipher=_cipher(),
@@ -197,7 +189,7 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
 @api.delete("/channels/<name>", responses={204: None, **problems(404, 409, 412, 428)})
 def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
     """Delete a channel that no job names."""
-    name = _checked_name(path.name)
+    name = checked_name(NAME, path.name, "channel")
     version = preconditions.expected_version()
     channels.delete(session(), name, version=version, by=_actor(), at=clock.now())
     return Response(status=204)
@@ -208,8 +200,8 @@ def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
 )
 def test_channel(path: ChannelPath) -> Response:
     """Send a test message and wait for its outcome. 202: no scheduler has sent it yet."""
-    at = clock.now()
-    notification_id = channels.test(session(), _checked_name(path.name), by=_actor(), at=at)
+    name, at = checked_name(NAME, path.name, "channel"), clock.now()
+    notification_id = channels.test(session(), name, by=_actor(), at=at)
     # Without a scheduler no message is sent: do not wait.
     seconds = TEST_SECONDS if history.has_sender(session(), at=at) else 0.0
     # Hold no connection of the database while the scheduler works.
@@ -250,14 +242,8 @@ def list_notifications(query: NotificationQuery) -> Response:
     )
 
 
-def _show(channel: NotificationChannel) -> dict[str, Any]:
-    return ChannelOut.model_validate(channel, from_attributes=True).model_dump(mode="json")
-
-
 def _answer(channel: NotificationChannel) -> Response:
-    response = jsonify(_show(channel))
-    response.headers["ETag"] = preconditions.etag(channel.version)
-    return response
+    return versioned(as_json(ChannelOut, channel), channel.version)
 
 
 def _channel_input(body: ChannelIn | ChannelPatch) -> ChannelInput:
@@ -285,16 +271,3 @@ def _cipher() -> Cipher:
 
 def _actor() -> str:
     return auth.principal().name
-
-
-def _checked_name(name: str) -> str:
-    # No query for an invalid name: the database may refuse its characters.
-    if not NAME.fullmatch(name):
-        raise NotFound("There is no channel of that name.", code="channel_not_found")
-    return name
-
-
-def _name_in_cursor(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError("not a name")
-    return text

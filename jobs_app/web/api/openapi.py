@@ -24,6 +24,10 @@ SECURITY_SCHEMES: dict[str, Any] = {
     }
 }
 
+#: The tags of operations in more than one module.
+JOBS = Tag(name="jobs", description="What runs, and when.")
+RUNS = Tag(name="runs", description="What happened.")
+
 #: The tag of resources that the installation has without anyone creating them.
 INSTALLATION = Tag(name="installation", description="Tasks, queues, workers, and who did what.")
 

@@ -4,17 +4,26 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from re import Pattern
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Response, jsonify, request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from werkzeug.datastructures import MultiDict
 
 from jobs_app.core.errors import BadRequest
+from jobs_app.web.api.schemas.base import Query
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
+
+
+class ListQuery(Query):
+    """The part of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=1000)] | None = None
 
 
 def encode(kind: str, key: str | int) -> str:
@@ -44,6 +53,17 @@ def decode(kind: str, cursor: str | None, read: Callable[[str], Key]) -> Key | N
             "The cursor is not one of this list: send next_cursor unchanged.",
             code="bad_cursor",
         ) from error
+
+
+def decode_name(kind: str, cursor: str | None, pattern: Pattern[str]) -> str | None:
+    """Return the name in *cursor*, which *pattern* matches; see `decode`."""
+
+    def read(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError("not a name")
+        return text
+
+    return decode(kind, cursor, read)
 
 
 def page(

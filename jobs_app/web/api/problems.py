@@ -86,13 +86,6 @@ def problem(
     return response
 
 
-def of(error: errors.JobsError) -> Response:
-    """Return *error* as a problem."""
-    status = next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
-    fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors]
-    return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)
-
-
 def register(app: Flask) -> None:
     """Answer every error in *app* with a problem."""
     app.register_error_handler(errors.JobsError, _on_jobs_error)
@@ -102,7 +95,9 @@ def register(app: Flask) -> None:
 
 
 def _on_jobs_error(error: errors.JobsError) -> Response:
-    return of(error)
+    status = next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
+    fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors]
+    return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)
 
 
 def _on_http_error(error: HTTPException) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, jsonify, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
@@ -17,7 +17,8 @@ from jobs_app.runs import history
 from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web import streams
 from jobs_app.web.api import runs
-from jobs_app.web.api.openapi import EVENTS, problems
+from jobs_app.web.api.openapi import EVENTS, RUNS, problems
+from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.runs import (
     ChunkOut,
     LogPage,
@@ -29,7 +30,7 @@ from jobs_app.web.api.schemas.runs import (
 from jobs_app.web.session import readers, session
 from jobs_app.web.streams import Stream
 
-api = APIBlueprint("run_logs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
+api = APIBlueprint("run_logs", __name__, abp_tags=[RUNS])
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def read_log(path: RunPath, query: LogQuery) -> Response:
     if _wants_json():
         _refuse_byte_counts(query)
         chunks = [chunk for chunk in chunks if query.stream in {None, chunk.stream}]
-        return jsonify(items=[_show(chunk) for chunk in chunks])
+        return jsonify(items=[as_json(ChunkOut, chunk) for chunk in chunks])
     text = _text(chunks, written=written, stream=query.stream).encode()
     if query.offset is not None:
         text = _whole_characters(text[query.offset :])
@@ -124,7 +125,7 @@ class _Follower:
             if chunk.seq != self.position.seq + 1:
                 yield self._cut(chunk, news, new_bytes)
             self.position = LogPosition(chunk.attempt, chunk.seq)
-            yield _event("chunk", _show(chunk), position=self.position)
+            yield _event("chunk", as_json(ChunkOut, chunk), position=self.position)
             if self._received_bytes is not None:
                 self._received_bytes += _size(chunk)
             if chunk.attempt == news.attempt:
@@ -169,10 +170,6 @@ def _refuse_byte_counts(query: LogQuery) -> None:
     if names:
         detail = f"{names[0]!r} counts bytes of the text: leave it out, or accept text/plain."
         raise InvalidInput(detail, errors=[FieldError("", "text_only", detail)])
-
-
-def _show(chunk: LogChunk) -> dict[str, Any]:
-    return ChunkOut.model_validate(chunk, from_attributes=True).model_dump(mode="json")
 
 
 def _size(chunk: LogChunk) -> int:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
@@ -17,7 +17,7 @@ from jobs_app.runs.cancel import cancel
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.jobs import accepted
-from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.openapi import RUNS, problems
 from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.schemas.runs import (
     MOST_NOTIFICATIONS,
@@ -34,7 +34,7 @@ from jobs_app.web.api.schemas.runs import (
 )
 from jobs_app.web.session import session
 
-api = APIBlueprint("runs", __name__, abp_tags=[Tag(name="runs", description="What happened.")])
+api = APIBlueprint("runs", __name__, abp_tags=[RUNS])
 
 KIND = "runs"
 

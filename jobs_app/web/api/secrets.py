@@ -1,20 +1,22 @@
 """Routes under /secrets; no response contains the value of a secret."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core import clock
-from jobs_app.core.errors import FieldError, InvalidInput, NotFound
+from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, store
 from jobs_app.secrets.references import NAME, NAME_RULE
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch, MayIfMatch
+from jobs_app.web.api.responses import as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.session import session
@@ -95,13 +97,6 @@ class SecretPath(Query):
     ]
 
 
-class SecretQuery(Query):
-    """The part of the list."""
-
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-    cursor: Annotated[str, Field(max_length=1000)] | None = None
-
-
 class DeleteSecretQuery(Query):
     """`force` deletes a secret that jobs refer to; their runs will fail."""
 
@@ -109,23 +104,23 @@ class DeleteSecretQuery(Query):
 
 
 @api.get("/secrets", responses={200: SecretPage, **problems(400)})
-def list_secrets(query: SecretQuery) -> Response:
+def list_secrets(query: ListQuery) -> Response:
     """List secrets by name, without their values."""
-    after = pagination.decode(KIND, query.cursor, _name_in_cursor)
+    after = pagination.decode_name(KIND, query.cursor, NAME)
     secrets = store.page(session(), after=after, limit=query.limit + 1)
     return pagination.page(
         KIND,
         secrets,
         limit=query.limit,
         key=lambda secret: secret.name,
-        show=lambda page: [_show(secret) for secret in page],
+        show=lambda page: [as_json(SecretOut, secret) for secret in page],
     )
 
 
 @api.get("/secrets/<name>", responses={200: SecretWithJobs, **problems(404)})
 def read_secret(path: SecretPath) -> Response:
     """Read a secret without its value, with the jobs that refer to it."""
-    return _answer(store.get(session(), _checked_name(path.name)))
+    return _answer(store.get(session(), checked_name(NAME, path.name, "secret")))
 
 
 @api.put(
@@ -152,8 +147,7 @@ def put_secret(header: MayIfMatch, path: SecretPath, body: SecretIn) -> Response
     )
     response = _answer(secret)
     if secret.version == 1:
-        response.status_code = 201
-        response.headers["Location"] = f"/api/v1/secrets/{secret.name}"
+        return located(response, 201, f"/api/v1/secrets/{secret.name}")
     return response
 
 
@@ -162,7 +156,7 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
     """Delete a secret. 409 while jobs refer to it, unless `force` is true."""
     store.remove(
         session(),
-        _checked_name(path.name),
+        checked_name(NAME, path.name, "secret"),
         version=preconditions.expected_version(),
         force=query.force,
         by=auth.principal().name,
@@ -185,24 +179,6 @@ def _refuse_bad_name(name: str) -> None:
         raise InvalidInput(detail, errors=[FieldError("", "invalid_name", detail)])
 
 
-def _checked_name(name: str) -> str:
-    # No query for an invalid name: the database may refuse its characters.
-    if not NAME.fullmatch(name):
-        raise NotFound("There is no secret of that name.", code="secret_not_found")
-    return name
-
-
-def _name_in_cursor(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError("not a name")
-    return text
-
-
 def _answer(secret: Secret) -> Response:
-    response = jsonify(_show(secret) | {"jobs": store.used_by(session(), secret.name)})
-    response.headers["ETag"] = preconditions.etag(secret.version)
-    return response
-
-
-def _show(secret: Secret) -> dict[str, Any]:
-    return SecretOut.model_validate(secret, from_attributes=True).model_dump(mode="json")
+    document = as_json(SecretOut, secret) | {"jobs": store.used_by(session(), secret.name)}
+    return versioned(document, secret.version)

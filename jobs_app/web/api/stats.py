@@ -4,26 +4,22 @@ from dataclasses import asdict
 from typing import Annotated
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
-from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState
-from jobs_app.db.models.runs import Run
-from jobs_app.jobs import service, stats
-from jobs_app.jobs.document import NAME
+from jobs_app.jobs import stats
 from jobs_app.runs.retention import Retention
 from jobs_app.web import extension
-from jobs_app.web.api.openapi import problems
+from jobs_app.web.api.jobs import find_job
+from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.api.schemas.job_input import JobPath
-from jobs_app.web.api.schemas.job_output import LastRun
+from jobs_app.web.api.schemas.job_output import LastRun, show_last_run
 from jobs_app.web.session import session
 
-api = APIBlueprint(
-    "stats", __name__, abp_tags=[Tag(name="jobs", description="What runs, and when.")]
-)
+api = APIBlueprint("stats", __name__, abp_tags=[JOBS])
 
 
 class StatsQuery(Query):
@@ -86,9 +82,7 @@ class StatsOut(BaseModel):
 @api.get("/jobs/<name>/stats", responses={200: StatsOut, **problems(404)})
 def job_stats(path: JobPath, query: StatsQuery) -> Response:
     """Return a job's runs by outcome, how long they take and how late they start."""
-    if not NAME.fullmatch(path.name):
-        raise NotFound("There is no job of that name.", code="job_not_found")
-    job = service.get(session(), path.name)
+    job = find_job(path.name)
     summary = stats.of_job(session(), job, last=query.last)
     limits = Retention.from_json(job.retention).limits(extension.current().settings)
     out = StatsOut(
@@ -97,12 +91,8 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
         success_rate=summary.success_rate,
         recent=RecentOut.model_validate(summary.recent, from_attributes=True),
         failures_in_a_row=job.failures_in_a_row,
-        last_success=_run(summary.last_success),
-        last_failure=_run(summary.last_failure),
+        last_success=show_last_run(summary.last_success),
+        last_failure=show_last_run(summary.last_failure),
         kept=KeptOut(runs=summary.kept, oldest_at=summary.oldest_at, **asdict(limits)),
     )
     return jsonify(out.model_dump(mode="json"))
-
-
-def _run(run: Run | None) -> LastRun | None:
-    return None if run is None else LastRun.model_validate(run, from_attributes=True)

@@ -15,6 +15,7 @@ from jobs_app.runs import history
 from jobs_app.web.api import preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.preconditions import MayRepeat
+from jobs_app.web.api.responses import located
 from jobs_app.web.api.runs import record_run
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.session import session
@@ -92,9 +93,7 @@ def _start(body: StartTaskIn) -> Response:
     duration = int(body.duration) if body.duration.is_integer() else body.duration
     run_id = record_run(TaskStart(task="sleep", kwargs={"duration": duration}))
     response = jsonify({"task_id": str(run_id), "status": "Task started"})
-    response.status_code = 202
-    response.headers["Location"] = f"/task-status/{run_id}"
-    return response
+    return located(response, 202, f"/task-status/{run_id}")
 
 
 def _result(run: Run) -> Any:

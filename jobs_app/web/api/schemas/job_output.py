@@ -55,6 +55,11 @@ class LastRun(BaseModel):
     finished_at: Instant | None
 
 
+def show_last_run(run: Run | None) -> LastRun | None:
+    """Return *run* in short, None if there is none."""
+    return None if run is None else LastRun.model_validate(run, from_attributes=True)
+
+
 class Paused(BaseModel):
     """Since when a job is paused, by whom and why."""
 
@@ -118,9 +123,7 @@ def show(
         state=job.state,
         paused=paused,
         next_run_at=job.next_fire_at,
-        last_run=None
-        if last_run is None
-        else LastRun.model_validate(last_run, from_attributes=True),
+        last_run=show_last_run(last_run),
         scheduling_error=job.scheduling_error,
         warnings=warnings,
         description_of_schedule=described(definition.schedule),

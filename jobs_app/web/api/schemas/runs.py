@@ -139,41 +139,26 @@ class RunPage(BaseModel):
     next_cursor: str | None
 
 
+#: The fields of an answer that are the columns of a run, as they are.
+_COLUMNS = RunOut.model_fields.keys() - {
+    *("job", "worker", "duration_seconds", "delay_seconds"),
+    *("attempts", "kwargs", "error", "progress", "log"),
+}
+
+
 def show_run(run: Run) -> dict[str, Any]:
     """Return *run* as JSON; `history` must have loaded it."""
     out = RunOut(
-        id=run.id,
+        **{name: getattr(run, name) for name in _COLUMNS},
         job=None if run.job is None else run.job.name,
-        task=run.task,
-        state=run.state,
-        reason=run.reason,
-        cancelled_by=run.cancelled_by,
-        trigger=run.trigger,
-        triggered_by=run.triggered_by,
-        note=run.note,
-        scheduled_for=run.scheduled_for,
-        created_at=run.created_at,
-        queued_at=run.queued_at,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
         duration_seconds=seconds_between(run.started_at, run.finished_at),
         delay_seconds=seconds_between(run.scheduled_for or run.created_at, run.started_at),
-        attempt=run.attempt,
-        max_attempts=run.max_attempts,
         attempts=_attempts(run),
         worker=_worker_name(run),
-        queue=run.queue,
-        priority=run.priority,
-        concurrency_key=run.concurrency_key,
-        concurrency_limit=run.concurrency_limit,
         kwargs=redaction.redacted(run.kwargs),
-        result=run.result,
         error=_error(run.error),
-        exit_code=run.exit_code,
         progress=None if run.progress is None else ProgressOut(**run.progress),
         log=LogOut(bytes=run.log_bytes, truncated=run.log_truncated, deleted=run.log_deleted),
-        retry_of=run.retry_of,
-        fires=run.fires,
     )
     return out.model_dump(mode="json")
 
@@ -186,34 +171,26 @@ def show_detail(run: Run, notifications: Sequence[NotificationWithJob]) -> dict[
 
 def _attempts(run: Run) -> list[AttemptOut]:
     """Return the earlier attempts and the current one, unless the run was never tried."""
-    earlier = [_attempt(attempt) for attempt in run.attempts]
+    earlier = [
+        _attempt(attempt, attempt.worker, _late_result(attempt.note)) for attempt in run.attempts
+    ]
     is_listed = any(attempt.attempt == run.attempt for attempt in earlier)
     ended_untried = run.finished_at is not None and run.started_at is None
     if is_listed or run.state in UNTRIED or ended_untried:
         return earlier
-    current = AttemptOut(
-        attempt=run.attempt,
-        state=run.state,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        worker=_worker_name(run),
-        error=_error(run.error),
-        exit_code=run.exit_code,
-        late_result=None,
-    )
-    return [*earlier, current]
+    return [*earlier, _attempt(run, _worker_name(run), None)]
 
 
-def _attempt(attempt: Attempt) -> AttemptOut:
+def _attempt(row: Run | Attempt, worker: str | None, late_result: LateOut | None) -> AttemptOut:
     return AttemptOut(
-        attempt=attempt.attempt,
-        state=attempt.state,
-        started_at=attempt.started_at,
-        finished_at=attempt.finished_at,
-        worker=attempt.worker,
-        error=_error(attempt.error),
-        exit_code=attempt.exit_code,
-        late_result=_late_result(attempt.note),
+        attempt=row.attempt,
+        state=row.state,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        worker=worker,
+        error=_error(row.error),
+        exit_code=row.exit_code,
+        late_result=late_result,
     )
 
 
