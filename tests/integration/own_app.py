@@ -25,7 +25,7 @@ class Window(BaseModel):
 
 
 class WithContext(Task[Any, Any]):
-    """What Flask's documentation has people make."""
+    """A task class as Flask's documentation recommends it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with something around it."""

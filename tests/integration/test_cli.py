@@ -169,7 +169,7 @@ def test_a_pause_is_seen_and_lifted(run: Run) -> None:
     assert answer(run("job", "show", "rests", "--json"))["state"] == "active"
 
 
-def test_what_was_shown_can_be_created_again(run: Run, tmp_path: Path) -> None:
+def test_an_exported_job_can_be_created_again(run: Run, tmp_path: Path) -> None:
     run("job", "create", "original", "--command", "date", "--every", "5m", "--jitter", "10s")
     document = tmp_path / "job.json"
     document.write_text(run("job", "show", "original", "--json").stdout)
@@ -181,7 +181,7 @@ def test_what_was_shown_can_be_created_again(run: Run, tmp_path: Path) -> None:
     assert copy["schedule"] == original["schedule"]
 
 
-def test_what_the_server_refuses_names_the_field(run: Run) -> None:
+def test_a_refusal_of_the_server_names_the_field(run: Run) -> None:
     bad = run("job", "create", "bad", "--command", "date", "--cron", "61 * * * *")
 
     assert bad.exit_code == 2

@@ -77,7 +77,7 @@ def test_a_class_based_task_is_run_and_its_progress_seen(own: System) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_what_the_hints_refuse_is_never_started(own: System) -> None:
+def test_arguments_that_the_type_hints_refuse_start_no_run(own: System) -> None:
     with pytest.raises(InvalidInput) as raised:
         own.start_run(f"{MODULE}.typed", at="tomorrow", on=[5], mode="slow")
 

@@ -91,7 +91,7 @@ def test_no_message_waits_behind_a_long_run_while_another_worker_has_time(
 
 
 @POOLS
-def test_what_a_busy_worker_has_no_time_for_lies_in_the_queue_in_its_order(
+def test_messages_that_a_busy_worker_cannot_run_return_to_the_queue_in_order(
     make_system: Callable[..., System], own_valkey: ValkeyServer, pool: str
 ) -> None:
     system = make_system(worker_concurrency=2, worker_pool=pool)

@@ -38,7 +38,7 @@ def with_attempts(system: System, run: Run) -> Run:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_what_celery_offers_a_task_to_be_tried_again_makes_attempts(retrying: System) -> None:
+def test_each_way_of_celery_to_retry_a_task_makes_attempts(retrying: System) -> None:
     ids = {
         "counts_up": retrying.start_run(f"{TASKS}.counts_up", n=1),
         "countdown": retrying.start_run(f"{TASKS}.waits", how="countdown"),
@@ -93,9 +93,7 @@ def pauses_of(run: Run) -> list[timedelta]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_a_task_sends_by_itself_runs_as_with_any_celery(
-    retrying: System, tmp_path: Path
-) -> None:
+def test_a_task_that_a_task_sends_runs_as_with_any_celery(retrying: System, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     run = retrying.wait_for_end(retrying.start_run(f"{TASKS}.sends_others", file=str(trace)))
 

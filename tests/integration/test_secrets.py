@@ -163,7 +163,7 @@ def in_any_form(secret: str) -> list[bytes]:
     texts = {json.dumps(secret)[1:-1], repr(secret)[1:-1], quote_plus(secret)}
     texts |= {quote(secret, safe=""), quote(secret)}
     found = {data, data[:10], data[-10:], *(text.encode() for text in texts)}
-    # What is sure to stand in Base64, whatever stands before and behind it.
+    # The part of the Base64 text that does not depend on its neighbours.
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data)
         found.add(encoded[4:-4])
@@ -286,7 +286,7 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     assert (ended["retry-with"]["attempt"], ended["retry-with"]["result"]) == (2, after)
     assert ended["retry-with"]["kwargs"]["note"] == "after ${secret:CANARY}"
 
-    # What people and programs do with jobs and secrets, mistakes included.
+    # The usual actions of people and programs with jobs and secrets, and their mistakes.
     exported = installation.command("job", "export")
     assert "Bearer ${secret:CANARY}" in exported
     installation.command("job", "import", "-", stdin=exported)

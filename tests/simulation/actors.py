@@ -1,4 +1,4 @@
-"""Who acts beside workers: schedulers and people, made of the product's own functions."""
+"""The actors beside workers: schedulers and people, made of the product's own functions."""
 
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ class SimulatedScheduler:
 
 
 class Person:
-    """Somebody at a web process: every request is one change, told to Redis afterwards."""
+    """Somebody at a web process: every request is one change, and Redis is notified afterwards."""
 
     NAMES = ("alpha", "beta")
 

@@ -42,7 +42,7 @@ LONG_SECONDS = 60.0
 #: Three attempts, five seconds apart.
 RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
 
-#: What a job of a scenario says unless it is told otherwise: nothing happens by itself.
+#: The default definition of a job in a scenario: nothing happens by itself.
 _QUIET: dict[str, Any] = {
     "overlap_policy": OverlapPolicy.ALLOW_ALL,
     "retry": RetryPolicy(),
@@ -53,7 +53,7 @@ EVERY_MINUTE: dict[str, Any] = {"cron": "* * * * *"}
 
 @dataclass
 class Cue:
-    """What happens before the next statement of *place* that begins with *statement*."""
+    """An action before the next statement of *place* that begins with *statement*."""
 
     place: str
     statement: str

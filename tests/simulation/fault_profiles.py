@@ -7,7 +7,7 @@ from tests.simulation.world import ANY_FAULT_PROFILE, FaultProfile
 
 _PLAIN = {"pause_after_failures": None, "max_runs": None}
 _RETRIED = RetryPolicy(max_attempts=3, delay_seconds=5, backoff="constant", jitter=False)
-#: What only people start, again when it fails; and what a janitor does for workers alone.
+#: Jobs that only people start, with retries.
 _BY_HAND = _PLAIN | {"schedule": None, "overlap_policy": OverlapPolicy.ALLOW_ALL, "retry": _RETRIED}
 _WORKERS_CHORES = ("give_up_workers", "finish_orphans", "queue_retries", "resend")
 _BY_CRON = {"cron": "* * * * *", "interval_seconds": None, "jitter_seconds": 0}

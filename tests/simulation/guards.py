@@ -30,9 +30,9 @@ _WHERE_ENDS = frozenset(
     ("RETURNING", "ORDER", "LIMIT", "GROUP", "HAVING", "FOR", "ON", "UNION", "WINDOW")
 )
 _LOCKS = re.compile(r"\bFOR (?:(?:NO KEY )?UPDATE|KEY SHARE)(?: SKIP LOCKED)?|\bSKIP LOCKED")
-#: What SQLAlchemy says of a value that is to be one of none.
+#: The condition that SQLAlchemy writes for `IN ()`.
 _NOTHING = re.compile(r"\b1 ?!= ?1\b")
-#: A lock on nothing in particular: of transactions that ask for the same number, one goes on.
+#: An advisory lock: one of the transactions that ask for the same number goes on.
 _TURN = re.compile(r"\bpg_advisory_xact_lock\(")
 _CONFLICT = re.compile(r"\bON CONFLICT\b[^)]*\) DO NOTHING")
 
@@ -58,7 +58,7 @@ class Guard:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name of the guard, for people."""
         return f"{self.place}: {self.head}: {self.conjunct}"
 
 
@@ -158,7 +158,7 @@ def _conjuncts(statement: str) -> Iterator[Cut]:
     for at, token in enumerate(tokens):
         word = token[0].upper()
         depth += _step(word)
-        # What is returned guards nothing.
+        # RETURNING guards nothing.
         returned_at = depth if word == "RETURNING" else returned_at
         returned_at = returned_at if depth >= returned_at else math.inf
         if word == "WHERE" and depth < returned_at:
@@ -211,7 +211,7 @@ def _split(statement: str, tokens: list[re.Match[str]], *, negated: bool = False
             if "OR" in _top(below):
                 yield from _split(statement, below, negated=True)
                 continue
-        # What is asked for in parentheses has conjuncts of its own.
+        # A condition in parentheses has conjuncts of its own.
         said = plain(statement[inner[0].start() : inner[-1].end()])
         name = re.sub(r"\(SELECT .*\)", "(SELECT …)", said)
         name = f"NOT {name}" if negated else name

@@ -1,7 +1,7 @@
-"""What must hold after every commit, seen with no help from the code under test.
+"""The rules that hold after every commit, checked without the code under test.
 
 The rows before and after a commit are compared: invariants 2, 4, 5 and 6 of the design
-are rules on the difference. What the world did with the runs is kept here too.
+are rules on the difference. The checker also keeps what the actors did with the runs.
 """
 
 import json
@@ -131,11 +131,11 @@ class Effect:
 
 
 class Holder(Protocol):
-    """Who has claimed an attempt: a process of a worker."""
+    """The process of a worker that has claimed an attempt."""
 
     @property
     def is_gone(self) -> bool:
-        """Whether it will never write how the attempt ended."""
+        """Whether it will never write the outcome of the attempt."""
 
 
 class Checker:
@@ -152,18 +152,18 @@ class Checker:
         self.starts: Counter[tuple[UUID, int]] = Counter()
         self.effects: list[Effect] = []
         self._commits = 0
-        #: At which commit a run of each job ended last.
+        #: The commit at which the latest run of each job ended.
         self._ended: dict[int | None, int] = {}
-        #: At which commit somebody has left a place of each concurrency key last.
+        #: The commit at which a slot of each concurrency key was last freed.
         self._left: dict[str, int] = {}
         self._may_work: dict[UUID, Callable[[], bool]] = {}
-        #: At which commit somebody wished a run to end.
+        #: The commit at which somebody asked for the end of a run.
         self._asked: dict[UUID, int] = {}
-        #: Who has claimed an attempt that is running, and has not ended it yet.
+        #: The process that claimed each running attempt and has not ended it yet.
         self._holders: dict[tuple[UUID, int], Holder] = {}
-        #: How often in a row a worker has found an attempt that it does not work on.
+        #: How often in a row a worker has seen an attempt that it does not work on.
         self._looks: dict[UUID, dict[tuple[UUID, int], int]] = {}
-        #: Runs whose messages the broker did not take: they are sent again, whatever they are.
+        #: Runs whose messages the broker did not take: they are sent again in any state.
         self.unsent: set[UUID] = set()
 
     def is_on_record(self, run_id: UUID, attempt: int) -> bool:
@@ -325,7 +325,7 @@ class Checker:
         for job_id, job in self.jobs.items():
             if job != old_jobs.get(job_id):
                 _check_due(old_jobs.get(job_id), job)
-            # What should have been counted, and was not, has changed nothing of the job.
+            # A job that should have counted an outcome, and did not, is unchanged.
             if job != old_jobs.get(job_id) or job_id in touched_jobs:
                 self._check_failures(operation, old_jobs.get(job_id), job, moved)
             self._check_job(old_jobs.get(job_id), job, new)
@@ -333,7 +333,7 @@ class Checker:
     def _check_attempts(
         self, operation: Operation, old_attempts: dict[tuple[UUID, int], AttemptRow]
     ) -> None:
-        """What an attempt left behind is written once, and only its worker adds a note."""
+        """Check that an attempt's row is written once, and that only its worker adds a note."""
         for key, attempt in self.attempts.items():
             name = f"attempt {attempt.attempt} of run {short(attempt.run_id)}"
             old = old_attempts.get(key)
@@ -424,7 +424,7 @@ class Checker:
         return moved
 
     def _check_workers(self, operation: Operation, old_workers: dict[UUID, WorkerRow]) -> None:
-        """Who is given up may not work any more, and never comes back under that id."""
+        """Check that a worker that was given up does not work, and never returns with its id."""
         for worker_id, worker in self.workers.items():
             old = old_workers.get(worker_id)
             if old is None or worker == old:
@@ -461,7 +461,7 @@ class Checker:
             if run.state is RunState.CANCELLED:
                 _hold(old.cancel_mode is not None, f"{name} ends though nobody wanted that")
             elif operation.ends is None:
-                # Who wishes so in the same moment is not seen.
+                # A request for the end that comes in the same moment does not count.
                 is_asked = self._asked.get(run.id, self._commits) <= actor.began_after
                 _hold(not is_asked, f"{name} was to end, and is {run.state}")
         is_cancelled = run.state is RunState.CANCELLED and old.state is not RunState.RUNNING
@@ -498,7 +498,7 @@ class Checker:
         _hold(run.concurrency_slot is not None, f"run {short(run.id)} has no slot of its key")
 
     def _check_parking(self, actor: Actor, old: RunRow, run: RunRow) -> None:
-        """Who is parked finds no place, or others before it; who is called finds one."""
+        """Check that a parked run finds no free slot, or others before it."""
         rivals = [
             other
             for other in self.runs.values()
@@ -508,7 +508,7 @@ class Checker:
         has_room = running < (run.concurrency_limit or 0)
         if old.send_at is not None and run.send_at is None:
             is_first = not any(other.state is RunState.QUEUED for other in rivals)
-            # Who has left its place meanwhile was there when it was looked for.
+            # A run that freed its slot meanwhile still had it when this transaction began.
             has_left = self._left.get(run.concurrency_key or "", 0) > actor.began_after
             is_right = not (has_room and is_first) or has_left
             _hold(is_right, f"run {short(run.id)} is parked beside {running} others")
@@ -610,7 +610,7 @@ class Checker:
             _hold(after is None, f"job {job.id} has ended, but would fire at {after}")
 
     def _check_change(self, old: JobRow, job: JobRow, scheduled: list[RunRow]) -> None:
-        """What came due before a change is on record, and nothing runs because of it."""
+        """Check that fires due before a change are on record, and that the change starts no run."""
         is_over = (old.state, job.state) == ("ended", "paused")
         _hold(not is_over, f"job {job.id} has ended, and is paused")
         changed_at = job.updated_at

@@ -88,27 +88,27 @@ ASKING = frozenset(
     )
 )
 
-#: What the conditions that are listened to call.
+#: The function that each observed condition calls.
 _HEARD = "__heard__"
 
 _PAUSE = "it only says how soon the database is asked again"
 _SENDABLE = "only a queued run has a send_at: invariants.py says so after each commit"
 _HALF = "half of a whole: a run is exclusive or not, and any that is active is enough"
-_ONCE_MORE = "`finish` asks for the same once more, and writes nothing if it is not so"
-_LOCKS_MORE = "it locks more rows than needed, which only waits longer"
+_ONCE_MORE = "`finish` checks the same again, and writes nothing if it does not hold"
+_LOCKS_MORE = "it locks more rows than needed, so others only wait longer"
 _LOGGED = "only a log line depends on it"
 _ERROR_TYPE = "it chooses the type of the error"
 _HINT = "a message more, or later: a hint, harmless in any number"
 _ASKED = "it only says how often the database is asked"
-_HELD = "it only says how soon an end is on record"
-_PLAIN = "what is taken for news goes the longer way, by `finish`"
+_HELD = "it only says how soon an outcome is on record"
+_PLAIN = "an outcome that counts as news takes the longer way, by `finish`"
 
 _UNSENT = "runs.outbox.mark_queued_unsent: UPDATE runs"
 
-#: What may be missing with nobody the worse for it, and why.
+#: The guards that may be missing without harm, and the reason for each.
 HARMLESS: dict[str, str] = {
-    "runs.job_groups.unfinished: SELECT runs: active > 0 OR waiting > 0": "none are none",
-    "runs.job_groups.unfinished: SELECT runs: jobs.id IN (?)": "of the others nobody asks",
+    "runs.job_groups.unfinished: SELECT runs: active > 0 OR waiting > 0": "it counts as none",
+    "runs.job_groups.unfinished: SELECT runs: jobs.id IN (?)": "no caller asks for others",
     "runs.job_groups.unfinished: SELECT runs: runs.is_exclusive"
     " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
     "runs.job_groups.unfinished: SELECT runs: NOT runs.is_exclusive"
@@ -255,14 +255,14 @@ CONSTRAINTS = ("uq_runs_fire", "uq_runs_active", "uq_jobs_living_name")
 
 
 class Mutant(Protocol):
-    """The product with something missing."""
+    """The product without one of its guards."""
 
     @property
     def name(self) -> str:
-        """What is missing, as the table of kills has it."""
+        """The missing guard, as the table of kills names it."""
 
     def on(self, store: Store) -> Any:
-        """Return a context in which what is played on *store* goes without it."""
+        """Return a context in which plays on *store* run without the guard."""
 
 
 class Observer(Witness):

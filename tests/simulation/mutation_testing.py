@@ -39,21 +39,21 @@ TITLE = (
     " broken then: see test_mutants.py.\n"
 )
 
-#: Who writes the table holds this: both databases may be searched at the same time.
+#: The writer of the table holds this lock: both databases may be searched at once.
 LOCK = Path(gettempdir()) / "jobs-app-mutants.lock"
 
 #: Seeds of each fault profile that are tried before a mutant counts as a survivor.
 TRIES = 3
 
-#: What a guard raises that finds the one before it gone.
+#: The errors of a guard that runs after a missing one.
 STUMBLES = (IntegrityError, RuntimeError)
 
-#: How the play of a scenario is called in the table, in place of a fault profile.
+#: The word in the table for the play of a scenario, in place of a fault profile.
 SCENARIO = "scenario"
 
 
 class Seed(NamedTuple):
-    """What is played: a scenario, or a number that seeds a fault profile."""
+    """A play: a scenario, or a number that seeds a fault profile."""
 
     fault_profile: str
     name: str
@@ -129,24 +129,24 @@ def seeds(database: str) -> Iterator[Seed]:
 
 @dataclass
 class Review:
-    """What has become of some lines of the table, and what was found beside them."""
+    """The present result of some lines of the table, and other kills of the same plays."""
 
     kept: list[Kill] = field(default_factory=list)
     survivors: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    #: What is on the list of the harmless, and is not: a play fails without it.
+    #: Guards on the list of the harmless without which a play fails.
     harmful: list[Kill] = field(default_factory=list)
 
 
 class MutationTester:
-    """Plays seeds on a store, with nothing missing, and with something."""
+    """Plays seeds on a store, with all guards, and without one of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.database = store.engine.dialect.name
         given = decided() if store.is_sqlite else unconstrained()
         self.given: dict[str, Mutant] = {mutant.name: mutant for mutant in given}
-        #: Guards that no play shows: those of the schema.
+        #: Guards that no play reveals: those of the schema.
         self._always = set() if store.is_sqlite else set(self.given)
         self._is_main = store.is_sqlite
         self._seen: dict[Seed, dict[str, Mutant]] = {}

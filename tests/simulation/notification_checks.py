@@ -1,4 +1,4 @@
-"""A channel that hears everything, and what it must have been told when all is over."""
+"""A channel that gets every event, and the notifications that it must have at the end."""
 
 from collections import Counter
 from datetime import datetime
@@ -11,7 +11,7 @@ from tests.simulation.invariants import Checker
 from tests.simulation.stage import Violation
 from tests.simulation.store import Store
 
-#: As what the end of a run is told.
+#: The events that a run with this outcome may cause.
 EVENTS_OF = {
     RunState.SUCCEEDED: {Event.SUCCEEDED, Event.RECOVERED},
     RunState.FAILED: {Event.FAILED},
@@ -22,7 +22,7 @@ OUTCOMES = set().union(*EVENTS_OF.values())
 
 
 def add_channel(store: Store, at: datetime) -> None:
-    """Have a channel hear everything of every job."""
+    """Add a channel that gets every event of every job."""
     channel = NotificationChannel(
         name="all",
         kind="webhook",
@@ -38,7 +38,7 @@ def add_channel(store: Store, at: datetime) -> None:
 
 
 def check(store: Store, checker: Checker) -> None:
-    """Each run that ended was told once, as what it ended as; so was each fire that was missed."""
+    """Check that each outcome and each missed fire has exactly one notification."""
     events_of_run: dict[UUID, list[Event]] = {}
     missed: Counter[int] = Counter()
     for run_id, job_id, event, fires in store.rows(
@@ -54,15 +54,15 @@ def check(store: Store, checker: Checker) -> None:
             fires_of[run.job_id] += run.fires
         _check_run(checker, run.id, events_of_run.get(run.id, []))
     if missed != fires_of:
-        raise Violation(f"fires missed by job: {fires_of}; told: {missed}")
+        raise Violation(f"fires missed by job: {fires_of}; in notifications: {missed}")
 
 
 def _check_run(checker: Checker, run_id: UUID, events: list[Event]) -> None:
     run = checker.runs[run_id]
     expected = EVENTS_OF.get(run.state, set()) if run.job_id is not None else set()
     if not set(events) <= expected or len(events) > 1:
-        raise Violation(f"{run} is told as {events}")
-    # Nobody is told of what ends after its job was deleted.
+        raise Violation(f"{run} has the notifications {events}")
+    # A run that ends after its job was deleted causes no notification.
     is_deleted = run.job_id is not None and checker.jobs[run.job_id].deleted_at is not None
     if expected and not events and not is_deleted:
-        raise Violation(f"{run} is not told")
+        raise Violation(f"{run} has no notification")

@@ -105,7 +105,7 @@ for _name, _what in (
 
 @scenario
 def late_notes(d: Director) -> None:
-    """What comes late is kept with its attempt, what comes twice is not."""
+    """A late result is kept with its attempt, a repeated one is not."""
     job = d.job(retry=RETRIED)
     late, alive = d.worker("late"), d.worker("alive")
     run_id = d.start(job)
@@ -203,7 +203,7 @@ def claim_without_answer(d: Director) -> None:
 
 @scenario
 def claimed_back(d: Director) -> None:
-    """Who did not hear of its claim gets that one back, and no other."""
+    """A worker that did not learn of its claim gets that attempt back, and no other."""
     worker, other = d.worker("worker"), d.worker("other")
     d.job("alpha")
     job, at = d.job("beta"), d.at()
@@ -346,7 +346,7 @@ def worked_for_too_long(d: Director) -> None:
 
 @scenario
 def cancelled_at_work(d: Director) -> None:
-    """A task is told that somebody wants it to end, and is not tried again."""
+    """A task learns that it is cancelled, and is not tried again."""
     worker = d.worker("worker")
     run_id = d.start(d.job(retry=RETRIED))
 
@@ -361,7 +361,7 @@ def cancelled_at_work(d: Director) -> None:
 
 @scenario
 def cancelled_and_failed(d: Director) -> None:
-    """What was to end fails before it hears of it: it is over."""
+    """A run that was asked to end fails before it learns of that: it has ended."""
     worker = d.worker("worker")
     job = d.job(retry=RETRIED)
     claimed = d.claim(worker, d.start(job))
@@ -521,7 +521,7 @@ def too_many_processes_to_know(d: Director) -> None:
 
 @scenario
 def waited_for_the_end_that_is_held_back(d: Director) -> None:
-    """Who waits for a run's place is let in, also where that ends with the next claim."""
+    """A run that waits for a slot gets it, also where the outcome comes with the next claim."""
     worker = d.worker("worker")
     worker.threads.can_hold_finish = True
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
@@ -670,7 +670,7 @@ def fires_find_no_active_run(d: Director) -> None:
 
 @scenario
 def a_change_finds_no_active_run(d: Director) -> None:
-    """What came due before a change is recorded by it: beside what is over, nobody is there."""
+    """A change records the fires that were due before it; runs that have ended block none."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.SKIP, **EVERY_MINUTE)
     d.job("beta", **EVERY_MINUTE)
@@ -682,7 +682,7 @@ def a_change_finds_no_active_run(d: Director) -> None:
 
 @scenario
 def a_start_finds_no_active_run(d: Director) -> None:
-    """What is over keeps nobody waiting."""
+    """A run that has ended keeps no other run waiting."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ONE)
     d.succeed(worker, d.claim(worker, d.start(job)))
@@ -778,7 +778,7 @@ def paused_and_resumed_twice(d: Director) -> None:
 
 @scenario
 def resumed_and_caught_up(d: Director) -> None:
-    """What a pause has left out is run if whoever resumes the job says so."""
+    """The fires of a pause run if the person who resumes the job asks for them."""
     job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
     d.pause(job)
     d.passes(125)
@@ -920,7 +920,7 @@ def slots_of_a_key(d: Director) -> None:
 
 @scenario
 def slots_of_a_key_again(d: Director) -> None:
-    """What has ended, and what has another key, takes no place."""
+    """Runs that have ended, and runs of another key, take no slot."""
     worker = d.worker("worker")
     for _ in range(2):
         d.succeed(worker, d.claim(worker, d.start_task("key", 2)))
@@ -1163,7 +1163,7 @@ def promoted_while_it_is_cancelled(d: Director) -> None:
     with d.store.meanwhile(let_in) as begin:
         d.before("runs.cancel.cancel", begin, statement="COMMIT")
         d.cancel(waiting)
-    # What has come of it is seen with the next commit.
+    # The result is visible with the next commit.
     d.start_task()
     d.is_in(waiting, RunState.CANCELLED)
 

@@ -112,12 +112,13 @@ class FaultRates:
 
 @dataclass(frozen=True)
 class Operation:
-    """What an actor says that it does: its commits may touch nothing else.
+    """The declared operation of an actor: its commits may touch nothing else.
 
-    `claims` is the attempt that a message names, `ends` the one whose end its worker
-    writes, `tells` the one whose progress, `cancels` the one run and `changes` the one
-    job that a person means, `beats` whose heart it is, and `buries` says that a worker
-    reports the death of one of its own processes.
+    `claims` is the attempt that a message names. `ends` is the attempt whose outcome its
+    worker writes, and `tells` the attempt whose progress it writes. `cancels` is the run
+    that a person cancels, and `changes` the job that a person changes. `beats` is the
+    worker that sends a heartbeat. With `buries`, a worker reports the death of one of its
+    own processes.
     """
 
     claims: tuple[UUID, int] | None = None
@@ -145,11 +146,11 @@ class Actor:
         self.touched: frozenset[str] = frozenset()
         #: How many commits there were when its transaction began.
         self.began_after = 0
-        #: What it is just doing: checked against what its commits change.
+        #: Its present operation; the checker compares it with the changes of its commits.
         self.operation = Operation()
-        #: The process of a pool that it is just now, or a thread of.
+        #: The pool process that it acts as now, or whose thread it is.
         self.pool_process: Any = None
-        #: Has that process die, where its worker can live on without it.
+        #: Kills that process, where its worker can live on without it.
         self.dies_alone: Callable[[], None] | None = None
         #: Tells whether a statement still waits for a lock of another actor.
         self.is_blocked: Callable[[], bool] | None = None

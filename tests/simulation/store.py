@@ -58,22 +58,22 @@ class Store:
 
     SQLite has one writer at a time and the others wait in the driver, so there a turn
     ends only outside of writing transactions; misfortune strikes anywhere. PostgreSQL
-    has its points everywhere, and who waits for a lock is passed over until it is free.
+    has its points everywhere; an actor that waits for a lock is passed over meanwhile.
     """
 
     def __init__(self, url: str) -> None:
         self.database = Database(url, pool_size=30)
         self.engine: Engine = self.database.engine
         pool: Any = self.engine.pool
-        # Who commits and reads on has the same connection, also if its commit was held back.
+        # An actor that reads after its commit gets the same connection, even after a delay.
         pool._pool.use_lifo = True
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self.stage: Stage | None = None
         self.witness = Witness()
-        #: Threads that are not on the stage, and may wait for what is.
+        #: Threads outside the stage, which may wait for actors on it.
         self.unscheduled: set[Thread] = set()
         self._held_back: list[Any] = []
-        #: What each connection of SQLite had changed when its transaction began.
+        #: The number of changes of each SQLite connection when its transaction began.
         self._changes: dict[int, int] = {}
         event.listen(self.engine, "before_cursor_execute", self._before_statement, retval=True)
         if not self.is_sqlite:

@@ -30,7 +30,7 @@ def test_each_conjunct_of_a_guard_is_found_also_in_what_it_asks_for_in_parenthes
     ]
 
 
-def test_what_a_statement_returns_guards_nothing() -> None:
+def test_a_returning_clause_guards_nothing() -> None:
     assert "jobs.id = runs.job_id" not in conjuncts(CLAIM)
 
 

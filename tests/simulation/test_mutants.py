@@ -34,7 +34,7 @@ POSTGRES_DEFAULT_PARTS = 2
 #: Modules in which every function that writes under a guard is to be played.
 GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py")
 
-#: What a function calls that writes under a guard, or that holds a row.
+#: The calls of a function that writes under a guard, or that holds a row.
 GUARDING = frozenset(
     (
         *("update", "delete", "with_for_update", "on_conflict_do_nothing"),

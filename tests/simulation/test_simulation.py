@@ -32,7 +32,7 @@ POSTGRES_SEEDS = 64
 SQLITE_PROFILE_SEEDS = 128
 POSTGRES_PROFILE_SEEDS = 8
 
-#: What the trace says of a statement that the database holds up.
+#: The words in the trace for a statement that waits for the database.
 WAIT = "waits for a lock"
 
 
@@ -155,7 +155,7 @@ def test_no_scenario_on_postgresql_breaks_an_invariant(postgres_store: Store) ->
         simulate(postgres_store, 0, scenario=SCENARIOS[play.name])
 
 
-def test_what_breaks_a_rule_in_a_task_ends_the_simulation(sqlite_store: Store) -> None:
+def test_a_broken_rule_in_a_task_ends_the_simulation(sqlite_store: Store) -> None:
     def scenario(world: World) -> None:
         def during(_: RunContext) -> None:
             raise Violation("broken on purpose")

@@ -1,7 +1,7 @@
 """Workers: a heart, and a pool of processes or threads that claim, work and finish.
 
-What they do with a message is the product's own `execution.run`. Here it is only told what
-it does, step by step, so that its commits may touch nothing else.
+They run the product's own `execution.run` for each message. This module only declares each
+step to the checker, so that its commits may touch nothing else.
 """
 
 from collections.abc import Callable
@@ -119,7 +119,7 @@ class PoolProcess:
         self.can_hold_finish = False
         self.active_runs = worker.active_runs
         self.is_dead = False
-        #: What its last message was about: the worker remembers it.
+        #: The attempt of its last message: the worker remembers it.
         self.last: Attempt | None = None
         if place is not None:
             # A fork has the same table.
@@ -170,11 +170,11 @@ class SimulatedWorker:
         )
         #: Celery's way into a task, for the one task that all runs here have.
         self.tracers: Any = {"sleep": self._task}
-        #: The pool of threads, of which a scenario has but one.
+        #: The pool of threads; a scenario has only one.
         self.threads = PoolProcess(self)
-        #: What each slot has a message about.
+        #: The attempt of the message that each slot has.
         self.in_hand: dict[Actor, Attempt] = {}
-        #: What the next task does, where a scenario says so.
+        #: The work of the next task, where a scenario defines it.
         self.during: Callable[[RunContext], None] | None = None
 
     def enter(self) -> None:

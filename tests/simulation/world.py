@@ -59,7 +59,7 @@ PEACE_SECONDS = (
 
 @dataclass(frozen=True)
 class FaultProfile:
-    """What all seeds have in common; what is None, or (), each seed draws for itself."""
+    """The settings of all seeds; each seed draws those that are None or () for itself."""
 
     fault_rates: FaultRates | None = None
     steps: int | None = None
@@ -67,11 +67,11 @@ class FaultProfile:
     schedulers: int | None = None
     workers: int | None = None
     slots: int = 1
-    #: What the slots of a worker may be: processes, each of which may die alone, or threads.
+    #: The kinds of slots of a worker: processes, each of which may die alone, or threads.
     pools: tuple[str, ...] = ("prefork", "threads")
     wishes: tuple[str, ...] = ()
     people: int = 1
-    #: What a scheduler does each time, in this order; (): some of everything.
+    #: The chores of a scheduler in each turn, in this order; () draws some of all.
     chores: tuple[str, ...] = ()
     #: How long schedulers, and workers without work, pause, seconds.
     idle_seconds: tuple[float, ...] = (0.2, 1.0, 1.0, 5.0)
@@ -85,9 +85,9 @@ class FaultProfile:
         ("key", 1),
         ("key", 2),
     )
-    #: Whether a channel hears everything of every job.
+    #: Whether a channel gets every event of every job.
     has_channel: bool = False
-    #: What every definition of a job says.
+    #: The fields that every definition of a job has.
     says: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +97,7 @@ ANY_FAULT_PROFILE = FaultProfile()
 
 @dataclass
 class World:
-    """What the actors share."""
+    """The parts that the actors share."""
 
     store: Store
     stage: Stage
@@ -127,7 +127,7 @@ class World:
 
 
 class SimulatedTime:
-    """What modules find where they look for `clock` and `time`."""
+    """The replacement of `clock` and `time` in the modules of the product."""
 
     def __init__(self, stage: Stage) -> None:
         self.now = stage.wall
