@@ -28,7 +28,7 @@ def make_system(
     made: list[System] = []
 
     def make(**settings: Any) -> System:
-        given: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "data_dir": tmp_path / "data",
             "database_url": database_url,
             "redis_url": own_valkey.url,
@@ -37,7 +37,7 @@ def make_system(
             "lost_seconds": 6,
             "scheduler_lock_seconds": 3,
         }
-        system = System(Settings(**(given | settings)), tmp_path)
+        system = System(Settings(**(defaults | settings)), tmp_path)
         made.append(system)
         return system
 

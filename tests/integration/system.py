@@ -79,14 +79,14 @@ class System:
 
     def surroundings(self) -> dict[str, str]:
         """Return the environment of a process: ours, with the settings that were given."""
-        given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
-        said = {f"JOBS_{key.upper()}": str(v) for key, v in given.items() if v is not None}
+        values = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
+        variables = {f"JOBS_{key.upper()}": str(v) for key, v in values.items() if v is not None}
         addresses = {
             "JOBS_DATA_DIR": str(self.settings.data_dir),
             "JOBS_DATABASE_URL": self.settings.effective_database_url,
             "JOBS_REDIS_URL": self.settings.effective_redis_url,
         }
-        return os.environ | said | addresses | self.environment
+        return os.environ | variables | addresses | self.environment
 
     def kill(self, name: str) -> None:
         """kill -9 one process, and nothing but it."""
@@ -113,11 +113,11 @@ class System:
         """Return what a process has written."""
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
-    def create(self, **given: Any) -> Job:
+    def create(self, **fields: Any) -> Job:
         """Create a job and tell Redis, as the API does."""
         with self.database.session() as session:
             job = service.create(
-                session, definition(**given), app=self.app, by="tester", at=clock.now()
+                session, definition(**fields), app=self.app, by="tester", at=clock.now()
             )
         self.projection.write([job])
         return job

@@ -22,7 +22,7 @@ def send_many(
 ) -> list[UUID]:
     """Queue *count* runs, all of whose messages are in the broker before this returns."""
     ids = [make_run(system.database, task=task) for _ in range(count)]
-    messages.publish(system.app, [Message(each, 1, task, "default") for each in ids])
+    messages.publish(system.app, [Message(run_id, 1, task, "default") for run_id in ids])
     return ids
 
 
@@ -63,6 +63,6 @@ def test_a_worker_that_is_stopped_amid_many_runs_stops_soon_and_loses_none(
 
     # Celery's own processes may wait half a minute for a word that nobody reads any more.
     assert worker.wait(timeout=15) == 0
-    found = counted(system)
-    assert found[RunState.SUCCEEDED] > 100
-    assert set(found) <= {RunState.SUCCEEDED, RunState.QUEUED}, found
+    counts = counted(system)
+    assert counts[RunState.SUCCEEDED] > 100
+    assert set(counts) <= {RunState.SUCCEEDED, RunState.QUEUED}, counts

@@ -62,8 +62,8 @@ def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Run:
 def answer(result: Result) -> dict[str, object]:
     """Return what a command with --json printed; it must have worked."""
     assert result.exit_code == 0, result.output
-    found: dict[str, object] = json.loads(result.stdout)
-    return found
+    document: dict[str, object] = json.loads(result.stdout)
+    return document
 
 
 def test_a_job_is_created_run_read_edited_and_deleted(run: Run) -> None:
@@ -77,15 +77,15 @@ def test_a_job_is_created_run_read_edited_and_deleted(run: Run) -> None:
 
     ran = run("job", "run", "hello", "--wait", "--note", "by hand")
     assert ran.exit_code == 0, ran.output
-    found = re.search(r"Run (\S+) succeeded", ran.stdout)
-    assert found is not None
-    assert sorted(run("run", "log", found[1]).stdout.splitlines()) == ["err", "out"]
-    assert "by hand" in run("run", "show", found[1]).stdout
-    assert found[1] in run("run", "list", "--job", "hello", "--state", "succeeded").stdout
+    match = re.search(r"Run (\S+) succeeded", ran.stdout)
+    assert match is not None
+    assert sorted(run("run", "log", match[1]).stdout.splitlines()) == ["err", "out"]
+    assert "by hand" in run("run", "show", match[1]).stdout
+    assert match[1] in run("run", "list", "--job", "hello", "--state", "succeeded").stdout
 
-    shown = run("job", "show", "hello")
-    assert "Europe/Paris" in shown.stdout
-    assert found[1] in shown.stdout
+    view = run("job", "show", "hello")
+    assert "Europe/Paris" in view.stdout
+    assert match[1] in view.stdout
 
     assert run("job", "edit", "hello", "--every", "1h", "--max-attempts", "3").exit_code == 0
     edited = answer(run("job", "show", "hello", "--json"))
@@ -124,9 +124,9 @@ def test_a_log_is_followed_with_the_outcome_of_its_run(run: Run) -> None:
     assert followed.stdout == "out\n"
     assert followed.stderr.startswith("err\nRun ")
     assert followed.exit_code == 7
-    found = re.search(r"Run (\S+): failed", followed.stderr)
-    assert found is not None
-    assert run("run", "log", "-f", found[1]).stdout == "out\n"
+    match = re.search(r"Run (\S+): failed", followed.stderr)
+    assert match is not None
+    assert run("run", "log", "-f", match[1]).stdout == "out\n"
 
 
 def test_a_line_is_on_the_screen_within_a_second_of_being_written(run: Run, system: System) -> None:

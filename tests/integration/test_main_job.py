@@ -50,12 +50,12 @@ def test_an_interval_job_fires_every_time_and_on_time(system: System) -> None:
         timeout_seconds=20,
     )
 
-    found = system.runs(job)
-    fires = [run.scheduled_for for run in found if run.scheduled_for is not None]
+    runs = system.runs(job)
+    fires = [run.scheduled_for for run in runs if run.scheduled_for is not None]
     assert {later - fire for fire, later in itertools.pairwise(fires)} == {timedelta(seconds=1)}
     late = [
         run.started_at - run.scheduled_for
-        for run in found
+        for run in runs
         if run.started_at is not None and run.scheduled_for is not None
     ]
     assert max(late) < timedelta(seconds=1) * crowding()
@@ -105,7 +105,10 @@ def test_celerys_own_retries_are_attempts(system: System) -> None:
     assert (auto_run.state, auto_run.attempt) == (RunState.FAILED, 2)
     with system.database.reading() as session:
         attempts = history.get(session, flaky).attempts
-    assert [(each.attempt, each.state) for each in attempts] == [(1, "failed"), (2, "failed")]
+    assert [(attempt.attempt, attempt.state) for attempt in attempts] == [
+        (1, "failed"),
+        (2, "failed"),
+    ]
     assert attempts[0].error is not None
     assert attempts[0].error["message"] == "try 0"
 

@@ -34,15 +34,15 @@ pytestmark = [
 
 def queue(system: System, durations: Iterable[float]) -> list[UUID]:
     """Put runs that take so long into the queue, in this order."""
-    found = []
+    sent = []
     with system.database.session() as session:
         for seconds in durations:
-            wanted = start.TaskStart("sleep", {"duration": seconds})
-            started = start.start_task(session, wanted, app=system.app, by="tester", at=clock.now())
+            task = start.TaskStart("sleep", {"duration": seconds})
+            started = start.start_task(session, task, app=system.app, by="tester", at=clock.now())
             assert started.message is not None
-            found.append(started.message)
-    messages.publish(system.app, found)
-    return [message.run_id for message in found]
+            sent.append(started.message)
+    messages.publish(system.app, sent)
+    return [message.run_id for message in sent]
 
 
 def lying(system: System, valkey: ValkeyServer) -> list[UUID]:

@@ -13,12 +13,12 @@ from tests.integration.system import System, pause
 from tests.servers import wait_until
 
 
-def start(system: System, *, seconds: float = 0.0, **given: object) -> UUID:
+def start(system: System, *, seconds: float = 0.0, **options: object) -> UUID:
     """Start a task without a job, as a person would."""
     # The keywords are of mixed types.
-    wanted = TaskStart("sleep", {"duration": seconds}, **given)  # type: ignore[arg-type]
+    task = TaskStart("sleep", {"duration": seconds}, **options)  # type: ignore[arg-type]
     with system.database.session() as session:
-        started = start_task(session, wanted, app=system.app, by="tester", at=clock.now())
+        started = start_task(session, task, app=system.app, by="tester", at=clock.now())
     assert started.message is not None
     messages.publish(system.app, [started.message])
     return started.run.id

@@ -132,17 +132,17 @@ def test_each_attempt_shows_its_error_its_times_and_its_log(
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    shown = json.loads(call("run", "show", str(run.id), "--json"))
+    document = json.loads(call("run", "show", str(run.id), "--json"))
     text = call("run", "show", str(run.id))
     logs = [call("run", "log", str(run.id), "--attempt", str(number)) for number in (1, 2, 3)]
 
     assert (run.state, run.attempt, run.exit_code) == (RunState.FAILED, 3, 3)
-    assert [(a["attempt"], a["state"], a["exit_code"]) for a in shown["attempts"]] == [
+    assert [(a["attempt"], a["state"], a["exit_code"]) for a in document["attempts"]] == [
         (1, "failed", 1),
         (2, "failed", 2),
         (3, "failed", 3),
     ]
-    for attempt in shown["attempts"]:
+    for attempt in document["attempts"]:
         assert attempt["error"]["message"].endswith(f"exit code {attempt['attempt']}.")
         assert attempt["started_at"] < attempt["finished_at"]
         assert attempt["worker"]

@@ -48,11 +48,11 @@ class Recorder(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        said = self.headers["Authorization"]
-        self.seen.append({"path": self.path, "authorization": said, "body": body})
+        authorization = self.headers["Authorization"]
+        self.seen.append({"path": self.path, "authorization": authorization, "body": body})
         answer = json.dumps({"path": self.path, "headers": dict(self.headers), "body": body})
         self.send_response(418 if "fail" in self.path else 200)
-        self.send_header("ETag", said)
+        self.send_header("ETag", authorization)
         self.send_header("Location", self.path)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -129,14 +129,14 @@ class Installation:
 
     def ended(self, run_id: str) -> dict[str, Any]:
         """Return a run once it has ended."""
-        found: dict[str, Any] = {}
+        document: dict[str, Any] = {}
 
         def has_ended() -> bool:
-            found.update(self.send("GET", f"/runs/{run_id}").json())
-            return found["finished_at"] is not None
+            document.update(self.send("GET", f"/runs/{run_id}").json())
+            return document["finished_at"] is not None
 
-        wait_until(has_ended, f"the run of {found.get('job')} ends", timeout_seconds=30)
-        return found
+        wait_until(has_ended, f"the run of {document.get('job')} ends", timeout_seconds=30)
+        return document
 
     def log(self, run_id: str, **query: Any) -> str:
         return self.send("GET", f"/runs/{run_id}/log", params=query).text
@@ -158,20 +158,20 @@ def installation(make_system: Callable[..., System], database_url: str) -> Insta
 
 
 def in_any_form(secret: str) -> list[bytes]:
-    """Return what must be found nowhere: the secret, parts of it, and other ways to write it."""
+    """Return the texts that may appear nowhere: the secret, parts of it, and its other forms."""
     data = secret.encode()
     texts = {json.dumps(secret)[1:-1], repr(secret)[1:-1], quote_plus(secret)}
     texts |= {quote(secret, safe=""), quote(secret)}
-    found = {data, data[:10], data[-10:], *(text.encode() for text in texts)}
+    forms = {data, data[:10], data[-10:], *(text.encode() for text in texts)}
     # The part of the Base64 text that does not depend on its neighbours.
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data)
-        found.add(encoded[4:-4])
-    return list(found)
+        forms.add(encoded[4:-4])
+    return list(forms)
 
 
 def findings(secret: str, places: dict[str, bytes]) -> list[str]:
-    """Return where the secret is found, with what stands around it."""
+    """Return each place that holds the secret, with the text around it."""
     return [
         f"{place}: {data[max(0, at - 60) : at + 60]!r}"
         for place, data in places.items()
@@ -183,23 +183,23 @@ def findings(secret: str, places: dict[str, bytes]) -> list[str]:
 def rows(system: System) -> bytes:
     """Return every row of every table, as text."""
     with system.database.engine.connect() as connection:
-        found = [
+        lines = [
             f"{name}: {row}"
             for name in inspect(connection).get_table_names()
             for row in connection.execute(text(f'SELECT * FROM "{name}"'))
         ]
-    assert any(row.startswith("run_logs") for row in found)
-    return "\n".join(found).encode()
+    assert any(row.startswith("run_logs") for row in lines)
+    return "\n".join(lines).encode()
 
 
 def files(system: System) -> dict[str, bytes]:
     """Return the files of the database, where it has some here, and of the data directory."""
     url = make_url(system.settings.effective_database_url)
-    found = [path for path in system.settings.data_dir.rglob("*") if path.is_file()]
+    paths = [path for path in system.settings.data_dir.rglob("*") if path.is_file()]
     if url.database is not None and url.get_backend_name() == "sqlite":
         database = Path(url.database)
-        found += database.parent.glob(f"{database.name}*")
-    return {str(path): path.read_bytes() for path in found}
+        paths += database.parent.glob(f"{database.name}*")
+    return {str(path): path.read_bytes() for path in paths}
 
 
 def redis_keys(server: ValkeyServer) -> dict[str, bytes]:
@@ -266,7 +266,7 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     assert "again ***\n" in logs["shell"]
     # The handler class is the test's own.
     seen = recorder.RequestHandlerClass.seen  # type: ignore[attr-defined]
-    assert [each["authorization"] for each in seen] == [f"Bearer {CANARY}"] * 2
+    assert [request["authorization"] for request in seen] == [f"Bearer {CANARY}"] * 2
     assert json.loads(seen[0]["body"]) == {"token": [CANARY]}
     assert (ended["http"]["state"], ended["http"]["result"]["status"]) == ("succeeded", 200)
     assert ended["http"]["result"]["headers"]["etag"] == "Bearer ***"
@@ -320,8 +320,8 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
         **redis_keys(own_valkey),
         **{f"log of {name}": system.log(name).encode() for name in system.processes},
     }
-    found = findings(CANARY, places)
-    assert not found, "\n".join(found)
+    leaks = findings(CANARY, places)
+    assert not leaks, "\n".join(leaks)
 
 
 @pytest.mark.timeout(60)

@@ -120,10 +120,10 @@ class Person:
             self.cancel,
             self.remove,
         )
-        random, wanted = world.stage.random, world.fault_profile.wishes
+        random, wishes = world.stage.random, world.fault_profile.wishes
         self._wishes = [self.start, *(wish for wish in every if random.random() < 0.5)]
-        if wanted:
-            self._wishes = [wish for wish in every if wish.__name__ in wanted]
+        if wishes:
+            self._wishes = [wish for wish in every if wish.__name__ in wishes]
 
     def enter(self) -> None:
         """Begin to act."""
@@ -144,9 +144,9 @@ class Person:
 
     def create(self, name: str | None = None) -> None:
         """Create a job with whatever policies."""
-        wanted = self._definition(name or self._name())
+        definition = self._definition(name or self._name())
         with self._session() as session:
-            job = service.create(session, wanted, app=TASKS, by="ann", at=self._at())
+            job = service.create(session, definition, app=TASKS, by="ann", at=self._at())
         self._tell([job], [])
 
     def edit(self) -> None:
@@ -157,12 +157,18 @@ class Person:
             job = service.get(session, name)
             version = job.version
             session.rollback()
-            wanted = self._definition(name)
+            definition = self._definition(name)
             expected = random.choice((version, None))
             with self._changing(job):
                 try:
                     changed = service.change(
-                        session, job, wanted, version=expected, app=TASKS, by="ann", at=self._at()
+                        session,
+                        job,
+                        definition,
+                        version=expected,
+                        app=TASKS,
+                        by="ann",
+                        at=self._at(),
                     )
                 except StaleVersion as error:
                     if self._world.checker.jobs[job.id].version == expected:
@@ -219,11 +225,11 @@ class Person:
         random = self._world.stage.random
         with self._session() as session:
             newest = select(Run.id, Run.job_id).order_by(Run.id.desc()).limit(3)
-            found = list(session.execute(newest))
+            rows = list(session.execute(newest))
             session.rollback()
-            if not found:
+            if not rows:
                 return
-            run_id, job_id = random.choice(found)
+            run_id, job_id = random.choice(rows)
             mode = random.choice(tuple(CancelMode))
             at = self._at()
             with self._world.stage.on(Operation(cancels=run_id)):

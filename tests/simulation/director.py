@@ -152,17 +152,19 @@ class Director:
 
     def job(self, name: str = "alpha", **says: Any) -> Job:
         """Create a job that is started by hand, beside others of its runs, unless it *says* so."""
-        said = _said(name, says)
+        definition = _definition(name, says)
         with self.session() as session:
-            job = service.create(session, said, app=TASKS, by="ann", at=self.at())
+            job = service.create(session, definition, app=TASKS, by="ann", at=self.at())
         self.world.redis.write([job])
         return job
 
     def change(self, job: Job, *, version: int | None = None, **says: Any) -> None:
         """Have a job say something else."""
-        said = _said(job.name, says)
+        definition = _definition(job.name, says)
         with self._changing(job) as session:
-            service.change(session, job, said, version=version, app=TASKS, by="ann", at=self.at())
+            service.change(
+                session, job, definition, version=version, app=TASKS, by="ann", at=self.at()
+            )
 
     def pause(self, job: Job) -> None:
         with self._changing(job) as session:
@@ -311,6 +313,6 @@ class Director:
         self.scheduler.janitor.queue_retries(at=self.at())
 
 
-def _said(name: str, says: dict[str, Any]) -> Definition:
+def _definition(name: str, says: dict[str, Any]) -> Definition:
     quiet = _QUIET if _WHEN & set(says) else _QUIET | {"schedule": None}
     return definition(name=name, **(quiet | says))

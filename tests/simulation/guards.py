@@ -109,24 +109,24 @@ def head_of(statement: str) -> str | None:
         return "SELECT a turn"
     if _NOTHING.search(statement):
         return None
-    found = _HEAD.match(statement)
-    if found is None or found[6] not in GUARDED_TABLES:
+    match = _HEAD.match(statement)
+    if match is None or match[6] not in GUARDED_TABLES:
         return None
-    verb = next(word for word in found.groups() if word)
-    return f"{verb} {found[6]}"
+    verb = next(word for word in match.groups() if word)
+    return f"{verb} {match[6]}"
 
 
 @lru_cache(maxsize=4096)
 def cuts(statement: str) -> tuple[Cut, ...]:
     """Return every conjunct of every WHERE of a statement, and its locks; none is there twice."""
-    found: dict[str, Cut] = {}
+    cut_by_name: dict[str, Cut] = {}
     for cut in (*_conjuncts(statement), *_clauses(statement)):
         name, number = cut.conjunct, 1
-        while name in found:
+        while name in cut_by_name:
             number += 1
             name = f"{cut.conjunct} (no. {number})"
-        found[name] = cut._replace(conjunct=name)
-    return tuple(found.values())
+        cut_by_name[name] = cut._replace(conjunct=name)
+    return tuple(cut_by_name.values())
 
 
 @lru_cache(maxsize=4096)
@@ -165,7 +165,7 @@ def _conjuncts(statement: str) -> Iterator[Cut]:
             end = _end_of_clause(tokens, at + 1)
             clause = list(_split(statement, tokens[at + 1 : end]))
             for cut in clause:
-                others = ", ".join(each.conjunct for each in clause if each is not cut)
+                others = ", ".join(other.conjunct for other in clause if other is not cut)
                 beside = f" (beside {others})" if others else ""
                 yield cut._replace(conjunct=cut.conjunct + beside)
 
@@ -212,8 +212,8 @@ def _split(statement: str, tokens: list[re.Match[str]], *, negated: bool = False
                 yield from _split(statement, below, negated=True)
                 continue
         # A condition in parentheses has conjuncts of its own.
-        said = plain(statement[inner[0].start() : inner[-1].end()])
-        name = re.sub(r"\(SELECT .*\)", "(SELECT …)", said)
+        condition = plain(statement[inner[0].start() : inner[-1].end()])
+        name = re.sub(r"\(SELECT .*\)", "(SELECT …)", condition)
         name = f"NOT {name}" if negated else name
         yield Cut(name, start, end, f"({text} {'AND 1=0' if negated else 'OR 1=1'})")
 

@@ -218,7 +218,7 @@ class Checker:
             if run.state is RunState.RUNNING and run.worker_id == worker_id
         }
         looks = self._looks.get(worker_id, {})
-        self._looks[worker_id] = {each: looks.get(each, 0) + 1 for each in running - in_hand}
+        self._looks[worker_id] = {key: looks.get(key, 0) + 1 for key in running - in_hand}
         for (run_id, _), count in self._looks[worker_id].items():
             _hold(count <= MOST_LOOKS, f"run {short(run_id)} is running, and nobody works on it")
 
@@ -261,7 +261,7 @@ class Checker:
         has_other_attempts = self._read("run_attempts", AttemptRow, touched)
         if has_other_attempts:
             every = self._all("run_attempts", _attempt)
-            self.attempts = {(each.run_id, each.attempt): each for each in every}
+            self.attempts = {(row.run_id, row.attempt): row for row in every}
         has_other_runs = self._read("runs", RunRow, touched)
         if self._read("jobs", JobRow, touched) or has_other_runs:
             self.runs = {run.id: run for run in self._all("runs", _run)}

@@ -284,8 +284,8 @@ class Observer(Witness):
         place = here()
         if place is not None and (place, statement) not in self._known:
             self._known.add((place, statement))
-            found = guards_of(place, statement, is_deciding=str(place) in ASKING)
-            self.guards.update(found)
+            guards = guards_of(place, statement, is_deciding=str(place) in ASKING)
+            self.guards.update(guards)
             self.places.add(place)
         return statement
 
@@ -472,8 +472,8 @@ class Decided:
     def matters(self, answers: set[tuple[str, bool]]) -> bool:
         """Tell whether the condition had another answer where these were heard."""
         heard = f"{_place(self.function)} {self.number}"
-        wanted = (True, False) if self.answer is None else (not self.answer,)
-        return any((heard, answer) in answers for answer in wanted)
+        revealing = (True, False) if self.answer is None else (not self.answer,)
+        return any((heard, answer) in answers for answer in revealing)
 
 
 @contextmanager
@@ -482,7 +482,7 @@ def _instead(function: FunctionType, tree: ast.Module) -> Iterator[None]:
     ast.fix_missing_locations(tree)
     before = function.__code__
     compiled = compile(tree, before.co_filename, "exec")
-    code = next(each for each in compiled.co_consts if isinstance(each, CodeType))
+    code = next(constant for constant in compiled.co_consts if isinstance(constant, CodeType))
     # A method goes by the same name as before: it is a place of guards and cues.
     function.__code__ = code.replace(co_qualname=before.co_qualname)
     try:
@@ -495,7 +495,7 @@ class _Deciding(ast.NodeTransformer):
     """Finds the conditions of a function, and puts an answer in the place of one of them."""
 
     def __init__(self, number: int | None = None, answer: bool | None = None) -> None:
-        self.found: list[tuple[str, tuple[bool | None, ...]]] = []
+        self.conditions: list[tuple[str, tuple[bool | None, ...]]] = []
         self._number = number
         self._answer = answer
 
@@ -511,12 +511,12 @@ class _Deciding(ast.NodeTransformer):
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
         self.generic_visit(node)
-        node.ifs = [self._condition(each, (True, False)) for each in node.ifs]
+        node.ifs = [self._condition(condition, (True, False)) for condition in node.ifs]
         return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         removed = isinstance(node.op, ast.And)
-        node.values = [self._condition(each, (removed,)) for each in node.values]
+        node.values = [self._condition(value, (removed,)) for value in node.values]
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -542,7 +542,7 @@ class _Deciding(ast.NodeTransformer):
             # To remove an operand says True for it, or False: here the whole says the other.
             return self._atom(node, (not isinstance(node.op, ast.And),))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            node.operand = self._condition(node.operand, tuple(not each for each in answers))
+            node.operand = self._condition(node.operand, tuple(not answer for answer in answers))
             return node
         if isinstance(node, ast.Constant) or _is_narrowing(node):
             return node
@@ -551,8 +551,8 @@ class _Deciding(ast.NodeTransformer):
     def _atom(
         self, node: ast.expr, answers: tuple[bool | None, ...], instead: ast.expr | None = None
     ) -> ast.expr:
-        self.found.append((" ".join(ast.unparse(node).split()), answers))
-        if len(self.found) - 1 == self._number:
+        self.conditions.append((" ".join(ast.unparse(node).split()), answers))
+        if len(self.conditions) - 1 == self._number:
             return instead or ast.Constant(self._answer)
         return node
 
@@ -568,7 +568,7 @@ class _Hearing(_Deciding):
         self, node: ast.expr, answers: tuple[bool | None, ...], instead: ast.expr | None = None
     ) -> ast.expr:
         super()._atom(node, answers, instead)
-        name = ast.Constant(f"{self._place} {len(self.found) - 1}")
+        name = ast.Constant(f"{self._place} {len(self.conditions) - 1}")
         return ast.Call(ast.Name(_HEARD, ast.Load()), [name, node], [])
 
 
@@ -601,10 +601,10 @@ def decided() -> tuple[Decided, ...]:
     for function in DECIDING:
         finder = _Deciding()
         finder.visit(_tree(function))
-        texts = _numbered([text for text, _ in finder.found])
+        texts = _numbered([text for text, _ in finder.conditions])
         mutants += [
             Decided(function, number, texts[number], answer)
-            for number, (_, answers) in enumerate(finder.found)
+            for number, (_, answers) in enumerate(finder.conditions)
             for answer in answers
         ]
     return tuple(mutants)
@@ -619,7 +619,7 @@ def observed(observer: Observer) -> dict[str, Mutant]:
     """Return what is observed, without each conjunct, and with each commit too late."""
     mutants: list[Mutant] = [WithoutConjunct(guard) for guard in observer.guards]
     mutants += [SentFirst(str(place)) for place in observer.sends]
-    mutants += [each for each in decided() if each.matters(observer.answers)]
+    mutants += [mutant for mutant in decided() if mutant.matters(observer.answers)]
     return {mutant.name: mutant for mutant in mutants}
 
 

@@ -108,8 +108,8 @@ def default_plays(table: Collection[Kill]) -> list[Kill]:
 
     The nightly profile plays the rest of PostgreSQL's lines.
     """
-    found = {kill.mutant for kill in table if kill.database == "sqlite"}
-    return [kill for kill in table if kill.database == "sqlite" or kill.mutant not in found]
+    names = {kill.mutant for kill in table if kill.database == "sqlite"}
+    return [kill for kill in table if kill.database == "sqlite" or kill.mutant not in names]
 
 
 def scenarios(database: str) -> Iterator[Seed]:
@@ -144,10 +144,10 @@ class MutationTester:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.database = store.engine.dialect.name
-        given = decided() if store.is_sqlite else unconstrained()
-        self.given: dict[str, Mutant] = {mutant.name: mutant for mutant in given}
+        mutants = decided() if store.is_sqlite else unconstrained()
+        self.seedless: dict[str, Mutant] = {mutant.name: mutant for mutant in mutants}
         #: Guards that no play reveals: those of the schema.
-        self._always = set() if store.is_sqlite else set(self.given)
+        self._always = set() if store.is_sqlite else set(self.seedless)
         self._is_main = store.is_sqlite
         self._seen: dict[Seed, dict[str, Mutant]] = {}
 
@@ -181,12 +181,12 @@ class MutationTester:
         return None if rule is None else Kill(self.database, seed, name, rule)
 
     def _mutant(self, seed: Seed, name: str) -> Mutant | None:
-        found = self.mutants_of(seed).get(name)
-        if found is None:
-            found = self.given.get(name)
+        mutant = self.mutants_of(seed).get(name)
+        if mutant is None:
+            mutant = self.seedless.get(name)
             # Where its condition had this answer anyway, nothing would be missing.
-            found = None if isinstance(found, Decided) else found
-        return found
+            mutant = None if isinstance(mutant, Decided) else mutant
+        return mutant
 
     def _play(self, seed: Seed, *, stumbles: tuple[type[Exception], ...] = ()) -> None:
         if seed.fault_profile == SCENARIO:
@@ -222,16 +222,16 @@ class MutationTester:
         for seed in seeds(self.database):
             done = set(killed) if self._is_main else {*killed, *elsewhere}
             for name in sorted({*self.mutants_of(seed), *self._always} - done):
-                found = self.kills(seed, name)
-                if found is not None and name in HARMLESS:
-                    review.harmful.append(found)
-                elif found is not None:
-                    killed[name] = found
+                new_kill = self.kills(seed, name)
+                if new_kill is not None and name in HARMLESS:
+                    review.harmful.append(new_kill)
+                elif new_kill is not None:
+                    killed[name] = new_kill
             write(self.database, killed.values())
             print(seed, f"{len(killed)} are killed by now", flush=True)
         review.kept = list(killed.values())
         known = {*killed, *HARMLESS} | (set() if self._is_main else elsewhere)
-        review.survivors = sorted(self._new(self.given) - known)
+        review.survivors = sorted(self._new(self.seedless) - known)
         return review
 
     def seek(self, name: str) -> Kill | None:
@@ -262,7 +262,7 @@ class MutationTester:
         kill = self.seek(name)
         if kill is not None:
             review.kept.append(kill)
-        elif name in self._new(self.given):
+        elif name in self._new(self.seedless):
             review.survivors.append(name)
         elif _alone(name) not in {_alone(other) for other in self._new(())}:
             review.gone.append(name)

@@ -222,8 +222,8 @@ def claimed_back(d: Director) -> None:
             (run_id, 1, other.lease.worker_id, at),
             (run_id, 1, mine, at + timedelta(seconds=1)),
         ):
-            found = runs_claim.reclaim(session, wrong, attempt, worker_id=worker_id, at=instant)
-            d.hold(found is None, "somebody gets the claim of another one")
+            answer = runs_claim.reclaim(session, wrong, attempt, worker_id=worker_id, at=instant)
+            d.hold(answer is None, "somebody gets the claim of another one")
 
 
 @scenario
@@ -290,8 +290,8 @@ def two_janitors(d: Director) -> None:
     janitor = d.scheduler.janitor
     d.worker("silent")
     for _ in range(4):
-        for each in (janitor, other):
-            each.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
+        for actor in (janitor, other):
+            actor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
         d.passes(9)
 
     def overtake() -> None:
@@ -478,8 +478,8 @@ def stalled(d: Director) -> None:
     for _ in range(3):
         worker.look()
         d.passes(5)
-        for each in (worker, other):
-            each.beat()
+        for worker_ in (worker, other):
+            worker_.beat()
         d.is_in(stalled.run_id, RunState.RUNNING)
     worker.look()
     d.is_in(stalled.run_id, RunState.RETRYING)
@@ -634,10 +634,10 @@ def _give_way(d: Director, policy: OverlapPolicy) -> None:
     worker = d.worker("worker")
     job, other = d.job(), d.job("beta")
     d.succeed(worker, d.claim(worker, d.start(job)))
-    for each in (job, other):
-        d.claim(worker, d.start(each))
-        d.start(each)
-        d.start(each, OverlapPolicy.BUFFER_ALL)
+    for job_ in (job, other):
+        d.claim(worker, d.start(job_))
+        d.start(job_)
+        d.start(job_, OverlapPolicy.BUFFER_ALL)
     d.start(job, policy)
 
 
@@ -914,8 +914,8 @@ def slots_of_a_key(d: Director) -> None:
     d.succeed(worker, first)
     d.claim(worker, ids[3])
     d.hold(worker.claim(ids[4], 1) is None, "a fifth run has one of three places")
-    for each in beside:
-        d.succeed(worker, each)
+    for run in beside:
+        d.succeed(worker, run)
 
 
 @scenario

@@ -238,7 +238,7 @@ class Stage:
             self.doom(actor)
         self.steps_left = 0
         while self.actors:
-            doomed = next((each for each in self.actors if self._may_die(each)), None)
+            doomed = next((actor for actor in self.actors if self._may_die(actor)), None)
             if doomed is None:
                 # The database is about to settle who of them must give way.
                 time.sleep(0.01)
@@ -270,7 +270,7 @@ class Stage:
         self._suffer()
         if may_switch:
             rate = self.fault_rates.freeze_at_work if at_work else self.fault_rates.freeze
-            if at_work and any(each.process.frozen_until > self.now for each in self.actors):
+            if at_work and any(actor.process.frozen_until > self.now for actor in self.actors):
                 # Somebody must be there to take over.
                 rate = 0.0
             if self.random.random() < rate:
@@ -395,7 +395,7 @@ class Stage:
         candidates = [actor for actor in self.actors if self._is_awake(actor)]
         if candidates:
             return candidates[self.random.randrange(len(candidates))]
-        while not (asleep := [each for each in self.actors if not self._is_blocked(each)]):
+        while not (asleep := [actor for actor in self.actors if not self._is_blocked(actor)]):
             # A deadlock: the database is about to settle who of them must give way.
             time.sleep(0.01)
         first = min(asleep, key=self._wakes_at)

@@ -35,7 +35,7 @@ def test_a_returning_clause_guards_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "where, found",
+    "where, names",
     [
         ("a BETWEEN 1 AND 2 AND b", ["a BETWEEN 1 AND 2", "b"]),
         ("(a OR b) AND c", ["a OR b", "c"]),
@@ -48,8 +48,8 @@ def test_a_returning_clause_guards_nothing() -> None:
         ("a = %(a_1)s::TIMESTAMP WITH TIME ZONE AND b = %(b)s::INTEGER", ["a = ?", "b = ?"]),
     ],
 )
-def test_a_condition_is_split_where_all_of_it_must_hold(where: str, found: list[str]) -> None:
-    assert conjuncts(f"UPDATE runs SET a = 1 WHERE {where}") == found
+def test_a_condition_is_split_where_all_of_it_must_hold(where: str, names: list[str]) -> None:
+    assert conjuncts(f"UPDATE runs SET a = 1 WHERE {where}") == names
 
 
 def test_a_lock_and_a_conflict_that_is_passed_over_are_guards() -> None:

@@ -60,7 +60,7 @@ def _report(review: Review) -> str:
 def test_with_any_guard_less_a_simulation_on_sqlite_fails(sqlite_store: Store, part: int) -> None:
     table, tester = kills(), MutationTester(sqlite_store)
     known = part_of(table, "sqlite", part, SQLITE_PARTS)
-    also = sorted(tester.given)[part::SQLITE_PARTS]
+    also = sorted(tester.seedless)[part::SQLITE_PARTS]
 
     review = tester.review(known, also=also, listed=is_listed(table))
 
@@ -74,7 +74,7 @@ def test_with_any_guard_less_that_only_postgresql_has_a_simulation_fails(
 ) -> None:
     table, tester = kills(), MutationTester(postgres_store)
     known = part_of(default_plays(table), "postgresql", part, POSTGRES_DEFAULT_PARTS)
-    also = sorted(tester.given)[part::POSTGRES_DEFAULT_PARTS]
+    also = sorted(tester.seedless)[part::POSTGRES_DEFAULT_PARTS]
 
     review = tester.review(known, also=also, listed=is_listed(table))
 
@@ -89,7 +89,7 @@ def test_with_any_guard_less_a_simulation_on_postgresql_fails(
 ) -> None:
     table, tester = kills(), MutationTester(postgres_store)
     known = part_of(table, "postgresql", part, POSTGRES_PARTS)
-    also = sorted(tester.given)[part::POSTGRES_PARTS]
+    also = sorted(tester.seedless)[part::POSTGRES_PARTS]
 
     review = tester.review(known, also=also, listed=is_listed(table))
 
@@ -120,13 +120,13 @@ def test_every_function_that_writes_under_a_guard_is_played() -> None:
 def _writers() -> list[str]:
     """Return the functions of the GUARDED modules that call one of GUARDING."""
     package = Path(jobs_app.__file__).parent
-    found = []
+    names = []
     for path in (path for pattern in GUARDED for path in sorted(package.glob(pattern))):
         module = ".".join(path.relative_to(package).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and GUARDING & _called(node):
-                found.append(f"{module}.{node.name}")
-    return found
+                names.append(f"{module}.{node.name}")
+    return names
 
 
 def _called(function: ast.FunctionDef) -> set[str]:

@@ -45,9 +45,9 @@ def in_parts(default: int) -> pytest.MarkDecorator:
 def _seeds(config: pytest.Config, part: int, usual: int) -> range:
     """Return the seeds of one part of PARTS."""
     # The options exist only when this folder is named on the command line.
-    wanted = config.getoption("--simulation-seeds", default=None)
-    count = -(-(wanted or usual) // PARTS)
-    first = SystemRandom().randrange(10**9) if wanted else part * count
+    seeds = config.getoption("--simulation-seeds", default=None)
+    count = -(-(seeds or usual) // PARTS)
+    first = SystemRandom().randrange(10**9) if seeds else part * count
     return range(first, first + count)
 
 

@@ -156,12 +156,12 @@ class SimulatedWorker:
         self.database = world.store.database
         self.effects: list[Effect] = []
         self.lease = SimulatedLease(process, world.checker, self.effects, lambda: world.stage.now)
-        said = Registration(process.name, 1, ("default",), 1, "prefork")
+        registration = Registration(process.name, 1, ("default",), 1, "prefork")
         self.active_runs = ActiveRuns()
         self.heartbeat = Heartbeat(
             self.database,
             self.lease,
-            said,
+            registration,
             seconds=HEARTBEAT_SECONDS,
             stalled_runs=StalledRuns(self.active_runs, lambda: world.stage.now),
         )
@@ -389,11 +389,11 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
         return claimed
 
     def finish_and_claim(
-        process: Any, last: FinishedRun, run_id: UUID, attempt: int, **given: Any
+        process: Any, last: FinishedRun, run_id: UUID, attempt: int, **options: Any
     ) -> ClaimedRun | None:
         ended = (last.claimed.run_id, last.claimed.attempt)
         with stage.on(Operation(claims=(run_id, attempt), ends=ended)):
-            return _really_finish_and_claim(process, last, run_id, attempt, **given)
+            return _really_finish_and_claim(process, last, run_id, attempt, **options)
 
     def work(process: Any, claimed: ClaimedRun) -> Outcome:
         outcome = _really_work(process, claimed)

@@ -341,6 +341,6 @@ def _unfinished(checker: Checker, owed: set[UUID]) -> list[UUID]:
 
 def _check_projection(world: World) -> None:
     expected = world.store.rows("SELECT id, next_due_at FROM jobs WHERE next_due_at IS NOT NULL")
-    wanted = {job_id: instant(at).timestamp() for job_id, at in expected}
-    if wanted != world.redis.entries:
-        raise Violation(f"Redis has {world.redis.entries}, the rows say {wanted}")
+    scores = {job_id: instant(at).timestamp() for job_id, at in expected}
+    if scores != world.redis.entries:
+        raise Violation(f"Redis has {world.redis.entries}, the rows say {scores}")

@@ -294,6 +294,7 @@ def web(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Web]:
 
 
 def is_ready(web: Web) -> bool:
+    assert web.process.poll() is None, "the server has ended"
     try:
         with web.client() as client:
             return client.get("/readyz").status_code == 200
