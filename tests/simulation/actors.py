@@ -33,7 +33,7 @@ MOST_STEP_SECONDS = 9.0
 
 
 class SimulatedScheduler:
-    """A scheduler process: the ticker and the janitor, in the order that the seed likes."""
+    """A scheduler process: the ticker and the janitor, in the order that the seed draws."""
 
     def __init__(self, world: "World", process: Process) -> None:
         self._world = world
@@ -103,7 +103,7 @@ class SimulatedScheduler:
 
 
 class Person:
-    """Somebody at a web process: every request is one change, and Redis is notified afterwards."""
+    """A person at a web process: each request is one change, and then notifies Redis."""
 
     NAMES = ("alpha", "beta")
 
@@ -150,7 +150,7 @@ class Person:
         self._tell([job], [])
 
     def edit(self) -> None:
-        """Change what a job says, most often its schedule."""
+        """Change a field of a job, most often its schedule."""
         name = self._name()
         random = self._world.stage.random
         with self._session() as session:

@@ -1,7 +1,7 @@
-"""The director of a scenario: it runs the product's processes in a written order, on one thread.
+"""The director of a scenario runs the product's processes in a written order, on one thread.
 
-What comes in between two statements is said by a cue: a place of the product, and the
-statement before which it happens. Nothing else goes wrong in a scenario but what it says.
+A cue defines an action between two statements: it has a place of the product, and the
+statement before which the action happens. A scenario has no other faults.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ from tests.simulation.world import World
 #: Lines of a trace that no scenario has.
 MOST_LINES = 1_000
 
-#: By then the processes around a worker have ended what it ran, and others may give it up.
+#: After this long the runs of a silent worker have ended, and others may give it up.
 LONG_SECONDS = 60.0
 
 #: Three attempts, five seconds apart.
@@ -61,7 +61,7 @@ class Cue:
 
 
 class Director:
-    """Everybody's hands, one at a time."""
+    """Acts for each process of a scenario, one at a time."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -128,7 +128,7 @@ class Director:
 
     @contextmanager
     def refused(self, kind: type[Exception], otherwise: str) -> Iterator[None]:
-        """Raise Violation unless what is done is refused by an error of *kind*."""
+        """Raise Violation unless the block is refused by an error of *kind*."""
         try:
             yield
         except kind:
@@ -151,7 +151,7 @@ class Director:
         return self.store.database.session()
 
     def job(self, name: str = "alpha", **says: Any) -> Job:
-        """Create a job that is started by hand, beside others of its runs, unless it *says* so."""
+        """Create a manual job whose runs may overlap; *says* replaces fields of it."""
         definition = _definition(name, says)
         with self.session() as session:
             job = service.create(session, definition, app=TASKS, by="ann", at=self.at())
@@ -159,7 +159,7 @@ class Director:
         return job
 
     def change(self, job: Job, *, version: int | None = None, **says: Any) -> None:
-        """Have a job say something else."""
+        """Change the definition of a job."""
         definition = _definition(job.name, says)
         with self._changing(job) as session:
             service.change(
@@ -196,13 +196,13 @@ class Director:
         return started.run.id
 
     def promote(self, job: Job) -> None:
-        """Let in who waits for a job's place, as a janitor does."""
+        """Promote the run that waits for others of its job, as a janitor does."""
         with self.session() as session:
             message = overlap.promote(session, job.id, at=self.at())
         self._send(message)
 
     def cancel(self, run_id: UUID, mode: CancelMode = CancelMode.GRACEFUL) -> None:
-        """Cancel a run, without promoting anybody: the janitor does."""
+        """Cancel a run without promoting another one: the janitor does that."""
         with self.session() as session, self.stage.on(Operation(cancels=run_id)):
             runs_cancel.cancel(
                 session, run_id, mode=mode, by="ann", reason="cancelled", at=self.at()
@@ -279,11 +279,11 @@ class Director:
         return claimed
 
     def succeed(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
-        """Have a worker end an attempt well."""
+        """Have a worker end an attempt with a success."""
         worker.finish(claimed, Outcome(RunState.SUCCEEDED, result=claimed.attempt))
 
     def fail(self, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
-        """Have a worker end an attempt badly."""
+        """Have a worker end an attempt with a failure."""
         error = RunError("ValueError", "simulated")
         worker.finish(claimed, Outcome(RunState.FAILED, error=error))
 
@@ -308,7 +308,7 @@ class Director:
         self.retry()
 
     def retry(self) -> None:
-        """Have the next attempts queued of what is to be tried again."""
+        """Queue the next attempts of all runs that wait for a retry."""
         self.passes(6)
         self.scheduler.janitor.queue_retries(at=self.at())
 

@@ -1,4 +1,4 @@
-"""Redis as a simulation has it: it forgets, doubles, reorders, refuses, and is emptied."""
+"""The Redis of a simulation: it loses, doubles, reorders and refuses messages."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from tests.simulation.stage import Stage, Violation
 
 
 class FakeRedis(Projection):
-    """Entries and messages in flight. Losing any of it may cost time, and nothing else."""
+    """Entries and messages in flight; the loss of any of them may only cost time."""
 
     def __init__(self, stage: Stage, is_on_record: Callable[[UUID, int], bool]) -> None:
         self._stage = stage
@@ -22,7 +22,7 @@ class FakeRedis(Projection):
         self.queue: list[Message] = []
         #: Everything that was ever sent: the network may bring it once more.
         self.sent: list[Message] = []
-        #: Runs of which a message was not taken.
+        #: Runs whose message was refused.
         self.unsent: set[UUID] = set()
         self.down_until = 0.0
 

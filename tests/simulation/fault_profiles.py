@@ -27,7 +27,7 @@ FROST = FaultProfile(
     says=_BY_HAND,
 )
 
-#: Two of everybody, who hardly ever have two turns in a row.
+#: Two actors of each kind, which hardly ever have two turns in a row.
 CROWD = FaultProfile(
     FaultRates(freeze=0.005),
     steps=250,
@@ -75,7 +75,7 @@ CHANGE = FaultProfile(
     says=_PLAIN | _BY_CRON,
 )
 
-#: Many runs share few places, on workers that die and freeze, and all are to get one.
+#: Many runs share few slots, on workers that die and freeze, and all must get one.
 KEYS = FaultProfile(
     FaultRates(freeze=0.01, freeze_at_work=0.05, crash=0.005, doubled=0.1, lost=0.1),
     steps=400,
@@ -89,7 +89,7 @@ KEYS = FaultProfile(
     says=_BY_HAND,
 )
 
-#: Everybody wants the one job at once: what locks are for, where there are any.
+#: All actors use the one job at once: locks are needed, where the database has them.
 RUSH = FaultProfile(
     FaultRates(freeze=0.01, lost=0.3),
     steps=200,
@@ -163,5 +163,5 @@ FAULT_PROFILES = {
     "unseen": UNSEEN,
 }
 
-#: Everything may happen, and somebody wants to hear of all of it.
+#: Everything may happen, and a channel gets every event.
 NOTIFIED = FaultProfile(has_channel=True)

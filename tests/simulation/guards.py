@@ -1,6 +1,6 @@
 """The guards in a statement: which conjuncts its WHERE has, and the statement without one.
 
-A guard is seen in the statement that the database gets, whoever wrote it and however: an
+A guard is read from the statement that the database gets, in whatever way it was written: an
 ORM expression, a flush, or text. To remove a conjunct is to add "OR 1=1" to it, so that
 the parameters stay where they are.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple
 #: Tables whose rows the invariants speak of.
 GUARDED_TABLES = ("runs", "jobs", "workers", "run_attempts")
 
-#: Modules that only issue what others ask of them: the place of a guard is further out.
+#: Modules that only execute statements of others: the place of a guard is their caller.
 PASS_ON = ("jobs_app.runs.transitions", "jobs_app.db.engine")
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|%\(\w+\)s|[A-Za-z_]\w*|[()]|\S")
@@ -38,7 +38,7 @@ _CONFLICT = re.compile(r"\bON CONFLICT\b[^)]*\) DO NOTHING")
 
 
 class Place(NamedTuple):
-    """Where in the product something happens: a module (without the package) and a function."""
+    """A place in the product: a module (without the package) and a function."""
 
     module: str
     function: str
@@ -63,7 +63,7 @@ class Guard:
 
 
 class Cut(NamedTuple):
-    """A conjunct in the text of a statement, and what stands there once it is removed."""
+    """A conjunct in the text of a statement, and the text that replaces it."""
 
     conjunct: str
     start: int
@@ -188,7 +188,7 @@ def _split(statement: str, tokens: list[re.Match[str]], *, negated: bool = False
     """Yield the operands of the ANDs, of the ORs below a NOT, at the top of *tokens*."""
     parts: list[list[re.Match[str]]] = [[]]
     depth, is_between = 0, False
-    # An OR at the top binds what is around it: then it is all one.
+    # An OR at the top joins all of the tokens to one operand.
     is_one = not negated and "OR" in _top(tokens)
     for token in tokens:
         word = token[0].upper()

@@ -24,8 +24,8 @@ PAUSE = timedelta(seconds=ERROR_PAUSE_SECONDS)
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
-#: Looks at what it has left behind after which a worker has ended it: a heart looks every five
-#: seconds, and what nobody has worked on for fifteen is lost.
+#: Looks after which a worker has ended a stalled run: a heartbeat looks every five
+#: seconds, and a run without work for fifteen seconds is lost.
 MOST_LOOKS = 5
 
 #: Fires that one advance can be checked for; simulations make no more.
@@ -33,7 +33,7 @@ MOST_FIRES = 5_000
 
 
 class RunRow(NamedTuple):
-    """A run, as far as the rules speak of it."""
+    """The columns of a run that the rules need."""
 
     id: UUID
     job_id: int | None
@@ -59,7 +59,7 @@ class RunRow(NamedTuple):
 
 
 class JobRow(NamedTuple):
-    """A job, as far as the rules speak of it."""
+    """The columns of a job that the rules need."""
 
     id: int
     name: str
@@ -99,7 +99,7 @@ class JobRow(NamedTuple):
 
 
 class WorkerRow(NamedTuple):
-    """A worker, as far as the rules speak of it."""
+    """The columns of a worker that the rules need."""
 
     id: UUID
     beats: int
@@ -107,7 +107,7 @@ class WorkerRow(NamedTuple):
 
 
 class AttemptRow(NamedTuple):
-    """An attempt that ended while its run went on, as far as the rules speak of it."""
+    """The columns that the rules need of an attempt that ended while its run went on."""
 
     run_id: UUID
     attempt: int
@@ -117,7 +117,7 @@ class AttemptRow(NamedTuple):
 
 @dataclass
 class Effect:
-    """A task at work in the world: it lives until it ends, or its lease does."""
+    """A task at work: it lives until it ends, or until its lease ends."""
 
     run: RunRow
     attempt: int
@@ -180,12 +180,12 @@ class Checker:
         return run is None or not is_current or run.cancel_mode is not None
 
     def adopted(self, worker_id: UUID, may_work: Callable[[], bool]) -> None:
-        """Learn who works under an id, and how to tell whether it still may."""
-        # The one before has been given up, so it may not.
+        """Note the worker with an id, and the check whether it may still work."""
+        # The worker before has been given up, so it may not work.
         self._may_work[worker_id] = may_work
 
     def count_start(self, run_id: UUID, attempt: int) -> None:
-        """Count that somebody has claimed an attempt: nobody did before."""
+        """Count the claim of an attempt: it must be the first one."""
         self.starts[run_id, attempt] += 1
         _hold(
             self.starts[run_id, attempt] == 1,
@@ -193,24 +193,24 @@ class Checker:
         )
 
     def owns(self, holder: Holder, attempt: tuple[UUID, int]) -> None:
-        """Learn who has claimed an attempt, and is to write how it ends."""
+        """Note the process that has claimed an attempt, and must write its outcome."""
         self._holders[attempt] = holder
 
     def leave(self, attempt: tuple[UUID, int]) -> None:
-        """Learn that whoever has claimed an attempt is gone."""
+        """Note that the process that claimed an attempt is gone."""
         self._holders.pop(attempt, None)
 
     def expect_end(self, attempt: tuple[UUID, int]) -> None:
-        """Have it found on record that an attempt has ended: its worker has just written so."""
+        """Check that the outcome of an attempt is on record: its worker has just written it."""
         run = self.runs.get(attempt[0])
         is_left = run is not None and (run.attempt, run.state) == (attempt[1], RunState.RUNNING)
         _hold(not is_left, f"run {short(attempt[0])} has ended, and is running on record")
 
     def count_look(self, worker_id: UUID, in_hand: set[tuple[UUID, int]]) -> None:
-        """Have a worker look what it has left behind; *in_hand* is what it works on.
+        """Note a look of a worker at its running runs; *in_hand* are the attempts it works on.
 
-        What it neither works on nor ends may be there in a few looks of a heart that reaches
-        the database, and not for longer: nothing stays running for ever.
+        A run that it neither works on nor ends may stay for a few looks that reach
+        the database, and no longer: no run stays running for ever.
         """
         running = {
             (run.id, run.attempt)
@@ -223,9 +223,9 @@ class Checker:
             _hold(count <= MOST_LOOKS, f"run {short(run_id)} is running, and nobody works on it")
 
     def begin(self, effect: Effect, now: float) -> None:
-        """Have a task begin its work: not beside another one of its run or exclusive job.
+        """Check the start of a task: no other one of its run or exclusive job may be at work.
 
-        Nor beside as many others of its concurrency key as the widest limit of them allows.
+        With a concurrency key, fewer others than the widest of their limits may be at work.
         """
         run = effect.run
         if run.concurrency_key is not None:
@@ -354,7 +354,7 @@ class Checker:
                 _hold(is_news, f"{name} has a note of what is on record already")
 
     def _check_retry(self, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]) -> None:
-        """Another attempt gets what the policy gives one, and nobody wanted to end."""
+        """Check that exactly those failures are retried that the policy and the job allow."""
         if old.state is not RunState.RUNNING or run.state is old.state:
             return
         name = f"attempt {run.attempt} of run {short(run.id)}"
@@ -370,7 +370,7 @@ class Checker:
             _hold(not is_left, f"{name} is not tried again")
 
     def _check_promoted(self, run: RunRow) -> None:
-        """The oldest that waits is let in, and only where nobody is."""
+        """Check that the oldest waiting run is promoted, and only if no run is active."""
         self._check_place(run)
         older = [
             other
@@ -382,7 +382,7 @@ class Checker:
     def _check_overlap_of_new_run(
         self, actor: Actor, run: RunRow, old_runs: dict[UUID, RunRow]
     ) -> None:
-        """A run is let in where nobody is or waits, and is kept out only where somebody is."""
+        """Check that a new run starts alone, and waits or is skipped only beside another one."""
         name = f"run {short(run.id)}"
         others = [
             other
@@ -395,8 +395,8 @@ class Checker:
             before = [other for other in others if other.id in old_runs]
             _hold(not before, f"{name} is let in beside, or before, {before}")
         elif run.state is RunState.WAITING or run.reason == "overlap":
-            # One that ended meanwhile was there when it was asked for, and so was one that was
-            # born and cancelled together with this one: the job is being deleted.
+            # A run that ended meanwhile was active at the time of the query. So was a run that was
+            # inserted and cancelled together with this one: the job is being deleted.
             has_ended = self._ended.get(run.job_id, 0) > actor.began_after or any(
                 other.job_id == run.job_id and other.id not in old_runs and other.id != run.id
                 for other in self.runs.values()
@@ -440,7 +440,7 @@ class Checker:
     def _check_right(
         self, actor: Actor, old: RunRow, run: RunRow, old_jobs: dict[int, JobRow]
     ) -> None:
-        """Nobody touches a run that is not part of the operation."""
+        """Check that an actor changes no run that is not part of its operation."""
         operation = actor.operation
         name = f"run {short(run.id)}"
         if run.state is RunState.RUNNING and old.state is RunState.QUEUED:
@@ -476,7 +476,7 @@ class Checker:
             _hold(is_meant or is_superseded, f"{name} is cancelled by mistake: {operation}")
 
     def _check_place_of_key(self, run: RunRow) -> None:
-        """A run is claimed only while fewer others with its key run than its limit says."""
+        """Check that a claimed run finds fewer running runs of its key than its limit."""
         if run.concurrency_key is None:
             return
         others = [
@@ -523,7 +523,7 @@ class Checker:
         job: JobRow,
         moved: list[tuple[RunRow, RunRow]],
     ) -> None:
-        """Failures in a row are counted, each once, and a job is paused at its limit only."""
+        """Check that each failure in a row counts once, and pauses a job at its limit only."""
         expected = 0 if old is None else old.failures_in_a_row
         for before, run in moved:
             if run.job_id != job.id or before.state is not RunState.RUNNING:
@@ -591,7 +591,7 @@ class Checker:
             _hold(not scheduled, f"job {job.id} has new fires on record, but did not advance")
 
     def _check_advance(self, old: JobRow, job: JobRow, scheduled: list[RunRow]) -> None:
-        """Every fire that the advance passes over is on record: none is lost, none invented."""
+        """Check that the fires between the old and new due time are on record, and no others."""
         first, following = old.next_fire_at, job.next_fire_at
         if first is None:
             raise Violation(f"job {job.id} advances from nowhere to {following}")
@@ -649,7 +649,7 @@ def _fires(schedule: Schedule, first: datetime, until: datetime) -> list[datetim
 
 
 def _check_due(old: JobRow | None, job: JobRow) -> None:
-    """A job is due when its next fire is, or a minute after its plan has failed."""
+    """Check that a job is due at its next fire, or a minute after its plan has failed."""
     name = f"job {job.id}"
     if old is not None and old.deleted_at is not None:
         is_same = old._replace(failures_in_a_row=job.failures_in_a_row) == job
@@ -668,7 +668,7 @@ def _check_due(old: JobRow | None, job: JobRow) -> None:
 
 
 def _check_row(run: RunRow) -> None:
-    """Only a queued run has a message to send, and only a worker tells of progress.
+    """Check that only a queued run has a message to send, and that only a worker reports progress.
 
     A run has an end if it has ended: the indexes of lists know it by that.
     """
@@ -678,7 +678,7 @@ def _check_row(run: RunRow) -> None:
         f"{name} is {run.state}, its end {run.finished_at}",
     )
     has_message, is_queued = run.send_at is not None, run.state is RunState.QUEUED
-    # One that waits for a place of its key has none.
+    # A parked run has no message.
     is_parked = is_queued and run.concurrency_key is not None and not has_message
     _hold(is_parked or has_message == is_queued, f"{name} is {run.state}, {run.send_at}")
     _hold(
@@ -688,7 +688,7 @@ def _check_row(run: RunRow) -> None:
 
 
 def _check_new_run(run: RunRow) -> None:
-    # A change may record a fire and take it back: the job is deleted, or a newer one wins.
+    # A change may record a fire and cancel it: the job is deleted, or a newer run wins.
     born = (
         RunState.QUEUED,
         RunState.WAITING,
@@ -749,7 +749,7 @@ def _check_move(old: RunRow, run: RunRow) -> None:
 
 
 def _state_in(note: Any) -> str | None:
-    """Return the state that a late result was to end in; None where there is none."""
+    """Return the state that a late result names; None without a late result."""
     outcome = json.loads(note) if isinstance(note, str) else note
     return None if outcome is None else str(outcome["state"])
 

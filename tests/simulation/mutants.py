@@ -1,9 +1,9 @@
-"""The product with one guard less: every way in which it can be, found by itself.
+"""Mutants of the product: each lacks one guard, and all guards are found automatically.
 
-Four kinds of guard there are. A conjunct, or a lock, of a statement: found by watching what
+There are four kinds of guard. A conjunct, or a lock, of a statement: found by watching what
 the database is given. A condition of a function that decides without the database: found
-in its syntax tree. A unique constraint: found in the models. And that a commit comes before
-what is sent after it: found by watching both.
+in its syntax tree. A unique constraint: found in the models. The order of a commit and the
+messages that follow it: found by watching both.
 """
 
 import ast
@@ -72,7 +72,7 @@ DECIDING: tuple[Any, ...] = (
     HeartbeatMonitor.silent_workers,
 )
 
-#: Places whose SELECT is acted upon with no conditional UPDATE after it, and those that lock.
+#: Places that act on a SELECT without a conditional UPDATE, and places that lock rows.
 ASKING = frozenset(
     (
         "runs.job_groups.unfinished",
@@ -218,7 +218,7 @@ HARMLESS: dict[str, str] = {
 _ENDS = "worker.liveness.heartbeat.Heartbeat._finish_dead: "
 _KEY_LOCK = "runs.concurrency._lock_key: SELECT a turn: pg_advisory_xact_lock"
 
-#: Guards that nothing gets as far as, but for a hole in the other one; that one is removed first.
+#: Guards that matter only without the other guard, which is removed first.
 BEHIND: dict[str, str] = {
     "runs.cancel.running_on: SELECT runs: runs.worker_id = ? (beside runs.state = ?)": (
         _ENDS + "is_ours is taken for True"
@@ -237,7 +237,7 @@ BEHIND: dict[str, str] = {
     " runs.state = ?, EXISTS (SELECT …), runs.concurrency_limit > (SELECT …) + ?)": _KEY_LOCK,
 }
 
-#: Functions that write under a guard, but not in a simulation, and why.
+#: Functions that write under a guard, but never in a simulation, and the reason.
 NOT_PLAYED: dict[str, str] = {
     "jobs.service.purge": "deletes the history of a job at rest: tests/jobs/test_service.py",
     "runs.finish.plain_finish_statement": "makes the statement of finish_plain",
@@ -303,7 +303,7 @@ class Observer(Witness):
 
 @dataclass(frozen=True)
 class WithoutConjunct:
-    """A statement that has lost a conjunct, or a lock."""
+    """A statement without one of its conjuncts or locks."""
 
     guard: Guard
 
@@ -357,7 +357,7 @@ class _HoldingBack(Witness):
 
 @contextmanager
 def watching(store: Store) -> Iterator[Observer]:
-    """Observe what is played on *store*."""
+    """Observe the plays on *store*."""
     observer = Observer(lambda: None if store.stage is None else store.stage.current)
     with _witness(store, observer), ExitStack() as stack:
         for function in DECIDING:
@@ -417,7 +417,7 @@ class WithoutConstraint:
 
 
 class _WithoutConflict(Witness):
-    """Where a constraint is gone, no conflict with it can be named."""
+    """Remove the constraint from ON CONFLICT too: it cannot be named once it is gone."""
 
     def __init__(self, beneath: Witness, columns: str) -> None:
         self._beneath = beneath
@@ -432,7 +432,7 @@ class _WithoutConflict(Witness):
 
 
 def _unique(name: str) -> tuple[str, str, ExecutableDDLElement, ExecutableDDLElement]:
-    """Return the table and columns of what is called *name*, and how to drop and restore it."""
+    """Return the table and columns of the constraint *name*, and how to drop and restore it."""
     for table in Base.metadata.sorted_tables:
         for index in table.indexes:
             if index.name == name:
@@ -450,7 +450,7 @@ def _unique(name: str) -> tuple[str, str, ExecutableDDLElement, ExecutableDDLEle
 
 @dataclass(frozen=True)
 class Decided:
-    """A function in which one condition is a foregone conclusion."""
+    """A function in which one condition always has the same answer."""
 
     function: FunctionType
     number: int
@@ -470,7 +470,7 @@ class Decided:
             yield
 
     def matters(self, answers: set[tuple[str, bool]]) -> bool:
-        """Tell whether the condition had another answer where these were heard."""
+        """Tell whether *answers*, those of an observed play, include another one than ours."""
         heard = f"{_place(self.function)} {self.number}"
         revealing = (True, False) if self.answer is None else (not self.answer,)
         return any((heard, answer) in answers for answer in revealing)
@@ -478,7 +478,7 @@ class Decided:
 
 @contextmanager
 def _instead(function: FunctionType, tree: ast.Module) -> Iterator[None]:
-    """Have a function do what *tree* says."""
+    """Replace the code of a function by *tree*."""
     ast.fix_missing_locations(tree)
     before = function.__code__
     compiled = compile(tree, before.co_filename, "exec")
@@ -492,7 +492,7 @@ def _instead(function: FunctionType, tree: ast.Module) -> Iterator[None]:
 
 
 class _Deciding(ast.NodeTransformer):
-    """Finds the conditions of a function, and puts an answer in the place of one of them."""
+    """Finds the conditions of a function, and replaces one of them by an answer."""
 
     def __init__(self, number: int | None = None, answer: bool | None = None) -> None:
         self.conditions: list[tuple[str, tuple[bool | None, ...]]] = []
@@ -506,7 +506,7 @@ class _Deciding(ast.NodeTransformer):
         return self._visit_test(node)
 
     def visit_While(self, node: ast.While) -> ast.AST:
-        # For ever is not what a guard less leads to.
+        # A missing guard must not make an endless loop.
         return self._visit_test(node, (False,))
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
@@ -524,7 +524,7 @@ class _Deciding(ast.NodeTransformer):
             return self._atom(node, (True, False))
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == "min" and len(node.args) > 1:
-            # A limit is a guard too: without it, what it limits.
+            # A limit is a guard too: without it, only the limited value stays.
             return self._atom(node, (None,), node.args[0])
         return node
 
@@ -539,7 +539,7 @@ class _Deciding(ast.NodeTransformer):
     def _condition(self, node: ast.expr, answers: tuple[bool, ...]) -> ast.expr:
         if isinstance(node, ast.BoolOp):
             self.visit_BoolOp(node)
-            # To remove an operand says True for it, or False: here the whole says the other.
+            # Its operands give the whole one answer when they are removed; this is the other one.
             return self._atom(node, (not isinstance(node.op, ast.And),))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             node.operand = self._condition(node.operand, tuple(not answer for answer in answers))
@@ -558,7 +558,7 @@ class _Deciding(ast.NodeTransformer):
 
 
 class _Hearing(_Deciding):
-    """Has every condition tell its answer."""
+    """Makes every condition report its answer."""
 
     def __init__(self, place: str) -> None:
         super().__init__()
@@ -573,7 +573,7 @@ class _Hearing(_Deciding):
 
 
 def _is_narrowing(node: ast.expr) -> bool:
-    """Tell whether a condition asks of a name whether there is anything: for the types' sake."""
+    """Tell whether a condition only compares a name with None, for the type checker."""
     return (
         isinstance(node, ast.Compare)
         and isinstance(node.left, ast.Name)
@@ -616,7 +616,7 @@ def unconstrained() -> list[Mutant]:
 
 
 def observed(observer: Observer) -> dict[str, Mutant]:
-    """Return what is observed, without each conjunct, and with each commit too late."""
+    """Return the observed product without each conjunct, and with each commit too late."""
     mutants: list[Mutant] = [WithoutConjunct(guard) for guard in observer.guards]
     mutants += [SentFirst(str(place)) for place in observer.sends]
     mutants += [mutant for mutant in decided() if mutant.matters(observer.answers)]
@@ -624,7 +624,7 @@ def observed(observer: Observer) -> dict[str, Mutant]:
 
 
 def _numbered(texts: list[str]) -> list[str]:
-    """Return *texts* with a number on each that is there already."""
+    """Return *texts*, with a number added to each repeated one."""
     seen: Counter[str] = Counter()
     numbered = []
     for text in texts:

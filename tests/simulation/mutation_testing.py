@@ -1,7 +1,7 @@
-"""Which play kills which mutant: played again, and sought anew where it no longer does.
+"""The table of plays that kill mutants: each is repeated, and replaced if it kills no more.
 
-A play is a scenario, or a seed in one of the fault_profiles. A mutant is killed where the rules are
-broken, or the product stops with an error, without what it misses, and not with it.
+A play is a scenario, or a seed in one of the fault profiles. It kills a mutant if it breaks
+a rule, or stops the product with an error, without the guard, and passes with the guard.
 """
 
 import fcntl
@@ -63,12 +63,12 @@ class Seed(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """A line of the table: on this database, this seed finds out that this is missing."""
+    """A line of the table: on this database, this seed finds this missing guard."""
 
     database: str
     seed: Seed
     mutant: str
-    #: The rule that is broken: for the reader, who is to see that it is no accident.
+    #: The broken rule, which shows the reader that the kill is no accident.
     rule: str = ""
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ def part_of(table: Iterable[Kill], database: str, part: int, parts: int) -> list
 
 
 def default_plays(table: Collection[Kill]) -> list[Kill]:
-    """Return the lines of the default profile: on PostgreSQL, what SQLite does not find missing.
+    """Return the lines of the default profile: on PostgreSQL, those that SQLite does not have.
 
     The nightly profile plays the rest of PostgreSQL's lines.
     """
@@ -120,7 +120,7 @@ def scenarios(database: str) -> Iterator[Seed]:
 
 
 def seeds(database: str) -> Iterator[Seed]:
-    """Yield what is tried in a search, the cheapest first."""
+    """Yield the plays of a search, the cheapest first."""
     yield from scenarios(database)
     for number in range(TRIES):
         for fault_profile in FAULT_PROFILES:
@@ -152,7 +152,7 @@ class MutationTester:
         self._seen: dict[Seed, dict[str, Mutant]] = {}
 
     def mutants_of(self, seed: Seed) -> dict[str, Mutant]:
-        """Play *seed* with nothing missing, which must pass; return what its course relies on."""
+        """Play *seed* with all guards, which must pass; return the mutants of its guards."""
         if seed not in self._seen:
             with watching(self._store) as observer:
                 self._play(seed)
@@ -160,10 +160,10 @@ class MutationTester:
         return self._seen[seed]
 
     def kills(self, seed: Seed, name: str) -> Kill | None:
-        """Tell how *seed*, which passes with nothing missing, fails without what *name* says.
+        """Tell how *seed*, which passes with all guards, fails without the guard *name*.
 
-        What stands behind another guard is taken away once that one is gone, and must
-        until then hold alone: it may stop whoever comes that far with an error.
+        A guard behind another one is removed after that one, and must hold alone until then:
+        it may stop an actor that comes that far with an error.
         """
         mutant, first = self._mutant(seed, name), BEHIND.get(name)
         if mutant is None:
@@ -184,7 +184,7 @@ class MutationTester:
         mutant = self.mutants_of(seed).get(name)
         if mutant is None:
             mutant = self.seedless.get(name)
-            # Where its condition had this answer anyway, nothing would be missing.
+            # If the condition had this answer anyway, the mutant changes nothing.
             mutant = None if isinstance(mutant, Decided) else mutant
         return mutant
 
@@ -205,10 +205,10 @@ class MutationTester:
         return None
 
     def search(self, table: Collection[Kill]) -> Review:
-        """Keep the lines that still hold, and seek others, a play at a time, for what has none.
+        """Keep the lines that still hold, and search new ones for mutants without a line.
 
-        SQLite comes first: of its statements PostgreSQL has the same lines, where they hold
-        there too, and its own for what is missing there alone.
+        SQLite comes first. PostgreSQL has the same lines for the statements of SQLite, where
+        they hold there too, and its own lines for its own guards.
         """
         review, killed = Review(), dict[str, Kill]()
         elsewhere = {kill.mutant for kill in table if kill.database != self.database}
@@ -235,12 +235,12 @@ class MutationTester:
         return review
 
     def seek(self, name: str) -> Kill | None:
-        """Return how the first seed that does kills a mutant."""
+        """Return the kill by the first seed that kills a mutant, None if no seed does."""
         tried = (self.kills(seed, name) for seed in seeds(self.database))
         return next((kill for kill in tried if kill is not None), None)
 
     def review(self, known: Collection[Kill], *, also: Collection[str], listed: set[str]) -> Review:
-        """Play the *known* lines, and what is *also* given or comes up and is *listed* nowhere."""
+        """Play the *known* lines, and all mutants of *also* and of the plays beside *listed*."""
         review = Review()
         for kill in known:
             still = self.kills(kill.seed, kill.mutant)
@@ -258,7 +258,7 @@ class MutationTester:
         return set(also).union(*self._seen.values())
 
     def _judge(self, name: str, review: Review) -> None:
-        """Try other seeds for a mutant; what nobody has is gone, or stands beside others now."""
+        """Try other seeds for a mutant; one that no seed has is gone, or has a new name."""
         kill = self.seek(name)
         if kill is not None:
             review.kept.append(kill)
@@ -282,9 +282,9 @@ def is_listed(table: Collection[Kill]) -> set[str]:
 
 
 def _rule(error: BaseException | None) -> str | None:
-    """Return what *error* says is broken: a rule, or the product; not the simulator, nor SQL."""
+    """Return the broken rule, or the product's error; None for others, and for SQL errors."""
     if isinstance(error, Violation):
-        # Told of this run and that instant; the rule is the same for all.
+        # The message names runs and instants; the rule is the same for all.
         sentence = re.sub(r"\W*(?:RunRow|UUID)\(.*", "", str(error).partition(": ")[0], flags=re.S)
         return re.sub(r"#?\b\d+\b", "#", sentence)
     if error is None or isinstance(error, ProgrammingError | OperationalError):

@@ -1,7 +1,7 @@
-"""Scenes: courses of events written down, each for guards that chance seldom needs.
+"""Scenarios: written courses of events, each for guards that random seeds seldom need.
 
 A scenario plays the product's own functions under the same rules as a seed does, and adds
-what it alone can know: that something must be refused, or must have been done by now.
+checks of its own: that a step must be refused, or must be done by now.
 """
 
 from collections.abc import Callable
@@ -34,13 +34,13 @@ ONLY_ON: dict[str, str] = {}
 
 
 def scenario(function: Scenario) -> Scenario:
-    """Put a scenario on the list."""
+    """Add a scenario to the list."""
     SCENARIOS[function.__name__] = lambda world: function(Director(world))
     return function
 
 
 def on_postgresql(function: Scenario) -> Scenario:
-    """Put a scenario on the list that needs two transactions at once."""
+    """Add a scenario that needs two transactions at once to the list."""
     ONLY_ON[function.__name__] = "postgresql"
     return scenario(function)
 
@@ -71,7 +71,7 @@ def _tell(_d: Director, worker: SimulatedWorker, claimed: ClaimedRun) -> None:
 
 def _late(what: Callable[[Director, SimulatedWorker, ClaimedRun], None]) -> Scenario:
     def late(d: Director) -> None:
-        """One that was frozen comes back, whatever has become of its run meanwhile."""
+        """A worker that was frozen comes back, and its run may be in any state by then."""
         job, bystander = d.job(retry=RETRIED), d.job("beta", retry=RETRIED)
         late, alive = d.worker("late"), d.worker("alive")
         ids = [d.start(job) for _ in range(5)]
@@ -138,7 +138,7 @@ def given_up_before_its_claim(d: Director) -> None:
 
 @scenario
 def ended_with_the_next_claim(d: Director) -> None:
-    """A busy worker ends one run with the claim of another, which is or is not to be had."""
+    """A busy worker ends one run with the claim of another, which it gets or does not get."""
     worker, frozen = d.worker("worker"), d.worker("frozen")
     job = d.job(retry=RETRIED)
     again = d.claim(worker, d.start(job))
@@ -164,7 +164,7 @@ def ended_with_the_next_claim(d: Director) -> None:
 
 @scenario
 def recovered_with_the_next_claim(d: Director) -> None:
-    """A success is news to its job, and not written in passing."""
+    """A success that recovers its job is not written together with the next claim."""
     worker = d.worker("worker")
     job = d.job()
     d.fail(worker, d.claim(worker, d.start(job)))
@@ -175,7 +175,7 @@ def recovered_with_the_next_claim(d: Director) -> None:
 
 @scenario
 def claimed_without_lease(d: Director) -> None:
-    """A worker whose lease has run out takes a message, and has not heard from its heart."""
+    """A worker takes a message after its lease has run out, before its next heartbeat."""
     worker, run_id = d.worker("worker"), d.start_task()
     d.passes(25)
     d.hold(worker.claim(run_id, 1) is None, "a run is claimed without a lease")
@@ -193,7 +193,7 @@ def claimed_twice_in_a_moment(d: Director) -> None:
 
 @scenario
 def claim_without_answer(d: Director) -> None:
-    """The answer to a claim gets lost: it is the worker's all the same."""
+    """The answer to a claim gets lost: the attempt belongs to the worker all the same."""
     worker = d.worker("worker")
     for place in ("claim_plain", "claim"):
         key, limit = (None, None) if place == "claim_plain" else ("key", 1)
@@ -228,7 +228,7 @@ def claimed_back(d: Director) -> None:
 
 @scenario
 def heartbeats(d: Director) -> None:
-    """Beats count for the worker whose heart it is, and not once it was given up."""
+    """A heartbeat counts for its own worker only, and not after that was given up."""
     first, second = d.worker("first"), d.worker("second")
     known = first.lease.worker_id
     d.passes(5)
@@ -236,7 +236,7 @@ def heartbeats(d: Director) -> None:
     second.beat()
     d.hold(first.lease.worker_id == known, "a worker that beats takes another id")
     d.lose(first, second)
-    # It signs off, and does not know that it was given up.
+    # The worker signs off without knowing that it was given up.
     d.lose(first, second)
     first.beat()
     d.hold(first.lease.worker_id != known, "a worker that was given up goes on under its id")
@@ -244,7 +244,7 @@ def heartbeats(d: Director) -> None:
 
 @scenario
 def silence(d: Director) -> None:
-    """Two janitors judge of workers that beat, of one that does not, and of one that comes back."""
+    """Two janitors judge workers: some beat, one is silent, and one comes back."""
     other = d.world.scheduler("scheduler-2")
     alive, silent, back = d.worker("alive"), d.worker("silent"), d.worker("back")
 
@@ -252,7 +252,7 @@ def silence(d: Director) -> None:
         janitor.give_up_workers(at=d.at(), monotonic=d.stage.monotonic())
 
     for _ in range(4):
-        # As often as the other one by the last look.
+        # It has beaten as often as the other one at the last look.
         silent.beat()
     for _ in range(4):
         look(d.scheduler.janitor)
@@ -260,7 +260,7 @@ def silence(d: Director) -> None:
         d.passes(8)
         alive.beat()
     for janitor in (d.scheduler.janitor, other.janitor):
-        # Between its look at the counters and what it does about them.
+        # Between its look at the counters and its decision.
         d.before("runs.workers.give_up", back.beat)
         look(janitor)
     d.hold(d.checker.workers[silent.lease.worker_id].gone_at is not None, "nobody is given up")
@@ -285,7 +285,7 @@ def a_slow_look(d: Director) -> None:
 
 @scenario
 def two_janitors(d: Director) -> None:
-    """One gives a worker up in the moment in which the other is about to."""
+    """Two janitors give up the same worker at the same moment."""
     other = d.world.scheduler("scheduler-2").janitor
     janitor = d.scheduler.janitor
     d.worker("silent")
@@ -372,7 +372,7 @@ def cancelled_and_failed(d: Director) -> None:
 
 @scenario
 def cancelled_and_dead(d: Director) -> None:
-    """The process of what was to end dies, and so does that of what was not."""
+    """Two processes die: the run of one was asked to end, the run of the other was not."""
     worker = d.worker("worker")
     job = d.job(retry=RETRIED)
     beside = d.claim(worker, d.start(job))
@@ -383,7 +383,7 @@ def cancelled_and_dead(d: Director) -> None:
             d.cancel(claimed.run_id)
         d.bury(worker, claimed)
         d.is_in(claimed.run_id, RunState.CANCELLED if is_cancelled else RunState.RETRYING)
-    # One that had written its result before it died.
+    # This process had written its result before it died.
     claimed = d.claim(worker, d.start(job))
     d.succeed(worker, claimed)
     d.bury(worker, claimed)
@@ -391,7 +391,7 @@ def cancelled_and_dead(d: Director) -> None:
 
 @scenario
 def asked_to_end_over_and_over(d: Director) -> None:
-    """A kill is not taken back, and what is over is not asked to end."""
+    """A request to kill stays, and a run that has ended gets no request to end."""
     worker = d.worker("worker")
     job, other = d.job(), d.job("beta")
     claimed, beside = d.claim(worker, d.start(job)), d.claim(worker, d.start(other))
@@ -410,7 +410,7 @@ def stopped_and_looked_at(d: Director) -> None:
     worker = d.worker("worker")
 
     def during(context: RunContext) -> None:
-        # Nobody sees to it that they do end.
+        # The tasks go on all the same.
         worker.cancel_listener._is_stopping = True
         worker.cancel_listener.stop_all()
         worker.cancel_listener.look(context.run_id)
@@ -457,7 +457,7 @@ def ended_while_something_lives(d: Director) -> None:
 
 @scenario
 def stalled(d: Director) -> None:
-    """A process dies, and its worker does not see it: what it worked on is found, and no other."""
+    """A process dies unnoticed: its worker finds the run of that process, and no other."""
     worker, other = d.worker("worker"), d.worker("other")
     job = d.job(retry=RETRIED)
     stalled, once = d.claim(worker, d.start(job)), d.claim(worker, d.start_task())
@@ -466,7 +466,7 @@ def stalled(d: Director) -> None:
     theirs, over = d.claim(other, d.start(job)), d.claim(worker, d.start(job))
     worked_on = d.claim(worker, d.start(job))
     d.succeed(worker, over)
-    # A process dies with a second message about what is over: here, or at the other worker.
+    # A process dies with a second message about a run that has ended: here, or elsewhere.
     over_there = d.claim(other, d.start(job))
     d.succeed(other, over_there)
     worker.active_runs.begin(over.run_id, 1)
@@ -495,7 +495,7 @@ def stalled(d: Director) -> None:
 
 @scenario
 def looked_for_stalled_runs_too_soon(d: Director) -> None:
-    """A heart wakes for other reasons than to look; what begins in between is no stray."""
+    """A heartbeat wakes without a look at the runs; a run that begins then is not stalled."""
     worker = d.worker("worker")
     claimed = d.claim(worker, d.start_task())
     worker.look()
@@ -508,7 +508,7 @@ def looked_for_stalled_runs_too_soon(d: Director) -> None:
 
 @scenario
 def too_many_processes_to_know(d: Director) -> None:
-    """A pool has more processes than places to note what they work on: nothing is a stray."""
+    """A pool has more processes than the shared table has rows: no run counts as stalled."""
     worker = d.worker("worker")
     worker.active_runs._used.value = SLOTS + 1
     claimed = d.claim(worker, d.start_task())
@@ -540,7 +540,7 @@ def waited_for_the_end_that_is_held_back(d: Director) -> None:
 
 @scenario
 def not_held_back(d: Director) -> None:
-    """For a failure somebody may wait, and for the place of a key as well."""
+    """A worker holds back no failure, and no success of a run with a key."""
     worker = d.worker("worker")
     worker.threads.can_hold_finish = True
     job = d.job(retry=RETRIED)
@@ -558,7 +558,7 @@ def not_held_back(d: Director) -> None:
 
 @scenario
 def died_with_a_message_in_vain(d: Director) -> None:
-    """A process dies that had a second message about what another one works on."""
+    """A process dies that had a second message about the run of another process."""
     worker, other = d.worker("worker"), d.worker("other")
     job = d.job(retry=RETRIED)
     mine, theirs = d.claim(worker, d.start(job)), d.claim(other, d.start(job))
@@ -568,7 +568,7 @@ def died_with_a_message_in_vain(d: Director) -> None:
     worker.beat()
     d.passes(11)
     worker.beat()
-    # Nobody waits for that one to end any more.
+    # No other process holds that run back any more.
     worker.active_runs.end()
     worker.beat()
     for claimed in (mine, theirs):
@@ -590,11 +590,11 @@ def died_before_its_claim(d: Director) -> None:
     d.is_in(run_id, RunState.RUNNING)
 
 
-# A job's one place
+# Jobs that may not overlap
 
 
 def _one_place(d: Director, policy: OverlapPolicy) -> None:
-    """Runs of one job end, wait and are let in beside those of another one."""
+    """Runs of one job end, wait and are promoted beside those of another job."""
     worker = d.worker("worker")
     job, other = d.job(overlap_policy=policy), d.job("beta", overlap_policy=policy)
     d.succeed(worker, d.claim(worker, d.start(job)))
@@ -607,7 +607,7 @@ def _one_place(d: Director, policy: OverlapPolicy) -> None:
     d.succeed(worker, first)
     d.is_in(waiting[0], RunState.QUEUED)
     second = d.claim(worker, waiting[0])
-    # One that is started beside others holds the place as well.
+    # A run that is started beside others blocks the next one too.
     beside = d.claim(worker, d.start(job, OverlapPolicy.ALLOW_ALL))
     d.succeed(worker, second)
     d.is_in(waiting[1], RunState.WAITING)
@@ -622,7 +622,7 @@ def one_active_run(d: Director) -> None:
 
 @scenario
 def promoted_beside_one_that_is_let_in(d: Director) -> None:
-    """A janitor is asked to let one in while another is, and finds the place taken."""
+    """A janitor promotes a run while another one is promoted: only one of the two starts."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
     d.claim(worker, d.start(job))
@@ -643,17 +643,17 @@ def _give_way(d: Director, policy: OverlapPolicy) -> None:
 
 @scenario
 def others_give_way(d: Director) -> None:
-    """A new run ends the others of its job: nothing of another one, nothing that is over."""
+    """A new run ends the others of its job: no run of another job, and none that has ended."""
     _give_way(d, OverlapPolicy.CANCEL_OTHER)
 
 
 @scenario
 def fires_find_no_active_run(d: Director) -> None:
-    """A tick looks who is there: of the job itself, and of what is not over."""
+    """A tick counts the unfinished runs of the job itself only."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ONE, **EVERY_MINUTE)
     other = d.job("beta")
-    # One of each is over: of those that hold the place, and of those beside them.
+    # One run of each kind has ended: of the exclusive ones, and of those beside them.
     for policy in (OverlapPolicy.ALLOW_ALL, OverlapPolicy.BUFFER_ONE):
         d.succeed(worker, d.claim(worker, d.start(job, policy)))
     d.claim(worker, d.start(other, OverlapPolicy.BUFFER_ALL))
@@ -662,7 +662,7 @@ def fires_find_no_active_run(d: Director) -> None:
     d.passes(61)
     d.scheduler.tick()
     d.passes(60)
-    # The first is there now: this one waits, whoever waits for another job.
+    # The first run is active now: this one waits, even if runs of another job wait too.
     d.scheduler.tick()
     waiting = [run for run in d.checker.runs.values() if run.state is RunState.WAITING]
     d.hold(any(run.job_id == job.id for run in waiting), "a fire is not buffered")
@@ -694,14 +694,14 @@ def a_start_finds_no_active_run(d: Director) -> None:
 
 @scenario
 def failures_of_two_jobs(d: Director) -> None:
-    """One job is paused at its limit; another one is past its own, and did not fail just now."""
+    """One job is paused at its limit; another one is past its own, but has no new failure."""
     worker = d.worker("worker")
     job, other = d.job(pause_after_failures=2, **EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
     for _ in range(2):
         d.fail(worker, d.claim(worker, d.start(other)))
     d.change(other, pause_after_failures=2, **EVERY_MINUTE)
     d.succeed(worker, d.claim(worker, d.start(job)))
-    # The last one of a job that is paused by then.
+    # The last run of a job that is paused by then.
     for _ in range(3):
         d.passes(1)
         d.fail(worker, d.claim(worker, d.start(job)))
@@ -712,7 +712,7 @@ def failures_of_two_jobs(d: Director) -> None:
 
 @scenario
 def failure_with_a_fire_due(d: Director) -> None:
-    """A job fails once too often while its next fire is due: that comes on record first."""
+    """A job reaches its limit of failures while a fire is due: the fire is recorded first."""
     worker = d.worker("worker")
     job = d.job(pause_after_failures=1, **EVERY_MINUTE)
     claimed = d.claim(worker, d.start(job))
@@ -743,7 +743,7 @@ def failure_of_a_deleted_job(d: Director) -> None:
 
 @scenario
 def changes_at_once(d: Director) -> None:
-    """Somebody changes, or deletes, a job just before somebody else does."""
+    """Two people change or delete the same job, one just before the other."""
     job = d.job()
     d.change(job, version=1)
     d.before("jobs.service.lock", lambda: d.change(job, retry=RETRIED))
@@ -756,7 +756,7 @@ def changes_at_once(d: Director) -> None:
 
 @scenario
 def two_of_one_name(d: Director) -> None:
-    """A name is taken as long as its job lives."""
+    """A name is taken until its job is deleted."""
     job = d.job()
     with d.refused(Conflict, "two living jobs have one name"):
         d.job()
@@ -766,7 +766,7 @@ def two_of_one_name(d: Director) -> None:
 
 @scenario
 def paused_and_resumed_twice(d: Director) -> None:
-    """The second time changes nothing."""
+    """A repeated pause or resume changes nothing."""
     job = d.job(**EVERY_MINUTE)
     for change in (d.pause, d.resume):
         change(job)
@@ -790,7 +790,7 @@ def resumed_and_caught_up(d: Director) -> None:
 
 @scenario
 def pause_after_the_end(d: Director) -> None:
-    """A schedule that is over cannot be paused."""
+    """A job whose schedule has ended cannot be paused."""
     job = d.job(once_at=BEGINNING + timedelta(seconds=30))
     d.passes(60)
     d.scheduler.tick()
@@ -818,7 +818,7 @@ def clock_set_back(d: Director) -> None:
 
 @scenario
 def clock_set_back_before_a_change(d: Director) -> None:
-    """The same, and the fire comes on record by the next change of the job."""
+    """The clock is set back, and the next change of the job records the fire again."""
     job = d.job(**EVERY_MINUTE)
     d.passes(65)
     d.scheduler.tick()
@@ -831,7 +831,7 @@ def clock_set_back_before_a_change(d: Director) -> None:
 
 @scenario
 def neighbours(d: Director) -> None:
-    """One of two jobs that are alike is recorded, put off or paused: the other is as it was."""
+    """One of two equal jobs is recorded, postponed or paused: the other one is unchanged."""
     job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
     d.job("gamma", cron="0 * * * *")
     d.passes(61)
@@ -844,7 +844,7 @@ def neighbours(d: Director) -> None:
 
 @scenario
 def put_off_and_paused(d: Director) -> None:
-    """A fire could not be planned and is put off; its job is paused before it is looked at."""
+    """A fire cannot be planned and is postponed; its job is paused before the next look."""
     job = d.job(**EVERY_MINUTE)
     d.passes(61)
     with patch.object(fires, "plan", side_effect=LookupError("simulated")), d.session() as session:
@@ -854,7 +854,7 @@ def put_off_and_paused(d: Director) -> None:
 
 @scenario
 def neighbours_and_a_change(d: Director) -> None:
-    """The same for a fire that a change records."""
+    """A change of a job records a fire that cannot be planned."""
     job, _other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
     d.passes(61)
     d.pause(job)
@@ -873,7 +873,7 @@ def _stale(d: Director, change: Callable[[Any], object]) -> Any:
 
 @scenario
 def plans_grown_old(d: Director) -> None:
-    """Two plans of one fire are carried out, the second of them too late."""
+    """Two schedulers carry out their plans of one fire, the second one too late."""
     group, planned = _stale(d, lambda job: d.scheduler.tick())
     with (
         d.refused(RuntimeError, "a job is moved on by a plan that was carried out"),
@@ -896,16 +896,16 @@ def plans_grown_old_by_a_change(d: Director) -> None:
 
 
 def _same_fire(d: Director, job: Any) -> None:
-    """Change what a job says, but nothing of its schedule: it is as due as it was."""
+    """Change a job without its schedule: it stays due at the same instant."""
     d.change(job, interval_seconds=20, anchor_at=BEGINNING, retry=RETRIED)
 
 
-# Places of a key
+# Slots of a key
 
 
 @scenario
 def slots_of_a_key(d: Director) -> None:
-    """Three places of a key, taken, left and taken again, beside another key's."""
+    """Three slots of a key are taken, freed and taken again, beside those of another key."""
     worker = d.worker("worker")
     beside = [d.claim(worker, d.start_task("beside", 3)) for _ in range(2)]
     ids = [d.start_task("key", 3) for _ in range(5)]
@@ -926,7 +926,7 @@ def slots_of_a_key_again(d: Director) -> None:
         d.succeed(worker, d.claim(worker, d.start_task("key", 2)))
     d.claim(worker, d.start_task("beside", 3))
     first, second = (d.claim(worker, d.start_task("key", 3)) for _ in range(2))
-    # Above the two, whatever the other key has.
+    # Above the two slots of this key; those of the other key do not count.
     third = d.claim(worker, d.start_task("key", 3))
     d.succeed(worker, second)
     d.claim(worker, d.start_task("key", 3))
@@ -952,7 +952,7 @@ def keyed_and_retried(d: Director) -> None:
 
 @scenario
 def messages_for_parked_runs(d: Director) -> None:
-    """Nothing but a free place gets a run that is parked its message back."""
+    """Only a free slot gets a parked run a new message."""
     worker = d.worker("worker")
     d.claim(worker, d.start_task("full", 1))
     parked, sent = d.start_task("full", 1), d.start_task()
@@ -1028,7 +1028,7 @@ def resent_and_parked(d: Director) -> None:
 
 @on_postgresql
 def unparked_and_cancelled(d: Director) -> None:
-    """A run is called to a place, and cancelled in the same moment."""
+    """A run is unparked, and cancelled at the same moment."""
     worker = d.worker("worker")
     held = d.claim(worker, d.start_task("key", 1))
     parked = d.start_task("key", 1)
@@ -1039,7 +1039,7 @@ def unparked_and_cancelled(d: Director) -> None:
 
 @on_postgresql
 def cancelled_before_it_has_its_slot(d: Director) -> None:
-    """A run is cancelled while its claim looks for a place, and while it is parked."""
+    """A run is cancelled while its claim looks for a slot, and while it is parked."""
     worker = d.worker("worker")
     place = "runs.concurrency.claim_slot"
     for is_full in (False, True):
@@ -1060,7 +1060,7 @@ def cancelled_before_it_has_its_slot(d: Director) -> None:
 
 @on_postgresql
 def retried_before_it_has_its_slot(d: Director) -> None:
-    """An attempt is over, and the next one queued, while an old message looks for a place."""
+    """An attempt ends, and the next one is queued, while an old message looks for a slot."""
     slow, quick = d.worker("slow"), d.worker("quick")
     job = d.job(retry=RETRIED, concurrency_key="key", concurrency_limit=1)
     run_id = d.start(job)
@@ -1078,7 +1078,7 @@ def retried_before_it_has_its_slot(d: Director) -> None:
 
 @on_postgresql
 def tried_again_before_it_is_parked(d: Director) -> None:
-    """The same, where the old message has found no place."""
+    """An attempt ends, and the next one is queued, after an old message has found no slot."""
     slow, quick = d.worker("slow"), d.worker("quick")
     job = d.job(retry=RETRIED, concurrency_key="key", concurrency_limit=1)
     run_id = d.start(job)
@@ -1105,7 +1105,7 @@ def tried_again_before_it_is_parked(d: Director) -> None:
 
 @on_postgresql
 def parked_while_a_slot_is_freed(d: Director) -> None:
-    """The only place of a key is left in the moment in which somebody finds it taken."""
+    """The only slot of a key is freed at the moment in which a claim finds it taken."""
     worker, other = d.worker("worker"), d.worker("other")
     held = d.claim(worker, d.start_task("key", 1))
     run_id = d.start_task("key", 1)
@@ -1131,7 +1131,7 @@ def parked_while_a_slot_is_freed(d: Director) -> None:
 
 @on_postgresql
 def buffered_while_the_active_run_finishes(d: Director) -> None:
-    """A job's place is left in the moment in which a new run finds it taken."""
+    """The active run of a job ends at the moment in which a new run finds it active."""
     worker = d.worker("worker")
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
     first = d.claim(worker, d.start(job))
@@ -1151,7 +1151,7 @@ def buffered_while_the_active_run_finishes(d: Director) -> None:
 
 @on_postgresql
 def promoted_while_it_is_cancelled(d: Director) -> None:
-    """Whoever waits is cancelled in the moment in which it is let in."""
+    """A waiting run is cancelled at the moment in which it is promoted."""
     job = d.job(overlap_policy=OverlapPolicy.BUFFER_ALL)
     first, waiting = d.start(job), d.start(job)
     d.cancel(first)
@@ -1170,7 +1170,7 @@ def promoted_while_it_is_cancelled(d: Director) -> None:
 
 @on_postgresql
 def held_by_somebody(d: Director) -> None:
-    """Somebody holds one of the jobs that are due: the others are not kept waiting."""
+    """Another transaction locks one of the due jobs: the other jobs do not wait."""
     job, other = d.job(**EVERY_MINUTE), d.job("beta", **EVERY_MINUTE)
     d.passes(61)
 

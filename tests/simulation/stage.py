@@ -1,4 +1,4 @@
-"""The stage: actors that take turns, one at a time, as a seed says, in time that it makes up.
+"""The stage: actors take turns, one at a time; a seed decides the order and the time.
 
 Every actor is a thread, but only the one that holds the baton runs. It hands the baton
 on at its *points*: before each statement, commit, and call of Redis. There the seed
@@ -26,12 +26,12 @@ LONG_FREEZES = (55.0, 70.0, 90.0)
 #: Lines of the trace that a failure shows, the last ones.
 TRACE_SHOWN = 400
 
-#: Lines of a trace that nothing but a protocol going round in circles has.
+#: A trace with more lines means a protocol that never comes to an end.
 MOST_LINES = 10_000
 
 
 class Crash(BaseException):
-    """The process is gone: raised in its actors at a point, and caught by nobody."""
+    """The process is gone: raised in its actors at a point, and never caught."""
 
 
 class PoolProcessDied(BaseException):
@@ -43,14 +43,14 @@ class Violation(BaseException):
 
 
 class SimulationFailed(AssertionError):
-    """A seed came to a bad end: what it was, and all that led to it."""
+    """A simulation failed: the seed, the error and the trace."""
 
 
 @dataclass
 class Process:
     """A process of the simulation: its clocks are its own, and its actors die together.
 
-    `skew` is what its wall clock is off by, seconds; its monotonic clock starts
+    `skew` is the error of its wall clock, seconds; its monotonic clock starts
     anywhere, but runs as true time does.
     """
 
@@ -63,7 +63,7 @@ class Process:
 
 @dataclass
 class FaultRates:
-    """How likely each misfortune is at a point that can have it."""
+    """The probability of each fault at a point that can have it."""
 
     crash: float = 0.0
     #: That a process of a pool dies alone, and that its worker does not see it then.
@@ -86,7 +86,7 @@ class FaultRates:
 
     @classmethod
     def drawn(cls, random: Random) -> "FaultRates":
-        """Draw which misfortunes this seed has at all, and how many: few at once find most."""
+        """Draw the faults of this seed and their rates: few kinds at once find most errors."""
         rates = {
             "crash": 0.02,
             "pool_crash": 0.02,
@@ -131,7 +131,7 @@ class Operation:
 
 
 class Actor:
-    """Somebody on the stage: a thread that runs *body* while it holds the baton."""
+    """An actor on the stage: a thread that runs *body* while it holds the baton."""
 
     def __init__(self, name: str, process: Process) -> None:
         self.name = name
@@ -187,9 +187,9 @@ class Stage:
         self.on_death: Callable[[Process], None] = lambda process: None
         #: Called when messages are about to be sent.
         self.on_publish: Callable[[], None] = lambda: None
-        #: Called at each point of an empty stage: how a scenario has its say.
+        #: Called at each point of an empty stage: a scenario acts there.
         self.on_point: Callable[[str], None] = lambda what: None
-        #: Whether nobody waits for a lock: on one thread, who holds it would wait as well.
+        #: Whether a lock raises an error: on one thread, its holder would wait too.
         self.is_impatient = False
         self.most_lines = MOST_LINES
 
@@ -240,7 +240,7 @@ class Stage:
         while self.actors:
             doomed = next((actor for actor in self.actors if self._may_die(actor)), None)
             if doomed is None:
-                # The database is about to settle who of them must give way.
+                # The database is about to choose the transaction that fails.
                 time.sleep(0.01)
                 continue
             self._hand_to(doomed)
@@ -262,7 +262,7 @@ class Stage:
         self.on_death(process)
 
     def point(self, what: str, *, may_switch: bool = True, at_work: bool = False) -> None:
-        """Be at a point: note it, suffer what the seed says, and let others have their turn."""
+        """Note a point, apply the faults that the seed draws, and let other actors run."""
         self.note(what)
         if self.current is self.main:
             self.on_point(what)
@@ -271,7 +271,7 @@ class Stage:
         if may_switch:
             rate = self.fault_rates.freeze_at_work if at_work else self.fault_rates.freeze
             if at_work and any(actor.process.frozen_until > self.now for actor in self.actors):
-                # Somebody must be there to take over.
+                # Another actor must be there to take over.
                 rate = 0.0
             if self.random.random() < rate:
                 seconds = self.random.choice(LONG_FREEZES if at_work else FREEZES)
@@ -281,7 +281,7 @@ class Stage:
 
     @contextmanager
     def on(self, operation: Operation) -> Iterator[None]:
-        """Have the current actor do one thing and no other."""
+        """Declare the operation of the current actor for the length of the block."""
         actor = self.current
         before, actor.operation = actor.operation, operation
         try:
@@ -291,7 +291,7 @@ class Stage:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Have the current actor do something in the middle of what it does, and go on then."""
+        """Let the current actor act outside its present operation and transaction."""
         actor = self.current
         before = vars(actor).copy()
         actor.operation, actor.touched = Operation(), frozenset()
@@ -302,7 +302,7 @@ class Stage:
             vars(actor).update(before)
 
     def happens(self, rate: float) -> bool:
-        """Draw whether something happens now; on an empty stage nothing does."""
+        """Draw whether a fault happens now; on an empty stage none does."""
         return self.current is not self.main and self.random.random() < rate
 
     def note(self, what: str) -> None:
@@ -396,7 +396,7 @@ class Stage:
         if candidates:
             return candidates[self.random.randrange(len(candidates))]
         while not (asleep := [actor for actor in self.actors if not self._is_blocked(actor)]):
-            # A deadlock: the database is about to settle who of them must give way.
+            # A deadlock: the database is about to choose the transaction that fails.
             time.sleep(0.01)
         first = min(asleep, key=self._wakes_at)
         self.now = self._wakes_at(first)

@@ -39,7 +39,7 @@ TABLES = (
 
 
 class Witness:
-    """Sees what reaches the database, and may change it: how sabotage gets in."""
+    """Sees each statement for the database, and may change it: mutants use this."""
 
     def statement(self, statement: str) -> str:
         """Return what the database is to execute instead of *statement*."""
@@ -57,7 +57,7 @@ class Store:
     """A database that many simulations use, one after the other.
 
     SQLite has one writer at a time and the others wait in the driver, so there a turn
-    ends only outside of writing transactions; misfortune strikes anywhere. PostgreSQL
+    ends only outside of writing transactions; faults happen anywhere. PostgreSQL
     has its points everywhere; an actor that waits for a lock is passed over meanwhile.
     """
 
@@ -106,7 +106,7 @@ class Store:
         self.stage = stage
 
     def end(self) -> None:
-        """Let the stage go: statements are statements again."""
+        """Detach the stage: statements have no points any more."""
         self.stage = None
         while self._held_back:
             # The engine is connected: its driver is loaded.
@@ -114,7 +114,7 @@ class Store:
                 self._really_roll_back(self._held_back.pop())
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Return what is committed, without being noticed by anybody."""
+        """Return the committed rows, without a point on the stage."""
         cursor = self.raw.cursor()
         try:
             cursor.execute(statement)

@@ -1,6 +1,6 @@
 """Schedulers, workers and people, interleaved at every statement, keep the invariants.
 
-Seeds leave to chance what happens when; scenarios (scenarios.py) say it.
+Seeds draw the order of events at random; scenarios (scenarios.py) define it.
 
 The default profile plays some parts of the seeds, `--nightly` all of them. More seeds, new
 ones each time: `pytest tests/simulation --simulation-seeds 10000`. One seed again, with its

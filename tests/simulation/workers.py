@@ -45,7 +45,7 @@ _really_finish = execution._finish
 
 
 class SimulatedLease(Lease):
-    """The lease, as the processes around the tasks see it: one that ran out is not renewed."""
+    """The lease for the processes around the tasks: one that ran out is not renewed."""
 
     def __init__(
         self, process: Process, checker: Checker, effects: list[Effect], now: Callable[[], float]
@@ -128,11 +128,11 @@ class PoolProcess:
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody will ever write what this process has not written."""
+        """Whether the process is gone, and will write nothing more."""
         return self.is_dead or self.worker.process.is_dead
 
     def die(self) -> None:
-        """Be gone, between two statements: what it noted of its work stays in the table."""
+        """Die between two statements: its row in the shared table stays."""
         self.is_dead = True
         self.active_runs = ActiveRuns()
 
@@ -210,7 +210,7 @@ class SimulatedWorker:
             stage.sleep(DATABASE_RETRY_SECONDS)
 
     def look(self) -> None:
-        """Look for runs that nobody works on; one that was found before is not there any more."""
+        """Look for stalled runs; a run of an earlier look must have ended."""
         stage = self._world.stage
         try:
             self.heartbeat._report_stalled()
@@ -243,7 +243,7 @@ class SimulatedWorker:
                 pool_process = PoolProcess(self, pool_process.place)
 
     def _lose(self, pool_process: PoolProcess) -> None:
-        """See that a process of the pool is gone, or do not see it."""
+        """Notice that a process of the pool is gone, or miss it."""
         stage = self._world.stage
         left = [self.in_hand.pop(stage.current, None), pool_process.last]
         if stage.happens(stage.fault_rates.unseen):
@@ -261,7 +261,7 @@ class SimulatedWorker:
             self.handle(message, pool_process)
 
     def _next_message(self, pool_process: PoolProcess) -> Message:
-        """Wait for a message, and write what is held back before it takes long."""
+        """Wait for a message; write the outcome that is held back if that takes long."""
         stage, redis = self._world.stage, self._world.redis
         message = redis.next_message()
         if message is None and pool_process.completer.has_own:
@@ -276,12 +276,12 @@ class SimulatedWorker:
         return message
 
     def write_held_finish(self, pool_process: PoolProcess | None = None) -> None:
-        """Write what this slot holds back, as before it waits."""
+        """Write the outcome that this slot holds back, as before a wait."""
         self._world.stage.current.pool_process = pool_process or self.threads
         execution.write_held_finish()
 
     def handle(self, message: Message, pool_process: PoolProcess | None = None) -> None:
-        """Do with a message what the worker's task does."""
+        """Process a message as the worker's task does."""
         actor, attempt = self._world.stage.current, (message.run_id, message.attempt)
         actor.pool_process = pool_process = pool_process or self.threads
         self.in_hand[actor] = attempt
@@ -302,7 +302,7 @@ class SimulatedWorker:
         execution._finish(process, FinishedRun(claimed, outcome, self._world.stage.wall()))
 
     def _task(self, *_: object) -> tuple[Any, None]:
-        """Be the task: work for a while, and end well, badly, or as asked."""
+        """Act as the task: work for a while, and then succeed, fail, or end as asked."""
         checker, stage, context = self._world.checker, self._world.stage, current_run.get()
         run = checker.runs[context.run_id]
         effect = Effect(run, context.attempt, self.process, self.lease.until)
@@ -365,7 +365,7 @@ class SimulatedWorker:
         return is_unwanted
 
     def tell_progress(self, context: RunContext | ClaimedRun) -> None:
-        """Tell how far an attempt has come."""
+        """Report the progress of an attempt."""
         tells = Operation(tells=(context.run_id, context.attempt))
         try:
             with self._world.stage.on(tells), self.database.session() as session:

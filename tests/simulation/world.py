@@ -1,4 +1,4 @@
-"""One simulation: a world from a seed, a stretch of trouble, and peace, in which all must end."""
+"""One simulation: a world from a seed, a time of faults, and a time without, to finish all."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -35,11 +35,11 @@ from tests.simulation.stage import (
 from tests.simulation.store import Store
 from tests.simulation.workers import SimulatedWorker
 
-#: Turns of trouble, and of the calm in which whoever lives goes on.
+#: Turns with faults, and turns without, in which the living actors go on.
 TROUBLE_STEPS = (30, 80, 150)
 CALM_STEPS = 30
 
-#: The rounds of peace: how long after the one before, seconds. Resends back off to 10 minutes.
+#: The pauses between the rounds without faults, seconds. Resends back off to 10 minutes.
 PEACE_SECONDS = (
     1.0,
     16.0,
@@ -117,7 +117,7 @@ class World:
         return SimulatedWorker(self, self._process(name))
 
     def person(self, name: str) -> Person:
-        """Return somebody at a new web process."""
+        """Return a person at a new web process."""
         return Person(self, self._process(name))
 
     def _process(self, name: str) -> Process:
@@ -216,8 +216,8 @@ def simulate(
 ) -> list[str]:
     """Play one seed to its end and return its trace.
 
-    Of a *scenario* nothing is left to chance: it is played in place of the stretch of
-    trouble. Whoever meets an error of *stumbles* goes on, as after one of the database.
+    A *scenario* leaves nothing to chance: it is played in place of the time of
+    faults. An actor goes on after an error of *stumbles*, as after one of the database.
     Raises SimulationFailed, which tells the seed and the trace.
     """
     random = Random(seed)
@@ -255,7 +255,7 @@ def simulate(
 
 
 def _end(stage: Stage) -> None:
-    """Leave no thread behind, whatever has happened."""
+    """End all threads, also after an error."""
     stage.failure = None
     stage.fault_rates = FaultRates()
     stage.current = stage.main
@@ -304,7 +304,7 @@ def _play(world: World) -> None:
 
 
 def _settle(world: World) -> None:
-    """Have one scheduler and one worker in peace: whatever was begun must come to its end."""
+    """Run one scheduler and one worker without faults: all runs must end."""
     stage, checker, redis = world.stage, world.checker, world.redis
     stage.note("peace")
     redis.down_until = 0.0
