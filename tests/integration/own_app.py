@@ -1,4 +1,4 @@
-"""A user's own Celery application, with tasks of every make."""
+"""A user's own Celery application, with tasks of every kind."""
 
 import threading
 import time
@@ -28,12 +28,12 @@ class WithContext(Task[Any, Any]):
     """A task class as Flask's documentation recommends it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run with something around it."""
+        """Run within a context of the application."""
         print("in context")
         return self.run(*args, **kwargs)
 
 
-# Nobody may ever call these.
+# No test may reach these addresses.
 app = Celery(
     "theirs",
     task_cls=WithContext,

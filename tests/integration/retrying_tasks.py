@@ -1,4 +1,4 @@
-"""Tasks that use what Celery offers a task to be tried again, or to hand its work on."""
+"""Tasks that use Celery's ways to retry themselves, or to send other tasks."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -78,7 +78,7 @@ class System:
         return process
 
     def surroundings(self) -> dict[str, str]:
-        """Return the environment of a process: ours, with the settings that were given."""
+        """Return the environment of a process: ours, with the settings of this installation."""
         values = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
         variables = {f"JOBS_{key.upper()}": str(v) for key, v in values.items() if v is not None}
         addresses = {
@@ -89,7 +89,7 @@ class System:
         return os.environ | variables | addresses | self.environment
 
     def kill(self, name: str) -> None:
-        """kill -9 one process, and nothing but it."""
+        """kill -9 one process, without its children."""
         process = self.processes.pop(name)
         process.kill()
         process.wait()
@@ -99,7 +99,7 @@ class System:
         self.processes[name].send_signal(number)
 
     def stop(self) -> None:
-        """End every process at once: nothing of this is needed any more."""
+        """End every process at once, and close the connections."""
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -176,7 +176,7 @@ def since(instant: datetime) -> float:
 
 
 def pause(seconds: float) -> None:
-    """Let real time pass, where a claim is about what happens in a span of it."""
+    """Wait in real time, for claims about a span of it."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))

@@ -1,4 +1,4 @@
-"""A module of the user that cannot be imported: nobody but its own tasks suffers."""
+"""A module of the user that cannot be imported stops no tasks but its own."""
 
 from collections.abc import Callable
 

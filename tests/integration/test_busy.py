@@ -1,4 +1,4 @@
-"""A worker that has a lot to do: ends are written together with claims, and none is forgotten."""
+"""A busy worker writes outcomes together with claims, and loses none."""
 
 import signal
 from collections import Counter
@@ -20,7 +20,7 @@ TASKS = "tests.integration.user_tasks"
 def send_many(
     system: System, count: int, task: str = f"{TASKS}.process_holds_finish"
 ) -> list[UUID]:
-    """Queue *count* runs, all of whose messages are in the broker before this returns."""
+    """Queue *count* runs; all their messages are in the broker when this returns."""
     ids = [make_run(system.database, task=task) for _ in range(count)]
     messages.publish(system.app, [Message(run_id, 1, task, "default") for run_id in ids])
     return ids
@@ -43,7 +43,7 @@ def test_many_runs_in_a_row_end_all_and_each_once(
         lambda: counted(system) == {RunState.SUCCEEDED: 200}, "all have ended", timeout_seconds=40
     )
 
-    # The pool does hold ends back, as said by the task itself; and the last ones are written too.
+    # The task reports that the pool holds outcomes back; the last ones are written too.
     assert all(run.result is True for run in system.runs())
     assert all(run.attempt == 1 for run in system.runs())
 
@@ -57,11 +57,13 @@ def test_a_worker_that_is_stopped_amid_many_runs_stops_soon_and_loses_none(
     system = make_system(imports=TASKS, worker_pool=pool, worker_concurrency=2)
     send_many(system, 3_000)
     worker = system.start("worker")
-    wait_until(lambda: counted(system)[RunState.SUCCEEDED] > 100, "it is at it", timeout_seconds=30)
+    wait_until(
+        lambda: counted(system)[RunState.SUCCEEDED] > 100, "the worker is busy", timeout_seconds=30
+    )
 
     worker.send_signal(signal.SIGTERM)
 
-    # Celery's own processes may wait half a minute for a word that nobody reads any more.
+    # Celery's own pool may wait half a minute for an answer that is not read any more.
     assert worker.wait(timeout=15) == 0
     counts = counted(system)
     assert counts[RunState.SUCCEEDED] > 100

@@ -29,7 +29,7 @@ def system(
 ) -> Iterator[System]:
     """A web server and a worker for all tests here; each test names its jobs differently.
 
-    Which database is behind it cannot be seen from the outside: one will do.
+    The command line behaves the same with either database, so one is enough.
     """
     folder = tmp_path_factory.mktemp("installation")
     shutil.copyfile(migrated_sqlite, folder / "jobs.db")
@@ -60,7 +60,7 @@ def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def answer(result: Result) -> dict[str, object]:
-    """Return what a command with --json printed; it must have worked."""
+    """Return the JSON that a successful command printed."""
     assert result.exit_code == 0, result.output
     document: dict[str, object] = json.loads(result.stdout)
     return document
@@ -140,7 +140,7 @@ def test_a_line_is_on_the_screen_within_a_second_of_being_written(run: Run, syst
 
     assert following.returncode == 0
     assert len(delays) == 5
-    # The middle one: the client may have come late for the first.
+    # The median: the client may have connected after the first line.
     assert statistics.median(delays) < crowding(), delays
 
 
@@ -214,7 +214,7 @@ def test_a_preview_needs_no_job(run: Run) -> None:
     assert "go forward" in preview.stdout
 
 
-def test_without_the_token_nobody_is_let_in(
+def test_a_command_without_a_token_is_refused(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path / "elsewhere"))

@@ -62,7 +62,7 @@ def test_an_interval_job_fires_every_time_and_on_time(system: System) -> None:
 
 
 def wait_until_both_are_ready(system: System) -> None:
-    """Return once the processes take part: until then nothing can be on time."""
+    """Return once both processes are ready: until then no run can be on time."""
     for name in ("worker", "scheduler"):
         system.wait_until_ready(name)
 

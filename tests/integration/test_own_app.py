@@ -29,7 +29,7 @@ def test_arguments_come_as_the_hints_have_them_also_after_a_retry(own: System) -
     )
     model = own.start_run(f"{MODULE}.with_model", window={"start": "2026-12-01T09:00:00Z"})
 
-    wait_until(lambda: own.run(typed).state is RunState.RETRYING, "it asks to be tried again")
+    wait_until(lambda: own.run(typed).state is RunState.RETRYING, "the task asks for a retry")
     assert own.run(typed).kwargs == {
         "at": "2026-12-01T09:00:00Z",
         "on": ["2026-01-01"],

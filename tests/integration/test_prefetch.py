@@ -1,4 +1,4 @@
-"""Prefetch, with real workers: no message waits behind a long run, none is lost; and without."""
+"""Prefetch with real workers: no message waits behind a long run, and none is lost."""
 
 import json
 import os
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def queue(system: System, durations: Iterable[float]) -> list[UUID]:
-    """Put runs that take so long into the queue, in this order."""
+    """Queue runs of these lengths in seconds, in this order."""
     sent = []
     with system.database.session() as session:
         for seconds in durations:
@@ -46,7 +46,7 @@ def queue(system: System, durations: Iterable[float]) -> list[UUID]:
 
 
 def lying(system: System, valkey: ValkeyServer) -> list[UUID]:
-    """Return the runs whose messages lie in the queue, the one that is served next first."""
+    """Return the runs with messages in the queue, the next one first."""
     with valkey.client() as client:
         texts: Any = client.lrange(f"{system.settings.redis_prefix}default\x06\x163", 0, -1)
     return [UUID(json.loads(text)["headers"]["id"]) for text in reversed(texts)]
@@ -130,13 +130,13 @@ def test_a_worker_that_is_asked_to_stop_loses_no_message(
     left = in_state(system, RunState.QUEUED)
     assert left, "it has stopped too late to show anything"
     assert left <= set(lying(system, own_valkey))
-    # There is no scheduler here that would send anything again.
+    # This installation has no scheduler, which would send messages again.
     system.start("worker-2", "--name", "second")
     succeed(system, run_ids)
 
 
 @POOLS
-def test_a_worker_that_stops_and_has_a_long_run_gives_back_what_it_kept_at_once(
+def test_a_stopping_worker_with_a_long_run_returns_its_prefetched_messages_at_once(
     make_system: Callable[..., System], own_valkey: ValkeyServer, pool: str
 ) -> None:
     system = make_system(worker_concurrency=1, worker_pool=pool)
@@ -147,7 +147,11 @@ def test_a_worker_that_stops_and_has_a_long_run_gives_back_what_it_kept_at_once(
 
     system.signal("worker-1", signal.SIGTERM)
 
-    wait_until(lambda: lying(system, own_valkey) == run_ids[101:], "it is back", timeout_seconds=3)
+    wait_until(
+        lambda: lying(system, own_valkey) == run_ids[101:],
+        "the message is back in the queue",
+        timeout_seconds=3,
+    )
     assert system.run(long).state is RunState.RUNNING
     assert worker.wait(timeout=30) == 0
     assert system.run(long).state is RunState.SUCCEEDED

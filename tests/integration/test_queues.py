@@ -1,4 +1,4 @@
-"""Queues and priorities, with a real worker: who is served first, and who not at all."""
+"""A real worker serves its own queues only, and urgent runs first."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -38,7 +38,7 @@ def test_a_worker_that_gets_room_takes_the_most_urgent_run_first(
     ended = {priority: system.wait_for_end(run_id) for priority, run_id in by_priority.items()}
 
     began = sorted((run.started_at, priority) for priority, run in ended.items() if run.started_at)
-    # 5 came before 3, and Redis keeps them in one list.
+    # Redis keeps 5 and 3 in one list, and 5 was sent first.
     assert [priority for _, priority in began] == [0, 5, 3, 7, 9]
 
 

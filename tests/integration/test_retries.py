@@ -1,4 +1,4 @@
-"""Attempts: by the job's policy or at the task's own wish, each with its error, times and log."""
+"""The job's policy or the task itself asks for attempts; each has its error, times and log."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ TASKS = "tests.integration.retrying_tasks"
 
 @pytest.fixture
 def retrying(make_system: Callable[..., System]) -> System:
-    """An installation whose worker knows the tasks that want to be tried again."""
+    """An installation whose worker knows the tasks that ask for retries."""
     system = make_system(imports=TASKS, worker_concurrency=4)
     system.start("scheduler")
     system.start("worker")
@@ -83,7 +83,7 @@ def test_each_way_of_celery_to_retry_a_task_makes_attempts(retrying: System) -> 
 
 
 def pauses_of(run: Run) -> list[timedelta]:
-    """Return how long each attempt but the first was waited for."""
+    """Return the pause before each attempt but the first."""
     begun = [*(attempt.started_at for attempt in run.attempts[1:]), run.started_at]
     return [
         start - attempt.finished_at
@@ -103,7 +103,7 @@ def test_a_task_that_a_task_sends_runs_as_with_any_celery(retrying: System, tmp_
         "chain and group have run",
     )
     assert sorted(trace.read_text().splitlines()) == ["3", "left", "right"]
-    # They are no runs: nobody scheduled them.
+    # They are not runs: no job or person started them.
     assert len(retrying.runs()) == 1
 
 

@@ -1,4 +1,4 @@
-"""A canary: one secret, used by every kind of job, must be found nowhere afterwards."""
+"""Every kind of job uses one secret, and no stored text holds it afterwards."""
 
 import base64
 import hashlib
@@ -42,7 +42,7 @@ exit 3
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Keeps what it is sent, and sends all of it back."""
+    """Keeps each request, and sends all of it back."""
 
     seen: list[dict[str, str]]
 
@@ -144,7 +144,7 @@ class Installation:
 
 @pytest.fixture
 def installation(make_system: Callable[..., System], database_url: str) -> Installation:
-    """One that writes all it can into its logs, with processes on one database, threads on one."""
+    """An installation with the most verbose log: processes on SQLite, threads on PostgreSQL."""
     pool = "prefork" if database_url.startswith("sqlite") else "threads"
     return Installation(
         make_system(
@@ -193,7 +193,7 @@ def rows(system: System) -> bytes:
 
 
 def files(system: System) -> dict[str, bytes]:
-    """Return the files of the database, where it has some here, and of the data directory."""
+    """Return the files of the data directory, and those of a SQLite database."""
     url = make_url(system.settings.effective_database_url)
     paths = [path for path in system.settings.data_dir.rglob("*") if path.is_file()]
     if url.database is not None and url.get_backend_name() == "sqlite":
@@ -203,7 +203,7 @@ def files(system: System) -> dict[str, bytes]:
 
 
 def redis_keys(server: ValkeyServer) -> dict[str, bytes]:
-    """Return every key of Redis, as the server itself writes it down, and in plain."""
+    """Return every key of Redis, as the server dumps it and as text."""
     readers = {
         b"string": lambda c, k: c.get(k),
         b"hash": lambda c, k: c.hgetall(k),
@@ -258,7 +258,7 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     }
     ended = {name: installation.ended(run_id) for name, run_id in runs.items()}
 
-    # They were given the secret itself, and their logs and results say where it was.
+    # The jobs got the secret itself, and their logs and results show masks in its place.
     logs = {name: installation.log(run_id) for name, run_id in runs.items()}
     assert SHA256 in logs["shell"]
     assert ended["shell"]["exit_code"] == 3

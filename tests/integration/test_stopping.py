@@ -1,4 +1,4 @@
-"""Runs that must stop do, though their task is deaf and the database hangs."""
+"""Runs that must stop do stop, even if their task ignores it or the database hangs."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def cancel(system: System, run_id: UUID, mode: CancelMode) -> None:
 
 
 @pytest.mark.timeout(90)
-def test_a_kill_ends_at_once_what_was_given_a_long_grace(system: System, tmp_path: Path) -> None:
+def test_a_kill_ends_a_run_with_a_long_grace_at_once(system: System, tmp_path: Path) -> None:
     run_id = start_dozing(system, tmp_path / "pid", kill_grace_seconds=600)
     cancel(system, run_id, CancelMode.GRACEFUL)
     wait_until(lambda: _has_seen_cancel(system), "the worker saw the first one")
@@ -151,7 +151,9 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
     wait_until(lambda: written.exists(), "the command works", timeout_seconds=20)
 
     system.signal("worker", signal.SIGQUIT)
-    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard the first")
+    wait_until(
+        lambda: "Soft Shutdown" in system.log("worker"), "the worker has handled the first signal"
+    )
     system.signal("worker", signal.SIGQUIT)
 
     run = system.wait_for_end(run_id, seconds=40)
@@ -178,7 +180,7 @@ def test_a_worker_that_must_stop_soon_goes_when_its_last_run_has_ended(
     pid_in(tmp_path / "pid")
 
     system.signal("worker", signal.SIGQUIT)
-    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard it")
+    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "the worker has handled the signal")
     go_on.touch()
 
     worker.wait(timeout=SOFT_SHUTDOWN_SECONDS - 2)
@@ -205,7 +207,9 @@ def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
     wait_until(lambda: written.exists(), "the command works", timeout_seconds=20)
 
     system.signal("worker", signal.SIGQUIT)
-    wait_until(lambda: "Soft Shutdown" in system.log("worker"), "it has heard the first")
+    wait_until(
+        lambda: "Soft Shutdown" in system.log("worker"), "the worker has handled the first signal"
+    )
     system.signal("worker", signal.SIGQUIT)
     worker.wait(timeout=30)
     system.start("worker-2")
