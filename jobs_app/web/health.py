@@ -64,11 +64,13 @@ def readyz() -> Response:
     broken = extension.current().broken_imports
     checks: dict[str, Any] = {
         "database": database,
-        "redis": {"status": redis} | _detail(redis),
+        "redis": {"status": redis},
         "scheduler": scheduler,
         "queues": queues,
         "imports": {"status": "failed", "modules": broken} if broken else {"status": "ok"},
     }
+    if redis == "shared":
+        checks["redis"]["detail"] = shared_prefix(extension.current().settings.redis_prefix)
     status = "unavailable"
     if is_usable:
         are_ok = database["status"] == redis == "ok"
@@ -77,12 +79,6 @@ def readyz() -> Response:
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503
     return response
-
-
-def _detail(redis: str) -> dict[str, str]:
-    if redis != "shared":
-        return {}
-    return {"detail": shared_prefix(extension.current().settings.redis_prefix)}
 
 
 def _database() -> tuple[dict[str, Any], bool]:

@@ -1,5 +1,7 @@
 """The route /audit: who did what."""
 
+from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +14,7 @@ from jobs_app.core.field_spec import INT32
 from jobs_app.web.api import pagination
 from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.openapi import INSTALLATION, problems
-from jobs_app.web.api.responses import as_json
+from jobs_app.web.api.responses import all_as_json
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.session import session
@@ -56,11 +58,7 @@ def list_events(query: EventQuery) -> Response:
     job_id = None if query.job is None else find_job(query.job).id
     events = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
     return pagination.page(
-        AUDIT_KIND,
-        events,
-        limit=query.limit,
-        key=lambda event: event.id,
-        show=lambda page: [as_json(EventOut, event) for event in page],
+        AUDIT_KIND, query.limit, events, key=attrgetter("id"), show=partial(all_as_json, EventOut)
     )
 
 

@@ -1,5 +1,6 @@
 """/jobs: create, find, read, replace, patch, delete, pause, resume, run now."""
 
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +58,7 @@ def list_jobs(query: JobQuery) -> Response:
     after = pagination.decode_name(KIND, query.cursor, NAME)
     jobs = service.page(session(), conditions, after=after, limit=query.limit + 1)
     return pagination.page(
-        KIND, jobs, limit=query.limit, key=lambda job: job.name, show=_show_with_last_runs
+        KIND, query.limit, jobs, key=attrgetter("name"), show=_show_with_last_runs
     )
 
 

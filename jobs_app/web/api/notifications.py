@@ -1,6 +1,8 @@
 """Routes under /channels and /notifications."""
 
 import time
+from functools import partial
+from operator import attrgetter
 from typing import Annotated, ClassVar
 from uuid import UUID
 
@@ -21,7 +23,7 @@ from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch
-from jobs_app.web.api.responses import as_json, checked_name, located, versioned
+from jobs_app.web.api.responses import all_as_json, as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.api.schemas.job_input import NAME_SCHEMA, Name, NotifyEvents
@@ -148,11 +150,7 @@ def list_channels(query: ListQuery) -> Response:
     after = pagination.decode_name(KIND, query.cursor, NAME)
     rows = channels.page(session(), after=after, limit=query.limit + 1)
     return pagination.page(
-        KIND,
-        rows,
-        limit=query.limit,
-        key=lambda channel: channel.name,
-        show=lambda page: [as_json(ChannelOut, channel) for channel in page],
+        KIND, query.limit, rows, key=attrgetter("name"), show=partial(all_as_json, ChannelOut)
     )
 
 
@@ -224,19 +222,14 @@ def test_channel(path: ChannelPath) -> Response:
 @api.get("/notifications", responses={200: NotificationPage, **problems(400)})
 def list_notifications(query: NotificationQuery) -> Response:
     """List notifications with their outcome, newest first."""
-    conditions = history.NotificationFilter(
-        job=query.job,
-        channel=query.channel,
-        run_id=query.run,
-        state=query.state,
-        event=query.event,
-    )
+    filters = query.model_dump(exclude={"limit", "cursor", "run"})
+    conditions = history.NotificationFilter(run_id=query.run, **filters)
     before = pagination.decode(NOTIFICATIONS_KIND, query.cursor, UUID)
     entries = history.page(session(), conditions, before=before, limit=query.limit + 1)
     return pagination.page(
         NOTIFICATIONS_KIND,
+        query.limit,
         entries,
-        limit=query.limit,
         key=lambda item: item.notification.id,
         show=lambda items: [show_notification(item) for item in items],
     )

@@ -68,9 +68,9 @@ def decode_name(kind: str, cursor: str | None, pattern: Pattern[str]) -> str | N
 
 def page(
     kind: str,
+    limit: int,
     items: Sequence[Item],
     *,
-    limit: int,
     key: Callable[[Item], Any],
     show: Callable[[list[Item]], list[dict[str, Any]]],
 ) -> Response:

@@ -1,5 +1,6 @@
 """Answers about one resource: its fields, its ETag and its address."""
 
+from collections.abc import Iterable
 from re import Pattern
 from typing import Any
 
@@ -13,6 +14,11 @@ from jobs_app.web.api import preconditions
 def as_json(model: type[BaseModel], row: object) -> dict[str, Any]:
     """Return *row* with the fields of *model*, as JSON."""
     return model.model_validate(row, from_attributes=True).model_dump(mode="json")
+
+
+def all_as_json(model: type[BaseModel], rows: Iterable[object]) -> list[dict[str, Any]]:
+    """Return *rows* with the fields of *model*, as JSON."""
+    return [as_json(model, row) for row in rows]
 
 
 def versioned(document: dict[str, Any], version: int) -> Response:

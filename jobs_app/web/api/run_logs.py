@@ -18,7 +18,7 @@ from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web import streams
 from jobs_app.web.api import runs
 from jobs_app.web.api.openapi import EVENTS, RUNS, problems
-from jobs_app.web.api.responses import as_json
+from jobs_app.web.api.responses import all_as_json, as_json
 from jobs_app.web.api.schemas.runs import (
     ChunkOut,
     LogPage,
@@ -56,7 +56,7 @@ def read_log(path: RunPath, query: LogQuery) -> Response:
     if _wants_json():
         _refuse_byte_counts(query)
         chunks = [chunk for chunk in chunks if query.stream in {None, chunk.stream}]
-        return jsonify(items=[as_json(ChunkOut, chunk) for chunk in chunks])
+        return jsonify(items=all_as_json(ChunkOut, chunks))
     text = _text(chunks, written=written, stream=query.stream).encode()
     if query.offset is not None:
         text = _whole_characters(text[query.offset :])

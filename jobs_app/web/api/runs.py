@@ -53,8 +53,8 @@ def list_runs(query: RunQuery) -> Response:
     before = pagination.decode(KIND, query.cursor, history.Position.read)
     return pagination.page(
         KIND,
+        query.limit,
         history.page(session(), filters, before=before, limit=query.limit + 1),
-        limit=query.limit,
         key=history.Position.of,
         show=lambda runs: [show_run(run) for run in runs],
     )
@@ -142,11 +142,5 @@ def get_run(run_id: str) -> Run:
 
 
 def _outcome(run: Run) -> str:
-    return {
-        RunState.SUCCEEDED: "succeeded",
-        RunState.FAILED: "failed",
-        RunState.TIMED_OUT: "timed out",
-        RunState.LOST: "was lost",
-        RunState.SKIPPED: "was skipped",
-        RunState.MISSED: "was missed",
-    }.get(run.state, "was cancelled")
+    is_active_voice = run.state in {RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT}
+    return ("" if is_active_voice else "was ") + run.state.replace("_", " ")

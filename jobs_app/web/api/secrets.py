@@ -1,5 +1,7 @@
 """Routes under /secrets; no response contains the value of a secret."""
 
+from functools import partial
+from operator import attrgetter
 from typing import Annotated, ClassVar
 
 from flask import Response, request
@@ -16,7 +18,7 @@ from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch, MayIfMatch
-from jobs_app.web.api.responses import as_json, checked_name, located, versioned
+from jobs_app.web.api.responses import all_as_json, as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.session import session
@@ -109,11 +111,7 @@ def list_secrets(query: ListQuery) -> Response:
     after = pagination.decode_name(KIND, query.cursor, NAME)
     secrets = store.page(session(), after=after, limit=query.limit + 1)
     return pagination.page(
-        KIND,
-        secrets,
-        limit=query.limit,
-        key=lambda secret: secret.name,
-        show=lambda page: [as_json(SecretOut, secret) for secret in page],
+        KIND, query.limit, secrets, key=attrgetter("name"), show=partial(all_as_json, SecretOut)
     )
 
 
