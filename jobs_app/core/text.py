@@ -1,6 +1,6 @@
 """Text that several parts write: instants, errors, and suggestions for a wrong name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
@@ -13,6 +13,12 @@ def rfc3339(instant: datetime) -> str:
 def reason_of(error: Exception) -> str:
     """Return the message of *error* without its full stop, or its type if it has none."""
     return str(error).rstrip(".") or type(error).__name__
+
+
+def listed(names: Sequence[str], *, most: int = 5) -> str:
+    """Return the first *most* of *names*, with commas, and the number of the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

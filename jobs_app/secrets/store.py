@@ -18,7 +18,7 @@ from jobs_app.core.errors import (
     StaleVersion,
 )
 from jobs_app.core.settings import Settings
-from jobs_app.core.text import did_you_mean
+from jobs_app.core.text import did_you_mean, listed
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import NotificationChannel
@@ -131,9 +131,8 @@ def remove(
     jobs = used_by(session, name)
     if jobs and not force:
         session.rollback()
-        more = f" and {len(jobs) - LISTED_NAMES} more" if len(jobs) > LISTED_NAMES else ""
         raise Conflict(
-            f"The secret {name!r} is used by {', '.join(jobs[:LISTED_NAMES])}{more}: "
+            f"The secret {name!r} is used by {listed(jobs)}: "
             "change these jobs first, or delete it with force.",
             code="secret_in_use",
         )

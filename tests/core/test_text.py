@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from jobs_app.core.text import closest, did_you_mean, rfc3339
+import pytest
+
+from jobs_app.core.text import closest, did_you_mean, listed, rfc3339
 
 
 def test_an_instant_is_written_in_utc_whatever_its_zone() -> None:
@@ -27,3 +29,11 @@ def test_a_name_like_none_gets_no_suggestion() -> None:
 def test_a_higher_cutoff_asks_for_more_likeness() -> None:
     assert closest("PST", ["EST"]) == "EST"
     assert closest("PST", ["EST"], cutoff=0.75) is None
+
+
+@pytest.mark.parametrize(
+    "names, text",
+    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b and 2 more")],
+)
+def test_a_long_list_of_names_is_cut_and_counted(names: list[str], text: str) -> None:
+    assert listed(names, most=2) == text
