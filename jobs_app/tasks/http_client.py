@@ -102,12 +102,26 @@ class Answer:
 
     def body(self, limit_bytes: int) -> tuple[bytes, bool]:
         """Return at most *limit_bytes* of the unpacked body, and whether there was more."""
-        body, is_cut = _unpacked(self.raw, self.headers.get("content-encoding", ""), limit_bytes)
-        return body, self.is_cut or is_cut
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            return self.raw, self.is_cut
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            body = unpacker.decompress(self.raw, limit_bytes)
+        except zlib.error:
+            return self.raw, self.is_cut
+        return body, self.is_cut or bool(unpacker.unconsumed_tail)
 
     def text(self, body: bytes) -> str:
         """Return *body* as text, in the encoding that the answer names."""
-        return _text(body, self.headers.get("content-type", ""))
+        content_type = self.headers.get("content-type", "")
+        named = re.search(r"charset=[\"']?([\w-]+)", content_type, re.IGNORECASE)
+        encoding = named[1] if named and TEXT_ENCODING.fullmatch(named[1]) else "utf-8"
+        try:
+            text = body.decode(encoding, "replace")
+        except LookupError:
+            text = body.decode("utf-8", "replace")
+        return text.replace("\x00", "\ufffd")
 
     @property
     def retry_after_seconds(self) -> float:
@@ -302,25 +316,3 @@ def _common_context(verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _unpacked(raw: bytes, encoding: str, limit_bytes: int) -> tuple[bytes, bool]:
-    """Return at most *limit_bytes* of the body, and whether there was more."""
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return raw, False
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        body = unpacker.decompress(raw, limit_bytes)
-    except zlib.error:
-        return raw, False
-    return body, bool(unpacker.unconsumed_tail)
-
-
-def _text(body: bytes, content_type: str) -> str:
-    named = re.search(r"charset=[\"']?([\w-]+)", content_type, re.IGNORECASE)
-    encoding = named[1] if named and TEXT_ENCODING.fullmatch(named[1]) else "utf-8"
-    try:
-        text = body.decode(encoding, "replace")
-    except LookupError:
-        text = body.decode("utf-8", "replace")
-    return text.replace("\x00", "\ufffd")

@@ -121,12 +121,10 @@ def _is_of_this_machine(address: Address) -> bool:
     return True
 
 
-def _embedded_ipv4(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address leads to."""
-    return [] if isinstance(address, IPv4Address) else list(_forms(address))
-
-
-def _forms(address: IPv6Address) -> Iterator[IPv4Address]:
+def _embedded_ipv4(address: Address) -> Iterator[IPv4Address]:
+    """Yield the IPv4 addresses that an IPv6 address leads to."""
+    if isinstance(address, IPv4Address):
+        return
     last = IPv4Address(int(address) & 0xFFFFFFFF)
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
