@@ -67,6 +67,16 @@ _BOUNDS = {
     "int_parsing_size": ("out_of_range", "is too large"),
 }
 
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
 _SHOULD = re.compile(r"^[A-Z]\w* (should|must) ")
 
 
@@ -153,14 +163,7 @@ def _singular(plural: re.Match[str]) -> str:
 
 def kind_of(value: Any) -> str:
     """Return the name that JSON has for the type of *value*."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    kinds: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "something else")
+    return _KINDS.get(type(value), "something else")
 
 
 def escaped(name: str) -> str:

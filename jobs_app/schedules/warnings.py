@@ -54,14 +54,11 @@ def _step_warnings(expression: Expression) -> Iterator[str]:
             yield f"{text} is the same as 0: {unit}s end at {size - 1}."
             continue
         last = (size - 1) // int(step) * int(step)
+        rest = f"{size - last} {unit}{'s' * (size - last > 1)}"
         yield (
             f"{text} does not divide {size}: {unit} {last} is followed by {unit} 0,"
-            f" after {_counted(size - last, unit)} instead of {step}."
+            f" after {rest} instead of {step}."
         )
-
-
-def _counted(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def _clock_change_warnings(
