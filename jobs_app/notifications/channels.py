@@ -5,24 +5,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import null, select, update
+from sqlalchemy import null, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion, refuse
 from jobs_app.core.states import Event, NotificationState
-from jobs_app.core.text import did_you_mean
+from jobs_app.core.text import did_you_mean, listed
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
+from jobs_app.notifications import outbox
 from jobs_app.notifications.channel_input import ChannelInput, name_errors
 from jobs_app.notifications.rules import DEFAULT_EVENTS, Rule, rules_from_json
 from jobs_app.notifications.subscriptions import refresh_subscriptions
 from jobs_app.secrets.encryption import Cipher
-
-#: How many jobs an error names.
-NAMED_JOBS = 5
 
 
 def create(
@@ -96,20 +94,11 @@ def delete(session: Session, name: str, *, version: int | None, by: str, at: dat
     channel = _lock(session, name, version)
     if jobs := _jobs_with_channel(session, name):
         session.rollback()
-        more = len(jobs) - NAMED_JOBS
-        listed = ", ".join(jobs[:NAMED_JOBS]) + (f" and {more} more" if more > 0 else "")
         raise Conflict(
-            f"Jobs name the channel {name!r}: {listed}. Remove it from their notify first.",
+            f"Jobs name the channel {name!r}: {listed(jobs)}. Remove it from their notify first.",
             code="channel_in_use",
         )
-    session.execute(
-        update(Notification)
-        .where(
-            Notification.channel_id == channel.id, Notification.state == NotificationState.PENDING
-        )
-        .values(state=NotificationState.SUPPRESSED, due_at=None, error="The channel was deleted.")
-        .execution_options(synchronize_session=False)
-    )
+    outbox.suppress_channel(session, channel.id, error=outbox.CHANNEL_GONE)
     audit.note(session, "delete_channel", by=by, at=at, **_audit_detail(channel))
     session.delete(channel)
     session.flush()

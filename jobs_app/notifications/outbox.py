@@ -35,6 +35,7 @@ MAX_REST_SECONDS = 60.0
 MAX_AGE = timedelta(hours=24)
 
 NO_OUTCOME = f"Given up after {MAX_TRIES} tries: each sender died before it wrote an outcome."
+CHANNEL_GONE = "The channel was deleted."
 TOO_OLD = "Not sent: it was a day old when its turn came."
 
 
@@ -63,12 +64,11 @@ def due_channels(session: Session, *, at: datetime) -> list[int]:
 def suppress_channel(
     session: Session, channel_id: int, *, error: str, created_before: datetime | None = None
 ) -> None:
-    """Suppress what is pending for a channel, or only what is older; commits."""
+    """Suppress what is pending for a channel, or only what is older; does not commit."""
     pending = _is_pending_for(channel_id)
     if created_before is not None:
         pending = and_(pending, Notification.created_at < created_before)
     _update(session, pending, state=NotificationState.SUPPRESSED, due_at=None, error=error)
-    session.commit()
 
 
 def claim_next(
@@ -171,22 +171,15 @@ def _claim(
     session: Session, head: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> ClaimedNotification | None:
     """Claim *head* and group others into it; None if another sender has it."""
+    is_unchanged = _is_claimed(ClaimedNotification(head.id, head.tries))
     if head.tries >= MAX_TRIES:
         # Its senders died, or its text cannot be made: do not try for ever.
-        is_unchanged = and_(
-            _is_pending(), Notification.id == head.id, Notification.tries == head.tries
-        )
         failed = NotificationState.FAILED
         _update(session, is_unchanged, state=failed, due_at=None, error=NO_OUTCOME)
         return None
     claimed = _update(
         session,
-        and_(
-            Notification.id == head.id,
-            _is_pending(),
-            Notification.tries == head.tries,
-            Notification.due_at == head.due_at,
-        ),
+        and_(is_unchanged, Notification.due_at == head.due_at),
         tries=head.tries + 1,
         due_at=at + timedelta(seconds=CLAIM_SECONDS),
     )

@@ -69,8 +69,8 @@ class Subscription:
 
     channel: Subscriber
     on: frozenset[Event]
-    after_failures: int = 1
-    late_after_seconds: int = 300
+    after_failures: int
+    late_after_seconds: int
 
     def includes(self, event: Event, *, failures: int) -> bool:
         """Tell whether it includes *event* after so many failures in a row."""
@@ -92,13 +92,9 @@ def subscriptions(
     rules: Sequence[Rule] | None, channels: Iterable[Subscriber]
 ) -> list[Subscription]:
     """Return the subscriptions to a job with *rules*; skip a rule whose channel is gone."""
-    if rules is None:
-        return [
-            Subscription(channel, frozenset(channel.events))
-            for channel in channels
-            if channel.is_default
-        ]
     by_name = {channel.name: channel for channel in channels}
+    if rules is None:
+        rules = [Rule(channel.name) for channel in by_name.values() if channel.is_default]
     return [
         Subscription(
             by_name[rule.channel],

@@ -44,7 +44,6 @@ LATE_POLL_SECONDS = 5.0
 #: Channels that are served at the same time. A channel that hangs blocks only itself.
 MAX_CHANNELS_AT_ONCE = 4
 
-CHANNEL_GONE = "The channel was deleted."
 STARTED_IN_TIME = "Not sent: the run started before it was late for this channel."
 
 _KINDS = {
@@ -157,6 +156,7 @@ class Sender:
             outbox.suppress_channel(
                 session, channel_id, error=outbox.TOO_OLD, created_before=oldest
             )
+            session.commit()
         while not self._stopping.is_set():
             with self._database.session() as session:
                 claimed = outbox.claim_next(
@@ -183,7 +183,8 @@ class Sender:
             return True
         if channel is None:
             with self._database.session() as session:
-                outbox.suppress_channel(session, channel_id, error=CHANNEL_GONE)
+                outbox.suppress_channel(session, channel_id, error=outbox.CHANNEL_GONE)
+                session.commit()
             return False
         try:
             target = json.loads(load_cipher(self._settings).decrypt(channel.encrypted))
