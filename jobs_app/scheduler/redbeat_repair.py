@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from jobs_app.db.engine import Database
@@ -13,11 +14,8 @@ from jobs_app.jobs.redbeat_entries import Projection
 
 log = logging.getLogger(__name__)
 
-#: Entries that one pipeline writes when all are rebuilt.
-REBUILD_BATCH = 1000
-
-#: Entries that one step compares with their rows, which takes some milliseconds.
-COMPARE_BATCH = 1000
+#: Entries that one pipeline writes, or that one step compares, which takes some milliseconds.
+BATCH = 1000
 
 
 class RedBeatRepair:
@@ -48,7 +46,7 @@ class RedBeatRepair:
         scores = self._projection.scores_of([job_id for job_id, _ in rows])
         differing = [job_id for job_id, due_at in rows if not _is_same(scores.get(job_id), due_at)]
         self._repair(differing)
-        self._compared_until = rows[-1][0] if len(rows) == COMPARE_BATCH else 0
+        self._compared_until = rows[-1][0] if len(rows) == BATCH else 0
         return len(differing)
 
     def compare(self) -> int:
@@ -63,7 +61,7 @@ class RedBeatRepair:
             ]
             self._repair(differing)
             wrong += len(differing)
-            if len(rows) < COMPARE_BATCH:
+            if len(rows) < BATCH:
                 break
             last = rows[-1][0]
         if scores:
@@ -79,13 +77,8 @@ class RedBeatRepair:
 
     def _due_instants(self, session: Session, *, after: int) -> list[tuple[int, datetime]]:
         """Return the next jobs by id that have a next fire, each with its due instant."""
-        statement = (
-            select(Job.id, Job.next_due_at)
-            .where(Job.next_due_at.is_not(None), Job.id > after)
-            .order_by(Job.id)
-            .limit(COMPARE_BATCH)
-        )
-        return [(row.id, row.next_due_at) for row in session.execute(statement)]
+        rows = session.execute(_next_jobs(Job.id, Job.next_due_at, after=after))
+        return [(row.id, row.next_due_at) for row in rows]
 
     def _repair(self, job_ids: list[int]) -> None:
         """Write the entries of *job_ids* anew, as their rows are now."""
@@ -102,20 +95,20 @@ class RedBeatRepair:
         """Yield the jobs with a next fire, in batches that are read one at a time."""
         last = 0
         while True:
-            statement = (
-                select(Job)
-                .where(Job.next_due_at.is_not(None), Job.id > last)
-                .order_by(Job.id)
-                .limit(REBUILD_BATCH)
-            )
             with self._database.reading() as session:
-                batch = list(session.scalars(statement))
+                batch = list(session.scalars(_next_jobs(Job, after=last)))
             # An empty batch too: it sets the mark that all entries are there.
             if batch or last == 0:
                 yield batch
-            if len(batch) < REBUILD_BATCH:
+            if len(batch) < BATCH:
                 return
             last = batch[-1].id
+
+
+def _next_jobs(*columns: Any, after: int) -> Select[Any]:
+    """Return the query for the next BATCH jobs by id that have a next fire."""
+    has_fire = (Job.next_due_at.is_not(None), Job.id > after)
+    return select(*columns).where(*has_fire).order_by(Job.id).limit(BATCH)
 
 
 def _is_same(score: float | None, due_at: datetime) -> bool:

@@ -312,7 +312,7 @@ def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
     projection: Projection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs_app.scheduler.redbeat_repair.COMPARE_BATCH", 2)
+    monkeypatch.setattr("jobs_app.scheduler.redbeat_repair.BATCH", 2)
     jobs = [make_job(database, cron="0 * * * *") for _ in range(3)]
 
     assert [janitor.entries.compare_next() for _ in range(4)] == [2, 1, 0, 0]
