@@ -22,6 +22,7 @@ from jobs_app.worker import execution, runner
 from jobs_app.worker.completer import HOLD_SECONDS, Completer, FinishedRun
 from jobs_app.worker.liveness.active_runs import ActiveRuns, Attempt
 from jobs_app.worker.liveness.cancellation import CancellableRun, CancelListener
+from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import DATABASE_RETRY_SECONDS, DEAD_POLL_SECONDS, Heartbeat
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
@@ -164,6 +165,7 @@ class SimulatedWorker:
             registration,
             seconds=HEARTBEAT_SECONDS,
             stalled_runs=StalledRuns(self.active_runs, lambda: world.stage.now),
+            forced_cancellation=ForcedCancellation(self.lease, dict),
         )
         self.cancel_listener = SimulatedCancelListener(
             self.database, self.lease, may_kill_process=False

@@ -71,10 +71,11 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         registration,
         seconds=settings.heartbeat_seconds,
         stalled_runs=StalledRuns(process.active_runs),
+        # Without a pool of processes there is none that could be killed alone.
+        forced_cancellation=ForcedCancellation(
+            process.lease, process.active_runs.attempts if is_prefork else dict
+        ),
         take_dropped=process.take_dropped,
-        forced_cancellation=ForcedCancellation(process.lease, process.active_runs.attempts)
-        if is_prefork
-        else None,
     )
     process.report_dead = _heartbeat.report_dead
     _heartbeat.register()

@@ -1,7 +1,6 @@
 """The heartbeat of a worker: a thread of its main process with its own database connection."""
 
 import logging
-import math
 import os
 import threading
 import time
@@ -60,8 +59,8 @@ class Heartbeat:
     """Registers a worker, sends its heartbeats, and finishes runs whose process died.
 
     `take_dropped` returns how many messages were dropped since the last call. `stalled_runs`
-    finds the runs that nobody here works on. `forced_cancellation`, in a pool of processes
-    only, kills those that do not respond to a cancel.
+    finds the runs that nobody here works on. `forced_cancellation` kills the pool processes
+    that do not respond to a cancel.
     """
 
     def __init__(
@@ -72,8 +71,8 @@ class Heartbeat:
         *,
         seconds: float,
         stalled_runs: StalledRuns,
+        forced_cancellation: ForcedCancellation,
         take_dropped: Callable[[], int] = lambda: 0,
-        forced_cancellation: ForcedCancellation | None = None,
     ) -> None:
         self._database = database
         self._lease = lease
@@ -164,8 +163,7 @@ class Heartbeat:
                     next_beat = now + self._seconds
                 self._finish_dead_attempts()
                 self._report_stalled()
-                if self._forced_cancellation is not None:
-                    self._forced_cancellation.check(self._session)
+                self._forced_cancellation.check(self._session)
             except SQLAlchemyError as error:
                 log.warning("heartbeat_failed error=%s", type(error).__name__)
                 next_beat = now + DATABASE_RETRY_SECONDS
@@ -174,17 +172,12 @@ class Heartbeat:
                 log.exception("heartbeat_failed")
                 next_beat = now + DATABASE_RETRY_SECONDS
             self._wake.clear()
-            pause = min(next_beat - time.monotonic(), self._seconds, self._force_cancel_seconds())
+            pause = min(next_beat - time.monotonic(), self._seconds)
+            if self._forced_cancellation.has_work:
+                pause = min(pause, CANCEL_POLL_SECONDS)
             if self._dead_attempts:
                 pause = min(pause, DEAD_POLL_SECONDS)
             self._wake.wait(max(pause, 0.05))
-
-    def _force_cancel_seconds(self) -> float:
-        return (
-            CANCEL_POLL_SECONDS
-            if self._forced_cancellation is not None and self._forced_cancellation.has_work
-            else math.inf
-        )
 
     def _beat(self, begun: float) -> None:
         with self._session() as session:
