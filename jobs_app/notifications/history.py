@@ -1,11 +1,12 @@
 """Notifications, sent and pending: read for lists, and pruned when they are old."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event, NotificationState
@@ -38,17 +39,13 @@ class NotificationFilter:
     event: Event | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotificationWithJob:
-    """A notification with the name of its job."""
-
-    notification: Notification
-    job_name: str | None
+#: A notification with the name of its job, as `Notification` and `job_name`.
+NotificationWithJob: TypeAlias = "Row[Notification, str]"
 
 
 def page(
     session: Session, conditions: NotificationFilter, *, before: UUID | None, limit: int
-) -> list[NotificationWithJob]:
+) -> Sequence[NotificationWithJob]:
     """Return notifications, newest first, older than *before*."""
     statement = _select().order_by(Notification.id.desc()).limit(limit)
     if before is not None:
@@ -64,23 +61,18 @@ def page(
     ):
         if value is not None:
             statement = statement.where(column == value)
-    return [_with_job(row) for row in session.execute(statement)]
+    return session.execute(statement).all()
 
 
-def get(session: Session, notification_id: UUID) -> NotificationWithJob | None:
+def get(session: Session, notification_id: UUID) -> "NotificationWithJob | None":
     """Return one notification; None if there is none."""
-    row = session.execute(_select().where(Notification.id == notification_id)).one_or_none()
-    return None if row is None else _with_job(row)
+    return session.execute(_select().where(Notification.id == notification_id)).one_or_none()
 
 
 def _select() -> "Select[Notification, str]":
     return select(Notification, Job.name.label("job_name")).outerjoin(
         Job, Job.id == Notification.job_id
     )
-
-
-def _with_job(row: Any) -> NotificationWithJob:
-    return NotificationWithJob(row.Notification, row.job_name)
 
 
 def has_sender(session: Session, *, at: datetime) -> bool:

@@ -208,7 +208,7 @@ def test_channel(path: ChannelPath) -> Response:
     while True:
         with reading() as fresh_session:
             entry = history.get(fresh_session, notification_id)
-        is_over = entry is None or entry.notification.state is not NotificationState.PENDING
+        is_over = entry is None or entry.Notification.state is not NotificationState.PENDING
         if is_over or time.monotonic() >= deadline:
             break
         time.sleep(POLL_SECONDS)

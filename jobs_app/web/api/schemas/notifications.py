@@ -35,6 +35,6 @@ class NotificationOut(BaseModel):
 def show_notification(entry: NotificationWithJob) -> dict[str, Any]:
     """Return a notification as JSON."""
     names = NotificationOut.model_fields.keys() - {"job"}
-    columns = {name: getattr(entry.notification, name) for name in names}
+    columns = {name: getattr(entry.Notification, name) for name in names}
     out = NotificationOut(job=entry.job_name, **columns)
     return out.model_dump(mode="json", by_alias=True)
