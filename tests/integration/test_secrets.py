@@ -50,7 +50,8 @@ class Recorder(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         authorization = self.headers["Authorization"]
         self.seen.append({"path": self.path, "authorization": authorization, "body": body})
-        answer = json.dumps({"path": self.path, "headers": dict(self.headers), "body": body})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = json.dumps({"path": self.path, "headers": headers, "body": body})
         self.send_response(418 if "fail" in self.path else 200)
         self.send_header("ETag", authorization)
         self.send_header("Location", self.path)
