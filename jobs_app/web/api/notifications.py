@@ -230,7 +230,7 @@ def list_notifications(query: NotificationQuery) -> Response:
         NOTIFICATIONS_KIND,
         query.limit,
         entries,
-        key=lambda item: item.notification.id,
+        key=lambda item: item.Notification.id,
         show=lambda items: [show_notification(item) for item in items],
     )
 
