@@ -103,7 +103,7 @@ class Installation:
         }
         with log.open("ab") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "jobs_app", "web"],
+                [sys.executable, "-P", "-m", "jobs_app", "web"],
                 env=os.environ | variables,
                 stdout=output,
                 stderr=subprocess.STDOUT,

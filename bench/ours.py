@@ -129,7 +129,7 @@ class Installation:
         started = time.monotonic()
         with self.log.open("ab") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "jobs_app", "scheduler"],
+                [sys.executable, "-P", "-m", "jobs_app", "scheduler"],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -73,7 +73,7 @@ class Installation:
         }
         self._log = (directory / "up.log").open("wb")
         self._up = subprocess.Popen(
-            [sys.executable, "-m", "jobs_app", "up"],
+            [sys.executable, "-P", "-m", "jobs_app", "up"],
             env=self._environment,
             stdout=self._log,
             stderr=self._log,
@@ -90,7 +90,7 @@ class Installation:
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `jobs-app ARGUMENTS`."""
         return subprocess.run(
-            [sys.executable, "-m", "jobs_app", *arguments],
+            [sys.executable, "-P", "-m", "jobs_app", *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -105,17 +105,22 @@ class Installation:
         return json.loads(completed.stdout)
 
     def process(self, word: str) -> psutil.Process:
-        """Return the child of `up` that runs *word*, or has it in its last two arguments."""
+        """Return the process *word* of `up`: one of ours, or `valkey-server`."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            for child in psutil.Process(self._up.pid).children(recursive=True):
+            up = psutil.Process(self._up.pid)
+            # `up` has a process of its own that forks ours.
+            parents = {child.pid for child in up.children()}
+            for child in up.children(recursive=True):
                 try:
                     command = child.cmdline()
                     parent = child.ppid()
                 except psutil.NoSuchProcess:
                     continue
-                matches = word in command[-2:] or Path(command[0] if command else "").name == word
-                if matches and (parent == self._up.pid or word == "valkey-server"):
+                # Our own processes show one text as their command line: `jobs-app worker`.
+                words = command[0].split() if command else []
+                matches = words == ["jobs-app", word] or Path(*words[:1]).name == word
+                if matches and (parent in parents or word == "valkey-server"):
                     return child
             time.sleep(0.2)
         raise SystemExit(f"no process {word!r} is running")
@@ -141,7 +146,8 @@ def _kill(word: str) -> Callable[[Installation], None]:
 
 
 def _kill_pool_process(installation: Installation) -> None:
-    pool = installation.process("worker").children()
+    worker = installation.process("worker")
+    pool = [child for child in worker.children() if child.cmdline() == worker.cmdline()]
     if pool:
         pool[-1].kill()
 

@@ -38,7 +38,7 @@ def running_worker(
     }
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "jobs_app", "worker"],
+            [sys.executable, "-P", "-m", "jobs_app", "worker"],
             env=variables | environment,
             stdout=output,
             stderr=subprocess.STDOUT,

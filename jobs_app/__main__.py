@@ -1,6 +1,49 @@
-"""`python -m jobs_app` is the command `jobs-app`."""
+"""The command `jobs-app`, and the first lines of each process that `jobs-app up` starts."""
 
-from jobs_app.cli import main
+import os
+import sys
+
+from jobs_app.core import fork_server
+from jobs_app.core.process import protect_memory
+
+#: Commands that start processes which get secrets.
+FORKING = frozenset({"up", "worker", "scheduler"})
+
+
+def main() -> None:
+    """Run the command line and exit with one of the documented codes."""
+    protect_memory()
+    if __name__ == "__main__" and sys.path[0] in ("", os.getcwd()) and not sys.flags.safe_path:
+        # `python -m` puts the working directory before the standard library.
+        del sys.path[0]
+    _start_fork_server(sys.argv[1:2])
+    from jobs_app.cli import main as run_command_line
+
+    run_command_line()
+
+
+def run_process(name: str, output: int, death_pipe: int, secrets: int) -> None:
+    """Run `jobs-app NAME` in this process, which `up` had forked; see `up.programs`."""
+    for standard in (1, 2):
+        os.dup2(output, standard)
+    os.close(output)
+    sys.argv = ["jobs-app", name]
+    # Before the secrets: the helpers of this process get none of them.
+    _start_fork_server([name])
+    from jobs_app.cli import main as run_command_line
+    from jobs_app.core import handed_settings
+    from jobs_app.up.parent_death import DEATH_PIPE_VARIABLE
+
+    os.environ[DEATH_PIPE_VARIABLE] = str(death_pipe)
+    handed_settings.receive(secrets)
+    run_command_line()
+
+
+def _start_fork_server(command: list[str]) -> None:
+    if FORKING.intersection(command) and (call := fork_server.start()) is not None:
+        # This is a process that the server has forked.
+        sys.exit(call())
+
 
 if __name__ == "__main__":
     main()

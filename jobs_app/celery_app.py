@@ -1,5 +1,7 @@
 """Builds Celery from the settings, for `jobs-app worker` and `celery -A jobs_app.celery_app`."""
 
+import logging
+from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
@@ -10,6 +12,9 @@ from redis.retry import Retry
 
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import user_apps
+from jobs_app.tasks.module_path import import_from_path
+
+log = logging.getLogger(__name__)
 
 #: The task of every message: it claims a run and executes it.
 RUN_TASK = "jobs_app.run"
@@ -66,18 +71,39 @@ class JobsLoader(AppLoader):
 
     app: "JobsCelery"
 
+    def import_from_cwd(
+        self, module: str, imp: Any = None, package: str | None = None
+    ) -> ModuleType:
+        """Import a module; the working directory comes last, and for the user's modules only."""
+        if module in self.app.settings.import_modules:
+            return import_from_path(module, imp, package)
+        return import_module(module, package)
+
     def import_default_modules(self) -> list[ModuleType]:
-        """Import our modules and the user's; raises the errors of those modules."""
+        """Import our modules and the user's; those that cannot be imported are left out."""
         for name in (*WORKER_MODULES, *TASK_MODULES):
             self.import_task_module(name)
         # Finalize first, so that the user's modules cannot replace a task of ours.
         self.app.finalize()
-        users = [name for name in self.app.settings.import_modules if name in self.app.conf.imports]
-        for name in users:
-            user_apps.load(name)
+        wanted = [
+            name for name in self.app.settings.import_modules if name in self.app.conf.imports
+        ]
+        users = [name for name in wanted if _is_importable(name)]
+        broken = set(wanted) - set(users)
+        self.app.conf.imports = tuple(name for name in self.app.conf.imports if name not in broken)
         modules: list[ModuleType] = super().import_default_modules()
         user_apps.register_user_tasks(self.app, users)
         return modules
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        user_apps.load(module)
+    except user_apps.BrokenModule as error:
+        # Its own jobs fail; all others run.
+        log.error("import_failed module=%s %s", module, error, exc_info=error.__cause__)
+        return False
+    return True
 
 
 class JobsCelery(Celery):

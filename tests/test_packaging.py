@@ -99,6 +99,6 @@ def test_the_wheel_brings_the_command_and_the_licence(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         info = {name.rpartition(".dist-info/")[2]: name for name in archive.namelist()}
 
-        assert b"jobs-app = jobs_app.cli:main" in archive.read(info["entry_points.txt"])
+        assert b"jobs-app = jobs_app.__main__:main" in archive.read(info["entry_points.txt"])
         assert b"License-Expression: BSD-3-Clause" in archive.read(info["METADATA"])
         assert b"jobs-app contributors" in archive.read(info["licenses/LICENSE"])

@@ -7,8 +7,14 @@ from typing import Any
 
 import platformdirs
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from jobs_app.core import handed_settings
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
@@ -55,10 +61,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     port: int = Field(5000, ge=0, le=65535, description="Port that the web server listens on.")
     database_url: DatabaseUrl | None = Field(
-        None, description="SQLAlchemy URL; by default SQLite in the data directory."
+        None, repr=False, description="SQLAlchemy URL; by default SQLite in the data directory."
     )
     redis_url: RedisUrl | None = Field(
-        None, description="URL of Redis or Valkey; by default the one that `up` embeds."
+        None,
+        repr=False,
+        description="URL of Redis or Valkey; by default the one that `up` embeds.",
     )
     redis_prefix: str = Field(
         "jobs:",
@@ -205,6 +213,24 @@ class Settings(BaseSettings):
     lost_seconds: float = Field(
         30.0, gt=0, description="Time without a heartbeat after which a worker counts as gone."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read those that `up` has handed to this process before the variables."""
+        handed = InitSettingsSource(settings_cls, init_kwargs=dict(handed_settings.values()))
+        return init_settings, handed, env_settings, file_secret_settings
+
+    @classmethod
+    def secret_fields(cls) -> frozenset[str]:
+        """Return the fields whose values may hold a password or a key."""
+        return frozenset(name for name, field in cls.model_fields.items() if not field.repr)
 
     @cached_property
     def http_allowlist(self) -> tuple[AllowlistEntry, ...]:

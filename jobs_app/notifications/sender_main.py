@@ -1,8 +1,9 @@
-"""The main program of the sender process: sends one message per line of its standard input.
+"""The main program of the sender process: sends one message per line of its requests.
 
 apprise's services are not our code: they may hang, print, or be slow to import. A process of
-its own keeps that away from the scheduler. It gets none of the scheduler's environment
-variables, ends with its standard input, and an alarm ends it when a service hangs.
+its own keeps that away from the scheduler. The fork server forks it, so that nobody can read
+the addresses in its memory. It gets none of the scheduler's settings, ends with the pipe of
+its requests, and an alarm ends it when a service hangs.
 """
 
 import json
@@ -16,7 +17,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
-from jobs_app.core.process import protect_memory
 from jobs_app.notifications.sandbox import Sandbox
 from jobs_app.notifications.webhook import NotSent, WebhookRequest, send
 from jobs_app.tasks.network_policy import NetworkPolicy
@@ -30,11 +30,10 @@ MAX_ERROR_LENGTH = 300
 MIN_SECRET_LENGTH = 4
 
 
-def main() -> None:
+def main(requests_fd: int, answers_fd: int) -> None:
     """Answer requests until there are no more."""
-    # The addresses in the requests hold passwords.
-    protect_memory()
-    requests, answers = _redirect_streams()
+    requests = os.fdopen(requests_fd, encoding="utf-8")
+    answers = os.fdopen(answers_fd, "w", encoding="utf-8")
     options = json.loads(requests.readline() or "{}")
     policy = NetworkPolicy(
         bool(options.get("allows_private")),
@@ -53,16 +52,6 @@ def main() -> None:
         _answer(
             answers, {"error": sandbox.violations[0] if error and sandbox.violations else error}
         )
-
-
-def _redirect_streams() -> tuple[Any, Any]:
-    """Return the pipes to the scheduler; discard from now on what a library prints."""
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    return requests, answers
 
 
 def _answer(answers: Any, answer: dict[str, Any]) -> None:
@@ -160,7 +149,3 @@ def _parts(url: str) -> set[str]:
         parts.discard(host)
         parts = {part for part in parts if part.lower() != host}
     return {url, rest} | parts | {unquote(part) for part in parts}
-
-
-if __name__ == "__main__":
-    main()

@@ -3,14 +3,13 @@
 import json
 import os
 import selectors
-import subprocess
-import sys
+import signal
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from jobs_app.core.fork_server import ForkedProcess, plain_environment, spawn
 from jobs_app.core.settings import SECRETS_DIR, Settings
 
 #: How long one message may take, seconds.
@@ -48,7 +47,8 @@ class SenderProcess:
             # Folders that a channel URL must not read: those of this installation.
             "closed_folders": [str(settings.data_dir), str(SECRETS_DIR), "/proc"],
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | None = None
+        self._requests = self._answers = -1
         self._buffer = b""
         self._is_interrupted = False
 
@@ -74,7 +74,8 @@ class SenderProcess:
         process = self._process
         if process is not None:
             # Leave its pipes open: a thread that reads one would not notice that it was closed.
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Kill the process, whatever it is doing; for the thread that sends."""
@@ -82,50 +83,50 @@ class SenderProcess:
         if process is None:
             return
         process.kill()
-        with suppress(OSError):
-            process.communicate()
+        for descriptor in (self._requests, self._answers):
+            os.close(descriptor)
+        process.wait()
+        process.close()
 
     def _start(self) -> None:
         """Start the process. Raises OSError or ValueError if it does not become ready."""
         if self._is_interrupted:
             raise OSError("the sender is stopping")
-        own = ("JOBS_", "PYTHONPATH")
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(own)
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jobs_app.notifications.sender_main"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=Path(sys.prefix),
-            env=environment,
-            # Ctrl-C at the terminal is for the scheduler, which ends this process.
-            start_new_session=True,
-        )
+        requests, self._requests = os.pipe()
+        self._answers, answers = os.pipe()
+        try:
+            self._process = spawn(
+                "jobs_app.notifications.sender_main:main",
+                fds=[requests, answers],
+                environment=plain_environment(),
+                title="jobs-app sender",
+            )
+        except BaseException:
+            os.close(self._requests)
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(requests)
+            os.close(answers)
         self._write(self._options)
         if self._answer(START_SECONDS) is None:
             raise OSError("the sender process did not start")
 
     def _write(self, message: dict[str, Any]) -> None:
-        if self._process is None or self._process.stdin is None:
-            raise OSError("there is no sender process")
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        while data:
+            data = data[os.write(self._requests, data) :]
 
     def _answer(self, seconds: float) -> dict[str, Any] | None:
         """Return the next answer, None if it is late. Raises OSError if the process is gone."""
-        if self._process is None or self._process.stdout is None:
-            raise OSError("there is no sender process")
         deadline = time.monotonic() + seconds
-        descriptor = self._process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, selectors.EVENT_READ)
+            selector.register(self._answers, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
                     return None
-                part = os.read(descriptor, 65_536)
+                part = os.read(self._answers, 65_536)
                 if not part:
                     raise OSError("the sender process is gone")
                 self._buffer += part

@@ -4,9 +4,6 @@ import logging
 
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
-from jobs_app.tasks import user_apps
-
-log = logging.getLogger(__name__)
 
 
 def main(settings: Settings) -> int:
@@ -18,16 +15,5 @@ def main(settings: Settings) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     app = make_celery(settings)
-    app.conf.imports = tuple(name for name in app.conf.imports if _is_importable(name))
     app.Beat(loglevel=settings.log_level, quiet=True).run()
     return 0
-
-
-def _is_importable(module: str) -> bool:
-    try:
-        user_apps.load(module)
-    except Exception:
-        # The module is the user's. Its tasks fail in the worker, but all fires are recorded.
-        log.exception("import_failed module=%s", module)
-        return False
-    return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.own_files import check_secret_file
 from jobs_app.core.settings import Settings
 
 
@@ -66,13 +67,13 @@ def load_cipher(settings: Settings, *, makes_key: bool = False) -> Cipher:
     if makes_key:
         _make_key(path)
     try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"Others can read {path}: make its mode 0600.")
-        return Cipher(path.read_text())
+        text = path.read_text()
     except OSError as error:
         raise ConfigurationError(
             f"There is no key for secrets: set JOBS_SECRET_KEY, or {path} on every machine."
         ) from error
+    check_secret_file(path)
+    return Cipher(text)
 
 
 def add_key(path: Path) -> None:

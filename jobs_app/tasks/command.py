@@ -1,6 +1,6 @@
 """Runs a command under a supervisor process: the worker's side, used by the task `shell`.
 
-The supervisor is jobs_app/tasks/command_supervisor.py, started by its path and never imported.
+The supervisor is jobs_app/tasks/command_supervisor.py, which the fork server forks.
 """
 
 import json
@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,15 +17,11 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
+from jobs_app.core.fork_server import ForkedProcess, plain_environment, spawn
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks.context import RunContext, Stream
 
-SUPERVISOR_DIR = Path(__file__).parent
-# Imported as a module, not run as a script: Python then caches its bytecode.
-SUPERVISOR_START = (
-    "import sys; sys.path.append(sys.argv[1]); import command_supervisor; "
-    "command_supervisor.main(*map(int, sys.argv[2:]))"
-)
+SUPERVISOR = "jobs_app.tasks.command_supervisor:main"
 TICK_SECONDS = 0.25
 READ_BYTES = 65_536
 # The longest grace of a command when its worker must stop at once.
@@ -96,8 +91,8 @@ class _Command:
             for stream in ("stdout", "stderr"):
                 pipes += self._open_pipe(stack, child_ends, stream)
             self._supervisor = _start_supervisor([supervisor_end.fileno(), *pipes])
-        stack.callback(_reap, self._supervisor)
-        # Close it before the reaping: a closed socket tells the supervisor to end.
+        stack.callback(_wait_a_moment, self._supervisor)
+        # Close it before the wait: a closed socket tells the supervisor to end.
         stack.callback(self._control.close)
         self._poll.register(self._control, select.POLLIN)
         order = {
@@ -238,36 +233,17 @@ class _Command:
         self._end = CommandEnd("supervisor_died", None, duration)
 
 
-def _start_supervisor(fds: list[int]) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        SUPERVISOR_START,
-        str(SUPERVISOR_DIR),
-        *map(str, fds),
-    ]
-    # The worker's environment may hold passwords: pass on only what the dynamic loader needs.
-    env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    return subprocess.Popen(
-        command,
-        env=env,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=fds,
-        start_new_session=True,
+def _start_supervisor(fds: list[int]) -> ForkedProcess:
+    return spawn(
+        SUPERVISOR, fds=fds, environment=plain_environment(), title="jobs-app command-supervisor"
     )
 
 
-def _reap(supervisor: subprocess.Popen[bytes]) -> None:
-    """Reap the supervisor, now or when it has ended the leftover processes."""
-    try:
+def _wait_a_moment(supervisor: ForkedProcess) -> None:
+    """Wait for the supervisor, but not while it ends leftover processes; close the pipe to it."""
+    with suppress(subprocess.TimeoutExpired):
         supervisor.wait(0.2)
-    except subprocess.TimeoutExpired:
-        threading.Thread(target=supervisor.wait, name="reap-supervisor", daemon=True).start()
+    supervisor.close()
 
 
 def _supervisor_clock() -> float:

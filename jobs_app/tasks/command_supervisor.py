@@ -1,6 +1,7 @@
 """The small process around a shell job: no process of the job outlives its worker.
 
-It runs as a program of its own, once a run. It imports nothing of jobs_app, to start fast.
+The fork server forks it, once a run, so that no other process can read the secrets in its
+order. It imports nothing of jobs_app, to start fast.
 
 1.  It reads one line of JSON, the order, from a socket that it shares with the worker. It
     starts the command in a new process group. The worker reads the command's pipes.
@@ -25,7 +26,6 @@ import time
 from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 IS_LINUX = sys.platform == "linux"
 
@@ -123,8 +123,6 @@ class Supervisor:
     def set_process_flags(self) -> None:
         if self.libc is not None:
             self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            # Keep the secrets in the order from other jobs of the same user.
-            self.libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
     def wake_on_child(self) -> None:
         """Wake `poll` at once when a child ends."""

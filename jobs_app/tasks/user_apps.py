@@ -13,17 +13,40 @@ from typing import Any
 
 from celery import Celery, Task
 from celery.local import Proxy
-from celery.utils.imports import import_from_cwd
+
+from jobs_app.tasks.module_path import import_from_path
 
 log = logging.getLogger(__name__)
+
+
+class BrokenModule(Exception):
+    """A module of the user cannot be imported; the text is a sentence that names it.
+
+    `error_name` is the class of the error, which is the cause.
+    """
+
+    def __init__(self, module: str, error: BaseException) -> None:
+        ends = "" if isinstance(error, Exception) else ", which would end the program"
+        detail = f"{type(error).__name__}{ends}: {error}".rstrip(": ")
+        super().__init__(f"The module {module!r} of JOBS_IMPORTS cannot be imported: {detail}.")
+        self.error_name = type(error).__name__
 
 
 def load(module: str) -> None:
     """Import a module of the user, and the modules that its Celery applications import.
 
-    Raises the errors of these modules.
+    Raises BrokenModule for every error of these modules, also for an exit.
     """
-    for app in apps_in(import_from_cwd(module)):
+    try:
+        _load(module)
+    except BaseException as error:  # a module with `sys.exit()` must not end this process
+        raise BrokenModule(module, error) from error
+
+
+def _load(module: str) -> None:
+    for app in apps_in(import_from_path(module)):
+        # Celery's own function puts the working directory before all libraries.
+        app.loader.import_from_cwd = import_from_path  # type: ignore[method-assign]  # of this one
         # `include`, `imports` and autodiscover_tasks, as `celery -A … worker` has them.
         app.loader.import_default_modules()
         app.finalize()

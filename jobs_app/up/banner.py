@@ -67,7 +67,7 @@ def _command_line(settings: Settings) -> str:
     elif script.exists():
         words.append(shlex.quote(str(script)))
     else:
-        words += [shlex.quote(sys.executable), "-m", "jobs_app"]
+        words += [shlex.quote(sys.executable), "-P", "-m", "jobs_app"]
     return " ".join(words)
 
 

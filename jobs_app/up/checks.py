@@ -5,10 +5,8 @@ import errno
 import fcntl
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 from jobs_app.core.errors import ConfigurationError, Conflict
@@ -32,12 +30,9 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir()}
         if not names or LOCK_NAME in names:
-            directory.chmod(0o700)
-        elif directory.stat().st_mode & 0o022:
-            raise ConfigurationError(
-                f"JOBS_DATA_DIR {directory} can be written by other users: "
-                "choose a directory of its own."
-            )
+            # Somebody else's directory is refused by `own_files`, with a sentence.
+            with contextlib.suppress(PermissionError):
+                directory.chmod(0o700)
     except OSError as error:
         raise ConfigurationError(
             f"JOBS_DATA_DIR {directory} cannot be used: {error.strerror}."
@@ -60,22 +55,6 @@ def lock(directory: Path) -> Iterator[None]:
         lock_file.write(f"{os.getpid()}\n")
         lock_file.flush()
         yield
-
-
-def check_imports(settings: Settings) -> None:
-    """Raise ConfigurationError for a module of JOBS_IMPORTS that cannot be found.
-
-    Searches where the processes will: the current directory, then sys.path.
-    Imports nothing, so a module that fails at import passes.
-    """
-    for module in settings.import_modules:
-        package = module.partition(".")[0]
-        path = [os.getcwd(), *sys.path]
-        if package not in sys.modules and PathFinder.find_spec(package, path) is None:
-            raise ConfigurationError(
-                f"JOBS_IMPORTS: there is no module {package!r}, neither in {os.getcwd()} nor where "
-                "Python looks; start jobs-app in the directory that has it, or set PYTHONPATH."
-            )
 
 
 def warn_of_typos(environment: Mapping[str, str]) -> None:

@@ -9,13 +9,14 @@ import http.client
 import ipaddress
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
+from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
+from jobs_app.tasks.module_path import check_modules
 from jobs_app.up import checks
 from jobs_app.up.banner import connect_host, print_banner, print_demo
 from jobs_app.up.parent_death import ParentDeathPipe
@@ -41,30 +42,28 @@ STOP_SIGNALS: Mapping[str, Sequence[StopSignal]] = {
     "scheduler": (StopSignal(signal.SIGTERM, 3),),
     "web": (StopSignal(signal.SIGTERM, 3),),
 }
-# These settings hold secrets and never reach the environment of a child.
-SECRET_SETTINGS = frozenset({"redis_url", "database_url", "secret_key"})
 READY_SECONDS = 60.0
 
-Commands = Mapping[str, Sequence[str]]
+#: The function that each process calls (`programs.ChildProcess`), and its arguments.
+Calls = Mapping[str, tuple[str, Sequence[str]]]
+OWN_CALLS: Calls = {name: ("jobs_app.__main__:run_process", (name,)) for name in PROCESSES}
 
 
-def up(settings: Settings, *, demo: bool, commands: Commands | None = None) -> int:
+def up(settings: Settings, *, demo: bool, calls: Calls = OWN_CALLS) -> int:
     """Run everything until Ctrl-C or SIGTERM; return the exit code for the shell.
 
-    With *demo*, add the demo jobs and open the two demo routes on loopback.
-    *commands* replaces the commands of the processes (`worker`, `scheduler`,
-    `web`). Raises ConfigurationError for a setting that cannot work.
+    With *demo*, add the demo jobs and open the two demo routes on loopback. *calls* are
+    the processes to start. Raises ConfigurationError for a setting that cannot work.
     """
     try:
         with ExitStack() as stack:
-            # Only the owner may read databases, sockets and tokens.
-            stack.callback(os.umask, os.umask(0o077))
             checks.make_private(settings.data_dir)
+            open_data_dir(settings.data_dir)
             stack.enter_context(checks.lock(settings.data_dir))
             settings = settings.model_copy(update={"port": checks.checked_port(settings)})
-            checks.check_imports(settings)
+            check_modules(settings.import_modules)
             checks.warn_of_typos(os.environ)
-            return _supervise(settings, stack, demo=demo, commands=commands or _own_commands())
+            return _supervise(settings, stack, demo=demo, calls=calls)
     except ConfigurationError:
         raise
     except JobsError as error:
@@ -72,7 +71,7 @@ def up(settings: Settings, *, demo: bool, commands: Commands | None = None) -> i
         return 1
 
 
-def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Commands) -> int:
+def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, calls: Calls) -> int:
     death_pipe = ParentDeathPipe()
     stack.callback(death_pipe.close)
     signals = stack.enter_context(Signals())
@@ -83,8 +82,13 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, commands: Co
     _prepare_database(settings, demo=demo)
     demo_open = demo and _is_loopback(settings.host)
     environment = _environment(settings, demo_open=demo_open)
-    for name, command in commands.items():
-        supervisor.start(ChildProcess(name, command, death_pipe, STOP_SIGNALS[name], environment))
+    secrets = _secrets(settings)
+    for name, (target, arguments) in calls.items():
+        supervisor.start(
+            ChildProcess(
+                name, target, arguments, death_pipe, STOP_SIGNALS[name], environment, secrets
+            )
+        )
     if not _wait_until_ready(settings, supervisor, signals):
         return 0
     print_banner(settings)
@@ -115,20 +119,24 @@ def _embedded_valkey(settings: Settings, death_pipe: ParentDeathPipe) -> ValkeyP
     return ValkeyProgram(server, death_pipe)
 
 
-def _own_commands() -> Commands:
-    return {name: (sys.executable, "-m", "jobs_app", name) for name in PROCESSES}
-
-
 def _environment(settings: Settings, *, demo_open: bool) -> dict[str, str]:
-    """Return the environment that gives the children the same settings.
+    """Return the environment that gives the processes the same settings, but for the secrets.
 
-    SECRET_SETTINGS are left out: the children read them from their own environment
-    or from the files in the data directory.
+    The other variables are there for the user's tasks.
     """
     shared = settings.model_copy(update={"demo_open": settings.demo_open or demo_open})
+    secret = settings.secret_fields()
     names = shared.model_fields_set | {"data_dir", "port", "demo_open"}
-    values = shared.model_dump(mode="json", include=names - SECRET_SETTINGS)
-    return {f"JOBS_{name.upper()}": str(value) for name, value in values.items()}
+    values = shared.model_dump(mode="json", include=names - secret)
+    own = {f"JOBS_{name.upper()}": str(value) for name, value in values.items()}
+    hidden = {f"JOBS_{name.upper()}" for name in secret} | {"JOBS_TOKEN"}
+    return {name: os.environ[name] for name in os.environ if name.upper() not in hidden} | own
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Return the settings that reach the processes through a pipe, by field."""
+    fields = set(settings.secret_fields())
+    return settings.model_dump(mode="json", include=fields, exclude_none=True)
 
 
 def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signals) -> bool:

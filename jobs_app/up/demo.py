@@ -46,7 +46,8 @@ JOBS: tuple[dict[str, Any], ...] = (
 
 def add(settings: Settings, *, at: datetime) -> list[str]:
     """Add the demo jobs that do not exist, and return the names of all of them."""
-    app = make_celery(settings)
+    # Not the user's modules: these jobs need none, and one of them may be broken.
+    app = make_celery(settings.model_copy(update={"imports": ""}))
     app.loader.import_default_modules()
     database = Database(settings.effective_database_url)
     try:

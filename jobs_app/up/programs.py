@@ -3,13 +3,14 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
+from jobs_app.core import handed_settings
+from jobs_app.core.fork_server import ForkedProcess, spawn
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import EmbeddedValkey
 
@@ -49,36 +50,50 @@ class Program(Protocol):
 class ChildProcess:
     """One of our processes, in a process group of its own, that ends with *death_pipe*.
 
-    Its command must call `parent_death.die_with_parent`. Its output is copied to
-    our standard error, each line with its name before it.
+    The fork server calls *target* (`module:function`) in it, with *arguments* and three
+    descriptors: for its output, for `parent_death.die_with_parent`, and to read *secrets*
+    (`handed_settings.receive`). *environment* is its whole environment. Its output is
+    copied to our standard error, each line with its name before it.
     """
 
     name: str
-    command: Sequence[str]
+    target: str
+    arguments: Sequence[str]
     death_pipe: ParentDeathPipe
     stop_signals: Sequence[StopSignal]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    process: ForkedProcess | None = field(default=None, init=False)
     _has_group: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start the command."""
-        self.process = subprocess.Popen(
-            self.command,
-            env={**os.environ, **self.environment, **self.death_pipe.environment()},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[self.death_pipe.read_fd],
-            # Ctrl-C in the terminal reaches only us, and the group can be killed at once.
-            start_new_session=True,
-        )
+        """Start it. It leads a group: Ctrl-C in the terminal reaches only us."""
+        output, output_end = os.pipe()
+        secrets_end, secrets = os.pipe()
+        try:
+            self.process = spawn(
+                self.target,
+                *self.arguments,
+                fds=[output_end, self.death_pipe.read_fd, secrets_end],
+                environment=self.environment,
+                title=f"jobs-app {self.name}",
+            )
+        except BaseException:
+            os.close(output)
+            os.close(secrets)
+            raise
+        finally:
+            os.close(output_end)
+            os.close(secrets_end)
         self._has_group = True
-        output = self.process.stdout
-        threading.Thread(target=_copy_output, args=(self.name, output), daemon=True).start()
+        copied = (self.name, os.fdopen(output, "rb"))
+        threading.Thread(target=_copy_output, args=copied, daemon=True).start()
+        # A process that has ended already reads nothing.
+        with contextlib.suppress(BrokenPipeError):
+            handed_settings.send(secrets, self.secrets)
 
     def exit_code(self) -> int | None:
-        """Return the exit code of the command, None while it runs."""
+        """Return its exit code, None while it runs."""
         return None if self.process is None else self.process.poll()
 
     def ask_to_stop(self) -> Sequence[StopSignal]:
@@ -86,12 +101,12 @@ class ChildProcess:
         return self.stop_signals
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the command only; the command handles its own children."""
+        """Send a signal to the process only, which handles its own children."""
         if self.process is not None:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill the whole group, with what a crashed command left behind."""
+        """Kill the whole group, with what a crashed process left behind."""
         # Once only: the kernel may give the number to another group later.
         if self.process is not None and self._has_group:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 import redis
 
 from jobs_app.core.errors import ConfigurationError, Unavailable
+from jobs_app.core.fork_server import plain_environment
 from jobs_app.up.parent_death import ParentDeathPipe, die_with_parent
 
 __all__ = ["EmbeddedValkey", "die_with_parent", "free_port", "valkey_binary", "write_private"]
@@ -98,7 +99,7 @@ class EmbeddedValkey:
             self.process = subprocess.Popen(
                 death_pipe.guarded_command([str(valkey_binary()), "-"]),
                 # Every job of the same user can read the environment of this process.
-                env={name: os.environ[name] for name in os.environ if name[:5] != "JOBS_"},
+                env=plain_environment(),
                 stdin=configuration,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

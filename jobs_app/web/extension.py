@@ -134,9 +134,9 @@ def make(settings: Settings) -> Extension:
 def _import(extension: Extension, module: str) -> None:
     try:
         user_apps.load(module)
-    except Exception as error:  # the user's code: the web server starts all the same
-        log.exception("import_failed module=%s", module)
-        extension.broken_imports[module] = type(error).__name__
+    except user_apps.BrokenModule as error:
+        log.error("import_failed module=%s %s", module, error, exc_info=error.__cause__)
+        extension.broken_imports[module] = error.error_name
 
 
 def init_app(app: Flask, extension: Extension) -> None:

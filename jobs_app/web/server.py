@@ -64,6 +64,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             session.database.engine.dispose(close=False)
 
 
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
+    """Gunicorn's main process, without its start of a new one by `exec`.
+
+    Any process of the same user can ask for that. The new one has no settings with secrets.
+    """
+
+    def handle_usr2(self) -> None:
+        log.warning("signal_ignored signal=USR2")
+
+
 def serve(settings: Settings) -> int:
     """Run the web server until SIGTERM or SIGINT and return the exit code.
 
@@ -75,7 +85,7 @@ def serve(settings: Settings) -> int:
     _ensure_first_token(settings)
     process.resume_gc()
     try:
-        Arbiter(_Server(app, listener, settings)).run()
+        _Arbiter(_Server(app, listener, settings)).run()
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import warnings
 
+from celery import signals as celery_signals
 from celery.exceptions import SecurityWarning
 
 from jobs_app.celery_app import make_celery, pool_name
@@ -27,6 +29,7 @@ def main(settings: Settings) -> int:
         log.warning("running_as_root jobs run as root too, unless they change that themselves")
         # Celery's own warning says the same in five lines.
         warnings.filterwarnings("ignore", category=SecurityWarning)
+    celery_signals.worker_ready.connect(_ignore_hangup)
     app = make_celery(settings)
     worker = app.Worker(
         hostname=settings.worker_name,
@@ -42,3 +45,9 @@ def main(settings: Settings) -> int:
     finally:
         signals.stop_heartbeat()
     return int(worker.exitcode or 0)
+
+
+def _ignore_hangup(**_: object) -> None:
+    """Ignore SIGHUP where Celery would start itself anew by `exec`, without our settings."""
+    if callable(signal.getsignal(signal.SIGHUP)):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,16 +1,19 @@
-"""A shell job cannot read the memory or environment of the processes that it runs under."""
+"""Nobody reads memory or environment of our processes: no job, and no job that has them started."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cryptography.fernet import Fernet
 
@@ -43,14 +46,53 @@ env
 """
 
 
-def unprivileged(*command: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def unprivileged(
+    *command: str, environment: dict[str, str], pipe: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-c", WITHOUT_PRIVILEGES, *command],
         env={name: os.environ[name] for name in os.environ if name[:5] != "JOBS_"} | environment,
-        stdout=subprocess.DEVNULL,
+        stdin=pipe,
+        stdout=pipe,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+#: Opens the memory of each process as soon as it can, and reads it at the end, when the
+#: process may have got secrets. Prints the secrets, and the processes that it could open.
+RACE = """
+import os, re, select, sys
+words = [word.encode() for word in sys.argv[1:]]
+opened, hits = {}, set()
+print("racing", flush=True)
+while not select.select([0], [], [], 0)[0]:
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        if name in opened or int(name) == os.getpid():
+            continue
+        try:
+            fds = [os.open(f"/proc/{name}/{file}", os.O_RDONLY) for file in ("mem", "maps")]
+            with open(f"/proc/{name}/environ", "rb") as file:
+                text = file.read()
+        except OSError:
+            continue
+        opened[name] = fds
+        hits.update(word for word in words if word in text)
+for name, (memory, maps) in opened.items():
+    try:
+        text = b"".join(iter(lambda: os.read(maps, 65536), b"")).decode()
+    except OSError:
+        continue
+    for low, high in re.findall("([0-9a-f]+)-([0-9a-f]+) r", text):
+        low, high = int(low, 16), int(high, 16)
+        try:
+            data = os.pread(memory, high - low, low)
+        except (OSError, OverflowError):
+            continue
+        hits.update(word for word in words if word in data)
+print(*opened)
+print(*(word.decode() for word in hits), flush=True)
+"""
 
 
 class Server:
@@ -65,19 +107,24 @@ class Server:
             "up",
             environment={
                 "JOBS_SECRET_KEY": self.key,
+                "JOBS_SMTP_URL": "smtp://u:canary-smtp@localhost",
+                "PGPASSWORD": "canary-variable",
                 "JOBS_DATA_DIR": str(data_dir),
                 "JOBS_PORT": str(self.port),
                 "PYTHONPATH": str(PROJECT),
             },
         )
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> bytes:
+    def ask(
+        self, path: str, body: dict[str, Any] | None = None, method: str | None = None
+    ) -> bytes:
         """Return the answer to a request."""
         token = (self.data_dir / "admin-token").read_text().strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             None if body is None else json.dumps(body).encode(),
             {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             answer: bytes = response.read()
@@ -91,9 +138,20 @@ class Server:
         except OSError:
             return False
 
-    def output_of(self, command: str) -> str:
+    def pids(self) -> set[int]:
+        """Its workers, scheduler and web server."""
+        names = {"worker", "scheduler", "web"}
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        found = set()
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                if names.intersection(" ".join(one.cmdline()).split()):
+                    found.add(one.pid)
+        return found
+
+    def output_of(self, command: str, **kwargs: object) -> str:
         """Return what a shell job prints."""
-        start = {"task": "shell", "kwargs": {"command": command}}
+        start = {"task": "shell", "kwargs": {"command": command} | kwargs}
         run = f"/api/v1/runs/{json.loads(self.ask('/api/v1/runs', start))['id']}"
         wait_until(
             lambda: json.loads(self.ask(run))["finished_at"], "the job ends", timeout_seconds=30
@@ -101,7 +159,7 @@ class Server:
         return self.ask(f"{run}/log").decode()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     # A path of pytest's own may be too long for Valkey's socket.
     with tempfile.TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as directory:
@@ -137,3 +195,33 @@ def test_a_job_reads_neither_environment_nor_memory_of_the_processes_it_runs_und
         "JOBS_RUN_ID",
         "JOBS_ATTEMPT",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells by /proc")
+def test_nobody_reads_a_process_that_he_makes_start(server: Server) -> None:
+    words = [server.key, "canary-smtp", "canary-variable", "canary-hook", "canary-run"]
+    webhook = {"url": "http://127.0.0.1:9/canary-hook", "secret": "s" * 24}
+    server.ask("/api/v1/channels", {"name": "hook", "webhook": webhook})
+    server.ask("/api/v1/secrets/S", {"value": "canary-run"}, method="PUT")
+    racer = unprivileged(sys.executable, "-c", RACE, *words, environment={}, pipe=subprocess.PIPE)
+    assert racer.stdout is not None
+    assert racer.stdout.readline() == b"racing\n"
+    other = unprivileged("/bin/sleep", "60", environment={})
+
+    pids = server.pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(
+        lambda: not pids & server.pids() and server.is_ready(), "it is back", timeout_seconds=60
+    )
+    # The secret goes to the supervisor of the command, the address of the channel to a sender.
+    # The command does not start, for its own environment is readable.
+    server.output_of("exit", env={"S": "${secret:S}"}, cwd="/nowhere")
+    server.ask("/api/v1/channels/hook/test", {})
+    output, _ = racer.communicate(timeout=60)
+    other.kill()
+    other.wait()
+    opened, hits = output.decode().split("\n")[:2]
+
+    assert hits == ""
+    assert str(other.pid) in opened.split(), "a process that does not protect itself is read"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 from sqlalchemy import select
 
 from jobs_app.celery_app import make_celery
@@ -182,6 +183,9 @@ def pause(seconds: float) -> None:
         time.sleep(min(left, 0.1))
 
 
-def parent_of(pid: int) -> int:
-    """Return the process that started *pid*."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+def pool_process_of(worker: Process) -> int:
+    """Return the process id of the pool process of a worker that has one."""
+    main = psutil.Process(worker.pid)
+    # Its other child is the process that forks others.
+    [pool_process] = [child for child in main.children() if child.cmdline() == main.cmdline()]
+    return pool_process.pid

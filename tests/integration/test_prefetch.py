@@ -18,7 +18,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import start
 from jobs_app.runs import messages
-from tests.integration.system import System, parent_of, pause
+from tests.integration.system import System, pause, pool_process_of
 from tests.running import pid_in
 from tests.servers import ValkeyServer, crowding, wait_until
 
@@ -195,9 +195,10 @@ def test_without_prefetch_a_run_whose_process_dies_is_lost_and_the_next_one_succ
     make_system: Callable[..., System], tmp_path: Path
 ) -> None:
     system = make_system(worker_concurrency=1, worker_prefetch=False)
-    system.start("worker")
-    victim = system.start_run("shell", command=f"echo $PPID > {tmp_path}/pid; sleep 60")
-    os.kill(parent_of(pid_in(tmp_path / "pid")), signal.SIGKILL)
+    worker = system.start("worker")
+    victim = system.start_run("shell", command=f"echo $$ > {tmp_path}/pid; sleep 60")
+    pid_in(tmp_path / "pid")
+    os.kill(pool_process_of(worker), signal.SIGKILL)
 
     assert system.wait_for_end(victim).state is RunState.LOST
     succeed(system, queue(system, [0.0]))

@@ -17,7 +17,7 @@ from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import messages, workers
 from jobs_app.runs.retry import RetryPolicy
-from tests.integration.system import System, parent_of
+from tests.integration.system import System, pool_process_of
 from tests.running import pid_in
 from tests.servers import is_alive, wait_until
 
@@ -82,14 +82,16 @@ def test_a_lease_that_runs_out_stops_a_task_also_while_the_database_hangs(
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
-    system: System, tmp_path: Path
+    make_system: Callable[..., System], tmp_path: Path
 ) -> None:
+    system = make_system(worker_concurrency=1)
+    system.start("scheduler")
+    worker = system.start("worker")
     pid_file = tmp_path / "pid"
     run_id = system.start_run("shell", command=f"trap '' TERM; echo $$ > {pid_file}; sleep 60")
     command = pid_in(pid_file)
-    pool_process = parent_of(parent_of(command))
 
-    os.kill(pool_process, signal.SIGKILL)
+    os.kill(pool_process_of(worker), signal.SIGKILL)
 
     run = system.wait_for_end(run_id)
     assert not is_alive(command)

@@ -72,9 +72,7 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def supervisor_of(pid: int) -> int:
     """Return the supervisor of the process *pid*: its nearest ancestor that runs one."""
     return next(
-        p.pid
-        for p in psutil.Process(pid).parents()
-        if "command_supervisor.main" in str(p.cmdline())
+        p.pid for p in psutil.Process(pid).parents() if "command-supervisor" in str(p.cmdline())
     )
 
 
@@ -417,7 +415,7 @@ def test_neither_command_nor_environment_shows_in_the_supervisors_arguments(
     run("echo $$ > main; : canary-command; sleep 0.5")
     looker.join()
 
-    assert b"command_supervisor.main" in seen[0]
+    assert b"jobs-app command-supervisor" in seen[0]
     assert b"canary" not in seen[0]
 
 

@@ -207,7 +207,7 @@ def test_a_failed_import_of_a_user_application_is_an_error_of_its_module(write: 
         "    pass\n"
     )
 
-    with pytest.raises(ModuleNotFoundError, match="user_module_nowhere"):
+    with pytest.raises(user_apps.BrokenModule, match="user_module_nowhere"):
         user_apps.load("user_module_nine")
 
 
@@ -221,3 +221,40 @@ def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> No
 
     assert made.broken_imports == {"user_module_broken": "ValueError"}
     assert "theirs.by-class" in registry.names(made.celery)
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("import argparse; argparse.ArgumentParser().parse_args(['--x'])", "SystemExit"),
+        ("import pytest; pytest.skip('not here', allow_module_level=True)", "Skipped"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import nosuchlibrary", "ModuleNotFoundError"),
+        ("def", "SyntaxError"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(write: Write, text: str, name: str) -> None:
+    write(broken_module=text)
+
+    with pytest.raises(user_apps.BrokenModule, match=f"'broken_module' of JOBS_IMPORTS .*{name}"):
+        user_apps.load("broken_module")
+
+
+def test_a_broken_module_leaves_the_tasks_of_the_others(write: Write) -> None:
+    write(broken_module="raise SystemExit(0)", own=OWN_APP)
+
+    app = make_celery(Settings(imports="broken_module,own", redis_url="redis://127.0.0.1:6379/0"))
+    app.loader.import_default_modules()
+
+    assert "own.decorated" in registry.names(app)
+    assert "shell" in registry.names(app)
+
+
+def test_readiness_names_a_module_that_ends_the_program(write: Write) -> None:
+    write(broken_module="raise SystemExit(0)")
+
+    made = extension.make(Settings(imports="broken_module", redis_url="redis://127.0.0.1:6379/0"))
+
+    assert made.broken_imports == {"broken_module": "SystemExit"}

@@ -20,6 +20,7 @@ from jobs_app.up.programs import ChildProcess, StopSignal
 from jobs_app.up.supervisor import Signals, Supervisor
 from jobs_app.up.valkey import free_port
 from tests.servers import wait_until
+from tests.up import stand_in
 
 # Stand-ins for our processes: each notes in a file what becomes of it.
 ENDS_ON_TERM = """
@@ -58,8 +59,9 @@ class Scene:
         is_base: bool = False,
     ) -> ChildProcess:
         """A program that has been started and is looked after, and runs already."""
-        command = [sys.executable, "-c", program, str(self.log), name]
-        child = ChildProcess(name, command, self.death_pipe, [StopSignal(signal.SIGTERM, grace)])
+        call = [program, str(self.log), name]
+        stop = [StopSignal(signal.SIGTERM, grace)]
+        child = ChildProcess(name, stand_in.TARGET, call, self.death_pipe, stop)
         before = len(self.lines("started"))
         self.supervisor.start(child, stops_last=is_base)
         if "started" in program:
@@ -101,9 +103,12 @@ def pid_of(child: ChildProcess) -> int:
 PROJECT = Path(__file__).parents[2]
 UP = """
 import json, sys
+from jobs_app.core import fork_server
+if (call := fork_server.start()) is not None:
+    sys.exit(call())
 from jobs_app.core.settings import Settings
 from jobs_app.up.command import up
-sys.exit(up(Settings(), demo="--demo" in sys.argv, commands=json.loads(sys.argv[1])))
+sys.exit(up(Settings(), demo="--demo" in sys.argv, calls=json.loads(sys.argv[1])))
 """
 STAND_IN = """
 import json, os, signal, sys, time
@@ -146,11 +151,11 @@ class Up:
     def __init__(self, data_dir: Path, *arguments: str, worker: tuple[str, ...] = ()) -> None:
         self.data_dir = data_dir
         self.port = free_port()
-        commands = {
-            name: [sys.executable, "-c", STAND_IN, name] for name in ("worker", "scheduler", "web")
+        calls = {
+            name: (stand_in.TARGET, [STAND_IN, name]) for name in ("worker", "scheduler", "web")
         }
-        commands["worker"] += worker
-        self._arguments = [sys.executable, "-c", UP, json.dumps(commands), *arguments]
+        calls["worker"][1].extend(worker)
+        self._arguments = [sys.executable, "-c", UP, json.dumps(calls), *arguments]
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(PROJECT),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs_app.cli.client import FAILED, USAGE
-from jobs_app.core import clock, process
+from jobs_app.core import clock, handed_settings, process
 from jobs_app.core.errors import ConfigurationError, JobsError
 from jobs_app.core.process import protect_memory
 from jobs_app.up.parent_death import die_with_parent
@@ -28,13 +28,16 @@ def _read_settings(**overrides: object) -> "Settings":
     """Return the settings of the environment, with the options that were typed on top."""
     from pydantic import ValidationError
 
+    from jobs_app.core.own_files import open_data_dir
     from jobs_app.core.settings import Settings
 
     options = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**options)  # type: ignore[arg-type]  # pydantic checks the values
+        settings = Settings(**options)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         raise ConfigurationError(_sentence(error)) from error
+    open_data_dir(settings.data_dir)
+    return settings
 
 
 def _sentence(error: "ValidationError") -> str:
@@ -59,8 +62,9 @@ def _settings(**overrides: object) -> Iterator["Settings"]:
 @contextmanager
 def _server_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings to a process that serves; prepare the process first."""
+    protect_memory()
     with _settings(**overrides) as settings:
-        protect_memory()
+        handed_settings.take_from_environment(settings.secret_fields())
         die_with_parent()
         process.pause_gc()
         yield settings
@@ -77,8 +81,8 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
 )
 def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
+    protect_memory()
     with _settings(host=host, port=port, data_dir=data_dir) as settings:
-        protect_memory()
         from jobs_app.up.command import up as supervise
 
         sys.exit(supervise(settings, demo=demo))

@@ -1,0 +1,54 @@
+"""Where the modules of JOBS_IMPORTS are found: Python's path, and the working directory behind it.
+
+The directory comes last. A file in it that is named like a library (`redis.py`, `secrets.py`)
+takes the place of none.
+"""
+
+import os
+import sys
+from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.own_files import others_can_write
+
+
+def append_working_directory() -> None:
+    """Append the working directory to Python's path, unless other users can write it."""
+    directory = os.getcwd()
+    if directory not in sys.path and not others_can_write(Path(directory)):
+        sys.path.append(directory)
+
+
+def import_from_path(module: str, imp: Any = None, package: str | None = None) -> ModuleType:
+    """Import a module, with the working directory last; the form of Celery's `import_from_cwd`."""
+    append_working_directory()
+    imported: ModuleType = (imp or import_module)(module, package=package)
+    return imported
+
+
+def check_modules(modules: tuple[str, ...]) -> None:
+    """Raise ConfigurationError for a module of JOBS_IMPORTS that cannot be found.
+
+    Imports nothing, so a module that fails at import passes.
+    """
+    if not modules:
+        return
+    append_working_directory()
+    directory = os.getcwd()
+    for module in modules:
+        package = module.partition(".")[0]
+        if package in sys.modules or PathFinder.find_spec(package, sys.path) is not None:
+            continue
+        if PathFinder.find_spec(package, [directory]) is not None:
+            raise ConfigurationError(
+                f"JOBS_IMPORTS: the module {package!r} is in {directory}, which other users can "
+                "write: start jobs-app in a directory that only its user can write."
+            )
+        raise ConfigurationError(
+            f"JOBS_IMPORTS: there is no module {package!r}, neither in {directory} nor where "
+            "Python looks; start jobs-app in the directory that has it, or set PYTHONPATH."
+        )

@@ -1,0 +1,121 @@
+"""Processes that are forked from a protected one: nobody reads them, at no time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobs_app.core.fork_server import ForkedProcess, spawn
+from tests.servers import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+def report(word: str, fd: int) -> None:
+    """Write what this process has to the pipe *fd*, and exit with 7."""
+    streams = [os.readlink(f"/proc/self/fd/{standard}") for standard in (0, 1, 2)]
+    others = sorted(int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2)
+    # The directory that lists them is one of them.
+    is_alone = len(others) == 2
+    lines = [word, *streams, str(is_alone), *sorted(os.environ), str(os.getsid(0) == os.getpid())]
+    os.write(fd, "\n".join(lines).encode())
+    sys.exit(7)
+
+
+def sleep() -> None:
+    """Sleep until somebody ends this process."""
+    time.sleep(600)
+
+
+def forked(target: str, *arguments: str, fds: tuple[int, ...] = ()) -> ForkedProcess:
+    name = f"tests.core.test_fork_server:{target}"
+    return spawn(name, *arguments, fds=fds, environment={"WORD": "x"}, title=f"jobs-app {target}")
+
+
+def test_a_forked_process_has_what_it_was_given_and_nothing_else(monkeypatch) -> None:
+    monkeypatch.setenv("PASSWORD", "canary")
+    reading, writing = os.pipe()
+
+    process = forked("report", "hello", fds=(writing,))
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        lines = pipe.read().splitlines()
+
+    assert lines == ["hello", *["/dev/null"] * 3, "True", "WORD", "True"]
+    assert process.wait(10) == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_the_environment_and_arguments_of_its_parent_are_overwritten(monkeypatch) -> None:
+    process = forked("sleep")
+    try:
+        title = Path(f"/proc/{process.pid}/cmdline")
+        wait_until(lambda: b"sleep" in title.read_bytes(), "the child has its title")
+        of_child = Path(f"/proc/{process.pid}")
+        of_server = Path(f"/proc/{psutil.Process(process.pid).ppid()}")
+        shown = [path / name for path in (of_child, of_server) for name in ("environ", "cmdline")]
+        texts = [path.read_bytes().rstrip(b"\0") for path in shown]
+    finally:
+        process.kill()
+        process.wait(10)
+
+    assert texts == [b"", b"jobs-app sleep", b"", b"jobs-app fork-server"]
+
+
+def test_a_killed_process_comes_back_with_its_signal() -> None:
+    process = forked("sleep")
+    assert process.poll() is None
+
+    process.kill()
+
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_a_process_that_outlives_the_wait_raises() -> None:
+    process = forked("sleep")
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.01)
+
+    process.kill()
+    process.wait(10)
+
+
+def test_a_killed_server_is_replaced() -> None:
+    process = forked("sleep")
+    psutil.Process(psutil.Process(process.pid).ppid()).kill()
+    wait_until(lambda: process.poll() is not None, "the end of the server is seen")
+    os.kill(process.pid, signal.SIGKILL)
+
+    again = forked("sleep")
+
+    assert again.poll() is None
+    again.kill()
+    again.wait(10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_the_server_ends_with_its_last_client() -> None:
+    program = (
+        "from jobs_app.core.fork_server import spawn\n"
+        "import psutil\n"
+        "name = 'tests.core.test_fork_server:sleep'\n"
+        "process = spawn(name, environment={}, title='x')\n"
+        "print(psutil.Process(process.pid).ppid())\n"
+        "process.kill()\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    )
+
+    wait_until(lambda: not psutil.pid_exists(int(done.stdout)), "the server has ended")

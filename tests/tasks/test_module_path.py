@@ -1,0 +1,94 @@
+"""The modules of JOBS_IMPORTS are found in the working directory, behind every library."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LOAD = """
+import sys
+from jobs_app.celery_app import make_celery
+from jobs_app.core.settings import Settings
+app = make_celery(Settings(imports=sys.argv[1], redis_url="redis://127.0.0.1:1"))
+app.loader.import_default_modules()
+print(*sorted(name for name in app.tasks if name.startswith(("reports", "theirs"))))
+"""
+CHECK = """
+import sys
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.tasks.module_path import check_modules
+try:
+    check_modules(tuple(sys.argv[1].split(",")))
+except ConfigurationError as error:
+    print(error.detail)
+"""
+REPORTS = """
+import secrets, redis
+from celery import shared_task
+@shared_task
+def monthly(): pass
+"""
+OWN_APP = """
+from celery import Celery
+celery_app = Celery("theirs", include=["reports"])
+@celery_app.task
+def daily(): pass
+"""
+
+
+def printed(program: str, *arguments: str, directory: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *arguments],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with modules, and with files that are named like libraries."""
+    for name in ("secrets", "celery", "redis", "email", "queue", "kombu", "typing", "billiard"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('SHADOW')\n")
+    (tmp_path / "reports.py").write_text(REPORTS)
+    (tmp_path / "theirs.py").write_text(OWN_APP)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "imports, tasks",
+    [("", ""), ("reports", "reports.monthly"), ("theirs", "reports.monthly theirs.daily")],
+)
+def test_a_file_that_is_named_like_a_library_takes_the_place_of_none(
+    directory: Path, imports: str, tasks: str
+) -> None:
+    assert printed(LOAD, imports, directory=directory) == tasks
+
+
+def test_a_module_in_a_directory_that_others_can_write_is_refused(directory: Path) -> None:
+    assert printed(CHECK, "reports", directory=directory) == ""
+
+    directory.chmod(0o1777)
+
+    assert f"is in {directory}, which other users can write" in printed(
+        CHECK, "reports", directory=directory
+    )
+
+
+def test_such_a_directory_does_no_harm_to_modules_that_are_elsewhere(directory: Path) -> None:
+    directory.chmod(0o1777)
+
+    assert printed(CHECK, "tests.tasks.sample_tasks", directory=directory) == ""
+    printed(LOAD, "tests.tasks.sample_tasks", directory=directory)
+
+
+def test_a_module_that_is_nowhere_is_refused(directory: Path) -> None:
+    assert "there is no module 'reprots'" in printed(CHECK, "reprots", directory=directory)
