@@ -14,6 +14,7 @@ COMMANDS = {
     "schedule": "jobs_app.cli.commands.schedules:schedule",
     "task": "jobs_app.cli.commands.tasks:task",
     "secret": "jobs_app.cli.commands.secrets:secret",
+    "token": "jobs_app.cli.commands.tokens:token",
     "queues": "jobs_app.cli.commands.queues:queues",
     "workers": "jobs_app.cli.commands.queues:workers",
     "concurrency": "jobs_app.cli.commands.queues:concurrency",

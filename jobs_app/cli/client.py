@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +13,7 @@ import click
 
 from jobs_app import __version__
 from jobs_app.cli.format import plain
+from jobs_app.cli.local_server import data_dir, listener_uids
 
 if TYPE_CHECKING:
     import httpx
@@ -37,6 +37,7 @@ EXIT_CODES = {
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 PAGE_SIZE = 100
+PORTS = {"http": 80, "https": 443}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
 
@@ -95,25 +96,28 @@ def server_url() -> str:
 def bearer_token(url: str) -> str | None:
     """Return JOBS_TOKEN, else this machine's admin token if *url* is on this machine, else None.
 
-    The admin token is never offered to another host.
+    The admin token is never offered to another host, nor to the server of another user, for
+    which it raises Failure.
     """
     if token := os.environ.get("JOBS_TOKEN", "").strip():
         return token
-    if urlsplit(url).hostname not in LOOPBACK | {os.environ.get("JOBS_HOST")}:
+    parts = urlsplit(url)
+    if parts.hostname not in LOOPBACK | {os.environ.get("JOBS_HOST")}:
         return None
+    file = data_dir() / "admin-token"
     try:
-        return (_data_dir() / "admin-token").read_text().strip() or None
+        token, owner = file.read_text().strip(), file.stat().st_uid
     except OSError:
         return None
-
-
-def _data_dir() -> Path:
-    # Not read through Settings: pydantic alone takes longer than a whole answer of the server.
-    if data_dir := os.environ.get("JOBS_DATA_DIR"):
-        return Path(data_dir)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("jobs-app"))
+    uids = listener_uids(parts.hostname or "", parts.port or PORTS[parts.scheme])
+    if uids is not None and (foreign := uids - {owner, 0}):
+        raise Failure(
+            f"The server at {url} belongs to another user (uid {min(foreign)}), and does not get "
+            f"the token in {file}: set JOBS_URL or JOBS_PORT to yours, or JOBS_TOKEN.",
+            NOT_SIGNED_IN,
+        )
+    # Nobody listens: the one who begins to just now is not to get it either.
+    return token or None if uids is None or uids else None
 
 
 class Client:

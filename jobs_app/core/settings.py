@@ -313,6 +313,11 @@ class Settings(BaseSettings):
         return self.data_dir / "admin-token"
 
     @property
+    def admin_token_header_file(self) -> Path:
+        """The same token as a header, for `curl -H @FILE` (mode 0600)."""
+        return self.data_dir / "admin-token.header"
+
+    @property
     def secret_key_file(self) -> Path:
         """The file with the key of the secrets (mode 0600) if JOBS_SECRET_KEY is not set."""
         return self.data_dir / "secret-key"

@@ -12,7 +12,7 @@ from jobs_app.core.settings import Settings
 
 def print_banner(settings: Settings) -> None:
     """Print the addresses, and how to sign in."""
-    token = shlex.quote(str(settings.admin_token_file))
+    header = shlex.quote(f"@{settings.admin_token_header_file}")
     _print(f"""
 jobs-app {__version__} is running; Ctrl-C stops it.
 
@@ -24,7 +24,7 @@ jobs-app {__version__} is running; Ctrl-C stops it.
 To sign in, send the token; the command line finds it by itself:
 
   {_command_line(settings)} job list
-  curl -H "Authorization: Bearer $(cat {token})" {_address(settings)}/api/v1/jobs
+  curl -H {header} {_address(settings)}/api/v1/jobs
 """)
 
 

@@ -1,6 +1,6 @@
 """Preparation of the database by `jobs-app up`: schema, key, admin token, demo jobs."""
 
-from jobs_app.accounts.tokens import ensure_admin_token
+from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate

@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import admin_token
 from jobs_app.core import process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
 from jobs_app.core.settings import Settings
@@ -93,7 +93,7 @@ def serve(settings: Settings) -> int:
 
 def _ensure_first_token(settings: Settings) -> None:
     try:
-        tokens.ensure_first_token(settings)
+        admin_token.ensure_first_token(settings)
     except SQLAlchemyError as error:
         # Unreachable, or not migrated yet: readyz says so, and the next start tries again.
         log.warning("no_admin_token error=%s", str(error).partition("\n")[0])

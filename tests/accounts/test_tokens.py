@@ -1,12 +1,10 @@
 """Tokens: shown once, stored as a hash."""
 
-import stat
-from pathlib import Path
+import pytest
+from sqlalchemy import select
 
-from sqlalchemy import delete, select
-
-from jobs_app.accounts import tokens
-from jobs_app.core.settings import Settings
+from jobs_app.accounts import audit, tokens
+from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import Token
 from tests.factories import NOON, SECOND
@@ -33,57 +31,25 @@ def test_an_unknown_or_expired_token_is_not_found(database: Database) -> None:
         assert tokens.find(session, "", at=NOON) is None
 
 
-def test_the_admin_token_is_made_once_and_only_its_owner_may_read_it(
-    database_url: str, tmp_path: Path
-) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=database_url)
+def test_a_revoked_token_is_not_found_and_others_are(database: Database) -> None:
+    with database.session() as session:
+        leaked = tokens.create(session, "leaked", at=NOON)
+        other = tokens.create(session, "other", at=NOON)
 
-    path = tokens.ensure_admin_token(settings)
-    first = path.read_text()
-    again = tokens.ensure_admin_token(settings).read_text()
+        tokens.revoke(session, "leaked", by="ann", at=NOON)
 
-    assert first == again
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_an_admin_token_file_that_was_left_empty_is_written_again(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=database_url)
-    settings.admin_token_file.touch(mode=0o600)
-
-    path = tokens.ensure_admin_token(settings)
-
-    with database.reading() as session:
-        assert tokens.find(session, path.read_text().strip(), at=NOON) is not None
-        assert tokens.find(session, "", at=NOON) is None
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.glob(".token-*")] == []
+        assert tokens.find(session, leaked, at=NOON) is None
+        assert tokens.find(session, other, at=NOON) is not None
+        assert [
+            event.detail for event in audit.page(session, job_id=None, before=None, limit=1)
+        ] == [{"token": "leaked"}]
 
 
-def test_a_web_server_makes_a_token_only_for_an_installation_without_any(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
+def test_a_name_is_used_once_and_an_unknown_one_is_named(database: Database) -> None:
     with database.session() as session:
         tokens.create(session, "ci", at=NOON)
-    settings = Settings(data_dir=tmp_path / "late", database_url=database_url)
-    tokens.ensure_first_token(settings)
-    assert not settings.admin_token_file.exists()
 
-    with database.session() as session, session.begin():
-        session.execute(delete(Token))
-    tokens.ensure_first_token(settings)
-
-    assert settings.admin_token_file.exists()
-
-
-def test_an_admin_token_file_is_made_valid_on_another_database(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=database_url)
-    settings.admin_token_file.write_text("jobs_from-elsewhere\n")
-
-    tokens.ensure_admin_token(settings)
-
-    with database.reading() as session:
-        assert tokens.find(session, "jobs_from-elsewhere", at=NOON) is not None
+        with pytest.raises(Conflict, match="'ci'"):
+            tokens.create(session, "ci", at=NOON)
+        with pytest.raises(NotFound, match="There are: ci"):
+            tokens.revoke(session, "cj", by="ann", at=NOON)

@@ -137,17 +137,6 @@ def test_the_token_goes_into_the_authorization_header(server: CannedServer, run:
     assert server.requests[0].headers["Authorization"] == "Bearer sj_secret"
 
 
-def test_without_a_token_the_admin_token_of_this_machine_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "admin-token").write_text("sj_admin\n")
-    monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv("JOBS_TOKEN", raising=False)
-
-    assert bearer_token("http://127.0.0.1:5000") == "sj_admin"
-    assert bearer_token("http://localhost:5000") == "sj_admin"
-
-
 def test_the_admin_token_is_not_offered_to_another_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

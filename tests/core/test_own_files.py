@@ -25,6 +25,14 @@ def test_a_directory_that_is_not_there_passes(tmp_path: Path) -> None:
     open_data_dir(tmp_path / "none")
 
 
+def test_an_empty_directory_is_closed_to_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+
+    open_data_dir(tmp_path)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
 def test_only_the_owner_reads_what_is_created_afterwards(tmp_path: Path) -> None:
     open_data_dir(tmp_path)
 
@@ -67,6 +75,7 @@ def test_a_link_to_the_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
 def test_a_directory_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "other").touch()
     tmp_path.chmod(mode)
 
     with pytest.raises(ConfigurationError, match="can be written by other users"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import admin_token
 from jobs_app.cli import cli
 from jobs_app.core.settings import Settings
 from jobs_app.up.valkey import free_port
@@ -36,7 +36,7 @@ def system(
     settings = Settings(
         data_dir=folder, port=free_port(), redis_url=redis_url, redis_prefix="jobs-cli:"
     )
-    tokens.ensure_admin_token(settings)
+    admin_token.ensure_admin_token(settings)
     system = System(settings, folder)
     system.start("worker")
     system.start("web", "--port", str(settings.port))

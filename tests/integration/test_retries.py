@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import admin_token
 from jobs_app.cli import cli
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
@@ -113,7 +113,7 @@ def test_each_attempt_shows_its_error_its_times_and_its_log(
 ) -> None:
     system = make_system(port=free_port())
     system.settings.data_dir.mkdir()
-    tokens.ensure_admin_token(system.settings)
+    admin_token.ensure_admin_token(system.settings)
     for name in ("scheduler", "worker", "web"):
         system.start(name)
     policy = RetryPolicy(max_attempts=3, delay_seconds=1, backoff="exponential", jitter=False)

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from sqlalchemy import inspect, make_url, text
 
-from jobs_app.accounts.tokens import ensure_admin_token
+from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.up.valkey import free_port
 from tests.integration.system import System
 from tests.servers import ValkeyServer, wait_until

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs_app.accounts.tokens import ensure_admin_token
+from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
 from jobs_app.up.valkey import free_port

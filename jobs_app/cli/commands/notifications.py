@@ -119,7 +119,7 @@ def add(name: str, as_json: bool, **options: Any) -> None:
 
     \b
     Examples:
-      jobs-app channel add ops --default --url 'mailto://jobs:PASSWORD@example.org?to=ops@example.org'
+      jobs-app channel add ops --default
       jobs-app channel add chat --events failed,recovered --url-file slack.txt
       jobs-app channel add desk --webhook https://desk.example.org/hook
     """

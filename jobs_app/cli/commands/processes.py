@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs_app.cli.client import FAILED, USAGE
+from jobs_app.cli.client import FAILED, NO_SUCH, USAGE
 from jobs_app.core import clock, handed_settings, process
-from jobs_app.core.errors import ConfigurationError, JobsError
+from jobs_app.core.errors import ConfigurationError, JobsError, NotFound
 from jobs_app.core.process import protect_memory
 from jobs_app.up.parent_death import die_with_parent
+
+EXIT_CODES = {ConfigurationError: USAGE, NotFound: NO_SUCH}
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from jobs_app.core.settings import Settings
 
 
-def _read_settings(**overrides: object) -> "Settings":
+def _checked_settings(**overrides: object) -> "Settings":
     """Return the settings of the environment, with the options that were typed on top."""
     from pydantic import ValidationError
 
@@ -50,20 +52,20 @@ def _sentence(error: "ValidationError") -> str:
 
 
 @contextmanager
-def _settings(**overrides: object) -> Iterator["Settings"]:
+def read_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings; an error of ours ends the command with a sentence."""
     try:
-        yield _read_settings(**overrides)
+        yield _checked_settings(**overrides)
     except JobsError as error:
         click.echo(f"jobs-app: {error.detail}", err=True)
-        sys.exit(USAGE if isinstance(error, ConfigurationError) else FAILED)
+        sys.exit(EXIT_CODES.get(type(error), FAILED))
 
 
 @contextmanager
 def _server_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings to a process that serves; prepare the process first."""
     protect_memory()
-    with _settings(**overrides) as settings:
+    with read_settings(**overrides) as settings:
         handed_settings.take_from_environment(settings.secret_fields())
         die_with_parent()
         process.pause_gc()
@@ -82,7 +84,7 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
 def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
     protect_memory()
-    with _settings(host=host, port=port, data_dir=data_dir) as settings:
+    with read_settings(host=host, port=port, data_dir=data_dir) as settings:
         from jobs_app.up.command import up as supervise
 
         sys.exit(supervise(settings, demo=demo))
@@ -131,7 +133,7 @@ def scheduler() -> None:
 @click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
 def migrate(revision: str) -> None:
     """Bring the database to the newest version, or to the one named."""
-    with _settings() as settings:
+    with read_settings() as settings:
         from jobs_app.db.migrations import migrate as move_to
 
         move_to(settings, revision=revision)
@@ -150,7 +152,7 @@ def rotate(drop_old: bool) -> None:
     secret-key is made and put in front of the older ones. Of JOBS_SECRET_KEY the first
     key is taken: put a new one before it, with a comma between, in every process first.
     """
-    with _settings() as settings:
+    with read_settings() as settings:
         from jobs_app.secrets.store import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())

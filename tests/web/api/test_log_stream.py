@@ -21,7 +21,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from jobs_app.accounts.tokens import ensure_admin_token
+from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database

@@ -1,0 +1,111 @@
+"""`jobs-app token`, on the database of the machine."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from jobs_app.accounts import tokens
+from jobs_app.accounts.admin_token import ensure_admin_token
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
+from jobs_app.db.migrations import migrate
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation with a token of the admin."""
+    monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TZ", "UTC")
+    settings = Settings()
+    migrate(settings)
+    ensure_admin_token(settings)
+    return settings
+
+
+def works(settings: Settings, token: str) -> bool:
+    database = Database(settings.effective_database_url)
+    try:
+        with database.reading() as session:
+            return tokens.find(session, token, at=clock.now()) is not None
+    finally:
+        database.close()
+
+
+def test_a_token_is_printed_once_and_works(settings: Settings, run: Run) -> None:
+    created = run("token", "create", "ci")
+    listed = run("token", "list", "--json")
+
+    token = created.stdout.strip()
+    assert works(settings, token)
+    assert token not in listed.stdout + created.stderr
+    assert [item["name"] for item in json.loads(listed.stdout)["items"]] == ["admin", "ci"]
+
+
+def test_the_list_shows_when_a_token_ends(settings: Settings, run: Run) -> None:
+    made = run("token", "create", "ci", "--expires", "90d", "--json")
+    ended = run("token", "create", "old", "--expires", "0s", "--json")
+
+    assert works(settings, json.loads(made.stdout)["token"])
+    assert not works(settings, json.loads(ended.stdout)["token"])
+    lines = run("token", "list").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "CREATED", "EXPIRES", "USED"]
+    assert [line.split()[0] for line in lines[1:]] == ["admin", "ci", "old"]
+    assert lines[1].split()[2:] == ["never", "never"]
+    assert json.loads(made.stdout)["expires_at"] in lines[2]
+
+
+def test_a_revoked_token_works_no_longer(settings: Settings, run: Run) -> None:
+    token = run("token", "create", "ci").stdout.strip()
+
+    result = run("token", "revoke", "ci")
+
+    assert result.exit_code == 0
+    assert not works(settings, token)
+
+
+def test_the_admins_token_is_replaced(settings: Settings, run: Run) -> None:
+    old = settings.admin_token_file.read_text().strip()
+
+    result = run("token", "revoke", "admin")
+
+    new = settings.admin_token_file.read_text().strip()
+    assert str(settings.admin_token_file) in result.stderr
+    assert works(settings, new)
+    assert not works(settings, old)
+    assert new in settings.admin_token_header_file.read_text()
+    assert stat.S_IMODE(settings.admin_token_file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "arguments, exit_code, sentence",
+    [
+        (("create", "admin"), 2, "admin is the name of the token in the file"),
+        (("create", ""), 2, "printable"),
+        (("create", "a\nb"), 2, "printable"),
+        (("create", "x" * 101), 2, "1 to 100"),
+        (("revoke", "nobody"), 3, "There is no token 'nobody'. There are: admin."),
+        (("create", "ci", "--expires", "soon"), 2, "is not a duration"),
+    ],
+)
+def test_a_wrong_call_is_a_sentence(
+    run: Run, arguments: tuple[str, ...], exit_code: int, sentence: str
+) -> None:
+    result = run("token", *arguments)
+
+    assert (result.exit_code, sentence in result.stderr) == (exit_code, True), result.stderr
+
+
+def test_a_name_that_is_taken_is_refused(run: Run) -> None:
+    run("token", "create", "ci")
+
+    result = run("token", "create", "ci")
+
+    assert result.exit_code == 1
+    assert "There is a token 'ci' already." in result.stderr
