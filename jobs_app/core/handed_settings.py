@@ -4,12 +4,9 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+
 _values: dict[str, str] = {}
-
-
-def values() -> Mapping[str, str]:
-    """Return the settings that this process got in another way than as variables, by field."""
-    return _values
 
 
 def receive(fd: int) -> None:
@@ -34,3 +31,25 @@ def take_from_environment(fields: Iterable[str]) -> None:
         # Settings ignores case too.
         if (field := names.get(name.upper())) is not None:
             _values[field] = os.environ.pop(name)
+
+
+class HandedSettings(BaseSettings):
+    """Settings of which some come through a pipe: those whose fields say `repr=False`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read those that `up` has handed to this process before the variables."""
+        handed = InitSettingsSource(settings_cls, init_kwargs=dict(_values))
+        return init_settings, handed, env_settings, file_secret_settings
+
+    @classmethod
+    def secret_fields(cls) -> frozenset[str]:
+        """Return the fields whose values may hold a password or a key."""
+        return frozenset(name for name, field in cls.model_fields.items() if not field.repr)

@@ -47,6 +47,24 @@ def _parses_with(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _is_readable(setting: str, default_port: int) -> AfterValidator:
+    """Return a validator that refuses an address whose password hides where the host is."""
+
+    def check(value: str) -> str:
+        # Without `from`: the error has a part of the password.
+        hint = "it cannot be read; write / @ : # ? of a password as %2F %40 %3A %23 %3F"
+        try:
+            servers_of(setting, value, default_port)
+            parts = urlsplit(value)
+        except ValueError:
+            raise ValueError(hint) from None
+        if "@" in parts.path and parts.scheme not in ("unix", "sqlite"):
+            raise ValueError(hint)
+        return value
+
+    return AfterValidator(check)
+
+
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LogLevel = Annotated[str, AfterValidator(_known_level)]
 WorkerPool = Annotated[str, _matches(r"(prefork|threads|solo)\Z", "use prefork, threads or solo")]
@@ -57,12 +75,14 @@ DatabaseUrl = Annotated[
         "use postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH/FILE; "
         "other databases and drivers are not supported",
     ),
+    _is_readable("JOBS_DATABASE_URL", 5432),
 ]
 RedisUrl = Annotated[
     str,
     _matches(
         r"(rediss?|unix)://", "use redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0"
     ),
+    _is_readable("JOBS_REDIS_URL", 6379),
 ]
 PublicUrl = Annotated[
     str,
@@ -99,3 +119,13 @@ def servers_of(setting: str, url: str, default_port: int) -> list[OwnServer]:
         OwnServer(setting, address.hostname or "", address.port or default_port)
         for address in addresses
     ]
+
+
+def without_secrets(url: str) -> str:
+    """Return *url* for people: without the password, and without options, which may have one."""
+    parts = urlsplit(url)
+    user, separator, hosts = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    shown = f"{name}{':***' if colon else ''}{separator}{hosts}"
+    options = "?…" if parts.query else ""
+    return f"{parts.scheme}://{shown}{parts.path}{options}"

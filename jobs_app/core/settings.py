@@ -7,16 +7,11 @@ from typing import Any
 
 import platformdirs
 from pydantic import Field
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
-from jobs_app.core import handed_settings
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.field_spec import YEAR_SECONDS
+from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.setting_types import (
@@ -39,7 +34,7 @@ SECRETS_DIR = Path("/run/secrets")
 _POLICY = FirePolicy()
 
 
-class Settings(BaseSettings):
+class Settings(HandedSettings):
     """The settings of one installation.
 
     Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
@@ -51,6 +46,8 @@ class Settings(BaseSettings):
         env_prefix="JOBS_",
         frozen=True,
         extra="ignore",
+        # An input may be a password.
+        hide_input_in_errors=True,
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
     )
 
@@ -60,6 +57,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     port: int = Field(5000, ge=0, le=65535, description="Port that the web server listens on.")
+    plain_http: bool = Field(
+        False, description="Allow a JOBS_HOST that other machines reach: a proxy protects it."
+    )
     database_url: DatabaseUrl | None = Field(
         None, repr=False, description="SQLAlchemy URL; by default SQLite in the data directory."
     )
@@ -213,24 +213,6 @@ class Settings(BaseSettings):
     lost_seconds: float = Field(
         30.0, gt=0, description="Time without a heartbeat after which a worker counts as gone."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read those that `up` has handed to this process before the variables."""
-        handed = InitSettingsSource(settings_cls, init_kwargs=dict(handed_settings.values()))
-        return init_settings, handed, env_settings, file_secret_settings
-
-    @classmethod
-    def secret_fields(cls) -> frozenset[str]:
-        """Return the fields whose values may hold a password or a key."""
-        return frozenset(name for name, field in cls.model_fields.items() if not field.repr)
 
     @cached_property
     def http_allowlist(self) -> tuple[AllowlistEntry, ...]:

@@ -9,11 +9,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
 
 # Alembic logs at INFO each time it opens the database.
@@ -59,8 +59,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         ) from error
     except OperationalError as error:
         raise ConfigurationError(
-            f"The database {make_url(url).render_as_string(hide_password=True)} "
-            f"cannot be opened: {str(error.orig).strip()}"
+            f"The database {without_secrets(url)} cannot be opened: {str(error.orig).strip()}"
         ) from error
     if settings.database_url is None and revision != "base":
         settings.database_marker_file.write_text(MARKER_TEXT)

@@ -16,7 +16,7 @@ from redbeat.decoder import RedBeatJSONEncoder
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from jobs_app.core import redis_commands
@@ -208,6 +208,18 @@ class Projection:
         pipe = self._redis.pipeline(transaction=False)
         pipe.set(f"{self._prefix}probe", "1", px=1000)
         _execute(pipe)
+
+    def eviction_policy(self) -> str | None:
+        """Return the server's `maxmemory-policy`; None if it does not tell this user."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.info("memory")
+        try:
+            policy: str | None = _execute(pipe)[0].get("maxmemory_policy")
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, ResponseError):
+                return None
+            raise
+        return policy
 
     def queue_lengths(self, queues: Iterable[str], prefix: str) -> dict[str, int]:
         """Return how many messages lie in each of *queues*, over all priorities."""

@@ -6,7 +6,6 @@ our own: a terminal, systemd or a container keeps the output and rotates it.
 """
 
 import http.client
-import ipaddress
 import os
 import signal
 import time
@@ -14,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
+from jobs_app.core.exposure import check_host, is_loopback
 from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.module_path import check_modules
@@ -57,12 +57,15 @@ def up(settings: Settings, *, demo: bool, calls: Calls = OWN_CALLS) -> int:
     """
     try:
         with ExitStack() as stack:
+            check_host(settings)
             checks.make_private(settings.data_dir)
             open_data_dir(settings.data_dir)
             stack.enter_context(checks.lock(settings.data_dir))
             settings = settings.model_copy(update={"port": checks.checked_port(settings)})
             check_modules(settings.import_modules)
             checks.warn_of_typos(os.environ)
+            if os.geteuid() == 0:
+                announce("warning: this runs as root, and so does every job; use a user of its own")
             return _supervise(settings, stack, demo=demo, calls=calls)
     except ConfigurationError:
         raise
@@ -80,7 +83,7 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, calls: Calls
     if settings.redis_url is None:
         supervisor.start(_embedded_valkey(settings, death_pipe), stops_last=True)
     _prepare_database(settings, demo=demo)
-    demo_open = demo and _is_loopback(settings.host)
+    demo_open = demo and is_loopback(settings.host)
     environment = _environment(settings, demo_open=demo_open)
     secrets = _secrets(settings)
     for name, (target, arguments) in calls.items():
@@ -166,10 +169,3 @@ def _readiness(settings: Settings) -> str:
     finally:
         connection.close()
     return "ready" if status == http.client.OK else f"/readyz answers {status}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.celery_app import TASK_MODULES, make_celery
+from jobs_app.core import exposure
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db import installation
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 
 #: How long one command to Redis may take, seconds.
 REDIS_SECONDS = 0.25
+
+#: How long the warnings about Redis hold, seconds.
+WARNING_SECONDS = 60
 
 #: Celery's broker while no Redis is configured: a name that never resolves (RFC 2606).
 NO_REDIS = "redis://no-redis.invalid:6379/0"
@@ -48,6 +53,9 @@ class Extension:
     broken_imports: dict[str, str] = field(default_factory=dict)
     #: Which installation this is; None until it has been read from the database.
     installation_id: UUID | None = None
+    #: What is not safe about Redis, in sentences; empty until Redis has answered.
+    redis_warnings: list[str] = field(default_factory=list)
+    _warnings_until: float = 0.0
     _projection: Projection | None = None
 
     def projection(self) -> Projection:
@@ -78,6 +86,7 @@ class Extension:
             try:
                 self.projection().probe()
                 self._check_prefix()
+                self._note_warnings()
             except BrokerUnavailable as error:
                 if isinstance(error.__cause__, ResponseError):
                     refusals.append(error)
@@ -86,6 +95,18 @@ class Extension:
         if self.redis_notifier.run(probe):
             return "shared" if self.projection().is_foreign else "ok"
         return "refuses writes" if refusals else "unreachable"
+
+    def _note_warnings(self) -> None:
+        """Find out what is not safe about Redis, once a minute, and log what is new."""
+        if time.monotonic() < self._warnings_until:
+            return
+        policy = self.projection().eviction_policy()
+        warnings = exposure.redis_warnings(self.settings, eviction_policy=policy)
+        for warning in warnings:
+            if warning not in self.redis_warnings:
+                log.warning("redis_is_not_safe %s", warning)
+        self.redis_warnings = warnings
+        self._warnings_until = time.monotonic() + WARNING_SECONDS
 
     def _project_and_send(self, jobs: Sequence[Job], messages: Sequence[Message]) -> None:
         projection = self.projection()

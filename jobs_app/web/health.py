@@ -34,7 +34,8 @@ class Readiness(BaseModel):
     `ready`: everything works. `degraded`: requests are served, but something is missing:
     Redis, a prefix of its own in Redis, the scheduler, a module of JOBS_IMPORTS, or a worker
     for a queue that a job names; or a newer version has migrated the database.
-    `unavailable`: the database cannot be used.
+    `unavailable`: the database cannot be used. `warnings` of Redis change no status: it works,
+    but others may read or lose what it holds.
     """
 
     status: str
@@ -71,6 +72,8 @@ def readyz() -> Response:
     }
     if redis == "shared":
         checks["redis"]["detail"] = shared_prefix(extension.current().settings.redis_prefix)
+    if warnings := extension.current().redis_warnings:
+        checks["redis"]["warnings"] = warnings
     status = "unavailable"
     if is_usable:
         are_ok = database["status"] == redis == "ok"

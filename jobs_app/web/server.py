@@ -11,10 +11,10 @@ from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.accounts import admin_token
-from jobs_app.core import process
+from jobs_app.core import exposure, process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
 from jobs_app.core.settings import Settings
-from jobs_app.web import session, streams
+from jobs_app.web import extension, session, streams
 from jobs_app.web.app import create_app
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             streams.current().is_stopping = lambda: not worker.alive
             # A pooled connection used by two processes mixes up their answers.
             session.database.engine.dispose(close=False)
+            # Its warnings go to the log at the start. It has a thread, which no fork inherits.
+            extension.current().redis_status()
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
@@ -80,6 +82,7 @@ def serve(settings: Settings) -> int:
     Raises Conflict if the port is taken, ConfigurationError for settings that cannot work.
     """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    exposure.check_host(settings)
     app = create_app(settings)
     listener = _listen(settings)
     _ensure_first_token(settings)

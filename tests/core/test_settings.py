@@ -1,11 +1,13 @@
 """Settings: each is documented, and a wrong one is refused with its name."""
 
+import traceback
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -87,3 +89,58 @@ def test_modules_and_queues_are_lists_with_commas() -> None:
 
     assert settings.import_modules == ("a.b", "c")
     assert settings.queues == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("redis_url", "redis://:SEK/RET@redis:6379/0"),
+        ("redis_url", "redis://:12/SEK@redis:6379/0"),
+        ("redis_url", "redis://u:SEK#RET@redis"),
+        ("redis_url", "redis://:SEK?RET@redis"),
+        ("redis_url", "redis://[SEK]RET@redis"),
+        ("database_url", "postgresql://u:SEK/RET@db/jobs"),
+        ("database_url", "postgresql://u:12/SEK@db/jobs"),
+        ("database_url", "postgresql://u:SEK[RET@db/jobs"),
+        ("smtp_url", "smtp://u:SEK/RET@mail"),
+        ("port", "SEK"),
+    ],
+)
+def test_a_refusal_never_shows_the_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"JOBS_{name.upper()}", value)
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value)
+    assert "SEK" not in shown
+    assert name in shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://:p%2Fw%40@redis:6379/0",
+        "redis://redis",
+        "rediss://u:p@redis:1/2?ssl_cert_reqs=none",
+        "unix:///run/a@b.sock?db=1",
+        "unix://:p@/run/redis.sock",
+    ],
+)
+def test_a_url_of_redis_that_can_be_read_is_taken(value: str) -> None:
+    assert Settings(redis_url=value).redis_url == value
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("postgresql://u:SEK@db:1/jobs?password=RET", "postgresql://u:***@db:1/jobs?…"),
+        ("postgresql+psycopg://db/jobs?sslmode=require", "postgresql+psycopg://db/jobs?…"),
+        ("sqlite:////data/jobs.db", "sqlite:////data/jobs.db"),
+        ("postgresql://u@a:1,b:2/jobs", "postgresql://u@a:1,b:2/jobs"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

@@ -37,7 +37,7 @@ def test_the_demo_opens_its_two_routes_on_loopback(make_up, data_dir):
 
 def test_the_demo_opens_nothing_to_the_network(make_up, data_dir):
     up = make_up("--demo")
-    up.environment["JOBS_HOST"] = "0.0.0.0"
+    up.environment |= {"JOBS_HOST": "0.0.0.0", "JOBS_PLAIN_HTTP": "true"}
     up.start_and_wait()
 
     wait_until(lambda: "0.0.0.0 is not loopback" in up.printed, "it says why")

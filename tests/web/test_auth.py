@@ -113,6 +113,13 @@ OUTSIDE: dict[str, dict[str, Any]] = {
     "another machine": {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}},
     "an unknown address": {"environ_base": {"REMOTE_ADDR": ""}},
     "a proxy on this machine": {"headers": {"X-Forwarded-For": "192.0.2.7"}},
+    **{
+        f"a proxy that adds {name}": {"headers": {name: "192.0.2.7"}}
+        for name in (
+            *("X-Real-IP", "Via", "CF-Connecting-IP", "Forwarded", "X-Forwarded-Proto"),
+            *("True-Client-IP", "X-Client-IP", "CF-Ray", "X-Envoy-External-Address"),
+        )
+    },
     "a page of another site": {"headers": {"Origin": "http://evil.example"}},
     "a web site that rebinds its name": {"base_url": "http://evil.example:5000"},
 }
@@ -143,6 +150,18 @@ def test_a_run_of_the_demo_is_recorded_as_such(open_app: Flask, token: str) -> N
 
     run = Api(open_app, token).get(f"/runs/{started.json['task_id']}").json
     assert run["triggered_by"] == "demo"
+
+
+def test_the_demo_takes_no_long_task_and_not_many(open_app: Flask, token: str) -> None:
+    client = open_app.test_client()
+
+    long = client.post("/start-task", json={"duration": 61})
+    answers = [client.post("/start-task", json={"duration": 60}) for _ in range(4)]
+    with_token = Api(open_app, token).post("//start-task", {"duration": 61})
+
+    assert long.status_code == 422
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 409]
+    assert with_token.status_code == 202
 
 
 @pytest.mark.parametrize("path", ["//healthz", "/jobs", "/none", "//api/docs"])

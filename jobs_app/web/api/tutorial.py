@@ -6,9 +6,10 @@ from uuid import UUID
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, select
 
-from jobs_app.core.errors import NotFound
-from jobs_app.core.states import RunState
+from jobs_app.core.errors import Conflict, FieldError, NotFound, refuse
+from jobs_app.core.states import UNFINISHED, RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.start import TaskStart
 from jobs_app.runs import history
@@ -18,6 +19,7 @@ from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.responses import located
 from jobs_app.web.api.runs import record_run
 from jobs_app.web.api.schemas.base import Input, Query
+from jobs_app.web.auth import ANONYMOUS, principal
 from jobs_app.web.session import session
 
 api = APIBlueprint(
@@ -41,6 +43,10 @@ CELERY_STATES = {
 
 #: Longest `long_task`, seconds: a day.
 MOST_SECONDS = 86_400
+
+#: The same without a token, and how many such tasks may be unfinished: a worker has other runs.
+MOST_OPEN_SECONDS = 60
+MOST_OPEN_TASKS = 3
 
 
 class StartTaskIn(Input):
@@ -90,10 +96,27 @@ def task_status(path: TaskPath) -> Response:
 
 
 def _start(body: StartTaskIn) -> Response:
+    if principal() == ANONYMOUS:
+        _check_open(body)
     duration = int(body.duration) if body.duration.is_integer() else body.duration
     run_id = record_run(TaskStart(task="sleep", kwargs={"duration": duration}))
     response = jsonify({"task_id": str(run_id), "status": "Task started"})
     return located(response, 202, f"/task-status/{run_id}")
+
+
+def _check_open(body: StartTaskIn) -> None:
+    """Raise InvalidInput or Conflict for a task that needs a token."""
+    if body.duration > MOST_OPEN_SECONDS:
+        sentence = f"Without a token a task sleeps at most {MOST_OPEN_SECONDS} s."
+        refuse([FieldError("/duration", "too_long", sentence)])
+    statement = select(func.count()).where(
+        Run.triggered_by == ANONYMOUS.name, Run.state.in_(UNFINISHED)
+    )
+    if (session().scalar(statement) or 0) >= MOST_OPEN_TASKS:
+        raise Conflict(
+            f"Without a token at most {MOST_OPEN_TASKS} tasks may be unfinished: wait for one.",
+            code="too_many_tasks",
+        )
 
 
 def _result(run: Run) -> Any:
