@@ -19,9 +19,9 @@ from jobs_app.cli.output import (
     print_json,
     print_note,
     print_text,
+    print_warnings,
 )
 from jobs_app.cli.run_view import instant_text
-from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import OPENING
 
 name_argument = click.argument("name", shell_complete=secret_names)
@@ -111,10 +111,7 @@ def set_secret(
         body["value"] = _ask_for_value(name) if source is None else _read(source)
     etag = None if present is None else present.etag
     answer = client.send("PUT", secret_path(name), body=body, if_match=etag)
-    if len(body.get("value", "")) in range(1, MIN_MASKED_LENGTH):
-        print_note(
-            f"It is shorter than {MIN_MASKED_LENGTH} characters: too short to be masked in logs."
-        )
+    print_warnings(answer.body.get("warnings") or ())
     if as_json:
         print_json(answer.body)
         return

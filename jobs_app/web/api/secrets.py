@@ -2,7 +2,7 @@
 
 from functools import partial
 from operator import attrgetter
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
@@ -12,6 +12,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, store
+from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import NAME, NAME_RULE
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
@@ -49,6 +50,7 @@ class SecretIn(Input):
         "updated_by": "",
         "last_used_at": "",
         "jobs": "Jobs refer to a secret in their kwargs.",
+        "warnings": "",
     }
 
     value: (
@@ -82,6 +84,12 @@ class SecretWithJobs(SecretOut):
     """A secret, and the jobs that refer to it."""
 
     jobs: list[str]
+
+
+class StoredSecret(SecretWithJobs):
+    """A secret that was stored; `warnings` say what to know about its value."""
+
+    warnings: list[str]
 
 
 class SecretPage(BaseModel):
@@ -123,7 +131,7 @@ def read_secret(path: SecretPath) -> Response:
 
 @api.put(
     "/secrets/<name>",
-    responses={200: SecretWithJobs, 201: SecretWithJobs, **problems(412, 428, body=True)},
+    responses={200: StoredSecret, 201: StoredSecret, **problems(412, 428, body=True)},
 )
 def put_secret(header: MayIfMatch, path: SecretPath, body: SecretIn) -> Response:
     """Create a secret (201), or change it (200; this needs If-Match).
@@ -143,7 +151,7 @@ def put_secret(header: MayIfMatch, path: SecretPath, body: SecretIn) -> Response
         by=auth.principal().name,
         at=clock.now(),
     )
-    response = _answer(secret)
+    response = _answer(secret, warnings=_warnings(body.value))
     if secret.version == 1:
         return located(response, 201, f"/api/v1/secrets/{secret.name}")
     return response
@@ -177,6 +185,15 @@ def _refuse_bad_name(name: str) -> None:
         raise InvalidInput(detail, errors=[FieldError("", "invalid_name", detail)])
 
 
-def _answer(secret: Secret) -> Response:
-    document = as_json(SecretOut, secret) | {"jobs": store.used_by(session(), secret.name)}
+def _warnings(value: str | None) -> list[str]:
+    if value is None or len(value.strip()) >= MIN_MASKED_LENGTH:
+        return []
+    return [
+        f"The value is shorter than {MIN_MASKED_LENGTH} characters: too short to be masked in logs."
+    ]
+
+
+def _answer(secret: Secret, **more: Any) -> Response:
+    jobs = store.used_by(session(), secret.name)
+    document = as_json(SecretOut, secret) | {"jobs": jobs} | more
     return versioned(document, secret.version)

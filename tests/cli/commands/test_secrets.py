@@ -192,11 +192,14 @@ def test_keeping_the_value_wants_something_else_to_change(
     assert run("secret", "set", "TOKEN", *options).exit_code == 2
 
 
-def test_a_value_too_short_to_be_masked_is_pointed_out(absent: CannedServer, run: Run) -> None:
-    assert (
-        "too short to be masked" in run("secret", "set", "TOKEN", "--from", "-", stdin="abc").stderr
-    )
-    assert run("secret", "set", "TOKEN", "--from", "-", stdin="abcd").stderr == ""
+def test_the_warnings_of_the_server_are_shown(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/secrets/TOKEN", problem(404, code="secret_not_found", detail="No TOKEN."))
+    server.on("PUT", "/secrets/TOKEN", Canned(a_secret(warnings=["It is too short."]), 201))
+
+    result = run("secret", "set", "TOKEN", "--from", "-", stdin="abc")
+
+    assert result.exit_code == 0
+    assert "It is too short." in result.stderr
 
 
 def test_deleting_is_asked_for_and_sends_the_version(present: CannedServer, run: Run) -> None:

@@ -44,6 +44,7 @@ def test_a_secret_is_made_and_no_answer_has_its_value(api: Api) -> None:
         "updated_by": "tester",
         "last_used_at": None,
         "jobs": [],
+        "warnings": [],
     }
     answers = [made, api.get("/secrets/TOKEN"), api.get("/secrets"), api.get("/audit")]
     assert not any(VALUE in answer.text for answer in answers)
@@ -87,6 +88,15 @@ def test_what_a_change_leaves_out_stays(api: Api, database: Database, settings: 
     with database.reading() as session:
         (encrypted,) = session.execute(text("SELECT sealed FROM secrets")).one()
     assert encryption.load_cipher(settings).decrypt(encrypted) == "other"
+
+
+@pytest.mark.parametrize("value", ["abc", "  abc\n", "ö"])
+def test_a_value_that_is_too_short_to_mask_has_a_warning(api: Api, value: str) -> None:
+    (warning,) = put(api, value=value).json["warnings"]
+
+    assert "too short to be masked" in warning
+    assert put(api, description="still", if_match="*").json["warnings"] == []
+    assert put(api, value="abcd", if_match="*").json["warnings"] == []
 
 
 def test_a_new_secret_needs_a_value(api: Api) -> None:
