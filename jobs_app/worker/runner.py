@@ -25,8 +25,9 @@ from jobs_app.worker.outcomes import failed, stopped, with_log
 from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.error_text import message_of
 from jobs_app.worker.output.log_store import SqlChunkStore
+from jobs_app.worker.output.process_masking import mask_process_output
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.output.secret_masking import Mask, MaskedLog, mask_process_output
+from jobs_app.worker.output.secret_masking import Mask, MaskedLog
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import Progress
 from jobs_app.worker.secret_injection import inject

@@ -16,7 +16,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 from jobs_app.tasks.context import LogSink, Stream
 from jobs_app.worker.output.fd_capture import FdCapture
-from jobs_app.worker.output.secret_masking import MaskedRecords, masked, masked_bytes
+from jobs_app.worker.output.process_masking import MaskedRecords, masked, masked_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -1,79 +1,61 @@
 """Masks the secrets of a run in everything that the run leaves behind; no IO.
 
-A secret is found as it is and in the forms that programs give it: Base64 (also inside longer
-Base64, as in `Basic` authorization), and as quoted in URLs, JSON, HTML, Python and shells. In
-a secret of several lines each long line is masked too.
+A secret is looked for in three views of the output: as it is, without quoting and escapes, and
+without whitespace (Base64, hexadecimal). So it is found whatever quoted it, and how often.
 """
 
-import base64
-import html
-import json
-import logging
-import shlex
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from jobs_app.secrets.redaction import MASK, MIN_MASKED_LENGTH
 from jobs_app.tasks.context import LogSink, Stream
+from jobs_app.worker.output.located_bytes import Located, Unlocated
+from jobs_app.worker.output.needles import Needles, Span
+from jobs_app.worker.output.secret_forms import compact, forms, space
+from jobs_app.worker.output.unescaping import LONGEST_ESCAPE, View, fold, unescape
 
-#: With more prefixes than this, each position is looked up: many searches would be slower.
-MOST_SEARCHES = 64
+#: A form whose characters take more bytes than this on average may be missed between writes.
+BYTES_PER_CHARACTER = 8
 
-#: A secret is found in JSON that is nested as text in JSON, up to this depth.
-MOST_JSON = 3
-
-#: In a secret of several lines, lines of at least this length are masked by themselves.
-LEAST_LINE = 8
-
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
-
-#: Characters that programs leave unquoted in a URL: all, some or none of the allowed ones.
-_SAFE_IN_URLS = (
-    "",
-    "/",
-    "!~*'()",  # JavaScript: encodeURIComponent
-    ";,/?:@&=+$!~*'()#",  # JavaScript: encodeURI
-    *("".join(set(_VISIBLE) - set(kept)) for kept in ('%"#<>', '%"#<>?`{}', '"#<>', '"#<>?`{}')),
-)
+#: Longer output is masked in blocks of this size, bytes.
+BLOCK_BYTES = 65_536
 
 _MASK_BYTES = MASK.encode()
+_LOWER = bytes(range(256)).lower()
 
 
 class Mask:
     """The secrets of one run; takes them out of text, JSON and bytes."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        encoded = {form.encode() for value in values for form in forms(value)}
-        # Forms by their first bytes, longest first.
-        self._families: dict[bytes, list[bytes]] = {}
-        for form in sorted(encoded, key=len, reverse=True):
-            self._families.setdefault(form[:MIN_MASKED_LENGTH], []).append(form)
-        self._longest = max(map(len, encoded), default=0)
-        # The part of a secret at the end of a piece may be shorter than any prefix.
-        self._short_prefixes = {
-            form[:length] for form in encoded for length in range(1, MIN_MASKED_LENGTH)
-        }
+        found = forms(values)
+        self._verbatim = Needles(found.verbatim, shortest=MIN_MASKED_LENGTH)
+        self._plain = Needles(found.plain, shortest=MIN_MASKED_LENGTH)
+        self._compact = Needles(found.compact, shortest=MIN_MASKED_LENGTH)
+        self._has_non_ascii = found.has_non_ascii
+        self._has_space = found.has_space
+        longest = max(n.longest for n in (self._verbatim, self._plain, self._compact))
+        #: Output before this many bytes does not change how later output is masked.
+        self.context_bytes = longest * BYTES_PER_CHARACTER + LONGEST_ESCAPE
 
     def __bool__(self) -> bool:
-        return bool(self._families)
+        return bool(self._verbatim)
 
     def text(self, text: str) -> str:
         """Return *text* without the secrets; the text may be cut inside a secret."""
-        if not self._families:
+        if not self:
             return text
         data = text.encode("utf-8", "surrogatepass")
-        spans = self.spans(data, is_end=True)
-        return _without(data, spans).decode("utf-8", "surrogatepass") if spans else text
+        masked = masked_data(self, data)
+        return text if masked == data else masked.decode("utf-8", "replace")
 
     def json(self, value: Any) -> Any:
         """Return a JSON value without the secrets: in strings, keys and numbers.
 
         An object that JSON does not know is masked if its text holds a secret.
         """
-        if not self._families:
+        if not self:
             return value
         match value:
             case str():
@@ -90,54 +72,48 @@ class Mask:
                 masked = self.text(text)
                 return value if masked == text else masked
 
-    def spans(self, data: bytes, *, is_end: bool = False) -> list[tuple[int, int]]:
-        """Return the spans of the secrets in *data*, in order.
-
-        With *is_end* a secret that the end of *data* cuts off counts too, unless the rest of
-        it is too short to tell.
-        """
-        spans: list[tuple[int, int]] = []
-        for start, family in self._candidates(data, 0):
-            for form in family:
-                if data.startswith(form, start):
-                    spans.append((start, start + len(form)))
-                    break
-        if is_end and (cut := self.unfinished(data)) >= MIN_MASKED_LENGTH:
-            spans.append((len(data) - cut, len(data)))
+    def spans(self, data: bytes) -> list[Span]:
+        """Return the spans of the secrets in *data*, in order."""
+        spans = self._verbatim.find(data.lower())
+        view = unescape(Unlocated(data))
+        if found := self._compact.find(compact(Unlocated(view.data)).data):
+            located = compact(unescape(Located(data)))
+            spans += [located.place(*span) for span in found]
+        if found := self._plain.find(self._plain_text(view).data):
+            plain = self._plain_text(unescape(Located(data)))
+            spans += [plain.place(*span) for span in found]
         return joined(spans)
 
-    def unfinished(self, data: bytes) -> int:
-        """Return how many bytes at the end of *data* may be the start of a secret."""
-        most = 0
-        for start, family in self._candidates(data, max(0, len(data) - self._longest + 1)):
-            if (left := len(data) - start) > most:
-                tail = data[start:]
-                if any(len(form) > left and form.startswith(tail) for form in family):
-                    most = left
-        if most:
-            return most
-        stumps = (
-            n for n in range(MIN_MASKED_LENGTH - 1, 0, -1) if data[-n:] in self._short_prefixes
-        )
-        return min(next(stumps, 0), len(data))
+    def unfinished(self, data: bytes, *, is_end: bool = False) -> int:
+        """Return how many bytes at the end of *data* may be the start of a secret.
 
-    def _candidates(self, data: bytes, start: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield positions in *data* where a secret may begin, with its forms, longest first.
-
-        The forms of a secret mostly share a prefix, so there are few to search for.
+        With *is_end* nothing follows: then a start that is too short to tell does not count.
         """
-        if len(self._families) > MOST_SEARCHES:
-            get = self._families.get
-            for at in range(start, len(data) - MIN_MASKED_LENGTH + 1):
-                if family := get(data[at : at + MIN_MASKED_LENGTH]):
-                    yield at, family
-            return
-        for beginning, family in self._families.items():
-            at = data.find(beginning, start)
-            while at >= 0:
-                yield at, family
-                # Advance by one only: a secret may overlap with itself.
-                at = data.find(beginning, at + 1)
+        data = data[-self.context_bytes :]
+        least = MIN_MASKED_LENGTH if is_end else 1
+        start = len(data)
+        if (length := self._verbatim.unfinished(data.lower())) >= least:
+            start -= length
+        view = unescape(Unlocated(data), is_open=not is_end)
+        # The first characters of Base64 alone tell too little to hold back the end of a line.
+        length = self._compact.unfinished(compact(Unlocated(view.data)).data)
+        if length >= MIN_MASKED_LENGTH:
+            located = compact(unescape(Located(data), is_open=not is_end))
+            start = min(start, located.place(-length, 0)[0])
+        view = self._plain_text(view, is_open=not is_end)
+        length = self._plain.unfinished(view.data)
+        if length >= least or view.is_cut:
+            located = unescape(Located(data), is_open=not is_end)
+            located = self._plain_text(located, is_open=not is_end)
+            start = min(start, located.cut_at)
+            if length >= least:
+                start = min(start, located.place(-length, 0)[0])
+        return len(data) - start
+
+    def _plain_text(self, view: View, *, is_open: bool = False) -> View:
+        view = fold(view, is_open=is_open) if self._has_non_ascii else view
+        view = space(view) if self._has_space else view
+        return view.translate(_LOWER)
 
 
 def _text_of(value: object) -> str:
@@ -147,107 +123,9 @@ def _text_of(value: object) -> str:
         return ""
 
 
-class MaskedLog:
-    """A log without the secrets, however the run cuts them into pieces.
-
-    Output that may be the start of a secret is held until the next write or `close`.
-    """
-
-    def __init__(self, log: LogSink, mask: Mask) -> None:
-        self._log = log
-        self._mask = mask
-        self._held: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
-        # Number of held bytes that belong to a secret whose mask is already written.
-        self._covered: dict[Stream, int] = {"stdout": 0, "stderr": 0}
-        self._lock = threading.Lock()
-
-    def write(self, stream: Stream, data: bytes) -> None:
-        """Take some output, in any encoding; it may be cut anywhere."""
-        with self._lock:
-            self._write(stream, self._held[stream] + data, is_end=False)
-
-    def close(self) -> None:
-        """Write the held output; the log itself stays open."""
-        with self._lock:
-            for stream, held in list(self._held.items()):
-                if held:
-                    self._write(stream, held, is_end=True)
-
-    def _write(self, stream: Stream, data: bytes, *, is_end: bool) -> None:
-        covered = self._covered[stream]
-        spans = self._mask.spans(data, is_end=is_end)
-        if covered:
-            spans = joined([(0, covered), *spans])
-        end = len(data) if is_end else len(data) - self._mask.unfinished(data)
-        # Set this first: an interrupt in between then loses output, but shows no secret.
-        self._held[stream] = data[end:]
-        self._covered[stream] = max(
-            (stop - end for start, stop in spans if start < end < stop),
-            default=max(covered - end, 0),
-        )
-        masked = _without(data[:end], spans, is_masked=bool(covered))
-        if masked:
-            self._log.write(stream, masked)
-
-
-def forms(value: str) -> set[str]:
-    """Return the forms in which *value* may appear; none if it is too short to mask."""
-    value = value.strip()
-    if len(value) < MIN_MASKED_LENGTH:
-        return set()
-    lines = [line.strip() for line in value.splitlines()]
-    parts = [value, *(line for line in lines if len(line) >= LEAST_LINE)]
-    variants = set(_base64(value))
-    for part in parts:
-        variants |= {part, *_escaped(part)}
-    return {form for form in variants if form}
-
-
-def _escaped(text: str) -> Iterator[str]:
-    """Yield *text* as URLs, JSON, HTML, Python and shells quote it."""
-    for quoted in (quote_plus(text), *(quote(text, safe=safe) for safe in _SAFE_IN_URLS)):
-        yield quoted
-        yield _lower_hex(quoted)
-    for is_ascii in (True, False):
-        inner = text
-        # JSON may be a string inside JSON, which is logged as JSON.
-        for _ in range(MOST_JSON):
-            inner = json.dumps(inner, ensure_ascii=is_ascii)[1:-1]
-            yield inner
-    yield html.escape(text)
-    yield html.escape(text, quote=False)
-    yield repr(text)[1:-1]
-    yield shlex.quote(text).removeprefix("'").removesuffix("'")
-    yield text.replace("'", "'\\''")
-
-
-def _lower_hex(quoted: str) -> str:
-    """Return percent-encoded text with lower-case digits: %2f for %2F."""
-    head, *rest = quoted.split("%")
-    return "".join([head, *(f"%{part[:2].lower()}{part[2:]}" for part in rest)])
-
-
-def _base64(value: str) -> Iterator[str]:
-    """Yield *value* in Base64: whole, in lines, and the part that does not depend on the text
-    around it."""
-    data = value.encode("utf-8", "replace")
-    whole = base64.b64encode(data).decode()
-    variants = [whole.rstrip("="), base64.encodebytes(data).decode().strip().rstrip("=")]
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-        # The characters at both ends also hold bits of the text around it.
-        first = (before * 8 + 5) // 6
-        last = (before + len(data)) * 8 // 6
-        variants.append(encoded[first:last])
-    for text in variants:
-        if len(text) >= MIN_MASKED_LENGTH:
-            yield text
-            yield text.replace("+", "-").replace("/", "_")
-
-
-def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def joined(spans: Iterable[Span]) -> list[Span]:
     """Return *spans* in order, with overlapping ones merged."""
-    merged: list[tuple[int, int]] = []
+    merged: list[Span] = []
     for start, stop in sorted(spans):
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
@@ -256,80 +134,79 @@ def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _without(data: bytes, spans: list[tuple[int, int]], *, is_masked: bool = False) -> bytes:
-    """Return *data* with the mask in place of each of *spans*; a span may extend beyond *data*.
+class MaskedStream:
+    """Output without the secrets, however it is cut into pieces.
 
-    *is_masked*: the mask of a span that starts at 0 was written before *data*.
+    Output that may be the start of a secret is held until the next piece or the end.
     """
-    if not spans:
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._data = b""  # The end of the output so far: a secret may begin in it.
+        self._shown = 0  # So much of it was returned, masked.
+        self._last: Span = (0, 0)  # The last mask; its span may reach beyond what was returned.
+
+    def masked(self, data: bytes, *, is_end: bool = False) -> bytes:
+        """Return *data*, and the output that was held, without secrets and what is held now."""
+        data, shown, last = self._data + data, self._shown, self._last
+        spans = self._mask.spans(data)
+        held = self._mask.unfinished(data, is_end=is_end)
+        if is_end and held:
+            start = len(data) - len(data[len(data) - held :].lstrip())
+            spans = joined([*spans, (start, len(data))])
+        end = len(data) if is_end else max(shown, len(data) - held)
+        parts, at = [], shown
+        for start, stop in joined([last, *spans]) if last[1] else spans:
+            if stop <= shown or start >= end:
+                continue
+            is_new = not (start <= last[0] and last[1] <= stop and last[1])
+            parts += [data[at:start], _MASK_BYTES if is_new else b""]
+            at, last = min(stop, end), (start, stop)
+        parts.append(data[at:end])
+        # Set this first: an interrupt in between then loses output, but shows no secret.
+        dropped = max(0, end - self._mask.context_bytes)
+        self._data, self._shown = data[dropped:], end - dropped
+        self._last = (max(0, last[0] - dropped), max(0, last[1] - dropped))
+        return b"".join(parts)
+
+
+def masked_data(mask: Mask, data: bytes) -> bytes:
+    """Return *data* without the secrets of *mask*; it may be cut inside a secret."""
+    if not mask or len(data) < MIN_MASKED_LENGTH:
         return data
-    parts, at = [], 0
-    for start, stop in spans:
-        if start >= len(data):
-            break
-        parts += [data[at:start], b"" if is_masked and start == 0 else _MASK_BYTES]
-        at = stop
-    return b"".join([*parts, data[at:]])
+    stream = MaskedStream(mask)
+    blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+    masked = [stream.masked(block) for block in blocks[:-1]]
+    return b"".join([*masked, stream.masked(blocks[-1], is_end=True)])
+
+
+class MaskedLog:
+    """A log without the secrets, however the run cuts them into pieces."""
+
+    def __init__(self, log: LogSink, mask: Mask) -> None:
+        self._log = log
+        self._streams: dict[Stream, MaskedStream] = {
+            "stdout": MaskedStream(mask),
+            "stderr": MaskedStream(mask),
+        }
+        # Reentrant: a signal handler of the task may write while the task writes.
+        self._lock = threading.RLock()
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Take some output, in any encoding; it may be cut anywhere."""
+        with self._lock:
+            self._pass_on(stream, self._streams[stream].masked(data))
+
+    def close(self) -> None:
+        """Write the held output; the log itself stays open."""
+        with self._lock:
+            for name, stream in self._streams.items():
+                self._pass_on(name, stream.masked(b"", is_end=True))
+
+    def _pass_on(self, stream: Stream, data: bytes) -> None:
+        if data:
+            self._log.write(stream, data)
 
 
 #: The mask of a run without secrets.
 NO_SECRETS = Mask()
-
-_active_masks: tuple[Mask, ...] = ()
-_active_lock = threading.Lock()
-
-
-@contextmanager
-def mask_process_output(mask: Mask) -> Iterator[None]:
-    """During the block, keep the secrets of *mask* out of this process's own output too."""
-    global _active_masks
-    if not mask:
-        yield
-        return
-    with _active_lock:
-        _active_masks = (*_active_masks, mask)
-    try:
-        yield
-    finally:
-        with _active_lock:
-            _active_masks = tuple(active for active in _active_masks if active is not mask)
-
-
-def masked(value: Any) -> Any:
-    """Return a JSON value without the secrets of this process's active runs."""
-    for mask in _active_masks:
-        value = mask.json(value)
-    return value
-
-
-def masked_bytes(data: bytes) -> bytes:
-    """Return output without the secrets of this process's active runs."""
-    for mask in _active_masks:
-        data = _without(data, mask.spans(data, is_end=True))
-    return data
-
-
-class MaskedRecords:
-    """A log record factory whose records hold no secrets of this process's active runs."""
-
-    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
-        self._make = make
-
-    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = self._make(*args, **kwargs)
-        if _active_masks:
-            _clean(record)
-        return record
-
-
-def _clean(record: logging.LogRecord) -> None:
-    try:
-        message = record.getMessage()
-    except Exception:  # noqa: BLE001  # user objects may raise; logging itself reports it
-        message = f"{record.msg!r} % {record.args!r}"
-    record.msg, record.args = masked(message), None
-    if record.exc_info:
-        # Formatters use this text if it is set.
-        record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
-        record.exc_info = None
-    record.stack_info = masked(record.stack_info)
