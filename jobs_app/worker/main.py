@@ -12,6 +12,7 @@ from jobs_app.celery_app import make_celery, pool_name
 from jobs_app.core import process
 from jobs_app.core.settings import Settings
 from jobs_app.worker.celery_hooks import signals
+from jobs_app.worker.output.capture import prepare_worker
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def main(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    prepare_worker()
     if os.geteuid() == 0:
         log.warning("running_as_root jobs run as root too, unless they change that themselves")
         # Celery's own warning says the same in five lines.

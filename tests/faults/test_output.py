@@ -147,3 +147,45 @@ def test_what_a_task_writes_is_stored_while_it_runs(
     early = {*WAYS, "descriptor", "thread"}
     wait_until(lambda: ways() >= early, "all of it is there")
     assert installation.run(run_id).state is RunState.RUNNING
+
+
+LOGGING_TASKS = "tests.faults.logging_tasks"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_loggers_that_a_module_sets_up_at_import_are_heard_once(
+    make_installation: Callable[..., Installation], database_url: str, pool: str
+) -> None:
+    installation = make_installation(
+        database_url, imports=LOGGING_TASKS, worker_pool=pool, worker_concurrency=1
+    )
+    installation.start_ready("worker")
+    for mark in ("<ann>", "<bob>"):
+        run_id = installation.start_run(f"{LOGGING_TASKS}.logs", mark=mark)
+
+        run = installation.wait_for_end(run_id)
+
+        assert run.state is RunState.SUCCEEDED, run.error
+        text = "".join(text for _, text in chunks_of(installation, run))
+        assert text.splitlines() == [f"{mark} ledger", f"SHORT {mark} plain", f"{mark} early"]
+    own = installation.log("worker")
+    assert "<ann>" not in own
+    assert own.count("run_started") == 2
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_programs_that_are_given_the_streams_of_a_task_write_to_its_log(
+    make_installation: Callable[..., Installation], database_url: str
+) -> None:
+    installation = make_installation(database_url, imports=LOGGING_TASKS, worker_concurrency=1)
+    installation.start_ready("worker")
+    for mark in ("<ann>", "<bob>"):
+        run_id = installation.start_run(f"{LOGGING_TASKS}.gives_its_streams_away", mark=mark)
+
+        run = installation.wait_for_end(run_id)
+
+        assert run.state is RunState.SUCCEEDED, run.error
+        text = "".join(text for _, text in chunks_of(installation, run))
+        assert text.splitlines() == [f"{mark} {number}" for number in range(1, 5)]
+    assert "<ann>" not in installation.log("worker")

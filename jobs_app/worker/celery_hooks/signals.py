@@ -24,6 +24,7 @@ from jobs_app.worker.celery_hooks.transport import use_tolerant_channel
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
+from jobs_app.worker.output.capture import adopt_user_handlers
 from jobs_app.worker.pool_process import Process, set_process, this_process
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         return
     # For `celery worker`; `jobs-app worker` has done it.
     protect_memory()
+    adopt_user_handlers()
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork)

@@ -24,7 +24,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import Cancelled, TimedOut
 from jobs_app.worker.liveness.lease import Lease
-from jobs_app.worker.output.capture import leave_run_output
+from jobs_app.worker.output.routing import leave_run_output
 
 log = logging.getLogger(__name__)
 

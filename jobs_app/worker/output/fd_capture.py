@@ -8,6 +8,7 @@ program that a run leaves behind never writes into the log of the next run.
 import ctypes
 import fcntl
 import os
+import select
 import selectors
 import sys
 import threading
@@ -39,6 +40,12 @@ class FdCapture:
         self._selector = selectors.DefaultSelector()
         self._reader: threading.Thread | None = None
         self._c_streams = _c_streams()
+        # Python's first streams: code that was imported early may have kept them.
+        self._first_streams = (sys.__stdout__, sys.__stderr__)
+        # The pipe behind each descriptor: (device, inode).
+        self._ends: dict[int, tuple[int, int]] = {}
+        # Tells whether a program of the run has written something that is not read yet.
+        self._unread = select.poll()
 
     def own_streams(self) -> tuple[TextIO, TextIO]:
         """Return the worker's own stdout and stderr, as streams that no run ever gets."""
@@ -60,12 +67,34 @@ class FdCapture:
             os.dup2(write, fd)
             if write != fd:
                 os.close(write)
+            self._ends[fd] = _identity(fd)
             with self._lock:
                 self._pipes[read] = (stream, sink)
                 self._selector.register(read, selectors.EVENT_READ)
+                self._unread.register(read, select.POLLIN)
         if self._reader is None:
             self._reader = threading.Thread(target=self._read, name="descriptors", daemon=True)
             self._reader.start()
+
+    def write(self, stream: Stream, data: bytes, sink: LogSink) -> None:
+        """Write output of the run's Python code, after all that its programs wrote before.
+
+        It goes where the descriptor leads: a task may have put a file in place of the pipe.
+        """
+        fd = 1 if stream == "stdout" else 2
+        if fd in self._ends and _identity(fd) not in (self._ends[fd], CLOSED):
+            while data:
+                data = data[os.write(fd, data) :]
+            return
+        # A signal handler must not wait for the code that it interrupts.
+        if self._lock.acquire(blocking=False):
+            try:
+                # Most often nothing is there: a poll is cheaper than two reads.
+                if self._unread.poll(0):
+                    self._drain_pipes_of(sink)
+            finally:
+                self._lock.release()
+        sink.write(stream, data)
 
     def restore(self) -> None:
         """Give the descriptors back to the worker, and all output so far to the sink.
@@ -78,6 +107,7 @@ class FdCapture:
             # The end of these pipes must not wake the reader.
             for read in reads:
                 self._unregister(read)
+            self._ends.clear()
             for fd, own in self._own.items():
                 os.dup2(own, fd)
             for read in reads:
@@ -89,7 +119,7 @@ class FdCapture:
 
     def _flush(self) -> None:
         """Flush the buffers of Python and C to the descriptors."""
-        for stream in (sys.__stdout__, sys.__stderr__):
+        for stream in self._first_streams:
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()  # type: ignore[union-attr]  # None in a process without one
         for c_stream in self._c_streams:
@@ -102,6 +132,11 @@ class FdCapture:
                     # The run may have ended, and another pipe may have this number now.
                     if key.fd in self._pipes:
                         self._drain(key.fd)
+
+    def _drain_pipes_of(self, sink: LogSink) -> None:
+        for read, (_, reader_sink) in list(self._pipes.items()):
+            if reader_sink is sink:
+                self._drain(read)
 
     def _drain(self, read: int) -> None:
         """Pass on the content of a pipe; close the pipe at end of file."""
@@ -122,7 +157,21 @@ class FdCapture:
 
     def _unregister(self, read: int) -> None:
         with suppress(KeyError):
+            self._unread.unregister(read)
+        with suppress(KeyError):
             self._selector.unregister(read)
+
+
+#: The identity of a descriptor that is not open.
+CLOSED = (-1, -1)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return CLOSED
+    return status.st_dev, status.st_ino
 
 
 _libc = ctypes.CDLL(None)

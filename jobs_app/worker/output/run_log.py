@@ -1,6 +1,7 @@
 """The log of a run, stored in chunks; of a log that is too long, its head and its tail."""
 
 import codecs
+import logging
 import threading
 import time
 from collections import deque
@@ -11,7 +12,9 @@ from typing import Protocol
 
 from jobs_app.core import clock
 from jobs_app.tasks.context import Stream
-from jobs_app.worker.output.capture import leave_run_output, logger
+from jobs_app.worker.output.routing import leave_run_output
+
+logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
 # A transaction costs as much as half a megabyte: flush a fast writer no more often.

@@ -1,16 +1,13 @@
 """A run's log keeps what matters, in order, whatever is written and whatever the store does."""
 
-import logging
 import random
-import sys
 import threading
 import time
 import tracemalloc
 
 import pytest
 
-from jobs_app.tasks.context import LogSink, Stream
-from jobs_app.worker.output.capture import capture_output
+from jobs_app.tasks.context import Stream
 from jobs_app.worker.output.run_log import Chunk, Flush, RunLog
 from tests.servers import wait_until
 
@@ -39,20 +36,6 @@ class Store:
     def text(self, stream: Stream | None = None) -> str:
         chunks = [self.rows[seq] for seq in sorted(self.rows)]
         return "".join(chunk.text for chunk in chunks if stream in (None, chunk.stream))
-
-
-class Memory:
-    """A sink that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.out = b""
-        self.err = b""
-
-    def write(self, stream: Stream, data: bytes) -> None:
-        if stream == "stdout":
-            self.out += data
-        else:
-            self.err += data
 
 
 @pytest.fixture
@@ -250,63 +233,3 @@ def test_output_after_the_close_is_ignored(log, store):
     log.close()
 
     assert store.text() == "in\n"
-
-
-def test_prints_and_log_records_of_the_block_go_to_its_log(capsys):
-    sink = Memory()
-
-    with capture_output(sink):
-        print("printed")
-        print("shouted", file=sys.stderr)
-        sys.stdout.buffer.write(b"raw\n")
-        logging.getLogger("mine").warning("careful: %d", 7)
-    print("outside")
-
-    assert sink.out == b"printed\nraw\n"
-    assert sink.err == b"shouted\nWARNING mine: careful: 7\n"
-    assert capsys.readouterr().out.endswith("outside\n")
-
-
-def test_a_task_logger_that_celery_cut_from_the_root_reaches_the_log_once():
-    sink = Memory()
-    celery_logger = logging.getLogger("celery.task")
-    propagates = celery_logger.propagate
-    try:
-        for celery_logger.propagate in (False, True):
-            with capture_output(sink):
-                logging.getLogger("celery.task.mine").warning("once")
-    finally:
-        celery_logger.propagate = propagates
-
-    assert sink.err == b"WARNING celery.task.mine: once\n" * 2
-
-
-def test_a_lone_surrogate_can_be_printed():
-    sink = Memory()
-
-    with capture_output(sink):
-        print("\udcff")
-
-    assert sink.out == b"\\udcff\n"
-
-
-def test_runs_in_threads_never_mix_their_output():
-    sinks = [Memory() for _ in range(8)]
-    barrier = threading.Barrier(len(sinks))
-
-    def work(number: int, sink: LogSink) -> None:
-        barrier.wait(10)
-        with capture_output(sink):
-            for n in range(200):
-                print(f"{number}:{n}")
-                logging.getLogger("work").warning("%d", number)
-
-    threads = [threading.Thread(target=work, args=(n, s)) for n, s in enumerate(sinks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-
-    for number, sink in enumerate(sinks):
-        assert sink.out.decode() == "".join(f"{number}:{n}\n" for n in range(200))
-        assert sink.err.decode() == f"WARNING work: {number}\n" * 200
