@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,15 @@ class CommandEnd:
     """How a command ended.
 
     `code` is 0 to 255, or -n for signal n, and None where it is not known;
-    `detail` is a sentence for `not_started`.
+    `detail` is a sentence for `not_started`. `leftovers` is a sentence about the processes
+    that outlived the command and were ended, "" if there were none.
     """
 
     why: Why
     code: int | None
     duration_seconds: float
     detail: str = ""
+    leftovers: str = ""
 
 
 def run_command(
@@ -199,6 +202,7 @@ class _Command:
                     message.get("code"),
                     message.get("duration", 0.0),
                     message.get("detail", ""),
+                    _leftovers(**message.get("leftovers", {})),
                 )
             else:
                 self._group = message["pid"]
@@ -231,6 +235,23 @@ class _Command:
             _kill_marked(self._marks)
         duration = time.monotonic() - self._started
         self._end = CommandEnd("supervisor_died", None, duration)
+
+
+def _leftovers(
+    count: int = 0, first: Sequence[tuple[int, str]] = (), *, were_killed: bool = False
+) -> str:
+    """Return one line about the processes that a command left behind; "" if there were none."""
+    if not count:
+        return ""
+    names = [f"{_printable(name)} (pid {pid})" for pid, name in first]
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    processes = "1 process that was" if count == 1 else f"{count} processes that were"
+    signals = "SIGTERM, then SIGKILL" if were_killed else "SIGTERM"
+    return f"ended {processes} still running, by {signals}: {', '.join(names)}{more}"
+
+
+def _printable(name: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in name)
 
 
 def _start_supervisor(fds: list[int]) -> ForkedProcess:

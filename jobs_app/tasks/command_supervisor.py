@@ -1,7 +1,7 @@
 """The small process around a shell job: no process of the job outlives its worker.
 
 The fork server forks it, once a run, so that no other process can read the secrets in its
-order. It imports nothing of jobs_app, to start fast.
+order. Of jobs_app it imports only the process tree, to start fast.
 
 1.  It reads one line of JSON, the order, from a socket that it shares with the worker. It
     starts the command in a new process group. The worker reads the command's pipes.
@@ -25,6 +25,8 @@ import sys
 import time
 from contextlib import suppress
 
+from jobs_app.tasks.process_tree import descendants
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 IS_LINUX = sys.platform == "linux"
@@ -32,6 +34,8 @@ IS_LINUX = sys.platform == "linux"
 # Longest grace of a fenced job: it is dead before another worker may start it again.
 FENCE_GRACE_SECONDS = 5.0
 LEFTOVER_GRACE_SECONDS = 2.0
+# So many of the processes that a command left behind are named.
+NAMED_LEFTOVERS = 10
 # A process that KILL does not end (a dead disk) must not delay the result for ever.
 LEFTOVER_LIMIT_SECONDS = 8.0
 KILL_AGAIN_SECONDS = 0.1
@@ -72,10 +76,10 @@ def main(control: int, *pipes: int) -> None:
 class Supervisor:
     """One command: its processes, its deadlines, and why it was stopped."""
 
-    def __init__(self, control: int, out_read: int, out_write: int, err_read: int, err_write: int):
+    def __init__(self, control: int, *pipes: int):
         self.control = control
-        self.reads = [out_read, err_read]
-        self.writes = [out_write, err_write]
+        self.reads = pipes[::2]
+        self.writes = pipes[1::2]
         self.unread = b""
         self.pid = 0
         self.status: int | None = None
@@ -83,6 +87,9 @@ class Supervisor:
         self.was_warned = False
         self.is_fenced = False
         self.has_children = True
+        # Processes that outlived the command, by their number: names without arguments.
+        self.leftovers: dict[int, str] = {}
+        self.were_killed = False
         self.kill_at = NEVER
         self.libc = ctypes.CDLL(None, use_errno=True) if IS_LINUX else None
         self.poll = select.poll()
@@ -269,7 +276,9 @@ class Supervisor:
         kill_at = min(self.kill_at, clock() + min(self.grace, LEFTOVER_GRACE_SECONDS))
         has_termed = False
         while self.has_leftovers() and clock() < give_up_at:
+            self.note_leftovers()
             if clock() >= kill_at:
+                self.were_killed = True
                 self.signal_all(signal.SIGKILL)
             elif not has_termed:
                 self.signal_all(signal.SIGTERM)
@@ -278,6 +287,11 @@ class Supervisor:
             # Not `self.poll`: a readable socket would make it return at once.
             if select.select([self.wake], [], [], pause)[0]:
                 os.read(self.wake, 4096)
+
+    def note_leftovers(self) -> None:
+        """Note what is still running, unless the job was stopped: then nothing is left behind."""
+        if self.why is None and IS_LINUX:
+            self.leftovers |= {pid: name for pid, _, name in descendants()}
 
     def has_leftovers(self) -> bool:
         """Tell whether a process of the job is alive after the command ended."""
@@ -300,8 +314,9 @@ class Supervisor:
         targets = [-self.pid] if has_group else []
         if IS_LINUX:
             # Signal each process once: a program may act on every TERM.
-            outside = [pid for pid, group in descendants() if not has_group or group != self.pid]
-            targets += outside
+            targets += [
+                pid for pid, group, _ in descendants() if not has_group or group != self.pid
+            ]
         # A stopped process handles TERM only after CONT; KILL works at once.
         numbers = [number] if number == signal.SIGKILL else [number, signal.SIGCONT]
         for target in targets:
@@ -315,31 +330,14 @@ class Supervisor:
         if why is None:
             # A command that exits with 0 after the soft limit has succeeded.
             why = "timed_out" if self.was_warned and code != 0 else "exited"
-        return {"why": why, "code": code, "duration": duration}
+        leftovers = {
+            "count": len(self.leftovers),
+            "first": list(self.leftovers.items())[:NAMED_LEFTOVERS],
+            "were_killed": self.were_killed,
+        }
+        return {"why": why, "code": code, "duration": duration, "leftovers": leftovers}
 
     def answer(self, message: dict[str, object]) -> None:
         """Send a message to the worker, which may be dead."""
         with suppress(OSError):
             os.write(self.control, json.dumps(message).encode() + b"\n")
-
-
-def descendants() -> list[tuple[int, int]]:
-    """Return the living descendants of this process as (pid, group), read from /proc."""
-    children: dict[int, list[tuple[int, int]]] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The name in brackets may itself contain brackets and spaces.
-                state, parent, group = file.read().rpartition(b")")[2].split()[:3]
-        except OSError:
-            continue
-        if state not in (b"Z", b"X"):
-            children.setdefault(int(parent), []).append((int(name), int(group)))
-    processes: list[tuple[int, int]] = []
-    below = children.get(os.getpid(), [])
-    while below:
-        processes += below
-        below = [child for pid, _ in below for child in children.get(pid, [])]
-    return processes

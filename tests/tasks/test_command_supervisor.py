@@ -244,6 +244,44 @@ def test_a_double_forked_daemon_that_ignores_term_is_found_and_killed(run, tmp_p
     assert time.monotonic() - started < 5
 
 
+def test_what_a_command_left_behind_is_named(run, tmp_path):
+    end = run(
+        "sh -c 'echo > ready; exec sleep 60' & echo $! > one; setsid sleep 61 & echo $! > two; "
+        "until [ -e ready ]; do sleep 0.02; done; sleep 0.3"
+    )
+
+    one, two = (pid_in(tmp_path / name) for name in ("one", "two"))
+    assert end.leftovers.startswith("ended 2 processes that were still running, by SIGTERM: ")
+    assert f"(pid {one})" in end.leftovers
+    assert f"(pid {two})" in end.leftovers
+    assert "sleep (pid " in end.leftovers
+
+
+def test_of_many_left_behind_ten_are_named_and_all_are_counted(run):
+    end = run("for n in $(seq 14); do sleep 60 & done")
+
+    assert "14 processes" in end.leftovers
+    assert end.leftovers.count("(pid ") == 10
+    assert end.leftovers.endswith(" and 4 more")
+
+
+def test_one_that_ignores_term_is_named_with_the_signal_that_ended_it(run):
+    script = "sh -c 'trap \"\" TERM; echo > ready; while :; do sleep 0.1; done' > /dev/null &"
+
+    end = run(f"{script} until [ -e ready ]; do sleep 0.02; done", a_run(kill_grace_seconds=0.3))
+
+    assert "by SIGTERM, then SIGKILL: " in end.leftovers
+
+
+@pytest.mark.parametrize("command", ["true", "sleep 0.1 & wait", "echo a | cat", "exit 3"])
+def test_a_command_that_ends_its_own_processes_left_nothing_behind(run, command):
+    assert run(command).leftovers == ""
+
+
+def test_processes_of_a_command_that_was_stopped_are_not_named(run):
+    assert run("sleep 60 & sleep 60", a_run(time_limit_seconds=0.3)).leftovers == ""
+
+
 def test_the_time_limit_reaches_a_process_in_another_session(run, tmp_path):
     end = run("setsid sleep 60 & echo $! > other; wait", a_run(time_limit_seconds=0.5))
 

@@ -66,6 +66,8 @@ def shell(
         cwd=os.path.join(base["HOME"], os.path.expanduser(cwd or "")),
         context=context,
     )
+    if end.leftovers:
+        context.log.write("stderr", f"jobs-app: {end.leftovers}\n".encode())
     raise_unless_succeeded(end, context)
     return {"exit_code": 0}
 

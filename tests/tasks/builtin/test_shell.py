@@ -45,6 +45,17 @@ def test_another_exit_code_fails_and_is_named():
     assert failure.value.exit_code == 3
 
 
+def test_what_a_command_left_behind_is_named_in_its_log_without_its_arguments():
+    output = Output()
+
+    run("sh -c 'sleep 60; : token-0123' & echo early", a_run(log=output))
+
+    (line,) = output.err.splitlines()
+    assert line.startswith("jobs-app: ended ")
+    assert "(pid " in line
+    assert "token-0123" not in line
+
+
 def test_a_signal_fails_is_named_and_counts_as_in_a_shell():
     with pytest.raises(CommandFailed, match=r"signal 9 \(SIGKILL\)") as failure:
         run("kill -9 $$")
