@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from jobs_app.tasks.process_tree import descendants
-from tests.running import wait_until
+from tests.servers import wait_until
 
 
 def test_children_and_their_children_are_found_with_group_and_name(tmp_path: Path) -> None:
