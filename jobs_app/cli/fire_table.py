@@ -18,7 +18,7 @@ def print_fires(fires: Sequence[Json]) -> None:
     at = clock.now()
     columns: Columns = {
         "LOCAL TIME": lambda fire: _local(fire["local"]),
-        "UTC": lambda fire: _utc(fire["at"]),
+        "UTC": lambda fire: str(datetime.fromisoformat(fire["at"]).astimezone(UTC))[:19],
         "WHEN": lambda fire: relative(fire["at"], at=at),
     }
     if any(fire.get("dst") for fire in fires):
@@ -29,7 +29,3 @@ def print_fires(fires: Sequence[Json]) -> None:
 def _local(value: str) -> str:
     moment = datetime.fromisoformat(value)
     return f"{moment:%a %Y-%m-%d %H:%M:%S} {moment.isoformat()[-6:]}"
-
-
-def _utc(value: str) -> str:
-    return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S}"

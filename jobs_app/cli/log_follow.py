@@ -191,7 +191,9 @@ class _Writer:
         return text
 
     def _stamped(self, line: str, at: str) -> str:
-        stamp = f"{_local(at) if self._is_terminal else at} " if self._is_line_start else ""
+        if self._is_terminal:
+            at = datetime.fromisoformat(at).astimezone().isoformat(" ", "milliseconds")[:23]
+        stamp = f"{at} " if self._is_line_start else ""
         self._is_line_start = line.endswith("\n")
         return stamp + line
 
@@ -199,7 +201,3 @@ class _Writer:
         # As bytes where a program reads: line ends included.
         out = text if self._is_terminal else text.encode("utf-8", "surrogatepass")
         click.echo(out, nl=False, err=self._is_error)
-
-
-def _local(at: str) -> str:
-    return datetime.fromisoformat(at).astimezone().isoformat(" ", "milliseconds")[:23]

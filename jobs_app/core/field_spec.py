@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
 #: The longest duration that a field takes: a leap year, seconds.
@@ -48,7 +48,9 @@ def described_fields(source: type) -> list[DescribedField]:
         if field.name in groups:
             found += described_fields(groups[field.name])
         else:
-            found.append(DescribedField(field.name, hints[field.name], _default(field)))
+            factory = field.default_factory
+            default = field.default if factory is MISSING else factory()
+            found.append(DescribedField(field.name, hints[field.name], default))
     return found
 
 
@@ -77,7 +79,3 @@ def flat(item: Any) -> dict[str, Any]:
 def _groups(source: type) -> Mapping[str, Any]:
     groups: Mapping[str, Any] = getattr(source, "GROUPS", {})
     return groups
-
-
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()

@@ -145,7 +145,8 @@ def _message(error: "ErrorDetails") -> tuple[str, str]:
         return "bad_format", f"must be {_FORMATS[kind]}"
     if kind in _BOUNDS:
         code, text = _BOUNDS[kind]
-        return code, re.sub(r" 1 (character|entrie)s$", _singular, text.format(**context))
+        text = re.sub(" 1 entries$", " 1 entry", text.format(**context))
+        return code, re.sub(" 1 characters$", " 1 character", text)
     if kind in {"enum", "literal_error"}:
         return "not_a_choice", f"must be one of {context['expected']}"
     if kind == "string_pattern_mismatch":
@@ -155,10 +156,6 @@ def _message(error: "ErrorDetails") -> tuple[str, str]:
         return "invalid_value", f"is refused: {error['msg'].partition(', ')[2].rstrip('.')}"
     # PydanticCustomError: our own texts follow the name; pydantic's are turned to do so.
     return kind, _SHOULD.sub("must ", error["msg"]).rstrip(".")
-
-
-def _singular(plural: re.Match[str]) -> str:
-    return " 1 character" if plural[1] == "character" else " 1 entry"
 
 
 def kind_of(value: Any) -> str:

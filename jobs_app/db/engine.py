@@ -88,15 +88,13 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
         event.listen(engine, "connect", _prepare_sqlite)
         if engine.url.database and engine.url.database != ":memory:":
             file = Path(engine.url.database)
-            event.listen(engine, "connect", partial(_note_file, file))
+            event.listen(
+                engine, "connect", lambda _, record: record.info.update(file=_identity(file))
+            )
             event.listen(
                 engine, "begin", partial(_check_file, file, file.with_name(f"{file.name}-wal"))
             )
         event.listen(engine, "begin", _begin_sqlite)
-
-
-def _note_file(file: Path, _connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    record.info["file"] = _identity(file)
 
 
 def _check_file(file: Path, wal_file: Path, connection: Connection) -> None:

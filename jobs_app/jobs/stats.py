@@ -112,15 +112,13 @@ def _recent(session: Session, job_id: int, *, last: int) -> Recent:
     return Recent(
         runs=len(rows),
         success_rate=_rate(Counter(row.state for row in rows)),
-        duration_seconds=_spread(_durations(rows)),
+        duration_seconds=_spread(
+            (row.finished_at - row.started_at).total_seconds()
+            for row in rows
+            if row.started_at is not None and row.finished_at is not None
+        ),
         delay_seconds=_spread(_delays(rows)),
     )
-
-
-def _durations(rows: Sequence[Row[Any]]) -> Iterable[float]:
-    for row in rows:
-        if row.started_at is not None and row.finished_at is not None:
-            yield (row.finished_at - row.started_at).total_seconds()
 
 
 def _delays(rows: Sequence[Row[Any]]) -> Iterable[float]:

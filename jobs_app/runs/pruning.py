@@ -55,10 +55,6 @@ def prune_runs(
     return len(rows)
 
 
-def _of_job(job_id: int | None) -> ColumnElement[bool]:
-    return Run.job_id.is_(None) if job_id is None else Run.job_id == job_id
-
-
 def _count(
     session: Session, job_id: int | None, state: RunState, count: int, *, latest_at: datetime
 ) -> None:
@@ -125,7 +121,8 @@ def newest(session: Session, job_id: int, state: RunState) -> datetime | None:
 
 
 def _in(job_id: int | None, state: RunState) -> list[ColumnElement[bool] | TextClause]:
-    return [_of_job(job_id), Run.state == state, text(f"runs.{IS_OVER}")]
+    # `==` with None is IS NULL, as always with a column.
+    return [Run.job_id == job_id, Run.state == state, text(f"runs.{IS_OVER}")]
 
 
 def pruned_until(session: Session, job_id: int) -> datetime | None:

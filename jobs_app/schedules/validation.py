@@ -27,7 +27,7 @@ def check(schedule: Schedule, *, now: datetime) -> None:
     now = in_utc(now)
     errors = [
         *_kind_errors(schedule),
-        *_zone_errors(schedule.timezone),
+        *([] if timezones.is_known(schedule.timezone) else [unknown_zone(schedule.timezone)]),
         *_cron_errors(schedule),
         *_interval_errors(schedule),
         *_at_errors(schedule, now),
@@ -51,11 +51,6 @@ def _kind_errors(schedule: Schedule) -> Iterator[FieldError]:
         yield FieldError("", "exclusive", f"Give one of {names}: a job has one schedule.")
     if schedule.anchor_at is not None and kinds and "interval_seconds" not in kinds:
         yield FieldError("/anchor_at", "not_supported", "Only an interval has an anchor.")
-
-
-def _zone_errors(name: str) -> Iterator[FieldError]:
-    if not timezones.is_known(name):
-        yield unknown_zone(name)
 
 
 def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:

@@ -67,10 +67,6 @@ class Fenced(TaskOutcome):
     """The task was stopped because the lease of its worker ran out: write nothing."""
 
 
-def _unchanged(value: Any) -> Any:
-    return value
-
-
 class ProgressSink(Protocol):
     """Where a run's progress goes; never blocks for long and never raises."""
 
@@ -92,10 +88,6 @@ class LastLog:
     is_cut: bool
 
 
-def _no_log(_job: str, _limit_bytes: int) -> LastLog | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """The run that a task works for.
@@ -115,12 +107,12 @@ class RunContext:
     """How the run must stop; None while nobody has cancelled it."""
     lease_seconds_left: Callable[[], float]
     """Seconds that the worker may still work without a heartbeat; 0 or less: stop at once."""
-    mask: Callable[[Any], Any] = _unchanged
+    mask: Callable[[Any], Any] = lambda value: value
     """Takes the run's secrets out of a JSON value before it is stored."""
     settings: "Settings | None" = None
     """The worker's settings; None: read them from the environment."""
     progress: ProgressSink | None = None
-    last_log: Callable[[str, int], LastLog | None] = _no_log
+    last_log: Callable[[str, int], LastLog | None] = lambda _job, _limit_bytes: None
     """Reads the last log of a job from the database: its name, and the most bytes of its end."""
 
     def stop_if_asked(self, *, elapsed_seconds: float) -> None:

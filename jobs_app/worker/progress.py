@@ -111,10 +111,12 @@ class Progress:
     def _as_json(self, report: _Report) -> dict[str, Any]:
         # Mask before the cut: half a secret would not be found.
         message = None if report.message is None else self._mask(message_of(report.message))
+        if message is not None and len(message) > MESSAGE_CHARS:
+            message = message[: MESSAGE_CHARS - 1] + "…"
         meta = None if report.meta is None else self._mask(_meta_as_json(report.meta))
         return {
             "fraction": None if report.fraction is None else _clamped(report.fraction),
-            "message": None if message is None else _cut(message, MESSAGE_CHARS),
+            "message": message,
             "meta": None if meta is None else _bounded(meta),
             "at": rfc3339(report.at),
         }
@@ -163,10 +165,6 @@ def _number(value: Any) -> float | None:
 
 def _clamped(fraction: float) -> float | None:
     return None if math.isnan(fraction) else round(min(max(fraction, 0.0), 1.0), 6)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _meta_as_json(meta: dict[str, Any]) -> dict[str, Any]:

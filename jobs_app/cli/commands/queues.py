@@ -58,10 +58,6 @@ def _seen(worker: Json) -> str:
     return f"{_age(worker['seen_seconds_ago'])} ago"
 
 
-def _active_run(run: Json) -> str:
-    return f"{run['job'] or run['task']} ({_age(run['running_seconds'])}) {run['id']}"
-
-
 @click.command()
 @click.option("--gone", is_flag=True, help="Also the newest of those that stopped or vanished.")
 @json_or(
@@ -73,7 +69,10 @@ def _active_run(run: Json) -> str:
             "FREE": lambda worker: f"{worker['free']} of {worker['concurrency']}",
             "SEEN": _seen,
             "STARTED": lambda worker: instant_text(worker["started_at"]),
-            "RUNS": lambda worker: ", ".join(map(_active_run, worker["runs"])),
+            "RUNS": lambda worker: ", ".join(
+                f"{run['job'] or run['task']} ({_age(run['running_seconds'])}) {run['id']}"
+                for run in worker["runs"]
+            ),
         },
         empty="No worker lives. Start one: jobs-app worker",
         droppable={"STARTED", "POOL"},

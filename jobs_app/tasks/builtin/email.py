@@ -131,8 +131,9 @@ def email(
         _address(message, "Reply-To", _as_list(reply_to))
     except ValueError as error:
         raise EmailFailed("An address cannot be read.") from error
-    if last_log is not None:
-        _attach(message, last_log)
+    if last_log is not None and last_log.text:
+        name = f"{last_log.job}-{last_log.run_id}.log"
+        message.add_attachment(last_log.text, subtype="plain", filename=name)
     recipients = dict.fromkeys(
         address_of(text).addr_spec for text in [*_as_list(to), *_as_list(cc), *_as_list(bcc)]
     )
@@ -211,12 +212,6 @@ def _message(
 def _address(message: EmailMessage, header: str, texts: list[str]) -> None:
     if texts:
         message[header] = [address_of(text) for text in texts]
-
-
-def _attach(message: EmailMessage, log: LastLog) -> None:
-    if log.text:
-        name = f"{log.job}-{log.run_id}.log"
-        message.add_attachment(log.text, subtype="plain", filename=name)
 
 
 class _Delivery:

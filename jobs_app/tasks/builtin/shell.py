@@ -93,7 +93,8 @@ def base_environment() -> dict[str, str]:
 
 def raise_unless_succeeded(end: CommandEnd, context: RunContext) -> None:
     """Raise the error that matches the end of a command, unless its exit code is 0."""
-    code = _shell_exit_code(end.code)
+    # As a shell has it: 128 and the number of the signal.
+    code = 128 - end.code if end.code is not None and end.code < 0 else end.code
     if end.why == "fenced":
         raise Fenced("The worker could not renew its heartbeat; the command was ended.")
     if end.why == "cancelled":
@@ -115,7 +116,3 @@ def raise_unless_succeeded(end: CommandEnd, context: RunContext) -> None:
         raise CommandFailed(detail, exit_code=code)
     if end.code != 0:
         raise CommandFailed(f"The command ended with exit code {end.code}.", exit_code=code)
-
-
-def _shell_exit_code(code: int | None) -> int | None:
-    return 128 - code if code is not None and code < 0 else code

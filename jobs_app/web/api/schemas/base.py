@@ -1,7 +1,7 @@
 """The base of request models: strict JSON, and validation errors that never echo the input."""
 
 import json
-import sys
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, get_args
 
@@ -151,7 +151,9 @@ def _faults(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
         yield FieldError(pointer, "too_deep", f"This is nested deeper than {MOST_DEPTH} levels.")
     elif isinstance(value, str):
         yield from _text_faults(value, pointer)
-    elif isinstance(value, int | float) and not abs(value) <= _most(value):
+    elif (isinstance(value, int) and abs(value) > MOST_NUMBER) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
         yield FieldError(pointer, "out_of_range", "The number is too large.")
     elif isinstance(value, list):
         for index, item in enumerate(value):
@@ -162,10 +164,6 @@ def _faults(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
             yield from name_faults
             if not name_faults:
                 yield from _faults(item, f"{pointer}/{escaped(name)}", depth + 1)
-
-
-def _most(number: float) -> float:
-    return MOST_NUMBER if isinstance(number, int) else sys.float_info.max
 
 
 def _text_faults(text: str, pointer: str) -> Iterator[FieldError]:
