@@ -270,10 +270,14 @@ def log(session: Session, run_id: UUID, *, attempt: int) -> list[LogChunk]:
 
 
 class LogPosition(NamedTuple):
-    """A position in the log of a run: after chunk `seq` of this attempt."""
+    """A position in the log of a run: after chunk `seq` of this attempt.
+
+    `parts` is how many parts of the next chunk belong to it too.
+    """
 
     attempt: int = 0
     seq: int = -1
+    parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,11 @@ class Attempt(Base):
 
 
 class LogChunk(Base):
-    """A piece of the output of an attempt; `seq` counts from 0 within the attempt."""
+    """A piece of the output of an attempt; `seq` counts from 0 within the attempt.
+
+    `lengths` is set if it has output of both streams: the characters of each part, with
+    commas. The parts alternate between the streams, and `stream` is that of the first.
+    """
 
     __tablename__ = "run_logs"
 
@@ -234,6 +238,18 @@ class LogChunk(Base):
     stream: Mapped[str] = mapped_column(String(8))
     at: Mapped[datetime]
     text: Mapped[str] = mapped_column(Text)
+    lengths: Mapped[str | None] = mapped_column(Text)
+
+    def parts(self) -> list[tuple[str, str]]:
+        """Return the output as (stream, text), in order."""
+        if self.lengths is None:
+            return [(self.stream, self.text)]
+        other = "stderr" if self.stream == "stdout" else "stdout"
+        parts, at = [], 0
+        for number, length in enumerate(map(int, self.lengths.split(","))):
+            parts.append((other if number % 2 else self.stream, self.text[at : at + length]))
+            at += length
+        return parts
 
 
 class PrunedRuns(Base):

@@ -18,7 +18,7 @@ from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web import streams
 from jobs_app.web.api import runs
 from jobs_app.web.api.openapi import EVENTS, RUNS, problems
-from jobs_app.web.api.responses import all_as_json, as_json
+from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.runs import (
     ChunkOut,
     LogPage,
@@ -40,7 +40,8 @@ POLL_SECONDS = 0.25
 #: The most chunks, of 16 KiB each, that one stream holds at once.
 BATCH = 500
 
-_EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
+#: Attempt and chunk; within a chunk of both streams, also the number of its parts so far.
+_EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 
 
 @api.get("/runs/<run_id>/log", responses={200: LogPage, **problems(404)})
@@ -55,8 +56,8 @@ def read_log(path: RunPath, query: LogQuery) -> Response:
     written = run.log_bytes if attempt == run.attempt else None
     if _wants_json():
         _refuse_byte_counts(query)
-        chunks = [chunk for chunk in chunks if query.stream in {None, chunk.stream}]
-        return jsonify(items=all_as_json(ChunkOut, chunks))
+        parts = [part for chunk in chunks for part in _parts(chunk)]
+        return jsonify(items=[part for part in parts if query.stream in {None, part["stream"]}])
     text = _text(chunks, written=written, stream=query.stream).encode()
     if query.offset is not None:
         text = _whole_characters(text[query.offset :])
@@ -124,12 +125,20 @@ class _Follower:
                 self._received_bytes = 0
             if chunk.seq != self.position.seq + 1:
                 yield self._cut(chunk, news, new_bytes)
-            self.position = LogPosition(chunk.attempt, chunk.seq)
-            yield _event("chunk", as_json(ChunkOut, chunk), position=self.position)
+                self.position = LogPosition(chunk.attempt, chunk.seq - 1)
+            yield from self._parts(chunk)
             if self._received_bytes is not None:
                 self._received_bytes += _size(chunk)
             if chunk.attempt == news.attempt:
                 new_bytes -= _size(chunk)
+
+    def _parts(self, chunk: LogChunk) -> Iterator[str]:
+        """Yield the parts of *chunk* as events, without those that the reader has."""
+        parts, known = _parts(chunk), self.position.parts
+        for number, part in enumerate(parts[known:], known + 1):
+            seq, read = (chunk.seq, 0) if number == len(parts) else (chunk.seq - 1, number)
+            self.position = LogPosition(chunk.attempt, seq, read)
+            yield _event("chunk", part, position=self.position)
 
     def _cut(self, chunk: LogChunk, news: LogNews, left_bytes: int) -> str:
         """Return the event for the gap before *chunk*; its size is null if unknown."""
@@ -146,8 +155,14 @@ def _event(name: str, data: dict[str, Any], *, position: LogPosition | None = No
     # JSON in ASCII: a character of the output can never look like a line end.
     lines = [f"event: {name}", f"data: {json.dumps(data)}"]
     if position is not None:
-        lines.append(f"id: {position.attempt}-{position.seq}")
+        lines.append(f"id: {_event_id(position)}")
     return "\n".join(lines) + "\n\n"
+
+
+def _event_id(position: LogPosition) -> str:
+    if position.parts:
+        return f"{position.attempt}-{position.seq + 1}-{position.parts}"
+    return f"{position.attempt}-{position.seq}"
 
 
 def _position(event_id: str | None) -> LogPosition:
@@ -157,6 +172,8 @@ def _position(event_id: str | None) -> LogPosition:
     match = _EVENT_ID.fullmatch(event_id)
     if match is None:
         raise BadRequest("Last-Event-ID is not one that this server sent.", code="bad_event_id")
+    if match[3]:
+        return LogPosition(int(match[1]), int(match[2]) - 1, int(match[3]))
     return LogPosition(int(match[1]), int(match[2]))
 
 
@@ -170,6 +187,12 @@ def _refuse_byte_counts(query: LogQuery) -> None:
     if names:
         detail = f"{names[0]!r} counts bytes of the text: leave it out, or accept text/plain."
         raise InvalidInput(detail, errors=[FieldError("", "text_only", detail)])
+
+
+def _parts(chunk: LogChunk) -> list[dict[str, Any]]:
+    """Return the parts of *chunk*, each of one stream, as JSON."""
+    document = as_json(ChunkOut, chunk)
+    return [{**document, "stream": stream, "text": text} for stream, text in chunk.parts()]
 
 
 def _size(chunk: LogChunk) -> int:
@@ -186,8 +209,7 @@ def _text(chunks: list[LogChunk], *, written: int | None, stream: str | None) ->
             amount = f"{cut} bytes" if cut is not None and cut > 0 else "something"
             start = "" if not pieces or pieces[-1].endswith("\n") else "\n"
             pieces.append(f"{start}… {amount} cut …\n")
-        if stream in {None, chunk.stream}:
-            pieces.append(chunk.text)
+        pieces += [text for name, text in chunk.parts() if stream in {None, name}]
         expected = chunk.seq + 1
     return "".join(pieces)
 

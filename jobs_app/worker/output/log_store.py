@@ -49,4 +49,5 @@ class SqlChunkStore:
             "stream": chunk.stream,
             "at": chunk.at,
             "text": chunk.text,
+            "lengths": chunk.lengths,
         }

@@ -23,18 +23,26 @@ FLUSH_BYTES = 524_288
 TAIL_FLUSH_SECONDS = 2.0
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 CHUNK_BYTES = 16_384
-# Minimum cost of a row: a job that prints a byte a second must not fill the table.
-CHUNK_COST_BYTES = 64
+# A job that prints a byte a second, or takes turns between its streams, must not fill the
+# table: after this many chunks, a chunk holds both streams, and few bytes wait for more.
+SMALL_CHUNKS = 1_000
+SMALL_CHUNK_BYTES = 64
+SMALL_CHUNK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of output. `seq` rises within an attempt; a gap in it marks a cut."""
+    """A piece of output. `seq` rises within an attempt; a gap in it marks a cut.
+
+    With output of both streams, `lengths` are the characters of each part, with commas: the
+    parts alternate, and `stream` is that of the first. None: all of it is of `stream`.
+    """
 
     seq: int
     stream: Stream
     at: datetime
     text: str
+    lengths: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,9 @@ class ChunkStore(Protocol):
 class RunLog:
     """The log of one attempt: takes bytes at any speed and stores them from its own thread.
 
-    It keeps the first and the last half of `limit_bytes`. It holds at most twice the limit
-    in memory, whatever the store does. NUL becomes U+FFFD, because PostgreSQL refuses it.
+    It keeps the first and the last half of `limit_bytes`, which counts bytes of text. It holds
+    a small multiple of the limit in memory, whatever the store does. NUL becomes U+FFFD,
+    because PostgreSQL refuses it.
     """
 
     def __init__(
@@ -82,10 +91,10 @@ class RunLog:
             name: codecs.getincrementaldecoder("utf-8")("replace") for name in ("stdout", "stderr")
         }
         self._next_seq = 0
-        self._head_cost = 0
+        self._head_bytes = 0
         self._is_head_full = False
-        self._tail: deque[tuple[int, int, int]] = deque()  # seq, cost, bytes
-        self._tail_cost = 0
+        self._tail: deque[tuple[int, int]] = deque()  # seq, bytes
+        self._tail_bytes = 0
         self._delete_from = 0
         self._delete_through = -1
         self._pending_head: list[Chunk] = []
@@ -152,8 +161,7 @@ class RunLog:
             self._close_chunk()
             self._open = _OpenChunk(self._next_seq, stream, self._now())
             self._next_seq += 1
-        self._open.texts.append(text)
-        self._open.size += size
+        self._open.add(stream, text, size)
         self._unflushed_bytes += size
 
     def _close_chunk(self) -> None:
@@ -162,23 +170,22 @@ class RunLog:
             return
         chunk, size = self._open.chunk(), self._open.size
         self._open = None
-        cost = max(size, CHUNK_COST_BYTES)
-        if not self._is_head_full and self._head_cost + cost <= self._half:
-            self._head_cost += cost
+        if not self._is_head_full and self._head_bytes + size <= self._half:
+            self._head_bytes += size
             self._pending_head.append(chunk)
             return
         if not self._is_head_full:
             self._is_head_full = True
             self._delete_from = chunk.seq
         self._pending_tail.append(chunk)
-        self._tail.append((chunk.seq, cost, size))
-        self._tail_cost += cost
-        while self._tail_cost > self._half and len(self._tail) > 1:
+        self._tail.append((chunk.seq, size))
+        self._tail_bytes += size
+        while self._tail_bytes > self._half and len(self._tail) > 1:
             self._cut_oldest()
 
     def _cut_oldest(self) -> None:
-        seq, cost, size = self._tail.popleft()
-        self._tail_cost -= cost
+        seq, size = self._tail.popleft()
+        self._tail_bytes -= size
         self._cut_bytes += size
         self._delete_through = seq
         if self._pending_tail and self._pending_tail[0].seq == seq:
@@ -206,6 +213,8 @@ class RunLog:
                 self._state.wait_for(lambda: self._unflushed_bytes > 0 or self._is_closed)
                 pause = TAIL_FLUSH_SECONDS if self._is_head_full else FLUSH_SECONDS
                 self._state.wait_for(self._is_flush_due, pause)
+                if self._next_seq > SMALL_CHUNKS:
+                    self._state.wait_for(self._has_enough_bytes, SMALL_CHUNK_SECONDS - pause)
                 flush = self._next_flush()
             is_stored = not flush.chunks or self._try_store(flush)
             with self._state:
@@ -216,6 +225,9 @@ class RunLog:
     def _is_flush_due(self) -> bool:
         has_enough = self._unflushed_bytes >= FLUSH_BYTES and not self._is_head_full
         return has_enough or self._is_closed
+
+    def _has_enough_bytes(self) -> bool:
+        return self._unflushed_bytes >= SMALL_CHUNK_BYTES or self._is_closed
 
     def _try_store(self, flush: Flush) -> bool:
         """Store *flush*; try again until the time-out of `close`. Return whether it is stored."""
@@ -244,17 +256,30 @@ class RunLog:
 
 
 class _OpenChunk:
-    """The chunk that takes the next output: text of one stream, written close together."""
+    """The chunk that takes the next output: text written close together."""
 
     def __init__(self, seq: int, stream: Stream, at: datetime) -> None:
-        self.seq = seq
-        self.stream: Stream = stream
-        self.at = at
-        self.texts: list[str] = []
+        self._seq = seq
+        self._at = at
+        self._texts: list[str] = []
+        self._stream: Stream = stream
+        self._last_stream: Stream = stream
+        # The characters of each part; the parts alternate between the two streams.
+        self._lengths = [0]
         self.size = 0
 
     def takes(self, stream: Stream, size: int, limit: int) -> bool:
-        return self.stream == stream and self.size + size <= limit
+        may_take = stream == self._last_stream or self._seq >= SMALL_CHUNKS
+        return may_take and self.size + size <= limit
+
+    def add(self, stream: Stream, text: str, size: int) -> None:
+        if stream != self._last_stream:
+            self._last_stream = stream
+            self._lengths.append(0)
+        self._lengths[-1] += len(text)
+        self._texts.append(text)
+        self.size += size
 
     def chunk(self) -> Chunk:
-        return Chunk(self.seq, self.stream, self.at, "".join(self.texts))
+        lengths = ",".join(map(str, self._lengths)) if len(self._lengths) > 1 else None
+        return Chunk(self._seq, self._stream, self._at, "".join(self._texts), lengths)

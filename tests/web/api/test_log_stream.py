@@ -139,6 +139,25 @@ def test_a_reader_that_comes_back_sees_a_cut_once(api: Api, store) -> None:
     assert again == [("chunk", "tail"), ("end", {"state": "succeeded"})]
 
 
+def test_a_reader_that_comes_back_within_a_chunk_gets_the_rest_of_its_parts(
+    api: Api, store
+) -> None:
+    run = a_run(RunState.FAILED)
+    both = chunk(run, 1, "oneONEtwoTWO")
+    both.lengths = "3,3,3,3"
+    store(run, chunk(run, 0, "zero"), both, chunk(run, 2, "three"))
+    events = events_in(api.get(f"/runs/{run.id}/log/stream").text)
+    texts = [event.data["text"] for event in events[:-1]]
+    assert texts == ["zero", "one", "ONE", "two", "TWO", "three"]
+    assert [event.data["stream"] for event in events[1:5]] == ["stdout", "stderr"] * 2
+
+    for number, event in enumerate(events[:-1], 1):
+        again = events_of(api, run, headers={"Last-Event-ID": str(event.id)})
+
+        assert [text for name, text in again if name == "chunk"] == texts[number:]
+        assert "cut" not in dict(again)
+
+
 def test_a_log_longer_than_a_batch_is_sent_whole(
     api: Api, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +351,11 @@ def test_a_silent_stream_says_something_every_five_seconds(web: Web) -> None:
     assert max(first - opened, second - first) < 4.5 + crowding()
 
 
-def test_a_cut_connection_costs_no_line_and_repeats_none(web: Web) -> None:
+def test_a_cut_connection_costs_no_line_and_repeats_none(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # From the 30th chunk on, chunks hold lines of both streams.
+    monkeypatch.setattr("jobs_app.worker.output.run_log.SMALL_CHUNKS", 30)
     run_id = web.make_run()
     run_log = web.log(run_id)
     written = [f"line {number}\n" for number in range(60)]

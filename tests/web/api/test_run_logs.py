@@ -27,6 +27,27 @@ def test_what_was_cut_out_of_a_log_is_shown(api: Api, store) -> None:
     assert api.get(f"/runs/{run.id}/log").text == "head\n… 991 bytes cut …\ntail\n"
 
 
+def test_a_chunk_of_both_streams_is_shown_in_its_parts(api: Api, store) -> None:
+    run = a_run()
+    both = chunk(run, 0, "öut\nerr\nout\n", stream="stdout")
+    both.lengths = "4,4,4"
+    store(run, both, chunk(run, 1, "end\n", stream="stderr"))
+    path, as_json = f"/runs/{run.id}/log", {"Accept": "application/json"}
+
+    items = api.send("GET", path, headers=as_json).json["items"]
+
+    assert [(item["seq"], item["stream"], item["text"]) for item in items] == [
+        (0, "stdout", "öut\n"),
+        (0, "stderr", "err\n"),
+        (0, "stdout", "out\n"),
+        (1, "stderr", "end\n"),
+    ]
+    assert api.get(path).text == "öut\nerr\nout\nend\n"
+    assert api.get(f"{path}?stream=stderr").text == "err\nend\n"
+    only_err = api.send("GET", f"{path}?stream=stderr", headers=as_json).json["items"]
+    assert [item["text"] for item in only_err] == ["err\n", "end\n"]
+
+
 def test_the_log_of_an_earlier_attempt_can_be_read(api: Api, store) -> None:
     run = a_run(attempt=2)
     store(run, chunk(run, 0, "first"), chunk(run, 0, "second", attempt=2))

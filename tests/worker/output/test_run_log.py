@@ -7,8 +7,9 @@ import tracemalloc
 
 import pytest
 
+from jobs_app.db.models.runs import LogChunk
 from jobs_app.tasks.context import Stream
-from jobs_app.worker.output.run_log import Chunk, Flush, RunLog
+from jobs_app.worker.output.run_log import CHUNK_BYTES, SMALL_CHUNKS, Chunk, Flush, RunLog
 from tests.servers import wait_until
 
 LIMIT = 65_536
@@ -153,6 +154,84 @@ def test_many_tiny_writes_do_not_make_many_rows(log, store):
 
     assert store.text() == "." * 20_000
     assert len(store.rows) < 100
+
+
+def parts(chunk: Chunk) -> list[tuple[str, str]]:
+    columns = {"seq": chunk.seq, "stream": chunk.stream, "text": chunk.text}
+    return LogChunk(**columns, lengths=chunk.lengths).parts()
+
+
+def test_short_lines_of_both_streams_in_turns_are_kept_whole(store):
+    log = RunLog(store, limit_bytes=1_048_576)
+    lines: list[tuple[Stream, str]] = [
+        ("stderr" if n % 2 else "stdout", f"{n}\n") for n in range(30_000)
+    ]
+
+    for stream, line in lines:
+        log.write(stream, line.encode())
+    log.close()
+
+    kept = [part for seq in sorted(store.rows) for part in parts(store.rows[seq])]
+    assert log.cut_bytes == 0
+    assert kept == lines
+    assert len(store.rows) <= SMALL_CHUNKS + 60
+
+
+@pytest.mark.parametrize("limit", [LIMIT, 1_048_576])
+def test_the_limit_counts_bytes_however_short_the_pieces_are(store, limit):
+    log = RunLog(store, limit_bytes=limit)
+
+    for _ in range(limit // 2 - CHUNK_BYTES):
+        log.write("stdout", b"o")
+        log.write("stderr", b"e")
+    log.close()
+
+    assert log.cut_bytes == 0
+    assert len(store.rows) < SMALL_CHUNKS + 2 * limit / CHUNK_BYTES + 20
+    assert store.text() == "oe" * (limit // 2 - CHUNK_BYTES)
+
+
+def test_a_slow_writer_makes_few_rows_in_the_long_run(store, monkeypatch):
+    monkeypatch.setattr("jobs_app.worker.output.run_log.SMALL_CHUNKS", 10)
+    monkeypatch.setattr("jobs_app.worker.output.run_log.FLUSH_SECONDS", 0.001)
+    log = RunLog(store, limit_bytes=LIMIT)
+    tick = threading.Event()
+
+    for _ in range(300):
+        log.write("stdout", b".")
+        tick.wait(0.002)
+    log.close()
+
+    assert store.text() == "." * 300
+    # Far from 300: each row but the first ten has 64 bytes, or took 5 s.
+    assert len(store.rows) < 60
+
+
+def test_few_bytes_are_stored_after_a_while_however_many_chunks_there_are(store, monkeypatch):
+    monkeypatch.setattr("jobs_app.worker.output.run_log.SMALL_CHUNKS", 0)
+    monkeypatch.setattr("jobs_app.worker.output.run_log.SMALL_CHUNK_SECONDS", 0.6)
+    log = RunLog(store, limit_bytes=LIMIT)
+
+    log.write("stdout", b".")
+
+    wait_until(lambda: store.text() == ".", "the byte is stored without a close")
+    log.close()
+
+
+def test_memory_stays_bounded_while_streams_take_turns_and_the_store_is_down(store):
+    store.is_down = True
+    log = RunLog(store, limit_bytes=LIMIT)
+    tracemalloc.start()
+    try:
+        for _ in range(LIMIT):
+            log.write("stdout", b"o")
+            log.write("stderr", b"e")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    log.close(timeout_seconds=0)
+
+    assert peak < 20 * LIMIT
 
 
 def test_a_flush_that_is_asked_for_twice_changes_nothing(store):

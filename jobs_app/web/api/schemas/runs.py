@@ -267,7 +267,10 @@ class LogQuery(Query):
 
 
 class ChunkOut(BaseModel):
-    """A piece of a run's output; a gap in `seq` marks where output was cut out."""
+    """A piece of a run's output; a gap in `seq` marks where output was cut out.
+
+    Pieces of the two streams that were written close together may share a `seq`.
+    """
 
     seq: int
     attempt: int
