@@ -14,6 +14,7 @@ from jobs_app.db.migrations import migrate
 from tests.servers import (
     NEVER_FORK,
     DatabasePool,
+    DebianPostgres,
     ExternalPostgres,
     PostgresServer,
     SharedDirectory,
@@ -138,6 +139,18 @@ def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test alone: it may be restarted and killed."""
     directory = SharedDirectory()
     server = PostgresServer(directory.path)
+    server.start()
+    yield server
+    directory.close()
+
+
+@pytest.fixture
+def debian_postgres() -> Iterator[DebianPostgres]:
+    """Debian's PostgreSQL as people have it, of this test alone."""
+    if DebianPostgres.newest_programs() is None:
+        pytest.skip("Debian's package postgresql is not installed")
+    directory = SharedDirectory()
+    server = DebianPostgres(directory.path)
     server.start()
     yield server
     directory.close()

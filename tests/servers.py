@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import psycopg
@@ -169,6 +170,10 @@ class PostgresServer:
     Whoever comes first starts it, in a SharedDirectory, with which it ends.
     """
 
+    #: Settings of the server that differ from its defaults.
+    settings: ClassVar[dict[str, str]] = POSTGRES_SETTINGS
+    initdb_options: ClassVar[tuple[str, ...]] = ("--set", "log_timezone=UTC")
+
     def __init__(self, shared_directory: Path) -> None:
         self.directory = shared_directory
 
@@ -243,7 +248,7 @@ class PostgresServer:
             self._initialise()
         port = (self.directory / "port").read_text()
         death_pipe = os.open(self.directory / "death_pipe", os.O_RDONLY | os.O_NONBLOCK)
-        options = {**POSTGRES_SETTINGS, "unix_socket_directories": str(self.directory)}
+        options = {**self.settings, "unix_socket_directories": str(self.directory)}
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", port]
         command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         owner = self._data.stat()
@@ -279,14 +284,13 @@ class PostgresServer:
             os.chown(self._data, nobody.pw_uid, nobody.pw_gid)
             os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
             identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        installed = _installed_postgres()
-        if identity and not _is_open_to_all(installed):
-            self._copy(installed)
+        if identity and not _is_open_to_all(self._programs):
+            self._copy(self._programs.parent)
         made = subprocess.run(
             [
                 *(str(self._programs / "initdb"), "-D", str(self._data), "--no-sync"),
                 *("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"),
-                *("--set", "log_timezone=UTC"),
+                *self.initdb_options,
             ],
             cwd=self.directory,
             capture_output=True,
@@ -329,6 +333,30 @@ class PostgresServer:
         query = sql.SQL(statement).format(*map(sql.Identifier, names))
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             connection.execute(query)
+
+
+class DebianPostgres(PostgresServer):
+    """The newest PostgreSQL of Debian's packages with its own defaults, so with its JIT on."""
+
+    settings: ClassVar[dict[str, str]] = {
+        "fsync": "off",
+        "timezone": "UTC",
+        "listen_addresses": "127.0.0.1",
+    }
+    initdb_options: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def newest_programs() -> Path | None:
+        """Return the folder of the newest version's programs; None if none is installed."""
+        compilers = Path("/usr/lib/postgresql").glob("*/lib/llvmjit.so")
+        newest = max(compilers, key=lambda path: int(path.parts[4]), default=None)
+        return newest and newest.parents[1] / "bin"
+
+    @property
+    def _programs(self) -> Path:
+        programs = self.newest_programs()
+        assert programs is not None, "Debian's package postgresql is not installed"
+        return programs
 
 
 class DatabasePool:

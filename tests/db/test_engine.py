@@ -13,6 +13,7 @@ from jobs_app.db.engine import SQLITE_CACHE_KIB, SQLITE_WAL_PAGES, Database
 from jobs_app.db.migrations import migrate
 from jobs_app.db.models.jobs import Job
 from tests.factories import make_job
+from tests.servers import PostgresServer
 
 PROCESSES = 6
 WRITES = 50
@@ -141,4 +142,25 @@ def test_a_removed_wal_is_noticed_and_its_changes_are_kept(
     with database.reading() as session:
         assert session.get(Job, job.id) is not None
     assert make_job(database).id == job.id + 2
+    database.close()
+
+
+def test_options_in_the_url_of_postgresql_come_on_top_of_ours(postgres: PostgresServer) -> None:
+    database = Database(f"{postgres.admin_url}?options=-c%20work_mem%3D7MB%20-c%20jit%3Don")
+
+    with database.reading() as session:
+        settings = [
+            session.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("work_mem", "jit", "statement_timeout")
+        ]
+    database.close()
+
+    assert settings == ["7MB", "on", "30s"]
+
+
+def test_postgresql_compiles_none_of_our_statements(postgres: PostgresServer) -> None:
+    database = Database(postgres.admin_url)
+
+    with database.reading() as session:
+        assert session.execute(text("SHOW jit")).scalar_one() == "off"
     database.close()
