@@ -1,68 +1,56 @@
-"""Migrations: the known revisions, the revision of the database, and how to change it."""
-
-import logging
-from functools import cache
-from pathlib import Path
+"""How the database is brought to another revision."""
 
 from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
-
-# Alembic logs at INFO each time it opens the database.
-logging.getLogger("alembic").setLevel(logging.WARNING)
-
-_PACKAGE = Path(__file__).parents[1]
+from jobs_app.db.engine import Database
+from jobs_app.db.revisions import alembic_config, current_revision, is_below
 
 
-def migrations_path() -> Path:
-    """Return the folder of the migrations: in the wheel, or in the checkout."""
-    packaged = _PACKAGE / "_migrations"
-    return packaged if packaged.is_dir() else _PACKAGE.parent / "migrations"
+def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str | None]:
+    """Bring the schema to *target*: "head", "base", a revision's id, or steps ("+1", "-1").
 
-
-def alembic_config(url: str) -> Config:
-    """Return Alembic's configuration for the database at *url*."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
-    config.attributes["url"] = url
-    return config
-
-
-def migrate(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to *revision* ("head", "base" or a revision's id).
+    It goes down to a revision that is older than the database's, with the data that only the
+    newer ones hold. Returns the revisions before and after; None is an empty database.
 
     Several processes may call this at once: one migrates, the others wait and find nothing
     to do. Raises ConfigurationError if the database cannot be opened, if a newer version has
-    migrated it, or if its SQLite file has disappeared.
+    migrated it, if no such revision exists, or if its SQLite file has disappeared.
     """
     url = settings.effective_database_url
     if settings.database_url is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_if_removed(settings)
     try:
-        if revision == "base" or revision.startswith("-"):
-            command.downgrade(alembic_config(url), revision)
-        else:
-            command.upgrade(alembic_config(url), revision)
+        before = _revision_of(url)
+        move = command.downgrade if is_below(target, before) else command.upgrade
+        move(alembic_config(url), target)
+        after = _revision_of(url)
     except CommandError as error:
         raise ConfigurationError(
-            f"The database cannot be brought to the revision {revision!r}: {error}. "
+            f"The database cannot be brought to the revision {target!r}: {error}. "
             "If a newer version of jobs-app has migrated it, that version is needed."
         ) from error
     except OperationalError as error:
         raise ConfigurationError(
             f"The database {without_secrets(url)} cannot be opened: {str(error.orig).strip()}"
         ) from error
-    if settings.database_url is None and revision != "base":
+    if settings.database_url is None and after is not None:
         settings.database_marker_file.write_text(MARKER_TEXT)
+    return before, after
+
+
+def _revision_of(url: str) -> str | None:
+    database = Database(url)
+    try:
+        with database.reading() as session:
+            return current_revision(session)
+    finally:
+        database.close()
 
 
 #: The text of the marker file beside the database.
@@ -82,25 +70,3 @@ def _refuse_if_removed(settings: Settings) -> None:
             f"The database {file} is gone, with all jobs and their history: put it back from a "
             f"backup. To begin anew without it, remove {marker} first."
         )
-
-
-@cache
-def newest_revision() -> str | None:
-    """Return the revision that this version of jobs-app needs."""
-    return ScriptDirectory.from_config(alembic_config("sqlite://")).get_current_head()
-
-
-@cache
-def _known_revisions() -> frozenset[str]:
-    scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
-    return frozenset(script.revision for script in scripts.walk_revisions())
-
-
-def is_newer(revision: str | None) -> bool:
-    """Return whether *revision* is of a newer version of jobs-app."""
-    return revision is not None and revision not in _known_revisions()
-
-
-def revision(session: Session) -> str | None:
-    """Return the revision of the database; None if it was never migrated."""
-    return MigrationContext.configure(session.connection()).get_current_revision()

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
-from jobs_app.db import migrations
+from jobs_app.db import revisions
 from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved
 from jobs_app.web import extension
@@ -86,12 +86,12 @@ def readyz() -> Response:
 
 def _database() -> tuple[dict[str, Any], bool]:
     try:
-        revision = migrations.revision(session())
+        revision = revisions.current_revision(session())
     except SQLAlchemyError:
         session().rollback()
         return {"status": "unreachable"}, False
-    newest = migrations.newest_revision()
-    if migrations.is_newer(revision):
+    newest = revisions.newest_revision()
+    if revisions.is_newer(revision):
         # Migrations only add, so an older version can go on until it is replaced.
         return {"status": "newer", "revision": revision, "wanted": newest}, True
     if revision != newest:

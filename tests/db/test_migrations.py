@@ -16,7 +16,8 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.columns import Base, new_run_id
 from jobs_app.db.engine import Database
-from jobs_app.db.migrations import alembic_config, migrate
+from jobs_app.db.migrations import migrate
+from jobs_app.db.revisions import alembic_config
 from jobs_app.runs import history
 from tests.factories import NOON
 
@@ -63,6 +64,32 @@ def test_a_database_that_a_newer_version_has_migrated_is_refused_with_a_sentence
     with pytest.raises(ConfigurationError, match="newer version"):
         migrate(Settings(database_url=database_url, data_dir=tmp_path))
     database.close()
+
+
+@pytest.mark.parametrize("target", ["0003", "-5", "0002"])
+def test_an_older_revision_is_gone_down_to(
+    unmigrated_database_url: str, tmp_path: Path, target: str
+) -> None:
+    settings = Settings(database_url=unmigrated_database_url, data_dir=tmp_path)
+    migrate(settings)
+
+    before, after = migrate(settings, target)
+
+    assert (before, after) == ("0008", {"-5": "0003"}.get(target, target))
+    assert migrate(settings, "0008") == (after, "0008")
+    assert migrate(settings, "0008") == ("0008", "0008")
+
+
+@pytest.mark.parametrize("target", ["0099", "nothing", "+1", "-99", ""])
+def test_a_revision_that_does_not_exist_is_refused_with_a_sentence(
+    database_url: str, tmp_path: Path, target: str
+) -> None:
+    settings = Settings(database_url=database_url, data_dir=tmp_path)
+
+    with pytest.raises(ConfigurationError, match="cannot be brought to the revision"):
+        migrate(settings, target)
+
+    assert migrate(settings) == ("0008", "0008")
 
 
 #: An index that needs an extension of PostgreSQL, which may be missing.

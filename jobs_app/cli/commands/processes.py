@@ -130,13 +130,24 @@ def scheduler() -> None:
 
 
 @click.command("migrate")
-@click.option("--to", "revision", default="head", show_default=True, help="Alembic revision.")
-def migrate(revision: str) -> None:
-    """Bring the database to the newest version, or to the one named."""
+@click.option(
+    "--to",
+    "target",
+    metavar="REVISION",
+    default="head",
+    show_default=True,
+    help="Revision to go to; an older one loses what only the newer schema holds.",
+)
+def migrate(target: str) -> None:
+    """Bring the database to the newest revision, or to the one named."""
     with read_settings() as settings:
         from jobs_app.db.migrations import migrate as move_to
 
-        move_to(settings, revision=revision)
+        before, after = move_to(settings, target)
+    if before == after:
+        click.echo(f"The database is at revision {after or 'base'} already.")
+    else:
+        click.echo(f"Migrated the database from {before or 'base'} to {after or 'base'}.")
 
 
 @click.command()
