@@ -2,17 +2,23 @@
 
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
-RUN python -m venv /opt/jobs-app
-ENV PATH=/opt/jobs-app/bin:$PATH
+# The image needs no pip: the one of the base image installs for it.
+RUN python -m venv --without-pip /opt/jobs-app
+ENV PIP_PYTHON=/opt/jobs-app/bin/python
 # The packages come first, so that a change of the source does not install them again.
 COPY deploy/constraints.txt deploy/
 RUN pip install --no-cache-dir --require-hashes -r deploy/constraints.txt
 COPY pyproject.toml LICENSE README.md ./
 COPY migrations/ migrations/
 COPY jobs_app/ jobs_app/
-RUN pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && pip uninstall --yes hatchling editables pathspec pluggy trove-classifiers
 
 FROM python:3.13-slim-bookworm
+LABEL org.opencontainers.image.title="jobs-app" \
+    org.opencontainers.image.description="Scheduled jobs you can edit at run time and trust afterwards." \
+    org.opencontainers.image.licenses="BSD-3-Clause" \
+    org.opencontainers.image.version="0.1.0"
 # A numeric user that the host does not have. Kubernetes can see that it is not root.
 RUN groupadd --gid 10001 jobs \
     && useradd --uid 10001 --gid jobs --no-create-home --home-dir /data --shell /usr/sbin/nologin jobs \

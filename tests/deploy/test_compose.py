@@ -1,5 +1,6 @@
 """What compose.yaml, the Dockerfile and the secrets promise, as far as no engine is needed."""
 
+import re
 import shutil
 import stat
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import redis
 import yaml
 
+from jobs_app import __version__
 from jobs_app.core.settings import Settings
 from jobs_app.up.valkey import free_port, valkey_binary
 from tests.servers import wait_until
@@ -92,6 +94,44 @@ def test_everything_starts_after_what_it_needs_is_healthy(services) -> None:
         }
     lasting = [name for name in services if name != "migrate"]
     assert all("test" in services[name]["healthcheck"] for name in lasting)
+
+
+def test_all_that_speak_to_other_hosts_reach_them(services) -> None:
+    networks = yaml.safe_load(COMPOSE.read_text())["networks"]
+    closed = {name for name, network in networks.items() if network.get("internal")}
+
+    reaching = {name for name, service in services.items() if set(service["networks"]) - closed}
+
+    # Jobs run in workers; the scheduler sends notifications; `web` is published.
+    assert reaching == {"web", "scheduler", "worker"}
+
+
+def test_one_service_builds_the_image_that_the_others_use(services) -> None:
+    assert [name for name in OURS if "build" in services[name]] == ["migrate"]
+    assert {services[name]["pull_policy"] for name in OURS if name != "migrate"} == {"never"}
+
+
+def test_no_container_can_use_up_the_machine(services) -> None:
+    lasting = [service for name, service in services.items() if name != "migrate"]
+
+    assert all("pids_limit" in service for service in lasting)
+    assert "mem_limit" in services["worker"]
+    assert all(
+        service["logging"]["options"].keys() == {"max-size", "max-file"} for service in lasting
+    )
+
+
+def test_no_temporary_directory_has_an_option_that_podman_refuses(services) -> None:
+    options = [mount.partition(":")[2] for s in services.values() for mount in s["tmpfs"]]
+
+    assert set(options) == {"mode=1777"}
+
+
+def test_the_label_of_the_image_is_the_version_of_the_package() -> None:
+    label = re.search(r'image\.version="([^"]+)"', (ROOT / "Dockerfile").read_text())
+
+    assert label is not None
+    assert label[1] == __version__
 
 
 def test_workers_can_be_scaled(services) -> None:

@@ -1,6 +1,9 @@
 """The health checks of the containers."""
 
+import re
 import socket
+import subprocess
+import sys
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,6 +17,7 @@ from jobs_app.core import clock
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 
+ROOT = Path(__file__).parents[2]
 HOST = socket.gethostname()
 
 
@@ -90,7 +94,20 @@ def test_a_web_server_is_healthy_if_it_answers(
     dead = health.main(["web"])
 
     assert (alive, dead) == (0, 1)
-    assert capsys.readouterr().err == "the web could not be asked: URLError\n"
+    assert capsys.readouterr().err == "the web could not be asked: ConnectionRefusedError\n"
+
+
+def test_the_check_of_a_web_server_imports_nothing_heavy() -> None:
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", ROOT / "deploy/health.py", "web"],
+        env={"JOBS_PORT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stderr
+
+    assert "http.client" in imported
+    assert not re.search(r"\| +(jobs_app|sqlalchemy|pydantic)\b", imported)
 
 
 def test_an_unreachable_database_is_a_sentence_without_its_address(
