@@ -1,20 +1,28 @@
-"""The web server: gunicorn around the application."""
+"""The web server: waitress around the application.
+
+Waitress reads whole requests in one thread, before it gives them to others that answer them.
+So a client that sends slowly, or nothing, holds a connection but no thread.
+"""
 
 import errno
 import logging
+import resource
+import signal
 import socket
+import time
 from typing import Any
 
 from flask import Flask
-from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
 from sqlalchemy.exc import SQLAlchemyError
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
 
 from jobs_app.accounts import admin_token
 from jobs_app.core import exposure, process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
 from jobs_app.core.settings import Settings
-from jobs_app.web import extension, session, streams
+from jobs_app.web import extension, streams
 from jobs_app.web.app import create_app
 
 log = logging.getLogger(__name__)
@@ -23,57 +31,89 @@ log = logging.getLogger(__name__)
 #: How long requests under way may take after SIGTERM, seconds.
 STOP_SECONDS = 5
 
+#: How long a client may take to send the header of a request, and all of it, seconds.
+HEADER_SECONDS = 15
+BODY_SECONDS = 60
 
-class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    """Gunicorn around an application that is built already."""
+#: How long a client may read nothing of its answer, seconds.
+STALLED_SECONDS = 20
 
-    def __init__(self, app: Flask, listener: socket.socket, settings: Settings) -> None:
-        self._app = app
-        self._listener = listener
-        self._settings = settings
-        super().__init__()
+#: Most connections at once; one more closes the one that has waited longest for its client.
+MAX_CONNECTIONS = 2000
 
-    def load_config(self) -> None:
-        options: dict[str, Any] = {
-            "bind": f"fd://{self._listener.fileno()}",
-            "worker_class": "gthread",
-            "workers": 1,
-            "threads": self._settings.web_threads,
-            "timeout": 60,
-            "graceful_timeout": STOP_SECONDS,
-            "keepalive": 5,
-            # Its default path is in HOME, where two installations would collide.
-            "control_socket_disable": True,
-            "accesslog": None,
-            "errorlog": "-",
-            "loglevel": "warning",
-            "proc_name": "jobs-app web",
-            "post_fork": self._after_fork,
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return self._app
-
-    def _after_fork(self, _arbiter: Any, worker: Any) -> None:
-        with self._app.app_context():
-            # SIGTERM clears `alive`; an open stream would delay the stop to its last second.
-            streams.current().is_stopping = lambda: not worker.alive
-            # A pooled connection used by two processes mixes up their answers.
-            session.database.engine.dispose(close=False)
-            # Its warnings go to the log at the start. It has a thread, which no fork inherits.
-            extension.current().redis_status()
+#: Settings of waitress beside those in `_options`.
+OPTIONS: dict[str, Any] = {
+    "asyncore_use_poll": True,
+    "asyncore_loop_timeout": 1,
+    "cleanup_interval": 1,
+    # A connection between two requests may be silent for so long, seconds.
+    "channel_timeout": 30,
+    # Reading on during a request shows whether the client has hung up.
+    "channel_request_lookahead": 1,
+    # Send each event of a stream at once.
+    "send_bytes": 1,
+    # A slow reader must not hold a thread: keep its answer, above 1 MB in a temporary file.
+    "outbuf_high_watermark": 1 << 30,
+    # `auth` looks at these headers to recognise a proxy.
+    "clear_untrusted_proxy_headers": False,
+    "ident": None,
+}
 
 
-class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
-    """Gunicorn's main process, without its start of a new one by `exec`.
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
+    """A connection that notes when it began to send its present request."""
 
-    Any process of the same user can ask for that. The new one has no settings with secrets.
-    """
+    began_at = 0.0
 
-    def handle_usr2(self) -> None:
-        log.warning("signal_ignored signal=USR2")
+    def received(self, data: bytes) -> bool:
+        before = self.request
+        is_received: bool = super().received(data)
+        if self.request is not before:
+            self.began_at = self.last_activity
+        return is_received
+
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether the client takes too long to send its request, or to read the answer."""
+        if self.total_outbufs_len:
+            return bool(now - self.last_activity > STALLED_SECONDS)
+        if self.request is None:
+            return False
+        limit = BODY_SECONDS if self.request.headers_finished else HEADER_SECONDS
+        return now - self.began_at > limit
+
+
+class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
+    """A server that no slow client can hold, and that ends what it has begun when it stops."""
+
+    channel_class = _Channel
+    _stops_at: float | None = None
+
+    def stop(self) -> None:
+        """Accept nothing more, and stop once all answers are sent; called by a signal handler."""
+        self._stops_at = self._stops_at or time.time() + STOP_SECONDS
+        self.accepting = False
+        self.pull_trigger()
+
+    def handle_accept(self) -> None:
+        super().handle_accept()
+        if len(self.active_channels) > MAX_CONNECTIONS:
+            waiting = [c for c in self.active_channels.values() if not c.requests]
+            for channel in sorted(waiting, key=lambda c: c.began_at or c.creation_time)[:1]:
+                channel.will_close = True
+
+    def maintenance(self, now: float) -> None:
+        super().maintenance(now)
+        for channel in list(self.active_channels.values()):
+            if channel.is_overdue(now):
+                channel.will_close = True
+
+    def readable(self) -> bool:
+        if self._stops_at is not None:
+            channels = self.active_channels.values()
+            is_busy = any(channel.requests or channel.total_outbufs_len for channel in channels)
+            if not is_busy or time.time() > self._stops_at:
+                raise SystemExit(0)
+        return bool(super().readable())
 
 
 def serve(settings: Settings) -> int:
@@ -87,11 +127,42 @@ def serve(settings: Settings) -> int:
     listener = _listen(settings)
     _ensure_first_token(settings)
     process.resume_gc()
-    try:
-        _Arbiter(_Server(app, listener, settings)).run()
-    except SystemExit as end:
-        return int(end.code or 0)
+    _run(app, listener, settings)
     return 0
+
+
+def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
+    _raise_file_limit()
+    # Requests that wait for a thread, and clients that hang up, are no news.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logging.getLogger("waitress").setLevel(logging.WARNING)
+    options = OPTIONS | {
+        "sockets": [listener],
+        "threads": settings.web_threads,
+        "connection_limit": MAX_CONNECTIONS + 100,
+        # The application refuses a body that is too large with a sentence, up to this size.
+        "max_request_body_size": 8 * settings.max_body_bytes,
+    }
+    adjustments = Adjustments(**options)
+    server = _Server(
+        app, _sock=listener, adj=adjustments, sockinfo=adjustments.listen[0], bind_socket=False
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    with app.app_context():
+        # An open stream would delay the stop to its last second.
+        streams.current().is_stopping = lambda: not server.accepting
+        # Its warnings go to the log at the start.
+        extension.current().redis_status()
+    server.run()
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as MAX_CONNECTIONS needs, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + 500
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
 def _ensure_first_token(settings: Settings) -> None:

@@ -1,7 +1,5 @@
 """Event streams: how many may be open at once, how each one waits, and when it ends."""
 
-import selectors
-import socket
 import time
 from collections.abc import Callable, Iterator
 from threading import BoundedSemaphore
@@ -13,14 +11,17 @@ from jobs_app.core.settings import Settings
 
 EXTENSION = "jobs_streams"
 
+#: The key of the function by which the server tells whether the client has hung up.
+HAS_HUNG_UP = "waitress.client_disconnected"
+
 #: A proxy or the client may close a connection that is silent for longer.
 HEARTBEAT_SECONDS = 4.0
 
 #: After this long the client must reconnect, with a token that is still valid.
 LONGEST_SECONDS = 900.0
 
-#: How long a client may stop reading before its stream is closed.
-STALLED_SECONDS = 20.0
+#: How soon the end of a stream is noticed.
+LOOK_SECONDS = 0.02
 
 #: How long a browser waits before it reconnects, milliseconds.
 RETRY_MILLISECONDS = 1000
@@ -45,7 +46,7 @@ class Streams:
                 "there are. Try again shortly.",
                 code="too_many_streams",
             )
-        stream = Stream(self, request.environ.get("gunicorn.socket"))
+        stream = Stream(self, request.environ.get(HAS_HUNG_UP, lambda: False))
         response = Response(_event_stream(stream, events), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"  # nginx would buffer the events
         # Called when the connection closes, even if no event was sent.
@@ -56,19 +57,16 @@ class Streams:
 class Stream:
     """One open stream; it ends with the server, with its client, or after LONGEST_SECONDS."""
 
-    def __init__(self, streams: Streams, client: socket.socket | None) -> None:
+    def __init__(self, streams: Streams, has_hung_up: Callable[[], bool]) -> None:
         self._streams = streams
-        self._client = client
-        self._has_hung_up = False
+        self._has_hung_up = has_hung_up
         self._ends_at = time.monotonic() + LONGEST_SECONDS
         self._sent_at = time.monotonic()
-        if client is not None:
-            client.settimeout(STALLED_SECONDS)
 
     @property
     def is_open(self) -> bool:
         """Whether more events should be sent."""
-        is_over = self._has_hung_up or self._streams.is_stopping()
+        is_over = self._has_hung_up() or self._streams.is_stopping()
         return not is_over and time.monotonic() < self._ends_at
 
     def note_sent(self) -> None:
@@ -80,27 +78,10 @@ class Stream:
         return time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS
 
     def pause(self, seconds: float) -> None:
-        """Wait for *seconds*; return early if the client hangs up."""
-        if self._client is None:
-            time.sleep(seconds)
-        elif _is_readable(self._client, seconds):
-            self._has_hung_up = _is_at_end_of_file(self._client)
-            if not self._has_hung_up:
-                # The client sends data after its request, which nobody reads: avoid a busy loop.
-                time.sleep(seconds)
-
-
-def _is_readable(client: socket.socket, seconds: float) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(client, selectors.EVENT_READ)
-        return bool(selector.select(seconds))
-
-
-def _is_at_end_of_file(client: socket.socket) -> bool:
-    try:
-        return not client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:
-        return True
+        """Wait for *seconds*; return early if the stream ends meanwhile."""
+        until = time.monotonic() + seconds
+        while self.is_open and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
 
 
 def _event_stream(stream: Stream, events: Callable[[Stream], Iterator[str]]) -> Iterator[str]:

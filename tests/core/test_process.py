@@ -39,7 +39,7 @@ main()
 @pytest.mark.parametrize(
     "command, place",
     [
-        pytest.param("web", ("jobs_app.web.server", "_Arbiter", "run"), id="web"),
+        pytest.param("web", ("waitress.server", "TcpWSGIServer", "run"), id="web"),
         pytest.param("worker", ("celery.apps.worker", "Worker", "start"), id="worker"),
         pytest.param(
             "scheduler",

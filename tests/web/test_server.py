@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
 from jobs_app.up.valkey import free_port
+from jobs_app.web.server import HEADER_SECONDS, MAX_CONNECTIONS
 from tests.servers import wait_until
 
 STOP_SECONDS = 8.0
@@ -98,6 +100,109 @@ def test_a_body_in_chunks_is_measured_too(
     )
 
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def _connect(url: str, first: bytes) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=5)
+    connection.sendall(first)
+    return connection
+
+
+HEADER = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\n"
+BODY = HEADER + b"Content-Length: 1000\r\nContent-Type: application/json\r\n\r\n"
+
+
+#: How a slow client begins, and what it sends again and again.
+SLOW_CLIENTS = {
+    "silent": (b"", b""),
+    "begun": (b"GET", b" "),
+    "header": (HEADER, b"X-More: 1\r\n"),
+    "body": (BODY, b" "),
+    "chunks": (
+        BODY.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked"),
+        b"1\r\n \r\n",
+    ),
+    "continue": (BODY.replace(b"Host: x", b"Host: x\r\nExpect: 100-continue"), b" "),
+}
+
+
+def test_six_hundred_slow_clients_hold_nobody_else(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    kinds = list(SLOW_CLIENTS.values()) * 100
+    slow = [(_connect(server[1], first), more) for first, more in kinds]
+    seconds = []
+
+    for _ in range(5):
+        for connection, more in slow:
+            connection.sendall(more)
+        began = time.monotonic()
+        assert httpx.get(f"{server[1]}/healthz", trust_env=False, timeout=30).status_code == 200
+        seconds.append(time.monotonic() - began)
+    for connection, _ in slow:
+        connection.close()
+
+    assert statistics.median(seconds) < 1, seconds
+
+
+def test_clients_that_read_nothing_hold_nobody_else(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    path = b"/static/vendor/swagger-ui/swagger-ui-bundle.js"
+    request = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    slow = [_connect(server[1], request * 9) for _ in range(20)]
+
+    answers = [httpx.get(f"{server[1]}/healthz", trust_env=False, timeout=30) for _ in range(5)]
+    for connection in slow:
+        connection.close()
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_clients_that_drip_their_header_are_cut_off(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    dripping = {_connect(server[1], first): more for first, more in DRIPS}
+    began = time.monotonic()
+
+    def are_cut_off() -> bool:
+        time.sleep(0.3)
+        for connection, more in list(dripping.items()):
+            if _is_cut_off(connection, more):
+                del dripping[connection]
+                connection.close()
+        return not dripping
+
+    wait_until(are_cut_off, "the connections are closed", timeout_seconds=2 * HEADER_SECONDS)
+    assert time.monotonic() - began > HEADER_SECONDS - 2
+
+
+DRIPS = [SLOW_CLIENTS["begun"], SLOW_CLIENTS["header"]]
+
+
+def _is_cut_off(connection: socket.socket, more: bytes) -> bool:
+    connection.setblocking(False)
+    try:
+        connection.sendall(more)
+        return connection.recv(1000) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_one_connection_too_many_closes_the_one_that_has_waited_longest(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    slow = [_connect(server[1], HEADER) for _ in range(MAX_CONNECTIONS)]
+
+    answers = [httpx.get(f"{server[1]}/healthz", trust_env=False) for _ in range(3)]
+
+    assert {answer.status_code for answer in answers} == {200}
+    wait_until(lambda: slow[0].recv(1) == b"", "the oldest is closed")
+    for connection in slow:
+        connection.close()
 
 
 def test_it_stops_within_seconds_with_a_connection_open(
