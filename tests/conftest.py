@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from jobs_app.core.settings import Settings
@@ -39,6 +40,12 @@ WAITING = {
 TOGETHER = ("/integration/test_cli", "/up/", "/test_run.py")
 #: At which part of all others the last test that waits is started.
 LAST_WAIT = 0.9
+# How long an example takes says something of the machine, not of the product.
+hypothesis.settings.register_profile(
+    "crowded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("crowded")
+
 #: The default profile; `--nightly` runs all that there is.
 DEFAULT_MARKS = "not chaos and not nightly"
 #: How long chaos goes on in each profile, seconds.

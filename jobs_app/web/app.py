@@ -4,7 +4,7 @@ from flask import Flask, Response
 from flask_openapi3 import OpenAPI
 
 from jobs_app.core.settings import Settings
-from jobs_app.web import auth, extension, health, session, streams
+from jobs_app.web import auth, extension, health, session, streams, unknown_input
 from jobs_app.web.api import (
     audit,
     explain,
@@ -78,6 +78,7 @@ def create_app(settings: Settings) -> Flask:
     streams.init_app(app, settings)
     problems.register(app)
     auth.register(app, demo_open=settings.demo_open)
+    unknown_input.register(app)
     for resource in RESOURCES:
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)

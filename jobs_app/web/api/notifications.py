@@ -22,7 +22,7 @@ from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
-from jobs_app.web.api.preconditions import IfMatch
+from jobs_app.web.api.preconditions import IfMatch, MayRepeat
 from jobs_app.web.api.responses import all_as_json, as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant, Search
@@ -155,8 +155,12 @@ def list_channels(query: ListQuery) -> Response:
 
 
 @api.post("/channels", responses={201: ChannelOut, **problems(409, body=True)})
-def create_channel(body: ChannelIn) -> Response:
+def create_channel(header: MayRepeat, body: ChannelIn) -> Response:
     """Create a channel."""
+    return preconditions.once(lambda: _create(body))
+
+
+def _create(body: ChannelIn) -> Response:
     channel = channels.create(
         session(), body.name, _channel_input(body), cipher=_cipher(), by=_actor(), at=clock.now()
     )

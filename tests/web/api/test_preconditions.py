@@ -154,3 +154,15 @@ def test_of_posts_at_once_under_one_key_one_takes_effect(api: Api) -> None:
     assert {answer.status_code for answer in answers} <= {202, 409}
     assert len({answer.json["id"] for answer in answers if answer.status_code == 202}) == 1
     assert len(api.get("/runs").json["items"]) == 1
+
+
+def test_a_channel_is_created_once(api: Api) -> None:
+    channel = {"name": "ops", "url": "json://hooks.example.com/x"}
+
+    first, again = (api.post("/channels", channel, headers=KEY) for _ in range(2))
+    other = api.post("/channels", channel | {"name": "ops-2"}, headers=KEY)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json == first.json
+    assert again.headers["Location"] == first.headers["Location"]
+    assert other.status_code == 422

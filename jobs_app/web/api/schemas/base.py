@@ -73,6 +73,14 @@ class Query(Input):
     source: ClassVar[str] = "address"
 
 
+class NoQuery(Query):
+    """The query string of a route that knows no parameters."""
+
+
+class NoBody(Input):
+    """The body of a route that takes none."""
+
+
 class JsonRequest(Request):
     """A request that parses its JSON strictly, for every caller."""
 
