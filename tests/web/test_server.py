@@ -238,6 +238,7 @@ def test_nothing_is_left_in_the_home_directory(
 ) -> None:
     assert {path.name for path in directory.iterdir()} <= {
         "admin-token",
+        "admin-token.header",
         "jobs.db",
         "jobs.db-shm",
         "jobs.db-wal",
