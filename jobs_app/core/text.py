@@ -33,3 +33,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean …?" if one of *known* is close to *name*, else ""."""
     suggestion = closest(name, known)
     return f" Did you mean {suggestion!r}?" if suggestion is not None else ""
+
+
+def plain(text: str | None) -> str:
+    """Return *text* without NUL and lone surrogates, which databases refuse."""
+    clean = (text or "").replace("\x00", "\ufffd")
+    return clean.encode("utf-8", "replace").decode("utf-8")
+
+
+def text_of(value: object) -> str:
+    """Return the text of *value*, or a sentence if its class fails to give one; never raises."""
+    try:
+        return plain(str(value))
+    except Exception as failure:  # noqa: BLE001  # its class is user code
+        kind = type(failure).__name__
+        return f"(This {type(value).__name__} cannot be read: its str() raised {kind}.)"

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from celery import Task
 
 from jobs_app.core import clock
-from jobs_app.core.text import rfc3339
+from jobs_app.core.json_storage import TooLarge, as_json
+from jobs_app.core.text import rfc3339, text_of
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.output.error_text import message_of, plain
 
 #: Time between two writes of a run's progress, seconds.
 WRITE_SECONDS = 0.5
@@ -110,14 +110,14 @@ class Progress:
 
     def _as_json(self, report: _Report) -> dict[str, Any]:
         # Mask before the cut: half a secret would not be found.
-        message = None if report.message is None else self._mask(message_of(report.message))
+        message = None if report.message is None else self._mask(text_of(report.message))
         if message is not None and len(message) > MESSAGE_CHARS:
             message = message[: MESSAGE_CHARS - 1] + "…"
-        meta = None if report.meta is None else self._mask(_meta_as_json(report.meta))
+        meta = None if report.meta is None else _meta_as_json(report.meta, self._mask)
         return {
             "fraction": None if report.fraction is None else _clamped(report.fraction),
             "message": message,
-            "meta": None if meta is None else _bounded(meta),
+            "meta": meta,
             "at": rfc3339(report.at),
         }
 
@@ -160,23 +160,21 @@ def _fraction_of(meta: Mapping[str, Any]) -> float | None:
 
 def _number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    try:
+        return float(value) if is_number else None
+    except OverflowError:
+        return None
 
 
 def _clamped(fraction: float) -> float | None:
     return None if math.isnan(fraction) else round(min(max(fraction, 0.0), 1.0), 6)
 
 
-def _meta_as_json(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return *meta* as JSON, whatever it contains, with strings that every database stores."""
+def _meta_as_json(meta: dict[str, Any], mask: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return *meta* as masked JSON, whatever it contains; only its size if it is too large."""
     try:
-        text = json.dumps(meta, default=str, allow_nan=False, skipkeys=True, ensure_ascii=False)
-    except Exception as error:  # noqa: BLE001  # user objects may raise anything
-        return {"unstorable": type(error).__name__}
-    stored: dict[str, Any] = json.loads(plain(text.replace("\\u0000", "\ufffd")))
-    return stored
-
-
-def _bounded(meta: dict[str, Any]) -> dict[str, Any]:
-    size = len(json.dumps(meta, ensure_ascii=False).encode())
-    return meta if size <= META_BYTES else {"truncated": True, "bytes": size}
+        converted = mask(as_json(meta, most_parts=META_BYTES)[0])
+    except TooLarge as error:
+        return {"truncated": True, "bytes": error.size}
+    size = len(json.dumps(converted, ensure_ascii=False).encode())
+    return converted if size <= META_BYTES else {"truncated": True, "bytes": size}

@@ -14,6 +14,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
+from jobs_app.core.text import text_of
 from jobs_app.runs import history, outbox
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
@@ -23,7 +24,6 @@ from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
 from jobs_app.worker.outcomes import failed, stopped, with_log
 from jobs_app.worker.output.capture import capture_output
-from jobs_app.worker.output.error_text import message_of
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.process_masking import mask_process_output
 from jobs_app.worker.output.run_log import RunLog
@@ -160,7 +160,7 @@ def guarded(call_task: Callable[[], Outcome], cleanup: Callable[[], None]) -> Ou
         # As the kernel reports an exit code.
         code = int(code) & 0xFF
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
-        why = RunError("SystemExit", message_of(error.code)) if code else None
+        why = RunError("SystemExit", text_of(error.code)) if code else None
         return Outcome(state, error=why, exit_code=code)
     except BaseException as error:  # noqa: BLE001  # user code; see below
         # An interrupt may hit anywhere, and a hook of the task may raise. An error that is no
