@@ -1,11 +1,12 @@
-"""The keyword arguments that a task's signature takes: checked, converted, as JSON Schema.
+"""The arguments that a task's signature takes: checked, converted, as JSON Schema.
 
-A hint that cannot be resolved, or that pydantic does not know, takes any value.
+A job gives all of them by name. A hint that cannot be resolved, or that pydantic does not
+know, takes any value.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from celery import Task
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from jobs_app.core.errors import FieldError
 from jobs_app.core.text import did_you_mean
@@ -21,6 +22,14 @@ from jobs_app.core.validation_messages import Place, faults, json_pointer
 from jobs_app.secrets import references
 from jobs_app.tasks.argument_docs import descriptions_of
 from jobs_app.tasks.argument_types import adapter_of, is_converted, resolved_hint
+from jobs_app.tasks.parameters import (
+    MORE_BY_NAME,
+    MORE_BY_POSITION,
+    Parameter,
+    call_of,
+    names_of,
+    parameters_of,
+)
 
 AnyTask = Task[Any, Any]
 
@@ -30,39 +39,40 @@ MOST_FAULTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A keyword argument of a task; `default` is `inspect.Parameter.empty` if it is required."""
+    """An argument of a task. `note` says why its hint is not checked; None if it is."""
 
-    name: str
-    default: Any
+    parameter: Parameter
     adapter: TypeAdapter[Any]
     is_converted: bool
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the kwargs of a job."""
+        return self.parameter.name
 
     @property
     def is_required(self) -> bool:
         """Whether a job must give this argument."""
-        return self.default is inspect.Parameter.empty
+        return self.parameter.is_required
 
 
 @dataclass(frozen=True, slots=True)
 class TaskArguments:
-    """The keyword arguments that a task takes.
+    """The arguments that a task takes, by name.
 
-    `others` is its `**kwargs`, None if it has none. `by_position` are required arguments
-    that are positional only: no job can give them. `context` is pydantic's validation context.
+    `*args` is a list under its own name. `others` is `**kwargs`, None if it has none.
+    `context` is pydantic's validation context.
     """
 
     task: str
     arguments: dict[str, Argument]
     others: Argument | None
-    by_position: tuple[str, ...]
     descriptions: dict[str, str]
     context: dict[str, Any] | None
 
     def faults(self, kwargs: Mapping[str, Any]) -> Iterator[FieldError]:
         """Yield the faults of a call of the task with *kwargs*, which are JSON values."""
-        for name in self.by_position:
-            detail = f"The task {self.task!r} takes {name!r} by position only: no job can give it."
-            yield FieldError("/kwargs", "positional_only", detail)
         for name, argument in self.arguments.items():
             if argument.is_required and name not in kwargs:
                 detail = f"The task {self.task!r} needs the argument {name!r}."
@@ -89,6 +99,20 @@ class TaskArguments:
                     raise ValueError(" ".join(error.detail for error in errors))
         return converted
 
+    def call(self, kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return the positional and keyword arguments of a call with *kwargs* of a job.
+
+        Raises ValueError.
+        """
+        return call_of(self._parameters(), kwargs)
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call as a job has them; raises ValueError, with a sentence."""
+        return names_of(self._parameters(), args, kwargs)
+
+    def _parameters(self) -> list[Parameter]:
+        return [argument.parameter for argument in self.arguments.values()]
+
     def as_json(
         self, kwargs: Mapping[str, Any], *, given: Mapping[str, Any], stored: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -110,19 +134,15 @@ class TaskArguments:
         return to_jsonable_python(value)
 
     def schema(self) -> dict[str, Any]:
-        """Return a JSON Schema of the keyword arguments, as an object."""
+        """Return a JSON Schema of the arguments, as an object."""
         listed = list(self.arguments.values()) + ([self.others] if self.others else [])
         by_name, shared = TypeAdapter.json_schemas(
             [(argument.name, "validation", argument.adapter) for argument in listed]
         )
-        properties = {}
-        for name, argument in self.arguments.items():
-            described = {"description": text} if (text := self.descriptions.get(name)) else {}
-            property_ = described | by_name[name, "validation"]
-            if not argument.is_required and "default" not in property_:
-                with suppress(PydanticSerializationError, ValueError):
-                    property_["default"] = to_jsonable_python(argument.default)
-            properties[name] = property_
+        properties = {
+            name: self._property(argument, by_name[name, "validation"])
+            for name, argument in self.arguments.items()
+        }
         required = [name for name, argument in self.arguments.items() if argument.is_required]
         others = by_name[self.others.name, "validation"] if self.others else False
         schema: dict[str, Any] = {
@@ -135,6 +155,24 @@ class TaskArguments:
         if samples and samples.keys() >= set(required):
             schema["examples"] = [samples]
         return schema | shared
+
+    def _property(self, argument: Argument, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON Schema of an argument, with its description and its default."""
+        text = self.descriptions.get(argument.name)
+        described = ({"description": text} if text else {}) | schema
+        default = argument.parameter.default
+        if default is inspect.Parameter.empty or "default" in described:
+            return described
+        try:
+            value = to_jsonable_python(default)
+            json.dumps(value, allow_nan=False)
+        except Exception:  # noqa: BLE001  # user code: a default may be any object
+            return described
+        return described | {"default": value}
+
+    def notes(self) -> list[str]:
+        """Return a sentence about each hint that is not checked because it fails."""
+        return [argument.note for argument in self.arguments.values() if argument.note]
 
     def _unknown(self, name: str) -> FieldError:
         hint = did_you_mean(name, self.arguments)
@@ -192,40 +230,39 @@ _arguments: "WeakKeyDictionary[AnyTask, TaskArguments | None]" = WeakKeyDictiona
 
 def _read(task: AnyTask) -> TaskArguments | None:
     try:
-        parameters = list(inspect.signature(task.run).parameters.values())
-    except (TypeError, ValueError):
+        parameters = parameters_of(task.run)
+        description = descriptions_of(inspect.getdoc(task.run) or "")
+    except Exception:  # noqa: BLE001  # user code: a signature may be a property
         return None
     # With `pydantic=True` Celery itself makes the models.
     celery_makes_models = hasattr(task.run, "dump_arguments")
     context = {"celery_app": task.app, "celery_task_name": task.name}
-    arguments, others = {}, None
-    for parameter in parameters:
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            arguments[parameter.name] = _argument(parameter, task.run, celery_makes_models)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            others = _argument(parameter, task.run, celery_makes_models)
-    by_position = tuple(
-        p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty
-    )
+    read = [_argument(parameter, celery_makes_models) for parameter in parameters]
+    others = [argument for argument in read if argument.parameter.kind is MORE_BY_NAME]
     return TaskArguments(
         task=task.name,
-        arguments=arguments,
-        others=others,
-        by_position=by_position,
-        descriptions=descriptions_of(inspect.getdoc(task.run) or ""),
+        arguments={a.name: a for a in read if a.parameter.kind is not MORE_BY_NAME},
+        others=others[0] if others else None,
+        descriptions=description,
         context=context if celery_makes_models else None,
     )
 
 
-def _argument(parameter: inspect.Parameter, run: Any, celery_makes_models: bool) -> Argument:
-    hint = resolved_hint(parameter.annotation, run)
-    if parameter.default is None and hint is not Any:
-        hint = hint | None
-    adapter = adapter_of(hint)
-    if adapter is None:
-        hint, adapter = Any, TypeAdapter(Any)
+def _argument(parameter: Parameter, celery_makes_models: bool) -> Argument:
     keeps = (BaseModel,) if celery_makes_models else ()
-    return Argument(parameter.name, parameter.default, adapter, is_converted(hint, keeps, set()))
+    note = None
+    try:
+        hint = resolved_hint(parameter.annotation, parameter.function)
+        if parameter.default is None and hint is not Any:
+            hint = hint | None
+        if parameter.kind is MORE_BY_POSITION:
+            hint = list[hint]  # type: ignore[valid-type]  # known at run time only
+        if (adapter := adapter_of(hint)) is not None:
+            return Argument(parameter, adapter, is_converted(hint, keeps, set()))
+    except Exception as error:  # noqa: BLE001  # user code: a class may make its own schema
+        kind = type(error).__name__
+        note = f"The argument {parameter.name!r} takes anything: its hint raises {kind}."
+    return Argument(parameter, TypeAdapter(Any), is_converted=False, note=note)
 
 
 def _place(value: Any, loc: Place) -> Place:

@@ -1,5 +1,6 @@
 """Calls a task as Celery does, with a real request and all its hooks; returns the outcome."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -13,11 +14,13 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
-from jobs_app.tasks.arguments import arguments_of
 from jobs_app.tasks.context import current_run
-from jobs_app.worker.outcomes import failed, ignored, retried, storable
+from jobs_app.worker.call_arguments import CallArguments
+from jobs_app.worker.coroutines import awaiting, is_coroutine_function
+from jobs_app.worker.outcomes import failed, ignored, retried
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import divert_update_state
+from jobs_app.worker.results import finished, succeeded
 from jobs_app.worker.secret_injection import Injection
 
 #: Attribute of the request: the retries that the task requested by `self.retry(throw=False)`.
@@ -35,32 +38,29 @@ def call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome
     if task is None:
         detail = f"This worker does not know the task {claimed.task!r}: is JOBS_IMPORTS set?"
         return Outcome(RunState.FAILED, error=RunError("NotRegistered", detail))
-    arguments = arguments_of(task)
     try:
-        kwargs = injection.kwargs if arguments is None else arguments.converted(injection.kwargs)
+        arguments = CallArguments.of(task, injection.kwargs)
     except ValueError as error:
         return Outcome(RunState.FAILED, error=RunError("InvalidArguments", str(error)))
-
-    def as_json(retry_kwargs: dict[str, Any]) -> dict[str, Any]:
-        if arguments is None:
-            return retry_kwargs
-        return arguments.as_json(retry_kwargs, given=kwargs, stored=injection.kwargs)
-
-    request = _request(process, claimed, injection)
-    answer, info, *_ = _tracer(process, task)(str(claimed.run_id), [], kwargs, request)
+    request = _request(process, claimed, arguments)
+    answer, info, *_ = _tracer(process, task)(
+        str(claimed.run_id), arguments.args, arguments.kwargs, request
+    )
     if request[RETRIES] and (info is None or info.state == states.FAILURE):
         # As in Celery: a requested retry counts, whatever the task did after it.
-        return retried(request[RETRIES][-1], answer, as_json)
+        return retried(request[RETRIES][-1], answer, arguments.for_retry)
     if info is None or isinstance(info.retval, _Replaced):
         result = answer if info is None else info.retval.result
-        return Outcome(
-            RunState.SUCCEEDED,
-            result=storable(result, process.settings.result_limit_bytes, injection.mask),
+        return succeeded(
+            # Again: the result of a replacement, or of a `__call__`, was not looked at yet.
+            finished(result),
+            limit_bytes=process.settings.result_limit_bytes,
+            mask=injection.mask,
             # The task `shell` raises unless its command exits with 0.
             exit_code=0 if claimed.task == "shell" else None,
         )
     if info.state == states.RETRY and isinstance(info.retval, Retry):
-        return retried(info.retval, answer, as_json)
+        return retried(info.retval, answer, arguments.for_retry)
     if info.state == states.IGNORED:
         return ignored(request[STATES])
     text = answer.traceback if isinstance(answer, ExceptionInfo) else None
@@ -73,9 +73,26 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     if tracer is None:
         divert_update_state(task)
         _adapt_methods(task)
+        _adapt_run(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
         process.tracers[task.name] = tracer
     return tracer
+
+
+def _adapt_run(task: Task[Any, Any]) -> None:
+    """Make the method `run` of a task await its coroutine, and refuse work not done yet.
+
+    Below `autoretry_for`, which then sees the errors of the coroutine.
+    """
+    name = "_orig_run" if hasattr(task, "_orig_run") else "run"
+    run = getattr(task, name)
+    run_to_end = awaiting(run) if is_coroutine_function(run) else run
+
+    @functools.wraps(run_to_end)
+    def run_and_check(*args: Any, **kwargs: Any) -> Any:
+        return finished(run_to_end(*args, **kwargs))
+
+    setattr(task, name, run_and_check)
 
 
 class _Replaced(Ignore):
@@ -120,13 +137,13 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
     task.on_replace = run_replacement  # type: ignore[method-assign, assignment]  # as said
 
 
-def _request(process: Process, claimed: ClaimedRun, injection: Injection) -> dict[str, Any]:
+def _request(process: Process, claimed: ClaimedRun, arguments: CallArguments) -> dict[str, Any]:
     return {
         "id": str(claimed.run_id),
         "root_id": str(claimed.run_id),
         "task": claimed.task,
-        "args": [],
-        "kwargs": injection.kwargs,
+        "args": arguments.stored_args,
+        "kwargs": arguments.stored_kwargs,
         "retries": claimed.attempt - 1,
         # Eager: `self.retry()` raises and publishes nothing; retries are in the database.
         "is_eager": True,

@@ -1,7 +1,6 @@
 """Turns an error or a result into the outcome of a run that can be stored."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +11,11 @@ from celery.exceptions import Retry, SoftTimeLimitExceeded
 from jobs_app.core import clock
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
+from jobs_app.core.text import plain, text_of
 from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
-from jobs_app.worker.output.error_text import message_of, plain, shortened
+from jobs_app.worker.output.error_text import shortened
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.output.secret_masking import NO_SECRETS, Mask
 
 #: At most this much of a traceback is kept, characters: its end, where the error is.
 TRACEBACK_CHARS = 32_768
@@ -26,7 +25,7 @@ def failed(error: BaseException, text: str | None) -> Outcome:
     """Return the outcome of a run that ended with *error*."""
     details = RunError(
         type="Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
-        message=message_of(error),
+        message=text_of(error),
         # A traceback through our own tasks does not help to repair a command.
         traceback=None if isinstance(error, TaskOutcome) else plain(text),
     )
@@ -43,16 +42,19 @@ def failed(error: BaseException, text: str | None) -> Outcome:
 
 
 def retried(
-    retry: Retry, info: Any, as_json: Callable[[dict[str, Any]], dict[str, Any]]
+    retry: Retry,
+    info: Any,
+    for_retry: Callable[[Sequence[Any], Mapping[str, Any]], dict[str, Any]],
 ) -> Outcome:
     """Return the outcome of a task that requested a retry by `self.retry()`.
 
-    *as_json* turns the arguments of the retry into JSON.
+    *for_retry* turns the arguments of its next call into the kwargs of a row, or raises
+    ValueError: then the run fails and says why.
     """
     cause = retry.exc or retry
     details = RunError(
         type=type(cause).__name__,
-        message=message_of(cause),
+        message=text_of(cause),
         traceback=plain(getattr(info, "traceback", None)),
     )
     when = retry.when
@@ -63,11 +65,16 @@ def retried(
     else:
         seconds = float(when or 0)
     signature = getattr(retry, "sig", None)
+    try:
+        kwargs = None if signature is None else for_retry(signature.args, signature.kwargs)
+    except ValueError as error:
+        message = f"The arguments of self.retry() could not be stored. {error}"
+        return Outcome(RunState.FAILED, error=RunError("InvalidArguments", message))
     return Outcome(
         RunState.FAILED,
         error=details,
         retry_after_seconds=max(seconds, 0.0),
-        retry_kwargs=None if signature is None else as_json(dict(signature.kwargs)),
+        retry_kwargs=kwargs,
     )
 
 
@@ -109,38 +116,3 @@ def with_log(outcome: Outcome, run_log: RunLog) -> Outcome:
     if run_log.total_bytes == 0:
         return outcome
     return replace(outcome, log_bytes=run_log.total_bytes, log_truncated=run_log.cut_bytes > 0)
-
-
-def storable(value: Any, limit_bytes: int, mask: Mask = NO_SECRETS) -> Any:
-    """Return *value* as a JSON value, without the secrets that *mask* knows.
-
-    An object that JSON does not know becomes its text. A value above *limit_bytes* becomes
-    `{"truncated": true, "bytes": …, "head": …}`.
-    """
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except Exception:  # noqa: BLE001  # user objects may raise anything
-        try:
-            text = json.dumps(value, default=str, allow_nan=False, skipkeys=True)
-        except Exception:  # noqa: BLE001  # user objects may raise anything
-            text = json.dumps(message_of(value))
-    if mask:
-        text = json.dumps(mask.json(json.loads(text)))
-    if len(text) > limit_bytes:
-        return {"truncated": True, "bytes": len(text), "head": text[:1024]}
-    if "\\u0000" in text or "\\ud" in text:
-        return _plain_value(json.loads(text))
-    return json.loads(text)
-
-
-def _plain_value(value: Any) -> Any:
-    """Return a JSON value with strings that every database can store."""
-    match value:
-        case str():
-            return plain(value)
-        case list():
-            return [_plain_value(item) for item in value]
-        case dict():
-            return {plain(key): _plain_value(item) for key, item in value.items()}
-        case _:
-            return value

@@ -18,6 +18,7 @@ def test_kwargs_that_fit_the_signature_are_taken() -> None:
     assert faults("bound", x=1) == []
     assert faults("by-class", x=1) == []
     assert faults("open", name="a", b=1) == []
+    assert faults("positional", first=1) == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_kwargs_that_fit_the_signature_are_taken() -> None:
         ("forward", {"known": "x", "unknown": 1, "of_many": 2, "opaque": 3}, ("/kwargs/known",)),
         ("implicit", {"limit": "x", "deep": True}, ("/kwargs/limit", "wrong_type", "whole number")),
         ("open", {"name": "a", "b": "c"}, ("/kwargs/b", "wrong_type", "must be a whole number")),
-        ("positional", {}, ("/kwargs", "positional_only", "'first' by position only")),
+        ("positional", {}, ("/kwargs", "missing_argument", "needs the argument 'first'")),
         ("bound", {"self": 1, "x": 1}, ("/kwargs/self", "unknown_argument", "")),
         ("by-class", {"x": "1"}, ("/kwargs/x", "wrong_type", "")),
         ("model", {"window": {"start": 5}}, ("/kwargs/window/start", "wrong_type", "")),

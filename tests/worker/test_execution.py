@@ -5,29 +5,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pytest
 from billiard.pool import SIG_SOFT_TIMEOUT
-from celery import Celery, Task, shared_task
+from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import update
 
-from jobs_app.celery_app import make_celery
 from jobs_app.core.policies import RunLimits
-from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.worker import execution, invocation, runner
 from jobs_app.worker.liveness.lease import now as lease_now
-from jobs_app.worker.pool_process import Process, set_process
+from jobs_app.worker.pool_process import Process
 from tests.factories import make_run, make_worker, run
-
-WorkOn = Callable[[UUID], None]
+from tests.worker.conftest import WorkOn
 
 
 @shared_task(name="tests.ends_with")
@@ -59,30 +54,6 @@ def interrupted_by_the_pool(after: float) -> None:
 def nothing() -> str:
     """Do nothing."""
     return "done"
-
-
-@pytest.fixture
-def process(database: Database, database_url: str) -> Iterator[Process]:
-    """The surroundings of runs in this very process, with a lease that has just begun."""
-    settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
-    app: Celery = make_celery(settings)
-    app.finalize()
-    process = Process(app, settings, "worker@test", is_prefork=False)
-    process.lease.adopt(make_worker(database))
-    process.lease.renew(lease_now())
-    set_process(process)
-    yield process
-    process.database.close()
-
-
-@pytest.fixture
-def work_on(process: Process) -> WorkOn:
-    """Does with a run what a worker does that gets its message."""
-
-    def work(run_id: UUID) -> None:
-        execution.run(str(run_id), 1)
-
-    return work
 
 
 @pytest.mark.timeout(20)

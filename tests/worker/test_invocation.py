@@ -1,0 +1,160 @@
+"""A run calls its task as Celery does, and its outcome is that of the work."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery import Task, shared_task
+from sqlalchemy import update
+
+from jobs_app.core.states import RunState
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
+from jobs_app.tasks.context import current_run
+from tests.factories import make_run, run
+from tests.worker.conftest import WorkOn
+
+CALLS: list[Any] = []
+
+
+@shared_task(name="tests.fetches")
+async def fetches(n: int = 1) -> dict[str, Any]:
+    """Do its work in a coroutine."""
+    await asyncio.sleep(0)
+    return {"n": n, "run": str(current_run.get().run_id)}
+
+
+@shared_task(name="tests.fails_slowly", bind=True, autoretry_for=(OSError,), max_retries=5)
+async def fails_slowly(self: Task[Any, Any]) -> None:
+    """Fail after others had their turn."""
+    await asyncio.sleep(0)
+    raise OSError(f"attempt {self.request.retries}")
+
+
+@shared_task(name="tests.yields")
+def yields() -> Iterator[int]:
+    """Be a generator, whose body nobody runs."""
+    CALLS.append("never")
+    yield 1
+
+
+@shared_task(name="tests.forgets_to_await")
+def forgets_to_await() -> Any:
+    """Return a coroutine of another function."""
+    return fetches.run()
+
+
+@shared_task(name="tests.pages", bind=True, max_retries=5)
+def pages(self: Task[Any, Any], page: int, /, *more: int, size: int = 10) -> None:
+    """Ask to be called with the next page, by position."""
+    CALLS.append((page, more, size))
+    raise self.retry(args=(page + 1, *more, page), countdown=0)
+
+
+@shared_task(name="tests.too_many", bind=True)
+def too_many(self: Task[Any, Any], page: int = 1) -> None:
+    """Ask to be called as it cannot be."""
+    raise self.retry(args=(1, 2, 3), countdown=0)
+
+
+@shared_task(name="tests.deep")
+def deep(levels: int) -> Any:
+    """Return a tree beside a plain value."""
+    tree: Any = 1
+    for _ in range(levels):
+        tree = [tree]
+    return {"rows": 42, "tree": tree}
+
+
+@pytest.fixture(autouse=True)
+def no_calls() -> None:
+    CALLS.clear()
+
+
+def test_a_coroutine_function_is_run_in_its_run(database: Database, work_on: WorkOn) -> None:
+    run_id = make_run(database, task="tests.fetches", kwargs={"n": 3})
+
+    work_on(run_id)
+
+    done = run(database, run_id)
+    assert (done.state, done.result) == (RunState.SUCCEEDED, {"n": 3, "run": str(run_id)})
+
+
+def test_an_error_of_a_coroutine_is_retried_as_celery_says(
+    database: Database, work_on: WorkOn
+) -> None:
+    run_id = make_run(database, task="tests.fails_slowly")
+
+    work_on(run_id)
+
+    retrying = run(database, run_id)
+    assert retrying.state is RunState.RETRYING
+    assert (retrying.error or {})["message"] == "attempt 0"
+
+
+@pytest.mark.parametrize(
+    "task, sentence",
+    [
+        ("tests.yields", "The task returned a generator, whose values nobody took"),
+        ("tests.forgets_to_await", "The task returned a coroutine that nobody awaited"),
+    ],
+)
+def test_work_that_was_not_done_is_a_failure(
+    database: Database, work_on: WorkOn, task: str, sentence: str
+) -> None:
+    run_id = make_run(database, task=task)
+
+    work_on(run_id)
+
+    failed = run(database, run_id)
+    assert failed.state is RunState.FAILED
+    assert sentence in (failed.error or {})["message"]
+    assert CALLS == []
+
+
+def next_attempt(database: Database, run_id: UUID) -> None:
+    with database.session() as session:
+        session.execute(update(Run).where(Run.id == run_id).values(state="queued", attempt=2))
+        session.commit()
+
+
+def test_a_retry_with_positional_arguments_is_called_with_them(
+    database: Database, work_on: WorkOn
+) -> None:
+    run_id = make_run(database, task="tests.pages", kwargs={"page": 1, "more": [7], "size": 3})
+
+    work_on(run_id)
+    kwargs = run(database, run_id).kwargs
+    next_attempt(database, run_id)
+    work_on(run_id, 2)
+
+    assert kwargs == {"page": 2, "more": [7, 1], "size": 3}
+    assert CALLS == [(1, (7,), 3), (2, (7, 1), 3)]
+
+
+def test_a_retry_that_cannot_be_kept_fails_the_run_and_says_why(
+    database: Database, work_on: WorkOn
+) -> None:
+    run_id = make_run(database, task="tests.too_many", kwargs={})
+
+    work_on(run_id)
+
+    failed = run(database, run_id)
+    assert failed.state is RunState.FAILED
+    assert "3 positional arguments, and the task takes 1" in (failed.error or {})["message"]
+
+
+@pytest.mark.parametrize("levels", [255, 940, 5000])
+def test_a_deep_result_is_stored_and_can_be_read(
+    database: Database, work_on: WorkOn, levels: int
+) -> None:
+    run_id = make_run(database, task="tests.deep", kwargs={"levels": levels})
+
+    work_on(run_id)
+
+    done = run(database, run_id)
+    assert done.state is RunState.SUCCEEDED
+    assert done.result["rows"] == 42
+    assert "nested deeper than 32 levels" in (done.reason or "")
