@@ -36,6 +36,7 @@ READ_ONLY = {
     "paused",
     "scheduling_error",
     "warnings",
+    "declared",
 }
 
 KINDS = {"cron": "cron", "every": "interval_seconds", "at": "at"}

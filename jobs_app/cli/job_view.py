@@ -1,5 +1,8 @@
 """A job as text: its schedule, its fields, its next run, the effect of a change."""
 
+from collections.abc import Callable
+from typing import Any
+
 from jobs_app.cli.client import Json
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.format import duration, exact, relative
@@ -60,13 +63,23 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Overlap": item.get("overlap_policy"),
         "Catch-up": item.get("catchup_policy"),
         "Attempts": str(retry.get("max_attempts") or 1),
-        "Time limit": duration(item.get("time_limit_seconds")),
-        "Queue": item.get("queue"),
+        "Time limit": declared_text(item, "time_limit_seconds", duration),
+        "Soft time limit": declared_text(item, "soft_time_limit_seconds", duration),
+        "Queue": declared_text(item, "queue", str),
+        "Priority": declared_text(item, "priority", str),
         "Concurrency": concurrency_text(item),
         "Kept": retention_text(item.get("retention") or {}),
         "Notify": notify_text(item.get("notify")),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
+
+
+def declared_text(item: Json, name: str, show: Callable[[Any], str | None]) -> str | None:
+    """Return a field of a job as *show* writes it, and whether its task declares it so."""
+    value = item.get(name)
+    text = None if value is None else show(value)
+    declared = (item.get("declared") or {}).get(name)
+    return f"{text} (declared by the task)" if text and value == declared else text
 
 
 def retention_text(retention: Json) -> str | None:

@@ -19,15 +19,36 @@ MOST_DEPTH = 32
 #: Levels of such a part that its text has.
 MOST_DEPTH_AS_TEXT = 200
 
-#: Longer integers are hexadecimal text: Python's parser refuses above 4,300 decimal digits.
-MOST_INTEGER_BITS = 14_000
+#: Longer integers are text: SQLite and most readers of JSON would round them.
+MOST_INTEGER_BITS = 63
+
+#: Longer ones are hexadecimal text: Python refuses to write above 4,300 decimal digits.
+MOST_DECIMAL_BITS = 14_000
 
 #: Characters of all strings in a value; with more it is too large for any limit.
 MOST_CHARACTERS = 2**28
 
 _NO_NUMBER = "JSON has neither NaN nor infinity, so {count} of its numbers {are} null."
 _DEEP = f"{{count}} of its parts, nested deeper than {MOST_DEPTH} levels, {{are}} text."
-_LONG = "{count} of its integers {are} too long for JSON readers, and {are} hexadecimal text."
+_LONG = "{count} of its integers, longer than 64 bits, {are} text."
+
+
+#: Shown in place of a stored value that cannot be read.
+UNREADABLE = "(This value is stored in a form that cannot be read.)"
+
+# NaN and infinity, which SQLite stores, would make the answer no JSON.
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return the JSON value that a database holds; one that cannot be read spoils no row."""
+    if not isinstance(text, str | bytes):
+        # SQLite returns a number as one, and SQLAlchemy waits for this error.
+        raise TypeError("not text")
+    try:
+        return _DECODER.decode(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError):
+        return {"unreadable": UNREADABLE}
 
 
 class TooLarge(ValueError):
@@ -129,7 +150,7 @@ class _Conversion:
             if integer.bit_length() <= MOST_INTEGER_BITS:
                 return integer
             self._changes[_LONG] += 1
-            return hex(integer)
+            return _digits(integer)
         if not isinstance(value, numbers.Real) or isinstance(value, numbers.Rational):
             return self._text(text_of(value))
         number = float(value)
@@ -156,6 +177,10 @@ def _parts(value: Any) -> list[Any] | dict[Any, Any] | None:
     return None
 
 
+def _digits(integer: int) -> str:
+    return str(int(integer)) if integer.bit_length() <= MOST_DECIMAL_BITS else hex(integer)
+
+
 def _name(key: Any) -> str:
     """Return the name that a dictionary's key has in JSON."""
     match key:
@@ -163,8 +188,8 @@ def _name(key: Any) -> str:
             return key
         case None | bool():
             return json.dumps(key)
-        case int() if key.bit_length() > MOST_INTEGER_BITS:
-            return hex(key)
+        case int():
+            return _digits(key)
         case Enum():
             return _name(key.value)
         case _:

@@ -18,10 +18,11 @@ class RunError:
         """Return the error that a row holds; None if it holds none."""
         if document is None:
             return None
+        traceback = document.get("traceback")
         return cls(
             type=str(document.get("type", "Error")),
             message=str(document.get("message", "")),
-            traceback=document.get("traceback"),
+            traceback=traceback if isinstance(traceback, str) else None,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from jobs_app.core.json_storage import read_json
+
 #: Execution option of a connection that only reads: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
 
@@ -51,7 +53,7 @@ POSTGRES_OPTIONS = (
 def engine_options(url: str) -> dict[str, Any]:
     """Return the keyword arguments of `create_engine` for *url*."""
     # Errors are logged: their text must not hold the kwargs of a job.
-    common = {"hide_parameters": True}
+    common: dict[str, Any] = {"hide_parameters": True, "json_deserializer": read_json}
     if make_url(url).get_backend_name() == "sqlite":
         connect_args = {"timeout": SQLITE_TIMEOUT_SECONDS, "check_same_thread": False}
         return common | {"connect_args": connect_args}

@@ -21,6 +21,7 @@ from jobs_app.schedules import validation
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
+from jobs_app.tasks.declarations import Declaration
 
 _NAME_RULE = (
     "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "
@@ -28,15 +29,21 @@ _NAME_RULE = (
 )
 
 
-def from_document(document: Mapping[str, Any], settings: Settings, *, name: str) -> Definition:
+def from_document(
+    document: Mapping[str, Any], settings: Settings, *, name: str, app: Celery | None = None
+) -> Definition:
     """Return the definition that *document* describes, called *name*. Raises InvalidInput.
 
     *document* has the fields of the API's request body, already of the right types. The
-    fields that it leaves out take the defaults of *settings*, or else those of Definition.
+    fields that it leaves out are as its task in *app* declares them. Then come the defaults
+    of *settings*, then those of Definition.
     """
-    values = settings.job_defaults | dict(document) | {"name": name}
+    declared = Declaration() if app is None else registry.declaration(app, document["task"])
+    values = declared.completed(document, settings.job_defaults) | {"name": name}
     if (schedule := values.get("schedule")) is not None:
+        timezone = schedule.get("timezone") or declared.timezone
         try:
+            schedule = {**schedule, "timezone": timezone}
             values["schedule"] = schedule_from(schedule, settings, seed=name)
         except InvalidInput as error:
             raise error.under("/schedule") from error

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, refuse
+from jobs_app.core.field_spec import grouped
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.db import run_indexes
@@ -58,6 +59,15 @@ class TaskStart:
     concurrency_limit: ConcurrencyLimit | None = None
     limits: RunLimits = field(default_factory=RunLimits)
     note: Note | None = None
+
+
+def task_start(document: Mapping[str, Any], app: Celery) -> TaskStart:
+    """Return the run that *document*, of the API, describes.
+
+    The fields that it leaves out are as the task in *app* declares them, or else the defaults.
+    """
+    declared = registry.declaration(app, document["task"])
+    return TaskStart(**grouped(TaskStart, declared.completed(document)))
 
 
 @dataclass(frozen=True, slots=True)

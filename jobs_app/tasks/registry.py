@@ -8,24 +8,32 @@ from typing import Any
 from celery import Celery
 
 from jobs_app.core.errors import FieldError
+from jobs_app.core.json_storage import as_json
 from jobs_app.core.settings import Settings
-from jobs_app.core.text import did_you_mean
+from jobs_app.core.text import did_you_mean, plain
 from jobs_app.tasks.arguments import AnyTask, arguments_of
+from jobs_app.tasks.declarations import Declaration, declaration_of
 
 #: Celery's own internal tasks and ours are not for people to run.
 HIDDEN_PREFIXES = ("celery.", "jobs_app.")
+
+#: A JSON Schema of more values is not shown.
+MOST_SCHEMA_PARTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
     """A task that a job may name.
 
-    `schema` is a JSON Schema of its keyword arguments, as far as its signature has them.
+    `schema` is a JSON Schema of its arguments, as far as its signature has them. `declared`
+    are the fields of a job that its code declares. `notes` say what of it is not followed.
     """
 
     name: str
     description: str
     schema: dict[str, Any]
+    declared: dict[str, Any]
+    notes: list[str]
 
 
 def names(app: Celery) -> list[str]:
@@ -55,13 +63,20 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
     return list(own_check(kwargs, _settings_of(app)))
 
 
+def declaration(app: Celery, task: str) -> Declaration:
+    """Return what the code of *task* declares about its jobs; nothing if it is unknown."""
+    known = app.tasks.get(task)
+    return Declaration() if known is None else declaration_of(known)
+
+
 def warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
     """Return warnings about a run of *task* with *kwargs*; none if it has faults."""
     known = app.tasks.get(task)
-    own_check = None if known is None else getattr(known, "warnings_of", None)
-    if own_check is None or check(app, task, kwargs):
+    if known is None or check(app, task, kwargs):
         return []
-    return list(own_check(kwargs, _settings_of(app)))
+    own_check = getattr(known, "warnings_of", None)
+    own = [] if own_check is None else own_check(kwargs, _settings_of(app))
+    return [*own, *declaration_of(known).warnings]
 
 
 def _settings_of(app: Celery) -> Settings:
@@ -71,7 +86,21 @@ def _settings_of(app: Celery) -> Settings:
 
 
 def _describe(task: AnyTask) -> TaskInfo:
-    arguments = arguments_of(task)
-    schema = {"type": "object"} if arguments is None else arguments.schema()
-    first_line = (inspect.getdoc(task.run) or "").partition("\n")[0]
-    return TaskInfo(task.name, first_line, schema)
+    notes: list[str] = []
+    description, schema = "", {"type": "object"}
+    try:
+        description = plain((inspect.getdoc(task.run) or "").partition("\n")[0])
+        arguments = arguments_of(task)
+        if arguments is not None:
+            notes += arguments.notes()
+            schema = arguments.schema()
+            # A bound or a default inside a model may be NaN, or have thousands of digits.
+            schema, changes = as_json(schema, most_parts=MOST_SCHEMA_PARTS)
+            notes += [f"In its schema: {change}" for change in changes]
+    except Exception as error:  # noqa: BLE001  # user code: a hint or a docstring
+        kind = type(error).__name__
+        notes.append(f"Its arguments cannot be described ({kind}): it takes anything.")
+        schema = {"type": "object"}
+    declared = declaration_of(task)
+    fields = dict(declared.fields) | ({"timezone": declared.timezone} if declared.timezone else {})
+    return TaskInfo(task.name, description, schema, fields, [*notes, *declared.warnings])

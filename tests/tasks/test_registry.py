@@ -1,15 +1,20 @@
 """The list of tasks shows the arguments that each takes."""
 
 import importlib
+import json
+import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from celery import Task
+from celery import Celery, Task
 
 # The package has no types, or does not exist on purpose.
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from pydantic import BaseModel, EmailStr, Field
+from pydantic_core import core_schema
 
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
@@ -159,3 +164,109 @@ def test_the_module_in_the_documentation_works(
         "month": "2026-12-01",
         "run": None,
     }
+
+
+class NoSchema:
+    """A class whose hook for pydantic raises."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        raise RuntimeError("no schema")
+
+
+class NoJsonSchema:
+    """A class whose hook for JSON Schema raises."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        return core_schema.any_schema()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> Any:
+        raise ZeroDivisionError
+
+
+class Limits(BaseModel):
+    """A model with a default that JSON lacks."""
+
+    most: float = math.inf
+
+
+class NoText:
+    """A default whose class raises."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+broken_app = Celery("tests.broken", set_as_current=False)
+HINTS: dict[str, Any] = {
+    "look-ahead": Annotated[str, Field(pattern=r"^(?!x)\w+$")],
+    "mail-address": EmailStr,
+    "no-schema": NoSchema,
+    "no-json-schema": NoJsonSchema,
+    "list": list[NoSchema],
+}
+DEFAULTS: dict[str, Any] = {
+    "inf": math.inf,
+    "nan": math.nan,
+    "huge": 10**5000,
+    "no-text": NoText(),
+    "surrogate": "\ud800",
+}
+
+
+def _broken(name: str, hint: Any, default: Any) -> None:
+    def task(x: Any = default, rows: int = 1) -> None:
+        """Be described."""
+
+    task.__annotations__["x"] = hint
+    broken_app.task(shared=False, name=name)(task)
+
+
+for _name, _hint in HINTS.items():
+    _broken(_name, _hint, None)
+for _name, _default in DEFAULTS.items():
+    _broken(_name, Any, _default)
+_broken("model", Limits, None)
+broken_app.finalize()
+
+
+def test_a_hint_or_default_that_raises_spoils_only_its_own_argument() -> None:
+    infos = {task.name: task for task in registry.tasks(broken_app)}
+
+    assert json.dumps([asdict(task) for task in infos.values()], allow_nan=False)
+    assert {*HINTS, *DEFAULTS, "model"} <= infos.keys()
+    for name in HINTS:
+        assert infos[name].schema["properties"]["rows"] == {"type": "integer", "default": 1}
+        assert "The argument 'x' takes anything: its hint raises" in infos[name].notes[0]
+        assert registry.check(broken_app, name, {"x": [1], "rows": 2}) == []
+        assert registry.check(broken_app, name, {"rows": "2"}) != []
+    for name in DEFAULTS:
+        assert "rows" in infos[name].schema["properties"]
+    assert "In its schema" in infos["model"].notes[0]
+
+
+def test_a_docstring_or_signature_that_raises_leaves_the_task_in_the_list() -> None:
+    app = Celery("tests.odd", set_as_current=False)
+
+    class Odd(Task[Any, Any]):
+        name = "odd"
+
+        class run:  # noqa: N801  # what a task is called by
+            @property
+            def __signature__(self) -> Any:
+                raise RuntimeError("no signature")
+
+    app.register_task(Odd())
+
+    @app.task(shared=False, name="fine")
+    def fine() -> None:
+        """Be listed."""
+
+    app.finalize()
+
+    infos = {task.name: task for task in registry.tasks(app)}
+
+    assert infos["odd"].schema == {"type": "object"}
+    assert "fine" in infos

@@ -42,7 +42,17 @@ def list_tasks() -> Json:
 def _print_task(task: Json) -> None:
     name, schema = task["name"], task["schema"]
     sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
-    print_fields({"Task": name, "What it does": task["description"], "For example": sample})
+    print_fields(
+        {
+            "Task": name,
+            "What it does": task["description"],
+            "For example": sample,
+            "Declares": ", ".join(
+                f"{name} {value}" for name, value in (task.get("declared") or {}).items()
+            ),
+            "Note": "\n".join(task.get("notes") or ()),
+        }
+    )
     print_text("")
     properties = schema.get("properties", {})
     print_items(

@@ -16,6 +16,7 @@ from jobs_app.jobs.document import NAME, Definition
 from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
 from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history
+from jobs_app.tasks import registry
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import JOBS, problems
@@ -65,7 +66,7 @@ def list_jobs(query: JobQuery) -> Response:
 @api.post("/jobs", responses={201: JobOut, 200: DryRunOut, **problems(409, body=True)})
 def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
     """Create a job; it first runs when its schedule says so, never at once."""
-    definition = body.definition(extension.current().settings, name=body.name)
+    definition = _definition(body, name=body.name)
     if query.dry_run:
         return _dry_run(definition, job=None, version=None)
     return preconditions.once(lambda: _create(definition))
@@ -87,7 +88,7 @@ def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobRepl
     """Replace a job; what is left out takes its default. With `name`, rename it."""
     job = find_job(path.name)
     version = preconditions.expected_version()
-    definition = body.definition(extension.current().settings, name=path.name)
+    definition = _definition(body, name=path.name)
     return _change(job, definition, version=version, dry_run=query.dry_run)
 
 
@@ -100,7 +101,7 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
         whole = JobReplace.model_validate(merged(definition_of(job), request.get_json()))
     except ValidationError as error:
         raise_invalid(error)
-    definition = whole.definition(extension.current().settings, name=path.name)
+    definition = _definition(whole, name=path.name)
     # Merged into what was read just now: somebody else's change in between must not be undone.
     version = job.version if version is None and not query.dry_run else version
     return _change(job, definition, version=version, dry_run=query.dry_run)
@@ -187,6 +188,15 @@ def find_job(name: str) -> Job:
     return service.get(session(), checked_name(NAME, name, "job"))
 
 
+def _definition(body: JobReplace, *, name: str) -> Definition:
+    parts = extension.current()
+    return body.definition(parts.settings, name=name, app=parts.celery)
+
+
+def _declared(definition: Definition) -> dict[str, Any]:
+    return dict(registry.declaration(extension.current().celery, definition.task).fields)
+
+
 def _create(definition: Definition) -> Response:
     job = service.create(
         session(),
@@ -230,7 +240,13 @@ def _dry_run(definition: Definition, *, job: Job | None, version: int | None) ->
 def _show_dry_run(effect: DryRun) -> Response:
     job = effect.job
     last = service.last_runs(session(), [job.id])
-    document = show(job, effect.definition, last.get(job.id), effect.job_warnings)
+    document = show(
+        job,
+        effect.definition,
+        last.get(job.id),
+        effect.job_warnings,
+        _declared(effect.definition),
+    )
     return jsonify({"job": document, "effect": _effect(effect)})
 
 
@@ -255,6 +271,6 @@ def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
     definitions = [definition_of(job) for job in jobs]
     warnings = warnings_for(session(), definitions, app=extension.current().celery)
     return [
-        show(job, definition, last.get(job.id), job_warnings)
+        show(job, definition, last.get(job.id), job_warnings, _declared(definition))
         for job, definition, job_warnings in zip(jobs, definitions, warnings, strict=True)
     ]

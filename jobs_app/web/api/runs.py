@@ -63,7 +63,9 @@ def list_runs(query: RunQuery) -> Response:
 @api.post("/runs", responses={202: RunOut, **problems(409, body=True)})
 def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     """Run a task once, without a job."""
-    return preconditions.once(lambda: accepted(record_run(body.start())))
+    document = body.model_dump(exclude_unset=True)
+    start = job_start.task_start(document, extension.current().celery)
+    return preconditions.once(lambda: accepted(record_run(start)))
 
 
 @api.get("/runs/<run_id>", responses={200: RunDetail, **problems(404)})

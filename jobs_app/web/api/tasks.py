@@ -1,5 +1,6 @@
 """/tasks: the tasks that a job may name."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from flask import Response, jsonify
@@ -19,6 +20,12 @@ class TaskOut(BaseModel):
     name: str
     description: str
     kwargs_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    declared: Annotated[
+        dict[str, Any], Field(description="Fields that its jobs have unless they say otherwise.")
+    ]
+    notes: Annotated[
+        list[str], Field(description="Hints that are not checked, and options not followed.")
+    ]
 
 
 class TaskList(BaseModel):
@@ -31,5 +38,4 @@ class TaskList(BaseModel):
 def list_tasks() -> Response:
     """List the tasks that a job may name, each with its arguments."""
     tasks = registry.tasks(extension.current().celery)
-    items = [{"name": t.name, "description": t.description, "schema": t.schema} for t in tasks]
-    return jsonify({"items": items})
+    return jsonify({"items": [asdict(task) for task in tasks]})

@@ -69,6 +69,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "last_run": None,
         "scheduling_error": None,
         "warnings": ["No worker serves the queue 'default': its runs will wait."],
+        "declared": {},
     }
     assert api.get("/jobs/nightly-report").json == answer.json
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from celery import Celery
 from pydantic import ConfigDict, Field
 
 from jobs_app.core.field_spec import INT32, YEAR_SECONDS
@@ -49,6 +50,7 @@ READ_ONLY = {
     "description_of_schedule": "It follows from the schedule.",
     "scheduling_error": "",
     "warnings": "",
+    "declared": "The code of its task says it.",
 }
 
 
@@ -123,10 +125,10 @@ class JobReplace(Input):
 
     name: Name | None = None
 
-    def definition(self, settings: Settings, *, name: str) -> Definition:
+    def definition(self, settings: Settings, *, name: str, app: Celery) -> Definition:
         """Return it for the services, called *name* if it names none. Raises InvalidInput."""
         name = name if self.name is None else self.name
-        return from_document(self.model_dump(exclude_unset=True), settings, name=name)
+        return from_document(self.model_dump(exclude_unset=True), settings, name=name, app=app)
 
 
 class JobIn(JobReplace):

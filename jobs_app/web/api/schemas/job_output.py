@@ -94,6 +94,8 @@ class JobOut(_DefinitionOut):
     """A job: its definition and its present state.
 
     `warnings` tells what keeps it from running as it says: no worker serves its queue, say.
+    `declared` are the fields that the code of its task declares now. They are the defaults
+    of a job when it is saved.
     """
 
     version: int
@@ -103,13 +105,18 @@ class JobOut(_DefinitionOut):
     last_run: LastRun | None
     scheduling_error: str | None
     warnings: list[str]
+    declared: dict[str, Any]
     description_of_schedule: str
     created_at: Instant
     updated_at: Instant
 
 
 def show(
-    job: Job, definition: Definition, last_run: Run | None, warnings: list[str]
+    job: Job,
+    definition: Definition,
+    last_run: Run | None,
+    warnings: list[str],
+    declared: dict[str, Any],
 ) -> dict[str, Any]:
     """Return *job* as it goes over the wire."""
     schedule = schedule_as_json(definition.schedule)
@@ -126,6 +133,7 @@ def show(
         last_run=show_last_run(last_run),
         scheduling_error=job.scheduling_error,
         warnings=warnings,
+        declared=declared,
         description_of_schedule=described(definition.schedule),
         created_at=job.created_at,
         updated_at=job.updated_at,

@@ -8,16 +8,16 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from jobs_app.core.field_spec import grouped
+from jobs_app.core.json_storage import UNREADABLE
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.jobs.start import TaskStart
 from jobs_app.notifications.history import NotificationWithJob
-from jobs_app.secrets import redaction
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import input_fields
+from jobs_app.web.api.schemas.dump import dumped, shown_kwargs, shown_result
 from jobs_app.web.api.schemas.fields import (
     CancelModeIn,
     Instant,
@@ -142,7 +142,7 @@ class RunPage(BaseModel):
 #: The fields of an answer that are the columns of a run, as they are.
 _COLUMNS = RunOut.model_fields.keys() - {
     *("job", "worker", "duration_seconds", "delay_seconds"),
-    *("attempts", "kwargs", "error", "progress", "log"),
+    *("attempts", "kwargs", "result", "error", "progress", "log"),
 }
 
 
@@ -155,12 +155,19 @@ def show_run(run: Run) -> dict[str, Any]:
         delay_seconds=seconds_between(run.scheduled_for or run.created_at, run.started_at),
         attempts=_attempts(run),
         worker=_worker_name(run),
-        kwargs=redaction.redacted(run.kwargs),
+        kwargs=shown_kwargs(run.kwargs),
+        result=shown_result(run.result),
         error=_error(run.error),
-        progress=None if run.progress is None else ProgressOut(**run.progress),
+        progress=_progress(run),
         log=LogOut(bytes=run.log_bytes, truncated=run.log_truncated, deleted=run.log_deleted),
     )
-    return out.model_dump(mode="json")
+    return dumped(out)
+
+
+def _progress(run: Run) -> ProgressOut | None:
+    if run.progress is None or "at" in run.progress:
+        return None if run.progress is None else ProgressOut(**run.progress)
+    return ProgressOut(fraction=None, message=UNREADABLE, meta=None, at=run.created_at)
 
 
 def show_detail(run: Run, notifications: Sequence[NotificationWithJob]) -> dict[str, Any]:
@@ -321,7 +328,3 @@ class TaskRunIn(Input):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"task": "sleep", "kwargs": {"duration": 10}}]}
     )
-
-    def start(self) -> TaskStart:
-        """Return it for the services."""
-        return TaskStart(**grouped(TaskStart, self.model_dump(exclude_unset=True)))
