@@ -1,8 +1,7 @@
 """Starts a scheduler: the process of `jobs-app scheduler`."""
 
-import logging
-
 from jobs_app.celery_app import make_celery
+from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
 
 
@@ -11,9 +10,7 @@ def main(settings: Settings) -> int:
 
     Any number may run: one is active, the others stand by.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    configure_log(settings.log_level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     app = make_celery(settings)
     app.Beat(loglevel=settings.log_level, quiet=True).run()
     return 0

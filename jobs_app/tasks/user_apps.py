@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.local import Proxy
 
+from jobs_app.core.process_log import protect_log
 from jobs_app.tasks.module_path import import_from_path
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ def load(module: str) -> None:
         _load(module)
     except BaseException as error:  # a module with `sys.exit()` must not end this process
         raise BrokenModule(module, error) from error
+    finally:
+        # The module may have configured logging, and disabled our loggers by that.
+        protect_log()
 
 
 def _load(module: str) -> None:

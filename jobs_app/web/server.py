@@ -21,6 +21,7 @@ from waitress.server import TcpWSGIServer
 from jobs_app.accounts import admin_token
 from jobs_app.core import exposure, process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
+from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
 from jobs_app.web import extension, streams
 from jobs_app.web.app import create_app
@@ -121,7 +122,7 @@ def serve(settings: Settings) -> int:
 
     Raises Conflict if the port is taken, ConfigurationError for settings that cannot work.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    configure_log(settings.log_level, "%(asctime)s %(levelname)s %(message)s")
     exposure.check_host(settings)
     app = create_app(settings)
     listener = _listen(settings)

@@ -10,6 +10,7 @@ from celery.exceptions import SecurityWarning
 
 from jobs_app.celery_app import make_celery, pool_name
 from jobs_app.core import process
+from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
 from jobs_app.worker.celery_hooks import signals
 from jobs_app.worker.output.capture import prepare_worker
@@ -23,9 +24,7 @@ def main(settings: Settings) -> int:
     SIGTERM lets active runs finish. SIGQUIT gives them ten seconds and then ends them; the
     retry policy decides whether they run again.
     """
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    configure_log(settings.log_level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     prepare_worker()
     if os.geteuid() == 0:
         log.warning("running_as_root jobs run as root too, unless they change that themselves")
