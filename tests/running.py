@@ -1,14 +1,20 @@
 """What the tests of tasks share: a run to be in, and answers about processes."""
 
+import os
+import pickle
+import traceback
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, Stream
 from tests.servers import wait_until
+
+T = TypeVar("T")
 
 
 class Output:
@@ -60,6 +66,39 @@ def a_run(
         progress=progress,
         last_log=last_log,
     )
+
+
+def in_child(act: Callable[[], T]) -> T:
+    """Return what *act* returns in a forked process, which it may change as it likes.
+
+    Raises RuntimeError with the traceback if it raises.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _answer(act, writing)
+        finally:
+            # Never as a second copy of the tests.
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        data = stream.read()
+    os.waitpid(pid, 0)
+    assert data, "the process has ended without an answer"
+    has_returned, value = pickle.loads(data)  # noqa: S301  # from our own child
+    if not has_returned:
+        raise RuntimeError(value)
+    result: T = value
+    return result
+
+
+def _answer(act: Callable[[], object], writing: int) -> None:
+    try:
+        answer: object = (True, act())
+    except BaseException:  # noqa: BLE001  # the parent raises it
+        answer = (False, traceback.format_exc())
+    os.write(writing, pickle.dumps(answer))
 
 
 def pid_in(file: Path) -> int:

@@ -32,6 +32,7 @@ from jobs_app.runs.messages import Message, publish
 from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.completer import FinishedRun
+from jobs_app.worker.liveness.write_failures import WriteFailures
 from jobs_app.worker.outcomes import cut, failed, unstorable
 from jobs_app.worker.pool_process import Process, this_process
 from jobs_app.worker.runner import work
@@ -79,20 +80,19 @@ def run(run_id: str, attempt: int) -> None:
 def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
     """Run the task of a claimed run, and write or hold its finish."""
     log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
-    process.save_state()
     try:
         outcome = work(process, claimed)
     except Exception as error:  # noqa: BLE001  # nobody else would finish the claimed run
         outcome = failed(error, traceback.format_exc())
-    process.restore_state()
     with _ignoring_soft_limit():
         finished_run = FinishedRun(claimed, cut(outcome), clock.now())
         may_hold = process.can_hold_finish and not process.must_exit
         if not (may_hold and process.completer.hold(finished_run)):
             _finish(process, finished_run)
     if process.must_exit:
-        # The task left too many files open; the pool starts another process.
-        log.error("process_retired run=%s reason=too_many_open_files", claimed.run_id)
+        # The pool, or the supervisor of the worker, starts another process.
+        reason = ",".join(process.retire_reasons)
+        log.error("process_retired run=%s reason=%s", claimed.run_id, reason)
         os._exit(1)
 
 
@@ -134,6 +134,7 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
     """Claim an attempt; try again until the database answers."""
     _await_lease(process)
     at, unanswered = clock.now(), False
+    failures = WriteFailures(process.lease)
     while True:
         worker_id = process.lease.worker_id
         try:
@@ -147,6 +148,7 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
             return claimed
         except SQLAlchemyError as error:
             log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
+            process.note_failed_write(failures, error)
             # A pooled connection may be dead for hours: try at once with a new one.
             if unanswered or not _is_stale(error):
                 time.sleep(RETRY_DATABASE_SECONDS)
@@ -225,11 +227,13 @@ def _finish_held(process: Process) -> None:
 def _finish(process: Process, finished_run: FinishedRun) -> None:
     """Write the outcome, however long the database is away; then release the slot."""
     claimed, outcome = finished_run.claimed, finished_run.outcome
+    failures = WriteFailures(process.lease)
     # Only this worker may write it: if the run is no longer ours, the guard refuses.
     while isinstance(written := _write(process, claimed, outcome, finished_run.at), Exception):
         kind = type(written).__name__
         log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
-        if isinstance(written, SQLAlchemyError) and not is_refused(written):
+        if _is_outage(written):
+            process.note_failed_write(failures, written)
             time.sleep(RETRY_DATABASE_SECONDS)
         else:
             outcome = unstorable(outcome, kind)
@@ -237,6 +241,13 @@ def _finish(process: Process, finished_run: FinishedRun) -> None:
             time.sleep(0.05)
     if written or claimed.concurrency_key is not None:
         _queue_next(process, claimed)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Tell whether a later try may succeed; a process without memory or files counts too."""
+    if isinstance(error, MemoryError | OSError):
+        return True
+    return isinstance(error, SQLAlchemyError) and not is_refused(error)
 
 
 def _queue_next(process: Process, claimed: ClaimedRun) -> None:

@@ -4,6 +4,7 @@ The main process creates a `Process` before the pool forks. Each pool process co
 own copy after the fork, so that they share no connection and no thread.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from multiprocessing.sharedctypes import RawValue
@@ -13,24 +14,47 @@ from uuid import UUID
 from billiard import current_process
 from celery import Celery
 
+from jobs_app.core.process_tree import become_subreaper
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.worker.completer import Completer
 from jobs_app.worker.liveness.active_runs import ActiveRuns
 from jobs_app.worker.liveness.cancellation import CancelListener
 from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.liveness.write_failures import CANNOT_WRITE, WriteFailures
 from jobs_app.worker.output.capture import capture_descriptors
-from jobs_app.worker.process_state import ProcessState, is_short_of_files
+from jobs_app.worker.process_state.credentials import Credentials
+from jobs_app.worker.process_state.descriptors import (
+    CLOSED,
+    Descriptors,
+    empty_stdin,
+    ensure_standard_descriptors,
+)
+from jobs_app.worker.process_state.limits import Limits
+from jobs_app.worker.process_state.snapshot import ProcessState
+from jobs_app.worker.run_programs import RunPrograms
+
+log = logging.getLogger(__name__)
 
 
 class Process:
     """What the runs of one process need from it."""
 
-    def __init__(self, app: Celery, settings: Settings, name: str, *, is_prefork: bool) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        settings: Settings,
+        name: str,
+        *,
+        is_prefork: bool,
+        is_solo: bool = False,
+    ) -> None:
         self.app = app
         self.settings = settings
         self.name = name
         self.is_prefork = is_prefork
+        # A run has its process for itself: what it changes there can be restored.
+        self.is_exclusive = is_prefork or is_solo
         self.lease = Lease(settings.fence_seconds)
         # One connection for claim and finish, a few for logs, cancel listener and the rest.
         size = 5 + (0 if is_prefork else settings.worker_concurrency)
@@ -44,6 +68,9 @@ class Process:
         self.active_runs = ActiveRuns()
         self.tracers: dict[str, Callable[..., Any]] = {}
         self.must_exit = False
+        self.retire_reasons: list[str] = []
+        self._descriptors = Descriptors()
+        self._essentials = (Credentials(), Limits(), self._descriptors)
         self._saved_state: ProcessState | None = None
         self._dropped = RawValue("L", 0)
         self._dropped_reported = 0
@@ -64,18 +91,52 @@ class Process:
             # The index of a process in its pool; the successor of a dead process gets its index.
             pool_process: Any = current_process()
             self.active_runs.take_slot(pool_process.index)
+            ensure_standard_descriptors()
+            empty_stdin()
             capture_descriptors()
+            self._descriptors = Descriptors()
+            become_subreaper()
+
+    def start_programs(self) -> RunPrograms | None:
+        """Return the programs of a run that starts now; None in a pool of threads."""
+        return RunPrograms() if self.is_exclusive else None
 
     def save_state(self) -> None:
         """Save the state of this process, once, to restore it after each task."""
-        if self.is_prefork and self._saved_state is None:
-            self._saved_state = ProcessState.of_this_process()
+        if self.is_exclusive and self._saved_state is None:
+            self._saved_state = ProcessState(self._descriptors)
 
     def restore_state(self) -> None:
-        """Restore the state from before the task; does nothing in a pool of threads."""
-        if self._saved_state is not None:
-            self._saved_state.restore()
-            self.must_exit = is_short_of_files()
+        """Restore the state from before the task; does nothing in a pool of threads.
+
+        If something cannot be restored, this process must be replaced after the run. If its
+        pipes are closed, it exits at once: the descriptors of its connections may be other
+        files now.
+        """
+        if self._saved_state is None:
+            return
+        self.retire_reasons = self._saved_state.restore()
+        self.must_exit = bool(self.retire_reasons)
+        if CLOSED in self.retire_reasons:
+            os._exit(CANNOT_WRITE)
+
+    def note_failed_write(self, failures: WriteFailures, error: BaseException) -> None:
+        """Exit this process if its writes fail, and those of its worker do not."""
+        self.repair()
+        damage = ",".join(self.retire_reasons)
+        failures.note(error, damage=damage, has_own_heartbeat=not self.is_prefork)
+
+    def repair(self) -> None:
+        """Restore rights and limits of a worker whose runs share its main process.
+
+        Threads may work meanwhile, so this is only for a worker that cannot write any more.
+        """
+        if not self.is_prefork:
+            changed = [name for part in self._essentials for name in part.restore()]
+            self.retire_reasons, self.must_exit = changed, bool(changed)
+            if CLOSED in changed:
+                log.error("process_left reason=%s", ",".join(changed))
+                os._exit(CANNOT_WRITE)
 
     def note_last_run(self, pid: int, run_id: UUID, attempt: int) -> None:
         """Note the last run of a pool process."""

@@ -1,6 +1,8 @@
 """Runs the task of a claimed run, with its log, context, secrets and cancel listener."""
 
 import contextlib
+import contextvars
+import decimal
 import os
 import sys
 import threading
@@ -30,7 +32,8 @@ from jobs_app.worker.output.run_log import RunLog
 from jobs_app.worker.output.secret_masking import Mask, MaskedLog
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import Progress
-from jobs_app.worker.secret_injection import inject
+from jobs_app.worker.run_programs import ended_text
+from jobs_app.worker.secret_injection import Injection, inject
 
 #: Tasks that check the lease, the limits and a cancel themselves.
 COOPERATIVE = outbox.ENFORCES_OWN_LIMITS
@@ -67,14 +70,22 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
     is_python = claimed.task not in COOPERATIVE
     output = capture_output(context.log, is_python=is_python)
     with _current(context), mask_process_output(injection.mask), output:
+        if is_python:
+            process.save_state()
+            run.programs = process.start_programs()
         process.cancel_listener.add(run)
         outcome = guarded(
-            lambda: call(process, claimed, injection),
+            lambda: contextvars.copy_context().run(_call, process, claimed, injection),
             lambda: process.cancel_listener.remove(run),
         )
+        if is_python:
+            _restore(process, run, context.log)
     outcome = _at_its_limit(outcome, run)
-    # While the lease lasts we wait for the database, here or for the finish.
-    timeout = max(LOG_CLOSE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
+    # While the lease lasts we wait for the database, here or for the finish. A process that
+    # its run has damaged may never reach it.
+    timeout = LOG_CLOSE_SECONDS
+    if not process.must_exit:
+        timeout = max(timeout, process.lease.seconds_left(of=claimed.worker_id))
     unstored_progress = None
     with contextlib.suppress(SoftTimeLimitExceeded):
         if masked_log is not None:
@@ -86,6 +97,24 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
     if run.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = stopped()
     return replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
+
+
+def _call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome:
+    """Call the task in contextvars of its own; decimal's present context is one of them."""
+    decimal.setcontext(decimal.Context())
+    return call(process, claimed, injection)
+
+
+def _restore(process: Process, run: CancellableRun, log: LogSink) -> None:
+    """Restore the state of this process, and end the programs that the run started."""
+    for _ in range(2):
+        # The limit fires once, and the task has ended: ignore it.
+        with contextlib.suppress(SoftTimeLimitExceeded):
+            process.restore_state()
+            names = run.programs.end(run.limits.kill_grace_seconds) if run.programs else []
+            if names:
+                log.write("stderr", ended_text(names).encode("utf-8", "backslashreplace"))
+            return
 
 
 def _context(

@@ -143,6 +143,9 @@ class PoolProcess:
     def restore_state(self) -> None:
         """Have nothing to put back."""
 
+    def note_failed_write(self, failures: object, error: BaseException) -> None:
+        """Wait for the database, like a process that nothing has damaged."""
+
     def count_dropped(self) -> None:
         """Count nothing."""
 

@@ -10,20 +10,25 @@ from uuid import UUID
 from billiard.exceptions import TimeLimitExceeded
 from celery import signals
 from celery.concurrency.prefork import TaskPool
+from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state
 from sqlalchemy import NullPool, make_url
 
 from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
 from jobs_app.core.process import protect_memory
+from jobs_app.core.process_tree import become_subreaper
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.runs.workers import Registration
 from jobs_app.worker import execution
+from jobs_app.worker.celery_hooks.children import allow_children
 from jobs_app.worker.celery_hooks.prefetch import PrefetchStep
 from jobs_app.worker.celery_hooks.transport import use_tolerant_channel
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
+from jobs_app.worker.liveness.orphans import Orphans
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
+from jobs_app.worker.liveness.write_failures import CANNOT_WRITE
 from jobs_app.worker.output.capture import adopt_user_handlers
 from jobs_app.worker.pool_process import Process, set_process, this_process
 
@@ -34,6 +39,12 @@ SHUTDOWN_POLL_SECONDS = 0.2
 
 #: The strategy of runs, as Celery wants it: a name.
 STRATEGY = "jobs_app.worker.celery_hooks.strategy:run_strategy"
+
+#: The reason of a run whose process could not write its finish, while this worker can.
+CANNOT_WRITE_REASON = (
+    "The process of the run could no longer write to the database, but its worker can. The task "
+    "has closed descriptors, dropped rights or lowered limits. How the run ended is not known."
+)
 
 _heartbeat: Heartbeat | None = None
 
@@ -50,7 +61,10 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     adopt_user_handlers()
     settings = app.settings
     is_prefork = _is_prefork(sender.pool_cls)
-    process = Process(app, settings, sender.hostname, is_prefork=is_prefork)
+    is_solo = _is_solo(sender.pool_cls)
+    process = Process(app, settings, sender.hostname, is_prefork=is_prefork, is_solo=is_solo)
+    if process.is_exclusive:
+        become_subreaper()
     if settings.worker_prefetch:
         _install_hooks(app)
     set_process(process)
@@ -67,22 +81,28 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     database = _heartbeat_database(
         settings.effective_database_url, fence_seconds=settings.fence_seconds
     )
-    _heartbeat = Heartbeat(
-        database,
-        process.lease,
-        registration,
-        seconds=settings.heartbeat_seconds,
-        stalled_runs=StalledRuns(process.active_runs),
-        # Without a pool of processes there is none that could be killed alone.
-        forced_cancellation=ForcedCancellation(
-            process.lease, process.active_runs.attempts if is_prefork else dict
-        ),
-        take_dropped=process.take_dropped,
-    )
+    _heartbeat = _make_heartbeat(process, database, registration)
     process.report_dead = _heartbeat.report_dead
     _heartbeat.register()
     # A connection must not be used on both sides of the fork.
     database.close()
+
+
+def _make_heartbeat(process: Process, database: Database, registration: Registration) -> Heartbeat:
+    return Heartbeat(
+        database,
+        process.lease,
+        registration,
+        seconds=process.settings.heartbeat_seconds,
+        stalled_runs=StalledRuns(process.active_runs),
+        # Without a pool of processes there is none that could be killed alone.
+        forced_cancellation=ForcedCancellation(
+            process.lease, process.active_runs.attempts if process.is_prefork else dict
+        ),
+        take_dropped=process.take_dropped,
+        orphans=Orphans() if process.is_prefork else None,
+        on_failure=process.repair,
+    )
 
 
 def _heartbeat_database(url: str, *, fence_seconds: float) -> Database:
@@ -108,6 +128,10 @@ def _is_prefork(pool: Any) -> bool:
     return pool in ("prefork", "processes", POOLS["prefork"]) or (
         isinstance(pool, type) and issubclass(pool, TaskPool)
     )
+
+
+def _is_solo(pool: Any) -> bool:
+    return pool == "solo" or (isinstance(pool, type) and issubclass(pool, SoloPool))
 
 
 def _wait_for_runs(process: Process, seconds: float) -> None:
@@ -136,6 +160,7 @@ def _is_busy(process: Process) -> bool:
 @signals.worker_process_init.connect
 def _on_process_init(**_: object) -> None:
     this_process().after_fork()
+    allow_children()
 
 
 @signals.worker_ready.connect
@@ -170,5 +195,8 @@ def _on_task_failure(
     run_id, attempt = UUID(str(args[0])), int(args[1])
     if isinstance(exception, TimeLimitExceeded):
         _heartbeat.report_dead(run_id, attempt, "The time limit was reached.", RunState.TIMED_OUT)
+    elif f"exitcode {CANNOT_WRITE} " in f"{exception} ":
+        log.error("process_left run=%s reason=cannot_write", run_id)
+        _heartbeat.report_dead(run_id, attempt, CANNOT_WRITE_REASON)
     else:
         _heartbeat.report_dead(run_id, attempt, f"The process of the run died: {exception}")

@@ -25,6 +25,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import Cancelled, TimedOut
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.output.routing import leave_run_output
+from jobs_app.worker.run_programs import RunPrograms
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class CancellableRun:
     is_interrupted: bool = False
     is_stopped: bool = False
     stop_by: float = float("inf")
+    # The programs of a Python task, in a process that works on one run at a time.
+    programs: RunPrograms | None = None
 
 
 def grace_seconds(
@@ -207,6 +210,9 @@ class CancelListener:
             if not run.is_cooperative and not is_fenced and not run.is_interrupted:
                 run.is_interrupted = True
                 self._interrupt(run, Interrupted)
+                if run.programs is not None:
+                    # A task that waits for a program notices nothing until that ends.
+                    run.programs.signal(signal.SIGTERM)
             if now >= run.stop_by:
                 self._kill_process(run)
 
@@ -235,6 +241,8 @@ class CancelListener:
         if self._may_kill_process:
             # The worker's main process sees this process die and finishes the run.
             log.warning("run_killed run=%s attempt=%s", run.run_id, run.attempt)
+            if run.programs is not None:
+                run.programs.kill()
             os.kill(os.getpid(), signal.SIGKILL)
         elif self._is_fenced(run):
             # In a pool of threads only the whole worker can be stopped.

@@ -25,6 +25,7 @@ from jobs_app.worker.liveness.cancellation import CANCEL_POLL_SECONDS
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.liveness.orphans import Orphans
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class Heartbeat:
 
     `take_dropped` returns how many messages were dropped since the last call. `stalled_runs`
     finds the runs that nobody here works on. `forced_cancellation` kills the pool processes
-    that do not respond to a cancel.
+    that do not respond to a cancel; *orphans* ends the programs of those that died.
+    `on_failure` is called after a heartbeat that failed.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Heartbeat:
         stalled_runs: StalledRuns,
         forced_cancellation: ForcedCancellation,
         take_dropped: Callable[[], int] = lambda: 0,
+        orphans: Orphans | None = None,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._lease = lease
@@ -81,6 +85,8 @@ class Heartbeat:
         self._stalled_runs = stalled_runs
         self._take_dropped = take_dropped
         self._forced_cancellation = forced_cancellation
+        self._orphans = orphans
+        self._on_failure = on_failure
         self._dead_attempts: list[DeadAttempt] = []
         self._wake = threading.Event()
         self._is_stopped = False
@@ -161,11 +167,15 @@ class Heartbeat:
                 if now >= next_beat:
                     self._beat(lease_now())
                     next_beat = now + self._seconds
-                self._finish_dead_attempts()
+                if self._orphans is not None:
+                    self._orphans.check()
+                if not self._are_orphans_ending():
+                    self._finish_dead_attempts()
                 self._report_stalled()
                 self._forced_cancellation.check(self._session)
             except SQLAlchemyError as error:
                 log.warning("heartbeat_failed error=%s", type(error).__name__)
+                self._on_failure()
                 next_beat = now + DATABASE_RETRY_SECONDS
             except Exception:
                 # A worker without a heartbeat would fetch messages and drop them for ever.
@@ -175,9 +185,12 @@ class Heartbeat:
             pause = min(next_beat - time.monotonic(), self._seconds)
             if self._forced_cancellation.has_work:
                 pause = min(pause, CANCEL_POLL_SECONDS)
-            if self._dead_attempts:
+            if self._dead_attempts or self._are_orphans_ending():
                 pause = min(pause, DEAD_POLL_SECONDS)
             self._wake.wait(max(pause, 0.05))
+
+    def _are_orphans_ending(self) -> bool:
+        return self._orphans is not None and self._orphans.is_ending
 
     def _beat(self, begun: float) -> None:
         with self._session() as session:

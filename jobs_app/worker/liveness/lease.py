@@ -46,6 +46,10 @@ class Lease:
         """Whether heartbeats arrive: the last one is younger than half the lease."""
         return self.seconds_left() > self._fence_seconds / 2
 
+    def was_renewed_within(self, seconds: float) -> bool:
+        """Tell whether a heartbeat arrived within the last *seconds*."""
+        return now() - float(self._renewed.value) < seconds
+
     def seconds_left(self, *, of: UUID | None = None) -> float:
         """Return how many seconds work may continue without a heartbeat; 0 or less: stop.
 

@@ -1,0 +1,86 @@
+"""The descendants of a process, read from /proc; Linux only, elsewhere there are none."""
+
+import ctypes
+import os
+import sys
+from dataclasses import dataclass
+
+PR_SET_CHILD_SUBREAPER = 36
+
+#: A process that has ended and waits until its parent reads its exit status.
+ZOMBIE_STATES = frozenset({"Z", "X"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A process; `started` tells it from a later one with the same number."""
+
+    pid: int
+    parent: int
+    started: int
+    name: str
+    is_zombie: bool
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The number and start time of the process, which no other process has."""
+        return self.pid, self.started
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of its orphaned descendants, instead of process 1."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def has_children() -> bool:
+    """Tell whether this process has a child, also one that has ended; takes a microsecond."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children() -> list[Entry]:
+    """Return the direct children of this process, with those that have ended."""
+    return [entry for entry in _processes() if entry.parent == os.getpid()]
+
+
+def descendants(
+    keep: frozenset[tuple[int, int]] = frozenset(), *, of: int | None = None
+) -> list[Entry]:
+    """Return the descendants of this process, or of the process *of*, children first.
+
+    Those in *keep* (by their keys) are left out, and so are the descendants of these.
+    """
+    by_parent: dict[int, list[Entry]] = {}
+    for entry in _processes():
+        if entry.key not in keep:
+            by_parent.setdefault(entry.parent, []).append(entry)
+    result: list[Entry] = []
+    below = by_parent.get(of or os.getpid(), [])
+    while below:
+        result += below
+        below = [child for entry in below for child in by_parent.get(entry.pid, [])]
+    return result
+
+
+def _processes() -> list[Entry]:
+    if sys.platform != "linux":
+        return []
+    entries = (_entry(name) for name in os.listdir("/proc") if name.isdigit())
+    return [entry for entry in entries if entry is not None]
+
+
+def _entry(pid: str) -> Entry | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    # The name in brackets may itself contain brackets and spaces.
+    before, _, after = text.rpartition(")")
+    fields = after.split()
+    name = before.partition("(")[2]
+    return Entry(int(pid), int(fields[1]), int(fields[19]), name, fields[0] in ZOMBIE_STATES)
