@@ -34,6 +34,7 @@ IS_LINUX = sys.platform == "linux"
 # Longest grace of a fenced job: it is dead before another worker may start it again.
 FENCE_GRACE_SECONDS = 5.0
 LEFTOVER_GRACE_SECONDS = 2.0
+LEFTOVER_NAME_SECONDS = 0.02
 # So many of the processes that a command left behind are named.
 NAMED_LEFTOVERS = 10
 # A process that KILL does not end (a dead disk) must not delay the result for ever.
@@ -275,6 +276,9 @@ class Supervisor:
         """End the processes that the command left behind; stop trying at *give_up_at*."""
         kill_at = min(self.kill_at, clock() + min(self.grace, LEFTOVER_GRACE_SECONDS))
         has_termed = False
+        if self.why is None and self.has_leftovers():
+            # A process that was forked just now has not got the name of its program yet.
+            time.sleep(LEFTOVER_NAME_SECONDS)
         while self.has_leftovers() and clock() < give_up_at:
             self.note_leftovers()
             if clock() >= kill_at:

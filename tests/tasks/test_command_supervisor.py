@@ -343,7 +343,9 @@ def test_a_command_that_thaws_when_another_worker_may_run_it_is_killed_without_t
     frozen = [process, psutil.Process(supervisor_of(main.pid)), main, *main.children()]
 
     for process_ in frozen:
-        process_.send_signal(signal.SIGSTOP)
+        # The `sleep` of the command may have ended meanwhile.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process_.send_signal(signal.SIGSTOP)
     # The lease, and the grace that a command gets which is not too late.
     frozen_at = time.monotonic()
     wait_until(lambda: time.monotonic() > frozen_at + 6.5, "another worker may run it")

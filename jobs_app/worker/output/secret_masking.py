@@ -72,43 +72,42 @@ class Mask:
                 masked = self.text(text)
                 return value if masked == text else masked
 
-    def spans(self, data: bytes) -> list[Span]:
-        """Return the spans of the secrets in *data*, in order."""
-        spans = self._verbatim.find(data.lower())
-        view = unescape(Unlocated(data))
-        if found := self._compact.find(compact(Unlocated(view.data)).data):
-            located = compact(unescape(Located(data)))
-            spans += [located.place(*span) for span in found]
-        if found := self._plain.find(self._plain_text(view).data):
-            plain = self._plain_text(unescape(Located(data)))
-            spans += [plain.place(*span) for span in found]
-        return joined(spans)
+    def find(self, data: bytes, *, is_end: bool = False) -> tuple[list[Span], int]:
+        """Return the spans of the secrets in *data*, in order, and how much of its end to hold.
 
-    def unfinished(self, data: bytes, *, is_end: bool = False) -> int:
-        """Return how many bytes at the end of *data* may be the start of a secret.
-
-        With *is_end* nothing follows: then a start that is too short to tell does not count.
+        The end may be the start of a secret. With *is_end* nothing follows: then a start that is
+        too short to tell does not count.
         """
-        data = data[-self.context_bytes :]
-        least = MIN_MASKED_LENGTH if is_end else 1
-        start = len(data)
-        if (length := self._verbatim.unfinished(data.lower())) >= least:
-            start -= length
+        verbatim = data.lower()
         view = unescape(Unlocated(data), is_open=not is_end)
-        # The first characters of Base64 alone tell too little to hold back the end of a line.
-        length = self._compact.unfinished(compact(Unlocated(view.data)).data)
-        if length >= MIN_MASKED_LENGTH:
+        compacted = compact(Unlocated(view.data)).data
+        plain = self._plain_text(view, is_open=not is_end)
+        spans = self._verbatim.find(verbatim)
+        if found := self._compact.find(compacted):
             located = compact(unescape(Located(data), is_open=not is_end))
-            start = min(start, located.place(-length, 0)[0])
-        view = self._plain_text(view, is_open=not is_end)
-        length = self._plain.unfinished(view.data)
-        if length >= least or view.is_cut:
-            located = unescape(Located(data), is_open=not is_end)
-            located = self._plain_text(located, is_open=not is_end)
-            start = min(start, located.cut_at)
+            spans += [located.place(*span) for span in found]
+        if found := self._plain.find(plain.data):
+            located = self._locate_plain(data, is_open=not is_end)
+            spans += [located.place(*span) for span in found]
+        least = MIN_MASKED_LENGTH if is_end else 1
+        starts = []
+        if (length := self._verbatim.unfinished(verbatim)) >= least:
+            starts.append(len(data) - length)
+        end = data[-self.context_bytes :]
+        before = len(data) - len(end)
+        # The first characters of Base64 alone tell too little to hold back the end of a line.
+        if (length := self._compact.unfinished(compacted)) >= MIN_MASKED_LENGTH:
+            located = compact(unescape(Located(end), is_open=not is_end))
+            starts.append(before + located.place(-length, 0)[0])
+        if (length := self._plain.unfinished(plain.data)) >= least or plain.is_cut:
+            located = self._locate_plain(end, is_open=not is_end)
+            starts.append(before + located.cut_at)
             if length >= least:
-                start = min(start, located.place(-length, 0)[0])
-        return len(data) - start
+                starts.append(before + located.place(-length, 0)[0])
+        return joined(spans), len(data) - min(starts, default=len(data))
+
+    def _locate_plain(self, data: bytes, *, is_open: bool) -> Located:
+        return self._plain_text(unescape(Located(data), is_open=is_open), is_open=is_open)
 
     def _plain_text(self, view: View, *, is_open: bool = False) -> View:
         view = fold(view, is_open=is_open) if self._has_non_ascii else view
@@ -149,8 +148,7 @@ class MaskedStream:
     def masked(self, data: bytes, *, is_end: bool = False) -> bytes:
         """Return *data*, and the output that was held, without secrets and what is held now."""
         data, shown, last = self._data + data, self._shown, self._last
-        spans = self._mask.spans(data)
-        held = self._mask.unfinished(data, is_end=is_end)
+        spans, held = self._mask.find(data, is_end=is_end)
         if is_end and held:
             start = len(data) - len(data[len(data) - held :].lstrip())
             spans = joined([*spans, (start, len(data))])

@@ -25,7 +25,7 @@ _H = {b"h": rb"[0-9a-fA-F]"}
 _ESCAPE = re.compile(
     rb"""
       \\ \\{0,63} (?: u%(h)s{1,4} | [ux]\{%(h)s{1,6}\} | U%(h)s{1,8} | x%(h)s{1,2}
-                    | 0?[0-7]{1,3} | [abefnrtvE] | )
+                    | 0?[0-7]{1,3} | [abefnrtvABEFNRTV] | )
     | %%(?:25){0,8} (?: u%(h)s{4} | %(h)s{2} )
     | &(?:amp;){0,8} (?: \#[0-9]{1,7} | \#[xX]%(h)s{1,6} | [A-Za-z][A-Za-z0-9]{1,31} ) ;
     | \x1b\[ [0-?]{0,32} [ -/]{0,4} [@-~]
@@ -52,7 +52,7 @@ LONGEST_ESCAPE = 140
 _QUOTES = b"'\"\r\x00"
 _SPECIAL = (b"\\", b"%", b"&", b"$", b"\x1b")
 #: The letters after a backslash, and their characters.
-LETTERS = dict(zip(b"abefnrtvE", b"\a\b\x1b\f\n\r\t\v\x1b", strict=True))
+LETTERS = dict(zip(b"abefnrtv", b"\a\b\x1b\f\n\r\t\v", strict=True))
 
 # A character as JSON and JavaScript escape it: two surrogates, of three bytes each here.
 _SURROGATES = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
@@ -145,7 +145,8 @@ def _backslashed(name: bytes, escape: bytes) -> bytes:
         # \xHH is a byte, \x{HH} and \uHH are characters.
         is_byte = kind == b"x" and len(name) <= len(b"xHH")
         return _byte(digits, 16) if is_byte else _utf8(int(digits, 16), escape)
-    return bytes([LETTERS[name[0]]])
+    # A capital may be the same letter in text that lost its case, or the other way round.
+    return bytes([LETTERS[name.lower()[0]]])
 
 
 def _entity(name: bytes, escape: bytes) -> bytes:
