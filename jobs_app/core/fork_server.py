@@ -234,8 +234,9 @@ def _serve(connection: socket.socket, owner: int) -> Callable[[], Any]:
 
 def _forget_parent(connection: int) -> None:
     """Drop what this process inherited: session, descriptors, variables, signal handlers."""
-    global _connection
-    _connection = None
+    global _connection, _lock
+    # The lock is held while a server starts late.
+    _connection, _lock = None, threading.Lock()
     os.setsid()
     os.umask(0o077)
     null = os.open(os.devnull, os.O_RDWR)

@@ -32,6 +32,12 @@ def sleep() -> None:
     time.sleep(600)
 
 
+def fork_another(fd: int) -> None:
+    """Fork a process from a forked one, and write its exit code to the pipe *fd*."""
+    process = spawn("os:_exit", fds=(fd,), environment={}, title="jobs-app exit")
+    os.write(fd, str(process.wait(10) > 2).encode())
+
+
 def forked(target: str, *arguments: str, fds: tuple[int, ...] = ()) -> ForkedProcess:
     name = f"tests.core.test_fork_server:{target}"
     return spawn(name, *arguments, fds=fds, environment={"WORD": "x"}, title=f"jobs-app {target}")
@@ -48,6 +54,17 @@ def test_a_forked_process_has_what_it_was_given_and_nothing_else(monkeypatch) ->
 
     assert lines == ["hello", *["/dev/null"] * 3, "True", "WORD", "True"]
     assert process.wait(10) == 7
+
+
+def test_a_forked_process_may_fork_others() -> None:
+    reading, writing = os.pipe()
+
+    process = forked("fork_another", fds=(writing,))
+    os.close(writing)
+
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == "True", "the exit code of the other is its descriptor's number"
+    assert process.wait(10) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

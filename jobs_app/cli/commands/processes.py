@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs_app.cli.client import FAILED, NO_SUCH, USAGE
-from jobs_app.core import clock, handed_settings, process
+from jobs_app.core import clock, process
 from jobs_app.core.errors import ConfigurationError, JobsError, NotFound
 from jobs_app.core.process import protect_memory
 from jobs_app.up.parent_death import die_with_parent
@@ -66,6 +66,8 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings to a process that serves; prepare the process first."""
     protect_memory()
     with read_settings(**overrides) as settings:
+        from jobs_app.core import handed_settings
+
         handed_settings.take_from_environment(settings.secret_fields())
         die_with_parent()
         process.pause_gc()
