@@ -52,7 +52,7 @@ class ForkedProcess:
         line = self._status.readline()
         if not line:
             self._status.close()
-            raise OSError("the process that forks others has ended")
+            raise OSError("no process could be forked: the system is short of processes or files")
         self.pid = int(line)
         self.returncode: int | None = None
 
@@ -215,21 +215,32 @@ def _serve(connection: socket.socket, owner: int) -> Callable[[], Any]:
             _report_ended(statuses, owner)
         if connection not in ready:
             continue
-        message, fds, _, _ = socket.recv_fds(connection, len(REQUEST), MAX_FDS)
+        message, fds, flags, _ = socket.recv_fds(connection, len(REQUEST), MAX_FDS)
         if not message:
             os._exit(0)
-        if (pid := os.fork()) == 0:
+        pid = None if flags & socket.MSG_CTRUNC else _fork()
+        if pid == 0:
             for fd in statuses.values():
                 os.close(fd)
+            signal.set_wakeup_fd(-1)
             for end in (connection, wake, wakes):
-                signal.set_wakeup_fd(-1)
                 end.close()
             return _become_child(fds)
-        with contextlib.suppress(OSError):
-            os.write(fds[1], b"%d\n" % pid)
-        statuses[pid] = fds.pop(1)
+        if pid is not None:
+            statuses[pid] = fds.pop(1)
+            with contextlib.suppress(OSError):
+                os.write(statuses[pid], b"%d\n" % pid)
+        # Without a process the client reads the end of its status.
         for fd in fds:
             os.close(fd)
+
+
+def _fork() -> int | None:
+    """Fork; return None if the system has no room for a process."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
 
 
 def _forget_parent(connection: int) -> None:

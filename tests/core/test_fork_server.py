@@ -93,6 +93,26 @@ def test_a_killed_process_comes_back_with_its_signal() -> None:
     assert process.wait(10) == -signal.SIGKILL
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+def test_a_server_without_room_refuses_and_goes_on() -> None:
+    first = forked("sleep")
+    server = psutil.Process(psutil.Process(first.pid).ppid())
+    limits = server.rlimit(psutil.RLIMIT_NOFILE)
+    # One number is free: 0, 1 and 2 are taken.
+    server.rlimit(psutil.RLIMIT_NOFILE, (4, limits[1]))
+    try:
+        with pytest.raises(OSError, match="short of processes or files"):
+            forked("sleep")
+    finally:
+        server.rlimit(psutil.RLIMIT_NOFILE, limits)
+    second = forked("sleep")
+
+    assert psutil.Process(second.pid).ppid() == server.pid
+    for process in (first, second):
+        process.kill()
+        process.wait(10)
+
+
 def test_a_process_that_outlives_the_wait_raises() -> None:
     process = forked("sleep")
 

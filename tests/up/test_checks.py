@@ -58,9 +58,19 @@ def test_a_variable_with_a_typo_is_pointed_out(make_up):
     assert "JOBS_URL" not in up.printed
 
 
+def test_an_address_that_other_machines_reach_is_refused(make_up):
+    up = make_up()
+    up.environment["JOBS_HOST"] = "0.0.0.0"
+    up.start()
+
+    assert up.exit_code() != 0
+    assert "or set JOBS_PLAIN_HTTP=true where a proxy" in up.printed
+    assert up.notes() == []
+
+
 def test_an_address_that_is_not_ours_is_refused(make_up):
     up = make_up()
-    up.environment["JOBS_HOST"] = "192.0.2.1"
+    up.environment |= {"JOBS_HOST": "192.0.2.1", "JOBS_PLAIN_HTTP": "true"}
     up.start()
 
     assert up.exit_code() != 0
