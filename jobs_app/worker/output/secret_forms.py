@@ -1,9 +1,13 @@
 """The byte strings by which a secret is recognised in output; no IO."""
 
 import base64
+import html
+import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.worker.output.located_bytes import Unlocated
@@ -61,6 +65,8 @@ def _add(result: Forms, value: str) -> None:
         for part in _with_lines(text):
             result.verbatim.add(part.lower())
             result.plain |= {_plain(part), *map(_plain, _form_encoded(part))}
+            if len(_plain(part)) < MIN_MASKED_LENGTH:
+                result.verbatim |= {form.encode().lower() for form in _quoted(part)}
             result.compact |= {*_base64(part), part.hex().encode(), part.hex().upper().encode()}
     # Some of its lines are lines of the output only when all escapes are gone.
     result.plain.update(map(_plain, _with_lines(unescaped)))
@@ -86,6 +92,20 @@ def _form_encoded(text: bytes) -> Iterator[bytes]:
         yield text.replace(b" ", b"+")
     if b"+" in text:
         yield text.replace(b"+", b" ")
+
+
+def _quoted(text: bytes) -> Iterator[str]:
+    """Yield quoted forms of a value that is too short without its quotes and escapes."""
+    value = text.decode("utf-8", "replace")
+    for character in ("", "/"):
+        yield quote(value, safe=character)
+    yield json.dumps(value)[1:-1]
+    yield repr(value)[1:-1]
+    yield "".join(f"\\{character}" if character in '"\\$`' else character for character in value)
+    yield shlex.quote(value).removeprefix("'").removesuffix("'")
+    yield value.replace("'", "'\\''")
+    for apostrophe in ("&#x27;", "&#39;", "&#039;"):
+        yield html.escape(value).replace("&#x27;", apostrophe)
 
 
 def _echoed(text: bytes) -> bytes:

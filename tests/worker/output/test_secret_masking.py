@@ -320,6 +320,15 @@ def test_a_secret_is_masked_however_it_is_written_and_cut(form: str, value: str)
         assert len(masked) <= 40
 
 
+@pytest.mark.parametrize("value", ["a'b\"", '\\\\$"', '"x"\'', "\\x41\\x42"])
+def test_a_value_of_few_letters_and_many_quotes_is_masked_too(value: str) -> None:
+    shown = [value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe="")]
+    shown += [html.escape(value), value.replace("'", "'\\''"), shlex.quote(value)[1:-1]]
+
+    for text in shown:
+        assert Mask([value]).text(f"<{text}>") == "<***>"
+
+
 SHELL_FORMS = r"""
 echo "$K"; printf '%s\n' "$K"; printf '%b\n' "$K"; set -x; : "$K"; set +x
 export -p | grep -A9 ' K='; set | grep -A9 ^K=; echo "$K" | base64
