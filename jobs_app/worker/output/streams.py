@@ -64,6 +64,10 @@ class RoutedFile(io.FileIO):
             buffer.write(text)
             buffer.flush()
 
+    def seekable(self) -> bool:
+        # The worker's output may be a file, that of a run is a pipe.
+        return False
+
     def isatty(self) -> bool:
         return sink_here() is None and super().isatty()
 

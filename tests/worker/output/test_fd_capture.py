@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 PREAMBLE = """
 import faulthandler, json, logging, os, subprocess, sys, threading
@@ -108,6 +109,26 @@ def test_a_task_that_closes_its_streams_closes_only_its_own() -> None:
 
     assert "".join(text for _, text in pieces) == "still heard\nnext\nchild\n"
     assert out == ""
+
+
+def test_a_stream_is_a_pipe_also_if_the_output_of_the_worker_is_a_file(tmp_path: Path) -> None:
+    program = """
+        with capture_output(sink):
+            import io
+            assert not sys.stdout.seekable()
+            wrapper = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+            wrapper.write("wrapped\\n")
+            del wrapper
+        print("of the worker")
+        os.write(own, sink.text().encode())
+    """
+    file = tmp_path / "output"
+
+    with file.open("w") as output:
+        code = PREAMBLE + textwrap.dedent(program)
+        subprocess.run([sys.executable, "-c", code], stdout=output, check=True, timeout=60)
+
+    assert file.read_text() == "of the worker\nwrapped\n"
 
 
 def test_a_signal_handler_may_print_while_the_task_prints() -> None:
