@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import delete
 
 from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
 from jobs_app.web import session as web_session
 from jobs_app.web.app import create_app
@@ -82,10 +84,12 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def token(settings: Settings) -> str:
-    """A token that the database knows."""
+    """A token that the database knows; the audit, which tests look at, is still empty."""
     database = Database(settings.effective_database_url)
     with database.session() as session:
         made = tokens.create(session, "tester", at=NOW)
+        session.execute(delete(AuditEvent))
+        session.commit()
     database.close()
     return made
 
