@@ -96,17 +96,28 @@ SmtpUrl = Annotated[str, _parses_with(mail_server)]
 
 
 def celery_url(redis_url: str) -> str:
-    """Return *redis_url* in Celery's form: `redis+socket://` for a unix socket."""
-    if not redis_url.startswith("unix://"):
-        return redis_url
+    """Return *redis_url* in Celery's form: `redis+socket://` for a unix socket.
+
+    Celery reads user, password and database in their own places, and not among the options.
+    """
     parts = urlsplit(redis_url)
     options = dict(parse_qsl(parts.query))
+    name = parts.username or quote(options.pop("username", ""), safe="")
     password = parts.password or quote(options.pop("password", ""), safe="")
-    user = f"{parts.username or ''}:{password}@" if parts.username or password else ""
-    if "db" in options:
-        options["virtual_host"] = options.pop("db")
+    user = f"{name}:{password}@" if name or password else ""
+    database = options.pop("db", None)
+    if parts.scheme == "unix":
+        if database is not None:
+            options["virtual_host"] = database
+        scheme, address = "redis+socket", parts.path
+    else:
+        hosts = parts.netloc.rpartition("@")[2]
+        scheme, address = (
+            parts.scheme,
+            f"{hosts}{parts.path if database is None else f'/{database}'}",
+        )
     query = f"?{urlencode(options)}" if options else ""
-    return f"redis+socket://{user}{parts.path}{query}"
+    return f"{scheme}://{user}{address}{query}"
 
 
 def servers_of(setting: str, url: str, default_port: int) -> list[OwnServer]:
