@@ -10,6 +10,8 @@ from celery.loaders.app import AppLoader
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jobs_app.core.own_files import open_data_dir
+from jobs_app.core.process import protect_memory
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import user_apps
 from jobs_app.tasks.module_path import import_from_path
@@ -184,6 +186,9 @@ def make_celery(settings: Settings) -> JobsCelery:
 def __getattr__(name: str) -> JobsCelery:
     """Build `app` when `celery -A jobs_app.celery_app` asks for it, not on import."""
     if name in {"app", "celery"}:
-        globals()["app"] = globals()["celery"] = make_celery(Settings())
+        protect_memory()
+        settings = Settings()
+        open_data_dir(settings.data_dir)
+        globals()["app"] = globals()["celery"] = make_celery(settings)
         return cast(JobsCelery, globals()["app"])
     raise AttributeError(name)

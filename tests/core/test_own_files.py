@@ -119,3 +119,19 @@ def test_each_command_refuses_a_directory_that_others_can_write(
 
     assert done.returncode == 2
     assert "can be written by other users: choose a directory of its own" in done.stderr
+
+
+def test_celerys_own_command_refuses_it_too(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    tmp_path.chmod(0o777)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "jobs_app.celery_app", "report"],
+        env=os.environ | {"JOBS_DATA_DIR": str(tmp_path), "JOBS_REDIS_URL": "redis://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert "can be written by other users" in done.stderr
