@@ -16,12 +16,20 @@ SECRET_FILES = ("admin-token", "admin-token.header", "secret-key", "redis-url")
 def open_data_dir(directory: Path) -> None:
     """Let only the owner read what this process creates, and check what the directory has.
 
-    Raises ConfigurationError if the directory or a file in it belongs to somebody else, or if
-    others can write it. A directory that does not exist passes.
+    Raises ConfigurationError if the directory or a file in it belongs to somebody else, if
+    others can write it, or if it cannot be used. A directory that does not exist passes.
     """
     os.umask(0o077)
-    if not directory.exists():
-        return
+    try:
+        if directory.exists():
+            _check(directory)
+    except OSError as error:
+        raise ConfigurationError(
+            f"JOBS_DATA_DIR {directory} cannot be used: {error.strerror}."
+        ) from error
+
+
+def _check(directory: Path) -> None:
     check_owner(directory, "JOBS_DATA_DIR")
     if directory.stat().st_uid == os.geteuid() and not any(directory.iterdir()):
         directory.chmod(0o700)

@@ -25,6 +25,13 @@ def test_a_directory_that_is_not_there_passes(tmp_path: Path) -> None:
     open_data_dir(tmp_path / "none")
 
 
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+
+    with pytest.raises(ConfigurationError, match="cannot be used: Not a directory"):
+        open_data_dir(tmp_path / "data")
+
+
 def test_an_empty_directory_is_closed_to_others(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
 
