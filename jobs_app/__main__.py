@@ -3,6 +3,10 @@
 import os
 import sys
 
+if __name__ == "__main__" and sys.path[0] in ("", os.getcwd()) and not sys.flags.safe_path:
+    # `python -m` puts the working directory before the standard library; `-P` is better still.
+    del sys.path[0]
+
 from jobs_app.core import fork_server
 from jobs_app.core.process import protect_memory
 
@@ -13,9 +17,6 @@ FORKING = frozenset({"up", "worker", "scheduler"})
 def main() -> None:
     """Run the command line and exit with one of the documented codes."""
     protect_memory()
-    if __name__ == "__main__" and sys.path[0] in ("", os.getcwd()) and not sys.flags.safe_path:
-        # `python -m` puts the working directory before the standard library.
-        del sys.path[0]
     _start_fork_server(sys.argv[1:2])
     from jobs_app.cli import main as run_command_line
 

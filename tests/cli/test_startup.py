@@ -1,5 +1,6 @@
 """The command line answers at once, and its page says what it does."""
 
+import os
 import re
 import subprocess
 import sys
@@ -85,3 +86,21 @@ def test_every_command_and_option_says_what_it_is_for() -> None:
 def test_an_unknown_command_is_wrong_usage() -> None:
     with pytest.raises(click.UsageError, match="No such command"):
         LazyGroup.resolve_command(cli, click.Context(cli), ["jbo"])
+
+
+@pytest.mark.parametrize("command", [["--version"], ["up", "--help"], ["worker", "--help"]])
+def test_a_file_of_the_working_directory_takes_the_place_of_no_library(
+    tmp_path: Path, command: list[str]
+) -> None:
+    for name in ("click", "secrets", "json", "celery", "pydantic", "ctypes"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('SHADOW')\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs_app", *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(DOCS.parents[1])},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
