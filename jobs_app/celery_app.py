@@ -153,7 +153,8 @@ def make_celery(settings: Settings) -> JobsCelery:
         broker_transport_options=transport_options(settings),
         task_serializer="json",
         accept_content=["json"],
-        task_ignore_result=True,
+        # There is no result backend. If results were ignored, `result.get()` would return None.
+        task_ignore_result=False,
         task_store_errors_even_if_ignored=False,
         result_backend=None,
         task_publish_retry=False,
