@@ -1,10 +1,12 @@
 """The `jobs-app` command; each group of commands is imported when it is first asked for."""
 
+import sys
 from importlib import import_module
 
 import click
 
 from jobs_app import __version__
+from jobs_app.cli.standard_streams import run_with_output
 
 # Where each command lives. Only the module of the command that was typed is
 # imported, so that `jobs-app --version` and tab completion answer at once.
@@ -87,6 +89,13 @@ def cli() -> None:
     """
 
 
+#: Commands that serve: an error of the system is for their logs, as it is.
+SERVERS = {"up", "web", "worker", "scheduler"}
+
+
 def main() -> None:
     """Run the command line and exit with one of the documented codes."""
-    cli(prog_name="jobs-app")
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    if command in SERVERS:
+        cli(prog_name="jobs-app")
+    run_with_output(lambda: cli(prog_name="jobs-app"))

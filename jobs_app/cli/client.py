@@ -100,6 +100,8 @@ def bearer_token(url: str) -> str | None:
     which it raises Failure.
     """
     if token := os.environ.get("JOBS_TOKEN", "").strip():
+        if not token.isascii() or not token.isprintable():
+            raise Failure("JOBS_TOKEN has characters that no token has.", NOT_SIGNED_IN)
         return token
     parts = urlsplit(url)
     if parts.hostname not in LOOPBACK | {os.environ.get("JOBS_HOST")}:
@@ -252,13 +254,18 @@ class Client:
 
         present: Any = {name: value for name, value in (params or {}).items() if value is not None}
         with self._failures():
-            request = self._http.build_request(
-                method,
-                self.url + path,
-                json=body,
-                params=present,
-                headers=headers,
-            )
+            try:
+                request = self._http.build_request(
+                    method,
+                    self.url + path,
+                    json=body,
+                    params=present,
+                    headers=headers,
+                )
+            except UnicodeEncodeError as error:
+                raise _not_utf8(error) from error
+            except (ValueError, TypeError, RecursionError) as error:
+                raise Failure(f"This cannot be sent as JSON: {error}.", USAGE) from error
             try:
                 return self._http.send(request)
             except (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
@@ -337,9 +344,17 @@ def connect() -> Client:
     return client
 
 
+def _not_utf8(error: UnicodeEncodeError) -> Failure:
+    text = error.object[max(error.start - 20, 0) : error.end + 20]
+    return Failure(f"The text {text!r} is not valid UTF-8.", USAGE)
+
+
 def _item_path(collection: str, name: str) -> str:
     """Return the path of one item; any text that a person types stays one segment of it."""
-    segment = quote(name, safe="")
+    try:
+        segment = quote(name, safe="")
+    except UnicodeEncodeError as error:
+        raise _not_utf8(error) from error
     # quote() leaves "." and ".." as they are: they would lead out of the collection.
     return f"/{collection}/{segment.replace('.', '%2E') if name in {'.', '..'} else segment}"
 

@@ -1,13 +1,14 @@
 """The options that describe a job, and the JSON document that they make."""
 
 import json
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import click
@@ -258,7 +259,7 @@ def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
         if not name or not equals:
             raise click.UsageError(f"--arg wants NAME=VALUE, not {argument!r}.")
         try:
-            kwargs[name] = json.loads(text)
+            kwargs[name] = read_json(text)
         except ValueError:
             kwargs[name] = text
     return kwargs
@@ -312,9 +313,26 @@ def _set(document: Json, path: tuple[str, ...], value: object) -> None:
     document[path[-1]] = value
 
 
+def read_json(text: str) -> Any:
+    """Return *text* read as JSON (RFC 8259); raises ValueError also for NaN and for 1e999."""
+    try:
+        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"JSON has no number {text}")
+
+
 def _json_object(text: str, *, where: str) -> Json:
     try:
-        value = json.loads(text)
+        value = read_json(text)
     except ValueError as error:
         raise click.UsageError(f"{where} is not JSON: {error}.") from error
     if not isinstance(value, dict):

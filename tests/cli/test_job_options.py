@@ -1,0 +1,63 @@
+"""What is typed as an argument is JSON where it is JSON, else text."""
+
+import json
+from typing import Any
+
+import click
+import pytest
+
+from jobs_app.cli.job_options import kwargs_from, parse_document, read_json
+from tests.cli.canned import Canned, CannedServer, a_job
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("NaN", "NaN"),
+        ("Infinity", "Infinity"),
+        ("-Infinity", "-Infinity"),
+        ("1e999", "1e999"),
+        ("[1, NaN]", "[1, NaN]"),
+        ('{"x": 1e999}', '{"x": 1e999}'),
+        ("9" * 5000, "9" * 5000),
+        ("[" * 100_000, "[" * 100_000),
+        ("1e3", 1000.0),
+        ("null", None),
+        ("[1, 2]", [1, 2]),
+        ("a=b", "a=b"),
+    ],
+)
+def test_an_argument_is_json_only_if_json_knows_it(text: str, value: Any) -> None:
+    assert kwargs_from({"arguments": [f"x={text}"]}) == {"x": value}
+
+
+@pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": 1e999}', '{"x": -Infinity}'])
+def test_kwargs_that_are_no_json_are_refused(text: str) -> None:
+    with pytest.raises(click.UsageError, match="JSON has no number"):
+        kwargs_from({"kwargs": text})
+    with pytest.raises(click.UsageError, match="JSON has no number"):
+        parse_document(text, where="a.json")
+
+
+def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(click.UsageError, match="nested too deeply"):
+        parse_document('{"x": ' * 100_000, where="a.json")
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "1e999"])
+def test_a_number_of_yaml_that_json_lacks_is_one_sentence(
+    server: CannedServer, run: Run, number: str
+) -> None:
+    server.on("GET", "/jobs/x", Canned(a_job(name="x")))
+
+    result = run(
+        "job", "import", "-", stdin=f"jobs:\n  x: {{task: sleep, kwargs: {{a: {number}}}}}"
+    )
+
+    assert result.exit_code != 0
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_json_is_read_as_the_standard_has_it() -> None:
+    assert read_json(json.dumps({"a": [1.5, True, None]})) == {"a": [1.5, True, None]}

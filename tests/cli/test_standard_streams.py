@@ -1,0 +1,71 @@
+"""Output that cannot be written is one sentence and exit code 1, never a traceback."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.cli.canned import CannedServer, a_job, page
+
+
+def jobs_app(*arguments: str | bytes, shell: str = "", **variables: str) -> Any:
+    """Run the command in a shell, which redirects it, with more environment variables."""
+    script = f'exec "$0" -m jobs_app "$@" {shell}'
+    return subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable, *arguments],
+        capture_output=True,
+        env=os.environ | variables,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "<&- >&-"])
+@pytest.mark.parametrize("arguments", [("job", "list"), ("job", "list", "--json"), ("--help",)])
+def test_a_full_or_closed_output_is_one_sentence(
+    server: CannedServer, redirection: str, arguments: tuple[str, ...]
+) -> None:
+    server.on("GET", "/jobs", page(a_job()))
+
+    done = jobs_app(*arguments, shell=redirection)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"jobs-app: The output cannot be written: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_an_error_that_cannot_be_written_keeps_a_documented_code(server: CannedServer) -> None:
+    for redirection in ("2>/dev/full", "2>&-", ">&- 2>&-"):
+        done = jobs_app("job", "show", "nothing", shell=redirection)
+
+        assert done.returncode in (1, 3)
+        assert b"Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_characters_that_the_output_lacks_are_escaped(server: CannedServer, encoding: str) -> None:
+    server.on("GET", "/jobs", page(a_job(name="x\u6f22")))
+
+    done = jobs_app("job", "list", PYTHONIOENCODING=encoding)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"x" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("job", "create", "x", "--task", "sleep", "--description", b"caf\xe9"),
+        ("job", "create", "x", "--task", "sleep", "--arg", b"a=caf\xe9"),
+        ("job", "show", b"caf\xe9"),
+        ("job", "list", "--q", b"caf\xe9"),
+    ],
+)
+def test_text_that_is_no_utf8_is_one_sentence(
+    server: CannedServer, arguments: tuple[str | bytes, ...]
+) -> None:
+    done = jobs_app(*arguments)
+
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
