@@ -5,9 +5,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
@@ -263,7 +262,7 @@ class Client:
                     headers=headers,
                 )
             except UnicodeEncodeError as error:
-                raise _not_utf8(error) from error
+                raise not_utf8(error) from error
             except (ValueError, TypeError, RecursionError) as error:
                 raise Failure(f"This cannot be sent as JSON: {error}.", USAGE) from error
             try:
@@ -344,22 +343,7 @@ def connect() -> Client:
     return client
 
 
-def _not_utf8(error: UnicodeEncodeError) -> Failure:
+def not_utf8(error: UnicodeEncodeError) -> Failure:
+    """Return the failure of a command whose text is not UTF-8."""
     text = error.object[max(error.start - 20, 0) : error.end + 20]
     return Failure(f"The text {text!r} is not valid UTF-8.", USAGE)
-
-
-def _item_path(collection: str, name: str) -> str:
-    """Return the path of one item; any text that a person types stays one segment of it."""
-    try:
-        segment = quote(name, safe="")
-    except UnicodeEncodeError as error:
-        raise _not_utf8(error) from error
-    # quote() leaves "." and ".." as they are: they would lead out of the collection.
-    return f"/{collection}/{segment.replace('.', '%2E') if name in {'.', '..'} else segment}"
-
-
-job_path = partial(_item_path, "jobs")
-run_path = partial(_item_path, "runs")
-secret_path = partial(_item_path, "secrets")
-channel_path = partial(_item_path, "channels")

@@ -13,9 +13,10 @@ from datetime import datetime
 import click
 
 from jobs_app.cli import INTERRUPTED
-from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable, run_path
+from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable
 from jobs_app.cli.format import coloured, duration, plain, unfinished
 from jobs_app.cli.output import print_note
+from jobs_app.cli.paths import run_path
 from jobs_app.cli.wait import RECONNECT_TIMEOUT_SECONDS, how_to_look, read
 
 # The server sends an event or a comment at least every five seconds.

@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from sqlalchemy import ColumnElement, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import ACTIVE, RunState, Trigger
@@ -17,12 +17,13 @@ from jobs_app.runs.planning import MAX_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
+RUNS = select(Run).options(selectinload(Run.attempts))
+
 
 def first_fired(session: Session, job: Job, begin: datetime, end: datetime) -> Run | None:
     """Return the first run of *job* that was scheduled for an instant in [begin, end)."""
     statement = (
-        select(Run)
-        .where(Run.job_id == job.id, Run.scheduled_for >= begin, Run.scheduled_for < end)
+        RUNS.where(Run.job_id == job.id, Run.scheduled_for >= begin, Run.scheduled_for < end)
         .order_by(Run.scheduled_for)
         .limit(1)
     )
@@ -32,8 +33,7 @@ def first_fired(session: Session, job: Job, begin: datetime, end: datetime) -> R
 def folded_into(session: Session, job: Job, schedule: Schedule, fire: datetime) -> Run | None:
     """Return the row of a long outage that stands for *fire* too; None if there is none."""
     statement = (
-        select(Run)
-        .where(Run.job_id == job.id, text(f"runs.{IS_FOLDED}"), Run.scheduled_for < fire)
+        RUNS.where(Run.job_id == job.id, text(f"runs.{IS_FOLDED}"), Run.scheduled_for < fire)
         .order_by(Run.scheduled_for.desc())
         .limit(1)
     )
@@ -50,8 +50,7 @@ def started_by_hand(
     """Return the first run of *job* that a person started in [begin, end)."""
     _, line = run_indexes.of_job(job.id)
     statement = (
-        select(Run)
-        .where(*line.guard, Run.trigger.in_((Trigger.MANUAL, Trigger.RETRY_OF)))
+        RUNS.where(*line.guard, Run.trigger.in_((Trigger.MANUAL, Trigger.RETRY_OF)))
         .where(line.instant >= begin, line.instant < end)
         .order_by(*line.oldest_first)
         .limit(1)
@@ -64,8 +63,7 @@ def other_run(session: Session, row: Run) -> ExplainedRun | None:
     """Return the run that blocked *row*, or that ran in its place."""
     if row.state is RunState.MISSED and row.reason == "catchup_last":
         statement = (
-            select(Run)
-            .where(Run.job_id == row.job_id, Run.scheduled_for > row.scheduled_for)
+            RUNS.where(Run.job_id == row.job_id, Run.scheduled_for > row.scheduled_for)
             .where(Run.state != RunState.MISSED)
             .order_by(Run.scheduled_for)
             .limit(1)
@@ -88,8 +86,7 @@ def _unfinished_then(
     runs: list[Run] = []
     for line in run_indexes.of_job(row.job_id):
         statement = (
-            select(Run)
-            .where(*line.guard, Run.id != row.id, line.instant <= row.created_at, *conditions)
+            RUNS.where(*line.guard, Run.id != row.id, line.instant <= row.created_at, *conditions)
             .where(
                 Run.created_at <= row.created_at,
                 Run.state.not_in((RunState.SKIPPED, RunState.MISSED)),
@@ -122,4 +119,5 @@ def explained(row: Run) -> ExplainedRun:
     """Return the facts of *row* that a sentence may need."""
     error = RunError.from_json(row.error)
     columns = {name: getattr(row, name) for name in ExplainedRun.__slots__}
+    columns["started_at"] = row.first_started_at
     return ExplainedRun(**(columns | {"error": error and (error.message or None)}))

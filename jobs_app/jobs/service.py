@@ -12,7 +12,7 @@ from typing import Literal
 from celery import Celery
 from sqlalchemy import String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
@@ -263,9 +263,13 @@ def page(session: Session, wanted: Filter, *, after: str | None, limit: int) -> 
 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
-    """Return the run of the newest instant of each of *job_ids* that has one."""
+    """Return the run of the newest instant of each of *job_ids* that has one, with attempts."""
     of_jobs = select(run_indexes.of_newest(Run.id)).where(Job.id.in_(list(job_ids)))
-    found = session.scalars(select(Run).where(Run.id.in_(list(session.scalars(of_jobs)))))
+    found = session.scalars(
+        select(Run)
+        .where(Run.id.in_(list(session.scalars(of_jobs))))
+        .options(selectinload(Run.attempts))
+    )
     return {run.job_id: run for run in found if run.job_id is not None}
 
 

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, text, union_all
+from sqlalchemy import Select, func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import FAILURES, RunState
 from jobs_app.db import run_indexes
+from jobs_app.db.bulk_sql import in_values
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import IS_OVER, PrunedRuns, Run
+from jobs_app.db.models.runs import IS_OVER, Attempt, PrunedRuns, Run
 from jobs_app.runs import pruning
 
 #: The outcomes that a success rate is made of: what was cancelled or never tried says nothing.
@@ -33,9 +35,8 @@ class Spread:
 class Recent:
     """The newest runs that were tried to their end.
 
-    `duration_seconds` is from start to end, `delay_seconds` from the due instant to the start.
-    They are None where nothing is known of any; the delay of a run that was tried again is
-    not known.
+    `duration_seconds` is from the start of the first attempt to the end, `delay_seconds` from
+    the due instant to that start. They are None where nothing is known of any.
     """
 
     runs: int
@@ -109,23 +110,32 @@ def _recent(session: Session, job_id: int, *, last: int) -> Recent:
     merged = union_all(*(select(branch) for branch in branches)).subquery()
     newest = select(merged).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(last)
     rows = session.execute(newest).all()
+    # A later attempt has overwritten the start of the first.
+    first = _first_starts(session, [row.id for row in rows if row.attempt > 1])
+    starts = [row.started_at if row.attempt == 1 else first.get(row.id) for row in rows]
+    started = [(row, start) for row, start in zip(rows, starts, strict=True) if start is not None]
     return Recent(
         runs=len(rows),
         success_rate=_rate(Counter(row.state for row in rows)),
         duration_seconds=_spread(
-            (row.finished_at - row.started_at).total_seconds()
-            for row in rows
-            if row.started_at is not None and row.finished_at is not None
+            (row.finished_at - start).total_seconds()
+            for row, start in started
+            if row.finished_at is not None
         ),
-        delay_seconds=_spread(_delays(rows)),
+        delay_seconds=_spread(
+            max((start - row.instant).total_seconds(), 0.0) for row, start in started
+        ),
     )
 
 
-def _delays(rows: Sequence[Row[Any]]) -> Iterable[float]:
-    for row in rows:
-        # A later attempt has overwritten the start of the first.
-        if row.started_at is not None and row.attempt == 1:
-            yield max((row.started_at - row.instant).total_seconds(), 0.0)
+def _first_starts(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, datetime | None]:
+    """Return when the first attempt of each of *run_ids* started, where that is known."""
+    statement = (
+        select(Attempt.run_id, func.min(Attempt.started_at))
+        .where(in_values(session, Attempt.run_id, run_ids), Attempt.started_at.is_not(None))
+        .group_by(Attempt.run_id)
+    )
+    return dict(session.execute(statement).all()) if run_ids else {}
 
 
 def _rate(counts: Mapping[RunState, int]) -> float | None:

@@ -11,7 +11,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
-from jobs_app.db.models.runs import LogChunk, Run
+from jobs_app.db.models.runs import Attempt, LogChunk, Run
 from jobs_app.notifications.messages import (
     FAILURE_EVENTS,
     MessageData,
@@ -50,13 +50,14 @@ def load_message_data(
 
 
 def _run_summary(session: Session, run: Run, event: Event) -> RunSummary:
+    first_start = select(func.min(Attempt.started_at)).where(Attempt.run_id == run.id)
     return RunSummary(
         id=run.id,
         state=run.state,
         trigger=run.trigger.value,
         scheduled_for=run.scheduled_for,
         created_at=run.created_at,
-        started_at=run.started_at,
+        started_at=session.scalar(first_start) or run.started_at,
         finished_at=run.finished_at,
         attempt=run.attempt,
         max_attempts=run.max_attempts,

@@ -7,7 +7,7 @@ import pytest
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.jobs import stats
 from jobs_app.jobs.stats import Spread, Stats
 from jobs_app.runs import pruning
@@ -108,7 +108,32 @@ def test_times_are_those_of_the_newest_runs(database: Database) -> None:
     assert newest.duration_seconds == Spread(95.0, 100.0, 100.0)
 
 
-def test_the_delay_of_a_run_that_was_tried_again_is_not_known(database: Database) -> None:
+def test_a_run_that_was_tried_again_counts_from_the_start_of_its_first_attempt(
+    database: Database,
+) -> None:
+    owner = make_job(database)
+    run_id = make_run(database, owner, state=RunState.SUCCEEDED, at=NOON)
+    with database.session() as session, session.begin():
+        run = session.get_one(Run, run_id)
+        run.started_at, run.finished_at, run.attempt = NOON + HOUR, NOON + HOUR + SECOND, 3
+        for attempt, late in ((1, 2 * SECOND), (2, MINUTE)):
+            session.add(
+                Attempt(
+                    run_id=run_id,
+                    attempt=attempt,
+                    state=RunState.FAILED,
+                    started_at=NOON + late,
+                    finished_at=NOON + late + SECOND,
+                )
+            )
+
+    recent = of(database, owner).recent
+
+    assert recent.delay_seconds == Spread(2.0, 2.0, 2.0)
+    assert recent.duration_seconds == Spread(3599.0, 3599.0, 3599.0)
+
+
+def test_the_delay_is_not_known_without_the_first_attempt(database: Database) -> None:
     owner = make_job(database)
     ended(database, owner, at=NOON, late=2 * SECOND)
     ended(database, owner, at=NOON + MINUTE, late=HOUR, attempt=3)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import click
 
-from jobs_app.cli.client import USAGE, Client, Failure, Json, Unreachable, connect, job_path
+from jobs_app.cli.client import USAGE, Client, Failure, Json, Unreachable, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.job_options import read_text, writable
 from jobs_app.cli.job_view import outlook
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
+from jobs_app.cli.paths import job_path
 from jobs_app.core.states import JobState
 
 DRY = {"dry_run": True}

@@ -2,10 +2,11 @@
 
 import click
 
-from jobs_app.cli.client import Json, connect, job_path
+from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.format import duration, exact
 from jobs_app.cli.output import as_fields, json_or
+from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_view import moment
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import USAGE, Answer, Failure, Json, connect, job_path
+from jobs_app.cli.client import USAGE, Answer, Failure, Json, connect
 from jobs_app.cli.commands.job_export import export_jobs, import_jobs
 from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names
@@ -39,6 +39,7 @@ from jobs_app.cli.output import (
     print_text,
     print_warnings,
 )
+from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_outcome import start_options, start_run
 from jobs_app.cli.run_view import instant_text, print_runs
 from jobs_app.core.states import JobState, RunState

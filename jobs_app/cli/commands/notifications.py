@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import FAILED, Json, channel_path, connect
+from jobs_app.cli.client import FAILED, Json, connect
 from jobs_app.cli.completion import channel_names, job_names
 from jobs_app.cli.format import exact
 from jobs_app.cli.job_options import read_text
@@ -22,6 +22,7 @@ from jobs_app.cli.output import (
     print_note,
     print_text,
 )
+from jobs_app.cli.paths import channel_path
 from jobs_app.cli.run_view import instant_text
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS

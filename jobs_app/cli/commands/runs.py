@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect, job_path, run_path
+from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
@@ -21,6 +21,7 @@ from jobs_app.cli.output import (
     print_note,
     print_text,
 )
+from jobs_app.cli.paths import job_path, run_path
 from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code

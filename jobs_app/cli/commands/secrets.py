@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from jobs_app.cli.client import Json, connect, secret_path
+from jobs_app.cli.client import Json, connect
 from jobs_app.cli.commands.processes import rotate
 from jobs_app.cli.completion import secret_names
 from jobs_app.cli.format import exact
@@ -21,6 +21,7 @@ from jobs_app.cli.output import (
     print_text,
     print_warnings,
 )
+from jobs_app.cli.paths import secret_path
 from jobs_app.cli.run_view import instant_text
 from jobs_app.secrets.references import OPENING
 

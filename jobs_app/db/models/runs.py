@@ -113,6 +113,12 @@ class Run(Base):
     def _instant(cls) -> ColumnElement[datetime]:
         return func.coalesce(cls.scheduled_for, cls.created_at)
 
+    @property
+    def first_started_at(self) -> datetime | None:
+        """When its first attempt started; `started_at` is of the last one. Loads no attempts."""
+        starts = [attempt.started_at for attempt in self.attempts] + [self.started_at]
+        return min((start for start in starts if start is not None), default=None)
+
     job: Mapped[Job | None] = relationship(lazy="raise")
     worker: Mapped["Worker | None"] = relationship(lazy="raise")
     attempts: Mapped[list["Attempt"]] = relationship(lazy="raise", order_by="Attempt.attempt")

@@ -27,9 +27,17 @@ if sys.platform == "darwin":
     PATH = f"/opt/homebrew/bin:{PATH}"
 
 
+#: The longest argument, and the longest NAME=VALUE, that Linux starts a program with, bytes:
+#: MAX_ARG_STRLEN of execve(2), 32 pages of 4 KiB, less the NUL at the end.
+MOST_BYTES = 131_071
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise PydanticCustomError("blank", "must not be blank.")
+    if _size(text) > MOST_BYTES:
+        sentence = f"must be at most {MOST_BYTES:,} bytes. Put a longer script into a file."
+        raise PydanticCustomError("too_large", sentence)
     return text
 
 
@@ -39,14 +47,25 @@ def _variable_name(text: str) -> str:
     return text
 
 
+def _short_variables(env: dict[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if _size(name) + 1 + _size(value) > MOST_BYTES:
+            sentence = f"must have variables of at most {MOST_BYTES:,} bytes, with their names."
+            raise PydanticCustomError("too_large", sentence)
+    return env
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 Command = Annotated[str, Field(min_length=1, examples=["make report"]), AfterValidator(_not_blank)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
+Variables = Annotated[dict[VariableName, str], AfterValidator(_short_variables)]
 
 
 @shared_task(name="shell")
-def shell(
-    command: Command, cwd: str | None = None, env: dict[VariableName, str] | None = None
-) -> dict[str, int]:
+def shell(command: Command, cwd: str | None = None, env: Variables | None = None) -> dict[str, int]:
     """Run a command with /bin/sh and return its exit code, 0.
 
     It starts in *cwd*, which is relative to the worker's home directory, with umask 022, a

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from jobs_app.core.states import CancelMode
-from jobs_app.tasks.builtin.shell import shell
+from jobs_app.tasks import registry
+from jobs_app.tasks.builtin.shell import MOST_BYTES, shell
 from jobs_app.tasks.context import (
     Cancelled,
     CommandFailed,
@@ -17,6 +18,7 @@ from jobs_app.tasks.context import (
     current_run,
     environment,
 )
+from tests.factories import TASKS
 from tests.running import Output, a_run
 
 RUN_ID = UUID("01936f6e-7c00-7000-8000-000000000001")
@@ -166,3 +168,26 @@ def test_a_directory_that_is_not_there_fails_with_its_name():
 def test_without_a_run_around_it_the_task_refuses():
     with pytest.raises(LookupError):
         shell.run("true")
+
+
+@pytest.mark.parametrize("more, is_taken", [(0, True), (1, False)])
+@pytest.mark.parametrize("character", ["x", "é"])
+def test_a_command_or_variable_that_linux_cannot_start_is_refused(
+    more: int, is_taken: bool, character: str
+) -> None:
+    def text(start: str) -> str:
+        size = len(character.encode())
+        rest, odd = divmod(MOST_BYTES + more - len(start), size)
+        return start + " " * odd + character * rest
+
+    command = {"command": text("true #")}
+    variable = {"command": "true", "env": {"LONG": text("LONG=").removeprefix("LONG=")}}
+
+    for kwargs in (command, variable):
+        codes = [(e.pointer, e.code) for e in registry.check(TASKS, "shell", kwargs)]
+        if is_taken:
+            assert codes == []
+            assert run(**kwargs) == {"exit_code": 0}
+        else:
+            name = "env" if "env" in kwargs else "command"
+            assert codes == [(f"/kwargs/{name}", "too_large")]

@@ -90,7 +90,7 @@ def test_a_finished_run_shows_its_times_attempts_and_result(api: Api, store) -> 
 
     view = api.get(f"/runs/{run.id}").json
 
-    assert (view["duration_seconds"], view["delay_seconds"]) == (2.5, 1.5)
+    assert (view["duration_seconds"], view["delay_seconds"]) == (4.0, 0.0)
     assert (view["scheduled_for"], view["worker"]) == ("2026-11-23T12:00:00Z", "w1@host")
     assert (view["result"], view["error"]) == ({"rows": 3}, None)
     assert view["log"] == {"bytes": 12, "truncated": False, "deleted": False}

@@ -146,6 +146,16 @@ def show(
     return document
 
 
+def _last_run(run: Run) -> LastRun:
+    return LastRun(
+        id=run.id,
+        state=run.state,
+        scheduled_for=run.scheduled_for,
+        started_at=run.first_started_at,
+        finished_at=run.finished_at,
+    )
+
+
 def described(schedule: Schedule | None) -> str:
     """Return a sentence that says when a job runs."""
     return "Only by hand" if schedule is None else description.describe(schedule)

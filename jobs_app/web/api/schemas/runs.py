@@ -88,7 +88,11 @@ class ProgressOut(BaseModel):
 
 
 class RunOut(BaseModel):
-    """The record of one fire or one manual start."""
+    """The record of one fire or one manual start.
+
+    `started_at` is the start of its first attempt, and `delay_seconds` how late that was.
+    `duration_seconds` is the time from then to its end, with the pauses between attempts.
+    """
 
     id: UUID
     job: str | None
@@ -141,7 +145,7 @@ class RunPage(BaseModel):
 
 #: The fields of an answer that are the columns of a run, as they are.
 _COLUMNS = RunOut.model_fields.keys() - {
-    *("job", "worker", "duration_seconds", "delay_seconds"),
+    *("job", "worker", "started_at", "duration_seconds", "delay_seconds"),
     *("attempts", "kwargs", "result", "error", "progress", "log"),
 }
 
@@ -151,8 +155,9 @@ def show_run(run: Run) -> dict[str, Any]:
     out = RunOut(
         **{name: getattr(run, name) for name in _COLUMNS},
         job=None if run.job is None else run.job.name,
-        duration_seconds=seconds_between(run.started_at, run.finished_at),
-        delay_seconds=seconds_between(run.scheduled_for or run.created_at, run.started_at),
+        started_at=run.first_started_at,
+        duration_seconds=seconds_between(run.first_started_at, run.finished_at),
+        delay_seconds=seconds_between(run.instant, run.first_started_at),
         attempts=_attempts(run),
         worker=_worker_name(run),
         kwargs=shown_kwargs(run.kwargs),
