@@ -160,6 +160,21 @@ def test_without_a_configured_redis_jobs_are_stored_all_the_same(api: Api) -> No
     assert (readiness.status_code, readiness.json["status"]) == (200, "degraded")
 
 
+def test_readyz_and_the_log_name_a_redis_that_may_drop_keys(
+    valkey_api: Api, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with valkey.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            readiness = valkey_api.get("//readyz").json
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+
+    [warning] = readiness["checks"]["redis"]["warnings"]
+    assert "maxmemory-policy allkeys-lru" in warning
+    assert warning in caplog.text
+
+
 def test_readyz_names_each_part(api: Api) -> None:
     checks = api.get("//readyz").json["checks"]
 
