@@ -25,7 +25,7 @@ _H = {b"h": rb"[0-9a-fA-F]"}
 _ESCAPE = re.compile(
     rb"""
       \\ \\{0,63} (?: u%(h)s{1,4} | [ux]\{%(h)s{1,6}\} | U%(h)s{1,8} | x%(h)s{1,2}
-                    | 0?[0-7]{1,3} | [abefnrtvABEFNRTV] | )
+                    | 0?[0-7]{1,3} | [abefnrtvABEFNRTV] | \r?\n[ \t]{0,64} | )
     | %%(?:25){0,8} (?: u%(h)s{4} | %(h)s{2} )
     | &(?:amp;){0,8} (?: \#[0-9]{1,7} | \#[xX]%(h)s{1,6} | [A-Za-z][A-Za-z0-9]{1,31} ) ;
     | \x1b\[ [0-?]{0,32} [ -/]{0,4} [@-~]
@@ -145,6 +145,9 @@ def _backslashed(name: bytes, escape: bytes) -> bytes:
         # \xHH is a byte, \x{HH} and \uHH are characters.
         is_byte = kind == b"x" and len(name) <= len(b"xHH")
         return _byte(digits, 16) if is_byte else _utf8(int(digits, 16), escape)
+    if name[-1:] in b"\n \t":
+        # A line that goes on in the next one.
+        return b""
     # A capital may be the same letter in text that lost its case, or the other way round.
     return bytes([LETTERS[name.lower()[0]]])
 

@@ -283,6 +283,7 @@ FORMS: dict[str, Callable[[str], str | bytes]] = {
     "Base64 in JSON": lambda v: json.dumps(wrapped(v, 64)),
     "Base64 in YAML": lambda v: textwrap.indent(wrapped(f"user:{v}", 64), "    "),
     "Base64 in a URL": lambda v: quote(base64.b64encode(v.encode()).decode(), safe=""),
+    "lines of sed": lambda v: "\\\n".join(textwrap.wrap(json.dumps(v)[1:-1], 40)),
     "hexadecimal lines": lambda v: "\n".join(textwrap.wrap(v.encode().hex(), 60)),
 }
 
@@ -337,6 +338,7 @@ printf 'user:%s' "$K" | base64 -w 64
 BASH_FORMS = r"""
 echo -e "$K"; printf '%q\n' "$K"; declare -p K; echo "${K@Q} ${K@E} ${K@A}"; cat "/missing/$K"
 LC_ALL=C printf '%q\n' "$K"; printf 'a:%s' "$K" | od -An -v -tx1; set -f; echo $K
+printf %s "$K" | sed -n l
 """
 
 
