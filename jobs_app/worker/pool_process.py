@@ -30,6 +30,7 @@ from jobs_app.worker.process_state.descriptors import (
     empty_stdin,
     ensure_standard_descriptors,
 )
+from jobs_app.worker.process_state.fork_signals import reset_signals_in_forks
 from jobs_app.worker.process_state.limits import Limits
 from jobs_app.worker.process_state.snapshot import ProcessState
 from jobs_app.worker.run_programs import RunPrograms
@@ -55,6 +56,8 @@ class Process:
         self.is_prefork = is_prefork
         # A run has its process for itself: what it changes there can be restored.
         self.is_exclusive = is_prefork or is_solo
+        if is_solo:
+            reset_signals_in_forks()
         self.lease = Lease(settings.fence_seconds)
         # One connection for claim and finish, a few for logs, cancel listener and the rest.
         size = 5 + (0 if is_prefork else settings.worker_concurrency)
@@ -96,6 +99,7 @@ class Process:
             capture_descriptors()
             self._descriptors = Descriptors()
             become_subreaper()
+            reset_signals_in_forks()
 
     def start_programs(self) -> RunPrograms | None:
         """Return the programs of a run that starts now; None in a pool of threads."""
