@@ -3,9 +3,11 @@
 import decimal
 import gc
 import locale
+import logging
 import os
 import socket
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -37,6 +39,7 @@ ATTRIBUTES: tuple[tuple[Any, str], ...] = (
     (threading, "excepthook"),
     (warnings, "showwarning"),
     (warnings, "formatwarning"),
+    (tempfile, "tempdir"),
     (sys, "path"),
     (sys, "argv"),
     (warnings, "filters"),
@@ -75,6 +78,9 @@ class Interpreter:
     def _restore_attributes(self) -> None:
         for (module, name), value in zip(ATTRIBUTES, self._attributes, strict=True):
             if getattr(module, name) is not value:
+                if name == "showwarning":
+                    # Or the next run could not capture its warnings.
+                    logging.captureWarnings(False)
                 setattr(module, name, value)
         for (module, name), items in zip(LISTS, self._lists, strict=True):
             if getattr(module, name) != items:
