@@ -2,7 +2,8 @@
 
 A task keeps its application, with its base class, its configuration and the broker that it
 sends other tasks to. We only run it. The applications are found in the modules: as an
-attribute, or as the application of a task that is an attribute.
+attribute, in a Flask application (`app.extensions["celery"]`), or as the application of a
+task that is an attribute.
 """
 
 import logging
@@ -94,6 +95,10 @@ def _app_of(value: Any) -> Celery | None:
         owner: Any = value if isinstance(value, Celery) else None
         if isinstance(value, Task):
             owner = value.app
+        # A Flask application holds its Celery application so, as Flask's documentation has it.
+        extensions = None if owner is not None else getattr(value, "extensions", None)
+        if isinstance(extensions, dict) and isinstance(extensions.get("celery"), Celery):
+            owner = extensions["celery"]
         # `current_app` is a proxy too, of our application.
         app: Celery | None = owner._get_current_object() if isinstance(owner, Proxy) else owner
     except Exception:  # noqa: BLE001  # user code: a lazy object may raise anything

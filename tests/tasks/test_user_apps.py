@@ -97,6 +97,38 @@ def test_a_user_task_keeps_its_application_and_its_base_class(write: Write) -> N
         assert app.tasks[name](5) == ["in context", 5]
 
 
+def test_the_application_in_a_flask_application_is_found(write: Write) -> None:
+    write(
+        user_module_flask="""
+from celery import Celery, Task, shared_task
+from flask import Flask, current_app, request
+
+def create_app():
+    app = Flask("shop")
+
+    class FlaskTask(Task):
+        def __call__(self, *args, **kwargs):
+            with app.app_context():
+                return self.run(*args, **kwargs)
+
+    celery = Celery("shop", task_cls=FlaskTask, set_as_current=False)
+    celery.set_default()
+    app.extensions["celery"] = celery
+    return app
+
+app = create_app()
+
+@shared_task
+def in_context():
+    return current_app.name
+"""
+    )
+
+    app = app_with("user_module_flask")
+
+    assert app.tasks["user_module_flask.in_context"]() == "shop"
+
+
 @pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
 def test_our_tasks_stay_ours_and_our_application_the_current_one(write: Write) -> None:
     write(
