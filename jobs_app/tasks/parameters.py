@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 #: Modules whose wrappers take the arguments of the function that they wrap.
-TRANSPARENT = frozenset({"celery.app.autoretry", "celery.app.base", "jobs_app.worker.coroutines"})
+TRANSPARENT = frozenset(
+    {
+        *("celery.app.autoretry", "celery.app.base"),
+        *("jobs_app.worker.coroutines", "jobs_app.worker.invocation"),
+    }
+)
 
 EMPTY = inspect.Parameter.empty
 BY_POSITION = inspect.Parameter.POSITIONAL_ONLY

@@ -1,7 +1,7 @@
 """Calls a task as Celery does, with a real request and all its hooks; returns the outcome."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from billiard.einfo import ExceptionInfo
@@ -25,6 +25,9 @@ from jobs_app.worker.secret_injection import Injection
 
 #: Attribute of the request: the retries that the task requested by `self.retry(throw=False)`.
 RETRIES = "jobs_retries"
+
+#: Attribute of a task: its method `run` is adapted.
+ADAPTED = "jobs_adapted"
 
 #: Attribute of the request: the states that the task set by `self.update_state(state=…)`.
 STATES = "jobs_states"
@@ -84,6 +87,9 @@ def _adapt_run(task: Task[Any, Any]) -> None:
 
     Below `autoretry_for`, which then sees the errors of the coroutine.
     """
+    if hasattr(task, ADAPTED):
+        return
+    setattr(task, ADAPTED, True)
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     run = getattr(task, name)
     run_to_end = awaiting(run) if is_coroutine_function(run) else run
@@ -128,6 +134,8 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
             states_.append(state)
 
     def run_replacement(signature: Any) -> NoReturn:
+        for part in _parts_of(signature):
+            _adapt_run(part.type)
         with allow_join_result():
             raise _Replaced(signature.apply().get())
 
@@ -135,6 +143,17 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
     task.retry = noting_retry  # type: ignore[method-assign]  # as said
     task.update_state = noting_state  # type: ignore[method-assign]  # as said
     task.on_replace = run_replacement  # type: ignore[method-assign, assignment]  # as said
+
+
+def _parts_of(signature: Any) -> Iterator[Any]:
+    """Yield the signatures of single tasks in *signature*, a chain, group or chord of them."""
+    parts = getattr(signature, "tasks", None)
+    if parts is None:
+        yield signature
+    for part in parts or ():
+        yield from _parts_of(part)
+    if (body := getattr(signature, "body", None)) is not None:
+        yield from _parts_of(body)
 
 
 def _request(process: Process, claimed: ClaimedRun, arguments: CallArguments) -> dict[str, Any]:

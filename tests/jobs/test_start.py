@@ -1,6 +1,7 @@
 """Runs that people start: what the row says at that instant counts, not what was read before."""
 
 import pytest
+from celery import Celery
 
 from jobs_app.core.errors import InvalidInput, NotFound
 from jobs_app.db.engine import Database
@@ -49,3 +50,20 @@ def test_a_refused_start_holds_up_nobody(database: Database) -> None:
             start.start_job(other, made, app=TASKS, by="other", at=NOON)
 
     assert len(runs_of(database, made)) == 1
+
+
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")
+def test_a_run_without_a_job_takes_what_its_task_declares() -> None:
+    app = Celery("tests.start", set_as_current=False)
+
+    @app.task(shared=False, name="slow", time_limit=30, queue="slow")
+    def slow() -> None:
+        """Take long."""
+
+    app.finalize()
+
+    plain = start.task_start({"task": "slow"}, app)
+    own = start.task_start({"task": "slow", "queue": "mine", "time_limit_seconds": 5}, app)
+
+    assert (plain.queue, plain.limits.time_limit_seconds) == ("slow", 30)
+    assert (own.queue, own.limits.time_limit_seconds) == ("mine", 5)

@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import Task, shared_task
+from celery import Task, chain, shared_task
 from sqlalchemy import update
 
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import current_run
+from jobs_app.tasks.parameters import parameters_of
 from tests.factories import make_run, run
 from tests.worker.conftest import WorkOn
 
@@ -57,6 +58,20 @@ def pages(self: Task[Any, Any], page: int, /, *more: int, size: int = 10) -> Non
 def too_many(self: Task[Any, Any], page: int = 1) -> None:
     """Ask to be called as it cannot be."""
     raise self.retry(args=(1, 2, 3), countdown=0)
+
+
+@shared_task(name="tests.adds")
+async def adds(x: int, y: int) -> int:
+    """Replace another task, as a part of a chain too."""
+    return x + y
+
+
+@shared_task(name="tests.hands_over", bind=True)
+def hands_over(self: Task[Any, Any], how: str) -> Any:
+    """Be replaced by coroutine tasks."""
+    if how == "one":
+        return self.replace(adds.s(1, 2))
+    return self.replace(chain(adds.s(1, 2), adds.s(3)))
 
 
 @shared_task(name="tests.deep")
@@ -112,6 +127,19 @@ def test_work_that_was_not_done_is_a_failure(
     assert failed.state is RunState.FAILED
     assert sentence in (failed.error or {})["message"]
     assert CALLS == []
+
+
+@pytest.mark.parametrize("how, result", [("one", 3), ("chain", 6)])
+def test_a_coroutine_function_that_replaces_a_task_is_run(
+    database: Database, work_on: WorkOn, how: str, result: int
+) -> None:
+    run_id = make_run(database, task="tests.hands_over", kwargs={"how": how})
+
+    work_on(run_id)
+
+    done = run(database, run_id)
+    assert (done.state, done.result) == (RunState.SUCCEEDED, result), done.error
+    assert {p.name for p in parameters_of(adds.run)} == {"x", "y"}
 
 
 def next_attempt(database: Database, run_id: UUID) -> None:
