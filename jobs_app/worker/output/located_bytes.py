@@ -77,6 +77,10 @@ class Located(Unlocated):
         """Return the span of the original that the bytes from *start* to *stop* stand for."""
         return self._starts[start], self._ends[stop - 1]
 
+    def start_of_last(self, length: int) -> int:
+        """Return where the last *length* bytes begin in the original; 0 if there are fewer."""
+        return self._starts[-length] if length <= len(self._starts) else 0
+
 
 _FIRST_NUMBERS = array("L", range(4_096))
 

@@ -5,7 +5,9 @@ import html
 import json
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -57,7 +59,16 @@ def forms(values: Iterable[str]) -> Forms:
 
 
 def _add(result: Forms, value: str) -> None:
-    data = value.encode("utf-8", "surrogatepass")
+    _add_text(result, value.encode("utf-8", "surrogatepass"))
+    if not value.isascii():
+        for form in ("NFC", "NFD"):
+            normal = unicodedata.normalize(form, value)
+            _add_text(result, normal.encode("utf-8", "surrogatepass"))
+            with suppress(UnicodeEncodeError):
+                _add_text(result, normal.encode("latin-1"))
+
+
+def _add_text(result: Forms, data: bytes) -> None:
     unescaped = unescape(Unlocated(data)).data
     result.has_non_ascii |= not (data + unescaped).isascii()
     result.has_space |= unescaped.translate(None, _WHITESPACE) != unescaped
@@ -70,10 +81,6 @@ def _add(result: Forms, value: str) -> None:
             result.compact |= {*_base64(part), part.hex().encode(), part.hex().upper().encode()}
     # Some of its lines are lines of the output only when all escapes are gone.
     result.plain.update(map(_plain, _with_lines(unescaped)))
-    if not value.isascii():
-        latin = value.encode("latin-1", "replace")
-        result.verbatim.add(latin.lower())
-        result.compact |= {*_base64(latin), latin.hex().encode()}
 
 
 def _with_lines(text: bytes) -> list[bytes]:

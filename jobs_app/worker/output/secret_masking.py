@@ -93,17 +93,18 @@ class Mask:
         starts = []
         if (length := self._verbatim.unfinished(verbatim)) >= least:
             starts.append(len(data) - length)
+        # Never hold more than this: quotes and line breaks may go on for ever.
         end = data[-self.context_bytes :]
         before = len(data) - len(end)
         # The first characters of Base64 alone tell too little to hold back the end of a line.
         if (length := self._compact.unfinished(compacted)) >= MIN_MASKED_LENGTH:
             located = compact(unescape(Located(end), is_open=not is_end))
-            starts.append(before + located.place(-length, 0)[0])
+            starts.append(before + located.start_of_last(length))
         if (length := self._plain.unfinished(plain.data)) >= least or plain.is_cut:
             located = self._locate_plain(end, is_open=not is_end)
             starts.append(before + located.cut_at)
             if length >= least:
-                starts.append(before + located.place(-length, 0)[0])
+                starts.append(before + located.start_of_last(length))
         return joined(spans), len(data) - min(starts, default=len(data))
 
     def _locate_plain(self, data: bytes, *, is_open: bool) -> Located:

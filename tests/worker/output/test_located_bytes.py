@@ -34,3 +34,9 @@ def test_a_cut_remembers_where_the_original_was_cut() -> None:
 
     assert located.cut_at == 4_998
     assert located.place(-1, 0) == (4_997, 4_998)
+
+
+def test_the_last_bytes_begin_at_the_original_of_the_first_of_them() -> None:
+    located = Located(b"'ab'c'").drop(b"'")
+
+    assert [located.start_of_last(length) for length in (1, 2, 3, 4)] == [4, 2, 1, 0]

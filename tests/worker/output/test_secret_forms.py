@@ -36,6 +36,12 @@ def test_a_value_with_accents_has_its_latin_1_form() -> None:
     assert "Größe-123".encode("latin-1").hex().encode() in found.compact
 
 
+def test_characters_that_an_encoding_lacks_make_no_form() -> None:
+    found = forms(["日本語日本語"])
+
+    assert not any(b"??" in form for form in found.verbatim | found.plain)
+
+
 def test_whitespace_counts_only_if_a_value_has_some() -> None:
     assert not forms(["hunter2-hunter2"]).has_space
     assert forms(["two words"]).has_space

@@ -387,3 +387,39 @@ def test_the_beginning_and_the_end_of_a_long_secret_are_masked_without_the_rest(
 
     assert mask.text(f"{LONG[:128]} cut") == "*** cut"
     assert mask.text(f"… {LONG[-64:]}!") == "… ***!"
+
+
+@pytest.mark.parametrize("gap", [b"'", b"\n", b"\\", b"\x1b[0m", b"&amp;amp;amp;amp;#39;"])
+@pytest.mark.parametrize("start", [b"hunt", b"aHVudGVy"])
+def test_quotes_without_end_within_a_secret_cost_no_memory(start: bytes, gap: bytes) -> None:
+    memory = Memory()
+    log = MaskedLog(memory, Mask(["hunter2-hunter2"]))
+    log.write("stdout", start)
+
+    for _ in range(50):
+        log.write("stdout", gap * 100)
+
+    written = len(memory.written["stdout"])
+    assert written >= 5_000 * len(gap) - 2_000
+    log.write("stdout", b"\nhunter2-hunter2\n")
+    log.close()
+    assert memory.written["stdout"].endswith(b"***\n")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_mixture_of_escapes_cut_anywhere_is_masked_without_an_error(seed: int) -> None:
+    source = random.Random(seed)
+    parts = ["\\", "%", "%25", "&", "&amp;", "&#39;", "\\u00", "e9", "é", "'", "$", "\n", "aHVu"]
+    value = "".join(source.choices([*parts, "abc"], k=source.randrange(3, 40))) + "xyz"
+    log, mask = Memory(), Mask([value, "hunter2"])
+    masked_log = MaskedLog(log, mask)
+
+    for _ in range(80):
+        forms = [value, json.dumps(value), quote(value), html.escape(value), *parts]
+        text = source.choice(forms).encode()
+        cut = source.randrange(len(text) + 1)
+        masked_log.write("stdout", text[:cut])
+        masked_log.write("stdout", text[cut:])
+    masked_log.close()
+
+    assert value.encode() not in log.written["stdout"]
