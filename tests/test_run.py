@@ -179,6 +179,39 @@ def test_an_interrupted_installation_is_done_again_from_the_start(tmp_path: Path
     assert not (half_done / "left-over").exists()
 
 
+def test_a_slow_installation_shows_that_it_works_until_ctrl_c_ends_it(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    backend = checkout / "backend.py"
+    begun = tmp_path / "begun"
+    backend.write_text(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(100)\n")
+    process = subprocess.Popen(
+        [checkout / "run", "jobs-app"],
+        env=clean_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr
+    with process.stderr:
+        shown = next(line for line in process.stderr if " s: " in line and begun.exists())
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+
+    assert shown.startswith(f"{INSTALLING}, ")
+    assert rest.splitlines() == ["run: stopped before the end; the next call installs again."]
+    assert process.wait(timeout=10) == 130
+
+
+def test_the_tools_of_the_tests_are_announced_since_up_runs_beside_them(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    constraints = checkout / "deploy/constraints-test.txt"
+    constraints.write_text(f"missing==1 --hash=sha256:{'0' * 64}\n")
+
+    done = run(checkout, "lint", PIP_NO_INDEX="1")
+
+    assert "from which './run up' runs too" in done.stderr
+
+
 def test_what_pip_says_is_shown_when_it_fails(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path / "checkout")
     (checkout / "deploy/constraints.txt").write_text(f"missing==1 --hash=sha256:{'0' * 64}\n")
