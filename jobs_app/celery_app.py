@@ -1,12 +1,16 @@
 """Builds Celery from the settings, for `jobs-app worker` and `celery -A jobs_app.celery_app`."""
 
 import logging
+import os
+import socket
 from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
+import click
 from celery import Celery
 from celery.loaders.app import AppLoader
+from click.core import ParameterSource
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -127,13 +131,29 @@ class JobsCelery(Celery):
 
     @property
     def Worker(self) -> Any:  # noqa: N802 (Celery's name)
-        """Celery's worker class, without heartbeat, gossip and mingle."""
+        """Celery's worker class, without heartbeat, gossip and mingle, named by `worker_name`."""
         worker_class = super().Worker
 
         def make(*args: Any, **options: Any) -> Any:
-            return worker_class(*args, **self._leave_out(options))
+            options = self._leave_out(options)
+            # `celery worker` passes celery@HOST, the same for all workers of a machine.
+            if not options.get("hostname") or _is_default_hostname():
+                options["hostname"] = self.settings.worker_name or own_worker_name()
+            return worker_class(*args, **options)
 
         return make
+
+
+def own_worker_name() -> str:
+    """Return the name of a worker in this process: celery@HOST-PID."""
+    return f"celery@{socket.gethostname()}-{os.getpid()}"
+
+
+def _is_default_hostname() -> bool:
+    """Return True in a `celery worker` that was started without --hostname."""
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source("hostname") if context else None
+    return source is ParameterSource.DEFAULT
 
 
 def make_celery(settings: Settings) -> JobsCelery:

@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 import re
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -140,14 +141,36 @@ def messages(redis: "Redis", installation: Installation) -> list[bytes]:
     return found
 
 
-def test_celerys_own_tools_find_the_worker(installation: Installation) -> None:
-    installation.start_ready("worker")
+def test_celerys_own_tools_find_each_worker_of_a_machine(installation: Installation) -> None:
+    celery = [sys.executable, "-m", "celery", "-A", "jobs_app.celery_app"]
+    pids = [installation.start_ready(name).pid for name in ("worker-1", "worker-2")]
+    solo = [*celery, "worker", "--pool", "solo"]
+    quiet = {
+        "env": installation.surroundings(),
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
+    celerys: list[subprocess.Popen[bytes]] = [
+        subprocess.Popen([*solo, *name], **quiet)  # type: ignore[call-overload]  # keywords
+        for name in ([], ["--hostname", "mine@%h"])
+    ]
+    host = socket.gethostname()
+    names = {f"celery@{host}-{pid}" for pid in (*pids, celerys[0].pid)} | {f"mine@{host}"}
 
-    command = [sys.executable, "-m", "celery", "-A", "jobs_app.celery_app", "inspect", "ping"]
-    answer = subprocess.run(
-        command, env=installation.surroundings(), capture_output=True, text=True, timeout=30
-    )
+    def nodes() -> set[str]:
+        answer = subprocess.run(
+            [*celery, "inspect", "ping"],
+            env=installation.surroundings(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return set(re.findall(r"^->\s+(\S+): OK$", answer.stdout, re.MULTILINE))
 
-    assert answer.returncode == 0, answer.stderr
-    assert re.search(r"pong", answer.stdout)
-    assert "1 node online" in answer.stdout
+    try:
+        wait_until(lambda: nodes() == names, f"Celery finds {names}", timeout_seconds=60)
+    finally:
+        for process in celerys:
+            process.terminate()
+        for process in celerys:
+            process.wait(timeout=60)
