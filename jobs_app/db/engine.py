@@ -213,6 +213,35 @@ def is_gone(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) or error.connection_invalidated
 
 
+#: SQLite's primary result codes: another writer holds the lock; no room, or a failed write.
+_SQLITE_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+#: PostgreSQL's SQLSTATE codes of the same (appendix A of its manual).
+_POSTGRES_LOCKED = "55P03"
+_POSTGRES_FULL = "53100"
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Return whether *error* means that a statement waited too long for another writer."""
+    return _primary_code(error) in _SQLITE_LOCKED or _sqlstate(error) == _POSTGRES_LOCKED
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Return whether *error* means that the disk of the database takes no write."""
+    return _primary_code(error) in _SQLITE_FULL or _sqlstate(error) == _POSTGRES_FULL
+
+
+def _primary_code(error: DBAPIError) -> int | None:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    # The upper bytes of an extended code say more about the same error.
+    return None if code is None else code & 0xFF
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
 def is_refused(error: SQLAlchemyError) -> bool:
     """Return whether *error* means that a value cannot be stored, so that a retry is useless."""
     if isinstance(error, DBAPIError):

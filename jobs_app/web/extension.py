@@ -19,6 +19,7 @@ from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db import installation
 from jobs_app.db.models.jobs import Job
+from jobs_app.db.write_check import WriteCheck
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks import user_apps
@@ -49,6 +50,7 @@ class Extension:
 
     settings: Settings
     celery: Celery
+    write_check: WriteCheck
     redis_notifier: RedisNotifier = field(default_factory=RedisNotifier)
     broken_imports: dict[str, str] = field(default_factory=dict)
     #: Which installation this is; None until it has been read from the database.
@@ -140,7 +142,7 @@ def make(settings: Settings) -> Extension:
     except ConfigurationError as error:
         log.warning("redis_not_configured detail=%s", error.detail)
         celery = make_celery(settings.model_copy(update={"redis_url": NO_REDIS}))
-    extension = Extension(settings, celery)
+    extension = Extension(settings, celery, WriteCheck(settings.effective_database_url))
     # Not the worker's own module: a web process claims no runs.
     for module in TASK_MODULES:
         importlib.import_module(module)

@@ -21,6 +21,8 @@ api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description=
 #: Without a tick for this long, fires come late. A scheduler ticks every few seconds.
 STALE = timedelta(seconds=60)
 
+REFUSES_WRITES = "Nothing can be stored: its disk may be full, or the database is read-only."
+
 
 class Alive(BaseModel):
     """The process answers."""
@@ -33,7 +35,8 @@ class Readiness(BaseModel):
 
     `ready`: everything works. `degraded`: requests are served, but something is missing:
     Redis, a prefix of its own in Redis, the scheduler, a module of JOBS_IMPORTS, or a worker
-    for a queue that a job names; or a newer version has migrated the database.
+    for a queue that a job names; or a newer version has migrated the database, or it takes no
+    writes, as on a full disk (tried every 15 seconds).
     `unavailable`: the database cannot be used. `warnings` of Redis change no status: it works,
     but others may read or lose what it holds.
     """
@@ -96,6 +99,10 @@ def _database() -> tuple[dict[str, Any], bool]:
         return {"status": "newer", "revision": revision, "wanted": newest}, True
     if revision != newest:
         return {"status": "not migrated", "revision": revision, "wanted": newest}, False
+    # Nothing may be held while another connection writes.
+    session().rollback()
+    if not extension.current().write_check.takes_writes():
+        return {"status": "refuses writes", "revision": revision, "detail": REFUSES_WRITES}, True
     return {"status": "ok", "revision": revision}, True
 
 

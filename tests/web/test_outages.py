@@ -1,7 +1,9 @@
 """Without Redis, and without the database: what is promised all the same."""
 
+import resource
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +15,7 @@ from sqlalchemy import text
 
 from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
+from jobs_app.db import write_check
 from jobs_app.db.engine import Database
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.up.valkey import free_port
@@ -181,6 +184,37 @@ def test_readyz_names_each_part(api: Api) -> None:
     assert checks["database"]["status"] == "ok"
     assert checks["scheduler"]["status"] == "never started"
     assert checks["imports"]["status"] == "ok"
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let this process write to no file for the length of the block."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_full_disk_is_named_by_readyz_and_by_the_answer_to_a_write(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_check, "HOLD_SECONDS", 0)
+    api.make_job("a")
+
+    with full_disk():
+        refused = api.post("/jobs", a_job())
+        full = api.get("//readyz")
+    after = api.get("//readyz")
+
+    assert (refused.status_code, refused.json["code"]) == (503, "database_unavailable")
+    assert "disk is full" in refused.json["detail"]
+    assert (full.status_code, full.json["status"]) == (200, "degraded")
+    assert full.json["checks"]["database"]["status"] == "refuses writes"
+    assert "disk may be full" in full.json["checks"]["database"]["detail"]
+    assert after.json["checks"]["database"]["status"] == "ok"
 
 
 @pytest.fixture

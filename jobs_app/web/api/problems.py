@@ -100,6 +100,17 @@ def _on_jobs_error(error: errors.JobsError) -> Response:
     return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)
 
 
+UNREACHABLE = (
+    "The database cannot be reached",
+    "The database does not answer just now; nothing was changed. Try again shortly.",
+)
+FULL = (
+    "The database cannot be written",
+    "The database cannot be written: its disk is full, or fails; nothing was changed. "
+    "Make room there, and try again.",
+)
+
+
 def _on_http_error(error: HTTPException) -> Response:
     # flask-openapi3 raises `abort(response)` with a finished answer.
     if error.response is not None and isinstance(error.response, Response):
@@ -122,12 +133,10 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
     database.session.remove()
     if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and engine.is_gone(error)):
         log.error("database_unavailable error=%s", type(error).__name__)
-        return problem(
-            503,
-            code="database_unavailable",
-            title="The database cannot be reached",
-            detail="The database does not answer just now; nothing was changed. Try again shortly.",
-        )
+        title, detail = UNREACHABLE
+        if isinstance(error, DBAPIError) and engine.is_full(error):
+            title, detail = FULL
+        return problem(503, code="database_unavailable", title=title, detail=detail)
     return _on_bug(error)
 
 
