@@ -17,6 +17,7 @@ from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable
 from jobs_app.cli.format import coloured, duration, plain, unfinished
 from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path
+from jobs_app.cli.progress_notes import progress_notes
 from jobs_app.cli.wait import RECONNECT_TIMEOUT_SECONDS, how_to_look, read
 
 # The server sends an event or a comment at least every five seconds.
@@ -49,8 +50,9 @@ def follow(
     printer = _Printer(timestamps=timestamps)
     follower = _Follower(client, run_id, timeout_seconds=timeout_seconds)
     try:
-        for event in follower.events():
-            printer.show(event)
+        with progress_notes(run_id):
+            for event in follower.events():
+                printer.show(event)
     except KeyboardInterrupt:
         message = f"Stopped following. {how_to_look(run_id)}"
         raise Failure(message, INTERRUPTED) from None
