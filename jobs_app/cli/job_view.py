@@ -145,7 +145,7 @@ def print_effect(body: Json) -> None:
         print_text(f"Nothing was changed. With this, {job['name']} would fire:")
         print_fires(effect["fires_after"])
     if effect["fires_before"]:
-        print_text("\nNow it would fire:")
+        print_text("\nAs it is now, it fires:")
         print_fires(effect["fires_before"])
     caught_up = effect["catchup_runs"]
     if effect["would_run_now"]:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import click
 
-from jobs_app.cli.client import USAGE, Client, Failure, Json, Unreachable, connect
+from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, Unreachable, connect
 from jobs_app.cli.completion import job_names
+from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import read_text, writable
 from jobs_app.cli.job_view import outlook
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
@@ -48,12 +49,16 @@ def _compact(job: Json) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The action for one job of the file; `etag` belongs to the job's present version."""
+    """The action for one job of the file; `present` is the job as it is, None for a new one."""
 
     document: Json
     action: str
     preview: Json
-    etag: str | None
+    present: Answer | None
+
+    @property
+    def etag(self) -> str | None:
+        return self.present.etag if self.present else None
 
 
 @click.command("import")
@@ -119,7 +124,7 @@ def _plan(client: Client, job: Json) -> _Step:
     path = job_path(job["name"])
     answer = client.send("PUT", path, body=job, params=DRY, if_match=present.etag)
     is_same = writable(answer.body["job"]) == writable(present.body)
-    return _Step(job, "keep" if is_same else "change", answer.body, present.etag)
+    return _Step(job, "keep" if is_same else "change", answer.body, present)
 
 
 def _carry_out(client: Client, step: _Step) -> Json:
@@ -142,5 +147,7 @@ def _print_step(step: _Step, job: Json, *, dry_run: bool) -> None:
     verb = f"Would {step.action}" if dry_run else done
     print_text(f"{verb} {name}: {outlook(job['job'] if dry_run else job)}")
     if dry_run:
+        if step.present is not None:
+            print_changes(writable(step.present.body), writable(job["job"]))
         for warning in job["effect"]["warnings"]:
             print_note(f"Note on {name}: {warning}")

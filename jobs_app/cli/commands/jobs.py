@@ -13,6 +13,7 @@ from jobs_app.cli.commands.job_export import export_jobs, import_jobs
 from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.fire_table import print_fires
+from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import (
     definition_options,
     kwargs_options,
@@ -155,6 +156,10 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     if answer is None:
         print_note("Nothing to change.")
         return
+    if dry_run and not as_json:
+        print_text("It would change:")
+        print_changes(before, writable(answer.body["job"]))
+        print_text("")
     _report(answer, "Changed", dry_run=dry_run, as_json=as_json)
 
 

@@ -115,6 +115,39 @@ def test_a_dry_run_says_what_an_import_would_do_and_does_nothing(run: Run) -> No
 
 
 @pytest.mark.usefixtures("installation")
+def test_a_dry_run_names_each_field_that_an_import_would_change(run: Run) -> None:
+    full = "hello: {task: shell, kwargs: {command: date}, tags: [a, b], description: Old,"
+    run("job", "import", "-", stdin=full + " schedule: {cron: 0 1 * * *}, priority: 3}")
+
+    result = run(
+        "job", "import", "-", "--dry-run", stdin="hello: {task: sleep, kwargs: {duration: 1}}"
+    )
+
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Would change hello: no schedule")
+    assert {line.strip() for line in lines[1:]} >= {
+        'description: "Old" -> ""',
+        'kwargs.command: "date" -> none',
+        "kwargs.duration: none -> 1",
+        'schedule.cron: "0 1 * * *" -> none',
+        'tags: ["a", "b"] -> []',
+        'task: "shell" -> "sleep"',
+    }
+    assert not any("version" in line or "updated_at" in line for line in lines)
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_dry_run_of_an_edit_names_the_fields(run: Run) -> None:
+    run("job", "import", "-", stdin=TWO)
+
+    result = run("job", "edit", "ticks", "--every", "10m", "--dry-run")
+
+    assert result.stdout.startswith(
+        "It would change:\n  schedule.interval_seconds: 300 -> 600\n\nNothing was changed."
+    )
+
+
+@pytest.mark.usefixtures("installation")
 def test_one_bad_job_keeps_the_whole_file_out_and_each_is_named(run: Run) -> None:
     bad = TWO + "worse: {task: shel}\nworst: {task: sleep, schedule: {cron: nonsense}}\n"
 
