@@ -1,5 +1,6 @@
 """Schedules and durations in English. Pure, no IO."""
 
+import re
 from datetime import datetime
 
 from jobs_app.core.text import rfc3339
@@ -7,13 +8,16 @@ from jobs_app.schedules.schedule import Schedule, expression_of, in_utc, zone_of
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
+_ORDINALS = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
+_ORDINAL = rf"({'|'.join(_ORDINALS)}|\d+(?:st|nd|rd|th))"
+
 
 def describe(schedule: Schedule) -> str:
     """Return the schedule as one English sentence without a full stop."""
     zone = schedule.timezone
     zone_text = zone if zone == "UTC" else f"{zone} time"
     if schedule.cron is not None:
-        text = f"{expression_of(schedule).explain()}, {zone_text}"
+        text = f"{plain_words(expression_of(schedule).explain())}, {zone_text}"
     elif schedule.interval_seconds is not None:
         text = f"Every {duration(schedule.interval_seconds, every=True)}"
     elif schedule.at is not None:
@@ -27,6 +31,51 @@ def describe(schedule: Schedule) -> str:
     if schedule.jitter_seconds:
         text += f", each up to {duration(schedule.jitter_seconds)} later"
     return text
+
+
+def plain_words(sentence: str) -> str:
+    """Return cronsim's sentence about a cron expression as people would say it.
+
+    "Every fifth minute of every hour" is "Every 5 minutes". A step that divides no hour or day
+    keeps its ordinal: every seventh minute is not every 7 minutes, since each hour starts anew.
+    """
+    sentence = re.sub(rf"^Every {_ORDINAL} minute( of every hour| past)?(?!\w)", _minutes, sentence)
+    sentence = re.sub(rf"^At minute (\d+) past every {_ORDINAL} hour\b", _hours, sentence)
+    sentence = re.sub(r"on the [^A-Z]*? day of month", _days, sentence)
+    return sentence.replace("day of month", "day of the month").replace(
+        "day of week", "day of the week"
+    )
+
+
+def _minutes(match: re.Match[str]) -> str:
+    step, suffix = _number(match[1]), match[2] or ""
+    if 60 % step:
+        return match[0]
+    return f"Every {step} minutes" + (" of" if suffix == " past" else "")
+
+
+def _hours(match: re.Match[str]) -> str:
+    minute, step = int(match[1]), _number(match[2])
+    if 24 % step:
+        return match[0]
+    return f"Every {step} hours" + (f" at minute {minute}" if minute else "")
+
+
+def _days(match: re.Match[str]) -> str:
+    """Write the first days as the later ones are, where a sentence has both: 1st and 15th."""
+    if not re.search(r"\d", match[0]):
+        return match[0]
+    numbers = dict(
+        zip(_ORDINALS, ["2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"], strict=True)
+    )
+    words = re.compile(r"\b(first|" + "|".join(_ORDINALS) + r")\b")
+    return words.sub(lambda word: numbers.get(word[0], "1st"), match[0])
+
+
+def _number(ordinal: str) -> int:
+    if ordinal in _ORDINALS:
+        return _ORDINALS.index(ordinal) + 2
+    return int(ordinal.rstrip("stndrh"))
 
 
 def duration(seconds: int, *, every: bool = False) -> str:

@@ -32,3 +32,34 @@ from tests.schedules.examples import DAY, NOW, SECOND, cron
 )
 def test_a_schedule_is_described_in_one_sentence(schedule, sentence):
     assert describe(schedule) == sentence
+
+
+@pytest.mark.parametrize(
+    "cron, text",
+    [
+        ("*/5 * * * *", "Every 5 minutes"),
+        ("*/2 * * * *", "Every 2 minutes"),
+        ("*/30 * * * *", "Every 30 minutes"),
+        ("*/7 * * * *", "Every seventh minute of every hour"),
+        ("*/45 * * * *", "Every 45th minute of every hour"),
+        (
+            "*/5 9-17 * * MON-FRI",
+            "Every 5 minutes from 09:00 through 17:59 on Monday through Friday",
+        ),
+        ("0-30/10 * * * *", "Every 10 minutes from 0 through 30 of every hour"),
+        ("*/5 */2 * * *", "Every 5 minutes of every second hour"),
+        ("0 */2 * * *", "Every 2 hours"),
+        ("15 */6 * * MON", "Every 6 hours at minute 15 on Monday"),
+        ("0 */5 * * *", "At minute 0 past every fifth hour"),
+        ("30 2 1,15 * *", "At 02:30 on the 1st and the 15th day of the month"),
+        ("0 0 1,2,3 * *", "At 00:00 on the first, the second, and the third day of the month"),
+        ("0 0 2,13,22 * *", "At 00:00 on the 2nd, the 13th, and the 22nd day of the month"),
+        ("0 0 */2 * *", "At 00:00 on every second day of the month"),
+        ("0 0 * * */2", "At 00:00 on every second day of the week"),
+        ("0 9 1 * *", "At 09:00 on the first day of every month"),
+        ("* * * * *", "Every minute"),
+        ("0 12 * * MON#2", "At 12:00 on the second Monday of the month"),
+    ],
+)
+def test_a_cron_expression_is_described_as_people_say_it(cron: str, text: str) -> None:
+    assert describe(Schedule(cron=cron)) == f"{text}, UTC"
