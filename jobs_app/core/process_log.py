@@ -7,10 +7,18 @@ disables all loggers that exist, and `logging.disable` silences all of them.
 import logging
 from collections.abc import Iterator
 
-#: Packages whose log lines a person needs to follow the process; Celery's task logger is not ours.
-OURS = "jobs_app"
-LIBRARIES = ("celery", "kombu", "redbeat")
-TASK_LOGGER = "celery.task"
+#: Loggers that a person needs to follow a process; not those of tasks, such as `celery.task`.
+OURS = (
+    "jobs_app",
+    "celery.apps",
+    "celery.beat",
+    "celery.bootsteps",
+    "celery.concurrency",
+    "celery.pool",
+    "celery.worker",
+    "kombu",
+    "redbeat",
+)
 
 #: The handlers of this process, with their levels from before any user code.
 _handlers: list[tuple[logging.Handler, int]] = []
@@ -46,7 +54,9 @@ class ProtectedLogger(logging.Logger):
 def configure_log(level: str, format_: str) -> None:
     """Log to stderr from *level* on, and protect the lines of this process."""
     logging.basicConfig(level=level, format=format_)
-    logging.getLogger(OURS).setLevel(level)
+    for name in OURS:
+        # A level of its own: user code may set that of the root logger.
+        logging.getLogger(name).setLevel(level)
     _handlers[:] = [(handler, handler.level) for handler in logging.root.handlers]
     protect_log()
 
@@ -54,12 +64,8 @@ def configure_log(level: str, format_: str) -> None:
 def protect_log() -> None:
     """Protect the loggers that exist; call this again after user code was imported."""
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if not isinstance(logger, logging.Logger):
-            continue
-        if _is_below(name, OURS) and type(logger) is logging.Logger:
+        if type(logger) is logging.Logger and any(_is_below(name, own) for own in OURS):
             logger.__class__ = ProtectedLogger
-        elif any(_is_below(name, library) for library in LIBRARIES):
-            logger.disabled = logger.disabled and _is_below(name, TASK_LOGGER)
 
 
 def _is_below(name: str, parent: str) -> bool:

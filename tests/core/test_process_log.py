@@ -17,6 +17,7 @@ exec(compile({code!r}, "code", "exec"))
 protect_log()
 ours.info("run_started")
 ours.debug("message_dropped")
+celery.info("ready")
 logging.getLogger("plain").warning("of a task")
 """
 
@@ -45,6 +46,7 @@ def test_our_lines_are_written_once(what: str) -> None:
     lines = [line for line in ended.stderr.splitlines() if "run_started" in line]
     # An error level of another handler drops the line there, so ours writes it.
     assert lines == ["OURS run_started"]
+    assert ended.stderr.count("OURS ready") == 1
     assert "message_dropped" not in ended.stderr
 
 
@@ -58,4 +60,4 @@ def test_a_format_of_user_code_applies_to_our_lines_too() -> None:
         check=True,
     )
 
-    assert ended.stderr.splitlines() == ["SHORT run_started"]
+    assert ended.stderr.splitlines() == ["SHORT run_started", "SHORT ready"]

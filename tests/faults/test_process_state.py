@@ -115,3 +115,14 @@ def test_a_process_that_cannot_write_any_more_leaves(
         else:
             assert what == "a hard limit"
         assert after.state is RunState.SUCCEEDED, what
+
+
+def test_the_log_of_a_worker_goes_on_whatever_a_module_sets_up(
+    make_worker: Callable[..., Installation],
+) -> None:
+    worker = make_worker(imports=f"tests.faults.logging_at_import,{TASKS}")
+
+    run = end_of(worker, "changes", what="an alarm")
+
+    assert f"run_started run={run.id}" in worker.log("worker")
+    assert f"run_succeeded run={run.id}" in worker.log("worker")
