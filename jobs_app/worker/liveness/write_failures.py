@@ -22,7 +22,10 @@ CANNOT_WRITE = 74
 DAMAGED_SECONDS = 2.0
 
 #: Another process tries for this long while heartbeats arrive, seconds.
-LEAVE_SECONDS = 12.0
+LEAVE_SECONDS = 8.0
+
+#: One failure may be a connection from before an outage.
+MIN_FAILURES = 2
 
 #: SQLite refuses for the moment: somebody else writes, or the disk is full.
 SQLITE_BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
@@ -33,7 +36,9 @@ class WriteFailures:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._first: float | None = None
+        # From before the first try: SQLite itself may try for ten seconds.
+        self._began = time.monotonic()
+        self._count = 0
 
     def note(self, error: BaseException, *, damage: str, has_own_heartbeat: bool) -> None:
         """Note a failed write; exit the process if it is the only one that fails.
@@ -44,12 +49,11 @@ class WriteFailures:
         now = time.monotonic()
         if _is_answer(error):
             # The database itself refuses: that is the same for every process.
-            self._first = None
+            self._began, self._count = now, 0
             return
-        if self._first is None:
-            self._first = now
-        seconds = now - self._first
-        if seconds < (DAMAGED_SECONDS if damage else LEAVE_SECONDS):
+        self._count += 1
+        seconds = now - self._began
+        if self._count < MIN_FAILURES or seconds < (DAMAGED_SECONDS if damage else LEAVE_SECONDS):
             return
         if damage if has_own_heartbeat else self._lease.was_renewed_within(seconds):
             reason = damage or "cannot_write"

@@ -67,3 +67,15 @@ def test_a_worker_whose_heartbeat_fails_too_leaves_only_if_it_is_damaged() -> No
 
     assert not _failed(_lease(0), error, own=True)
     assert _failed(_lease(15), error, damage="user_id", own=True)
+
+
+def test_one_failure_alone_is_no_reason_to_leave() -> None:
+    lease = _lease(0)
+    failures = WriteFailures(lease)
+    error = _sqlite_error(sqlite3.SQLITE_CANTOPEN)
+
+    failures.note(error, damage="user_id", has_own_heartbeat=False)
+
+    lease.renew(now())
+    with pytest.raises(Left):
+        failures.note(error, damage="user_id", has_own_heartbeat=False)
