@@ -93,7 +93,9 @@ def on_terminal() -> bool:
 
 def print_json(body: object) -> None:
     """Print *body* as JSON with the same meaning, harmless on any terminal."""
-    text = json.dumps(body, indent=2, ensure_ascii=False)
+    # An encoding without all characters gets JSON's escapes.
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(body, indent=2, ensure_ascii=not is_unicode)
     click.echo(UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 

@@ -1,13 +1,15 @@
 """Output that cannot be written is one sentence and exit code 1, never a traceback."""
 
+import json
 import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.cli.canned import CannedServer, a_job, page
+from tests.cli.canned import Canned, CannedServer, a_job, page
 
 
 def jobs_app(*arguments: str | bytes, shell: str = "", **variables: str) -> Any:
@@ -51,6 +53,18 @@ def test_characters_that_the_output_lacks_are_escaped(server: CannedServer, enco
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"x" in done.stdout
+
+
+def test_json_and_yaml_keep_their_text_in_any_encoding(server: CannedServer) -> None:
+    job = a_job(description="\u6f22 \U0001f600")
+    server.on("GET", "/jobs/hello", Canned(job))
+    server.on("GET", "/jobs", page(job))
+
+    as_json = jobs_app("job", "show", "hello", "--json", PYTHONIOENCODING="latin-1")
+    as_yaml = jobs_app("job", "export", PYTHONIOENCODING="latin-1")
+
+    assert json.loads(as_json.stdout)["description"] == job["description"]
+    assert yaml.safe_load(as_yaml.stdout)[0]["description"] == job["description"]
 
 
 @pytest.mark.parametrize(

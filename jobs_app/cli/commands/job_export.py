@@ -34,7 +34,8 @@ def export_jobs(names: tuple[str, ...]) -> None:
     if not jobs:
         print_note("There are no jobs.")
         return
-    click.echo(write_jobs([_compact(job) for job in jobs]), nl=False)
+    # Always UTF-8, as YAML is: an escape of the terminal's encoding would be other text.
+    click.echo(write_jobs([_compact(job) for job in jobs]).encode("utf-8", "replace"), nl=False)
     if paused := [job["name"] for job in jobs if job["state"] == JobState.PAUSED]:
         print_note(f"Paused, which the file does not hold: {', '.join(paused)}.")
 

@@ -15,6 +15,7 @@ from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import description
 from jobs_app.schedules.schedule import Fire, Schedule
 from jobs_app.web.api.schemas.derive import output_fields
+from jobs_app.web.api.schemas.dump import dumped
 from jobs_app.web.api.schemas.fields import Instant
 
 
@@ -138,7 +139,7 @@ def show(
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
-    document = out.model_dump(mode="json")
+    document = dumped(out)
     # Written by itself: a field of another kind is absent, not null.
     if schedule is not None:
         shown = ScheduleOut(**schedule).model_dump(mode="json", include=set(schedule))

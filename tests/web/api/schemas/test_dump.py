@@ -67,3 +67,20 @@ def test_a_row_that_is_no_json_is_shown_but_for_that_value(
         raise AssertionError(f"{constant} is no JSON")
 
     assert json.loads(answer.text, parse_constant=refuse)["items"][0]["task"] == "bad"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_job_nested_too_deeply_spoils_no_list(api: Api, database: Database) -> None:
+    api.make_job("good")
+    api.make_job("bad")
+    with database.session() as session:
+        values = {"document": '{"x": %s}' % _deep(300)}  # noqa: UP031  # braces of JSON
+        session.execute(text("UPDATE jobs SET kwargs = :document WHERE name = 'bad'"), values)
+        session.commit()
+
+    listed = api.get("/jobs")
+
+    assert listed.status_code == 200
+    jobs = {job["name"]: job for job in listed.json["items"]}
+    assert "cannot be read" in json.dumps(jobs["bad"]["kwargs"])
+    assert jobs["good"]["kwargs"] == {"command": "true"}
