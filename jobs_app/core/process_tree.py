@@ -10,6 +10,8 @@ PR_SET_CHILD_SUBREAPER = 36
 #: A process that has ended and waits until its parent reads its exit status.
 ZOMBIE_STATES = frozenset({"Z", "X"})
 
+_libc = ctypes.CDLL(None)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -30,7 +32,7 @@ class Entry:
 def become_subreaper() -> None:
     """Make this process the parent of its orphaned descendants, instead of process 1."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def has_children() -> bool:

@@ -13,7 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from jobs_app.core.process_tree import Entry, children, descendants, has_children
+from jobs_app.core.process_tree import (
+    Entry,
+    become_subreaper,
+    children,
+    descendants,
+    has_children,
+)
 
 #: Time between TERM and KILL, as for the leftover processes of a command, seconds.
 LEFTOVER_GRACE_SECONDS = 2.0
@@ -34,6 +40,8 @@ class RunPrograms:
     """The programs of the current run; create it just before the task."""
 
     def __init__(self) -> None:
+        # Again for each run: a task may have turned it off.
+        become_subreaper()
         earlier = children() if has_children() else []
         self._earlier = frozenset(entry.key for entry in earlier)
 

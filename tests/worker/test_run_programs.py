@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from jobs_app.core.process_tree import become_subreaper
 from jobs_app.worker.run_programs import RunPrograms, ended_text
 from tests.running import in_child
 from tests.servers import is_alive
@@ -17,7 +16,6 @@ def _sleep() -> "subprocess.Popen[bytes]":
 
 def test_only_the_programs_of_the_run_are_ended() -> None:
     def act() -> tuple[bool, bool, int]:
-        become_subreaper()
         earlier = _sleep()
         programs = RunPrograms()
         own = _sleep()
