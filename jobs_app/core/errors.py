@@ -44,10 +44,18 @@ class InvalidInput(JobsError):
         return InvalidInput(self.detail, code=self.code, errors=moved)
 
 
+#: Most errors that one answer names. A document of 250 KB may have a hundred thousand.
+MAX_ERRORS = 20
+
+
 def refuse(errors: Sequence[FieldError]) -> None:
-    """Raise InvalidInput with all of *errors*, unless there are none."""
+    """Raise InvalidInput with the first MAX_ERRORS of *errors*, unless there are none."""
     if errors:
-        raise InvalidInput(" ".join(error.detail for error in errors), errors=errors)
+        named = errors[:MAX_ERRORS]
+        details = [error.detail for error in named]
+        if len(errors) > MAX_ERRORS:
+            details.append("There are more errors.")
+        raise InvalidInput(" ".join(details), errors=named)
 
 
 class InvalidSchedule(InvalidInput):

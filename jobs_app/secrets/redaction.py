@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 from typing import Any
 
-from jobs_app.core.errors import FieldError
+from jobs_app.core.errors import MAX_ERRORS, FieldError
 from jobs_app.core.json_values import parts, with_leaves
 from jobs_app.core.validation_messages import Place, json_pointer
 from jobs_app.secrets.references import names_in
 
 MASK = "***"
+
+#: Names in warnings are cut to so many characters.
+MAX_NAME_CHARS = 80
 
 #: Shorter values are not masked: they occur in too much other text.
 MIN_MASKED_LENGTH = 4
@@ -23,6 +27,7 @@ _SECRET_WORDS = frozenset(
 _SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key")})
 
 
+@lru_cache(maxsize=1024)
 def looks_secret(name: str) -> bool:
     """Tell whether an argument called *name* is likely to hold a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
@@ -38,22 +43,30 @@ def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def literal_secrets(kwargs: Mapping[str, Any]) -> list[str]:
-    """Return the paths in *kwargs* with a literal value under a name that looks secret."""
-    return [
-        ".".join(["kwargs", *map(str, place)])
+    """Return the paths in *kwargs* with a literal value under a name that looks secret.
+
+    At most MAX_ERRORS of them; a long name is cut.
+    """
+    places = (
+        place
         for place, value in parts(dict(kwargs))
         if not isinstance(value, dict | list) and _redacted(place, value) != value
+    )
+    return [
+        ".".join(["kwargs", *(str(part)[:MAX_NAME_CHARS] for part in place)])
+        for place in islice(places, MAX_ERRORS)
     ]
 
 
 def copied_masks(kwargs: Mapping[str, Any]) -> list[FieldError]:
     """Return an error for each value that is the mask of a secret: somebody sent it back."""
     detail = f"{MASK} is only shown in place of a secret: give the value, or a reference."
-    return [
+    masks = (
         FieldError(json_pointer(("kwargs", *place)), "masked_value", detail)
         for place, value in parts(dict(kwargs))
         if value == MASK and _is_in_secret(place)
-    ]
+    )
+    return list(islice(masks, MAX_ERRORS + 1))
 
 
 def _redacted(place: Place, value: Any) -> Any:

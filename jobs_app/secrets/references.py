@@ -6,10 +6,11 @@ value as code, and every process of the machine could see it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from jobs_app.core.errors import FieldError
+from jobs_app.core.errors import MAX_ERRORS, FieldError
 from jobs_app.core.json_values import parts, with_leaves
 from jobs_app.core.validation_messages import Place, json_pointer
 
@@ -21,6 +22,9 @@ OPENING = "${secret:"
 
 # Without a name it means the opening itself. Without the brace it is malformed.
 _REFERENCE = re.compile(rf"\$\{{secret:(?:({NAME.pattern})?(\}}))?")
+
+#: Most secrets that a job may refer to.
+MAX_NAMES = 100
 
 #: The only argument in which a task may refer to secrets, for tasks with such a limit.
 _ONLY_ARGUMENT = {"shell": "env"}
@@ -41,20 +45,34 @@ def names_in(value: Any) -> set[str]:
 
 
 def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return the errors of the references in *kwargs*; the secrets need not exist."""
-    errors = list(_malformed(_allowed(task, kwargs)))
+    """Return the errors of the references in *kwargs*; the secrets need not exist.
+
+    At most one more than MAX_ERRORS are returned, however many there are.
+    """
+    return list(islice(_errors(task, kwargs), MAX_ERRORS + 1))
+
+
+def _errors(task: str, kwargs: Mapping[str, Any]) -> Iterator[FieldError]:
+    allowed = _allowed(task, kwargs)
+    if len(names_in(allowed)) > MAX_NAMES:
+        detail = f"A job may refer to {MAX_NAMES} secrets at most."
+        yield FieldError("/kwargs", "too_many_references", detail)
+    yield from _malformed(allowed)
     argument = _ONLY_ARGUMENT.get(task)
     if argument is not None:
         others = {name: value for name, value in kwargs.items() if name != argument}
         for place, text in _texts(others):
-            errors += [_misplaced(_pointer(place), name) for name in sorted(names_in(text))]
-    return errors
+            for name in sorted(names_in(text)):
+                yield _misplaced(_pointer(place), name)
 
 
-def pointers(task: str, kwargs: Mapping[str, Any], name: str) -> list[str]:
-    """Return the JSON Pointers to the texts in *kwargs* that refer to the secret *name*."""
-    texts = _texts(_allowed(task, kwargs))
-    return [_pointer(place) for place, text in texts if name in names_in(text)]
+def mentions(
+    task: str, kwargs: Mapping[str, Any], names: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the JSON Pointer of each text in *kwargs* with each of *names* that it refers to."""
+    for place, text in _texts(_allowed(task, kwargs)):
+        for name in sorted(names_in(text).intersection(names)):
+            yield _pointer(place), name
 
 
 def resolve(task: str, kwargs: Mapping[str, Any], values: Values) -> dict[str, Any]:

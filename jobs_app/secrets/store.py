@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import String, cast, delete, select, update
@@ -10,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import (
+    MAX_ERRORS,
     ConfigurationError,
     Conflict,
     FieldError,
@@ -35,6 +37,10 @@ USE_PRECISION = timedelta(minutes=1)
 #: Names that an error lists before it counts the rest.
 LISTED_NAMES = 5
 
+#: How many unknown names get a suggestion, and among how many secrets it is looked for.
+MAX_HINTS = 3
+KNOWN_NAMES = 1000
+
 #: All columns with encrypted text; a rotation encrypts them again.
 ENCRYPTED_COLUMNS: tuple[InstrumentedAttribute[str], ...] = (
     Secret.encrypted,
@@ -47,7 +53,7 @@ def get(session: Session, name: str) -> Secret:
     secret = _find(session, name)
     if secret is None:
         raise NotFound(
-            f"There is no secret {name!r}.{_nearest(session, name)}", code="secret_not_found"
+            f"There is no secret {name!r}.{_hints(session, [name])[name]}", code="secret_not_found"
         )
     return secret
 
@@ -151,16 +157,22 @@ def used_by(session: Session, name: str) -> list[str]:
 
 
 def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return the errors of the references in *kwargs*; unknown secrets are errors too."""
+    """Return the errors of the references in *kwargs*; unknown secrets are errors too.
+
+    The work is bounded, since others cannot write meanwhile: at most MAX_ERRORS of a kind
+    and one more are returned, and only the first unknown names get a suggestion.
+    """
     errors = references.errors(task, kwargs) + redaction.copied_masks(kwargs)
     names = references.names(task, kwargs)
-    for name in sorted(missing(session, names)):
-        detail = f"There is no secret {name!r}.{_nearest(session, name)}"
-        errors += [
-            FieldError(pointer, "unknown_secret", detail)
-            for pointer in references.pointers(task, kwargs, name)
-        ]
-    return errors
+    if len(names) > references.MAX_NAMES:
+        return errors
+    unknown = missing(session, names)
+    hints = _hints(session, sorted(unknown)[:MAX_HINTS])
+    mentions = references.mentions(task, kwargs, unknown)
+    return errors + [
+        FieldError(pointer, "unknown_secret", f"There is no secret {name!r}.{hints.get(name, '')}")
+        for pointer, name in islice(mentions, MAX_ERRORS + 1)
+    ]
 
 
 def missing(session: Session, names: Collection[str]) -> set[str]:
@@ -270,12 +282,15 @@ def _locked(session: Session, name: str, version: int | None) -> Secret | None:
     raise StaleVersion(f"The secret is at version {present}, not {version}: read it again.")
 
 
-def _nearest(session: Session, name: str) -> str:
-    """Return a sentence with the secret that was probably meant, or with all that there are."""
-    known = list(session.scalars(select(Secret.name).order_by(Secret.name)))
-    if hint := did_you_mean(name, known):
-        return hint
+def _hints(session: Session, names: Collection[str]) -> dict[str, str]:
+    """Return for each name the secret that was probably meant, or those that there are."""
+    if not names:
+        return {}
+    known = list(session.scalars(select(Secret.name).order_by(Secret.name).limit(KNOWN_NAMES)))
     if not known:
-        return f" There are none yet: jobs-app secret set {name} makes it."
+        return {
+            name: f" There are none yet: jobs-app secret set {name} makes it." for name in names
+        }
     shown = ", ".join(known[:LISTED_NAMES]) + (", …" if len(known) > LISTED_NAMES else "")
-    return f" There are: {shown}."
+    others = f" There are: {shown}."
+    return {name: did_you_mean(name, known) or others for name in names}

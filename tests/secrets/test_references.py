@@ -1,5 +1,6 @@
 """References to secrets: their syntax, their allowed places, and putting them back."""
 
+import time
 from typing import Any
 
 import pytest
@@ -167,3 +168,22 @@ def test_each_literal_that_looks_secret_is_named_by_its_place() -> None:
     kwargs = {"headers": {"Authorization": "Basic abc"}, "token": "${secret:TOKEN}", "pwd": ["x"]}
 
     assert literal_secrets(kwargs) == ["kwargs.headers.Authorization", "kwargs.pwd.0"]
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"password " + "x" * 120_000: [1, 2] * 30_000},
+        {"x" * 120_000: [1, 2] * 30_000},
+        {f"p{n}": {"token": {"q": n}} for n in range(9_000)},
+    ],
+    ids=["a long secret name", "a long name", "many names"],
+)
+def test_the_places_of_literals_are_bounded(kwargs: dict[str, Any]) -> None:
+    began = time.process_time()
+
+    places = literal_secrets(kwargs)
+
+    assert time.process_time() - began < 1
+    assert len(places) <= 20
+    assert all(len(place) < 300 for place in places)

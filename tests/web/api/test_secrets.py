@@ -1,5 +1,6 @@
 """/secrets: values go in and never come out, and jobs may refer only to what there is."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,3 +314,40 @@ def test_a_key_that_others_can_read_is_a_sentence_and_nothing_is_stored(
     assert (answer.status_code, answer.json["code"]) == (503, "configuration")
     assert "0600" in answer.json["detail"]
     assert api.get("/secrets").json["items"] == []
+
+
+#: Arguments of some 250 KB whose faults, or whose warnings, are without number.
+HEAVY_KWARGS = {
+    "unknown secrets": {"body": "".join(f"${{secret:s{n}}}" for n in range(9_000))},
+    "one secret, many texts": {"items": ["${secret:nothing}"] * 12_000},
+    "malformed references": {"items": ["${secret:!}"] * 16_000},
+    "references in names": {f"${{secret:s{n}}}": 1 for n in range(10_000)},
+    "masks": {"password": ["***"] * 30_000},
+    "a long name over many values": {"password " + "x" * 120_000: [0, 1] * 30_000},
+    "names without end": {f"p{n}": {"token": {"q": n}} for n in range(9_000)},
+}
+
+
+@pytest.mark.parametrize("kwargs", HEAVY_KWARGS.values(), ids=HEAVY_KWARGS)
+@pytest.mark.parametrize("path", ["/jobs", "/jobs?dry_run=true", "/runs"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_work_on_arguments_is_bounded(api: Api, path: str, kwargs: dict[str, Any]) -> None:
+    for number in range(30):
+        put(api, f"known{number}", value=VALUE)
+    body = {"task": "tests.anything", "kwargs": kwargs}
+    began = time.process_time()
+
+    answer = api.post(path, body if path == "/runs" else body | {"name": "heavy"})
+
+    assert time.process_time() - began < 2
+    assert len(answer.text) < 1_000_000
+    assert len(answer.json.get("errors", [])) <= 20
+
+
+def test_a_job_may_refer_to_a_hundred_secrets(api: Api) -> None:
+    text = "".join(f"${{secret:s{n}}}" for n in range(101))
+
+    answer = api.post("/jobs", job_with(body=text))
+
+    assert answer.status_code == 422
+    assert "too_many_references" in {error["code"] for error in answer.json["errors"]}
