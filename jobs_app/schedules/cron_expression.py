@@ -220,7 +220,9 @@ def _macro(text: str) -> str:
             "not_supported",
         )
     if text.startswith("@EVERY"):
-        raise _Unreadable("@every is not supported: use interval_seconds.", "not_supported")
+        raise _Unreadable(
+            "@every is not supported: use an interval (interval_seconds, --every).", "not_supported"
+        )
     suggestion = closest(text, MACROS)
     known = ", ".join(name.lower() for name in MACROS)
     hint = f"did you mean {suggestion.lower()}?" if suggestion else f"known are {known}."

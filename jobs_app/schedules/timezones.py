@@ -65,8 +65,9 @@ def suggestions(name: str) -> list[str]:
     cities = sorted(
         known for lower, known in by_lower.items() if lower.rpartition("/")[2] == lower_name
     )
-    # Two of three letters are too few for a suggestion: PST is not EST.
-    suggestion = closest(lower_name, by_lower, cutoff=0.75)
+    # Not an abbreviation: PST is not EST, and CEST is on another continent.
+    spelt_out = [lower for lower, known in by_lower.items() if not known.isupper()]
+    suggestion = closest(lower_name, spelt_out, cutoff=0.75)
     return cities or ([] if suggestion is None else [by_lower[suggestion]])
 
 

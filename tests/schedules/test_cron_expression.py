@@ -41,7 +41,7 @@ def text_of(expression: str, seed: str = "") -> str:
         ("* * *", "The expression has 3 fields; five are needed"),
         ("* * * * * *", "six fields; seconds are not supported"),
         ("@reboot", "@reboot is not supported, .*start the job by hand"),
-        ("@every 5m", "@every is not supported: use interval_seconds"),
+        ("@every 5m", "@every is not supported: use an interval"),
         ("@dayly", "There is no macro @dayly; did you mean @daily"),
         ("@xyz", "There is no macro @xyz; known are @hourly"),
         ("0\x00 * * * *", "characters that no cron expression has"),

@@ -74,7 +74,11 @@ def test_a_schedule_that_fires_is_accepted(schedule):
         ("europe/paris", "did you mean Europe/Paris?"),
         ("Europe/Pariss", "did you mean Europe/Paris?"),
         ("New York", "did you mean America/New_York?"),
+        ("utc", "did you mean UTC?"),
         ("PST", "give an IANA name, such as Europe/Paris."),
+        ("CEST", "give an IANA name, such as Europe/Paris."),
+        ("AEST", "give an IANA name, such as Europe/Paris."),
+        ("EDST", "give an IANA name, such as Europe/Paris."),
     ],
 )
 def test_an_unknown_zone_gets_a_suggestion(name, hint):
