@@ -13,6 +13,7 @@ import click
 from jobs_app import __version__
 from jobs_app.cli.format import plain
 from jobs_app.cli.local_server import data_dir, listener_uids
+from jobs_app.cli.problem_text import name_hint, sentences
 
 if TYPE_CHECKING:
     import httpx
@@ -36,6 +37,7 @@ EXIT_CODES = {
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 PAGE_SIZE = 100
+MOST_NAMES = 500  # compared with a misspelt one
 PORTS = {"http": 80, "https": 443}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
@@ -164,7 +166,7 @@ class Client:
     def find(self, path: str) -> Answer | None:
         """Read *path* as `get` does; None if the server has nothing there."""
         try:
-            return self.get(path)
+            return self.send("GET", path, hints=False)
         except Failure as failure:
             if failure.exit_code != NO_SUCH:
                 raise
@@ -183,8 +185,11 @@ class Client:
         params: Mapping[str, object] | None = None,
         if_match: str | None = None,
         accept: str = "application/json",
+        hints: bool = True,
     ) -> Answer:
         """Send a request and return its answer; raise Failure unless it is a 2xx.
+
+        With *hints*, the error for a name that does not exist suggests a similar one.
 
         A POST carries an Idempotency-Key: when its connection breaks, it is sent
         again, and takes effect once.
@@ -196,7 +201,7 @@ class Client:
             headers["Idempotency-Key"] = str(uuid.uuid4())
         response = self._exchange(method, f"/api/v1{path}", body, params, headers)
         if not response.is_success:
-            raise self._failure(response)
+            raise self._failure(response, hints=hints)
         return self._answer(response)
 
     def lines(
@@ -295,13 +300,22 @@ class Client:
                 raise self._not_ours(response) from error
         return Answer(response.status_code, response.text, body, response.headers.get("ETag"))
 
-    def _failure(self, response: "httpx.Response") -> Failure:
+    def _names(self, path: str) -> list[str]:
+        """Return names in the list at *path*; none if it cannot be read."""
+        try:
+            return [str(item["name"]) for item in self.page(path, limit=MOST_NAMES)["items"]]
+        except Failure:
+            return []
+
+    def _failure(self, response: "httpx.Response", *, hints: bool = True) -> Failure:
         """Return the problem that the server describes, with a line for each invalid field."""
         status = response.status_code
         problem = self._answer(response).body if _is_json(response) else None
         if not isinstance(problem, dict):
             return self._not_ours(response)
-        lines = _sentences(problem)
+        lines = sentences(problem)
+        if hints and status == 404:
+            lines[0] += name_hint(response.request.url.path, self._names)
         if status == 401:
             lines.append("Set JOBS_TOKEN, or JOBS_DATA_DIR to where the file admin-token lies.")
         message = "\n".join(lines)
@@ -316,19 +330,6 @@ class Client:
         if status >= 500:
             return Unreachable(f"The server at {self.url} is in trouble (HTTP {status}).")
         return Failure(f"What answers at {self.url} is not jobs-app (HTTP {status}).", DOWN)
-
-
-def _sentences(problem: Json) -> list[str]:
-    """Return the sentences of a problem: its detail, then one line for each invalid field."""
-    detail = str(problem.get("detail") or problem.get("title") or "The server refused.")
-    errors = [
-        (error.get("pointer") or error.get("parameter") or "the whole", str(error.get("detail")))
-        for error in problem.get("errors") or []
-    ]
-    # A detail that only joins the fields' sentences would say everything twice.
-    if errors and all(sentence in detail for _, sentence in errors):
-        detail = f"{problem.get('title') or 'Not valid'}:"
-    return [detail, *(f"  {pointer}: {sentence}" for pointer, sentence in errors)]
 
 
 def _is_json(response: "httpx.Response") -> bool:

@@ -1,0 +1,45 @@
+"""The problems of the API, in the words of the one who typed."""
+
+import pytest
+
+from tests.cli.canned import Canned, CannedServer, a_job, problem
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    "options, pointer, name",
+    [
+        (["--every", "0"], "/schedule/interval_seconds", "--every"),
+        (["--cron", "61 * * * *"], "/schedule/cron", "--cron"),
+        (["--cron", "@daily", "--timezone", "CEST"], "/schedule/timezone", "--timezone"),
+        (["--every", "5m", "--jitter", "1h"], "/schedule/jitter_seconds", "--jitter"),
+        (["--max-attempts", "0"], "/retry/max_attempts", "--max-attempts"),
+        (["--retry-on", "failed"], "/retry/on/0", "--retry-on"),
+        (["--time-limit", "0"], "/time_limit_seconds", "--time-limit"),
+        (["--keep-runs", "0"], "/retention/keep_runs", "--keep-runs"),
+        (["--tag", "a b"], "/tags/0", "--tag"),
+        (["--queue", "a b"], "/queue", "--queue"),
+        ([], "/queue", "/queue"),
+        ([], "/schedule/interval_seconds", "/schedule/interval_seconds"),
+        ([], "/not/known", "/not/known"),
+    ],
+)
+def test_an_invalid_field_is_called_by_the_option_that_was_typed(
+    server: CannedServer, run: Run, options: list[str], pointer: str, name: str
+) -> None:
+    errors = [{"pointer": pointer, "code": "invalid", "detail": "It is wrong."}]
+    refused = problem(422, code="invalid_input", detail="It is wrong.", errors=errors)
+    server.on("POST", "/jobs", refused)
+
+    result = run("job", "create", "x", "--command", "date", *options)
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"  {name}: It is wrong."
+
+
+def test_a_name_without_a_neighbour_gets_no_suggestion(server: CannedServer, run: Run) -> None:
+    missing = problem(404, code="job_not_found", detail="There is no job 'zzz'.")
+    server.on("GET", "/jobs/zzz", missing)
+    server.on("GET", "/jobs", Canned({"items": [a_job()], "next_cursor": None}))
+
+    assert run("job", "show", "zzz").stderr == "jobs-app: There is no job 'zzz'.\n"
