@@ -1,5 +1,6 @@
 """`jobs-app job export` and `import`: jobs as YAML, to be kept beside code."""
 
+import re
 from dataclasses import dataclass
 
 import click
@@ -14,6 +15,15 @@ from jobs_app.cli.paths import job_path
 from jobs_app.core.states import JobState
 
 DRY = {"dry_run": True}
+
+#: A line of a crontab: five fields or a macro, then a command.
+CRONTAB_LINE = re.compile(
+    r"^[ \t]*(?:@[a-z]+|[\d*][\d*,/-]*(?:[ \t]+[\w*][\w*,/-]*){4})[ \t]+\S", re.MULTILINE
+)
+CRONTAB = (
+    "This is a crontab, and the file must be YAML. A line of it, 30 2 * * * backup.sh, becomes: "
+    "jobs-app job create backup --cron '30 2 * * *' --timezone ZONE --command 'backup.sh'"
+)
 
 
 @click.command("export")
@@ -94,9 +104,12 @@ def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
 def _read(source: str) -> list[Json]:
     from jobs_app.cli.yaml_format import MOST_CHARACTERS, Unreadable, read_jobs
 
+    text = read_text(source, most=MOST_CHARACTERS + 1)
     try:
-        return [writable(job) for job in read_jobs(read_text(source, most=MOST_CHARACTERS + 1))]
+        return [writable(job) for job in read_jobs(text)]
     except Unreadable as error:
+        if CRONTAB_LINE.search(text):
+            raise click.UsageError(CRONTAB) from error
         raise click.UsageError(f"{source}: {error}") from error
 
 

@@ -147,6 +147,30 @@ def test_a_dry_run_of_an_edit_names_the_fields(run: Run) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "30 2 * * * backup.sh --all\n",
+        "# jobs\nMAILTO=ops\n*/5 9-17 * * MON-FRI  /usr/bin/check\n",
+        "SHELL=/bin/sh\n@daily rotate\n",
+        "0\t1\t*\t*\t0\troot\tpurge\n",
+    ],
+)
+def test_a_crontab_gets_a_sentence_that_helps(run: Run, text: str) -> None:
+    result = run("job", "import", "-", stdin=text)
+
+    assert result.exit_code == 2
+    assert "This is a crontab" in result.stderr
+    assert "jobs-app job create" in result.stderr
+
+
+def test_broken_yaml_is_not_taken_for_a_crontab(run: Run) -> None:
+    result = run("job", "import", "-", stdin="hello: {task: [shell\n")
+
+    assert result.exit_code == 2
+    assert "crontab" not in result.stderr
+
+
 @pytest.mark.usefixtures("installation")
 def test_one_bad_job_keeps_the_whole_file_out_and_each_is_named(run: Run) -> None:
     bad = TWO + "worse: {task: shel}\nworst: {task: sleep, schedule: {cron: nonsense}}\n"
