@@ -1,12 +1,13 @@
 """A job as text: its schedule, its fields, its next run, the effect of a change."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.format import duration, exact, relative
-from jobs_app.cli.output import print_text, print_warnings
+from jobs_app.cli.output import Columns, as_table, on_terminal, print_text, print_warnings
 from jobs_app.cli.run_outcome import compact
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
 from jobs_app.core import clock
@@ -32,12 +33,30 @@ def _round_duration(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def last_run_text(last: Json | None) -> str:
-    """Return how a job's last run ended, and when."""
-    if not last:
-        return "-"
-    finished_at = last.get("finished_at") or last.get("started_at") or last.get("created_at")
-    return f"{last['state']} {instant_text(finished_at)}" if finished_at else str(last["state"])
+def print_jobs(answer: Json) -> None:
+    """Print a table of jobs. A pipe gets the last run's state and time as two columns."""
+    columns: Columns = {
+        "NAME": lambda job: job["name"],
+        "STATE": lambda job: job["state"],
+        "SCHEDULE": lambda job: schedule_text(job.get("schedule")),
+        "NEXT RUN": lambda job: instant_text(job.get("next_run_at")),
+    }
+    if on_terminal():
+        columns["LAST RUN"] = lambda job: f"{_last_state(job)} {_last_time(job)}".strip()
+    else:
+        columns |= {"LAST RUN": _last_state, "LAST RUN AT": _last_time}
+    empty = "No jobs. Create one: jobs-app job create hello --command date --every 30s"
+    as_table(columns, empty=empty, droppable={"SCHEDULE"})(answer)
+
+
+def _last_state(job: Json) -> str:
+    return str((job.get("last_run") or {}).get("state") or "-")
+
+
+def _last_time(job: Json) -> str:
+    last = job.get("last_run") or {}
+    at = last.get("finished_at") or last.get("started_at") or last.get("created_at")
+    return instant_text(at, absent="")
 
 
 def job_fields(item: Json) -> dict[str, str | None]:
@@ -130,8 +149,11 @@ def outlook(item: Json) -> str:
     if next_run is None:
         return f"no schedule; run it with: jobs-app job run {item['name']}"
     description = item.get("description_of_schedule") or schedule_text(item.get("schedule"))
-    distance = relative(next_run, at=clock.now())
-    return f"{description.rstrip('.')}. Next run {distance}, {exact(next_run)}."
+    now = clock.now()
+    # Its fire may come due between the answer and this line.
+    is_due = datetime.fromisoformat(next_run) <= now
+    when = "due now" if is_due else relative(next_run, at=now)
+    return f"{description.rstrip('.')}. Next run {when}, {exact(next_run)}."
 
 
 def print_effect(body: Json) -> None:

@@ -40,8 +40,8 @@ STYLES = {
 # Only these columns begin with a state; a job may be called "failed".
 STYLED = {"STATE", "LAST RUN"}
 # These columns may take more than one line where the terminal is narrow.
-FOLDED = {"NAME", "JOB", "SCHEDULE", "CLOCKS", "WORKER", "ERROR"}
-# A name folded narrower than this cannot be read.
+FOLDED = {"SCHEDULE", "CLOCKS", "WORKER", "ERROR"}
+# A text folded narrower than this cannot be read.
 FOLDED_WIDTH = 10
 
 # JSON escapes C0 by itself, but leaves DEL, C1, direction marks and surrogates as they are.
@@ -203,14 +203,18 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    # rich leaves bold and dim with NO_COLOR: only colours go.
+    is_plain = bool(os.environ.get("NO_COLOR"))
+    styles = {} if is_plain else STYLES
+    header_style = "none" if is_plain else "dim"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=header_style)
     for heading in headings:
         table.add_column(heading, no_wrap=heading not in FOLDED, overflow="fold")
     for row in rows:
         # Text, because a plain str would be read as rich's markup.
         table.add_row(
             *(
-                Text(cell, style=STYLES.get(cell.split(" ")[0], "") if head in STYLED else "")
+                Text(cell, style=styles.get(cell.split(" ")[0], "") if head in STYLED else "")
                 for head, cell in zip(headings, row, strict=True)
             )
         )

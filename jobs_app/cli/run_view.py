@@ -38,10 +38,10 @@ def _state_text(item: Json) -> str:
 
 
 def instant_text(value: str | None, *, absent: str = "-") -> str:
-    """Return an instant for a table: relative on a terminal, else as the API has it."""
+    """Return an instant for a table: relative on a terminal, else in UTC to the second."""
     if value is None:
         return absent
-    return relative(value, at=clock.now()) if on_terminal() else value
+    return relative(value, at=clock.now()) if on_terminal() else f"{value[:19]}Z"
 
 
 def moment(value: str | None) -> str | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from click.testing import Result
 
-from tests.cli.canned import RUN_ID, Canned, CannedServer, a_run, page, problem
+from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, a_run, page, problem
 
 Run = Callable[..., Result]
 
@@ -216,12 +216,12 @@ def test_ctrl_c_stops_the_waiting_and_not_the_run(server: CannedServer) -> None:
 
 @contextmanager
 def terminal(
-    *arguments: str, columns: int = 100, term: str = "xterm-256color"
+    *arguments: str, columns: int = 100, term: str = "xterm-256color", no_color: str = ""
 ) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
     """Run `jobs-app` on a terminal; give its other end."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": term}
-    environment.pop("NO_COLOR", None)
+    environment["NO_COLOR"] = no_color
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs_app", *arguments],
         stdin=theirs,
@@ -284,6 +284,26 @@ def test_a_narrow_terminal_cuts_no_id_short(server: CannedServer) -> None:
 
     assert RUN_ID in output
     assert "succeeded" in output
+
+
+def test_a_narrow_terminal_breaks_no_name(server: CannedServer) -> None:
+    last = {"id": RUN_ID, "state": "succeeded", "finished_at": "2026-11-01T00:00:03Z"}
+    jobs = [a_job(name=name, last_run=last) for name in ("nightly-report-of-sales", "b")]
+    server.on("GET", "/jobs", page(*jobs))
+    server.on("GET", "/runs", page(a_run("succeeded", job="nightly-report-of-sales")))
+
+    for command in (["job", "list"], ["run", "list"]):
+        with terminal(*command, columns=60) as (screen, _):
+            assert "nightly-report-of-sales" in read_all(screen)
+
+
+def test_without_colour_nothing_is_dim_or_bold_either(server: CannedServer) -> None:
+    server.on("GET", "/runs", page(a_run("failed")))
+    server.on("GET", "/jobs/hello", Canned(a_job(state="paused")))
+
+    for command in (["run", "list"], ["job", "show", "hello"]):
+        with terminal(*command, no_color="1") as (screen, _):
+            assert "\x1b[" not in read_all(screen)
 
 
 def test_a_log_on_a_terminal_cannot_drive_it(server: CannedServer) -> None:
@@ -455,3 +475,10 @@ def test_a_run_shows_how_far_it_has_come(
     result = run("run", "show", RUN_ID)
 
     assert f"Progress   {line}" in result.stdout
+
+
+def test_runs_are_not_filtered_by_a_trigger_that_nothing_makes(run: Run) -> None:
+    result = run("run", "list", "--trigger", "backfill")
+
+    assert result.exit_code == 2
+    assert "'schedule'" in result.stderr

@@ -1,6 +1,7 @@
 """`jobs-app job`: what people do to jobs."""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from tempfile import NamedTemporaryFile
@@ -24,9 +25,8 @@ from jobs_app.cli.job_options import (
     with_options,
     writable,
 )
-from jobs_app.cli.job_view import job_fields, last_run_text, outlook, print_effect, schedule_text
+from jobs_app.cli.job_view import job_fields, outlook, print_effect, print_jobs
 from jobs_app.cli.output import (
-    as_table,
     choice_of,
     confirm_deletion,
     count_option,
@@ -42,7 +42,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_outcome import start_options, start_run
-from jobs_app.cli.run_view import instant_text, print_runs
+from jobs_app.cli.run_view import print_runs
 from jobs_app.core.states import JobState, RunState
 
 name_argument = click.argument("name", shell_complete=job_names)
@@ -66,18 +66,7 @@ for command in (stats, export_jobs, import_jobs):
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
 @limit_options
-@json_or(
-    as_table(
-        {
-            "NAME": lambda job: job["name"],
-            "STATE": lambda job: job["state"],
-            "SCHEDULE": lambda job: schedule_text(job.get("schedule")),
-            "NEXT RUN": lambda job: instant_text(job.get("next_run_at")),
-            "LAST RUN": lambda job: last_run_text(job.get("last_run")),
-        },
-        empty="No jobs. Create one: jobs-app job create hello --command date --every 30s",
-    )
-)
+@json_or(print_jobs)
 def list_jobs(limit: int | None, **filters: str | None) -> Json:
     """List jobs by name, with their next and their last run."""
     return connect().page("/jobs", limit=limit, **filters)
@@ -151,6 +140,8 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
         after = with_options(before | (read_document(source) if source else {}), options)
         changes = merge_patch(before, after)
         answer = send("PATCH", body=changes) if changes else None
+    elif not has_terminal():
+        raise click.UsageError("There is no terminal for an editor: use options, or --from FILE.")
     else:
         answer = _edit_by_hand(before, name, send)
     if answer is None:
@@ -161,6 +152,11 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
         print_changes(before, writable(answer.body["job"]))
         print_text("")
     _report(answer, "Changed", dry_run=dry_run, as_json=as_json)
+
+
+def has_terminal() -> bool:
+    """Tell whether a person can use an editor here."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _edit_by_hand(before: Json, name: str, send: Callable[..., Answer]) -> Answer | None:
@@ -183,8 +179,18 @@ def _edit_by_hand(before: Json, name: str, send: Callable[..., Answer]) -> Answe
                 _keep(text, name)
                 raise
             print_note(error.message)
-        if not click.confirm("Edit again?", default=True, err=True):
+        if not _wants_again():
+            _keep(text, name)
             raise Failure("Nothing was changed.", USAGE)
+
+
+def _wants_again() -> bool:
+    """Ask whether to open the editor again; Ctrl-C and Ctrl-D mean no."""
+    try:
+        return click.confirm("Edit again?", default=True, err=True)
+    except click.Abort:
+        print_note("")
+        return False
 
 
 def _keep(text: str, name: str) -> None:
@@ -215,6 +221,9 @@ def pause(name: str, reason: str | None, as_json: bool) -> None:
     body = {} if reason is None else {"reason": reason}
     answer = connect().send("POST", f"{job_path(name)}/pause", body=body)
     _report(answer, "Paused", dry_run=False, as_json=as_json)
+    kept = (answer.body.get("paused") or {}).get("reason")
+    if reason is not None and reason != kept:
+        print_note(f"It was paused before: its reason stays {kept or 'empty'!r}.")
 
 
 @job.command()

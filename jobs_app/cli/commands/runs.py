@@ -27,6 +27,9 @@ from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
 from jobs_app.core.states import CancelMode, RunState, Trigger
 
+#: Nothing makes a backfill yet.
+TRIGGERS = [trigger for trigger in Trigger if trigger is not Trigger.BACKFILL]
+
 
 @click.group()
 def run() -> None:
@@ -42,7 +45,7 @@ def run() -> None:
     type=choice_of(RunState),
     help="Only in this state; repeatable.",
 )
-@click.option("--trigger", type=choice_of(Trigger), help="Only started by this.")
+@click.option("--trigger", type=choice_of(TRIGGERS), help="Only started by this.")
 @click.option("--from", "since", type=Instant(ago=True), help="Not before: an instant, or 2h.")
 @click.option("--to", "until", type=Instant(ago=True), help="Before: an instant, or 2h.")
 @limit_options

@@ -17,17 +17,18 @@ VERSION_3 = {"ETag": '"3"'}
 
 
 def test_a_pipe_gets_aligned_columns_with_exact_times(server: CannedServer, run: Run) -> None:
-    last = {"id": RUN_ID, "state": "failed", "finished_at": "2026-11-01T00:00:03Z"}
+    last = {"id": RUN_ID, "state": "failed", "finished_at": "2026-11-01T00:00:03.059384Z"}
     ticks = a_job(name="a-longer-name", schedule={"interval_seconds": 300}, last_run=last)
     server.on("GET", "/jobs", page(a_job(), ticks))
 
     result = run("job", "list")
 
     assert result.stdout.splitlines() == [
-        "NAME           STATE   SCHEDULE                 NEXT RUN              LAST RUN",
-        "hello          active  30 2 * * * Europe/Paris  2030-01-01T01:30:00Z  -",
-        "a-longer-name  active  every 5 min              2030-01-01T01:30:00Z  "
-        "failed 2026-11-01T00:00:03Z",
+        "NAME           STATE   SCHEDULE                 NEXT RUN              LAST RUN  "
+        "LAST RUN AT",
+        "hello          active  30 2 * * * Europe/Paris  2030-01-01T01:30:00Z  -         -",
+        "a-longer-name  active  every 5 min              2030-01-01T01:30:00Z  failed    "
+        "2026-11-01T00:00:03Z",
     ]
 
 
@@ -349,6 +350,7 @@ def test_without_options_the_editor_replaces_the_job(
     change = "path.write_text(path.read_text().replace('date', 'uptime'))"
     monkeypatch.setenv("EDITOR", editor(tmp_path, change))
     monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("jobs_app.cli.commands.jobs.has_terminal", lambda: True)
     server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
     server.on("PUT", "/jobs/hello", Canned(a_job(version=4)))
 
@@ -370,6 +372,7 @@ def test_the_editor_opens_again_on_what_is_not_json(
     )
     monkeypatch.setenv("EDITOR", editor(tmp_path, spoil_then_mend))
     monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("jobs_app.cli.commands.jobs.has_terminal", lambda: True)
     server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
     server.on("PUT", "/jobs/hello", Canned(a_job(version=4)))
 
@@ -386,6 +389,7 @@ def test_what_was_typed_is_kept_when_somebody_else_was_faster(
     change = "path.write_text(path.read_text().replace('date', 'uptime'))"
     monkeypatch.setenv("EDITOR", editor(tmp_path, change))
     monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("jobs_app.cli.commands.jobs.has_terminal", lambda: True)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
     server.on("PUT", "/jobs/hello", problem(412, code="stale_version", detail="Version 4, not 3."))
@@ -396,6 +400,88 @@ def test_what_was_typed_is_kept_when_somebody_else_was_faster(
     (saved_file,) = tmp_path.glob("jobs-app-hello-*.json")
     assert "uptime" in saved_file.read_text()
     assert str(saved_file) in result.stderr
+
+
+@pytest.mark.parametrize("stdin", ["n\n", ""])
+def test_what_was_typed_is_kept_by_one_who_gives_up(
+    server: CannedServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stdin: str
+) -> None:
+    change = "path.write_text(path.read_text().replace('date', 'uptime') + '!')"
+    monkeypatch.setenv("EDITOR", editor(tmp_path, change))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("jobs_app.cli.commands.jobs.has_terminal", lambda: True)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+
+    result = run("job", "edit", "hello", stdin=stdin)
+
+    (saved_file,) = tmp_path.glob("jobs-app-hello-*.json")
+    assert "uptime" in saved_file.read_text()
+    assert str(saved_file) in result.stderr
+    assert result.exit_code in {1, 2}
+
+
+def test_without_a_terminal_no_editor_starts(
+    server: CannedServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f"open({str(tmp_path / 'ran')!r}, 'w')"))
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+
+    result = run("job", "edit", "hello")
+
+    assert result.exit_code == 2
+    assert "There is no terminal for an editor: use options, or --from FILE." in result.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_second_reason_for_a_pause_is_not_dropped_in_silence(
+    server: CannedServer, run: Run
+) -> None:
+    paused = a_job(state="paused", paused={"by": "admin", "reason": "A"})
+    server.on("POST", "/jobs/hello/pause", Canned(paused))
+
+    assert "its reason stays 'A'" in run("job", "pause", "hello", "--reason", "B").stderr
+    assert run("job", "pause", "hello", "--reason", "A").stderr == ""
+    assert run("job", "pause", "hello").stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command, collection",
+    [
+        (["job", "show"], "jobs"),
+        (["job", "pause"], "jobs"),
+        (["job", "run"], "jobs"),
+        (["job", "next"], "jobs"),
+        (["job", "explain"], "jobs"),
+        (["job", "delete", "--yes"], "jobs"),
+        (["secret", "show"], "secrets"),
+        (["channel", "show"], "channels"),
+    ],
+)
+def test_a_misspelt_name_gets_a_suggestion(
+    server: CannedServer, run: Run, command: list[str], collection: str
+) -> None:
+    missing = problem(404, code="not_found", detail="There is no such thing 'helo'.")
+    for method in ("GET", "POST", "DELETE"):
+        for rest in ("", "/pause", "/runs", "/next", "/explain"):
+            server.on(method, f"/{collection}/helo{rest}", missing)
+    server.on("GET", f"/{collection}", page({"name": "goodbye"}, {"name": "hello"}))
+
+    result = run(*command, "helo")
+
+    assert result.exit_code == 3
+    assert "There is no such thing 'helo'. Did you mean 'hello'?" in result.stderr
+
+
+def test_a_schedule_that_came_due_meanwhile_has_no_next_run_in_the_past(
+    server: CannedServer, run: Run
+) -> None:
+    server.on("POST", "/jobs", Canned(a_job(next_run_at="2026-01-01T00:00:00Z")))
+
+    result = run("job", "create", "hello", "--command", "date", "--every", "5s")
+
+    assert "Next run due now, " in result.stdout
+    assert "ago" not in result.stdout
 
 
 def test_a_misspelt_job_is_not_taken_for_one_that_never_ran(server: CannedServer, run: Run) -> None:
