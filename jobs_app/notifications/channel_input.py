@@ -10,7 +10,7 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.states import Event
 from jobs_app.core.text import did_you_mean
 from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.http_client import checked_url
+from jobs_app.tasks.http_request import checked_url
 
 # It logs the addresses that it reads, and removes only some of their secrets.
 logging.getLogger("apprise").disabled = True

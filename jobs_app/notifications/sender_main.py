@@ -77,7 +77,9 @@ def _send(request: dict[str, Any], policy: NetworkPolicy) -> str | None:
         else:
             _send_by_apprise(target["url"], request, seconds=seconds)
     except NotSent as error:
-        return without_address(str(error), target)
+        # Our own words quote no secret: a part of the address may be one of them.
+        quotation = without_address(error.quotation, target)
+        return " ".join(filter(None, (str(error), quotation and f"({quotation})")))
     except Exception as error:  # noqa: BLE001  # a service's own code may raise anything
         return without_address(f"{type(error).__name__}: {error}", target)
     return None
@@ -112,7 +114,7 @@ def _send_by_apprise(url: str, request: dict[str, Any], *, seconds: float) -> No
         body_format=apprise.NotifyFormat.TEXT,
     )
     if not is_sent:
-        raise NotSent(" ".join(log_lines.lines) or "The service refused it, or did not answer.")
+        raise NotSent("The service refused it, or did not answer.", " ".join(log_lines.lines))
 
 
 class _LogLines(logging.Handler):

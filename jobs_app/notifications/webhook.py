@@ -10,17 +10,24 @@ from typing import Any
 import httpx
 
 import jobs_app
-from jobs_app.core.text import reason_of
 from jobs_app.tasks import http_client
 from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.http_client import Request, checked_url
+from jobs_app.tasks.http_errors import NoAnswer
+from jobs_app.tasks.http_request import Request, checked_url
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 CONNECT_SECONDS = 5.0
 
 
 class NotSent(Exception):
-    """The message was not sent; the text says why, without any part of the address."""
+    """The message was not sent; the text says why, without any secret part of the address.
+
+    `quotation` is what a library said about it. It may quote any part of the address.
+    """
+
+    def __init__(self, text: str, quotation: str = "") -> None:
+        super().__init__(text)
+        self.quotation = quotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,10 @@ def send(webhook: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> N
         status = asyncio.run(asyncio.wait_for(post, seconds)).status
     except TimeoutError as error:
         raise NotSent(f"No answer within {seconds:g} s.") from error
+    except NoAnswer as error:
+        raise NotSent(f"{error.reason[0].upper()}{error.reason[1:]}.", error.cause) from error
     except HttpFailed as error:
-        raise NotSent(error.detail) from error
-    except http_client.NO_CONNECTION as error:
-        raise NotSent(f"No connection: {reason_of(error)}.") from error
-    except (httpx.HTTPError, ValueError) as error:
-        raise NotSent(f"The connection broke: {type(error).__name__}.") from error
+        raise NotSent("It was not called.", error.detail) from error
     if 300 <= status < 400:
         raise NotSent(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:

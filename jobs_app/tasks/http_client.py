@@ -10,10 +10,9 @@ import logging
 import re
 import ssl
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -23,8 +22,10 @@ import certifi
 import httpx
 
 from jobs_app.core import clock
-from jobs_app.core.text import reason_of
 from jobs_app.tasks.context import HttpFailed
+from jobs_app.tasks.http_body import DamagedBody, unpacked
+from jobs_app.tasks.http_errors import NO_CONNECTION, NoAnswer, no_answer
+from jobs_app.tasks.http_request import Redirect, Request, port_of
 from jobs_app.tasks.network_policy import Address, NetworkPolicy
 
 CONNECT_SECONDS = 10.0
@@ -36,12 +37,8 @@ BUSY = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
-# There is no connection to an address: another address, or a later try, may have one.
-NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout)
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-# Headers that follow a redirect to another site: others may hold secrets for the first site.
-PORTABLE_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
 # The encodings of web pages. Python has others that are not text, or take quadratic time.
 TEXT_ENCODING = re.compile(
     r"utf-?(8|16)|(us-)?ascii|iso-?8859-\d+|latin-?1|windows-\d+|cp\d+|shift_jis|euc-(jp|kr)"
@@ -54,73 +51,33 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request to a server."""
-
-    method: str
-    url: httpx.URL
-    headers: httpx.Headers
-    content: bytes | None
-
-    @property
-    def public_url(self) -> str:
-        """The URL without user, password and query, which may hold secrets."""
-        return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
-
-    def redirected(self, status: int, location: str) -> "Request":
-        """Return the request that a redirect asks for; raises HttpFailed if it is refused."""
-        url = checked_url(location, base=self.url)
-        if self.url.scheme == "https" and url.scheme == "http":
-            raise HttpFailed(
-                f"{self.public_url} redirects from https to http, which is not followed."
-            )
-        headers = httpx.Headers(self.headers)
-        is_same_site = _site(url) == _site(self.url)
-        if is_same_site:
-            url = url.copy_with(userinfo=self.url.userinfo)
-        else:
-            url = url.copy_with(userinfo=b"")
-            headers = httpx.Headers({k: v for k, v in headers.items() if k in PORTABLE_HEADERS})
-        # As in browsers: only 307 and 308 repeat the method and the body.
-        if status == 303 or (status in (301, 302) and self.method == "POST"):
-            headers.pop("content-type", None)
-            method = "HEAD" if self.method == "HEAD" else "GET"
-            return Request(method, url, headers, None)
-        return replace(self, url=url, headers=headers)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of a server; `is_cut` says that it had more than was read."""
+    """The answer of a server to `request`, the last one after `redirects`.
 
+    `is_cut` says that the body had more than was read, `packed_as` names an encoding that
+    could not be unpacked, and `notes` are sentences about the body for the log.
+    """
+
+    request: Request
     status: int
     headers: httpx.Headers
-    raw: bytes
+    body: bytes
     is_cut: bool
-    redirects: int = 0
+    redirects: tuple[Redirect, ...] = ()
     retries: int = 0
+    packed_as: str = ""
+    notes: tuple[str, ...] = ()
 
-    def body(self, limit_bytes: int) -> tuple[bytes, bool]:
-        """Return at most *limit_bytes* of the unpacked body, and whether there was more."""
-        encoding = self.headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("gzip", "x-gzip", "deflate"):
-            return self.raw, self.is_cut
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        try:
-            body = unpacker.decompress(self.raw, limit_bytes)
-        except zlib.error:
-            return self.raw, self.is_cut
-        return body, self.is_cut or bool(unpacker.unconsumed_tail)
-
-    def text(self, body: bytes) -> str:
-        """Return *body* as text, in the encoding that the answer names."""
+    @property
+    def text(self) -> str:
+        """The body as text, in the encoding that the answer names."""
         content_type = self.headers.get("content-type", "")
         named = re.search(r"charset=[\"']?([\w-]+)", content_type, re.IGNORECASE)
         encoding = named[1] if named and TEXT_ENCODING.fullmatch(named[1]) else "utf-8"
         try:
-            text = body.decode(encoding, "replace")
+            text = self.body.decode(encoding, "replace")
         except LookupError:
-            text = body.decode("utf-8", "replace")
+            text = self.body.decode("utf-8", "replace")
         return text.replace("\x00", "\ufffd")
 
     @property
@@ -131,27 +88,29 @@ class Answer:
             return float(header[:9])
         try:
             wait = parsedate_to_datetime(header) - clock.now()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return 0.0
         return max(wait / timedelta(seconds=1), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpClient:
     """Makes requests with their redirects and retries.
 
     `verify` is True for the machine's trusted certificates, False for no check, or the path
-    of a file of certificates. `on_retry` gets a line for each try that is repeated.
+    of a file of certificates. `log` gets a line for each redirect, and for each try that is
+    repeated. `asked` is the request that was sent last, None before the first.
     """
 
     policy: NetworkPolicy
     timeout_seconds: float
     expected: frozenset[int]
-    on_retry: Callable[[str], None]
+    log: Callable[[str], None]
     verify: bool | str = True
     max_redirects: int = 5
     retries: int = 0
     limit_bytes: int = 65_536
+    asked: Request | None = field(init=False, default=None)
 
     async def answer(self, request: Request) -> Answer:
         """Return the answer to *request*, retried while that may help; raises HttpFailed."""
@@ -170,9 +129,7 @@ class HttpClient:
             is_late = time.monotonic() + pause >= give_up_at
             if not is_passing or tried >= self.retries or is_late:
                 break
-            self.on_retry(
-                f"{request.method} {request.public_url}: {outcome}; again in {pause:.3g} s"
-            )
+            self.log(f"{request.method} {request.public_url}: {outcome}; again in {pause:.3g} s")
             await asyncio.sleep(pause)
         if answer is None:
             raise error or HttpFailed("There was no try.")
@@ -182,36 +139,57 @@ class HttpClient:
         return answer.status in BUSY and answer.status not in self.expected
 
     async def _followed(self, request: Request) -> Answer:
-        for redirects in range(self.max_redirects + 1):
-            answer = await self._send(request, redirects)
+        redirects: list[Redirect] = []
+        while True:
+            answer = await self._send(request)
             location = answer.headers.get("location")
             is_expected = answer.status in self.expected
             if answer.status not in REDIRECTS or location is None or is_expected:
-                return answer
-            request = request.redirected(answer.status, location)
-        if self.max_redirects == 0:
-            raise HttpFailed("The answer is a redirect, and max_redirects is 0.")
-        raise HttpFailed(f"There were more than {self.max_redirects} redirects.")
+                return self._unpacked(replace(answer, redirects=tuple(redirects)))
+            if self.max_redirects == 0:
+                detail = f"{request.public_url} answered with a redirect, and max_redirects is 0."
+                raise HttpFailed(detail)
+            if len(redirects) == self.max_redirects:
+                raise HttpFailed(
+                    f"{request.public_url} redirects again: there were more than"
+                    f" {self.max_redirects} redirects."
+                )
+            next_request = request.redirected(answer.status, location)
+            redirects.append(Redirect(answer.status, request, next_request))
+            self.log(str(redirects[-1]))
+            request = next_request
 
-    async def _send(self, request: Request, redirects: int) -> Answer:
+    async def _send(self, request: Request) -> Answer:
+        self.asked = request
         try:
-            answer = await send(
+            return await send(
                 request,
                 self.policy,
                 timeout=httpx.Timeout(self.timeout_seconds, connect=CONNECT_SECONDS),
                 verify=self.verify,
                 limit_bytes=self.limit_bytes,
             )
-        except NO_CONNECTION as error:
-            # A retry does not make a certificate valid.
-            may_pass = "CERTIFICATE" not in str(error)
-            detail = f"{request.public_url}: no connection ({reason_of(error)})."
-            raise HttpFailed(detail, may_pass=may_pass) from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            may_pass = isinstance(error, httpx.TransportError)
-            detail = f"{request.public_url}: {reason_of(error)}."
-            raise HttpFailed(detail, may_pass=may_pass) from error
-        return replace(answer, redirects=redirects)
+        except NoAnswer as error:
+            detail = f"{request.public_url}: {error.detail}"
+            raise HttpFailed(detail, may_pass=error.may_pass) from error
+
+    def _unpacked(self, answer: Answer) -> Answer:
+        encoding = answer.headers.get("content-encoding", "")
+        try:
+            body = unpacked(
+                answer.body, encoding, is_cut=answer.is_cut, limit_bytes=self.limit_bytes
+            )
+        except DamagedBody as error:
+            # As with a plain body that ends too early, another try may get it whole.
+            detail = f"{answer.request.public_url} answered {answer.status}, but {error}."
+            raise HttpFailed(detail, may_pass=True) from error
+        return replace(
+            answer,
+            body=body.content,
+            is_cut=body.is_cut,
+            packed_as=body.packed_as,
+            notes=body.notes,
+        )
 
 
 async def send(
@@ -224,14 +202,30 @@ async def send(
 ) -> Answer:
     """Send *request* to the first of its addresses that takes a connection.
 
-    Looks the host up once, and follows no redirect. Keeps *limit_bytes* of the body; None
-    leaves it unread. Raises HttpFailed for an address that the policy refuses, and httpx's
-    errors, those of NO_CONNECTION if no address takes a connection.
+    Looks the host up once, and follows no redirect. Keeps *limit_bytes* of the body, as it
+    came; None leaves it unread. Raises HttpFailed for an address that the policy refuses,
+    and NoAnswer for every error of the libraries.
     """
     addresses = await policy.checked_addresses(request.url.host, port_of(request.url))
+    try:
+        return await _exchange(request, addresses, timeout, tls_context(verify), limit_bytes)
+    except HttpFailed:
+        raise
+    # The layers below httpx may raise anything.
+    except Exception as error:
+        raise no_answer(error) from error
+
+
+async def _exchange(
+    request: Request,
+    addresses: list[Address],
+    timeout: httpx.Timeout,  # noqa: ASYNC109  # for each step, not for the whole
+    tls: ssl.SSLContext,
+    limit_bytes: int | None,
+) -> Answer:
     # A client for each request: cookies must not follow a redirect, connections not be shared.
     async with httpx.AsyncClient(
-        verify=tls_context(verify), trust_env=False, follow_redirects=False, timeout=timeout
+        verify=tls, trust_env=False, follow_redirects=False, timeout=timeout
     ) as client:
         response = await _open_response(client, request, addresses)
         raw = bytearray()
@@ -242,15 +236,16 @@ async def send(
                     if len(raw) > limit_bytes:
                         break
     is_cut = limit_bytes is not None and len(raw) > limit_bytes
-    return Answer(response.status_code, response.headers, bytes(raw[:limit_bytes]), is_cut)
+    return Answer(request, response.status_code, response.headers, bytes(raw[:limit_bytes]), is_cut)
 
 
 async def _open_response(
     client: httpx.AsyncClient, request: Request, addresses: list[Address]
 ) -> httpx.Response:
-    # The URL has the checked address; the name goes into the Host header and into TLS.
+    # The URL has the checked address; its name goes into TLS, and into the Host header
+    # unless the user wrote one. Thus Host never changes which server is called or trusted.
     headers = request.headers.copy()
-    headers["Host"] = request.url.netloc.decode("ascii")
+    headers.setdefault("Host", request.url.netloc.decode("ascii"))
     for address in addresses:
         sent = client.build_request(
             request.method,
@@ -264,34 +259,6 @@ async def _open_response(
         except NO_CONNECTION as error:
             no_connection = error
     raise no_connection
-
-
-def checked_url(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
-    """Return *text* as a URL that can be called; raises HttpFailed.
-
-    It may be relative to *base*.
-    """
-    try:
-        url = httpx.URL(text) if base is None else base.join(text)
-        has_host = bool(url.host)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise HttpFailed("The URL cannot be read.") from error
-    if url.scheme not in ("http", "https") or not has_host:
-        raise HttpFailed("The URL must begin with http:// or https:// and name a host.")
-    if not 0 < port_of(url) < 65_536:
-        raise HttpFailed("The URL must have a port from 1 to 65535.")
-    return url
-
-
-def port_of(url: httpx.URL) -> int:
-    """Return the port of *url*, or the usual one of its scheme."""
-    if url.port is not None:
-        return url.port
-    return 443 if url.scheme == "https" else 80
-
-
-def _site(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:

@@ -145,7 +145,10 @@ def _look_up(host: str, port: int) -> Future[list[Address]]:
         try:
             infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = [ip_address(info[4][0]) for info in infos]
-        except (OSError, ValueError) as error:
+        except UnicodeError:
+            # No name server has a name with such labels (RFC 1035 §2.3.4).
+            future.set_exception(HttpFailed(f"{host} cannot be found: it is no name of a host."))
+        except (OSError, ValueError, OverflowError) as error:
             future.set_exception(HttpFailed(f"{host} cannot be found: {error}.", may_pass=True))
         else:
             future.set_result(list(dict.fromkeys(addresses)))

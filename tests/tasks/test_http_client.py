@@ -1,76 +1,75 @@
-"""The URLs that tasks and webhooks may call, and the sentences that refuse the others."""
+"""No error of a library passes the client, whatever a request or a server is like."""
+
+import asyncio
+import socket
+import threading
 
 import httpx
 import pytest
 
-from jobs_app.notifications.channel_input import ChannelInput, Webhook
-from jobs_app.tasks import registry
-from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.http_client import Request, checked_url
-from tests.factories import TASKS
+from jobs_app.tasks.http_client import send
+from jobs_app.tasks.http_errors import NoAnswer
+from jobs_app.tasks.http_request import Request
+from jobs_app.tasks.network_policy import NetworkPolicy
 
-PORT = "must have a port from 1 to 65535."
-HOST = "must begin with http:// or https:// and name a host."
-UNREADABLE = "cannot be read."
+
+def sent(url: str, headers: dict[str, str]) -> None:
+    request = Request("POST", httpx.URL(url), httpx.Headers(headers), b"abcdef")
+    timeout = httpx.Timeout(20)
+    policy = NetworkPolicy(allows_private=True)
+    asyncio.run(send(request, policy, timeout=timeout, limit_bytes=1000))
+
+
+def answering(answer: bytes) -> str:
+    """Return the URL of a server that gives *answer* to one request."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.recv(65_536)
+            connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{port}/"
 
 
 @pytest.mark.parametrize(
-    "url, sentence",
+    "headers", [{"Content-Length": "3"}, {"X": "a\nb"}, {"X": " a"}, {"X Y": "a"}]
+)
+def test_a_request_that_breaks_the_rules_is_an_error_that_lasts(headers):
+    with pytest.raises(NoAnswer, match="rules of HTTP") as failure:
+        sent(answering(b""), headers)
+
+    assert not failure.value.may_pass
+
+
+def test_a_port_out_of_range_is_an_error_that_lasts():
+    with pytest.raises(NoAnswer, match="cannot be sent") as failure:
+        sent("http://127.0.0.1:70000/", {})
+
+    assert not failure.value.may_pass
+
+
+@pytest.mark.parametrize(
+    "answer",
     [
-        ("http://127.0.0.1:70000/", PORT),
-        ("https://example.org:65536/hook", PORT),
-        ("http://example.org:0/", PORT),
-        ("http://example.org:-1/", PORT),
-        (f"http://example.org:{10**20}/", PORT),
-        ("http://[::1]:70000/", PORT),
-        ("http://example.org:http/", UNREADABLE),
-        ("http://256.1.1.1/", UNREADABLE),
-        ("http://xn--zz/", UNREADABLE),
-        ("http://[::1/", UNREADABLE),
-        ("http://example.org/\x00", UNREADABLE),
-        ("http://:80/", HOST),
-        ("ftp://example.org/", HOST),
-        ("example.org", HOST),
+        *(b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 99 No\r\n\r\n", b"\x00" * 100),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-def test_a_url_that_cannot_be_called_is_refused_for_tasks_and_webhooks(url, sentence):
-    (of_task,) = registry.check(TASKS, "http", {"url": url})
-    (of_webhook,) = ChannelInput(webhook=Webhook(url, "s" * 16)).errors(is_new=True)
+def test_a_broken_answer_is_an_error_that_may_pass(answer):
+    with pytest.raises(NoAnswer, match="the connection broke") as failure:
+        sent(answering(answer), {})
 
-    assert (of_task.pointer, of_task.detail) == (
-        "/kwargs/url",
-        f"The argument 'url' of 'http' {sentence}",
-    )
-    assert (of_webhook.pointer, of_webhook.detail) == ("/webhook/url", f"The URL {sentence}")
+    assert failure.value.may_pass
 
 
-@pytest.mark.parametrize(
-    "url", ["http://a:1/", "https://a:65535/", "http://a:/", "HTTP://[::1]:80/", "http://u:p@a/"]
-)
-def test_a_url_that_can_be_called_is_taken_for_tasks_and_webhooks(url):
-    assert registry.check(TASKS, "http", {"url": url}) == []
-    assert ChannelInput(webhook=Webhook(url, "s" * 16)).errors(is_new=True) == []
+def test_plain_http_on_a_tls_port_is_an_error():
+    url = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").replace("http:", "https:")
 
-
-@pytest.mark.parametrize("url", ["http://a/ b", " http://a/", "http://a/ü", "http://ü.org/"])
-def test_the_url_of_a_webhook_is_ascii_without_spaces(url):
-    (error,) = ChannelInput(webhook=Webhook(url, "s" * 16)).errors(is_new=True)
-
-    assert (error.pointer, error.code) == ("/webhook/url", "invalid_url")
-
-
-@pytest.mark.parametrize(
-    "location, sentence",
-    [
-        ("http://127.0.0.1:70000/", PORT),
-        ("//example.org:0/", PORT),
-        ("http://[::1/", UNREADABLE),
-        ("http://xn--zz/", UNREADABLE),
-        ("mailto:a@example.org", HOST),
-    ],
-)
-def test_a_redirect_to_a_url_that_cannot_be_called_fails_with_the_same_sentence(location, sentence):
-    request = Request("GET", checked_url("http://example.org/"), httpx.Headers(), None)
-
-    with pytest.raises(HttpFailed, match=sentence):
-        request.redirected(302, location)
+    with pytest.raises(NoAnswer):
+        sent(url, {})

@@ -2,7 +2,6 @@
 
 import asyncio
 import json as json_module
-import re
 import time
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
@@ -17,15 +16,17 @@ from pydantic_core import PydanticCustomError
 import jobs_app
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
+from jobs_app.core.validation_messages import json_pointer
+from jobs_app.tasks import http_headers
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
-from jobs_app.tasks.http_client import Answer, HttpClient, Request, checked_url, port_of
+from jobs_app.tasks.http_client import Answer, HttpClient
+from jobs_app.tasks.http_request import Request, checked_url, port_of
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 POLL_SECONDS = 0.2
 KEPT_HEADERS = ("content-type", "content-length", "date", "etag", "location", "retry-after")
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def _callable_url(text: str) -> str:
@@ -38,14 +39,14 @@ def _callable_url(text: str) -> str:
 
 
 def _header_name(text: str) -> str:
-    if not HEADER_NAME.fullmatch(text):
-        raise PydanticCustomError("bad_header", "is no name of a header.")
+    if fault := http_headers.name_fault(text):
+        raise PydanticCustomError("bad_header", "{fault}", {"fault": fault})
     return text
 
 
 def _header_value(text: str) -> str:
-    if not text.isascii() or any(char < " " and char != "\t" for char in text):
-        raise PydanticCustomError("bad_header", "has characters that HTTP does not allow.")
+    if fault := http_headers.value_fault(text):
+        raise PydanticCustomError("bad_header", "{fault}", {"fault": fault})
     return text
 
 
@@ -74,15 +75,30 @@ class ExpectJson(BaseModel):
     equals: JsonValue = None
 
 
-class HttpResult(TypedDict):
-    """The answer in the result of the run; `body` is text, cut at `max_response_bytes`."""
+class RedirectResult(TypedDict):
+    """A redirect in the result of the run: its status, and the request that it answered."""
 
+    status: int
+    method: str
+    url: str
+
+
+class HttpResult(TypedDict):
+    """The answer in the result of the run; `body` is text, cut at `max_response_bytes`.
+
+    `method` and `url` are those of the request that it answers, the last one. Addresses
+    have no user, password and query.
+    """
+
+    method: str
+    url: str
     status: int
     headers: dict[str, str]
     body: str
     body_truncated: bool
     duration_seconds: float
     redirects: int
+    redirected_by: list[RedirectResult]
     retries: int
 
 
@@ -97,6 +113,8 @@ class HttpTask(Task[Any, Any]):
         if kwargs.get("body") is not None and kwargs.get("json") is not None:
             detail = "Both body and json are given; one request has one body."
             yield FieldError("/kwargs/json", "body_and_json", detail)
+        for name, detail in http_headers.faults(kwargs.get("headers") or {}):
+            yield FieldError(json_pointer(("kwargs", "headers", name)), "bad_header", detail)
         limit_bytes = settings.http_response_limit_bytes
         if kwargs.get("max_response_bytes", 0) > limit_bytes:
             detail = f"max_response_bytes is above JOBS_HTTP_RESPONSE_LIMIT_BYTES, {limit_bytes}."
@@ -166,7 +184,7 @@ def http(
         policy=NetworkPolicy.of(settings),
         timeout_seconds=timeout_seconds,
         expected=frozenset(expect_status or range(200, 300)),
-        on_retry=lambda line: context.log.write("stdout", f"{line}\n".encode()),
+        log=lambda line: context.log.write("stdout", f"{line}\n".encode()),
         verify=verify,
         max_redirects=max_redirects,
         retries=retries,
@@ -174,44 +192,63 @@ def http(
     )
     started = time.monotonic()
     answer = asyncio.run(_unless_stopped(context, client, request, timeout_seconds))
-    result, raw = _result(answer, limit_bytes, time.monotonic() - started)
-    line = (
-        f"{method} {request.public_url} -> {answer.status} in {result['duration_seconds']:.3f} s\n"
-    )
-    context.log.write("stdout", line.encode())
+    result = _result(answer, time.monotonic() - started)
+    seconds = f"{result['duration_seconds']:.3f} s"
+    lines = [f"{result['method']} {result['url']} -> {answer.status} in {seconds}", *answer.notes]
+    context.log.write("stdout", "".join(f"{line}\n" for line in lines).encode())
     if answer.status not in client.expected:
         expected = "2xx" if expect_status is None else ", ".join(map(str, expect_status))
         fault = f"answered {answer.status}; expected was {expected}"
     elif expect_json is not None:
-        fault = _json_fault(ExpectJson.model_validate(expect_json), raw, result["body_truncated"])
+        fault = _json_fault(ExpectJson.model_validate(expect_json), answer)
     else:
         fault = ""
     if fault:
         context.log.write("stdout", result["body"].encode())
-        raise HttpFailed(f"{request.public_url} {fault}.")
+        raise HttpFailed(f"{result['url']}{_by_redirects(answer)} {fault}.")
     return result
 
 
-def _result(answer: Answer, limit_bytes: int, duration_seconds: float) -> tuple[HttpResult, bytes]:
-    body, is_cut = answer.body(limit_bytes)
-    result = HttpResult(
+def _by_redirects(answer: Answer) -> str:
+    """Return how redirects led to *answer*, in words that follow its address; "" for none."""
+    if not answer.redirects:
+        return ""
+    first, last = answer.redirects[0].request, answer.request
+    became = f", now as {last.method}" if last.method != first.method else ""
+    return f" (redirected from {first.method} {first.public_url}{became})"
+
+
+def _result(answer: Answer, duration_seconds: float) -> HttpResult:
+    return HttpResult(
+        method=answer.request.method,
+        url=answer.request.public_url,
         status=answer.status,
         headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
-        body=answer.text(body),
-        body_truncated=is_cut,
+        body=answer.text,
+        body_truncated=answer.is_cut,
         duration_seconds=round(duration_seconds, 3),
-        redirects=answer.redirects,
+        redirects=len(answer.redirects),
+        redirected_by=[
+            RedirectResult(
+                status=redirect.status,
+                method=redirect.request.method,
+                url=redirect.request.public_url,
+            )
+            for redirect in answer.redirects
+        ],
         retries=answer.retries,
     )
-    return result, body
 
 
-def _json_fault(expected: ExpectJson, body: bytes, is_cut: bool) -> str:
-    """Return how the JSON of the answer differs from *expected*, "" if it does not."""
-    if is_cut:
-        return f"answered more than {len(body)} bytes: too long to look for {expected.pointer!r}"
+def _json_fault(expected: ExpectJson, answer: Answer) -> str:
+    """Return how the JSON of *answer* differs from *expected*, "" if it does not."""
+    if answer.packed_as:
+        return f"answered in the encoding {answer.packed_as!r}, which jobs-app cannot unpack"
+    if answer.is_cut:
+        size = f"more than {len(answer.body)} bytes"
+        return f"answered {size}: too long to look for {expected.pointer!r}"
     try:
-        value = JsonPointer(expected.pointer).resolve(json_module.loads(body))
+        value = JsonPointer(expected.pointer).resolve(json_module.loads(answer.body))
     except JsonPointerException:
         return f"answered JSON that has nothing at {expected.pointer!r}"
     except (ValueError, RecursionError):
@@ -257,9 +294,8 @@ async def _unless_stopped(
             elapsed = time.monotonic() - started
             context.stop_if_asked(elapsed_seconds=elapsed)
             if elapsed >= timeout_seconds:
-                raise TimedOut(
-                    f"{request.public_url}: no full answer within {timeout_seconds:g} s."
-                )
+                url = (client.asked or request).public_url
+                raise TimedOut(f"{url}: no full answer within {timeout_seconds:g} s.")
             await asyncio.wait({work}, timeout=min(POLL_SECONDS, timeout_seconds - elapsed))
         return work.result()
     finally:
@@ -289,8 +325,11 @@ def _first_request(
     if json is not None:
         content = json_module.dumps(json).encode()
         all_headers["content-type"] = "application/json"
+    for _, detail in http_headers.faults(headers):
+        raise HttpFailed(detail)
     try:
-        all_headers.update(headers)
+        # Space around a value is no part of it (RFC 9110 §5.5), and cannot be sent.
+        all_headers.update({name: value.strip(" \t") for name, value in headers.items()})
     except ValueError as error:
         raise HttpFailed("A header has characters that HTTP does not allow.") from error
     return Request(method, checked_url(url), all_headers, content)

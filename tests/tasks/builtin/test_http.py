@@ -81,6 +81,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"x" * 65_536)
         elif kind == "bomb":
             self.answer(200, gzip.compress(b"0" * 50_000_000), Content_Encoding="gzip")
+        elif kind == "packed":
+            # /packed/gzip/<hex of the body>
+            encoding, packed = rest.split("/")
+            self.answer(200, bytes.fromhex(packed), Content_Encoding=encoding)
         elif kind == "latin":
             self.answer(200, b"gr\xfc\xdfe\x00", Content_Type="text/plain; charset=iso-8859-1")
         elif kind == "huge-head":
@@ -279,6 +283,101 @@ def test_a_redirect_to_another_site_takes_no_secrets_along(server):
     assert server.seen[1]["host"] == f"localhost:{server.port}"
     assert server.seen[1]["accept"] == "text/plain"
     assert not {"x-api-key", "authorization"} & set(server.seen[1])
+
+
+def test_a_run_names_the_address_that_answered_and_each_redirect(server):
+    output = Output()
+
+    result = call(
+        f"{server.url}/redirect/307//redirect/302//echo?token=secret", a_run(output), method="POST"
+    )
+
+    start = f"{server.url}/redirect/307//redirect/302//echo"
+    assert (result["method"], result["url"]) == ("GET", f"{server.url}/echo")
+    assert result["redirects"] == 2
+    assert result["redirected_by"][0] == {"status": 307, "method": "POST", "url": start}
+    assert result["redirected_by"][1]["status"] == 302
+    assert output.out.splitlines()[0].startswith(f"POST {start} -> 307 to POST ")
+    assert f"/echo -> 302 to GET {server.url}/echo\n" in output.out
+    assert f"GET {server.url}/echo -> 200 in " in output.out
+    assert "secret" not in output.out + str(result["redirected_by"])
+
+
+def test_an_error_names_the_address_that_answered(server):
+    with pytest.raises(HttpFailed) as failure:
+        call(f"{server.url}/redirect/302//status/404", method="POST")
+
+    assert failure.value.detail == (
+        f"{server.url}/status/404 (redirected from POST {server.url}/redirect/302//status/404,"
+        " now as GET) answered 404; expected was 2xx."
+    )
+
+
+@pytest.mark.parametrize("location", ["/dribble/body", "/loop"])
+def test_a_failure_after_a_redirect_names_the_address_that_failed(server, location):
+    with pytest.raises((TimedOut, HttpFailed), match=f"^{server.url}{location}"):
+        call(f"{server.url}/redirect/302/{location}", timeout_seconds=0.7)
+
+
+def test_a_host_header_by_hand_is_sent_to_the_server_of_the_url(server):
+    call(f"{server.url}/redirect/302//echo", headers={"hOST": "other.example:81"})
+
+    assert [seen["host"] for seen in server.seen] == ["other.example:81"] * 2
+
+
+def test_a_host_header_by_hand_does_not_follow_to_another_site(server):
+    url = f"{server.url}/redirect/302/http://localhost:PORT/echo"
+
+    call(url, headers={"Host": "other.example"})
+
+    assert [seen["host"] for seen in server.seen] == ["other.example", f"localhost:{server.port}"]
+
+
+def test_a_host_header_by_hand_changes_neither_trust_nor_policy(tls_server, monkeypatch):
+    url = f"https://127.0.0.1:{tls_server.port}/echo"
+
+    with pytest.raises(HttpFailed, match="IP address mismatch"):
+        call(url, verify=str(CERTIFICATE), headers={"Host": "localhost"})
+    monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
+    monkeypatch.setenv("JOBS_HTTP_ALLOW", "other.example")
+    with pytest.raises(HttpFailed, match="may not be called"):
+        call(url, headers={"Host": "other.example"})
+
+
+def test_space_around_the_value_of_a_header_is_left_out(server):
+    call(f"{server.url}/echo", headers={"X-Mine": " a b\t"})
+
+    assert server.seen[0]["x-mine"] == "a b"
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_packed_body_that_is_cut_off_is_tried_again_and_fails(server):
+    output = Output()
+    packed = gzip.compress(b"0123456789" * 500)
+
+    with pytest.raises(HttpFailed, match="its gzip body is cut off"):
+        call(f"{server.url}/packed/gzip/{packed[:-9].hex()}", a_run(output), retries=1)
+
+    assert "cut off" in output.out
+    assert len(server.seen) == 2
+
+
+def test_each_member_of_a_packed_body_is_read(server):
+    packed = gzip.compress(b'{"a": ') + gzip.compress(b"1}")
+
+    result = call(f"{server.url}/packed/gzip/{packed.hex()}", expect_json={"pointer": "/a"})
+
+    assert (result["body"], result["body_truncated"]) == ('{"a": 1}', False)
+
+
+def test_an_encoding_that_cannot_be_unpacked_is_named(server):
+    output = Output()
+    url = f"{server.url}/packed/br/8b0080"
+
+    assert call(url, a_run(output))["status"] == 200
+    assert "cannot read it as 'br'" in output.out
+    with pytest.raises(HttpFailed, match="in the encoding 'br', which jobs-app cannot unpack"):
+        call(url, expect_json={"pointer": ""})
 
 
 def test_redirects_that_never_end_fail_after_five(server):
@@ -749,6 +848,15 @@ def faults(**kwargs: Any) -> list[tuple[str, str]]:
         ({"method": "BREW"}, [("/kwargs/method", "not_a_choice")]),
         ({"headers": {"X Y": "1"}}, [("/kwargs/headers/X Y", "bad_header")]),
         ({"headers": {"X": "a\r\nY: b"}}, [("/kwargs/headers/X", "bad_header")]),
+        ({"headers": {"X": "a\x7f"}}, [("/kwargs/headers/X", "bad_header")]),
+        ({"headers": {"x": "a", "X": "b"}}, [("/kwargs/headers/X", "bad_header")]),
+        ({"headers": {"Host": "a.example:81"}}, []),
+        ({"headers": {"host": "${secret:HOST}"}}, []),
+        ({"headers": {"Host": "a.example/b"}}, [("/kwargs/headers/Host", "bad_header")]),
+        *[
+            ({"headers": {name: "1"}}, [(f"/kwargs/headers/{name}", "bad_header")])
+            for name in ("Content-Length", "transfer-encoding", "Connection", "Upgrade", "TE")
+        ],
         ({"headers": {"X": 5}}, [("/kwargs/headers/X", "wrong_type")]),
         ({"body": "a", "json": 1}, [("/kwargs/json", "body_and_json")]),
         ({"timeout_seconds": 0}, [("/kwargs/timeout_seconds", "too_small")]),

@@ -1,0 +1,91 @@
+"""Requests to HTTP servers: their URLs, and the requests that redirects ask for."""
+
+from dataclasses import dataclass, replace
+
+import httpx
+
+from jobs_app.tasks.context import HttpFailed
+
+# Headers that follow a redirect to another site: others may hold secrets for the first site.
+PORTABLE_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to a server."""
+
+    method: str
+    url: httpx.URL
+    headers: httpx.Headers
+    content: bytes | None
+
+    @property
+    def public_url(self) -> str:
+        """The URL without user, password and query, which may hold secrets."""
+        return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
+
+    def redirected(self, status: int, location: str) -> "Request":
+        """Return the request that a redirect asks for; raises HttpFailed if it is refused."""
+        url = checked_url(location, base=self.url)
+        if self.url.scheme == "https" and url.scheme == "http":
+            raise HttpFailed(
+                f"{self.public_url} redirects from https to http, which is not followed."
+            )
+        headers = httpx.Headers(self.headers)
+        is_same_site = _site(url) == _site(self.url)
+        if is_same_site:
+            url = url.copy_with(userinfo=self.url.userinfo)
+        else:
+            url = url.copy_with(userinfo=b"")
+            headers = httpx.Headers({k: v for k, v in headers.items() if k in PORTABLE_HEADERS})
+        # As in browsers: only 307 and 308 repeat the method and the body.
+        if status == 303 or (status in (301, 302) and self.method == "POST"):
+            headers.pop("content-type", None)
+            method = "HEAD" if self.method == "HEAD" else "GET"
+            return Request(method, url, headers, None)
+        return replace(self, url=url, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """An answer that leads to another address: its status, the request, and the next one."""
+
+    status: int
+    request: Request
+    next_request: Request
+
+    def __str__(self) -> str:
+        """Return the redirect on one line, as in `POST http://a/b -> 302 to GET http://a/c`."""
+        before, after = self.request, self.next_request
+        return (
+            f"{before.method} {before.public_url} -> {self.status}"
+            f" to {after.method} {after.public_url}"
+        )
+
+
+def checked_url(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
+    """Return *text* as a URL that can be called; raises HttpFailed.
+
+    It may be relative to *base*.
+    """
+    try:
+        url = httpx.URL(text) if base is None else base.join(text)
+        has_host = bool(url.host)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise HttpFailed("The URL cannot be read.") from error
+    if url.scheme not in ("http", "https") or not has_host:
+        raise HttpFailed("The URL must begin with http:// or https:// and name a host.")
+    if not 0 < port_of(url) < 65_536:
+        raise HttpFailed("The URL must have a port from 1 to 65535.")
+    return url
+
+
+def port_of(url: httpx.URL) -> int:
+    """Return the port of *url*, or the usual one of its scheme."""
+    if url.port is not None:
+        return url.port
+    return 443 if url.scheme == "https" else 80
+
+
+def _site(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
