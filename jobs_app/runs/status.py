@@ -106,6 +106,17 @@ def workers(session: Session) -> list[Worker]:
     return list(session.scalars(statement))
 
 
+def worker_problems(session: Session, *, limit: int = 20) -> dict[str, str]:
+    """Return the problems of living workers by their names."""
+    statement = (
+        select(Worker.name, Worker.problem)
+        .where(Worker.gone_at.is_(None), Worker.problem.is_not(None))
+        .order_by(Worker.name)
+        .limit(limit)
+    )
+    return {row.name: row.problem for row in session.execute(statement)}
+
+
 def worker_states(session: Session, *, with_gone: bool = False) -> list[WorkerState]:
     """Return the living workers by name with their runs; *with_gone* also those gone last."""
     listed = workers(session)

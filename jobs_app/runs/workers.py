@@ -38,7 +38,9 @@ def register(session: Session, registration: Registration, *, at: datetime) -> U
     return worker.id
 
 
-def beat(session: Session, worker_id: UUID, *, dropped: int, at: datetime) -> bool:
+def beat(
+    session: Session, worker_id: UUID, *, dropped: int, problem: str | None = None, at: datetime
+) -> bool:
     """Count one heartbeat; False means that the worker was declared gone and owns nothing."""
     statement = (
         update(Worker)
@@ -47,6 +49,7 @@ def beat(session: Session, worker_id: UUID, *, dropped: int, at: datetime) -> bo
             beats=Worker.beats + 1,
             seen_at=at,
             messages_dropped=Worker.messages_dropped + dropped,
+            problem=problem,
         )
     )
     is_alive = bool(rowcount(session.execute(statement)))

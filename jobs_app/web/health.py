@@ -12,7 +12,7 @@ from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
 from jobs_app.db import revisions
 from jobs_app.jobs.redbeat_entries import shared_prefix
-from jobs_app.runs.status import last_tick, unserved
+from jobs_app.runs.status import last_tick, unserved, worker_problems
 from jobs_app.web import extension
 from jobs_app.web.session import session
 
@@ -35,8 +35,8 @@ class Readiness(BaseModel):
 
     `ready`: everything works. `degraded`: requests are served, but something is missing:
     Redis, a prefix of its own in Redis, the scheduler, a module of JOBS_IMPORTS, or a worker
-    for a queue that a job names; or a newer version has migrated the database, or it takes no
-    writes, as on a full disk (tried every 15 seconds).
+    for a queue that a job names; a worker has a problem; or a newer version has migrated the
+    database, or it takes no writes, as on a full disk (tried every 15 seconds).
     `unavailable`: the database cannot be used. `warnings` of Redis change no status: it works,
     but others may read or lose what it holds.
     """
@@ -62,6 +62,7 @@ def readyz() -> Response:
     database, is_usable = _database()
     scheduler, is_ticking = _scheduler(now) if is_usable else ({"status": "unknown"}, False)
     queues, are_served = _queues() if is_usable else ({"status": "unknown"}, False)
+    workers, are_well = _workers() if is_usable else ({"status": "unknown"}, False)
     if is_usable:
         extension.current().load_installation_id()
     redis = extension.current().redis_status()
@@ -71,6 +72,7 @@ def readyz() -> Response:
         "redis": {"status": redis},
         "scheduler": scheduler,
         "queues": queues,
+        "workers": workers,
         "imports": {"status": "failed", "modules": broken} if broken else {"status": "ok"},
     }
     if redis == "shared":
@@ -80,7 +82,7 @@ def readyz() -> Response:
     status = "unavailable"
     if is_usable:
         are_ok = database["status"] == redis == "ok"
-        is_well = are_ok and is_ticking and are_served and not broken
+        is_well = are_ok and is_ticking and are_served and are_well and not broken
         status = "ready" if is_well else "degraded"
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503
@@ -111,6 +113,14 @@ def _queues() -> tuple[dict[str, Any], bool]:
     session().rollback()
     if unserved_queues:
         return {"status": "no worker", "unserved": unserved_queues}, False
+    return {"status": "ok"}, True
+
+
+def _workers() -> tuple[dict[str, Any], bool]:
+    problems = worker_problems(session())
+    session().rollback()
+    if problems:
+        return {"status": "problem", "problems": problems}, False
     return {"status": "ok"}, True
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Integer, String
+from sqlalchemy import CheckConstraint, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.db.columns import Base, Json, new_run_id, partial_index
@@ -29,6 +29,7 @@ class Worker(Base):
     seen_at: Mapped[datetime]  # for people; no decision depends on it
     gone_at: Mapped[datetime | None]
     messages_dropped: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str | None] = mapped_column(Text)  # what it cannot do, in sentences
 
     __table_args__ = (
         # The janitor: the workers that are alive.

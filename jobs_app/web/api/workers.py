@@ -32,12 +32,16 @@ class RunningOut(BaseModel):
     running_seconds: float | None
 
 
+#: Columns about what went wrong.
+PROBLEMS = ("messages_dropped", "problem")
+
+
 class WorkerOut(BaseModel):
     """A worker, and the runs that it runs.
 
     `seen_at` is its last heartbeat, by its own clock. `messages_dropped` counts messages
     that could start nothing: repeated ones, and those of a run that was cancelled or that
-    found no free slot.
+    found no free slot. `problem` says what a live worker cannot do.
     """
 
     id: UUID
@@ -52,6 +56,7 @@ class WorkerOut(BaseModel):
     seen_seconds_ago: float
     gone_at: Instant | None
     messages_dropped: int
+    problem: str | None
     runs: list[RunningOut]
 
 
@@ -86,7 +91,7 @@ def _show_worker(state: WorkerState, now: datetime) -> WorkerOut:
         for run in state.runs
     ]
     return WorkerOut(
-        **{name: getattr(worker, name) for name in (*columns, "gone_at", "messages_dropped")},
+        **{name: getattr(worker, name) for name in (*columns, "gone_at", *PROBLEMS)},
         seen_seconds_ago=seconds_between(worker.seen_at, now) or 0.0,
         free=state.free,
         runs=running,
