@@ -20,6 +20,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.runs.messages import Message, publish
+from jobs_app.secrets.signing import Signer
 
 
 @contextmanager
@@ -36,6 +37,8 @@ def running_worker(
         "JOBS_WORKER_POOL": pool.name,
         "JOBS_WORKER_CONCURRENCY": str(pool.size),
     }
+    # A worker makes no key.
+    Signer(settings).load(makes_key=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "jobs_app", "worker"],

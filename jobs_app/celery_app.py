@@ -14,9 +14,12 @@ from click.core import ParameterSource
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jobs_app.broker.gate import Gate
+from jobs_app.broker.transport import own_pool
 from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.process import protect_memory
 from jobs_app.core.settings import Settings
+from jobs_app.secrets.signing import Signer
 from jobs_app.tasks import user_apps
 from jobs_app.tasks.module_path import import_from_path
 
@@ -58,6 +61,7 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 10,
         "global_keyprefix": settings.redis_prefix,
+        **own_pool(),
     }
 
 
@@ -84,6 +88,10 @@ class JobsLoader(AppLoader):
         if module in self.app.settings.import_modules:
             return import_from_path(module, imp, package)
         return import_module(module, package)
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:
+        """Return no configuration: CELERY_CONFIG_MODULE is for other applications."""
+        return {}
 
     def import_default_modules(self) -> list[ModuleType]:
         """Import our modules and the user's; those that cannot be imported are left out."""
@@ -117,10 +125,32 @@ class JobsCelery(Celery):
 
     These send messages, also on a half-open connection ("no reply for 109 s"), and nothing
     here reads them: the database has the heartbeats.
+
+    The settings alone say where Redis is. Celery would prefer CELERY_BROKER_URL and other
+    variables of its own, which may be there for another application.
     """
 
     loader_cls = "jobs_app.celery_app:JobsLoader"
+    amqp_cls = "jobs_app.broker.transport:SignedAMQP"
+    backend_cls = "disabled"
     settings: Settings
+    signer: Signer
+    gate: Gate
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Return a connection for a consumer."""
+        return super().connection_for_read(url or self.settings.celery_broker_url, **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Return a connection for a producer."""
+        return super().connection_for_write(url or self.settings.celery_broker_url, **options)
+
+    def connection(self, hostname: str | None = None, *args: Any, **options: Any) -> Any:
+        """Return a connection for whatever a task does with it."""
+        url = hostname or self.settings.celery_broker_url
+        return super().connection(url, *args, **options)
+
+    broker_connection = connection
 
     def _leave_out(self, options: dict[str, Any]) -> dict[str, Any]:
         return options | {
@@ -162,8 +192,11 @@ def make_celery(settings: Settings) -> JobsCelery:
     The user's modules (JOBS_IMPORTS) and the built-in tasks are imported when it
     loads its default modules, not here.
     """
-    app = JobsCelery("jobs_app", set_as_current=True)
+    # The loader by name: else CELERY_LOADER names another.
+    app = JobsCelery("jobs_app", set_as_current=True, loader=JobsCelery.loader_cls)
     app.settings = settings
+    app.signer = Signer(settings)
+    app.gate = Gate(app.signer, ageless_task=RUN_TASK)
     app.conf.update(
         broker_url=settings.celery_broker_url,
         broker_connection_retry_on_startup=True,
@@ -176,7 +209,6 @@ def make_celery(settings: Settings) -> JobsCelery:
         # There is no result backend. If results were ignored, `result.get()` would return None.
         task_ignore_result=False,
         task_store_errors_even_if_ignored=False,
-        result_backend=None,
         task_publish_retry=False,
         task_acks_late=False,
         task_reject_on_worker_lost=False,
@@ -186,6 +218,7 @@ def make_celery(settings: Settings) -> JobsCelery:
         # With prefetch on, our own takes its place (worker/celery_hooks/prefetch.py).
         worker_disable_prefetch=not settings.worker_prefetch,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=settings.remote_control != "none",
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

@@ -83,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.stash[SHARED_DIRECTORY] = SharedDirectory()
         os.environ[SHARED_DIRECTORY_VARIABLE] = str(config.stash[SHARED_DIRECTORY].path)
+        # An installation without a data directory of its own writes nothing into the home.
+        os.environ["XDG_DATA_HOME"] = str(config.stash[SHARED_DIRECTORY].path / "data")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

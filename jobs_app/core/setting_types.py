@@ -68,6 +68,7 @@ def _is_readable(setting: str, default_port: int) -> AfterValidator:
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LogLevel = Annotated[str, AfterValidator(_known_level)]
 WorkerPool = Annotated[str, _matches(r"(prefork|threads|solo)\Z", "use prefork, threads or solo")]
+RemoteControl = Annotated[str, _matches(r"(inspect|all|none)\Z", "use inspect, all or none")]
 DatabaseUrl = Annotated[
     str,
     _matches(

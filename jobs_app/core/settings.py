@@ -20,6 +20,7 @@ from jobs_app.core.setting_types import (
     LogLevel,
     PublicUrl,
     RedisUrl,
+    RemoteControl,
     SmtpUrl,
     Timezone,
     WorkerPool,
@@ -101,6 +102,16 @@ class Settings(HandedSettings):
         True,
         description="Fetch messages early and write finishes late, which is faster for short runs; "
         "false: Celery's stock way, without hooks into its private parts.",
+    )
+    remote_control: RemoteControl = Field(
+        "inspect",
+        description="Celery's remote control: `inspect`: workers answer questions and obey no "
+        "order; `all`: they obey too; `none`: they do neither.",
+    )
+    foreign_entries: bool = Field(
+        False,
+        description="Fire RedBeat entries that are neither a job's nor of a `beat_schedule`: "
+        "whoever can write to Redis can then start tasks of JOBS_IMPORTS.",
     )
     worker_queues: str = Field("default", description="Queues that a worker serves, with commas.")
     worker_name: str | None = Field(

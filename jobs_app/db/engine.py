@@ -8,14 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    OperationalError,
-    SQLAlchemyError,
-    StatementError,
-)
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -208,11 +201,6 @@ class Database:
         self.engine.dispose()
 
 
-def is_gone(error: DBAPIError) -> bool:
-    """Return whether *error* means that the database is unreachable, locked or full."""
-    return isinstance(error, OperationalError) or error.connection_invalidated
-
-
 #: SQLite's primary result codes: another writer holds the lock; no room, or a failed write.
 _SQLITE_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -240,10 +228,3 @@ def _primary_code(error: DBAPIError) -> int | None:
 
 def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
-
-
-def is_refused(error: SQLAlchemyError) -> bool:
-    """Return whether *error* means that a value cannot be stored, so that a retry is useless."""
-    if isinstance(error, DBAPIError):
-        return isinstance(error, DataError | IntegrityError)
-    return isinstance(error, StatementError)

@@ -22,6 +22,7 @@ from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import Event
 from jobs_app.db.engine import Database
+from jobs_app.db.errors import PutAside, is_outage
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import history, message_data, messages, outbox, record
 from jobs_app.notifications.outbox import ClaimedNotification, RateLimit
@@ -88,6 +89,7 @@ class Sender:
         self._now = now
         self._rate_limit = RateLimit(settings.notify_per_minute, settings.notify_cool_down_seconds)
         self._stopping = threading.Event()
+        self._put_aside = PutAside("sender_put_aside")
         self._busy: dict[int, MessageSender] = {}
         self._lock = threading.Lock()
         self._waits: dict[str, float] = {}
@@ -107,16 +109,13 @@ class Sender:
     def _run(self) -> None:
         while not self._stopping.wait(DUE_POLL_SECONDS):
             try:
-                self.serve_due_channels()
+                self._put_aside.run("due", self.serve_due_channels)
                 if self._is_time_for("late", LATE_POLL_SECONDS):
-                    self.notify_late()
+                    self._put_aside.run("late", self.notify_late)
                 if self._is_time_for("maintenance", MAINTENANCE_SECONDS):
-                    self._maintain()
-            except SQLAlchemyError as error:
+                    self._put_aside.run("maintenance", self._maintain)
+            except (SQLAlchemyError, OSError, MemoryError) as error:
                 log.warning("sender_waits_for_database error=%s", type(error).__name__)
-            except (ValueError, TypeError, LookupError):
-                # A row that only another version can read must not block the others.
-                log.exception("sender_failed")
 
     def serve_due_channels(self) -> list[threading.Thread]:
         """Start a thread for each channel with a due notification; return the new threads."""
@@ -139,10 +138,13 @@ class Sender:
         try:
             self.serve(channel_id, process)
         except SQLAlchemyError as error:
-            log.warning("sender_waits_for_database error=%s", type(error).__name__)
+            if is_outage(error):
+                log.warning("sender_waits_for_database error=%s", type(error).__name__)
+            else:
+                log.exception("channel_failed channel=%s", channel_id)
         except Exception:
-            # The message of a row cannot be written. The channel's other rows come next.
-            log.exception("notification_failed channel=%s", channel_id)
+            # The channel's next due row starts another thread.
+            log.exception("channel_failed channel=%s", channel_id)
         finally:
             process.close()
             with self._lock:
@@ -162,10 +164,25 @@ class Sender:
                 claimed = outbox.claim_next(
                     session, channel_id, at=self._now(), rate_limit=self._rate_limit
                 )
-            if claimed is None or not self._send(channel_id, claimed, process):
+            if claimed is None or not self._send_or_suppress(channel_id, claimed, process):
                 break
             count += 1
         return count
+
+    def _send_or_suppress(
+        self, channel_id: int, claimed: ClaimedNotification, process: MessageSender
+    ) -> bool:
+        """Send one message; one whose data fail is put aside, and the channel goes on."""
+        try:
+            return self._send(channel_id, claimed, process)
+        except (SQLAlchemyError, ArithmeticError, UnicodeError) as error:
+            if is_outage(error):
+                raise
+            log.exception("notification_failed channel=%s", channel_id)
+            why = f"The message or its outcome is unusable ({type(error).__name__})."
+            with self._database.session() as session:
+                outbox.suppress(session, claimed, error=why)
+            return True
 
     def _send(self, channel_id: int, claimed: ClaimedNotification, process: MessageSender) -> bool:
         """Send one message and write its outcome; return whether the channel can go on."""

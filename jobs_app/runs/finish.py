@@ -6,10 +6,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
@@ -57,6 +58,73 @@ def finish(
     if moved:
         state = RunState.RETRYING if is_retried else outcome.state
         log.info("run_%s run=%s attempt=%s reason=%s", state, run_id, attempt, outcome.reason)
+    return moved
+
+
+def finish_alone(
+    session: Session,
+    run_id: UUID,
+    attempt: int,
+    outcome: Outcome,
+    *,
+    worker_id: UUID,
+    at: datetime,
+) -> bool:
+    """Write a final outcome without a retry, a count or a notification, and commit.
+
+    For a run whose `finish` fails on the data of its job or of its rows: no run stays
+    `running` for ever. False is normal: it has ended, or is another worker's.
+    """
+    moved = move(
+        session,
+        (*owned(run_id, attempt), Run.worker_id == worker_id),
+        state=outcome.state,
+        finished_at=at,
+        result=outcome.result,
+        **_outcome_columns(outcome),
+    )
+    session.commit()
+    if moved:
+        log.error("run_%s run=%s attempt=%s alone=true", outcome.state, run_id, attempt)
+    return moved
+
+
+def finish_unreadable(
+    session: Session,
+    run_id: UUID,
+    attempt: int,
+    kind: str,
+    *,
+    claim: tuple[UUID, datetime] | None,
+    at: datetime,
+) -> bool:
+    """Fail an attempt that cannot be worked on, because its row cannot be read; commits.
+
+    It is queued, or it was claimed by *claim*: the worker, and the instant of its claim.
+    """
+    message = f"The run could not be started: its data cannot be read ({kind})."
+    guard: tuple[ColumnElement[bool], ...] = (
+        Run.id == run_id,
+        Run.attempt == attempt,
+        Run.state == RunState.QUEUED,
+    )
+    if claim is not None:
+        worker_id, started_at = claim
+        guard = (
+            *owned(run_id, attempt),
+            Run.worker_id == worker_id,
+            Run.started_at == started_at,
+        )
+    moved = move(
+        session,
+        guard,
+        state=RunState.FAILED,
+        finished_at=at,
+        send_at=None,
+        reason=message,
+        error=RunError(kind, message).to_json(),
+    )
+    session.commit()
     return moved
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -71,6 +71,22 @@ def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Rec
     if recorded.rows:
         log.info("fires_recorded jobs=%s rows=%s", len(recorded.due), recorded.rows)
     return recorded
+
+
+def put_off_job(
+    session: Session, job_id: int, error: str, *, at: datetime
+) -> dict[int, datetime | None]:
+    """Try a job again in a minute, because its data cannot be read or its fires not written.
+
+    The row keeps the error. Return when the job is due, as in `RecordedFires`; commits.
+    """
+    until = at + timedelta(seconds=ERROR_PAUSE_SECONDS)
+    statement = (
+        update(Job).where(Job.id == job_id).values(scheduling_error=error, next_due_at=until)
+    )
+    session.execute(statement.execution_options(synchronize_session=False))
+    session.commit()
+    return {job_id: until}
 
 
 def overdue_jobs(session: Session, *, at: datetime, limit: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Publishes run ids to Celery; a message is a hint, the run's row is the truth."""
 
+import hmac
 import json
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from kombu import exceptions as kombu_exceptions
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from jobs_app.broker import signature
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
@@ -24,6 +26,9 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
     OSError,
 )
 
+#: The largest attempt number: its columns are integers of 32 bits.
+MAX_ATTEMPT = 2**31 - 1
+
 #: AMQP's delivery mode for messages that a broker keeps on disk; Redis ignores it.
 PERSISTENT = 2
 
@@ -31,7 +36,10 @@ PERSISTENT = 2
 PUSH_BATCH = 1000
 
 #: Stand in an envelope for what differs between the messages of two runs.
-_RUN_ID, _TAG = str(uuid4()), str(uuid4())
+_RUN_ID, _TAG, _SIGNATURE = str(uuid4()), str(uuid4()), str(uuid4())
+
+#: The run id in the signed text: in argsrepr, id, root_id and the body.
+RUN_IDS_SIGNED = 4
 
 
 class Message(NamedTuple):
@@ -50,6 +58,18 @@ class Message(NamedTuple):
     time_limit_seconds: int | None = None
 
 
+def read_arguments(arguments: Any) -> tuple[UUID, int]:
+    """Return the run id and the attempt that a message holds; raises ValueError."""
+    try:
+        run_id, attempt = arguments
+        key = UUID(run_id)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError("A run's message has a run id and an attempt.") from error
+    if type(attempt) is not int or not 1 <= attempt <= MAX_ATTEMPT:
+        raise ValueError(f"An attempt is a number from 1 to {MAX_ATTEMPT}.")
+    return key, attempt
+
+
 def publish(app: Celery, messages: Iterable[Message]) -> None:
     """Send *messages* in one round trip.
 
@@ -65,20 +85,26 @@ def publish(app: Celery, messages: Iterable[Message]) -> None:
 def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> None:
     # Typed Any: kombu's stubs do not know the Redis channel.
     channel = producer.channel
+    keys = channel.signer.keys
     templates = _templates.setdefault(app, {})
     lists: dict[str, list[str]] = {}
     # Delivery tags must be unique: one random part serves all messages of this call.
     batch = uuid4().hex
     for number, message in enumerate(messages):
         shared = message[1:]
-        prepared = templates.get(shared)
+        prepared = templates.get((shared, *keys))
         if prepared is None:
-            prepared = templates[shared] = (_list_key(channel, message), _template(app, message))
-        key, template = prepared
+            template = _template(app, message, keys)
+            prepared = templates[shared, *keys] = (_list_key(channel, message), *template)
+        list_key, envelope, signed_text = prepared
         run_id = str(message.run_id)
-        # In the order of the envelope: body, id, root_id, argsrepr, correlation_id, delivery_tag.
-        values = (_base64(run_id), run_id, run_id, run_id, run_id, f"{batch}-{number}")
-        lists.setdefault(key, []).append(template % values)
+        signed = (signed_text % ((run_id,) * RUN_IDS_SIGNED)).encode()
+        signatures = [hmac.digest(key, signed, "sha256").hex() for key in keys.values()]
+        # In the order of the envelope: body, id, root_id, argsrepr, the signatures,
+        # correlation_id, delivery_tag.
+        ids = (_base64(run_id), run_id, run_id, run_id)
+        values = (*ids, *signatures, run_id, f"{batch}-{number}")
+        lists.setdefault(list_key, []).append(envelope % values)
     # The pool of kombu's own connections, whose clients put the prefix before each key.
     redis_commands.execute(channel.pool, _pushes(channel.global_keyprefix, lists))
 
@@ -97,13 +123,16 @@ def _pushes(prefix: str, lists: Mapping[str, Sequence[str]]) -> Iterator[Sequenc
 
 
 #: The list and the template of each kind of message: by application, and all fields but the run.
-_templates: WeakKeyDictionary[Celery, dict[tuple[Any, ...], tuple[str, str]]] = WeakKeyDictionary()
+_templates: WeakKeyDictionary[Celery, dict[tuple[Any, ...], tuple[str, str, str]]] = (
+    WeakKeyDictionary()
+)
 
 
-def _template(app: Celery, message: Message) -> str:
-    """Return the envelope of *message* as a `%` template for the values that differ by run.
+def _template(app: Celery, message: Message, keys: Iterable[str]) -> tuple[str, str]:
+    """Return the envelope of *message* and its signed text, as `%` templates.
 
-    To build each envelope anew would take most of the time of sending it.
+    Their values are those that differ by run, and the signatures of *keys*, named by their
+    ids. To build each envelope anew would take most of the time of sending it.
     """
     headers, properties, body, _ = app.amqp.as_task_v2(
         _RUN_ID,
@@ -114,11 +143,18 @@ def _template(app: Celery, message: Message) -> str:
         time_limit=message.time_limit_seconds,
         ignore_result=True,
     )
+    content = {"content-encoding": "utf-8", "content-type": "application/json"}
+    signed_text = signature.signed_text(
+        headers,
+        exchange="",
+        routing_key=message.queue,
+        content_type=content["content-type"],
+        content_encoding=content["content-encoding"],
+    ) + json.dumps(body)
     envelope = {
         "body": _base64(json.dumps(body)),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": headers,
+        **content,
+        "headers": headers | {signature.SIGNATURES: dict.fromkeys(keys, _SIGNATURE)},
         "properties": properties
         | {
             "delivery_mode": PERSISTENT,
@@ -130,7 +166,9 @@ def _template(app: Celery, message: Message) -> str:
     }
     text = json.dumps(envelope).replace("%", "%%")
     # In the body, three bytes stand before the id, so its Base64 is a piece of its own.
-    return text.replace(_base64(_RUN_ID), "%s").replace(_RUN_ID, "%s").replace(_TAG, "%s")
+    for placeholder in (_base64(_RUN_ID), _RUN_ID, _SIGNATURE, _TAG):
+        text = text.replace(placeholder, "%s")
+    return text, signed_text.replace("%", "%%").replace(_RUN_ID, "%s")
 
 
 def _base64(text: str) -> str:

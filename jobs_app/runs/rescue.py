@@ -18,9 +18,9 @@ from jobs_app.runs.transitions import owned
 
 
 def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
-    """Return the running runs whose worker is gone: id, attempt, job_id, retry."""
+    """Return the running runs whose worker is gone: id, attempt, job_id, retry, worker_id."""
     statement = (
-        select(Run.id, Run.attempt, Run.job_id, Run.retry)
+        select(Run.id, Run.attempt, Run.job_id, Run.retry, Run.worker_id)
         .join(Worker, Worker.id == Run.worker_id)
         .where(*run_indexes.in_state(RunState.RUNNING).guard, Worker.gone_at.is_not(None))
         .limit(limit)

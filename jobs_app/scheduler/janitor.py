@@ -7,17 +7,29 @@ so two janitors do no more than one.
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Any
 
+from sqlalchemy import Row
+
+from jobs_app.core.run_error import RunError
+from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.errors import PutAside
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.due_retries import queue_due_retries
+from jobs_app.runs.finish import finish_alone
 from jobs_app.runs.messages import Message
+from jobs_app.runs.outcome import Outcome
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.redbeat_repair import RedBeatRepair
 from jobs_app.scheduler.tick import Publish, promote_all, publish_or_defer
 
 log = logging.getLogger(__name__)
+
+#: Why a run of a worker without heartbeats is lost.
+WORKER_GONE = "The worker stopped without a word."
 
 
 class Janitor:
@@ -37,6 +49,7 @@ class Janitor:
         self._publish = publish
         self._monitor = monitor
         self._queue_prefix = queue_prefix
+        self._put_aside = PutAside("janitor_put_aside")
         self.entries = RedBeatRepair(database, projection)
 
     def rules(self) -> list[tuple[float, Callable[[datetime, float], object]]]:
@@ -108,12 +121,26 @@ class Janitor:
             orphans = rescue.orphans(session)
         finished = 0
         for orphan in orphans:
-            with self._database.session() as session:
-                reason = "The worker stopped without a word."
-                finished += rescue.finish_lost(
-                    session, orphan, orphan.attempt, reason=reason, at=at
-                )
+            attempt = (orphan.id, orphan.attempt)
+            finished += bool(
+                self._put_aside.run(attempt, partial(self._finish_orphan, orphan, at=at))
+            )
+            if self._put_aside.holds(attempt):
+                # Its data fail: write its state alone, or it would be `running` for ever.
+                alone = partial(self._finish_orphan_alone, orphan, at=at)
+                finished += bool(self._put_aside.run(("alone", *attempt), alone))
         return finished
+
+    def _finish_orphan(self, orphan: Row[Any], *, at: datetime) -> bool:
+        with self._database.session() as session:
+            return rescue.finish_lost(session, orphan, orphan.attempt, reason=WORKER_GONE, at=at)
+
+    def _finish_orphan_alone(self, orphan: Row[Any], *, at: datetime) -> bool:
+        error = RunError("WorkerLost", WORKER_GONE)
+        outcome = Outcome(RunState.LOST, error=error, reason=WORKER_GONE)
+        ours = (orphan.id, orphan.attempt, outcome)
+        with self._database.session() as session:
+            return finish_alone(session, *ours, worker_id=orphan.worker_id, at=at)
 
     def unpark_runs(self, *, at: datetime) -> int:
         """Send the messages of parked runs for which their concurrency keys have free slots."""
@@ -121,8 +148,7 @@ class Janitor:
             keys = concurrency.keys_with_free_slots(session)
         messages = []
         for key in keys:
-            with self._database.session() as session:
-                messages += concurrency.unpark(session, key, at=at, fill_all_slots=True)
+            messages += self._put_aside.run(("key", key), partial(self._unpark, key, at=at)) or []
         self._send(messages, at=at)
         return len(messages)
 
@@ -133,9 +159,13 @@ class Janitor:
         """
         with self._database.reading() as session:
             job_ids = overlap.promotable_jobs(session)
-        messages = promote_all(self._database, job_ids, at=at)
+        messages = promote_all(self._database, job_ids, self._put_aside, at=at)
         self._send(messages, at=at)
         return len(messages)
+
+    def _unpark(self, key: str, *, at: datetime) -> list[Message]:
+        with self._database.session() as session:
+            return concurrency.unpark(session, key, at=at, fill_all_slots=True)
 
     def recover(self, *, at: datetime) -> None:
         """Write all entries and send the messages of all queued runs, after Redis lost its data."""

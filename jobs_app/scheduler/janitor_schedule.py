@@ -5,10 +5,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
 from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.db.engine import is_gone
+from jobs_app.db.errors import is_outage
 from jobs_app.scheduler.janitor import Janitor
 
 log = logging.getLogger(__name__)
@@ -52,10 +50,8 @@ class JanitorSchedule:
                 rule(at, monotonic)
             except BrokerUnavailable as error:
                 log.debug("janitor_waits_for_redis error=%s", error)
-            except SQLAlchemyError as error:
-                if isinstance(error, DBAPIError) and is_gone(error):
+            except Exception as error:
+                if is_outage(error):
                     raise
-                log.exception("janitor_rule_failed")
-            except (ValueError, TypeError, LookupError):
-                # A row that only another version can read must not stop the other rules.
+                # A row that cannot be read must not stop the other rules.
                 log.exception("janitor_rule_failed")

@@ -59,6 +59,10 @@ class PrunerThread:
         except SQLAlchemyError as error:
             log.warning("sweep_failed error=%s", str(error).partition("\n")[0])
             return False
+        except (ValueError, TypeError, LookupError, ArithmeticError):
+            # A row that cannot be read must not end this thread.
+            log.exception("sweep_failed")
+            return False
         seconds = time.monotonic() - began
         log.info("history_swept rows=%s seconds=%.1f", self._pruner.deleted, seconds)
         return True

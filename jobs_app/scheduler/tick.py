@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.engine import Database
+from jobs_app.db.errors import PutAside, is_outage
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, overlap
 from jobs_app.runs.fires import RecordedFires
@@ -64,6 +66,7 @@ class Ticker:
         self._projection = projection
         self._publish = publish
         self._batch = batch
+        self._put_aside = PutAside("promote_put_aside")
         # SQLite has a single writer; waiting for this lock is cheaper than for the database.
         has_one_writer = database.engine.dialect.name == "sqlite"
         self._turn = threading.Lock() if has_one_writer else nullcontext()
@@ -123,14 +126,33 @@ class Ticker:
         return sum(future.result() for future in futures)
 
     def _record_batch(self, job_ids: Sequence[int], *, at: datetime) -> int:
-        with self._turn, self._database.session() as session:
-            recorded = fires.record_due(session, job_ids, at=at)
+        try:
+            with self._turn, self._database.session() as session:
+                recorded = fires.record_due(session, job_ids, at=at)
+        except Exception as error:  # the data of one job may fail in any way
+            if is_outage(error):
+                raise
+            return self._record_apart(job_ids, error, at=at)
         self._publish_recorded(recorded, at=at)
         return recorded.rows
 
+    def _record_apart(self, job_ids: Sequence[int], error: Exception, *, at: datetime) -> int:
+        """Record a batch that fails in two halves; put off a single job whose data fail."""
+        if len(job_ids) > 1:
+            middle = len(job_ids) // 2
+            halves = (job_ids[:middle], job_ids[middle:])
+            return sum(self._record_batch(half, at=at) for half in halves)
+        log.error("schedule_failed jobs=%s", list(job_ids), exc_info=error)
+        with self._turn, self._database.session() as session:
+            due = fires.put_off_job(session, job_ids[0], type(error).__name__, at=at)
+        self._publish_recorded(RecordedFires(due=due), at=at)
+        return 0
+
     def _publish_recorded(self, recorded: RecordedFires, *, at: datetime) -> None:
         """Publish what is committed: the messages first, then the scores in Redis."""
-        messages = recorded.messages + promote_all(self._database, recorded.promote, at=at)
+        messages = recorded.messages + promote_all(
+            self._database, recorded.promote, self._put_aside, at=at
+        )
         publish_or_defer(self._database, self._publish, messages, at=at)
         try:
             self._projection.write_scores(recorded.due)
@@ -139,15 +161,17 @@ class Ticker:
             log.warning("scores_not_written jobs=%s error=%s", len(recorded.due), error)
 
 
-def promote_all(database: Database, job_ids: Sequence[int], *, at: datetime) -> list[Message]:
+def promote_all(
+    database: Database, job_ids: Sequence[int], put_aside: PutAside, *, at: datetime
+) -> list[Message]:
     """Queue the next waiting run of each job that has no active one; return their messages."""
-    messages = []
-    for job_id in job_ids:
+
+    def promote(job_id: int) -> Message | None:
         with database.session() as session:
-            message = overlap.promote(session, job_id, at=at)
-        if message is not None:
-            messages.append(message)
-    return messages
+            return overlap.promote(session, job_id, at=at)
+
+    promoted = (put_aside.run(("job", job_id), partial(promote, job_id)) for job_id in job_ids)
+    return [message for message in promoted if message is not None]
 
 
 def publish_or_defer(

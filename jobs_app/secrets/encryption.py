@@ -61,19 +61,24 @@ def load_cipher(settings: Settings, *, makes_key: bool = False) -> Cipher:
     make one: on a machine that only decrypts, a new key would fit nothing.
     Raises ConfigurationError without a key, or if others can read its file.
     """
+    return Cipher(read_keys(settings, makes_key=makes_key))
+
+
+def read_keys(settings: Settings, *, makes_key: bool = False) -> str:
+    """Return the keys of an installation, with commas between them; as `load_cipher`."""
     if settings.secret_key is not None:
-        return Cipher(settings.secret_key)
+        return settings.secret_key
     path = settings.secret_key_file
-    if makes_key:
-        _make_key(path)
     try:
+        if makes_key:
+            _make_key(path)
         text = path.read_text()
     except OSError as error:
         raise ConfigurationError(
             f"There is no key for secrets: set JOBS_SECRET_KEY, or {path} on every machine."
         ) from error
     check_secret_file(path)
-    return Cipher(text)
+    return text
 
 
 def add_key(path: Path) -> None:

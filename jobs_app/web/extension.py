@@ -142,6 +142,8 @@ def make(settings: Settings) -> Extension:
     except ConfigurationError as error:
         log.warning("redis_not_configured detail=%s", error.detail)
         celery = make_celery(settings.model_copy(update={"redis_url": NO_REDIS}))
+    # It signs messages; a first start may make the key.
+    celery.signer.load(makes_key=True)
     extension = Extension(settings, celery, WriteCheck(settings.effective_database_url))
     # Not the worker's own module: a web process claims no runs.
     for module in TASK_MODULES:

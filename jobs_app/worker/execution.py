@@ -22,18 +22,16 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import clock
-from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.db.engine import is_refused
-from jobs_app.runs import concurrency, overlap
+from jobs_app.db.errors import is_outage
 from jobs_app.runs.claim import ClaimedRun, claim, claim_plain, reclaim
-from jobs_app.runs.finish import finish, finish_plain
+from jobs_app.runs.finish import finish_unreadable
 from jobs_app.runs.finish_and_claim import finish_and_claim
-from jobs_app.runs.messages import Message, publish
-from jobs_app.runs.outcome import Outcome
+from jobs_app.runs.messages import read_arguments
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.completer import FinishedRun
+from jobs_app.worker.finish_run import RETRY_DATABASE_SECONDS, finish_run, queue_next
 from jobs_app.worker.liveness.write_failures import WriteFailures
-from jobs_app.worker.outcomes import cut, failed, unstorable
+from jobs_app.worker.outcomes import cut, failed
 from jobs_app.worker.pool_process import Process, this_process
 from jobs_app.worker.runner import work
 
@@ -44,8 +42,6 @@ log = logging.getLogger(__name__)
 logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
 logging.getLogger("celery.app.trace").addFilter(lambda _: current_run.get(None) is None)
 logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
-
-RETRY_DATABASE_SECONDS = 0.5
 
 #: A message waits this long for a heartbeat before it is left to the janitor, seconds.
 LEASE_WAIT_SECONDS = 3.0
@@ -62,11 +58,16 @@ def run(run_id: str, attempt: int) -> None:
     """Claim one attempt of a run and work on it; drop the message if the claim fails."""
     process = this_process()
     process.completer.note_message()
-    key = UUID(run_id), int(attempt)
+    try:
+        key = read_arguments((run_id, attempt))
+    except ValueError as error:
+        process.count_dropped()
+        log.warning("message_dropped error=%s", error)
+        return
     process.active_runs.begin(*key)
     try:
         with _ignoring_soft_limit():
-            claimed = _claim(process, *key)
+            claimed = _claim_or_finish(process, *key)
         if claimed is None:
             process.count_dropped()
             log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
@@ -88,7 +89,7 @@ def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
         finished_run = FinishedRun(claimed, cut(outcome), clock.now())
         may_hold = process.can_hold_finish and not process.must_exit
         if not (may_hold and process.completer.hold(finished_run)):
-            _finish(process, finished_run)
+            finish_run(process, finished_run)
     if process.must_exit:
         # The pool, or the supervisor of the worker, starts another process.
         reason = ",".join(process.retire_reasons)
@@ -130,10 +131,33 @@ def _ignoring_soft_limit() -> Iterator[None]:
         signal.signal(SIG_SOFT_TIMEOUT, handler or signal.SIG_DFL)
 
 
-def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
-    """Claim an attempt; try again until the database answers."""
+def _claim_or_finish(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
+    """Claim an attempt, or finish one whose row cannot be read.
+
+    None means that the message is dropped.
+    """
+    at = clock.now()
+    data_error: Exception | None = None
+    # Twice: at first the finish that this process held may have been refused.
+    for _ in range(2):
+        try:
+            claimed = _claim(process, run_id, attempt, at=at)
+        except Exception as error:  # noqa: BLE001  # a stored value may fail in any way
+            data_error = error
+            continue
+        if claimed is None and data_error is not None:
+            claim = (process.lease.worker_id, at)
+            _finish_unreadable(process, run_id, attempt, data_error, claim)
+        return claimed
+    if data_error is not None:
+        _finish_unreadable(process, run_id, attempt, data_error)
+    return None
+
+
+def _claim(process: Process, run_id: UUID, attempt: int, *, at: datetime) -> ClaimedRun | None:
+    """Claim an attempt; try again until the database answers. Raises errors of the data."""
     _await_lease(process)
-    at, unanswered = clock.now(), False
+    unanswered = False
     failures = WriteFailures(process.lease)
     while True:
         worker_id = process.lease.worker_id
@@ -146,7 +170,8 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
                 with process.database.session() as session:
                     claimed = reclaim(session, run_id, attempt, worker_id=worker_id, at=at)
             return claimed
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001  # it is raised again if it is no outage
+            _raise_unless_outage(error)
             log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
             process.note_failed_write(failures, error)
             # A pooled connection may be dead for hours: try at once with a new one.
@@ -155,7 +180,33 @@ def _claim(process: Process, run_id: UUID, attempt: int) -> ClaimedRun | None:
             unanswered = True
 
 
-def _is_stale(error: SQLAlchemyError) -> bool:
+def _raise_unless_outage(error: Exception) -> None:
+    if not is_outage(error):
+        raise error
+
+
+def _finish_unreadable(
+    process: Process,
+    run_id: UUID,
+    attempt: int,
+    error: Exception,
+    claim: tuple[UUID, datetime] | None = None,
+) -> None:
+    """Fail a run whose row cannot be read, or else each copy of its message would fail.
+
+    It is queued, or claimed by us with *claim*: the worker, and the instant of its claim.
+    """
+    log.error("run_unreadable run=%s attempt=%s", run_id, attempt, exc_info=error)
+    kind = type(error).__name__
+    try:
+        with process.database.session() as session:
+            finish_unreadable(session, run_id, attempt, kind, claim=claim, at=clock.now())
+    except SQLAlchemyError as failure:
+        # The janitor sends the message again, at growing intervals.
+        log.warning("run_not_finished run=%s error=%s", run_id, type(failure).__name__)
+
+
+def _is_stale(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
@@ -199,12 +250,12 @@ def _finish_and_claim(
             )
     except Exception:
         # One of the two was refused, or there was no answer: write each by itself.
-        _finish(process, last)
+        finish_run(process, last)
         raise
     if has_waiting_run is None:
-        _finish(process, last)
+        finish_run(process, last)
     elif has_waiting_run:
-        _queue_next(process, last.claimed)
+        queue_next(process, last.claimed)
     return claimed
 
 
@@ -221,82 +272,4 @@ def _finish_held(process: Process) -> None:
     """Write the finish that this thread holds, if no other thread has."""
     finished_run = process.completer.take_own()
     if finished_run is not None:
-        _finish(process, finished_run)
-
-
-def _finish(process: Process, finished_run: FinishedRun) -> None:
-    """Write the outcome, however long the database is away; then release the slot."""
-    claimed, outcome = finished_run.claimed, finished_run.outcome
-    failures = WriteFailures(process.lease)
-    # Only this worker may write it: if the run is no longer ours, the guard refuses.
-    while isinstance(written := _write(process, claimed, outcome, finished_run.at), Exception):
-        kind = type(written).__name__
-        log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
-        if _is_outage(written):
-            process.note_failed_write(failures, written)
-            time.sleep(RETRY_DATABASE_SECONDS)
-        else:
-            outcome = unstorable(outcome, kind)
-            # This write should not fail too; if it does, do not loop a thousand times a second.
-            time.sleep(0.05)
-    if written or claimed.concurrency_key is not None:
-        _queue_next(process, claimed)
-
-
-def _is_outage(error: Exception) -> bool:
-    """Tell whether a later try may succeed; a process without memory or files counts too."""
-    if isinstance(error, MemoryError | OSError):
-        return True
-    return isinstance(error, SQLAlchemyError) and not is_refused(error)
-
-
-def _queue_next(process: Process, claimed: ClaimedRun) -> None:
-    """Queue the runs that waited for this one; if that fails, the janitor does it."""
-    try:
-        messages = _promote_waiting(process, claimed)
-        if messages:
-            publish(process.app, messages)
-    except (SQLAlchemyError, BrokerUnavailable) as error:
-        kind = type(error).__name__
-        log.warning("next_left_to_janitor run=%s error=%s", claimed.run_id, kind)
-
-
-def _write(
-    process: Process, claimed: ClaimedRun, outcome: Outcome, at: datetime
-) -> bool | Exception:
-    """Write the outcome; return whether a run may wait for this one, or the error."""
-    try:
-        with process.database.single() as connection:
-            has_waiting_run = finish_plain(
-                connection, claimed.run_id, claimed.attempt, outcome, at=at
-            )
-        if has_waiting_run is not None:
-            return has_waiting_run
-        with process.database.session() as session:
-            finish(
-                session,
-                claimed.run_id,
-                claimed.attempt,
-                outcome,
-                retry=claimed.retry,
-                job_id=claimed.job_id,
-                at=at,
-            )
-    except Exception as error:  # noqa: BLE001  # a value of the task may not be storable
-        return error
-    return True
-
-
-def _promote_waiting(process: Process, claimed: ClaimedRun) -> list[Message]:
-    """Promote the runs that waited for the slot of the run's key or for its job."""
-    messages: list[Message] = []
-    if claimed.concurrency_key is None and claimed.job_id is None:
-        return messages
-    with process.database.session() as session:
-        # The key first: a run promoted for the job has not waited for a slot yet.
-        if claimed.concurrency_key is not None:
-            messages += concurrency.unpark(session, claimed.concurrency_key, at=clock.now())
-        if claimed.job_id is not None:
-            promoted = overlap.promote(session, claimed.job_id, at=clock.now())
-            messages += [] if promoted is None else [promoted]
-    return messages
+        finish_run(process, finished_run)

@@ -13,6 +13,7 @@ from celery import Task
 from jobs_app.core import clock
 from jobs_app.core.json_storage import TooLarge, as_json
 from jobs_app.core.text import rfc3339, text_of
+from jobs_app.db.errors import is_outage
 from jobs_app.tasks.context import current_run
 
 #: Time between two writes of a run's progress, seconds.
@@ -105,7 +106,8 @@ class Progress:
             self._write(self._as_json(report))
         except Exception as error:  # noqa: BLE001  # the thread outlives an outage
             log.warning("progress_not_stored error=%s", type(error).__name__)
-            return False
+            # A report that the database refuses is dropped: the next one may be better.
+            return not is_outage(error)
         return True
 
     def _as_json(self, report: _Report) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.db.errors import is_outage
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
@@ -94,6 +95,8 @@ def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, S
             with process.database.reading() as session:
                 return store.find_all(session, names)
         except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
             if process.lease.seconds_left(of=claimed.worker_id) <= 0:
                 raise Fenced("The worker lost the database before the run began.") from error
             log.warning("secrets_not_read run=%s error=%s", claimed.run_id, type(error).__name__)

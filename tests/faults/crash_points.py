@@ -31,7 +31,7 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import fires, outbox, rescue
 from jobs_app.runs.messages import Message
 from jobs_app.scheduler import beat, janitor
-from jobs_app.worker import completer, execution, runner
+from jobs_app.worker import completer, execution, finish_run, runner
 from jobs_app.worker.completer import Completer, FinishedRun
 from jobs_app.worker.liveness import stalled_runs
 from jobs_app.worker.pool_process import Process
@@ -208,7 +208,7 @@ WORK = {
     "claimed": _after(execution, "claim_plain"),
     "before-work": _before(runner, "call"),
     "worked": _after(runner, "call"),
-    "finished": _after(execution, "finish_plain"),
+    "finished": _after(finish_run, "finish_plain"),
 }
 
 
@@ -230,7 +230,7 @@ def _held(hit: Hit) -> None:
 
 def _unwritten(hit: Hit) -> None:
     """Leave out, for `forgets`, the write of how a run finished."""
-    finish = execution._finish
+    finish = finish_run.finish_run
 
     def without_finish(process: Process, finished_run: FinishedRun) -> None:
         try:
@@ -239,7 +239,7 @@ def _unwritten(hit: Hit) -> None:
             return
         finish(process, finished_run)
 
-    execution._finish = without_finish
+    vars(execution)["finish_run"] = without_finish
     stalled_runs.STALLED_SECONDS = 2.0
     stalled_runs.STALLED_POLL_SECONDS = 0.5
 

@@ -45,6 +45,8 @@ class System:
         self.database = Database(self.settings.effective_database_url)
         self.projection = Projection(self.settings)
         self.app = make_celery(self.settings)
+        # As `up` does; a worker makes no key.
+        self.app.signer.load(makes_key=True)
         self.app.loader.import_default_modules()
 
     def start(self, name: str, *arguments: str) -> Process:

@@ -112,7 +112,7 @@ def test_each_attempt_shows_its_error_its_times_and_its_log(
     make_system: Callable[..., System], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = make_system(port=free_port())
-    system.settings.data_dir.mkdir()
+    system.settings.data_dir.mkdir(exist_ok=True)
     admin_token.ensure_admin_token(system.settings)
     for name in ("scheduler", "worker", "web"):
         system.start(name)

@@ -12,9 +12,9 @@ from threading import Thread
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
-from kombu.transport import redis
 
 import jobs_app
+from jobs_app.broker.transport import Transport
 from jobs_app.worker import execution
 from jobs_app.worker.pool_process import this_process
 
@@ -148,6 +148,6 @@ def process_holds_finish() -> bool:
 @shared_task
 def hooks_in_use() -> list[str]:
     """Return what this worker has of jobs-app in place of Celery's and kombu's own parts."""
-    parts = [redis.Transport.Channel.__module__, execution.RunTask.Strategy]
+    parts = [Transport.Channel.QoS.__module__, execution.RunTask.Strategy]
     held = ["holds finishes"] if this_process().can_hold_finish else []
     return [part for part in parts if part.startswith("jobs_app.")] + held

@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography.fernet import Fernet
 from redis import Redis
 
+from jobs_app.broker.signature import SENT_AT, SIGNATURES
 from jobs_app.celery_app import RUN_TASK, JobsCelery, make_celery
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
@@ -23,7 +25,12 @@ SHAPES = [
 
 @pytest.fixture
 def app(redis_url: str) -> Iterator[JobsCelery]:
-    made = make_celery(Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:"))
+    settings = Settings(
+        redis_url=redis_url,
+        redis_prefix=f"test-{uuid4()}:",
+        secret_key=Fernet.generate_key().decode(),
+    )
+    made = make_celery(settings)
     yield made
     made.close()
 
@@ -80,7 +87,30 @@ def test_a_message_is_what_celery_itself_would_send(
         assert each["properties"].pop("delivery_tag")
         # No result backend: nobody listens there.
         each["properties"].pop("reply_to")
+        assert len(each["headers"].pop(SIGNATURES)) == 1
+    # Runs are of any age.
+    assert celerys["headers"].pop(SENT_AT)
     assert (key, ours) == (celerys_key, celerys)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_message_passes_the_gate_of_a_worker_in_its_own_queue_only(
+    redis_url: str, number: int
+) -> None:
+    keys = ",".join(Fernet.generate_key().decode() for _ in range(number))
+    app = make_celery(Settings(redis_url=redis_url, redis_prefix=f"{uuid4()}:", secret_key=keys))
+    shapes = [shape._replace(task="größe 100 %") for shape in SHAPES]
+    for message in [*SHAPES, *shapes]:
+        publish(app, [message])
+
+        with app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            received = channel.basic_get(message.queue)
+            assert received.headers["id"] == str(message.run_id)
+            assert app.gate.passes(received, message.queue)
+            assert not app.gate.passes(received, "other")
+            received.ack()
+    app.close()
 
 
 def test_every_message_has_its_own_run_and_delivery_tag(app: JobsCelery, broker: "Redis") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
@@ -13,6 +13,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.redbeat_entries import Projection
+from jobs_app.runs.fires import ERROR_PAUSE_SECONDS
 from jobs_app.runs.messages import Message
 from jobs_app.scheduler.tick import BURST, Ticker
 from tests.factories import HOUR, NOON, SECOND
@@ -106,3 +107,32 @@ def test_a_schedule_that_cannot_be_worked_out_stops_no_other_of_a_burst(
     ticked = Ticker(database, projection, lambda _: None, batch=100).tick(at=NOON)
 
     assert ticked.recorded == COUNT - 1
+
+
+@pytest.mark.usefixtures("burst")
+def test_a_job_whose_run_the_database_refuses_stops_no_other_of_a_burst(
+    database: Database, projection: Projection
+) -> None:
+    with database.session() as session:
+        bad = session.scalars(select(func.max(Job.id))).one()
+        if session.get_bind().dialect.name == "sqlite":
+            session.execute(
+                text(
+                    f"CREATE TRIGGER refuse BEFORE INSERT ON runs WHEN NEW.job_id = {bad} "
+                    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                )
+            )
+        else:
+            session.execute(text(f"ALTER TABLE runs ADD CHECK (job_id <> {bad})"))
+        session.commit()
+    sent: list[Message] = []
+
+    ticked = Ticker(database, projection, sent.extend, batch=100).tick(at=NOON)
+
+    assert ticked.recorded == len(sent) == count(database) == COUNT - 1
+    with database.reading() as session:
+        job = session.get_one(Job, bad)
+    assert job.scheduling_error == "IntegrityError"
+    assert job.next_fire_at == NOON
+    assert job.next_due_at == NOON + ERROR_PAUSE_SECONDS * SECOND
+    assert projection.due(at=NOON + SECOND, limit=10)[0] == []

@@ -240,6 +240,9 @@ BEHIND: dict[str, str] = {
 #: Functions that write under a guard, but never in a simulation, and the reason.
 NOT_PLAYED: dict[str, str] = {
     "jobs.service.purge": "deletes the history of a job at rest: tests/jobs/test_service.py",
+    "runs.finish.finish_alone": "is for data that are refused: tests/worker/test_finish_run.py",
+    "runs.finish.finish_unreadable": "is for rows that cannot be read: the same",
+    "runs.fires.put_off_job": "is for rows that cannot be read: tests/scheduler/test_tick.py",
     "runs.finish.plain_finish_statement": "makes the statement of finish_plain",
     "runs.pruning.prune_runs": "deletes what has ended long ago: tests/runs/test_retention.py",
     "runs.pruning.prune_logs": "deletes what has ended long ago: tests/runs/test_retention.py",

@@ -6,6 +6,7 @@ step to the checker, so that its commits may touch nothing else.
 
 from collections.abc import Callable
 from copy import copy
+from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,9 +18,11 @@ from jobs_app.runs.messages import Message
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.progress import report_progress
 from jobs_app.runs.workers import Registration
+from jobs_app.scheduler import janitor
 from jobs_app.tasks.context import Fenced, RunContext, TimedOut, current_run
-from jobs_app.worker import execution, runner
+from jobs_app.worker import execution, finish_run, runner
 from jobs_app.worker.completer import HOLD_SECONDS, Completer, FinishedRun
+from jobs_app.worker.liveness import heartbeat
 from jobs_app.worker.liveness.active_runs import ActiveRuns, Attempt
 from jobs_app.worker.liveness.cancellation import CancellableRun, CancelListener
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
@@ -42,7 +45,7 @@ LOOKS = 4
 _really_claim = execution._claim
 _really_finish_and_claim = execution._finish_and_claim
 _really_work = runner.work
-_really_finish = execution._finish
+_really_finish = finish_run.finish_run
 
 
 class SimulatedLease(Lease):
@@ -299,12 +302,15 @@ class SimulatedWorker:
     def claim(self, run_id: UUID, attempt: int) -> ClaimedRun | None:
         """Claim an attempt, as for a message that names it."""
         process: Any = self.threads
-        return execution._claim(process, run_id, attempt)
+        at = self._world.stage.wall()
+        return execution._claim(process, run_id, attempt, at=at)
 
     def finish(self, claimed: ClaimedRun, outcome: Outcome) -> None:
         """Write how an attempt ended, and make room for the next."""
         process: Any = self.threads
-        execution._finish(process, FinishedRun(claimed, outcome, self._world.stage.wall()))
+        vars(execution)["finish_run"](
+            process, FinishedRun(claimed, outcome, self._world.stage.wall())
+        )
 
     def _task(self, *_: object) -> tuple[Any, None]:
         """Act as the task: work for a while, and then succeed, fail, or end as asked."""
@@ -384,9 +390,9 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
     """Return what tells the stage, in place of the steps of `execution`, which step is taken."""
     stage, checker = world.stage, world.checker
 
-    def claim(process: Any, run_id: UUID, attempt: int) -> ClaimedRun | None:
+    def claim(process: Any, run_id: UUID, attempt: int, *, at: datetime) -> ClaimedRun | None:
         with stage.on(Operation(claims=(run_id, attempt))):
-            claimed = _really_claim(process, run_id, attempt)
+            claimed = _really_claim(process, run_id, attempt, at=at)
         if claimed is not None:
             checker.count_start(run_id, attempt)
             checker.owns(process, (run_id, attempt))
@@ -411,10 +417,19 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
             _really_finish(process, finished_run)
         checker.expect_end(ended)
 
+    def refused(*_: object, **__: object) -> Any:
+        raise Violation("the database refuses what it should take")
+
     return [
         (execution, "this_process", lambda: stage.current.pool_process),
         (execution, "_claim", claim),
         (execution, "_finish_and_claim", finish_and_claim),
         (execution, "work", work),
-        (execution, "_finish", finish),
+        (execution, "finish_run", finish),
+        # No data are bad here: a write that is refused shows a guard that is missing.
+        (execution, "finish_unreadable", refused),
+        (finish_run, "unstorable", refused),
+        (finish_run, "finish_alone", refused),
+        (heartbeat, "finish_alone", refused),
+        (janitor, "finish_alone", refused),
     ]

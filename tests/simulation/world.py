@@ -17,7 +17,7 @@ from jobs_app.db import columns
 from jobs_app.runs import fires
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.planning import Plan, PlanInput, plan
-from jobs_app.worker import completer, execution, outcomes, runner
+from jobs_app.worker import completer, execution, finish_run, outcomes, runner
 from jobs_app.worker.liveness import cancellation, heartbeat, lease
 from tests.simulation import notification_checks, workers
 from tests.simulation.actors import Person, SimulatedScheduler
@@ -187,7 +187,9 @@ def _instead_of_the_real_world(world: World) -> Iterator[None]:
         (fires, "plan", _sometimes_failing(stage)),
         (execution, "clock", time),
         (execution, "time", time),
-        (execution, "publish", lambda _app, messages: world.redis.publish(messages)),
+        (finish_run, "clock", time),
+        (finish_run, "time", time),
+        (finish_run, "publish", lambda _app, messages: world.redis.publish(messages)),
         (outcomes, "clock", time),
         (runner, "time", time),
         (runner, "capture_output", _no_capture),

@@ -243,4 +243,5 @@ def test_nothing_is_left_in_the_home_directory(
         "jobs.db-shm",
         "jobs.db-wal",
         "jobs.db-was-made",
+        "secret-key",
     }

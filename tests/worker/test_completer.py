@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from jobs_app.celery_app import make_celery
+from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
@@ -188,7 +189,7 @@ def test_a_thread_takes_its_own_held_finish_first(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
     first, second = queued(), queued()
-    claims = [execution._claim(process, each, 1) for each in (first, second)]
+    claims = [execution._claim(process, each, 1, at=clock.now()) for each in (first, second)]
     theirs, mine = (
         FinishedRun(c, Outcome(RunState.SUCCEEDED), NOON) for c in claims if c is not None
     )

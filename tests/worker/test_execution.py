@@ -14,6 +14,7 @@ from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import update
 
+from jobs_app.core import clock
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
@@ -174,7 +175,7 @@ def test_what_a_worker_claimed_before_it_was_given_up_is_fenced_after_it_comes_b
     database: Database, process: Process
 ) -> None:
     run_id = make_run(database, task="tests.nothing")
-    claimed = execution._claim(process, run_id, 1)
+    claimed = execution._claim(process, run_id, 1, at=clock.now())
     assert claimed is not None
     assert process.lease.seconds_left(of=claimed.worker_id) > 0
 

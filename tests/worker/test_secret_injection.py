@@ -10,9 +10,10 @@ import pytest
 from celery import Celery, Task, shared_task
 from cryptography.fernet import Fernet
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from jobs_app.celery_app import make_celery
+from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
@@ -275,7 +276,7 @@ def test_secrets_are_read_as_soon_as_the_database_is_back(
 
     def reading_or_not() -> Any:
         if next(refusals, False):
-            raise SQLAlchemyError
+            raise OperationalError("SELECT", None, ConnectionError())
         return reading()
 
     monkeypatch.setattr(secret_injection, "RETRY_DATABASE_SECONDS", 0)
@@ -309,7 +310,7 @@ def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
     database: Database, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_full(*_: object, **__: object) -> None:
-        raise SQLAlchemyError
+        raise OperationalError("UPDATE", None, OSError())
 
     store(database)
     monkeypatch.setattr(secrets_store, "mark_used", disk_full)
@@ -321,7 +322,7 @@ def test_a_use_that_cannot_be_noted_keeps_nothing_from_running(
 
 
 def _claimed(process: Process, run_id: UUID) -> ClaimedRun:
-    claimed = execution._claim(process, run_id, 1)
+    claimed = execution._claim(process, run_id, 1, at=clock.now())
     assert claimed is not None
     return claimed
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Flask, Response, current_app
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from jobs_app.core import errors
 from jobs_app.db import engine
+from jobs_app.db.errors import is_outage
 from jobs_app.web.session import database
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _on_http_error(error: HTTPException) -> Response:
 def _on_database_error(error: SQLAlchemyError) -> Response:
     """Answer 503 if the database is unreachable; any other error of it is our bug."""
     database.session.remove()
-    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and engine.is_gone(error)):
+    if is_outage(error):
         log.error("database_unavailable error=%s", type(error).__name__)
         title, detail = UNREACHABLE
         if isinstance(error, DBAPIError) and engine.is_full(error):

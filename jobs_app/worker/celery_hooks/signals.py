@@ -5,7 +5,6 @@ import os
 import time
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from billiard.exceptions import TimeLimitExceeded
 from celery import signals
@@ -19,11 +18,14 @@ from jobs_app.core.process import protect_memory
 from jobs_app.core.process_tree import become_subreaper
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.runs.messages import read_arguments
 from jobs_app.runs.workers import Registration
 from jobs_app.worker import execution
 from jobs_app.worker.celery_hooks.children import allow_children
 from jobs_app.worker.celery_hooks.prefetch import PrefetchStep
-from jobs_app.worker.celery_hooks.transport import use_tolerant_channel
+from jobs_app.worker.celery_hooks.problems import Problems
+from jobs_app.worker.celery_hooks.remote_control import restrict
+from jobs_app.worker.celery_hooks.transport import use_channel
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
 from jobs_app.worker.liveness.orphans import Orphans
@@ -60,11 +62,15 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     protect_memory()
     adopt_user_handlers()
     settings = app.settings
+    # Without a key no message can be checked; a key of its own would fit nothing.
+    app.signer.load()
     is_prefork = _is_prefork(sender.pool_cls)
     is_solo = _is_solo(sender.pool_cls)
     process = Process(app, settings, sender.hostname, is_prefork=is_prefork, is_solo=is_solo)
     if process.is_exclusive:
         become_subreaper()
+    restrict(settings)
+    use_channel(with_prefetch=settings.worker_prefetch)
     if settings.worker_prefetch:
         _install_hooks(app)
     set_process(process)
@@ -81,14 +87,17 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     database = _heartbeat_database(
         settings.effective_database_url, fence_seconds=settings.fence_seconds
     )
-    _heartbeat = _make_heartbeat(process, database, registration)
+    problems = Problems(sender, app.gate, registration.queues)
+    _heartbeat = _make_heartbeat(process, database, registration, problems)
     process.report_dead = _heartbeat.report_dead
     _heartbeat.register()
     # A connection must not be used on both sides of the fork.
     database.close()
 
 
-def _make_heartbeat(process: Process, database: Database, registration: Registration) -> Heartbeat:
+def _make_heartbeat(
+    process: Process, database: Database, registration: Registration, problems: Problems
+) -> Heartbeat:
     return Heartbeat(
         database,
         process.lease,
@@ -100,6 +109,7 @@ def _make_heartbeat(process: Process, database: Database, registration: Registra
             process.lease, process.active_runs.attempts if process.is_prefork else dict
         ),
         take_dropped=process.take_dropped,
+        problem=problems,
         orphans=Orphans() if process.is_prefork else None,
         on_failure=process.repair,
     )
@@ -119,7 +129,6 @@ def _heartbeat_database(url: str, *, fence_seconds: float) -> Database:
 
 def _install_hooks(app: JobsCelery) -> None:
     """Hook prefetch into private parts of Celery and kombu; without it Celery's stock way runs."""
-    use_tolerant_channel()
     app.steps["consumer"].add(PrefetchStep)
     execution.RunTask.Strategy = STRATEGY
 
@@ -190,9 +199,13 @@ def _on_task_failure(
     **_: object,
 ) -> None:
     """Finish the run whose pool process died; runs in the worker's main process."""
-    if getattr(sender, "name", None) != RUN_TASK or _heartbeat is None or not args:
+    if getattr(sender, "name", None) != RUN_TASK or _heartbeat is None:
         return
-    run_id, attempt = UUID(str(args[0])), int(args[1])
+    try:
+        run_id, attempt = read_arguments(args)
+    except ValueError:
+        # The message named no attempt, so no run was started.
+        return
     if isinstance(exception, TimeLimitExceeded):
         _heartbeat.report_dead(run_id, attempt, "The time limit was reached.", RunState.TIMED_OUT)
     elif f"exitcode {CANNOT_WRITE} " in f"{exception} ":

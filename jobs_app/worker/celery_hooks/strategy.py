@@ -17,6 +17,7 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
+from jobs_app.runs.messages import read_arguments
 from jobs_app.worker.celery_hooks.prefetch import Prefetch
 from jobs_app.worker.execution import run_in_pool
 from jobs_app.worker.pool_process import this_process
@@ -129,7 +130,8 @@ def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
 def _checked(payload: Any) -> tuple[tuple[str, int], dict[str, Any], dict[str, Any]]:
     """Return the payload with a checked run id and attempt; raises InvalidTaskError."""
     try:
-        (run_id, attempt), _, _ = payload
-        return (str(UUID(run_id)), int(attempt)), {}, {}
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InvalidTaskError("A run's message has a run id and an attempt.") from error
+        arguments, _, _ = payload
+        run_id, attempt = read_arguments(arguments)
+    except (TypeError, ValueError) as error:
+        raise InvalidTaskError(str(error)) from error
+    return (str(run_id), attempt), {}, {}

@@ -1,6 +1,5 @@
 """kombu's Redis channel with prefetch; it drops messages that it cannot read."""
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -9,13 +8,10 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
+from jobs_app.broker import transport
+from jobs_app.broker.gate import Refusal
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.worker.celery_hooks.prefetch import Prefetch
-
-log = logging.getLogger(__name__)
-
-#: Errors of kombu for a message that is not JSON, not an object, or incomplete.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
 #: BRPOP time-out of a prefetch, seconds.
 PREFETCH_POLL_SECONDS = 0.05
@@ -77,8 +73,27 @@ def _is_run_message(message: Any) -> bool:
     return message is not None and message.headers.get("task") == RUN_TASK
 
 
-class Channel(redis.Channel):
-    """kombu's channel with prefetch; it drops unreadable messages and does not end the worker."""
+class TolerantChannel(transport.Channel):
+    """Our channel; a message that is not JSON does not end the worker."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs lack it
+        except transport.MALFORMED:
+            self.gate.note(Refusal.UNREADABLE)
+            # The message has left the queue, as a good one would have.
+            return True
+
+    def _receive_one(self, client: Any) -> Any:
+        try:
+            return super()._receive_one(client)  # type: ignore[misc]  # as above
+        except transport.MALFORMED as error:
+            self.gate.note(Refusal.UNREADABLE)
+            raise Empty from error
+
+
+class Channel(TolerantChannel):
+    """Our channel with prefetch."""
 
     QoS = Unacknowledged
     _in_poll: Any
@@ -127,15 +142,7 @@ class Channel(redis.Channel):
             timeout = PREFETCH_POLL_SECONDS
         super()._brpop_start(timeout)  # type: ignore[misc]  # the stubs lack it
 
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)  # type: ignore[misc]  # as above
-        except UNREADABLE as error:
-            log.warning("message_unreadable error=%s", type(error).__name__)
-            # The message has left the queue, as a good one would have.
-            return True
 
-
-def use_tolerant_channel() -> None:
-    """Use our channel for every connection that this process opens from now on."""
-    redis.Transport.Channel = Channel
+def use_channel(*, with_prefetch: bool) -> None:
+    """Use the worker's channel for each connection that our application opens from now on."""
+    transport.Transport.Channel = Channel if with_prefetch else TolerantChannel

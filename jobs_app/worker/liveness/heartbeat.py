@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
+from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.errors import PutAside, is_outage
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import outbox, workers
 from jobs_app.runs.cancel import running_on
+from jobs_app.runs.finish import finish_alone
+from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.rescue import finish_lost
 from jobs_app.runs.workers import Registration
 from jobs_app.tasks.command import is_still_ending
@@ -59,10 +64,10 @@ class DeadAttempt:
 class Heartbeat:
     """Registers a worker, sends its heartbeats, and finishes runs whose process died.
 
-    `take_dropped` returns how many messages were dropped since the last call. `stalled_runs`
-    finds the runs that nobody here works on. `forced_cancellation` kills the pool processes
-    that do not respond to a cancel; *orphans* ends the programs of those that died.
-    `on_failure` is called after a heartbeat that failed.
+    `take_dropped` returns how many messages were dropped since the last call, `problem` what
+    the worker cannot do. `stalled_runs` finds the runs that nobody here works on.
+    `forced_cancellation` kills the pool processes that do not respond to a cancel; *orphans*
+    ends the programs of those that died. `on_failure` is called after a heartbeat that failed.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Heartbeat:
         stalled_runs: StalledRuns,
         forced_cancellation: ForcedCancellation,
         take_dropped: Callable[[], int] = lambda: 0,
+        problem: Callable[[], str | None] = lambda: None,
         orphans: Orphans | None = None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -84,10 +90,12 @@ class Heartbeat:
         self._seconds = seconds
         self._stalled_runs = stalled_runs
         self._take_dropped = take_dropped
+        self._problem = problem
         self._forced_cancellation = forced_cancellation
         self._orphans = orphans
         self._on_failure = on_failure
         self._dead_attempts: list[DeadAttempt] = []
+        self._put_aside = PutAside("heartbeat_put_aside", now=lambda: time.monotonic())
         self._wake = threading.Event()
         self._is_stopped = False
         self._no_fork = threading.Lock()
@@ -101,6 +109,9 @@ class Heartbeat:
                 with self._session() as session:
                     worker_id = workers.register(session, self._registration, at=clock.now())
             except SQLAlchemyError as error:
+                if not is_outage(error):
+                    # The worker's name, for example, cannot be stored: say so and exit.
+                    raise
                 log.warning("worker_not_registered error=%s", error)
                 time.sleep(DATABASE_RETRY_SECONDS)
                 continue
@@ -163,24 +174,13 @@ class Heartbeat:
         next_beat = 0.0
         while not self._is_stopped:
             now = time.monotonic()
-            try:
-                if now >= next_beat:
-                    self._beat(lease_now())
-                    next_beat = now + self._seconds
-                if self._orphans is not None:
-                    self._orphans.check()
-                if not self._are_orphans_ending():
-                    self._finish_dead_attempts()
-                self._report_stalled()
-                self._forced_cancellation.check(self._session)
-            except SQLAlchemyError as error:
-                log.warning("heartbeat_failed error=%s", type(error).__name__)
-                self._on_failure()
-                next_beat = now + DATABASE_RETRY_SECONDS
-            except Exception:
-                # A worker without a heartbeat would fetch messages and drop them for ever.
-                log.exception("heartbeat_failed")
-                next_beat = now + DATABASE_RETRY_SECONDS
+            is_up = True
+            if now >= next_beat:
+                is_up = self._try_beat()
+                next_beat = now + (self._seconds if is_up else DATABASE_RETRY_SECONDS)
+            for name, duty in self._duties():
+                # While the database is away, the time is for the heartbeat.
+                is_up = is_up and self._try(name, duty)
             self._wake.clear()
             pause = min(next_beat - time.monotonic(), self._seconds)
             if self._forced_cancellation.has_work:
@@ -192,10 +192,45 @@ class Heartbeat:
     def _are_orphans_ending(self) -> bool:
         return self._orphans is not None and self._orphans.is_ending
 
+    def _try_beat(self) -> bool:
+        try:
+            self._beat(lease_now())
+        except SQLAlchemyError as error:
+            log.warning("heartbeat_failed error=%s", type(error).__name__)
+            self._on_failure()
+        except Exception:
+            # A worker without a heartbeat would fetch messages and drop them for ever.
+            log.exception("heartbeat_failed")
+        else:
+            return True
+        return False
+
+    def _duties(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Yield the duties of each turn by name; an error in the data of one stops no other."""
+        if self._orphans is not None:
+            yield "orphans", self._orphans.check
+        if not self._are_orphans_ending():
+            yield "dead_attempts", self._finish_dead_attempts
+        yield "stalled_runs", self._report_stalled
+        yield "forced_cancellation", partial(self._forced_cancellation.check, self._session)
+
+    def _try(self, name: str, duty: Callable[[], None]) -> bool:
+        """Do a duty and log its error; return False if the database is away."""
+        try:
+            self._put_aside.run(name, duty)
+        except Exception as error:  # noqa: BLE001  # only errors of an outage come here
+            log.warning("%s_failed error=%s", name, type(error).__name__)
+            return False
+        return True
+
     def _beat(self, begun: float) -> None:
         with self._session() as session:
             is_alive = workers.beat(
-                session, self._lease.worker_id, dropped=self._take_dropped(), at=clock.now()
+                session,
+                self._lease.worker_id,
+                dropped=self._take_dropped(),
+                problem=self._problem(),
+                at=clock.now(),
             )
         if is_alive:
             self._lease.renew(begun)
@@ -206,7 +241,11 @@ class Heartbeat:
 
     def _finish_dead_attempts(self) -> None:
         for dead in list(self._dead_attempts):
-            if self._finish_dead(dead):
+            attempt = (dead.run_id, dead.attempt)
+            if self._put_aside.run(attempt, partial(self._finish_dead, dead)):
+                self._dead_attempts.remove(dead)
+            elif self._put_aside.holds(attempt):
+                self._put_aside.run(("alone", *attempt), partial(self._finish_alone, dead))
                 self._dead_attempts.remove(dead)
 
     def _report_stalled(self) -> None:
@@ -219,6 +258,15 @@ class Heartbeat:
             if attempt not in known:
                 log.error("run_strayed run=%s attempt=%s", *attempt)
                 self.report_dead(*attempt, "No process of the worker worked on the run any more.")
+
+    def _finish_alone(self, dead: DeadAttempt) -> None:
+        """Finish an attempt whose data fail: its state alone, without a retry."""
+        if self._stalled_runs.is_active(dead.run_id, dead.attempt):
+            return
+        outcome = Outcome(dead.state, error=RunError("WorkerLost", dead.reason), reason=dead.reason)
+        ours = (dead.run_id, dead.attempt, outcome)
+        with self._session() as session:
+            finish_alone(session, *ours, at=clock.now(), worker_id=dead.worker_id)
 
     def _finish_dead(self, dead: DeadAttempt) -> bool:
         """Finish a dead attempt; False while a process of it lives: no retry may overlap it."""

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from sqlalchemy.exc import DBAPIError
+
 from jobs_app.core import clock
+from jobs_app.db.errors import is_outage
 from jobs_app.tasks.context import Stream
 from jobs_app.worker.output.routing import leave_run_output
 
@@ -238,6 +241,9 @@ class RunLog:
             except Exception as error:  # noqa: BLE001  # stores differ; the thread outlives them
                 if failures == 0:
                     logger.warning("run_log_not_stored", extra={"error": type(error).__name__})
+                if isinstance(error, DBAPIError) and not is_outage(error):
+                    # The database refuses this piece: the output after it comes next.
+                    return True
             else:
                 return True
             self._pause_before_retry(failures)

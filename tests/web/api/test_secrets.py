@@ -304,9 +304,7 @@ def test_a_job_warns_of_literals_that_look_secret_and_of_secrets_that_are_gone(a
 def test_a_key_that_others_can_read_is_a_sentence_and_nothing_is_stored(
     app: Flask, api: Api, settings: Settings
 ) -> None:
-    settings.data_dir.mkdir(parents=True)
     key: Path = settings.secret_key_file
-    key.write_text("x")
     key.chmod(0o644)
 
     answer = put(api, value=VALUE)

@@ -12,9 +12,9 @@ import pytest
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.worker.state import requests
-from kombu import Connection
-from kombu.transport import redis
+from cryptography.fernet import Fernet
 
+from jobs_app.broker.transport import Transport
 from jobs_app.celery_app import RUN_TASK, JobsCelery, make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import new_run_id
@@ -34,7 +34,12 @@ QUEUE = "default"
 @pytest.fixture
 def app(valkey: ValkeyServer) -> JobsCelery:
     """An application with queues of this test's own."""
-    app = make_celery(Settings(redis_url=valkey.url, redis_prefix=f"{uuid4()}:"))
+    settings = Settings(
+        redis_url=valkey.url,
+        redis_prefix=f"{uuid4()}:",
+        secret_key=Fernet.generate_key().decode(),
+    )
+    app = make_celery(settings)
     set_process(Process(app, app.settings, "worker@test", is_prefork=True))
     return app
 
@@ -42,9 +47,9 @@ def app(valkey: ValkeyServer) -> JobsCelery:
 @pytest.fixture
 def channel(app: JobsCelery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A channel as a worker of ours opens it."""
-    monkeypatch.setattr(redis.Transport, "Channel", transport.Channel)
-    with Connection(app.conf.broker_url, transport_options=app.conf.broker_transport_options) as c:
-        yield c.channel()
+    monkeypatch.setattr(Transport, "Channel", transport.Channel)
+    with app.connection_for_write() as connection:
+        yield connection.channel()
 
 
 def send(app: JobsCelery, **given: Any) -> Message:

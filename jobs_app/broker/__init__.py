@@ -1,0 +1,1 @@
+"""Celery's connection to Redis, with signed messages."""

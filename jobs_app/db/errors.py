@@ -1,0 +1,100 @@
+"""Divides the errors of the database: an outage passes, an error of the data stays."""
+
+import logging
+import time
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+from sqlalchemy.exc import DatabaseError as AnyDatabaseError
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ResourceClosedError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: An item whose data failed is skipped for this long, seconds.
+PUT_ASIDE_SECONDS = 60.0
+
+#: SQLSTATEs of an OperationalError or InternalError that the data cause: a program limit is
+#: exceeded, a stored row is corrupted. https://www.postgresql.org/docs/current/errcodes-appendix.html
+DATA_CLASSES = ("54", "XX")
+
+#: SQLSTATEs that say that tables or columns are missing: the database is being migrated.
+MISSING_SCHEMA = ("42P01", "42703", "3F000")
+
+#: SQLite has one code (SQLITE_ERROR) for a missing table and for a function's bad argument.
+SQLITE_ERROR = 1
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether *error* passes: the database is unreachable, locked, full or not migrated.
+
+    A process without memory or files counts too. Every other error comes again with the same
+    data. Then a retry is useless, and the caller must put the item aside.
+    """
+    if isinstance(error, MemoryError | OSError):
+        return True
+    if isinstance(error, PoolTimeout | DisconnectionError | ResourceClosedError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if state in MISSING_SCHEMA:
+        return True
+    if isinstance(error, OperationalError | InternalError):
+        return not (state.startswith(DATA_CLASSES) or _is_bad_argument(error.orig))
+    # SQLite raises the base class when the file itself is damaged or no database.
+    return type(error) is AnyDatabaseError
+
+
+def _is_bad_argument(error: BaseException | None) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code == SQLITE_ERROR and "no such" not in str(error)
+
+
+class PutAside:
+    """Runs an action for each item of a batch; an item whose data fail does not stop the others.
+
+    A failing item is named in the log as *event*, and skipped for PUT_ASIDE_SECONDS.
+    """
+
+    def __init__(self, event: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._event = event
+        self._now = now
+        self._until: dict[Hashable, float] = {}
+
+    def run(self, item: Hashable, action: Callable[[], T]) -> T | None:
+        """Return the result of *action*; None if *item* is put aside.
+
+        Raises the errors of an outage: they are not the item's.
+        """
+        now = self._now()
+        if now < self._until.get(item, now):
+            return None
+        try:
+            result = action()
+        except Exception as error:
+            if is_outage(error):
+                raise
+            # Also forget the items that are due again: the table stays small.
+            self._until = {key: until for key, until in self._until.items() if until > now}
+            self._until[item] = now + PUT_ASIDE_SECONDS
+            log.exception("%s item=%s", self._event, item)
+            return None
+        self._until.pop(item, None)
+        return result
+
+    def holds(self, item: Hashable) -> bool:
+        """Tell whether *item* is put aside now."""
+        now = self._now()
+        return now < self._until.get(item, now)
