@@ -22,16 +22,19 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
+from jobs_app.db.errors import is_outage
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.notifications.sender import Sender
 from jobs_app.runs.messages import Message, publish
+from jobs_app.scheduler.foreign_entries import ForeignEntries
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
+from jobs_app.tasks import user_apps
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,8 @@ class JobsScheduler(RedBeatScheduler):
         if not isinstance(app, JobsCelery):
             raise TypeError("JobsScheduler needs the application of jobs_app.celery_app")
         settings = app.settings
+        # It sends messages, so it needs a key; a first start may make one.
+        app.signer.load(makes_key=True)
         self._settings = settings
         self._database = Database(settings.effective_database_url)
         self._projection = Projection(settings)
@@ -97,6 +102,9 @@ class JobsScheduler(RedBeatScheduler):
             Pruner(self._database, settings), lambda: self._active_since is not None
         )
         self._pruner.start()
+        for name, count in user_apps.ignored_schedules(settings.import_modules).items():
+            log.warning("periodic_tasks_ignored app=%s count=%s create jobs for them", name, count)
+        self._foreign_entries = ForeignEntries(self, are_allowed=settings.foreign_entries)
         self._sender = Sender(self._database, settings)
         self._id = new_run_id()
         self._installation_id: UUID | None = None
@@ -117,16 +125,26 @@ class JobsScheduler(RedBeatScheduler):
         """
         at, monotonic = clock.now(), time.monotonic()
         try:
-            next_due_at, is_redis_up = self._look(at, monotonic)
+            next_due_at, is_redis_up = self._look_or_log(at, monotonic)
             self._janitor_schedule.run(at=at, monotonic=monotonic)
             self._note_tick(at, monotonic)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError, MemoryError) as error:
             log.error("database_unavailable error=%s", str(error).partition("\n")[0])
             self._stand_back()
             time.sleep(ERROR_WAIT_SECONDS)
             return 0.0
         self._wait(next_due_at, is_redis_up)
         return 0.0
+
+    def _look_or_log(self, at: datetime, monotonic: float) -> tuple[datetime | None, bool]:
+        """Look; an error in the data is logged, and stops neither the janitor nor the lock."""
+        try:
+            return self._look(at, monotonic)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            log.exception("tick_failed")
+            return None, True
 
     def _look(self, at: datetime, monotonic: float) -> tuple[datetime | None, bool]:
         """Process what is due; return the next due instant, and whether Redis is up."""
@@ -176,21 +194,12 @@ class JobsScheduler(RedBeatScheduler):
         if not ticked.is_projected:
             self._janitor.recover(at=at)
             return at
-        for key in ticked.foreign:
-            self._send_foreign(key)
-        return at if ticked.is_full else ticked.next_due_at
-
-    def _send_foreign(self, key: str) -> None:
-        """Process an entry that is not ours as stock RedBeat would; log its errors."""
-        try:
-            entry = self.Entry.from_key(key, app=self.app)
-            self.maybe_due(entry, **self._maybe_due_kwargs)
-        except KeyError:
-            get_redis(self.app).zrem(self.app.redbeat_conf.schedule_key, key)
-        except (RedisError, OSError):
-            raise
-        except Exception:
-            log.exception("foreign_entry_failed key=%s", key)
+        # An entry's score is in whole seconds, so it may be found up to a second too early.
+        wait = self._foreign_entries.send(ticked.foreign)
+        if ticked.is_full:
+            return at
+        again_at = None if wait is None else clock.now() + wait
+        return min(filter(None, (again_at, ticked.next_due_at)), default=None)
 
     def _is_active(self, monotonic: float) -> bool:
         """Take or extend the lock; False means that another scheduler has it."""

@@ -82,6 +82,18 @@ def register_user_tasks(app: Celery, modules: Iterable[str]) -> None:
     app.set_default()
 
 
+def ignored_schedules(modules: Iterable[str]) -> dict[str, int]:
+    """Return how many periodic tasks each application in the imported *modules* declares.
+
+    The scheduler does not follow them: a `beat_schedule` counts only if our application,
+    Celery's current one, has it.
+    """
+    imported = [sys.modules[name] for name in modules if name in sys.modules]
+    own = dict.fromkeys(app for module in imported for app in apps_in(module))
+    counts = {app.main or "unnamed": len(app.conf.beat_schedule or ()) for app in own}
+    return {name: count for name, count in counts.items() if count}
+
+
 def apps_in(module: ModuleType) -> Iterator[Celery]:
     """Yield the applications in *module*, its own or those of its tasks, but not ours."""
     for value in list(vars(module).values()):

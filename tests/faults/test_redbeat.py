@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
 
 import pytest
 from celery.schedules import crontab, schedule
@@ -12,22 +14,43 @@ from tests.faults.installation import Installation
 from tests.faults.stock_tasks import FILE_VARIABLE, STATIC
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def installation(make_installation: Callable[..., Installation], database_url: str) -> Installation:
+def installation(
+    request: pytest.FixtureRequest,
+    make_installation: Callable[..., Installation],
+    database_url: str,
+) -> Installation:
     """An installation whose user has tasks and a schedule of plain Celery."""
-    installation = make_installation(database_url, imports="tests.faults.stock_tasks")
+    settings = getattr(request, "param", {"foreign_entries": True})
+    installation = make_installation(database_url, imports="tests.faults.stock_tasks", **settings)
     installation.environment[FILE_VARIABLE] = str(installation.directory / "stock")
     return installation
 
 
 def words(installation: Installation) -> list[str]:
+    return [word for word, _ in notes(installation)]
+
+
+def notes(installation: Installation) -> list[tuple[str, float]]:
+    """Return the words that tasks wrote, each with its time."""
     file = installation.directory / "stock"
-    return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(word, float(at)) for word, at in map(str.split, lines)]
 
 
+def save_entry(installation: Installation, name: str, seconds: float) -> RedBeatSchedulerEntry:
+    """Write an entry that writes its name, as a program with stock RedBeat would."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return RedBeatSchedulerEntry(
+            name, "stock.note", schedule(seconds), args=[name], app=installation.app
+        ).save()
+
+
+@on_sqlite
 def test_redbeats_own_loader_reads_our_entries(installation: Installation) -> None:
     hourly = installation.create(cron="30 2 * * 1-5", name="nightly")
     often = installation.create(interval_seconds=90)
@@ -51,11 +74,7 @@ def test_redbeats_own_loader_reads_our_entries(installation: Installation) -> No
 
 
 def test_foreign_and_static_entries_fire_beside_our_jobs(installation: Installation) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        RedBeatSchedulerEntry(
-            "foreign", "stock.note", schedule(1), args=["foreign"], app=installation.app
-        ).save()
+    save_entry(installation, "foreign", 1)
     installation.start_ready("worker")
     installation.start_ready("scheduler")
     job = installation.record()
@@ -75,6 +94,45 @@ def test_foreign_and_static_entries_fire_beside_our_jobs(installation: Installat
     assert foreign.total_run_count >= 4
 
 
+@on_sqlite
+def test_foreign_entries_fire_at_the_rate_of_stock_redbeat(installation: Installation) -> None:
+    for name, seconds in (("each", 1), ("third", 3)):
+        save_entry(installation, name, seconds)
+    installation.start_ready("worker")
+    installation.start_ready("scheduler")
+
+    wait_until(lambda: words(installation).count("third") >= 5, "entries fire", timeout_seconds=40)
+
+    # The median: a busy machine may delay one of them.
+    for name, seconds in (("each", 1), ("third", 3)):
+        times = [at for word, at in notes(installation) if word == name]
+        assert median(b - a for a, b in pairwise(times)) < seconds + 0.5
+
+
+@pytest.mark.parametrize("installation", [{}], indirect=True)
+def test_without_permission_only_the_entries_of_the_code_fire_and_as_the_code_has_them(
+    installation: Installation,
+) -> None:
+    save_entry(installation, "foreign", 1)
+    forged = RedBeatSchedulerEntry(
+        "static-entry", "stock.note", schedule(1), args=["forged"], app=installation.app
+    )
+    installation.start_ready("worker")
+    installation.start_ready("scheduler")
+    wait_until(lambda: STATIC in words(installation), "the entry of the code fires")
+    forged.save()
+    before = words(installation).count(STATIC)
+
+    wait_until(
+        lambda: words(installation).count(STATIC) > before + 2, "it goes on", timeout_seconds=20
+    )
+
+    assert set(words(installation)) == {STATIC}
+    log = installation.log("scheduler")
+    assert log.count("foreign_entries_ignored count=1 names=['foreign']") == 1
+
+
+@on_sqlite
 def test_an_entry_that_nobody_can_send_stops_no_other(installation: Installation) -> None:
     redis, app = get_redis(installation.app), installation.app
     prefix = f"{installation.settings.redis_prefix}redbeat:"

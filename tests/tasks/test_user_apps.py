@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from celery import current_app
@@ -290,3 +291,30 @@ def test_readiness_names_a_module_that_ends_the_program(write: Write) -> None:
     made = extension.make(Settings(imports="broken_module", redis_url="redis://127.0.0.1:6379/0"))
 
     assert made.broken_imports == {"broken_module": "SystemExit"}
+
+
+def test_the_periodic_tasks_of_a_users_application_are_counted(tmp_path: Path) -> None:
+    name = f"periodic_{uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(
+        "from celery import Celery\n"
+        "app = Celery('theirs', set_as_current=False)\n"
+        "app.conf.beat_schedule = {'a': {'task': 't', 'schedule': 1.0}}\n"
+        "@app.on_after_configure.connect\n"
+        "def setup(sender, **_):\n"
+        "    sender.add_periodic_task(2.0, t.s())\n"
+        "@app.on_after_finalize.connect\n"
+        "def setup_more(sender, **_):\n"
+        "    sender.add_periodic_task(3.0, t.s('more'), name='more')\n"
+        "@app.task\n"
+        "def t(*_):\n"
+        "    pass\n"
+        "quiet = Celery('quiet', set_as_current=False)\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        user_apps.load(name)
+        counts = user_apps.ignored_schedules([name])
+    finally:
+        sys.path.remove(str(tmp_path))
+
+    assert counts == {"theirs": 3}
