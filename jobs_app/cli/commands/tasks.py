@@ -54,21 +54,30 @@ def _print_task(task: Json) -> None:
         }
     )
     print_text("")
-    properties = schema.get("properties", {})
-    print_items(
-        [{"name": argument, "property": properties[argument]} for argument in properties],
-        {
-            "ARGUMENT": lambda item: item["name"],
-            "TYPE": lambda item: type_text(item["property"], schema),
-            "DEFAULT": lambda item: _default(item["name"], item["property"], schema),
-            "WHAT IT IS": lambda item: _about(item["property"]),
-        },
-        empty="It takes no arguments.",
-    )
+    _print_properties("ARGUMENT", schema, schema, empty="It takes no arguments.")
+    for model, fields in schema.get("$defs", {}).items():
+        if fields.get("properties"):
+            print_text(f"\n{model} is a JSON object.")
+            _print_properties("FIELD", fields, schema, empty="")
     others = schema.get("additionalProperties")
     if others:
         kind = "" if others is True else f", each {type_text(others, schema)}"
         print_text(f"\nIt takes others too, by any name{kind}.")
+
+
+def _print_properties(heading: str, of: Json, schema: Json, *, empty: str) -> None:
+    """Print the properties of *of*, which is *schema* or a definition in it."""
+    properties = of.get("properties", {})
+    print_items(
+        [{"name": name, "property": properties[name]} for name in properties],
+        {
+            heading: lambda item: item["name"],
+            "TYPE": lambda item: type_text(item["property"], schema),
+            "DEFAULT": lambda item: _default(item["name"], item["property"], of),
+            "WHAT IT IS": lambda item: _about(item["property"]),
+        },
+        empty=empty,
+    )
 
 
 @task.command()

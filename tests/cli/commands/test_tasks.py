@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from jobs_app.cli.task_schema import sample_of, type_text
 from jobs_app.tasks import registry
@@ -52,6 +53,40 @@ def test_a_task_is_shown_with_types_defaults_and_an_example(run: Run) -> None:
     assert lines["expect_status"].startswith("expect_status list of whole number - The statuses")
     assert lines["expect_json"].startswith("expect_json ExpectJson - A value that")
     assert lines["method"].startswith('method "GET" | "HEAD"')
+
+
+class Span(BaseModel):
+    """A part of a window."""
+
+    hours: int = Field(ge=1, description="How long.")
+
+
+class Window(BaseModel):
+    """Which rows a task takes."""
+
+    limit: int = Field(1000, ge=1, description="Most rows.")
+    table: str
+    spans: list[Span] = []
+
+
+def test_the_fields_of_a_model_are_shown(server: CannedServer, run: Run) -> None:
+    definition = Window.model_json_schema(ref_template="#/$defs/{model}")
+    schema = {
+        "properties": {"window": {"$ref": "#/$defs/Window"}},
+        "required": ["window"],
+        "$defs": {"Window": definition, **definition.pop("$defs")},
+    }
+    purge = {"name": "purge", "description": "Purge.", "schema": schema}
+    server.on("GET", "/tasks", Canned({"items": [purge]}))
+
+    lines = [" ".join(line.split()) for line in run("task", "show", "purge").stdout.splitlines()]
+
+    assert "window Window required -" in lines
+    assert "Window is a JSON object." in lines
+    assert "limit whole number 1000 Most rows. (at least 1)" in lines
+    assert "table text required -" in lines
+    assert "spans list of Span [] -" in lines
+    assert "hours whole number required How long. (at least 1)" in lines
 
 
 @pytest.mark.usefixtures("tasks")
