@@ -138,7 +138,7 @@ def _course(context: FireContext, run: ExplainedRun) -> str:
         RunState.FAILED: f"failed{after}{_why_failed(run)}",
         RunState.TIMED_OUT: f"was stopped at its time limit{after}",
         RunState.CANCELLED: f"was cancelled{after}{_by(run.cancelled_by)}",
-        RunState.LOST: f"was lost{after}: its worker vanished",
+        RunState.LOST: f"was lost{after}: {_why_lost(run)}",
         RunState.RETRYING: f"failed in attempt {run.attempt}",
     }[run.state]
     if run.state is RunState.RETRYING and run.not_before is not None:
@@ -155,6 +155,14 @@ def _why_failed(run: ExplainedRun) -> str:
         first = run.error.partition("\n")[0].rstrip(".")
         return f": {first if len(first) <= 200 else first[:200] + '…'}"
     return ""
+
+
+def _why_lost(run: ExplainedRun) -> str:
+    """Return the reason of a lost run, which is a sentence unless it is a single word."""
+    reason = (run.reason or "").rstrip(".")
+    if " " not in reason:
+        return "its worker vanished"
+    return reason[0].lower() + reason[1:]
 
 
 def _why_queued(context: FireContext) -> str:

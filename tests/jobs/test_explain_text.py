@@ -315,6 +315,23 @@ def test_the_sentence(given: dict[str, object], verdict: str, sentence: str) -> 
     assert explain_fire(context(**given)) == (verdict, sentence)
 
 
+@pytest.mark.parametrize(
+    "reason, why",
+    [
+        ("The worker was stopped.", "the worker was stopped"),
+        ("The worker stopped without a word.", "the worker stopped without a word"),
+        ("fenced", "its worker vanished"),
+        (None, "its worker vanished"),
+    ],
+)
+def test_a_lost_run_is_explained_by_its_reason(reason: str | None, why: str) -> None:
+    lost = replace(ENDED, state=RunState.LOST, reason=reason)
+
+    _, sentence = explain_fire(context(run=lost))
+
+    assert sentence.endswith(f"was lost after 3 s: {why}.")
+
+
 def test_every_verdict_has_its_sentence() -> None:
     assert {verdict for _, verdict, _ in TABLE} == {str(each) for each in Verdict}
 
