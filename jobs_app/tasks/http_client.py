@@ -22,11 +22,12 @@ import certifi
 import httpx
 
 from jobs_app.core import clock
+from jobs_app.core.network_addresses import Address
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.http_body import DamagedBody, unpacked
 from jobs_app.tasks.http_errors import NO_CONNECTION, NoAnswer, no_answer
 from jobs_app.tasks.http_request import Redirect, Request, port_of
-from jobs_app.tasks.network_policy import Address, NetworkPolicy
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 CONNECT_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)

@@ -3,29 +3,24 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from jobs_app.core.network_addresses import (
+    Address,
+    embedded_ipv4,
+    is_metadata,
+    is_nowhere,
+    is_private,
+)
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
 from jobs_app.tasks.context import HttpFailed
 
 if TYPE_CHECKING:  # the process that sends notifications starts without pydantic
     from jobs_app.core.settings import Settings
-
-Address = IPv4Address | IPv6Address
-
-# Metadata services, where clouds keep the credentials of a machine; 169.254.169.254 is
-# link-local and refused as such.
-METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
-NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/128")))
-NAT64 = ip_network("64:ff9b::/96")
-# Its owner chooses where the IPv4 address stands, so we cannot know the destination.
-LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
-V4_COMPATIBLE = ip_network("::/96")
-ISATAP = 0x00005EFE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +43,16 @@ class NetworkPolicy:
         ones are allowed; only an entry of the allowlist for exactly that address allows one.
         An IPv6 address that embeds an IPv4 address must pass in both forms.
         """
-        for form in (address, *_embedded_ipv4(address)):
+        for form in (address, *embedded_ipv4(address)):
             covering = [entry for entry in self.allowlist if entry.covers(host, port, form)]
             if any(entry.is_one_address for entry in covering):
                 continue
-            is_nowhere = any(form in net for net in NOWHERE if net.version == form.version)
-            if form.is_link_local or form in METADATA:
+            if is_metadata(form):
                 rule = "allowed only if JOBS_HTTP_ALLOW has this very address"
                 return f"a link-local or metadata address, {rule}"
-            if form.is_multicast or is_nowhere:
+            if is_nowhere(form):
                 return "not the address of one machine"
-            is_private = not form.is_global or form in LOCAL_NAT64
-            if is_private and not self.allows_private and not covering:
+            if is_private(form) and not self.allows_private and not covering:
                 rule = "allowed only by JOBS_HTTP_ALLOW or JOBS_ALLOW_PRIVATE_ADDRESSES"
                 return f"a private or loopback address, {rule}"
         return None
@@ -72,7 +65,7 @@ class NetworkPolicy:
         A server on this machine is reached by each address of the machine. Only an entry of
         the allowlist with its host and its port allows a call.
         """
-        servers, forms = set(server_addresses), [address, *_embedded_ipv4(address)]
+        servers, forms = set(server_addresses), [address, *embedded_ipv4(address)]
         is_server = any(form in servers for form in forms) or (
             any(map(_is_of_this_machine, servers)) and any(map(_is_of_this_machine, forms))
         )
@@ -119,22 +112,6 @@ def _is_of_this_machine(address: Address) -> bool:
     except OSError:
         return False
     return True
-
-
-def _embedded_ipv4(address: Address) -> Iterator[IPv4Address]:
-    """Yield the IPv4 addresses that an IPv6 address leads to."""
-    if isinstance(address, IPv4Address):
-        return
-    last = IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped
-    if address.sixtofour is not None:
-        yield address.sixtofour
-    yield from address.teredo or ()
-    is_compatible = address in V4_COMPATIBLE and int(address) > 1
-    is_isatap = (int(address) >> 32) & 0xFDFFFFFF == ISATAP
-    if address in NAT64 or is_compatible or is_isatap:
-        yield last
 
 
 def _look_up(host: str, port: int) -> Future[list[Address]]:
