@@ -189,11 +189,13 @@ def progress(
 def environment(context: RunContext) -> dict[str, str]:
     """Return the environment variables with which a command knows its run.
 
-    JOBS_JOB and JOBS_SCHEDULED_FOR (RFC 3339, UTC, `Z`) are missing without a job or a fire.
+    JOBS_JOB and JOBS_SCHEDULED_FOR (RFC 3339, UTC, `Z`) are empty without a job or a fire:
+    a script with `set -u` can read them in each run.
     """
-    variables = {"JOBS_RUN_ID": str(context.run_id), "JOBS_ATTEMPT": str(context.attempt)}
-    if context.job is not None:
-        variables["JOBS_JOB"] = context.job
-    if context.scheduled_for is not None:
-        variables["JOBS_SCHEDULED_FOR"] = rfc3339(context.scheduled_for)
-    return variables
+    fire = context.scheduled_for
+    return {
+        "JOBS_RUN_ID": str(context.run_id),
+        "JOBS_ATTEMPT": str(context.attempt),
+        "JOBS_JOB": context.job or "",
+        "JOBS_SCHEDULED_FOR": "" if fire is None else rfc3339(fire),
+    }

@@ -2,14 +2,17 @@
 
 import os
 import pwd
+import re
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from jobs_app.core.settings import Settings
 from jobs_app.tasks.command import CommandEnd, run_command
 from jobs_app.tasks.context import (
     Cancelled,
@@ -32,6 +35,19 @@ if sys.platform == "darwin":
 MOST_BYTES = 131_071
 
 
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME_RULE = (
+    "must have only letters A-Z and a-z, digits and '_', and not begin with a digit: /bin/sh"
+    " does not pass other variables on. For one program, write env 'NAME=VALUE' in the command."
+)
+#: Variables that mean something in a crontab, with what means it here.
+CRONTAB_VARIABLES = {
+    "SHELL": "/bin/sh runs the command all the same; write bash -c '…' for another shell",
+    "CRON_TZ": "the time zone is the schedule's",
+    "MAILTO": "notifications tell you of failures",
+}
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise PydanticCustomError("blank", "must not be blank.")
@@ -42,8 +58,10 @@ def _not_blank(text: str) -> str:
 
 
 def _variable_name(text: str) -> str:
-    if not text or "=" in text:
-        raise PydanticCustomError("bad_name", "must be a name, without '='.")
+    # /bin/sh may drop other variables from the environment of its programs, as dash does:
+    # POSIX lets it (Shell Command Language, 2.5.3). Such a variable would be lost.
+    if not VARIABLE_NAME.fullmatch(text):
+        raise PydanticCustomError("bad_name", NAME_RULE)
     return text
 
 
@@ -64,7 +82,26 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 Variables = Annotated[dict[VariableName, str], AfterValidator(_short_variables)]
 
 
-@shared_task(name="shell")
+class ShellTask(Task[Any, Any]):
+    """The base of `shell`: warns of variables that do not do what a crontab's do."""
+
+    abstract = True
+
+    @staticmethod
+    def warnings_of(kwargs: Mapping[str, Any], _settings: Settings) -> Iterator[str]:
+        """Yield warnings about variables that are valid but have no effect."""
+        env = kwargs.get("env") or {}
+        for name, text in CRONTAB_VARIABLES.items():
+            if name in env:
+                yield f"env.{name} is a variable of the command and changes nothing else: {text}."
+        if re.search(r"\$\{?PATH\b", env.get("PATH", "")):
+            yield (
+                f"env.PATH is taken as it is: $PATH in it is not replaced. Write {PATH} for it,"
+                " or set PATH in the command."
+            )
+
+
+@shared_task(name="shell", base=ShellTask)
 def shell(command: Command, cwd: str | None = None, env: Variables | None = None) -> dict[str, int]:
     """Run a command with /bin/sh and return its exit code, 0.
 

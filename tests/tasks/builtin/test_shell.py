@@ -98,7 +98,7 @@ def test_the_environment_is_small_and_has_nothing_of_the_workers(monkeypatch, tm
     variables = variables_in(output)
     assert set(variables) - {"PWD", "_", "SHLVL", "OLDPWD"} == {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"),
-        *("JOBS_RUN_ID", "JOBS_JOB", "JOBS_ATTEMPT"),
+        *("JOBS_RUN_ID", "JOBS_JOB", "JOBS_SCHEDULED_FOR", "JOBS_ATTEMPT"),
     }
     assert variables["HOME"] == str(tmp_path)
     assert variables["PATH"].endswith("/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -119,10 +119,50 @@ def test_the_environment_names_the_run():
     }
 
 
-def test_a_run_without_job_and_fire_leaves_their_variables_out():
-    variables = environment(a_run(job=None, scheduled_for=None))
+def test_the_variables_of_a_run_are_set_without_a_job_and_a_fire():
+    output = Output()
+    context = a_run(output, job=None, scheduled_for=None)
 
-    assert set(variables) == {"JOBS_RUN_ID", "JOBS_ATTEMPT"}
+    run('set -u; echo "[$JOBS_JOB] [$JOBS_SCHEDULED_FOR]"', context)
+
+    assert output.out == "[] []\n"
+
+
+@pytest.mark.parametrize("name", ["a.b", "a-b", "A\nB", "é", "1A", "A B", "", "A=B", "A\n", "²"])
+def test_a_variable_that_the_shell_would_drop_is_refused(name):
+    (error,) = registry.check(TASKS, "shell", {"command": "env", "env": {name: "1"}})
+
+    assert error.code == "bad_name"
+    assert "letters A-Z and a-z, digits and '_'" in error.detail
+
+
+def test_each_variable_that_is_not_refused_reaches_the_command():
+    output = Output()
+    names = ["a", "_", "_1", "JAVA_HOME", "x9"]
+
+    assert registry.check(TASKS, "shell", {"command": "env", "env": dict.fromkeys(names, "")}) == []
+    run("env", a_run(output), env=dict.fromkeys(names, "1"))
+
+    assert set(names) <= set(variables_in(output))
+
+
+@pytest.mark.parametrize(
+    "env, words",
+    [
+        ({"PATH": "/opt/bin:$PATH"}, "$PATH in it is not replaced"),
+        ({"PATH": "${PATH}:/opt/bin"}, "$PATH in it is not replaced"),
+        ({"SHELL": "/bin/bash"}, "bash -c"),
+        ({"CRON_TZ": "Asia/Tokyo"}, "the time zone is the schedule's"),
+        ({"MAILTO": "root"}, "notifications tell"),
+        ({"PATH": "/opt/bin:/usr/bin", "MY_PATH": "$PATH"}, None),
+        (None, None),
+    ],
+)
+def test_a_variable_that_does_something_else_than_in_a_crontab_is_warned_of(env, words):
+    texts = registry.warnings(TASKS, "shell", {"command": "true", "env": env})
+
+    assert len(texts) == (0 if words is None else 1)
+    assert words is None or words in texts[0]
 
 
 def test_the_environment_has_the_microseconds_of_a_fire():
