@@ -32,6 +32,7 @@ from jobs_app.worker.liveness.orphans import Orphans
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
 from jobs_app.worker.liveness.write_failures import CANNOT_WRITE
 from jobs_app.worker.output.capture import adopt_user_handlers
+from jobs_app.worker.output.run_logging import keep_runs_out_of
 from jobs_app.worker.pool_process import Process, set_process, this_process
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,13 @@ CANNOT_WRITE_REASON = (
 )
 
 _heartbeat: Heartbeat | None = None
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _on_setup_logger(logger: logging.Logger, **_: object) -> None:
+    """Keep records of runs out of the handlers that Celery has just made."""
+    keep_runs_out_of(logger)
 
 
 @signals.worker_init.connect

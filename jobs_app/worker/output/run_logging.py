@@ -50,6 +50,13 @@ def keep_runs_out(handler: logging.Handler) -> None:
     handler.addFilter(_is_worker_record)
 
 
+def keep_runs_out_of(logger: logging.Logger) -> None:
+    """Do so for the handlers of *logger* that are not the user's."""
+    for handler in logger.handlers:
+        if handler not in _user_handlers and _is_worker_record not in handler.filters:
+            keep_runs_out(handler)
+
+
 def install_handler(write: Any) -> None:
     """Send the records of runs to *write*, which takes the text of one record."""
     # Celery stops its task loggers from reaching the root logger.
