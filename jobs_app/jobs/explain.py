@@ -21,6 +21,7 @@ from jobs_app.jobs.definition import definition_of, described
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, JobRules, Pause, Verdict
 from jobs_app.jobs.explain_text import explain_fire
 from jobs_app.runs import pruning, status
+from jobs_app.runs.planning import MAX_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
 
@@ -222,7 +223,7 @@ def _context(
         pause=history.pause_at(around),
         pause_now=history.pause_now(),
         max_runs=job.max_runs,
-        is_over=fire is not None and _is_over(job, fire.at, at=at),
+        is_over=False if fire is None else _is_over(job, fire.at, at=at),
         ticked_at=status.last_tick(session),
         pruned_until=pruning.pruned_until(session, job.id),
     )
@@ -273,8 +274,8 @@ def _started_by_hand(session: Session, job: Job, moment: _Moment) -> ExplainedRu
     return explain_runs.started_by_hand(session, job, moment.instant, moment.end)
 
 
-def _is_over(job: Job, fire: datetime, *, at: datetime) -> bool:
-    """Tell whether the job ends before *fire*."""
+def _is_over(job: Job, fire: datetime, *, at: datetime) -> bool | None:
+    """Tell whether the job ends before *fire*; None if too many fires come before it to count."""
     if job.state is JobState.ENDED:
         return True
     schedule = schedule_of(job)
@@ -282,4 +283,5 @@ def _is_over(job: Job, fire: datetime, *, at: datetime) -> bool:
         return False
     left = max(job.max_runs - job.runs_started, 0)
     fires = schedules.fires(schedule, after=at, until=fire)
-    return len(list(islice(fires, left + 1))) > left
+    count = sum(1 for _ in islice(fires, min(left, MAX_COUNTED) + 1))
+    return None if MAX_COUNTED < count <= left else count > left

@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     NOT_YET_CREATED = "not_yet_created"
     DELETED = "deleted"
     UNRECORDED = "unrecorded"  # it came due, and nothing is on record of it (yet)
+    UNKNOWN = "unknown"  # it is so far ahead that max_runs may be used up by then
     FORGOTTEN = "forgotten"  # what was on record of it is no longer kept
 
 
@@ -99,7 +100,8 @@ class FireContext:
     the row of that fire, or the row that it was folded into. `other` is the run that
     blocked it or ran in its place. `by_hand` is a run that a person started just then.
     `pause` covers the instant, `pause_now` lasts. `is_over` says that the job ends before
-    the fire, by `max_runs` if that is set. `pruned_until` is the newest instant whose run
+    the fire, by `max_runs` if that is set; None says that this is too far ahead to count.
+    `pruned_until` is the newest instant whose run
     retention has deleted.
     """
 
@@ -121,6 +123,6 @@ class FireContext:
     pause: Pause | None = None
     pause_now: Pause | None = None
     max_runs: int | None = None
-    is_over: bool = False
+    is_over: bool | None = False
     ticked_at: datetime | None = None
     pruned_until: datetime | None = None

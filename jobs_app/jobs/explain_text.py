@@ -66,6 +66,11 @@ def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tu
             runs = "1 run" if context.max_runs == 1 else f"{context.max_runs} runs"
             why = f"max_runs allows {runs}, and they come earlier"
         return Verdict.ENDED, f"The job {'will have' if is_ahead else 'had'} ended: {why}."
+    if is_ahead and context.is_over is None:
+        return Verdict.UNKNOWN, (
+            "Whether it will run cannot be said so far ahead: more fires come before it than"
+            f" are counted, and max_runs allows {context.max_runs:,} runs."
+        )
     if is_ahead:
         jitter = _jitter(context, fire)
         return Verdict.WILL_RUN, f"It will run at {_stamp(context, fire)}{jitter}."
@@ -137,7 +142,7 @@ def _course(context: FireContext, run: ExplainedRun) -> str:
         RunState.SUCCEEDED: f"succeeded{after}",
         RunState.FAILED: f"failed{after}{_why_failed(run)}",
         RunState.TIMED_OUT: f"was stopped at its time limit{after}",
-        RunState.CANCELLED: f"was cancelled{after}{_by(run.cancelled_by)}",
+        RunState.CANCELLED: f"was cancelled{after}{_cancelled_why(context, run)}",
         RunState.LOST: f"was lost{after}: {_why_lost(run)}",
         RunState.RETRYING: f"failed in attempt {run.attempt}",
     }[run.state]
@@ -203,8 +208,10 @@ def _skipped(context: FireContext, run: ExplainedRun) -> str:
 def _missed(context: FireContext, run: ExplainedRun) -> str:
     policy = context.rules.policy
     scan = f"a scheduler looked only at {_stamp(context, run.created_at)}"
-    if run.scheduled_for is not None:
-        scan += f", {_span(run.created_at - run.scheduled_for)} after the fire"
+    # A folded row stands for many fires: the lateness is that of the fire in question.
+    fire_at = run.scheduled_for if context.fire is None else context.fire.at
+    if fire_at is not None:
+        scan += f", {_span(run.created_at - fire_at)} after the fire"
     instead = ""
     if context.other is not None and context.other.scheduled_for is not None:
         instead = (
@@ -238,13 +245,18 @@ def _missed(context: FireContext, run: ExplainedRun) -> str:
 
 def _cancelled(context: FireContext, run: ExplainedRun) -> str:
     when = f" at {_stamp(context, run.finished_at)}" if run.finished_at is not None else ""
-    policy = context.rules.policy.overlap_policy
-    why = {
-        "superseded": f": a newer run took its place (overlap_policy is {policy})",
-        "job_deleted": " when the job was deleted",
-    }.get(run.reason or "", "")
-    by = "" if run.reason == "superseded" else _by(run.cancelled_by)
-    return f"Run {run.id} was cancelled{when}{by}{why}, before it started."
+    why = _cancelled_why(context, run)
+    return f"Run {run.id} was cancelled{when}{why}, before it started."
+
+
+def _cancelled_why(context: FireContext, run: ExplainedRun) -> str:
+    """Return who or what cancelled a run, begun or not."""
+    if run.reason == "superseded":
+        policy = context.rules.policy.overlap_policy
+        return f": a newer run took its place (overlap_policy is {policy})"
+    return _by(run.cancelled_by) + (
+        " when the job was deleted" if run.reason == "job_deleted" else ""
+    )
 
 
 def _paused(context: FireContext, pause: Pause) -> str:

@@ -296,6 +296,29 @@ TABLE = [
         " no scheduler has looked since 2026-06-15 11:59 UTC.",
     ),
     (
+        {"run": replace(missed("outage_folded", fires=48), scheduled_for=NOON - HOUR)},
+        "missed",
+        "It was missed: a scheduler looked only at 2026-06-15 15:00 UTC, 3 h after the fire;"
+        f" run {X} stands for 48 fires of that outage.",
+    ),
+    (
+        {
+            "rules": hourly(overlap_policy=OverlapPolicy.CANCEL_OTHER),
+            "run": replace(
+                ENDED, state=RunState.CANCELLED, cancelled_by="jobs-app", reason="superseded"
+            ),
+        },
+        "ran",
+        f"It ran on time: run {X} started at 2026-06-15 12:00 UTC and was cancelled after 3 s:"
+        " a newer run took its place (overlap_policy is cancel_other).",
+    ),
+    (
+        {"at": NOON - HOUR, "is_over": None, "max_runs": 1_000_000},
+        "unknown",
+        "Whether it will run cannot be said so far ahead: more fires come before it than are"
+        " counted, and max_runs allows 1,000,000 runs.",
+    ),
+    (
         {"rules": JobRules(None), "fire": None, "by_hand": replace(RUN, triggered_by="ann")},
         "not_a_fire",
         "The job has no schedule: it runs only when it is started."

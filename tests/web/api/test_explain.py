@@ -30,6 +30,20 @@ def test_a_fire_to_come_is_explained_with_its_neighbours(api: Api) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [{"interval_seconds": 1}, {"cron": "* * * * *", "timezone": "Europe/Paris"}],
+)
+def test_a_fire_beyond_more_fires_than_are_counted_is_unknown(
+    api: Api, schedule: dict[str, object]
+) -> None:
+    api.make_job(schedule=schedule, max_runs=2**31 - 1)
+
+    answer = api.get("/jobs/nightly/explain?at=8990-01-01T00:00:00Z")
+
+    assert (answer.status_code, answer.json["outcome"]) == (200, "unknown")
+
+
 def test_an_instant_means_the_same_in_every_zone(api: Api) -> None:
     api.make_job(schedule={"cron": "30 2 * * *", "timezone": "Europe/Paris"})
 
