@@ -82,7 +82,7 @@ class Installation:
         self.system = system
         self.answers: list[str] = []
         self.url = f"http://127.0.0.1:{system.settings.port}"
-        system.settings.data_dir.mkdir()
+        system.settings.data_dir.mkdir(exist_ok=True)
         self.token = ensure_admin_token(system.settings).read_text().strip()
         for name in ("scheduler", "worker", "web"):
             system.start(name)
