@@ -194,6 +194,8 @@ def test_a_job_reads_neither_environment_nor_memory_of_the_processes_it_runs_und
     assert {line.partition("=")[0] for line in printed if line.startswith("JOBS_")} == {
         "JOBS_RUN_ID",
         "JOBS_ATTEMPT",
+        "JOBS_JOB",
+        "JOBS_SCHEDULED_FOR",
     }
 
 
