@@ -52,9 +52,8 @@ CANNOT_WRITE_REASON = (
 _heartbeat: Heartbeat | None = None
 
 
-@signals.after_setup_logger.connect
 @signals.after_setup_task_logger.connect
-def _on_setup_logger(logger: logging.Logger, **_: object) -> None:
+def _on_setup_task_logger(logger: logging.Logger, **_: object) -> None:
     """Keep records of runs out of the handlers that Celery has just made."""
     keep_runs_out_of(logger)
 
