@@ -61,6 +61,9 @@ _TERM = re.compile(
 )
 _NTH_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+|[A-Z]+)#(?P<nth>[0-9]+)")
 _LAST_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+)L")
+# The last field of an expression with seconds in front; a command of a crontab is none.
+_DAY_OF_WEEK = re.compile(rf"(?:[0-9*?/,#LH()-]|{'|'.join(_WEEKDAYS)})+")
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=")
 
 
 class _Unreadable(Exception):
@@ -192,11 +195,13 @@ def _split(cron: str) -> list[str]:
         raise _Unreadable("The expression is empty; every day at 02:30 is 30 2 * * *.", "required")
     if not re.fullmatch(r"[\x20-\x7e\t]*", cron):
         raise _Unreadable("The expression has characters that no cron expression has.")
+    if assignment := _ASSIGNMENT.match(cron.strip()):
+        raise _assigned(assignment["name"])
     text = cron.strip().upper()
     if text.startswith("@"):
         text = _macro(text)
     fields = text.split()
-    if len(fields) == len(_FIELDS) + 1:
+    if len(fields) == len(_FIELDS) + 1 and _DAY_OF_WEEK.fullmatch(fields[-1]):
         raise _Unreadable(
             "The expression has six fields; seconds are not supported: give the five from minute"
             " to day-of-week, or interval_seconds for less than a minute.",
@@ -208,6 +213,14 @@ def _split(cron: str) -> list[str]:
             " are needed: minute, hour, day-of-month, month, day-of-week."
         )
     return fields
+
+
+def _assigned(name: str) -> _Unreadable:
+    """Return the error of a variable in front of the fields, as some crontabs have it."""
+    hint = "leave it out"
+    if name.upper() in {"TZ", "CRON_TZ"}:
+        hint = "give the time zone of the job instead (timezone, --timezone)"
+    return _Unreadable(f"The expression begins with {name}=; {hint}.", "not_supported")
 
 
 def _macro(text: str) -> str:
@@ -242,8 +255,8 @@ def _term(rule: _Field, term: str, seed: str) -> str:
         return _hashed(rule, match, step, seed)
     if match["star"]:
         return term
-    first = _value(rule, match["first"])
-    last = first if match["last"] is None else _value(rule, match["last"])
+    first = _value(rule, match["first"], term)
+    last = first if match["last"] is None else _value(rule, match["last"], term)
     if last < first:
         raise _Unreadable(
             f"{rule.name} range {match['first']}-{match['last']} runs backwards;"
@@ -262,11 +275,11 @@ def _special_day(rule: _Field, term: str) -> str | None:
     if rule.name != "day-of-week":
         return None
     if match := _LAST_WEEKDAY.fullmatch(term):
-        _value(rule, match["weekday"])
+        _value(rule, match["weekday"], term)
         return term
     if match := _NTH_WEEKDAY.fullmatch(term):
         # A number for the name: cronsim does not read names here.
-        weekday = _value(rule, match["weekday"])
+        weekday = _value(rule, match["weekday"], term)
         if match["nth"] not in {"1", "2", "3", "4", "5"}:
             raise _Unreadable(
                 f"{rule.name} {term}: a month has no weekday number {match['nth']}; give 1-5.",
@@ -276,11 +289,12 @@ def _special_day(rule: _Field, term: str) -> str | None:
     return None
 
 
-def _value(rule: _Field, text: str) -> int:
+def _value(rule: _Field, text: str, term: str) -> int:
+    """Return the number or name *text*, a part of *term*."""
     if text in rule.names:
         return rule.names[text]
     if not text.isdigit():
-        raise _unreadable(rule, text)
+        raise _unreadable(rule, term)
     value = int(text)
     if not rule.low <= value <= rule.high:
         raise _Unreadable(
@@ -301,6 +315,8 @@ def _unreadable(rule: _Field, term: str) -> _Unreadable:
     hint = "write * for any" if term == "?" else f"give numbers {rule.low}-{rule.high}"
     if rule.names and term != "?":
         hint += f" or names {next(iter(rule.names))}-{list(rule.names)[-1]}"
+    if rule.name == "day-of-month" and "L" in term:
+        hint += ", or L alone for the last day"
     return _Unreadable(f"{rule.name} {term!r} cannot be read; {hint}.")
 
 
@@ -311,7 +327,7 @@ def _hashed(rule: _Field, match: re.Match[str], step: int | None, seed: str) -> 
     """
     low, high = rule.spread
     if match["low"] is not None:
-        low, high = _value(rule, match["low"]), _value(rule, match["high"])
+        low, high = (_value(rule, match[end], match[0]) for end in ("low", "high"))
     if high < low:
         raise _Unreadable(f"{rule.name} range H({low}-{high}) runs backwards.")
     digest = blake2b(f"{rule.name}\0{seed}".encode(errors="surrogatepass"), digest_size=8).digest()
