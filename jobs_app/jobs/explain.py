@@ -18,7 +18,7 @@ from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain_runs
 from jobs_app.jobs.definition import definition_of, described
-from jobs_app.jobs.explain_context import ExplainedRun, FireContext, JobRules, Pause, Verdict
+from jobs_app.jobs.explain_context import FireContext, JobRules, Pause, Verdict
 from jobs_app.jobs.explain_text import explain_fire
 from jobs_app.runs import pruning, status
 from jobs_app.runs.planning import MAX_COUNTED
@@ -201,8 +201,13 @@ def _context(
     session: Session, history: _JobHistory, rules: JobRules, moment: _Moment, *, at: datetime
 ) -> FireContext:
     job, schedule = history.job, rules.schedule
-    fire = _fire_in(schedule, moment)
+    fire = _fire_in(schedule, moment, job.created_at)
     row = _run_of(session, job, schedule, fire, moment)
+    can_fire = fire is not None and fire.at > job.created_at
+    by_hand = None if can_fire else _started_by_hand(session, job, moment)
+    if row is None and moment.instant <= job.created_at:
+        # The job was created within the span: a run of it is the better answer.
+        row = by_hand
     around = moment.instant if fire is None else fire.at
     return FireContext(
         at=at,
@@ -215,7 +220,7 @@ def _context(
         next=_next(schedule, around - _TICK if fire is None else around),
         run=None if row is None else explain_runs.explained(row),
         other=None if row is None else explain_runs.other_run(session, row),
-        by_hand=None if fire is not None else _started_by_hand(session, job, moment),
+        by_hand=None if by_hand is None or fire is not None else explain_runs.explained(by_hand),
         queue_workers=explain_runs.queue_workers(session, row),
         created_by=history.actor("create"),
         deleted_at=job.deleted_at,
@@ -229,14 +234,18 @@ def _context(
     )
 
 
-def _fire_in(schedule: Schedule | None, moment: _Moment) -> Fire | None:
-    """Return the first fire in the span."""
+def _fire_in(schedule: Schedule | None, moment: _Moment, created_at: datetime) -> Fire | None:
+    """Return the first fire in the span after *created_at*, else the first one in the span."""
     asked = moment.asked
     if schedule is None:
         return None
     # A fire at the end of a gap belongs to 02:30 only if the schedule names 02:30.
     if moment.is_skipped and asked and not schedules.names_local_time(schedule, asked):
         return None
+    if moment.instant <= created_at < moment.end:
+        fire = _next(schedule, created_at)
+        if fire is not None and fire.at < moment.end:
+            return fire
     fire = _next(schedule, moment.instant - _TICK)
     return fire if fire is not None and fire.at < moment.end else None
 
@@ -268,7 +277,7 @@ def _run_of(
     return explain_runs.first_fired(session, job, moment.instant, moment.end)
 
 
-def _started_by_hand(session: Session, job: Job, moment: _Moment) -> ExplainedRun | None:
+def _started_by_hand(session: Session, job: Job, moment: _Moment) -> Run | None:
     if moment.is_skipped:
         return None
     return explain_runs.started_by_hand(session, job, moment.instant, moment.end)

@@ -44,9 +44,7 @@ def folded_into(session: Session, job: Job, schedule: Schedule, fire: datetime) 
     return row if len(list(islice(later, row.fires))) < row.fires else None
 
 
-def started_by_hand(
-    session: Session, job: Job, begin: datetime, end: datetime
-) -> ExplainedRun | None:
+def started_by_hand(session: Session, job: Job, begin: datetime, end: datetime) -> Run | None:
     """Return the first run of *job* that a person started in [begin, end)."""
     _, line = run_indexes.of_job(job.id)
     statement = (
@@ -55,8 +53,7 @@ def started_by_hand(
         .order_by(*line.oldest_first)
         .limit(1)
     )
-    row = session.scalars(statement).first()
-    return None if row is None else explained(row)
+    return session.scalars(statement).first()
 
 
 def other_run(session: Session, row: Run) -> ExplainedRun | None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, Pause, Verdict
+from jobs_app.jobs.explain_words import by, span, stamp
 from jobs_app.schedules import description
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
@@ -32,12 +33,12 @@ def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
     instant = context.instant if context.fire is None else context.fire.at
     if instant <= context.created_at:
         return Verdict.NOT_YET_CREATED, (
-            f"The job did not exist yet: it was created at {_stamp(context, context.created_at)}"
-            f"{_by(context.created_by)}."
+            f"The job did not exist yet: it was created at {stamp(context, context.created_at)}"
+            f"{by(context.created_by)}."
         )
     if context.deleted_at is not None and context.deleted_at < instant:
-        deleted_at = _stamp(context, context.deleted_at)
-        return Verdict.DELETED, f"The job was deleted at {deleted_at}{_by(context.deleted_by)}."
+        deleted_at = stamp(context, context.deleted_at)
+        return Verdict.DELETED, f"The job was deleted at {deleted_at}{by(context.deleted_by)}."
     if context.rules.schedule is None:
         return Verdict.NOT_A_FIRE, "The job has no schedule: it runs only when it is started." + (
             _by_hand(context)
@@ -52,7 +53,7 @@ def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
 def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tuple[Verdict, str]:
     """Explain a fire of an active job that has no row: it is to come, or should have one."""
     if context.pruned_until is not None and fire <= context.pruned_until:
-        until = _stamp(context, context.pruned_until)
+        until = stamp(context, context.pruned_until)
         return Verdict.FORGOTTEN, (
             "It came due, and its record is no longer kept: retention has deleted runs of this"
             f" job up to that of {until}."
@@ -73,14 +74,14 @@ def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tu
         )
     if is_ahead:
         jitter = _jitter(context, fire)
-        return Verdict.WILL_RUN, f"It will run at {_stamp(context, fire)}{jitter}."
+        return Verdict.WILL_RUN, f"It will run at {stamp(context, fire)}{jitter}."
     if context.at - schedules.due_at(schedule, fire) <= JUST_NOW:
         return Verdict.UNRECORDED, "It is due just now: a scheduler is about to record it."
     last_tick = context.ticked_at
     if last_tick is None:
         why = "no scheduler is on record"
     elif last_tick < schedules.due_at(schedule, fire):
-        why = f"no scheduler has looked since {_stamp(context, last_tick)}"
+        why = f"no scheduler has looked since {stamp(context, last_tick)}"
     else:
         why = "it is older than the history that is kept, or the job changed in that moment"
     return Verdict.UNRECORDED, f"It came due, and nothing is on record of it: {why}."
@@ -99,7 +100,7 @@ def _of_run(context: FireContext, run: ExplainedRun) -> tuple[Verdict, str]:
                 f" (overlap_policy is {context.rules.policy.overlap_policy})."
             )
         case RunState.QUEUED if run.attempt == 1:
-            since = _stamp(context, run.created_at)
+            since = stamp(context, run.created_at)
             return Verdict.WILL_RUN, (
                 f"It is queued as run {run.id} since {since} and has not started:"
                 f" {_why_queued(context)}."
@@ -110,7 +111,9 @@ def _of_run(context: FireContext, run: ExplainedRun) -> tuple[Verdict, str]:
 
 
 def _punctuality(context: FireContext, run: ExplainedRun) -> str:
-    """Return "It ran on time", or how late it ran and why."""
+    """Return "It ran on time", or how late it ran and why, or who started it."""
+    if run.trigger in {Trigger.MANUAL, Trigger.RETRY_OF}:
+        return f"It was started by hand{by(run.triggered_by)}"
     if run.scheduled_for is None or run.started_at is None:
         return "It ran"
     due_at = run.scheduled_for
@@ -118,24 +121,24 @@ def _punctuality(context: FireContext, run: ExplainedRun) -> str:
         due_at = schedules.due_at(context.rules.schedule, due_at)
     late = run.started_at - due_at
     if run.trigger is Trigger.CATCHUP:
-        return f"It was caught up with, {_span(late)} late"
+        return f"It was caught up with, {span(late)} late"
     if run.trigger is Trigger.BACKFILL:
         return "It was filled in afterwards"
     if run.attempt > 1:
         # The row has the start of the newest attempt only.
         return "It ran"
-    return "It ran on time" if late <= ON_TIME else f"It ran {_span(late)} late"
+    return "It ran on time" if late <= ON_TIME else f"It ran {span(late)} late"
 
 
 def _course(context: FireContext, run: ExplainedRun) -> str:
     """Return how a run that was started went: "started at 03:00:01 and succeeded after 2 s"."""
     started = (
-        "was started" if run.started_at is None else f"started at {_stamp(context, run.started_at)}"
+        "was started" if run.started_at is None else f"started at {stamp(context, run.started_at)}"
     )
     attempts = f" (attempt {run.attempt})" if run.attempt > 1 else ""
     after = ""
     if run.started_at is not None and run.finished_at is not None:
-        after = f" after {_span(run.finished_at - run.started_at)}"
+        after = f" after {span(run.finished_at - run.started_at)}"
     ended = {
         RunState.QUEUED: f"failed before and is queued for attempt {run.attempt}",
         RunState.RUNNING: "is still running",
@@ -147,7 +150,7 @@ def _course(context: FireContext, run: ExplainedRun) -> str:
         RunState.RETRYING: f"failed in attempt {run.attempt}",
     }[run.state]
     if run.state is RunState.RETRYING and run.not_before is not None:
-        ended += f"; the next one is due at {_stamp(context, run.not_before)}"
+        ended += f"; the next one is due at {stamp(context, run.not_before)}"
     if run.state is RunState.QUEUED:
         return ended
     return f"{started}{attempts} and {ended}"
@@ -196,33 +199,33 @@ def _skipped(context: FireContext, run: ExplainedRun) -> str:
     if other is None:
         return f"It was skipped: another run had not ended (overlap_policy is {policy})."
     if other.started_at is None:
-        course = f"queued since {_stamp(context, other.created_at)}"
+        course = f"queued since {stamp(context, other.created_at)}"
     elif other.finished_at is None:
-        course = f"running since {_stamp(context, other.started_at)}"
+        course = f"running since {stamp(context, other.started_at)}"
     else:
-        start, end = _stamp(context, other.started_at), _stamp(context, other.finished_at)
+        start, end = stamp(context, other.started_at), stamp(context, other.finished_at)
         course = f"it ran from {start} to {end}"
     return f"It was skipped: run {other.id} had not ended, {course} (overlap_policy is {policy})."
 
 
 def _missed(context: FireContext, run: ExplainedRun) -> str:
     policy = context.rules.policy
-    scan = f"a scheduler looked only at {_stamp(context, run.created_at)}"
+    scan = f"a scheduler looked only at {stamp(context, run.created_at)}"
     # A folded row stands for many fires: the lateness is that of the fire in question.
     fire_at = run.scheduled_for if context.fire is None else context.fire.at
     if fire_at is not None:
-        scan += f", {_span(run.created_at - fire_at)} after the fire"
+        scan += f", {span(run.created_at - fire_at)} after the fire"
     instead = ""
     if context.other is not None and context.other.scheduled_for is not None:
         instead = (
-            f", that of {_stamp(context, context.other.scheduled_for)} (run {context.other.id})"
+            f", that of {stamp(context, context.other.scheduled_for)} (run {context.other.id})"
         )
     match run.reason:
         case "scheduler_down":
-            deadline = _span(timedelta(seconds=policy.starting_deadline_seconds))
+            deadline = span(timedelta(seconds=policy.starting_deadline_seconds))
             why = f"no scheduler was running within its deadline of {deadline}; {scan}"
         case "deadline":
-            deadline = _span(timedelta(seconds=policy.starting_deadline_seconds))
+            deadline = span(timedelta(seconds=policy.starting_deadline_seconds))
             why = f"{scan}, later than the deadline of {deadline}, with nothing to be caught up"
         case "catchup_last":
             why = f"{scan}, and catchup_policy last runs only the newest fire{instead}"
@@ -230,7 +233,7 @@ def _missed(context: FireContext, run: ExplainedRun) -> str:
             most = policy.catchup_max_runs
             why = f"{scan}, and catchup_max_runs allows the newest {most} fires only"
         case "catchup_window":
-            window = _span(timedelta(seconds=policy.catchup_window_seconds))
+            window = span(timedelta(seconds=policy.catchup_window_seconds))
             why = f"{scan}, and catchup_window_seconds reaches back {window} only"
         case "outage_folded":
             why = (
@@ -244,7 +247,7 @@ def _missed(context: FireContext, run: ExplainedRun) -> str:
 
 
 def _cancelled(context: FireContext, run: ExplainedRun) -> str:
-    when = f" at {_stamp(context, run.finished_at)}" if run.finished_at is not None else ""
+    when = f" at {stamp(context, run.finished_at)}" if run.finished_at is not None else ""
     why = _cancelled_why(context, run)
     return f"Run {run.id} was cancelled{when}{why}, before it started."
 
@@ -254,29 +257,29 @@ def _cancelled_why(context: FireContext, run: ExplainedRun) -> str:
     if run.reason == "superseded":
         policy = context.rules.policy.overlap_policy
         return f": a newer run took its place (overlap_policy is {policy})"
-    return _by(run.cancelled_by) + (
+    return by(run.cancelled_by) + (
         " when the job was deleted" if run.reason == "job_deleted" else ""
     )
 
 
 def _paused(context: FireContext, pause: Pause) -> str:
-    who = _by(pause.by) + (f" ({pause.reason.rstrip('.')})" if pause.reason else "")
-    since = _stamp(context, pause.since)
+    who = by(pause.by) + (f" ({pause.reason.rstrip('.')})" if pause.reason else "")
+    since = stamp(context, pause.since)
     if pause.until is None:
         return f"The job is paused since {since}{who}: nothing fires until it is resumed."
-    until = f"{_stamp(context, pause.until)}{_by(pause.resumed_by)}"
+    until = f"{stamp(context, pause.until)}{by(pause.resumed_by)}"
     return f"The job was paused from {since}{who} until {until}."
 
 
 def _not_a_fire(context: FireContext, schedule: Schedule) -> str:
     then = "" if context.rules.is_present else ", as it was then"
-    text = f"{_stamp(context, context.instant)} is not a fire of the schedule{then}:"
+    text = f"{stamp(context, context.instant)} is not a fire of the schedule{then}:"
     text += f" {description.describe(schedule)}."
     around = []
     if context.previous is not None:
-        around.append(f"before it {_stamp(context, context.previous.at)}")
+        around.append(f"before it {stamp(context, context.previous.at)}")
     if context.next is not None:
-        around.append(f"after it {_stamp(context, context.next.at)}")
+        around.append(f"after it {stamp(context, context.next.at)}")
     if around:
         text += f" The nearest fires are {' and '.join(around)}."
     return text + _by_hand(context)
@@ -286,8 +289,8 @@ def _by_hand(context: FireContext) -> str:
     run = context.by_hand
     if run is None:
         return ""
-    when = _stamp(context, run.created_at)
-    return f" Run {run.id} was started by hand at {when}{_by(run.triggered_by)}."
+    when = stamp(context, run.created_at)
+    return f" Run {run.id} was started by hand at {when}{by(run.triggered_by)}."
 
 
 def _clock_note(context: FireContext) -> str:
@@ -316,32 +319,4 @@ def _jitter(context: FireContext, fire: datetime) -> str:
     schedule = context.rules.schedule
     if schedule is None or not schedule.jitter_seconds:
         return ""
-    return f", put off by its jitter to {_stamp(context, schedules.due_at(schedule, fire))}"
-
-
-def _by(who: str | None) -> str:
-    return f" by {who}" if who else ""
-
-
-def _stamp(context: FireContext, instant: datetime) -> str:
-    """Return *instant* as the clock of the job's zone shows it, with the zone's short name."""
-    local = instant.astimezone(ZoneInfo(context.rules.timezone))
-    has_seconds = local.second or local.microsecond >= 500_000
-    clock = "%Y-%m-%d %H:%M:%S %Z" if has_seconds else "%Y-%m-%d %H:%M %Z"
-    return local.strftime(clock)
-
-
-def _span(length: timedelta) -> str:
-    """Return a duration in its two largest units: "0.4 s", "42 s", "2 min 5 s", "3 h"."""
-    seconds = max(length / timedelta(seconds=1), 0.0)
-    if seconds < 10 and seconds != int(seconds):
-        return f"{seconds:.1f} s"
-    rest = round(seconds)
-    parts = []
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number} {unit}")
-        elif parts:
-            break
-    return " ".join(parts[:2]) or "0 s"
+    return f", put off by its jitter to {stamp(context, schedules.due_at(schedule, fire))}"

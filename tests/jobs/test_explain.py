@@ -228,6 +228,39 @@ def test_a_job_that_was_not_there_yet_says_who_created_it(database: Database) ->
     assert "created at 2026-06-15 12:00 UTC by tester" in found.sentence
 
 
+@pytest.mark.parametrize("cron", [None, "0 3 * * *", "* * * * *"])
+def test_a_start_by_hand_in_the_minute_of_the_creation_is_explained(
+    database: Database, cron: str | None
+) -> None:
+    schedule = {"schedule": None} if cron is None else {"cron": cron}
+    job = make_job(database, at=NOON + 20 * SECOND, **schedule)
+    by_hand = make_run(database, job, at=NOON + 25 * SECOND, triggered_by="ann")
+    queued = ask(database, job.name, NOON)
+    claim(database, by_hand, make_worker(database), at=NOON + 26 * SECOND)
+    finish(database, by_hand, at=NOON + 28 * SECOND)
+
+    ended = ask(database, job.name, NOON)
+
+    assert (queued.verdict, queued.run) == ("will_run", by_hand)
+    assert f"queued as run {by_hand}" in queued.sentence
+    assert (ended.verdict, ended.run) == ("ran", by_hand)
+    assert ended.sentence == (
+        f"It was started by hand by ann: run {by_hand} started at 2026-06-15 12:00:26 UTC"
+        " and succeeded after 2 s."
+    )
+    assert ask(database, job.name, NOON - MINUTE).verdict == "not_yet_created"
+
+
+def test_a_fire_in_the_minute_of_the_creation_is_explained(database: Database) -> None:
+    job = make_job(database, interval_seconds=10, anchor_at=NOON, at=NOON + 15 * SECOND)
+    record(database, job, at=NOON + 20 * SECOND)
+
+    found = ask(database, job.name, NOON)
+
+    assert found.run == runs_of(database, job)[0].id
+    assert ask(database, job.name, NOON, seconds=15).verdict == "not_yet_created"
+
+
 def test_a_deleted_job_still_answers(database: Database) -> None:
     job = make_job(database, cron="0 * * * *")
     record(database, job, at=NOON)

@@ -1,0 +1,35 @@
+"""Names, instants and durations as the sentences of an explanation write them."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from jobs_app.jobs.explain_context import FireContext
+
+
+def by(who: str | None) -> str:
+    """Return " by WHO"; "" if nobody is on record."""
+    return f" by {who}" if who else ""
+
+
+def stamp(context: FireContext, instant: datetime) -> str:
+    """Return *instant* as the clock of the job's zone shows it, with the zone's short name."""
+    local = instant.astimezone(ZoneInfo(context.rules.timezone))
+    has_seconds = local.second or local.microsecond >= 500_000
+    clock = "%Y-%m-%d %H:%M:%S %Z" if has_seconds else "%Y-%m-%d %H:%M %Z"
+    return local.strftime(clock)
+
+
+def span(length: timedelta) -> str:
+    """Return a duration in its two largest units: "0.4 s", "42 s", "2 min 5 s", "3 h"."""
+    seconds = max(length / timedelta(seconds=1), 0.0)
+    if seconds < 10 and seconds != int(seconds):
+        return f"{seconds:.1f} s"
+    rest = round(seconds)
+    parts = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "0 s"
