@@ -60,7 +60,15 @@ def definition(**values: Any) -> Definition:
 
     `cron`, `interval_seconds`, `once_at`, `timezone` and `jitter_seconds` go to the schedule.
     """
-    names = ("cron", "interval_seconds", "anchor_at", "timezone", "jitter_seconds", "end_at")
+    names = (
+        "cron",
+        "interval_seconds",
+        "anchor_at",
+        "timezone",
+        "jitter_seconds",
+        "start_at",
+        "end_at",
+    )
     when = {name: values.pop(name) for name in names if name in values}
     if "once_at" in values:
         when["at"] = values.pop("once_at")

@@ -18,7 +18,7 @@ from jobs_app.notifications.rules import rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import validation
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.schedule import Schedule, first_anchor
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
@@ -113,6 +113,7 @@ def described(definition: Definition) -> dict[str, Any]:
 def completed(definition: Definition, *, anchor_at: datetime | None, at: datetime) -> Definition:
     """Fill in the seed, and the anchor of an interval: it neither drifts nor restarts on edit.
 
+    *anchor_at* is the stored anchor of the job; None if it has none.
     A concurrency key without a limit means one run at a time.
     """
     if definition.concurrency_key is not None and definition.concurrency_limit is None:
@@ -122,8 +123,7 @@ def completed(definition: Definition, *, anchor_at: datetime | None, at: datetim
         return definition
     schedule = replace(schedule, seed=definition.name)
     if schedule.interval_seconds is not None and schedule.anchor_at is None:
-        # On the whole second: fires are easier to read.
-        schedule = replace(schedule, anchor_at=anchor_at or at.replace(microsecond=0))
+        schedule = replace(schedule, anchor_at=anchor_at or first_anchor(schedule, at=at))
     return replace(definition, schedule=schedule)
 
 

@@ -226,6 +226,18 @@ def _previous(schedule: Schedule, before: datetime) -> datetime | None:
     return None
 
 
+def first_anchor(schedule: Schedule, *, at: datetime) -> datetime:
+    """Return the anchor of an interval that is new at *at* and has none of its own.
+
+    It is `start_at`, so that the first fire comes then; else *at* on the whole second.
+    """
+    # No fire comes after the last instant, so that the check refuses such a start itself.
+    if schedule.start_at is not None and schedule.start_at < LAST:
+        return schedule.start_at
+    # On the whole second: fires are easier to read.
+    return at.replace(microsecond=0)
+
+
 def _anchor(schedule: Schedule) -> datetime:
     return _EPOCH if schedule.anchor_at is None else in_utc(schedule.anchor_at)
 

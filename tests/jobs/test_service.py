@@ -3,7 +3,7 @@
 import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -91,6 +91,35 @@ def test_an_interval_keeps_its_anchor_over_edits(database: Database) -> None:
     edited = stored_job(database, job.name)
     assert edited.anchor_at == NOON - 10 * SECOND
     assert edited.next_fire_at == NOON + 80 * SECOND
+
+
+@pytest.mark.parametrize("start", [NOON + 7 * HOUR + SECOND, NOON - 7 * HOUR])
+def test_a_new_interval_is_anchored_at_its_start(database: Database, start: datetime) -> None:
+    job = make_job(database, interval_seconds=14 * 86_400, start_at=start)
+
+    assert job.anchor_at == start
+    assert job.next_fire_at == (start if start > NOON else start + 14 * 24 * HOUR)
+
+
+def test_an_anchor_comes_before_the_start(database: Database) -> None:
+    job = make_job(database, interval_seconds=7200, anchor_at=NOON - HOUR, start_at=NOON + 2 * HOUR)
+
+    assert job.next_fire_at == NOON + 3 * HOUR
+
+
+def test_an_interval_keeps_its_anchor_when_it_gets_a_start(database: Database) -> None:
+    job = make_job(database, interval_seconds=60, at=NOON - 10 * SECOND)
+
+    change(database, job, interval_seconds=60, start_at=NOON + 7 * SECOND)
+
+    assert stored_job(database, job.name).next_fire_at == NOON + 50 * SECOND
+
+
+def test_a_start_past_all_years_is_refused_as_a_start(database: Database) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        make_job(database, interval_seconds=60, start_at=datetime(9999, 6, 1, tzinfo=UTC))
+
+    assert "/schedule/anchor_at" not in {error.pointer for error in refused.value.errors}
 
 
 def test_an_interval_is_anchored_on_a_whole_second(database: Database) -> None:

@@ -30,7 +30,7 @@ def preview_schedule(body: PreviewIn) -> Response:
     except InvalidInput as error:
         raise error.under("/schedule") from error
     if schedule.interval_seconds is not None and schedule.anchor_at is None:
-        schedule = replace(schedule, anchor_at=now)
+        schedule = replace(schedule, anchor_at=schedules.first_anchor(schedule, at=now))
     fires = schedules.preview(schedule, after=body.start or now, count=body.count)
     return jsonify(
         {

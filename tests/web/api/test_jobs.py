@@ -466,6 +466,17 @@ def test_the_preview_refuses_a_bad_schedule(
     assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
 
 
+def test_the_preview_of_an_interval_agrees_with_the_job_about_its_start(api: Api) -> None:
+    start = "2099-12-04T08:00:00Z"
+    schedule = {"interval_seconds": 14 * 86_400, "start_at": start}
+
+    preview = api.post("/schedules/preview", {"schedule": schedule, "count": 2}).json
+    job = api.post("/jobs", a_job(schedule=schedule)).json
+
+    assert [fire["at"] for fire in preview["fires"]] == [start, "2099-12-18T08:00:00Z"]
+    assert job["next_run_at"] == start
+
+
 def test_the_preview_of_an_interval_counts_from_now(api: Api) -> None:
     asked_at = datetime.now(UTC)
 
