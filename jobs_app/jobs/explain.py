@@ -26,6 +26,9 @@ from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
 
 _TICK = timedelta(microseconds=1)
+#: Older versions of a job's schedule than this many are not searched for its newest fire.
+_MOST_VERSIONS = 50
+
 _INSTANTS = ("anchor_at", "at", "start_at", "end_at")
 
 
@@ -73,17 +76,25 @@ class Explanation:
     next: Fire | None
 
 
-def explain(session: Session, name: str, when: When, *, at: datetime) -> Explanation:
+def explain(session: Session, name: str, when: When | None, *, at: datetime) -> Explanation:
     """Explain, as of *at*, why the job called *name* did, did not or will not run then.
 
+    Without *when*, explain the newest fire that is over, else the next one. A job without a
+    schedule is explained by its newest run, and a deleted one by its deletion.
     This works for a deleted job too, as long as its history is kept. Raises NotFound.
     """
-    history = _history_of(session, name, when)
+    history = _history_of(session, name, When(at) if when is None else when)
+    row = None
+    is_manual = history.job.deleted_at is None and history.rules_at(at).schedule is None
+    if when is None and is_manual:
+        row = explain_runs.newest(session, history.job)
+    if when is None:
+        when = When(history.newest_fire(at=at) if row is None else row.instant)
     guess = history.rules_at(_rough_instant(when))
     # A local time is read in the zone that the job had then.
     rules = history.rules_at(_read(when, guess.timezone).instant)
     moment = _read(when, rules.timezone)
-    context = _context(session, history, rules, moment, at=at)
+    context = _context(session, history, rules, moment, row, at=at)
     verdict, sentence = explain_fire(context)
     subject = context.run or (context.by_hand if context.fire is None else None)
     return Explanation(
@@ -116,6 +127,24 @@ class _JobHistory:
             # Before the first definition: that one applies.
             definition = later[0].detail.get("before") or later[0].detail.get("after", present)
         return _rules(definition, is_present=definition.get("schedule") == present["schedule"])
+
+    def newest_fire(self, *, at: datetime) -> datetime:
+        """Return the last fire due by *at*, by the schedule of its time, else the next one.
+
+        It is *at* itself for a deleted job, and for one without any fire.
+        """
+        schedule = self.rules_at(at).schedule
+        if schedule is None or self.job.deleted_at is not None:
+            return at
+        changes = [event.at for event in self.events if event.action == "change" and event.at < at]
+        until = at
+        for begin in [*reversed(changes), self.job.created_at][:_MOST_VERSIONS]:
+            fire = _last_due(self.rules_at(until).schedule, until)
+            if fire is not None and fire > begin:
+                return fire
+            until = begin
+        ahead = _next(schedule, at)
+        return at if ahead is None else ahead.at
 
     def pause_at(self, instant: datetime) -> Pause | None:
         """Return the pause that covers *instant*."""
@@ -198,11 +227,18 @@ def _read(when: When, timezone: str) -> _Moment:
 
 
 def _context(
-    session: Session, history: _JobHistory, rules: JobRules, moment: _Moment, *, at: datetime
+    session: Session,
+    history: _JobHistory,
+    rules: JobRules,
+    moment: _Moment,
+    row: Run | None,
+    *,
+    at: datetime,
 ) -> FireContext:
+    """Return the facts around *moment*; *row* is the run in question, if that is known."""
     job, schedule = history.job, rules.schedule
     fire = _fire_in(schedule, moment, job.created_at)
-    row = _run_of(session, job, schedule, fire, moment)
+    row = row or _run_of(session, job, schedule, fire, moment)
     can_fire = fire is not None and fire.at > job.created_at
     by_hand = None if can_fire else _started_by_hand(session, job, moment)
     if row is None and moment.instant <= job.created_at:
@@ -221,6 +257,7 @@ def _context(
         run=None if row is None else explain_runs.explained(row),
         other=None if row is None else explain_runs.other_run(session, row),
         by_hand=None if by_hand is None or fire is not None else explain_runs.explained(by_hand),
+        has_runs=schedule is not None or explain_runs.newest(session, job) is not None,
         queue_workers=explain_runs.queue_workers(session, row),
         created_by=history.actor("create"),
         deleted_at=job.deleted_at,
@@ -255,6 +292,16 @@ def _previous(schedule: Schedule | None, before: datetime) -> Fire | None:
         return None
     fire = schedules.previous_fire(schedule, before=before)
     return None if fire is None else _next(schedule, fire - _TICK)
+
+
+def _last_due(schedule: Schedule | None, by: datetime) -> datetime | None:
+    """Return the last fire whose run was due by *by*; None if there is none."""
+    if schedule is None:
+        return None
+    fire = schedules.previous_fire(schedule, before=by + _TICK)
+    while fire is not None and schedules.due_at(schedule, fire) > by:
+        fire = schedules.previous_fire(schedule, before=fire)
+    return fire
 
 
 def _next(schedule: Schedule | None, after: datetime) -> Fire | None:

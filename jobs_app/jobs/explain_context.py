@@ -99,6 +99,7 @@ class FireContext:
     fire on that instant, by the schedule as it was then; None if there is none. `run` is
     the row of that fire, or the row that it was folded into. `other` is the run that
     blocked it or ran in its place. `by_hand` is a run that a person started just then.
+    `has_runs` is false if no run of a job without a schedule is on record.
     `pause` covers the instant, `pause_now` lasts. `is_over` says that the job ends before
     the fire, by `max_runs` if that is set; None says that this is too far ahead to count.
     `pruned_until` is the newest instant whose run
@@ -116,6 +117,7 @@ class FireContext:
     run: ExplainedRun | None = None
     other: ExplainedRun | None = None
     by_hand: ExplainedRun | None = None
+    has_runs: bool = True
     queue_workers: QueueWorkers | None = None
     created_by: str | None = None
     deleted_at: datetime | None = None

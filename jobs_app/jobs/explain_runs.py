@@ -56,6 +56,15 @@ def started_by_hand(session: Session, job: Job, begin: datetime, end: datetime) 
     return session.scalars(statement).first()
 
 
+def newest(session: Session, job: Job) -> Run | None:
+    """Return the newest run of *job*, in whatever state; None if none is on record."""
+    runs: list[Run] = []
+    for line in run_indexes.of_job(job.id):
+        statement = RUNS.where(*line.guard).order_by(*line.newest_first).limit(1)
+        runs += session.scalars(statement)
+    return max(runs, key=lambda run: (run.instant, run.id), default=None)
+
+
 def other_run(session: Session, row: Run) -> ExplainedRun | None:
     """Return the run that blocked *row*, or that ran in its place."""
     if row.state is RunState.MISSED and row.reason == "catchup_last":

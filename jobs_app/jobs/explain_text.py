@@ -40,9 +40,9 @@ def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
         deleted_at = stamp(context, context.deleted_at)
         return Verdict.DELETED, f"The job was deleted at {deleted_at}{by(context.deleted_by)}."
     if context.rules.schedule is None:
-        return Verdict.NOT_A_FIRE, "The job has no schedule: it runs only when it is started." + (
-            _by_hand(context)
-        )
+        text = "The job has no schedule: it runs only when it is started."
+        runs = _by_hand(context) if context.has_runs else " No run of it is on record."
+        return Verdict.NOT_A_FIRE, text + runs
     if context.fire is None:
         return Verdict.NOT_A_FIRE, _not_a_fire(context, context.rules.schedule)
     if context.pause is not None:

@@ -8,10 +8,11 @@ import pytest
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
-from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.jobs import explain, service
 from jobs_app.jobs.explain import Explanation, When
 from jobs_app.runs import pruning
+from jobs_app.schedules.schedule import due_at
 from tests.factories import (
     DAY,
     HOUR,
@@ -38,6 +39,12 @@ def ask(
 ) -> Explanation:
     with database.reading() as session:
         return explain.explain(session, name, When(begin, timedelta(seconds=seconds)), at=at)
+
+
+def ask_newest(database: Database, job: Job, *, at: datetime) -> Explanation:
+    """Explain the job without an instant."""
+    with database.reading() as session:
+        return explain.explain(session, job.name, None, at=at)
 
 
 def local(text: str) -> datetime:
@@ -352,6 +359,66 @@ def test_a_job_without_a_schedule_runs_by_hand_only(database: Database) -> None:
     found = ask(database, job.name, NOON)
 
     assert (found.verdict, found.previous, found.next) == ("not_a_fire", None, None)
+
+
+def test_without_an_instant_the_newest_fire_is_explained(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON - MINUTE)
+    ahead = ask_newest(database, job, at=NOON - SECOND)
+    record(database, job, at=NOON)
+    (row,) = runs_of(database, job)
+    claim(database, row.id, make_worker(database), at=NOON)
+    finish(database, row.id, at=NOON + SECOND)
+    make_run(database, job, at=NOON + 2 * MINUTE)
+
+    ran = ask_newest(database, job, at=NOON + 59 * MINUTE)
+
+    assert (ahead.verdict, ahead.at) == ("will_run", NOON)
+    assert (ran.verdict, ran.at, ran.run) == ("ran", NOON, row.id)
+    assert ask_newest(database, job, at=NOON + HOUR).at == NOON + HOUR
+    remove(database, job, at=NOON + 2 * HOUR)
+    assert ask_newest(database, job, at=NOON + 3 * HOUR).verdict == "deleted"
+
+
+def test_the_newest_fire_may_be_one_of_the_schedule_before_a_change(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON - MINUTE)
+    record(database, job, at=NOON)
+    change(database, job, cron="30 * * * *", at=NOON + 40 * MINUTE)
+
+    before = ask_newest(database, job, at=NOON + 50 * MINUTE)
+    after = ask_newest(database, job, at=NOON + 95 * MINUTE)
+
+    assert (before.at, before.run) == (NOON, runs_of(database, job)[0].id)
+    assert after.at == NOON + 90 * MINUTE
+
+
+def test_the_newest_fire_with_jitter_is_one_that_was_due(database: Database) -> None:
+    job = make_job(database, cron="* * * * *", jitter_seconds=600, at=NOON - HOUR)
+    schedule = schedule_of(job)
+    assert schedule is not None
+
+    found = ask_newest(database, job, at=NOON)
+
+    assert due_at(schedule, found.at) <= NOON
+    later = (found.at + number * MINUTE for number in range(1, 11))
+    assert all(due_at(schedule, fire) > NOON for fire in later if fire <= NOON)
+
+
+def test_without_an_instant_a_manual_job_is_explained_by_its_newest_run(
+    database: Database,
+) -> None:
+    job = make_job(database, schedule=None)
+    unused = ask_newest(database, job, at=NOON)
+    make_run(database, job, at=NOON, state=RunState.SKIPPED)
+    newest = make_run(database, job, at=NOON + MINUTE, triggered_by="ann")
+    claim(database, newest, make_worker(database), at=NOON + MINUTE)
+    finish(database, newest, RunState.FAILED, at=NOON + 2 * MINUTE)
+
+    found = ask_newest(database, job, at=NOON + HOUR)
+
+    assert (unused.verdict, unused.run) == ("not_a_fire", None)
+    assert "No run of it is on record." in unused.sentence
+    assert (found.verdict, found.at, found.run) == ("ran", NOON + MINUTE, newest)
+    assert "It was started by hand by ann" in found.sentence
 
 
 def test_a_pause_by_failures_says_so(database: Database) -> None:

@@ -325,6 +325,11 @@ TABLE = [
         f" Run {X} was started by hand at 2026-06-15 12:00 UTC by ann.",
     ),
     (
+        {"rules": JobRules(None), "fire": None, "has_runs": False},
+        "not_a_fire",
+        "The job has no schedule: it runs only when it is started. No run of it is on record.",
+    ),
+    (
         {"rules": replace(HOURLY, is_present=False), "fire": None, "instant": NOON + MINUTE},
         "not_a_fire",
         "2026-06-15 12:01 UTC is not a fire of the schedule, as it was then:"

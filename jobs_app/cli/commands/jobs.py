@@ -284,11 +284,14 @@ def next_fires(name: str, count: int) -> Json:
     "--at",
     "when",
     metavar="TIME",
-    help="A local time of the job's zone ('2026-03-08 02:30') or an instant (RFC 3339); else now.",
+    help="A local time of the job's zone ('2026-03-08 02:30') or an instant (RFC 3339).",
 )
 @json_or(lambda answer: print_text(answer["sentence"]))
 def explain(name: str, when: str | None) -> Json:
     """Say why a job did, did not or will not run at a time.
+
+    Without --at, this is the newest fire that is over, else the next one. A job without a
+    schedule is explained by its newest run.
 
     \b
     Example:

@@ -63,7 +63,8 @@ WhenIn = Annotated[
             "type": "string",
             "maxLength": 40,
             "description": "A local time in the job's zone, or an instant with its offset (RFC"
-            " 3339). A time without seconds means the whole minute. The default is now.",
+            " 3339). A time without seconds means the whole minute. The default is the newest"
+            " fire that is over, else the next one; of a job without a schedule, its newest run.",
             "example": "2026-03-08 02:30",
         }
     ),
@@ -71,7 +72,7 @@ WhenIn = Annotated[
 
 
 class ExplainQuery(Query):
-    """The instant to explain."""
+    """The instant to explain; without it, the newest fire or run."""
 
     at: WhenIn | None = None
 
@@ -99,7 +100,7 @@ def explain_job(path: JobPath, query: ExplainQuery) -> Response:
     """
     now = clock.now()
     name = checked_name(NAME, path.name, "job")
-    explanation = explain.explain(session(), name, query.at or When(now), at=now)
+    explanation = explain.explain(session(), name, query.at, at=now)
     run_id = explanation.run
     run = None if run_id is None else show_run(history.get(session(), run_id))
     out = ExplanationOut(

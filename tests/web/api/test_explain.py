@@ -55,12 +55,22 @@ def test_an_instant_means_the_same_in_every_zone(api: Api) -> None:
     assert in_utc == in_paris == local
 
 
-def test_without_an_instant_now_is_explained(api: Api) -> None:
-    api.make_job(schedule={"cron": "0 0 1 1 *"})
+def test_without_an_instant_the_next_fire_of_a_new_job_is_explained(api: Api) -> None:
+    api.make_job(schedule={"at": "2098-01-01T00:00:00Z"})
 
     answer = api.get("/jobs/nightly/explain")
 
-    assert (answer.status_code, answer.json["outcome"]) == (200, "not_a_fire")
+    assert (answer.status_code, answer.json["outcome"]) == (200, "will_run")
+    assert answer.json["at"] == "2098-01-01T00:00:00Z"
+
+
+def test_without_an_instant_the_newest_run_of_a_manual_job_is_explained(api: Api) -> None:
+    api.make_job(schedule=None)
+    started = api.post("/jobs/nightly/runs", {}).json
+
+    answer = api.get("/jobs/nightly/explain")
+
+    assert (answer.json["outcome"], answer.json["run"]) == ("will_run", started)
 
 
 def test_a_run_comes_with_the_sentence(api: Api) -> None:
