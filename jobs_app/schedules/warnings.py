@@ -1,7 +1,9 @@
 """Warnings about valid schedules that may surprise their authors. Pure, no IO."""
 
-from calendar import month_name
+import re
+from calendar import day_name, month_name
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -13,6 +15,34 @@ from jobs_app.schedules.schedule import Schedule, expression_of, fires, in_utc, 
 
 _DAY = timedelta(days=1)
 _LEAP_DAY = (2, 29)
+_STEPPED = re.compile(r"(?:\*|(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?)/(?P<step>[0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cycle:
+    """The values of one of the five fields, from `low` to `high`, which begin again."""
+
+    unit: str
+    plural: str
+    low: int
+    high: int
+    size: int
+
+    def value(self, number: int) -> str:
+        """Return *number* in words: minute 56, or Saturday."""
+        # Monday is the first name of the calendar, and 1 in cron.
+        return day_name[number - 1] if self is _WEEKDAYS else f"{self.unit} {number}"
+
+
+_DAYS = _Cycle("day", "days of the month", 1, 31, 31)
+_WEEKDAYS = _Cycle("day", "days of the week", 0, 7, 7)
+_CYCLES = (
+    _Cycle("minute", "minutes", 0, 59, 60),
+    _Cycle("hour", "hours", 0, 23, 24),
+    _DAYS,
+    _Cycle("month", "months", 1, 12, 12),
+    _WEEKDAYS,
+)
 
 
 def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
@@ -45,19 +75,38 @@ def _day_warnings(schedule: Schedule, expression: Expression, now: datetime) -> 
 
 
 def _step_warnings(expression: Expression) -> Iterator[str]:
-    minute, hour, *_ = expression.text.split()
-    for text, size, unit in ((minute, 60, "minute"), (hour, 24, "hour")):
-        step = text.removeprefix("*/")
-        if step == text or not step.isdigit() or size % int(step) == 0:
+    """Yield the steps that do not divide their field: the last is shorter than the others."""
+    for cycle, text in zip(_CYCLES, expression.text.split(), strict=True):
+        match = _STEPPED.fullmatch(text)
+        if match is None:
             continue
-        if int(step) >= size:
-            yield f"{text} is the same as 0: {unit}s end at {size - 1}."
-            continue
-        last = (size - 1) // int(step) * int(step)
-        rest = f"{size - last} {unit}{'s' * (size - last > 1)}"
+        first, last = int(match["first"] or cycle.low), int(match["last"] or cycle.high)
+        step = int(match["step"])
+        # A range that ends earlier, or begins later, is meant to.
+        if first - cycle.low < step and last >= cycle.low + cycle.size - 1:
+            yield from _last_step_warnings(cycle, text, range(first, last + 1, step))
+
+
+def _last_step_warnings(cycle: _Cycle, text: str, values: range) -> Iterator[str]:
+    """Yield a warning if the step from the last of *values* to the next first one differs."""
+    step, first = values.step, values[0]
+    # Sunday is both 0 and 7.
+    last = next(value for value in reversed(values) if value < first + cycle.size)
+    rest = first + cycle.size - last
+    # Months differ in length, so that no step divides them all.
+    if step == 1 or (rest == step and cycle is not _DAYS):
+        return
+    if first == last:
+        yield f"{text} is the same as {first}: {cycle.plural} end at {cycle.high}."
+    elif cycle is _DAYS:
         yield (
-            f"{text} does not divide {size}: {unit} {last} is followed by {unit} 0,"
-            f" after {rest} instead of {step}."
+            f"{text} counts days of a month, and each month starts it again: day {last} is"
+            f" followed by day {first}, not by the day {step} days later."
+        )
+    else:
+        yield (
+            f"{text} does not divide {cycle.size}: {cycle.value(last)} is followed by"
+            f" {cycle.value(first)}, after {rest} {cycle.unit}{'s' * (rest > 1)} instead of {step}."
         )
 
 
