@@ -1,6 +1,7 @@
 """Durations and instants as people type and read them, and text that is safe on a terminal."""
 
 import re
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -104,10 +105,33 @@ class Instant(click.ParamType[datetime]):
 
 
 def api_instant(instant: datetime, zone: ZoneInfo | None = None) -> str:
-    """Return *instant* in UTC with Z; one without an offset is in *zone*, else in local time."""
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=zone) if zone else instant.astimezone()
-    return rfc3339(instant)
+    """Return *instant* in UTC with Z; one without an offset is in *zone*, else in local time.
+
+    A local time that the clock skips is the first moment after the gap; of two, the first.
+    """
+    return rfc3339(_real_instant(instant, zone) if instant.tzinfo is None else instant)
+
+
+def _real_instant(local: datetime, zone: ZoneInfo | None) -> datetime:
+    """Return the instant of the naive *local* in *zone*, or in the zone of the machine."""
+    aware = local.replace(tzinfo=zone)
+    # PEP 495: in a gap, fold=1 takes the offset after it, which gives the earlier instant.
+    try:
+        before, after = aware.replace(fold=1).timestamp(), aware.timestamp()
+    except (ValueError, OverflowError):
+        # Python looks a day around the time: the first and the last one of all have no such day.
+        return aware.astimezone(UTC)
+    if before >= after:
+        return aware.astimezone(UTC)
+    seconds = range(int(before) - 1, int(after) + 1)
+
+    def offset(second: int) -> timedelta | None:
+        return datetime.fromtimestamp(second, UTC).astimezone(zone).utcoffset()
+
+    # The clock changes once between the two.
+    old = offset(seconds[0])
+    change = bisect_left(seconds, True, key=lambda second: offset(second) != old)
+    return datetime.fromtimestamp(seconds[change], UTC)
 
 
 def exact(value: str | None) -> str:

@@ -1,5 +1,6 @@
 """What a person types and reads."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -123,6 +124,51 @@ def test_a_time_without_an_offset_is_in_the_zone_given() -> None:
     local = Instant().convert("2026-12-01 09:00", None, None)
 
     assert api_instant(local, ZoneInfo("Europe/Paris")) == "2026-12-01T08:00:00Z"
+
+
+LOCAL_TIMES = [
+    ("Europe/Paris", "2027-03-28 02:30", "2027-03-28T01:00:00Z"),
+    ("Europe/Paris", "2027-03-28 02:00", "2027-03-28T01:00:00Z"),
+    ("Europe/Paris", "2027-03-28 02:59:59.5", "2027-03-28T01:00:00Z"),
+    ("Europe/Paris", "2027-03-28 01:59:59", "2027-03-28T00:59:59Z"),
+    ("Europe/Paris", "2027-03-28 03:00", "2027-03-28T01:00:00Z"),
+    ("Europe/Paris", "2027-10-31 02:30", "2027-10-31T00:30:00Z"),
+    ("America/New_York", "2027-03-14 02:30", "2027-03-14T07:00:00Z"),
+    ("America/New_York", "2027-11-07 01:30", "2027-11-07T05:30:00Z"),
+    ("Australia/Lord_Howe", "2027-10-03 02:15", "2027-10-02T15:30:00Z"),
+    ("Africa/Cairo", "2027-04-30 00:20", "2027-04-29T22:00:00Z"),
+    ("Europe/Paris", "1945-04-02 02:59:59.5", "1945-04-02T01:00:00Z"),
+    ("Pacific/Apia", "2011-12-30 12:00", "2011-12-30T10:00:00Z"),
+]
+
+
+@pytest.mark.parametrize("zone, local, instant", LOCAL_TIMES)
+def test_a_local_time_in_a_gap_is_the_first_moment_after_it(
+    zone: str, local: str, instant: str
+) -> None:
+    assert api_instant(datetime.fromisoformat(local), ZoneInfo(zone)) == instant
+
+
+@pytest.mark.parametrize("zone, local, instant", LOCAL_TIMES)
+def test_a_local_time_of_the_terminal_is_read_in_the_same_way(
+    zone: str, local: str, instant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            read = api_instant(datetime.fromisoformat(local))
+    finally:
+        time.tzset()
+
+    assert read == instant
+
+
+@pytest.mark.parametrize("zone", [None, ZoneInfo("Europe/Paris")])
+def test_the_last_second_of_all_years_is_read(zone: ZoneInfo | None) -> None:
+    last = datetime.fromisoformat("9999-12-31 23:59:59")
+
+    assert api_instant(last, zone).startswith("9999-12-31T2")
 
 
 def test_a_duration_where_it_is_allowed_means_that_long_ago() -> None:
