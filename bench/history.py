@@ -24,7 +24,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain, service, stats
-from jobs_app.jobs.explain import When
+from jobs_app.jobs.explain_when import When
 from jobs_app.runs import history, status
 from jobs_app.runs.history import Filter, Position
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -20,45 +20,16 @@ from jobs_app.jobs import explain_runs
 from jobs_app.jobs.definition import definition_of, described
 from jobs_app.jobs.explain_context import FireContext, JobRules, Pause, Verdict
 from jobs_app.jobs.explain_text import explain_fire
+from jobs_app.jobs.explain_when import TICK, DayTime, Moment, When, read, rough_instant
 from jobs_app.runs import pruning, status
 from jobs_app.runs.planning import MAX_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
 
-_TICK = timedelta(microseconds=1)
 #: Older versions of a job's schedule than this many are not searched for its newest fire.
 _MOST_VERSIONS = 50
 
 _INSTANTS = ("anchor_at", "at", "start_at", "end_at")
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """The span that the question is about: *length* from `begin` on.
-
-    `begin` is aware, or naive for a local time of the job's zone, which need not exist.
-    """
-
-    begin: datetime
-    length: timedelta = _TICK
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A span of *length* from `instant` on; `asked` is the local time of the question, if any.
-
-    A local time that comes twice means the first; a skipped one means the end of the gap.
-    """
-
-    instant: datetime
-    length: timedelta
-    asked: datetime | None = None
-    is_skipped: bool = False
-
-    @property
-    def end(self) -> datetime:
-        """The end of the span, exclusive."""
-        return self.instant + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +47,17 @@ class Explanation:
     next: Fire | None
 
 
-def explain(session: Session, name: str, when: When | None, *, at: datetime) -> Explanation:
+def explain(
+    session: Session, name: str, when: When | DayTime | None, *, at: datetime
+) -> Explanation:
     """Explain, as of *at*, why the job called *name* did, did not or will not run then.
 
     Without *when*, explain the newest fire that is over, else the next one. A job without a
     schedule is explained by its newest run, and a deleted one by its deletion.
     This works for a deleted job too, as long as its history is kept. Raises NotFound.
     """
+    if isinstance(when, DayTime):
+        when = when.seen_at(at, _history_of(session, name, When(at)).rules_at(at).timezone)
     history = _history_of(session, name, When(at) if when is None else when)
     row = None
     is_manual = history.job.deleted_at is None and history.rules_at(at).schedule is None
@@ -90,10 +65,10 @@ def explain(session: Session, name: str, when: When | None, *, at: datetime) -> 
         row = explain_runs.newest(session, history.job)
     if when is None:
         when = When(history.newest_fire(at=at) if row is None else row.instant)
-    guess = history.rules_at(_rough_instant(when))
+    guess = history.rules_at(rough_instant(when))
     # A local time is read in the zone that the job had then.
-    rules = history.rules_at(_read(when, guess.timezone).instant)
-    moment = _read(when, rules.timezone)
+    rules = history.rules_at(read(when, guess.timezone).instant)
+    moment = read(when, rules.timezone)
     context = _context(session, history, rules, moment, row, at=at)
     verdict, sentence = explain_fire(context)
     subject = context.run or (context.by_hand if context.fire is None else None)
@@ -185,7 +160,7 @@ def _history_of(session: Session, name: str, when: When) -> _JobHistory:
     jobs = list(session.scalars(select(Job).where(Job.name == name).order_by(Job.id.desc())))
     if not jobs:
         raise NotFound(f"There is no job {name!r}.", code="job_not_found")
-    instant = _rough_instant(when)
+    instant = rough_instant(when)
     job = next((job for job in jobs if job.created_at <= instant), jobs[-1])
     if job.deleted_at is not None and job.deleted_at < instant and job is not jobs[0]:
         # Between two jobs of that name: the later one answers that it did not exist yet.
@@ -211,26 +186,11 @@ def _rules(definition: dict[str, Any], *, is_present: bool) -> JobRules:
     return JobRules(schedule, FirePolicy(**policy), is_present)
 
 
-def _rough_instant(when: When) -> datetime:
-    """Return the instant, reading a local time as UTC: its zone is not known yet."""
-    return when.begin if when.begin.tzinfo else when.begin.replace(tzinfo=UTC)
-
-
-def _read(when: When, timezone: str) -> _Moment:
-    if when.begin.tzinfo is not None:
-        return _Moment(when.begin.astimezone(UTC), when.length)
-    instants = schedules.instants_of(timezone, when.begin)
-    if instants:
-        return _Moment(instants[0], when.length, when.begin)
-    _, end = schedules.gap_of(timezone, when.begin)
-    return _Moment(end, when.length, when.begin, is_skipped=True)
-
-
 def _context(
     session: Session,
     history: _JobHistory,
     rules: JobRules,
-    moment: _Moment,
+    moment: Moment,
     row: Run | None,
     *,
     at: datetime,
@@ -253,7 +213,7 @@ def _context(
         asked=moment.asked,
         fire=fire,
         previous=_previous(schedule, around),
-        next=_next(schedule, around - _TICK if fire is None else around),
+        next=_next(schedule, around - TICK if fire is None else around),
         run=None if row is None else explain_runs.explained(row),
         other=None if row is None else explain_runs.other_run(session, row),
         by_hand=None if by_hand is None or fire is not None else explain_runs.explained(by_hand),
@@ -271,7 +231,7 @@ def _context(
     )
 
 
-def _fire_in(schedule: Schedule | None, moment: _Moment, created_at: datetime) -> Fire | None:
+def _fire_in(schedule: Schedule | None, moment: Moment, created_at: datetime) -> Fire | None:
     """Return the first fire in the span after *created_at*, else the first one in the span."""
     asked = moment.asked
     if schedule is None:
@@ -283,7 +243,7 @@ def _fire_in(schedule: Schedule | None, moment: _Moment, created_at: datetime) -
         fire = _next(schedule, created_at)
         if fire is not None and fire.at < moment.end:
             return fire
-    fire = _next(schedule, moment.instant - _TICK)
+    fire = _next(schedule, moment.instant - TICK)
     return fire if fire is not None and fire.at < moment.end else None
 
 
@@ -291,14 +251,14 @@ def _previous(schedule: Schedule | None, before: datetime) -> Fire | None:
     if schedule is None:
         return None
     fire = schedules.previous_fire(schedule, before=before)
-    return None if fire is None else _next(schedule, fire - _TICK)
+    return None if fire is None else _next(schedule, fire - TICK)
 
 
 def _last_due(schedule: Schedule | None, by: datetime) -> datetime | None:
     """Return the last fire whose run was due by *by*; None if there is none."""
     if schedule is None:
         return None
-    fire = schedules.previous_fire(schedule, before=by + _TICK)
+    fire = schedules.previous_fire(schedule, before=by + TICK)
     while fire is not None and schedules.due_at(schedule, fire) > by:
         fire = schedules.previous_fire(schedule, before=fire)
     return fire
@@ -311,11 +271,11 @@ def _next(schedule: Schedule | None, after: datetime) -> Fire | None:
 
 
 def _run_of(
-    session: Session, job: Job, schedule: Schedule | None, fire: Fire | None, moment: _Moment
+    session: Session, job: Job, schedule: Schedule | None, fire: Fire | None, moment: Moment
 ) -> Run | None:
     """Return the run of the fire, or the one that it was folded into."""
     if fire is not None:
-        run = explain_runs.first_fired(session, job, fire.at, fire.at + _TICK)
+        run = explain_runs.first_fired(session, job, fire.at, fire.at + TICK)
         if run is None and schedule is not None:
             run = explain_runs.folded_into(session, job, schedule, fire.at)
         return run
@@ -324,7 +284,7 @@ def _run_of(
     return explain_runs.first_fired(session, job, moment.instant, moment.end)
 
 
-def _started_by_hand(session: Session, job: Job, moment: _Moment) -> Run | None:
+def _started_by_hand(session: Session, job: Job, moment: Moment) -> Run | None:
     if moment.is_skipped:
         return None
     return explain_runs.started_by_hand(session, job, moment.instant, moment.end)

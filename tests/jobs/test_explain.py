@@ -1,6 +1,6 @@
 """What is found on record around an instant, on both databases."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ from jobs_app.core.states import CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.jobs import explain, service
-from jobs_app.jobs.explain import Explanation, When
+from jobs_app.jobs.explain import Explanation
+from jobs_app.jobs.explain_when import DayTime, When
 from jobs_app.runs import pruning
 from jobs_app.schedules.schedule import due_at
 from tests.factories import (
@@ -419,6 +420,35 @@ def test_without_an_instant_a_manual_job_is_explained_by_its_newest_run(
     assert "No run of it is on record." in unused.sentence
     assert (found.verdict, found.at, found.run) == ("ran", NOON + MINUTE, newest)
     assert "It was started by hand by ann" in found.sentence
+
+
+@pytest.mark.parametrize("days, day", [(0, 16), (-1, 15), (1, 17)])
+def test_a_time_of_day_is_read_in_the_zone_of_the_job(
+    database: Database, days: int, day: int
+) -> None:
+    job = make_job(database, cron="30 2 * * *", timezone="Asia/Tokyo", at=NOON - 5 * DAY)
+    # In Tokyo it is one o'clock of the next day.
+    asked_at = NOON + 4 * HOUR
+
+    with database.reading() as session:
+        found = explain.explain(session, job.name, DayTime(time(2, 30), days), at=asked_at)
+
+    assert found.at == datetime(2026, 6, day - 1, 17, 30, tzinfo=UTC)
+    assert found.verdict != "not_a_fire"
+
+
+def test_a_time_of_day_before_the_job_is_that_of_the_job_with_the_name_then(
+    database: Database,
+) -> None:
+    first = make_job(database, name="twice", cron="0 * * * *")
+    record(database, first, at=NOON)
+    remove(database, first, at=NOON + MINUTE)
+    make_job(database, name="twice", cron="0 * * * *", at=NOON + HOUR)
+
+    with database.reading() as session:
+        found = explain.explain(session, "twice", DayTime(time(12)), at=NOON + 2 * HOUR)
+
+    assert found.run == runs_of(database, first)[0].id
 
 
 def test_a_pause_by_failures_says_so(database: Database) -> None:

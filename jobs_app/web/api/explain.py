@@ -1,7 +1,7 @@
 """/jobs/{name}/explain: why a job ran, or did not run, at an instant."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 
 from flask import Response, jsonify
@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core import clock
 from jobs_app.jobs import explain
 from jobs_app.jobs.document import NAME
-from jobs_app.jobs.explain import When
 from jobs_app.jobs.explain_context import Verdict
+from jobs_app.jobs.explain_when import DayTime, When
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
 from jobs_app.web.api.openapi import JOBS, problems
@@ -28,21 +28,31 @@ from jobs_app.web.session import session
 api = APIBlueprint("explain", __name__, abp_tags=[JOBS])
 
 _TIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+    r"(?:(\d{4}-\d{2}-\d{2})[Tt ]|(?:(today|yesterday|tomorrow) +)?)"
+    r"(\d{2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?",
+    re.ASCII | re.IGNORECASE,
 )
+_DAYS = {"": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
 
 
-def _when(value: Any) -> When:
+def _when(value: Any) -> When | DayTime:
     """Return the period that *value* names, as long as its smallest unit."""
     match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or (match[4] and not match[3]):
+    if match is None or (match[5] and not match[4]) or (match[6] and not match[1]):
         raise PydanticCustomError(
             "not_a_time",
-            "must be a local time of the job's zone, as in 2026-03-08 02:30, or an instant with"
-            " its offset, as in 2026-03-08T07:30:00Z.",
+            "must be a local time of the job's zone, as in 2026-03-08 02:30, 02:30 (today),"
+            " today 02:30, yesterday 02:30 or tomorrow 02:30, or an instant with its offset, as in"
+            " 2026-03-08T07:30:00Z.",
         )
-    day, minute, second, fraction, offset = match.groups(default="")
+    day, word, minute, second, fraction, offset = match.groups(default="")
+    length = timedelta(seconds=1) if second else timedelta(minutes=1)
+    if fraction:
+        length = timedelta(microseconds=1)
     try:
+        if not day:
+            clock_time = time.fromisoformat(f"{minute}{second}{fraction}")
+            return DayTime(clock_time, _DAYS[word.lower()], length)
         begin = datetime.fromisoformat(f"{day}T{minute}{second}{fraction}{offset.upper()}")
         in_utc = begin.astimezone(UTC) if offset else begin.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
@@ -50,21 +60,21 @@ def _when(value: Any) -> When:
     # Two days of margin: the zone of a local time is not known yet.
     if not EARLIEST + timedelta(days=2) <= in_utc < LATEST:
         raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
-    if fraction:
-        return When(begin)
-    return When(begin, timedelta(seconds=1) if second else timedelta(minutes=1))
+    return When(begin, length)
 
 
 WhenIn = Annotated[
-    When,
+    When | DayTime,
     BeforeValidator(_when),
     WithJsonSchema(
         {
             "type": "string",
             "maxLength": 40,
             "description": "A local time in the job's zone, or an instant with its offset (RFC"
-            " 3339). A time without seconds means the whole minute. The default is the newest"
-            " fire that is over, else the next one; of a job without a schedule, its newest run.",
+            " 3339). A local time may lack its date (today), or have today, yesterday or tomorrow"
+            " in its place. A time without seconds means the whole minute. The default is the"
+            " newest fire that is over, else the next one; of a job without a schedule, its"
+            " newest run.",
             "example": "2026-03-08 02:30",
         }
     ),

@@ -73,6 +73,32 @@ def test_without_an_instant_the_newest_run_of_a_manual_job_is_explained(api: Api
     assert (answer.json["outcome"], answer.json["run"]) == ("will_run", started)
 
 
+@pytest.mark.parametrize(
+    "at, clock",
+    [
+        ("02:30", "02:30:00"),
+        ("today 02:30", "02:30:00"),
+        ("Yesterday 02:30:15", "02:30:15"),
+        ("tomorrow  23:59", "23:59:00"),
+    ],
+)
+def test_a_time_may_lack_its_date_or_have_a_word_for_it(api: Api, at: str, clock: str) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "UTC"})
+
+    answer = api.get("/jobs/nightly/explain", query_string={"at": at})
+
+    assert (answer.status_code, answer.json["at"][11:19]) == (200, clock)
+
+
+def test_what_is_no_time_is_refused_with_the_forms(api: Api) -> None:
+    api.make_job()
+
+    (error,) = api.get("/jobs/nightly/explain?at=2026-03-08").json["errors"]
+
+    for form in ("2026-03-08 02:30", "02:30 (today)", "yesterday 02:30", "2026-03-08T07:30:00Z"):
+        assert form in error["detail"]
+
+
 def test_a_run_comes_with_the_sentence(api: Api) -> None:
     api.make_job(schedule=None)
     started = api.post("/jobs/nightly/runs", {}).json
@@ -91,6 +117,11 @@ def test_a_run_comes_with_the_sentence(api: Api) -> None:
         "2026-13-01 02:30",
         "2026-03-08T02:30:00+99:00",
         "2026-03-08 02:30.5",
+        "25:00",
+        "yesterday",
+        "yesterday02:30",
+        "today 02:30Z",
+        "monday 02:30",
         "0001-01-01 00:00",
         "9999-12-31T23:59:59Z",
         "\x00",
