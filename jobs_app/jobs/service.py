@@ -20,7 +20,8 @@ from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
-from jobs_app.jobs.definition import check, columns, completed, definition_of, described
+from jobs_app.jobs.audit_detail import audited, changed_detail
+from jobs_app.jobs.definition import check, columns, completed, definition_of
 from jobs_app.jobs.document import Definition
 from jobs_app.notifications import history, record, subscriptions
 from jobs_app.runs import cancel, fires
@@ -54,7 +55,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
     session.add(job)
     _flush(session, job)
-    audit.note(session, "create", by=by, at=at, job_id=job.id, after=described(definition))
+    audit.note(session, "create", by=by, at=at, job_id=job.id, after=audited(definition))
     session.commit()
     return job
 
@@ -97,15 +98,8 @@ def change(
     job.updated_at = at
     job.version += 1
     _flush(session, job)
-    audit.note(
-        session,
-        "change",
-        by=by,
-        at=at,
-        job_id=job.id,
-        before=described(before),
-        after=described(definition),
-    )
+    detail = changed_detail(before, definition)
+    audit.note(session, "change", by=by, at=at, job_id=job.id, **detail)
     session.commit()
     return job
 

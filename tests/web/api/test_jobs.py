@@ -510,14 +510,33 @@ def test_the_audit_is_listed_page_by_page(api: Api) -> None:
     assert second["next_cursor"] is None
 
 
-def test_the_audit_has_all_of_a_job_but_its_arguments(api: Api) -> None:
-    api.make_job("a", retry={"max_attempts": 3}, kwargs={"command": "echo hunter2"})
+def test_the_audit_has_all_of_a_job(api: Api) -> None:
+    api.make_job("a", retry={"max_attempts": 3}, kwargs={"command": "echo hello"})
 
     (event,) = api.get("/audit").json["items"]
 
     after = event["detail"]["after"]
-    assert set(JobIn.model_fields) - set(after) == {"kwargs"}
+    assert set(JobIn.model_fields) == set(after)
     assert (after["retry"]["max_attempts"], after["retry"]["on"][0]) == (3, "failed")
+    assert after["kwargs"] == {"command": "echo hello"}
+
+
+def test_the_audit_shows_which_arguments_were_changed(api: Api) -> None:
+    env = {"env": {"API_KEY": "hunter1"}}
+    api.make_job("a", kwargs={"command": "echo hello", **env})
+    api.patch("/jobs/a", {"kwargs": {"command": "echo bye", **env}})
+    api.patch("/jobs/a", {"kwargs": {"command": "echo bye", "env": {"API_KEY": "hunter2"}}})
+    api.patch("/jobs/a", {"description": "new"})
+
+    answer = api.get("/audit")
+    described, masked, command, _ = (event["detail"] for event in answer.json["items"])
+
+    assert command["before"]["kwargs"]["command"] == "echo hello"
+    assert command["after"]["kwargs"]["command"] == "echo bye"
+    assert masked["before"]["kwargs"] == masked["after"]["kwargs"]
+    changed = [event["changed_arguments"] for event in (command, masked, described)]
+    assert changed == [["command"], ["env"], []]
+    assert "hunter" not in answer.text
 
 
 def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
