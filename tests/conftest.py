@@ -12,6 +12,7 @@ import pytest
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
+from jobs_app.worker.process_state.log_setup import LogSetup
 from tests.servers import (
     NEVER_FORK,
     DatabasePool,
@@ -113,6 +114,14 @@ def _wait_seconds(item: pytest.Item) -> float:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if SHARED_DIRECTORY in config.stash:
         config.stash[SHARED_DIRECTORY].close()
+
+
+@pytest.fixture(autouse=True)
+def _same_log_setup() -> Iterator[None]:
+    """Undo what modules that a test imports, and tests themselves, do to the module logging."""
+    saved = LogSetup()
+    yield
+    saved.restore()
 
 
 @pytest.fixture(scope="session")
