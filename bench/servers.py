@@ -1,10 +1,13 @@
 """The servers of a benchmark: a Valkey on TCP, and a PostgreSQL with durable commits."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from cryptography.fernet import Fernet
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
@@ -47,6 +50,8 @@ class Servers:
 def running() -> Iterator[Servers]:
     """Yield both servers, started and empty."""
     servers.POSTGRES_SETTINGS.update(DURABLE)
+    # All processes of a benchmark sign messages with this key.
+    os.environ.setdefault("JOBS_SECRET_KEY", Fernet.generate_key().decode())
     directory = servers.SharedDirectory()
     valkey = servers.ValkeyServer(tcp=True)
     try:
