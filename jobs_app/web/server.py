@@ -42,7 +42,7 @@ STALLED_SECONDS = 20
 #: Most connections at once; one more closes the one that has waited longest for its client.
 MAX_CONNECTIONS = 2000
 
-#: Settings of waitress beside those in `_options`.
+#: Settings of waitress that are the same for each installation.
 OPTIONS: dict[str, Any] = {
     "asyncore_use_poll": True,
     "asyncore_loop_timeout": 1,
