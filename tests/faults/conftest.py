@@ -51,3 +51,28 @@ def make_installation(
 def installation(make_installation: Callable[..., Installation], database_url: str) -> Installation:
     """An installation of which nothing has been started yet."""
     return make_installation(database_url)
+
+
+@pytest.fixture
+def make_worker(
+    request: pytest.FixtureRequest,
+    make_installation: Callable[..., Installation],
+    database_url: str,
+) -> Callable[..., Installation]:
+    """Starts a worker that knows the tasks of the module's TASKS and works on one run at a time.
+
+    Its installation has no scheduler.
+    """
+
+    def make(**settings: Any) -> Installation:
+        defaults = {
+            "imports": request.module.TASKS,
+            "worker_concurrency": 1,
+            "fence_seconds": 10,
+            "lost_seconds": 15,
+        }
+        installation = make_installation(database_url, **(defaults | settings))
+        installation.start_ready("worker")
+        return installation
+
+    return make

@@ -27,21 +27,6 @@ TASKS = "tests.faults.bad_tasks"
 
 
 @pytest.fixture
-def make_worker(
-    make_installation: Callable[..., Installation], database_url: str
-) -> Callable[..., Installation]:
-    """Starts a worker that knows the bad tasks, in an installation without a scheduler."""
-
-    def make(**settings: Any) -> Installation:
-        given = {"imports": TASKS, "worker_concurrency": 1, "fence_seconds": 10}
-        installation = make_installation(database_url, **(given | {"lost_seconds": 15} | settings))
-        installation.start_ready("worker")
-        return installation
-
-    return make
-
-
-@pytest.fixture
 def worker(make_worker: Callable[..., Installation]) -> Installation:
     """A worker with one pool process: what a task does to it, the next one would feel."""
     return make_worker()

@@ -18,21 +18,6 @@ TASKS = "tests.faults.changing_tasks"
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-@pytest.fixture
-def make_worker(
-    make_installation: Callable[..., Installation], database_url: str
-) -> Callable[..., Installation]:
-    """Starts a worker that knows the changing tasks, and works on one run at a time."""
-
-    def make(**settings: Any) -> Installation:
-        given = {"imports": TASKS, "worker_concurrency": 1, "fence_seconds": 10}
-        installation = make_installation(database_url, **(given | {"lost_seconds": 15} | settings))
-        installation.start_ready("worker")
-        return installation
-
-    return make
-
-
 def end_of(installation: Installation, task: str, /, **kwargs: Any) -> Run:
     run_id: UUID = installation.start_run(f"{TASKS}.{task}", **kwargs)
     return installation.wait_for_end(run_id, seconds=40)

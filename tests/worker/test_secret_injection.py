@@ -90,16 +90,6 @@ def process(database: Database, database_url: str, tmp_path: Path) -> Iterator[P
     process.database.close()
 
 
-@pytest.fixture
-def work_on(process: Process) -> WorkOn:
-    """Does with a run what a worker does that gets its message."""
-
-    def work(run_id: UUID, attempt: int = 1) -> None:
-        execution.run(str(run_id), attempt)
-
-    return work
-
-
 def store(database: Database, name: str = "TOKEN", value: str = VALUE, key: str = KEY) -> None:
     with database.session() as session:
         secrets_store.put(
