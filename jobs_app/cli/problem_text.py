@@ -1,6 +1,7 @@
 """The problems that the API describes, as sentences about what was typed."""
 
 from collections.abc import Callable
+from functools import reduce
 from urllib.parse import unquote
 
 import click
@@ -38,9 +39,12 @@ def sentences(problem: dict[str, object]) -> list[str]:
         for error in (found if isinstance(found, list) else [])
     ]
     # A detail that only joins the fields' sentences would say everything twice.
+    rest = ""
     if errors and all(sentence in detail for _, sentence in errors):
+        rest = reduce(lambda text, error: text.replace(error[1], "", 1), errors, detail).strip()
         detail = f"{problem.get('title') or 'Not valid'}:"
-    return [detail, *(f"  {typed_as(pointer)}: {sentence}" for pointer, sentence in errors)]
+    lines = [f"  {typed_as(pointer)}: {sentence}" for pointer, sentence in errors]
+    return [detail, *lines, *([f"  {rest}"] if rest else [])]
 
 
 def typed_as(pointer: str) -> str:

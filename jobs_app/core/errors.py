@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobs_app.core.text import shortened
+
+#: Most errors that one answer names. A document of 250 KB may have a hundred thousand.
+MAX_ERRORS = 20
+
+#: Longer pointers and sentences are cut: the names in them may come from the input, characters.
+MAX_POINTER_CHARS = 300
+MAX_DETAIL_CHARS = 600
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A fault of one field of an input.
+    """A fault of one field of an input; a long pointer or sentence is cut, and ends with "…".
 
     `pointer` is a JSON Pointer (RFC 6901) into the document that was sent; "" is all of it.
     """
@@ -14,6 +23,10 @@ class FieldError:
     pointer: str
     code: str
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pointer", shortened(self.pointer, MAX_POINTER_CHARS))
+        object.__setattr__(self, "detail", shortened(self.detail, MAX_DETAIL_CHARS))
 
 
 class JobsError(Exception):
@@ -44,18 +57,24 @@ class InvalidInput(JobsError):
         return InvalidInput(self.detail, code=self.code, errors=moved)
 
 
-#: Most errors that one answer names. A document of 250 KB may have a hundred thousand.
-MAX_ERRORS = 20
+def refuse(errors: Sequence[FieldError], *, count: int | None = None) -> None:
+    """Raise InvalidInput with the first MAX_ERRORS of *errors*, unless there are none.
 
-
-def refuse(errors: Sequence[FieldError]) -> None:
-    """Raise InvalidInput with the first MAX_ERRORS of *errors*, unless there are none."""
+    *count* is the number of all errors, None if they were not all looked for.
+    """
     if errors:
         named = errors[:MAX_ERRORS]
-        details = [error.detail for error in named]
-        if len(errors) > MAX_ERRORS:
-            details.append("There are more errors.")
-        raise InvalidInput(" ".join(details), errors=named)
+        more = more_errors(len(errors) > MAX_ERRORS, count)
+        raise InvalidInput(" ".join([*(error.detail for error in named), *more]), errors=named)
+
+
+def more_errors(has_more: bool, count: int | None) -> list[str]:
+    """Return the sentence about errors that an answer does not name, in a list; [] if none."""
+    if count is None:
+        return ["There are more errors."] if has_more else []
+    others = count - MAX_ERRORS
+    number = "is one more error" if others == 1 else f"are {others:,} more errors"
+    return [f"There {number}."] if others > 0 else []
 
 
 class InvalidSchedule(InvalidInput):

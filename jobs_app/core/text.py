@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
+#: Longer names get no suggestion: comparing them takes long.
+MAX_NAME_CHARS = 200
+
 
 def rfc3339(instant: datetime) -> str:
     """Return *instant*, which is aware, in UTC with `Z`, and with microseconds if it has any."""
@@ -21,11 +24,18 @@ def listed(names: Sequence[str], *, most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def shortened(text: str, most: int) -> str:
+    """Return *text*, or its first *most* characters and "…"."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the name in *known* that is most like *name*, None if none is.
 
-    *cutoff* is the least likeness, from 0 to 1.
+    *cutoff* is the least likeness, from 0 to 1. A name of more than MAX_NAME_CHARS is like none.
     """
+    if len(name) > MAX_NAME_CHARS:
+        return None
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 

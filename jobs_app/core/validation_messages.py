@@ -98,24 +98,41 @@ class Fault:
     is_about_text: bool = False
 
 
+def count_faults(error: "ValidationError", at: Callable[[Place], Place]) -> int:
+    """Return how many faults `faults` yields, without a sentence for each."""
+    return sum(
+        sum(details["type"] == "missing" for details in errors)
+        + (not is_above and any(details["type"] != "missing" for details in errors))
+        for _, errors, is_above in _by_place(error, at)
+    )
+
+
 def faults(error: "ValidationError", at: Callable[[Place], Place]) -> Iterator[Fault]:
     """Yield the faults that *error* names, those of the branches of a union taken together.
 
     *at* turns pydantic's `loc` into the place in the document: `loc` also names the
     branches of unions.
     """
+    for place, errors, is_above in _by_place(error, at):
+        for details in errors:
+            if details["type"] == "missing":
+                yield Fault(place, "missing", "is required.", str(details["loc"][-1]))
+        others = [details for details in errors if details["type"] != "missing"]
+        if others and not is_above:
+            yield _fault(place, others)
+
+
+def _by_place(
+    error: "ValidationError", at: Callable[[Place], Place]
+) -> Iterator[tuple[Place, "list[ErrorDetails]", bool]]:
+    """Yield each place with its errors, and whether another place lies within it."""
     by_place: dict[Place, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         by_place.setdefault(at(details["loc"]), []).append(details)
     # A fault within a value says more than that the value does not fit another branch.
     above = {place[:depth] for place in by_place for depth in range(len(place))}
     for place, errors in by_place.items():
-        for details in errors:
-            if details["type"] == "missing":
-                yield Fault(place, "missing", "is required.", str(details["loc"][-1]))
-        others = [details for details in errors if details["type"] != "missing"]
-        if others and place not in above:
-            yield _fault(place, others)
+        yield place, errors, place in above
 
 
 def _fault(place: Place, errors: "list[ErrorDetails]") -> Fault:

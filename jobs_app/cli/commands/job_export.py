@@ -16,6 +16,9 @@ from jobs_app.core.states import JobState
 
 DRY = {"dry_run": True}
 
+#: An import names at most so many jobs that the server refuses.
+MAX_REFUSED = 20
+
 #: A line of a crontab: five fields or a macro, then a command.
 CRONTAB_LINE = re.compile(
     r"^[ \t]*(?:@[a-z]+|[\d*][\d*,/-]*(?:[ \t]+[\w*][\w*,/-]*){4})[ \t]+\S", re.MULTILINE
@@ -115,9 +118,12 @@ def _read(source: str) -> list[Json]:
 
 
 def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
-    """Send each job as a dry run; raise Failure if the server refuses one."""
+    """Send each job as a dry run; raise Failure if the server refuses one.
+
+    After MAX_REFUSED refusals, the rest is not sent.
+    """
     steps, refused = [], 0
-    for job in jobs:
+    for number, job in enumerate(jobs, 1):
         try:
             steps.append(_plan(client, job))
         except Unreachable:
@@ -125,6 +131,13 @@ def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
         except Failure as error:
             refused += 1
             print_note(f"{job['name']}: {error.message}")
+            if refused == MAX_REFUSED and number < len(jobs):
+                left = len(jobs) - number
+                raise Failure(
+                    f"{refused} jobs were refused, and {left:,} more were not tried; nothing was "
+                    "changed.",
+                    USAGE,
+                ) from error
     if refused:
         which = "One job was" if refused == 1 else f"{refused} jobs were"
         raise Failure(f"{which} refused; nothing was changed.", USAGE)

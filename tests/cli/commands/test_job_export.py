@@ -185,6 +185,21 @@ def test_one_bad_job_keeps_the_whole_file_out_and_each_is_named(run: Run) -> Non
 
 
 @pytest.mark.usefixtures("installation")
+def test_an_import_of_very_many_faults_names_some_of_them(run: Run) -> None:
+    jobs = "".join(f"job-{n}: {{task: none}}\n" for n in range(10_000))
+    fields = "".join(f"  field{n}: 1\n" for n in range(10_000))
+
+    many_jobs = run("job", "import", "-", stdin=jobs)
+    many_fields = run("job", "import", "-", stdin=f"a:\n  task: sleep\n{fields}")
+
+    assert (many_jobs.exit_code, many_fields.exit_code) == (2, 2)
+    assert "20 jobs were refused, and 9,980 more were not tried" in many_jobs.stderr
+    assert "There are 9,980 more errors." in many_fields.stderr
+    assert len(many_jobs.stderr.splitlines()) < 50
+    assert len(many_fields.stderr.splitlines()) < 50
+
+
+@pytest.mark.usefixtures("installation")
 def test_an_export_of_a_paused_job_says_what_the_file_does_not(run: Run) -> None:
     run("job", "import", "-", stdin=TWO)
     run("job", "pause", "ticks")

@@ -2,16 +2,31 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar, NoReturn, get_args
 
 from flask import Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from jobs_app.core.errors import BadRequest, FieldError, InvalidInput
-from jobs_app.core.text import did_you_mean
-from jobs_app.core.validation_messages import Fault, Place, escaped, faults, json_pointer, kind_of
+from jobs_app.core.errors import (
+    MAX_ERRORS,
+    BadRequest,
+    FieldError,
+    InvalidInput,
+    more_errors,
+    refuse,
+)
+from jobs_app.core.text import did_you_mean, shortened
+from jobs_app.core.validation_messages import (
+    Fault,
+    Place,
+    count_faults,
+    faults,
+    json_pointer,
+    kind_of,
+)
 from jobs_app.web.api import problems
 
 MEDIA_TYPES = frozenset({"application/json", "application/merge-patch+json"})
@@ -21,6 +36,9 @@ MOST_DEPTH = 32
 
 #: The largest absolute value of an integer that every database and JSON reader can hold.
 MOST_NUMBER = 2**63 - 1
+
+#: Longer names of fields are cut in sentences, characters.
+MOST_NAME = 60
 
 #: The largest size of a task's kwargs as JSON, bytes.
 MOST_KWARGS_BYTES = 262_144
@@ -110,13 +128,15 @@ def _read(request: Request) -> dict[str, Any]:
     if not isinstance(document, dict):
         detail = f"The body must be a JSON object, not {kind_of(document)}."
         raise InvalidInput(detail, errors=[FieldError("", "wrong_type", detail)])
-    errors = list(_faults(document, "", 1))
-    kwargs = document.get("kwargs")
-    if not errors and len(json.dumps(kwargs)) > MOST_KWARGS_BYTES:
+    found = _faults(document, (), 1)
+    errors = [
+        FieldError(json_pointer(place), code, detail)
+        for place, code, detail in islice(found, MAX_ERRORS)
+    ]
+    refuse(errors, count=len(errors) + sum(1 for _ in found))
+    if len(json.dumps(document.get("kwargs"))) > MOST_KWARGS_BYTES:
         detail = f"The kwargs must be at most {MOST_KWARGS_BYTES} bytes of JSON."
-        errors.append(FieldError("/kwargs", "too_large", detail))
-    if errors:
-        raise InvalidInput(" ".join(e.detail for e in errors), errors=errors)
+        refuse([FieldError("/kwargs", "too_large", detail)])
     return document
 
 
@@ -153,54 +173,76 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _faults(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
-    """Yield an error for each value that a database cannot store, at any depth."""
+def _faults(value: Any, place: Place, depth: int) -> Iterator[tuple[Place, str, str]]:
+    """Yield a place, a code and a sentence for each value that a database cannot store."""
     if depth > MOST_DEPTH:
-        yield FieldError(pointer, "too_deep", f"This is nested deeper than {MOST_DEPTH} levels.")
+        yield place, "too_deep", f"This is nested deeper than {MOST_DEPTH} levels."
     elif isinstance(value, str):
-        yield from _text_faults(value, pointer)
+        yield from _text_faults(value, place)
     elif (isinstance(value, int) and abs(value) > MOST_NUMBER) or (
         isinstance(value, float) and not math.isfinite(value)
     ):
-        yield FieldError(pointer, "out_of_range", "The number is too large.")
+        yield place, "out_of_range", "The number is too large."
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _faults(item, f"{pointer}/{index}", depth + 1)
+            yield from _faults(item, (*place, index), depth + 1)
     elif isinstance(value, dict):
         for name, item in value.items():
-            name_faults = list(_text_faults(name, pointer))
+            name_faults = list(_text_faults(name, place))
             yield from name_faults
             if not name_faults:
-                yield from _faults(item, f"{pointer}/{escaped(name)}", depth + 1)
+                yield from _faults(item, (*place, name), depth + 1)
 
 
-def _text_faults(text: str, pointer: str) -> Iterator[FieldError]:
+def _text_faults(text: str, place: Place) -> Iterator[tuple[Place, str, str]]:
     if "\x00" in text:
-        yield FieldError(pointer, "bad_text", "Text cannot hold the character U+0000.")
+        yield place, "bad_text", "Text cannot hold the character U+0000."
     elif any("\ud800" <= char <= "\udfff" for char in text):
-        yield FieldError(pointer, "bad_text", "Text cannot hold half of a surrogate pair.")
+        yield place, "bad_text", "Text cannot hold half of a surrogate pair."
 
 
 # ---- pydantic's errors as sentences ----
 
 
 def on_invalid(error: ValidationError) -> Response:
-    """Answer 422 with a pointer, a code and a sentence for each broken field."""
-    fields = [_field(fault, Input.named(error.title)) for fault in faults(error, _place)]
+    """Answer 422 with a pointer, a code and a sentence for each of the first broken fields."""
+    model = Input.named(error.title)
+    named = _first_faults(error)
+    errors = [_field(fault, model) for fault in named]
+    fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in errors]
+    if model is not None and model.source == "address":
+        fields = [
+            {"parameter": _name(fault), **field, "pointer": ""}
+            for fault, field in zip(named, fields, strict=True)
+        ]
     return problems.problem(
         422,
         code=InvalidInput.code,
         title=InvalidInput.title,
-        detail=" ".join(field["detail"] for field in fields),
+        detail=_detail(error, errors),
         fields=fields,
     )
 
 
 def raise_invalid(error: ValidationError) -> NoReturn:
     """Raise InvalidInput for *error*, from the check of a merged document."""
-    fields = [_field(fault, Input.named(error.title)) for fault in faults(error, _place)]
-    errors = [FieldError(field["pointer"], field["code"], field["detail"]) for field in fields]
-    raise InvalidInput(" ".join(e.detail for e in errors), errors=errors) from error
+    model = Input.named(error.title)
+    errors = [_field(fault, model) for fault in _first_faults(error)]
+    raise InvalidInput(_detail(error, errors), errors=errors) from error
+
+
+def _first_faults(error: ValidationError) -> list[Fault]:
+    return list(islice(faults(error, _place), MAX_ERRORS))
+
+
+def _detail(error: ValidationError, errors: Sequence[FieldError]) -> str:
+    more = more_errors(True, count_faults(error, _place))
+    return " ".join([*(e.detail for e in errors), *more])
+
+
+def _name(fault: Fault) -> str:
+    """Return the name of the field at fault, cut if it is long; "" for the whole."""
+    return shortened(str(fault.place[-1]), MOST_NAME) if fault.place else ""
 
 
 def _place(loc: Place) -> Place:
@@ -208,14 +250,12 @@ def _place(loc: Place) -> Place:
     return tuple(step for step in loc if not str(step).startswith(("function-", "[key]")))
 
 
-def _field(fault: Fault, model: type[Input] | None) -> dict[str, str]:
-    name = str(fault.place[-1]) if fault.place else "The body"
-    code, detail = fault.code, f"{repr(name) if fault.place else name} {fault.text}"
+def _field(fault: Fault, model: type[Input] | None) -> FieldError:
+    name = _name(fault)
+    code, detail = fault.code, f"{repr(name) if fault.place else 'The body'} {fault.text}"
     if fault.code == "extra_forbidden":
-        code, detail = _unknown(name, _model_at(model, fault.place[:-1]))
-    if model is not None and model.source == "address":
-        return {"parameter": name, "pointer": "", "code": code, "detail": detail}
-    return {"pointer": json_pointer(fault.place), "code": code, "detail": detail}
+        code, detail = _unknown(str(fault.place[-1]), _model_at(model, fault.place[:-1]))
+    return FieldError(json_pointer(fault.place), code, detail)
 
 
 def _model_at(model: type[Input] | None, path: Place) -> type[Input] | None:
@@ -232,7 +272,7 @@ def _model_at(model: type[Input] | None, path: Place) -> type[Input] | None:
 
 
 def _unknown(name: str, model: type[Input] | None) -> tuple[str, str]:
-    short_name = name if len(name) <= 60 else name[:60] + "…"
+    short_name = shortened(name, MOST_NAME)
     if model is None:
         return "unknown_field", f"There is no field {short_name!r}."
     if name in model.read_only:
