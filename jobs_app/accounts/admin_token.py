@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import tokens
@@ -80,16 +80,22 @@ def _has_tokens(settings: Settings) -> bool:
     database = Database(settings.effective_database_url)
     try:
         with database.reading() as session:
-            return session.scalars(select(Token.id).limit(1)).first() is not None
+            return (
+                session.scalars(select(Token.id).where(Token.revoked_at.is_(None)).limit(1)).first()
+                is not None
+            )
     finally:
         database.close()
 
 
 def _store(session: Session, token: str) -> None:
     now = clock.now()
-    if tokens.find(session, token, at=now) is None:
+    row = tokens.known(session, token)
+    if row is None:
         session.add(Token(name=ADMIN, digest=tokens.digest(token), created_at=now))
-        session.commit()
+    else:
+        row.revoked_at = row.expires_at = None
+    session.commit()
 
 
 def _revoke_earlier(session: Session, settings: Settings, token: str) -> None:
@@ -97,13 +103,12 @@ def _revoke_earlier(session: Session, settings: Settings, token: str) -> None:
 
     Machines that share a database have a file each, so there the earlier one is looked up.
     """
-    statement = delete(Token).where(Token.digest != tokens.digest(token))
-    if settings.database_url is None:
-        statement = statement.where(Token.name == ADMIN)
-    else:
+    is_earlier = Token.name == ADMIN
+    if settings.database_url is not None:
         earlier = _read(settings.admin_token_header_file).removeprefix(HEADER)
-        statement = statement.where(Token.digest == tokens.digest(earlier))
-    session.execute(statement)
+        is_earlier = Token.digest == tokens.digest(earlier)
+    condition = (Token.digest != tokens.digest(token)) & is_earlier
+    tokens.revoke_where(session, condition, at=clock.now())
     session.commit()
 
 

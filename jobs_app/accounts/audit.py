@@ -1,5 +1,7 @@
 """The audit: who changed what, written in the same transaction as the change."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,6 +10,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.db.models.jobs import Job
+
+#: The key of the Origin in `info` of a session.
+_ORIGIN = "audit_origin"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The request behind a change: the id of its token, and the address that it came from."""
+
+    token_id: int | None
+    remote_address: str | None
+
+
+def set_origin(session: Session, origin: Origin) -> None:
+    """Let all further events of *session* have this origin."""
+    session.info[_ORIGIN] = origin
 
 
 def note(
@@ -21,9 +40,26 @@ def note(
     **detail: Any,
 ) -> None:
     """Add an event to the running transaction; it is committed with the change."""
+    origin: Origin = session.info.get(_ORIGIN, Origin(None, None))
     session.add(
-        AuditEvent(at=at, actor=by, action=action, job_id=job_id, run_id=run_id, detail=detail)
+        AuditEvent(
+            at=at,
+            actor=by,
+            token_id=origin.token_id,
+            remote_address=origin.remote_address,
+            action=action,
+            job_id=job_id,
+            run_id=run_id,
+            detail=detail,
+        )
     )
+
+
+def job_names(session: Session, events: Iterable[AuditEvent]) -> dict[int, str]:
+    """Return the names of the jobs that *events* are about, by their ids; purged jobs have none."""
+    ids = {event.job_id for event in events if event.job_id is not None}
+    rows = session.execute(select(Job.id, Job.name).where(Job.id.in_(ids)))
+    return {row.id: row.name for row in rows}
 
 
 def page(

@@ -17,6 +17,7 @@ COMMANDS = {
     "task": "jobs_app.cli.commands.tasks:task",
     "secret": "jobs_app.cli.commands.secrets:secret",
     "token": "jobs_app.cli.commands.tokens:token",
+    "audit": "jobs_app.cli.commands.audit:audit",
     "queues": "jobs_app.cli.commands.queues:queues",
     "workers": "jobs_app.cli.commands.queues:workers",
     "concurrency": "jobs_app.cli.commands.queues:concurrency",

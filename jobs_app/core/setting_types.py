@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
@@ -24,6 +25,13 @@ def _known_level(value: str) -> str:
     if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ValueError("use DEBUG, INFO, WARNING or ERROR")
     return value.upper()
+
+
+def _is_address(value: str) -> str:
+    try:
+        return value if value == "*" else str(ip_address(value))
+    except ValueError as error:
+        raise ValueError("use an IP address, as in 10.0.0.7, or *") from error
 
 
 def _matches(pattern: str, hint: str) -> AfterValidator:
@@ -67,6 +75,7 @@ def _is_readable(setting: str, default_port: int) -> AfterValidator:
 
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LogLevel = Annotated[str, AfterValidator(_known_level)]
+TrustedProxy = Annotated[str, AfterValidator(_is_address)]
 WorkerPool = Annotated[str, _matches(r"(prefork|threads|solo)\Z", "use prefork, threads or solo")]
 RemoteControl = Annotated[str, _matches(r"(inspect|all|none)\Z", "use inspect, all or none")]
 DatabaseUrl = Annotated[

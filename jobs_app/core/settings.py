@@ -23,6 +23,7 @@ from jobs_app.core.setting_types import (
     RemoteControl,
     SmtpUrl,
     Timezone,
+    TrustedProxy,
     WorkerPool,
     celery_url,
     servers_of,
@@ -60,6 +61,11 @@ class Settings(HandedSettings):
     port: int = Field(5000, ge=0, le=65535, description="Port that the web server listens on.")
     plain_http: bool = Field(
         False, description="Allow a JOBS_HOST that other machines reach: a proxy protects it."
+    )
+    trusted_proxy: TrustedProxy | None = Field(
+        None,
+        description="IP address of the proxy whose `X-Forwarded-For` names the client, for the log "
+        "and the audit; `*`: any.",
     )
     database_url: DatabaseUrl | None = Field(
         None, repr=False, description="SQLAlchemy URL; by default SQLite in the data directory."

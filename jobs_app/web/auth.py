@@ -2,16 +2,20 @@
 
 import ipaddress
 import logging
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Flask, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import audit, tokens
 from jobs_app.core import clock
 from jobs_app.core.errors import Unauthenticated
+from jobs_app.db.models.accounts import Token
+from jobs_app.web import session
 from jobs_app.web.session import reading, writing
+from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +37,19 @@ PROXY_HEADERS = (
 )
 
 
+#: A longer address is cut, characters. An IPv6 address with a zone has 60.
+MAX_ADDRESS_CHARS = 64
+
+_NOT_IN_ADDRESS = re.compile(r"[^0-9A-Za-z.:%_-]")
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The caller of a request; `name` appears in the audit and in `triggered_by`."""
 
     id: str
     name: str
+    token_id: int | None = None
 
 
 ANONYMOUS = Principal("demo", "demo")
@@ -47,15 +58,20 @@ ANONYMOUS = Principal("demo", "demo")
 def register(app: Flask, *, demo_open: bool) -> None:
     """Refuse every request to *app* without a token, even to unknown addresses."""
 
+    failures = SignInLog()
+
     @app.before_request
     def authenticate() -> None:
+        failures.report()
         if request.endpoint in OPEN:
             return
         is_anonymous = "Authorization" not in request.headers
         if demo_open and request.endpoint in DEMO and is_anonymous and _is_from_this_machine():
             g.principal = ANONYMOUS
-            return
-        g.principal = _principal(at=clock.now())
+        else:
+            g.principal = _principal(failures, at=clock.now())
+        origin = audit.Origin(g.principal.token_id, remote_address())
+        session.set_origin(origin)
 
 
 def principal() -> Principal:
@@ -64,26 +80,43 @@ def principal() -> Principal:
     return caller
 
 
-def _principal(*, at: datetime) -> Principal:
+def remote_address() -> str | None:
+    """Return the address that the request came from, fit for the log and the database.
+
+    From the proxy of JOBS_TRUSTED_PROXY, it is the last one in X-Forwarded-For.
+    """
+    text = _NOT_IN_ADDRESS.sub("?", request.remote_addr or "")
+    return text[:MAX_ADDRESS_CHARS] or None
+
+
+def _principal(failures: SignInLog, *, at: datetime) -> Principal:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated(
             "Send a token in the header Authorization: Bearer …. The first one is in the "
             "file admin-token in the data directory."
         )
-    with reading() as session:
-        row = tokens.find(session, token.strip(), at=at)
-    if row is None:
-        raise Unauthenticated("The token is unknown or has expired.")
+    with reading() as reader:
+        row = tokens.known(reader, token.strip())
+    refusal = tokens.refusal(row, at=at)
+    if row is None or refusal is not None:
+        failures.note(_failed(row, refusal or tokens.Refusal.UNKNOWN))
+        raise Unauthenticated("The token is unknown, or was revoked, or has expired.")
     if tokens.is_last_use_stale(row, at=at):
         _mark_used(row.id, at=at)
-    return Principal(f"token:{row.id}", row.name)
+    return Principal(f"token:{row.id}", row.name, row.id)
+
+
+def _failed(row: Token | None, refusal: tokens.Refusal) -> FailedSignIn:
+    if row is None:
+        return FailedSignIn(refusal, remote_address())
+    return FailedSignIn(refusal, remote_address(), row.id, row.name)
 
 
 def _mark_used(token_id: int, *, at: datetime) -> None:
     try:
-        with writing() as session:
-            tokens.mark_used(session, token_id, at=at)
+        with writing() as writer:
+            tokens.mark_used(writer, token_id, at=at)
     except SQLAlchemyError as error:
         # A full disk or a busy database must not refuse a request that only reads.
         log.warning("token_use_not_noted error=%s", type(error).__name__)

@@ -144,6 +144,11 @@ def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
         # The application refuses a body that is too large with a sentence, up to this size.
         "max_request_body_size": 8 * settings.max_body_bytes,
     }
+    if settings.trusted_proxy is not None:
+        options |= {
+            "trusted_proxy": settings.trusted_proxy,
+            "trusted_proxy_headers": {"x-forwarded-for"},
+        }
     adjustments = Adjustments(**options)
     server = _Server(
         app, _sock=listener, adj=adjustments, sockinfo=adjustments.listen[0], bind_socket=False

@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy
-from flask import Flask, current_app, has_request_context, request
+from flask import Flask, current_app, g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from jobs_app.accounts import audit
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
 from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
@@ -60,7 +61,15 @@ def _reader() -> Engine:
 
 def session() -> Session:
     """Return the session of this request; Flask-SQLAlchemy removes it after the request."""
-    return database.session()
+    current = database.session()
+    if (origin := g.get("audit_origin")) is not None:
+        audit.set_origin(current, origin)
+    return current
+
+
+def set_origin(origin: audit.Origin) -> None:
+    """Let all events that this request adds to the audit have this origin."""
+    g.audit_origin = origin
 
 
 def reading() -> Session:

@@ -40,6 +40,8 @@ def test_a_revoked_token_is_not_found_and_others_are(database: Database) -> None
 
         assert tokens.find(session, leaked, at=NOON) is None
         assert tokens.find(session, other, at=NOON) is not None
+        assert [token.name for token in tokens.listed(session)] == ["other"]
+        assert tokens.refusal(tokens.known(session, leaked), at=NOON) == "revoked"
         assert [
             event.detail for event in audit.page(session, job_id=None, before=None, limit=1)
         ] == [{"token": "leaked"}]
@@ -51,5 +53,7 @@ def test_a_name_is_used_once_and_an_unknown_one_is_named(database: Database) -> 
 
         with pytest.raises(Conflict, match="'ci'"):
             tokens.create(session, "ci", at=NOON)
+        tokens.revoke(session, "ci", by="ann", at=NOON)
+        tokens.create(session, "ci", at=NOON)
         with pytest.raises(NotFound, match="There are: ci"):
             tokens.revoke(session, "cj", by="ann", at=NOON)

@@ -80,6 +80,32 @@ def test_an_expired_token_is_refused(app: Flask, database: Database) -> None:
     assert Api(app, valid).get("/jobs").status_code == 200
 
 
+def test_a_failed_sign_in_is_logged_without_the_token(
+    app: Flask, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = clock.now()
+    with database.session() as session:
+        expired = tokens.create(session, "old", at=NOW, expires_at=now - timedelta(seconds=1))
+        revoked = tokens.create(session, "leaked", at=NOW)
+        tokens.revoke(session, "leaked", by="ann", at=now)
+
+    for token in (expired, revoked, "jobs_guess", "jobs_guess"):
+        Api(app, token).get("/jobs", environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    Api(app, "x").get("/jobs", environ_base={"REMOTE_ADDR": "a b\n" + "c" * 100})
+    app.test_client().get("/api/v1/jobs")
+
+    lines = [line for line in caplog.messages if line.startswith("sign_in_failed")]
+    assert [line.split(" ", 1)[1].split(" token=")[0] for line in lines] == [
+        "address=192.0.2.7 reason=expired",
+        "address=192.0.2.7 reason=revoked",
+        "address=192.0.2.7 reason=unknown",
+        f"address=a?b?{'c' * 60} reason=unknown",
+    ]
+    assert lines[0].endswith("name='old'")
+    assert lines[1].endswith("name='leaked'")
+    assert all(token not in caplog.text for token in (expired, revoked, "jobs_guess"))
+
+
 def test_the_use_of_a_token_is_noted(api: Api, database: Database) -> None:
     api.get("/jobs")
 

@@ -33,12 +33,12 @@ def directory(tmp_path: Path) -> Path:
     return settings.data_dir
 
 
-def start(directory: Path, port: int) -> subprocess.Popen[str]:
+def start(directory: Path, port: int, **more: str) -> subprocess.Popen[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory)}
     settings = {"JOBS_DATA_DIR": str(directory), "JOBS_PORT": str(port)}
     return subprocess.Popen(
         [sys.executable, "-m", "jobs_app", "web"],
-        env=environment | settings,
+        env=environment | settings | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -83,6 +83,34 @@ def test_a_job_is_created_over_the_wire(
         )
 
     assert (refused.status_code, created.status_code, too_large.status_code) == (401, 201, 413)
+
+
+def origins(directory: Path, **settings: str) -> list[str]:
+    """Return where the audit of a new server says that two changes came from.
+
+    The first one names another client, the second one two.
+    """
+    token = (directory / "admin-token").read_text().strip()
+    port = free_port()
+    process = start(directory, port, **settings)
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "it answers", timeout_seconds=30)
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"http://127.0.0.1:{port}/api/v1"
+        with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+            for name, clients in (("a", "192.0.2.7"), ("b", "192.0.2.8, 2001:db8::1")):
+                job = {"name": f"{name}-{port}", "task": "shell", "kwargs": {"command": "date"}}
+                client.post("/jobs", json=job, headers={"X-Forwarded-For": clients})
+            events = client.get("/audit?limit=2").json()["items"]
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    return [event["remote_address"] for event in reversed(events)]
+
+
+def test_only_a_trusted_proxy_names_the_client(directory: Path) -> None:
+    assert origins(directory) == ["127.0.0.1"] * 2
+    assert origins(directory, JOBS_TRUSTED_PROXY="127.0.0.1") == ["192.0.2.7", "2001:db8::1"]
 
 
 def test_a_body_in_chunks_is_measured_too(

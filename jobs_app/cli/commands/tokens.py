@@ -76,6 +76,7 @@ def create(name: str, expires: float | None) -> Json:
 @json_or(
     as_table(
         {
+            "ID": lambda item: str(item["id"]),
             "NAME": lambda item: item["name"],
             "CREATED": lambda item: instant_text(item["created_at"]),
             "EXPIRES": lambda item: instant_text(item["expires_at"], absent="never"),
@@ -91,6 +92,7 @@ def list_tokens() -> Json:
     with _session() as (session, _):
         items = [
             {
+                "id": row.id,
                 "name": row.name,
                 "created_at": _text(row.created_at),
                 "expires_at": _text(row.expires_at),

@@ -21,6 +21,8 @@ class Token(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    #: A revoked token is kept, so that the log can name it when somebody uses it.
+    revoked_at: Mapped[datetime | None]
 
 
 #: How long the response for a repeated request is kept.
@@ -49,6 +51,9 @@ class AuditEvent(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[datetime]
     actor: Mapped[str] = mapped_column(String(200))
+    #: The token of the request, and the address it came from; None if no request made the change.
+    token_id: Mapped[int | None]
+    remote_address: Mapped[str | None] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(50))
     job_id: Mapped[int | None]
     run_id: Mapped[UUID | None]

@@ -1,6 +1,5 @@
 """The route /audit: who did what."""
 
-from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,10 +10,11 @@ from pydantic import BaseModel, Field
 
 from jobs_app.accounts import audit
 from jobs_app.core.field_spec import INT32
+from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.web.api import pagination
 from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.openapi import INSTALLATION, problems
-from jobs_app.web.api.responses import all_as_json
+from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.session import session
@@ -29,9 +29,16 @@ class EventOut(BaseModel):
 
     id: int
     at: Instant
-    actor: str
+    actor: Annotated[str, Field(description="The name of the token, or the part that acted.")]
+    token_id: Annotated[
+        int | None, Field(description="The token of the request; null if there was no request.")
+    ]
+    remote_address: Annotated[
+        str | None, Field(description="The address that the request came from.")
+    ]
     action: str
     job_id: int | None
+    job: Annotated[str | None, Field(description="The name that the job has now.")] = None
     run_id: UUID | None
     detail: dict[str, Any]
 
@@ -57,9 +64,12 @@ def list_events(query: EventQuery) -> Response:
     before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
     job_id = None if query.job is None else find_job(query.job).id
     events = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
-    return pagination.page(
-        AUDIT_KIND, query.limit, events, key=attrgetter("id"), show=partial(all_as_json, EventOut)
-    )
+    return pagination.page(AUDIT_KIND, query.limit, events, key=attrgetter("id"), show=_shown)
+
+
+def _shown(events: list[AuditEvent]) -> list[dict[str, Any]]:
+    names = audit.job_names(session(), events)
+    return [as_json(EventOut, event) | {"job": names.get(event.job_id or 0)} for event in events]
 
 
 def _event_id(text: str) -> int:

@@ -55,9 +55,9 @@ def test_the_list_shows_when_a_token_ends(settings: Settings, run: Run) -> None:
     assert works(settings, json.loads(made.stdout)["token"])
     assert not works(settings, json.loads(ended.stdout)["token"])
     lines = run("token", "list").stdout.splitlines()
-    assert lines[0].split() == ["NAME", "CREATED", "EXPIRES", "USED"]
-    assert [line.split()[0] for line in lines[1:]] == ["admin", "ci", "old"]
-    assert lines[1].split()[2:] == ["never", "never"]
+    assert lines[0].split() == ["ID", "NAME", "CREATED", "EXPIRES", "USED"]
+    assert [line.split()[1] for line in lines[1:]] == ["admin", "ci", "old"]
+    assert lines[1].split()[3:] == ["never", "never"]
     assert json.loads(made.stdout)["expires_at"][:19] + "Z" in lines[2]
 
 

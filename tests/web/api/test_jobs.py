@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from jobs_app.accounts import tokens
+from jobs_app.db.engine import Database
 from jobs_app.web.api.schemas.job_input import JobIn
-from tests.web.conftest import Api, a_job
+from tests.web.conftest import NOW, Api, a_job
 
 
 def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
@@ -496,7 +498,32 @@ def test_who_did_what_is_on_record(api: Api) -> None:
 
     assert [event["action"] for event in events] == ["pause", "change", "create"]
     assert {event["actor"] for event in events} == {"tester"}
+    assert {event["job"] for event in events} == {"nightly"}
     assert events[1]["detail"]["after"]["priority"] == 1
+
+
+def test_the_audit_shows_the_token_and_the_address_of_each_change(
+    api: Api, database: Database
+) -> None:
+    with database.reading() as session:
+        token = tokens.find(session, api.token, at=NOW)
+    assert token is not None
+    outside = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+
+    api.post("/jobs", a_job(), **outside)
+    api.send("PATCH", "/jobs/nightly", json={"priority": 1}, headers={"If-Match": "*"}, **outside)
+    api.post("/jobs/nightly/pause", {}, **outside)
+    run = api.post("/jobs/nightly/runs", {}, **outside).json
+    api.post(f"/runs/{run['id']}/cancel", {}, **outside)
+    api.send("PUT", "/secrets/KEY", json={"value": "abcdef"}, **outside)
+    api.post("/channels", {"name": "ops", "url": "json://example.org"}, **outside)
+    api.send("DELETE", "/jobs/nightly?purge=true", headers={"If-Match": "*"}, **outside)
+
+    events = api.get("/audit").json["items"]
+    assert len({event["action"] for event in events}) >= 8
+    assert {event["token_id"] for event in events} == {token.id}
+    assert {event["remote_address"] for event in events} == {"192.0.2.7"}
+    assert events[-1]["job"] is None
 
 
 def test_the_audit_is_listed_page_by_page(api: Api) -> None:
