@@ -111,19 +111,37 @@ class Needles:
             return
         with memoryview(data)[: len(data) // _GRAM * _GRAM] as view, view.cast("I") as grams:
             present = self._grams.intersection(grams)
-        for gram in present:
-            text = gram.to_bytes(_GRAM, sys.byteorder)
-            last_starts: dict[tuple[int, int], int] = {}
-            at = data.find(text)
-            while at >= 0:
-                for place in self._table[gram] if at % _GRAM == 0 else ():
-                    start, stop = at - place[0], at - place[0] + place[1]
-                    piece = data[start:stop]
-                    is_inside = start > last_starts.get(place, -1) and stop <= len(data)
-                    if is_inside and piece in self._continues:
-                        last_starts[place] = last = _last_of_run(data, start, piece)
-                        yield start, not self._continues[piece], last + len(piece)
-                at = data.find(text, at + 1)
+        # In order, so that all that lies within the last span found can be skipped: output that
+        # repeats a part of a string would be found at every place, and once for each string.
+        found_start, found_stop = -1, -1
+        for at, gram in sorted(_occurrences(data, present)):
+            if found_start < at - PIECE_BYTES and at + _TABLE_MIN <= found_stop:
+                continue
+            for offset, length in self._table[gram]:
+                start, stop = at - offset, at - offset + length
+                if (found_start < start and stop <= found_stop) or start < 0 or stop > len(data):
+                    continue
+                piece = data[start:stop]
+                if piece in self._continues:
+                    # At the same place, only a continuation tells more: it joins the span before.
+                    if stop <= found_stop and start == found_start and not self._continues[piece]:
+                        continue
+                    stop = _last_of_run(data, start, piece) + length
+                    yield start, not self._continues[piece], stop
+                    is_apart = start >= found_stop or stop <= found_start
+                    found_start = start if is_apart else min(start, found_start)
+                    found_stop = stop if is_apart else max(stop, found_stop)
+
+
+def _occurrences(data: bytes, grams: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield where each of *grams* stands in *data*, at a multiple of its length."""
+    for gram in grams:
+        text = gram.to_bytes(_GRAM, sys.byteorder)
+        at = data.find(text)
+        while at >= 0:
+            if at % _GRAM == 0:
+                yield at, gram
+            at = data.find(text, at + 1)
 
 
 def _last_of_run(data: bytes, start: int, piece: bytes) -> int:

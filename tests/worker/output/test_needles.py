@@ -70,6 +70,32 @@ def test_a_string_that_repeats_itself_is_one_span_of_any_length() -> None:
     assert Needles([b"ab" * 20], shortest=4).find(b"x" + b"ab" * 5_000) == [(1, 10_001)]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_many_strings_that_repeat_themselves_are_all_covered(seed: int) -> None:
+    source = random.Random(seed)
+    text = bytes(source.choices(b"ab", k=source.randrange(1, 9))) * 120
+    starts = [source.randrange(60) for _ in range(4 * FEW)]
+    values = {text[start : start + source.randrange(7, 60)] for start in starts}
+    parts = [text[source.randrange(9) :][: source.randrange(200)] for _ in range(9)]
+    data = b"c".join(parts) + bytes(source.choices(b"abc", k=40))
+    expected = {
+        at
+        for value in values
+        for start in range(len(data))
+        if data.startswith(value, start)
+        for at in range(start, start + len(value))
+    }
+
+    assert covered(Needles(values, shortest=4).find(data)) == expected
+
+
+def test_output_of_one_character_is_found_once_by_many_strings() -> None:
+    needles = Needles([b"x" * length for length in range(7, 7 + 4 * FEW)], shortest=4)
+
+    # Each string fits nearly everywhere: the work must not grow with their number.
+    assert len(list(needles._look_up(b"x" * 100_000))) < 10
+
+
 def test_strings_that_are_too_short_are_ignored() -> None:
     assert not Needles([b"abc"], shortest=4)
     assert Needles([b"abc"], shortest=4).find(b"abc") == []
