@@ -1,5 +1,6 @@
 """Durations and instants as people type and read them, and text that is safe on a terminal."""
 
+import math
 import re
 from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,23 @@ import click
 
 from jobs_app.core.text import rfc3339
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?")
-DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
+#: The length of each unit in seconds, by all its names.
+SECONDS = {
+    name: seconds
+    for names, seconds in {
+        "s sec secs second seconds": 1,
+        "m min mins minute minutes": 60,
+        "h hr hrs hour hours": 3600,
+        "d day days": 86_400,
+        "w wk wks week weeks": 604_800,
+    }.items()
+    for name in names.split()
+}
+#: Units of the calendar, which have no fixed length.
+CALENDAR_UNITS = frozenset(["mo", "mos", "month", "months", "y", "yr", "yrs", "year", "years"])
+
+DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z]+\s*)+|\d+(?:\.\d+)?", re.ASCII)
+DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
 
 # Whole escape sequences first, so that "\x1b[31m" leaves no "[31m" behind: CSI, then
 # OSC and its relatives up to their terminator, then two-character ones.
@@ -60,19 +75,33 @@ def one_line(text: str) -> str:
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, written as 90, 30s, 5m, 1h30m or 2d."""
+    """Seconds, written as 90, 30s, 5m, 1h30m, 1.5h, 90min or 2d."""
 
     name = "duration"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        text = str(value).strip().lower()
-        if not DURATION.fullmatch(text):
-            self.fail(f"{value!r} is not a duration: write 90, 30s, 5m, 1h30m or 2d.", param, ctx)
-        seconds = sum(
-            float(number) * SECONDS[unit or "s"] for number, unit in DURATION_PART.findall(text)
-        )
+        text = str(value).strip()
+        parts = DURATION_PART.findall(text) if DURATION.fullmatch(text) else []
+        for _, unit in parts:
+            # M is a month for some programs, and a minute for others.
+            if unit == "M" or unit.lower() in CALENDAR_UNITS:
+                self.fail(
+                    f"{value!r} is not a duration: months and years differ in length. Write m for "
+                    "minutes and d for days; monthly is the cron expression '0 0 1 * *'.",
+                    param,
+                    ctx,
+                )
+        if not parts or any(unit and unit.lower() not in SECONDS for _, unit in parts):
+            self.fail(
+                f"{value!r} is not a duration: write 90 (seconds), 30s, 5m, 1h30m, 1.5h, 2d or 1w.",
+                param,
+                ctx,
+            )
+        seconds = sum(float(number) * SECONDS[unit.lower() or "s"] for number, unit in parts)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is longer than any duration.", param, ctx)
         # The API's fields are whole seconds, and strict about it.
         return int(seconds) if seconds == int(seconds) else seconds
 
@@ -89,7 +118,7 @@ class Instant(click.ParamType[datetime]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         text = str(value).strip()
-        if self.takes_ago and DURATION.fullmatch(text.lower()):
+        if self.takes_ago and DURATION.fullmatch(text):
             seconds = Duration().convert(text, param, ctx)
             return datetime.now(UTC) - timedelta(seconds=seconds)
         try:

@@ -133,9 +133,14 @@ OPTIONS = tuple(sorted(_options(Definition), key=lambda option: option.path[0] n
 
 schedule_options = options(
     click.option("--cron", help="Five-field cron expression, or @daily and the like."),
-    click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m."),
+    click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m, 2d."),
     click.option("--at", type=Instant(), help="Once, at this instant."),
     click.option("--timezone", help="IANA zone of the cron expression, and of --at."),
+    click.option(
+        "--anchor",
+        type=OrNone(Instant()),
+        help="With --every: fires lie at this instant, and whole intervals from it.",
+    ),
     click.option("--start-at", type=OrNone(Instant()), help="No fire before this instant."),
     click.option("--end-at", type=OrNone(Instant()), help="No fire at or after this instant."),
     click.option("--jitter", type=Duration(), help="Spread the starts over this long."),
@@ -245,7 +250,7 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
         changed["kwargs"] = kwargs_from(options, base=changed.get("kwargs"))
     if options.keys() & NOTIFY:
         changed["notify"] = notify_from(options, base=changed.get("notify"))
-    if options.keys() & {*KINDS, "manual", "timezone", "start_at", "end_at", "jitter"}:
+    if options.keys() & {*KINDS, "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}:
         changed["schedule"] = schedule_from(options, base=changed.get("schedule"))
     return changed
 
@@ -280,9 +285,9 @@ def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json 
         schedule = _of_kind(kinds[0], options, schedule)
     elif options.get("timezone"):
         schedule["timezone"] = options["timezone"]
-    for option in ("start_at", "end_at"):
+    for option, field in (("anchor", "anchor_at"), ("start_at", "start_at"), ("end_at", "end_at")):
         if option in options:
-            schedule[option] = _instant(options[option], options.get("timezone"))
+            schedule[field] = _instant(options[option], options.get("timezone"))
     if options.get("jitter") is not None:
         schedule["jitter_seconds"] = options["jitter"]
     return schedule

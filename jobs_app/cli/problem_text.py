@@ -19,6 +19,7 @@ PARAMETERS = {
     "/schedule/interval_seconds": "every",
     "/schedule/at": "at",
     "/schedule/timezone": "timezone",
+    "/schedule/anchor_at": "anchor",
     "/schedule/start_at": "start_at",
     "/schedule/end_at": "end_at",
     "/schedule/jitter_seconds": "jitter",

@@ -93,6 +93,14 @@ def test_a_cell_is_one_line() -> None:
         ("0.5", 0.5),
         ("1.5h", 5400),
         ("2H", 7200),
+        ("1h 30m", 5400),
+        ("90min", 5400),
+        ("90 min", 5400),
+        ("1 hour 30 minutes", 5400),
+        ("1.5hrs", 5400),
+        ("30sec", 30),
+        ("2 days", 172_800),
+        ("1week", 604_800),
     ],
 )
 def test_durations_are_read_with_their_unit(typed: str, seconds: float) -> None:
@@ -103,10 +111,21 @@ def test_durations_are_read_with_their_unit(typed: str, seconds: float) -> None:
     assert isinstance(read, int) == (seconds == int(seconds))
 
 
-@pytest.mark.parametrize("typed", ["", "-5", "5 apples", "m", "1h 30m", "1e3", "five"])
+@pytest.mark.parametrize("typed", ["", "-5", "5 apples", "m", "1h30", "1e3", "five", "1.h", "PT5M"])
 def test_what_is_no_duration_is_refused(typed: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a duration"):
         Duration().convert(typed, None, None)
+
+
+@pytest.mark.parametrize("typed", ["1M", "1mo", "1 month", "2MONTHS", "1y", "1year", "1d2M"])
+def test_months_and_years_are_refused_with_a_way_to_say_them(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"m for minutes.*'0 0 1 \* \*'"):
+        Duration().convert(typed, None, None)
+
+
+def test_a_duration_without_end_is_refused() -> None:
+    with pytest.raises(click.BadParameter, match="longer than any duration"):
+        Duration().convert("9" * 400 + "d", None, None)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from jobs_app.cli.job_options import (
     writable,
 )
 from jobs_app.cli.job_view import job_fields, outlook, print_effect, print_jobs
+from jobs_app.cli.option_sections import JobCommand
 from jobs_app.cli.output import (
     choice_of,
     confirm_deletion,
@@ -91,7 +92,7 @@ def show(name: str, as_json: bool) -> None:
     print_runs({"items": latest}, of_one_job=True)
 
 
-@job.command()
+@job.command(cls=JobCommand)
 @click.argument("name", required=False)
 @definition_options
 @click.option("--from", "source", metavar="FILE", help="Start from a JSON file, or - for stdin.")
@@ -118,7 +119,7 @@ def create(name: str | None, source: str | None, dry_run: bool, as_json: bool, *
     _report(answer, "Created", dry_run=dry_run, as_json=as_json)
 
 
-@job.command()
+@job.command(cls=JobCommand)
 @name_argument
 @definition_options
 @click.option("--from", "source", metavar="FILE", help="Take these fields from a JSON file, or -.")

@@ -84,7 +84,7 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
     help="Directory of the database, Valkey and the admin token (JOBS_DATA_DIR).",
 )
 def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) -> None:
-    """Run everything on this machine: database, Valkey, scheduler, worker and web server."""
+    """Run everything on this machine: database, Valkey, scheduler, worker, web server."""
     protect_memory()
     with read_settings(host=host, port=port, data_dir=data_dir) as settings:
         from jobs_app.up.command import up as supervise

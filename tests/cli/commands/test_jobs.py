@@ -304,6 +304,29 @@ def test_an_edit_is_a_merge_patch(
     assert server.requests[1].body == patch
 
 
+def test_an_interval_gets_its_anchor(server: CannedServer, run: Run) -> None:
+    ticking = {"interval_seconds": 30, "anchor_at": "2026-11-01T00:00:00Z", "timezone": "UTC"}
+    server.on("POST", "/jobs", Canned(a_job()))
+    server.on("GET", "/jobs/hello", Canned(a_job(schedule=ticking), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned(a_job(version=4)))
+
+    anchor = ("--anchor", "2026-11-02T08:00Z")
+    run("job", "create", "hello", "--command", "a", "--every", "2w", *anchor)
+    run("job", "edit", "hello", *anchor)
+    run("job", "edit", "hello", "--anchor", "none")
+
+    anchored = {"anchor_at": "2026-11-02T08:00:00Z"}
+    schedule = {"interval_seconds": 1_209_600, **anchored}
+    assert server.requests[0].body == {
+        "name": "hello",
+        "task": "shell",
+        "kwargs": {"command": "a"},
+        "schedule": schedule,
+    }
+    assert server.requests[2].body == {"schedule": anchored}
+    assert server.requests[4].body == {"schedule": {"anchor_at": None}}
+
+
 def test_an_interval_that_becomes_a_cron_loses_its_anchor(server: CannedServer, run: Run) -> None:
     ticking = {"interval_seconds": 30, "anchor_at": "2026-11-01T00:00:00Z", "timezone": "UTC"}
     server.on("GET", "/jobs/hello", Canned(a_job(schedule=ticking), headers=VERSION_3))
