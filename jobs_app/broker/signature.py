@@ -5,11 +5,12 @@ signed body is of no use under another name; and the address is signed, so it is
 another queue. The flag of a redelivery is not signed: kombu sets it on the way.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from kombu.utils import json
+from kombu.utils import json as kombu_json
 
 from jobs_app.secrets.signing import Signatures, Signer
 
@@ -18,6 +19,8 @@ SIGNATURES = "jobs_signatures"
 SENT_AT = "jobs_sent_at"
 
 UNSIGNED_HEADERS = frozenset({SIGNATURES, "redelivered"})
+
+_encoder = json.JSONEncoder(sort_keys=True)
 
 
 def signed_text(
@@ -35,12 +38,12 @@ def signed_text(
     signed = {name: value for name, value in headers.items() if name not in UNSIGNED_HEADERS}
     address = [exchange, routing_key, content_type, content_encoding]
     # NUL ends the text: JSON has none.
-    return f"{json.dumps([address, signed], sort_keys=True)}\0"
+    return f"{_encoder.encode([address, signed])}\0"
 
 
 def sign(message: dict[str, Any], exchange: str, routing_key: str, signer: Signer) -> None:
     """Add the signatures to *message*, which kombu's channel is about to send."""
-    headers = json.loads(json.dumps(message["headers"] | {SENT_AT: int(time.time())}))
+    headers = kombu_json.loads(kombu_json.dumps(message["headers"] | {SENT_AT: int(time.time())}))
     text = signed_text(
         headers,
         exchange=exchange,

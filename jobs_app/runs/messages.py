@@ -1,6 +1,5 @@
 """Publishes run ids to Celery; a message is a hint, the run's row is the truth."""
 
-import hmac
 import json
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,7 +98,7 @@ def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> Non
         list_key, envelope, signed_text = prepared
         run_id = str(message.run_id)
         signed = (signed_text % ((run_id,) * RUN_IDS_SIGNED)).encode()
-        signatures = [hmac.digest(key, signed, "sha256").hex() for key in keys.values()]
+        signatures = [key.sign(signed) for key in keys.values()]
         # In the order of the envelope: body, id, root_id, argsrepr, the signatures,
         # correlation_id, delivery_tag.
         ids = (_base64(run_id), run_id, run_id, run_id)

@@ -28,6 +28,10 @@ CHECK_SECONDS = 1.0
 #: Signatures of one message, by the id of their key.
 Signatures = Mapping[str, str]
 
+#: For this many bytes at once hashlib keeps Python's global lock, which another thread of a busy
+#: worker would hold for milliseconds.
+HASHED_AT_ONCE = 2047
+
 
 def derive(keys: str) -> dict[str, bytes]:
     """Return the signing keys of *keys* (with commas between them) by their ids.
@@ -41,6 +45,20 @@ def derive(keys: str) -> dict[str, bytes]:
 
 def _derive(key: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE).derive(key)
+
+
+class SigningKey:
+    """One key, prepared to sign many messages."""
+
+    def __init__(self, key: bytes) -> None:
+        self._empty = hmac.new(key, digestmod="sha256")
+
+    def sign(self, data: bytes) -> str:
+        """Return the signature of *data*: 64 hexadecimal digits."""
+        mac = self._empty.copy()
+        for start in range(0, len(data), HASHED_AT_ONCE):
+            mac.update(data[start : start + HASHED_AT_ONCE])
+        return mac.hexdigest()
 
 
 class Signer:
@@ -57,7 +75,7 @@ class Signer:
     ) -> None:
         self._settings = settings
         self._now = now
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[str, SigningKey] = {}
         self._version: tuple[int, int, int] | None = None
         self._next_check = 0.0
 
@@ -67,11 +85,12 @@ class Signer:
         With *makes_key* a missing key file is made. A worker must not make one, because no
         other process would have that key.
         """
-        self._keys = derive(read_keys(self._settings, makes_key=makes_key))
+        derived = derive(read_keys(self._settings, makes_key=makes_key))
+        self._keys = {key_id: SigningKey(key) for key_id, key in derived.items()}
         self._version = self._file_version()
 
     @property
-    def keys(self) -> dict[str, bytes]:
+    def keys(self) -> dict[str, SigningKey]:
         """The signing keys by their ids, read anew when their file has changed."""
         now = self._now()
         if now >= self._next_check:
@@ -92,7 +111,7 @@ class Signer:
 
     def sign(self, data: bytes) -> dict[str, str]:
         """Return the signatures of *data* by the ids of their keys."""
-        return {key_id: hmac.digest(key, data, "sha256").hex() for key_id, key in self.keys.items()}
+        return {key_id: key.sign(data) for key_id, key in self.keys.items()}
 
     def is_known(self, signatures: Signatures) -> bool:
         """Tell whether any of *signatures* is said to be of a key of ours."""
@@ -101,7 +120,7 @@ class Signer:
     def fits(self, data: bytes, signatures: Signatures) -> bool:
         """Tell whether one of our keys has signed *data*."""
         return any(
-            hmac.compare_digest(hmac.digest(key, data, "sha256").hex(), signatures[key_id])
+            hmac.compare_digest(key.sign(data), signatures[key_id])
             for key_id, key in self.keys.items()
             if key_id in signatures
         )

@@ -1,5 +1,6 @@
 """Signatures of messages: only with a key, and through every step of a rotation."""
 
+import hmac
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from cryptography.fernet import Fernet
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.secrets import encryption
-from jobs_app.secrets.signing import Signer, derive
+from jobs_app.secrets.signing import HASHED_AT_ONCE, Signer, SigningKey, derive
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 
@@ -41,6 +42,13 @@ def test_in_each_step_of_a_rotation_each_process_accepts_each_other() -> None:
         assert all(accepts(receiver, sender) for receiver in step for sender in step)
     assert not accepts(before, after)
     assert not accepts(after, before)
+
+
+@pytest.mark.parametrize("size", [0, 1, HASHED_AT_ONCE, HASHED_AT_ONCE + 1, 10_000])
+def test_a_signature_is_an_hmac_of_any_length_of_text(size: int) -> None:
+    data = bytes(range(256)) * 40
+
+    assert SigningKey(b"key").sign(data[:size]) == hmac.digest(b"key", data[:size], "sha256").hex()
 
 
 def test_the_key_of_a_signature_is_not_the_key_of_the_secrets() -> None:
