@@ -4,13 +4,13 @@ Nothing here makes a job run at once (invariant 11): the next fire is always wor
 out from the instant of the change, strictly later than it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from celery import Celery
-from sqlalchemy import String, cast, delete, func, or_, select
+from sqlalchemy import ColumnElement, String, cast, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
@@ -20,6 +20,7 @@ from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
+from jobs_app.db.page_size import fitting, text_size
 from jobs_app.jobs.audit_detail import audited, changed_detail
 from jobs_app.jobs.definition import check, columns, completed, definition_of
 from jobs_app.jobs.document import Definition
@@ -230,30 +231,41 @@ def get(session: Session, name: str) -> Job:
     return job
 
 
-def page(session: Session, wanted: Filter, *, after: str | None, limit: int) -> list[Job]:
-    """Return living jobs by name, those later than the name *after*."""
-    statement = select(Job).where(Job.deleted_at.is_(None)).order_by(Job.name).limit(limit)
+def page(
+    session: Session, wanted: Filter, *, after: str | None, limit: int
+) -> tuple[list[Job], bool]:
+    """Return living jobs by name, those later than the name *after*.
+
+    Also whether the page ends early because its jobs are large.
+    """
+    size = text_size(Job.kwargs, Job.description, Job.notify)
+    statement = select(Job.id, size).where(*_conditions(wanted, after=after))
+    rows = session.execute(statement.order_by(Job.name).limit(limit)).all()
+    some = fitting(rows)
+    jobs = session.scalars(select(Job).where(Job.id.in_(some)).order_by(Job.name))
+    return list(jobs), len(some) < len(rows)
+
+
+def _conditions(wanted: Filter, *, after: str | None) -> Iterator[ColumnElement[bool]]:
+    yield Job.deleted_at.is_(None)
     if after is not None:
-        statement = statement.where(Job.name > after)
+        yield Job.name > after
     if wanted.state is not None:
-        statement = statement.where(Job.state == wanted.state)
+        yield Job.state == wanted.state
     if wanted.queue is not None:
-        statement = statement.where(Job.queue == wanted.queue)
+        yield Job.queue == wanted.queue
     if wanted.tag is not None:
         quoted = f'"{wanted.tag}"'
-        statement = statement.where(cast(Job.tags, String).contains(quoted, autoescape=True))
+        yield cast(Job.tags, String).contains(quoted, autoescape=True)
     if wanted.q:
         q = wanted.q.lower()
-        statement = statement.where(
-            or_(
-                Job.name.contains(q, autoescape=True),
-                func.lower(Job.description).contains(q, autoescape=True),
-                func.lower(Job.task).contains(q, autoescape=True),
-            )
+        yield or_(
+            Job.name.contains(q, autoescape=True),
+            func.lower(Job.description).contains(q, autoescape=True),
+            func.lower(Job.task).contains(q, autoescape=True),
         )
     if wanted.last_state is not None:
-        statement = statement.where(run_indexes.of_newest(Run.state) == wanted.last_state)
-    return list(session.scalars(statement))
+        yield run_indexes.of_newest(Run.state) == wanted.last_state
 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:

@@ -24,6 +24,7 @@ from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import HAS_WORDS, IS_UNSCHEDULED, LogChunk, Run
+from jobs_app.db.page_size import RUN_SIZE, fitting
 from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, IndexRange
 from jobs_app.tasks.context import LastLog
 
@@ -90,18 +91,23 @@ _WHOLE = select(Run).options(
 )
 
 
-def page(session: Session, conditions: Filter, *, before: Position | None, limit: int) -> list[Run]:
+def page(
+    session: Session, conditions: Filter, *, before: Position | None, limit: int
+) -> tuple[list[Run], bool]:
     """Return runs with their jobs, workers and attempts, those of the newest instants first.
 
-    The page begins after the position *before*. Its cost does not depend on the length of
-    the history: each condition has an index in this order.
+    Also whether the page ends early because its runs are large. It begins after the position
+    *before*. Its cost does not depend on the length of the history: each condition has an index
+    in this order.
     """
     ids = _ids(session, conditions, before=before, limit=limit)
     if not ids:
-        return []
-    runs = {run.id: run for run in session.scalars(_WHOLE.where(Run.id.in_(ids)))}
+        return [], False
+    sizes = dict(session.execute(select(Run.id, RUN_SIZE).where(Run.id.in_(ids))).all())
+    some = fitting([(run_id, sizes.get(run_id, 0)) for run_id in ids])
+    runs = {run.id: run for run in session.scalars(_WHOLE.where(Run.id.in_(some)))}
     # A run that the pruner has deleted in between is left out.
-    return [runs[run_id] for run_id in ids if run_id in runs]
+    return [runs[run_id] for run_id in some if run_id in runs], len(some) < len(ids)
 
 
 def _ids(

@@ -190,7 +190,7 @@ def test_a_run_that_was_over_without_an_end_stays_in_the_lists(
 
     for state, run_id in ((RunState.LOST, over), (RunState.QUEUED, going_on)):
         with database.reading() as session:
-            page = history.page(session, history.Filter(states=(state,)), before=None, limit=9)
+            page, _ = history.page(session, history.Filter(states=(state,)), before=None, limit=9)
         assert [run.id for run in page] == [run_id]
     database.close()
 

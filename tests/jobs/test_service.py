@@ -198,7 +198,7 @@ def test_the_list_knows_the_newest_run_of_each_job(database: Database) -> None:
 
     with database.reading() as session:
         last = service.last_runs(session, [first.id, second.id])
-        failed = service.page(
+        failed, _ = service.page(
             session, service.Filter(last_state=RunState.QUEUED), after=None, limit=10
         )
 

@@ -27,7 +27,7 @@ FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
 def found(database: Database, wanted: Filter, *, limit: int = 50) -> list[UUID]:
     with database.reading() as session:
-        return [each.id for each in history.page(session, wanted, before=None, limit=limit)]
+        return [each.id for each in history.page(session, wanted, before=None, limit=limit)[0]]
 
 
 def failed(database: Database, number: int, message: str) -> UUID:
@@ -51,7 +51,7 @@ def test_words_are_found_also_beyond_what_is_looked_through(
     assert found(database, Filter(q="batch 2")) == []
     with database.reading() as session:
         after = Position.of(run(database, odd[-1]))
-        page = history.page(session, Filter(q="batch 1"), before=after, limit=2)
+        page, _ = history.page(session, Filter(q="batch 1"), before=after, limit=2)
     assert [each.id for each in page] == [odd[3], odd[2]]
 
 
@@ -100,7 +100,9 @@ def listed(**wanted: Any) -> Callable[[Session], object]:
 
 
 def last_runs(session: Session) -> object:
-    page = service.page(session, service.Filter(last_state=RunState.FAILED), after=None, limit=51)
+    page, _ = service.page(
+        session, service.Filter(last_state=RunState.FAILED), after=None, limit=51
+    )
     return service.last_runs(session, [job.id for job in page])
 
 
@@ -175,7 +177,7 @@ def test_no_list_reads_the_whole_history(database: Database) -> None:
 def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -> None:
     fill(database)
     with database.reading() as session:
-        deep = history.page(session, Filter(), before=None, limit=RUNS // 2)[-1]
+        deep = history.page(session, Filter(), before=None, limit=RUNS // 2)[0][-1]
 
     plan = plans(
         database,

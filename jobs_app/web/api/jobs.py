@@ -57,9 +57,9 @@ def list_jobs(query: JobQuery) -> Response:
     """List jobs by name."""
     conditions = service.Filter(**query.model_dump(exclude={"limit", "cursor"}))
     after = pagination.decode_name(KIND, query.cursor, NAME)
-    jobs = service.page(session(), conditions, after=after, limit=query.limit + 1)
+    jobs, is_cut = service.page(session(), conditions, after=after, limit=query.limit + 1)
     return pagination.page(
-        KIND, query.limit, jobs, key=attrgetter("name"), show=_show_with_last_runs
+        KIND, query.limit, jobs, key=attrgetter("name"), show=_show_with_last_runs, is_cut=is_cut
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from werkzeug.datastructures import MultiDict
 
 from jobs_app.core.errors import BadRequest
+from jobs_app.db.page_size import fitting
 from jobs_app.web.api.schemas.base import Query
 
 Item = TypeVar("Item")
@@ -73,11 +74,19 @@ def page(
     *,
     key: Callable[[Item], Any],
     show: Callable[[list[Item]], list[dict[str, Any]]],
+    is_cut: bool = False,
 ) -> Response:
-    """Return the answer with one page; *items* holds one more than *limit* if another follows."""
+    """Return the answer with one page; *items* holds one more than *limit* if another follows.
+
+    So does *is_cut*. A page has fewer items than *limit* if they are large.
+    """
     page_items = list(items[:limit])
-    next_cursor = encode(kind, key(page_items[-1])) if len(items) > limit else None
-    response = jsonify({"items": show(page_items), "next_cursor": next_cursor})
+    texts = [json.dumps(item, separators=(",", ":")) for item in show(page_items)]
+    some = fitting(list(enumerate(map(len, texts))))
+    follows = is_cut or len(items) > limit or len(some) < len(texts)
+    next_cursor = encode(kind, key(page_items[some[-1]])) if some and follows else None
+    body = f'{{"items":[{",".join(texts[: len(some)])}],"next_cursor":{json.dumps(next_cursor)}}}\n'
+    response = Response(body, mimetype="application/json")
     if next_cursor is not None:
         query = MultiDict(request.args)
         query["cursor"] = next_cursor

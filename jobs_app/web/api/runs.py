@@ -51,12 +51,14 @@ def list_runs(query: RunQuery) -> Response:
         q=query.q,
     )
     before = pagination.decode(KIND, query.cursor, history.Position.read)
+    runs, is_cut = history.page(session(), filters, before=before, limit=query.limit + 1)
     return pagination.page(
         KIND,
         query.limit,
-        history.page(session(), filters, before=before, limit=query.limit + 1),
+        runs,
         key=history.Position.of,
         show=lambda runs: [show_run(run) for run in runs],
+        is_cut=is_cut,
     )
 
 
