@@ -1,10 +1,13 @@
-"""Steps at the start of every process: garbage collection, protection of its memory."""
+"""Steps at the start of a process: garbage collection, protection, limits of its programs."""
 
 import ctypes
 import gc
+import resource
 import sys
+from contextlib import suppress
 
 PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
 
 
 def pause_gc() -> None:
@@ -32,3 +35,16 @@ def protect_memory() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def limit_programs(*, new_privileges: bool) -> None:
+    """Limit this process and all programs that it will start, for good: no core dumps.
+
+    Without *new_privileges*, a program gains no rights from a setuid file or from file
+    capabilities (on Linux): `sudo` fails then.
+    """
+    # A core dump of a job would have its secrets, and fill the disk.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and not new_privileges:
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -109,6 +109,11 @@ class Settings(HandedSettings):
         description="Fetch messages early and write finishes late, which is faster for short runs; "
         "false: Celery's stock way, without hooks into its private parts.",
     )
+    new_privileges: bool = Field(
+        False,
+        description="Let programs of jobs gain rights by setuid and setgid files, as `sudo` and "
+        "some `sendmail` do (Linux).",
+    )
     remote_control: RemoteControl = Field(
         "inspect",
         description="Celery's remote control: `inspect`: workers answer questions and obey no "

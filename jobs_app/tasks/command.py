@@ -106,6 +106,7 @@ class _Command:
             "limit": context.limits.time_limit_seconds,
             "grace": context.limits.kill_grace_seconds,
             "lease": self._lease_until(),
+            "new_privileges": context.settings is not None and context.settings.new_privileges,
         }
         self._send(json.dumps(order))
         self._control.setblocking(False)

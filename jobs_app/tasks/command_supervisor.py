@@ -1,7 +1,7 @@
 """The small process around a shell job: no process of the job outlives its worker.
 
 The fork server forks it, once a run, so that no other process can read the secrets in its
-order. Of jobs_app it imports only the process tree, to start fast.
+order. Of jobs_app it imports very little, to start fast.
 
 1.  It reads one line of JSON, the order, from a socket that it shares with the worker. It
     starts the command in a new process group. The worker reads the command's pipes.
@@ -25,6 +25,7 @@ import sys
 import time
 from contextlib import suppress
 
+from jobs_app.core.process import limit_programs
 from jobs_app.tasks.process_tree import descendants
 
 PR_SET_PDEATHSIG = 1
@@ -101,6 +102,7 @@ class Supervisor:
         self.grace = order["grace"]
         self.lease_until = order["lease"]
         self.set_process_flags()
+        limit_programs(new_privileges=order["new_privileges"])
         self.wake_on_child()
         failure = self.start(order["argv"], order["env"], order["cwd"])
         started = clock()

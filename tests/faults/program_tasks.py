@@ -110,3 +110,10 @@ def greets() -> str:
     """Say that all is well, with a program that is waited for."""
     subprocess.run(["/bin/echo", "all is well"], check=True)
     return str(os.getpid())
+
+
+@shared_task
+def has_rights() -> str:
+    """Return what a program of the task may gain, and how large its core dumps may be."""
+    command = "grep NoNewPrivs /proc/self/status; ulimit -Hc"
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True).stdout

@@ -141,3 +141,9 @@ def test_a_task_may_divide_its_work_among_processes(worker: Installation, method
         assert run.result[:4] == ["hello", squares, squares, [1, 2, 3]]
         # Its services are no programs of the run.
         assert log_of(worker, run_id) == ""
+
+
+def test_a_program_of_a_task_gains_no_privileges_and_dumps_no_core(worker: Installation) -> None:
+    run = worker.wait_for_end(start(worker, "has_rights"))
+
+    assert run.result.split() == ["NoNewPrivs:", "1", "0"]

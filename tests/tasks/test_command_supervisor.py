@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from jobs_app.core.settings import Settings
 from jobs_app.core.states import CancelMode
 from jobs_app.tasks.command import CommandEnd, run_command
 from jobs_app.tasks.context import RunContext, environment
@@ -146,6 +148,20 @@ def test_the_command_has_no_input_no_other_files_and_its_own_group(run):
     assert int(open_files) == 4  # 0, 1, 2 and the directory that ls reads
     assert group == pid
     assert umask == "0022"
+
+
+PRIVILEGES = "grep NoNewPrivs /proc/self/status; ulimit -Hc; ulimit -Sc"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the flag")
+@pytest.mark.parametrize("new_privileges, flag", [(False, "1"), (True, "0")])
+def test_a_command_gains_no_privileges_and_dumps_no_core(run, new_privileges, flag):
+    output = Output()
+    settings = Settings(new_privileges=new_privileges)
+
+    run(PRIVILEGES, replace(a_run(output), settings=settings))
+
+    assert output.out.split() == ["NoNewPrivs:", flag, "0", "0"]
 
 
 def test_signals_that_the_worker_ignores_work_in_the_command(run):

@@ -14,7 +14,7 @@ from celery.worker import state
 from sqlalchemy import NullPool, make_url
 
 from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
-from jobs_app.core.process import protect_memory
+from jobs_app.core.process import limit_programs, protect_memory
 from jobs_app.core.process_tree import become_subreaper
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
@@ -69,6 +69,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     protect_memory()
     adopt_user_handlers()
     settings = app.settings
+    limit_programs(new_privileges=settings.new_privileges)
     # Without a key no message can be checked; a key of its own would fit nothing.
     app.signer.load()
     is_prefork = _is_prefork(sender.pool_cls)
