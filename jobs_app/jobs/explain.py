@@ -22,9 +22,11 @@ from jobs_app.jobs.explain_context import FireContext, JobRules, Pause, Verdict
 from jobs_app.jobs.explain_text import explain_fire
 from jobs_app.jobs.explain_when import TICK, DayTime, Moment, When, read, rough_instant
 from jobs_app.runs import pruning, status
-from jobs_app.runs.planning import MAX_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
+
+#: Fires that an explanation counts to say whether `max_runs` is used up by then.
+MAX_COUNTED = 10_000
 
 #: Older versions of a job's schedule than this many are not searched for its newest fire.
 _MOST_VERSIONS = 50

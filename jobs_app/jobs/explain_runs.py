@@ -1,7 +1,6 @@
 """The runs that explain a fire, as they were when it was recorded. Reads only."""
 
 from datetime import datetime
-from itertools import islice
 
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session, selectinload
@@ -13,7 +12,6 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_FOLDED, Run
 from jobs_app.jobs.explain_context import ExplainedRun, QueueWorkers
 from jobs_app.runs import status
-from jobs_app.runs.planning import MAX_COUNTED
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 
@@ -38,10 +36,10 @@ def folded_into(session: Session, job: Job, schedule: Schedule, fire: datetime) 
         .limit(1)
     )
     row = session.scalars(statement).first()
-    if row is None or row.scheduled_for is None or not 1 < row.fires <= MAX_COUNTED + 1:
+    if row is None or row.scheduled_for is None:
         return None
-    later = schedules.fires(schedule, after=row.scheduled_for, until=fire)
-    return row if len(list(islice(later, row.fires))) < row.fires else None
+    later = schedules.count_fires(schedule, after=row.scheduled_for, until=fire)
+    return row if later < row.fires else None
 
 
 def started_by_hand(session: Session, job: Job, begin: datetime, end: datetime) -> Run | None:

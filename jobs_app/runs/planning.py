@@ -4,10 +4,10 @@
 the tick, and returns the rows to insert and the job's next fire.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import TypeAlias
 
 from jobs_app.core.policies import FirePolicy
@@ -18,8 +18,8 @@ from jobs_app.schedules.schedule import Schedule
 #: Rows that one outage may leave for a job; the older fires are folded into one row.
 MAX_ROWS = 100
 
-#: Fires that one plan counts when it folds; the next tick goes on from there.
-MAX_COUNTED = 10_000
+#: The largest number that the column of a row's `fires` holds.
+MAX_FIRES = 2**31 - 1
 
 #: The first and the last sign of life of each scheduler.
 Spans: TypeAlias = tuple[tuple[datetime, datetime], ...]
@@ -94,8 +94,6 @@ def plan(facts: PlanInput, *, at: datetime) -> Plan:
     A job that is not due gets an empty plan with its `next_fire_at` unchanged.
     """
     folded, newest, following = _overdue(facts, at=at)
-    if folded is not None and not newest:
-        return Plan((folded,), following)
     progress = _Progress(facts.has_active, facts.waiting)
     runs_left = facts.runs_left
     if folded is not None:
@@ -114,46 +112,43 @@ def plan(facts: PlanInput, *, at: datetime) -> Plan:
 
 def _overdue(
     facts: PlanInput, *, at: datetime
-) -> tuple[PlannedRun | None, list[datetime], datetime | None]:
+) -> tuple[PlannedRun | None, Sequence[datetime], datetime | None]:
     """Return the folded row of a long outage, the fires to decide, and the next fire."""
     schedule, first = facts.schedule, facts.next_fire_at
+    most = max(MAX_ROWS, facts.policy.catchup_max_runs)
     due: list[datetime] = []
     following: datetime | None = first
-    most = max(MAX_ROWS, facts.policy.catchup_max_runs)
     while following is not None and schedules.due_at(schedule, following) <= at:
         due.append(following)
         following = schedules.next_fire(schedule, after=following)
-        if len(due) > 2 * most:
-            return _fold(facts, most, at=at)
-    if len(due) > most:
-        old, due = due[: len(due) - most + 1], due[len(due) - most + 1 :]
-        return _missed(old[0], "outage_folded", fires=len(old)), due, following
+        if len(due) > most:
+            newest, following = _newest_due(schedule, first, most - 1, at=at)
+            # Counted, not listed: an outage of years may have millions of fires.
+            until = newest[0] - timedelta(microseconds=1)
+            old = 1 + schedules.count_fires(schedule, after=first, until=until)
+            return _missed(first, "outage_folded", fires=min(old, MAX_FIRES)), newest, following
     return None, due, following
 
 
-def _fold(
-    facts: PlanInput, most: int, *, at: datetime
-) -> tuple[PlannedRun | None, list[datetime], datetime | None]:
-    """Fold all but the newest fires of an outage that is too long to decide each fire."""
-    schedule, first = facts.schedule, facts.next_fire_at
-    newest: list[datetime] = []
-    # With jitter the last fires may not be due yet: go back to the last one that is.
-    fire = schedules.previous_fire(schedule, before=at + timedelta(microseconds=1))
-    while fire is not None and fire > first and len(newest) < most - 1:
-        if schedules.due_at(schedule, fire) <= at:
-            newest.append(fire)
+def _newest_due(
+    schedule: Schedule, first: datetime, number: int, *, at: datetime
+) -> tuple[Sequence[datetime], datetime | None]:
+    """Return the newest *number* of the fires after *first* that are due, and the next fire.
+
+    More than *number* must be due. The next fire is the first one that is not due.
+    """
+    newest: deque[datetime] = deque(maxlen=number)
+    # All fires until here are due, whatever their jitter is.
+    surely_due_at = at - timedelta(seconds=schedule.jitter_seconds)
+    fire = schedules.previous_fire(schedule, before=surely_due_at + timedelta(microseconds=1))
+    while fire is not None and fire > first and len(newest) < number:
+        newest.appendleft(fire)
         fire = schedules.previous_fire(schedule, before=fire)
-    newest.reverse()
-    until = newest[0] - timedelta(microseconds=1) if newest else at
-    old = 1 + sum(
-        1 for _ in islice(schedules.fires(schedule, after=first, until=until), MAX_COUNTED)
-    )
-    folded = _missed(first, "outage_folded", fires=old)
-    if old > MAX_COUNTED:
-        # Too many for one tick: no fire is caught up before all are counted.
-        *_, last = islice(schedules.fires(schedule, after=first, until=until), MAX_COUNTED)
-        return folded, [], schedules.next_fire(schedule, after=last)
-    return folded, newest, schedules.next_fire(schedule, after=newest[-1])
+    following = schedules.next_fire(schedule, after=newest[-1] if newest else first)
+    while following is not None and schedules.due_at(schedule, following) <= at:
+        newest.append(following)
+        following = schedules.next_fire(schedule, after=following)
+    return newest, following
 
 
 def _reasons(

@@ -1,4 +1,4 @@
-"""The fires of a cron expression in a time zone: the next, the previous, those of a day.
+"""The fires of a cron expression in a time zone: the next, the previous, their number.
 
 Pure, no IO. The step from days to instants is our own. With cronsim's, the second 01:10 of an
 autumn night is followed by the first 01:30, `0 */2` in Lord Howe loses the morning of the
@@ -6,7 +6,7 @@ change, and the previous fire is not the inverse of the next.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -72,6 +72,83 @@ def previous_fire(expression: Expression, zone: ZoneInfo, before: datetime) -> d
             fire = max(fire, other) if other is not None else fire
         return fire if fire > _FIRST else None
     return None
+
+
+def count(expression: Expression, zone: ZoneInfo, after: datetime, until: datetime) -> int:
+    """Return the number of fires in (after, until].
+
+    The work is a few steps for each month, and none for a single fire.
+    """
+    after, until = max(after, _FIRST), min(until, _LAST)
+    if until <= after:
+        return 0
+    # Near the ends, single fires are compared: a fire lies at most a day from its local day.
+    first = after.astimezone(zone).date() - 2 * _DAY
+    last = until.astimezone(zone).date() + 2 * _DAY
+    begin, end = first + 5 * _DAY, last - 5 * _DAY
+    if begin > end:
+        return _count_fires(expression, zone, (first, last), (after, until))
+    edges = _count_fires(expression, zone, (first, begin - _DAY), (after, until))
+    edges += _count_fires(expression, zone, (end + _DAY, last), (after, until))
+    return edges + _count_days(expression, zone, begin, end)
+
+
+def _count_fires(
+    expression: Expression,
+    zone: ZoneInfo,
+    days: tuple[date, date],
+    bounds: tuple[datetime, datetime],
+) -> int:
+    """Count the fires in *bounds*, without its start, that belong to the local *days*."""
+    after, until = bounds
+    return sum(
+        after < fire <= until
+        for number in range((days[1] - days[0]).days + 1)
+        for fire in _new_fires(expression, zone, days[0] + number * _DAY)
+    )
+
+
+def _count_days(expression: Expression, zone: ZoneInfo, begin: date, end: date) -> int:
+    """Count the fires that belong to the local days from *begin* to *end*."""
+    total = 0
+    year, month = begin.year, begin.month
+    while (year, month) <= (end.year, end.month):
+        is_whole = (begin.year, begin.month) != (year, month) != (end.year, end.month)
+        if is_whole:
+            total += _count_month(expression, zone, year, month)
+        else:
+            dates = (date(year, month, day) for day in _days_of(expression, year, month))
+            chosen = [day for day in dates if begin <= day <= end]
+            total += sum(len(_new_fires(expression, zone, day)) for day in chosen)
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+    return total
+
+
+@lru_cache(maxsize=16_384)
+def _count_month(expression: Expression, zone: ZoneInfo, year: int, month: int) -> int:
+    """Count the fires that belong to the local days of a month."""
+    days = _days_of(expression, year, month)
+    changed = timezones.changed_days(zone, year, month).intersection(days)
+    fires = (_new_fires(expression, zone, date(year, month, day)) for day in changed)
+    return (len(days) - len(changed)) * len(expression.minutes_of_day) + sum(map(len, fires))
+
+
+def _new_fires(expression: Expression, zone: ZoneInfo, day: date) -> Collection[datetime]:
+    """Return the fires of a local *day*, without those that the day before has too."""
+    fires = _fires_on(expression, zone, day)
+    yesterday = day - _DAY
+    if not fires or timezones.plain_midnight(zone, yesterday) is not None:
+        return fires
+    return {*fires}.difference(_fires_on(expression, zone, yesterday))
+
+
+def _fires_on(expression: Expression, zone: ZoneInfo, day: date) -> Collection[datetime]:
+    if not expression.fires_on_day(day):
+        return ()
+    midnight = timezones.plain_midnight(zone, day)
+    if midnight is None:
+        return fires_on_changed_day(expression, zone, day)
+    return [midnight + minute * _MINUTE for minute in expression.minutes_of_day]
 
 
 @lru_cache(maxsize=512)

@@ -105,6 +105,30 @@ def fires(
         fire = next_fire(schedule, after=fire)
 
 
+def count_fires(schedule: Schedule, *, after: datetime, until: datetime) -> int:
+    """Return the number of fires later than *after*, up to and including *until*.
+
+    The work does not grow with the number: a cron expression takes a few steps for each
+    month, an interval one division.
+    """
+    after, until = in_utc(after), in_utc(until)
+    if schedule.start_at is not None:
+        after = max(after, in_utc(schedule.start_at) - _TICK)
+    if schedule.end_at is not None:
+        until = min(until, in_utc(schedule.end_at) - _TICK)
+    if until <= after:
+        return 0
+    if schedule.cron is not None:
+        expression, zone = expression_of(schedule), zone_of(schedule.timezone)
+        return cron_fires.count(expression, zone, after, until)
+    if schedule.interval_seconds is not None:
+        anchor = _anchor(schedule)
+        interval = timedelta(seconds=schedule.interval_seconds)
+        first, last = max(after, anchor - _TICK), min(until, LAST - _TICK)
+        return max((last - anchor) // interval - (first - anchor) // interval, 0)
+    return int(schedule.at is not None and after < schedule.at <= until)
+
+
 def due_at(schedule: Schedule, fire: datetime) -> datetime:
     """Return when the run of *fire* is due: up to `jitter_seconds` later, in whole milliseconds.
 

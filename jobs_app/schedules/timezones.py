@@ -86,6 +86,18 @@ def plain_midnight(zone: ZoneInfo, day: date) -> datetime | None:
     return begin.replace(tzinfo=UTC) - offset
 
 
+@lru_cache(maxsize=16_384)
+def changed_days(zone: ZoneInfo, year: int, month: int) -> frozenset[int]:
+    """Return the days of a month that are not plain, or follow such a day."""
+    first = date(year, month, 1)
+    days = [day for number in range(31) if (day := first + number * _DAY).month == month]
+    return frozenset(
+        day.day
+        for day in days
+        if plain_midnight(zone, day) is None or plain_midnight(zone, day - _DAY) is None
+    )
+
+
 @lru_cache(maxsize=1024)
 def offset_periods(zone: ZoneInfo, day: date) -> tuple[OffsetPeriod, ...]:
     """Return the periods of *day*, in order and without holes.

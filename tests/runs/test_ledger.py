@@ -117,6 +117,18 @@ def test_a_long_outage_is_folded_into_a_hundred_rows_that_count_every_fire(
     assert stored_job(database, job.name).next_fire_at == NOON + DAY + MINUTE
 
 
+def test_a_job_of_every_second_fires_again_at_once_after_years(database: Database) -> None:
+    job = make_job(database, interval_seconds=1, at=NOON - SECOND)
+    at = NOON + 3 * 365 * DAY
+
+    record(database, job, at=at)
+
+    rows = runs_of(database, job)
+    assert len(rows) == MAX_ROWS
+    assert sum(row.fires for row in rows) == (at - NOON) // SECOND + 1
+    assert stored_job(database, job.name).next_fire_at == at + SECOND
+
+
 @pytest.mark.parametrize("act", [pause, reschedule])
 def test_a_fire_that_came_due_just_before_a_change_still_runs(
     database: Database, act: Callable[..., None]

@@ -1,12 +1,14 @@
 """The plan of a tick, as a table: which fires run, which are only put on record."""
 
 from datetime import datetime, timedelta
+from time import process_time
 
 import pytest
 
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState
 from jobs_app.runs.planning import MAX_ROWS, Plan, PlanInput, overlap, plan
+from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
@@ -114,20 +116,58 @@ def test_a_long_outage_leaves_a_bounded_number_of_rows_that_count_every_fire() -
     assert planned.next_fire_at == NOON + DAY + MINUTE
 
 
-def test_an_outage_of_a_year_is_counted_in_portions() -> None:
-    given = facts(schedule=Schedule(interval_seconds=1, anchor_at=NOON))
-    at = NOON + timedelta(seconds=25_000)
-    counted, portions = 0, 0
-    following: datetime | None = NOON
+YEAR = 365 * DAY
 
-    while following is not None and following <= at:
-        planned = plan(facts(schedule=given.schedule, next_fire_at=following), at=at)
-        counted += sum(row.fires for row in planned.runs)
-        following, portions = planned.next_fire_at, portions + 1
 
-    assert counted == 25_001
-    assert portions == 3
-    assert following == at + SECOND
+@pytest.mark.parametrize(
+    "schedule, years",
+    [
+        (Schedule(interval_seconds=1, anchor_at=NOON), 30),
+        (Schedule(interval_seconds=7, anchor_at=NOON), 60),
+        (Schedule(cron="* * * * *", timezone="Europe/Paris"), 30),
+        (Schedule(cron="*/7 9-17 * * 1-5", timezone="Australia/Lord_Howe"), 30),
+    ],
+)
+def test_an_outage_of_many_years_takes_one_plan_and_no_time(schedule: Schedule, years: int) -> None:
+    at = NOON + years * YEAR
+    begin = process_time()
+
+    planned = plan(facts(schedule=schedule), at=at)
+
+    # Some 50 ms; one fire after the other would take minutes.
+    assert process_time() - begin < 2
+    assert len(planned.runs) == MAX_ROWS
+    assert planned.next_fire_at == schedules.next_fire(schedule, after=at)
+    first, *others = planned.runs
+    assert (first.scheduled_for, first.reason) == (NOON, "outage_folded")
+    newest = [row.scheduled_for for row in others]
+    assert newest == list(schedules.fires(schedule, after=newest[0] - SECOND, until=at))
+    before = newest[0] - timedelta(microseconds=1)
+    assert first.fires == 1 + schedules.count_fires(schedule, after=NOON, until=before)
+
+
+def test_the_number_of_fires_fits_its_column() -> None:
+    every_second = Schedule(interval_seconds=1, anchor_at=NOON)
+
+    planned = plan(facts(schedule=every_second), at=NOON + 100 * YEAR)
+
+    assert planned.runs[0].fires == 2**31 - 1
+    assert planned.next_fire_at == NOON + 100 * YEAR + SECOND
+
+
+@pytest.mark.parametrize("minutes", [90, 110, 130, 250, 1500])
+def test_an_outage_folds_no_fire_that_its_jitter_keeps_for_later(minutes: int) -> None:
+    jittered = Schedule(cron="* * * * *", jitter_seconds=3600, seed="nightly")
+    at = NOON + minutes * MINUTE
+
+    planned = plan(facts(schedule=jittered), at=at)
+
+    following = planned.next_fire_at
+    assert following is not None
+    assert schedules.due_at(jittered, following) > at
+    fires = list(schedules.fires(jittered, after=NOON - SECOND, until=following))
+    assert sum(row.fires for row in planned.runs) == len(fires) - 1
+    assert all(schedules.due_at(jittered, fire) <= at for fire in fires[:-1])
 
 
 @pytest.mark.parametrize(

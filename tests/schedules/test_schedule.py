@@ -9,7 +9,15 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs_app.schedules.schedule import Schedule, due_at, fires, next_fire, preview, previous_fire
+from jobs_app.schedules.schedule import (
+    Schedule,
+    count_fires,
+    due_at,
+    fires,
+    next_fire,
+    preview,
+    previous_fire,
+)
 from tests.schedule_oracle import fires_between
 from tests.schedules.examples import (
     AUTUMN,
@@ -386,3 +394,59 @@ def test_jitter_differs_between_jobs_and_is_nothing_by_default():
 
     assert due_at(one, NOW) != due_at(other, NOW)
     assert due_at(cron("@hourly", seed="one"), NOW) == NOW
+
+
+@given(
+    crons,
+    st.sampled_from(ZONES),
+    st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1)),  # noqa: DTZ001 - UTC is added below
+    st.timedeltas(timedelta(), 100 * DAY),
+)
+@example("30 23 * * *", "Pacific/Apia", datetime(2011, 12, 1), 60 * DAY)  # noqa: DTZ001 - same
+@example("*/30 * * * *", "Pacific/Kwajalein", datetime(1993, 8, 1), 60 * DAY)  # noqa: DTZ001 - same
+@example("0,30 * * * *", "America/St_Johns", datetime(2010, 10, 20), 60 * DAY)  # noqa: DTZ001 - same
+@settings(max_examples=50, deadline=None)
+def test_the_number_of_fires_is_that_of_a_walk(expression, zone, begin, length):
+    schedule = cron(expression, zone)
+    after = begin.replace(tzinfo=UTC)
+    until = after + length
+
+    walked = sum(1 for _ in fires(schedule, after=after, until=until))
+
+    assert count_fires(schedule, after=after, until=until) == walked
+
+
+@pytest.mark.parametrize("zone", ["Europe/Paris", "America/Sao_Paulo", "Pacific/Apia"])
+@pytest.mark.parametrize("expression", ["0 0 * * *", "30 2,23 * * *"])
+def test_the_number_of_fires_of_sixty_years_is_that_of_a_walk(expression, zone):
+    schedule = cron(expression, zone)
+    after = datetime(1970, 1, 5, 3, tzinfo=UTC)
+    until = datetime(2030, 5, 1, tzinfo=UTC)
+
+    walked = sum(1 for _ in fires(schedule, after=after, until=until))
+
+    assert count_fires(schedule, after=after, until=until) == walked
+
+
+@given(
+    st.integers(1, 100_000),
+    st.integers(-500_000, 500_000),
+    st.integers(0, 500_000),
+    st.sampled_from([{}, {"start_at": NOW + HOUR}, {"end_at": NOW + HOUR}]),
+)
+@settings(max_examples=50, deadline=None)
+def test_the_number_of_fires_of_an_interval_is_that_of_a_walk(interval, begin, length, window):
+    schedule = Schedule(interval_seconds=max(interval, length // 1000), anchor_at=NOW, **window)
+    after = NOW + begin * SECOND
+    until = after + length * SECOND
+
+    walked = sum(1 for _ in fires(schedule, after=after, until=until))
+
+    assert count_fires(schedule, after=after, until=until) == walked
+
+
+@pytest.mark.parametrize("offset, count", [(-1, 1), (0, 0), (1, 0)])
+def test_the_number_of_fires_of_one_instant_is_one_or_none(offset, count):
+    once = Schedule(at=NOW)
+
+    assert count_fires(once, after=NOW + offset * SECOND, until=NOW + HOUR) == count
