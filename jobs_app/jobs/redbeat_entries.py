@@ -6,9 +6,10 @@ what stands there. Losing all of it costs nothing but a look at the database.
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from celery.schedules import BaseSchedule, crontab, schedule
@@ -39,6 +40,23 @@ OWNER_SECONDS = 60
 LOOK_SECONDS = 0.01
 
 
+T = TypeVar("T")
+
+
+class RunCall(Protocol):
+    """Runs a call to Redis, perhaps in another thread, and returns its result.
+
+    The call may take *extra_seconds* more than calls usually take.
+    """
+
+    def __call__(self, command: Callable[[], T], /, *, extra_seconds: float = 0.0) -> T: ...
+
+
+def run_here(command: Callable[[], T], /, *, extra_seconds: float = 0.0) -> T:
+    """Run a call in the thread of its caller, however long it takes."""
+    return command()
+
+
 class Projection:
     """The entries of one installation in its Redis.
 
@@ -47,7 +65,10 @@ class Projection:
     them raise it too, and nothing is written.
     """
 
-    def __init__(self, settings: Settings, *, timeout_seconds: float = 5) -> None:
+    def __init__(
+        self, settings: Settings, *, timeout_seconds: float = 5, run_call: RunCall = run_here
+    ) -> None:
+        self._run_call = run_call
         self._redis: Redis = Redis.from_url(
             settings.effective_redis_url,
             decode_responses=True,
@@ -73,17 +94,17 @@ class Projection:
         pipe = self._redis.pipeline(transaction=False)
         pipe.set(self.owner_key, str(installation_id), nx=True, ex=OWNER_SECONDS)
         pipe.get(self.owner_key)
-        self._note_owner(_execute(pipe)[-1], installation_id)
+        self._note_owner(self._execute(pipe)[-1], installation_id)
         if not self.is_foreign:
             pipe.expire(self.owner_key, OWNER_SECONDS)
-            _execute(pipe)
+            self._execute(pipe)
         return not self.is_foreign
 
     def look_at_prefix(self, installation_id: UUID) -> bool:
         """Return whether the prefix is ours, or nobody's; writes nothing."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(self.owner_key)
-        self._note_owner(_execute(pipe)[-1], installation_id)
+        self._note_owner(self._execute(pipe)[-1], installation_id)
         return not self.is_foreign
 
     def _note_owner(self, owner: str | None, installation_id: UUID) -> None:
@@ -106,7 +127,7 @@ class Projection:
         for job in jobs:
             self._add(pipe, job)
         self._add_wakeup(pipe)
-        _execute(pipe)
+        self._execute(pipe)
 
     def rebuild(self, jobs: Iterable[Job]) -> None:
         """Write the entries of *jobs* and set the mark that says that all are there."""
@@ -116,7 +137,7 @@ class Projection:
         for job in jobs:
             self._add(pipe, job)
         pipe.set(self.marker_key, "1")
-        _execute(pipe)
+        self._execute(pipe)
 
     def write_scores(self, due: Mapping[int, datetime | None]) -> None:
         """Move entries to their next due instants; None removes the entry."""
@@ -134,10 +155,7 @@ class Projection:
         over = [self.key(job_id) for job_id, at in due.items() if at is None]
         if over:
             commands += [("ZREM", self.schedule_key, *over), ("DEL", *over)]
-        try:
-            redis_commands.execute(self._redis.connection_pool, commands)
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"Redis: {error}") from error
+        self._run(partial(redis_commands.execute, self._redis.connection_pool, commands))
 
     def due(
         self, *, at: datetime, limit: int, skip: int = 0
@@ -151,7 +169,7 @@ class Projection:
         pipe.zrangebyscore(self.schedule_key, 0, now, start=skip, num=limit)
         pipe.zrangebyscore(self.schedule_key, f"({now}", "+inf", start=0, num=1, withscores=True)
         pipe.exists(self.marker_key)
-        keys, following, marked = _execute(pipe)
+        keys, following, marked = self._execute(pipe)
         after = at + timedelta(seconds=following[0][1] - now) if following else None
         return keys, after, bool(marked)
 
@@ -159,13 +177,16 @@ class Projection:
         """Return the score of every job's entry."""
         self._refuse_foreign()
         found: dict[int, float] = {}
-        try:
-            for key, score in self._redis.zscan_iter(self.schedule_key, count=1000):
+        cursor = None
+        while cursor != 0:
+            scan = partial(self._redis.zscan, self.schedule_key, cursor=cursor or 0, count=1000)
+            # Typed Any: redis-py's annotation is a union with its asynchronous client.
+            answer: Any = self._run(scan)
+            cursor, page = answer
+            for key, score in page:
                 job_id = self.job_id(key)
                 if job_id is not None:
                     found[job_id] = score
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"Redis: {error}") from error
         return found
 
     def scores_of(self, job_ids: Sequence[int]) -> dict[int, float]:
@@ -175,7 +196,7 @@ class Projection:
         self._refuse_foreign()
         pipe = self._redis.pipeline(transaction=False)
         pipe.zmscore(self.schedule_key, [self.key(job_id) for job_id in job_ids])
-        (scores,) = _execute(pipe)
+        (scores,) = self._execute(pipe)
         pairs = zip(job_ids, scores, strict=True)
         return {job_id: score for job_id, score in pairs if score is not None}
 
@@ -185,36 +206,36 @@ class Projection:
             return
         pipe = self._redis.pipeline(transaction=False)
         self._add_wakeup(pipe)
-        _execute(pipe)
+        self._execute(pipe)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a wake-up, at most *seconds*; return whether one came."""
+        return self._run(partial(self._await_wakeup, seconds), extra_seconds=seconds)
+
+    def _await_wakeup(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         blocking = seconds - BLOCKING_INACCURACY_SECONDS
-        try:
-            if blocking > 0 and self._redis.blpop([self.wakeup_key], timeout=blocking) is not None:
-                return True
-            while self._redis.lpop(self.wakeup_key) is None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                time.sleep(min(left, LOOK_SECONDS))
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"Redis: {error}") from error
+        if blocking > 0 and self._redis.blpop([self.wakeup_key], timeout=blocking) is not None:
+            return True
+        while self._redis.lpop(self.wakeup_key) is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, LOOK_SECONDS))
         return True
 
     def probe(self) -> None:
         """Write something that is gone in a second: a full Redis answers, and takes nothing."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.set(f"{self._prefix}probe", "1", px=1000)
-        _execute(pipe)
+        self._execute(pipe)
 
     def eviction_policy(self) -> str | None:
         """Return the server's `maxmemory-policy`; None if it does not tell this user."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.info("memory")
         try:
-            policy: str | None = _execute(pipe)[0].get("maxmemory_policy")
+            policy: str | None = self._execute(pipe)[0].get("maxmemory_policy")
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, ResponseError):
                 return None
@@ -228,12 +249,21 @@ class Projection:
         for name in names:
             for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169"):
                 pipe.llen(f"{prefix}{name}{suffix}")
-        lengths = _execute(pipe)
+        lengths = self._execute(pipe)
         return {name: sum(lengths[4 * i : 4 * i + 4]) for i, name in enumerate(names)}
 
     def _refuse_foreign(self) -> None:
         if self.is_foreign:
             raise BrokerUnavailable(shared_prefix(self._prefix))
+
+    def _execute(self, pipe: Pipeline) -> list[Any]:
+        return self._run(pipe.execute)
+
+    def _run(self, command: Callable[[], T], *, extra_seconds: float = 0.0) -> T:
+        try:
+            return self._run_call(command, extra_seconds=extra_seconds)
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"Redis: {error}") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -264,13 +294,6 @@ def shared_prefix(prefix: str) -> str:
 
 
 _META = json.dumps({"last_run_at": None})
-
-
-def _execute(pipe: Pipeline) -> list[Any]:
-    try:
-        return pipe.execute()
-    except (RedisError, OSError) as error:
-        raise BrokerUnavailable(f"Redis: {error}") from error
 
 
 def _definition(job: Job) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -93,6 +93,11 @@ def overdue_jobs(session: Session, *, at: datetime, limit: int) -> list[int]:
     """Return the jobs that the database knows to be due, the most overdue first."""
     statement = select(Job.id).where(Job.next_due_at <= at).order_by(Job.next_due_at).limit(limit)
     return list(session.scalars(statement))
+
+
+def next_due_at(session: Session, *, after: datetime) -> datetime | None:
+    """Return the first instant later than *after* at which a job is due; None if none is."""
+    return session.scalar(select(func.min(Job.next_due_at)).where(Job.next_due_at > after))
 
 
 def record_before_change(session: Session, job: Job, *, at: datetime) -> None:

@@ -6,13 +6,14 @@ import socket
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from celery import Celery
 from celery.signals import beat_init
 from redbeat.schedulers import RedBeatScheduler, acquire_distributed_beat_lock, get_redis
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import RedisError
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,8 +32,10 @@ from jobs_app.scheduler.foreign_entries import ForeignEntries
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
+from jobs_app.scheduler.lock import SchedulerLock, Taking
 from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
+from jobs_app.scheduler.redis_thread import RedisThread
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
 from jobs_app.tasks import user_apps
 
@@ -46,6 +49,9 @@ STAND_IN_SECONDS = 15.0
 
 #: How often the log repeats that the prefix belongs to another installation, seconds.
 FOREIGN_PREFIX_LOG_SECONDS = 60.0
+
+#: The time to build and send a message on a slow machine, seconds.
+SECONDS_PER_MESSAGE = 0.0005
 
 #: A pause after an error of the database, seconds.
 ERROR_WAIT_SECONDS = 1.0
@@ -83,7 +89,8 @@ class JobsScheduler(RedBeatScheduler):
         app.signer.load(makes_key=True)
         self._settings = settings
         self._database = Database(settings.effective_database_url)
-        self._projection = Projection(settings)
+        self._redis = RedisThread()
+        self._projection = Projection(settings, run_call=self._redis.run)
         self._ticker = Ticker(
             self._database, self._projection, self._publish, batch=settings.scheduler_batch
         )
@@ -104,19 +111,26 @@ class JobsScheduler(RedBeatScheduler):
         self._pruner.start()
         for name, count in user_apps.ignored_schedules(settings.import_modules).items():
             log.warning("periodic_tasks_ignored app=%s count=%s create jobs for them", name, count)
-        self._foreign_entries = ForeignEntries(self, are_allowed=settings.foreign_entries)
+        self._foreign_entries = ForeignEntries(
+            self, are_allowed=settings.foreign_entries, run_call=self._redis.run
+        )
         self._sender = Sender(self._database, settings)
         self._id = new_run_id()
         self._installation_id: UUID | None = None
         self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
         self._is_database_in_doubt = False
         self._has_row = False
-        self._lock: Any = None
+        self._lock = SchedulerLock(
+            get_redis(app), self.lock_key, seconds=settings.scheduler_lock_seconds
+        )
+        #: Another scheduler may have had the lock, and may have left messages unsent.
+        self._must_take_over = True
         self._parts_made = True
         self._sender.start()
 
     def _publish(self, messages: Sequence[Message]) -> None:
-        publish(self.app, messages)
+        extra_seconds = len(messages) * SECONDS_PER_MESSAGE
+        self._redis.run(partial(publish, self.app, messages), extra_seconds=extra_seconds)
 
     def tick(self, *_: object, **__: object) -> float:
         """Process what is due and wait for the next fire; beat calls again at once.
@@ -151,10 +165,10 @@ class JobsScheduler(RedBeatScheduler):
         next_due_at: datetime | None = None
         is_redis_up = True
         try:
-            was_active = self._active_since is not None
             if self._is_active(monotonic):
-                if not was_active:
+                if self._must_take_over:
                     self._janitor.take_over(at=at)
+                    self._must_take_over = False
                 next_due_at = self._look_at_redis(at)
         except (BrokerUnavailable, RedisError, OSError) as error:
             if self._active_since is not None:
@@ -162,9 +176,11 @@ class JobsScheduler(RedBeatScheduler):
             is_redis_up = False
             self._step_down()
         if not is_redis_up or self._projection.is_foreign:
-            # No scheduler can hold the lock: all of them scan, and the rows decide.
-            if self._ticker.scan(at=at, due_before=at):
-                next_due_at = at
+            # No scheduler can hold the lock: all of them scan, and the rows decide. Redis may
+            # have taken its time.
+            at = clock.now()
+            is_full = self._ticker.scan(at=at, due_before=at)
+            next_due_at = at if is_full else self._ticker.next_due_at(after=at)
         elif self._active_since is not None and monotonic >= self._next_scan:
             self._next_scan = monotonic + SCAN_SECONDS
             self._ticker.scan(at=at, due_before=at - timedelta(seconds=SCAN_SECONDS / 2))
@@ -188,8 +204,7 @@ class JobsScheduler(RedBeatScheduler):
 
     def _look_at_redis(self, at: datetime) -> datetime | None:
         if not self._are_statics_installed:
-            super().setup_schedule()
-            self._are_statics_installed = True
+            self._redis.run(self._install_statics)
         ticked = self._ticker.tick(at=at)
         if not ticked.is_projected:
             self._janitor.recover(at=at)
@@ -201,31 +216,33 @@ class JobsScheduler(RedBeatScheduler):
         again_at = None if wait is None else clock.now() + wait
         return min(filter(None, (again_at, ticked.next_due_at)), default=None)
 
+    def _install_statics(self) -> None:
+        super().setup_schedule()
+        self._are_statics_installed = True
+
     def _is_active(self, monotonic: float) -> bool:
         """Take or extend the lock; False means that another scheduler has it."""
         if self._active_since is not None and monotonic < self._next_extension:
             return True
-        seconds = self._settings.scheduler_lock_seconds
         if not self._owns_prefix(monotonic):
             if self._active_since is not None:
                 self._step_down()
                 self._release()
             return False
-        if self._active_since is not None:
-            try:
-                self._lock.extend(seconds, replace_ttl=True)
-            except LockError:
-                log.warning("scheduler_lost_lock")
-                self._step_down()
         if self._active_since is None:
             self._check_database()
-            self._lock = get_redis(self.app).lock(self.lock_key, timeout=seconds)
-            if not self._lock.acquire(blocking=False):
-                return False
+        taking = self._redis.run(self._lock.take)
+        self._must_take_over |= taking is not Taking.KEPT
+        if taking is Taking.REFUSED:
+            if self._active_since is not None:
+                log.warning("scheduler_lost_lock")
+                self._step_down()
+            return False
+        if self._active_since is None:
             log.info("scheduler_active")
             self._active_since = monotonic
             self._next_note = 0.0
-        self._next_extension = monotonic + seconds / 4
+        self._next_extension = monotonic + self._settings.scheduler_lock_seconds / 4
         return True
 
     def _owns_prefix(self, monotonic: float) -> bool:
@@ -298,15 +315,16 @@ class JobsScheduler(RedBeatScheduler):
             return
         self._pruner.stop()
         self._sender.stop()
-        if self._active_since is not None:
-            self._step_down()
-            self._release()
+        self._step_down()
+        # Also if we were not active: the answer to our last attempt may be lost.
+        self._release()
+        self._redis.close()
         self._sign_off()
 
     def _release(self) -> None:
         try:
-            self._lock.release()
-        except (LockError, RedisError, OSError) as error:
+            self._redis.run(self._lock.release)
+        except (BrokerUnavailable, RedisError, OSError) as error:
             log.info("lock_not_released error=%s", error)
 
     def _sign_off(self) -> None:

@@ -7,10 +7,13 @@ only: whoever can write to Redis would otherwise start tasks.
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from redbeat.schedulers import RedBeatScheduler, get_redis
 from redis.exceptions import RedisError
+
+from jobs_app.jobs.redbeat_entries import RunCall, run_here
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +24,13 @@ MOST_NAMES = 10
 class ForeignEntries:
     """Sends the due entries of *scheduler* that are not jobs, as stock RedBeat would."""
 
-    def __init__(self, scheduler: RedBeatScheduler, *, are_allowed: bool) -> None:
+    def __init__(
+        self, scheduler: RedBeatScheduler, *, are_allowed: bool, run_call: RunCall = run_here
+    ) -> None:
         self._scheduler = scheduler
         self._app = scheduler.app
         self._are_allowed = are_allowed
+        self._run_call = run_call
         self._is_warned = False
 
     def send(self, keys: Iterable[str]) -> timedelta | None:
@@ -39,7 +45,7 @@ class ForeignEntries:
         if ignored and not self._is_warned:
             self._warn(ignored)
         waits = [
-            self._send(key, name, statics.get(name))
+            self._run_call(partial(self._send, key, name, statics.get(name)))
             for name, key in by_name.items()
             if self._are_allowed or name in statics
         ]

@@ -108,6 +108,11 @@ class Ticker:
             self._record(job_ids, at=at)
         return len(job_ids)
 
+    def next_due_at(self, *, after: datetime) -> datetime | None:
+        """Return when a job is next due according to the database; None if none is."""
+        with self._database.reading() as session:
+            return fires.next_due_at(session, after=after)
+
     def _record(self, job_ids: Sequence[int], *, at: datetime) -> int:
         """Record and publish the fires of *job_ids*; return the number of new rows.
 

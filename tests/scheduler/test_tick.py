@@ -136,3 +136,14 @@ def test_a_job_whose_run_the_database_refuses_stops_no_other_of_a_burst(
     assert job.next_fire_at == NOON
     assert job.next_due_at == NOON + ERROR_PAUSE_SECONDS * SECOND
     assert projection.due(at=NOON + SECOND, limit=10)[0] == []
+
+
+@pytest.mark.usefixtures("burst")
+def test_the_database_says_when_the_next_job_is_due_later_than_an_instant(
+    database: Database, projection: Projection
+) -> None:
+    ticker = Ticker(database, projection, lambda _: None, batch=100)
+
+    assert ticker.next_due_at(after=NOON - SECOND) == NOON
+    # What is overdue is not waited for: it may stay so, while another scheduler has its row.
+    assert ticker.next_due_at(after=NOON) is None
