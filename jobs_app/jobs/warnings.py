@@ -109,6 +109,7 @@ def _secret_warnings(job: Definition, deleted: set[str]) -> Iterator[str]:
         yield f"There is no secret {name!r} any more: its runs will fail."
     for place in redaction.literal_secrets(job.kwargs):
         yield (
-            f"{place} looks like a secret, and whoever may read the job can read it: store it with"
-            f" `jobs-app secret set NAME`, and refer to it as {references.OPENING}NAME}}."
+            f"{place} looks like a secret, or has one in an address, and whoever may read the job"
+            " can read it: store it with `jobs-app secret set NAME`, and refer to it as"
+            f" {references.OPENING}NAME}}."
         )

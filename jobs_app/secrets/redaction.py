@@ -1,4 +1,4 @@
-"""Redaction: masks arguments of jobs whose names look like secrets."""
+"""Redaction: masks arguments whose names look like secrets, and passwords in addresses."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 from jobs_app.core.errors import MAX_ERRORS, FieldError
 from jobs_app.core.json_values import parts, with_leaves
 from jobs_app.core.validation_messages import Place, json_pointer
+from jobs_app.secrets.address_redaction import with_secrets_of_addresses
 from jobs_app.secrets.references import names_in
 
 MASK = "***"
@@ -37,13 +38,16 @@ def looks_secret(name: str) -> bool:
 
 
 def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *kwargs* with secret values masked, judged by their names; references stay."""
+    """Return *kwargs* with secret values masked, judged by their names; references stay.
+
+    Of an address, the password and parameters with such names are masked.
+    """
     masked: dict[str, Any] = with_leaves(dict(kwargs), _redacted)
     return masked
 
 
 def literal_secrets(kwargs: Mapping[str, Any]) -> list[str]:
-    """Return the paths in *kwargs* with a literal value under a name that looks secret.
+    """Return the paths in *kwargs* of literal values that `redacted` masks.
 
     At most MAX_ERRORS of them; a long name is cut.
     """
@@ -64,14 +68,33 @@ def copied_masks(kwargs: Mapping[str, Any]) -> list[FieldError]:
     masks = (
         FieldError(json_pointer(("kwargs", *place)), "masked_value", detail)
         for place, value in parts(dict(kwargs))
-        if value == MASK and _is_in_secret(place)
+        if (value == MASK and _is_in_secret(place)) or _has_masked_address(value)
     )
     return list(islice(masks, MAX_ERRORS + 1))
 
 
 def _redacted(place: Place, value: Any) -> Any:
-    is_shown = value is None or isinstance(value, bool) or value == "" or names_in(value)
-    return value if is_shown or not _is_in_secret(place) else MASK
+    if value is None or isinstance(value, bool) or value == "":
+        return value
+    if _is_in_secret(place):
+        return value if names_in(value) else MASK
+    if not isinstance(value, str):
+        return value
+    return with_secrets_of_addresses(value, lambda _: MASK, looks_secret=looks_secret)
+
+
+def _has_masked_address(value: Any) -> bool:
+    """Tell whether *value* has the mask in an address, where a secret was."""
+    if not isinstance(value, str) or MASK not in value:
+        return False
+    secrets: list[str] = []
+
+    def note(secret: str) -> str:
+        secrets.append(secret)
+        return secret
+
+    with_secrets_of_addresses(value, note, looks_secret=looks_secret)
+    return MASK in secrets
 
 
 def _is_in_secret(place: Place) -> bool:

@@ -22,7 +22,7 @@ from jobs_app.up.banner import connect_host, print_banner, print_demo
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.programs import ChildProcess, StopSignal, ValkeyProgram, announce
 from jobs_app.up.supervisor import Signals, Supervisor
-from jobs_app.up.valkey import EmbeddedValkey, password_of, write_private
+from jobs_app.up.valkey import EmbeddedValkey, is_short_enough, password_of, write_private
 
 # The order of start and of stop: the worker's grace begins at once, however long the
 # others take.
@@ -113,11 +113,20 @@ def _prepare_database(settings: Settings, *, demo: bool) -> None:
 
 
 def _embedded_valkey(settings: Settings, death_pipe: ParentDeathPipe) -> ValkeyProgram:
+    socket_path = settings.data_dir.absolute() / "valkey.sock"
+    fits = is_short_enough(socket_path)
     server = EmbeddedValkey(
         settings.data_dir / "valkey",
-        socket_path=settings.data_dir.absolute() / "valkey.sock",
-        password=password_of(settings.redis_url_file),
+        socket_path=socket_path,
+        # On TCP the port changes at each start too: nobody can reconnect with the old password.
+        password=password_of(settings.redis_url_file) if fits else None,
     )
+    if not fits:
+        announce(
+            f"warning: the path {socket_path} is too long for a socket, so Valkey listens on "
+            f"127.0.0.1:{server.port}, where all users of this machine can reach it; its password "
+            "is new at each start. A shorter JOBS_DATA_DIR has a socket for this user only"
+        )
     write_private(settings.redis_url_file, server.url + "\n")
     return ValkeyProgram(server, death_pipe)
 

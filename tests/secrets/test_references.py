@@ -164,6 +164,17 @@ def test_a_mask_in_place_of_a_secret_is_refused() -> None:
     ]
 
 
+def test_a_secret_in_an_address_is_masked_named_and_not_taken_back_as_a_mask() -> None:
+    kwargs = {"url": "https://me:pw@example.org/?token=abc", "command": "echo ***"}
+
+    shown = redacted(kwargs)
+
+    assert shown == {"url": "https://me:***@example.org/?token=***", "command": "echo ***"}
+    assert literal_secrets(kwargs) == ["kwargs.url"]
+    assert [error.pointer for error in copied_masks(shown)] == ["/kwargs/url"]
+    assert copied_masks(kwargs) == []
+
+
 def test_each_literal_that_looks_secret_is_named_by_its_place() -> None:
     kwargs = {"headers": {"Authorization": "Basic abc"}, "token": "${secret:TOKEN}", "pwd": ["x"]}
 

@@ -10,7 +10,9 @@ import psutil
 import pytest
 import redis
 
-from jobs_app.up.command import GRACE_SECONDS
+from jobs_app.core.settings import Settings
+from jobs_app.up.command import GRACE_SECONDS, _embedded_valkey
+from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.supervisor import SIGNAL_DEBOUNCE_SECONDS
 from tests.servers import crowding, is_alive, wait_until
 
@@ -138,3 +140,15 @@ def test_a_redis_of_ones_own_replaces_the_embedded_one(make_up, data_dir, redis_
 
     assert not (data_dir / "redis-url").exists()
     assert len(up.family()) == 4
+
+
+def test_a_path_too_long_for_a_socket_is_announced_and_its_password_is_new(tmp_path, capsys):
+    settings = Settings(data_dir=tmp_path / ("d" * 100))
+    settings.data_dir.mkdir()
+    pipe = ParentDeathPipe()
+
+    servers = [_embedded_valkey(settings, pipe).server for _ in range(2)]
+
+    pipe.close()
+    assert servers[0].password != servers[1].password
+    assert f"Valkey listens on 127.0.0.1:{servers[0].port}" in capsys.readouterr().err

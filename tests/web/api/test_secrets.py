@@ -294,7 +294,7 @@ def test_a_job_warns_of_literals_that_look_secret_and_of_secrets_that_are_gone(a
     api.delete("/secrets/TOKEN?force=true")
     warnings = api.get("/jobs/calls").json["warnings"]
 
-    literal = "kwargs.headers.Authorization looks like a secret"
+    literal = "kwargs.headers.Authorization looks like a secret, or has one in an address"
     assert [warning.startswith(literal) for warning in preview].count(True) == 1
     assert [warning.startswith(literal) for warning in warnings].count(True) == 1
     assert "There is no secret 'TOKEN' any more: its runs will fail." in warnings
