@@ -31,6 +31,15 @@ def _is_coroutine_function(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
+def is_in_event_loop() -> bool:
+    """Return whether an event loop runs in this thread, so that its code can await."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return *function*, which returns a coroutine, as a function that returns its value."""
 

@@ -1,7 +1,7 @@
 """Calls a task as Celery does, with a real request and all its hooks; returns the outcome."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from billiard.einfo import ExceptionInfo
@@ -16,7 +16,7 @@ from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.call_arguments import CallArguments
-from jobs_app.worker.coroutines import awaiting, is_coroutine_function
+from jobs_app.worker.coroutines import awaiting, is_coroutine_function, is_in_event_loop
 from jobs_app.worker.outcomes import failed, ignored, retried
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import divert_update_state
@@ -82,21 +82,41 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     return tracer
 
 
+def adapt_coroutine_tasks(tasks: Iterable[Task[Any, Any]]) -> None:
+    """Make the tasks among *tasks* that are coroutine functions run to their end.
+
+    Also those that a message of the user's own starts, without a run: Celery would drop
+    their coroutines. Call it before Celery builds its tracers.
+    """
+    for task in tasks:
+        if is_coroutine_function(getattr(task, _name_of_run(task))):
+            _adapt_run(task)
+
+
+def _name_of_run(task: Task[Any, Any]) -> str:
+    """Return the name of a task's method `run`, below that of `autoretry_for`."""
+    return "_orig_run" if hasattr(task, "_orig_run") else "run"
+
+
 def _adapt_run(task: Task[Any, Any]) -> None:
     """Make the method `run` of a task await its coroutine, and refuse work not done yet.
 
-    Below `autoretry_for`, which then sees the errors of the coroutine.
+    Below `autoretry_for`, which then sees the errors of the coroutine. User code that calls
+    the task as a function gets from it what the function returns.
     """
     if hasattr(task, ADAPTED):
         return
     setattr(task, ADAPTED, True)
-    name = "_orig_run" if hasattr(task, "_orig_run") else "run"
+    name = _name_of_run(task)
     run = getattr(task, name)
     run_to_end = awaiting(run) if is_coroutine_function(run) else run
 
-    @functools.wraps(run_to_end)
+    @functools.wraps(run)
     def run_and_check(*args: Any, **kwargs: Any) -> Any:
-        return finished(run_to_end(*args, **kwargs))
+        if task.request.called_directly or is_in_event_loop():
+            return run(*args, **kwargs)
+        result = run_to_end(*args, **kwargs)
+        return result if current_run.get(None) is None else finished(result)
 
     setattr(task, name, run_and_check)
 

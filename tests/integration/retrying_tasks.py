@@ -1,5 +1,6 @@
 """Tasks that use Celery's ways to retry themselves, or to send other tasks."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,15 @@ def leaves_a_trace(previous: object, file: str) -> None:
 
 
 @shared_task
+async def doubles(number: int) -> int:
+    """Do its work in a coroutine, which no run of this file starts."""
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+@shared_task
 def sends_others(file: str) -> str:
     """Send a chain and a group, and wait for neither."""
-    chain(add.s(1, 2), leaves_a_trace.s(file)).apply_async()
+    chain(add.s(1, 2), doubles.s(), leaves_a_trace.s(file)).apply_async()
     group(leaves_a_trace.si(name, file) for name in ("left", "right")).apply_async()
     return "sent"

@@ -102,7 +102,7 @@ def test_a_task_that_a_task_sends_runs_as_with_any_celery(retrying: System, tmp_
         lambda: trace.exists() and len(trace.read_text().splitlines()) == 3,
         "chain and group have run",
     )
-    assert sorted(trace.read_text().splitlines()) == ["3", "left", "right"]
+    assert sorted(trace.read_text().splitlines()) == ["6", "left", "right"]
     # They are not runs: no job or person started them.
     assert len(retrying.runs()) == 1
 

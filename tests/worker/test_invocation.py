@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import Task, chain, shared_task
+from celery import Celery, Task, chain, shared_task
 from sqlalchemy import update
 
 from jobs_app.core.states import RunState
@@ -14,6 +14,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import current_run
 from jobs_app.tasks.parameters import parameters_of
+from jobs_app.worker.invocation import adapt_coroutine_tasks
 from tests.factories import make_run, run
 from tests.worker.conftest import WorkOn
 
@@ -45,6 +46,19 @@ def yields() -> Iterator[int]:
 def forgets_to_await() -> Any:
     """Return a coroutine of another function."""
     return fetches.run()
+
+
+@shared_task(name="tests.calls_others")
+async def calls_others() -> list[int]:
+    """Call coroutine tasks as functions."""
+    together = await asyncio.gather(adds(3, 4), adds.run(5, 6))
+    return [await adds(1, 2), *together]
+
+
+@shared_task(name="tests.calls_from_plain_code")
+def calls_from_plain_code() -> list[Any]:
+    """Call a coroutine task and a generator task as functions."""
+    return [asyncio.run(adds(1, 2)), list(yields())]
 
 
 @shared_task(name="tests.pages", bind=True, max_retries=5)
@@ -95,6 +109,37 @@ def test_a_coroutine_function_is_run_in_its_run(database: Database, work_on: Wor
 
     done = run(database, run_id)
     assert (done.state, done.result) == (RunState.SUCCEEDED, {"n": 3, "run": str(run_id)})
+
+
+@pytest.mark.parametrize("has_run_itself", [False, True])
+def test_user_code_that_calls_a_task_gets_what_its_function_returns(
+    database: Database, work_on: WorkOn, has_run_itself: bool
+) -> None:
+    if has_run_itself:
+        # A task is adapted when its first run begins.
+        work_on(make_run(database, task="tests.adds", kwargs={"x": 1, "y": 1}))
+        work_on(make_run(database, task="tests.yields"))
+    awaits = make_run(database, task="tests.calls_others")
+    iterates = make_run(database, task="tests.calls_from_plain_code")
+
+    work_on(awaits)
+    work_on(iterates)
+
+    assert run(database, awaits).result == [3, 7, 11]
+    assert run(database, iterates).result == [3, [1]]
+
+
+def test_a_coroutine_task_without_a_run_is_run_to_its_end() -> None:
+    app = Celery("theirs", set_as_current=False)
+
+    @app.task
+    async def counts(n: int) -> int:
+        await asyncio.sleep(0)
+        return n + 1
+
+    adapt_coroutine_tasks([counts])
+
+    assert counts.apply((1,)).get() == 2
 
 
 def test_an_error_of_a_coroutine_is_retried_as_celery_says(

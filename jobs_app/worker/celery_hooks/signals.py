@@ -26,6 +26,7 @@ from jobs_app.worker.celery_hooks.prefetch import PrefetchStep
 from jobs_app.worker.celery_hooks.problems import Problems
 from jobs_app.worker.celery_hooks.remote_control import restrict
 from jobs_app.worker.celery_hooks.transport import use_channel
+from jobs_app.worker.invocation import adapt_coroutine_tasks
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
 from jobs_app.worker.liveness.orphans import Orphans
@@ -78,6 +79,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     if process.is_exclusive:
         become_subreaper()
     restrict(settings)
+    adapt_coroutine_tasks(app.tasks.values())
     use_channel(with_prefetch=settings.worker_prefetch)
     if settings.worker_prefetch:
         _install_hooks(app)
