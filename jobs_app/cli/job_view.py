@@ -169,6 +169,12 @@ def print_effect(body: Json) -> None:
     if effect["fires_before"]:
         print_text("\nAs it is now, it fires:")
         print_fires(effect["fires_before"])
+    _print_starts(effect)
+    print_warnings(effect["warnings"])
+
+
+def _print_starts(effect: Json) -> None:
+    """Print which runs a change would start, record or cancel at once."""
     caught_up = effect["catchup_runs"]
     if effect["would_run_now"]:
         print_text("\nIt would start at once" + (f", {caught_up} caught up." if caught_up else "."))
@@ -176,4 +182,13 @@ def print_effect(body: Json) -> None:
         print_text(f"\n{caught_up} would be caught up, after the run that has not ended.")
     elif effect["fires_after"]:
         print_text("\nIt would not start before its next fire.")
-    print_warnings(effect["warnings"])
+    print_recorded(effect)
+
+
+def print_recorded(effect: Json) -> None:
+    """Print how many fires a change would put on record, and how many runs it would cancel."""
+    if recorded := effect.get("recorded_runs"):
+        states = ", ".join(f"{count} {state}" for state, count in recorded.items())
+        print_text(f"Fires that are due would be recorded first: {states}.")
+    if cancelled := effect.get("cancelled_runs"):
+        print_text(f"{cancelled} unfinished runs would be cancelled for them.")

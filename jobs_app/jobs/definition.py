@@ -1,4 +1,4 @@
-"""Definitions of jobs: made from documents and rows, checked, and turned into columns."""
+"""Definitions of jobs: made from documents and rows, checked, and written on rows."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule, refuse
 from jobs_app.core.field_spec import described_fields, grouped
 from jobs_app.core.settings import Settings
+from jobs_app.core.states import JobState
 from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_of
 from jobs_app.jobs.document import KINDS, NAME, QUEUE, TAG, Definition, as_json
 from jobs_app.notifications import channels
 from jobs_app.notifications.rules import rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import validation
 from jobs_app.schedules.schedule import Schedule, first_anchor
 from jobs_app.secrets import store
@@ -197,3 +199,35 @@ def columns(definition: Definition) -> dict[str, Any]:
     del columns["schedule"]
     schedule = definition.schedule or Schedule()
     return columns | {name: getattr(schedule, name) for name in SCHEDULE_COLUMNS}
+
+
+def has_other_fires(before: Definition, after: Definition) -> bool:
+    """Tell whether a change moves the next fire of a job."""
+    return (after.schedule, after.max_runs) != (before.schedule, before.max_runs)
+
+
+def redefine(job: Job, definition: Definition, *, before: Definition, at: datetime) -> None:
+    """Write *definition* on *job*, whose due fires are on record if the change moves them."""
+    for name, value in columns(definition).items():
+        setattr(job, name, value)
+    if has_other_fires(before, definition):
+        if job.state is JobState.ENDED:
+            job.state = JobState.ACTIVE
+        follow_schedule(job, at=at)
+    job.updated_at = at
+    job.version += 1
+
+
+def follow_schedule(job: Job, *, at: datetime) -> None:
+    """Set the next fire of *job*, later than *at*; without one an active job has ended."""
+    job.next_fire_at = job.next_due_at = None
+    schedule = schedule_of(job)
+    if job.state is not JobState.ACTIVE or schedule is None:
+        return
+    is_used_up = job.max_runs is not None and (job.runs_started or 0) >= job.max_runs
+    following = None if is_used_up else schedules.next_fire(schedule, after=at)
+    if following is None:
+        job.state = JobState.ENDED
+        return
+    job.next_fire_at = following
+    job.next_due_at = schedules.due_at(schedule, following)

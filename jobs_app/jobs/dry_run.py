@@ -1,6 +1,6 @@
 """Shows the effect of a change before it is made: nothing here is stored."""
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,20 +8,27 @@ from celery import Celery
 from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import CatchupPolicy, JobState, RunState
+from jobs_app.core.states import CatchupPolicy, JobState, RunState, Trigger
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.jobs.definition import check, columns, completed, definition_of
+from jobs_app.jobs.definition import (
+    check,
+    columns,
+    completed,
+    definition_of,
+    follow_schedule,
+    has_other_fires,
+    redefine,
+)
 from jobs_app.jobs.document import Definition
 from jobs_app.jobs.service import (
     OnMissed,
     expect_version,
-    follow_schedule,
     next_fires,
     refuse_taken_name,
 )
 from jobs_app.jobs.warnings import warnings_for
-from jobs_app.runs import fires
-from jobs_app.runs.planning import PlannedRun
+from jobs_app.runs import fires, job_groups
+from jobs_app.runs.job_groups import GroupPlan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import warnings
 from jobs_app.schedules.schedule import Fire
@@ -33,9 +40,10 @@ _COLUMNS = tuple(attribute.key for attribute in inspect(Job).column_attrs)
 class DryRun:
     """The effect of a change; `job` belongs to no session.
 
-    `schedule_warnings` are about the schedule, `job_warnings` about all else. `catchup_runs`
-    counts the missed fires of a pause that would run, `starts_now` those of them that would
-    not wait for another run.
+    `schedule_warnings` are about the schedule, `job_warnings` about all else. `recorded_runs`
+    counts the rows of fires that the change would record, by state: before an edit those that
+    are due, at a resume the missed fires of the pause. `catchup_runs` counts those of them that
+    would run although they are late, `cancelled_runs` the runs that would give way to them.
     """
 
     job: Job
@@ -44,8 +52,14 @@ class DryRun:
     fires_after: list[Fire]
     schedule_warnings: list[str]
     job_warnings: list[str]
+    recorded_runs: dict[RunState, int]
     catchup_runs: int
-    starts_now: int
+    cancelled_runs: int
+
+    @property
+    def would_run_now(self) -> bool:
+        """Whether a run would start as soon as a worker takes it."""
+        return RunState.QUEUED in self.recorded_runs
 
 
 #: Fires that a dry run lists, before and after the change.
@@ -71,34 +85,39 @@ def dry_run_change(
     check(session, definition, app=app, now=at, before=before)
     if before is None or before.name != definition.name:
         refuse_taken_name(session, definition.name)
-    preview = Job(created_at=at, updated_at=at, version=1, **columns(definition))
-    preview.state, preview.runs_started = JobState.ACTIVE, 0
-    if job is not None:
-        preview.id, preview.version, preview.created_at = job.id, job.version + 1, job.created_at
-        preview.runs_started = job.runs_started
-        if job.state is JobState.PAUSED:
-            preview.state = JobState.PAUSED
-            preview.paused_at, preview.paused_by = job.paused_at, job.paused_by
-            preview.paused_reason = job.paused_reason
-    follow_schedule(preview, at=at)
-    return _effect(session, job, preview, definition, app=app, at=at)
+    if job is None or before is None:
+        preview = Job(created_at=at, updated_at=at, version=1, **columns(definition))
+        preview.state, preview.runs_started = JobState.ACTIVE, 0
+        follow_schedule(preview, at=at)
+        return _effect(session, job, preview, definition, app=app, at=at)
+    preview, planned = _copy(job), None
+    if has_other_fires(before, definition):
+        planned = fires.plan_before_change(session, job, at=at)
+    if planned is not None:
+        job_groups.move(preview, planned)
+    redefine(preview, definition, before=before, at=at)
+    return _effect(session, job, preview, definition, planned, app=app, at=at)
 
 
 def dry_run_resume(
     session: Session, job: Job, *, on_missed: OnMissed = "skip", app: Celery, at: datetime
 ) -> DryRun:
     """Return the effect of `resume`; store nothing."""
-    resumed = Job(**{name: getattr(job, name) for name in _COLUMNS})
-    planned: Sequence[PlannedRun] = ()
+    resumed, planned = _copy(job), None
     if job.state is JobState.PAUSED:
         resumed.state, resumed.version, resumed.updated_at = JobState.ACTIVE, job.version + 1, at
         resumed.paused_at = resumed.paused_by = resumed.paused_reason = None
-        follow_schedule(resumed, at=at)
         if on_missed != "skip" and job.paused_at is not None:
             policy = CatchupPolicy(on_missed)
-            catch_up = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at)
-            planned = catch_up.plan.runs
+            planned = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at)
+            resumed.runs_started += len(fires.new_rows(session, planned))
+        follow_schedule(resumed, at=at)
     return _effect(session, job, resumed, definition_of(job), planned, app=app, at=at)
+
+
+def _copy(job: Job) -> Job:
+    """Return a copy of *job* that belongs to no session."""
+    return Job(**{name: getattr(job, name) for name in _COLUMNS})
 
 
 def _effect(
@@ -106,12 +125,13 @@ def _effect(
     before: Job | None,
     after: Job,
     definition: Definition,
-    planned: Sequence[PlannedRun] = (),
+    planned: GroupPlan | None = None,
     *,
     app: Celery,
     at: datetime,
 ) -> DryRun:
-    """Compare a job with what it would become; *planned* are the missed fires of a pause."""
+    """Compare a job with what it would become; *planned* are the fires to record before."""
+    rows = [] if planned is None else fires.new_rows(session, planned)
     return DryRun(
         job=after,
         definition=definition,
@@ -119,8 +139,9 @@ def _effect(
         fires_after=next_fires(after, after=at, count=MOST_FIRES),
         schedule_warnings=_schedule_warnings(session, after, at=at),
         job_warnings=warnings_for(session, [definition], app=app)[0],
-        catchup_runs=len(planned),
-        starts_now=sum(row.state is RunState.QUEUED for row in planned),
+        recorded_runs=dict(Counter(row.state for row in rows)),
+        catchup_runs=sum(row.is_start and row.trigger is Trigger.CATCHUP for row in rows),
+        cancelled_runs=0 if planned is None else planned.cancelled_runs,
     )
 
 

@@ -22,7 +22,15 @@ from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.db.page_size import fitting, text_size
 from jobs_app.jobs.audit_detail import audited, changed_detail
-from jobs_app.jobs.definition import check, columns, completed, definition_of
+from jobs_app.jobs.definition import (
+    check,
+    columns,
+    completed,
+    definition_of,
+    follow_schedule,
+    has_other_fires,
+    redefine,
+)
 from jobs_app.jobs.document import Definition
 from jobs_app.notifications import history, record, subscriptions
 from jobs_app.runs import cancel, fires
@@ -81,23 +89,12 @@ def change(
     before = definition_of(job)
     definition = completed(definition, anchor_at=job.anchor_at, at=at)
     check(session, definition, app=app, now=at, before=before)
-    has_other_fires = (definition.schedule, definition.max_runs) != (
-        before.schedule,
-        before.max_runs,
-    )
-    if has_other_fires:
+    if has_other_fires(before, definition):
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
     subscribers = subscriptions.subscribers(session)
-    for name, value in columns(definition).items():
-        setattr(job, name, value)
-    if has_other_fires:
-        if job.state is JobState.ENDED:
-            job.state = JobState.ACTIVE
-        follow_schedule(job, at=at)
+    redefine(job, definition, before=before, at=at)
     subscriptions.set_subscriptions(job, definition.notify, subscribers)
-    job.updated_at = at
-    job.version += 1
     _flush(session, job)
     detail = changed_detail(before, definition)
     audit.note(session, "change", by=by, at=at, job_id=job.id, **detail)
@@ -156,12 +153,13 @@ def resume(
     # Counted anew for `pause_after_failures`; still there for whoever is told of a recovery.
     job.failures_carried += job.failures_in_a_row
     job.failures_in_a_row = 0
+    if on_missed != "skip" and paused_at is not None:
+        fires.catch_up(session, job, CatchupPolicy(on_missed), since=paused_at, at=at)
+    # After the catch-up: it may use up `max_runs`.
     follow_schedule(job, at=at)
     job.updated_at = at
     job.version += 1
     audit.note(session, "resume", by=by, at=at, job_id=job.id, on_missed=on_missed)
-    if on_missed != "skip" and paused_at is not None:
-        fires.catch_up(session, job, CatchupPolicy(on_missed), since=paused_at, at=at)
     session.commit()
     return job
 
@@ -277,21 +275,6 @@ def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
         .options(selectinload(Run.attempts))
     )
     return {run.job_id: run for run in found if run.job_id is not None}
-
-
-def follow_schedule(job: Job, *, at: datetime) -> None:
-    """Set the next fire of *job*, later than *at*; without one an active job has ended."""
-    job.next_fire_at = job.next_due_at = None
-    schedule = schedule_of(job)
-    if job.state is not JobState.ACTIVE or schedule is None:
-        return
-    is_used_up = job.max_runs is not None and (job.runs_started or 0) >= job.max_runs
-    following = None if is_used_up else schedules.next_fire(schedule, after=at)
-    if following is None:
-        job.state = JobState.ENDED
-        return
-    job.next_fire_at = following
-    job.next_due_at = schedules.due_at(schedule, following)
 
 
 def lock(session: Session, job: Job, version: int | None = None) -> Job:

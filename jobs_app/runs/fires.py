@@ -16,13 +16,14 @@ from jobs_app.core.states import CatchupPolicy, RunState
 from jobs_app.db import bulk_sql
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.db.models.runs import Run
 from jobs_app.notifications import record
 from jobs_app.notifications.record import MissedFires
 from jobs_app.runs import job_groups, outbox, overlap
 from jobs_app.runs.insert import PlannedRuns, insert_planned_runs
 from jobs_app.runs.job_groups import Group, GroupPlan
 from jobs_app.runs.messages import Message
-from jobs_app.runs.planning import Plan, Spans, plan
+from jobs_app.runs.planning import Plan, PlannedRun, Spans, plan
 from jobs_app.schedules import schedule as schedules
 
 log = logging.getLogger(__name__)
@@ -107,15 +108,20 @@ def record_before_change(session: Session, job: Job, *, at: datetime) -> None:
     their deadline run as usual. The others are missed, because a change starts no catch-up.
     The janitor sends the messages.
     """
-    while (planned := _plan_before_change(session, job, at=at)) is not None:
-        recorded = RecordedFires()
-        _write(session, [planned], recorded, at=at)
-        _leave_to_janitor(session, recorded, at=at)
-        session.refresh(job)
+    planned = plan_before_change(session, job, at=at)
+    if planned is None:
+        return
+    recorded = RecordedFires()
+    _write(session, [planned], recorded, at=at)
+    _leave_to_janitor(session, recorded, at=at)
+    session.refresh(job)
 
 
-def _plan_before_change(session: Session, job: Job, *, at: datetime) -> GroupPlan | None:
-    """Return the plan of a job's due fires; None if none is due, or if the plan fails."""
+def plan_before_change(session: Session, job: Job, *, at: datetime) -> GroupPlan | None:
+    """Return the plan that `record_before_change` carries out; None if it records nothing.
+
+    No fire is due then, or the plan fails.
+    """
     try:
         if not _is_due(job, at=at):
             return None
@@ -130,6 +136,15 @@ def _plan_before_change(session: Session, job: Job, *, at: datetime) -> GroupPla
         # goes on, because it may be the one that repairs the job.
         log.exception("schedule_failed jobs=%s", [job.id])
         return None
+
+
+def new_rows(session: Session, planned: GroupPlan) -> list[PlannedRun]:
+    """Return the rows of *planned*, for one job, whose fires are not on record yet."""
+    (job_id,) = planned.group.job_ids
+    rows = {row.scheduled_for: row for row in planned.plan.runs}
+    is_planned = (Run.job_id == job_id, Run.scheduled_for.in_(list(rows)))
+    recorded = set(session.scalars(select(Run.scheduled_for).where(*is_planned)))
+    return [row for fire, row in rows.items() if fire not in recorded]
 
 
 def catch_up(
@@ -161,7 +176,8 @@ def plan_catch_up(
     late = replace(facts.policy, starting_deadline_seconds=-1, catchup_policy=policy)
     planned = plan(replace(facts, next_fire_at=first, policy=late), at=at)
     starts = tuple(row for row in planned.runs if row.is_start)
-    return GroupPlan(group, replace(planned, runs=starts), None)
+    # A catch-up waits for the runs of the pause; it stops none.
+    return GroupPlan(group, Plan(starts, planned.next_fire_at), None)
 
 
 def _plans(

@@ -85,6 +85,12 @@ class GroupPlan:
     plan: Plan
     next_due_at: datetime | None
 
+    @property
+    def cancelled_runs(self) -> int:
+        """How many runs of a job give way to those of the plan."""
+        active = self.group.active if self.plan.cancel is not None else 0
+        return active + (self.group.waiting if self.plan.drop_waiting else 0)
+
     @classmethod
     def of(cls, group: Group, plan: Plan) -> "GroupPlan":
         """Return *plan* with the due instant of the next fire."""
@@ -183,6 +189,14 @@ def advance(session: Session, plans: Sequence[GroupPlan]) -> None:
     if moved != count:
         # The rows were locked: a change means that the lock does not work.
         raise RuntimeError(f"{count - moved} jobs changed while their fires were recorded")
+
+
+def move(job: Job, planned: GroupPlan) -> None:
+    """Move *job*, which belongs to no session, as `advance` moves its row."""
+    values = _values(planned)
+    job.next_fire_at, job.next_due_at = values["next_fire_at"], values["next_due_at"]
+    job.runs_started += values["starts"]
+    job.state = JobState(values["state"])
 
 
 _MOVE = """

@@ -9,7 +9,7 @@ from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, Unreachabl
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import read_text, writable
-from jobs_app.cli.job_view import outlook
+from jobs_app.cli.job_view import outlook, print_recorded
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
 from jobs_app.core.states import JobState
@@ -177,5 +177,6 @@ def _print_step(step: _Step, job: Json, *, dry_run: bool) -> None:
     if dry_run:
         if step.present is not None:
             print_changes(writable(step.present.body), writable(job["job"]))
+        print_recorded(job["effect"])
         for warning in job["effect"]["warnings"]:
             print_note(f"Note on {name}: {warning}")

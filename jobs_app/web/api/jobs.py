@@ -254,9 +254,10 @@ def _effect(effect: DryRun) -> dict[str, Any]:
     return {
         "fires_before": [show_fire(fire) for fire in effect.fires_before],
         "fires_after": [show_fire(fire) for fire in effect.fires_after],
-        # Invariant 11: only a resume that asks for the missed fires runs anything at once.
-        "would_run_now": effect.starts_now > 0,
+        "would_run_now": effect.would_run_now,
+        "recorded_runs": effect.recorded_runs,
         "catchup_runs": effect.catchup_runs,
+        "cancelled_runs": effect.cancelled_runs,
         "warnings": [*effect.schedule_warnings, *effect.job_warnings],
     }
 

@@ -192,14 +192,18 @@ class JobPage(BaseModel):
 class Effect(BaseModel):
     """What a change would do.
 
-    `would_run_now` is true only of a resume that asks for missed fires: nothing fires as a
-    surprise. `catchup_runs` counts them, those that would wait for another run included.
+    `recorded_runs` counts the fires that it would put on record, by state: fires that are due
+    before an edit of the schedule, missed fires at a resume that asks for them. With a
+    `queued` one, `would_run_now` is true. `catchup_runs` are the late ones that would run, and
+    `cancelled_runs` the runs that would give way by the overlap policy.
     """
 
     fires_before: list[FireOut]
     fires_after: list[FireOut]
     would_run_now: bool
+    recorded_runs: dict[str, int]
     catchup_runs: int
+    cancelled_runs: int
     warnings: list[str]
 
 
