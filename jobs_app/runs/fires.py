@@ -127,8 +127,7 @@ def plan_before_change(session: Session, job: Job, *, at: datetime) -> GroupPlan
             return None
         [group] = job_groups.groups(session, [job.id])
         facts = group.plan_input(scheduler_spans=_scheduler_spans(session))
-        policy = replace(facts.policy, catchup_policy=CatchupPolicy.NONE)
-        return GroupPlan.of(group, plan(replace(facts, policy=policy), at=at))
+        return GroupPlan.of(group, plan(replace(facts, catches_up=False), at=at))
     except SQLAlchemyError:
         raise
     except Exception:

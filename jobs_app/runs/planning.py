@@ -31,7 +31,8 @@ class PlanInput:
 
     `next_fire_at` is the stored one. `has_active` tells whether a run of the job is
     active, and `waiting` counts the runs that wait behind it. `runs_left` is None
-    without `max_runs`. With `scheduler_spans` None, a scheduler was always running.
+    without `max_runs`. With `scheduler_spans` None, a scheduler was always running. Before
+    a change of the job, `catches_up` is False: no late fire runs.
     """
 
     schedule: Schedule
@@ -41,6 +42,7 @@ class PlanInput:
     waiting: int = 0
     runs_left: int | None = None
     scheduler_spans: Spans | None = None
+    catches_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class _Progress:
 
     has_active: bool
     waiting: int
+    has_start: bool = False
     cancel: CancelMode | None = None
     drop_waiting: bool = False
     rows: list[PlannedRun] = field(default_factory=list)
@@ -163,7 +166,7 @@ def _reasons(
     # With catch-up `none` the reason says why the scheduler was late. With the other
     # policies it names the setting that dropped the fire.
     reasons = {fire: _why_late(facts, fire) for fire in late}
-    if policy.catchup_policy is not CatchupPolicy.NONE:
+    if facts.catches_up and policy.catchup_policy is not CatchupPolicy.NONE:
         in_window = [fire for fire in late if at - fire <= window]
         reasons = dict.fromkeys(late, "catchup_window")
         is_all = policy.catchup_policy is CatchupPolicy.ALL
@@ -202,6 +205,8 @@ def _decide(
     if reason is not None:
         return _missed(fire, reason)
     policy = facts.policy.overlap_policy
+    if policy is not OverlapPolicy.ALLOW_ALL and _is_caught_up(facts, progress, trigger):
+        policy = OverlapPolicy.BUFFER_ALL
     decision = overlap(policy, progress.has_active, progress.waiting)
     if decision.state is RunState.SKIPPED:
         return PlannedRun(fire, RunState.SKIPPED, trigger, "overlap")
@@ -213,7 +218,17 @@ def _decide(
         progress.waiting += 1
     elif policy is not OverlapPolicy.ALLOW_ALL:
         progress.has_active = True
+    progress.has_start = True
     return PlannedRun(fire, decision.state, trigger)
+
+
+def _is_caught_up(facts: PlanInput, progress: _Progress, trigger: Trigger) -> bool:
+    """Tell whether catch-up `all` makes a fire wait for its turn, whatever overlaps.
+
+    Fires that are recorded together must not skip or stop each other: all are to run.
+    """
+    is_all = facts.policy.catchup_policy is CatchupPolicy.ALL
+    return is_all and (trigger is Trigger.CATCHUP or progress.has_start)
 
 
 def _drop_waiting(progress: _Progress) -> None:

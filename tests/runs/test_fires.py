@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import update
 
-from jobs_app.core.states import JobState, OverlapPolicy, RunState, Trigger
+from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
@@ -218,10 +218,11 @@ def test_the_database_finds_what_redis_forgot(database: Database) -> None:
     "on_missed, expected",
     [("skip", []), ("last", [NOON + 2 * HOUR]), ("all", [NOON, NOON + HOUR, NOON + 2 * HOUR])],
 )
+@pytest.mark.parametrize("policy", list(OverlapPolicy))
 def test_resume_runs_only_what_it_is_asked_to(
-    database: Database, on_missed: service.OnMissed, expected: list[object]
+    database: Database, on_missed: service.OnMissed, expected: list[object], policy: OverlapPolicy
 ) -> None:
-    job = make_job(database, cron="0 * * * *", overlap_policy=OverlapPolicy.ALLOW_ALL)
+    job = make_job(database, cron="0 * * * *", overlap_policy=policy)
     with database.session() as session:
         service.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
     at = NOON + timedelta(hours=2, minutes=30)
@@ -231,3 +232,23 @@ def test_resume_runs_only_what_it_is_asked_to(
 
     assert [row.scheduled_for for row in runs_of(database, job)] == expected
     assert stored_job(database, job.name).next_fire_at == NOON + 3 * HOUR
+
+
+def test_late_fires_run_one_after_the_other_under_skip(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", catchup_policy=CatchupPolicy.ALL)
+    record(database, job, at=NOON + timedelta(hours=2, minutes=30))
+    worker = make_worker(database)
+    started = []
+
+    for row in runs_of(database, job):
+        claim(database, row.id, worker, at=NOON + timedelta(hours=3))
+        started.append([str(other.state) for other in runs_of(database, job)])
+        finish(database, row.id, at=NOON + timedelta(hours=3))
+        with database.session() as session:
+            overlap.promote(session, job.id, at=NOON + timedelta(hours=3))
+
+    assert started == [
+        ["running", "waiting", "waiting"],
+        ["succeeded", "running", "waiting"],
+        ["succeeded", "succeeded", "running"],
+    ]

@@ -116,6 +116,50 @@ def test_a_long_outage_leaves_a_bounded_number_of_rows_that_count_every_fire() -
     assert planned.next_fire_at == NOON + DAY + MINUTE
 
 
+@pytest.mark.parametrize("policy", [p for p in OverlapPolicy if p is not OverlapPolicy.ALLOW_ALL])
+@pytest.mark.parametrize("has_active, waiting", [(False, 0), (True, 0), (True, 2)])
+def test_all_runs_every_late_fire_under_each_overlap_policy(
+    policy: OverlapPolicy, has_active: bool, waiting: int
+) -> None:
+    given = facts(
+        overlap_policy=policy,
+        catchup_policy=CatchupPolicy.ALL,
+        has_active=has_active,
+        waiting=waiting,
+    )
+
+    # Three late fires, and two within the deadline.
+    planned = plan(given, at=NOON + 4 * MINUTE)
+
+    first = RunState.WAITING if has_active else RunState.QUEUED
+    assert [row.state for row in planned.runs] == [first] + [RunState.WAITING] * 4
+    assert (planned.cancel, planned.drop_waiting) == (None, False)
+
+
+def test_a_single_fire_on_time_keeps_to_the_overlap_policy_beside_all() -> None:
+    given = facts(catchup_policy=CatchupPolicy.ALL, has_active=True)
+
+    planned = plan(given, at=NOON)
+
+    assert outcomes_of(planned) == [(NOON, "skipped", "overlap")]
+
+
+def test_of_several_fires_on_time_the_oldest_runs_under_skip() -> None:
+    every_ten = Schedule(interval_seconds=10, anchor_at=NOON)
+
+    planned = plan(facts(schedule=every_ten), at=NOON + 20 * SECOND)
+
+    assert [row.state for row in planned.runs] == ["queued", "skipped", "skipped"]
+
+
+def test_a_change_of_a_job_with_all_runs_the_fires_on_time_only() -> None:
+    given = facts(catchup_policy=CatchupPolicy.ALL, catches_up=False)
+
+    planned = plan(given, at=NOON + 3 * MINUTE)
+
+    assert [str(row.state) for row in planned.runs] == ["missed", "missed", "queued", "waiting"]
+
+
 YEAR = 365 * DAY
 
 
