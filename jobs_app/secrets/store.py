@@ -37,6 +37,9 @@ USE_PRECISION = timedelta(minutes=1)
 #: Names that an error lists before it counts the rest.
 LISTED_NAMES = 5
 
+#: Names of jobs that the audit of a deleted secret lists; it counts them all.
+AUDITED_JOBS = 100
+
 #: How many unknown names get a suggestion, and among how many secrets it is looked for.
 MAX_HINTS = 3
 KNOWN_NAMES = 1000
@@ -143,7 +146,15 @@ def remove(
             code="secret_in_use",
         )
     session.execute(delete(Secret).where(Secret.id == secret.id))
-    audit.note(session, "delete_secret", by=by, at=at, secret=name, jobs=jobs)
+    audit.note(
+        session,
+        "delete_secret",
+        by=by,
+        at=at,
+        secret=name,
+        jobs=jobs[:AUDITED_JOBS],
+        job_count=len(jobs),
+    )
     session.commit()
 
 

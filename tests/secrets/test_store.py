@@ -1,14 +1,17 @@
 """The store of secrets: concurrent creation, time of use, rotation of keys."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from jobs_app.core.errors import ConfigurationError, StaleVersion
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, store
 from jobs_app.secrets.encryption import Cipher
@@ -134,3 +137,25 @@ def test_without_a_key_there_is_nothing_to_rotate_and_none_is_made(settings: Set
         store.rotate_keys(settings, drops_old=False, by="tester", at=NOON)
 
     assert not settings.secret_key_file.exists()
+
+
+def test_the_audit_of_a_deleted_secret_names_a_hundred_jobs_and_counts_all(
+    database: Database,
+) -> None:
+    put(database, "A", "a", Cipher(KEY), None)
+    with database.session() as session:
+        common: dict[str, Any] = {
+            "task": "shell",
+            "kwargs": {"command": "date", "env": {"A": "${secret:A}"}},
+        }
+        common |= {"created_at": NOON, "updated_at": NOON}
+        session.execute(insert(Job), [common | {"name": f"job-{n:03}"} for n in range(130)])
+        session.commit()
+
+    with database.session() as session:
+        store.remove(session, "A", version=None, force=True, by="tester", at=NOON)
+
+    with database.reading() as session:
+        entry = session.scalars(select(AuditEvent)).all()[-1]
+    assert entry.detail["jobs"] == [f"job-{n:03}" for n in range(100)]
+    assert entry.detail["job_count"] == 130
