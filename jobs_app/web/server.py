@@ -16,7 +16,10 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
+from waitress.utilities import BadRequest
 
 from jobs_app.accounts import admin_token
 from jobs_app.core import exposure, process
@@ -42,6 +45,23 @@ STALLED_SECONDS = 20
 #: Most connections at once; one more closes the one that has waited longest for its client.
 MAX_CONNECTIONS = 2000
 
+#: Open files that are not connections: those of the database, of Redis, of large answers.
+OTHER_FILES = 500
+
+#: Longest header of a request, with its first line, bytes.
+MAX_HEADER_BYTES = 32_768
+
+#: Longest line between two chunks of a body, and longest trailer after the last one, bytes.
+MAX_CHUNK_LINE_BYTES = 8_192
+
+#: Requests that have not arrived wholly may fill so much memory together, bytes. It holds at
+#: least this many of the largest bodies.
+MAX_HELD_BYTES = 128 << 20
+LEAST_HELD_BODIES = 16
+
+#: The held bytes are added up each time that so many bytes have arrived.
+COUNT_HELD_BYTES = 4 << 20
+
 #: Settings of waitress that are the same for each installation.
 OPTIONS: dict[str, Any] = {
     "asyncore_use_poll": True,
@@ -51,6 +71,7 @@ OPTIONS: dict[str, Any] = {
     "channel_timeout": 30,
     # Reading on during a request shows whether the client has hung up.
     "channel_request_lookahead": 1,
+    "max_request_header_size": MAX_HEADER_BYTES,
     # Send each event of a stream at once.
     "send_bytes": 1,
     # A slow reader must not hold a thread: keep its answer, above 1 MB in a temporary file.
@@ -61,17 +82,51 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no types
+    """A request that is being received; it ends early if its chunks have endless lines.
+
+    Waitress searches such a line from its start with each piece that arrives, in the one
+    thread that reads.
+    """
+
+    completed: bool = False
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        body = self.body_rcv
+        line = 0
+        if isinstance(body, ChunkedReceiver) and not self.completed:
+            line = len(body.control_line) + len(body.trailer)
+        if line > MAX_CHUNK_LINE_BYTES:
+            self.error = BadRequest("A line between chunks, or the trailer, is too long.")
+            self.completed = True
+        return consumed
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of this request that have arrived so far."""
+        return int(self.header_bytes_received + self.body_bytes_received)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
     """A connection that notes when it began to send its present request."""
 
+    parser_class = _Parser
     began_at = 0.0
 
     def received(self, data: bytes) -> bool:
         before = self.request
+        self.server.count_received(len(data))
         is_received: bool = super().received(data)
         if self.request is not before:
             self.began_at = self.last_activity
         return is_received
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of its requests that this connection keeps in memory."""
+        present = () if self.request is None else (self.request,)
+        return sum(request.held_bytes for request in (*self.requests, *present))
 
     def is_overdue(self, now: float) -> bool:
         """Tell whether the client takes too long to send its request, or to read the answer."""
@@ -87,6 +142,8 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
     """A server that no slow client can hold, and that ends what it has begun when it stops."""
 
     channel_class = _Channel
+    most_connections = MAX_CONNECTIONS
+    _uncounted_bytes = 0
     _stops_at: float | None = None
 
     def stop(self) -> None:
@@ -97,10 +154,29 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
 
     def handle_accept(self) -> None:
         super().handle_accept()
-        if len(self.active_channels) > MAX_CONNECTIONS:
-            waiting = [c for c in self.active_channels.values() if not c.requests]
-            for channel in sorted(waiting, key=lambda c: c.began_at or c.creation_time)[:1]:
+        if len(self.active_channels) > self.most_connections:
+            for channel in self._waiting()[:1]:
                 channel.will_close = True
+
+    def count_received(self, count: int) -> None:
+        """Note that *count* bytes have arrived; close connections if too many are held."""
+        self._uncounted_bytes += count
+        if self._uncounted_bytes < COUNT_HELD_BYTES:
+            return
+        self._uncounted_bytes = 0
+        channels = [c for c in self.active_channels.values() if not c.will_close]
+        most = max(MAX_HELD_BYTES, LEAST_HELD_BODIES * self.adj.max_request_body_size)
+        excess = sum(channel.held_bytes for channel in channels) - most
+        for channel in self._waiting() if excess > 0 else ():
+            if excess > 0 and channel.held_bytes:
+                channel.will_close = True
+                excess -= channel.held_bytes
+
+    def _waiting(self) -> list[_Channel]:
+        """Return the connections that wait for their clients: first the one that waits longest."""
+        channels = self.active_channels.values()
+        waiting = [c for c in channels if not c.requests and not c.will_close]
+        return sorted(waiting, key=lambda c: c.began_at or c.creation_time)
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)
@@ -133,16 +209,18 @@ def serve(settings: Settings) -> int:
 
 
 def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
-    _raise_file_limit()
+    most_connections = connections_for(_raise_file_limit())
     # Requests that wait for a thread, and clients that hang up, are no news.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     logging.getLogger("waitress").setLevel(logging.WARNING)
     options = OPTIONS | {
         "sockets": [listener],
         "threads": settings.web_threads,
-        "connection_limit": MAX_CONNECTIONS + 100,
+        "connection_limit": most_connections + 100,
         # The application refuses a body that is too large with a sentence, up to this size.
         "max_request_body_size": 8 * settings.max_body_bytes,
+        # Never a temporary file: bodies without a token would fill the disk, and files run out.
+        "inbuf_overflow": 8 * settings.max_body_bytes + 1,
     }
     if settings.trusted_proxy is not None:
         options |= {
@@ -153,6 +231,7 @@ def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
     server = _Server(
         app, _sock=listener, adj=adjustments, sockinfo=adjustments.listen[0], bind_socket=False
     )
+    server.most_connections = most_connections
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     with app.app_context():
@@ -163,12 +242,19 @@ def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
     server.run()
 
 
-def _raise_file_limit() -> None:
-    """Allow as many open files as MAX_CONNECTIONS needs, as far as the system lets us."""
+def connections_for(open_files: int) -> int:
+    """Return how many connections there may be, if the process may have *open_files*."""
+    return max(1, min(MAX_CONNECTIONS, max(open_files - OTHER_FILES, open_files // 2 - 100)))
+
+
+def _raise_file_limit() -> int:
+    """Allow as many open files as MAX_CONNECTIONS needs; return how many the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + 500
+    wanted = MAX_CONNECTIONS + OTHER_FILES
     if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 def _ensure_first_token(settings: Settings) -> None:

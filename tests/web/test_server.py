@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -33,11 +33,13 @@ def directory(tmp_path: Path) -> Path:
     return settings.data_dir
 
 
-def start(directory: Path, port: int, **more: str) -> subprocess.Popen[str]:
+def start(
+    directory: Path, port: int, *, command_prefix: Sequence[str] = (), **more: str
+) -> subprocess.Popen[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory)}
     settings = {"JOBS_DATA_DIR": str(directory), "JOBS_PORT": str(port)}
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs_app", "web"],
+        [*command_prefix, sys.executable, "-m", "jobs_app", "web"],
         env=environment | settings | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -218,6 +220,65 @@ def _is_cut_off(connection: socket.socket, more: bytes) -> bool:
         return False
     except ConnectionError:
         return True
+
+
+CHUNKED = HEADER + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+#: How a request with an endless line begins, and the status of its answer.
+ENDLESS = {
+    "header": (HEADER + b"X-Long: ", b"431"),
+    "address": (b"GET /", b"431"),
+    "extension": (CHUNKED + b"5;name=", b"400"),
+    "size of a chunk": (CHUNKED + b"0", b"400"),
+    "second chunk": (CHUNKED + b"5\r\nhello\r\n5;", b"400"),
+    "trailer": (CHUNKED + b"0\r\nX-Long: ", b"400"),
+    "many trailers": (CHUNKED + b"0\r\n" + b"X-Short: 1\r\n" * 1_000, b"400"),
+}
+
+
+def test_a_line_without_end_is_refused(server: tuple[subprocess.Popen[str], str]) -> None:
+    statuses = {}
+    for name, (begin, _) in ENDLESS.items():
+        with _connect(server[1], begin + b"0" * 40_000) as connection:
+            statuses[name] = connection.recv(100).split()[1]
+
+    assert statuses == {name: status for name, (_, status) in ENDLESS.items()}
+
+
+def test_bodies_that_never_end_do_not_fill_the_memory(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    size = 7 << 20
+    header = HEADER + b"Content-Length: %d\r\n\r\n" % (size + 1)
+    body = b"0" * size
+
+    connections = [_connect(server[1], header + body) for _ in range(25)]
+
+    files = [os.readlink(file) for file in Path(f"/proc/{server[0].pid}/fd").iterdir()]
+    assert not [name for name in files if "(deleted)" in name]
+    wait_until(lambda: _is_cut_off(connections[0], b""), "the oldest is closed")
+    assert not _is_cut_off(connections[-1], b"")
+    assert httpx.get(f"{server[1]}/healthz", trust_env=False).status_code == 200
+    for connection in connections:
+        connection.close()
+
+
+def test_fewer_files_are_fewer_connections(directory: Path) -> None:
+    port = free_port()
+    process = start(directory, port, command_prefix=("prlimit", "--nofile=300:300"))
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: answers(url), "the web server answers", timeout_seconds=30)
+
+    slow = [_connect(url, HEADER) for _ in range(300)]
+
+    try:
+        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    finally:
+        for connection in slow:
+            connection.close()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def test_one_connection_too_many_closes_the_one_that_has_waited_longest(
