@@ -85,10 +85,16 @@ def change(
     that are queued already keep what they were queued with. Raises InvalidInput,
     Conflict (`name_taken`), StaleVersion.
     """
-    job = lock(session, job, version)
-    before = definition_of(job)
-    definition = completed(definition, anchor_at=job.anchor_at, at=at)
-    check(session, definition, app=app, now=at, before=before)
+    expect_version(job, version)
+    while True:
+        # Checked before the lock: validators of users take their time, and others write.
+        before, checked_version = definition_of(job), job.version
+        definition = completed(definition, anchor_at=job.anchor_at, at=at)
+        check(session, definition, app=app, now=at, before=before)
+        job = lock(session, job, version)
+        if job.version == checked_version:
+            break
+        session.commit()
     if has_other_fires(before, definition):
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.

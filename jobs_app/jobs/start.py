@@ -96,10 +96,15 @@ def start_job(
     started by hand. Raises Conflict (`overlap`) if its policy says no, InvalidInput,
     NotFound if the job was deleted meanwhile.
     """
-    # The scheduler and other starts of this job wait here, or pass it by.
-    job = service.lock(session, job)
-    arguments = job.kwargs | (kwargs or {})
-    _check(session, app, job.task, arguments)
+    while True:
+        # Checked before the lock: validators of users take their time, and others write.
+        arguments, checked_version = job.kwargs | (kwargs or {}), job.version
+        _check(session, app, job.task, arguments)
+        # The scheduler and other starts of this job wait here, or pass it by.
+        job = service.lock(session, job)
+        if job.version == checked_version:
+            break
+        session.commit()
     origin = {"trigger": Trigger.MANUAL, "triggered_by": by, "kwargs": arguments, "note": note}
     new_run = _placed(session, job, overlap_policy, at=at, **origin)
     return _record(session, new_run, by=by, at=at)
@@ -120,10 +125,10 @@ def repeat(
             code="run_not_over",
         )
     job = run.job if run.job is not None and run.job.deleted_at is None else None
-    if job is not None:
-        job = service.lock(session, job)
     arguments = run.kwargs | request.kwargs
     _check(session, app, run.task, arguments)
+    if job is not None:
+        job = service.lock(session, job)
     origin = {
         "trigger": Trigger.RETRY_OF,
         "triggered_by": by,

@@ -45,7 +45,7 @@ from jobs_app.web.api.schemas.job_output import (
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
 from jobs_app.web.api.schemas.runs import RunOut, show_run
-from jobs_app.web.session import session
+from jobs_app.web.session import reading, session
 
 api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
 
@@ -138,11 +138,11 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     by, at = auth.principal().name, clock.now()
     job = find_job(path.name)
     if query.dry_run:
-        return _show_dry_run(
-            dry_run_resume(
-                session(), job, on_missed=body.on_missed, app=extension.current().celery, at=at
+        with reading() as reader:
+            effect = dry_run_resume(
+                reader, job, on_missed=body.on_missed, app=extension.current().celery, at=at
             )
-        )
+        return _show_dry_run(effect)
     job = service.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
     extension.notify_redis_afterwards([job])
     return _answer(job)
@@ -179,13 +179,15 @@ def _run(name: str, body: JobRunIn) -> Response:
 
 def accepted(run_id: UUID) -> Response:
     """Answer 202 with a run that was just recorded, and where to follow it."""
-    response = jsonify(show_run(history.get(session(), run_id)))
+    with reading() as reader:
+        response = jsonify(show_run(history.get(reader, run_id)))
     return located(response, 202, f"/api/v1/runs/{run_id}")
 
 
 def find_job(name: str) -> Job:
     """Return the job with the name of an address; raises NotFound."""
-    return service.get(session(), checked_name(NAME, name, "job"))
+    with reading() as reader:
+        return service.get(reader, checked_name(NAME, name, "job"))
 
 
 def _definition(body: JobReplace, *, name: str) -> Definition:
@@ -226,20 +228,22 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
 
 
 def _dry_run(definition: Definition, *, job: Job | None, version: int | None) -> Response:
-    effect = dry_run_change(
-        session(),
-        definition,
-        job=job,
-        version=version,
-        app=extension.current().celery,
-        at=clock.now(),
-    )
+    with reading() as reader:
+        effect = dry_run_change(
+            reader,
+            definition,
+            job=job,
+            version=version,
+            app=extension.current().celery,
+            at=clock.now(),
+        )
     return _show_dry_run(effect)
 
 
 def _show_dry_run(effect: DryRun) -> Response:
     job = effect.job
-    last = service.last_runs(session(), [job.id])
+    with reading() as reader:
+        last = service.last_runs(reader, [job.id])
     document = show(
         job,
         effect.definition,
@@ -268,9 +272,10 @@ def _answer(job: Job) -> Response:
 
 
 def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
-    last = service.last_runs(session(), [job.id for job in jobs])
     definitions = [definition_of(job) for job in jobs]
-    warnings = warnings_for(session(), definitions, app=extension.current().celery)
+    with reading() as reader:
+        last = service.last_runs(reader, [job.id for job in jobs])
+        warnings = warnings_for(reader, definitions, app=extension.current().celery)
     return [
         show(job, definition, last.get(job.id), job_warnings, _declared(definition))
         for job, definition, job_warnings in zip(jobs, definitions, warnings, strict=True)

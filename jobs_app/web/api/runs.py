@@ -4,6 +4,7 @@ from uuid import UUID
 
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint
+from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
@@ -32,7 +33,7 @@ from jobs_app.web.api.schemas.runs import (
     show_detail,
     show_run,
 )
-from jobs_app.web.session import session
+from jobs_app.web.session import reading, session
 
 api = APIBlueprint("runs", __name__, abp_tags=[RUNS])
 
@@ -113,9 +114,11 @@ def retry_run(header: MayRepeat, path: RunPath, body: RunRetryIn) -> Response:
 
 
 def _retry(run_id: str, body: RunRetryIn) -> Response:
+    with reading() as reader:
+        run = get_run(run_id, reader)
     started = job_start.repeat(
         session(),
-        get_run(run_id),
+        run,
         RepeatRequest(**{name: getattr(body, name) for name in RunRetryIn.model_fields}),
         app=extension.current().celery,
         by=auth.principal().name,
@@ -134,15 +137,18 @@ def record_run(start: TaskStart) -> UUID:
     return started.run.id
 
 
-def get_run(run_id: str) -> Run:
-    """Return the run with the id of an address; raises NotFound."""
+def get_run(run_id: str, reader: Session | None = None) -> Run:
+    """Return the run with the id of an address; raises NotFound.
+
+    It belongs to *reader*, or else to the session of the request.
+    """
     try:
         uuid = UUID(run_id)
     except ValueError as error:
         raise NotFound(
             "There is no such run: its id is not a UUID.", code="run_not_found"
         ) from error
-    return history.get(session(), uuid)
+    return history.get(reader or session(), uuid)
 
 
 def _outcome(run: Run) -> str:

@@ -1,12 +1,19 @@
 """/jobs: what people do to jobs, by HTTP."""
 
+import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from flask import Flask
+from pydantic import AfterValidator
+from sqlalchemy import make_url
 
 from jobs_app.accounts import tokens
+from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.web import extension
 from jobs_app.web.api.schemas.job_input import JobIn
 from tests.web.conftest import NOW, Api, a_job
 
@@ -617,3 +624,59 @@ def test_history_is_kept_for_days_that_make_sense(api: Api, value: Any) -> None:
 
     assert answer.status_code == 422
     assert answer.json["errors"][0]["pointer"] == "/retention/keep_days"
+
+
+@pytest.fixture
+def lock_probe(app: Flask, settings: Settings) -> Iterator[list[bool]]:
+    """Have the task `probe`, whose validator tells whether others may write; list the answers."""
+    file = make_url(settings.effective_database_url).database
+    answers: list[bool] = []
+
+    def is_free(value: int) -> int:
+        connection = sqlite3.connect(str(file), timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            answers.append(True)
+        except sqlite3.OperationalError:
+            answers.append(False)
+        finally:
+            connection.close()
+        return value
+
+    def probe(value: Annotated[int, AfterValidator(is_free)] = 1) -> None:
+        """Do nothing."""
+
+    with app.app_context():
+        celery = extension.current().celery
+    celery.task(name="probe")(probe)
+    yield answers
+    celery.tasks.pop("probe")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_validators_of_users_hold_up_no_writer(api: Api, lock_probe: list[bool]) -> None:
+    job = a_job(task="probe", kwargs={"value": 1})
+    assert api.post("/jobs?dry_run=true", job).status_code == 200
+    assert api.post("/jobs", job).status_code == 201
+    changed = job | {"kwargs": {"value": 2}}
+    assert (
+        api.send(
+            "PUT", "/jobs/nightly?dry_run=true", json=changed, headers={"If-Match": "*"}
+        ).status_code
+        == 200
+    )
+    assert api.put("/jobs/nightly", changed).status_code == 200
+    assert api.patch("/jobs/nightly", {"kwargs": {"value": 3}}).status_code == 200
+    started = api.post("/jobs/nightly/runs", {"kwargs": {"value": 4}})
+    assert started.status_code == 202
+    assert api.post(f"/runs/{started.json['id']}/cancel", {}).status_code == 200
+    assert (
+        api.post(f"/runs/{started.json['id']}/retry", {"kwargs": {"value": 5}}).status_code == 202
+    )
+    assert api.post("/runs", {"task": "probe", "kwargs": {"value": 6}}).status_code == 202
+    assert api.post("/jobs/nightly/pause", {}).status_code == 200
+    assert api.post("/jobs/nightly/resume?dry_run=true", {}).status_code == 200
+    assert api.post("/jobs/nightly/resume", {}).status_code == 200
+
+    assert len(lock_probe) >= 10
+    assert all(lock_probe), lock_probe
