@@ -248,6 +248,13 @@ def _become(fds: Sequence[int]) -> Order:
     return order
 
 
+def _low(fd: int) -> int:
+    """Give *fd* a number that `_become` closes, however many files the test process has."""
+    duplicate = os.dup(fd)
+    os.close(fd)
+    return duplicate
+
+
 def _moved(fd: int) -> int:
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_SPARE_FD)
     os.close(fd)
@@ -255,7 +262,8 @@ def _moved(fd: int) -> int:
 
 
 def _main() -> None:
-    order = _serve(int(sys.argv[1]))
+    control = int(sys.argv[1])
+    order = _serve(_low(control))
     sys.argv = [order.module, *order.arguments]
     runpy.run_module(order.module, run_name="__main__", alter_sys=True)
 

@@ -401,6 +401,9 @@ class DatabasePool:
                     return False
                 _throw_out_others(connection)
                 _delete_rows(connection)
+                if _has_others(connection):
+                    # One that would not go may still write.
+                    return False
         except psycopg.Error:
             # Nobody but a superuser may do all that, and not all damage can be foreseen.
             return False
@@ -440,6 +443,17 @@ def _throw_out_others(connection: "psycopg.Connection[tuple[object, ...]]") -> N
         AND pid <> pg_backend_pid()
         """
     )
+
+
+def _has_others(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    others = connection.execute(
+        """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend'
+        AND pid <> pg_backend_pid()
+        """
+    )
+    return others.fetchone() is not None
 
 
 def _delete_rows(connection: "psycopg.Connection[tuple[object, ...]]") -> None:

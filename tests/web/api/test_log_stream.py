@@ -234,7 +234,13 @@ class Web:
 
     @contextmanager
     def following(self, run_id: UUID, **headers: str) -> Iterator["Following"]:
+        deadline = time.monotonic() + 10
         following = Following(self, f"/api/v1/runs/{run_id}/log/stream", headers)
+        while following.is_refused and time.monotonic() < deadline:
+            # The server has not noticed yet that the client before has hung up.
+            time.sleep(0.1)
+            following = Following(self, f"/api/v1/runs/{run_id}/log/stream", headers)
+        assert not following.is_refused
         try:
             yield following
         finally:
@@ -252,6 +258,10 @@ class Following:
         self._connection.request("GET", path, headers=token | headers)
         self._socket = self._connection.sock
         self._answer = self._connection.getresponse()
+        self.is_refused = self._answer.status == 503
+        if self.is_refused:
+            self._connection.close()
+            return
         assert self._answer.status == 200
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
