@@ -54,6 +54,12 @@ MAX_HEADER_BYTES = 32_768
 #: Longest line between two chunks of a body, and longest trailer after the last one, bytes.
 MAX_CHUNK_LINE_BYTES = 8_192
 
+#: Most requests of a connection that wait for their answers; one more closes it.
+MAX_PIPELINED = 32
+
+#: Data that may hold many requests is parsed in pieces of this size, bytes.
+PIPELINE_BYTES = 1_024
+
 #: Requests that have not arrived wholly may fill so much memory together, bytes. It holds at
 #: least this many of the largest bodies.
 MAX_HELD_BYTES = 128 << 20
@@ -117,7 +123,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
     def received(self, data: bytes) -> bool:
         before = self.request
         self.server.count_received(len(data))
-        is_received: bool = super().received(data)
+        has_body = before is not None and before.headers_finished
+        step = len(data) if has_body else PIPELINE_BYTES
+        is_received = False
+        for start in range(0, len(data), step):
+            is_received = super().received(data[start : start + step])
+            if len(self.requests) > MAX_PIPELINED:
+                # Parsing thousands of them would hold up the thread that reads for all.
+                self.will_close = True
+                break
         if self.request is not before:
             self.began_at = self.last_activity
         return is_received

@@ -1,5 +1,6 @@
 """The web server as a process: it starts, answers, refuses a taken port and stops."""
 
+import contextlib
 import json
 import os
 import signal
@@ -244,6 +245,31 @@ def test_a_line_without_end_is_refused(server: tuple[subprocess.Popen[str], str]
             statuses[name] = connection.recv(100).split()[1]
 
     assert statuses == {name: status for name, (_, status) in ENDLESS.items()}
+
+
+def test_a_flood_of_requests_on_one_connection_closes_it(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    counts = {}
+    for count in (20, 2_000):
+        with _connect(server[1], request * (count - 1) + LAST) as connection:
+            counts[count] = _all_of(connection).count(b"HTTP/1.1 200 OK")
+
+    assert counts[20] == 20
+    assert counts[2_000] < 1_000
+
+
+LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def _all_of(connection: socket.socket) -> bytes:
+    """Return what a server sends until it closes or resets the connection."""
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while more := connection.recv(65_536):
+            data += more
+    return data
 
 
 def test_bodies_that_never_end_do_not_fill_the_memory(
