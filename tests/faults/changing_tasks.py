@@ -122,6 +122,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "muted root handlers": _mute_root_handlers,
     "a silent logger": _silence_a_new_logger,
     "a level": lambda: logging.getLogger("plain").setLevel(logging.CRITICAL),
+    "other level names": lambda: logging.addLevelName(logging.WARNING, "!"),
     "another record": lambda: logging.setLogRecordFactory(_no_record),
     "closed input": _close(0),
     "closed stdin": lambda: sys.stdin.close(),

@@ -24,6 +24,8 @@ class LogSetup:
         self._handlers = {handler: _copy(_handler_state(handler)) for handler in handlers}
         self._make_record = logging.getLogRecordFactory()
         self._logger_class = logging.getLoggerClass()
+        levels = logging.getLevelNamesMapping().values()
+        self._level_names = {level: logging.getLevelName(level) for level in levels}
         self._last_resort, self._raises = logging.lastResort, logging.raiseExceptions
         self._note_loggers()
 
@@ -33,6 +35,9 @@ class LogSetup:
         logging.setLogRecordFactory(self._make_record)
         if logging.getLoggerClass() is not self._logger_class:
             logging.setLoggerClass(self._logger_class)
+        for level, name in self._level_names.items():
+            if logging.getLevelName(level) != name:
+                logging.addLevelName(level, name)
         if self._manager.disable != self._disable or self._has_changed():
             self._restore_loggers()
         for handler, state in self._handlers.items():

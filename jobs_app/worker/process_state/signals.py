@@ -5,6 +5,7 @@ import signal
 import threading
 from _signal import getsignal  # type: ignore[import-not-found]  # see Signals.__init__
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -12,6 +13,10 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 _NUMBERS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+
+#: The kernel's list of a process's POSIX timers (timer_create), which Python cannot stop.
+#: https://man7.org/linux/man-pages/man5/proc_pid_timers.5.html
+POSIX_TIMERS = Path("/proc/self/timers")
 
 #: Signals that `faulthandler.register` takes.
 _REGISTRABLE = tuple(
@@ -35,9 +40,10 @@ class Signals:
         self._has_fault_handler = faulthandler.is_enabled()
         self._has_timer = [bool(signal.getitimer(timer)[1]) for timer in TIMERS]
         self._timer_threads = _timer_threads()
+        self._posix_timers = _posix_timers()
 
     def restore(self) -> list[str]:
-        """Stop what goes off later, then restore the handlers; return the empty list."""
+        """Stop what goes off later, then restore the handlers; name POSIX timers that stay."""
         for timer, had_timer in zip(TIMERS, self._has_timer, strict=True):
             if not had_timer and any(signal.getitimer(timer)):
                 signal.setitimer(timer, 0)
@@ -53,7 +59,7 @@ class Signals:
         if signal.pthread_sigmask(signal.SIG_BLOCK, []) != self._mask:
             self._discard_pending()
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        return []
+        return [] if _posix_timers() == self._posix_timers else ["posix_timers"]
 
     def _restore_fault_handler(self) -> None:
         faulthandler.cancel_dump_traceback_later()
@@ -67,6 +73,14 @@ class Signals:
         for number in signal.sigpending():
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.sigtimedwait([number], 0)
+
+
+def _posix_timers() -> int:
+    """Return how many timers C code has made in this process; 0 where the kernel has no list."""
+    try:
+        return POSIX_TIMERS.read_bytes().count(b"ID: ")
+    except OSError:
+        return 0
 
 
 def _timer_threads() -> set[threading.Timer]:

@@ -46,6 +46,17 @@ def test_records_are_heard_again_once(what: str) -> None:
     assert in_child(act) == ([], ["one", "two"])
 
 
+def test_the_names_of_levels_are_restored() -> None:
+    def act() -> tuple[str, int]:
+        saved = LogSetup()
+        CHANGES["other level names"]()
+        logging.addLevelName(15, "BETWEEN")
+        saved.restore()
+        return logging.getLevelName(logging.WARNING), logging.getLevelNamesMapping()["WARNING"]
+
+    assert in_child(act) == ("WARNING", logging.WARNING)
+
+
 def test_a_logger_in_place_of_a_placeholder_is_restored_too() -> None:
     def act() -> bool:
         logging.getLogger("made.below")

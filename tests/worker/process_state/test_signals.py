@@ -1,5 +1,6 @@
 """Timers, alarms, handlers and the mask are as before a change."""
 
+import ctypes
 import signal
 
 import pytest
@@ -38,3 +39,14 @@ def test_nothing_goes_off_later(what: str) -> None:
         return saved.restore() == [] and _state() == before
 
     assert in_child(act)
+
+
+def test_a_timer_of_c_code_is_named() -> None:
+    def act() -> list[list[str]]:
+        saved = Signals()
+        before = saved.restore()
+        timer = ctypes.c_void_p()
+        assert ctypes.CDLL(None).timer_create(0, None, ctypes.byref(timer)) == 0
+        return [before, saved.restore()]
+
+    assert in_child(act) == [[], ["posix_timers"]]
