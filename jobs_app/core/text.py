@@ -55,6 +55,6 @@ def text_of(value: object) -> str:
     """Return the text of *value*, or a sentence if its class fails to give one; never raises."""
     try:
         return plain(str(value))
-    except Exception as failure:  # noqa: BLE001  # its class is user code
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  # its class is user code
         kind = type(failure).__name__
         return f"(This {type(value).__name__} cannot be read: its str() raised {kind}.)"

@@ -17,6 +17,10 @@ from pydantic import (
     TypeAdapter,
 )
 
+#: The errors of user code that describes a task. A class that ends the process it is asked in
+#: would end a thread of the web server, and the request would get no answer.
+USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt)
+
 #: Types that have no JSON value: a task gets one that is made from JSON.
 _CONVERTED = (
     *(datetime, date, time, timedelta, Decimal, UUID, Enum, PurePath, bytes),
@@ -34,7 +38,7 @@ def resolved_hint(annotation: Any, run: Any) -> Any:
         hints = get_type_hints(
             holder, globalns=getattr(function, "__globals__", {}), include_extras=True
         )
-    except Exception:  # noqa: BLE001  # user code: its expression may raise anything
+    except USER_ERRORS:  # user code: its expression may raise anything
         return Any
     return hints["it"]
 

@@ -21,7 +21,7 @@ from jobs_app.core.text import did_you_mean
 from jobs_app.core.validation_messages import Place, faults, json_pointer
 from jobs_app.secrets import references
 from jobs_app.tasks.argument_docs import descriptions_of
-from jobs_app.tasks.argument_types import adapter_of, is_converted, resolved_hint
+from jobs_app.tasks.argument_types import USER_ERRORS, adapter_of, is_converted, resolved_hint
 from jobs_app.tasks.parameters import (
     MORE_BY_NAME,
     MORE_BY_POSITION,
@@ -166,7 +166,7 @@ class TaskArguments:
         try:
             value = to_jsonable_python(default)
             json.dumps(value, allow_nan=False)
-        except Exception:  # noqa: BLE001  # user code: a default may be any object
+        except USER_ERRORS:  # user code: a default may be any object
             return described
         return described | {"default": value}
 
@@ -187,10 +187,10 @@ class TaskArguments:
             return argument.adapter.validate_json(json, strict=True, context=self.context), []
         except ValidationError as error:
             return value, list(self._faults_in(name, value, error))
-        except Exception as error:  # noqa: BLE001  # user code: a validator may raise anything
+        except USER_ERRORS as error:  # user code: a validator may raise anything
             return value, [self._unchecked(name, error)]
 
-    def _unchecked(self, name: str, error: Exception) -> FieldError:
+    def _unchecked(self, name: str, error: BaseException) -> FieldError:
         kind = type(error).__name__
         detail = (
             f"The argument {name!r} of {self.task!r} cannot be checked: its hint raises {kind}."
@@ -232,7 +232,7 @@ def _read(task: AnyTask) -> TaskArguments | None:
     try:
         parameters = parameters_of(task.run)
         description = descriptions_of(inspect.getdoc(task.run) or "")
-    except Exception:  # noqa: BLE001  # user code: a signature may be a property
+    except USER_ERRORS:  # user code: a signature may be a property
         return None
     # With `pydantic=True` Celery itself makes the models.
     celery_makes_models = hasattr(task.run, "dump_arguments")
@@ -259,7 +259,7 @@ def _argument(parameter: Parameter, celery_makes_models: bool) -> Argument:
             hint = list[hint]  # type: ignore[valid-type]  # known at run time only
         if (adapter := adapter_of(hint)) is not None:
             return Argument(parameter, adapter, is_converted(hint, keeps, set()))
-    except Exception as error:  # noqa: BLE001  # user code: a class may make its own schema
+    except USER_ERRORS as error:  # user code: a class may make its own schema
         kind = type(error).__name__
         note = f"The argument {parameter.name!r} takes anything: its hint raises {kind}."
     return Argument(parameter, TypeAdapter(Any), is_converted=False, note=note)

@@ -11,6 +11,7 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.json_storage import as_json
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import did_you_mean, plain
+from jobs_app.tasks.argument_types import USER_ERRORS
 from jobs_app.tasks.arguments import AnyTask, arguments_of
 from jobs_app.tasks.declarations import Declaration, declaration_of
 
@@ -97,7 +98,7 @@ def _describe(task: AnyTask) -> TaskInfo:
             # A bound or a default inside a model may be NaN, or have thousands of digits.
             schema, changes = as_json(schema, most_parts=MOST_SCHEMA_PARTS)
             notes += [f"In its schema: {change}" for change in changes]
-    except Exception as error:  # noqa: BLE001  # user code: a hint or a docstring
+    except USER_ERRORS as error:  # user code: a hint or a docstring
         kind = type(error).__name__
         notes.append(f"Its arguments cannot be described ({kind}): it takes anything.")
         schema = {"type": "object"}

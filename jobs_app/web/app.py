@@ -1,6 +1,7 @@
 """The Flask application: API, pages, and the headers of every answer."""
 
 from flask import Flask, Response
+from flask.typing import ResponseReturnValue
 from flask_openapi3 import OpenAPI
 
 from jobs_app.core.settings import Settings
@@ -52,6 +53,16 @@ RESOURCES = (
 
 class _Application(OpenAPI):
     request_class = base.JsonRequest
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """Answer a request, also if user code that describes a task ends its process."""
+        try:
+            return super().dispatch_request()
+        except Exception:
+            raise
+        except BaseException as error:
+            # It would end this thread, and the client would wait for an answer.
+            raise RuntimeError(f"user code raised {type(error).__name__}") from error
 
 
 def create_app(settings: Settings) -> Flask:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -186,10 +187,35 @@ class NoJsonSchema:
         raise ZeroDivisionError
 
 
+class Exits:
+    """A class whose hook for pydantic ends the process."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        sys.exit(3)
+
+
+class Interrupts(NoJsonSchema):
+    """A class whose hook for JSON Schema does so in another way."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> Any:
+        raise KeyboardInterrupt
+
+
 class Limits(BaseModel):
     """A model with a default that JSON lacks."""
 
     most: float = math.inf
+
+
+class ExitingText:
+    """A default whose class ends the process."""
+
+    def __repr__(self) -> str:
+        sys.exit(3)
+
+    __str__ = __repr__
 
 
 class NoText:
@@ -205,6 +231,8 @@ HINTS: dict[str, Any] = {
     "mail-address": EmailStr,
     "no-schema": NoSchema,
     "no-json-schema": NoJsonSchema,
+    "exits": Exits,
+    "interrupts": Interrupts,
     "list": list[NoSchema],
 }
 DEFAULTS: dict[str, Any] = {
@@ -212,6 +240,7 @@ DEFAULTS: dict[str, Any] = {
     "nan": math.nan,
     "huge": 10**5000,
     "no-text": NoText(),
+    "exiting-text": ExitingText(),
     "surrogate": "\ud800",
 }
 

@@ -25,6 +25,7 @@ from jobs_app.worker.celery_hooks.children import allow_children
 from jobs_app.worker.celery_hooks.prefetch import PrefetchStep
 from jobs_app.worker.celery_hooks.problems import Problems
 from jobs_app.worker.celery_hooks.remote_control import restrict
+from jobs_app.worker.celery_hooks.result_text import tolerate_results_without_text
 from jobs_app.worker.celery_hooks.transport import use_channel
 from jobs_app.worker.invocation import adapt_coroutine_tasks
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
@@ -80,6 +81,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         become_subreaper()
     restrict(settings)
     adapt_coroutine_tasks(app.tasks.values())
+    tolerate_results_without_text()
     use_channel(with_prefetch=settings.worker_prefetch)
     if settings.worker_prefetch:
         _install_hooks(app)
