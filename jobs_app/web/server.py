@@ -61,9 +61,9 @@ MAX_PIPELINED = 32
 PIPELINE_BYTES = 1_024
 
 #: Requests that have not arrived wholly may fill so much memory together, bytes. It holds at
-#: least this many of the largest bodies.
+#: least this many of the largest bodies that are read: eight times JOBS_MAX_BODY_BYTES each.
 MAX_HELD_BYTES = 128 << 20
-LEAST_HELD_BODIES = 16
+LEAST_HELD_BODIES = 2
 
 #: The held bytes are added up each time that so many bytes have arrived.
 COUNT_HELD_BYTES = 4 << 20
