@@ -115,7 +115,13 @@ def _adapt_run(task: Task[Any, Any]) -> None:
     def run_and_check(*args: Any, **kwargs: Any) -> Any:
         if task.request.called_directly or is_in_event_loop():
             return run(*args, **kwargs)
-        result = run_to_end(*args, **kwargs)
+        try:
+            result = run_to_end(*args, **kwargs)
+        except _Replaced as replaced:
+            if hasattr(task.request, RETRIES):
+                raise
+            # This is itself a replacement, which Celery would call ignored, without a result.
+            result = replaced.result
         return result if current_run.get(None) is None else finished(result)
 
     setattr(task, name, run_and_check)

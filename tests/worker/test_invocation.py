@@ -88,6 +88,14 @@ def hands_over(self: Task[Any, Any], how: str) -> Any:
     return self.replace(chain(adds.s(1, 2), adds.s(3)))
 
 
+@shared_task(name="tests.counts_down", bind=True)
+def counts_down(self: Task[Any, Any], n: int) -> Any:
+    """Be replaced by itself, again and again."""
+    if n:
+        raise self.replace(counts_down.s(n - 1))
+    return "zero"
+
+
 @shared_task(name="tests.deep")
 def deep(levels: int) -> Any:
     """Return a tree beside a plain value."""
@@ -140,6 +148,17 @@ def test_a_coroutine_task_without_a_run_is_run_to_its_end() -> None:
     adapt_coroutine_tasks([counts])
 
     assert counts.apply((1,)).get() == 2
+
+
+def test_a_replacement_that_is_replaced_has_the_result_of_the_last_one(
+    database: Database, work_on: WorkOn
+) -> None:
+    run_id = make_run(database, task="tests.counts_down", kwargs={"n": 3})
+
+    work_on(run_id)
+
+    done = run(database, run_id)
+    assert (done.state, done.result) == (RunState.SUCCEEDED, "zero")
 
 
 def test_an_error_of_a_coroutine_is_retried_as_celery_says(
