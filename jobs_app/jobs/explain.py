@@ -1,37 +1,35 @@
 """Gathers the facts around an instant, to explain why a job ran then or not. Reads only."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app.core.errors import NotFound
-from jobs_app.core.policies import FirePolicy
-from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy
-from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.core.states import JobState
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain_runs
-from jobs_app.jobs.definition import definition_of, described
-from jobs_app.jobs.explain_context import FireContext, JobRules, Pause, Verdict
+from jobs_app.jobs.explain_context import FireContext, JobRules, Verdict
+from jobs_app.jobs.explain_history import JobHistory, history_of, next_fire
 from jobs_app.jobs.explain_text import explain_fire
-from jobs_app.jobs.explain_when import TICK, DayTime, Moment, When, read, rough_instant
+from jobs_app.jobs.explain_when import (
+    TICK,
+    Day,
+    DayTime,
+    Moment,
+    When,
+    bounds,
+    read,
+    rough_instant,
+)
 from jobs_app.runs import pruning, status
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire, Schedule
 
 #: Fires that an explanation counts to say whether `max_runs` is used up by then.
 MAX_COUNTED = 10_000
-
-#: Older versions of a job's schedule than this many are not searched for its newest fire.
-_MOST_VERSIONS = 50
-
-_INSTANTS = ("anchor_at", "at", "start_at", "end_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,22 @@ class Explanation:
 
 
 def explain(
-    session: Session, name: str, when: When | DayTime | None, *, at: datetime
+    session: Session, name: str, when: When | DayTime | Day | None, *, at: datetime
 ) -> Explanation:
     """Explain, as of *at*, why the job called *name* did, did not or will not run then.
 
     Without *when*, explain the newest fire that is over, else the next one. A job without a
-    schedule is explained by its newest run, and a deleted one by its deletion.
+    schedule is explained by its newest run, and a deleted one by its deletion. A whole day is
+    explained by its first fire, if it has any.
     This works for a deleted job too, as long as its history is kept. Raises NotFound.
     """
     if isinstance(when, DayTime):
-        when = when.seen_at(at, _history_of(session, name, When(at)).rules_at(at).timezone)
-    history = _history_of(session, name, When(at) if when is None else when)
+        when = when.seen_at(at, _timezone_of(session, name, at))
+    day, is_one_of_many = None, False
+    if isinstance(when, Day):
+        day = when.date_at(at, _timezone_of(session, name, at))
+        when, is_one_of_many = _in_day(session, name, day)
+    history = history_of(session, name, When(at) if when is None else when)
     row = None
     is_manual = history.job.deleted_at is None and history.rules_at(at).schedule is None
     if when is None and is_manual:
@@ -72,7 +75,9 @@ def explain(
     rules = history.rules_at(read(when, guess.timezone).instant)
     moment = read(when, rules.timezone)
     context = _context(session, history, rules, moment, row, at=at)
-    verdict, sentence = explain_fire(context)
+    verdict, sentence = explain_fire(replace(context, day=day))
+    if is_one_of_many:
+        sentence += f" It is the first of several fires of {day}: name a time for another one."
     subject = context.run or (context.by_hand if context.fire is None else None)
     return Explanation(
         at=moment.instant,
@@ -84,113 +89,27 @@ def explain(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _JobHistory:
-    """A job and its audit events, oldest first."""
-
-    job: Job
-    events: list[AuditEvent]
-
-    def rules_at(self, instant: datetime) -> JobRules:
-        """Return the job's rules at *instant*; a change applies to the fires after it."""
-        present = described(definition_of(self.job))
-        definition = present
-        changes = [event for event in self.events if event.action in {"create", "change"}]
-        earlier = [event for event in changes if event.at < instant]
-        later = [event for event in changes if event.at >= instant]
-        if earlier:
-            definition = earlier[-1].detail.get("after", present)
-        elif later:
-            # Before the first definition: that one applies.
-            definition = later[0].detail.get("before") or later[0].detail.get("after", present)
-        return _rules(definition, is_present=definition.get("schedule") == present["schedule"])
-
-    def newest_fire(self, *, at: datetime) -> datetime:
-        """Return the last fire due by *at*, by the schedule of its time, else the next one.
-
-        It is *at* itself for a deleted job, and for one without any fire.
-        """
-        schedule = self.rules_at(at).schedule
-        if schedule is None or self.job.deleted_at is not None:
-            return at
-        changes = [event.at for event in self.events if event.action == "change" and event.at < at]
-        until = at
-        for begin in [*reversed(changes), self.job.created_at][:_MOST_VERSIONS]:
-            fire = _last_due(self.rules_at(until).schedule, until)
-            if fire is not None and fire > begin:
-                return fire
-            until = begin
-        ahead = _next(schedule, at)
-        return at if ahead is None else ahead.at
-
-    def pause_at(self, instant: datetime) -> Pause | None:
-        """Return the pause that covers *instant*."""
-        return next((pause for pause in self.pauses() if _is_within(instant, pause)), None)
-
-    def pause_now(self) -> Pause | None:
-        """Return the pause that has not ended."""
-        job = self.job
-        if job.state is not JobState.PAUSED or job.paused_at is None:
-            return None
-        return Pause(job.paused_at, job.paused_by, job.paused_reason)
-
-    def pauses(self) -> Iterable[Pause]:
-        """Yield the recorded pauses, then the one that has not ended."""
-        begin: AuditEvent | None = None
-        for event in self.events:
-            if event.action == "pause" and begin is None:
-                begin = event
-            elif event.action == "resume" and begin is not None:
-                reason = begin.detail.get("reason")
-                yield Pause(begin.at, begin.actor, reason, event.at, event.actor)
-                begin = None
-        if (lasting := self.pause_now()) is not None:
-            yield lasting
-
-    def actor(self, action: str) -> str | None:
-        """Return who did *action* last."""
-        newest_first = reversed(self.events)
-        return next((event.actor for event in newest_first if event.action == action), None)
+def _timezone_of(session: Session, name: str, at: datetime) -> str:
+    """Return the time zone of the job at *at*; raises NotFound."""
+    return history_of(session, name, When(at)).rules_at(at).timezone
 
 
-def _is_within(instant: datetime, pause: Pause) -> bool:
-    return pause.since < instant and (pause.until is None or instant <= pause.until)
-
-
-def _history_of(session: Session, name: str, when: When) -> _JobHistory:
-    """Return the job that had the name then, else the newest one; raises NotFound."""
-    jobs = list(session.scalars(select(Job).where(Job.name == name).order_by(Job.id.desc())))
-    if not jobs:
-        raise NotFound(f"There is no job {name!r}.", code="job_not_found")
-    instant = rough_instant(when)
-    job = next((job for job in jobs if job.created_at <= instant), jobs[-1])
-    if job.deleted_at is not None and job.deleted_at < instant and job is not jobs[0]:
-        # Between two jobs of that name: the later one answers that it did not exist yet.
-        job = jobs[jobs.index(job) - 1]
-    events = select(AuditEvent).where(AuditEvent.job_id == job.id).order_by(AuditEvent.id)
-    kinds = ("create", "change", "pause", "resume", "delete")
-    return _JobHistory(job, list(session.scalars(events.where(AuditEvent.action.in_(kinds)))))
-
-
-def _rules(definition: dict[str, Any], *, is_present: bool) -> JobRules:
-    """Return the rules in a definition that the audit recorded."""
-    fields = definition.get("schedule")
-    schedule = None
-    if fields is not None:
-        instants = {
-            name: datetime.fromisoformat(fields[name]) for name in _INSTANTS if fields.get(name)
-        }
-        schedule = Schedule(**(fields | instants), seed=definition["name"])
-    policy = {name: definition[name] for name in FirePolicy.__slots__} | {
-        "overlap_policy": OverlapPolicy(definition["overlap_policy"]),
-        "catchup_policy": CatchupPolicy(definition["catchup_policy"]),
-    }
-    return JobRules(schedule, FirePolicy(**policy), is_present)
+def _in_day(session: Session, name: str, day: date) -> tuple[When, bool]:
+    """Return the first fire of *day*, and whether there are more; the whole day if it has none."""
+    midnight = When(datetime.combine(day, time()))
+    history = history_of(session, name, midnight)
+    begin, end = bounds(day, history.rules_at(rough_instant(midnight)).timezone)
+    if fires := history.first_fires(begin, end, 2):
+        return When(fires[0]), len(fires) > 1
+    if begin <= history.job.created_at < end:
+        # It existed for a part of the day.
+        begin = history.job.created_at + TICK
+    return When(begin, end - begin), False
 
 
 def _context(
     session: Session,
-    history: _JobHistory,
+    history: JobHistory,
     rules: JobRules,
     moment: Moment,
     row: Run | None,
@@ -215,7 +134,7 @@ def _context(
         asked=moment.asked,
         fire=fire,
         previous=_previous(schedule, around),
-        next=_next(schedule, around - TICK if fire is None else around),
+        next=next_fire(schedule, around - TICK if fire is None else around),
         run=None if row is None else explain_runs.explained(row),
         other=None if row is None else explain_runs.other_run(session, row),
         by_hand=None if by_hand is None or fire is not None else explain_runs.explained(by_hand),
@@ -242,10 +161,10 @@ def _fire_in(schedule: Schedule | None, moment: Moment, created_at: datetime) ->
     if moment.is_skipped and asked and not schedules.names_local_time(schedule, asked):
         return None
     if moment.instant <= created_at < moment.end:
-        fire = _next(schedule, created_at)
+        fire = next_fire(schedule, created_at)
         if fire is not None and fire.at < moment.end:
             return fire
-    fire = _next(schedule, moment.instant - TICK)
+    fire = next_fire(schedule, moment.instant - TICK)
     return fire if fire is not None and fire.at < moment.end else None
 
 
@@ -253,23 +172,7 @@ def _previous(schedule: Schedule | None, before: datetime) -> Fire | None:
     if schedule is None:
         return None
     fire = schedules.previous_fire(schedule, before=before)
-    return None if fire is None else _next(schedule, fire - TICK)
-
-
-def _last_due(schedule: Schedule | None, by: datetime) -> datetime | None:
-    """Return the last fire whose run was due by *by*; None if there is none."""
-    if schedule is None:
-        return None
-    fire = schedules.previous_fire(schedule, before=by + TICK)
-    while fire is not None and schedules.due_at(schedule, fire) > by:
-        fire = schedules.previous_fire(schedule, before=fire)
-    return fire
-
-
-def _next(schedule: Schedule | None, after: datetime) -> Fire | None:
-    if schedule is None:
-        return None
-    return next(iter(schedules.preview(schedule, after=after, count=1)), None)
+    return None if fire is None else next_fire(schedule, fire - TICK)
 
 
 def _run_of(

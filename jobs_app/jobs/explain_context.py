@@ -1,7 +1,7 @@
 """The facts around an instant of a job's schedule, which `explain_text` interprets."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -95,7 +95,8 @@ class QueueWorkers:
 class FireContext:
     """All facts about a job around `instant`.
 
-    `asked` is the local time of the question, None if it named an instant. `fire` is the
+    `asked` is the local time of the question, None if it named an instant. `day` is the day
+    that it named, None if it named a time. `fire` is the
     fire on that instant, by the schedule as it was then; None if there is none. `run` is
     the row of that fire, or the row that it was folded into. `other` is the run that
     blocked it or ran in its place. `by_hand` is a run that a person started just then.
@@ -111,6 +112,7 @@ class FireContext:
     rules: JobRules
     created_at: datetime
     asked: datetime | None = None
+    day: date | None = None
     fire: Fire | None = None
     previous: Fire | None = None
     next: Fire | None = None

@@ -273,7 +273,10 @@ def _paused(context: FireContext, pause: Pause) -> str:
 
 def _not_a_fire(context: FireContext, schedule: Schedule) -> str:
     then = "" if context.rules.is_present else ", as it was then"
-    text = f"{stamp(context, context.instant)} is not a fire of the schedule{then}:"
+    if context.day is None:
+        text = f"{stamp(context, context.instant)} is not a fire of the schedule{then}:"
+    else:
+        text = f"The schedule{then} has no fire on {context.day}:"
     text += f" {description.describe(schedule)}."
     around = []
     if context.previous is not None:

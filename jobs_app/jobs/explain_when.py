@@ -1,7 +1,7 @@
 """The span of time that an explanation is about, as it is asked for and as it is read."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from jobs_app.schedules import schedule as schedules
@@ -32,6 +32,18 @@ class DayTime:
         """Return the span that this means at the instant *at* in *timezone*."""
         day = at.astimezone(ZoneInfo(timezone)).date() + timedelta(days=self.days)
         return When(datetime.combine(day, self.time), self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A whole day in the job's zone: `on`, or if that is None the day `days` after today."""
+
+    on: date | None = None
+    days: int = 0
+
+    def date_at(self, at: datetime, timezone: str) -> date:
+        """Return the date that this means at the instant *at* in *timezone*."""
+        return self.on or at.astimezone(ZoneInfo(timezone)).date() + timedelta(days=self.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +78,10 @@ def read(when: When, timezone: str) -> Moment:
         return Moment(instants[0], when.length, when.begin)
     _, end = schedules.gap_of(timezone, when.begin)
     return Moment(end, when.length, when.begin, is_skipped=True)
+
+
+def bounds(day: date, timezone: str) -> tuple[datetime, datetime]:
+    """Return the first instant of *day* in *timezone* and the first one after it, in UTC."""
+    midnight = datetime.combine(day, time())
+    begin, end = (read(When(midnight + timedelta(days=days)), timezone) for days in (0, 1))
+    return begin.instant, end.instant

@@ -1,6 +1,6 @@
 """What is found on record around an instant, on both databases."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.jobs import explain, service
 from jobs_app.jobs.explain import Explanation
-from jobs_app.jobs.explain_when import DayTime, When
+from jobs_app.jobs.explain_when import Day, DayTime, When
 from jobs_app.runs import pruning
 from jobs_app.schedules.schedule import due_at
 from tests.factories import (
@@ -449,6 +449,73 @@ def test_a_time_of_day_before_the_job_is_that_of_the_job_with_the_name_then(
         found = explain.explain(session, "twice", DayTime(time(12)), at=NOON + 2 * HOUR)
 
     assert found.run == runs_of(database, first)[0].id
+
+
+def ask_day(database: Database, name: str, day: Day, *, at: datetime = NOW) -> Explanation:
+    with database.reading() as session:
+        return explain.explain(session, name, day, at=at)
+
+
+def test_a_day_is_explained_by_its_fire(database: Database) -> None:
+    job = make_job(database, cron="30 2 * * *", timezone=NEW_YORK, at=NOON - DAY)
+    record(database, job, at=datetime(2026, 6, 16, 7, tzinfo=UTC))
+    runs = runs_of(database, job)
+
+    # In New York, NOON is still the morning of 15 June.
+    today = ask_day(database, job.name, Day(), at=NOON)
+    tomorrow = ask_day(database, job.name, Day(days=1), at=NOON)
+    by_date = ask_day(database, job.name, Day(date(2026, 6, 16)))
+
+    assert [today.at, tomorrow.at] == [NOON - 5.5 * HOUR, NOON + 18.5 * HOUR]
+    assert by_date.run == runs[-1].id
+    assert "first of several" not in by_date.sentence
+
+
+def test_a_day_with_several_fires_is_explained_by_the_first(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON)
+
+    first = ask_day(database, job.name, Day(date(2026, 6, 16)), at=NOON)
+    of_its_creation = ask_day(database, job.name, Day(), at=NOON)
+
+    assert first.at == datetime(2026, 6, 16, tzinfo=UTC)
+    assert "It is the first of several fires of 2026-06-16" in first.sentence
+    assert of_its_creation.at == NOON + HOUR
+
+
+def test_a_day_without_a_fire_says_so_and_names_those_around_it(database: Database) -> None:
+    job = make_job(database, cron="0 12 * * MON", at=NOON - 30 * DAY)
+
+    found = ask_day(database, job.name, Day(date(2026, 6, 17)))
+
+    assert found.verdict == "not_a_fire"
+    assert "The schedule has no fire on 2026-06-17" in found.sentence
+    assert found.previous is not None
+    assert found.next is not None
+    assert (found.previous.at, found.next.at) == (NOON, NOON + 7 * DAY)
+
+
+def test_a_start_by_hand_is_found_by_its_day(database: Database) -> None:
+    job = make_job(database, schedule=None, at=NOON)
+    run = make_run(database, job, at=NOON + 3 * HOUR, triggered_by="ann")
+
+    assert ask_day(database, job.name, Day(date(2026, 6, 15))).run == run
+
+
+def test_a_day_before_the_job_says_when_it_was_created(database: Database) -> None:
+    job = make_job(database, cron="0 12 * * *", at=NOON)
+
+    assert ask_day(database, job.name, Day(date(2026, 6, 14))).verdict == "not_yet_created"
+
+
+def test_a_day_of_an_edit_has_the_fires_of_both_schedules(database: Database) -> None:
+    job = make_job(database, cron="0 23 * * *", at=NOON - 5 * DAY)
+    change(database, job, at=NOON, cron="0 18 * * *")
+
+    on_the_day = ask_day(database, job.name, Day(date(2026, 6, 15)))
+    before = ask_day(database, job.name, Day(date(2026, 6, 14)))
+
+    assert on_the_day.at == NOON + 6 * HOUR
+    assert before.at == NOON - 13 * HOUR
 
 
 def test_a_pause_by_failures_says_so(database: Database) -> None:

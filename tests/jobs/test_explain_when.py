@@ -1,10 +1,10 @@
 """The span that a question means."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from jobs_app.jobs.explain_when import DayTime, When, read, rough_instant
+from jobs_app.jobs.explain_when import Day, DayTime, When, bounds, read, rough_instant
 
 MINUTE = timedelta(minutes=1)
 
@@ -35,3 +35,30 @@ def test_a_skipped_local_time_is_read_as_the_end_of_the_gap() -> None:
     assert (moment.instant, moment.is_skipped) == (datetime(2026, 3, 8, 7, tzinfo=UTC), True)
     assert moment.end == moment.instant + MINUTE
     assert rough_instant(when) == datetime(2026, 3, 8, 2, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "timezone, day, begin, hours",
+    [
+        ("UTC", date(2026, 3, 8), "2026-03-08T00:00Z", 24),
+        ("America/New_York", date(2026, 3, 8), "2026-03-08T05:00Z", 23),
+        ("America/New_York", date(2026, 11, 1), "2026-11-01T04:00Z", 25),
+        # Midnight is skipped.
+        ("Africa/Cairo", date(2027, 4, 30), "2027-04-29T22:00Z", 23),
+    ],
+)
+def test_a_day_lasts_from_its_first_instant_to_the_next_days(
+    timezone: str, day: date, begin: str, hours: int
+) -> None:
+    first, end = bounds(day, timezone)
+
+    assert first == datetime.fromisoformat(begin)
+    assert end - first == timedelta(hours=hours)
+
+
+def test_a_day_is_that_of_the_zone() -> None:
+    at = datetime(2026, 3, 8, 20, tzinfo=UTC)
+
+    assert Day().date_at(at, "Asia/Tokyo") == date(2026, 3, 9)
+    assert Day(days=-1).date_at(at, "UTC") == date(2026, 3, 7)
+    assert Day(date(2026, 1, 1)).date_at(at, "UTC") == date(2026, 1, 1)

@@ -285,8 +285,8 @@ def next_fires(name: str, count: int) -> Json:
     "--at",
     "when",
     metavar="TIME",
-    help="A local time of the job's zone ('2026-03-08 02:30', 02:30, 'yesterday 02:30') or an"
-    " instant (RFC 3339).",
+    help="A local time of the job's zone ('2026-03-08 02:30', 02:30, 'yesterday 02:30'), a day"
+    " (2026-03-08, yesterday) or an instant (RFC 3339).",
 )
 @json_or(lambda answer: print_text(answer["sentence"]))
 def explain(name: str, when: str | None) -> Json:

@@ -13,7 +13,7 @@ from jobs_app.core import clock
 from jobs_app.jobs import explain
 from jobs_app.jobs.document import NAME
 from jobs_app.jobs.explain_context import Verdict
-from jobs_app.jobs.explain_when import DayTime, When
+from jobs_app.jobs.explain_when import Day, DayTime, When
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Fire
 from jobs_app.web.api.openapi import JOBS, problems
@@ -27,25 +27,29 @@ from jobs_app.web.session import session
 
 api = APIBlueprint("explain", __name__, abp_tags=[JOBS])
 
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})|(today|yesterday|tomorrow)", re.ASCII | re.IGNORECASE)
 _TIME = re.compile(
     r"(?:(\d{4}-\d{2}-\d{2})[Tt ]|(?:(today|yesterday|tomorrow) +)?)"
-    r"(\d{2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?",
+    r"(\d{1,2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?",
     re.ASCII | re.IGNORECASE,
 )
 _DAYS = {"": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
 
 
-def _when(value: Any) -> When | DayTime:
+def _when(value: Any) -> When | DayTime | Day:
     """Return the period that *value* names, as long as its smallest unit."""
+    if isinstance(value, str) and (match := _DAY.fullmatch(value.strip())):
+        return _day(*match.groups(default=""))
     match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or (match[5] and not match[4]) or (match[6] and not match[1]):
         raise PydanticCustomError(
             "not_a_time",
             "must be a local time of the job's zone, as in 2026-03-08 02:30, 02:30 (today),"
-            " today 02:30, yesterday 02:30 or tomorrow 02:30, or an instant with its offset, as in"
-            " 2026-03-08T07:30:00Z.",
+            " today 02:30, yesterday 02:30 or tomorrow 02:30, a day, as in 2026-03-08 or yesterday,"
+            " or an instant with its offset, as in 2026-03-08T07:30:00Z.",
         )
     day, word, minute, second, fraction, offset = match.groups(default="")
+    minute = minute.zfill(len("00:00"))
     length = timedelta(seconds=1) if second else timedelta(minutes=1)
     if fraction:
         length = timedelta(microseconds=1)
@@ -57,14 +61,30 @@ def _when(value: Any) -> When | DayTime:
         in_utc = begin.astimezone(UTC) if offset else begin.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise PydanticCustomError("not_a_time", "must be a time that exists.") from error
-    # Two days of margin: the zone of a local time is not known yet.
-    if not EARLIEST + timedelta(days=2) <= in_utc < LATEST:
-        raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
+    _check_range(in_utc)
     return When(begin, length)
 
 
+def _day(day: str, word: str) -> Day:
+    if word:
+        return Day(days=_DAYS[word.lower()])
+    try:
+        begin = datetime.fromisoformat(day)
+    except ValueError as error:
+        raise PydanticCustomError("not_a_time", "must be a day that exists.") from error
+    _check_range(begin.replace(tzinfo=UTC))
+    _check_range(begin.replace(tzinfo=UTC) + timedelta(days=2))
+    return Day(begin.date())
+
+
+def _check_range(instant: datetime) -> None:
+    # Two days of margin: the zone of a local time is not known yet.
+    if not EARLIEST + timedelta(days=2) <= instant < LATEST:
+        raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 8999.")
+
+
 WhenIn = Annotated[
-    When | DayTime,
+    When | DayTime | Day,
     BeforeValidator(_when),
     WithJsonSchema(
         {
@@ -72,9 +92,9 @@ WhenIn = Annotated[
             "maxLength": 40,
             "description": "A local time in the job's zone, or an instant with its offset (RFC"
             " 3339). A local time may lack its date (today), or have today, yesterday or tomorrow"
-            " in its place. A time without seconds means the whole minute. The default is the"
-            " newest fire that is over, else the next one; of a job without a schedule, its"
-            " newest run.",
+            " in its place. A time without seconds means the whole minute, and a day without a"
+            " time its first fire. The default is the newest fire that is over, else the next"
+            " one; of a job without a schedule, its newest run.",
             "example": "2026-03-08 02:30",
         }
     ),

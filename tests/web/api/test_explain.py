@@ -80,6 +80,8 @@ def test_without_an_instant_the_newest_run_of_a_manual_job_is_explained(api: Api
         ("today 02:30", "02:30:00"),
         ("Yesterday 02:30:15", "02:30:15"),
         ("tomorrow  23:59", "23:59:00"),
+        ("2:30", "02:30:00"),
+        ("2098-01-01 2:30", "02:30:00"),
     ],
 )
 def test_a_time_may_lack_its_date_or_have_a_word_for_it(api: Api, at: str, clock: str) -> None:
@@ -90,12 +92,21 @@ def test_a_time_may_lack_its_date_or_have_a_word_for_it(api: Api, at: str, clock
     assert (answer.status_code, answer.json["at"][11:19]) == (200, clock)
 
 
+@pytest.mark.parametrize("at", ["2098-03-09", "Tomorrow"])
+def test_a_day_without_a_time_means_its_fire(api: Api, at: str) -> None:
+    api.make_job(schedule={"cron": "30 2 * * *", "timezone": "America/New_York"})
+
+    answer = api.get("/jobs/nightly/explain", query_string={"at": at})
+
+    assert (answer.status_code, answer.json["outcome"]) == (200, "will_run")
+
+
 def test_what_is_no_time_is_refused_with_the_forms(api: Api) -> None:
     api.make_job()
 
-    (error,) = api.get("/jobs/nightly/explain?at=2026-03-08").json["errors"]
+    (error,) = api.get("/jobs/nightly/explain?at=2026-03").json["errors"]
 
-    for form in ("2026-03-08 02:30", "02:30 (today)", "yesterday 02:30", "2026-03-08T07:30:00Z"):
+    for form in ("2026-03-08 02:30", "02:30 (today)", "or yesterday,", "2026-03-08T07:30:00Z"):
         assert form in error["detail"]
 
 
@@ -113,12 +124,15 @@ def test_a_run_comes_with_the_sentence(api: Api) -> None:
     [
         "",
         "now",
-        "2026-03-08",
+        "2026-03-8",
+        "2026-02-30",
+        "8999-12-31",
+        "1970-01-01",
         "2026-13-01 02:30",
         "2026-03-08T02:30:00+99:00",
         "2026-03-08 02:30.5",
         "25:00",
-        "yesterday",
+        "yesterdays",
         "yesterday02:30",
         "today 02:30Z",
         "monday 02:30",
