@@ -36,7 +36,7 @@ def _check(directory: Path) -> None:
     if others_can_write(directory):
         raise ConfigurationError(
             f"JOBS_DATA_DIR {directory} can be written by other users: "
-            "choose a directory of its own."
+            f"choose a directory of its own, for example {directory / 'jobs-app'}."
         )
     for name in (*DATABASE_FILES, *SECRET_FILES):
         path = directory / name

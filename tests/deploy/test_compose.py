@@ -13,6 +13,7 @@ import redis
 import yaml
 
 from jobs_app import __version__
+from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
 from jobs_app.up.valkey import free_port, valkey_binary
 from tests.servers import wait_until
@@ -210,6 +211,27 @@ def test_the_settings_read_the_mounted_secrets(
         f"postgresql+psycopg://jobs:{password}@postgres:5432/jobs"
     )
     assert settings.effective_redis_url == (secrets / "jobs_redis_url").read_text().strip()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_process_accepts_its_data_directory(services, name: str, tmp_path: Path) -> None:
+    service = services[name]
+    file_systems = []
+    for mount in service["tmpfs"]:
+        path, _, mode = mount.partition(":mode=")
+        file_systems.append(tmp_path / path.removeprefix("/"))
+        file_systems[-1].mkdir()
+        file_systems[-1].chmod(int(mode, 8))
+    # A new volume is like the directory of the image.
+    for volume in service.get("volumes", ()):
+        (tmp_path / volume.partition(":/")[2]).mkdir(mode=0o700)
+    data_dir = tmp_path / service["environment"]["JOBS_DATA_DIR"].removeprefix("/")
+
+    open_data_dir(data_dir)
+
+    data_dir.mkdir(exist_ok=True)
+    # The top of a file system belongs to root, whom these tests may be.
+    assert data_dir not in file_systems
 
 
 def test_valkey_starts_as_compose_starts_it(services, secrets: Path, tmp_path: Path) -> None:
