@@ -10,7 +10,8 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.states import Event
 from jobs_app.core.text import did_you_mean
 from jobs_app.tasks.context import HttpFailed
-from jobs_app.tasks.http_request import checked_url
+from jobs_app.tasks.http_request import checked_url, port_of
+from jobs_app.tasks.network_policy import NetworkPolicy
 
 # It logs the addresses that it reads, and removes only some of their secrets.
 logging.getLogger("apprise").disabled = True
@@ -69,6 +70,30 @@ class ChannelInput:
         if self.webhook is not None:
             return json.dumps({"webhook": {"url": self.webhook.url, "secret": self.webhook.secret}})
         return json.dumps({"url": self.url})
+
+    def warnings(self, policy: NetworkPolicy) -> list[str]:
+        """Return why no message to the address can be sent: the policy refuses its host."""
+        host, port = self._server()
+        reason = None if host is None else policy.literal_refusal(host, port)
+        return [] if reason is None else [f"No message can be sent: {host} is {reason}."]
+
+    def _server(self) -> tuple[str | None, int]:
+        """Return the host and the port of the address; None for a service with a host of its own.
+
+        The port is 0 if it follows from the service.
+        """
+        if self.webhook is not None:
+            url = checked_url(self.webhook.url)
+            return url.host, port_of(url)
+        if self.url is None:
+            return None, 0
+        # It takes half a second to import.
+        import apprise  # noqa: PLC0415
+
+        service = apprise.Apprise.instantiate(self.url, suppress_exceptions=True)
+        # A mail service keeps the host of the address in `host`, and the one it calls here.
+        host = getattr(service, "smtp_host", None) or getattr(service, "host", None)
+        return host or None, getattr(service, "port", None) or 0
 
     def errors(self, *, is_new: bool) -> list[FieldError]:
         """Return the errors of the address; a new channel must have one."""

@@ -57,6 +57,17 @@ class NetworkPolicy:
                 return f"a private or loopback address, {rule}"
         return None
 
+    def literal_refusal(self, host: str, port: int) -> str | None:
+        """Return why *host*, an address or "localhost", may not be called.
+
+        None if it may, and for a name: only a name server can tell.
+        """
+        try:
+            address = ip_address("127.0.0.1" if host.lower() == "localhost" else host)
+        except ValueError:
+            return None
+        return self.refusal(address, host=host, port=port)
+
     def own_server_refusal(
         self, address: Address, server: OwnServer, server_addresses: Iterable[Address], *, host: str
     ) -> str | None:

@@ -21,6 +21,7 @@ from jobs_app.cli.output import (
     print_json,
     print_note,
     print_text,
+    print_warnings,
 )
 from jobs_app.cli.paths import channel_path
 from jobs_app.cli.run_view import instant_text
@@ -207,8 +208,9 @@ def _report(answer: Json, verb: str, sent: Json, options: dict[str, Any], *, as_
         print_json(answer)
     else:
         events = ", ".join(answer["events"])
-        scope = "of all jobs that say nothing else" if answer["is_default"] else "where a job asks"
-        print_text(f"{verb} {answer['name']} ({answer['kind']}): told {scope}: {events}.")
+        jobs = "jobs without rules of their own" if answer["is_default"] else "jobs that name it"
+        print_text(f"{verb} {answer['name']} ({answer['kind']}). It gets {events} of {jobs}.")
+        print_warnings(answer.get("warnings") or ())
         print_note(f"Try it: jobs-app channel test {answer['name']}")
     if "webhook" in sent and options["secret_file"] is None:
         # The API never returns the secret: this is the only time it is printed.

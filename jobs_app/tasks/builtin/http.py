@@ -4,7 +4,6 @@ import asyncio
 import json as json_module
 import time
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypedDict
 
 import httpx
@@ -273,10 +272,9 @@ def _refused_outright(url: str, settings: Settings) -> str | None:
     """Return why *url* will be refused, None if only a name server can tell."""
     try:
         parsed = checked_url(url)
-        address = ip_address("127.0.0.1" if parsed.host == "localhost" else parsed.host)
-    except (HttpFailed, ValueError):
+    except HttpFailed:
         return None
-    return NetworkPolicy.of(settings).refusal(address, host=parsed.host, port=port_of(parsed))
+    return NetworkPolicy.of(settings).literal_refusal(parsed.host, port_of(parsed))
 
 
 async def _unless_stopped(

@@ -18,6 +18,7 @@ from jobs_app.notifications import channels, history
 from jobs_app.notifications.channel_input import MIN_SECRET_LENGTH, NAME, ChannelInput, Webhook
 from jobs_app.notifications.rules import DEFAULT_EVENTS
 from jobs_app.secrets.encryption import Cipher, load_cipher
+from jobs_app.tasks.network_policy import NetworkPolicy
 from jobs_app.web import auth, extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
@@ -114,6 +115,12 @@ class ChannelOut(BaseModel):
     updated_at: Instant
 
 
+class SavedChannelOut(ChannelOut):
+    """A channel that was stored; `warnings` say why its messages cannot be sent."""
+
+    warnings: list[str]
+
+
 class ChannelPage(BaseModel):
     """Part of the list of channels; `next_cursor` is null at its end."""
 
@@ -154,17 +161,18 @@ def list_channels(query: ListQuery) -> Response:
     )
 
 
-@api.post("/channels", responses={201: ChannelOut, **problems(409, body=True)})
+@api.post("/channels", responses={201: SavedChannelOut, **problems(409, body=True)})
 def create_channel(header: MayRepeat, body: ChannelIn) -> Response:
     """Create a channel."""
     return preconditions.once(lambda: _create(body))
 
 
 def _create(body: ChannelIn) -> Response:
+    fields = _channel_input(body)
     channel = channels.create(
-        session(), body.name, _channel_input(body), cipher=_cipher(), by=_actor(), at=clock.now()
+        session(), body.name, fields, cipher=_cipher(), by=_actor(), at=clock.now()
     )
-    return located(_answer(channel), 201, f"/api/v1/channels/{channel.name}")
+    return located(_saved(channel, fields), 201, f"/api/v1/channels/{channel.name}")
 
 
 @api.get("/channels/<name>", responses={200: ChannelOut, **problems(404)})
@@ -173,19 +181,22 @@ def read_channel(path: ChannelPath) -> Response:
     return _answer(channels.get(session(), checked_name(NAME, path.name, "channel")))
 
 
-@api.patch("/channels/<name>", responses={200: ChannelOut, **problems(404, 412, 428, body=True)})
+@api.patch(
+    "/channels/<name>", responses={200: SavedChannelOut, **problems(404, 412, 428, body=True)}
+)
 def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Response:
     """Change some fields of a channel (JSON Merge Patch)."""
+    fields = _channel_input(body)
     channel = channels.change(
         session(),
         checked_name(NAME, path.name, "channel"),
-        _channel_input(body),
+        fields,
         version=preconditions.expected_version(),
         cipher=_cipher(),
         by=_actor(),
         at=clock.now(),
     )
-    return _answer(channel)
+    return _saved(channel, fields)
 
 
 @api.delete("/channels/<name>", responses={204: None, **problems(404, 409, 412, 428)})
@@ -241,6 +252,11 @@ def list_notifications(query: NotificationQuery) -> Response:
 
 def _answer(channel: NotificationChannel) -> Response:
     return versioned(as_json(ChannelOut, channel), channel.version)
+
+
+def _saved(channel: NotificationChannel, fields: ChannelInput) -> Response:
+    warnings = fields.warnings(NetworkPolicy.of(extension.current().settings))
+    return versioned(as_json(ChannelOut, channel) | {"warnings": warnings}, channel.version)
 
 
 def _channel_input(body: ChannelIn | ChannelPatch) -> ChannelInput:

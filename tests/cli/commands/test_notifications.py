@@ -95,6 +95,22 @@ def test_an_address_is_given_read_or_asked_for(
     assert "secret" not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize(
+    "is_default, jobs", [(True, "jobs without rules of their own"), (False, "jobs that name it")]
+)
+def test_a_new_channel_shows_its_events_and_why_it_cannot_work(
+    server: CannedServer, run: Run, is_default: bool, jobs: str
+) -> None:
+    warning = "No message can be sent: 10.1.2.3 is private."
+    stored = a_channel(is_default=is_default, warnings=[warning])
+    server.on("POST", "/channels", Canned(stored, 201))
+
+    result = run("channel", "add", "ops", "--url", URL)
+
+    assert result.stdout == f"Added ops (mailto). It gets failed, lost of {jobs}.\n"
+    assert warning in result.stderr
+
+
 def test_a_webhook_gets_a_secret_that_is_shown_once(server: CannedServer, run: Run) -> None:
     server.on("POST", "/channels", Canned(a_channel(kind="webhook"), 201))
 

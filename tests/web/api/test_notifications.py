@@ -47,7 +47,7 @@ def heard(database: Database, name: str) -> set[Event]:
 def test_a_channel_shows_its_kind_and_never_its_address(api: Api) -> None:
     made = make_channel(api, is_default=True)
 
-    assert made == api.get("/channels/ops").json
+    assert made == api.get("/channels/ops").json | {"warnings": []}
     assert {name: made[name] for name in ("name", "kind", "is_default", "version")} == {
         "name": "ops",
         "kind": "mailto",
@@ -119,6 +119,50 @@ def test_a_channel_that_cannot_work_is_refused(
     answer = api.post("/channels", {"name": "ops", **body})
 
     assert (answer.status_code, fields_of(answer)) == (422, expected)
+
+
+@pytest.mark.parametrize(
+    "address, host",
+    [
+        ({"url": "json://localhost/hook"}, "localhost"),
+        ({"url": "jsons://10.1.2.3:8443/hook"}, "10.1.2.3"),
+        (
+            {"url": "mailto://jobs:word@127.0.0.1?to=ops@example.org&from=a@example.org"},
+            "127.0.0.1",
+        ),
+        (
+            {"url": "mailto://jobs:word@example.org?smtp=192.168.1.5&to=ops@example.org"},
+            "192.168.1.5",
+        ),
+        ({"webhook": HOOK | {"url": "http://[::1]:9000/hook"}}, "::1"),
+        ({"webhook": HOOK | {"url": "http://169.254.169.254/"}}, "169.254.169.254"),
+    ],
+)
+def test_an_address_that_will_be_refused_has_a_warning(
+    api: Api, address: dict[str, Any], host: str
+) -> None:
+    (new,) = make_channel(api, **address)["warnings"]
+    make_channel(api, "other")
+    (changed,) = api.patch("/channels/other", address).json["warnings"]
+
+    assert new == changed
+    assert new.startswith(f"No message can be sent: {host} is ")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"url": "json://desk.example.org/hook"},
+        {"url": "jsons://93.184.215.14/hook"},
+        {"url": MAIL},
+        {"webhook": HOOK},
+    ],
+)
+def test_an_address_that_only_a_name_server_can_judge_has_none(
+    api: Api, address: dict[str, Any]
+) -> None:
+    assert make_channel(api, **address)["warnings"] == []
+    assert api.patch("/channels/ops", {"is_default": True}).json.get("warnings", []) == []
 
 
 def test_an_unknown_service_names_the_nearest_one(api: Api) -> None:
