@@ -238,7 +238,7 @@ def test_explain_prints_the_sentence(run: Run) -> None:
 
     result = run("job", "explain", "nightly", "--at", "2098-01-02 02:30")
     as_json = run("job", "explain", "nightly", "--at", "2098-01-02 02:31", "--json")
-    wrong = run("job", "explain", "nightly", "--at", "yesterday")
+    wrong = run("job", "explain", "nightly", "--at", "someday")
 
     assert result.stdout == "It will run at 2098-01-02 02:30 CET.\n"
     assert json.loads(as_json.stdout)["outcome"] == "not_a_fire"
