@@ -3,7 +3,7 @@
 import math
 import re
 from bisect import bisect_left
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,11 @@ CALENDAR_UNITS = frozenset(["mo", "mos", "month", "months", "y", "yr", "yrs", "y
 
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z]+\s*)+|\d+(?:\.\d+)?", re.ASCII)
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+
+RECENT_TIME = re.compile(
+    r"(today|yesterday)(?: +(\d{1,2}:\d{2}(?::\d{2})?))?|(\d{1,2}:\d{2}(?::\d{2})?)",
+    re.ASCII | re.IGNORECASE,
+)
 
 # Whole escape sequences first, so that "\x1b[31m" leaves no "[31m" behind: CSI, then
 # OSC and its relatives up to their terminator, then two-character ones.
@@ -107,7 +112,11 @@ class Duration(click.ParamType[float]):
 
 
 class Instant(click.ParamType[datetime]):
-    """An instant: RFC 3339, or a local time, or a duration, which means that long ago."""
+    """An instant: RFC 3339, or a local time.
+
+    With *ago* also a duration, which means that long ago; `today` and `yesterday`, with a time or
+    from midnight on; and a time alone, which means the last time that the clock showed it.
+    """
 
     name = "instant"
 
@@ -118,19 +127,38 @@ class Instant(click.ParamType[datetime]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         text = str(value).strip()
-        if self.takes_ago and DURATION.fullmatch(text):
-            seconds = Duration().convert(text, param, ctx)
-            return datetime.now(UTC) - timedelta(seconds=seconds)
         try:
-            return datetime.fromisoformat(text)
+            if self.takes_ago and DURATION.fullmatch(text):
+                seconds = Duration().convert(text, param, ctx)
+                instant = datetime.now(UTC) - timedelta(seconds=seconds)
+            elif self.takes_ago and (match := RECENT_TIME.fullmatch(text)):
+                instant = _recent(*match.groups())
+            else:
+                instant = datetime.fromisoformat(text)
+        except OverflowError:
+            self.fail(f"{value!r} is longer ago than any date.", param, ctx)
         except ValueError:
-            also = ", or 2h for two hours ago" if self.takes_ago else ""
+            also = ", 22:00, yesterday 22:00, or 2h for two hours ago" if self.takes_ago else ""
             self.fail(
                 f"{value!r} is not a time: write 2026-12-01T09:00:00Z "
                 f"or 2026-12-01 09:00 (local time){also}.",
                 param,
                 ctx,
             )
+        # In another time zone, the first and the last year may end before or after all dates.
+        if not MINYEAR < instant.year < MAXYEAR:
+            self.fail(f"{value!r} is too far away: the year must be 2 to 9998.", param, ctx)
+        return instant
+
+
+def _recent(day: str | None, clock: str | None, clock_alone: str | None) -> datetime:
+    """Return the local time of a match of `RECENT_TIME`; raises ValueError if there is none."""
+    now = datetime.now()  # noqa: DTZ005  # the person's own clock, as in `date`
+    hour, _, rest = (clock or clock_alone or "0:00").partition(":")
+    at = datetime.combine(now, time.fromisoformat(f"{hour:0>2}:{rest}"))
+    if (day or "").lower() == "yesterday" or (day is None and at > now):
+        at -= timedelta(days=1)
+    return at
 
 
 def api_instant(instant: datetime, zone: ZoneInfo | None = None) -> str:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import click
 import pytest
+import time_machine
 
 from jobs_app.cli.format import (
     Duration,
@@ -188,6 +189,49 @@ def test_the_last_second_of_all_years_is_read(zone: ZoneInfo | None) -> None:
     last = datetime.fromisoformat("9999-12-31 23:59:59")
 
     assert api_instant(last, zone).startswith("9999-12-31T2")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01 00:00",
+        "9999999w",
+        "99999999999999d",
+    ],
+)
+def test_an_instant_beyond_all_dates_is_refused(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"is (too far away|longer ago)"):
+        Instant(ago=True).convert(typed, None, None)
+
+
+@pytest.mark.parametrize(
+    "typed, local",
+    [
+        ("22:00", "2026-11-28 22:00"),
+        ("9:00", "2026-11-29 09:00"),
+        ("09:30:00", "2026-11-29 09:30"),
+        ("09:30:01", "2026-11-28 09:30:01"),
+        ("today", "2026-11-29 00:00"),
+        ("Yesterday", "2026-11-28 00:00"),
+        ("today 22:00", "2026-11-29 22:00"),
+        ("yesterday  22:00", "2026-11-28 22:00"),
+    ],
+)
+def test_a_recent_time_is_of_the_terminals_clock(typed: str, local: str) -> None:
+    with time_machine.travel(datetime(2026, 11, 29, 9, 30).astimezone(), tick=False):
+        read = Instant(ago=True).convert(typed, None, None)
+
+    assert read == datetime.fromisoformat(local)
+    with pytest.raises(click.BadParameter):
+        Instant().convert("yesterday", None, None)
+
+
+@pytest.mark.parametrize("typed", ["25:00", "12:60", "yesterday22:00", "tomorrow", "noon", ""])
+def test_no_recent_time_is_refused_with_the_forms(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match="yesterday 22:00"):
+        Instant(ago=True).convert(typed, None, None)
 
 
 def test_a_duration_where_it_is_allowed_means_that_long_ago() -> None:

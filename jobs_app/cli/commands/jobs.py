@@ -146,6 +146,9 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     else:
         answer = _edit_by_hand(before, name, send)
     if answer is None:
+        if as_json:
+            # The job as it stays, or the effect of no change.
+            print_json((send("PATCH", body={}) if dry_run else current).body)
         print_note("Nothing to change.")
         return
     if dry_run and not as_json:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs_app.cli.client import FAILED, NO_SUCH, USAGE
+from jobs_app.cli.client import CONFLICT, FAILED, NO_SUCH, USAGE
 from jobs_app.core import clock, process
-from jobs_app.core.errors import ConfigurationError, JobsError, NotFound
+from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, NotFound
 from jobs_app.core.process import protect_memory
 from jobs_app.up.parent_death import die_with_parent
 
-EXIT_CODES = {ConfigurationError: USAGE, NotFound: NO_SUCH}
+EXIT_CODES = {ConfigurationError: USAGE, NotFound: NO_SUCH, Conflict: CONFLICT}
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

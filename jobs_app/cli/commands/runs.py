@@ -46,8 +46,15 @@ def run() -> None:
     help="Only in this state; repeatable.",
 )
 @click.option("--trigger", type=choice_of(TRIGGERS), help="Only started by this.")
-@click.option("--from", "since", type=Instant(ago=True), help="Not before: an instant, or 2h.")
-@click.option("--to", "until", type=Instant(ago=True), help="Before: an instant, or 2h.")
+@click.option(
+    "--from",
+    "since",
+    type=Instant(ago=True),
+    help="Not before: an instant, 2h (ago), 22:00, or yesterday.",
+)
+@click.option(
+    "--to", "until", type=Instant(ago=True), help="Before: an instant, 2h (ago), 06:00, or today."
+)
 @limit_options
 @json_option
 def list_runs(

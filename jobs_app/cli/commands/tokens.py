@@ -66,7 +66,7 @@ def create(name: str, expires: float | None) -> Json:
     if name == admin_token.ADMIN:
         raise Failure(f"{name} is the name of the token in the file admin-token.", USAGE)
     now = clock.now()
-    expires_at = None if expires is None else now + timedelta(seconds=expires)
+    expires_at = None if expires is None else _end(now, expires)
     with _session() as (session, _):
         text = tokens.create(session, name, at=now, expires_at=expires_at, by=BY)
     return {"name": name, "token": text, "expires_at": _text(expires_at)}
@@ -117,6 +117,16 @@ def revoke(name: str) -> None:
         if name == admin_token.ADMIN and settings.admin_token_file.exists():
             print_note(f"A new one is in {admin_token.renew_admin_token(settings)}.")
     print_note(f"Revoked {name}.")
+
+
+def _end(at: datetime, seconds: float) -> datetime:
+    """Return the end of a token that works for *seconds* from *at*."""
+    if seconds == 0:
+        raise Failure("--expires 0 gives a token that never works.", USAGE)
+    try:
+        return at + timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise Failure("--expires is longer than any date: leave it out.", USAGE) from error
 
 
 def _text(instant: datetime | None) -> str | None:

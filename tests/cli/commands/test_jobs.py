@@ -339,6 +339,21 @@ def test_an_interval_that_becomes_a_cron_loses_its_anchor(server: CannedServer, 
     }
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_edit_that_changes_nothing_prints_its_document(
+    server: CannedServer, run: Run, dry_run: bool
+) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
+    server.on("PATCH", "/jobs/hello", Canned({"job": a_job(), "effect": {}}))
+
+    flags = ["--json", *(["--dry-run"] if dry_run else [])]
+    result = run("job", "edit", "hello", "--queue", "default", *flags)
+
+    assert json.loads(result.stdout) == ({"job": a_job(), "effect": {}} if dry_run else a_job())
+    bodies = [request.body for request in server.requests if request.method == "PATCH"]
+    assert bodies == ([{}] if dry_run else [])
+
+
 def test_an_edit_that_changes_nothing_sends_nothing(server: CannedServer, run: Run) -> None:
     server.on("GET", "/jobs/hello", Canned(a_job(), headers=VERSION_3))
 
