@@ -15,7 +15,7 @@ from pathlib import Path
 
 import billiard
 
-from jobs_app.core.process_tree import Entry, children, descendants
+from jobs_app.core.process_tree import Entry, Tree
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,12 @@ GRACE_SECONDS = 2.0
 #: A program that lives longer than this after its pool process is waited for no more, seconds.
 LIMIT_SECONDS = 10.0
 
-#: Time between two looks at the children of a worker whose pool is well, seconds.
+#: Time between two looks at the children of a worker whose pool is well, seconds. A child that
+#: has ended before one look, and is there at the next, is one that nobody waits for.
 LOOK_SECONDS = 10.0
+
+#: The log names this many orphans at each look; a program may leave thousands.
+MAX_NAMED = 20
 
 Key = tuple[int, int]
 
@@ -50,6 +54,7 @@ class Orphans:
         self._pool = pool
         self._pids = pool()
         self._earlier: frozenset[Key] = frozenset()
+        self._ended: frozenset[Key] = frozenset()
         self._next_look_at = 0.0
         self._search_until = 0.0
         self._seen: dict[Key, float] = {}
@@ -67,37 +72,52 @@ class Orphans:
         """End the programs of pool processes that died; call this again and again."""
         now = time.monotonic()
         pids = self._pool()
-        if self._pids - pids:
+        if self._pids - pids or self.is_ending:
             self._search_until = now + SEARCH_SECONDS
         self._pids = pids
         if now < self._search_until:
             self._end(now)
         elif now >= self._next_look_at:
             self._next_look_at = now + LOOK_SECONDS
-            self._seen.clear()
-            self._earlier = frozenset(child.key for child in self._others())
+            self._look()
 
-    def _others(self) -> list[Entry]:
-        return [child for child in children() if child.pid not in self._pids]
+    def _look(self) -> None:
+        """Note the children of a worker whose pool is well, and reap those that have ended."""
+        others = self._others(Tree())
+        _reap(child for child in others if child.key in self._ended)
+        self._seen.clear()
+        self._earlier = frozenset(child.key for child in others)
+        self._ended = frozenset(child.key for child in others if child.is_zombie)
+
+    def _others(self, tree: Tree) -> list[Entry]:
+        return [child for child in tree.children(os.getpid()) if child.pid not in self._pids]
 
     def _end(self, now: float) -> None:
-        orphans = [child for child in self._others() if child.key not in self._earlier]
+        tree = Tree()
+        orphans = [child for child in self._others(tree) if child.key not in self._earlier]
         _reap(child for child in orphans if child.is_zombie)
         # A supervisor ends its command by itself, with the grace of its job.
         living = [c for c in orphans if not c.is_zombie and not _is_supervisor(c.pid)]
         self._seen = {child.key: self._seen.get(child.key, now) for child in living}
-        for child in living:
-            seconds = now - self._seen[child.key]
-            if seconds >= ORPHAN_SECONDS:
-                _signal(child, is_late=seconds >= GRACE_SECONDS)
+        known = [child for child in living if now - self._seen[child.key] >= ORPHAN_SECONDS]
+        for child in known:
+            is_late = now - self._seen[child.key] >= GRACE_SECONDS
+            number = signal.SIGKILL if is_late else signal.SIGTERM
+            _signal((child, *tree.below(child.pid)), number)
+        _log(known)
 
 
-def _signal(child: Entry, *, is_late: bool) -> None:
-    number = signal.SIGKILL if is_late else signal.SIGTERM
-    log.info("orphan_ended pid=%d name=%s signal=%s", child.pid, child.name, number.name)
-    for entry in (child, *descendants(of=child.pid)):
+def _signal(entries: Iterable[Entry], number: int) -> None:
+    for entry in entries:
         with suppress(OSError):
             os.kill(entry.pid, number)
+
+
+def _log(ended: list[Entry]) -> None:
+    for child in ended[:MAX_NAMED]:
+        log.info("orphan_ended pid=%d name=%s", child.pid, child.name)
+    if len(ended) > MAX_NAMED:
+        log.info("orphans_ended more=%d", len(ended) - MAX_NAMED)
 
 
 def _reap(zombies: Iterable[Entry]) -> None:

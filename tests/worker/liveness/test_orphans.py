@@ -4,7 +4,9 @@ import os
 import subprocess
 import time
 
-from jobs_app.core.process_tree import become_subreaper
+import pytest
+
+from jobs_app.core.process_tree import become_subreaper, children
 from jobs_app.worker.liveness.orphans import Orphans
 from tests.running import in_child
 from tests.servers import is_alive, wait_until
@@ -57,3 +59,55 @@ def test_a_supervisor_of_a_command_ends_it_by_itself() -> None:
         return is_left
 
     assert in_child(act)
+
+
+#: A crowd of programs that ignore TERM: more than a look per program could end.
+CROWD = """
+trap '' TERM
+for i in $(seq 1500); do sleep 60 & done
+echo started
+exec sleep 61
+"""
+
+
+def test_a_crowd_of_programs_is_ended_and_reaped() -> None:
+    def act() -> int:
+        become_subreaper()
+        pool_process = subprocess.Popen(["/bin/sh", "-c", CROWD], stdout=subprocess.PIPE)
+        assert pool_process.stdout is not None
+        pool_process.stdout.readline()
+        pool = {pool_process.pid}
+        orphans = Orphans(lambda: set(pool))
+        orphans.check()
+        pool_process.kill()
+        pool_process.wait()
+        pool.clear()
+
+        def is_over() -> bool:
+            orphans.check()
+            return not children()
+
+        wait_until(is_over, "all are gone", timeout_seconds=30)
+        return len(children())
+
+    assert in_child(act) == 0
+
+
+def test_a_program_that_nobody_waits_for_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs_app.worker.liveness.orphans.LOOK_SECONDS", 0.1)
+
+    def act() -> int:
+        become_subreaper()
+        # It leaves its child to this process, which has not started it and whose pool is well.
+        subprocess.run(["/bin/sh", "-c", "sleep 0.1 &"], check=True)
+        orphans = Orphans(lambda: {os.getpid()})
+
+        def is_over() -> bool:
+            orphans.check()
+            time.sleep(0.02)
+            return not children()
+
+        wait_until(is_over, "it is reaped")
+        return len(children())
+
+    assert in_child(act) == 0
