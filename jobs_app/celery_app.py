@@ -99,11 +99,11 @@ class JobsLoader(AppLoader):
             self.import_task_module(name)
         # Finalize first, so that the user's modules cannot replace a task of ours.
         self.app.finalize()
-        wanted = [
+        chosen_modules = [
             name for name in self.app.settings.import_modules if name in self.app.conf.imports
         ]
-        users = [name for name in wanted if _is_importable(name)]
-        broken = set(wanted) - set(users)
+        users = [name for name in chosen_modules if _is_importable(name)]
+        broken = set(chosen_modules) - set(users)
         self.app.conf.imports = tuple(name for name in self.app.conf.imports if name not in broken)
         modules: list[ModuleType] = super().import_default_modules()
         user_apps.register_user_tasks(self.app, users)

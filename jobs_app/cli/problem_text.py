@@ -34,10 +34,10 @@ def sentences(problem: dict[str, object]) -> list[str]:
     A field that an option of the command sets is called by that option, if it was typed.
     """
     detail = str(problem.get("detail") or problem.get("title") or "The server refused.")
-    found = problem.get("errors")
+    fields = problem.get("errors")
     errors = [
         (error.get("pointer") or error.get("parameter") or "the whole", str(error.get("detail")))
-        for error in (found if isinstance(found, list) else [])
+        for error in (fields if isinstance(fields, list) else [])
     ]
     # A detail that only joins the fields' sentences would say everything twice.
     rest = ""

@@ -31,7 +31,7 @@ def progress_notes(run_id: str) -> Iterator[None]:
 def _watch(run_id: str, stopped: Event) -> None:
     # A connection of its own: the other one carries the stream.
     with closing(Client(answer_seconds=ANSWER_SECONDS)) as client:
-        shown: tuple[int, str] | None = None
+        last_step: tuple[int, str] | None = None
         while not stopped.wait(PAUSE_SECONDS):
             try:
                 run = client.read(run_path(run_id))
@@ -39,9 +39,9 @@ def _watch(run_id: str, stopped: Event) -> None:
                 # The one who follows the output reports an outage.
                 continue
             step = _step(run)
-            if step is not None and step != shown and not stopped.is_set():
+            if step is not None and step != last_step and not stopped.is_set():
                 print_note(f"Progress: {how_far(run['progress'])}")
-                shown = step
+                last_step = step
 
 
 def _step(run: Json) -> tuple[int, str] | None:

@@ -43,15 +43,15 @@ def described_fields(source: type) -> list[DescribedField]:
     """
     hints = get_type_hints(source, include_extras=True)
     groups = _groups(source)
-    found: list[DescribedField] = []
+    described: list[DescribedField] = []
     for field in fields(source):
         if field.name in groups:
-            found += described_fields(groups[field.name])
+            described += described_fields(groups[field.name])
         else:
             factory = field.default_factory
             default = field.default if factory is MISSING else factory()
-            found.append(DescribedField(field.name, hints[field.name], default))
-    return found
+            described.append(DescribedField(field.name, hints[field.name], default))
+    return described
 
 
 def grouped(source: type, values: Mapping[str, Any]) -> dict[str, Any]:

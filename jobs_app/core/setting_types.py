@@ -147,6 +147,6 @@ def without_secrets(url: str) -> str:
     parts = urlsplit(url)
     user, separator, hosts = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
-    shown = f"{name}{':***' if colon else ''}{separator}{hosts}"
+    address = f"{name}{':***' if colon else ''}{separator}{hosts}"
     options = "?…" if parts.query else ""
-    return f"{parts.scheme}://{shown}{parts.path}{options}"
+    return f"{parts.scheme}://{address}{parts.path}{options}"

@@ -69,8 +69,8 @@ def schedule_from(document: Mapping[str, Any], settings: Settings, *, seed: str 
 def _refuse_unless_one_kind(document: Mapping[str, Any]) -> None:
     kinds = [kind for kind in KINDS if document.get(kind) is not None]
     if len(kinds) != 1:
-        found = f"This has {' and '.join(kinds)}." if kinds else "This has none."
-        detail = f"A schedule has exactly one of cron, interval_seconds and at. {found}"
+        present = f"This has {' and '.join(kinds)}." if kinds else "This has none."
+        detail = f"A schedule has exactly one of cron, interval_seconds and at. {present}"
         raise InvalidInput(detail, errors=[FieldError("", "one_schedule", detail)])
     if document.get("anchor_at") is not None and kinds != ["interval_seconds"]:
         detail = "anchor_at belongs to interval_seconds; give start_at for a first instant."

@@ -176,7 +176,7 @@ class Projection:
     def scores(self) -> dict[int, float]:
         """Return the score of every job's entry."""
         self._refuse_foreign()
-        found: dict[int, float] = {}
+        scores: dict[int, float] = {}
         cursor = None
         while cursor != 0:
             scan = partial(self._redis.zscan, self.schedule_key, cursor=cursor or 0, count=1000)
@@ -186,8 +186,8 @@ class Projection:
             for key, score in page:
                 job_id = self.job_id(key)
                 if job_id is not None:
-                    found[job_id] = score
-        return found
+                    scores[job_id] = score
+        return scores
 
     def scores_of(self, job_ids: Sequence[int]) -> dict[int, float]:
         """Return the scores of the entries of *job_ids*, as far as there are any."""

@@ -236,51 +236,51 @@ def get(session: Session, name: str) -> Job:
 
 
 def page(
-    session: Session, wanted: Filter, *, after: str | None, limit: int
+    session: Session, conditions: Filter, *, after: str | None, limit: int
 ) -> tuple[list[Job], bool]:
     """Return living jobs by name, those later than the name *after*.
 
     Also whether the page ends early because its jobs are large.
     """
     size = text_size(Job.kwargs, Job.description, Job.notify)
-    statement = select(Job.id, size).where(*_conditions(wanted, after=after))
+    statement = select(Job.id, size).where(*_conditions(conditions, after=after))
     rows = session.execute(statement.order_by(Job.name).limit(limit)).all()
     some = fitting(rows)
     jobs = session.scalars(select(Job).where(Job.id.in_(some)).order_by(Job.name))
     return list(jobs), len(some) < len(rows)
 
 
-def _conditions(wanted: Filter, *, after: str | None) -> Iterator[ColumnElement[bool]]:
+def _conditions(conditions: Filter, *, after: str | None) -> Iterator[ColumnElement[bool]]:
     yield Job.deleted_at.is_(None)
     if after is not None:
         yield Job.name > after
-    if wanted.state is not None:
-        yield Job.state == wanted.state
-    if wanted.queue is not None:
-        yield Job.queue == wanted.queue
-    if wanted.tag is not None:
-        quoted = f'"{wanted.tag}"'
+    if conditions.state is not None:
+        yield Job.state == conditions.state
+    if conditions.queue is not None:
+        yield Job.queue == conditions.queue
+    if conditions.tag is not None:
+        quoted = f'"{conditions.tag}"'
         yield cast(Job.tags, String).contains(quoted, autoescape=True)
-    if wanted.q:
-        q = wanted.q.lower()
+    if conditions.q:
+        q = conditions.q.lower()
         yield or_(
             Job.name.contains(q, autoescape=True),
             func.lower(Job.description).contains(q, autoescape=True),
             func.lower(Job.task).contains(q, autoescape=True),
         )
-    if wanted.last_state is not None:
-        yield run_indexes.of_newest(Run.state) == wanted.last_state
+    if conditions.last_state is not None:
+        yield run_indexes.of_newest(Run.state) == conditions.last_state
 
 
 def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
     """Return the run of the newest instant of each of *job_ids* that has one, with attempts."""
     of_jobs = select(run_indexes.of_newest(Run.id)).where(Job.id.in_(list(job_ids)))
-    found = session.scalars(
+    runs = session.scalars(
         select(Run)
         .where(Run.id.in_(list(session.scalars(of_jobs))))
         .options(selectinload(Run.attempts))
     )
-    return {run.job_id: run for run in found if run.job_id is not None}
+    return {run.job_id: run for run in runs if run.job_id is not None}
 
 
 def lock(session: Session, job: Job, version: int | None = None) -> Job:

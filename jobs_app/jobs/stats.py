@@ -144,12 +144,12 @@ def _rate(counts: Mapping[RunState, int]) -> float | None:
 
 
 def _spread(seconds: Iterable[float]) -> Spread | None:
-    found = sorted(round(each, 6) for each in seconds)
-    if not found:
+    durations = sorted(round(duration, 6) for duration in seconds)
+    if not durations:
         return None
-    return Spread(p50=_share(found, 0.5), p95=_share(found, 0.95), max=found[-1])
+    return Spread(p50=_share(durations, 0.5), p95=_share(durations, 0.95), max=durations[-1])
 
 
-def _share(found: Sequence[float], share: float) -> float:
+def _share(durations: Sequence[float], share: float) -> float:
     """Return the least value that so large a *share* of them does not exceed (nearest rank)."""
-    return found[max(math.ceil(len(found) * share) - 1, 0)]
+    return durations[max(math.ceil(len(durations) * share) - 1, 0)]

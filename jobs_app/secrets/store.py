@@ -302,6 +302,6 @@ def _hints(session: Session, names: Collection[str]) -> dict[str, str]:
         return {
             name: f" There are none yet: jobs-app secret set {name} makes it." for name in names
         }
-    shown = ", ".join(known[:LISTED_NAMES]) + (", …" if len(known) > LISTED_NAMES else "")
-    others = f" There are: {shown}."
+    some_names = ", ".join(known[:LISTED_NAMES]) + (", …" if len(known) > LISTED_NAMES else "")
+    others = f" There are: {some_names}."
     return {name: did_you_mean(name, known) or others for name in names}

@@ -114,15 +114,15 @@ class TaskArguments:
         return [argument.parameter for argument in self.arguments.values()]
 
     def as_json(
-        self, kwargs: Mapping[str, Any], *, given: Mapping[str, Any], stored: Mapping[str, Any]
+        self, kwargs: Mapping[str, Any], *, received: Mapping[str, Any], stored: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return *kwargs*, with which a task asks to be called again, as JSON values.
 
-        A value that is the same object as in *given* is returned as it was *stored*.
+        A value that is the same object as in *received* is returned as it was *stored*.
         """
         return {
             name: stored[name]
-            if name in stored and name in given and value is given[name]
+            if name in stored and name in received and value is received[name]
             else self._plain(name, value)
             for name, value in kwargs.items()
         }

@@ -264,9 +264,9 @@ def connections_for(open_files: int) -> int:
 def _raise_file_limit() -> int:
     """Allow as many open files as MAX_CONNECTIONS needs; return how many the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + OTHER_FILES
-    if soft < wanted:
-        soft = min(wanted, hard)
+    needed_files = MAX_CONNECTIONS + OTHER_FILES
+    if soft < needed_files:
+        soft = min(needed_files, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return soft
 

@@ -43,7 +43,7 @@ class CallArguments:
         """
         if self.signature is not None:
             named = self.signature.named(args, kwargs)
-            named = self.signature.as_json(named, given=self._named, stored=self._stored)
+            named = self.signature.as_json(named, received=self._named, stored=self._stored)
         elif args:
             raise ValueError("The task takes no positional arguments.")
         else:

@@ -94,18 +94,20 @@ class RunPrograms:
 def ended_text(names: list[str]) -> str:
     """Return the line of a run's log about the programs that were ended with it."""
     programs = "1 program" if len(names) == 1 else f"{len(names)} programs"
-    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    some_names = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     verb = "was" if len(names) == 1 else "were"
-    return f"[jobs-app: {programs} of this run {verb} still running and {verb} ended: {shown}]\n"
+    return (
+        f"[jobs-app: {programs} of this run {verb} still running and {verb} ended: {some_names}]\n"
+    )
 
 
 def _signal(entries: Iterable[Entry], number: int) -> None:
     # A stopped process handles TERM only after CONT; KILL works at once.
     numbers = [number] if number == signal.SIGKILL else [number, signal.SIGCONT]
     for entry in entries:
-        for each in numbers:
+        for signal_number in numbers:
             with suppress(OSError):
-                os.kill(entry.pid, each)
+                os.kill(entry.pid, signal_number)
 
 
 def _is_own(entry: Entry) -> bool:
@@ -126,13 +128,13 @@ def _service_pids() -> list[int]:
 
 def _services() -> list[tuple[Any, int]]:
     """Return the services that multiprocessing has started in this process, and their pids."""
-    found = []
+    services = []
     for module, name, attribute in SERVICES:
         service = getattr(sys.modules.get(module), name, None)
         pid = getattr(service, attribute, None)
         if pid is not None:
-            found.append((service, pid))
-    return found
+            services.append((service, pid))
+    return services
 
 
 def _stop_services() -> None:

@@ -29,12 +29,12 @@ class Mask:
     """The secrets of one run; takes them out of text, JSON and bytes."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        found = forms(values)
-        self._verbatim = Needles(found.verbatim, shortest=MIN_MASKED_LENGTH)
-        self._plain = Needles(found.plain, shortest=MIN_MASKED_LENGTH)
-        self._compact = Needles(found.compact, shortest=MIN_MASKED_LENGTH)
-        self._has_non_ascii = found.has_non_ascii
-        self._has_space = found.has_space
+        secret_forms = forms(values)
+        self._verbatim = Needles(secret_forms.verbatim, shortest=MIN_MASKED_LENGTH)
+        self._plain = Needles(secret_forms.plain, shortest=MIN_MASKED_LENGTH)
+        self._compact = Needles(secret_forms.compact, shortest=MIN_MASKED_LENGTH)
+        self._has_non_ascii = secret_forms.has_non_ascii
+        self._has_space = secret_forms.has_space
         longest = max(n.longest for n in (self._verbatim, self._plain, self._compact))
         #: Output before this many bytes does not change how later output is masked.
         self.context_bytes = longest * BYTES_PER_CHARACTER + LONGEST_ESCAPE
@@ -83,12 +83,12 @@ class Mask:
         compacted = compact(Unlocated(view.data)).data
         plain = self._plain_text(view, is_open=not is_end)
         spans = self._verbatim.find(verbatim)
-        if found := self._compact.find(compacted):
+        if matches := self._compact.find(compacted):
             located = compact(unescape(Located(data), is_open=not is_end))
-            spans += [located.place(*span) for span in found]
-        if found := self._plain.find(plain.data):
+            spans += [located.place(*span) for span in matches]
+        if matches := self._plain.find(plain.data):
             located = self._locate_plain(data, is_open=not is_end)
-            spans += [located.place(*span) for span in found]
+            spans += [located.place(*span) for span in matches]
         least = MIN_MASKED_LENGTH if is_end else 1
         starts = []
         if (length := self._verbatim.unfinished(verbatim)) >= least:

@@ -128,12 +128,12 @@ def _read(request: Request) -> dict[str, Any]:
     if not isinstance(document, dict):
         detail = f"The body must be a JSON object, not {kind_of(document)}."
         raise InvalidInput(detail, errors=[FieldError("", "wrong_type", detail)])
-    found = _faults(document, (), 1)
+    faults = _faults(document, (), 1)
     errors = [
         FieldError(json_pointer(place), code, detail)
-        for place, code, detail in islice(found, MAX_ERRORS)
+        for place, code, detail in islice(faults, MAX_ERRORS)
     ]
-    refuse(errors, count=len(errors) + sum(1 for _ in found))
+    refuse(errors, count=len(errors) + sum(1 for _ in faults))
     if len(json.dumps(document.get("kwargs"))) > MOST_KWARGS_BYTES:
         detail = f"The kwargs must be at most {MOST_KWARGS_BYTES} bytes of JSON."
         refuse([FieldError("/kwargs", "too_large", detail)])

@@ -142,8 +142,10 @@ def show(
     document = dumped(out)
     # Written by itself: a field of another kind is absent, not null.
     if schedule is not None:
-        shown = ScheduleOut(**schedule).model_dump(mode="json", include=set(schedule))
-        document["schedule"] = shown
+        document_of_schedule = ScheduleOut(**schedule).model_dump(
+            mode="json", include=set(schedule)
+        )
+        document["schedule"] = document_of_schedule
     return document
 
 

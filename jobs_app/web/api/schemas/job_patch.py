@@ -96,9 +96,9 @@ def _merge(target: Any, patch: Any) -> Any:
 def _merged_schedule(present: dict[str, Any] | None, patch: dict[str, Any]) -> dict[str, Any]:
     """Merge a schedule; one of another kind drops what belonged to the old kind."""
     target = dict(present or {})
-    given = [kind for kind in KINDS if patch.get(kind) is not None]
+    new_kinds = [kind for kind in KINDS if patch.get(kind) is not None]
     for kind, fields in KINDS.items():
-        if given and kind not in given:
+        if new_kinds and kind not in new_kinds:
             for name in fields:
                 target.pop(name, None)
     merged_schedule: dict[str, Any] = _merge(target, patch)
