@@ -19,6 +19,7 @@ from jobs_app.cli.completion import Completion, key_names, queue_names, task_nam
 from jobs_app.cli.format import Duration, Instant, api_instant
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
+from jobs_app.cli.problem_text import FieldOption
 from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition
 from jobs_app.runs.retention import Retention
@@ -168,6 +169,8 @@ definition_options = options(
     *(
         click.option(
             option.flag,
+            cls=FieldOption,
+            pointer="/" + "/".join(option.path),
             type=option.type,
             help=option.spec.help,
             shell_complete=_COMPLETIONS.get(option.flag),

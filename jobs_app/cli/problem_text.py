@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 from urllib.parse import unquote
 
 import click
@@ -12,7 +13,7 @@ from jobs_app.core.text import did_you_mean
 #: The lists in which a name that is not found may have a neighbour.
 COLLECTIONS = {"jobs", "secrets", "channels"}
 
-#: The parameter of a command that sets a field, where `job_options` does not derive it.
+#: The parameters that set a field without being a FieldOption.
 PARAMETERS = {
     "/name": "name",
     "/schedule/cron": "cron",
@@ -26,6 +27,14 @@ PARAMETERS = {
     "/kwargs/command": "shell_command",
     "/tags": "tags",
 }
+
+
+class FieldOption(click.Option):
+    """An option that sets one field of the API, at *pointer* (RFC 6901)."""
+
+    def __init__(self, *args: Any, pointer: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.pointer = pointer
 
 
 def sentences(problem: dict[str, object]) -> list[str]:
@@ -53,24 +62,20 @@ def typed_as(pointer: str) -> str:
     context = click.get_current_context(silent=True)
     if context is None:
         return pointer
-    parameter = PARAMETERS.get(pointer) or _derived().get(pointer)
-    # An item of a list belongs to the option of the list.
-    if parameter is None and pointer.rpartition("/")[2].isdigit():
-        return typed_as(pointer.rpartition("/")[0])
     for option in context.command.params:
-        is_option = isinstance(option, click.Option) and option.name == parameter
-        if is_option and context.get_parameter_source(parameter or "") is (
-            ParameterSource.COMMANDLINE
-        ):
+        is_typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if is_typed and _sets(option, pointer):
             return option.opts[0]
-    return pointer
+    # An item of a list belongs to the option of the list.
+    parent, _, item = pointer.rpartition("/")
+    parent_option = typed_as(parent) if item.isdigit() else parent
+    return pointer if parent_option == parent else parent_option
 
 
-def _derived() -> dict[str, str]:
-    # It takes a while to import, and imports the client that asks here.
-    from jobs_app.cli.job_options import OPTIONS
-
-    return {"/" + "/".join(option.path): option.parameter for option in OPTIONS}
+def _sets(option: click.Parameter, pointer: str) -> bool:
+    if isinstance(option, FieldOption):
+        return option.pointer == pointer
+    return isinstance(option, click.Option) and option.name == PARAMETERS.get(pointer)
 
 
 def name_hint(path: str, names: Callable[[str], list[str]]) -> str:
