@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 
 from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
 from jobs_app.core.smtp_url import mail_server
+from jobs_app.core.url_server import server_fault
 
 
 def _known_zone(value: str) -> str:
@@ -68,9 +69,16 @@ def _is_readable(setting: str, default_port: int) -> AfterValidator:
             raise ValueError(hint) from None
         if "@" in parts.path and parts.scheme not in ("unix", "sqlite"):
             raise ValueError(hint)
-        return value
+        return _has_server(value, may_be_several=True)
 
     return AfterValidator(check)
+
+
+def _has_server(value: str, *, may_be_several: bool = False) -> str:
+    """Return *value*; raises ValueError if no client can open its server."""
+    if fault := server_fault(value, may_be_several=may_be_several):
+        raise ValueError(f"it {fault.removesuffix('.')}")
+    return value
 
 
 Timezone = Annotated[str, AfterValidator(_known_zone)]
@@ -97,9 +105,10 @@ RedisUrl = Annotated[
 PublicUrl = Annotated[
     str,
     _matches(
-        r"https?://[^/\s]+\S*$",
+        r"https?://[^/\s:]\S*\Z",
         "use http:// or https:// and a host, as in https://jobs.example.org",
     ),
+    AfterValidator(_has_server),
 ]
 HttpAllow = Annotated[str, _parses_with(parse_allowlist)]
 SmtpUrl = Annotated[str, _parses_with(mail_server)]

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from jobs_app.core.url_server import server_fault
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 FORM = (
@@ -43,6 +45,8 @@ def mail_server(url: str) -> MailServer:
         port, host = parts.port, parts.hostname
     except ValueError as error:
         raise ValueError(FORM) from error
+    if fault := server_fault(url):
+        raise ValueError(f"it {fault.removesuffix('.')}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     tls = options.pop("tls", None)
     ca = options.pop("ca", None)

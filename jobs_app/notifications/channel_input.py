@@ -9,6 +9,7 @@ from typing import Any
 from jobs_app.core.errors import FieldError
 from jobs_app.core.states import Event
 from jobs_app.core.text import did_you_mean
+from jobs_app.core.url_server import MAX_PORT, PORT_FAULT
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.http_request import checked_url, port_of
 from jobs_app.tasks.network_policy import NetworkPolicy
@@ -143,12 +144,16 @@ def _url_errors(url: str) -> list[FieldError]:
             hint = " For an address of your own use webhook, or json://."
         detail = f"There is no service {scheme}://.{hint}"
         return [FieldError(pointer, "no_such_service", detail)]
-    if apprise.Apprise.instantiate(url, suppress_exceptions=True) is None:
+    service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    if service is None:
         detail = (
             f"The URL is not complete, or not in the form of {scheme}://: see "
             "https://github.com/caronc/apprise/wiki."
         )
         return [FieldError(pointer, "invalid_url", detail)]
+    port = getattr(service, "port", None)
+    if port is not None and not 0 < port <= MAX_PORT:
+        return [FieldError(pointer, "invalid_url", f"The URL {PORT_FAULT}")]
     return []
 
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 
-import httpx
+from jobs_app.tasks.context import HttpFailed
+from jobs_app.tasks.http_request import checked_url
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: RFC 9112 §6 and RFC 9110 §7.6.1: they describe the message and its connection, which
@@ -47,7 +48,7 @@ def _is_host(text: str) -> bool:
     if not text.strip() or re.search(r"[\s/?#@\\]", text.strip()):
         return False
     try:
-        url = httpx.URL(f"http://{text.strip()}/")
-        return bool(url.host) and 0 < (url.port or 80) < 65_536
-    except (httpx.InvalidURL, ValueError):
+        checked_url(f"http://{text.strip()}/")
+    except HttpFailed:
         return False
+    return True

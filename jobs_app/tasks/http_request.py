@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
+from jobs_app.core.url_server import port_fault, server_fault
 from jobs_app.tasks.context import HttpFailed
 
 # Headers that follow a redirect to another site: others may hold secrets for the first site.
@@ -68,6 +69,8 @@ def checked_url(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
 
     It may be relative to *base*.
     """
+    if text != text.strip():
+        raise HttpFailed("The URL must not begin or end with a space.")
     try:
         url = httpx.URL(text) if base is None else base.join(text)
         has_host = bool(url.host)
@@ -75,8 +78,9 @@ def checked_url(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
         raise HttpFailed("The URL cannot be read.") from error
     if url.scheme not in ("http", "https") or not has_host:
         raise HttpFailed("The URL must begin with http:// or https:// and name a host.")
-    if not 0 < port_of(url) < 65_536:
-        raise HttpFailed("The URL must have a port from 1 to 65535.")
+    # The text too: httpx reads ports such as `+80`, and encodes a space of the host.
+    if fault := port_fault(text) or server_fault(str(url)):
+        raise HttpFailed(f"The URL {fault}")
     return url
 
 
