@@ -158,6 +158,16 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
 
 
+def reader_of(session: Session) -> Session:
+    """Return a session that only reads the database of *session*, and blocks no writer.
+
+    It does not see the open transaction of *session*. Use it as a context manager.
+    """
+    return Session(
+        session.get_bind().execution_options(**{READ_ONLY: True}), expire_on_commit=False
+    )
+
+
 class Database:
     """An engine and its sessions, for the processes that are not Flask."""
 

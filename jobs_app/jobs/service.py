@@ -18,6 +18,7 @@ from jobs_app.accounts import audit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
+from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.db.page_size import fitting, text_size
@@ -57,14 +58,16 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     Raises InvalidInput with one entry a field, Conflict (`name_taken`).
     """
     definition = completed(definition, anchor_at=None, at=at)
-    check(session, definition, app=app, now=at)
+    with reader_of(session) as reader:
+        check(reader, definition, app=app, now=at)
+    detail = audited(definition)
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
     subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
     session.add(job)
     _flush(session, job)
-    audit.note(session, "create", by=by, at=at, job_id=job.id, after=audited(definition))
+    audit.note(session, "create", by=by, at=at, job_id=job.id, after=detail)
     session.commit()
     return job
 
@@ -90,11 +93,13 @@ def change(
         # Checked before the lock: validators of users take their time, and others write.
         before, checked_version = definition_of(job), job.version
         definition = completed(definition, anchor_at=job.anchor_at, at=at)
-        check(session, definition, app=app, now=at, before=before)
+        with reader_of(session) as reader:
+            check(reader, definition, app=app, now=at, before=before)
+        detail = changed_detail(before, definition)
         job = lock(session, job, version)
         if job.version == checked_version:
             break
-        session.commit()
+        unlock(session, job)
     if has_other_fires(before, definition):
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
@@ -102,7 +107,6 @@ def change(
     redefine(job, definition, before=before, at=at)
     subscriptions.set_subscriptions(job, definition.notify, subscribers)
     _flush(session, job)
-    detail = changed_detail(before, definition)
     audit.note(session, "change", by=by, at=at, job_id=job.id, **detail)
     session.commit()
     return job
@@ -303,6 +307,13 @@ def lock(session: Session, job: Job, version: int | None = None) -> Job:
         session.rollback()
         raise
     return locked
+
+
+def unlock(session: Session, job: Job) -> None:
+    """End the transaction that locked *job*, which stays readable, and write nothing."""
+    # Else the rollback would forget its columns, and reading them would lock again.
+    session.expunge(job)
+    session.rollback()
 
 
 def expect_version(job: Job | None, version: int | None) -> None:

@@ -17,6 +17,7 @@ from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import FINAL, OverlapPolicy, RunState, Trigger
 from jobs_app.db import run_indexes
 from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
@@ -104,7 +105,7 @@ def start_job(
         job = service.lock(session, job)
         if job.version == checked_version:
             break
-        session.commit()
+        service.unlock(session, job)
     origin = {"trigger": Trigger.MANUAL, "triggered_by": by, "kwargs": arguments, "note": note}
     new_run = _placed(session, job, overlap_policy, at=at, **origin)
     return _record(session, new_run, by=by, at=at)
@@ -191,8 +192,7 @@ def start_task(
     """
     if start.concurrency_key is not None and start.concurrency_limit is None:
         start = replace(start, concurrency_limit=1)
-    errors = registry.check(app, start.task, start.kwargs)
-    errors += store.check(session, start.task, start.kwargs)
+    errors = _argument_errors(session, app, start.task, start.kwargs)
     errors += queue_errors(start.queue, start.concurrency_key, start.concurrency_limit)
     refuse(errors)
     new_run = insert.NewRun(
@@ -208,10 +208,18 @@ def start_task(
 
 
 def _check(session: Session, app: Celery, task: str, kwargs: dict[str, Any]) -> None:
-    errors = registry.check(app, task, kwargs) + store.check(session, task, kwargs)
+    errors = _argument_errors(session, app, task, kwargs)
     if errors:
         session.rollback()
     refuse(errors)
+
+
+def _argument_errors(
+    session: Session, app: Celery, task: str, kwargs: dict[str, Any]
+) -> list[FieldError]:
+    """Return the errors of arguments; *session* is not used, so that nothing is locked."""
+    with reader_of(session) as reader:
+        return registry.check(app, task, kwargs) + store.check(reader, task, kwargs)
 
 
 def _decide(session: Session, job: Job, chosen: OverlapPolicy) -> planning.Overlap:
@@ -239,5 +247,7 @@ def _record(
     insert.insert_runs(session, [new_run])
     audit.note(session, "start", by=by, at=at, job_id=new_run.job_id, run_id=new_run.id, **detail)
     session.commit()
-    run = session.get_one(Run, new_run.id)
+    # Not by the session that wrote: it would lock the database again while the answer is made.
+    with reader_of(session) as reader:
+        run = reader.get_one(Run, new_run.id)
     return Started(run, message_of(run) if run.state is RunState.QUEUED else None)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from jobs_app.core.settings import Settings
-from jobs_app.db.engine import SQLITE_CACHE_KIB, SQLITE_WAL_PAGES, Database
+from jobs_app.db.engine import SQLITE_CACHE_KIB, SQLITE_WAL_PAGES, Database, reader_of
 from jobs_app.db.migrations import migrate
 from jobs_app.db.models.jobs import Job
 from tests.factories import make_job
@@ -164,3 +164,12 @@ def test_postgresql_compiles_none_of_our_statements(postgres: PostgresServer) ->
     with database.reading() as session:
         assert session.execute(text("SHOW jit")).scalar_one() == "off"
     database.close()
+
+
+def test_the_reader_of_a_session_reads_while_others_write(database: Database) -> None:
+    with database.session() as session, reader_of(session) as reader:
+        session.execute(text("UPDATE installation SET id = id"))
+
+        seen = reader.execute(text("SELECT count(*) FROM installation")).scalar_one()
+
+        assert seen == 1

@@ -9,10 +9,10 @@ from flask import Response, jsonify, request
 from pydantic import BaseModel, Field, model_validator
 
 from jobs_app.core import clock
-from jobs_app.core.errors import BadRequest, StaleVersion, VersionRequired
+from jobs_app.core.errors import BadRequest, JobsError, StaleVersion, VersionRequired
 from jobs_app.web import auth, idempotency
-from jobs_app.web.idempotency import Answer
-from jobs_app.web.session import session
+from jobs_app.web.idempotency import Answer, KeyedRequest
+from jobs_app.web.session import reading, session
 
 _VERSION = re.compile(r'"(\d{1,9})"', re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -103,7 +103,8 @@ def is_known(version: int) -> bool:
 def once(work: Callable[[], Response]) -> Response:
     """Do *work* and return its answer; return the first answer if the Idempotency-Key is known.
 
-    *work* commits once, through a service, and raises if it does not commit.
+    *work* raises if it refuses the request. Else a service commits once, and the key with it;
+    before that, nothing is locked.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -112,19 +113,33 @@ def once(work: Callable[[], Response]) -> Response:
         raise BadRequest(
             "An Idempotency-Key is 1 to 255 visible ASCII characters.", code="bad_idempotency_key"
         )
-    principal = auth.principal().id
-    fingerprint = idempotency.fingerprint(request.method, request.full_path, request.get_json())
-    earlier = idempotency.begin(
-        session(), principal=principal, key=key, fingerprint=fingerprint, at=clock.now()
+    keyed = KeyedRequest(
+        principal=auth.principal().id,
+        key=key,
+        fingerprint=idempotency.fingerprint(request.method, request.full_path, request.get_json()),
+        at=clock.now(),
     )
-    if earlier is not None:
+    if (earlier := _first_answer(keyed)) is not None:
         return _replay(earlier)
-    response = work()
+    try:
+        with idempotency.claimed_at_commit(session(), keyed):
+            response = work()
+    except JobsError:
+        session().rollback()
+        # The same request at the same time may be the reason: then its answer counts.
+        if (earlier := _first_answer(keyed)) is not None:
+            return _replay(earlier)
+        raise
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     body: dict[str, Any] = json.loads(response.get_data())
     answer = Answer(response.status_code, headers, body)
-    idempotency.keep(session(), principal=principal, key=key, answer=answer)
+    idempotency.keep(session(), keyed, answer)
     return response
+
+
+def _first_answer(keyed: KeyedRequest) -> Answer | None:
+    with reading() as reader:
+        return idempotency.first_answer(reader, keyed)
 
 
 def _replay(earlier: Answer) -> Response:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import pytest
 from flask import Flask
 from pydantic import AfterValidator
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.web import extension
+from jobs_app.web import session as web_session
 from jobs_app.web.api.schemas.job_input import JobIn
 from tests.web.conftest import NOW, Api, a_job
 
@@ -648,16 +649,25 @@ def lock_probe(app: Flask, settings: Settings) -> Iterator[list[bool]]:
 
     with app.app_context():
         celery = extension.current().celery
-    celery.task(name="probe")(probe)
+    celery.task(name="probe", shared=False)(probe)
     yield answers
     celery.tasks.pop("probe")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_validators_of_users_hold_up_no_writer(api: Api, lock_probe: list[bool]) -> None:
+@pytest.mark.parametrize("has_key", [False, True], ids=["without a key", "with a key"])
+def test_validators_of_users_hold_up_no_writer(
+    api: Api, lock_probe: list[bool], has_key: bool
+) -> None:
+    def post(path: str, body: Any) -> Any:
+        headers = {"Idempotency-Key": f"{path}-{body}".replace(" ", "")} if has_key else {}
+        answer = api.post(path, body, headers=headers)
+        assert answer.status_code < 300, answer.text
+        return answer
+
     job = a_job(task="probe", kwargs={"value": 1})
-    assert api.post("/jobs?dry_run=true", job).status_code == 200
-    assert api.post("/jobs", job).status_code == 201
+    post("/jobs?dry_run=true", job)
+    post("/jobs", job)
     changed = job | {"kwargs": {"value": 2}}
     assert (
         api.send(
@@ -667,16 +677,56 @@ def test_validators_of_users_hold_up_no_writer(api: Api, lock_probe: list[bool])
     )
     assert api.put("/jobs/nightly", changed).status_code == 200
     assert api.patch("/jobs/nightly", {"kwargs": {"value": 3}}).status_code == 200
-    started = api.post("/jobs/nightly/runs", {"kwargs": {"value": 4}})
-    assert started.status_code == 202
-    assert api.post(f"/runs/{started.json['id']}/cancel", {}).status_code == 200
-    assert (
-        api.post(f"/runs/{started.json['id']}/retry", {"kwargs": {"value": 5}}).status_code == 202
-    )
-    assert api.post("/runs", {"task": "probe", "kwargs": {"value": 6}}).status_code == 202
-    assert api.post("/jobs/nightly/pause", {}).status_code == 200
-    assert api.post("/jobs/nightly/resume?dry_run=true", {}).status_code == 200
-    assert api.post("/jobs/nightly/resume", {}).status_code == 200
+    started = post("/jobs/nightly/runs", {"kwargs": {"value": 4}})
+    post(f"/runs/{started.json['id']}/cancel", {})
+    post(f"/runs/{started.json['id']}/retry", {"kwargs": {"value": 5}})
+    post("/runs", {"task": "probe", "kwargs": {"value": 6}})
+    post("/jobs/nightly/pause", {})
+    post("/jobs/nightly/resume?dry_run=true", {})
+    post("/jobs/nightly/resume", {})
 
     assert len(lock_probe) >= 10
     assert all(lock_probe), lock_probe
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "1"}], ids=["without", "with a key"])
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/jobs", a_job(task="shell", kwargs={"command": "true", "env": {"A": "${secret:A}"}})),
+        ("/jobs/old/runs", {"kwargs": {"env": {"A": "${secret:A}"}}}),
+        ("/runs", {"task": "shell", "kwargs": {"command": "true", "env": {"A": "${secret:A}"}}}),
+    ],
+)
+def test_references_are_checked_and_rows_shown_without_a_lock(
+    api: Api, app: Flask, path: str, body: Any, headers: dict[str, str]
+) -> None:
+    api.make_job("old")
+    assert api.put("/secrets/A", {"value": "1" * 20}).status_code == 201
+    locked: list[str] = []
+    is_locked = False
+
+    def watch(_: Any, __: Any, statement: str, *___: Any) -> None:
+        nonlocal is_locked
+        is_locked = statement.startswith("BEGIN IMMEDIATE") or is_locked
+        if is_locked:
+            locked.append(statement)
+
+    def unlock(_: Any) -> None:
+        nonlocal is_locked
+        is_locked = False
+
+    with app.app_context():
+        engine = web_session.database.engine
+    event.listen(engine, "before_cursor_execute", watch)
+    event.listen(engine, "commit", unlock)
+    event.listen(engine, "rollback", unlock)
+    answer = api.post(path, body, headers=headers)
+
+    assert answer.status_code in {201, 202}
+    written = [statement.split()[:2] for statement in locked if "SELECT" not in statement]
+    assert ["INSERT", "INTO"] in written
+    assert not [statement for statement in locked if "FROM secrets" in statement]
+    assert not [statement for statement in locked if "FROM idempotency_keys" in statement]
+    assert not [statement for statement in locked if "SELECT runs.result" in statement]

@@ -1,15 +1,19 @@
 """Conditional and repeated requests: ETags and idempotency keys."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from flask import Flask
+from pydantic import AfterValidator
 from sqlalchemy import update
 
 from jobs_app.accounts import tokens
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import IdempotencyKey
+from jobs_app.web import extension
 from tests.web.conftest import NOW, Api, a_job
 
 KEY = {"Idempotency-Key": "2f6c1f0e-once"}
@@ -166,3 +170,77 @@ def test_a_channel_is_created_once(api: Api) -> None:
     assert again.json == first.json
     assert again.headers["Location"] == first.headers["Location"]
     assert other.status_code == 422
+
+
+@pytest.fixture
+def meanwhile(app: Flask) -> Iterator[list[Callable[[], Any]]]:
+    """Have the task `slow`, whose validator calls each of these once, in a thread of its own."""
+    calls: list[Callable[[], Any]] = []
+
+    def call(value: int) -> int:
+        if calls:
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(calls.pop()).result(timeout=60)
+        return value
+
+    def slow(value: Annotated[int, AfterValidator(call)] = 1) -> None:
+        """Do nothing."""
+
+    with app.app_context():
+        celery = extension.current().celery
+    celery.task(name="slow", shared=False)(slow)
+    yield calls
+    celery.tasks.pop("slow")
+
+
+SLOW_JOB = a_job(task="slow", kwargs={"value": 1})
+SLOW_RUN = {"task": "slow", "kwargs": {"value": 1}}
+
+
+@pytest.mark.parametrize("path, body", [("/jobs", SLOW_JOB), ("/runs", SLOW_RUN)])
+def test_a_repetition_that_comes_first_answers_for_both(
+    api: Api, meanwhile: list[Callable[[], Any]], path: str, body: Any
+) -> None:
+    overtaking: list[Any] = []
+    other = Api(api.app, api.token)
+    meanwhile.append(lambda: overtaking.append(other.post(path, body, headers=KEY)))
+
+    answer = api.post(path, body, headers=KEY)
+
+    assert (answer.status_code, answer.json) == (overtaking[0].status_code, overtaking[0].json)
+    assert answer.headers["Idempotency-Replayed"] == "true"
+    assert len(api.get(path).json["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/jobs", a_job(name="other")),
+        ("/jobs", a_job()),
+        ("/runs", {"task": "sleep", "kwargs": {"duration": 1}}),
+    ],
+)
+def test_another_request_that_takes_the_key_first_refuses_this_one(
+    api: Api, meanwhile: list[Callable[[], Any]], path: str, body: Any
+) -> None:
+    other = Api(api.app, api.token)
+    meanwhile.append(lambda: other.post(path, body, headers=KEY))
+
+    answer = api.post("/jobs", SLOW_JOB, headers=KEY)
+
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
+    assert "slow" not in [job["task"] for job in api.get("/jobs").json["items"]]
+
+
+def test_a_job_that_changes_during_the_check_of_a_refused_start_keeps_the_key_free(
+    api: Api, meanwhile: list[Callable[[], Any]]
+) -> None:
+    api.post("/jobs", SLOW_JOB)
+    other = Api(api.app, api.token)
+    sleep = {"task": "sleep", "kwargs": {"value": None, "duration": 1}}
+    meanwhile.append(lambda: other.patch("/jobs/nightly", sleep))
+
+    refused = api.post("/jobs/nightly/runs", {"kwargs": {"value": 2}}, headers=KEY)
+    answer = api.post("/jobs/nightly/runs", {}, headers=KEY)
+
+    assert (refused.status_code, answer.status_code) == (422, 202)
