@@ -8,12 +8,13 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from jobs_app.core.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from jobs_app.core.states import JobState, RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
 from jobs_app.jobs.definition import definition_of
@@ -35,6 +36,7 @@ from tests.factories import (
     runs_of,
 )
 from tests.factories import job as stored_job
+from tests.jobs.slow_check import SLOW_CHECK, slow_check_app
 
 
 def change(database: Database, job: Job, version: int | None = None, **given: object) -> None:
@@ -284,3 +286,54 @@ def test_an_error_of_the_database_is_none_of_the_schedule(
 
     with pytest.raises(OperationalError):
         pause(database, job)
+
+
+def test_a_job_that_others_change_during_the_check_of_an_edit_is_checked_again(
+    database: Database,
+) -> None:
+    checked: list[int] = []
+    meanwhile: list[Callable[[], object]] = []
+    app = slow_check_app(meanwhile, checked)
+    job = make_job(database, description="first")
+    # Twice: the second check is overtaken as the first was.
+    meanwhile += [
+        lambda: change(database, job, description="second"),
+        lambda: change(database, job, description="third"),
+    ]
+
+    with database.session() as session:
+        edited = definition(name=job.name, task=SLOW_CHECK, kwargs={"value": 7})
+        service.change(session, job, edited, version=None, app=app, by="slow", at=NOON)
+
+    assert checked == [7, 7, 7]
+    stored = stored_job(database, job.name)
+    assert (stored.task, stored.version) == (SLOW_CHECK, 4)
+    with database.reading() as session:
+        newest = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).first()
+    assert newest is not None
+    assert newest.detail["before"]["description"] == "third"
+
+
+@pytest.mark.parametrize(
+    "overtake, error",
+    [
+        (lambda database, job: change(database, job, description="theirs"), StaleVersion),
+        (lambda database, job: remove(database, job), NotFound),
+    ],
+    ids=["changed", "deleted"],
+)
+def test_an_edit_of_one_version_loses_to_what_others_write_during_its_check(
+    database: Database, overtake: Callable[[Database, Job], object], error: type[Exception]
+) -> None:
+    job = make_job(database)
+    app = slow_check_app([lambda: overtake(database, job)], [])
+
+    with database.session() as session:
+        edited = definition(name=job.name, task=SLOW_CHECK, kwargs={"value": 0})
+        with pytest.raises(error):
+            service.change(session, job, edited, version=1, app=app, by="slow", at=NOON)
+        # Nothing is locked any more.
+        make_job(database)
+
+    with database.reading() as session:
+        assert session.get_one(Job, job.id).task == "sleep"

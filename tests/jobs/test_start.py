@@ -1,12 +1,16 @@
 """Runs that people start: what the row says at that instant counts, not what was read before."""
 
+from collections.abc import Callable
+
 import pytest
 from celery import Celery
 
 from jobs_app.core.errors import InvalidInput, NotFound
 from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service, start
 from tests.factories import NOON, SECOND, TASKS, definition, job, make_job, runs_of
+from tests.jobs.slow_check import SLOW_CHECK, slow_check_app
 
 #: Before the first fire of a job made by the factory.
 EARLIER = NOON - SECOND
@@ -67,3 +71,72 @@ def test_a_run_without_a_job_takes_what_its_task_declares() -> None:
 
     assert (plain.queue, plain.limits.time_limit_seconds) == ("slow", 30)
     assert (own.queue, own.limits.time_limit_seconds) == ("mine", 5)
+
+
+def overtaken(database: Database, read_before: Job, **values: object) -> Callable[[], None]:
+    """Return a call that changes a job as another person would, to what *values* say."""
+
+    def change() -> None:
+        with database.session() as session:
+            changed = definition(name=read_before.name, **values)
+            found = job(database, read_before.name)
+            service.change(session, found, changed, version=None, app=TASKS, by="b", at=EARLIER)
+
+    return change
+
+
+def test_a_job_that_others_change_during_the_check_is_started_as_it_is_then(
+    database: Database,
+) -> None:
+    checked: list[int] = []
+    meanwhile: list[Callable[[], object]] = []
+    app = slow_check_app(meanwhile, checked)
+    with database.session() as session:
+        new = definition(task=SLOW_CHECK, kwargs={"value": 1})
+        made = service.create(session, new, app=app, by="a", at=EARLIER)
+    meanwhile.append(overtaken(database, made, kwargs={"duration": 2}))
+    checked.clear()
+
+    with database.session() as session:
+        started = start.start_job(session, made, app=app, by="slow", at=NOON)
+
+    assert checked == [1]
+    assert (started.run.task, started.run.kwargs) == ("sleep", {"duration": 2})
+
+
+def test_a_start_that_no_longer_fits_its_job_is_refused_and_locks_nothing(
+    database: Database,
+) -> None:
+    meanwhile: list[Callable[[], object]] = []
+    app = slow_check_app(meanwhile, [])
+    with database.session() as session:
+        new = definition(task=SLOW_CHECK, kwargs={"value": 0})
+        made = service.create(session, new, app=app, by="a", at=EARLIER)
+    meanwhile.append(overtaken(database, made))
+
+    with database.session() as session:
+        with pytest.raises(InvalidInput):
+            start.start_job(session, made, app=app, by="slow", at=NOON, kwargs={"value": 1})
+        make_job(database)
+
+    assert runs_of(database, made) == []
+
+
+def test_a_job_that_is_deleted_during_the_check_is_not_started(database: Database) -> None:
+    meanwhile: list[Callable[[], object]] = []
+    app = slow_check_app(meanwhile, [])
+    with database.session() as session:
+        made = service.create(
+            session, definition(task=SLOW_CHECK, kwargs={"value": 0}), app=app, by="a", at=EARLIER
+        )
+
+    def remove() -> None:
+        with database.session() as other:
+            service.remove(other, made, version=None, by="b", at=EARLIER)
+
+    meanwhile.append(remove)
+
+    with database.session() as session, pytest.raises(NotFound):
+        start.start_job(session, made, app=app, by="slow", at=NOON)
+
+    assert runs_of(database, made) == []
