@@ -47,8 +47,8 @@ def create(
         taken = FieldError("/name", "name_taken", f"There is a channel {name!r} already.")
         raise Conflict(taken.detail, code="name_taken", errors=[taken]) from error
     audit.note(session, "create_channel", by=by, at=at, **_audit_detail(channel))
-    refresh_subscriptions(session)
     session.commit()
+    refresh_subscriptions(session)
     return channel
 
 
@@ -81,8 +81,8 @@ def change(
     # The audit may say that the address changed, but not the address.
     after = _audit_detail(channel) | ({"address": "changed"} if fields.has_address else {})
     audit.note(session, "change_channel", by=by, at=at, before=before, after=after)
-    refresh_subscriptions(session)
     session.commit()
+    refresh_subscriptions(session)
     return channel
 
 
@@ -101,9 +101,8 @@ def delete(session: Session, name: str, *, version: int | None, by: str, at: dat
     outbox.suppress_channel(session, channel.id, error=outbox.CHANNEL_GONE)
     audit.note(session, "delete_channel", by=by, at=at, **_audit_detail(channel))
     session.delete(channel)
-    session.flush()
-    refresh_subscriptions(session)
     session.commit()
+    refresh_subscriptions(session)
 
 
 def test(session: Session, name: str, *, by: str, at: datetime) -> UUID:

@@ -245,7 +245,6 @@ class Sender:
         """Correct the subscribed events of jobs, and prune old notifications."""
         with self._database.session() as session:
             wrong = refresh_subscriptions(session)
-            session.commit()
             while history.prune(session, at=self._now()):
                 session.commit()
         if wrong:

@@ -4,16 +4,43 @@ Finishing a run reads the mask of its job. It reads no rules unless there is som
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, null, or_, select, update
+from sqlalchemy import ColumnElement, Integer, Row, bindparam, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event
 from jobs_app.db.bulk_sql import rowcount
+from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.notifications import rules
 from jobs_app.notifications.rules import Subscriber
+
+#: Jobs that one transaction of a refresh corrects.
+REFRESH_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _WrongJob:
+    """A job as it was read, and the subscribed events that it should have."""
+
+    id: int
+    version: int
+    events_before: int
+    events: int
+    late_after_seconds: int | None
+
+    def parameters(self) -> dict[str, int | None]:
+        """Return the parameters of the UPDATE that corrects it."""
+        return {
+            "job": self.id,
+            "version_before": self.version,
+            "events_before": self.events_before,
+            "events": self.events,
+            "late": self.late_after_seconds,
+        }
 
 
 def subscribers(session: Session) -> list[Subscriber]:
@@ -57,29 +84,68 @@ def _subscribed(
 
 
 def refresh_subscriptions(session: Session) -> int:
-    """Set the subscribed events on every job; return how many rows were wrong.
+    """Correct the subscribed events of all jobs; return how many rows were wrong.
 
-    Call it after a change of a channel. Does not commit.
+    Call it after the change of a channel is committed. Rules are read and parsed by a session
+    that only reads; each transaction writes REFRESH_BATCH rows at most, and is committed. If it
+    is interrupted, the maintenance of the sender does the rest.
     """
-    channels = subscribers(session)
-    mask, late_after = _subscribed(None, channels)
-    is_wrong = or_(
-        Job.subscribed_events != mask, Job.late_after_seconds.is_distinct_from(late_after)
-    )
-    has_no_rules = and_(Job.notify.is_(null()), Job.deleted_at.is_(None))
-    changed = _update(session, and_(has_no_rules, is_wrong), mask, late_after)
-    with_rules = select(Job.id, Job.notify, Job.subscribed_events, Job.late_after_seconds).where(
-        Job.notify.is_not(null()), Job.deleted_at.is_(None)
-    )
-    for row in session.execute(with_rules).all():
-        mask, late_after = _subscribed(rules.rules_from_json(row.notify), channels)
-        if (mask, late_after) != (row.subscribed_events, row.late_after_seconds):
-            changed += _update(session, Job.id == row.id, mask, late_after)
-    return changed
+    written = 0
+    # Until all rows were right when they were read: channels and jobs change meanwhile.
+    while True:
+        wrong_in_pass, written_in_pass = _correct_all(session)
+        written += written_in_pass
+        if not wrong_in_pass:
+            return written
 
 
-def _update(session: Session, jobs: ColumnElement[bool], mask: int, late_after: int | None) -> int:
+def _correct_all(session: Session) -> tuple[int, int]:
+    """Correct each job once, by id; return how many rows were wrong, and how many were written."""
+    seen, written, last_id = 0, 0, 0
+    while True:
+        with reader_of(session) as reader:
+            rows, wrong = _read_batch(reader, after=last_id)
+        seen += len(wrong)
+        written += _write_batch(session, wrong)
+        if len(rows) < REFRESH_BATCH:
+            return seen, written
+        last_id = rows[-1].id
+
+
+def _read_batch(reader: Session, *, after: int) -> tuple[Sequence[Row[Any]], list[_WrongJob]]:
+    """Return the next rows that may be wrong, by id, and those of them that are."""
+    channels = subscribers(reader)
+    default = _subscribed(None, channels)
+    rows = reader.execute(
+        select(Job.id, Job.version, Job.notify, Job.subscribed_events, Job.late_after_seconds)
+        .where(Job.id > after, Job.deleted_at.is_(None))
+        .where(or_(Job.notify.is_not(null()), _differs(*default)))
+        .order_by(Job.id)
+        .limit(REFRESH_BATCH)
+    ).all()
+    wrong = []
+    for row in rows:
+        job_rules = rules.rules_from_json(row.notify)
+        right = default if job_rules is None else _subscribed(job_rules, channels)
+        if right != (row.subscribed_events, row.late_after_seconds):
+            wrong.append(_WrongJob(row.id, row.version, row.subscribed_events, *right))
+    return rows, wrong
+
+
+def _write_batch(session: Session, wrong: Sequence[_WrongJob]) -> int:
+    """Write what is right for jobs that are still as they were read; return how many were."""
+    if not wrong:
+        return 0
     statement = (
-        update(Job).where(jobs).values(subscribed_events=mask, late_after_seconds=late_after)
+        update(Job)
+        .where(Job.id == bindparam("job"), Job.version == bindparam("version_before"))
+        .where(Job.subscribed_events == bindparam("events_before"))
+        .values(subscribed_events=bindparam("events"), late_after_seconds=bindparam("late"))
     )
-    return rowcount(session.execute(statement.execution_options(synchronize_session=False)))
+    written = rowcount(session.connection().execute(statement, [job.parameters() for job in wrong]))
+    session.commit()
+    return written
+
+
+def _differs(mask: int, late_after: int | None) -> ColumnElement[bool]:
+    return or_(Job.subscribed_events != mask, Job.late_after_seconds.is_distinct_from(late_after))
