@@ -6,6 +6,7 @@ commas between them are a rotation: the first one encrypts, all of them decrypt.
 """
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ class Cipher:
         if not fernets:
             raise ConfigurationError("JOBS_SECRET_KEY is empty.")
         self.keys = len(fernets)
+        self._newest = fernets[0]
         self._fernet = MultiFernet(fernets)
 
     def encrypt(self, text: str) -> str:
@@ -48,6 +50,14 @@ class Cipher:
                 "The database is encrypted with another key than this process has: "
                 "give every process the same JOBS_SECRET_KEY."
             ) from error
+
+    def is_newest(self, encrypted: str) -> bool:
+        """Return whether the first key encrypted the text."""
+        try:
+            self._newest.decrypt(encrypted)
+        except InvalidToken:
+            return False
+        return True
 
     def reencrypt(self, encrypted: str) -> str:
         """Return the text encrypted again, with the first key. Raises ConfigurationError."""
@@ -81,16 +91,40 @@ def read_keys(settings: Settings, *, makes_key: bool = False) -> str:
     return text
 
 
-def add_key(path: Path) -> None:
-    """Put a new key in front of those in the file *path*; the old ones still decrypt."""
+def begin_rotation(path: Path) -> None:
+    """Put a new key in front of those in the file *path*; the old ones still decrypt.
+
+    Until `end_rotation` a further call adds no key: a rotation that was killed goes on.
+    """
     with _locked(path.parent):
-        _write(path, f"{Fernet.generate_key().decode()},{path.read_text().strip()}".encode())
+        keys = path.read_text().strip()
+        marker = _rotation_marker(path)
+        if marker.exists() and marker.read_text() == _fingerprint(keys.partition(",")[0]):
+            return
+        new = Fernet.generate_key().decode()
+        # First: a marker without its key says nothing, but a key without its marker would stay.
+        _write(marker, _fingerprint(new).encode())
+        _write(path, f"{new},{keys}".encode())
 
 
-def drop_old_keys(path: Path) -> None:
-    """Leave only the first key in the file *path*: text encrypted with the others is lost."""
+def end_rotation(path: Path, *, drops_old: bool) -> None:
+    """Note that everything has the first key in the file *path*.
+
+    With *drops_old* leave only that key: text encrypted with the others is lost.
+    """
     with _locked(path.parent):
-        _write(path, path.read_text().partition(",")[0].strip().encode())
+        _rotation_marker(path).unlink(missing_ok=True)
+        if drops_old:
+            _write(path, path.read_text().partition(",")[0].strip().encode())
+
+
+def _rotation_marker(path: Path) -> Path:
+    """Return the file with the fingerprint of the key to which a rotation is under way."""
+    return path.with_name(f"{path.name}.rotation")
+
+
+def _fingerprint(key: str) -> str:
+    return hashlib.sha256(key.strip().encode()).hexdigest()
 
 
 @contextmanager

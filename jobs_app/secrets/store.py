@@ -7,25 +7,21 @@ from typing import Any
 
 from sqlalchemy import String, cast, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.errors import (
     MAX_ERRORS,
-    ConfigurationError,
     Conflict,
     FieldError,
     InvalidInput,
     NotFound,
     StaleVersion,
 )
-from jobs_app.core.settings import Settings
 from jobs_app.core.text import did_you_mean, listed
-from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.notifications import NotificationChannel
 from jobs_app.db.models.secrets import Secret
-from jobs_app.secrets import encryption, redaction, references
+from jobs_app.secrets import redaction, references
 from jobs_app.secrets.encryption import Cipher
 
 #: The version of a secret that is not there yet.
@@ -43,12 +39,6 @@ AUDITED_JOBS = 100
 #: How many unknown names get a suggestion, and among how many secrets it is looked for.
 MAX_HINTS = 3
 KNOWN_NAMES = 1000
-
-#: All columns with encrypted text; a rotation encrypts them again.
-ENCRYPTED_COLUMNS: tuple[InstrumentedAttribute[str], ...] = (
-    Secret.encrypted,
-    NotificationChannel.encrypted,
-)
 
 
 def get(session: Session, name: str) -> Secret:
@@ -217,57 +207,6 @@ def mark_used(session: Session, names: Collection[str], *, at: datetime) -> None
         .execution_options(synchronize_session=False)
     )
     session.commit()
-
-
-def rotate_keys(settings: Settings, *, drops_old: bool, by: str, at: datetime) -> int:
-    """Encrypt everything with a new key; return the number of texts.
-
-    A key file gets the new key in front; the older keys stay behind it, for backups,
-    unless *drops_old*. JOBS_SECRET_KEY must hold the new key already. Raises
-    ConfigurationError, and encrypts nothing, if there is no new key or a text fits no key.
-    """
-    if settings.secret_key is None:
-        encryption.load_cipher(settings)
-        encryption.add_key(settings.secret_key_file)
-    cipher = encryption.load_cipher(settings)
-    if cipher.keys < 2:
-        raise ConfigurationError(
-            "JOBS_SECRET_KEY has one key only: put a new one before it, with a comma between, "
-            "start every process with both, and rotate then."
-        )
-    database = Database(settings.effective_database_url)
-    try:
-        with database.session() as session:
-            count = reencrypt(session, cipher, by=by, at=at)
-    finally:
-        database.close()
-    if settings.secret_key is None and drops_old:
-        encryption.drop_old_keys(settings.secret_key_file)
-    return count
-
-
-def reencrypt(session: Session, cipher: Cipher, *, by: str, at: datetime) -> int:
-    """Encrypt everything with the first key of *cipher*, in one transaction; return how much.
-
-    Text that others encrypt meanwhile stays readable: their key is one of the older ones.
-    Raises ConfigurationError, and changes nothing, if a text fits none of the keys.
-    """
-    count = 0
-    for column in ENCRYPTED_COLUMNS:
-        key = list(column.class_.__table__.primary_key.columns)
-        rows = session.execute(select(*key, column).with_for_update()).all()
-        for *ids, encrypted in rows:
-            is_row = [part == value for part, value in zip(key, ids, strict=True)]
-            session.execute(
-                update(column.class_)
-                .where(*is_row)
-                .values({column: cipher.reencrypt(encrypted)})
-                .execution_options(synchronize_session=False)
-            )
-        count += len(rows)
-    audit.note(session, "rotate_secret_key", by=by, at=at, resealed=count)
-    session.commit()
-    return count
 
 
 def _find(session: Session, name: str) -> Secret | None:

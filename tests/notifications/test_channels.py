@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import NotificationChannel
-from jobs_app.secrets import store
+from jobs_app.secrets import rotation
 from jobs_app.secrets.encryption import Cipher
 from tests.factories import NOON
 from tests.notification_checks import KEY, NOWHERE, make_channel
@@ -15,8 +15,7 @@ def test_a_rotation_of_the_key_reencrypts_the_addresses_of_channels(database: Da
     make_channel(database)
     new = Fernet.generate_key().decode()
 
-    with database.session() as session:
-        store.reencrypt(session, Cipher(f"{new},{KEY}"), by="tester", at=NOON)
+    rotation.reencrypt(database, Cipher(f"{new},{KEY}"), by="tester", at=NOON)
 
     with database.reading() as session:
         encrypted = session.scalars(select(NotificationChannel.encrypted)).one()

@@ -65,11 +65,11 @@ def test_a_running_process_learns_of_a_rotated_key_file(tmp_path: Path) -> None:
     running.load(makes_key=True)
     before = running.sign(b"text")
 
-    encryption.add_key(settings.secret_key_file)
+    encryption.begin_rotation(settings.secret_key_file)
     assert len(running.sign(b"text")) == 1
     now = 1.0
     both = running.sign(b"text")
-    encryption.drop_old_keys(settings.secret_key_file)
+    encryption.end_rotation(settings.secret_key_file, drops_old=True)
     now = 2.0
     after = running.sign(b"text")
 

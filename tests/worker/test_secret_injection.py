@@ -22,6 +22,7 @@ from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.outcome import Outcome
+from jobs_app.secrets import rotation
 from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Cipher
 from jobs_app.tasks.context import current_run
@@ -286,8 +287,7 @@ def test_a_key_that_is_rotated_and_dropped_while_a_run_begins_fails_nothing(
     def read_and_rotate(session: Any, names: Any) -> Any:
         found = read(session, names)
         if process.settings.secret_key == KEY:
-            with database.session() as other:
-                secrets_store.reencrypt(other, Cipher(f"{new},{KEY}"), by="tester", at=NOON)
+            rotation.reencrypt(database, Cipher(f"{new},{KEY}"), by="tester", at=NOON)
             process.settings = process.settings.model_copy(update={"secret_key": new})
         return found
 

@@ -164,9 +164,10 @@ def rotate(drop_old: bool) -> None:
     Run it where the server runs: it needs the database and the key. A key in the file
     secret-key is made and put in front of the older ones. Of JOBS_SECRET_KEY the first
     key is taken: put a new one before it, with a comma between, in every process first.
+    If it is interrupted, call it again: it goes on with the same key.
     """
     with read_settings() as settings:
-        from jobs_app.secrets.store import rotate_keys
+        from jobs_app.secrets.rotation import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())
     click.echo(f"Encrypted {count} value{'' if count == 1 else 's'} anew, with the new key.")
