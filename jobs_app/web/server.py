@@ -60,6 +60,19 @@ MAX_PIPELINED = 32
 #: Data that may hold many requests is parsed in pieces of this size, bytes.
 PIPELINE_BYTES = 1_024
 
+#: Bytes of a connection that are read at once: fewer while they take longer to parse, as chunks
+#: and lines of one byte do. Thus no connection keeps the others waiting.
+MOST_PIECE_BYTES = 8_192
+LEAST_PIECE_BYTES = 64
+FIRST_PIECE_BYTES = 1_024
+
+#: Connections that wait to be accepted, and what the system keeps for each one unread, bytes.
+BACKLOG = 128
+RECEIVE_BUFFER_BYTES = 131_072
+
+#: How long one piece may take to parse, seconds of processor time.
+PIECE_SECONDS = 0.000_3
+
 #: Requests that have not arrived wholly may fill so much memory together, bytes. It holds at
 #: least this many of the largest bodies that are read: eight times JOBS_MAX_BODY_BYTES each.
 MAX_HELD_BYTES = 128 << 20
@@ -119,6 +132,18 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 
     parser_class = _Parser
     began_at = 0.0
+    _piece_bytes = FIRST_PIECE_BYTES
+
+    def recv(self, buffer_size: int) -> bytes:
+        return bytes(super().recv(min(buffer_size, self._piece_bytes)))
+
+    def handle_read(self) -> None:
+        began = time.thread_time()
+        super().handle_read()
+        if time.thread_time() - began > PIECE_SECONDS:
+            self._piece_bytes = max(LEAST_PIECE_BYTES, self._piece_bytes // 2)
+        else:
+            self._piece_bytes = min(MOST_PIECE_BYTES, self._piece_bytes * 2)
 
     def received(self, data: bytes) -> bool:
         before = self.request
@@ -127,7 +152,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         step = len(data) if has_body else PIPELINE_BYTES
         is_received = False
         for start in range(0, len(data), step):
-            is_received = super().received(data[start : start + step])
+            piece = data[start : start + step]
+            if self.request is None:
+                # Waitress makes a parser for each empty line before a request.
+                piece = piece.lstrip(b"\r\n")
+            is_received = super().received(piece)
             if len(self.requests) > MAX_PIPELINED:
                 # Parsing thousands of them would hold up the thread that reads for all.
                 self.will_close = True
@@ -167,10 +196,18 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         self.pull_trigger()
 
     def handle_accept(self) -> None:
-        super().handle_accept()
-        if len(self.active_channels) > self.most_connections:
-            for channel in self._waiting()[:1]:
-                channel.will_close = True
+        # All that wait, not one of them each time that every connection was read.
+        for _ in range(BACKLOG):
+            before = len(self.active_channels)
+            super().handle_accept()
+            if len(self.active_channels) == before:
+                break
+            if len(self.active_channels) > self.most_connections:
+                self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        for channel in self._waiting()[:1]:
+            channel.will_close = True
 
     def count_received(self, count: int) -> None:
         """Note that *count* bytes have arrived; close connections if too many are held."""
@@ -285,7 +322,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
-        listener.listen(128)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _cannot_listen(settings, error) from error

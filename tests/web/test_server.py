@@ -260,6 +260,48 @@ def test_a_flood_of_requests_on_one_connection_closes_it(
     assert counts[2_000] < 1_000
 
 
+#: How a flood begins on each connection, and what it sends as fast as it can.
+FLOODS = {"chunks": (CHUNKED, b"1\r\n \r\n"), "empty lines": (b"", b"\r\n")}
+
+#: A program that floods from a process of its own, until its input ends.
+FLOOD = """
+import select, socket, sys
+port, first, more = int(sys.argv[1]), eval(sys.argv[2]), eval(sys.argv[3]) * 1000
+connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(500)]
+for connection in connections:
+    connection.sendall(first)
+    connection.setblocking(False)
+print("connected", flush=True)
+while True:
+    readable, writable, _ = select.select([sys.stdin], connections, [])
+    if readable:
+        break
+    for connection in writable:
+        connection.send(more)
+"""
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_of_tiny_pieces_delays_nobody_for_long(
+    server: tuple[subprocess.Popen[str], str], kind: str
+) -> None:
+    first, more = FLOODS[kind]
+    port = server[1].rpartition(":")[2]
+    command = [sys.executable, "-c", FLOOD, port, repr(first), repr(more)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flood:
+        assert flood.stdout is not None
+        flood.stdout.readline()
+        time.sleep(1)
+
+        # Far above what an answer takes: the flood and others share the processors.
+        answers = [httpx.get(f"{server[1]}/healthz", trust_env=False, timeout=12) for _ in range(3)]
+        is_flooding = flood.poll() is None
+        flood.kill()
+
+    assert is_flooding
+    assert {answer.status_code for answer in answers} == {200}
+
+
 LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
