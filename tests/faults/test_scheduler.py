@@ -12,10 +12,11 @@ import pytest
 
 from jobs_app.core import clock
 from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
 from jobs_app.jobs.definition import definition_of
 from jobs_app.schedules.schedule import Schedule
-from tests.faults.checker import Owed, check, interval_fires
+from tests.faults.checker import FINAL, Owed, check, interval_fires
 from tests.faults.crash_points import TICK
 from tests.faults.installation import Installation, as_row
 from tests.integration.system import pause
@@ -171,11 +172,24 @@ def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Instal
         edits.append((began_at, clock.now(), seconds))
         pause(0.11)
 
+    # The other job is due every two seconds at least: after this its last fire is on record.
     until = installation.settle(steady, seconds=20)
-    owed = [installation.owed(steady, until), owed_with(edits, changing, until)]
+    changed = owed_with(edits, changing, until)
+    wait_until(
+        lambda: has_ended(installation.runs(changing), changed),
+        "the runs of the changed job end",
+        timeout_seconds=20,
+    )
+    owed = [installation.owed(steady, until), changed]
     rows = [as_row(run) for job in (steady, changing) for run in installation.runs(job)]
     verdict = check(owed, rows, installation.effects())
     assert not verdict.findings, f"{verdict}\n{installation.logs()}"
+
+
+def has_ended(runs: list[Run], owed: Owed) -> bool:
+    """Tell whether each owed fire is on record, and each run that is has ended."""
+    recorded = {run.scheduled_for for run in runs}
+    return recorded.issuperset(owed.fires) and all(run.state in FINAL for run in runs)
 
 
 def edit(installation: Installation, job: Job, **changes: object) -> None:
