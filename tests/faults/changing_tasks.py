@@ -1,6 +1,7 @@
 """Tasks that change the process that they run in, and one that says how it finds its process."""
 
 import contextvars
+import csv
 import ctypes
 import decimal
 import faulthandler
@@ -8,6 +9,7 @@ import gc
 import locale
 import logging
 import logging.config
+import multiprocessing
 import os
 import resource
 import signal
@@ -131,6 +133,11 @@ CHANGES: dict[str, Callable[[], object]] = {
     "a umask": lambda: os.umask(0o777),
     "a directory": lambda: os.chdir("/proc"),
     "a locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
+    "a start method": lambda: multiprocessing.set_start_method("spawn", force=True),
+    "an interpreter for programs": lambda: multiprocessing.set_executable("/nowhere"),
+    "a limit of csv": lambda: csv.field_size_limit(10),
+    "a debugging collector": lambda: gc.set_debug(gc.DEBUG_UNCOLLECTABLE),
+    "flags of libraries": lambda: sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL),
     "a time-out of sockets": lambda: socket.setdefaulttimeout(0.001),
     "little recursion": lambda: sys.setrecursionlimit(150),
     "a filter": lambda: warnings.simplefilter("error"),

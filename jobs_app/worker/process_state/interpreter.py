@@ -1,9 +1,12 @@
 """Settings of the Python interpreter and its library that count for the whole process."""
 
+import csv
 import decimal
 import gc
 import locale
 import logging
+import multiprocessing
+import multiprocessing.spawn
 import os
 import socket
 import sys
@@ -28,6 +31,15 @@ SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object], str], ...] = (
     (gc.get_threshold, lambda values: gc.set_threshold(*values), "garbage_collector"),
     (socket.getdefaulttimeout, socket.setdefaulttimeout, "socket_timeout"),
     (threading.stack_size, threading.stack_size, "stack_size"),
+    (
+        lambda: multiprocessing.get_start_method(allow_none=True),
+        lambda method: multiprocessing.set_start_method(method, force=True),
+        "start_method",
+    ),
+    (multiprocessing.spawn.get_executable, multiprocessing.set_executable, "executable"),
+    (csv.field_size_limit, csv.field_size_limit, "csv_field_size_limit"),
+    (gc.get_debug, gc.set_debug, "garbage_collector"),
+    (sys.getdlopenflags, sys.setdlopenflags, "dlopen_flags"),
     (lambda: locale.setlocale(locale.LC_ALL), lambda name: _set_locale(name), "locale"),
 )
 
@@ -36,6 +48,8 @@ ATTRIBUTES: tuple[tuple[Any, str], ...] = (
     (sys, "excepthook"),
     (sys, "unraisablehook"),
     (sys, "displayhook"),
+    (sys, "breakpointhook"),
+    (sys, "dont_write_bytecode"),
     (threading, "excepthook"),
     (warnings, "showwarning"),
     (warnings, "formatwarning"),

@@ -1,8 +1,11 @@
 """Settings of the interpreter and its library are as before a change."""
 
+import csv
 import decimal
 import gc
 import locale
+import multiprocessing
+import multiprocessing.spawn
 import os
 import socket
 import sys
@@ -19,6 +22,11 @@ from tests.running import in_child
 NAMES = (
     "a directory",
     "a locale",
+    "a start method",
+    "an interpreter for programs",
+    "a limit of csv",
+    "a debugging collector",
+    "flags of libraries",
     "a time-out of sockets",
     "a filter",
     "no warnings",
@@ -35,6 +43,11 @@ def _state() -> tuple[object, ...]:
     return (
         os.getcwd(),
         locale.setlocale(locale.LC_ALL),
+        multiprocessing.get_start_method(allow_none=True),
+        os.fsdecode(multiprocessing.spawn.get_executable()),
+        csv.field_size_limit(),
+        gc.get_debug(),
+        sys.getdlopenflags(),
         socket.getdefaulttimeout(),
         [str(entry) for entry in warnings.filters],
         decimal.DefaultContext.prec,
