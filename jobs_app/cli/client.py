@@ -1,6 +1,7 @@
 """A client of the HTTP API whose errors are sentences with an exit code."""
 
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from jobs_app import __version__
 from jobs_app.cli.format import plain
 from jobs_app.cli.local_server import data_dir, listener_uids
 from jobs_app.cli.problem_text import name_hint, sentences
+from jobs_app.core.url_server import port_fault, server_fault
 
 if TYPE_CHECKING:
     import httpx
@@ -74,24 +76,22 @@ class Answer:
 def server_url() -> str:
     """Return JOBS_URL, or the address that JOBS_HOST and JOBS_PORT give on this machine.
 
-    Raises Failure if JOBS_URL is no URL of a server.
+    Raises Failure if one of them names no server.
     """
     if url := os.environ.get("JOBS_URL", "").strip():
-        try:
-            parts = urlsplit(url)
-            is_usable = (
-                parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-            )
-        except ValueError:
-            is_usable = False
-        if not is_usable:
+        if not re.match(r"https?://[^/?#:]", url, re.IGNORECASE) or server_fault(url):
             raise Failure(f"JOBS_URL must be like http://127.0.0.1:5000, not {url!r}.", USAGE)
         return url.rstrip("/")
     host = os.environ.get("JOBS_HOST", "")
     if host in ANY_ADDRESS:
         host = "127.0.0.1"
     port = os.environ.get("JOBS_PORT") or "5000"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if port_fault(f"//:{port}") or not port.isdigit():
+        raise Failure(f"JOBS_PORT must be a number from 1 to 65535, not {port!r}.", USAGE)
+    if re.search(r"[/?#@]", host) or server_fault(url):
+        raise Failure(f"JOBS_HOST must be a host, not {host!r}.", USAGE)
+    return url
 
 
 def bearer_token(url: str) -> str | None:

@@ -90,16 +90,35 @@ def test_no_server_is_said_so_with_code_6(run: Run, monkeypatch: pytest.MonkeyPa
     assert result.stderr == f"jobs-app: No server at {url}: is `jobs-app up` running?\n"
 
 
-@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://[", "http://127.0.0.1:x"])
-def test_a_url_that_is_none_is_a_usage_error(
-    run: Run, monkeypatch: pytest.MonkeyPatch, url: str
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("JOBS_URL", "nonsense"),
+        ("JOBS_URL", "ftp://127.0.0.1"),
+        ("JOBS_URL", "http://["),
+        ("JOBS_URL", "http://:5000"),
+        ("JOBS_URL", "http://127.0.0.1:x"),
+        ("JOBS_URL", "http://127.0.0.1:0"),
+        ("JOBS_URL", "http://a b:5000"),
+        ("JOBS_URL", "http://a..b"),
+        ("JOBS_PORT", "tcp://10.96.0.5:5000"),
+        ("JOBS_PORT", "5000/tcp"),
+        ("JOBS_PORT", "70000"),
+        ("JOBS_PORT", "+5000"),
+        ("JOBS_HOST", "a b"),
+        ("JOBS_HOST", "a/b"),
+    ],
+)
+def test_an_address_that_no_client_can_open_is_a_usage_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("JOBS_URL", url)
+    monkeypatch.delenv("JOBS_URL", raising=False)
+    monkeypatch.setenv(name, value)
 
     result = run("job", "list")
 
     assert result.exit_code == 2
-    assert "JOBS_URL" in result.stderr
+    assert f"{name} must be" in result.stderr
 
 
 def test_another_server_on_the_port_is_reported(server: CannedServer, run: Run) -> None:
