@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import String, cast, delete, select, update
+from sqlalchemy import String, cast, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,8 +17,11 @@ from jobs_app.core.errors import (
     InvalidInput,
     NotFound,
     StaleVersion,
+    refuse,
 )
 from jobs_app.core.text import did_you_mean, listed
+from jobs_app.db.engine import reader_of
+from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import redaction, references
@@ -35,6 +38,9 @@ LISTED_NAMES = 5
 
 #: Names of jobs that the audit of a deleted secret lists; it counts them all.
 AUDITED_JOBS = 100
+
+#: Events of the audit that may be written before an older one is committed.
+OPEN_EVENTS = 1000
 
 #: How many unknown names get a suggestion, and among how many secrets it is looked for.
 MAX_HINTS = 3
@@ -123,11 +129,16 @@ def remove(
     Raises NotFound, StaleVersion, and Conflict (`secret_in_use`) while jobs refer to
     it, unless *force* is true.
     """
+    with reader_of(session) as reader:
+        newest_event = reader.scalar(select(func.max(AuditEvent.id))) or 0
+        jobs = used_by(reader, name)
     secret = _locked(session, name, version)
     if secret is None:
         session.rollback()
         raise NotFound(f"There is no secret {name!r}.", code="secret_not_found")
-    jobs = used_by(session, name)
+    # Nobody saves a reference to a locked secret: only what was saved since then is read now.
+    saved_after = newest_event - OPEN_EVENTS
+    jobs = sorted({*jobs, *used_by(session, name, saved_after=saved_after)})
     if jobs and not force:
         session.rollback()
         raise Conflict(
@@ -148,13 +159,36 @@ def remove(
     session.commit()
 
 
-def used_by(session: Session, name: str) -> list[str]:
-    """Return the names of the living jobs that refer to a secret, sorted."""
+def used_by(session: Session, name: str, *, saved_after: int | None = None) -> list[str]:
+    """Return the names of the living jobs that refer to a secret, sorted.
+
+    *saved_after* leaves out jobs that no event of the audit later than this one is about.
+    """
     mentions = cast(Job.kwargs, String).contains(f"{references.OPENING}{name}}}", autoescape=True)
-    rows = session.execute(
-        select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
-    )
+    jobs = select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
+    if saved_after is not None:
+        jobs = jobs.where(Job.id.in_(select(AuditEvent.job_id).where(AuditEvent.id > saved_after)))
+    rows = session.execute(jobs)
     return sorted(row.name for row in rows if name in references.names(row.task, row.kwargs))
+
+
+def hold(session: Session, names: Collection[str]) -> None:
+    """Keep secrets from being deleted until the commit; call it before a job is written.
+
+    Raises InvalidInput, and rolls back, if one of *names* was deleted just now.
+    """
+    if not names:
+        return
+    held = session.scalars(
+        select(Secret.name)
+        .where(Secret.name.in_(names))
+        .order_by(Secret.name)
+        .with_for_update(read=True, key_share=True)
+    )
+    if gone := sorted({*names} - {*held}):
+        session.rollback()
+        detail = "There is no secret {!r} any more."
+        refuse([FieldError("/kwargs", "unknown_secret", detail.format(name)) for name in gone])
 
 
 def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:

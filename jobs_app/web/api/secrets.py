@@ -22,7 +22,7 @@ from jobs_app.web.api.preconditions import IfMatch, MayIfMatch
 from jobs_app.web.api.responses import all_as_json, as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant
-from jobs_app.web.session import session
+from jobs_app.web.session import reading, session
 
 api = APIBlueprint(
     "secrets",
@@ -173,8 +173,10 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
 
 def _expected_version(name: str) -> int | None:
     """Return the version to change; a secret that does not exist needs no If-Match."""
-    if "If-Match" not in request.headers and store.version(session(), name) == store.ABSENT:
-        return store.ABSENT
+    if "If-Match" not in request.headers:
+        with reading() as reader:
+            if store.version(reader, name) == store.ABSENT:
+                return store.ABSENT
     return preconditions.expected_version()
 
 
@@ -194,6 +196,7 @@ def _warnings(value: str | None) -> list[str]:
 
 
 def _answer(secret: Secret, **more: Any) -> Response:
-    jobs = store.used_by(session(), secret.name)
+    with reading() as reader:
+        jobs = store.used_by(reader, secret.name)
     document = as_json(SecretOut, secret) | {"jobs": jobs} | more
     return versioned(document, secret.version)
