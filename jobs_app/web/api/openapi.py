@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, and the parts that all operations share."""
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Info, OpenAPI, Tag
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from jobs_app import __version__
 from jobs_app.web.api.problems import MEDIA_TYPE
+from jobs_app.web.api.schemas.base import Input
 
 INFO = Info(
     title="jobs-app",
@@ -117,6 +118,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
                     # Optional in its model, because the answer without it is 428, not 422.
                     parameter["required"] = True
                     parameter["schema"].pop("default", None)
+            _add_dry_run(operation)
             body = operation.get("requestBody")
             if body is None:
                 continue
@@ -124,9 +126,34 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
             # A body without required fields may be left out.
             body["required"] = bool(schemas[name].get("required"))
+            if (example := _example_of(name)) is not None:
+                content["application/json"]["example"] = example
             if method == "patch":
                 content[_MERGE_PATCH] = deepcopy(content["application/json"])
     return document
+
+
+def _add_dry_run(operation: dict[str, Any]) -> None:
+    """Let an operation with `dry_run` that answers a job with 200 answer the effect, too."""
+    if all(parameter["name"] != "dry_run" for parameter in operation.get("parameters", ())):
+        return
+    for media_type in operation["responses"].get("200", {}).get("content", {}).values():
+        job = media_type["schema"]
+        if job.get("$ref", "").endswith("/JobOut"):
+            effect = {"$ref": job["$ref"].removesuffix("JobOut") + "DryRunOut"}
+            media_type["schema"] = {"anyOf": [job, effect]}
+
+
+def _example_of(name: str) -> dict[str, Any] | None:
+    """Return the example of the request model called *name*: flask-openapi3 leaves it out."""
+    model = Input.named(name)
+    if model is None:
+        return None
+    extra = model.model_config.get("json_schema_extra")
+    examples = extra.get("examples") if isinstance(extra, dict) else None
+    if isinstance(examples, list) and examples:
+        return cast("dict[str, Any]", examples[0])
+    return None if any(field.is_required() for field in model.model_fields.values()) else {}
 
 
 def register(app: OpenAPI) -> None:

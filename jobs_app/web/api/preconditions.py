@@ -64,6 +64,7 @@ class MayRepeat(BaseModel):
         Field(
             alias="Idempotency-Key",
             description="A repetition within 24 hours, with the same body, gets the first answer.",
+            json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         ),
     ] = None
 

@@ -69,6 +69,39 @@ def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
     assert len(names) == len(set(names))
 
 
+def test_a_dry_run_is_an_answer_of_every_operation_that_has_it(document: dict[str, Any]) -> None:
+    with_dry_run = {
+        name: operation["responses"]["200"]["content"]["application/json"]["schema"]
+        for name, operation in operations(document).items()
+        if any(parameter["name"] == "dry_run" for parameter in operation.get("parameters", ()))
+    }
+
+    assert len(with_dry_run) == 4
+    assert all("DryRunOut" in str(schema) for schema in with_dry_run.values())
+
+
+def test_the_example_of_every_body_is_accepted(api: Api, document: dict[str, Any]) -> None:
+    api.make_job("nightly-report", schedule=None)
+    api.post("/channels", {"name": "ops", "url": "json://desk.example.org"})
+    run = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 0}}).json
+    tried = []
+    for name, operation in operations(document).items():
+        method, path = name.split()
+        if "requestBody" not in operation:
+            continue
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        for parameter in operation.get("parameters", ()):
+            value = run["id"] if parameter["name"] == "run_id" else parameter.get("example")
+            path = path.replace(f"{{{parameter['name']}}}", str(value))
+
+        answer = api.send(method, f"/{path}", json=example, headers={"If-Match": "*"})
+
+        # Some names are taken, and the run has not ended: neither is about the body.
+        assert answer.status_code in {200, 201, 202, 409}, (name, answer.text)
+        tried.append(name)
+    assert {"POST /api/v1/jobs", "PUT /api/v1/secrets/{name}", "POST /start-task"} <= set(tried)
+
+
 def test_the_page_loads_its_own_files_only(api: Api) -> None:
     page = api.get("//api/docs")
 

@@ -54,11 +54,15 @@ READ_ONLY = {
 }
 
 
+# The limits are for the document: `schedules.validation` checks them, for all callers.
+_INTERVAL = Field(examples=[30], json_schema_extra={"minimum": 1, "maximum": YEAR_SECONDS})
+
+
 class ScheduleIn(Input):
     """When a job runs: exactly one of `cron`, `interval_seconds` and `at`."""
 
     cron: Annotated[str, Field(examples=["30 2 * * 1-5"])] | None = None
-    interval_seconds: Annotated[int, Field(examples=[30])] | None = None
+    interval_seconds: Annotated[int, _INTERVAL] | None = None
     anchor_at: InstantIn | None = None
     at: InstantIn | None = None
     timezone: Annotated[str, Field(max_length=64, examples=["Europe/Paris"])] | None = None
@@ -149,7 +153,9 @@ class PreviewIn(Input):
     schedule: ScheduleIn
     start: InstantIn | None = Field(None, alias="from")
     count: Annotated[int, Field(ge=1, le=1000)] = 10
-    name: Name | None = None
+    name: Annotated[str, Field(max_length=MOST_CHARACTERS, examples=["nightly-report"])] | None = (
+        None
+    )
 
 
 class PauseIn(Input):
