@@ -219,6 +219,10 @@ _SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _POSTGRES_LOCKED = "55P03"
 _POSTGRES_FULL = "53100"
 
+#: No right to a table, or a transaction that only reads; a file that only reads.
+_POSTGRES_REFUSED = {"42501", "25006"}
+_SQLITE_REFUSED = sqlite3.SQLITE_READONLY
+
 
 def is_locked(error: DBAPIError) -> bool:
     """Return whether *error* means that a statement waited too long for another writer."""
@@ -228,6 +232,11 @@ def is_locked(error: DBAPIError) -> bool:
 def is_full(error: DBAPIError) -> bool:
     """Return whether *error* means that the disk of the database takes no write."""
     return _primary_code(error) in _SQLITE_FULL or _sqlstate(error) == _POSTGRES_FULL
+
+
+def is_refused(error: DBAPIError) -> bool:
+    """Return whether *error* means that the database lets its user not read or write."""
+    return _primary_code(error) == _SQLITE_REFUSED or _sqlstate(error) in _POSTGRES_REFUSED
 
 
 def _primary_code(error: DBAPIError) -> int | None:

@@ -30,6 +30,9 @@ DATA_CLASSES = ("54", "XX")
 #: SQLSTATEs that say that tables or columns are missing: the database is being migrated.
 MISSING_SCHEMA = ("42P01", "42703", "3F000")
 
+#: SQLSTATE that says that the user of the database lacks a right, until somebody grants it.
+NO_RIGHT = "42501"
+
 #: SQLite has one code (SQLITE_ERROR) for a missing table and for a function's bad argument.
 SQLITE_ERROR = 1
 
@@ -37,8 +40,9 @@ SQLITE_ERROR = 1
 def is_outage(error: BaseException) -> bool:
     """Tell whether *error* passes: the database is unreachable, locked, full or not migrated.
 
-    A process without memory or files counts too. Every other error comes again with the same
-    data. Then a retry is useless, and the caller must put the item aside.
+    So does a right that the user of the database lacks, and a lack of memory or files. Every
+    other error comes again with the same data. Then a retry is useless, and the caller must
+    put the item aside.
     """
     if isinstance(error, MemoryError | OSError):
         return True
@@ -49,7 +53,7 @@ def is_outage(error: BaseException) -> bool:
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
     state = str(getattr(error.orig, "sqlstate", None) or "")
-    if state in MISSING_SCHEMA:
+    if state in MISSING_SCHEMA or state == NO_RIGHT:
         return True
     if isinstance(error, OperationalError | InternalError):
         return not (state.startswith(DATA_CLASSES) or _is_bad_argument(error.orig))

@@ -2,12 +2,12 @@
 
 from alembic import command
 from alembic.util.exc import CommandError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
-from jobs_app.db.engine import Database
+from jobs_app.db.engine import Database, is_refused
 from jobs_app.db.revisions import alembic_config, current_revision, is_below
 
 
@@ -35,9 +35,12 @@ def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str |
             f"The database cannot be brought to the revision {target!r}: {error}. "
             "If a newer version of jobs-app has migrated it, that version is needed."
         ) from error
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and not is_refused(error):
+            raise
+        what = "refuses its user" if is_refused(error) else "cannot be opened"
         raise ConfigurationError(
-            f"The database {without_secrets(url)} cannot be opened: {str(error.orig).strip()}"
+            f"The database {without_secrets(url)} {what}: {str(error.orig).strip()}"
         ) from error
     if settings.database_url is None and after is not None:
         settings.database_marker_file.write_text(MARKER_TEXT)

@@ -6,11 +6,12 @@ from typing import Any
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
 from jobs_app.db import revisions
+from jobs_app.db.engine import is_refused
 from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved, worker_problems
 from jobs_app.web import extension
@@ -21,7 +22,11 @@ api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description=
 #: Without a tick for this long, fires come late. A scheduler ticks every few seconds.
 STALE = timedelta(seconds=60)
 
-REFUSES_WRITES = "Nothing can be stored: its disk may be full, or the database is read-only."
+REFUSES_WRITES = (
+    "Nothing can be stored: its disk may be full, the database read-only, or its user without "
+    "the right."
+)
+REFUSES_USER = "The user of JOBS_DATABASE_URL has no right to read the tables."
 
 
 class Alive(BaseModel):
@@ -92,8 +97,10 @@ def readyz() -> Response:
 def _database() -> tuple[dict[str, Any], bool]:
     try:
         revision = revisions.current_revision(session())
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
         session().rollback()
+        if isinstance(error, DBAPIError) and is_refused(error):
+            return {"status": "refused", "detail": REFUSES_USER}, False
         return {"status": "unreachable"}, False
     newest = revisions.newest_revision()
     if revisions.is_newer(revision):

@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app.db.engine import Database
+from jobs_app.db.engine import Database, is_refused
 from jobs_app.db.errors import PUT_ASIDE_SECONDS, PutAside, is_outage
 from jobs_app.db.models.runs import Run
 from tests.factories import make_run
+from tests.servers import PostgresServer
 
 
 def error_of(database: Database, action: Callable[[Session], object]) -> Exception:
@@ -58,6 +59,30 @@ def test_a_missing_table_or_column_is_an_outage(database: Database) -> None:
         error = error_of(database, partial(run_sql, statement))
 
         assert is_outage(error), repr(error)
+
+
+def test_a_right_that_the_user_lacks_is_an_outage(postgres: PostgresServer) -> None:
+    # A role that each server has, without rights to tables of others.
+    powerless = Database(f"{postgres.create_database()}?options=-c%20role%3Dpg_monitor")
+    error = error_of(powerless, partial(run_sql, "SELECT * FROM pg_authid"))
+    powerless.close()
+
+    assert isinstance(error, DBAPIError)
+    assert is_outage(error), repr(error)
+    assert is_refused(error)
+
+
+def test_a_database_that_only_reads_is_an_outage(database: Database) -> None:
+    def write(session: Session) -> None:
+        is_sqlite = database.engine.dialect.name == "sqlite"
+        run_sql("PRAGMA query_only = 1" if is_sqlite else "SET TRANSACTION READ ONLY", session)
+        session.execute(update(Run).values(note="x"))
+
+    error = error_of(database, write)
+
+    assert isinstance(error, DBAPIError)
+    assert is_outage(error), repr(error)
+    assert is_refused(error)
 
 
 def test_a_server_that_is_not_there_is_an_outage() -> None:

@@ -1,5 +1,6 @@
 """Without Redis, and without the database: what is promised all the same."""
 
+import json
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +15,15 @@ from redis import Redis
 from sqlalchemy import text
 
 from jobs_app.accounts import tokens
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db import write_check
 from jobs_app.db.engine import Database
+from jobs_app.db.migrations import migrate
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.up.valkey import free_port
 from jobs_app.web.app import create_app
-from tests.servers import ValkeyServer, crowding, wait_until
+from tests.servers import PostgresServer, ValkeyServer, crowding, wait_until
 from tests.web.conftest import NOW, Api, a_job, close
 
 LIMIT_SECONDS = 1.0
@@ -300,6 +303,27 @@ def test_a_database_without_tables_is_not_ready(
     assert answer.status_code == 503
     assert answer.json["checks"]["database"]["status"] == "not migrated"
     close(app)
+
+
+def test_a_database_that_refuses_its_user_is_named(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.create_database()
+    migrate(Settings(data_dir=tmp_path, database_url=url))
+    powerless = f"{url}?options=-c%20role%3Dpg_monitor"
+    settings = Settings(data_dir=tmp_path, database_url=powerless, redis_url="redis://127.0.0.1:1")
+    app = create_app(settings)
+
+    answer = Api(app, "sj_any").get("/jobs")
+    ready = app.test_client().get("/readyz")
+    with pytest.raises(ConfigurationError, match=r"refuses its user: permission denied"):
+        migrate(settings, "base")
+    close(app)
+
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+    assert "lacks a right" in answer.json["detail"]
+    assert ready.status_code == 503
+    assert json.loads(ready.data)["checks"]["database"]["status"] == "refused"
 
 
 def test_a_module_of_tasks_that_cannot_be_imported_stops_nothing(

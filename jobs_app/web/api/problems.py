@@ -109,6 +109,11 @@ FULL = (
     "The database cannot be written: its disk is full, or fails; nothing was changed. "
     "Make room there, and try again.",
 )
+REFUSED = (
+    "The database refuses its user",
+    "The database is read-only, or the user of JOBS_DATABASE_URL lacks a right in it; nothing "
+    "was changed. Grant that user all rights on the tables and sequences.",
+)
 
 
 def _on_http_error(error: HTTPException) -> Response:
@@ -136,6 +141,8 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
         title, detail = UNREACHABLE
         if isinstance(error, DBAPIError) and engine.is_full(error):
             title, detail = FULL
+        elif isinstance(error, DBAPIError) and engine.is_refused(error):
+            title, detail = REFUSED
         return problem(503, code="database_unavailable", title=title, detail=detail)
     return _on_bug(error)
 
