@@ -727,6 +727,8 @@ def test_references_are_checked_and_rows_shown_without_a_lock(
     assert answer.status_code in {201, 202}
     written = [statement.split()[:2] for statement in locked if "SELECT" not in statement]
     assert ["INSERT", "INTO"] in written
-    assert not [statement for statement in locked if "FROM secrets" in statement]
+    # A job holds its secrets, by name and a hundred at most; nothing else of them is read.
+    held = [statement for statement in locked if "FROM secrets" in statement]
+    assert len(held) == (1 if path == "/jobs" else 0)
     assert not [statement for statement in locked if "FROM idempotency_keys" in statement]
     assert not [statement for statement in locked if "SELECT runs.result" in statement]
