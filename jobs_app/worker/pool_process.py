@@ -96,8 +96,7 @@ class Process:
             self.active_runs.take_slot(pool_process.index)
             ensure_standard_descriptors()
             empty_stdin()
-            capture_descriptors()
-            self._descriptors = Descriptors()
+            self._descriptors = Descriptors(capture_descriptors())
             become_subreaper()
             reset_signals_in_forks()
 

@@ -1,6 +1,7 @@
 """A module as people have it: loggers with handlers of their own, made when it is imported."""
 
 import logging
+import os
 import subprocess
 import sys
 from logging.config import dictConfig
@@ -9,6 +10,12 @@ from celery import shared_task
 
 #: The stream as libraries keep it that ask for it once.
 early_stdout = sys.stdout
+
+#: Files that handlers keep: each has a descriptor of its own.
+early_files = [
+    open("/dev/stderr", "a"),  # noqa: SIM115  # open as long as the module
+    os.fdopen(os.dup(1), "w"),
+]
 
 dictConfig(
     {
@@ -43,5 +50,7 @@ def gives_its_streams_away(mark: str) -> str:
     command = ["/bin/sh", "-c", f"echo '{mark} 3' >&2"]
     subprocess.run(command, stderr=sys.stderr, check=True)
     sys.stdout.buffer.writelines([f"{mark} 4\n".encode()])
+    for number, file in enumerate(early_files, 5):
+        print(f"{mark} {number}", file=file)
     sys.stdout.close()
     return str(sys.stdout.fileno())

@@ -187,5 +187,5 @@ def test_programs_that_are_given_the_streams_of_a_task_write_to_its_log(
 
         assert run.state is RunState.SUCCEEDED, run.error
         text = "".join(text for _, text in chunks_of(installation, run))
-        assert text.splitlines() == [f"{mark} {number}" for number in range(1, 5)]
+        assert text.splitlines() == [f"{mark} {number}" for number in range(1, 7)]
     assert "<ann>" not in installation.log("worker")

@@ -40,8 +40,10 @@ def adopt_user_handlers() -> None:
     run_logging.adopt_user_handlers(streams)
 
 
-def capture_descriptors() -> None:
+def capture_descriptors() -> frozenset[int]:
     """From now on, also capture writes to descriptors 1 and 2 during a run.
+
+    Return their copies, such as that of a user's `open("/dev/stderr")`: they are captured too.
 
     Only for a process that works on one run at a time. The worker's own log is not affected.
     """
@@ -50,13 +52,14 @@ def capture_descriptors() -> None:
         _fd_capture = FdCapture()
     except OSError:
         # The service has no output: nothing to capture.
-        return
+        return frozenset()
     own_streams = _fd_capture.own_streams()
     for handler in run_logging.worker_handlers():
         run_logging.keep_runs_out(handler)
         handler.setStream(own_streams[run_logging.number_of(handler.stream) - 1])
     with _install_lock:
         _install_streams(*own_streams)
+    return _fd_capture.copies
 
 
 @contextmanager

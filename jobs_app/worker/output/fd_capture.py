@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from jobs_app.tasks.context import LogSink, Stream
+from jobs_app.worker.output.fd_copies import CLOSED, DescriptorCopies, identity
 
 STREAMS: tuple[tuple[int, Stream], ...] = ((1, "stdout"), (2, "stderr"))
 READ_BYTES = 65_536
@@ -44,8 +45,14 @@ class FdCapture:
         self._first_streams = (sys.__stdout__, sys.__stderr__)
         # The pipe behind each descriptor: (device, inode).
         self._ends: dict[int, tuple[int, int]] = {}
+        self._copies = DescriptorCopies(self._own)
         # Tells whether a program of the run has written something that is not read yet.
         self._unread = select.poll()
+
+    @property
+    def copies(self) -> frozenset[int]:
+        """The copies of descriptors 1 and 2 that are redirected with them."""
+        return self._copies.fds
 
     def own_streams(self) -> tuple[TextIO, TextIO]:
         """Return the worker's own stdout and stderr, as streams that no run ever gets."""
@@ -67,11 +74,12 @@ class FdCapture:
             os.dup2(write, fd)
             if write != fd:
                 os.close(write)
-            self._ends[fd] = _identity(fd)
+            self._ends[fd] = identity(fd)
             with self._lock:
                 self._pipes[read] = (stream, sink)
                 self._selector.register(read, selectors.EVENT_READ)
                 self._unread.register(read, select.POLLIN)
+        self._copies.redirect()
         if self._reader is None:
             self._reader = threading.Thread(target=self._read, name="descriptors", daemon=True)
             self._reader.start()
@@ -82,7 +90,7 @@ class FdCapture:
         It goes where the descriptor leads: a task may have put a file in place of the pipe.
         """
         fd = 1 if stream == "stdout" else 2
-        if fd in self._ends and _identity(fd) not in (self._ends[fd], CLOSED):
+        if fd in self._ends and identity(fd) not in (self._ends[fd], CLOSED):
             while data:
                 data = data[os.write(fd, data) :]
             return
@@ -107,6 +115,7 @@ class FdCapture:
             # The end of these pipes must not wake the reader.
             for read in reads:
                 self._unregister(read)
+            self._copies.restore(self._ends)
             self._ends.clear()
             for fd, own in self._own.items():
                 os.dup2(own, fd)
@@ -122,6 +131,7 @@ class FdCapture:
         for stream in self._first_streams:
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()  # type: ignore[union-attr]  # None in a process without one
+        self._copies.flush()
         for c_stream in self._c_streams:
             _libc.fflush(c_stream)
 
@@ -160,18 +170,6 @@ class FdCapture:
             self._unread.unregister(read)
         with suppress(KeyError):
             self._selector.unregister(read)
-
-
-#: The identity of a descriptor that is not open.
-CLOSED = (-1, -1)
-
-
-def _identity(fd: int) -> tuple[int, int]:
-    try:
-        status = os.fstat(fd)
-    except OSError:
-        return CLOSED
-    return status.st_dev, status.st_ino
 
 
 _libc = ctypes.CDLL(None)

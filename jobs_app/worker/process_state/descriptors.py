@@ -25,10 +25,12 @@ COUNTED_FILES = 65_536
 class Descriptors:
     """Standard input, and the pipes that were open when this was created."""
 
-    def __init__(self) -> None:
+    def __init__(self, copies: frozenset[int] = frozenset()) -> None:
+        """Save them, without *copies* of 1 and 2, which lead to another pipe in each run."""
         self._input = _identity(0)
         self._stdin: TextIO | None = sys.stdin
-        pipes = {fd: identity for fd in _open_descriptors() if (identity := _pipe(fd))}
+        fds = [fd for fd in _open_descriptors() if fd not in copies]
+        pipes = {fd: identity for fd in fds if (identity := _pipe(fd))}
         self._pipes = tuple(pipes)
         # Two of them are also checked for being the same pipe: that takes longer.
         self._identities = {fd: pipes[fd] for fd in sorted(pipes)[:1] + sorted(pipes)[-1:]}
