@@ -28,6 +28,7 @@ from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
 from jobs_app.web import extension, streams
 from jobs_app.web.app import create_app
+from jobs_app.web.forwarded_for import last_hop
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,12 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no typ
     """
 
     completed: bool = False
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if (hops := self.headers.get("X_FORWARDED_FOR")) is not None:
+            # Waitress logs the whole header if any part of it, also a client's, is malformed.
+            self.headers["X_FORWARDED_FOR"] = last_hop(hops)
 
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)

@@ -116,6 +116,26 @@ def test_only_a_trusted_proxy_names_the_client(directory: Path) -> None:
     assert origins(directory, JOBS_TRUSTED_PROXY="127.0.0.1") == ["192.0.2.7", "2001:db8::1"]
 
 
+def test_a_header_of_a_client_is_neither_logged_nor_an_error(directory: Path) -> None:
+    port = free_port()
+    process = start(directory, port, JOBS_TRUSTED_PROXY="*")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(url), "it answers", timeout_seconds=30)
+        headers = [{"X-Forwarded-For": text} for text in ('"FORGED, 192.0.2.7', ":80")]
+        statuses = [
+            httpx.get(f"{url}/healthz", headers=header, trust_env=False).status_code
+            for header in headers
+        ]
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+
+    assert statuses == [200, 200]
+    assert "FORGED" not in output
+    assert "Traceback" not in output
+
+
 def test_a_body_in_chunks_is_measured_too(
     server: tuple[subprocess.Popen[str], str], directory: Path
 ) -> None:
@@ -376,7 +396,7 @@ def test_it_stops_within_seconds_with_a_connection_open(
     assert time.monotonic() - started < STOP_SECONDS
 
 
-def test_a_taken_port_is_a_sentence_and_exit_code_1(directory: Path) -> None:
+def test_a_taken_port_is_a_sentence_and_exit_code_4(directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -385,7 +405,7 @@ def test_a_taken_port_is_a_sentence_and_exit_code_1(directory: Path) -> None:
         output, _ = process.communicate(timeout=60)
 
     assert f"127.0.0.1:{port}" in output
-    assert process.returncode == 1
+    assert process.returncode == 4
     assert "JOBS_PORT" in output
     assert "Traceback" not in output
 
