@@ -34,9 +34,26 @@ POLL_SECONDS = 0.2
 SERVER_TEXT_CHARS = 200
 
 
+def _has_control(text: str) -> bool:
+    return any(char < " " or char == "\x7f" for char in text)
+
+
+def _check_subject(text: str) -> None:
+    """Raise ValueError if *text* would add a header, also in encoded words (RFC 2047).
+
+    Python decodes these, and writes the line ends in them as they are.
+    """
+    if _has_control(text) or _has_control(str(policy.SMTP.header_factory("Subject", text))):
+        raise ValueError("a control character in the subject")
+
+
 def _one_line(text: str) -> str:
-    if any(char < " " or char == "\x7f" for char in text):
-        raise PydanticCustomError("bad_header", "must be one line, without control characters.")
+    try:
+        _check_subject(text)
+    except ValueError:
+        raise PydanticCustomError(
+            "bad_header", "must be one line, without control characters."
+        ) from None
     return text
 
 
@@ -196,6 +213,7 @@ def _message(
     try:
         address = address_of(sender)
         message["From"] = address
+        _check_subject(subject)
         message["Subject"] = subject
     except ValueError as error:
         raise EmailFailed("The sender or the subject cannot be put into a mail.") from error

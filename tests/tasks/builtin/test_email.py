@@ -438,6 +438,8 @@ def test_a_subject_that_would_forge_headers_is_never_sent(
 ) -> None:
     forged: list[dict[str, Any]] = [
         {"subject": "a\r\nBcc: forged@example.com"},
+        {"subject": "=?utf-8?q?a=0d=0aBcc:_forged@example.com?="},
+        {"subject": "=?utf-8?b?DQpCY2M6IHhAeS56?="},
         {"to": "a@example.com\r\nBcc: forged@example.com"},
         {"sender": "a@example.com\nBcc: forged@example.com"},
     ]
@@ -475,6 +477,7 @@ def faults(**kwargs: Any) -> list[tuple[str, str]]:
         ({"to": ["a@example.com", "b@"]}, [("/kwargs/to/1", "bad_address")]),
         ({"to": "a@example.com\r\nBcc: b@example.com"}, [("/kwargs/to", "bad_address")]),
         ({"subject": "a\nBcc: b@example.com"}, [("/kwargs/subject", "bad_header")]),
+        ({"subject": "=?utf-8?q?a=0aBcc:_b@c.de?="}, [("/kwargs/subject", "bad_header")]),
         ({"subject": 5}, [("/kwargs/subject", "wrong_type")]),
         ({"sender": "me"}, [("/kwargs/sender", "bad_address")]),
         ({"timeout_seconds": 0}, [("/kwargs/timeout_seconds", "too_small")]),
