@@ -32,6 +32,8 @@ def main(settings: Settings) -> int:
         warnings.filterwarnings("ignore", category=SecurityWarning)
     celery_signals.worker_ready.connect(_ignore_hangup)
     app = make_celery(settings)
+    # Celery only logs what its own start raises: the worker would take messages in vain.
+    app.signer.load()
     worker = app.Worker(
         hostname=settings.worker_name,
         queues=list(settings.queues),
