@@ -438,7 +438,7 @@ def _build(connection: "psycopg.Connection[tuple[object, ...]]") -> tuple[object
 def _throw_out_others(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
     connection.execute(
         """
-        SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend'
         AND pid <> pg_backend_pid()
         """

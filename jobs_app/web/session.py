@@ -1,6 +1,7 @@
 """The database of the web process: Flask-SQLAlchemy holds its engine and one session a request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -75,6 +76,16 @@ def set_origin(origin: audit.Origin) -> None:
 def reading() -> Session:
     """Return a separate session that only reads; use it as a context manager."""
     return readers()()
+
+
+@contextmanager
+def unlocked() -> Iterator[Session]:
+    """Yield a session that reads and locks nothing: that of the request if it only reads."""
+    if request.method in READING_METHODS:
+        yield session()
+        return
+    with reading() as reader:
+        yield reader
 
 
 def readers() -> Callable[[], Session]:

@@ -45,7 +45,7 @@ from jobs_app.web.api.schemas.job_output import (
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
 from jobs_app.web.api.schemas.runs import RunOut, show_run
-from jobs_app.web.session import reading, session
+from jobs_app.web.session import reading, session, unlocked
 
 api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
 
@@ -186,7 +186,7 @@ def accepted(run_id: UUID) -> Response:
 
 def find_job(name: str) -> Job:
     """Return the job with the name of an address; raises NotFound."""
-    with reading() as reader:
+    with unlocked() as reader:
         return service.get(reader, checked_name(NAME, name, "job"))
 
 
@@ -273,7 +273,7 @@ def _answer(job: Job) -> Response:
 
 def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
     definitions = [definition_of(job) for job in jobs]
-    with reading() as reader:
+    with unlocked() as reader:
         last = service.last_runs(reader, [job.id for job in jobs])
         warnings = warnings_for(reader, definitions, app=extension.current().celery)
     return [
