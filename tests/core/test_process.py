@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 #: Runs a command until it begins to work; says then, and while it was imported, who collects.
 BEGUN = """
@@ -55,7 +56,12 @@ def test_the_collector_is_off_until_a_process_begins_to_work(
 
     output = subprocess.run(
         [sys.executable, "-c", BEGUN, command, *place],
-        env=os.environ | {"JOBS_DATA_DIR": str(tmp_path), "JOBS_REDIS_URL": "redis://127.0.0.1:1"},
+        env=os.environ
+        | {
+            "JOBS_DATA_DIR": str(tmp_path),
+            "JOBS_REDIS_URL": "redis://127.0.0.1:1",
+            "JOBS_SECRET_KEY": Fernet.generate_key().decode(),
+        },
         stdout=subprocess.PIPE,
         text=True,
         check=True,
