@@ -16,7 +16,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
 from jobs_app.jobs.definition import definition_of
 from jobs_app.schedules.schedule import Schedule
-from tests.faults.checker import FINAL, Owed, check, interval_fires
+from tests.faults.checker import FINAL, ON_TIME_SECONDS, Owed, check, interval_fires
 from tests.faults.crash_points import TICK
 from tests.faults.installation import Installation, as_row
 from tests.integration.system import pause
@@ -182,7 +182,8 @@ def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Instal
     )
     owed = [installation.owed(steady, until), changed]
     rows = [as_row(run) for job in (steady, changing) for run in installation.runs(job)]
-    verdict = check(owed, rows, installation.effects())
+    on_time_seconds = ON_TIME_SECONDS * crowding()
+    verdict = check(owed, rows, installation.effects(), on_time_seconds=on_time_seconds)
     assert not verdict.findings, f"{verdict}\n{installation.logs()}"
 
 
