@@ -21,6 +21,15 @@ def own_valkey() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture
+def tcp_valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of this test's own that listens on a port."""
+    server = ValkeyServer(tcp=True)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def make_installation(
     own_valkey: ValkeyServer, tmp_path: Path
 ) -> Iterator[Callable[..., Installation]]:

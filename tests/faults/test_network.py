@@ -25,12 +25,9 @@ both_ways = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def own_valkey() -> Iterator[ValkeyServer]:
+def own_valkey(tcp_valkey: ValkeyServer) -> ValkeyServer:
     """A Valkey that is reached by a wire."""
-    server = ValkeyServer(tcp=True)
-    server.start()
-    yield server
-    server.close()
+    return tcp_valkey
 
 
 @dataclass

@@ -12,21 +12,26 @@ from tests.running import in_child
 from tests.servers import is_alive, wait_until
 
 
+def after_a_death(script: str) -> tuple[Orphans, str]:
+    """Kill a pool process that runs *script*, after its first line of output; return that too."""
+    pool_process = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert pool_process.stdout is not None
+    line = pool_process.stdout.readline()
+    pool = {pool_process.pid}
+    orphans = Orphans(lambda: set(pool))
+    orphans.check()
+    pool_process.kill()
+    pool_process.wait()
+    pool.clear()
+    return orphans, line
+
+
 def test_only_the_children_of_a_dead_pool_process_are_ended() -> None:
     def act() -> tuple[bool, bool]:
         become_subreaper()
         sidecar = subprocess.Popen(["/bin/sleep", "60"])
-        pool_process = subprocess.Popen(
-            ["/bin/sh", "-c", "sleep 61 & echo $!; exec sleep 62"], stdout=-1
-        )
-        assert pool_process.stdout is not None
-        orphan = int(pool_process.stdout.readline())
-        pool = {pool_process.pid}
-        orphans = Orphans(lambda: set(pool))
-        orphans.check()
-        pool_process.kill()
-        pool_process.wait()
-        pool.clear()
+        orphans, line = after_a_death("sleep 61 & echo $!; exec sleep 62")
+        orphan = int(line)
 
         def is_over() -> bool:
             orphans.check()
@@ -73,15 +78,7 @@ exec sleep 61
 def test_a_crowd_of_programs_is_ended_and_reaped() -> None:
     def act() -> int:
         become_subreaper()
-        pool_process = subprocess.Popen(["/bin/sh", "-c", CROWD], stdout=subprocess.PIPE)
-        assert pool_process.stdout is not None
-        pool_process.stdout.readline()
-        pool = {pool_process.pid}
-        orphans = Orphans(lambda: set(pool))
-        orphans.check()
-        pool_process.kill()
-        pool_process.wait()
-        pool.clear()
+        orphans, _ = after_a_death(CROWD)
 
         def is_over() -> bool:
             orphans.check()
