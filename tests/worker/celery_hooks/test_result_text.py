@@ -26,7 +26,7 @@ def test_a_result_without_text_is_a_success(monkeypatch: pytest.MonkeyPatch, res
     monkeypatch.setattr(trace, "saferepr", trace.saferepr)
     app = Celery("theirs", set_as_current=False)
 
-    @app.task
+    @app.task(shared=False)  # or each later application would get it
     def gives() -> Any:
         return result
 
