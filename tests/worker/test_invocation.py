@@ -140,7 +140,7 @@ def test_user_code_that_calls_a_task_gets_what_its_function_returns(
 def test_a_coroutine_task_without_a_run_is_run_to_its_end() -> None:
     app = Celery("theirs", set_as_current=False)
 
-    @app.task
+    @app.task(shared=False)
     async def counts(n: int) -> int:
         await asyncio.sleep(0)
         return n + 1
