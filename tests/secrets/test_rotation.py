@@ -28,12 +28,18 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings(data_dir=tmp_path / "data", database_url=database_url)
 
 
+def store(database: Database, settings: Settings, **values: str) -> Cipher:
+    """Store *values* with the key of the key file, and return the cipher of that key."""
+    cipher = encryption.load_cipher(settings, makes_key=True)
+    for name, value in values.items():
+        put(database, name, value, cipher, None)
+    return cipher
+
+
 def test_secrets_of_the_old_key_stay_readable_after_a_rotation_of_the_key_file(
     database: Database, settings: Settings
 ) -> None:
-    before = encryption.load_cipher(settings, makes_key=True)
-    put(database, "A", "a", before, None)
-    put(database, "B", "b", before, None)
+    before = store(database, settings, A="a", B="b")
 
     assert rotation.rotate_keys(settings, drops_old=False, by="tester", at=NOON) == 2
     put(database, "LATE", "late", before, None)
@@ -49,7 +55,7 @@ def test_secrets_of_the_old_key_stay_readable_after_a_rotation_of_the_key_file(
 
 
 def test_old_keys_are_dropped_when_asked_for(database: Database, settings: Settings) -> None:
-    put(database, "A", "a", encryption.load_cipher(settings, makes_key=True), None)
+    store(database, settings, A="a")
     old = settings.secret_key_file.read_text()
 
     rotation.rotate_keys(settings, drops_old=True, by="tester", at=NOON)
@@ -82,7 +88,7 @@ def test_a_single_key_in_the_settings_cannot_be_rotated(settings: Settings) -> N
 def test_a_rotation_that_cannot_read_something_changes_nothing(
     database: Database, settings: Settings
 ) -> None:
-    put(database, "A", "a", encryption.load_cipher(settings, makes_key=True), None)
+    store(database, settings, A="a")
     put(database, "B", "b", Cipher(KEY), None)
 
     with pytest.raises(ConfigurationError, match="same JOBS_SECRET_KEY"):
@@ -135,9 +141,7 @@ def kill_a_rotation(settings: Settings) -> None:
 def test_a_rotation_that_was_killed_is_taken_up_again_with_its_key(
     database: Database, settings: Settings
 ) -> None:
-    old = encryption.load_cipher(settings, makes_key=True)
-    for name, value in VALUES.items():
-        put(database, name, value, old, None)
+    store(database, settings, **VALUES)
 
     kill_a_rotation(settings)
 
@@ -180,7 +184,7 @@ def texts_of(database: Database, cipher: Cipher) -> int:
 def test_a_rotation_that_ended_is_followed_by_one_with_another_key(
     database: Database, settings: Settings
 ) -> None:
-    put(database, "A", "a", encryption.load_cipher(settings, makes_key=True), None)
+    store(database, settings, A="a")
     rotation.rotate_keys(settings, drops_old=False, by="tester", at=NOON)
     first = settings.secret_key_file.read_text()
 
@@ -192,9 +196,7 @@ def test_a_rotation_that_ended_is_followed_by_one_with_another_key(
 def test_a_value_that_is_stored_during_a_rotation_is_kept_and_encrypted_too(
     database: Database, settings: Settings
 ) -> None:
-    old = encryption.load_cipher(settings, makes_key=True)
-    put(database, "A", "before", old, None)
-    put(database, "B", "b", old, None)
+    old = store(database, settings, A="before", B="b")
     cipher = Cipher(f"{KEY},{settings.secret_key_file.read_text()}")
     reads: list[str] = []
 
