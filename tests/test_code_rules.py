@@ -4,7 +4,10 @@ import ast
 import re
 import statistics
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+
+from jobs_app.core.text import plural
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = ROOT / "jobs_app"
@@ -44,6 +47,29 @@ RETIRED_WORDS = frozenset({
 
 #: Modules without a test file of their own; other tests run them.
 UNMIRRORED = frozenset((ROOT / "tests" / "unmirrored.txt").read_text().split())
+
+#: Nouns that sentences count.
+# fmt: off
+COUNTED = frozenset({
+    "run", "job", "fire", "attempt", "second", "minute", "hour", "day", "week", "month", "year",
+    "byte", "character", "item", "entry", "message", "time", "retry", "failure", "worker", "row",
+    "event", "line", "error", "secret", "value", "token", "argument", "notification", "process",
+    "program", "field", "module", "name", "task", "key", "redirect", "stream", "thread", "queue",
+})
+# fmt: on
+_PLURALS = re.compile(
+    rf"\s(?:(?:more|other|positional|unfinished)\s)?(?:{'|'.join(map(plural, COUNTED))})\b"
+)
+
+#: Plurals that are verbs: the URL redirects, the range runs backwards.
+VERBS = frozenset(
+    {
+        "self.url redirects",
+        "match['last'] runs",
+        "request.public_url redirects",
+        "self.public_url redirects",
+    }
+)
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _EXCEPTION = re.compile(
@@ -109,6 +135,12 @@ def test_each_exception_from_a_check_has_its_reason() -> None:
     assert not without_reason
 
 
+def test_a_counted_noun_is_never_a_fixed_plural() -> None:
+    fixed = [f"{name}:{line}: {text}" for name, text in _modules() for line, text in _plurals(text)]
+
+    assert not fixed, 'jobs_app.core.text.counted writes "1 run"'
+
+
 def test_only_listed_modules_import_inside_a_function() -> None:
     late = {
         name
@@ -130,6 +162,24 @@ def test_each_module_has_its_mirror_in_the_tests() -> None:
     }
 
     assert unmirrored == UNMIRRORED
+
+
+def _plurals(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the plural of each number in an f-string that may be 1.
+
+    A constant in capitals is another number.
+    """
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for number, words in pairwise(node.values):
+            if not (isinstance(number, ast.FormattedValue) and isinstance(words, ast.Constant)):
+                continue
+            is_constant = isinstance(number.value, ast.Name) and number.value.id.isupper()
+            if not is_constant and (match := _PLURALS.match(str(words.value))):
+                counted = f"{ast.unparse(number.value)}{match[0]}"
+                if counted not in VERBS:
+                    yield node.lineno, counted
 
 
 def _mirror(name: str) -> str:

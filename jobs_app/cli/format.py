@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from jobs_app.core.text import rfc3339
+from jobs_app.core.text import counted, rfc3339
 
 #: The length of each unit in seconds, by all its names.
 SECONDS = {
@@ -220,7 +220,7 @@ def _span(seconds: float) -> str:
     ):
         if seconds < limit:
             return f"{round(seconds / divisor)} {unit}"
-    return f"{round(seconds / (365.25 * 86_400))} years"
+    return counted(round(seconds / (365.25 * 86_400)), "year")
 
 
 def duration(seconds: float | None) -> str:

@@ -12,6 +12,7 @@ from jobs_app.cli.run_outcome import compact
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
 from jobs_app.core import clock
 from jobs_app.core.states import JobState
+from jobs_app.core.text import counted
 
 
 def schedule_text(schedule: Json | None) -> str:
@@ -104,13 +105,15 @@ def declared_text(item: Json, name: str, show: Callable[[Any], str | None]) -> s
 def retention_text(retention: Json) -> str | None:
     """Return how long a job keeps its history; None if it has no setting of its own."""
     units = {
-        "keep_runs": "{} runs",
-        "keep_days": "{} days",
-        "keep_failed_days": "failed ones {} days",
-        "keep_log_days": "logs {} days",
+        "keep_runs": ("", "run"),
+        "keep_days": ("", "day"),
+        "keep_failed_days": ("failed ones ", "day"),
+        "keep_log_days": ("logs ", "day"),
     }
     parts = [
-        unit.format(f"{retention[name]:,}") for name, unit in units.items() if retention.get(name)
+        kind + counted(retention[name], unit)
+        for name, (kind, unit) in units.items()
+        if retention.get(name)
     ]
     return ", ".join(parts) or None
 
@@ -127,7 +130,7 @@ def _rule_text(rule: Json) -> str:
     if rule.get("on"):
         text += f" ({', '.join(rule['on'])})"
     if (failures := rule.get("after_failures") or 1) > 1:
-        text += f" after {failures} failures"
+        text += f" after {counted(failures, 'failure')}"
     return text
 
 
@@ -191,4 +194,4 @@ def print_recorded(effect: Json) -> None:
         states = ", ".join(f"{count} {state}" for state, count in recorded.items())
         print_text(f"Fires that are due would be recorded first: {states}.")
     if cancelled := effect.get("cancelled_runs"):
-        print_text(f"{cancelled} unfinished runs would be cancelled for them.")
+        print_text(f"{counted(cancelled, 'unfinished run')} would be cancelled for them.")

@@ -19,6 +19,7 @@ from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path
 from jobs_app.cli.progress_notes import progress_notes
 from jobs_app.cli.wait import RECONNECT_TIMEOUT_SECONDS, how_to_look, read
+from jobs_app.core.text import counted
 
 # The server sends an event or a comment at least every five seconds.
 SILENCE_SECONDS = 15.0
@@ -144,7 +145,7 @@ class _Printer:
             self._writers[event.data["stream"]].write(event.data["text"], event.data["at"])
         elif event.name == "cut":
             size = event.data.get("bytes")
-            print_note(f"… {'something' if size is None else f'{size:,} bytes'} cut …")
+            print_note(f"… {'something' if size is None else counted(size, 'byte')} cut …")
 
     def close(self) -> None:
         for writer in self._writers.values():

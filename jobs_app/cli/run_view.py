@@ -15,6 +15,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.run_outcome import compact, error_text, reason_text
 from jobs_app.core import clock
+from jobs_app.core.text import counted
 
 
 def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
@@ -34,7 +35,7 @@ def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
 def _state_text(item: Json) -> str:
     """Return a run's state, and its number of fires if that is more than one."""
     fires = item.get("fires", 1)
-    return f"{item['state']} ({fires:,} fires)" if fires > 1 else str(item["state"])
+    return f"{item['state']} ({counted(fires, 'fire')})" if fires > 1 else str(item["state"])
 
 
 def instant_text(value: str | None, *, absent: str = "-") -> str:
@@ -105,7 +106,7 @@ def concurrency_text(item: Json) -> str | None:
     key, limit = item.get("concurrency_key"), item.get("concurrency_limit")
     if key is None:
         return None
-    return f"{'1 run' if limit == 1 else f'{limit} runs'} at once with the key {key}"
+    return f"{counted(limit or 1, 'run')} at once with the key {key}"
 
 
 def _progress_text(progress: Json | None) -> str | None:
@@ -159,6 +160,6 @@ def _log_text(run_id: str, log: Json) -> str | None:
     if not log.get("bytes"):
         return None
     if log.get("deleted"):
-        return f"{log['bytes']:,} bytes, no longer kept"
+        return f"{counted(log['bytes'], 'byte')}, no longer kept"
     cut = ", cut in the middle" if log.get("truncated") else ""
-    return f"{log['bytes']:,} bytes{cut}: jobs-app run log {run_id}"
+    return f"{counted(log['bytes'], 'byte')}{cut}: jobs-app run log {run_id}"

@@ -4,6 +4,7 @@ import json
 import shlex
 
 from jobs_app.cli.client import Json
+from jobs_app.core.text import plural
 
 TYPES = {
     "string": "text",
@@ -15,6 +16,9 @@ TYPES = {
 }
 FORMATS = {"date-time": "instant", "date": "date", "time": "time", "uuid": "UUID", "path": "path"}
 
+#: Types that are no nouns to be counted.
+UNCOUNTED = frozenset({"true or false", "null", "anything"})
+
 #: Most choices that are listed; more would fill a screen.
 MOST_CHOICES = 8
 
@@ -23,7 +27,10 @@ MOST_DEPTH = 3
 
 
 def type_text(property_: Json, schema: Json, *, depth: int = 0) -> str:
-    """Return the type that *property_*, a property of *schema*, takes: "list of text"."""
+    """Return the type that *property_*, a property of *schema*, takes: "list of texts".
+
+    The entries of a list, where *depth* is above 0, are in the plural.
+    """
     if "$ref" in property_:
         name = property_["$ref"].rpartition("/")[2]
         property_ = {**schema.get("$defs", {}).get(name, {}), **property_, "title": name}
@@ -42,10 +49,12 @@ def type_text(property_: Json, schema: Json, *, depth: int = 0) -> str:
     if kind == "array":
         items = property_.get("items")
         deeper = type_text(items, schema, depth=depth + 1) if items and depth < MOST_DEPTH else ""
-        return f"list of {deeper}" if deeper else "list"
+        lists = "list" if depth == 0 else "lists"
+        return f"{lists} of {deeper}" if deeper else lists
+    name = TYPES.get(str(kind), "anything")
     if kind == "string":
-        return FORMATS.get(property_.get("format", ""), "text")
-    return TYPES.get(str(kind), "anything")
+        name = FORMATS.get(property_.get("format", ""), name)
+    return name if depth == 0 or name in UNCOUNTED else plural(name)
 
 
 def sample_of(schema: Json) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs_app.core.text import shortened
+from jobs_app.core.text import counted, shortened
 
 #: Most errors that one answer names. A document of 250 KB may have a hundred thousand.
 MAX_ERRORS = 20
@@ -73,8 +73,8 @@ def more_errors(has_more: bool, count: int | None) -> list[str]:
     if count is None:
         return ["There are more errors."] if has_more else []
     others = count - MAX_ERRORS
-    number = "is one more error" if others == 1 else f"are {others:,} more errors"
-    return [f"There {number}."] if others > 0 else []
+    are = "is" if others == 1 else "are"
+    return [f"There {are} {counted(others, 'more error')}."] if others > 0 else []
 
 
 class InvalidSchedule(InvalidInput):

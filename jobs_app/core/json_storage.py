@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs_app.core.text import plain, text_of
+from jobs_app.core.text import counted, plain, text_of
 
 #: Levels of lists and objects that stay JSON, as in a request. Deeper parts become text.
 MOST_DEPTH = 32
@@ -55,7 +55,7 @@ class TooLarge(ValueError):
     """A value has more parts or text than its limit allows; `size` is a lower bound, bytes."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"The value has more than {size} bytes.")
+        super().__init__(f"The value has more than {counted(size, 'byte')}.")
         self.size = size
 
 

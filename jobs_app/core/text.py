@@ -24,6 +24,18 @@ def listed(names: Sequence[str], *, most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """Return *count* and *noun* in its number: "1 run", "1,200 runs", "2 entries"."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of *noun*, which is a regular one."""
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
 def shortened(text: str, most: int) -> str:
     """Return *text*, or its first *most* characters and "…"."""
     return text if len(text) <= most else f"{text[:most]}…"

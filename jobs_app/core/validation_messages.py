@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs_app.core.text import counted
+
 if TYPE_CHECKING:
     # The command line imports this module and must start without pydantic.
     from pydantic import ValidationError
@@ -59,12 +61,15 @@ _BOUNDS = {
     "less_than_equal": ("too_large", "must be at most {le}"),
     "less_than": ("too_large", "must be less than {lt}"),
     "multiple_of": ("invalid_value", "must be a multiple of {multiple_of}"),
-    "string_too_long": ("too_long", "must have at most {max_length} characters"),
-    "string_too_short": ("too_short", "must have at least {min_length} characters"),
-    "too_long": ("too_long", "must have at most {max_length} entries"),
-    "too_short": ("too_short", "must have at least {min_length} entries"),
     "finite_number": ("out_of_range", "must be a finite number"),
     "int_parsing_size": ("out_of_range", "is too large"),
+}
+
+_SIZES = {
+    "string_too_long": ("too_long", "must have at most", "max_length", "character"),
+    "string_too_short": ("too_short", "must have at least", "min_length", "character"),
+    "too_long": ("too_long", "must have at most", "max_length", "entry"),
+    "too_short": ("too_short", "must have at least", "min_length", "entry"),
 }
 
 _KINDS: dict[type, str] = {
@@ -162,8 +167,10 @@ def _message(error: "ErrorDetails") -> tuple[str, str]:
         return "bad_format", f"must be {_FORMATS[kind]}"
     if kind in _BOUNDS:
         code, text = _BOUNDS[kind]
-        text = re.sub(" 1 entries$", " 1 entry", text.format(**context))
-        return code, re.sub(" 1 characters$", " 1 character", text)
+        return code, text.format(**context)
+    if kind in _SIZES:
+        code, text, bound, unit = _SIZES[kind]
+        return code, f"{text} {counted(context[bound], unit)}"
     if kind in {"enum", "literal_error"}:
         return "not_a_choice", f"must be one of {context['expected']}"
     if kind == "string_pattern_mismatch":

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jobs_app.core.text import counted
 from jobs_app.jobs.definition import described
 from jobs_app.jobs.document import Definition
 from jobs_app.secrets.redaction import MAX_NAME_CHARS, redacted
@@ -68,7 +69,7 @@ def _cut(value: Any) -> Any:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) <= MAX_VALUE_CHARS:
         return value
-    return f"{text[:MAX_VALUE_CHARS]}… ({len(text)} characters)"
+    return f"{text[:MAX_VALUE_CHARS]}… ({counted(len(text), 'character')})"
 
 
 def _text(kwargs: Mapping[str, Any], name: str) -> str | None:

@@ -12,6 +12,7 @@ from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule, refu
 from jobs_app.core.field_spec import described_fields, grouped
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import JobState
+from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_of
 from jobs_app.jobs.document import KINDS, NAME, QUEUE, TAG, Definition, as_json
 from jobs_app.notifications import channels
@@ -189,7 +190,9 @@ def queue_errors(queue: str, key: str | None, limit: int | None) -> Iterable[Fie
         detail = f"The key {key[:60]!r} must be 1 to 100 letters, digits, '.', '_' or '-'."
         yield FieldError("/concurrency_key", "invalid_key", detail)
     if limit is not None and key is None:
-        detail = f"A limit of {limit} runs at once needs a concurrency_key that they share."
+        detail = (
+            f"A limit of {counted(limit, 'run')} at once needs a concurrency_key that they share."
+        )
         yield FieldError("/concurrency_limit", "without_key", detail)
 
 

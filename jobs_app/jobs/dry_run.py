@@ -9,6 +9,7 @@ from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import CatchupPolicy, JobState, RunState, Trigger
+from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.jobs.definition import (
     check,
@@ -168,7 +169,7 @@ def _schedule_warnings(session: Session, job: Job, *, at: datetime) -> list[str]
             schedule, after=job.next_fire_at - timedelta(microseconds=1), count=1
         )
         messages.append(
-            f"{others} other jobs are due in the same minute, {fire.local:%H:%M}: H in place of"
-            " the minute, or jitter_seconds, would spread them."
+            f"{counted(others, 'other job')} are due in the same minute, {fire.local:%H:%M}:"
+            " H in place of the minute, or jitter_seconds, would spread them."
         )
     return messages

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.states import RunState, Trigger
+from jobs_app.core.text import counted
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, Pause, Verdict
 from jobs_app.jobs.explain_words import by, span, stamp
 from jobs_app.schedules import description
@@ -64,13 +65,14 @@ def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tu
     if context.is_over:
         why = "its schedule is over by then"
         if context.max_runs is not None:
-            runs = "1 run" if context.max_runs == 1 else f"{context.max_runs} runs"
-            why = f"max_runs allows {runs}, and they come earlier"
+            come = "it comes" if context.max_runs == 1 else "they come"
+            why = f"max_runs allows {counted(context.max_runs, 'run')}, and {come} earlier"
         return Verdict.ENDED, f"The job {'will have' if is_ahead else 'had'} ended: {why}."
     if is_ahead and context.is_over is None:
+        allowed = "no limit" if context.max_runs is None else counted(context.max_runs, "run")
         return Verdict.UNKNOWN, (
             "Whether it will run cannot be said so far ahead: more fires come before it than"
-            f" are counted, and max_runs allows {context.max_runs:,} runs."
+            f" are counted, and max_runs allows {allowed}."
         )
     if is_ahead:
         jitter = _jitter(context, fire)
@@ -182,12 +184,14 @@ def _why_queued(context: FireContext) -> str:
         return f"no worker serves the queue {run.queue!r}"
     limit = run.concurrency_limit
     if limit is not None and workers.same_key >= limit:
+        are = "is" if workers.same_key == 1 else "are"
         return (
-            f"{workers.same_key} of {limit} runs with the concurrency key"
-            f" {run.concurrency_key!r} are running"
+            f"{workers.same_key} of {counted(limit, 'run')} with the concurrency key"
+            f" {run.concurrency_key!r} {are} running"
         )
     if workers.busy >= workers.slots:
-        return f"the workers of the queue {run.queue!r} are busy with {workers.busy} other runs"
+        others = counted(workers.busy, "other run")
+        return f"the workers of the queue {run.queue!r} are busy with {others}"
     return "a worker is about to take it"
 
 
@@ -230,14 +234,14 @@ def _missed(context: FireContext, run: ExplainedRun) -> str:
         case "catchup_last":
             why = f"{scan}, and catchup_policy last runs only the newest fire{instead}"
         case "catchup_limit":
-            most = policy.catchup_max_runs
-            why = f"{scan}, and catchup_max_runs allows the newest {most} fires only"
+            most = counted(policy.catchup_max_runs, "fire")
+            why = f"{scan}, and catchup_max_runs allows the newest {most} only"
         case "catchup_window":
             window = span(timedelta(seconds=policy.catchup_window_seconds))
             why = f"{scan}, and catchup_window_seconds reaches back {window} only"
         case "outage_folded":
             why = (
-                f"{scan}; run {run.id} stands for {run.fires:,} fires of that outage"
+                f"{scan}; run {run.id} stands for {counted(run.fires, 'fire')} of that outage"
                 if run.fires > 1
                 else scan
             )

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
-from jobs_app.core.text import rfc3339
+from jobs_app.core.text import counted, rfc3339
 
 #: Limits for the end of a run's log, and for the beginning of its error.
 LOG_LINES = 20
@@ -107,10 +107,10 @@ def title(data: MessageData) -> str:
     """Return one line that says what happened."""
     line = _headline(data)
     if data.same:
-        line += f", {data.same + 1} times"
+        line += f", {counted(data.same + 1, 'time')}"
     if data.others:
         count = sum(other.count for other in data.others)
-        line += f", and {count} more notification{'s' * (count > 1)}"
+        line += f", and {counted(count, 'more notification')}"
     return one_line(line)
 
 
@@ -127,8 +127,8 @@ def _headline(data: MessageData) -> str:
         case Event.LATE:
             return f"{job} is late"
         case Event.MISSED:
-            fires = data.fires
-            return f"{job} missed a fire" if fires == 1 else f"{job} missed {fires:,} fires"
+            fires = "a fire" if data.fires == 1 else counted(data.fires, "fire")
+            return f"{job} missed {fires}"
         case Event.LOST:
             return f"{job} was lost"
         case Event.SUCCEEDED:
@@ -186,7 +186,7 @@ def _run_lines(data: MessageData, run: RunSummary) -> Iterator[str]:
         if run.reason:
             yield f"Reason: {one_line(run.reason)}"
         if (failures := data.detail.get("failures", 1)) > 1:
-            yield f"In a row: {failures} failures"
+            yield f"In a row: {counted(failures, 'failure')}"
     yield f"Run: {run.id}"
 
 
@@ -197,7 +197,7 @@ def _event_lines(data: MessageData) -> Iterator[str]:
         case Event.RECOVERED:
             since = parse_instant(detail.get("failing_since"))
             failures = detail.get("failures", 1)
-            times = "once" if failures == 1 else f"{failures} times in a row"
+            times = "once" if failures == 1 else f"{counted(failures, 'time')} in a row"
             lasted = f", for {duration_text((data.at - since).total_seconds())}" if since else ""
             yield f"It had failed {times}{lasted}."
         case Event.LATE:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from jobs_app.core.policies import MAX_SLOTS
 from jobs_app.core.states import RunState
+from jobs_app.core.text import counted
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import KEPT_WAITING, PARKED, UNPARKED, Run
 from jobs_app.runs import transitions
@@ -123,10 +124,12 @@ def _lock_key(session: Session, key: str) -> None:
 
 
 def _parked_reason(key: str, use: Row[Any]) -> str:
-    ahead = f", and {use.ahead} have waited longer" if use.ahead else ""
+    are = "is" if use.running == 1 else "are"
+    have = "has" if use.ahead == 1 else "have"
+    ahead = f", and {use.ahead} {have} waited longer" if use.ahead else ""
     return (
-        f"Waits for a slot: {use.running} of {use.slots} runs"
-        f" with the concurrency key {key!r} are running{ahead}."
+        f"Waits for a slot: {use.running} of {counted(use.slots, 'run')}"
+        f" with the concurrency key {key!r} {are} running{ahead}."
     )
 
 

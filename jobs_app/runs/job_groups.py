@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
+from jobs_app.core.text import counted
 from jobs_app.db import bulk_sql
 from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_in
 from jobs_app.runs import outbox
@@ -188,7 +189,8 @@ def advance(session: Session, plans: Sequence[GroupPlan]) -> None:
         moved = _advance_by_lists(session, plans)
     if moved != count:
         # The rows were locked: a change means that the lock does not work.
-        raise RuntimeError(f"{count - moved} jobs changed while their fires were recorded")
+        changed = counted(count - moved, "job")
+        raise RuntimeError(f"{changed} changed while fires were recorded")
 
 
 def move(job: Job, planned: GroupPlan) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import UNFINISHED, RunState
+from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
@@ -50,9 +51,9 @@ class Queue:
         runs = self.waiting + self.queued + self.retrying
         if self.is_served or not (self.jobs or runs):
             return None
-        jobs = "1 job names it" if self.jobs == 1 else f"{self.jobs} jobs name it"
-        waits = "1 run waits" if runs == 1 else f"{runs} runs wait"
-        return f"No worker serves the queue {self.name!r}: {jobs}, {waits}."
+        jobs, waiting = counted(self.jobs, "job"), counted(runs, "run")
+        name, wait = "names" if self.jobs == 1 else "name", "waits" if runs == 1 else "wait"
+        return f"No worker serves the queue {self.name!r}: {jobs} {name} it, {waiting} {wait}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 from cronsim.explain import Expression as Explanation
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
-from jobs_app.core.text import closest
+from jobs_app.core.text import closest, counted
 
 MAX_LENGTH = 256
 MACROS = {
@@ -189,7 +189,8 @@ def _split(cron: str) -> list[str]:
     """Return the five fields of *cron* in capitals, with its macro replaced."""
     if len(cron) > MAX_LENGTH:
         raise _Unreadable(
-            f"The expression has {len(cron)} characters; {MAX_LENGTH} are allowed.", "too_long"
+            f"The expression has {counted(len(cron), 'character')}; {MAX_LENGTH} are allowed.",
+            "too_long",
         )
     if not cron.strip():
         raise _Unreadable("The expression is empty; every day at 02:30 is 30 2 * * *.", "required")
@@ -209,7 +210,7 @@ def _split(cron: str) -> list[str]:
         )
     if len(fields) != len(_FIELDS):
         raise _Unreadable(
-            f"The expression has {len(fields)} {'field' if len(fields) == 1 else 'fields'}; five"
+            f"The expression has {counted(len(fields), 'field')}; five"
             " are needed: minute, hour, day-of-month, month, day-of-week."
         )
     return fields

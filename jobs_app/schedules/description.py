@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from jobs_app.core.text import rfc3339
+from jobs_app.core.text import counted, rfc3339
 from jobs_app.schedules.schedule import Schedule, expression_of, in_utc, zone_of
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -51,14 +51,14 @@ def _minutes(match: re.Match[str]) -> str:
     step, suffix = _number(match[1]), match[2] or ""
     if 60 % step:
         return match[0]
-    return f"Every {step} minutes" + (" of" if suffix == " past" else "")
+    return f"Every {counted(step, 'minute')}" + (" of" if suffix == " past" else "")
 
 
 def _hours(match: re.Match[str]) -> str:
     minute, step = int(match[1]), _number(match[2])
     if 24 % step:
         return match[0]
-    return f"Every {step} hours" + (f" at minute {minute}" if minute else "")
+    return f"Every {counted(step, 'hour')}" + (f" at minute {minute}" if minute else "")
 
 
 def _days(match: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from jobs_app.core.text import counted
 from jobs_app.schedules import cron_expression, cron_fires, timezones
 from jobs_app.schedules.cron_expression import Expression
 from jobs_app.schedules.description import duration
@@ -101,12 +102,12 @@ def _last_step_warnings(cycle: _Cycle, text: str, values: range) -> Iterator[str
     elif cycle is _DAYS:
         yield (
             f"{text} counts days of a month, and each month starts it again: day {last} is"
-            f" followed by day {first}, not by the day {step} days later."
+            f" followed by day {first}, not by the day {counted(step, 'day')} later."
         )
     else:
         yield (
             f"{text} does not divide {cycle.size}: {cycle.value(last)} is followed by"
-            f" {cycle.value(first)}, after {rest} {cycle.unit}{'s' * (rest > 1)} instead of {step}."
+            f" {cycle.value(first)}, after {counted(rest, cycle.unit)} instead of {step}."
         )
 
 

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from jobs_app.core.fork_server import ForkedProcess, plain_environment, spawn
 from jobs_app.core.states import CancelMode
+from jobs_app.core.text import counted
 from jobs_app.tasks.context import RunContext, Stream
 
 SUPERVISOR = "jobs_app.tasks.command_supervisor:main"
@@ -246,7 +247,7 @@ def _leftovers(
         return ""
     names = [f"{_printable(name)} (pid {pid})" for pid, name in first]
     more = f" and {count - len(names)} more" if count > len(names) else ""
-    processes = "1 process that was" if count == 1 else f"{count} processes that were"
+    processes = f"{counted(count, 'process')} that {'was' if count == 1 else 'were'}"
     signals = "SIGTERM, then SIGKILL" if were_killed else "SIGTERM"
     return f"ended {processes} still running, by {signals}: {', '.join(names)}{more}"
 

@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jobs_app.core.text import counted
+
 GZIP_BITS = zlib.MAX_WBITS | 16
 GZIP_MAGIC = b"\x1f\x8b"
 #: Each member is unpacked in pieces: the rest of a piece is copied where a member ends.
@@ -74,7 +76,9 @@ def _unpack(body: Body, encoding: str, formats: Iterable[int], limit_bytes: int)
         notes = body.notes
         # Zeros are padding, which gzip's manual tells readers to ignore.
         if rest.strip(b"\0"):
-            notes += (f"{len(rest)} bytes after the end of the {encoding} body are left out.",)
+            are = "is" if len(rest) == 1 else "are"
+            size = counted(len(rest), "byte")
+            notes += (f"{size} after the end of the {encoding} body {are} left out.",)
         is_cut = body.is_cut or len(content) > limit_bytes
         return Body(content[:limit_bytes], is_cut, notes=notes)
     raise first_error or DamagedBody("there is no format")
@@ -100,7 +104,8 @@ def _members(body: Body, encoding: str, bits: int, limit_bytes: int) -> tuple[by
         if len(content) > limit_bytes or (body.is_cut and not unpacker.eof):
             return bytes(content), b""
         if not unpacker.eof:
-            raise DamagedBody(f"its {encoding} body is cut off after {len(content)} bytes")
+            size = counted(len(content), "byte")
+            raise DamagedBody(f"its {encoding} body is cut off after {size}")
         position -= len(unpacker.unused_data)
         if bits != GZIP_BITS or not packed.startswith(GZIP_MAGIC, position):
             return bytes(content), packed[position:]

@@ -23,6 +23,7 @@ import httpx
 
 from jobs_app.core import clock
 from jobs_app.core.network_addresses import Address
+from jobs_app.core.text import counted
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.http_body import DamagedBody, unpacked
 from jobs_app.tasks.http_errors import NO_CONNECTION, NoAnswer, no_answer
@@ -153,7 +154,7 @@ class HttpClient:
             if len(redirects) == self.max_redirects:
                 raise HttpFailed(
                     f"{request.public_url} redirects again: there were more than"
-                    f" {self.max_redirects} redirects."
+                    f" {counted(self.max_redirects, 'redirect')}."
                 )
             next_request = request.redirected(answer.status, location)
             redirects.append(Redirect(answer.status, request, next_request))

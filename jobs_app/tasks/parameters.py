@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs_app.core.text import counted
+
 #: Modules whose wrappers take the arguments of the function that they wrap.
 TRANSPARENT = frozenset(
     {
@@ -146,7 +148,7 @@ def names_of(
         more = next((p.name for p in listed if p.kind is MORE_BY_POSITION), None)
         if more is None:
             raise ValueError(
-                f"The call has {len(args)} positional arguments,"
+                f"The call has {counted(len(args), 'positional argument')},"
                 f" and the task takes {len(positional) or 'none'}."
             )
         named[more] = rest

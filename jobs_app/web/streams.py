@@ -42,8 +42,7 @@ class Streams:
         """Answer this request with *events*; raises Unavailable if there are too many already."""
         if not self._free.acquire(blocking=False):
             raise Unavailable(
-                f"All of the {self.most} streams are in use; JOBS_MAX_STREAMS says how many "
-                "there are. Try again shortly.",
+                f"All streams are in use: JOBS_MAX_STREAMS allows {self.most}. Try again shortly.",
                 code="too_many_streams",
             )
         stream = Stream(self, request.environ.get(HAS_HUNG_UP, lambda: False))

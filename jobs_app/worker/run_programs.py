@@ -20,6 +20,7 @@ from jobs_app.core.process_tree import (
     descendants,
     has_children,
 )
+from jobs_app.core.text import counted
 
 #: Time between TERM and KILL, as for the leftover processes of a command, seconds.
 LEFTOVER_GRACE_SECONDS = 2.0
@@ -93,7 +94,7 @@ class RunPrograms:
 
 def ended_text(names: list[str]) -> str:
     """Return the line of a run's log about the programs that were ended with it."""
-    programs = "1 program" if len(names) == 1 else f"{len(names)} programs"
+    programs = counted(len(names), "program")
     some_names = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     verb = "was" if len(names) == 1 else "were"
     return (

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobs_app.core.text import closest, did_you_mean, listed, rfc3339
+from jobs_app.core.text import closest, counted, did_you_mean, listed, rfc3339
 
 
 def test_an_instant_is_written_in_utc_whatever_its_zone() -> None:
@@ -37,3 +37,20 @@ def test_a_higher_cutoff_asks_for_more_likeness() -> None:
 )
 def test_a_long_list_of_names_is_cut_and_counted(names: list[str], text: str) -> None:
     assert listed(names, most=2) == text
+
+
+@pytest.mark.parametrize(
+    "count, noun, text",
+    [
+        (0, "run", "0 runs"),
+        (1, "run", "1 run"),
+        (1200, "run", "1,200 runs"),
+        (2, "entry", "2 entries"),
+        (2, "day", "2 days"),
+        (3, "process", "3 processes"),
+        (1, "more error", "1 more error"),
+        (2, "more error", "2 more errors"),
+    ],
+)
+def test_a_noun_is_in_the_number_of_its_count(count: int, noun: str, text: str) -> None:
+    assert counted(count, noun) == text

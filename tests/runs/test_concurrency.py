@@ -83,6 +83,16 @@ def test_a_run_that_finds_no_place_stays_queued_and_says_why(database: Database)
     )
 
 
+def test_the_only_slot_of_a_key_is_counted_in_the_singular(database: Database) -> None:
+    fill(database, limit=1)
+
+    (waits,) = parked(database, 1, limit=1)
+
+    assert run(database, waits).reason == (
+        "Waits for a slot: 1 of 1 run with the concurrency key 'db-main' is running."
+    )
+
+
 def test_keys_and_runs_without_one_do_not_hinder_each_other(database: Database) -> None:
     fill(database)
     worker_id = make_worker(database)

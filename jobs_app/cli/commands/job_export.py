@@ -13,6 +13,7 @@ from jobs_app.cli.job_view import outlook, print_recorded
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
 from jobs_app.core.states import JobState
+from jobs_app.core.text import counted
 
 DRY = {"dry_run": True}
 
@@ -134,13 +135,13 @@ def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
             if refused == MAX_REFUSED and number < len(jobs):
                 left = len(jobs) - number
                 raise Failure(
-                    f"{refused} jobs were refused, and {left:,} more were not tried; nothing was "
-                    "changed.",
+                    f"{counted(refused, 'job')} were refused, and {left:,} more"
+                    f" {'was' if left == 1 else 'were'} not tried; nothing was changed.",
                     USAGE,
                 ) from error
     if refused:
-        which = "One job was" if refused == 1 else f"{refused} jobs were"
-        raise Failure(f"{which} refused; nothing was changed.", USAGE)
+        were = "was" if refused == 1 else "were"
+        raise Failure(f"{counted(refused, 'job')} {were} refused; nothing was changed.", USAGE)
     return steps
 
 

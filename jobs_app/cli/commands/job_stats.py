@@ -5,9 +5,11 @@ import click
 from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.format import duration, exact
+from jobs_app.cli.job_view import retention_text
 from jobs_app.cli.output import as_fields, json_or
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_view import moment
+from jobs_app.core.text import counted
 
 
 def _stats_fields(answer: Json) -> dict[str, str | None]:
@@ -23,8 +25,7 @@ def _stats_fields(answer: Json) -> dict[str, str | None]:
         "Took": _spread_text(recent["duration_seconds"]),
         "Late by": _spread_text(recent["delay_seconds"]),
         "On record": _kept_text(kept),
-        "Kept": f"{kept['keep_runs']:,} runs, {kept['keep_days']:,} days, "
-        f"failed ones {kept['keep_failed_days']:,} days, logs {kept['keep_log_days']:,} days",
+        "Kept": retention_text(kept),
     }
 
 
@@ -52,7 +53,7 @@ def _spread_text(seconds: Json | None) -> str | None:
 
 def _kept_text(kept: Json) -> str:
     since = f" since {exact(kept['oldest_at'])}" if kept["oldest_at"] else ""
-    return f"{kept['runs']:,} runs{since}"
+    return f"{counted(kept['runs'], 'run')}{since}"
 
 
 @click.command()

@@ -16,6 +16,7 @@ from jobs_app.cli.client import CONFLICT, FAILED, NO_SUCH, USAGE
 from jobs_app.core import clock, process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, NotFound
 from jobs_app.core.process import protect_memory
+from jobs_app.core.text import counted
 from jobs_app.up.parent_death import die_with_parent
 
 EXIT_CODES = {ConfigurationError: USAGE, NotFound: NO_SUCH, Conflict: CONFLICT}
@@ -170,7 +171,7 @@ def rotate(drop_old: bool) -> None:
         from jobs_app.secrets.rotation import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())
-    click.echo(f"Encrypted {count} value{'' if count == 1 else 's'} anew, with the new key.")
+    click.echo(f"Encrypted {counted(count, 'value')} anew, with the new key.")
     if settings.secret_key is None:
         click.echo(
             f"It is the first in {settings.secret_key_file}: copies of that file are old.", err=True

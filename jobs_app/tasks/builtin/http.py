@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 import jobs_app
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
+from jobs_app.core.text import counted
 from jobs_app.core.validation_messages import json_pointer
 from jobs_app.tasks import http_headers
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
@@ -244,7 +245,7 @@ def _json_fault(expected: ExpectJson, answer: Answer) -> str:
     if answer.packed_as:
         return f"answered in the encoding {answer.packed_as!r}, which jobs-app cannot unpack"
     if answer.is_cut:
-        size = f"more than {len(answer.body)} bytes"
+        size = f"more than {counted(len(answer.body), 'byte')}"
         return f"answered {size}: too long to look for {expected.pointer!r}"
     try:
         value = JsonPointer(expected.pointer).resolve(json_module.loads(answer.body))

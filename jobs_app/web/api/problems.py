@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from jobs_app.core import errors
+from jobs_app.core.text import counted
 from jobs_app.db import engine
 from jobs_app.db.errors import is_outage
 from jobs_app.web.session import database
@@ -124,7 +125,8 @@ def _on_http_error(error: HTTPException) -> Response:
     code, detail = HTTP_CODES.get(status, ("http_error", error.name + "."))
     if status == 413:
         most = current_app.config["MAX_CONTENT_LENGTH"]
-        detail = f"The request body is larger than the {most:,} bytes that this server takes."
+        size = counted(most, "byte")
+        detail = f"The request body is larger than the {size} that this server takes."
     response = problem(status, code=code, title=error.name, detail=detail)
     for name, value in error.get_headers():
         # A 405 must name the allowed methods, a 401 how to sign in.

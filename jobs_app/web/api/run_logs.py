@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
 from jobs_app.core.states import FINAL
+from jobs_app.core.text import counted
 from jobs_app.db.models.runs import LogChunk
 from jobs_app.runs import history
 from jobs_app.runs.history import LogNews, LogPosition
@@ -206,7 +207,7 @@ def _text(chunks: list[LogChunk], *, written: int | None, stream: str | None) ->
     expected = 0
     for chunk in chunks:
         if chunk.seq != expected:
-            amount = f"{cut} bytes" if cut is not None and cut > 0 else "something"
+            amount = counted(cut, "byte") if cut is not None and cut > 0 else "something"
             start = "" if not pieces or pieces[-1].endswith("\n") else "\n"
             pieces.append(f"{start}… {amount} cut …\n")
         pieces += [text for name, text in chunk.parts() if stream in {None, name}]

@@ -1,5 +1,7 @@
 """The text of a task's error, cleaned and shortened so that it can be stored."""
 
+from jobs_app.core.text import counted
+
 #: At most this much of an error's message is kept, characters: its beginning and its end.
 MESSAGE_CHARS = 8_192
 
@@ -10,4 +12,4 @@ def shortened(text: str) -> str:
     if cut <= 0:
         return text
     half = MESSAGE_CHARS // 2
-    return f"{text[:half]} … {cut:,} characters left out … {text[-half:]}"
+    return f"{text[:half]} … {counted(cut, 'character')} left out … {text[-half:]}"

@@ -74,6 +74,18 @@ def test_stats_of_a_job_that_never_ran_say_so(server: CannedServer, run: Run) ->
     assert "none so far" in result.stdout
 
 
+def test_stats_count_one_in_the_singular(server: CannedServer, run: Run) -> None:
+    limits = {"keep_runs": 1, "keep_days": 1, "keep_failed_days": 1, "keep_log_days": 1}
+    server.on(
+        "GET", "/jobs/hello/stats", Canned(STATS | {"kept": STATS["kept"] | {"runs": 1} | limits})
+    )
+
+    output = run("job", "stats", "hello").stdout
+
+    assert "1 run since 2026-10-01" in output
+    assert "1 run, 1 day, failed ones 1 day, logs 1 day" in output
+
+
 @pytest.mark.parametrize("options", [["--json"]])
 def test_stats_can_be_read_by_programs(server: CannedServer, run: Run, options: list[str]) -> None:
     server.on("GET", "/jobs/hello/stats", Canned(STATS))

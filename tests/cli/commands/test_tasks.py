@@ -50,7 +50,7 @@ def test_a_task_is_shown_with_types_defaults_and_an_example(run: Run) -> None:
     assert lines["timeout_seconds"].startswith("timeout_seconds number 30 For everything")
     assert "(at most 86400, more than 0)" in lines["timeout_seconds"]
     assert lines["verify"].startswith("verify true or false or text true Whether to check")
-    assert lines["expect_status"].startswith("expect_status list of whole number - The statuses")
+    assert lines["expect_status"].startswith("expect_status list of whole numbers - The statuses")
     assert lines["expect_json"].startswith("expect_json ExpectJson - A value that")
     assert lines["method"].startswith('method "GET" | "HEAD"')
 
@@ -111,13 +111,18 @@ def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "whole number"),
         (
             {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-            "text or list of text",
+            "text or list of texts",
         ),
         ({"$ref": "#/$defs/Window"}, "Window"),
         ({"$ref": "#/$defs/Colour", "default": "red"}, '"red" | "blue"'),
         ({"enum": list(range(9))}, "0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | …"),
         ({"const": "x"}, '"x"'),
-        ({"type": "array", "items": {"type": "array", "items": {}}}, "list of list"),
+        ({"type": "array", "items": {"type": "array", "items": {}}}, "list of lists"),
+        (
+            {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "boolean"}]}},
+            "list of whole numbers or true or false",
+        ),
+        ({"type": "array", "items": {"type": "string", "format": "date"}}, "list of dates"),
     ],
 )
 def test_a_type_is_described_in_few_words(property_: dict[str, Any], text: str) -> None:
