@@ -27,6 +27,7 @@ SECONDS = {
 CALENDAR_UNITS = frozenset(["mo", "mos", "month", "months", "y", "yr", "yrs", "year", "years"])
 
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z]+\s*)+|\d+(?:\.\d+)?", re.ASCII)
+NUMBER = re.compile(r"[\d.]+", re.ASCII)
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
 
 RECENT_TIME = re.compile(
@@ -128,7 +129,8 @@ class Instant(click.ParamType[datetime]):
     ) -> datetime:
         text = str(value).strip()
         try:
-            if self.takes_ago and DURATION.fullmatch(text):
+            # A number alone is rather a date, 20261201, than seconds.
+            if self.takes_ago and DURATION.fullmatch(text) and not NUMBER.fullmatch(text):
                 seconds = Duration().convert(text, param, ctx)
                 instant = datetime.now(UTC) - timedelta(seconds=seconds)
             elif self.takes_ago and (match := RECENT_TIME.fullmatch(text)):

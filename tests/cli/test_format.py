@@ -228,6 +228,14 @@ def test_a_recent_time_is_of_the_terminals_clock(typed: str, local: str) -> None
         Instant().convert("yesterday", None, None)
 
 
+def test_a_number_alone_is_a_date_or_nothing() -> None:
+    read = Instant(ago=True).convert("20261129", None, None)
+
+    assert read == datetime(2026, 11, 29)  # noqa: DTZ001  # local, as typed
+    with pytest.raises(click.BadParameter, match="or 2h for two hours ago"):
+        Instant(ago=True).convert("2026", None, None)
+
+
 @pytest.mark.parametrize("typed", ["25:00", "12:60", "yesterday22:00", "tomorrow", "noon", ""])
 def test_no_recent_time_is_refused_with_the_forms(typed: str) -> None:
     with pytest.raises(click.BadParameter, match="yesterday 22:00"):
