@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from zoneinfo import available_timezones
 
 import click
 
 from jobs_app.cli.client import Client
+from jobs_app.core.states import UNFINISHED
 
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 0.3
@@ -16,7 +18,12 @@ Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def _completion(
-    path: str, *, field: str = "name", limit: int | None = None, is_searched: bool = False
+    path: str,
+    *,
+    field: str = "name",
+    limit: int | None = None,
+    is_searched: bool = False,
+    **filters: str,
 ) -> Completion:
     """Return a function that completes the names in the list at *path*.
 
@@ -31,7 +38,7 @@ def _completion(
             with closing(
                 Client(connect_seconds=CONNECT_SECONDS, answer_seconds=ANSWER_SECONDS)
             ) as client:
-                items = client.read(path, q=query, limit=limit)["items"]
+                items = client.read(path, q=query, limit=limit, **filters)["items"]
                 names = [str(item[field]) for item in items]
         except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
             return []
@@ -46,3 +53,17 @@ key_names = _completion("/concurrency", field="key")
 secret_names = _completion("/secrets", limit=MOST)
 task_names = _completion("/tasks")
 channel_names = _completion("/channels", limit=MOST)
+run_ids = _completion("/runs", field="id", limit=MOST)
+unfinished_run_ids = _completion("/runs", field="id", limit=MOST, state=",".join(UNFINISHED))
+
+
+def run_or_job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of jobs, and the ids of runs as soon as something is typed."""
+    ids = run_ids(ctx, param, incomplete) if incomplete else []
+    return ids + job_names(ctx, param, incomplete)
+
+
+def zone_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the time zones that this machine knows; their case need not be typed."""
+    begin = incomplete.lower()
+    return sorted(zone for zone in available_timezones() if zone.lower().startswith(begin))

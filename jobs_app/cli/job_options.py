@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
-from jobs_app.cli.completion import Completion, key_names, queue_names, task_names
+from jobs_app.cli.completion import Completion, key_names, queue_names, task_names, zone_names
 from jobs_app.cli.format import Duration, Instant, api_instant
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
@@ -136,7 +136,7 @@ schedule_options = options(
     click.option("--cron", help="Five-field cron expression, or @daily and the like."),
     click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m, 2d."),
     click.option("--at", type=Instant(), help="Once, at this instant."),
-    click.option("--timezone", help="IANA zone of the cron expression, and of --at."),
+    click.option("--timezone", shell_complete=zone_names, help="IANA zone of --cron and --at."),
     click.option(
         "--anchor",
         type=OrNone(Instant()),

@@ -7,7 +7,12 @@ from typing import Any
 import click
 
 from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect
-from jobs_app.cli.completion import job_names
+from jobs_app.cli.completion import (
+    job_names,
+    run_ids,
+    run_or_job_names,
+    unfinished_run_ids,
+)
 from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
@@ -22,6 +27,7 @@ from jobs_app.cli.output import (
     print_text,
 )
 from jobs_app.cli.paths import job_path, run_path
+from jobs_app.cli.run_ids import run_id_of
 from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
@@ -87,16 +93,24 @@ def _note_missing_job(client: Client, job: str) -> None:
             print_note(failure.message)
 
 
+id_argument = click.argument("run_id", metavar="ID", shell_complete=run_ids)
+id_or_job_argument = click.argument("run_id", metavar="ID|JOB", shell_complete=run_or_job_names)
+
+
 @run.command()
-@click.argument("run_id", metavar="ID")
+@id_or_job_argument
 @json_or(print_run)
 def show(run_id: str) -> Json:
-    """Show one run: its times, its attempts, its result or error, and its notifications."""
-    return connect().read(run_path(run_id))
+    """Show one run: its times, its attempts, its result or error, and its notifications.
+
+    The name of a job means its newest run.
+    """
+    client = connect()
+    return client.read(run_path(run_id_of(client, run_id)))
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@id_or_job_argument
 @click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt; else the newest.")
 @click.option("--tail", metavar="BYTES", type=click.IntRange(min=0), help="Only the end of it.")
 @click.option(
@@ -110,12 +124,18 @@ def show(run_id: str) -> Json:
 def log(
     run_id: str, attempt: int | None, tail: int | None, is_followed: bool, timestamps: bool
 ) -> None:
-    """Print what a run wrote, as it wrote it; on a terminal without control characters."""
+    """Print what a run wrote, as it wrote it; on a terminal without control characters.
+
+    The name of a job means its newest run.
+    """
     if is_followed and (attempt is not None or tail is not None):
         raise click.UsageError("--follow shows all of it: leave out --attempt and --tail.")
     if timestamps and not is_followed:
         raise click.UsageError("--timestamps needs --follow.")
     client = connect()
+    if (newest := run_id_of(client, run_id)) != run_id:
+        print_note(f"The newest run of {run_id} is {newest}.")
+        run_id = newest
     if is_followed:
         run = follow(client, client.read(run_path(run_id)), timestamps=timestamps)
         print_note(outcome_line(run))
@@ -139,7 +159,7 @@ def _print_cancelled(run: Json) -> None:
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=unfinished_run_ids)
 @click.option(
     "--mode",
     type=choice_of(CancelMode),
@@ -154,7 +174,7 @@ def cancel(run_id: str, **options: str | None) -> Json:
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@id_argument
 @kwargs_options
 @start_options
 @json_option
