@@ -262,15 +262,16 @@ def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
     """Return the arguments that --kwargs and --arg give; *base* if there is no --kwargs."""
     text = options.get("kwargs")
     kwargs = dict(base or {}) if text is None else _json_object(text, where="--kwargs")
+    typed: Json = {}
     for argument in options.get("arguments") or ():
         name, equals, text = argument.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"--arg wants NAME=VALUE, not {argument!r}.")
+        if not name or not equals or name in typed:
+            raise click.UsageError(f"--arg wants NAME=VALUE, each NAME once, not {argument!r}.")
         try:
-            kwargs[name] = read_json(text)
+            typed[name] = read_json(text)
         except ValueError:
-            kwargs[name] = text
-    return kwargs
+            typed[name] = text
+    return kwargs | typed
 
 
 def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json | None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import click
 
+from jobs_app.cli.single_options import SingleOptionCommand
+
 #: The heading of all options that no section names.
 OTHERS = "Options"
 
@@ -32,7 +34,7 @@ JOB_SECTIONS: Mapping[str, frozenset[str]] = {
 }
 
 
-class JobCommand(click.Command):
+class JobCommand(SingleOptionCommand):
     """A command with the options of a job, whose help has them under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

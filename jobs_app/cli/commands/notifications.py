@@ -25,6 +25,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.paths import channel_path
 from jobs_app.cli.run_view import instant_text
+from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 
@@ -109,7 +110,7 @@ def show(name: str) -> Json:
     return connect().read(channel_path(name))
 
 
-@channel.command()
+@channel.command(cls=SingleOptionCommand)
 @click.argument("name")
 @channel_options
 @json_option
@@ -132,7 +133,7 @@ def add(name: str, as_json: bool, **options: Any) -> None:
     _report(answer, "Added", body, options, as_json=as_json)
 
 
-@channel.command()
+@channel.command(cls=SingleOptionCommand)
 @name_argument
 @channel_options
 @json_option

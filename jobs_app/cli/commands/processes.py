@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs_app.cli.client import CONFLICT, FAILED, NO_SUCH, USAGE
+from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core import clock, process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, NotFound
 from jobs_app.core.process import protect_memory
@@ -104,7 +105,7 @@ def web(host: str | None, port: int | None) -> None:
         sys.exit(serve(settings))
 
 
-@click.command()
+@click.command(cls=SingleOptionCommand)
 @click.option("--queues", help="Queues to serve, separated by commas (JOBS_WORKER_QUEUES).")
 @click.option("--concurrency", type=int, help="Runs at once (JOBS_WORKER_CONCURRENCY).")
 @click.option(

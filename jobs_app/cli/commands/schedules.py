@@ -6,6 +6,7 @@ from jobs_app.cli.client import Json, connect
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_options import schedule_from, schedule_options, typed_options
 from jobs_app.cli.output import count_option, json_or, print_text, print_warnings
+from jobs_app.cli.single_options import SingleOptionCommand
 
 
 @click.group()
@@ -19,7 +20,7 @@ def _print_preview(answer: Json) -> None:
     print_warnings(answer["warnings"])
 
 
-@schedule.command()
+@schedule.command(cls=SingleOptionCommand)
 @click.argument("expression", required=False)
 @schedule_options
 @count_option
