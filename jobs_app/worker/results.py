@@ -1,11 +1,14 @@
 """The value that a task returns: refused if it is work not done yet, else stored as JSON."""
 
+import dataclasses
 import inspect
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any
 
+from celery.canvas import Signature
 from celery.result import ResultBase
 
 from jobs_app.core.json_storage import TooLarge, as_json
@@ -30,12 +33,25 @@ def finished(result: Any) -> Any:
         if (problem := _problem(part)) is not None:
             raise UnfinishedResult(problem)
         if len(parts) < MOST_SEARCHED:
-            # The exact types: a loop over an instance of a subclass may run user code.
-            if type(part) is dict:
-                parts += list(part.values())[:MOST_SEARCHED]
-            elif type(part) in (list, tuple, set, frozenset):
-                parts += list(part)[:MOST_SEARCHED]
+            parts += islice(_members(part), MOST_SEARCHED)
     return result
+
+
+def _members(value: Any) -> Iterable[Any]:
+    """Return the parts of a container or a dataclass; nothing for other values."""
+    kind = type(value)
+    # By the methods of the base class: those of a subclass may run user code.
+    for base in (list, tuple, set, frozenset):
+        if issubclass(kind, base):
+            return base.__iter__(value)
+    if issubclass(kind, dict):
+        return dict.values(value)
+    if not dataclasses.is_dataclass(kind):
+        return ()
+    try:
+        return [getattr(value, field.name) for field in dataclasses.fields(kind)]
+    except Exception:  # noqa: BLE001  # a user's field may raise anything
+        return ()
 
 
 def _problem(value: Any) -> str | None:
@@ -45,6 +61,9 @@ def _problem(value: Any) -> str | None:
     if isinstance(value, ResultBase):
         kind = type(value).__name__
         return f"The task returned the {kind} of other tasks, not a value: return their ids."
+    if isinstance(value, Signature):
+        name = text_of(value.get("task"))
+        return f"The task returned a signature of {name}, which nobody called: call it."
     if inspect.iscoroutine(value):
         value.close()
         return "The task returned a coroutine that nobody awaited: await it, and return its value."

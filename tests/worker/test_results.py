@@ -2,11 +2,14 @@
 
 import asyncio
 import io
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pytest
+from celery import chain, signature
 from celery.result import AsyncResult, EagerResult, GroupResult
 
 from jobs_app.worker.output.secret_masking import Mask
@@ -52,11 +55,43 @@ UNFINISHED = [
     (lambda: AsyncResult("an-id", app=None), "the AsyncResult of other tasks"),
     (lambda: EagerResult("an-id", 1, "SUCCESS"), "the EagerResult of other tasks"),
     (lambda: GroupResult("an-id", []), "the GroupResult of other tasks"),
+    (lambda: signature("tests.other"), "a signature of tests.other, which nobody called"),
+    (lambda: chain(signature("a"), signature("b")), "a signature of celery.chain"),
+]
+
+
+@dataclass(slots=True)
+class Report:
+    """A value with fields."""
+
+    rows: Any
+
+
+class Rows(list[Any]):
+    """A list of a user's own class, which must not run."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise SystemExit
+
+
+class Pair(NamedTuple):
+    """A tuple with names."""
+
+    one: Any
+    two: Any
+
+
+WRAPS = [
+    lambda value: value,
+    lambda value: {"rows": [1, (value,)]},
+    lambda value: Report([value]),
+    lambda value: Rows([Pair(1, value)]),
+    lambda value: OrderedDict(rows=value),
 ]
 
 
 @pytest.mark.parametrize("make, sentence", UNFINISHED)
-@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: {"rows": [1, (v,)]}])
+@pytest.mark.parametrize("wrap", WRAPS)
 def test_work_that_nobody_did_is_named(make: Any, sentence: str, wrap: Any) -> None:
     with pytest.raises(UnfinishedResult) as caught:
         finished(wrap(make()))
@@ -64,7 +99,9 @@ def test_work_that_nobody_did_is_named(make: Any, sentence: str, wrap: Any) -> N
     assert f"The task returned {sentence}" in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [None, 1, "x", b"x", [1], {"a": {1}}, range(3), object(), {}])
+@pytest.mark.parametrize(
+    "value", [None, 1, "x", b"x", [1], {"a": {1}}, range(3), object(), {}, Report(1), Report]
+)
 def test_a_value_is_returned_as_it_is(value: Any) -> None:
     assert finished(value) is value
 
