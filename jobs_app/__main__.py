@@ -7,6 +7,8 @@ if __name__ == "__main__" and sys.path[0] in ("", os.getcwd()) and not sys.flags
     # `python -m` puts the working directory before the standard library; `-P` is better still.
     del sys.path[0]
 
+from typing import Any
+
 from jobs_app.core import fork_server
 from jobs_app.core.process import protect_memory
 
@@ -25,9 +27,7 @@ def main() -> None:
 
 def run_process(name: str, output: int, death_pipe: int, secrets: int) -> None:
     """Run `jobs-app NAME` in this process, which `up` had forked; see `up.programs`."""
-    for standard in (1, 2):
-        os.dup2(output, standard)
-    os.close(output)
+    _write_to(output)
     sys.argv = ["jobs-app", name]
     # Before the secrets: the helpers of this process get none of them.
     _start_fork_server([name])
@@ -38,6 +38,24 @@ def run_process(name: str, output: int, death_pipe: int, secrets: int) -> None:
     os.environ[DEATH_PIPE_VARIABLE] = str(death_pipe)
     handed_settings.receive(secrets)
     run_command_line()
+
+
+def _write_to(output: int) -> None:
+    """Make the pipe *output* the standard output and the standard error of this process.
+
+    With new streams: those of `up`, which this process was forked with, remember what theirs
+    are. Of a file they know that it can seek, and `io.TextIOWrapper(sys.stdout.buffer)` fails.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(output, number)
+        old = getattr(sys, name)
+        stream: Any = open(  # noqa: SIM115  # for the whole life of the process
+            number, "w", buffering=1, encoding=old.encoding, errors=old.errors, closefd=False
+        )
+        stream.buffer.raw.name = f"<{name}>"
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    os.close(output)
 
 
 def _start_fork_server(command: list[str]) -> None:
