@@ -57,12 +57,12 @@ def type_text(property_: Json, schema: Json, *, depth: int = 0) -> str:
     return name if depth == 0 or name in UNCOUNTED else plural(name)
 
 
-def sample_of(schema: Json) -> str:
-    """Return the options of a job that gives what *schema* requires, as they are typed."""
+def sample_of(task: str, schema: Json) -> str:
+    """Return the options of a job that gives *task* what *schema* requires, as they are typed."""
     examples = (schema.get("examples") or [{}])[0]
-    options = []
+    options = [f"--task {shlex.quote(task)}"]
     for name in schema.get("required", []):
         value = examples.get(name, "…")
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        options.append(f" --arg {name}={text if text == '…' else shlex.quote(text)}")
-    return "".join(options)
+        options.append(f"--arg {name}={text if text == '…' else shlex.quote(text)}")
+    return " ".join(options)

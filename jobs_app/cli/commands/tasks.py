@@ -41,7 +41,7 @@ def list_tasks() -> Json:
 
 def _print_task(task: Json) -> None:
     name, schema = task["name"], task["schema"]
-    sample = f"jobs-app job create NAME --task {name}{sample_of(schema)}"
+    sample = f"jobs-app job create NAME {sample_of(name, schema)}"
     print_fields(
         {
             "Task": name,

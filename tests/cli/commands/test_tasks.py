@@ -137,4 +137,7 @@ def test_an_example_can_be_typed_as_it_stands() -> None:
         "examples": [{"name": "two words", "n": [1, 2]}],
     }
 
-    assert sample_of(schema) == " --arg name='two words' --arg n='[1, 2]' --arg none=…"
+    assert (
+        sample_of("Monthly report", schema)
+        == "--task 'Monthly report' --arg name='two words' --arg n='[1, 2]' --arg none=…"
+    )
