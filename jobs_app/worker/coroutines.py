@@ -1,9 +1,13 @@
 """Runs tasks that are coroutine functions, each call in an event loop of its own."""
 
 import asyncio
+import contextvars
+import ctypes
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -91,6 +95,32 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
             except BaseExceptionGroup as group:
                 # It hit a task of a TaskGroup in code that does not await.
                 raise _first_interrupt(group) or group from None
+
+
+def run_beside_loop(call: Callable[[], Any]) -> Any:
+    """Return what *call* returns in a thread of its own: this thread has an event loop already.
+
+    A cancel or a limit that interrupts this thread interrupts the other one too.
+    """
+    outcome: Future[Any] = Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            outcome.set_result(context.run(call))
+        except BaseException as error:  # noqa: BLE001  # it is raised in the waiting thread
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(WAKE_SECONDS)
+        except INTERRUPTS as error:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(type(error))
+            )
+    return outcome.result()
 
 
 def _first_interrupt(error: BaseException) -> BaseException | None:

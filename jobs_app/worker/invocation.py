@@ -16,7 +16,12 @@ from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.call_arguments import CallArguments
-from jobs_app.worker.coroutines import awaiting, is_coroutine_function, is_in_event_loop
+from jobs_app.worker.coroutines import (
+    awaiting,
+    is_coroutine_function,
+    is_in_event_loop,
+    run_beside_loop,
+)
 from jobs_app.worker.outcomes import failed, ignored, retried
 from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import divert_update_state
@@ -28,6 +33,9 @@ RETRIES = "jobs_retries"
 
 #: Attribute of a task: its method `run` is adapted.
 ADAPTED = "jobs_adapted"
+
+#: Attribute of the request: the method `run` of its task was called.
+STARTED = "jobs_started"
 
 #: Attribute of the request: the states that the task set by `self.update_state(state=…)`.
 STATES = "jobs_states"
@@ -109,14 +117,26 @@ def _adapt_run(task: Task[Any, Any]) -> None:
     setattr(task, ADAPTED, True)
     name = _name_of_run(task)
     run = getattr(task, name)
-    run_to_end = awaiting(run) if is_coroutine_function(run) else run
+    is_coroutine = is_coroutine_function(run)
+    run_to_end = awaiting(run) if is_coroutine else run
+
+    def run_with(request: Any, args: Any, kwargs: Any) -> Any:
+        task.request_stack.push(request)
+        return run_to_end(*args, **kwargs)
 
     @functools.wraps(run)
     def run_and_check(*args: Any, **kwargs: Any) -> Any:
-        if task.request.called_directly or is_in_event_loop():
+        request: Any = task.request
+        is_called_again = getattr(request, STARTED, False)
+        if request.called_directly or (is_called_again and is_in_event_loop()):
             return run(*args, **kwargs)
+        setattr(request, STARTED, True)
         try:
-            result = run_to_end(*args, **kwargs)
+            if is_coroutine and is_in_event_loop():
+                # `apply`, `replace` or an eager `delay` in a coroutine: nobody awaits this one.
+                result = run_beside_loop(lambda: run_with(request, args, kwargs))
+            else:
+                result = run_to_end(*args, **kwargs)
         except _Replaced as replaced:
             if hasattr(task.request, RETRIES):
                 raise

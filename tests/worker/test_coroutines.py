@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobs_app.worker.coroutines import awaiting, is_coroutine_function, run_coroutine
+from jobs_app.worker.coroutines import (
+    awaiting,
+    is_coroutine_function,
+    run_beside_loop,
+    run_coroutine,
+)
 from jobs_app.worker.liveness.cancellation import Interrupted, LimitReached
 
 here: contextvars.ContextVar[str] = contextvars.ContextVar("here")
@@ -128,6 +133,30 @@ def test_a_cancel_or_limit_ends_a_coroutine_that_waits_or_works(
         run_coroutine(in_a_group() if how == "in a group" else waits())
 
     assert seen == ["cleaned up"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("error", [Interrupted, SoftTimeLimitExceeded])
+def test_a_cancel_or_limit_ends_a_coroutine_that_another_one_runs(
+    interrupted_by: Callable[[type[BaseException]], None], error: type[BaseException]
+) -> None:
+    seen = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            seen.append("cleaned up")
+
+    async def runs() -> str:
+        seen.append(run_beside_loop(lambda: run_coroutine(add(1))))
+        return str(run_beside_loop(lambda: run_coroutine(waits())))
+
+    interrupted_by(error)
+    with pytest.raises(error):
+        run_coroutine(runs())
+
+    assert seen == [2, "cleaned up"]
 
 
 @pytest.mark.timeout(20)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import Celery, Task, chain, shared_task
+from celery import Celery, Task, chain, current_app, shared_task
 from sqlalchemy import update
 
 from jobs_app.core.states import RunState
@@ -83,6 +83,25 @@ async def adds(x: int, y: int) -> int:
 @shared_task(name="tests.hands_over", bind=True)
 def hands_over(self: Task[Any, Any], how: str) -> Any:
     """Be replaced by coroutine tasks."""
+    if how == "one":
+        return self.replace(adds.s(1, 2))
+    return self.replace(chain(adds.s(1, 2), adds.s(3)))
+
+
+@shared_task(name="tests.names_its_run", bind=True)
+async def names_its_run(self: Task[Any, Any], n: int) -> list[Any]:
+    """Say which request and which run it has, called by itself too."""
+    await asyncio.sleep(0)
+    inner = await self.run(n - 1) if n else []
+    return [self.request.args, str(current_run.get().run_id), *inner]
+
+
+@shared_task(name="tests.hands_over_in_a_loop", bind=True)
+async def hands_over_in_a_loop(self: Task[Any, Any], how: str) -> Any:
+    """Run coroutine tasks from within a coroutine, each as Celery does."""
+    await asyncio.sleep(0)
+    if how == "apply":
+        return names_its_run.apply(args=(1,)).result
     if how == "one":
         return self.replace(adds.s(1, 2))
     return self.replace(chain(adds.s(1, 2), adds.s(3)))
@@ -204,6 +223,22 @@ def test_a_coroutine_function_that_replaces_a_task_is_run(
     done = run(database, run_id)
     assert (done.state, done.result) == (RunState.SUCCEEDED, result), done.error
     assert {p.name for p in parameters_of(adds.run)} == {"x", "y"}
+
+
+@pytest.mark.parametrize("how, result", [("one", 3), ("chain", 6), ("apply", None)])
+def test_a_coroutine_that_runs_tasks_by_celery_gets_their_results(
+    database: Database, work_on: WorkOn, how: str, result: int | None
+) -> None:
+    run_id = make_run(database, task="tests.hands_over_in_a_loop", kwargs={"how": how})
+    # As a worker does when it starts.
+    adapt_coroutine_tasks([current_app.tasks["tests.names_its_run"]])
+
+    work_on(run_id)
+
+    done = run(database, run_id)
+    in_its_request = [[1], str(run_id), [1], str(run_id)]
+    expected = in_its_request if result is None else result
+    assert (done.state, done.result) == (RunState.SUCCEEDED, expected), done.error
 
 
 def next_attempt(database: Database, run_id: UUID) -> None:
