@@ -17,6 +17,7 @@ from cronsim.explain import Expression as Explanation
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
 from jobs_app.core.text import closest, counted
+from jobs_app.schedules import cron_messages
 
 MAX_LENGTH = 256
 MACROS = {
@@ -61,9 +62,6 @@ _TERM = re.compile(
 )
 _NTH_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+|[A-Z]+)#(?P<nth>[0-9]+)")
 _LAST_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+)L")
-# The last field of an expression with seconds in front; a command of a crontab is none.
-_DAY_OF_WEEK = re.compile(rf"(?:[0-9*?/,#LH()-]|{'|'.join(_WEEKDAYS)})+")
-_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=")
 
 
 class _Unreadable(Exception):
@@ -194,34 +192,17 @@ def _split(cron: str) -> list[str]:
         )
     if not cron.strip():
         raise _Unreadable("The expression is empty; every day at 02:30 is 30 2 * * *.", "required")
+    if foreign := cron_messages.foreign_form(cron.strip()):
+        raise _Unreadable(*foreign)
     if not re.fullmatch(r"[\x20-\x7e\t]*", cron):
         raise _Unreadable("The expression has characters that no cron expression has.")
-    if assignment := _ASSIGNMENT.match(cron.strip()):
-        raise _assigned(assignment["name"])
     text = cron.strip().upper()
     if text.startswith("@"):
         text = _macro(text)
     fields = text.split()
-    if len(fields) == len(_FIELDS) + 1 and _DAY_OF_WEEK.fullmatch(fields[-1]):
-        raise _Unreadable(
-            "The expression has six fields; seconds are not supported: give the five from minute"
-            " to day-of-week, or interval_seconds for less than a minute.",
-            "not_supported",
-        )
     if len(fields) != len(_FIELDS):
-        raise _Unreadable(
-            f"The expression has {counted(len(fields), 'field')}; five"
-            " are needed: minute, hour, day-of-month, month, day-of-week."
-        )
+        raise _Unreadable(*cron_messages.not_five(fields))
     return fields
-
-
-def _assigned(name: str) -> _Unreadable:
-    """Return the error of a variable in front of the fields, as some crontabs have it."""
-    hint = "leave it out"
-    if name.upper() in {"TZ", "CRON_TZ"}:
-        hint = "give the time zone of the job instead (timezone, --timezone)"
-    return _Unreadable(f"The expression begins with {name}=; {hint}.", "not_supported")
 
 
 def _macro(text: str) -> str:
@@ -316,8 +297,7 @@ def _unreadable(rule: _Field, term: str) -> _Unreadable:
     hint = "write * for any" if term == "?" else f"give numbers {rule.low}-{rule.high}"
     if rule.names and term != "?":
         hint += f" or names {next(iter(rule.names))}-{list(rule.names)[-1]}"
-    if rule.name == "day-of-month" and "L" in term:
-        hint += ", or L alone for the last day"
+    hint += cron_messages.term_hint(rule.name, term)
     return _Unreadable(f"{rule.name} {term!r} cannot be read; {hint}.")
 
 
