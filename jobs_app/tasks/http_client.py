@@ -31,6 +31,7 @@ from jobs_app.tasks.http_request import Redirect, Request, port_of
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 CONNECT_SECONDS = 10.0
+LOCATION = "location"
 REDIRECTS = (301, 302, 303, 307, 308)
 # The statuses of a busy server: a retry may help.
 BUSY = (
@@ -144,7 +145,7 @@ class HttpClient:
         redirects: list[Redirect] = []
         while True:
             answer = await self._send(request)
-            location = answer.headers.get("location")
+            location = answer.headers.get(LOCATION)
             is_expected = answer.status in self.expected
             if answer.status not in REDIRECTS or location is None or is_expected:
                 return self._unpacked(replace(answer, redirects=tuple(redirects)))
@@ -227,7 +228,11 @@ async def _exchange(
 ) -> Answer:
     # A client for each request: cookies must not follow a redirect, connections not be shared.
     async with httpx.AsyncClient(
-        verify=tls, trust_env=False, follow_redirects=False, timeout=timeout
+        verify=tls,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=timeout,
+        event_hooks={"response": [_hide_location]},
     ) as client:
         response = await _open_response(client, request, addresses)
         raw = bytearray()
@@ -238,7 +243,20 @@ async def _exchange(
                     if len(raw) > limit_bytes:
                         break
     is_cut = limit_bytes is not None and len(raw) > limit_bytes
-    return Answer(request, response.status_code, response.headers, bytes(raw[:limit_bytes]), is_cut)
+    headers = response.headers
+    if LOCATION in response.extensions:
+        headers[LOCATION] = response.extensions[LOCATION]
+    return Answer(request, response.status_code, headers, bytes(raw[:limit_bytes]), is_cut)
+
+
+async def _hide_location(response: httpx.Response) -> None:
+    """Move the address of a redirect to the extensions of *response*.
+
+    httpx reads it although it follows no redirect, and fails if it cannot be called. Such an
+    answer may be the expected one.
+    """
+    if LOCATION in response.headers:
+        response.extensions[LOCATION] = response.headers.pop(LOCATION)
 
 
 async def _open_response(

@@ -27,7 +27,11 @@ class Request:
 
     def redirected(self, status: int, location: str) -> "Request":
         """Return the request that a redirect asks for; raises HttpFailed if it is refused."""
-        url = checked_url(location, base=self.url)
+        try:
+            url = checked_url(location, base=self.url)
+        except HttpFailed as error:
+            fault = f"{error.detail[0].lower()}{error.detail[1:]}"
+            raise HttpFailed(f"{self.public_url} redirects to another address: {fault}") from error
         if self.url.scheme == "https" and url.scheme == "http":
             raise HttpFailed(
                 f"{self.public_url} redirects from https to http, which is not followed."

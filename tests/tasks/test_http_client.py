@@ -7,17 +7,17 @@ import threading
 import httpx
 import pytest
 
-from jobs_app.tasks.http_client import send
+from jobs_app.tasks.http_client import Answer, send
 from jobs_app.tasks.http_errors import NoAnswer
 from jobs_app.tasks.http_request import Request
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 
-def sent(url: str, headers: dict[str, str]) -> None:
+def sent(url: str, headers: dict[str, str]) -> Answer:
     request = Request("POST", httpx.URL(url), httpx.Headers(headers), b"abcdef")
     timeout = httpx.Timeout(20)
     policy = NetworkPolicy(allows_private=True)
-    asyncio.run(send(request, policy, timeout=timeout, limit_bytes=1000))
+    return asyncio.run(send(request, policy, timeout=timeout, limit_bytes=1000))
 
 
 def answering(answer: bytes) -> str:
@@ -66,6 +66,20 @@ def test_a_broken_answer_is_an_error_that_may_pass(answer):
         sent(answering(answer), {})
 
     assert failure.value.may_pass
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["mailto:a@b", "javascript:alert(1)", "http://[::1", "http:ok", "http://0177.0.0.1/"],
+)
+def test_a_redirect_that_cannot_be_called_is_an_answer(location):
+    url = answering(
+        f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+
+    answer = sent(url, {})
+
+    assert (answer.status, answer.headers["location"]) == (302, location)
 
 
 def test_plain_http_on_a_tls_port_is_an_error():

@@ -114,7 +114,10 @@ def test_the_url_of_a_webhook_is_ascii_without_spaces(url):
     ],
 )
 def test_a_redirect_to_a_url_that_cannot_be_called_fails_with_the_same_sentence(location, sentence):
-    request = Request("GET", checked_url("http://example.org/"), httpx.Headers(), None)
+    request = Request("GET", checked_url("http://example.org/a?b"), httpx.Headers(), None)
 
-    with pytest.raises(HttpFailed, match=sentence):
+    with pytest.raises(HttpFailed, match=sentence) as failure:
         request.redirected(302, location)
+
+    whence = "http://example.org/a redirects to another address: the URL "
+    assert failure.value.detail.startswith(whence)

@@ -392,6 +392,13 @@ def test_a_redirect_to_a_metadata_address_is_refused(server):
         call(f"{server.url}/redirect/302/http://169.254.169.254/latest/")
 
 
+@pytest.mark.parametrize("location", ["mailto:a@b", "myapp://signed-in"])
+def test_a_redirect_that_is_expected_may_lead_anywhere(server, location):
+    result = call(f"{server.url}/redirect/302/{location}", expect_status=[302])
+
+    assert (result["status"], result["headers"]["location"]) == (302, location)
+
+
 def test_a_redirect_to_another_scheme_is_refused(server):
     with pytest.raises(HttpFailed, match="http:// or https://"):
         call(f"{server.url}/redirect/302/file:///etc/passwd")
