@@ -25,7 +25,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import Cancelled, TimedOut
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.output.routing import leave_run_output
-from jobs_app.worker.run_programs import RunPrograms
+from jobs_app.worker.run_programs import LEFTOVER_GRACE_SECONDS, RunPrograms
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class CancellableRun:
     stop_by: float = float("inf")
     # The programs of a Python task, in a process that works on one run at a time.
     programs: RunPrograms | None = None
+    # When programs that TERM did not end are killed, after the time limit.
+    kill_programs_at: float = float("inf")
 
 
 def grace_seconds(
@@ -197,7 +199,7 @@ class CancelListener:
         """Interrupt Python tasks that must end; kill the process after the grace."""
         now = time.monotonic()
         for run in runs:
-            self._raise_limits(run, now - run.began)
+            self._raise_limits(run, now)
             is_fenced = self._is_fenced(run)
             if run.cancel_mode is None and not is_fenced:
                 run.stop_by = float("inf")
@@ -219,11 +221,19 @@ class CancelListener:
     def _is_fenced(self, run: CancellableRun) -> bool:
         return self._lease.seconds_left(of=run.worker_id) <= 0
 
-    def _raise_limits(self, run: CancellableRun, elapsed_seconds: float) -> None:
+    def _raise_limits(self, run: CancellableRun, now: float) -> None:
+        """Raise the limits that are over; end the programs of the run at its time limit."""
         for seconds, error in list(run.interrupts):
-            if seconds <= elapsed_seconds:
+            if seconds <= now - run.began:
                 run.interrupts.remove((seconds, error))
                 self._interrupt(run, error)
+                if run.programs is not None and error is LimitReached:
+                    # As at a cancel: a task that waits for a program notices nothing before.
+                    run.programs.signal(signal.SIGTERM)
+                    grace = min(run.limits.kill_grace_seconds, LEFTOVER_GRACE_SECONDS)
+                    run.kill_programs_at = now + grace
+        if run.programs is not None and now >= run.kill_programs_at:
+            run.programs.kill()
 
     def _interrupt(self, run: CancellableRun, error: type[Exception]) -> None:
         """Raise *error* in the task's thread, at its next bytecode."""
@@ -238,13 +248,13 @@ class CancelListener:
         with self._changed:
             if run.run_id not in self._runs:
                 return
+        if run.programs is not None:
+            run.programs.kill()
         if self._may_kill_process:
             # The worker's main process sees this process die and finishes the run.
             log.warning("run_killed run=%s attempt=%s", run.run_id, run.attempt)
-            if run.programs is not None:
-                run.programs.kill()
             os.kill(os.getpid(), signal.SIGKILL)
         elif self._is_fenced(run):
-            # In a pool of threads only the whole worker can be stopped.
+            # In the pools threads and solo only the whole worker can be stopped.
             log.error("worker_fenced run=%s", run.run_id)
             os._exit(70)
