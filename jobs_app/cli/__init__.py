@@ -7,6 +7,7 @@ import click
 
 from jobs_app import __version__
 from jobs_app.cli.standard_streams import run_with_output
+from jobs_app.core.text import did_you_mean
 
 # Where each command lives. Only the module of the command that was typed is
 # imported, so that `jobs-app --version` and tab completion answer at once.
@@ -63,6 +64,15 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # click suggests only commands that it has, and ours are not imported.
+        name = args[0]
+        if not (name in COMMANDS or name.startswith("-") or ctx.resilient_parsing):
+            ctx.fail(f"No such command {name!r}.{did_you_mean(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -19,13 +19,13 @@ notify_options = options(
         multiple=True,
         metavar="CHANNEL[:EVENT,…]",
         shell_complete=channel_names,
-        help="Tell this channel; repeatable, '' for the default channels.",
+        help="Notify this channel; repeatable, '' for the default channels.",
     ),
-    click.option("--no-notify", is_flag=True, help="Tell nobody of it."),
+    click.option("--no-notify", is_flag=True, help="Notify nobody."),
     click.option(
         "--notify-after-failures",
         type=click.IntRange(min=1),
-        help="With --notify: from so many failures in a row on.",
+        help="With --notify: only after this many failures in a row.",
     ),
     click.option(
         "--notify-late-after", type=Duration(), help="With --notify …:late: after this long."

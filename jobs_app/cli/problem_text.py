@@ -13,9 +13,11 @@ from jobs_app.core.text import did_you_mean
 #: The lists in which a name that is not found may have a neighbour.
 COLLECTIONS = {"jobs", "secrets", "channels"}
 
-#: The parameters that set a field without being a FieldOption.
+#: The arguments that set a field.
+ARGUMENTS = {"/name": "name", "/schedule/cron": "expression"}
+
+#: The options that set a field without being a FieldOption.
 PARAMETERS = {
-    "/name": "name",
     "/schedule/cron": "cron",
     "/schedule/interval_seconds": "every",
     "/schedule/at": "at",
@@ -58,14 +60,19 @@ def sentences(problem: dict[str, object]) -> list[str]:
 
 
 def typed_as(pointer: str) -> str:
-    """Return the option that was typed for the field at *pointer*, else the pointer itself."""
+    """Return the option or argument that was typed for the field at *pointer*, else *pointer*.
+
+    The name of a parameter of the address is typed as an option of the same name.
+    """
     context = click.get_current_context(silent=True)
     if context is None:
         return pointer
     for option in context.command.params:
         is_typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if is_typed and _sets(option, pointer):
-            return option.opts[0]
+            return (
+                option.opts[0] if isinstance(option, click.Option) else option.human_readable_name
+            )
     # An item of a list belongs to the option of the list.
     parent, _, item = pointer.rpartition("/")
     parent_option = typed_as(parent) if item.isdigit() else parent
@@ -75,7 +82,9 @@ def typed_as(pointer: str) -> str:
 def _sets(option: click.Parameter, pointer: str) -> bool:
     if isinstance(option, FieldOption):
         return option.pointer == pointer
-    return isinstance(option, click.Option) and option.name == PARAMETERS.get(pointer)
+    if isinstance(option, click.Argument):
+        return option.name == ARGUMENTS.get(pointer)
+    return f"--{pointer}" in option.opts or option.name == PARAMETERS.get(pointer)
 
 
 def name_hint(path: str, names: Callable[[str], list[str]]) -> str:

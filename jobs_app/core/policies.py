@@ -24,7 +24,7 @@ class FirePolicy:
         ),
     ] = 60
     catchup_policy: Annotated[
-        CatchupPolicy, FieldSpec("--catchup", "Which of the fires later than that run.")
+        CatchupPolicy, FieldSpec("--catchup", "Which of the later fires run.")
     ] = CatchupPolicy.LAST
     catchup_window_seconds: Annotated[
         int, FieldSpec("--catchup-window", "How far back to catch up.", 0, YEAR_SECONDS)

@@ -84,7 +84,7 @@ class Definition:
     concurrency_key: ConcurrencyKey | None = None
     concurrency_limit: ConcurrencyLimit | None = None
     max_runs: (
-        Annotated[int, FieldSpec("--max-runs", "End the schedule after so many runs.", 1, INT32)]
+        Annotated[int, FieldSpec("--max-runs", "End the schedule after this many runs.", 1, INT32)]
         | None
     ) = None
     pause_after_failures: (

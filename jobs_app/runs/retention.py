@@ -26,7 +26,7 @@ class Retention:
             int,
             FieldSpec(
                 "--keep-runs",
-                "Keep so many runs, and as many failed ones; none is as the server has it.",
+                "Keep this many runs, and as many failed ones; none: the server's setting.",
                 1,
                 MAX_RUNS,
             ),

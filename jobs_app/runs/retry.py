@@ -17,7 +17,7 @@ class RetryPolicy:
     """How often an attempt is retried, after which outcomes, and with which delay."""
 
     max_attempts: Annotated[
-        int, FieldSpec("--max-attempts", "Tries at a run, 1 for one.", 1, 1000)
+        int, FieldSpec("--max-attempts", "Attempts of a run, with the first.", 1, 1000)
     ] = 1
     delay_seconds: Annotated[
         float, FieldSpec("--retry-delay", "Wait before the second try.", 0, YEAR_SECONDS)
@@ -31,7 +31,7 @@ class RetryPolicy:
     jitter: bool = True
     on: Annotated[
         tuple[RunState, ...],
-        FieldSpec("--retry-on", "After which: failed,timed_out,lost.", most=3),
+        FieldSpec("--retry-on", "Outcomes to try again: failed,timed_out,lost.", most=3),
     ] = RETRIED
 
     @classmethod

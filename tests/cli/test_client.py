@@ -57,7 +57,7 @@ def test_each_broken_field_gets_a_line(server: CannedServer, run: Run) -> None:
     assert result.stderr.splitlines() == [
         "jobs-app: Two fields.",
         "  --cron: 61 is no minute.",
-        "  /name: Not a slug.",
+        "  NAME: Not a slug.",
     ]
 
 

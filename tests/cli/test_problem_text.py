@@ -37,6 +37,46 @@ def test_an_invalid_field_is_called_by_the_option_that_was_typed(
     assert result.stderr.splitlines()[-1] == f"  {name}: It is wrong."
 
 
+@pytest.mark.parametrize(
+    "command, request_, error, name",
+    [
+        (("job", "create", "X", "--command", "x"), ("POST", "/jobs"), {"pointer": "/name"}, "NAME"),
+        (
+            ("schedule", "preview", "61 * * * *"),
+            ("POST", "/schedules/preview"),
+            {"pointer": "/schedule/cron"},
+            "EXPRESSION",
+        ),
+        (
+            ("job", "explain", "hello", "--at", "noon"),
+            ("GET", "/jobs/hello/explain"),
+            {"pointer": "", "parameter": "at"},
+            "--at",
+        ),
+        (
+            ("notification", "list", "--run", "x"),
+            ("GET", "/notifications"),
+            {"pointer": "", "parameter": "run"},
+            "--run",
+        ),
+        (("run", "list"), ("GET", "/runs"), {"pointer": "", "parameter": "limit"}, "limit"),
+    ],
+)
+def test_an_argument_and_a_parameter_are_called_as_they_were_typed(
+    server: CannedServer,
+    run: Run,
+    command: tuple[str, ...],
+    request_: tuple[str, str],
+    error: dict[str, str],
+    name: str,
+) -> None:
+    errors = [error | {"code": "invalid", "detail": "It is wrong."}]
+    refused = problem(422, code="invalid_input", detail="It is wrong.", errors=errors)
+    server.on(*request_, refused)
+
+    assert run(*command).stderr.splitlines()[-1] == f"  {name}: It is wrong."
+
+
 def test_a_name_without_a_neighbour_gets_no_suggestion(server: CannedServer, run: Run) -> None:
     missing = problem(404, code="job_not_found", detail="There is no job 'zzz'.")
     server.on("GET", "/jobs/zzz", missing)

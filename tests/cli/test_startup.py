@@ -104,3 +104,8 @@ def test_a_file_of_the_working_directory_takes_the_place_of_no_library(
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_misspelt_command_gets_a_suggestion() -> None:
+    with pytest.raises(click.UsageError, match=r"No such command 'jbo'\. Did you mean 'job'\?"):
+        cli.main(["jbo"], standalone_mode=False)

@@ -433,7 +433,7 @@ def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> 
     over, on_its_way = run("run", "cancel", RUN_ID), run("run", "cancel", RUN_ID, "--mode", "kill")
 
     assert over.stdout == f"Run {RUN_ID} is cancelled.\n"
-    assert "its worker is told to end it" in on_its_way.stdout
+    assert "its worker will end it" in on_its_way.stdout
     assert [request.body for request in server.requests] == [{}, {"mode": "kill"}]
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from jobs_app.cli.client import FAILED, Json, connect
-from jobs_app.cli.completion import channel_names, job_names
+from jobs_app.cli.completion import channel_names, job_names, run_ids
 from jobs_app.cli.format import exact
 from jobs_app.cli.job_options import read_text
 from jobs_app.cli.output import (
     as_fields,
     as_table,
     choice_of,
+    confirm_deletion,
     json_option,
     json_or,
     limit_options,
@@ -167,13 +168,12 @@ def test(name: str, as_json: bool) -> None:
 
 @channel.command()
 @name_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(name: str, yes: bool) -> None:
     """Delete a channel that no job names."""
     client = connect()
     client.get(channel_path(name))
-    if not yes:
-        click.confirm(f"Delete the channel {name}?", abort=True, err=True)
+    confirm_deletion(f"Delete the channel {name}?", yes=yes)
     client.send("DELETE", channel_path(name), if_match="*")
     print_text(f"Deleted {name}.")
 
@@ -226,9 +226,9 @@ def notification() -> None:
 @notification.command("list")
 @click.option("--job", shell_complete=job_names, help="Only of this job.")
 @click.option("--channel", shell_complete=channel_names, help="Only to this channel.")
-@click.option("--run", metavar="ID", help="Only of this run.")
+@click.option("--run", metavar="ID", shell_complete=run_ids, help="Only of this run.")
 @click.option("--state", type=choice_of(NotificationState), help="Only in this state.")
-@click.option("--event", type=choice_of(Event), help="Only of this.")
+@click.option("--event", type=choice_of(Event), help="Only of this event.")
 @limit_options
 @json_or(
     as_table(

@@ -143,7 +143,7 @@ def scheduler() -> None:
     help="Revision to go to; an older one loses what only the newer schema holds.",
 )
 def migrate(target: str) -> None:
-    """Bring the database to the newest revision, or to the one named."""
+    """Bring the database to the newest revision, or to the one of --to."""
     with read_settings() as settings:
         from jobs_app.db.migrations import migrate as move_to
 
@@ -163,10 +163,10 @@ def migrate(target: str) -> None:
 def rotate(drop_old: bool) -> None:
     """Encrypt all secrets anew, with a new key.
 
-    Run it where the server runs: it needs the database and the key. A key in the file
-    secret-key is made and put in front of the older ones. Of JOBS_SECRET_KEY the first
-    key is taken: put a new one before it, with a comma between, in every process first.
-    If it is interrupted, call it again: it goes on with the same key.
+    Run it where the server runs: it needs the database and the key. It writes a new key
+    into the file secret-key, before the older ones. If JOBS_SECRET_KEY is set, its first
+    key is used: first put a new one before it, with a comma, in every process. If the
+    command is interrupted, call it again: it goes on with the same key.
     """
     with read_settings() as settings:
         from jobs_app.secrets.rotation import rotate_keys

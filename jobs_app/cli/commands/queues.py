@@ -40,9 +40,9 @@ _print_queues = as_table(
 def queues(names: tuple[str, ...], check: bool, as_json: bool) -> None:
     """List queues: who serves them, what waits in them, and for how long.
 
-    All that a worker serves, a job names or a run waits in, or those named.
+    Without NAME, every queue that a worker serves, a job names, or a run waits in.
     """
-    answer = _named("/queues", names, key="name")
+    answer = _named("/queues", names, key="name", noun="queue")
     (print_json if as_json else _print_queues)(answer)
     unserved = [item for item in answer["items"] if item["warning"]]
     for item in unserved:
@@ -100,21 +100,21 @@ def workers(gone: bool) -> Json:
     )
 )
 def concurrency(keys: tuple[str, ...]) -> Json:
-    """List concurrency keys: how many of their runs run, and how many may."""
-    return _named("/concurrency", keys, key="key")
+    """List concurrency keys, with their limits, running and waiting runs."""
+    return _named("/concurrency", keys, key="key", noun="concurrency key")
 
 
-def _named(path: str, names: tuple[str, ...], *, key: str) -> Json:
+def _named(path: str, names: tuple[str, ...], *, key: str, noun: str) -> Json:
     """Return the list at *path*: the items with these names, or all without names.
 
-    Raises Failure if one is missing.
+    *noun* says what an item is. Raises Failure if one is missing.
     """
     items = connect().read(path)["items"]
     known = [str(item[key]) for item in items]
     for name in names:
         if name not in known:
-            there_are = f"there are {', '.join(known)}" if known else "there is none at all"
-            raise Failure(f"Nothing is known of {name!r}: {there_are}.", NO_SUCH)
+            others = f"These exist: {', '.join(known)}." if known else "None exists."
+            raise Failure(f"There is no {noun} {name!r}. {others}", NO_SUCH)
     return {"items": [item for item in items if not names or item[key] in names]}
 
 

@@ -39,7 +39,7 @@ TRIGGERS = [trigger for trigger in Trigger if trigger is not Trigger.BACKFILL]
 
 @click.group()
 def run() -> None:
-    """Look at runs, cancel them, and do them once more."""
+    """Look at runs, cancel and repeat them."""
 
 
 @run.command("list")
@@ -154,7 +154,7 @@ def _print_cancelled(run: Json) -> None:
     if run["state"] == RunState.CANCELLED:
         print_text(f"Run {run['id']} is cancelled.")
     else:
-        print_text(f"Run {run['id']} is {run['state']}; its worker is told to end it.")
+        print_text(f"Run {run['id']} is {run['state']}; its worker will end it.")
         print_note(f"See how it ends with: jobs-app run show {run['id']}")
 
 
@@ -179,9 +179,9 @@ def cancel(run_id: str, **options: str | None) -> Json:
 @start_options
 @json_option
 def retry(run_id: str, **options: Any) -> None:
-    """Do once more what a run did that has ended, as a new run.
+    """Repeat a run that has ended, as a new run.
 
-    With the same arguments, but for --arg; with the queue, limits and policies of its
-    job as it is now. One that was skipped or missed is run now.
+    The arguments are those of the old run, with --arg on top. The queue, limits and
+    policies are those of its job as it is now. A skipped or missed run is run now.
     """
     start_run(f"{run_path(run_id)}/retry", f"repeats {run_id} and is", **options)

@@ -207,9 +207,10 @@ def test_a_channel_is_deleted_after_asking(server: CannedServer, run: Run) -> No
     server.on("DELETE", "/channels/ops", Canned(None, 204))
 
     refusal = run("channel", "delete", "ops", stdin="n\n")
-    deletion = run("channel", "delete", "ops", "--yes")
+    deletion = run("channel", "delete", "ops", "-y")
 
-    assert (refusal.exit_code, deletion.exit_code) == (1, 0)
+    assert (refusal.exit_code, deletion.exit_code) == (2, 0)
+    assert "Add --yes to delete without being asked." in refusal.stderr
     assert [request.method for request in server.requests] == ["GET", "GET", "DELETE"]
 
 

@@ -96,7 +96,7 @@ def test_one_queue_can_be_asked_for(server: CannedServer, run: Run) -> None:
 
     assert json.loads(answer.stdout) == {"items": [UNSERVED]}
     assert unknown.exit_code == 3
-    assert "'slwo': there are default, slow." in unknown.stderr
+    assert "There is no queue 'slwo'. These exist: default, slow." in unknown.stderr
 
 
 def test_workers_are_listed_with_what_they_run(server: CannedServer, run: Run) -> None:
