@@ -34,7 +34,7 @@ def type_text(property_: Json, schema: Json, *, depth: int = 0) -> str:
     if "$ref" in property_:
         name = property_["$ref"].rpartition("/")[2]
         property_ = {**schema.get("$defs", {}).get(name, {}), **property_, "title": name}
-        if "enum" not in property_:
+        if property_.get("type") == "object":
             return str(name)
     if "const" in property_:
         return json.dumps(property_["const"])

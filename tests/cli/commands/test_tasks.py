@@ -114,6 +114,8 @@ def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             "text or list of texts",
         ),
         ({"$ref": "#/$defs/Window"}, "Window"),
+        ({"$ref": "#/$defs/JsonValue"}, "anything"),
+        ({"$ref": "#/$defs/Numbers"}, "list of numbers"),
         ({"$ref": "#/$defs/Colour", "default": "red"}, '"red" | "blue"'),
         ({"enum": list(range(9))}, "0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | …"),
         ({"const": "x"}, '"x"'),
@@ -126,7 +128,12 @@ def test_tab_offers_tasks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_type_is_described_in_few_words(property_: dict[str, Any], text: str) -> None:
-    defs = {"Window": {"type": "object"}, "Colour": {"enum": ["red", "blue"], "type": "string"}}
+    defs = {
+        "Window": {"type": "object"},
+        "Colour": {"enum": ["red", "blue"], "type": "string"},
+        "JsonValue": {},
+        "Numbers": {"type": "array", "items": {"type": "number"}},
+    }
 
     assert type_text(property_, {"$defs": defs}) == text
 
