@@ -20,7 +20,7 @@ from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 log = logging.getLogger(__name__)
 
 #: Routes without a token: the health checks and public files.
-OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs"})
+OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs", "web.index"})
 
 #: The two tutorial routes; `up --demo` opens them to this machine only.
 DEMO = frozenset({"tutorial.start_task", "tutorial.task_status"})

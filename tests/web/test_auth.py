@@ -14,7 +14,7 @@ from jobs_app.db.engine import Database
 from jobs_app.web.app import create_app
 from tests.web.conftest import NOW, Api, a_job, close
 
-OPEN_PATHS = {"/healthz", "/readyz", "/api/docs", "/static/<path:filename>"}
+OPEN_PATHS = {"/", "/healthz", "/readyz", "/api/docs", "/static/<path:filename>"}
 DEMO_PATHS = {"/start-task", "/task-status/<task_id>"}
 
 
