@@ -371,7 +371,16 @@ def test_what_is_on_its_way_when_a_worker_stops_goes_back(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["not a uuid", 1], [str(UUID(int=7)), "x"], [str(UUID(int=7)), 1, 2], [7, 1]]
+    "arguments",
+    [
+        [],
+        ["not a uuid", 1],
+        [str(UUID(int=7)), "x"],
+        [str(UUID(int=7)), 1, 2],
+        [7, 1],
+        # No column takes these.
+        *([str(UUID(int=7)), attempt] for attempt in (0, -1, 2**31, 2**63, 10**30, True, 1.0)),
+    ],
 )
 def test_what_names_no_attempt_of_a_run_reaches_no_pool(
     app: JobsCelery,
