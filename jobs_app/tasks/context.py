@@ -186,6 +186,10 @@ def progress(
         info.progress(fraction, message, meta=meta)
 
 
+#: The variables of `environment`.
+RUN_VARIABLES = ("JOBS_RUN_ID", "JOBS_ATTEMPT", "JOBS_JOB", "JOBS_SCHEDULED_FOR")
+
+
 def environment(context: RunContext) -> dict[str, str]:
     """Return the environment variables with which a command knows its run.
 
@@ -193,9 +197,10 @@ def environment(context: RunContext) -> dict[str, str]:
     a script with `set -u` can read them in each run.
     """
     fire = context.scheduled_for
-    return {
-        "JOBS_RUN_ID": str(context.run_id),
-        "JOBS_ATTEMPT": str(context.attempt),
-        "JOBS_JOB": context.job or "",
-        "JOBS_SCHEDULED_FOR": "" if fire is None else rfc3339(fire),
-    }
+    values = (
+        str(context.run_id),
+        str(context.attempt),
+        context.job or "",
+        "" if fire is None else rfc3339(fire),
+    )
+    return dict(zip(RUN_VARIABLES, values, strict=True))

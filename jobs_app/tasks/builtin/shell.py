@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.command import CommandEnd, run_command
 from jobs_app.tasks.context import (
+    RUN_VARIABLES,
     Cancelled,
     CommandFailed,
     Fenced,
@@ -45,7 +46,12 @@ CRONTAB_VARIABLES = {
     "SHELL": "/bin/sh runs the command all the same; write bash -c '…' for another shell",
     "CRON_TZ": "the time zone is the schedule's",
     "MAILTO": "notifications tell you of failures",
+    "MAILFROM": "notifications tell you of failures",
+    "RANDOM_DELAY": "jitter_seconds (--jitter) spreads the starts",
+    "START_HOURS_RANGE": "the schedule says at which hours it runs",
 }
+#: A first line that names the shell which runs the command.
+_SH = re.compile(r"#!\s*(?:/usr)?/bin/(?:sh|dash)\b|#!\s*/usr/bin/env\s+(?:sh|dash)\b")
 
 
 def _not_blank(text: str) -> str:
@@ -89,16 +95,34 @@ class ShellTask(Task[Any, Any]):
 
     @staticmethod
     def warnings_of(kwargs: Mapping[str, Any], _settings: Settings) -> Iterator[str]:
-        """Yield warnings about variables that are valid but have no effect."""
+        """Yield warnings about what is valid but has no effect, or another one than in cron."""
         env = kwargs.get("env") or {}
+        yield from _command_warnings(kwargs["command"])
         for name, text in CRONTAB_VARIABLES.items():
             if name in env:
                 yield f"env.{name} is a variable of the command and changes nothing else: {text}."
+        for name in RUN_VARIABLES:
+            if name in env:
+                yield f"env.{name} has no effect: each run sets it to its own value."
         if re.search(r"\$\{?PATH\b", env.get("PATH", "")):
             yield (
                 f"env.PATH is taken as it is: $PATH in it is not replaced. Write {PATH} for it,"
                 " or set PATH in the command."
             )
+
+
+def _command_warnings(command: str) -> Iterator[str]:
+    first_line = command.partition("\n")[0].strip()
+    if first_line.startswith("#!") and not _SH.match(first_line):
+        yield (
+            f"/bin/sh runs the command: its first line, {first_line[:60]}, is a comment. Put the"
+            " script into a file, or write bash -c '…'."
+        )
+    if "\\%" in command:
+        yield (
+            "The command has \\%, which only a crontab needs: a % is a plain % here, and within"
+            " quotes the backslash stays."
+        )
 
 
 @shared_task(name="shell", base=ShellTask)

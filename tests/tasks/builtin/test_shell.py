@@ -154,12 +154,36 @@ def test_each_variable_that_is_not_refused_reaches_the_command():
         ({"SHELL": "/bin/bash"}, "bash -c"),
         ({"CRON_TZ": "Asia/Tokyo"}, "the time zone is the schedule's"),
         ({"MAILTO": "root"}, "notifications tell"),
+        ({"MAILFROM": "root"}, "notifications tell"),
+        ({"RANDOM_DELAY": "30"}, "jitter_seconds"),
+        ({"START_HOURS_RANGE": "3-22"}, "the schedule says"),
+        ({"JOBS_RUN_ID": "1"}, "each run sets it to its own value"),
+        ({"JOBS_JOB": "1"}, "each run sets it to its own value"),
         ({"PATH": "/opt/bin:/usr/bin", "MY_PATH": "$PATH"}, None),
         (None, None),
     ],
 )
 def test_a_variable_that_does_something_else_than_in_a_crontab_is_warned_of(env, words):
     texts = registry.warnings(TASKS, "shell", {"command": "true", "env": env})
+
+    assert len(texts) == (0 if words is None else 1)
+    assert words is None or words in texts[0]
+
+
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ("#!/bin/bash\necho {1..3}", "its first line, #!/bin/bash, is a comment"),
+        ("#!/usr/bin/env python3\nprint(1)", "#!/usr/bin/env python3, is a comment"),
+        ("#! /bin/zsh", "is a comment"),
+        ("date '+\\%F'", "a % is a plain % here"),
+        ("#!/bin/sh -e\ndate '+%F'", None),
+        ("#!/usr/bin/env sh\nprintf '50%%\\n'", None),
+        ("# a comment\nbash -c 'echo {1..3}'", None),
+    ],
+)
+def test_a_command_that_does_something_else_than_it_says_is_warned_of(command, words):
+    texts = registry.warnings(TASKS, "shell", {"command": command})
 
     assert len(texts) == (0 if words is None else 1)
     assert words is None or words in texts[0]
