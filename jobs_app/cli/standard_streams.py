@@ -28,9 +28,12 @@ def run_with_output(command: Callable[[], object]) -> None:
     """
     if sys.stdout is None:
         sys.stdout = ClosedStream()
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            if isinstance(raw := stream.buffer, io.RawIOBase):
+                _replace(name, stream, raw)
     try:
         try:
             command()
@@ -38,6 +41,20 @@ def run_with_output(command: Callable[[], object]) -> None:
             sys.stdout.flush()
     except OSError as error:
         _give_up(error)
+
+
+def _replace(name: str, stream: io.TextIOWrapper, raw: io.RawIOBase) -> None:
+    """Put a buffer into the standard stream *name*, which PYTHONUNBUFFERED has none in.
+
+    Without one, a write that a full disk cuts short is no error: the rest would be lost.
+    """
+    encoding, errors = stream.encoding, stream.errors
+    # Not closed: detached, so that the old stream does not take the descriptor with it.
+    stream.detach()
+    buffer = io.BufferedWriter(raw)
+    buffered = io.TextIOWrapper(buffer, encoding, errors, line_buffering=True)
+    setattr(sys, name, buffered)
+    setattr(sys, f"__{name}__", buffered)
 
 
 def _give_up(error: OSError) -> NoReturn:

@@ -4,17 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.cli.canned import Canned, CannedServer, a_job, page
+from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, page
 
 
-def jobs_app(*arguments: str | bytes, shell: str = "", **variables: str) -> Any:
+def jobs_app(*arguments: str | bytes, before: str = "", shell: str = "", **variables: str) -> Any:
     """Run the command in a shell, which redirects it, with more environment variables."""
-    script = f'exec "$0" -m jobs_app "$@" {shell}'
+    script = f'{before} exec "$0" -m jobs_app "$@" {shell}'
     return subprocess.run(
         ["/bin/sh", "-c", script, sys.executable, *arguments],
         capture_output=True,
@@ -35,6 +36,30 @@ def test_a_full_or_closed_output_is_one_sentence(
     assert done.returncode == 1
     assert done.stderr.startswith(b"jobs-app: The output cannot be written: ")
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("is_unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [("job", "export"), ("job", "list", "--json"), ("run", "log", RUN_ID)]
+)
+def test_output_that_is_cut_short_is_an_error(
+    server: CannedServer, tmp_path: Path, arguments: tuple[str, ...], is_unbuffered: str
+) -> None:
+    server.on("GET", "/jobs", page(a_job(description="x" * 100_000)))
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"x" * 100_000))
+
+    redirection = f">{tmp_path}/out"
+
+    # 64 blocks of 512 bytes: the first write is taken in part, as on a disk that gets full.
+    limited = jobs_app(
+        *arguments,
+        before="ulimit -f 64;",
+        shell=redirection,
+        PYTHONUNBUFFERED=is_unbuffered,
+    )
+
+    assert limited.returncode == 1
+    assert limited.stderr == b"jobs-app: The output cannot be written: File too large.\n"
 
 
 def test_an_error_that_cannot_be_written_keeps_a_documented_code(server: CannedServer) -> None:
