@@ -48,8 +48,8 @@ def _completion(
 
 
 job_names = _completion("/jobs", limit=MOST, is_searched=True)
-queue_names = _completion("/queues")
-key_names = _completion("/concurrency", field="key")
+queue_names = _completion("/queues", limit=MOST)
+key_names = _completion("/concurrency", field="key", limit=MOST)
 secret_names = _completion("/secrets", limit=MOST)
 task_names = _completion("/tasks")
 channel_names = _completion("/channels", limit=MOST)

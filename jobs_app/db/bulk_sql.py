@@ -5,7 +5,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, Result, any_, cast, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Result,
+    any_,
+    cast,
+    collate,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NullType
@@ -42,6 +52,12 @@ def bind_processor(session: Session, kind: Any) -> Callable[[Any], Any]:
     dialect = session.get_bind().dialect
     write: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
     return write or (lambda value: value)
+
+
+def in_code_points(session: Session, column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return *column* such that it sorts as Python sorts its texts, in any locale of the server."""
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    return collate(column, "C" if is_postgresql else "BINARY")
 
 
 def rowcount(result: Result[Any]) -> int:

@@ -1,14 +1,17 @@
 """The state of the installation: its schedulers, workers, queues and keys. Reads only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import UNFINISHED, RunState
 from jobs_app.core.text import counted
+from jobs_app.db.bulk_sql import in_code_points
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
@@ -138,20 +141,25 @@ def worker_states(session: Session, *, with_gone: bool = False) -> list[WorkerSt
     return [WorkerState(worker, by_worker.get(worker.id, [])) for worker in listed]
 
 
-def queues(session: Session) -> list[Queue]:
-    """Return every queue with a worker, a job or an unfinished run, by name."""
-    by_name: dict[str, Queue] = {}
-
-    def queue(name: str) -> Queue:
-        return by_name.setdefault(name, Queue(name))
-
-    for worker in workers(session):
-        for name in worker.queues:
-            queue(name).workers += 1
-            queue(name).slots += worker.concurrency
-    named = select(Job.queue, func.count()).where(Job.deleted_at.is_(None)).group_by(Job.queue)
-    for name, count in session.execute(named):
-        queue(name).jobs = count
+def queues(session: Session, *, after: str | None = None, limit: int) -> list[Queue]:
+    """Return queues with a worker, job or unfinished run, by name: those later than *after*."""
+    living = workers(session)
+    named = select(Job.queue).where(Job.deleted_at.is_(None))
+    names = _first_names(
+        session,
+        (named, select(Run.queue).where(_UNFINISHED)),
+        {name for worker in living for name in worker.queues},
+        after=after,
+        limit=limit,
+    )
+    by_name = {name: Queue(name) for name in names}
+    for worker in living:
+        for name in by_name.keys() & set(worker.queues):
+            by_name[name].workers += 1
+            by_name[name].slots += worker.concurrency
+    jobs = select(Job.queue, func.count()).where(Job.deleted_at.is_(None), Job.queue.in_(names))
+    for name, count in session.execute(jobs.group_by(Job.queue)):
+        by_name[name].jobs = count
     is_parked = text(PARKED)
     counts = (
         select(
@@ -161,15 +169,38 @@ def queues(session: Session) -> list[Queue]:
             func.count().filter(is_parked).label("parked"),
             func.min(Run.queued_at).label("since"),
         )
-        .where(_UNFINISHED)
+        .where(_UNFINISHED, Run.queue.in_(names))
         .group_by(Run.queue, Run.state)
     )
     for row in session.execute(counts):
-        counted = queue(row.queue)
+        counted = by_name[row.queue]
         setattr(counted, row.state, row.count)
         if row.state is RunState.QUEUED:
             counted.parked, counted.oldest_queued_at = row.parked, row.since
-    return [by_name[name] for name in sorted(by_name)]
+    return list(by_name.values())
+
+
+def _first_names(
+    session: Session,
+    selects: Iterable[Select[Any]],
+    others: Iterable[str] = (),
+    *,
+    after: str | None,
+    limit: int,
+) -> list[str]:
+    """Return the first *limit* names of *selects* and *others* that are later than *after*.
+
+    Each of *selects* has one column. No more of its names are read than may be returned.
+    """
+    names = {name for name in others if after is None or name > after}
+    for statement in selects:
+        (column,) = statement.selected_columns
+        name = in_code_points(session, column)
+        if after is not None:
+            statement = statement.where(name > after)
+        statement = statement.with_only_columns(name).distinct().order_by(name)
+        names |= {*session.scalars(statement.limit(limit))}
+    return sorted(names)[:limit]
 
 
 def unserved(session: Session, *, limit: int = 20) -> list[str]:
@@ -179,22 +210,29 @@ def unserved(session: Session, *, limit: int = 20) -> list[str]:
     return list(session.scalars(named.distinct().order_by(Job.queue).limit(limit)))
 
 
-def keys(session: Session) -> list[Key]:
-    """Return every concurrency key of a job or of an unfinished run, by name."""
-    by_name: dict[str, Key] = {}
-
-    def key(name: str, limit: int) -> Key:
-        counted = by_name.setdefault(name, Key(name))
-        counted.limits.add(limit)
-        return counted
-
+def keys(session: Session, *, after: str | None = None, limit: int) -> list[Key]:
+    """Return concurrency keys of jobs or unfinished runs, by name: those later than *after*."""
+    of_jobs = (Job.concurrency_key.is_not(None), Job.deleted_at.is_(None))
+    of_runs = (
+        Run.concurrency_key.is_not(None),
+        _UNFINISHED,
+        Run.state.in_((RunState.QUEUED, RunState.RUNNING)),
+    )
+    selects = (
+        select(Job.concurrency_key).where(*of_jobs),
+        select(Run.concurrency_key).where(*of_runs),
+    )
+    names = _first_names(session, selects, after=after, limit=limit)
+    by_name = {name: Key(name) for name in names}
     named = (
         select(Job.concurrency_key, Job.concurrency_limit, func.count().label("jobs"))
-        .where(Job.concurrency_key.is_not(None), Job.deleted_at.is_(None))
+        .where(*of_jobs, Job.concurrency_key.in_(names))
         .group_by(Job.concurrency_key, Job.concurrency_limit)
     )
     for jobs_row in session.execute(named):
-        key(jobs_row.concurrency_key, jobs_row.concurrency_limit).jobs += jobs_row.jobs
+        counted = by_name[jobs_row.concurrency_key]
+        counted.limits.add(jobs_row.concurrency_limit)
+        counted.jobs += jobs_row.jobs
     counts = (
         select(
             Run.concurrency_key,
@@ -203,16 +241,16 @@ def keys(session: Session) -> list[Key]:
             func.count().label("runs"),
             func.min(Run.queued_at).label("since"),
         )
-        .where(Run.concurrency_key.is_not(None), _UNFINISHED)
-        .where(Run.state.in_((RunState.QUEUED, RunState.RUNNING)))
+        .where(*of_runs, Run.concurrency_key.in_(names))
         .group_by(Run.concurrency_key, Run.concurrency_limit, Run.state)
     )
     for row in session.execute(counts):
-        counted = key(row.concurrency_key, row.concurrency_limit)
+        counted = by_name[row.concurrency_key]
+        counted.limits.add(row.concurrency_limit)
         if row.state is RunState.RUNNING:
             counted.running += row.runs
         else:
             counted.queued += row.runs
             known = filter(None, (counted.oldest_queued_at, row.since))
             counted.oldest_queued_at = min(known, default=None)
-    return [by_name[name] for name in sorted(by_name)]
+    return list(by_name.values())

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -150,7 +151,8 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "uq_runs_fire",
         "ix_runs_without_fire",
     ),
-    "queues": (status.queues, "ix_runs_unfinished"),
+    "queues": (partial(status.queues, after="a", limit=201), "ix_runs_unfinished"),
+    "keys": (partial(status.keys, after="a", limit=201), "ix_runs_unfinished"),
     "workers": (status.worker_states, "ix_runs_unfinished"),
     "explain": (
         lambda session: explain.explain(session, "job-3", When(MIDDLE, HOUR), at=MIDDLE + DAY),

@@ -109,7 +109,7 @@ def _named(path: str, names: tuple[str, ...], *, key: str, noun: str) -> Json:
 
     *noun* says what an item is. Raises Failure if one is missing.
     """
-    items = connect().read(path)["items"]
+    items = connect().page(path, limit=None)["items"]
     known = [str(item[key]) for item in items]
     for name in names:
         if name not in known:

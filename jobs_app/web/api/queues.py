@@ -1,17 +1,29 @@
 """/queues and /concurrency: the queues and concurrency keys, and the runs that wait."""
 
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from operator import attrgetter
+from typing import Any, TypeVar
+
 from flask import Response
 from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel
 
 from jobs_app.core import clock
 from jobs_app.runs import status
+from jobs_app.web.api import pagination
 from jobs_app.web.api.openapi import INSTALLATION, problems
-from jobs_app.web.api.pagination import unpaged
+from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.schemas.fields import Instant, seconds_between
 from jobs_app.web.session import session
 
 api = APIBlueprint("queues", __name__, abp_tags=[INSTALLATION])
+
+QUEUES_KIND = "queues"
+KEYS_KIND = "concurrency"
+
+Item = TypeVar("Item")
 
 
 class QueueOut(BaseModel):
@@ -37,10 +49,11 @@ class QueueOut(BaseModel):
     warning: str | None
 
 
-class QueueList(BaseModel):
-    """Every queue."""
+class QueuePage(BaseModel):
+    """Part of the list of queues; `next_cursor` is null at its end."""
 
     items: list[QueueOut]
+    next_cursor: str | None
 
 
 class KeyOut(BaseModel):
@@ -55,40 +68,73 @@ class KeyOut(BaseModel):
     oldest_queued_seconds: float | None
 
 
-class KeyList(BaseModel):
-    """Every concurrency key that a job names or an unfinished run has."""
+class KeyPage(BaseModel):
+    """Part of the list of concurrency keys; `next_cursor` is null at its end."""
 
     items: list[KeyOut]
+    next_cursor: str | None
 
 
-@api.get("/queues", responses={200: QueueList, **problems()})
-def list_queues() -> Response:
+@api.get("/queues", responses={200: QueuePage, **problems(400)})
+def list_queues(query: ListQuery) -> Response:
     """List the queues that a worker serves, that a job names, or that have unfinished runs."""
-    now = clock.now()
-    return unpaged(
-        QueueOut(
-            **{name: getattr(queue, name) for name in status.Queue.__slots__},
-            served=queue.is_served,
-            oldest_queued_seconds=seconds_between(queue.oldest_queued_at, now),
-            warning=queue.warning,
-        )
-        for queue in status.queues(session())
+    after = pagination.decode(QUEUES_KIND, query.cursor, _name)
+    queues = status.queues(session(), after=after, limit=query.limit + 1)
+    return pagination.page(
+        QUEUES_KIND,
+        query.limit,
+        queues,
+        key=attrgetter("name"),
+        show=partial(_show_all, _show_queue, clock.now()),
     )
 
 
-@api.get("/concurrency", responses={200: KeyList, **problems()})
-def list_keys() -> Response:
-    """List the concurrency keys: their limits, running runs, and how long others wait."""
-    now = clock.now()
-    return unpaged(
-        KeyOut(
-            key=key.name,
-            limits=sorted(key.limits),
-            jobs=key.jobs,
-            running=key.running,
-            queued=key.queued,
-            oldest_queued_at=key.oldest_queued_at,
-            oldest_queued_seconds=seconds_between(key.oldest_queued_at, now),
-        )
-        for key in status.keys(session())
+@api.get("/concurrency", responses={200: KeyPage, **problems(400)})
+def list_keys(query: ListQuery) -> Response:
+    """List the concurrency keys: their limits, running runs, and how long others wait.
+
+    A key is listed while a job names it or an unfinished run has it.
+    """
+    after = pagination.decode(KEYS_KIND, query.cursor, _name)
+    keys = status.keys(session(), after=after, limit=query.limit + 1)
+    return pagination.page(
+        KEYS_KIND,
+        query.limit,
+        keys,
+        key=attrgetter("name"),
+        show=partial(_show_all, _show_key, clock.now()),
+    )
+
+
+def _name(text: str) -> str:
+    """Return a name of a cursor, whatever a worker calls its queues."""
+    if not text.isprintable():
+        raise ValueError("not a name")
+    return text
+
+
+def _show_all(
+    show: Callable[[Item, datetime], BaseModel], now: datetime, items: Iterable[Item]
+) -> list[dict[str, Any]]:
+    return [show(item, now).model_dump(mode="json") for item in items]
+
+
+def _show_queue(queue: status.Queue, now: datetime) -> QueueOut:
+    return QueueOut(
+        **{name: getattr(queue, name) for name in status.Queue.__slots__},
+        served=queue.is_served,
+        oldest_queued_seconds=seconds_between(queue.oldest_queued_at, now),
+        warning=queue.warning,
+    )
+
+
+def _show_key(key: status.Key, now: datetime) -> KeyOut:
+    return KeyOut(
+        key=key.name,
+        limits=sorted(key.limits),
+        jobs=key.jobs,
+        running=key.running,
+        queued=key.queued,
+        oldest_queued_at=key.oldest_queued_at,
+        oldest_queued_seconds=seconds_between(key.oldest_queued_at, now),
     )

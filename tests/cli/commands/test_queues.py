@@ -65,7 +65,9 @@ A_WORKER = {
 
 
 def test_queues_are_listed_with_what_waits_in_them(server: CannedServer, run: Run) -> None:
-    server.on("GET", "/queues", Canned({"items": [a_queue(running=2), UNSERVED]}))
+    server.on(
+        "GET", "/queues", Canned({"items": [a_queue(running=2), UNSERVED], "next_cursor": None})
+    )
 
     result = run("queues")
 
@@ -83,13 +85,13 @@ def test_queues_are_listed_with_what_waits_in_them(server: CannedServer, run: Ru
 def test_a_queue_without_its_worker_fails_a_check(
     server: CannedServer, run: Run, options: list[str], code: int
 ) -> None:
-    server.on("GET", "/queues", Canned({"items": [a_queue(), UNSERVED]}))
+    server.on("GET", "/queues", Canned({"items": [a_queue(), UNSERVED], "next_cursor": None}))
 
     assert run("queues", "--check", *options).exit_code == code
 
 
 def test_one_queue_can_be_asked_for(server: CannedServer, run: Run) -> None:
-    server.on("GET", "/queues", Canned({"items": [a_queue(), UNSERVED]}))
+    server.on("GET", "/queues", Canned({"items": [a_queue(), UNSERVED], "next_cursor": None}))
 
     answer = run("queues", "slow", "--json")
     unknown = run("queues", "slwo")
@@ -97,6 +99,20 @@ def test_one_queue_can_be_asked_for(server: CannedServer, run: Run) -> None:
     assert json.loads(answer.stdout) == {"items": [UNSERVED]}
     assert unknown.exit_code == 3
     assert "There is no queue 'slwo'. These exist: default, slow." in unknown.stderr
+
+
+def test_all_pages_of_queues_are_read(server: CannedServer, run: Run) -> None:
+    server.on(
+        "GET",
+        "/queues",
+        Canned({"items": [a_queue()], "next_cursor": "more"}),
+        Canned({"items": [UNSERVED], "next_cursor": None}),
+    )
+
+    answer = run("queues", "slow", "--json")
+
+    assert json.loads(answer.stdout) == {"items": [UNSERVED]}
+    assert [request.query.get("cursor") for request in server.requests] == [None, "more"]
 
 
 def test_workers_are_listed_with_what_they_run(server: CannedServer, run: Run) -> None:
@@ -122,7 +138,7 @@ def test_workers_that_are_gone_are_asked_for(server: CannedServer, run: Run) -> 
 
 
 def test_keys_are_listed_with_their_limits(server: CannedServer, run: Run) -> None:
-    server.on("GET", "/concurrency", Canned({"items": [A_KEY]}))
+    server.on("GET", "/concurrency", Canned({"items": [A_KEY], "next_cursor": None}))
 
     result = run("concurrency")
 
@@ -143,7 +159,7 @@ def test_keys_are_listed_with_their_limits(server: CannedServer, run: Run) -> No
 def test_where_there_is_nothing_it_says_what_to_do(
     server: CannedServer, run: Run, command: str, path: str, hint: str
 ) -> None:
-    server.on("GET", path, Canned({"items": []}))
+    server.on("GET", path, Canned({"items": [], "next_cursor": None}))
 
     result = run(command)
 
@@ -154,8 +170,8 @@ def test_where_there_is_nothing_it_says_what_to_do(
 def test_queues_and_keys_are_completed_from_the_server(
     server: CannedServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.on("GET", "/queues", Canned({"items": [a_queue(), UNSERVED]}))
-    server.on("GET", "/concurrency", Canned({"items": [A_KEY]}))
+    server.on("GET", "/queues", Canned({"items": [a_queue(), UNSERVED], "next_cursor": None}))
+    server.on("GET", "/concurrency", Canned({"items": [A_KEY], "next_cursor": None}))
 
     assert complete(monkeypatch, run, "jobs-app queues sl") == ["slow"]
     assert complete(monkeypatch, run, "jobs-app job list --queue de") == ["default"]

@@ -9,6 +9,7 @@ from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.processes import Worker
+from jobs_app.web.api import pagination
 from tests.web.conftest import NOW, Api, a_job, a_run
 
 
@@ -131,6 +132,37 @@ def test_keys_show_their_limits_and_waiting_runs(api: Api, store) -> None:
     assert busy.pop("oldest_queued_at")
     assert busy == {"key": "db-main", "limits": [2, 3], "jobs": 2, "running": 1, "queued": 1}
     assert (idle["key"], idle["limits"], idle["running"], idle["queued"]) == ("idle", [1], 0, 0)
+
+
+def pages(api: Api, path: str, field: str) -> list[list[str]]:
+    """Return the names on each page of two items."""
+    listed: list[list[str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = api.get(f"{path}?limit=2{cursor and f'&cursor={cursor}'}").json
+        listed.append([item[field] for item in answer["items"]])
+        cursor = answer["next_cursor"]
+    return listed
+
+
+def test_queues_and_keys_come_in_pages(api: Api, store) -> None:
+    api.make_job("a", queue="Q", concurrency_key="Q", concurrency_limit=1)
+    api.make_job("b", queue="a-b", concurrency_key="a-b", concurrency_limit=1)
+    keyed = ({"queue": name, "concurrency_key": name, "concurrency_limit": 1} for name in "ac")
+    store(
+        a_worker(queues=["b", "d", "a"]),
+        *(a_run(RunState.QUEUED, **one, reason="Waits.") for one in keyed),
+    )
+
+    assert pages(api, "/queues", "name") == [["Q", "a"], ["a-b", "b"], ["c", "d"]]
+    assert pages(api, "/concurrency", "key") == [["Q", "a"], ["a-b", "c"]]
+
+
+@pytest.mark.parametrize("path", ["/queues", "/concurrency"])
+def test_the_cursor_of_another_list_is_refused(api: Api, path: str) -> None:
+    for cursor in (pagination.encode("jobs", "a"), pagination.encode(path[1:], "a\0")):
+        answer = api.get(f"{path}?cursor={cursor}")
+        assert (answer.status_code, answer.json["code"]) == (400, "bad_cursor")
 
 
 def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: Api, store) -> None:
