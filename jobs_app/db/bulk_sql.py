@@ -9,16 +9,23 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Result,
+    and_,
     any_,
     cast,
     collate,
     func,
     literal,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import NullType
+
+from jobs_app.db.engine import reader_of
+
+#: Rows that one transaction of `update_all` changes.
+UPDATE_BATCH = 1000
 
 
 def in_values(
@@ -65,3 +72,37 @@ def rowcount(result: Result[Any]) -> int:
     # SQLAlchemy types the result of each statement as `Result`, which has no `rowcount`.
     changed: CursorResult[Any] = result  # type: ignore[assignment]
     return changed.rowcount
+
+
+def update_all(
+    session: Session, key: InstrumentedAttribute[UUID], where: ColumnElement[bool], **values: Any
+) -> int:
+    """Update the rows that fit *where*, however many there are; return how many it were.
+
+    *key* is the primary key. The first UPDATE_BATCH rows are updated in the open transaction,
+    which is committed, and then each UPDATE_BATCH of the others. A row that does not fit any more
+    stays as it is; one that comes meanwhile may be left out.
+    """
+    first = select(key).where(where).limit(UPDATE_BATCH)
+    updated = _update(session, key, and_(key.in_(first), where), values)
+    session.commit()
+    if updated < UPDATE_BATCH:
+        return updated
+    # Read by a session that locks nothing: a search for each batch would pass all rows again.
+    with reader_of(session) as reader:
+        keys = list(reader.scalars(select(key).where(where)))
+    for start in range(0, len(keys), UPDATE_BATCH):
+        batch = in_values(session, key, keys[start : start + UPDATE_BATCH])
+        updated += _update(session, key, and_(batch, where), values)
+        session.commit()
+    return updated
+
+
+def _update(
+    session: Session,
+    key: InstrumentedAttribute[UUID],
+    where: ColumnElement[bool],
+    values: dict[str, Any],
+) -> int:
+    statement = update(key.class_).where(where).values(**values)
+    return rowcount(session.execute(statement.execution_options(synchronize_session=False)))

@@ -201,9 +201,8 @@ def remove(
     job.next_fire_at = job.next_due_at = None
     job.version += 1
     session.flush()
-    cancel.cancel_unstarted(session, job.id, by=by, reason="job_deleted", at=at)
     audit.note(session, "delete", by=by, at=at, job_id=job.id)
-    session.commit()
+    cancel.cancel_unstarted(session, job.id, by=by, at=at)
     return job
 
 

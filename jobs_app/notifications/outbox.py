@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event, NotificationState
-from jobs_app.db.bulk_sql import rowcount
+from jobs_app.db.bulk_sql import rowcount, update_all
 from jobs_app.db.models.notifications import Notification
 from jobs_app.notifications.record import GROUPING_SECONDS
 
@@ -64,11 +64,12 @@ def due_channels(session: Session, *, at: datetime) -> list[int]:
 def suppress_channel(
     session: Session, channel_id: int, *, error: str, created_before: datetime | None = None
 ) -> None:
-    """Suppress what is pending for a channel, or only what is older; does not commit."""
+    """Suppress what is pending for a channel, or only what is older; commits in batches."""
     pending = _is_pending_for(channel_id)
     if created_before is not None:
         pending = and_(pending, Notification.created_at < created_before)
-    _update(session, pending, state=NotificationState.SUPPRESSED, due_at=None, error=error)
+    suppressed = {"state": NotificationState.SUPPRESSED, "due_at": None, "error": error}
+    update_all(session, Notification.id, pending, **suppressed)
 
 
 def claim_next(
@@ -94,16 +95,15 @@ def claim_next(
         allowed_at = _group_allowed_at(session, head, at=at, rate_limit=rate_limit)
         if allowed_at is not None:
             group = and_(_is_pending_for(channel_id), Notification.group_key == head.group_key)
-            _update(session, and_(group, Notification.due_at < allowed_at), due_at=allowed_at)
-            session.commit()
+            is_early = and_(group, Notification.due_at < allowed_at)
+            update_all(session, Notification.id, is_early, due_at=allowed_at)
             continue
         allowed_at = _channel_allowed_at(session, head, at=at, rate_limit=rate_limit)
         if allowed_at is not None:
-            _update(session, _is_due_and_untried(channel_id, at=at), due_at=allowed_at)
-            session.commit()
+            is_due = _is_due_and_untried(channel_id, at=at)
+            update_all(session, Notification.id, is_due, due_at=allowed_at)
             continue
         claimed = _claim(session, head, at=at, rate_limit=rate_limit)
-        session.commit()
         # None: another sender was faster. Look again.
         if claimed is not None:
             return claimed
@@ -170,12 +170,13 @@ def _sent_in_last_minute(session: Session, channel_id: int, *, at: datetime) -> 
 def _claim(
     session: Session, head: Notification, *, at: datetime, rate_limit: RateLimit
 ) -> ClaimedNotification | None:
-    """Claim *head* and group others into it; None if another sender has it."""
+    """Claim *head* and group others into it; None if another sender has it. Commits."""
     is_unchanged = _is_claimed(ClaimedNotification(head.id, head.tries))
     if head.tries >= MAX_TRIES:
         # Its senders died, or its text cannot be made: do not try for ever.
         failed = NotificationState.FAILED
         _update(session, is_unchanged, state=failed, due_at=None, error=NO_OUTCOME)
+        session.commit()
         return None
     claimed = _update(
         session,
@@ -184,20 +185,22 @@ def _claim(
         due_at=at + timedelta(seconds=CLAIM_SECONDS),
     )
     if not claimed:
+        session.commit()
         return None
     # Group with the first try only: a later try must send the same message.
     if head.tries == 0 and head.event is not Event.TEST:
-        grouped = {"state": NotificationState.GROUPED, "grouped_into": head.id, "due_at": None}
+        # Group the notifications that are due soon, but not those of runs that are not late yet.
+        soon = at + timedelta(seconds=GROUPING_SECONDS)
+        joined = and_(Notification.group_key == head.group_key, Notification.due_at <= soon)
+        if len(_sent_in_last_minute(session, head.channel_id, at=at)) + 1 >= rate_limit.per_minute:
+            # The last message of this minute includes everything else that is due.
+            joined = or_(joined, _is_due_and_untried(head.channel_id, at=at))
         others = and_(
             _is_pending_for(head.channel_id), Notification.tries == 0, Notification.id != head.id
         )
-        # Group the notifications that are due soon, but not those of runs that are not late yet.
-        soon = at + timedelta(seconds=GROUPING_SECONDS)
-        equal = and_(Notification.group_key == head.group_key, Notification.due_at <= soon)
-        _update(session, and_(others, equal), **grouped)
-        if len(_sent_in_last_minute(session, head.channel_id, at=at)) + 1 >= rate_limit.per_minute:
-            # The last message of this minute includes everything else that is due.
-            _update(session, and_(others, _is_due_and_untried(head.channel_id, at=at)), **grouped)
+        grouped = {"state": NotificationState.GROUPED, "grouped_into": head.id, "due_at": None}
+        update_all(session, Notification.id, and_(others, joined), **grouped)
+    session.commit()
     return ClaimedNotification(head.id, head.tries + 1)
 
 
@@ -235,8 +238,8 @@ def mark_failed(
         Notification.id != claimed.id,
         Notification.event != Event.TEST,
     )
-    _update(session, and_(others, Notification.due_at < rest_until), due_at=rest_until)
-    session.commit()
+    is_early = and_(others, Notification.due_at < rest_until)
+    update_all(session, Notification.id, is_early, due_at=rest_until)
 
 
 def suppress(session: Session, claimed: ClaimedNotification, *, error: str) -> None:

@@ -158,7 +158,6 @@ class Sender:
             outbox.suppress_channel(
                 session, channel_id, error=outbox.TOO_OLD, created_before=oldest
             )
-            session.commit()
         while not self._stopping.is_set():
             with self._database.session() as session:
                 claimed = outbox.claim_next(
@@ -201,7 +200,6 @@ class Sender:
         if channel is None:
             with self._database.session() as session:
                 outbox.suppress_channel(session, channel_id, error=outbox.CHANNEL_GONE)
-                session.commit()
             return False
         try:
             target = json.loads(load_cipher(self._settings).decrypt(channel.encrypted))

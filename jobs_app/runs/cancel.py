@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Delete, delete, or_, select
+from sqlalchemy import Delete, delete, exists, or_, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
@@ -13,6 +13,7 @@ from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.bulk_sql import in_values, rowcount
+from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import LIMIT_COLUMNS, Attempt, LogChunk, Run
 from jobs_app.runs import transitions
 
@@ -41,11 +42,28 @@ def cancel(
     return RunState.RUNNING if is_requested else None
 
 
-def cancel_unstarted(session: Session, job_id: int, *, by: str, reason: str, at: datetime) -> None:
-    """Cancel the runs of a job that have not started; does not commit."""
+#: The reason of a run whose job was deleted before it started.
+JOB_DELETED = "job_deleted"
+
+
+def cancel_unstarted(session: Session, job_id: int, *, by: str, at: datetime) -> int:
+    """Cancel the runs of a deleted job that have not started; return how many; commits.
+
+    They are cancelled in batches. If that is interrupted, the janitor cancels the others.
+    """
     unfinished = or_(run_indexes.waiting_of_job(job_id), run_indexes.active_of_job(job_id))
-    guard = (unfinished, Run.state.in_(CANCELLABLE_AT_ONCE))
-    transitions.cancel_runs(session, guard, by=by, reason=reason, at=at)
+    return transitions.cancel_all(session, unfinished, by=by, reason=JOB_DELETED, at=at)
+
+
+def deleted_with_unstarted(session: Session, *, limit: int = 100) -> list[int]:
+    """Return the ids of deleted jobs with runs that have not started."""
+    states = tuple(map(str, CANCELLABLE_AT_ONCE))
+    unstarted = (
+        exists().where(Run.job_id == Job.id, condition, text(f"runs.state IN {states}"))
+        for condition in run_indexes.UNFINISHED_OF_JOB
+    )
+    jobs = select(Job.id).where(Job.deleted_at.is_not(None), or_(*unstarted))
+    return list(session.scalars(jobs.limit(limit)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
+from jobs_app.db.bulk_sql import update_all
 from jobs_app.db.models.runs import Run
 from jobs_app.runs.messages import Message
 
@@ -50,18 +51,16 @@ def mark_unsent(session: Session, run_ids: Collection[UUID], *, at: datetime) ->
 
 
 def mark_queued_unsent(session: Session, *, at: datetime, is_everything_lost: bool = False) -> None:
-    """Make the messages of runs that were queued recently due, and commit.
+    """Make the messages of runs that were queued recently due; commits in batches.
 
     For a scheduler that takes over: the last one may have died between commit and publish.
     With *is_everything_lost* the messages of all queued runs are due, as if never sent again.
     """
-    statement = update(Run).where(Run.state == RunState.QUEUED, Run.send_at > at)
+    later = and_(Run.state == RunState.QUEUED, Run.send_at > at)
     if is_everything_lost:
-        statement = statement.values(send_at=at, sends=0)
+        update_all(session, Run.id, later, send_at=at, sends=0)
     else:
-        statement = statement.where(Run.sends <= MAX_RECENT_SENDS).values(send_at=at)
-    session.execute(statement.execution_options(synchronize_session=False))
-    session.commit()
+        update_all(session, Run.id, and_(later, Run.sends <= MAX_RECENT_SENDS), send_at=at)
 
 
 def take_unsent(session: Session, queue: str, *, at: datetime, limit: int) -> list[Message]:

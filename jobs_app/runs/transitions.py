@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, update
+from sqlalchemy import ColumnElement, and_, or_, update
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import CancelMode, RunState
-from jobs_app.db.bulk_sql import rowcount
+from jobs_app.core.states import CANCELLABLE_AT_ONCE, CancelMode, RunState
+from jobs_app.db.bulk_sql import rowcount, update_all
 from jobs_app.db.models.runs import Run
 from jobs_app.runs.messages import Message
 from jobs_app.runs.outbox import MESSAGE_COLUMNS, RESEND_SECONDS, message_of
@@ -49,15 +49,28 @@ def cancel_runs(
     at: datetime,
 ) -> bool:
     """Cancel the runs that fit *guard*, which lets no running one pass; were there any?"""
-    return move(
-        session,
-        guard,
-        state=RunState.CANCELLED,
-        finished_at=at,
-        cancelled_by=by,
-        reason=reason,
-        send_at=None,
-    )
+    return move(session, guard, **_cancelled(by, reason, at))
+
+
+def cancel_all(
+    session: Session, which: ColumnElement[bool], *, by: str, reason: str, at: datetime
+) -> int:
+    """Cancel the runs of *which* that have not started; return how many; commits.
+
+    The first ones are cancelled in the open transaction, the others in batches.
+    """
+    guard = and_(which, Run.state.in_(CANCELLABLE_AT_ONCE))
+    return update_all(session, Run.id, guard, **_cancelled(by, reason, at))
+
+
+def _cancelled(by: str, reason: str, at: datetime) -> dict[str, Any]:
+    return {
+        "state": RunState.CANCELLED,
+        "finished_at": at,
+        "cancelled_by": by,
+        "reason": reason,
+        "send_at": None,
+    }
 
 
 def request_cancel(

@@ -17,7 +17,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside
 from jobs_app.jobs.redbeat_entries import Projection
-from jobs_app.runs import concurrency, outbox, overlap, rescue, workers
+from jobs_app.runs import cancel, concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.finish import finish_alone
 from jobs_app.runs.messages import Message
@@ -61,6 +61,7 @@ class Janitor:
             (1.0, lambda at, _: self.finish_orphans(at=at)),
             (1.0, lambda at, _: self.unpark_runs(at=at)),
             (5.0, lambda at, _: self.promote_waiting(at=at)),
+            (60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
             (1.0, lambda _at, _: self.entries.compare_next()),
             (3600.0, lambda _at, _: self.entries.compare()),
         ]
@@ -162,6 +163,19 @@ class Janitor:
         messages = promote_all(self._database, job_ids, self._put_aside, at=at)
         self._send(messages, at=at)
         return len(messages)
+
+    def cancel_of_deleted_jobs(self, *, at: datetime) -> int:
+        """Cancel runs that have not started and whose job is deleted; return how many.
+
+        The process that deleted the job died before it had cancelled them all.
+        """
+        with self._database.reading() as session:
+            job_ids = cancel.deleted_with_unstarted(session)
+        cancelled = 0
+        for job_id in job_ids:
+            with self._database.session() as session:
+                cancelled += cancel.cancel_unstarted(session, job_id, by="jobs-app", at=at)
+        return cancelled
 
     def _unpark(self, key: str, *, at: datetime) -> list[Message]:
         with self._database.session() as session:

@@ -12,13 +12,15 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from jobs_app.core.errors import Conflict, InvalidInput, NotFound, StaleVersion
-from jobs_app.core.states import JobState, RunState
+from jobs_app.core.states import JobState, OverlapPolicy, RunState
+from jobs_app.db import bulk_sql
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
 from jobs_app.jobs.definition import definition_of
 from jobs_app.runs import fires
+from tests.db.queries import transaction_sizes
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -151,6 +153,21 @@ def test_deleting_keeps_the_history_and_cancels_what_has_not_begun(database: Dat
     assert run(database, run_id).reason == "job_deleted"
     with pytest.raises(NotFound):
         stored_job(database, job.name)
+
+
+def test_many_runs_of_a_deleted_job_are_cancelled_in_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_sql, "UPDATE_BATCH", 2)
+    job = make_job(database, schedule=None, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    for _ in range(5):
+        make_run(database, job)
+    sizes = transaction_sizes(database, "runs")
+
+    remove(database, job)
+
+    assert {run.state for run in runs_of(database, job)} == {RunState.CANCELLED}
+    assert max(sizes) == 2
 
 
 def test_a_purge_deletes_the_history_too(database: Database) -> None:

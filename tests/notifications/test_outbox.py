@@ -224,7 +224,6 @@ def test_a_notification_that_is_a_day_old_is_not_sent(database: Database) -> Non
 
     with database.session() as session:
         outbox.suppress_channel(session, OPS, error="old", created_before=NOON + MINUTE)
-        session.commit()
 
     assert [(row.state.value, row.error) for row in rows(database)] == [
         ("suppressed", "old"),

@@ -11,6 +11,7 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import workers
@@ -207,6 +208,24 @@ def test_a_run_that_waits_for_nobody_is_let_in(
     janitor.promote_waiting(at=NOON)
 
     assert publisher.sent == [second]
+
+
+def test_runs_that_an_interrupted_deletion_left_are_cancelled(
+    database: Database, janitor: Janitor
+) -> None:
+    job, other = make_job(database), make_job(database)
+    left = [make_run(database, job), make_run(database, job, state=RunState.WAITING)]
+    kept = make_run(database, other)
+    with database.session() as session:
+        values = {"deleted_at": NOON, "next_fire_at": None, "next_due_at": None}
+        session.execute(update(Job).where(Job.id == job.id).values(**values))
+        session.commit()
+
+    assert janitor.cancel_of_deleted_jobs(at=NOON) == 2
+    assert janitor.cancel_of_deleted_jobs(at=NOON) == 0
+
+    assert [run(database, run_id).state for run_id in left] == [RunState.CANCELLED] * 2
+    assert run(database, kept).state is RunState.QUEUED
 
 
 def test_entries_that_redis_lost_are_written_anew(
