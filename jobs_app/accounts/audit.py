@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from jobs_app.db.models.accounts import AuditEvent
@@ -14,6 +14,9 @@ from jobs_app.db.models.jobs import Job
 
 #: The key of the Origin in `info` of a session.
 _ORIGIN = "audit_origin"
+
+#: Events that may be written before an older one is committed.
+OPEN_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,19 @@ def job_names(session: Session, events: Iterable[AuditEvent]) -> dict[int, str]:
     ids = {event.job_id for event in events if event.job_id is not None}
     rows = session.execute(select(Job.id, Job.name).where(Job.id.in_(ids)))
     return {row.id: row.name for row in rows}
+
+
+def newest_event(session: Session) -> int:
+    """Return the number of the newest event; 0 if there is none."""
+    return session.scalar(select(func.max(AuditEvent.id))) or 0
+
+
+def jobs_saved_after(event: int) -> Select[int | None]:
+    """Return a subquery for the ids of the jobs that events later than *event* are about.
+
+    To find every job that was saved since `newest_event`, pass that number less OPEN_EVENTS.
+    """
+    return select(AuditEvent.job_id).where(AuditEvent.id > event)
 
 
 def page(

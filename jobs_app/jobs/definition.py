@@ -1,9 +1,9 @@
 """Definitions of jobs: made from documents and rows, checked, and written on rows."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from celery import Celery
 from sqlalchemy.orm import Session
@@ -16,13 +16,13 @@ from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_of
 from jobs_app.jobs.document import KINDS, NAME, QUEUE, TAG, Definition, as_json
 from jobs_app.notifications import channels
-from jobs_app.notifications.rules import rules_from_json
+from jobs_app.notifications.rules import Rule, rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import validation
 from jobs_app.schedules.schedule import Schedule, first_anchor
-from jobs_app.secrets import store
+from jobs_app.secrets import references, store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
 
@@ -128,6 +128,30 @@ def completed(definition: Definition, *, anchor_at: datetime | None, at: datetim
     if schedule.interval_seconds is not None and schedule.anchor_at is None:
         schedule = replace(schedule, anchor_at=anchor_at or first_anchor(schedule, at=at))
     return replace(definition, schedule=schedule)
+
+
+@dataclass(frozen=True, slots=True)
+class NewReferences:
+    """What a definition refers to, and the one before it did not."""
+
+    secrets: set[str]
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def of(cls, definition: Definition, before: Definition | None = None) -> Self:
+        secrets, rules = references.names(definition.task, definition.kwargs), definition.notify
+        if before is not None:
+            secrets -= references.names(before.task, before.kwargs)
+            rules = None if rules == before.notify else rules
+        return cls(secrets, rules or ())
+
+    def hold(self, session: Session) -> None:
+        """Keep these secrets and channels from being deleted until the commit.
+
+        Raises InvalidInput, and rolls back, if one of them was deleted just now.
+        """
+        store.hold(session, self.secrets)
+        channels.hold(session, self.rules)
 
 
 def check(

@@ -24,6 +24,7 @@ from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.db.page_size import fitting, text_size
 from jobs_app.jobs.audit_detail import audited, changed_detail
 from jobs_app.jobs.definition import (
+    NewReferences,
     check,
     columns,
     completed,
@@ -37,7 +38,6 @@ from jobs_app.notifications import history, record, subscriptions
 from jobs_app.runs import cancel, fires
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
-from jobs_app.secrets import references, store
 
 OnMissed = Literal["skip", "last", "all"]
 
@@ -62,7 +62,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     with reader_of(session) as reader:
         check(reader, definition, app=app, now=at)
     detail = audited(definition)
-    store.hold(session, references.names(definition.task, definition.kwargs))
+    NewReferences.of(definition).hold(session)
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
     follow_schedule(job, at=at)
@@ -98,13 +98,12 @@ def change(
         with reader_of(session) as reader:
             check(reader, definition, app=app, now=at, before=before)
         detail = changed_detail(before, definition)
-        new_names = references.names(definition.task, definition.kwargs)
-        new_names -= references.names(before.task, before.kwargs)
+        references = NewReferences.of(definition, before)
         job = lock(session, job, version)
         if job.version == checked_version:
             break
         unlock(session, job)
-    store.hold(session, new_names)
+    references.hold(session)
     if has_other_fires(before, definition):
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.

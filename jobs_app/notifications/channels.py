@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import null, select
+from sqlalchemy import String, cast, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,7 @@ from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion, r
 from jobs_app.core.states import Event, NotificationState
 from jobs_app.core.text import did_you_mean, listed
 from jobs_app.db.columns import new_run_id
+from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import outbox
@@ -91,17 +92,25 @@ def delete(session: Session, name: str, *, version: int | None, by: str, at: dat
 
     Raises Conflict (`channel_in_use`) while a job names it, NotFound, StaleVersion.
     """
+    with reader_of(session) as reader:
+        newest_event = audit.newest_event(reader)
+        jobs = jobs_with_channel(reader, name)
     channel = _lock(session, name, version)
-    if jobs := _jobs_with_channel(session, name):
+    # Nobody saves a rule for a locked channel: only what was saved since then is read now.
+    saved_after = newest_event - audit.OPEN_EVENTS
+    jobs = sorted({*jobs, *jobs_with_channel(session, name, saved_after=saved_after)})
+    if jobs:
         session.rollback()
         raise Conflict(
             f"Jobs name the channel {name!r}: {listed(jobs)}. Remove it from their notify first.",
             code="channel_in_use",
         )
-    outbox.suppress_channel(session, channel.id, error=outbox.CHANNEL_GONE)
+    channel_id = channel.id
     audit.note(session, "delete_channel", by=by, at=at, **_audit_detail(channel))
     session.delete(channel)
     session.commit()
+    # If this is interrupted, the sender suppresses each one when it is due.
+    outbox.suppress_channel(session, channel_id, error=outbox.CHANNEL_GONE)
     refresh_subscriptions(session)
 
 
@@ -164,18 +173,40 @@ def rule_errors(session: Session, rules: Sequence[Rule] | None) -> list[FieldErr
     return errors
 
 
-def _jobs_with_channel(session: Session, name: str) -> list[str]:
-    """Return the names of the jobs whose rules name the channel *name*."""
-    statement = (
-        select(Job.name, Job.notify)
-        .where(Job.notify.is_not(null()), Job.deleted_at.is_(None))
-        .order_by(Job.name)
-    )
-    return [
+def jobs_with_channel(session: Session, name: str, *, saved_after: int | None = None) -> list[str]:
+    """Return the names of the living jobs whose rules name the channel *name*, sorted.
+
+    *saved_after* leaves out jobs that no event of the audit later than this one is about.
+    """
+    mentions = cast(Job.notify, String).contains(f'"{name}"', autoescape=True)
+    statement = select(Job.name, Job.notify).where(Job.deleted_at.is_(None), mentions)
+    if saved_after is not None:
+        statement = statement.where(Job.id.in_(audit.jobs_saved_after(saved_after)))
+    return sorted(
         row.name
         for row in session.execute(statement)
         if any(rule.channel == name for rule in rules_from_json(row.notify) or ())
-    ]
+    )
+
+
+def hold(session: Session, rules: Sequence[Rule]) -> None:
+    """Keep the channels of *rules* from being deleted until the commit.
+
+    Call it before a job is written. Raises InvalidInput, and rolls back, if one was deleted
+    just now.
+    """
+    names = {rule.channel for rule in rules}
+    if not names:
+        return
+    held = session.scalars(
+        select(NotificationChannel.name)
+        .where(NotificationChannel.name.in_(names))
+        .order_by(NotificationChannel.name)
+        .with_for_update(read=True, key_share=True)
+    )
+    if names - {*held}:
+        session.rollback()
+        refuse(rule_errors(session, rules))
 
 
 def _lock(session: Session, name: str, version: int | None) -> NotificationChannel:

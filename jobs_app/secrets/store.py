@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import String, cast, delete, func, select, update
+from sqlalchemy import String, cast, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,7 +21,6 @@ from jobs_app.core.errors import (
 )
 from jobs_app.core.text import did_you_mean, listed
 from jobs_app.db.engine import reader_of
-from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import redaction, references
@@ -38,9 +37,6 @@ LISTED_NAMES = 5
 
 #: Names of jobs that the audit of a deleted secret lists; it counts them all.
 AUDITED_JOBS = 100
-
-#: Events of the audit that may be written before an older one is committed.
-OPEN_EVENTS = 1000
 
 #: How many unknown names get a suggestion, and among how many secrets it is looked for.
 MAX_HINTS = 3
@@ -130,14 +126,14 @@ def remove(
     it, unless *force* is true.
     """
     with reader_of(session) as reader:
-        newest_event = reader.scalar(select(func.max(AuditEvent.id))) or 0
+        newest_event = audit.newest_event(reader)
         jobs = used_by(reader, name)
     secret = _locked(session, name, version)
     if secret is None:
         session.rollback()
         raise NotFound(f"There is no secret {name!r}.", code="secret_not_found")
     # Nobody saves a reference to a locked secret: only what was saved since then is read now.
-    saved_after = newest_event - OPEN_EVENTS
+    saved_after = newest_event - audit.OPEN_EVENTS
     jobs = sorted({*jobs, *used_by(session, name, saved_after=saved_after)})
     if jobs and not force:
         session.rollback()
@@ -167,7 +163,7 @@ def used_by(session: Session, name: str, *, saved_after: int | None = None) -> l
     mentions = cast(Job.kwargs, String).contains(f"{references.OPENING}{name}}}", autoescape=True)
     jobs = select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
     if saved_after is not None:
-        jobs = jobs.where(Job.id.in_(select(AuditEvent.job_id).where(AuditEvent.id > saved_after)))
+        jobs = jobs.where(Job.id.in_(audit.jobs_saved_after(saved_after)))
     rows = session.execute(jobs)
     return sorted(row.name for row in rows if name in references.names(row.task, row.kwargs))
 

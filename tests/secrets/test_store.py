@@ -1,12 +1,11 @@
 """The store of secrets: concurrent creation, time of use, deletion."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import func, insert, select
 
 from jobs_app.core.errors import Conflict, InvalidInput, StaleVersion
 from jobs_app.db.engine import Database
@@ -15,6 +14,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
 from jobs_app.secrets import store
 from jobs_app.secrets.encryption import Cipher
+from tests.db.queries import once_read
 from tests.factories import MINUTE, NOON, SECOND, TASKS, definition, make_job
 from tests.secrets.stored_secrets import decrypted_values, put
 
@@ -75,22 +75,6 @@ USES_A: dict[str, Any] = {
 def remove(database: Database) -> None:
     with database.session() as session:
         store.remove(session, "A", version=None, force=False, by="tester", at=NOON)
-
-
-def once_read(database: Database, text: str, action: Callable[[], object]) -> None:
-    """Have *action* happen once, after a session has read with a statement that has *text*."""
-    pending, is_read = [action], [False]
-
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        is_read[0] = is_read[0] or text in statement
-
-    def act(*_: Any) -> None:
-        if is_read[0] and pending:
-            pending.pop()()
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    # The session that read gives its connection back.
-    event.listen(database.engine, "checkin", act)
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "changed"])
