@@ -19,7 +19,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
 from jobs_app.db.revisions import alembic_config
 from jobs_app.runs import history
-from tests.factories import NOON
+from tests.factories import NOON, claim, make_job, make_run, make_worker
 
 
 def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
@@ -158,7 +158,14 @@ def test_migrations_go_up_down_and_up_again(unmigrated_database_url: str, tmp_pa
     database = Database(settings.effective_database_url)
 
     migrate(settings)
-    assert "jobs" in inspect(database.engine).get_table_names()
+    job = make_job(database, cron="0 * * * *", concurrency_key="db-main")
+    over, running = make_run(database, job), make_run(database, job, state=RunState.WAITING)
+    assert claim(database, over, make_worker(database)) is not None
+    migrate(settings, "0001")
+    migrate(settings)
+    with database.reading() as session:
+        page, _ = history.page(session, history.Filter(job=job.name), before=None, limit=9)
+    assert {run.id for run in page} == {over, running}
     migrate(settings, "base")
     assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
     migrate(settings)
