@@ -46,10 +46,12 @@ def _checked_settings(**overrides: object) -> "Settings":
 
 def _sentence(error: "ValidationError") -> str:
     """Return which settings are wrong and why, without their values: these may be secrets."""
+    from jobs_app.core.validation_messages import faults
+
     return "\n".join(
-        f"JOBS_{'_'.join(str(part) for part in item['loc']).upper()}: "
-        f"{item['msg'].removeprefix('Value error, ')}."
-        for item in error.errors(include_url=False, include_input=False)
+        # A variable is text: that it is no other type says nothing.
+        f"JOBS_{'_'.join(map(str, fault.place)).upper()} {fault.text}".replace(", not a string", "")
+        for fault in faults(error, tuple)
     )
 
 

@@ -636,6 +636,6 @@ def test_a_setting_that_is_wrong_is_a_sentence_and_code_2(
     result = run("web", "--port", "99999999")
 
     assert result.exit_code == 2
-    assert "JOBS_PORT: " in result.stderr
-    assert "JOBS_TIMEZONE: " in result.stderr
+    assert "JOBS_PORT must be at most 65535." in result.stderr
+    assert "JOBS_TIMEZONE is refused: 'Mars/Olympus' is not an IANA time zone." in result.stderr
     assert "Traceback" not in result.stderr
