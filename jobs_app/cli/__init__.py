@@ -77,9 +77,13 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            # click alone would end with 1, which means that something failed.
-            ctx.exit(INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as error:
+            # click alone would end with 1, which means that something failed. At a question, it
+            # turns Ctrl-C and the end of input into one error.
+            is_end_of_input = isinstance(error.__context__, EOFError)
+            if isinstance(error, click.Abort):
+                click.echo("\nNothing was changed.", err=True)
+            ctx.exit(1 if is_end_of_input else INTERRUPTED)
 
 
 @click.group(

@@ -109,3 +109,19 @@ def test_a_file_of_the_working_directory_takes_the_place_of_no_library(
 def test_a_misspelt_command_gets_a_suggestion() -> None:
     with pytest.raises(click.UsageError, match=r"No such command 'jbo'\. Did you mean 'job'\?"):
         cli.main(["jbo"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("error, code", [(KeyboardInterrupt, 130), (EOFError, 1)])
+def test_ctrl_c_at_a_question_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[BaseException],
+    code: int,
+) -> None:
+    def ask(_: str) -> str:
+        raise error
+
+    monkeypatch.setattr("click.termui.hidden_prompt_func", ask)
+
+    assert cli.main(["channel", "add", "ops"], standalone_mode=False) == code
+    assert "Nothing was changed." in capsys.readouterr().err
