@@ -2,7 +2,7 @@
 
 Seeds draw the order of events at random; scenarios (scenarios.py) define it.
 
-The default profile plays some parts of the seeds, `--nightly` all of them. More seeds, new
+The default profile plays the first part of the seeds, `--nightly` all of them. More seeds, new
 ones each time: `pytest tests/simulation --simulation-seeds 10000`. One seed again, with its
 course: `pytest tests/simulation -s --simulation-seed 42`.
 """
@@ -36,10 +36,10 @@ POSTGRES_PROFILE_SEEDS = 8
 WAIT = "waits for a lock"
 
 
-def in_parts(default: int) -> pytest.MarkDecorator:
-    """Run a test for each of PARTS; the default profile has the first *default* of them."""
-    others = [pytest.param(part, marks=pytest.mark.nightly) for part in range(default, PARTS)]
-    return pytest.mark.parametrize("part", [*range(default), *others])
+#: Runs a test for each of PARTS; the default profile has the first one.
+in_parts = pytest.mark.parametrize(
+    "part", [0, *(pytest.param(part, marks=pytest.mark.nightly) for part in range(1, PARTS))]
+)
 
 
 def _seeds(config: pytest.Config, part: int, usual: int) -> range:
@@ -52,7 +52,7 @@ def _seeds(config: pytest.Config, part: int, usual: int) -> range:
 
 
 @pytest.mark.timeout(0)
-@in_parts(2)
+@in_parts
 def test_no_course_of_events_on_sqlite_breaks_an_invariant(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -61,7 +61,7 @@ def test_no_course_of_events_on_sqlite_breaks_an_invariant(
 
 
 @pytest.mark.timeout(0)
-@in_parts(4)
+@in_parts
 def test_no_course_of_events_on_postgresql_breaks_an_invariant(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -70,7 +70,7 @@ def test_no_course_of_events_on_postgresql_breaks_an_invariant(
 
 
 @pytest.mark.timeout(0)
-@in_parts(2)
+@in_parts
 def test_no_slot_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -79,7 +79,7 @@ def test_no_slot_of_a_key_is_taken_twice_or_stays_empty_on_sqlite(
 
 
 @pytest.mark.timeout(0)
-@in_parts(4)
+@in_parts
 def test_no_slot_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -88,7 +88,7 @@ def test_no_slot_of_a_key_is_taken_twice_or_stays_empty_on_postgresql(
 
 
 @pytest.mark.timeout(0)
-@in_parts(2)
+@in_parts
 def test_every_finish_is_notified_exactly_once_on_sqlite(
     sqlite_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -97,7 +97,7 @@ def test_every_finish_is_notified_exactly_once_on_sqlite(
 
 
 @pytest.mark.timeout(0)
-@in_parts(4)
+@in_parts
 def test_every_finish_is_notified_exactly_once_on_postgresql(
     postgres_store: Store, pytestconfig: pytest.Config, part: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_every_finish_is_notified_exactly_once_on_postgresql(
 
 
 @pytest.mark.timeout(0)
-@in_parts(1)
+@in_parts
 @pytest.mark.parametrize("fault_profile", [BUSY, UNSEEN], ids=["busy", "unseen"])
 def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_sqlite(
     sqlite_store: Store, pytestconfig: pytest.Config, fault_profile: FaultProfile, part: int
@@ -116,7 +116,7 @@ def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_sqlite(
 
 
 @pytest.mark.timeout(0)
-@in_parts(4)
+@in_parts
 @pytest.mark.parametrize("fault_profile", [BUSY, UNSEEN], ids=["busy", "unseen"])
 def test_no_end_that_is_held_back_and_no_death_breaks_an_invariant_on_postgresql(
     postgres_store: Store, pytestconfig: pytest.Config, fault_profile: FaultProfile, part: int
