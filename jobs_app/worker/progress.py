@@ -15,6 +15,7 @@ from jobs_app.core.json_storage import TooLarge, as_json
 from jobs_app.core.text import rfc3339, text_of
 from jobs_app.db.errors import is_outage
 from jobs_app.tasks.context import current_run
+from jobs_app.worker.output.routing import leave_run_output
 
 #: Time between two writes of a run's progress, seconds.
 WRITE_SECONDS = 0.5
@@ -89,6 +90,7 @@ class Progress:
             return None if self._pending is None else self._as_json(self._pending)
 
     def _work(self) -> None:
+        leave_run_output()
         while True:
             with self._state:
                 self._state.wait_for(lambda: self._pending is not None or self._is_closed)

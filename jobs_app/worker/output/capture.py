@@ -98,7 +98,7 @@ def _end_capture(fd_capture: FdCapture) -> None:
 
 def _deliver(stream: Stream, data: bytes, sink: LogSink) -> None:
     """Write *data* to the log of the run, after the output that its programs wrote before."""
-    if _fd_capture is None:
+    if _fd_capture is None or sink is routing.NO_SINK:
         sink.write(stream, data)
     else:
         _fd_capture.write(stream, data, sink)

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+from weakref import WeakSet
 
 from jobs_app.tasks.context import LogSink, Stream
 
@@ -37,17 +38,35 @@ class _ForkedSink:
             os.write(1 if stream == "stdout" else 2, data)
 
 
+class _NoSink:
+    """The sink of threads that outlive their run: it drops what they write."""
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        pass
+
+
+#: Where the output of a thread goes whose run is over: it may hold secrets of that run.
+NO_SINK = _NoSink()
+
+#: The threads that an only run has started and left behind.
+_left_behind: WeakSet[threading.Thread] = WeakSet()
+
 _only_run: _OnlyRun | None = None
 _forked_sink: _ForkedSink | None = None
 
 
 def sink_here() -> LogSink | None:
-    """Return the log of this thread's run; None for the worker itself."""
+    """Return the log of this thread's run; None for the worker itself.
+
+    A thread whose run is over gets NO_SINK.
+    """
     if _forked_sink is not None:
         return _forked_sink
     sink, only_run = _sink.get(), _only_run
     if sink is not _Unset.UNSET:
         return sink
+    if _left_behind and threading.current_thread() in _left_behind:
+        return NO_SINK
     if only_run is None or threading.get_ident() in only_run.earlier_threads:
         return None
     return only_run.sink
@@ -75,8 +94,14 @@ def begin_only_run(log: LogSink) -> None:
 
 
 def end_only_run() -> None:
-    """Send the output of other threads to the worker's log again."""
+    """Send the output of other threads to the worker's log again.
+
+    Drop that of the threads that started in between and go on.
+    """
     global _only_run
+    if _only_run is not None:
+        earlier = _only_run.earlier_threads
+        _left_behind.update(t for t in threading.enumerate() if t.ident not in earlier)
     _only_run = None
 
 

@@ -57,3 +57,31 @@ def test_a_thread_that_leaves_belongs_to_the_worker() -> None:
         assert in_thread(leave) is None
     finally:
         routing.end_only_run()
+
+
+def test_a_thread_that_outlives_the_only_run_writes_to_no_log() -> None:
+    stages = [threading.Event(), threading.Event()]
+    seen: list[object] = []
+
+    def look() -> None:
+        for stage in stages:
+            stage.wait(10)
+            seen.append(routing.sink_here())
+
+    left = threading.Thread(target=look)
+    routing.begin_only_run(Memory())
+    left.start()
+    routing.end_only_run()
+
+    stages[0].set()
+    while not seen:
+        left.join(0.01)
+    routing.begin_only_run(Memory())
+    try:
+        stages[1].set()
+        left.join(10)
+    finally:
+        routing.end_only_run()
+
+    assert seen == [routing.NO_SINK] * 2
+    assert in_thread(routing.sink_here) is None
