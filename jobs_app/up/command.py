@@ -27,7 +27,7 @@ from jobs_app.up.valkey import EmbeddedValkey, is_short_enough, password_of, wri
 # The order of start and of stop: the worker's grace begins at once, however long the
 # others take.
 PROCESSES = ("worker", "scheduler", "web")
-# With the signals after it, everything ends within about 13 seconds.
+# With the signals after it, everything ends within about 13 seconds; docs/maintenance.md says so.
 GRACE_SECONDS = 8
 STOP_SIGNALS: Mapping[str, Sequence[StopSignal]] = {
     # TERM lets runs end. The first QUIT gives them a second grace; the second QUIT cuts it
