@@ -1,7 +1,15 @@
 """The allowlist of JOBS_HTTP_ALLOW: private addresses that http tasks may call."""
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from jobs_app.core.url_server import MAX_PORT
+
+_HOST_AND_PORT = re.compile(
+    r"(?:\[(?P<v6>[^\]]*:[^\]]*)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +52,29 @@ def parse_allowlist(text: str) -> tuple[AllowlistEntry, ...]:
 
 
 def _entry(text: str) -> AllowlistEntry:
-    try:
-        return AllowlistEntry(None, ip_network(text), None)
-    except ValueError:
-        pass
-    head, colon, tail = text.rpartition(":")
-    port = int(tail) if colon and tail.isascii() and tail.isdigit() else None
-    host = (head if colon else text).rstrip(".").lower()
-    is_bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        return AllowlistEntry(None, ip_network(host[1:-1] if is_bracketed else host), port)
-    except ValueError:
-        pass
-    labels = host.removeprefix("*.").split(".")
+    # First the whole: an IPv6 address without brackets has colons, and no port.
+    if network := _network(text):
+        return AllowlistEntry(None, network, None)
+    parts = _HOST_AND_PORT.fullmatch(text)
+    port = int(parts["port"]) if parts and parts["port"] else None
+    if parts and (port is None or 0 < port <= MAX_PORT):
+        if network := _network(parts["v6"] or parts["host"] or ""):
+            return AllowlistEntry(None, network, port)
+        if parts["host"] and _is_name(parts["host"]):
+            return AllowlistEntry(parts["host"].rstrip(".").lower(), None, port)
+    raise ValueError(
+        f"{text!r} is no host, address or network, as in "
+        "intranet.example, *.corp.example, localhost:8080, 10.0.0.0/8, [fd00::1]:443"
+    )
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    with suppress(ValueError):
+        return ip_network(text)
+    return None
+
+
+def _is_name(host: str) -> bool:
+    labels = host.rstrip(".").removeprefix("*.").split(".")
     is_name = all(label and label.replace("-", "a").replace("_", "a").isalnum() for label in labels)
-    if not is_name or labels[-1].isdigit() or (colon and (port is None or not 0 < port < 65_536)):
-        raise ValueError(
-            f"{text!r} is no host, address or network, as in "
-            "intranet.example, *.corp.example, localhost:8080, 10.0.0.0/8"
-        )
-    return AllowlistEntry(host, None, port)
+    return is_name and not labels[-1].isdigit()
