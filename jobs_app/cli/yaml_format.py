@@ -57,7 +57,7 @@ def _named(document: object) -> list[Json]:
     if isinstance(document, dict):
         document = [_with_name(str(name), job) for name, job in document.items()]
     if not isinstance(document, list) or not document:
-        raise Unreadable("There are no jobs: a list of jobs, or a mapping of jobs by name, is.")
+        raise Unreadable("It has no jobs. Write a list of jobs, or a mapping of jobs by name.")
     names = set()
     for number, job in enumerate(document, 1):
         if not isinstance(job, dict) or not isinstance(job.get("name"), str):

@@ -64,7 +64,7 @@ def test_one_job_alone_is_read() -> None:
 @pytest.mark.parametrize(
     "text, why",
     [
-        ("", "no jobs"),
+        ("", "It has no jobs. Write a list of jobs, or a mapping of jobs by name."),
         ("[]", "no jobs"),
         ("just text", "no jobs"),
         ("- a", "Entry 1"),

@@ -125,6 +125,15 @@ def test_a_channel_that_cannot_work_is_refused(
     assert (answer.status_code, fields_of(answer)) == (422, expected)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_unknown_event_is_called_an_entry_of_its_list(api: Api) -> None:
+    answer = api.post("/channels", {"name": "ops", "url": MAIL, "events": ["failed", "output"]})
+
+    (error,) = answer.json["errors"]
+    assert error["pointer"] == "/events/1"
+    assert error["detail"].startswith("An entry of 'events' must be one of 'failed', 'recovered'")
+
+
 @pytest.mark.parametrize(
     "address, host",
     [

@@ -251,11 +251,20 @@ def _place(loc: Place) -> Place:
 
 
 def _field(fault: Fault, model: type[Input] | None) -> FieldError:
-    name = _name(fault)
-    code, detail = fault.code, f"{repr(name) if fault.place else 'The body'} {fault.text}"
+    code, detail = fault.code, f"{_subject(fault)} {fault.text}"
     if fault.code == "extra_forbidden":
         code, detail = _unknown(str(fault.place[-1]), _model_at(model, fault.place[:-1]))
     return FieldError(json_pointer(fault.place), code, detail)
+
+
+def _subject(fault: Fault) -> str:
+    """Return what the sentence of *fault* begins with: the field, or the list it is an entry of."""
+    if not fault.place:
+        return "The body"
+    if isinstance(fault.place[-1], str):
+        return repr(_name(fault))
+    field = next((step for step in reversed(fault.place) if isinstance(step, str)), None)
+    return "An entry" if field is None else f"An entry of {shortened(field, MOST_NAME)!r}"
 
 
 def _model_at(model: type[Input] | None, path: Place) -> type[Input] | None:
