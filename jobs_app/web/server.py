@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest
@@ -31,7 +31,6 @@ from jobs_app.web.app import create_app
 from jobs_app.web.forwarded_for import last_hop
 
 log = logging.getLogger(__name__)
-
 
 #: How long requests under way may take after SIGTERM, seconds.
 STOP_SECONDS = 5
@@ -113,6 +112,9 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no typ
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            # A proxy that goes by the other one takes what follows for another request.
+            raise ParsingError("Content-Length and Transfer-Encoding exclude each other.")
         if (hops := self.headers.get("X_FORWARDED_FOR")) is not None:
             # Waitress logs the whole header if any part of it, also a client's, is malformed.
             self.headers["X_FORWARDED_FOR"] = last_hop(hops)

@@ -267,6 +267,15 @@ def test_a_line_without_end_is_refused(server: tuple[subprocess.Popen[str], str]
     assert statuses == {name: status for name, (_, status) in ENDLESS.items()}
 
 
+def test_a_body_with_two_lengths_is_refused(server: tuple[subprocess.Popen[str], str]) -> None:
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    smuggled = CHUNKED.replace(b"Host: x", b"Host: x\r\nContent-Length: 4") + b"0\r\n\r\n" + hidden
+    with _connect(server[1], smuggled) as connection:
+        answer = _all_of(connection)
+
+    assert (answer.split()[1], answer.count(b"HTTP/1.1 ")) == (b"400", 1)
+
+
 def test_a_flood_of_requests_on_one_connection_closes_it(
     server: tuple[subprocess.Popen[str], str],
 ) -> None:
