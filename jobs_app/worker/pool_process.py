@@ -56,7 +56,8 @@ class Process:
         self.is_prefork = is_prefork
         # A run has its process for itself: what it changes there can be restored.
         self.is_exclusive = is_prefork or is_solo
-        if is_solo:
+        if not is_prefork:
+            # Tasks run in this process. With prefork, each pool process does it after its fork.
             reset_signals_in_forks()
         self.lease = Lease(settings.fence_seconds)
         # One connection for claim and finish, a few for logs, cancel listener and the rest.

@@ -13,10 +13,16 @@ OWNERS = frozenset({"billiard", "celery", "jobs_app"})
 
 _NUMBERS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _thread = threading.local()
+_is_registered = False
 
 
 def reset_signals_in_forks() -> None:
     """From now on, reset the worker's handlers in the children that this process forks."""
+    global _is_registered
+    if _is_registered:
+        # A second hook would take the blocked signals of the first one for the task's own.
+        return
+    _is_registered = True
     os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset)
 
 
