@@ -2,11 +2,6 @@
 
 import os
 import sys
-
-if __name__ == "__main__" and sys.path[0] in ("", os.getcwd()) and not sys.flags.safe_path:
-    # `python -m` puts the working directory before the standard library; `-P` is better still.
-    del sys.path[0]
-
 from typing import Any
 
 from jobs_app.core import fork_server
