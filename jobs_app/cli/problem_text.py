@@ -50,9 +50,10 @@ def sentences(problem: dict[str, object]) -> list[str]:
         (error.get("pointer") or error.get("parameter") or "the whole", str(error.get("detail")))
         for error in (fields if isinstance(fields, list) else [])
     ]
-    # A detail that only joins the fields' sentences would say everything twice.
+    # A detail that joins the fields' sentences, or repeats the first, would say it twice.
     rest = ""
-    if errors and all(sentence in detail for _, sentence in errors):
+    known = [sentence for _, sentence in errors]
+    if errors and (detail in known or all(sentence in detail for sentence in known)):
         rest = reduce(lambda text, error: text.replace(error[1], "", 1), errors, detail).strip()
         detail = f"{problem.get('title') or 'Not valid'}:"
     lines = [f"  {typed_as(pointer)}: {sentence}" for pointer, sentence in errors]

@@ -47,7 +47,7 @@ def foreign_form(text: str) -> tuple[str, str] | None:
     if macro.lower().removeprefix("@") in MACRO_NAMES and rest.strip():
         return f"Leave out what follows {macro}: {_COMMAND}.", "syntax"
     if text.lower().startswith("every "):
-        return "Words are not read: use an interval (interval_seconds, --every).", "syntax"
+        return "Words are not read: write @daily, five fields, or an interval (--every).", "syntax"
     return None
 
 

@@ -83,3 +83,22 @@ def test_a_name_without_a_neighbour_gets_no_suggestion(server: CannedServer, run
     server.on("GET", "/jobs", Canned({"items": [a_job()], "next_cursor": None}))
 
     assert run("job", "show", "zzz").stderr == "jobs-app: There is no job 'zzz'.\n"
+
+
+def test_a_detail_that_repeats_the_first_of_several_errors_is_not_printed(
+    server: CannedServer, run: Run
+) -> None:
+    errors = [
+        {"pointer": "/schedule/cron", "code": "syntax", "detail": f"{field} cannot be read."}
+        for field in ("minute", "hour")
+    ]
+    refused = problem(422, code="invalid_schedule", detail="minute cannot be read.", errors=errors)
+    server.on("POST", "/schedules/preview", refused)
+
+    result = run("schedule", "preview", "X Y * * *")
+
+    assert result.stderr.splitlines()[-2:] == [
+        "  EXPRESSION: minute cannot be read.",
+        "  EXPRESSION: hour cannot be read.",
+    ]
+    assert result.stderr.count("minute cannot be read.") == 1

@@ -28,7 +28,7 @@ COMMAND = r"a command is an argument of the task \(--command\)"
         ("rate(5 minutes)", r"rate\(…\) is not supported: use an interval"),
         ("daily", "A macro begins with @: @daily"),
         ("Hourly", "A macro begins with @: @hourly"),
-        ("every 5 minutes", "use an interval"),
+        ("every 5 minutes", "Words are not read: write @daily, five fields, or an interval"),
         ("0 0 1 1 * 2027", "a sixth field, a year: use start_at and end_at"),
         ("0 0 1 1 * 2027-2030", "a year"),
         ("0 0 12 * * ?", "6 fields; seconds are not supported"),
