@@ -22,6 +22,8 @@ def stamp(context: FireContext, instant: datetime) -> str:
 def span(length: timedelta) -> str:
     """Return a duration in its two largest units: "0.4 s", "42 s", "2 min 5 s", "3 h"."""
     seconds = max(length / timedelta(seconds=1), 0.0)
+    if 0 < seconds < 0.1:
+        return f"{max(seconds, 0.001):.1g} s"
     if seconds < 10 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     rest = round(seconds)

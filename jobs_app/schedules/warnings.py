@@ -71,8 +71,9 @@ def _day_warnings(schedule: Schedule, expression: Expression, now: datetime) -> 
     if next_fires and all((fire.month, fire.day) == _LEAP_DAY for fire in next_fires):
         yield "It fires on 29 February only, so in leap years only."
     elif short := expression.months_too_short():
-        names = ", ".join(month_name[month] for month in short)
-        yield f"It does not fire in {names}, too short for its day: L is the last of each month."
+        *names, last = (month_name[month] for month in short)
+        months = f"{', '.join(names)} and {last} are" if names else f"{last} is"
+        yield f"{months} too short for its day: no fire then. L is the last day of a month."
 
 
 def _step_warnings(expression: Expression) -> Iterator[str]:

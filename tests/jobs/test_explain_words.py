@@ -27,6 +27,9 @@ def test_an_instant_is_in_the_zone_of_the_job_with_its_seconds_if_any() -> None:
     "seconds, text",
     [
         (-1, "0 s"),
+        (0, "0 s"),
+        (0.000_01, "0.001 s"),
+        (0.034, "0.03 s"),
         (0.44, "0.4 s"),
         (42, "42 s"),
         (125, "2 min 5 s"),
