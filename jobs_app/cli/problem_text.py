@@ -27,7 +27,13 @@ PARAMETERS = {
     "/schedule/end_at": "end_at",
     "/schedule/jitter_seconds": "jitter",
     "/kwargs/command": "shell_command",
+    "/kwargs": "arguments",
+    "/notify": "notify",
     "/tags": "tags",
+    "/value": "source",
+    "/url": "url",
+    "/webhook/url": "webhook",
+    "/events": "events",
 }
 
 
@@ -74,10 +80,10 @@ def typed_as(pointer: str) -> str:
             return (
                 option.opts[0] if isinstance(option, click.Option) else option.human_readable_name
             )
-    # An item of a list belongs to the option of the list.
-    parent, _, item = pointer.rpartition("/")
-    parent_option = typed_as(parent) if item.isdigit() else parent
-    return pointer if parent_option == parent else parent_option
+    # A part of a value belongs to the option of the whole value.
+    parent = pointer.rpartition("/")[0]
+    option_name = typed_as(parent) if parent else parent
+    return pointer if option_name == parent else option_name
 
 
 def _sets(option: click.Parameter, pointer: str) -> bool:

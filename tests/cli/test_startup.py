@@ -125,6 +125,7 @@ def test_ctrl_c_at_a_question_is_no_failure(
         raise error
 
     monkeypatch.setattr("click.termui.hidden_prompt_func", ask)
+    monkeypatch.setattr("jobs_app.cli.commands.notifications.can_ask", lambda: True)
 
     assert cli.main(["channel", "add", "ops"], standalone_mode=False) == code
     assert "Nothing was changed." in capsys.readouterr().err

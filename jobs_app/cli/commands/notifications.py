@@ -129,6 +129,10 @@ def add(name: str, as_json: bool, **options: Any) -> None:
     """
     body = {"name": name, **_channel_body(options)}
     if not body.keys() & {"url", "webhook"}:
+        if not can_ask():
+            raise click.UsageError(
+                "Add --url-file FILE, or --url-file - to read the URL from here."
+            )
         body["url"] = click.prompt("URL", hide_input=True, err=True).strip()
     answer = connect().post("/channels", body)
     _report(answer, "Added", body, options, as_json=as_json)
@@ -176,6 +180,11 @@ def delete(name: str, yes: bool) -> None:
     confirm_deletion(f"Delete the channel {name}?", yes=yes)
     client.send("DELETE", channel_path(name), if_match="*")
     print_text(f"Deleted {name}.")
+
+
+def can_ask() -> bool:
+    """Tell whether a person can type an answer."""
+    return sys.stdin.isatty()
 
 
 def _channel_body(options: dict[str, Any]) -> Json:

@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import Result
 
+from jobs_app.cli.commands import notifications
 from jobs_app.cli.completion import channel_names
 from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, page, problem
 
@@ -84,15 +85,28 @@ def test_an_empty_list_says_how_to_add_one(server: CannedServer, run: Run) -> No
     ],
 )
 def test_an_address_is_given_read_or_asked_for(
-    server: CannedServer, run: Run, arguments: list[str], stdin: str | None, sent: dict[str, Any]
+    server: CannedServer,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    stdin: str | None,
+    sent: dict[str, Any],
 ) -> None:
     server.on("POST", "/channels", Canned(a_channel(), 201))
+    monkeypatch.setattr(notifications, "can_ask", lambda: True)
 
     result = run("channel", "add", "ops", *arguments, stdin=stdin)
 
     assert result.exit_code == 0
     assert server.requests[0].body == {"name": "ops", **sent}
     assert "secret" not in result.stdout + result.stderr
+
+
+def test_without_a_terminal_no_address_is_asked_for(server: CannedServer, run: Run) -> None:
+    result = run("channel", "add", "ops", stdin=f"{URL}\n")
+
+    assert (result.exit_code, server.requests) == (2, [])
+    assert "Add --url-file FILE, or --url-file -" in result.stderr
 
 
 @pytest.mark.parametrize(
