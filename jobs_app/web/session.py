@@ -1,7 +1,8 @@
 """The database of the web process: Flask-SQLAlchemy holds its engine and one session a request."""
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,15 @@ from flask import Flask, current_app, g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
 from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
+
+log = logging.getLogger(__name__)
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READER = "jobs_reader"
@@ -32,6 +36,18 @@ class RequestSession(FlaskSession):
         if has_request_context() and request.method in READING_METHODS:
             return _reader()
         return super().get_bind(*args, **kwargs)
+
+    def close(self) -> None:
+        """Close the session; a connection that the server has ended meanwhile is no error.
+
+        The answer is made by then, and what was not committed is gone with the connection.
+        """
+        try:
+            super().close()
+        except SQLAlchemyError as error:
+            log.warning("session_lost_its_connection error=%s", type(error).__name__)
+            with suppress(SQLAlchemyError):
+                self.invalidate()
 
 
 database = SQLAlchemy(

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from flask import Flask
+from sqlalchemy import event, text
 
 from jobs_app.web import session as web_session
 from tests.web.conftest import Api
@@ -26,3 +27,19 @@ def test_a_request_that_reads_takes_one_connection(api: Api, path: str) -> None:
     assert answer.status_code == 200
     # One for the token, one for the answer.
     assert len(checkouts) <= 2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_connection_that_the_server_ends_before_the_session_closes_is_no_error(
+    app: Flask, method: str
+) -> None:
+    # As an administrator may do, and the time limits of a server.
+    with app.test_request_context(method=method):
+        pid = web_session.session().scalar(text("SELECT pg_backend_pid()"))
+        with web_session.writing() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    with app.test_request_context(method=method):
+        assert web_session.session().scalar(text("SELECT pg_backend_pid()")) != pid
+        assert web_session.database.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
