@@ -109,7 +109,7 @@ class JobsScheduler(RedBeatScheduler):
             Pruner(self._database, settings), lambda: self._active_since is not None
         )
         self._pruner.start()
-        for name, count in user_apps.ignored_schedules(settings.import_modules).items():
+        for name, count in user_apps.ignored_schedules(app, settings.import_modules).items():
             log.warning("periodic_tasks_ignored app=%s count=%s create jobs for them", name, count)
         self._foreign_entries = ForeignEntries(
             self, are_allowed=settings.foreign_entries, run_call=self._redis.run

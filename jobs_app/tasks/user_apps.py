@@ -8,7 +8,8 @@ task that is an attribute.
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from types import ModuleType
 from typing import Any
 
@@ -60,38 +61,76 @@ def _load(module: str) -> None:
 def register_user_tasks(app: Celery, modules: Iterable[str]) -> None:
     """Register the tasks of the applications in the imported *modules* with *app*.
 
+    A shared task gets the application of its own package; if there is none, the first one.
     Afterwards *app* is the current application again, even if a module made another current.
     """
     # Before the registration: finalizing binds each registered task to this application.
     app.finalize()
-    imported = [sys.modules[name] for name in modules if name in sys.modules]
-    registered: set[str] = set()
-    user_apps = dict.fromkeys(user_app for module in imported for user_app in apps_in(module))
-    for user_app in user_apps:
-        if user_app is app:
+    candidates: dict[str, list[tuple[int, Task[Any, Any]]]] = {}
+    for user_app, homes in _homes_of_apps(modules).items():
+        if user_app is not app:
+            for name, task in _tasks_of(user_app).items():
+                if not name.startswith("celery.") and not _is_ours(task):
+                    closeness = max(_common_packages(task.__module__, home) for home in homes)
+                    candidates.setdefault(name, []).append((closeness, task))
+    for name, tasks in candidates.items():
+        if name in app.tasks and _is_ours(app.tasks[name]):
+            log.warning("task_name_taken task=%s", name)
             continue
-        for name, task in user_app.tasks.items():
-            if name.startswith("celery.") or name in registered or _is_ours(task):
-                continue
-            if name in app.tasks and _is_ours(app.tasks[name]):
-                log.warning("task_name_taken task=%s", name)
-                continue
-            app.tasks[name] = task
-            registered.add(name)
+        # Each application has each shared task. Of equal ones `max` takes the first.
+        app.tasks[name] = max(tasks, key=lambda candidate: candidate[0])[1]
     app.set_current()
     app.set_default()
 
 
-def ignored_schedules(modules: Iterable[str]) -> dict[str, int]:
+def _homes_of_apps(modules: Iterable[str]) -> dict[Celery, list[str]]:
+    """Return the applications in the imported *modules*, each with the modules that have it."""
+    homes: dict[Celery, list[str]] = {}
+    for name in modules:
+        if name in sys.modules:
+            for user_app in apps_in(sys.modules[name]):
+                homes.setdefault(user_app, []).append(name)
+    return homes
+
+
+def _tasks_of(user_app: Celery) -> Mapping[str, Task[Any, Any]]:
+    """Return the tasks of an application; none if it cannot be configured.
+
+    Its module is broken then (`load`), and named as such.
+    """
+    try:
+        return user_app.tasks
+    except BaseException as error:  # as in `load`
+        log.debug("application_left_out app=%s", user_app.main, exc_info=error)
+        return {}
+
+
+def _common_packages(module: str, other: str) -> int:
+    """Return how many leading parts the names of two modules share."""
+    pairs = zip(module.split("."), other.split("."), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def ignored_schedules(app: Celery, modules: Iterable[str]) -> dict[str, int]:
     """Return how many periodic tasks each application in the imported *modules* declares.
 
-    The scheduler does not follow them: a `beat_schedule` counts only if our application,
-    Celery's current one, has it.
+    The scheduler does not follow them: a `beat_schedule` counts only if *app*, Celery's
+    current application, has it. Of *app* these are the functions that wait for its set-up,
+    which is over when the modules are imported.
     """
-    imported = [sys.modules[name] for name in modules if name in sys.modules]
-    own = dict.fromkeys(app for module in imported for app in apps_in(module))
-    counts = {app.main or "unnamed": len(app.conf.beat_schedule or ()) for app in own}
+    signals = (app.on_after_configure, app.on_after_finalize)
+    counts = {"current_app": sum(len(signal.receivers or ()) for signal in signals)}
+    for user_app in _homes_of_apps(modules):
+        counts[user_app.main or "unnamed"] = _count_periodic_tasks(user_app)
     return {name: count for name, count in counts.items() if count}
+
+
+def _count_periodic_tasks(user_app: Celery) -> int:
+    try:
+        return len(user_app.conf.beat_schedule or ())
+    except BaseException as error:  # as in `load`
+        log.debug("schedule_not_read app=%s", user_app.main, exc_info=error)
+        return 0
 
 
 def apps_in(module: ModuleType) -> Iterator[Celery]:
@@ -113,7 +152,7 @@ def _app_of(value: Any) -> Celery | None:
             owner = extensions["celery"]
         # `current_app` is a proxy too, of our application.
         app: Celery | None = owner._get_current_object() if isinstance(owner, Proxy) else owner
-    except Exception:  # noqa: BLE001  # user code: a lazy object may raise anything
+    except BaseException:  # noqa: BLE001  # as in `load`: a lazy object may raise anything
         return None
     return app
 

@@ -313,8 +313,69 @@ def test_the_periodic_tasks_of_a_users_application_are_counted(tmp_path: Path) -
     sys.path.insert(0, str(tmp_path))
     try:
         user_apps.load(name)
-        counts = user_apps.ignored_schedules([name])
+        counts = user_apps.ignored_schedules(app_with(), [name])
     finally:
         sys.path.remove(str(tmp_path))
 
     assert counts == {"theirs": 3}
+
+
+def test_functions_that_wait_for_the_current_application_are_counted(write: Write) -> None:
+    write(
+        user_module_waiting="from celery import current_app\n"
+        "@current_app.on_after_finalize.connect\n"
+        "def setup(sender, **_):\n"
+        "    sender.add_periodic_task(2.0, None)\n"
+    )
+    app = app_with("user_module_waiting")
+
+    assert user_apps.ignored_schedules(app, ["user_module_waiting"]) == {"current_app": 1}
+
+
+@pytest.mark.parametrize(
+    "settings_text, kind",
+    [("import user_module_nowhere", "ModuleNotFoundError"), ("raise SystemExit(3)", "SystemExit")],
+)
+def test_an_application_that_cannot_be_configured_spoils_its_own_tasks_only(
+    write: Write, settings_text: str, kind: str
+) -> None:
+    name = f"user_module_{kind.lower()}"
+    write(
+        **{
+            name: "from celery import Celery\n"
+            "app = Celery('unconfigured', set_as_current=False)\n"
+            f"app.config_from_object('{name}_settings')\n"
+            "@app.task(shared=False)\n"
+            "def mine():\n"
+            "    pass\n",
+            f"{name}_settings": settings_text,
+            f"{name}_other": OWN_APP,
+        }
+    )
+    modules = [name, f"{name}_other"]
+    settings = Settings(imports=",".join(modules), redis_url="redis://127.0.0.1:1/0")
+
+    made = extension.make(settings)
+
+    assert made.broken_imports == {name: kind}
+    assert f"{name}_other.shared" in registry.names(made.celery)
+    assert user_apps.ignored_schedules(made.celery, modules) == {}
+
+
+def test_a_shared_task_gets_the_application_of_its_package(write: Write) -> None:
+    for name in ("user_module_shop", "user_module_bank"):
+        write(
+            **{
+                f"{name}__celery": "from celery import Celery\n"
+                f"app = Celery('{name}', include=['{name}.tasks'], set_as_current=False)\n",
+                f"{name}__tasks": "from celery import shared_task\n"
+                "@shared_task\n"
+                "def mine():\n"
+                "    pass\n",
+            }
+        )
+
+    app = app_with("user_module_shop.celery", "user_module_bank.celery")
+
+    assert app.tasks["user_module_shop.tasks.mine"].app.main == "user_module_shop"
+    assert app.tasks["user_module_bank.tasks.mine"].app.main == "user_module_bank"
