@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy.exc import DatabaseError as AnyDatabaseError
@@ -15,6 +16,8 @@ from sqlalchemy.exc import (
     ResourceClosedError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from jobs_app.db.engine import is_full, is_refused
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,41 @@ def is_outage(error: BaseException) -> bool:
         return not (state.startswith(DATA_CLASSES) or _is_bad_argument(error.orig))
     # SQLite raises the base class when the file itself is damaged or no database.
     return type(error) is AnyDatabaseError
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """An outage in words: its title, a cause without a full stop, and what ends it."""
+
+    title: str
+    cause: str
+    remedy: str
+
+
+UNREACHABLE = Outage(
+    "The database cannot be reached",
+    "The database does not answer just now",
+    "Try again shortly.",
+)
+FULL = Outage(
+    "The database cannot be written",
+    "The database cannot be written: its disk is full, or fails",
+    "Make room there, and try again.",
+)
+REFUSED = Outage(
+    "The database refuses its user",
+    "The database is read-only, or the user of JOBS_DATABASE_URL lacks a right in it",
+    "Grant that user all rights on the tables and sequences.",
+)
+
+
+def describe_outage(error: BaseException) -> Outage:
+    """Return *error*, which is an outage, in words."""
+    if isinstance(error, DBAPIError) and is_full(error):
+        return FULL
+    if isinstance(error, DBAPIError) and is_refused(error):
+        return REFUSED
+    return UNREACHABLE
 
 
 def _is_bad_argument(error: BaseException | None) -> bool:

@@ -1,10 +1,8 @@
 """Without Redis, and without the database: what is promised all the same."""
 
 import json
-import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +21,7 @@ from jobs_app.db.migrations import migrate
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.up.valkey import free_port
 from jobs_app.web.app import create_app
+from tests.disk import full_disk
 from tests.servers import PostgresServer, ValkeyServer, crowding, wait_until
 from tests.web.conftest import NOW, Api, a_job, close
 
@@ -187,17 +186,6 @@ def test_readyz_names_each_part(api: Api) -> None:
     assert checks["database"]["status"] == "ok"
     assert checks["scheduler"]["status"] == "never started"
     assert checks["imports"]["status"] == "ok"
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """Let this process write to no file for the length of the block."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

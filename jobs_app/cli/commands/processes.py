@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs_app.cli.client import CONFLICT, FAILED, NO_SUCH, USAGE
+from jobs_app.cli.client import CONFLICT, DOWN, FAILED, NO_SUCH, USAGE
 from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core import clock, process
-from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, NotFound
+from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, NotFound, Unavailable
 from jobs_app.core.process import protect_memory
 from jobs_app.core.text import counted
 from jobs_app.up.parent_death import die_with_parent
 
-EXIT_CODES = {ConfigurationError: USAGE, NotFound: NO_SUCH, Conflict: CONFLICT}
+EXIT_CODES = {
+    ConfigurationError: USAGE,
+    NotFound: NO_SUCH,
+    Conflict: CONFLICT,
+    Unavailable: DOWN,
+}
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -63,6 +68,34 @@ def read_settings(**overrides: object) -> Iterator["Settings"]:
     except JobsError as error:
         click.echo(f"jobs-app: {error.detail}", err=True)
         sys.exit(EXIT_CODES.get(type(error), FAILED))
+
+
+@contextmanager
+def settings_for_database() -> Iterator["Settings"]:
+    """Yield the settings to a command that works on the database itself.
+
+    An outage of the database, and a file that cannot be written, end it with a sentence.
+    """
+    with read_settings() as settings:
+        try:
+            yield settings
+        except Exception as error:
+            if sentence := _outage_sentence(error):
+                raise Unavailable(sentence) from error
+            raise
+
+
+def _outage_sentence(error: Exception) -> str:
+    """Return *error* in words if it is an outage; "" for other errors.
+
+    An OSError without the name of a file is one of the output: `run_with_output` reports it.
+    """
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}." if error.filename else ""
+    from jobs_app.db.errors import describe_outage, is_outage
+
+    outage = describe_outage(error)
+    return f"{outage.cause}. {outage.remedy}" if is_outage(error) else ""
 
 
 @contextmanager
@@ -170,7 +203,7 @@ def rotate(drop_old: bool) -> None:
     key is used: first put a new one before it, with a comma, in every process. If the
     command is interrupted, call it again: it goes on with the same key.
     """
-    with read_settings() as settings:
+    with settings_for_database() as settings:
         from jobs_app.secrets.rotation import rotate_keys
 
         count = rotate_keys(settings, drops_old=drop_old, by="jobs-app", at=clock.now())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs_app.cli.client import USAGE, Failure, Json
-from jobs_app.cli.commands.processes import read_settings
+from jobs_app.cli.commands.processes import settings_for_database
 from jobs_app.cli.format import Duration
 from jobs_app.cli.output import as_table, json_or, print_note, print_text
 from jobs_app.cli.run_view import instant_text
@@ -34,7 +34,7 @@ def token() -> None:
 @contextmanager
 def _session() -> Iterator[tuple["Session", "Settings"]]:
     """Yield a session of the database of this machine's settings."""
-    with read_settings() as settings:
+    with settings_for_database() as settings:
         from jobs_app.db.engine import Database
 
         database = Database(settings.effective_database_url)

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Flask, Response, current_app
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from jobs_app.core import errors
 from jobs_app.core.text import counted
-from jobs_app.db import engine
-from jobs_app.db.errors import is_outage
+from jobs_app.db.errors import describe_outage, is_outage
 from jobs_app.web.session import database
 
 log = logging.getLogger(__name__)
@@ -101,22 +100,6 @@ def _on_jobs_error(error: errors.JobsError) -> Response:
     return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)
 
 
-UNREACHABLE = (
-    "The database cannot be reached",
-    "The database does not answer just now; nothing was changed. Try again shortly.",
-)
-FULL = (
-    "The database cannot be written",
-    "The database cannot be written: its disk is full, or fails; nothing was changed. "
-    "Make room there, and try again.",
-)
-REFUSED = (
-    "The database refuses its user",
-    "The database is read-only, or the user of JOBS_DATABASE_URL lacks a right in it; nothing "
-    "was changed. Grant that user all rights on the tables and sequences.",
-)
-
-
 def _on_http_error(error: HTTPException) -> Response:
     # flask-openapi3 raises `abort(response)` with a finished answer.
     if error.response is not None and isinstance(error.response, Response):
@@ -140,12 +123,9 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
     database.session.remove()
     if is_outage(error):
         log.error("database_unavailable error=%s", type(error).__name__)
-        title, detail = UNREACHABLE
-        if isinstance(error, DBAPIError) and engine.is_full(error):
-            title, detail = FULL
-        elif isinstance(error, DBAPIError) and engine.is_refused(error):
-            title, detail = REFUSED
-        return problem(503, code="database_unavailable", title=title, detail=detail)
+        outage = describe_outage(error)
+        detail = f"{outage.cause}; nothing was changed. {outage.remedy}"
+        return problem(503, code="database_unavailable", title=outage.title, detail=detail)
     return _on_bug(error)
 
 

@@ -14,6 +14,7 @@ from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
+from tests.disk import full_disk
 
 Run = Callable[..., Result]
 
@@ -112,3 +113,25 @@ def test_a_name_that_is_taken_is_refused(run: Run) -> None:
 
     assert result.exit_code == 4
     assert "There is a token 'ci' already." in result.stderr
+
+
+def test_a_database_that_takes_no_write_is_one_sentence(run: Run, settings: Settings) -> None:
+    with full_disk():
+        result = run("token", "create", "ci")
+
+    assert result.exit_code == 6
+    assert result.stderr == (
+        "jobs-app: The database cannot be written: its disk is full, or fails. Make room there, and"
+        " try again.\n"
+    )
+
+
+def test_a_file_that_cannot_be_written_is_named(run: Run, settings: Settings) -> None:
+    settings.admin_token_file.unlink()
+    settings.admin_token_file.mkdir()
+
+    result = run("token", "revoke", "admin")
+
+    assert result.exit_code == 6
+    assert str(settings.admin_token_file) in result.stderr
+    assert "Traceback" not in result.stderr
