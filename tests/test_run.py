@@ -110,6 +110,19 @@ def checkout(first_calls: tuple[Path, list[tuple[int, str]]]) -> Path:
     return first_calls[0]
 
 
+@pytest.fixture
+def checkout_with_pip(checkout: Path, tmp_path: Path) -> Path:
+    """A checkout in which nothing is installed but pip, which takes seconds."""
+    other = make_checkout(tmp_path / "checkout")
+    shutil.copytree(
+        checkout / ".venv",
+        other / ".venv",
+        symlinks=True,
+        ignore=shutil.ignore_patterns("installed-*", "stand_in*"),
+    )
+    return other
+
+
 def test_two_first_calls_at_once_install_once(
     first_calls: tuple[Path, list[tuple[int, str]]],
 ) -> None:
@@ -179,13 +192,14 @@ def test_an_interrupted_installation_is_done_again_from_the_start(tmp_path: Path
     assert not (half_done / "left-over").exists()
 
 
-def test_a_slow_installation_shows_that_it_works_until_ctrl_c_ends_it(tmp_path: Path) -> None:
-    checkout = make_checkout(tmp_path / "checkout")
-    backend = checkout / "backend.py"
+def test_a_slow_installation_shows_that_it_works_until_ctrl_c_ends_it(
+    checkout_with_pip: Path, tmp_path: Path
+) -> None:
+    backend = checkout_with_pip / "backend.py"
     begun = tmp_path / "begun"
     backend.write_text(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(100)\n")
     process = subprocess.Popen(
-        [checkout / "run", "jobs-app"],
+        [checkout_with_pip / "run", "jobs-app"],
         env=clean_environment(),
         stderr=subprocess.PIPE,
         text=True,
@@ -202,21 +216,23 @@ def test_a_slow_installation_shows_that_it_works_until_ctrl_c_ends_it(tmp_path: 
     assert process.wait(timeout=10) == 130
 
 
-def test_the_tools_of_the_tests_are_announced_since_up_runs_beside_them(tmp_path: Path) -> None:
-    checkout = make_checkout(tmp_path / "checkout")
-    constraints = checkout / "deploy/constraints-test.txt"
+def test_the_tools_of_the_tests_are_announced_since_up_runs_beside_them(
+    checkout_with_pip: Path,
+) -> None:
+    constraints = checkout_with_pip / "deploy/constraints-test.txt"
     constraints.write_text(f"missing==1 --hash=sha256:{'0' * 64}\n")
 
-    done = run(checkout, "lint", PIP_NO_INDEX="1")
+    done = run(checkout_with_pip, "lint", PIP_NO_INDEX="1")
 
     assert "from which './run up' runs too" in done.stderr
 
 
-def test_what_pip_says_is_shown_when_it_fails(tmp_path: Path) -> None:
-    checkout = make_checkout(tmp_path / "checkout")
-    (checkout / "deploy/constraints.txt").write_text(f"missing==1 --hash=sha256:{'0' * 64}\n")
+def test_what_pip_says_is_shown_when_it_fails(checkout_with_pip: Path) -> None:
+    (checkout_with_pip / "deploy/constraints.txt").write_text(
+        f"missing==1 --hash=sha256:{'0' * 64}\n"
+    )
 
-    done = run(checkout, "jobs-app", PIP_NO_INDEX="1")
+    done = run(checkout_with_pip, "jobs-app", PIP_NO_INDEX="1")
 
     assert done.returncode == 1
     assert "No matching distribution found for missing==1" in done.stderr
