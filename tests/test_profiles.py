@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 SEARCH = "tests/simulation/test_mutants.py::test_the_table_is_brought_up_to_date"
 
@@ -49,9 +47,8 @@ def _files_with_marks() -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def collected() -> dict[str, set[str]]:
-    """The ids of the tests that pytest selects, by the names of OPTIONS."""
+def _collected() -> dict[str, set[str]]:
+    """Return the ids of the tests that pytest selects, by the names of OPTIONS."""
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, json.dumps([OPTIONS, _files_with_marks()])],
         cwd=ROOT,
@@ -63,19 +60,13 @@ def collected() -> dict[str, set[str]]:
     return {name: set(ids) for name, ids in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
-def test_the_nightly_profile_runs_every_test_but_those_that_write_the_table(
-    collected: dict[str, set[str]],
-) -> None:
-    left_out = collected["everything"] - collected["nightly"]
+# One test, since the collection takes seconds.
+def test_nightly_runs_all_but_the_search_and_the_default_what_is_not_marked() -> None:
+    collected = _collected()
 
-    assert left_out == {f"{SEARCH}[sqlite_store]", f"{SEARCH}[postgres_store]"}
-
-
-def test_the_default_profile_leaves_out_what_is_marked_and_nothing_else(
-    collected: dict[str, set[str]],
-) -> None:
-    left_out = collected["nightly"] - collected["default"]
-
+    not_nightly = collected["everything"] - collected["nightly"]
+    assert not_nightly == {f"{SEARCH}[sqlite_store]", f"{SEARCH}[postgres_store]"}
     assert collected["marked chaos"]
     assert collected["marked nightly"]
-    assert left_out == collected["marked chaos"] | collected["marked nightly"]
+    not_default = collected["nightly"] - collected["default"]
+    assert not_default == collected["marked chaos"] | collected["marked nightly"]
