@@ -39,7 +39,7 @@ print("\\n" + json.dumps(found))
 
 def _files_with_marks() -> list[str]:
     """Return the files that name a mark of a profile: no other test can leave the default one."""
-    marks = ("mark.chaos", "mark.nightly", "mark.search")
+    marks = ("mark.chaos", "mark.nightly", "_nightly", "mark.search")
     return [
         str(file.relative_to(ROOT))
         for file in sorted((ROOT / "tests").rglob("test_*.py"))

@@ -15,6 +15,7 @@ from jobs_app.runs import messages
 from jobs_app.runs.status import worker_states
 from tests.faults.checker import OVERLAP_SECONDS, Effect, recording_command
 from tests.faults.installation import AGAIN, Installation
+from tests.profiles import sqlite_nightly
 from tests.servers import wait_until
 
 LIMIT = 2
@@ -92,6 +93,7 @@ def test_workers_hand_a_place_over_at_once_and_take_no_more_than_there_are(
     assert median(gaps) < HAND_OVER_SECONDS
 
 
+@sqlite_nightly
 @pytest.mark.timeout(180)
 def test_a_worker_killed_with_places_of_a_key_leaves_them_to_others(
     installation: Installation,

@@ -13,12 +13,14 @@ import pytest
 from jobs_app.core.states import OverlapPolicy, RunState
 from tests.faults.installation import Installation
 from tests.integration.system import pause
+from tests.profiles import sqlite_nightly
 from tests.servers import wait_until
 
 #: New connections, and the fires of the outage one after the other.
 RECOVERY_SECONDS = 15.0
 
 
+@sqlite_nightly
 def test_a_machine_that_sleeps_for_longer_than_the_fence_doubles_and_loses_nothing(
     installation: Installation,
 ) -> None:
@@ -58,6 +60,7 @@ def without_descriptors(installation: Installation, name: str) -> Iterator[None]
         process.rlimit(resource.RLIMIT_NOFILE, usual)
 
 
+@sqlite_nightly
 @pytest.mark.parametrize("name", ["worker", "scheduler"])
 def test_a_process_without_descriptors_goes_on_when_it_has_some_again(
     installation: Installation, name: str

@@ -12,6 +12,7 @@ from redbeat.schedulers import get_redis
 
 from tests.faults.installation import Installation
 from tests.faults.stock_tasks import FILE_VARIABLE, STATIC
+from tests.profiles import postgresql_nightly
 from tests.servers import wait_until
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -73,6 +74,7 @@ def test_redbeats_own_loader_reads_our_entries(installation: Installation) -> No
         assert redis.zscore(installation.projection.schedule_key, entry.key) is not None
 
 
+@postgresql_nightly
 def test_foreign_and_static_entries_fire_beside_our_jobs(installation: Installation) -> None:
     save_entry(installation, "foreign", 1)
     installation.start_ready("worker")
@@ -109,6 +111,7 @@ def test_foreign_entries_fire_at_the_rate_of_stock_redbeat(installation: Install
         assert median(b - a for a, b in pairwise(times)) < seconds + 0.5
 
 
+@postgresql_nightly
 @pytest.mark.parametrize("installation", [{}], indirect=True)
 def test_without_permission_only_the_entries_of_the_code_fire_and_as_the_code_has_them(
     installation: Installation,

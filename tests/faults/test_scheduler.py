@@ -20,6 +20,7 @@ from tests.faults.checker import FINAL, ON_TIME_SECONDS, Owed, check, interval_f
 from tests.faults.crash_points import TICK
 from tests.faults.installation import Installation, as_row
 from tests.integration.system import pause
+from tests.profiles import sqlite_nightly
 from tests.servers import ValkeyServer, crowding, wait_until
 
 #: A dead leader's lock runs out, a standby looks once a second, and then it works.
@@ -47,6 +48,7 @@ def test_a_scheduler_killed_at_any_step_of_its_tick_loses_and_doubles_nothing(
     assert verdict.started == verdict.owed
 
 
+@sqlite_nightly
 def test_a_standby_takes_over_from_a_frozen_leader_which_then_steps_down(
     installation: Installation,
 ) -> None:
@@ -135,6 +137,7 @@ def lock_always_free(installation: Installation, valkey: ValkeyServer) -> Iterat
         deletions.result()
 
 
+@sqlite_nightly
 def test_a_scheduler_that_ends_in_order_hands_over_at_once(installation: Installation) -> None:
     installation.start_ready("worker")
     installation.start_ready("scheduler-1")

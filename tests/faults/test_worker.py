@@ -14,6 +14,7 @@ from jobs_app.runs.retry import RetryPolicy
 from tests.faults.crash_points import WORK
 from tests.faults.installation import AGAIN, Installation
 from tests.integration.system import pause
+from tests.profiles import sqlite_nightly
 from tests.servers import ValkeyServer, crowding, wait_until
 
 #: The worker sees its child die; the next attempt is queued and sent within two looks.
@@ -27,6 +28,7 @@ MAIN_SECONDS = 20.0
 THAW_SECONDS = 0.5
 
 
+@sqlite_nightly
 @pytest.mark.timeout(180)
 def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     installation: Installation,
@@ -51,6 +53,7 @@ def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     assert sum(run.attempt - 1 for run in installation.runs()) == 3
 
 
+@sqlite_nightly
 @pytest.mark.timeout(120)
 def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_running(
     installation: Installation,

@@ -6,9 +6,11 @@ import pytest
 
 from jobs_app.core.states import RunState
 from tests.integration.system import System
+from tests.profiles import postgresql_nightly
 from tests.servers import wait_until
 
 
+@postgresql_nightly
 @pytest.mark.timeout(60)
 def test_fires_are_recorded_though_a_module_of_the_user_is_broken(
     make_system: Callable[..., System],
@@ -23,6 +25,7 @@ def test_fires_are_recorded_though_a_module_of_the_user_is_broken(
     assert "import_failed module=no_such_module" in system.log("scheduler")
 
 
+@postgresql_nightly
 @pytest.mark.timeout(60)
 def test_a_worker_serves_all_jobs_but_those_of_a_module_that_ends_the_program(
     make_system: Callable[..., System],

@@ -20,6 +20,7 @@ from jobs_app.secrets.encryption import Cipher
 from tests.integration.system import System
 from tests.notification_checks import KEY
 from tests.notifications.webhook_server import WebhookServer, webhook_server
+from tests.profiles import sqlite_nightly
 from tests.servers import crowding, wait_until
 
 SECRET = "sixteen letters at least"
@@ -87,6 +88,7 @@ def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
     )
 
 
+@sqlite_nightly
 @pytest.mark.timeout(240)
 def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
     system: System, recorder: WebhookServer

@@ -9,6 +9,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import InvalidInput
 from jobs_app.core.states import RunState
 from tests.integration.system import System
+from tests.profiles import postgresql_nightly
 from tests.servers import wait_until
 
 MODULE = "tests.integration.own_app"
@@ -22,6 +23,7 @@ def own(make_system: Callable[..., System], request: pytest.FixtureRequest) -> S
     return system
 
 
+@postgresql_nightly
 @pytest.mark.timeout(90)
 def test_arguments_come_as_the_hints_have_them_also_after_a_retry(own: System) -> None:
     typed = own.start_run(
@@ -48,6 +50,7 @@ def test_arguments_come_as_the_hints_have_them_also_after_a_retry(own: System) -
     assert "2026, 12, 1, 9, 0" in str(own.wait_for_end(model).result)
 
 
+@postgresql_nightly
 @pytest.mark.timeout(90)
 def test_a_class_based_task_is_run_and_its_progress_seen(own: System) -> None:
     at = clock.now().replace(microsecond=0) + timedelta(seconds=4)
@@ -76,6 +79,7 @@ def test_a_class_based_task_is_run_and_its_progress_seen(own: System) -> None:
     assert seen == sorted(seen)
 
 
+@postgresql_nightly
 @pytest.mark.timeout(60)
 def test_arguments_that_the_type_hints_refuse_start_no_run(own: System) -> None:
     with pytest.raises(InvalidInput) as raised:

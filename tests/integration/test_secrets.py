@@ -22,6 +22,7 @@ from sqlalchemy import inspect, make_url, text
 from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.up.valkey import free_port
 from tests.integration.system import System
+from tests.profiles import sqlite_nightly
 from tests.servers import ValkeyServer, wait_until
 
 CANARY = "c4n4ry/9+\"x&'%-7f3a81d2"
@@ -227,6 +228,7 @@ def command_lines() -> bytes:
     return "\0".join(lines).encode(errors="surrogateescape")
 
 
+@sqlite_nightly
 @pytest.mark.timeout(180)
 def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     installation: Installation, recorder: ThreadingHTTPServer, own_valkey: ValkeyServer
