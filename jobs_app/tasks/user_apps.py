@@ -99,9 +99,12 @@ def _tasks_of(user_app: Celery) -> Mapping[str, Task[Any, Any]]:
     Its module is broken then (`load`), and named as such.
     """
     try:
+        # Its tasks finalize an application, and every later @shared_task asks a final one.
+        user_app.conf.get("task_default_queue")
         return user_app.tasks
     except BaseException as error:  # as in `load`
         log.debug("application_left_out app=%s", user_app.main, exc_info=error)
+        user_app.close()
         return {}
 
 

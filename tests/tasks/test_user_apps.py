@@ -360,6 +360,9 @@ def test_an_application_that_cannot_be_configured_spoils_its_own_tasks_only(
     assert made.broken_imports == {name: kind}
     assert f"{name}_other.shared" in registry.names(made.celery)
     assert user_apps.ignored_schedules(made.celery, modules) == {}
+    # Nor does a task that is declared later ask the application.
+    write(**{f"{name}_later": "from celery import shared_task\n@shared_task\ndef t(): pass\n"})
+    user_apps.load(f"{name}_later")
 
 
 def test_a_shared_task_gets_the_application_of_its_package(write: Write) -> None:
