@@ -44,6 +44,18 @@ def test_an_error_of_time_is_the_calls_own(redis_thread: RedisThread) -> None:
         redis_thread.run(time_out)
 
 
+def test_by_default_a_call_that_hangs_holds_its_caller_for_less_than_a_second() -> None:
+    redis_thread, answer = RedisThread(), threading.Event()
+    began = time.monotonic()
+
+    with pytest.raises(BrokerUnavailable):
+        redis_thread.run(lambda: answer.wait(60))
+
+    assert time.monotonic() - began < 1.0 * crowding()
+    answer.set()
+    redis_thread.close()
+
+
 def test_while_a_call_hangs_all_others_fail_at_once(
     redis_thread: RedisThread, hanging: threading.Event
 ) -> None:
