@@ -167,7 +167,7 @@ def _message(error: "ErrorDetails") -> tuple[str, str]:
         return "bad_format", f"must be {_FORMATS[kind]}"
     if kind in _BOUNDS:
         code, text = _BOUNDS[kind]
-        return code, text.format(**context)
+        return code, text.format(**{name: _number(bound) for name, bound in context.items()})
     if kind in _SIZES:
         code, text, bound, unit = _SIZES[kind]
         return code, f"{text} {counted(context[bound], unit)}"
@@ -180,6 +180,11 @@ def _message(error: "ErrorDetails") -> tuple[str, str]:
         return "invalid_value", f"is refused: {error['msg'].partition(', ')[2].rstrip('.')}"
     # PydanticCustomError: our own texts follow the name; pydantic's are turned to do so.
     return kind, _SHOULD.sub("must ", error["msg"]).rstrip(".")
+
+
+def _number(bound: Any) -> Any:
+    """Return *bound* without the fraction of a whole number: 0 for 0.0."""
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
 
 
 def kind_of(value: Any) -> str:

@@ -66,7 +66,7 @@ def _cron_errors(schedule: Schedule) -> tuple[FieldError, ...]:
 def _interval_errors(schedule: Schedule) -> Iterator[FieldError]:
     interval = schedule.interval_seconds
     if interval is not None and not _is_within(interval, 1, MAX_INTERVAL_SECONDS):
-        detail = f"{interval!r} is not a whole number of seconds in 1-{MAX_INTERVAL_SECONDS}."
+        detail = _seconds_detail("The interval", 1, MAX_INTERVAL_SECONDS, interval)
         yield FieldError("/interval_seconds", "out_of_range", detail)
     if schedule.anchor_at is not None and schedule.anchor_at >= LAST:
         yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998.")
@@ -76,7 +76,7 @@ def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
     if schedule.at is None:
         return
     if schedule.at <= now:
-        detail = f"{_text(schedule.at)} has passed: it is {_text(now)}."
+        detail = f"{_text(schedule.at)} has passed: it is {_text(now.replace(microsecond=0))}."
         yield FieldError("/at", "in_the_past", detail)
     elif schedule.at >= LAST:
         yield FieldError("/at", "out_of_range", f"{_text(schedule.at)} is after the year 9998.")
@@ -88,18 +88,22 @@ def _window_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
         detail = f"{_text(end)} is not later than start_at, {_text(start)}."
         yield FieldError("/end_at", "before_start", detail)
     elif end is not None and end <= now:
-        detail = f"{_text(end)} has passed: it is {_text(now)}."
+        detail = f"{_text(end)} has passed: it is {_text(now.replace(microsecond=0))}."
         yield FieldError("/end_at", "in_the_past", detail)
 
 
 def _jitter_errors(schedule: Schedule) -> Iterator[FieldError]:
     jitter, interval = schedule.jitter_seconds, schedule.interval_seconds
     if not _is_within(jitter, 0, MAX_JITTER_SECONDS):
-        detail = f"{jitter!r} is not a whole number of seconds in 0-{MAX_JITTER_SECONDS}."
+        detail = _seconds_detail("The jitter", 0, MAX_JITTER_SECONDS, jitter)
         yield FieldError("/jitter_seconds", "out_of_range", detail)
     elif interval is not None and _is_within(interval, 1, jitter):
         detail = f"{jitter} is not less than interval_seconds, {interval}."
         yield FieldError("/jitter_seconds", "out_of_range", detail)
+
+
+def _seconds_detail(what: str, low: int, high: int, value: object) -> str:
+    return f"{what} must be a whole number of seconds from {low} to {high:,}, not {value!r}."
 
 
 def _is_within(value: object, low: int, high: int) -> bool:

@@ -86,3 +86,23 @@ def test_an_unknown_zone_gets_a_suggestion(name, hint):
         check(cron("@hourly", name), now=NOW)
 
     assert caught.value.detail.endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "schedule, detail",
+    [
+        (
+            Schedule(interval_seconds=34_560_000),
+            "The interval must be a whole number of seconds from 1 to 31,622,400, not 34560000.",
+        ),
+        (
+            cron("@hourly", jitter_seconds=-1),
+            "The jitter must be a whole number of seconds from 0 to 86,400, not -1.",
+        ),
+    ],
+)
+def test_a_number_out_of_range_is_not_called_no_number(schedule, detail):
+    with pytest.raises(InvalidSchedule) as caught:
+        check(schedule, now=NOW)
+
+    assert caught.value.detail == detail
