@@ -42,4 +42,4 @@ def test_a_connection_that_the_server_ends_before_the_session_closes_is_no_error
 
     with app.test_request_context(method=method):
         assert web_session.session().scalar(text("SELECT pg_backend_pid()")) != pid
-        assert web_session.database.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
+        assert web_session.database.engine.pool.checkedout() == 1  # type: ignore[attr-defined]  # QueuePool has it
