@@ -1,6 +1,7 @@
 """SQL for many rows at once, and the count of changed rows, on both databases."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -9,8 +10,8 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Result,
-    and_,
     any_,
+    bindparam,
     cast,
     collate,
     func,
@@ -26,6 +27,9 @@ from jobs_app.db.engine import reader_of
 
 #: Rows that one transaction of `update_all` changes.
 UPDATE_BATCH = 1000
+
+#: The pause between them, seconds: others that wait for SQLite's lock look only now and then.
+PAUSE_SECONDS = 0.05
 
 
 def in_values(
@@ -79,30 +83,37 @@ def update_all(
 ) -> int:
     """Update the rows that fit *where*, however many there are; return how many it were.
 
-    *key* is the primary key. The first UPDATE_BATCH rows are updated in the open transaction,
-    which is committed, and then each UPDATE_BATCH of the others. A row that does not fit any more
-    stays as it is; one that comes meanwhile may be left out.
+    *key* is the primary key, and *where* has no `in_`. The first UPDATE_BATCH rows are updated in
+    the open transaction, which is committed, and then each UPDATE_BATCH of the others. A row that
+    does not fit any more stays as it is; one that comes meanwhile may be left out.
     """
-    first = select(key).where(where).limit(UPDATE_BATCH)
-    updated = _update(session, key, and_(key.in_(first), where), values)
+    first = list(session.scalars(select(key).where(where).limit(UPDATE_BATCH)))
+    updated = _update_each(session, key, first, where, values)
     session.commit()
-    if updated < UPDATE_BATCH:
+    if len(first) < UPDATE_BATCH:
         return updated
     # Read by a session that locks nothing: a search for each batch would pass all rows again.
     with reader_of(session) as reader:
         keys = list(reader.scalars(select(key).where(where)))
     for start in range(0, len(keys), UPDATE_BATCH):
-        batch = in_values(session, key, keys[start : start + UPDATE_BATCH])
-        updated += _update(session, key, and_(batch, where), values)
+        time.sleep(PAUSE_SECONDS)
+        updated += _update_each(session, key, keys[start : start + UPDATE_BATCH], where, values)
         session.commit()
     return updated
 
 
-def _update(
+def _update_each(
     session: Session,
     key: InstrumentedAttribute[UUID],
+    keys: Sequence[UUID],
     where: ColumnElement[bool],
     values: dict[str, Any],
 ) -> int:
-    statement = update(key.class_).where(where).values(**values)
-    return rowcount(session.execute(statement.execution_options(synchronize_session=False)))
+    """Update the rows with *keys* that fit *where*; return how many it were."""
+    if not keys:
+        return 0
+    # One key in each statement: with many, SQLite searches by *where*, through all rows.
+    statement = update(key.class_).where(key == bindparam("this_key"), where).values(**values)
+    return rowcount(
+        session.connection().execute(statement, [{"this_key": this_key} for this_key in keys])
+    )

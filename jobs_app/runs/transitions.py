@@ -59,7 +59,7 @@ def cancel_all(
 
     The first ones are cancelled in the open transaction, the others in batches.
     """
-    guard = and_(which, Run.state.in_(CANCELLABLE_AT_ONCE))
+    guard = and_(which, or_(*(Run.state == state for state in CANCELLABLE_AT_ONCE)))
     return update_all(session, Run.id, guard, **_cancelled(by, reason, at))
 
 
