@@ -27,6 +27,11 @@ NOT_FOLLOWED = {
     "routing_key": "Use a queue.",
 }
 
+_EAGER = (
+    "The application {app!r} of the task {name!r} sets task_always_eager. What the task sends by "
+    "`.delay()` runs at once in its own run, and an error of it is not raised."
+)
+
 _LIMITS = ("time_limit", "soft_time_limit")
 
 
@@ -97,6 +102,8 @@ def _read(task: Task[Any, Any]) -> Declaration:
         for name, advice in NOT_FOLLOWED.items()
         if (value := getattr(task, name, None))
     ]
+    if not is_ours and app.conf.get("task_always_eager"):
+        warnings.append(_EAGER.format(name=task.name, app=app.main))
     return Declaration(fields, None if is_ours else _timezone(app), tuple(warnings))
 
 

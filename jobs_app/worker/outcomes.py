@@ -21,11 +21,22 @@ from jobs_app.worker.output.run_log import RunLog
 TRACEBACK_CHARS = 32_768
 
 
+#: Celery's error when a task asks for a state or a result, and there is no result backend.
+_NO_BACKEND = "'DisabledBackend' object has no attribute"
+_NO_BACKEND_HINT = (
+    "The application of the task has no result backend, so a task cannot ask for its state or "
+    "that of others. A cancelled run gets an exception."
+)
+
+
 def failed(error: BaseException, text: str | None) -> Outcome:
     """Return the outcome of a run that ended with *error*."""
+    message = text_of(error)
+    if isinstance(error, AttributeError) and _NO_BACKEND in message:
+        message = f"{message}. {_NO_BACKEND_HINT}"
     details = RunError(
         type="Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
-        message=text_of(error),
+        message=message,
         # A traceback through our own tasks does not help to repair a command.
         traceback=None if isinstance(error, TaskOutcome) else plain(text),
     )

@@ -92,6 +92,13 @@ def test_our_own_application_declares_nothing() -> None:
     assert declaration_of(a_task(make_celery(settings), priority=7)).fields == {"priority": 7}
 
 
+def test_an_eager_application_is_named_in_a_warning() -> None:
+    [warning] = declaration_of(a_task(an_app(task_always_eager=True))).warnings
+
+    assert "sets task_always_eager" in warning
+    assert declaration_of(a_task(an_app())).warnings == ()
+
+
 @pytest.mark.parametrize(
     "options, sentence",
     [
