@@ -16,6 +16,7 @@ from typing import Any
 
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
+from jobs_app.worker.output.run_log import RunLog
 
 #: A finish waits this long for the next message, seconds.
 HOLD_SECONDS = 0.002
@@ -26,11 +27,15 @@ BUSY_SECONDS = 0.002
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedRun:
-    """The outcome of a run, and when it ended; not written yet."""
+    """The outcome of a run, and when it ended; not written yet.
+
+    `log` is its log if that could not be stored whole, None if it is stored.
+    """
 
     claimed: ClaimedRun
     outcome: Outcome
     at: datetime
+    log: RunLog | None = None
 
 
 class Completer:
@@ -53,10 +58,11 @@ class Completer:
     def hold(self, finished_run: FinishedRun) -> bool:
         """Hold a finish if the worker is busy; False: the caller must write it at once.
 
-        Never holds failures (somebody may wait for the news) nor keyed runs (others wait for
-        the slot).
+        Never holds failures (somebody may wait for the news), keyed runs (others wait for
+        the slot) nor runs whose log must be stored first.
         """
         is_plain = finished_run.outcome.is_plain and finished_run.claimed.concurrency_key is None
+        is_plain = is_plain and finished_run.log is None
         if not (self._is_busy and is_plain):
             return False
         self._own.finished_run = finished_run

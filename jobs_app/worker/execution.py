@@ -32,6 +32,7 @@ from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.finish_run import RETRY_DATABASE_SECONDS, finish_run, queue_next
 from jobs_app.worker.liveness.write_failures import WriteFailures
 from jobs_app.worker.outcomes import cut, failed
+from jobs_app.worker.output.run_log import RunLog
 from jobs_app.worker.pool_process import Process, this_process
 from jobs_app.worker.runner import work
 
@@ -81,12 +82,13 @@ def run(run_id: str, attempt: int) -> None:
 def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
     """Run the task of a claimed run, and write or hold its finish."""
     log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
+    run_log: RunLog | None = None
     try:
-        outcome = work(process, claimed)
+        outcome, run_log = work(process, claimed)
     except Exception as error:  # noqa: BLE001  # nobody else would finish the claimed run
         outcome = failed(error, traceback.format_exc())
     with _ignoring_soft_limit():
-        finished_run = FinishedRun(claimed, cut(outcome), clock.now())
+        finished_run = FinishedRun(claimed, cut(outcome), clock.now(), run_log)
         may_hold = process.can_hold_finish and not process.must_exit
         if not (may_hold and process.completer.hold(finished_run)):
             finish_run(process, finished_run)

@@ -36,7 +36,11 @@ def finish_run(process: Process, finished_run: FinishedRun) -> None:
     write: Write = _write
     is_replaced = False
     failures = WriteFailures(process.lease)
-    while isinstance(written := write(process, claimed, outcome, finished_run.at), Exception):
+    # The log first: who follows it reads until the run has finished.
+    while isinstance(
+        written := _store_log(finished_run) or write(process, claimed, outcome, finished_run.at),
+        Exception,
+    ):
         kind = type(written).__name__
         log.warning("finish_failed run=%s error=%s", claimed.run_id, kind)
         if is_outage(written):
@@ -52,6 +56,16 @@ def finish_run(process: Process, finished_run: FinishedRun) -> None:
             return
     if written or claimed.concurrency_key is not None:
         queue_next(process, claimed)
+
+
+def _store_log(finished_run: FinishedRun) -> Exception | None:
+    """Store what is left of the log of an outage; return the error if it goes on."""
+    try:
+        if finished_run.log is not None:
+            finished_run.log.store_rest()
+    except Exception as error:  # noqa: BLE001  # as in `_write`
+        return error
+    return None
 
 
 def queue_next(process: Process, claimed: ClaimedRun) -> None:

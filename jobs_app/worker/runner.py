@@ -48,8 +48,11 @@ LOG_CLOSE_SECONDS = 2.0
 BEFORE_CLAIM_SECONDS = 0.5
 
 
-def work(process: Process, claimed: ClaimedRun) -> Outcome:
-    """Run the task with its secrets, log, context and cancel listener; return the outcome."""
+def work(process: Process, claimed: ClaimedRun) -> tuple[Outcome, RunLog | None]:
+    """Run the task with its secrets, log, context and cancel listener; return the outcome.
+
+    The log comes with it if it could not be stored whole, else None.
+    """
     injection = inject(process, claimed)
     store = SqlChunkStore(process.database, claimed.run_id, claimed.attempt)
     run_log = RunLog(store, limit_bytes=process.settings.log_limit_bytes)
@@ -81,22 +84,29 @@ def work(process: Process, claimed: ClaimedRun) -> Outcome:
         if is_python:
             _restore(process, run, context.log)
     outcome = _at_its_limit(outcome, run)
-    # While the lease lasts we wait for the database, here or for the finish. A process that
-    # its run has damaged may never reach it.
-    timeout = LOG_CLOSE_SECONDS
-    if not process.must_exit:
-        timeout = max(timeout, process.lease.seconds_left(of=claimed.worker_id))
-    unstored_progress = None
+    is_stored, unstored_progress = False, None
     with contextlib.suppress(SoftTimeLimitExceeded):
         if masked_log is not None:
             masked_log.close()
-        run_log.close(timeout_seconds=timeout)
+        is_stored = run_log.close(timeout_seconds=_seconds_to_store(process, claimed))
         unstored_progress = progress.close()
     # Again: an interrupt may have hit the first call.
     process.cancel_listener.remove(run)
     if run.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = stopped()
-    return replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
+    outcome = replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
+    return outcome, None if is_stored else run_log
+
+
+def _seconds_to_store(process: Process, claimed: ClaimedRun) -> float:
+    """Return how long the end of a run waits for the database to take its log.
+
+    While the lease lasts we wait, here or for the finish. A process that its run has damaged
+    may never reach the database.
+    """
+    if process.must_exit:
+        return LOG_CLOSE_SECONDS
+    return max(LOG_CLOSE_SECONDS, process.lease.seconds_left(of=claimed.worker_id))
 
 
 def _call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome:

@@ -406,7 +406,7 @@ def steps(world: "World") -> list[tuple[Any, str, Any]]:
         with stage.on(Operation(claims=(run_id, attempt), ends=ended)):
             return _really_finish_and_claim(process, last, run_id, attempt, **options)
 
-    def work(process: Any, claimed: ClaimedRun) -> Outcome:
+    def work(process: Any, claimed: ClaimedRun) -> Any:
         outcome = _really_work(process, claimed)
         stage.point("has an outcome", at_work=True)
         return outcome

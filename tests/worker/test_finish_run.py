@@ -4,19 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import LogChunk
 from jobs_app.runs.outcome import Outcome
 from jobs_app.worker import execution
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.finish_run import finish_run
 from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.output.log_store import SqlChunkStore
+from jobs_app.worker.output.run_log import RunLog
 from jobs_app.worker.pool_process import Process, set_process
+from tests.disk import full_disk
 from tests.factories import claim, make_job, make_run, make_worker, run
 
 
@@ -40,6 +44,26 @@ def finish(process: Process, database: Database, outcome: Outcome, **values: Any
     assert claimed is not None
     finish_run(process, FinishedRun(claimed, outcome, clock.now()))
     return run(database, run_id)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_log_that_a_full_disk_refused_is_stored_before_the_finish(
+    process: Process, database: Database
+) -> None:
+    run_id = make_run(database)
+    claimed = claim(database, run_id, process.lease.worker_id)
+    assert claimed is not None
+    log = RunLog(SqlChunkStore(process.database, run_id, claimed.attempt))
+
+    with full_disk():
+        log.write("stdout", b"what it said")
+        assert not log.close(timeout_seconds=0)
+    outcome = Outcome(RunState.SUCCEEDED, log_bytes=log.total_bytes, log_truncated=False)
+    finish_run(process, FinishedRun(claimed, outcome, clock.now(), log))
+
+    with database.reading() as session:
+        assert session.scalars(select(LogChunk.text)).all() == ["what it said"]
+    assert (run(database, run_id).state, log.total_bytes) == (RunState.SUCCEEDED, 12)
 
 
 @pytest.mark.timeout(20)

@@ -25,6 +25,8 @@ FLUSH_BYTES = 524_288
 # Once the head is full, each flush rewrites up to half a log: flush less often.
 TAIL_FLUSH_SECONDS = 2.0
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
+# `store_rest` waits this long for a store that has not answered since the close.
+JOIN_SECONDS = 5.0
 CHUNK_BYTES = 16_384
 # A job that prints a byte a second, or takes turns between its streams, must not fill the
 # table: after this many chunks, a chunk holds both streams, and few bytes wait for more.
@@ -111,6 +113,7 @@ class RunLog:
         self._is_stored = True
         self._give_up_at = float("inf")
         self._flusher: threading.Thread | None = None
+        self._rest: Flush | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -141,6 +144,24 @@ class RunLog:
             self._flusher.join(timeout_seconds)
         with self._state:
             return self._is_stored
+
+    def store_rest(self) -> None:
+        """Store in one try what `close` could not; raises the error of an outage."""
+        self.close(timeout_seconds=0)
+        if self._flusher is not None:
+            self._flusher.join(JOIN_SECONDS)
+            if self._flusher.is_alive():
+                raise TimeoutError("The store has not answered yet.")
+        while self._rest is not None or self._unflushed_bytes > 0:
+            self._rest = self._rest or self._next_flush()
+            try:
+                self._store.apply(self._rest)
+            except DBAPIError as error:
+                if is_outage(error):
+                    raise
+                logger.warning("run_log_not_stored", extra={"error": type(error).__name__})
+            self._rest = None
+        self._is_stored = True
 
     def _take(self, stream: Stream, text: str) -> None:
         if not text:
@@ -223,6 +244,7 @@ class RunLog:
             with self._state:
                 if self._is_closed and (self._unflushed_bytes == 0 or not is_stored):
                     self._is_stored = is_stored
+                    self._rest = None if is_stored else flush
                     return
 
     def _is_flush_due(self) -> bool:

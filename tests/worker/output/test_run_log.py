@@ -269,6 +269,27 @@ def test_a_store_that_stays_down_delays_the_end_only_so_long(log, store):
     assert time.monotonic() - started < 3
 
 
+def test_what_a_close_could_not_store_is_stored_later_in_order(log, store):
+    log.write("stdout", b"stored\n")
+    wait_until(lambda: store.text() == "stored\n", "it is stored")
+    store.is_down = True
+    log.write("stdout", b"late\n")
+    wait_until(lambda: store.refusals > 0, "the store was asked")
+    log.write("stderr", b"later\n" * 30_000)
+    assert not log.close(timeout_seconds=0)
+    with pytest.raises(OSError, match="the database is away"):
+        log.store_rest()
+
+    store.is_down = False
+    log.store_rest()
+    log.store_rest()
+
+    assert store.text().startswith("stored\nlate\nlater\n")
+    assert store.text().endswith("later\n")
+    assert len(store.text()) == log.total_bytes - log.cut_bytes
+    assert log.close()
+
+
 def test_a_store_that_hangs_blocks_neither_the_writer_nor_the_end(store):
     release = threading.Event()
 
