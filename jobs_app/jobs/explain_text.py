@@ -284,11 +284,12 @@ def _not_a_fire(context: FireContext, schedule: Schedule) -> str:
     text += f" {description.describe(schedule)}."
     around = []
     if context.previous is not None:
-        around.append(f"before it {stamp(context, context.previous.at)}")
+        around.append(f"before it, {stamp(context, context.previous.at)}")
     if context.next is not None:
-        around.append(f"after it {stamp(context, context.next.at)}")
+        around.append(f"after it, {stamp(context, context.next.at)}")
     if around:
-        text += f" The nearest fires are {' and '.join(around)}."
+        fires = "fires are" if len(around) > 1 else "fire is"
+        text += f" The nearest {fires} {', and '.join(around)}."
     return text + _by_hand(context)
 
 

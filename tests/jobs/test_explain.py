@@ -492,6 +492,17 @@ def test_a_day_without_a_fire_says_so_and_names_those_around_it(database: Databa
     assert found.previous is not None
     assert found.next is not None
     assert (found.previous.at, found.next.at) == (NOON, NOON + 7 * DAY)
+    assert found.sentence.endswith(
+        "The nearest fires are before it, 2026-06-15 12:00 UTC, and after it, 2026-06-22 12:00 UTC."
+    )
+
+
+def test_a_single_fire_is_named_in_the_singular(database: Database) -> None:
+    job = make_job(database, once_at=NOON + DAY)
+
+    found = ask(database, job.name, NOON)
+
+    assert found.sentence.endswith("The nearest fire is after it, 2026-06-16 12:00 UTC.")
 
 
 def test_a_start_by_hand_is_found_by_its_day(database: Database) -> None:
