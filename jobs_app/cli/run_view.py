@@ -130,7 +130,7 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
 
 def _print_notifications(notifications: Sequence[Json]) -> None:
     columns: Columns = {
-        "TOLD OF": lambda message: message["event"],
+        "NOTIFIED OF": lambda message: message["event"],
         "CHANNEL": lambda message: message["channel"],
         "STATE": lambda message: message["state"],
         "WHEN": lambda message: exact(message.get("sent_at") or message["created_at"]),

@@ -56,3 +56,13 @@ def test_the_beginning_of_an_id_is_refused_with_both_ways_to_name_a_run(
     assert result.exit_code == 3
     assert "There is no such job." in result.stderr
     assert "all 36 characters of its id, or by its job" in result.stderr
+
+
+def test_an_attempt_that_there_was_not_has_no_log(server: CannedServer, run: Run) -> None:
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run()))
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(b""))
+
+    missing, silent = run("run", "log", RUN_ID, "--attempt", "9"), run("run", "log", RUN_ID)
+
+    assert (missing.exit_code, silent.exit_code) == (3, 0)
+    assert "There is no attempt 9: this run has had 1 attempt." in missing.stderr

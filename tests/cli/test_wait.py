@@ -381,7 +381,7 @@ def test_show_lists_the_notifications_of_a_run(server: CannedServer, run: Run) -
 
     lines = [" ".join(line.split()) for line in run("run", "show", RUN_ID).stdout.splitlines()]
 
-    assert "TOLD OF CHANNEL STATE WHEN ERROR" in lines
+    assert "NOTIFIED OF CHANNEL STATE WHEN ERROR" in lines
     assert any(line.startswith("late ops sent ") and line.endswith(" -") for line in lines)
     assert any(
         line.startswith("failed desk pending ") and line.endswith(" It answered 500.")

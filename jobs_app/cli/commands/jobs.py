@@ -67,10 +67,16 @@ for command in (stats, export_jobs, import_jobs):
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
 @limit_options
-@json_or(print_jobs)
-def list_jobs(limit: int | None, **filters: str | None) -> Json:
+@json_option
+def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
     """List jobs by name, with their next and their last run."""
-    return connect().page("/jobs", limit=limit, **filters)
+    page = connect().page("/jobs", limit=limit, **filters)
+    if as_json:
+        print_json(page)
+    elif page["items"] or not any(filters.values()):
+        print_jobs(page)
+    else:
+        print_note("No job is like that.")
 
 
 @job.command()
@@ -276,10 +282,18 @@ def delete(name: str, purge: bool, yes: bool) -> None:
 @job.command("next")
 @name_argument
 @count_option
-@json_or(lambda answer: print_fires(answer["items"]))
-def next_fires(name: str, count: int) -> Json:
+@json_option
+def next_fires(name: str, count: int, as_json: bool) -> None:
     """Show when a job fires next."""
-    return connect().read(f"{job_path(name)}/next", count=count)
+    client = connect()
+    answer = client.read(f"{job_path(name)}/next", count=count)
+    if as_json:
+        print_json(answer)
+    elif answer["items"]:
+        print_fires(answer["items"])
+    else:
+        # Paused, without a schedule, or over: the job says which.
+        print_note(f"No fire: {outlook(client.read(job_path(name)))}")
 
 
 @job.command()

@@ -32,6 +32,7 @@ from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
 from jobs_app.core.states import CancelMode, RunState, Trigger
+from jobs_app.core.text import counted
 
 #: Nothing makes a backfill yet.
 TRIGGERS = [trigger for trigger in Trigger if trigger is not Trigger.BACKFILL]
@@ -141,13 +142,22 @@ def log(
         print_note(outcome_line(run))
         sys.exit(outcome_code(run))
     text = client.text(f"{run_path(run_id)}/log", attempt=attempt, tail=tail)
-    if not text and (client.read(run_path(run_id)).get("log") or {}).get("deleted"):
-        print_note("Its log is no longer kept: see keep_log_days.")
+    if not text:
+        _explain_no_log(client.read(run_path(run_id)), attempt)
     if on_terminal():
         print_text(text.removesuffix("\n"))
     else:
         # As bytes: a log that a program reads keeps every byte, line ends included.
         click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+def _explain_no_log(run: Json, attempt: int | None) -> None:
+    """Say why a run has no log, if that is not just silence; raise Failure without the attempt."""
+    if attempt is not None and attempt > run["attempt"]:
+        had = counted(run["attempt"], "attempt")
+        raise Failure(f"There is no attempt {attempt}: this run has had {had}.", NO_SUCH)
+    if (run.get("log") or {}).get("deleted"):
+        print_note("Its log is no longer kept: see keep_log_days.")
 
 
 def _print_cancelled(run: Json) -> None:

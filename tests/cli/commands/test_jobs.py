@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -639,3 +640,34 @@ def test_a_setting_that_is_wrong_is_a_sentence_and_code_2(
     assert "JOBS_PORT must be at most 65535." in result.stderr
     assert "JOBS_TIMEZONE is refused: 'Mars/Olympus' is not an IANA time zone." in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "facts, sentence",
+    [
+        ({"state": "paused", "paused": {"by": "ann", "reason": "Move"}}, "paused by ann: Move."),
+        ({"schedule": None, "next_run_at": None}, "no schedule; run it with"),
+        ({"state": "ended"}, "ended."),
+    ],
+)
+def test_a_job_without_a_next_fire_says_why(
+    server: CannedServer, run: Run, facts: dict[str, Any], sentence: str
+) -> None:
+    server.on("GET", "/jobs/hello/next", Canned({"items": []}))
+    server.on("GET", "/jobs/hello", Canned(a_job(**facts)))
+
+    result = run("job", "next", "hello")
+
+    assert (result.stdout, result.exit_code) == ("", 0)
+    assert f"No fire: {sentence}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "filters, sentence", [([], "No jobs. Create one"), (["--q", "x"], "No job is like that.")]
+)
+def test_a_list_without_jobs_offers_to_create_one_only_if_there_is_none(
+    server: CannedServer, run: Run, filters: list[str], sentence: str
+) -> None:
+    server.on("GET", "/jobs", page())
+
+    assert sentence in run("job", "list", *filters).stderr
