@@ -136,7 +136,7 @@ def _print_notifications(notifications: Sequence[Json]) -> None:
         "WHEN": lambda message: exact(message.get("sent_at") or message["created_at"]),
         "ERROR": lambda message: message.get("error") or "-",
     }
-    print_items(notifications, columns, empty="Nobody was told.")
+    print_items(notifications, columns, empty="Nobody was notified.")
 
 
 def _late_text(attempt: Json, late: Json) -> str:

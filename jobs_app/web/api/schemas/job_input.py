@@ -93,7 +93,7 @@ class RetentionIn(Input):
 
 
 class NotifyRuleIn(Input):
-    """What one channel is told of a job; `on` left out: what the channel itself says."""
+    """The events of a job that one channel gets; without `on`, the channel's own events."""
 
     channel: Annotated[str, Field(min_length=1, max_length=100, examples=["ops"])]
     on: NotifyEvents | None = None

@@ -70,7 +70,7 @@ class Paused(BaseModel):
 
 
 class NotifyRuleOut(BaseModel):
-    """What one channel is told of a job; `on` null: what the channel itself says."""
+    """The events of a job that one channel gets; `on` null means the channel's own events."""
 
     channel: str
     on: list[Event] | None
