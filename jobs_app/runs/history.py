@@ -26,7 +26,6 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import HAS_WORDS, IS_UNSCHEDULED, LogChunk, Run
 from jobs_app.db.page_size import RUN_SIZE, fitting
 from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, IndexRange
-from jobs_app.tasks.context import LastLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,31 +318,3 @@ def log_news(session: Session, run_id: UUID, *, after: LogPosition, limit: int) 
     state, attempt, log_bytes, _ = rows[0]
     # If nothing is new, the outer join returns one row without a chunk.
     return LogNews(state, attempt, log_bytes, list(filter(None, (row[3] for row in rows))))
-
-
-def last_log(session: Session, job: str, *, limit_bytes: int) -> LastLog | None:
-    """Return the end of the output of the newest finished run of *job*, which is not deleted.
-
-    The output is that of the last attempt. None if no run of that job ever started.
-    """
-    statement = (
-        select(Run)
-        .join(Job, Job.id == Run.job_id)
-        .where(Job.name == job, Job.deleted_at.is_(None))
-        .where(Run.started_at.is_not(None), Run.finished_at.is_not(None))
-        .order_by(Run.id.desc())
-        .limit(1)
-    )
-    run = session.scalars(statement).one_or_none()
-    if run is None or run.finished_at is None:
-        return None
-    text = "".join(chunk.text for chunk in log(session, run.id, attempt=run.attempt))
-    data = text.encode()
-    return LastLog(
-        run_id=run.id,
-        job=job,
-        state=run.state,
-        finished_at=run.finished_at,
-        text=data[-limit_bytes:].decode("utf-8", "ignore"),
-        is_cut=run.log_truncated or len(data) > limit_bytes,
-    )

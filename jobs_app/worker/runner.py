@@ -17,8 +17,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.core.text import text_of
-from jobs_app.runs import history, outbox
+from jobs_app.runs import outbox
 from jobs_app.runs.claim import ClaimedRun
+from jobs_app.runs.last_log import last_log
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.progress import report_progress
 from jobs_app.tasks.context import LastLog, LogSink, RunContext, TimedOut, current_run
@@ -153,7 +154,7 @@ def _context(
 
 def _last_log(process: Process, job: str, limit_bytes: int) -> LastLog | None:
     with process.database.reading() as session:
-        return history.last_log(session, job, limit_bytes=limit_bytes)
+        return last_log(session, job, limit_bytes=limit_bytes)
 
 
 def _store_progress(process: Process, claimed: ClaimedRun, report: dict[str, Any]) -> None:
