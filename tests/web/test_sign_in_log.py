@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from jobs_app.accounts.tokens import Refusal
-from jobs_app.web.sign_in_log import MAX_NAMED, WINDOW_SECONDS, FailedSignIn, SignInLog
+from jobs_app.web.repeat_count import MAX_NAMED, WINDOW_SECONDS
+from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 
 
 @pytest.fixture(autouse=True)
