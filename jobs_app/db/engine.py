@@ -1,6 +1,7 @@
 """The engine and the sessions of the database, with settings that were measured to be safe."""
 
 import sqlite3
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from jobs_app.core.json_storage import read_json
+
+#: Changes each statement that a session executes.
+StatementFilter = Callable[[ORMExecuteState], None]
 
 #: Execution option of a connection that only reads: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
@@ -161,11 +165,25 @@ def _begin_sqlite(connection: Connection) -> None:
 def reader_of(session: Session) -> Session:
     """Return a session that only reads the database of *session*, and blocks no writer.
 
-    It does not see the open transaction of *session*. Use it as a context manager.
+    It does not see the open transaction of *session*, and has the same filter. Use it as a
+    context manager.
     """
-    return Session(
+    reader = Session(
         session.get_bind().execution_options(**{READ_ONLY: True}), expire_on_commit=False
     )
+    if (statement_filter := session.info.get(FILTER)) is not None:
+        filter_statements(reader, statement_filter)
+    return reader
+
+
+#: The key of the filter in `info` of a session.
+FILTER = "statement_filter"
+
+
+def filter_statements(session: Session, statement_filter: StatementFilter) -> None:
+    """Let *statement_filter* change each statement of *session*, and of the readers of it."""
+    session.info[FILTER] = statement_filter
+    event.listen(session, "do_orm_execute", statement_filter)
 
 
 class Database:

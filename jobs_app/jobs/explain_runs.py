@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session, selectinload
 
+from jobs_app.accounts.tag_limit import ALL_JOBS
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import ACTIVE, RunState, Trigger
 from jobs_app.db import run_indexes
@@ -114,8 +115,10 @@ def queue_workers(session: Session, row: Run | None) -> QueueWorkers | None:
     same_key = 0
     if row.concurrency_key is not None:
         with_key = select(func.count()).where(Run.concurrency_key == row.concurrency_key)
-        same_key = session.scalars(with_key.where(Run.state == RunState.RUNNING)).one()
-    busy = session.scalars(running).one() if ids else 0
+        with_key = with_key.where(Run.state == RunState.RUNNING)
+        same_key = session.scalars(with_key, execution_options=ALL_JOBS).one()
+    # Runs of all jobs take the slots.
+    busy = session.scalars(running, execution_options=ALL_JOBS).one() if ids else 0
     return QueueWorkers(len(workers), slots, busy, same_key)
 
 

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Literal
 
 from celery import Celery
-from sqlalchemy import ColumnElement, String, cast, delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
-from jobs_app.accounts import audit
+from jobs_app.accounts import audit, tag_limit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
@@ -266,8 +266,7 @@ def _conditions(conditions: Filter, *, after: str | None) -> Iterator[ColumnElem
     if conditions.queue is not None:
         yield Job.queue == conditions.queue
     if conditions.tag is not None:
-        quoted = f'"{conditions.tag}"'
-        yield cast(Job.tags, String).contains(quoted, autoescape=True)
+        yield tag_limit.has_tag(Job.tags, conditions.tag)
     if conditions.q:
         q = conditions.q.lower()
         yield or_(
@@ -331,7 +330,8 @@ def _name_taken(name: str) -> Conflict:
 
 def refuse_taken_name(session: Session, name: str) -> None:
     living = select(Job.id).where(Job.name == name, Job.deleted_at.is_(None))
-    if session.scalars(living).first() is not None:
+    # Of all jobs: a name is taken by jobs that the caller does not see, too.
+    if session.scalars(living, execution_options=tag_limit.ALL_JOBS).first() is not None:
         raise _name_taken(name)
 
 

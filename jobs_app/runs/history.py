@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
+from jobs_app.accounts.tag_limit import is_limited
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import run_indexes
@@ -116,9 +117,7 @@ def _ids(
 
     An index is in this order within a range only; the page is merged from several ranges.
     """
-    jobs: list[int] | None = None
-    if conditions.job is not None:
-        jobs = list(session.scalars(select(Job.id).where(Job.name == conditions.job)))
+    jobs = _jobs(session, conditions.job)
     if conditions.q:
         return _ids_by_text(session, conditions, jobs, before=before, limit=limit)
     by_trigger = _trigger(conditions)
@@ -138,6 +137,15 @@ def _ids(
     merged = union_all(*(select(part.c.id, part.c.instant) for part in parts)).subquery()
     newest = select(merged.c.id).order_by(merged.c.instant.desc(), merged.c.id.desc())
     return session.scalars(newest.limit(limit)).all()
+
+
+def _jobs(session: Session, name: str | None) -> list[int] | None:
+    """Return the jobs whose runs a list has; None for all that the session finds."""
+    if name is not None:
+        return list(session.scalars(select(Job.id).where(Job.name == name)))
+    # Of few jobs, each has a range; of many, most runs of the whole index may be listed.
+    few = list(session.scalars(select(Job.id).limit(MAX_RANGES))) if is_limited(session) else []
+    return few if is_limited(session) and len(few) < MAX_RANGES // 2 else None
 
 
 def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
+from jobs_app.accounts.tag_limit import ALL_JOBS, is_limited
 from jobs_app.core.states import UNFINISHED, RunState
 from jobs_app.core.text import counted
 from jobs_app.db.bulk_sql import in_code_points
@@ -65,11 +66,14 @@ class WorkerState:
 
     worker: Worker
     runs: list["RunningRun"]
+    #: Its running runs of jobs that the session does not find.
+    other_runs: int = 0
 
     @property
     def free(self) -> int:
         """How many more runs it can take."""
-        return 0 if self.worker.gone_at else max(self.worker.concurrency - len(self.runs), 0)
+        taken = len(self.runs) + self.other_runs
+        return 0 if self.worker.gone_at else max(self.worker.concurrency - taken, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,18 @@ def worker_states(session: Session, *, with_gone: bool = False) -> list[WorkerSt
     for row in session.execute(running):
         run = RunningRun(**{name: getattr(row, name) for name in RunningRun.__slots__})
         by_worker.setdefault(row.worker_id, []).append(run)
-    return [WorkerState(worker, by_worker.get(worker.id, [])) for worker in listed]
+    counts = _running_counts(session) if is_limited(session) else {}
+    return [
+        WorkerState(worker, runs, max(counts.get(worker.id, 0) - len(runs), 0))
+        for worker in listed
+        for runs in (by_worker.get(worker.id, []),)
+    ]
+
+
+def _running_counts(session: Session) -> dict[UUID | None, int]:
+    """Return how many runs each worker runs, of all jobs."""
+    statement = select(Run.worker_id, func.count()).where(_RUNNING).group_by(Run.worker_id)
+    return dict(session.execute(statement, execution_options=ALL_JOBS).all())
 
 
 def queues(session: Session, *, after: str | None = None, limit: int) -> list[Queue]:

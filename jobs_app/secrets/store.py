@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
+from jobs_app.accounts.tag_limit import ALL_JOBS, is_limited
 from jobs_app.core.errors import (
     MAX_ERRORS,
     Conflict,
@@ -127,18 +128,20 @@ def remove(
     """
     with reader_of(session) as reader:
         newest_event = audit.newest_event(reader)
-        jobs = used_by(reader, name)
+        jobs = used_by(reader, name, of_all=True)
+        visible = used_by(reader, name)
     secret = _locked(session, name, version)
     if secret is None:
         session.rollback()
         raise NotFound(f"There is no secret {name!r}.", code="secret_not_found")
     # Nobody saves a reference to a locked secret: only what was saved since then is read now.
     saved_after = newest_event - audit.OPEN_EVENTS
-    jobs = sorted({*jobs, *used_by(session, name, saved_after=saved_after)})
+    jobs = sorted({*jobs, *used_by(session, name, saved_after=saved_after, of_all=True)})
     if jobs and not force:
         session.rollback()
+        users = listed(visible if is_limited(session) else jobs) or "jobs that you do not see"
         raise Conflict(
-            f"The secret {name!r} is used by {listed(jobs)}: "
+            f"The secret {name!r} is used by {users}: "
             "change these jobs first, or delete it with force.",
             code="secret_in_use",
         )
@@ -155,16 +158,19 @@ def remove(
     session.commit()
 
 
-def used_by(session: Session, name: str, *, saved_after: int | None = None) -> list[str]:
+def used_by(
+    session: Session, name: str, *, saved_after: int | None = None, of_all: bool = False
+) -> list[str]:
     """Return the names of the living jobs that refer to a secret, sorted.
 
     *saved_after* leaves out jobs that no event of the audit later than this one is about.
+    With *of_all* they are not only those that *session* finds.
     """
     mentions = cast(Job.kwargs, String).contains(f"{references.OPENING}{name}}}", autoescape=True)
     jobs = select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
     if saved_after is not None:
         jobs = jobs.where(Job.id.in_(audit.jobs_saved_after(saved_after)))
-    rows = session.execute(jobs)
+    rows = session.execute(jobs, execution_options=ALL_JOBS if of_all else {})
     return sorted(row.name for row in rows if name in references.names(row.task, row.kwargs))
 
 

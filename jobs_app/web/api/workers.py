@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from jobs_app.core import clock
 from jobs_app.runs import status
@@ -58,6 +58,7 @@ class WorkerOut(BaseModel):
     messages_dropped: int
     problem: str | None
     runs: list[RunningOut]
+    other_runs: int = Field(description="Its running runs that the caller may not see.")
 
 
 class WorkerList(BaseModel):
@@ -95,4 +96,5 @@ def _show_worker(state: WorkerState, now: datetime) -> WorkerOut:
         seen_seconds_ago=seconds_between(worker.seen_at, now) or 0.0,
         free=state.free,
         runs=running,
+        other_runs=state.other_runs,
     )
