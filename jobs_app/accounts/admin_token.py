@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import people, tokens
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.own_files import check_secret_file
@@ -21,8 +21,8 @@ from jobs_app.db.models.accounts import Token
 
 log = logging.getLogger(__name__)
 
-#: The name of the token in the file; no other token may have it.
-ADMIN = "admin"
+#: The name of the token in the file, and of its account; no other token may have it.
+ADMIN = people.ADMIN
 
 HEADER = "Authorization: Bearer "
 
@@ -90,11 +90,13 @@ def _has_tokens(settings: Settings) -> bool:
 
 def _store(session: Session, token: str) -> None:
     now = clock.now()
-    row = tokens.known(session, token)
+    owner = people.service_account(session, ADMIN, by="jobs-app", at=now)
+    row, _ = tokens.known(session, token)
     if row is None:
-        session.add(Token(name=ADMIN, digest=tokens.digest(token), created_at=now))
-    else:
-        row.revoked_at = row.expires_at = None
+        row = Token(name=ADMIN, digest=tokens.digest(token), created_at=now)
+        session.add(row)
+    row.owner_id, row.scopes, row.tags = owner.id, None, None
+    row.revoked_at = row.expires_at = None
     session.commit()
 
 

@@ -1,6 +1,6 @@
 """The audit: who changed what, written in the same transaction as the change."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,10 +21,13 @@ OPEN_EVENTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The request behind a change: the id of its token, and the address that it came from."""
+    """The request behind a change: its account, token, address and id, and the way it came."""
 
     token_id: int | None
     remote_address: str | None
+    person_id: int | None = None
+    request_id: str | None = None
+    via: str = "system"
 
 
 def set_origin(session: Session, origin: Origin) -> None:
@@ -48,6 +51,9 @@ def note(
         AuditEvent(
             at=at,
             actor=by,
+            person_id=origin.person_id,
+            request_id=origin.request_id,
+            via=origin.via,
             token_id=origin.token_id,
             remote_address=origin.remote_address,
             action=action,
@@ -79,12 +85,22 @@ def jobs_saved_after(event: int) -> Select[int | None]:
 
 
 def page(
-    session: Session, *, job_id: int | None, before: int | None, limit: int
+    session: Session,
+    *,
+    job_id: int | None,
+    before: int | None,
+    limit: int,
+    actions: Collection[str] | None = None,
 ) -> list[AuditEvent]:
-    """Return events, newest first, older than the event *before*; of one job, or all of them."""
+    """Return events, newest first, older than the event *before*.
+
+    Only those of one job, and with one of *actions*; None leaves a condition out.
+    """
     statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
     if job_id is not None:
         statement = statement.where(AuditEvent.job_id == job_id)
+    if actions is not None:
+        statement = statement.where(AuditEvent.action.in_(actions))
     if before is not None:
         statement = statement.where(AuditEvent.id < before)
     return list(session.scalars(statement))

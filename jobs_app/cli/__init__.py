@@ -17,6 +17,7 @@ COMMANDS = {
     "schedule": "jobs_app.cli.commands.schedules:schedule",
     "task": "jobs_app.cli.commands.tasks:task",
     "secret": "jobs_app.cli.commands.secrets:secret",
+    "person": "jobs_app.cli.commands.people:person",
     "token": "jobs_app.cli.commands.tokens:token",
     "audit": "jobs_app.cli.commands.audit:audit",
     "queues": "jobs_app.cli.commands.queues:queues",
@@ -41,9 +42,9 @@ Exit codes:
        with --wait: the run failed (or, from 1 to 123, the exit code
        of the run's own command)
   2    wrong usage, invalid input or configuration
-  3    no such job, run, task, queue, key, secret or channel
+  3    no such job, run, task, queue, key, secret, channel or account
   4    conflict with the present state, or changed in the meantime
-  5    not signed in
+  5    not signed in, or not allowed
   6    the server cannot be reached or is not ready
   124  with --wait: the run timed out, or --timeout passed
   130  stopped with Ctrl-C

@@ -55,6 +55,7 @@ task_names = _completion("/tasks")
 channel_names = _completion("/channels", limit=MOST)
 run_ids = _completion("/runs", field="id", limit=MOST)
 unfinished_run_ids = _completion("/runs", field="id", limit=MOST, state=",".join(UNFINISHED))
+person_names = _completion("/people", limit=MOST)
 
 
 def run_or_job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from jobs_app.core.text import counted, rfc3339
+from jobs_app.runs.retry import RETRIED
 
 #: The length of each unit in seconds, by all its names.
 SECONDS = {
@@ -151,6 +152,34 @@ class Instant(click.ParamType[datetime]):
         if not MINYEAR < instant.year < MAXYEAR:
             self.fail(f"{value!r} is too far away: the year must be 2 to 9998.", param, ctx)
         return instant
+
+
+class OrNone(click.ParamType[Any]):
+    """Another type, or the word none, which means null."""
+
+    def __init__(self, type_: click.ParamType[Any]) -> None:
+        self.type = type_
+        self.name = f"{type_.name}|none"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        if str(value).strip().lower() == "none":
+            return None
+        return self.type.convert(value, param, ctx)
+
+
+class Outcomes(click.ParamType[list[str]]):
+    """Outcomes of an attempt that may be tried again, with commas between them."""
+
+    name = "OUTCOME,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        one = click.Choice([state.value for state in RETRIED])
+        names = [name.strip() for name in str(value).split(",")]
+        return [one.convert(name, param, ctx) for name in names if name]
 
 
 def _recent(day: str | None, clock: str | None, clock_alone: str | None) -> datetime:

@@ -16,14 +16,14 @@ from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import Completion, key_names, queue_names, task_names, zone_names
-from jobs_app.cli.format import Duration, Instant, api_instant
+from jobs_app.cli.format import Duration, Instant, OrNone, Outcomes, api_instant
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
 from jobs_app.cli.problem_text import FieldOption
 from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition
 from jobs_app.runs.retention import Retention
-from jobs_app.runs.retry import RETRIED, RetryPolicy
+from jobs_app.runs.retry import RetryPolicy
 
 # Fields that the server adds to a job: removed from a document before it is sent back.
 READ_ONLY = {
@@ -42,34 +42,6 @@ READ_ONLY = {
 }
 
 KINDS = {"cron": "cron", "every": "interval_seconds", "at": "at"}
-
-
-class OrNone(click.ParamType[Any]):
-    """Another type, or the word none, which means null."""
-
-    def __init__(self, type_: click.ParamType[Any]) -> None:
-        self.type = type_
-        self.name = f"{type_.name}|none"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        if str(value).strip().lower() == "none":
-            return None
-        return self.type.convert(value, param, ctx)
-
-
-class Outcomes(click.ParamType[list[str]]):
-    """Outcomes of an attempt that may be tried again, with commas between them."""
-
-    name = "OUTCOME,…"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[str]:
-        one = click.Choice([state.value for state in RETRIED])
-        names = [name.strip() for name in str(value).split(",")]
-        return [one.convert(name, param, ctx) for name in names if name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +138,13 @@ definition_options = options(
     kwargs_options,
     notify_options,
     click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears."),
+    click.option(
+        "--run-argument",
+        "run_arguments",
+        multiple=True,
+        metavar="NAME",
+        help="Argument that whoever starts the job may set; repeatable, '' clears.",
+    ),
     *(
         click.option(
             option.flag,
@@ -241,8 +220,9 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
     for option in OPTIONS:
         if option.parameter in options:
             _set(changed, option.path, options[option.parameter])
-    if "tags" in options:
-        changed["tags"] = [tag for tag in options["tags"] if tag]
+    for name in ("tags", "run_arguments"):
+        if name in options:
+            changed[name] = [item for item in options[name] if item]
     if (command := options.get("shell_command")) is not None:
         if changed.get("task", "shell") != "shell" and "task" in options:
             raise click.UsageError("--command is for the task shell.")

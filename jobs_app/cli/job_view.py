@@ -80,6 +80,7 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Command" if is_plain_shell else "Arguments": (
             str(kwargs["command"]) if is_plain_shell else compact(kwargs)
         ),
+        "Set at start": ", ".join(item.get("run_arguments") or ()),
         "Overlap": item.get("overlap_policy"),
         "Catch-up": item.get("catchup_policy"),
         "Attempts": str(retry.get("max_attempts") or 1),

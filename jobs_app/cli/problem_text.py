@@ -30,6 +30,7 @@ PARAMETERS = {
     "/kwargs": "arguments",
     "/notify": "notify",
     "/tags": "tags",
+    "/run_arguments": "run_arguments",
     "/value": "source",
     "/url": "url",
     "/webhook/url": "webhook",

@@ -133,6 +133,17 @@ class Unauthenticated(JobsError):
     title = "A bearer token is needed"
 
 
+class Forbidden(JobsError):
+    """The caller is known, but may not do this; `action` says what was wanted."""
+
+    code = "forbidden"
+    title = "Not allowed"
+
+    def __init__(self, detail: str, *, action: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail, errors=errors)
+        self.action = action
+
+
 class Unavailable(JobsError):
     """A part that jobs-app needs (the database) cannot be reached at the moment."""
 

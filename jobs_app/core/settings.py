@@ -86,6 +86,9 @@ class Settings(HandedSettings):
         "by default the file `secret-key` in the data directory.",
     )
     imports: str = Field("", description="Modules with your own Celery tasks, separated by commas.")
+    command_tasks: str = Field(
+        "", description="Your tasks that run any command, as `shell` does, with commas."
+    )
     timezone: Timezone = Field("UTC", description="IANA zone of schedules that name none.")
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     demo_open: bool = Field(

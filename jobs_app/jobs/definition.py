@@ -26,6 +26,9 @@ from jobs_app.secrets import references, store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
 
+#: The argument of a task that runs commands.
+COMMAND = "command"
+
 _NAME_RULE = (
     "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "
     "with a letter or digit at both ends"
@@ -91,6 +94,7 @@ def _from_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields in *values* as a Definition has them."""
     convert: dict[str, Callable[[Any], Any]] = {
         "tags": lambda tags: tuple(dict.fromkeys(tags)),
+        "run_arguments": lambda names: tuple(dict.fromkeys(names or ())),
         "retry": RetryPolicy.from_json,
         "retention": Retention.from_json,
         "notify": rules_from_json,
@@ -167,6 +171,7 @@ def check(
     if before is None or (before.task, before.kwargs) != (definition.task, definition.kwargs):
         errors += registry.check(app, definition.task, definition.kwargs)
         errors += store.check(session, definition.task, definition.kwargs)
+    errors += _run_argument_errors(definition, app)
     # A channel that went away meanwhile must not keep a job from being renamed.
     if before is None or before.notify != definition.notify:
         errors += channels.rule_errors(session, definition.notify)
@@ -203,6 +208,16 @@ def _plain_errors(definition: Definition) -> Iterable[FieldError]:
     if soft is not None and hard is not None and soft >= hard:
         detail = f"The soft limit of {soft} s must be below the time limit of {hard} s."
         yield FieldError("/soft_time_limit_seconds", "above_time_limit", detail)
+
+
+def _run_argument_errors(definition: Definition, app: Celery) -> Iterable[FieldError]:
+    """Yield an error for the argument with the command, which only its author may set."""
+    if not registry.runs_commands(app, definition.task):
+        return
+    for index, name in enumerate(definition.run_arguments):
+        if name == COMMAND:
+            detail = "Whoever may start the job could run any command: leave it out."
+            yield FieldError(f"/run_arguments/{index}", "command_argument", detail)
 
 
 def queue_errors(queue: str, key: str | None, limit: int | None) -> Iterable[FieldError]:

@@ -54,6 +54,7 @@ ConcurrencyLimit = Annotated[
         "--concurrency-limit", "Most runs with the key at once; 1 unless given.", 1, MAX_SLOTS
     ),
 ]
+ArgumentName = Annotated[str, FieldSpec(least=1, most=255, example="day")]
 Note = Annotated[str, FieldSpec(most=2000)]
 
 
@@ -75,6 +76,7 @@ class Definition:
     tags: Annotated[tuple[Tag, ...], FieldSpec(most=50)] = ()
     task: TaskName
     kwargs: Kwargs = field(default_factory=dict)
+    run_arguments: Annotated[tuple[ArgumentName, ...], FieldSpec(most=50)] = ()
     schedule: Schedule | None = None
     fire_policy: FirePolicy = field(default_factory=FirePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -107,6 +109,7 @@ def as_json(definition: Definition) -> dict[str, Any]:
     """Return *definition* as JSON holds it, but for its schedule, which is left as it is."""
     return flat(definition) | {
         "tags": list(definition.tags),
+        "run_arguments": list(definition.run_arguments),
         "retry": definition.retry.as_json(),
         "retention": definition.retention.as_json(),
         "notify": rules_as_json(definition.notify),

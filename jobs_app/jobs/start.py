@@ -1,6 +1,6 @@
 """Runs that people start: of a job, of a task without one, or to repeat a run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -90,15 +90,17 @@ def start_job(
     kwargs: dict[str, Any] | None = None,
     note: str | None = None,
     overlap_policy: OverlapPolicy | None = None,
+    guard: Callable[[Job], None] = lambda job: None,
 ) -> Started:
     """Record a run of *job* that starts as soon as a worker takes it.
 
     *kwargs* replace those of the job with the same names. A paused job can be
-    started by hand. Raises Conflict (`overlap`) if its policy says no, InvalidInput,
-    NotFound if the job was deleted meanwhile.
+    started by hand. *guard* raises if the caller may not start it like this. Raises Conflict
+    (`overlap`) if its policy says no, InvalidInput, NotFound if the job was deleted meanwhile.
     """
     while True:
         # Checked before the lock: validators of users take their time, and others write.
+        guard(job)
         arguments, checked_version = job.kwargs | (kwargs or {}), job.version
         _check(session, app, job.task, arguments)
         # The scheduler and other starts of this job wait here, or pass it by.

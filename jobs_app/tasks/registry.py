@@ -18,6 +18,9 @@ from jobs_app.tasks.declarations import Declaration, declaration_of
 #: Celery's own internal tasks and ours are not for people to run.
 HIDDEN_PREFIXES = ("celery.", "jobs_app.")
 
+#: The built-in task that runs commands.
+SHELL = "shell"
+
 #: A JSON Schema of more values is not shown.
 MOST_SCHEMA_PARTS = 100_000
 
@@ -62,6 +65,12 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
         # A task compares its arguments only if each of them is valid by itself.
         return errors
     return list(own_check(kwargs, _settings_of(app)))
+
+
+def runs_commands(app: Celery, task: str) -> bool:
+    """Tell whether *task* runs any command that its arguments say."""
+    named = _settings_of(app).command_tasks.split(",")
+    return task == SHELL or task in {name.strip() for name in named}
 
 
 def declaration(app: Celery, task: str) -> Declaration:

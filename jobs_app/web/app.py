@@ -5,13 +5,23 @@ from flask.typing import ResponseReturnValue
 from flask_openapi3 import OpenAPI
 
 from jobs_app.core.settings import Settings
-from jobs_app.web import auth, extension, health, session, streams, unknown_input
+from jobs_app.web import (
+    auth,
+    extension,
+    health,
+    permissions,
+    session,
+    streams,
+    unknown_input,
+)
 from jobs_app.web.api import (
     audit,
     explain,
     jobs,
+    me,
     notifications,
     openapi,
+    people,
     problems,
     queues,
     run_logs,
@@ -20,6 +30,7 @@ from jobs_app.web.api import (
     secrets,
     stats,
     tasks,
+    tokens,
     tutorial,
     workers,
 )
@@ -48,6 +59,7 @@ SECURITY_HEADERS = {
 RESOURCES = (
     *(jobs, explain, stats, runs, run_logs, schedules),
     *(secrets, notifications, tasks, queues, workers, audit),
+    *(people, tokens, me),
 )
 
 
@@ -69,7 +81,8 @@ def create_app(settings: Settings) -> Flask:
     """Return the web application of an installation.
 
     Neither the database nor Redis must run yet. Without the database it answers 503;
-    without Redis it answers 201 and leaves the rest to the janitor.
+    without Redis it answers 201 and leaves the rest to the janitor. Raises RuntimeError for a
+    route that the table of permissions does not know.
     """
     app = _Application(
         __name__,
@@ -97,6 +110,7 @@ def create_app(settings: Settings) -> Flask:
     openapi.register(app)
     app.register_blueprint(blueprint)
     app.after_request(_secure)
+    permissions.check_table(app)
     return app
 
 

@@ -3,24 +3,24 @@
 import ipaddress
 import logging
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.accounts import audit, tokens
+from jobs_app.accounts.principal import Principal, of_token
 from jobs_app.core import clock
 from jobs_app.core.errors import Unauthenticated
+from jobs_app.core.roles import Role, Scope
+from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.accounts import Token
-from jobs_app.web import session
+from jobs_app.web import permissions, refusals, session
+from jobs_app.web.refusals import RefusalAudit
 from jobs_app.web.session import reading, writing
 from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 
 log = logging.getLogger(__name__)
-
-#: Routes without a token: the health checks and public files.
-OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs", "web.index"})
 
 #: The two tutorial routes; `up --demo` opens them to this machine only.
 DEMO = frozenset({"tutorial.start_task", "tutorial.task_status"})
@@ -43,41 +43,55 @@ MAX_ADDRESS_CHARS = 64
 _NOT_IN_ADDRESS = re.compile(r"[^0-9A-Za-z.:%_-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The caller of a request; `name` appears in the audit and in `triggered_by`."""
+#: The caller of the tutorial routes without a token.
+ANONYMOUS = Principal(
+    "demo", "demo", "demo", Role.EDITOR, scopes=frozenset({Scope.READ, Scope.WRITE})
+)
 
-    id: str
-    name: str
-    token_id: int | None = None
-
-
-ANONYMOUS = Principal("demo", "demo")
+REQUEST_ID = "X-Request-Id"
 
 
 def register(app: Flask, *, demo_open: bool) -> None:
-    """Refuse every request to *app* without a token, even to unknown addresses."""
+    """Refuse every request to *app* without a token, even to unknown addresses.
 
-    failures = SignInLog()
+    Then refuse those that the table of permissions does not allow.
+    """
+    failures, refused = SignInLog(), RefusalAudit()
+    refusals.register(app, refused)
 
     @app.before_request
     def authenticate() -> None:
         failures.report()
-        if request.endpoint in OPEN:
+        g.request_id = str(new_run_id())
+        # The probe of a live process calls no database.
+        if request.endpoint in permissions.OPEN:
             return
+        refused.report()
         is_anonymous = "Authorization" not in request.headers
         if demo_open and request.endpoint in DEMO and is_anonymous and _is_from_this_machine():
             g.principal = ANONYMOUS
         else:
             g.principal = _principal(failures, at=clock.now())
-        origin = audit.Origin(g.principal.token_id, remote_address())
-        session.set_origin(origin)
+        session.set_origin(_origin(g.principal))
+        permissions.check_route()
+
+    @app.after_request
+    def name_request(response: Response) -> Response:
+        if "request_id" in g:
+            response.headers[REQUEST_ID] = g.request_id
+        return response
 
 
-def principal() -> Principal:
-    """Return the caller; call it only on routes that need a token."""
-    caller: Principal = g.principal
-    return caller
+def _origin(principal: Principal) -> audit.Origin:
+    # The command line says so itself: this only tells people how a change came.
+    is_cli = request.headers.get("User-Agent", "").startswith("jobs-app/")
+    return audit.Origin(
+        principal.token_id,
+        remote_address(),
+        principal.person_id,
+        g.request_id,
+        "cli" if is_cli else "api",
+    )
 
 
 def remote_address() -> str | None:
@@ -97,14 +111,16 @@ def _principal(failures: SignInLog, *, at: datetime) -> Principal:
             "file admin-token in the data directory."
         )
     with reading() as reader:
-        row = tokens.known(reader, token.strip())
-    refusal = tokens.refusal(row, at=at)
-    if row is None or refusal is not None:
+        row, owner = tokens.known(reader, token.strip())
+    refusal = tokens.refusal(row, owner, at=at)
+    if row is None or owner is None or refusal is not None:
         failures.note(_failed(row, refusal or tokens.Refusal.UNKNOWN))
-        raise Unauthenticated("The token is unknown, or was revoked, or has expired.")
+        raise Unauthenticated(
+            "The token is unknown, or was revoked, or has expired, or its owner is disabled."
+        )
     if tokens.is_last_use_stale(row, at=at):
-        _mark_used(row.id, at=at)
-    return Principal(f"token:{row.id}", row.name, row.id)
+        _mark_used(row, at=at)
+    return of_token(row, owner)
 
 
 def _failed(row: Token | None, refusal: tokens.Refusal) -> FailedSignIn:
@@ -113,10 +129,10 @@ def _failed(row: Token | None, refusal: tokens.Refusal) -> FailedSignIn:
     return FailedSignIn(refusal, remote_address(), row.id, row.name)
 
 
-def _mark_used(token_id: int, *, at: datetime) -> None:
+def _mark_used(token: Token, *, at: datetime) -> None:
     try:
         with writing() as writer:
-            tokens.mark_used(writer, token_id, at=at)
+            tokens.mark_used(writer, token, at=at, address=remote_address())
     except SQLAlchemyError as error:
         # A full disk or a busy database must not refuse a request that only reads.
         log.warning("token_use_not_noted error=%s", type(error).__name__)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 import sqlalchemy
@@ -14,7 +13,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app.accounts import audit
+from jobs_app.accounts import audit, tag_limit
+from jobs_app.accounts.principal import Principal
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
 from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
@@ -78,7 +78,7 @@ def _reader() -> Engine:
 
 def session() -> Session:
     """Return the session of this request; Flask-SQLAlchemy removes it after the request."""
-    current = database.session()
+    current = _limited(database.session(), _tags())
     if (origin := g.get("audit_origin")) is not None:
         audit.set_origin(current, origin)
     return current
@@ -90,7 +90,10 @@ def set_origin(origin: audit.Origin) -> None:
 
 
 def reading() -> Session:
-    """Return a separate session that only reads; use it as a context manager."""
+    """Return a separate session that only reads; use it as a context manager.
+
+    Like all sessions here, it finds only the jobs that the caller may see.
+    """
     return readers()()
 
 
@@ -106,9 +109,22 @@ def unlocked() -> Iterator[Session]:
 
 def readers() -> Callable[[], Session]:
     """Return a factory of sessions that only read, for use after the request too."""
-    return partial(Session, _reader(), expire_on_commit=False)
+    engine, tags = _reader(), _tags()
+    return lambda: _limited(Session(engine, expire_on_commit=False), tags)
 
 
 def writing() -> Session:
     """Return a separate session that may write; use it as a context manager."""
-    return Session(database.engine, expire_on_commit=False)
+    return _limited(Session(database.engine, expire_on_commit=False), _tags())
+
+
+def _tags() -> frozenset[str] | None:
+    """Return the tags that the caller is limited to; None: not limited, or not known yet."""
+    principal: Principal | None = g.get("principal")
+    return None if principal is None else principal.tags
+
+
+def _limited(session: Session, tags: frozenset[str] | None) -> Session:
+    if tags is not None:
+        tag_limit.limit(session, tags)
+    return session

@@ -40,8 +40,8 @@ def test_a_revoked_token_is_not_found_and_others_are(database: Database) -> None
 
         assert tokens.find(session, leaked, at=NOON) is None
         assert tokens.find(session, other, at=NOON) is not None
-        assert [token.name for token in tokens.listed(session)] == ["other"]
-        assert tokens.refusal(tokens.known(session, leaked), at=NOON) == "revoked"
+        assert [row.Token.name for row in tokens.listed(session)] == ["other"]
+        assert tokens.refusal(*tokens.known(session, leaked), at=NOON) == "revoked"
         assert [
             event.detail for event in audit.page(session, job_id=None, before=None, limit=1)
         ] == [{"token": "leaked"}]

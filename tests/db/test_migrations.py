@@ -11,7 +11,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+from jobs_app.accounts import people, tokens
+from jobs_app.accounts.principal import of_token
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.roles import AccountKind, Role, Scope
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.columns import Base, new_run_id
@@ -237,3 +240,43 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path
 
     assert "127.0.0.1:1/nowhere" in raised.value.detail
     assert "hunter2" not in raised.value.detail
+
+
+TOKEN_OF_0011 = (
+    "INSERT INTO tokens (name, digest, created_at) VALUES ('ci', '{digest}', '2026-06-15')"
+)
+
+
+def test_tokens_of_before_belong_to_the_account_admin_and_lesser_ones_end_with_a_downgrade(
+    unmigrated_database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(database_url=unmigrated_database_url, data_dir=tmp_path)
+    migrate(settings, "0011")
+    database = Database(settings.effective_database_url)
+    old = tokens.make()
+    with database.session() as session, session.begin():
+        session.execute(text(TOKEN_OF_0011.format(digest=tokens.digest(old))))
+
+    migrate(settings)
+
+    with database.session() as session:
+        token, owner = tokens.known(session, old)
+        assert token is not None
+        assert owner is not None
+        assert tokens.refusal(token, owner, at=NOON) is None
+        caller = of_token(token, owner)
+        assert (caller.account, caller.is_unlimited) == ("admin", True)
+        viewer = people.Rights(Role.VIEWER)
+        ann = people.create(session, "ann", AccountKind.PERSON, viewer, by="root", at=NOON)
+        tokens.create(session, "of a viewer", owner=ann, at=NOON)
+        for name, limits in (
+            ("to read", tokens.Limits(scopes=[Scope.READ])),
+            ("of a team", tokens.Limits(tags=["billing"])),
+        ):
+            tokens.create(session, name, owner=owner, limits=limits, at=NOON)
+
+    migrate(settings, "0011")
+
+    with database.session() as session:
+        assert session.execute(text("SELECT name FROM tokens")).scalars().all() == ["ci"]
+    database.close()

@@ -9,7 +9,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import people, tokens
+from jobs_app.accounts.people import Rights
+from jobs_app.accounts.tokens import Limits
+from jobs_app.core.roles import AccountKind, Grant, Role, Scope
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db.columns import new_run_id
@@ -143,3 +146,28 @@ def store(database: Database) -> Callable[..., None]:
             session.commit()
 
     return add
+
+
+@pytest.fixture
+def api_of(app: Flask, database: Database) -> Callable[..., Api]:
+    """Return a client for a new account with these rights, and a token with these limits."""
+
+    def make(
+        role: str,
+        *,
+        grants: tuple[str, ...] = (),
+        scopes: tuple[str, ...] | None = None,
+        tags: tuple[str, ...] | None = None,
+        name: str = "",
+    ) -> Api:
+        name = name or "-".join((role, *grants, *(scopes or ()), *(tags or ())))
+        name = "root" if name == "admin" else name
+        rights = Rights(Role(role), tuple(map(Grant, grants)), None if role == "admin" else tags)
+        limits = Limits(None if scopes is None else [*map(Scope, scopes)], tags)
+        with database.session() as session:
+            kind = AccountKind.SERVICE
+            owner = people.create(session, name, kind, rights, by="root", at=NOW)
+            token = tokens.create(session, name, owner=owner, limits=limits, by="root", at=NOW)
+        return Api(app, token)
+
+    return make

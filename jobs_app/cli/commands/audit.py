@@ -14,7 +14,7 @@ def _object(event: Json) -> str:
         return str(event["job"] or event["detail"].get("name") or f"job {event['job_id']}")
     if event["run_id"] is not None:
         return f"run {event['run_id']}"
-    names = ("secret", "channel", "token", "name")
+    names = ("secret", "channel", "token", "person", "name", "request")
     return str(next((event["detail"][name] for name in names if name in event["detail"]), "-"))
 
 

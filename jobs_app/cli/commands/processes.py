@@ -15,13 +15,21 @@ import click
 from jobs_app.cli.client import CONFLICT, DOWN, FAILED, NO_SUCH, USAGE
 from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core import clock, process
-from jobs_app.core.errors import ConfigurationError, Conflict, JobsError, NotFound, Unavailable
+from jobs_app.core.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    JobsError,
+    NotFound,
+    Unavailable,
+)
 from jobs_app.core.process import protect_memory
 from jobs_app.core.text import counted
 from jobs_app.up.parent_death import die_with_parent
 
 EXIT_CODES = {
     ConfigurationError: USAGE,
+    InvalidInput: USAGE,
     NotFound: NO_SUCH,
     Conflict: CONFLICT,
     Unavailable: DOWN,

@@ -1,24 +1,18 @@
 """`jobs-app token`: who may sign in. It works on the server's machine, on the database itself."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import click
 
 from jobs_app.cli.client import USAGE, Failure, Json
-from jobs_app.cli.commands.processes import settings_for_database
-from jobs_app.cli.format import Duration
-from jobs_app.cli.output import as_table, json_or, print_note, print_text
+from jobs_app.cli.commands.people import accounts_session
+from jobs_app.cli.completion import person_names
+from jobs_app.cli.format import Duration, OrNone
+from jobs_app.cli.output import as_table, choice_of, json_or, print_note, print_text
 from jobs_app.cli.run_view import instant_text
 from jobs_app.core import clock
+from jobs_app.core.roles import Scope
 from jobs_app.core.text import rfc3339
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from jobs_app.core.settings import Settings
 
 #: The actor in the audit: somebody who may read the database and the key anyway.
 BY = "jobs-app token"
@@ -31,45 +25,74 @@ def token() -> None:
     """Create, list and revoke API tokens, on the server's machine."""
 
 
-@contextmanager
-def _session() -> Iterator[tuple["Session", "Settings"]]:
-    """Yield a session of the database of this machine's settings."""
-    with settings_for_database() as settings:
-        from jobs_app.db.engine import Database
-
-        database = Database(settings.effective_database_url)
-        try:
-            with database.session() as session:
-                yield session, settings
-        finally:
-            database.close()
-
-
 def _print_created(item: Json) -> None:
     print_text(item["token"])
-    print_note(f"This is the token {item['name']}. It cannot be shown again.")
+    end = f"ends {instant_text(item['expires_at'])}" if item["expires_at"] else "has no end"
+    print_note(f"This is the token {item['name']}. It cannot be shown again, and {end}.")
 
 
 @token.command()
 @click.argument("name")
-@click.option("--expires", type=Duration(), metavar="DURATION", help="How long it works: 90d.")
+@click.option(
+    "--owner",
+    metavar="PERSON",
+    shell_complete=person_names,
+    help="Whose rights it has; by default the service account NAME, made with the role admin.",
+)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=choice_of(Scope),
+    help="Only these rights of its owner; repeatable. By default all.",
+)
+@click.option("--tag", "tags", multiple=True, help="Only jobs with one of these tags; repeatable.")
+@click.option(
+    "--expires",
+    type=OrNone(Duration()),
+    default="90d",
+    show_default=True,
+    metavar="DURATION",
+    help="How long it works: 30d, or none for no end.",
+)
 @json_or(_print_created)
-def create(name: str, expires: float | None) -> Json:
+def create(
+    name: str,
+    owner: str | None,
+    scopes: tuple[str, ...],
+    tags: tuple[str, ...],
+    expires: float | None,
+) -> Json:
     """Create a token, and print it once.
 
-    NAME says who or what uses it; the audit shows it. A token allows everything.
+    NAME says who or what uses it; the audit shows it. A token has the rights of its owner,
+    or a part of them.
     """
-    from jobs_app.accounts import admin_token, tokens
+    from jobs_app.accounts import admin_token, people, tokens
 
     if not name.isprintable() or not 0 < len(name.strip()) <= MAX_NAME_LENGTH:
         raise Failure(f"A name has 1 to {MAX_NAME_LENGTH} printable characters.", USAGE)
     if name == admin_token.ADMIN:
         raise Failure(f"{name} is the name of the token in the file admin-token.", USAGE)
     now = clock.now()
-    expires_at = None if expires is None else _end(now, expires)
-    with _session() as (session, _):
-        text = tokens.create(session, name, at=now, expires_at=expires_at, by=BY)
-    return {"name": name, "token": text, "expires_at": _text(expires_at)}
+    limits = tokens.Limits(
+        scopes=[Scope(scope) for scope in scopes] or None,
+        tags=tags or None,
+        expires_at=None if expires is None else _end(now, expires),
+    )
+    with accounts_session() as (session, _):
+        if owner is None and not people.NAME.fullmatch(name):
+            raise Failure("No account can have this name: add --owner PERSON.", USAGE)
+        account = None if owner is None else people.get(session, owner)
+        text = tokens.create(session, name, at=now, owner=account, limits=limits, by=BY)
+    return {
+        "name": name,
+        "owner": owner or name,
+        "scopes": list(scopes) or None,
+        "tags": list(tags) or None,
+        "token": text,
+        "expires_at": _text(limits.expires_at),
+    }
 
 
 @token.command("list")
@@ -78,25 +101,32 @@ def create(name: str, expires: float | None) -> Json:
         {
             "ID": lambda item: str(item["id"]),
             "NAME": lambda item: item["name"],
+            "OWNER": lambda item: item["owner"] or "-",
+            "SCOPES": lambda item: ",".join(item["scopes"] or ["all"]),
             "CREATED": lambda item: instant_text(item["created_at"]),
             "EXPIRES": lambda item: instant_text(item["expires_at"], absent="never"),
             "USED": lambda item: instant_text(item["last_used_at"], absent="never"),
         },
         empty="No tokens. Create one: jobs-app token create NAME",
+        droppable={"SCOPES", "CREATED"},
     )
 )
 def list_tokens() -> Json:
     """List tokens by age, without the tokens themselves."""
     from jobs_app.accounts import tokens
 
-    with _session() as (session, _):
+    with accounts_session() as (session, _):
         items = [
             {
-                "id": row.id,
-                "name": row.name,
-                "created_at": _text(row.created_at),
-                "expires_at": _text(row.expires_at),
-                "last_used_at": _text(row.last_used_at),
+                "id": row.Token.id,
+                "name": row.Token.name,
+                "owner": row.Person and row.Person.name,
+                "scopes": row.Token.scopes,
+                "tags": row.Token.tags,
+                "created_at": _text(row.Token.created_at),
+                "expires_at": _text(row.Token.expires_at),
+                "last_used_at": _text(row.Token.last_used_at),
+                "last_used_address": row.Token.last_used_address,
             }
             for row in tokens.listed(session)
         ]
@@ -112,7 +142,7 @@ def revoke(name: str) -> None:
     """
     from jobs_app.accounts import admin_token, tokens
 
-    with _session() as (session, settings):
+    with accounts_session() as (session, settings):
         tokens.revoke(session, name, by=BY, at=clock.now())
         if name == admin_token.ADMIN and settings.admin_token_file.exists():
             print_note(f"A new one is in {admin_token.renew_admin_token(settings)}.")

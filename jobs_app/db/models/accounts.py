@@ -1,4 +1,4 @@
-"""The tables of tokens, repeated requests and the audit."""
+"""The tables of accounts, tokens, repeated requests and the audit."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,7 +7,35 @@ from uuid import UUID
 from sqlalchemy import Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from jobs_app.db.columns import Base, Json
+from jobs_app.core.roles import AccountKind, Grant, Role, Scope
+from jobs_app.db.columns import Base, Json, one_of, partial_index
+
+
+class Person(Base):
+    """An account: a person, or a service account, which has only tokens."""
+
+    __tablename__ = "people"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[AccountKind] = mapped_column(one_of(AccountKind, "kind"))
+    role: Mapped[Role] = mapped_column(one_of(Role, "role"))
+    grants: Mapped[list[Grant]] = mapped_column(Json, default=list)
+    #: The account sees only jobs with one of these tags; None: all jobs.
+    tags: Mapped[list[str] | None] = mapped_column(Json)
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+    #: A removed account is kept, so that the audit can name it. Its name is free again.
+    removed_at: Mapped[datetime | None]
+    last_seen_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        partial_index("uq_people_name", "name", unique=True, where="removed_at IS NULL"),
+        # The audit holds ids: an id names one account for ever.
+        {"sqlite_autoincrement": True},
+    )
 
 
 class Token(Base):
@@ -18,9 +46,15 @@ class Token(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
     digest: Mapped[str] = mapped_column(String(64), unique=True)
+    #: The account whose rights the token has; a token without an owner does not work.
+    owner_id: Mapped[int | None]
+    #: The rights of the owner that it may use, and the tags that it is limited to; None: all.
+    scopes: Mapped[list[Scope] | None] = mapped_column(Json)
+    tags: Mapped[list[str] | None] = mapped_column(Json)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    last_used_address: Mapped[str | None] = mapped_column(String(64))
     #: A revoked token is kept, so that the log can name it when somebody uses it.
     revoked_at: Mapped[datetime | None]
 
@@ -51,9 +85,13 @@ class AuditEvent(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[datetime]
     actor: Mapped[str] = mapped_column(String(200))
-    #: The token of the request, and the address it came from; None if no request made the change.
+    #: The request behind the event: account, token, address and id; None without a request.
+    person_id: Mapped[int | None]
     token_id: Mapped[int | None]
     remote_address: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(36))
+    #: `api`, `cli`, `page` or `system`; None for events of older versions.
+    via: Mapped[str | None] = mapped_column(String(8))
     action: Mapped[str] = mapped_column(String(50))
     job_id: Mapped[int | None]
     run_id: Mapped[UUID | None]

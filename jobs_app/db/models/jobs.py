@@ -27,6 +27,8 @@ class Job(Base):
 
     task: Mapped[str] = mapped_column(String(255))
     kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    #: The arguments that may be set by somebody who may only start the job; None: none.
+    run_arguments: Mapped[list[str] | None] = mapped_column(Json)
 
     cron: Mapped[str | None] = mapped_column(String(256))
     interval_seconds: Mapped[int | None]

@@ -9,19 +9,28 @@ from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts import audit
+from jobs_app.accounts.permissions import Action
 from jobs_app.core.field_spec import INT32
+from jobs_app.core.roles import Role
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.web.api import pagination
 from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.base import Query
+from jobs_app.web.api.schemas.dump import shown_job_kwargs
 from jobs_app.web.api.schemas.fields import Instant, Search
+from jobs_app.web.permissions import may, principal
 from jobs_app.web.session import session
 
 api = APIBlueprint("audit", __name__, abp_tags=[INSTALLATION])
 
 AUDIT_KIND = "audit"
+
+#: Changes of jobs, which all callers see; what operators see besides; and what editors do.
+JOB_ACTIONS = frozenset({"create", "change", "pause", "resume", "delete", "purge"})
+RUN_ACTIONS = frozenset({"start", "cancel"})
+SECRET_ACTIONS = frozenset({"create_secret", "change_secret", "delete_secret"})
 
 
 class EventOut(BaseModel):
@@ -35,6 +44,13 @@ class EventOut(BaseModel):
     ]
     remote_address: Annotated[
         str | None, Field(description="The address that the request came from.")
+    ]
+    person_id: Annotated[int | None, Field(description="The account of the request.")]
+    via: Annotated[
+        str | None, Field(description="`api`, `cli`, `page` or `system`; null in old events.")
+    ]
+    request_id: Annotated[
+        str | None, Field(description="The header X-Request-Id of the answer to the request.")
     ]
     action: str
     job_id: int | None
@@ -60,16 +76,46 @@ class EventQuery(Query):
 
 @api.get("/audit", responses={200: EventPage, **problems(400, 404)})
 def list_events(query: EventQuery) -> Response:
-    """List who did what, newest first."""
+    """List who did what, newest first.
+
+    Viewers see the changes of jobs, operators also starts and cancellations, editors also
+    changes of secrets, and admins all.
+    """
     before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
     job_id = None if query.job is None else find_job(query.job).id
-    events = audit.page(session(), job_id=job_id, before=before, limit=query.limit + 1)
+    events = audit.page(
+        session(), job_id=job_id, before=before, limit=query.limit + 1, actions=_actions()
+    )
     return pagination.page(AUDIT_KIND, query.limit, events, key=attrgetter("id"), show=_shown)
 
 
 def _shown(events: list[AuditEvent]) -> list[dict[str, Any]]:
     names = audit.job_names(session(), events)
-    return [as_json(EventOut, event) | {"job": names.get(event.job_id or 0)} for event in events]
+    return [
+        as_json(EventOut, event)
+        | {"job": names.get(event.job_id or 0), "detail": _detail(event.detail)}
+        for event in events
+    ]
+
+
+def _actions() -> set[str] | None:
+    """Return the actions that the caller may see in the audit; None: all."""
+    if may(Action.MANAGE_PEOPLE):
+        return None
+    actions = {*JOB_ACTIONS}
+    if principal().role.includes(Role.OPERATOR):
+        actions |= RUN_ACTIONS
+    return actions | (SECRET_ACTIONS if may(Action.SEE_SECRETS) else set())
+
+
+def _detail(detail: dict[str, Any]) -> dict[str, Any]:
+    """Return *detail*, with its arguments masked if the caller may only read or start."""
+    return {
+        name: value | {"kwargs": shown_job_kwargs(value["kwargs"])}
+        if isinstance(value, dict) and isinstance(value.get("kwargs"), dict)
+        else value
+        for name, value in detail.items()
+    }
 
 
 def _event_id(text: str) -> int:

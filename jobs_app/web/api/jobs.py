@@ -17,7 +17,7 @@ from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
 from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history
 from jobs_app.tasks import registry
-from jobs_app.web import auth, extension
+from jobs_app.web import extension, job_rights
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
@@ -45,6 +45,7 @@ from jobs_app.web.api.schemas.job_output import (
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
 from jobs_app.web.api.schemas.runs import RunOut, show_run
+from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session, unlocked
 
 api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
@@ -67,9 +68,10 @@ def list_jobs(query: JobQuery) -> Response:
 def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
     """Create a job; it first runs when its schedule says so, never at once."""
     definition = _definition(body, name=body.name)
+    job_rights.check_save(definition)
     if query.dry_run:
         return _dry_run(definition, job=None, version=None)
-    return preconditions.once(lambda: _create(definition))
+    return preconditions.once(lambda: _create(definition), check=lambda: find_job(definition.name))
 
 
 @api.get("/jobs/<name>", responses={200: JobOut, 304: None, **problems(404)})
@@ -112,7 +114,9 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
     job = find_job(path.name)
     version = preconditions.expected_version()
-    by, at = auth.principal().name, clock.now()
+    by, at = actor(), clock.now()
+    job_rights.check_delete(job, to_purge=query.purge)
+    version = job_rights.checked_version(job, version)
     job = service.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
     extension.notify_redis_afterwards([job])
     if query.purge:
@@ -123,7 +127,7 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
 @api.post("/jobs/<name>/pause", responses={200: JobOut, **problems(404, 409, body=True)})
 def pause_job(path: JobPath, body: PauseIn) -> Response:
     """Stop following a job's schedule. It can still be run by hand."""
-    by, at = auth.principal().name, clock.now()
+    by, at = actor(), clock.now()
     job = service.pause(session(), find_job(path.name), reason=body.reason, by=by, at=at)
     extension.notify_redis_afterwards([job])
     return _answer(job)
@@ -135,7 +139,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
 
     With `dry_run` nothing is changed, and the answer is the effect, as for a dry run of an edit.
     """
-    by, at = auth.principal().name, clock.now()
+    by, at = actor(), clock.now()
     job = find_job(path.name)
     if query.dry_run:
         with reading() as reader:
@@ -159,7 +163,7 @@ def next_fires(path: JobPath, query: NextQuery) -> Response:
 @api.post("/jobs/<name>/runs", responses={202: RunOut, **problems(404, 409, body=True)})
 def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
     """Run a job now, whatever its schedule says. 409 if its overlap policy says no."""
-    return preconditions.once(lambda: _run(path.name, body))
+    return preconditions.once(lambda: _run(path.name, body), check=lambda: find_job(path.name))
 
 
 def _run(name: str, body: JobRunIn) -> Response:
@@ -167,11 +171,12 @@ def _run(name: str, body: JobRunIn) -> Response:
         session(),
         find_job(name),
         app=extension.current().celery,
-        by=auth.principal().name,
+        by=actor(),
         at=clock.now(),
         kwargs=body.kwargs,
         note=body.note,
         overlap_policy=body.overlap_policy,
+        guard=lambda job: job_rights.check_start(job, body.kwargs, body.overlap_policy),
     )
     extension.notify_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
@@ -204,7 +209,7 @@ def _create(definition: Definition) -> Response:
         session(),
         definition,
         app=extension.current().celery,
-        by=auth.principal().name,
+        by=actor(),
         at=clock.now(),
     )
     extension.notify_redis_afterwards([job])
@@ -212,6 +217,8 @@ def _create(definition: Definition) -> Response:
 
 
 def _change(job: Job, definition: Definition, *, version: int | None, dry_run: bool) -> Response:
+    job_rights.check_save(definition, before=job)
+    version = job_rights.checked_version(job, version)
     if dry_run:
         return _dry_run(definition, job=job, version=version)
     changed = service.change(
@@ -220,7 +227,7 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
         definition,
         version=version,
         app=extension.current().celery,
-        by=auth.principal().name,
+        by=actor(),
         at=clock.now(),
     )
     extension.notify_redis_afterwards([changed])

@@ -19,7 +19,7 @@ from jobs_app.notifications.channel_input import MIN_SECRET_LENGTH, NAME, Channe
 from jobs_app.notifications.rules import DEFAULT_EVENTS
 from jobs_app.secrets.encryption import Cipher, load_cipher
 from jobs_app.tasks.network_policy import NetworkPolicy
-from jobs_app.web import auth, extension
+from jobs_app.web import extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
@@ -29,6 +29,7 @@ from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant, Search
 from jobs_app.web.api.schemas.job_input import NAME_SCHEMA, Name, NotifyEvents
 from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
+from jobs_app.web.permissions import actor
 from jobs_app.web.session import database, reading, session
 
 api = APIBlueprint(
@@ -170,7 +171,7 @@ def create_channel(header: MayRepeat, body: ChannelIn) -> Response:
 def _create(body: ChannelIn) -> Response:
     fields = _channel_input(body)
     channel = channels.create(
-        session(), body.name, fields, cipher=_cipher(), by=_actor(), at=clock.now()
+        session(), body.name, fields, cipher=_cipher(), by=actor(), at=clock.now()
     )
     return located(_saved(channel, fields), 201, f"/api/v1/channels/{channel.name}")
 
@@ -193,7 +194,7 @@ def change_channel(header: IfMatch, path: ChannelPath, body: ChannelPatch) -> Re
         fields,
         version=preconditions.expected_version(),
         cipher=_cipher(),
-        by=_actor(),
+        by=actor(),
         at=clock.now(),
     )
     return _saved(channel, fields)
@@ -204,7 +205,7 @@ def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
     """Delete a channel that no job names."""
     name = checked_name(NAME, path.name, "channel")
     version = preconditions.expected_version()
-    channels.delete(session(), name, version=version, by=_actor(), at=clock.now())
+    channels.delete(session(), name, version=version, by=actor(), at=clock.now())
     return Response(status=204)
 
 
@@ -214,7 +215,7 @@ def delete_channel(header: IfMatch, path: ChannelPath) -> Response:
 def test_channel(path: ChannelPath) -> Response:
     """Send a test message and wait for its outcome. 202: no scheduler has sent it yet."""
     name, at = checked_name(NAME, path.name, "channel"), clock.now()
-    notification_id = channels.test(session(), name, by=_actor(), at=at)
+    notification_id = channels.test(session(), name, by=actor(), at=at)
     # Without a scheduler no message is sent: do not wait.
     seconds = TEST_SECONDS if history.has_sender(session(), at=at) else 0.0
     # Hold no connection of the database while the scheduler works.
@@ -280,7 +281,3 @@ def _channel_input(body: ChannelIn | ChannelPatch) -> ChannelInput:
 
 def _cipher() -> Cipher:
     return load_cipher(extension.current().settings, makes_key=True)
-
-
-def _actor() -> str:
-    return auth.principal().name

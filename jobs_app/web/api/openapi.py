@@ -32,6 +32,8 @@ RUNS = Tag(name="runs", description="What happened.")
 #: The tag of resources that the installation has without anyone creating them.
 INSTALLATION = Tag(name="installation", description="Tasks, queues, workers, and who did what.")
 
+ACCOUNTS = Tag(name="accounts", description="People, service accounts, and their tokens.")
+
 #: The answers of an operation, as flask-openapi3 takes them.
 Responses = dict[str | int, type[BaseModel] | dict[Any, Any] | None]
 
@@ -42,6 +44,7 @@ EVENTS: Responses = {
 _TITLES = {
     400: "The request cannot be read",
     401: "A bearer token is needed",
+    403: "Not allowed",
     404: "Not found",
     409: "Not possible in the present state",
     412: "It was changed in the meantime",
@@ -82,7 +85,7 @@ class Problem(BaseModel):
 
 def problems(*statuses: int, body: bool = False) -> Responses:
     """Return the problems that an operation may answer; *body* adds those of a request body."""
-    all_statuses = {401, 422, 500, 503, *statuses} | ({400, 413, 415} if body else set())
+    all_statuses = {401, 403, 422, 500, 503, *statuses} | ({400, 413, 415} if body else set())
     return {
         status: {"description": _TITLES[status], "content": deepcopy(_PROBLEM)}
         for status in sorted(all_statuses)

@@ -9,9 +9,10 @@ from flask import Response, jsonify, request
 from pydantic import BaseModel, Field, model_validator
 
 from jobs_app.core import clock
-from jobs_app.core.errors import BadRequest, JobsError, StaleVersion, VersionRequired
-from jobs_app.web import auth, idempotency
+from jobs_app.core.errors import BadRequest, Conflict, JobsError, StaleVersion, VersionRequired
+from jobs_app.web import idempotency
 from jobs_app.web.idempotency import Answer, KeyedRequest
+from jobs_app.web.permissions import principal
 from jobs_app.web.session import reading, session
 
 _VERSION = re.compile(r'"(\d{1,9})"', re.ASCII)
@@ -101,11 +102,22 @@ def is_known(version: int) -> bool:
     return request.if_none_match.contains_weak(str(version))
 
 
-def once(work: Callable[[], Response]) -> Response:
+#: The status that is stored in place of an answer that shows a secret.
+SHOWN_ONCE = 409
+
+
+def once(
+    work: Callable[[], Response],
+    *,
+    is_secret: bool = False,
+    check: Callable[[], object] = lambda: None,
+) -> Response:
     """Do *work* and return its answer; return the first answer if the Idempotency-Key is known.
 
     *work* raises if it refuses the request. Else a service commits once, and the key with it;
-    before that, nothing is locked.
+    before that, nothing is locked. An answer that is secret is not stored: its repetition
+    raises Conflict (`shown_once`). *check* raises if a caller that is limited to tags may no
+    longer see what the first answer shows.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -115,12 +127,14 @@ def once(work: Callable[[], Response]) -> Response:
             "An Idempotency-Key is 1 to 255 visible ASCII characters.", code="bad_idempotency_key"
         )
     keyed = KeyedRequest(
-        principal=auth.principal().id,
+        principal=principal().id,
         key=key,
-        fingerprint=idempotency.fingerprint(request.method, request.full_path, request.get_json()),
+        fingerprint=_fingerprint(),
         at=clock.now(),
     )
     if (earlier := _first_answer(keyed)) is not None:
+        if principal().tags is not None:
+            check()
         return _replay(earlier)
     try:
         with idempotency.claimed_at_commit(session(), keyed):
@@ -133,9 +147,18 @@ def once(work: Callable[[], Response]) -> Response:
         raise
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     body: dict[str, Any] = json.loads(response.get_data())
-    answer = Answer(response.status_code, headers, body)
+    status = response.status_code
+    answer = Answer(SHOWN_ONCE, {}, {}) if is_secret else Answer(status, headers, body)
     idempotency.keep(session(), keyed, answer)
     return response
+
+
+def _fingerprint() -> str:
+    """Return the hash of this request; with other rights it is another request."""
+    caller, document = principal(), request.get_json()
+    # The first answer may show what the caller may no longer see.
+    work = document if caller.is_unlimited else [document, *caller.rights()]
+    return idempotency.fingerprint(request.method, request.full_path, work)
 
 
 def _first_answer(keyed: KeyedRequest) -> Answer | None:
@@ -144,6 +167,12 @@ def _first_answer(keyed: KeyedRequest) -> Answer | None:
 
 
 def _replay(earlier: Answer) -> Response:
+    if earlier.status == SHOWN_ONCE:
+        raise Conflict(
+            "The first answer to this request showed a token, and no later one does: revoke it,"
+            " and make another.",
+            code="shown_once",
+        )
     response = jsonify(earlier.body)
     response.status_code = earlier.status
     response.headers.update(earlier.headers)

@@ -22,6 +22,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES: dict[type[errors.JobsError], int] = {
     errors.BadRequest: 400,
     errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.StaleVersion: 412,
@@ -88,13 +89,14 @@ def problem(
 
 def register(app: Flask) -> None:
     """Answer every error in *app* with a problem."""
-    app.register_error_handler(errors.JobsError, _on_jobs_error)
+    app.register_error_handler(errors.JobsError, on_jobs_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(SQLAlchemyError, _on_database_error)
     app.register_error_handler(Exception, _on_bug)
 
 
-def _on_jobs_error(error: errors.JobsError) -> Response:
+def on_jobs_error(error: errors.JobsError) -> Response:
+    """Answer with the problem that *error* describes."""
     status = next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
     fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors]
     return problem(status, code=error.code, title=error.title, detail=error.detail, fields=fields)

@@ -15,7 +15,7 @@ from jobs_app.jobs.start import RepeatRequest, TaskStart
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import history, overlap
 from jobs_app.runs.cancel import cancel
-from jobs_app.web import auth, extension
+from jobs_app.web import extension, job_rights
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.jobs import accepted
 from jobs_app.web.api.openapi import RUNS, problems
@@ -33,6 +33,7 @@ from jobs_app.web.api.schemas.runs import (
     show_detail,
     show_run,
 )
+from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session
 
 api = APIBlueprint("runs", __name__, abp_tags=[RUNS])
@@ -68,6 +69,7 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     """Run a task once, without a job."""
     document = body.model_dump(exclude_unset=True)
     start = job_start.task_start(document, extension.current().celery)
+    job_rights.check_task(start.task)
     return preconditions.once(lambda: accepted(record_run(start)))
 
 
@@ -88,7 +90,7 @@ def read_run(path: RunPath) -> Response:
 def cancel_run(path: RunPath, body: CancelIn) -> Response:
     """Cancel a run. 200: it is cancelled; 202: it is running, and its worker will end it."""
     run = get_run(path.run_id)
-    user, at = auth.principal().name, clock.now()
+    user, at = actor(), clock.now()
     reason = body.reason or "cancelled"
     state = cancel(session(), run.id, mode=body.mode, by=user, reason=reason, at=at)
     if state is RunState.CANCELLED and run.job_id is not None:
@@ -110,18 +112,19 @@ def retry_run(header: MayRepeat, path: RunPath, body: RunRetryIn) -> Response:
     A skipped or missed run can be repeated too: it runs now. The task and the kwargs are those
     of the old run; the queue, the limits and the policies are those of its job now.
     """
-    return preconditions.once(lambda: _retry(path.run_id, body))
+    return preconditions.once(lambda: _retry(path.run_id, body), check=lambda: get_run(path.run_id))
 
 
 def _retry(run_id: str, body: RunRetryIn) -> Response:
     with reading() as reader:
         run = get_run(run_id, reader)
+    job_rights.check_retry(run, body.kwargs, body.overlap_policy)
     started = job_start.repeat(
         session(),
         run,
         RepeatRequest(**{name: getattr(body, name) for name in RunRetryIn.model_fields}),
         app=extension.current().celery,
-        by=auth.principal().name,
+        by=actor(),
         at=clock.now(),
     )
     extension.notify_redis_afterwards(messages=[started.message])
@@ -131,7 +134,7 @@ def _retry(run_id: str, body: RunRetryIn) -> Response:
 def record_run(start: TaskStart) -> UUID:
     """Record a run of a task, send its message after the answer, and return its id."""
     started = job_start.start_task(
-        session(), start, app=extension.current().celery, by=auth.principal().name, at=clock.now()
+        session(), start, app=extension.current().celery, by=actor(), at=clock.now()
     )
     extension.notify_redis_afterwards(messages=[started.message])
     return started.run.id

@@ -14,7 +14,7 @@ from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import encryption, store
 from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import NAME, NAME_RULE
-from jobs_app.web import auth, extension
+from jobs_app.web import extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
@@ -22,6 +22,7 @@ from jobs_app.web.api.preconditions import IfMatch, MayIfMatch
 from jobs_app.web.api.responses import all_as_json, as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.fields import Instant
+from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session
 
 api = APIBlueprint(
@@ -148,7 +149,7 @@ def put_secret(header: MayIfMatch, path: SecretPath, body: SecretIn) -> Response
         description=body.description,
         version=version,
         cipher=cipher,
-        by=auth.principal().name,
+        by=actor(),
         at=clock.now(),
     )
     response = _answer(secret, warnings=_warnings(body.value))
@@ -165,7 +166,7 @@ def delete_secret(header: IfMatch, path: SecretPath, query: DeleteSecretQuery) -
         checked_name(NAME, path.name, "secret"),
         version=preconditions.expected_version(),
         force=query.force,
-        by=auth.principal().name,
+        by=actor(),
         at=clock.now(),
     )
     return Response(status=204)

@@ -19,7 +19,8 @@ from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.responses import located
 from jobs_app.web.api.runs import record_run
 from jobs_app.web.api.schemas.base import Input, Query
-from jobs_app.web.auth import ANONYMOUS, principal
+from jobs_app.web.auth import ANONYMOUS
+from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
 
 api = APIBlueprint(

@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,9 @@ def test_the_list_shows_when_a_token_ends(settings: Settings, run: Run) -> None:
     assert works(settings, json.loads(made.stdout)["token"])
     assert not works(settings, json.loads(ended.stdout)["token"])
     lines = run("token", "list").stdout.splitlines()
-    assert lines[0].split() == ["ID", "NAME", "CREATED", "EXPIRES", "USED"]
+    assert lines[0].split() == ["ID", "NAME", "OWNER", "SCOPES", "CREATED", "EXPIRES", "USED"]
     assert [line.split()[1] for line in lines[1:]] == ["admin", "ci", "old"]
-    assert lines[1].split()[3:] == ["never", "never"]
+    assert lines[1].split()[-2:] == ["never", "never"]
     assert json.loads(made.stdout)["expires_at"][:19] + "Z" in lines[2]
 
 
@@ -135,3 +136,40 @@ def test_a_file_that_cannot_be_written_is_named(run: Run, settings: Settings) ->
     assert result.exit_code == 6
     assert str(settings.admin_token_file) in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_token_may_have_an_owner_scopes_and_tags(run: Run) -> None:
+    run("person", "add", "ann", "--role", "operator")
+
+    made = json.loads(
+        run(
+            *("token", "create", "laptop", "--owner", "ann", "--scope", "read", "--tag", "billing"),
+            *("--expires", "none", "--json"),
+        ).stdout
+    )
+
+    assert made.pop("token").startswith("jobs_")
+    assert made == {
+        "name": "laptop",
+        "owner": "ann",
+        "scopes": ["read"],
+        "tags": ["billing"],
+        "expires_at": None,
+    }
+
+
+def test_a_token_ends_in_90_days_and_gets_a_service_account_of_its_name(run: Run) -> None:
+    made = run("token", "create", "ci", "--json")
+
+    end = datetime.fromisoformat(json.loads(made.stdout)["expires_at"])
+    account = json.loads(run("person", "show", "ci", "--json").stdout)
+    assert timedelta(days=89) < end - clock.now() < timedelta(days=91)
+    assert (account["kind"], account["role"], account["tags"]) == ("service", "admin", None)
+
+
+def test_a_token_without_owner_never_takes_the_rights_of_a_person(run: Run) -> None:
+    run("person", "add", "ann", "--role", "admin")
+
+    result = run("token", "create", "ann")
+
+    assert (result.exit_code, "'ann' is a person" in result.stderr) == (4, True)

@@ -37,6 +37,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "tags": ["billing"],
         "task": "shell",
         "kwargs": {"command": "true"},
+        "run_arguments": [],
         "schedule": {
             "cron": "30 2 * * *",
             "timezone": "Europe/Paris",

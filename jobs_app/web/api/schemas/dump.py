@@ -6,16 +6,28 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
+from jobs_app.accounts.permissions import Action
 from jobs_app.core.json_storage import UNREADABLE
 from jobs_app.secrets import redaction
+from jobs_app.web.permissions import may
 
 
 def shown_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a run with their secrets masked."""
+    """Return the arguments of a run with their secrets masked, or all of them.
+
+    All, if the caller may only read or start.
+    """
+    if not may(Action.SEE_ARGUMENTS):
+        return dict.fromkeys(kwargs, redaction.MASK)
     try:
         return redaction.redacted(kwargs)
     except RecursionError:
         return {"unreadable": UNREADABLE}
+
+
+def shown_job_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a job, masked if the caller may only read or start."""
+    return kwargs if may(Action.SEE_ARGUMENTS) else dict.fromkeys(kwargs, redaction.MASK)
 
 
 def shown_result(result: Any) -> Any:

@@ -15,7 +15,7 @@ from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import description
 from jobs_app.schedules.schedule import Fire, Schedule
 from jobs_app.web.api.schemas.derive import output_fields
-from jobs_app.web.api.schemas.dump import dumped
+from jobs_app.web.api.schemas.dump import dumped, shown_job_kwargs
 from jobs_app.web.api.schemas.fields import Instant
 
 
@@ -121,11 +121,12 @@ def show(
 ) -> dict[str, Any]:
     """Return *job* as it goes over the wire."""
     schedule = schedule_as_json(definition.schedule)
+    kwargs = shown_job_kwargs(definition.kwargs)
     paused = None
     if job.state is JobState.PAUSED:
         paused = Paused(at=job.paused_at, by=job.paused_by, reason=job.paused_reason)
     out = JobOut(
-        **(as_json(definition) | {"schedule": None}),
+        **(as_json(definition) | {"schedule": None, "kwargs": kwargs}),
         id=job.id,
         version=job.version,
         state=job.state,

@@ -1,0 +1,110 @@
+"""The rights that depend on the job: commands, arguments of a start, and tags."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from jobs_app.accounts.permissions import Action, refusal
+from jobs_app.core.errors import FieldError, Forbidden, NotFound, refuse
+from jobs_app.core.states import OverlapPolicy
+from jobs_app.core.validation_messages import json_pointer
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import definition_of
+from jobs_app.jobs.document import NAME, Definition
+from jobs_app.secrets import references
+from jobs_app.tasks import registry
+from jobs_app.web import extension
+from jobs_app.web.api.responses import checked_name
+from jobs_app.web.permissions import principal, require
+from jobs_app.web.session import reading
+
+
+def check_save(definition: Definition, *, before: Job | None = None) -> None:
+    """Raise Forbidden or InvalidInput unless the caller may save *definition* over *before*."""
+    tasks = {definition.task} if before is None else {definition.task, before.task}
+    if any(map(_runs_commands, tasks)):
+        require(Action.WRITE_COMMANDS)
+    tags = principal().tags
+    if tags is not None and tags.isdisjoint(definition.tags):
+        sentence = f"You see the jobs with the tags {', '.join(sorted(tags))}: keep one of them."
+        refuse([FieldError("/tags", "tag_needed", sentence)])
+    _check_attached_log(definition.task, definition.kwargs)
+
+
+def check_delete(job: Job, *, to_purge: bool) -> None:
+    """Raise Forbidden unless the caller may delete *job*."""
+    check_save(definition_of(job))
+    if to_purge:
+        require(Action.PURGE)
+
+
+def checked_version(job: Job, version: int | None) -> int | None:
+    """Return the version that a change must find, for a caller whose rights depend on the job."""
+    return job.version if version is None and not principal().is_unlimited else version
+
+
+def check_task(task: str) -> None:
+    """Raise Forbidden unless the caller may run *task* without a job."""
+    if _runs_commands(task):
+        require(Action.WRITE_COMMANDS)
+
+
+def check_start(job: Job, kwargs: Mapping[str, Any], overlap_policy: OverlapPolicy | None) -> None:
+    """Raise Forbidden unless the caller may start *job* like this."""
+    _check_arguments(job.task, job.run_arguments or (), kwargs, overlap_policy)
+
+
+def check_retry(run: Run, kwargs: Mapping[str, Any], overlap_policy: OverlapPolicy | None) -> None:
+    """Raise Forbidden unless the caller may repeat *run* like this."""
+    job = run.job
+    # The names are those of arguments of the job's task; the run may have had another one.
+    is_named = job is not None and job.task == run.task and job.deleted_at is None
+    names = (job.run_arguments or ()) if job is not None and is_named else ()
+    _check_arguments(run.task, names, kwargs, overlap_policy)
+
+
+def _check_arguments(
+    task: str,
+    run_arguments: Collection[str],
+    kwargs: Mapping[str, Any],
+    overlap_policy: OverlapPolicy | None,
+) -> None:
+    others = [name for name in kwargs if name not in run_arguments]
+    if others:
+        is_command = _runs_commands(task)
+        _require(Action.WRITE_COMMANDS if is_command else Action.START_WITH_ARGUMENTS, others)
+    if overlap_policy is not None:
+        require(Action.START_WITH_ARGUMENTS)
+    if references.names_in(dict(kwargs)):
+        require(Action.SEE_SECRETS)
+    _check_attached_log(task, kwargs)
+
+
+def _require(action: Action, names: list[str]) -> None:
+    """Raise Forbidden with the arguments *names*, unless the caller may do *action*."""
+    sentence = refusal(principal(), action)
+    if sentence is not None:
+        detail = "It is not among the run_arguments of the job."
+        errors = [
+            FieldError(json_pointer(("kwargs", name)), "not_a_run_argument", detail)
+            for name in names
+        ]
+        named = ", ".join(repr(name) for name in names[:5])
+        raise Forbidden(f"{sentence} It sent {named}.", action=action, errors=errors[:20])
+
+
+def _check_attached_log(task: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a mail with the log of a job that the caller may not see."""
+    name = kwargs.get("attach_log_of")
+    if principal().tags is None or task != "email" or not isinstance(name, str):
+        return
+    try:
+        with reading() as reader:
+            service.get(reader, checked_name(NAME, name, "job"))
+    except NotFound as error:
+        refuse([FieldError("/kwargs/attach_log_of", "job_not_found", error.detail)])
+
+
+def _runs_commands(task: str) -> bool:
+    return registry.runs_commands(extension.current().celery, task)

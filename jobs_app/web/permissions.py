@@ -1,0 +1,100 @@
+"""The table of routes: what a caller must be allowed to do to use each of them."""
+
+from flask import Flask, g, request
+
+from jobs_app.accounts.permissions import Action, allows, refusal
+from jobs_app.accounts.principal import Principal
+from jobs_app.core.errors import Forbidden
+
+#: Routes without a token: the health checks and public files.
+OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs", "web.index"})
+
+#: The action of each other route. A route may ask for more when it knows the job.
+ACTIONS: dict[str, Action] = {
+    "audit.list_events": Action.READ,
+    "channels.change_channel": Action.WRITE_CHANNELS,
+    "channels.create_channel": Action.WRITE_CHANNELS,
+    "channels.delete_channel": Action.WRITE_CHANNELS,
+    "channels.list_channels": Action.SEE_CHANNELS,
+    "channels.list_notifications": Action.READ,
+    "channels.read_channel": Action.SEE_CHANNELS,
+    "channels.test_channel": Action.TEST_CHANNELS,
+    "explain.explain_job": Action.READ,
+    "jobs.change_job": Action.WRITE_JOBS,
+    "jobs.create_job": Action.WRITE_JOBS,
+    "jobs.delete_job": Action.WRITE_JOBS,
+    "jobs.list_jobs": Action.READ,
+    "jobs.next_fires": Action.READ,
+    "jobs.pause_job": Action.CONTROL,
+    "jobs.read_job": Action.READ,
+    "jobs.replace_job": Action.WRITE_JOBS,
+    "jobs.resume_job": Action.CONTROL,
+    "jobs.run_job": Action.START,
+    "me.read_me": Action.IDENTIFY,
+    "openapi_document.openapi_json": Action.IDENTIFY,
+    "people.change_person": Action.MANAGE_PEOPLE,
+    "people.create_person": Action.MANAGE_PEOPLE,
+    "people.list_people": Action.MANAGE_PEOPLE,
+    "people.read_person": Action.MANAGE_PEOPLE,
+    "people.remove_person": Action.MANAGE_PEOPLE,
+    "queues.list_keys": Action.READ,
+    "queues.list_queues": Action.READ,
+    "run_logs.follow_log": Action.READ,
+    "run_logs.read_log": Action.READ,
+    "runs.cancel_run": Action.CONTROL,
+    "runs.list_runs": Action.READ,
+    "runs.read_run": Action.READ,
+    "runs.retry_run": Action.CONTROL,
+    "runs.start_task": Action.RUN_TASK,
+    "schedules.preview_schedule": Action.READ,
+    "secrets.delete_secret": Action.WRITE_SECRETS,
+    "secrets.list_secrets": Action.SEE_SECRETS,
+    "secrets.put_secret": Action.WRITE_SECRETS,
+    "secrets.read_secret": Action.SEE_SECRETS,
+    "stats.job_stats": Action.READ,
+    "tasks.list_tasks": Action.READ,
+    "tokens.create_token": Action.OWN_TOKENS,
+    "tokens.list_tokens": Action.OWN_TOKENS,
+    "tokens.revoke_token": Action.OWN_TOKENS,
+    "tutorial.start_task": Action.RUN_TASK,
+    "tutorial.task_status": Action.READ,
+    "workers.list_workers": Action.READ,
+}
+
+
+def principal() -> Principal:
+    """Return the caller; call it only on routes that need a token."""
+    caller: Principal = g.principal
+    return caller
+
+
+def actor() -> str:
+    """Return the name of the caller in the audit."""
+    return principal().name
+
+
+def check_table(app: Flask) -> None:
+    """Raise RuntimeError for a route of *app* without an action, and for an action without one."""
+    routes = {rule.endpoint for rule in app.url_map.iter_rules()}
+    if missing := sorted(routes - ACTIONS.keys() - OPEN):
+        raise RuntimeError(f"These routes have no entry in the table of permissions: {missing}")
+    if unknown := sorted((ACTIONS.keys() | OPEN) - routes):
+        raise RuntimeError(f"The table of permissions has entries without a route: {unknown}")
+
+
+def check_route() -> None:
+    """Raise Forbidden unless the caller may use the route of this request."""
+    # Without an endpoint there is nothing at the address.
+    if request.endpoint is not None:
+        require(ACTIONS[request.endpoint])
+
+
+def require(action: Action) -> None:
+    """Raise Forbidden unless the caller may do *action*."""
+    if (sentence := refusal(principal(), action)) is not None:
+        raise Forbidden(sentence, action=action)
+
+
+def may(action: Action) -> bool:
+    """Tell whether the caller may do *action*."""
+    return allows(principal(), action)

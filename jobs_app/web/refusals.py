@@ -1,0 +1,101 @@
+"""The audit of refusals: who wanted what without the right, bounded in number."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app.accounts import audit
+from jobs_app.accounts.principal import Principal
+from jobs_app.core import clock
+from jobs_app.core.errors import Forbidden, NotFound
+from jobs_app.web import session
+from jobs_app.web.api import problems
+from jobs_app.web.repeat_count import RepeatCount
+
+log = logging.getLogger(__name__)
+
+#: The name of these events in the audit.
+REFUSED = "refused"
+
+#: A longer address of a request is cut, characters.
+MAX_PATH_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused request: who sent it, what it wanted, and its method and path."""
+
+    origin: audit.Origin
+    actor: str
+    action: str
+    path: str
+
+
+class RefusalAudit:
+    """Writes refusals into the audit: each kind at once, and its repetitions as a number."""
+
+    def __init__(self) -> None:
+        self._count = RepeatCount[Refusal]()
+
+    def note(self, principal: Principal, action: str) -> None:
+        """Write a refusal of this request, or count it if the audit has it, or has many."""
+        self.report()
+        path = f"{request.method} {request.path[:MAX_PATH_CHARS]}"
+        refusal = Refusal(_repeatable(g.audit_origin), principal.name, action, path)
+        if self._count.is_new(refusal):
+            _write({refusal: 0}, g.audit_origin)
+
+    def report(self) -> None:
+        """Write how often refusals came again in the last window; call it at each request."""
+        repeated, others = self._count.ended()
+        if others:
+            more = Refusal(audit.Origin(None, None), "jobs-app", "several actions", "")
+            repeated[more] = others
+        if repeated:
+            _write(repeated)
+
+
+def register(app: Flask, refusals: RefusalAudit) -> None:
+    """Note the refusals of *app*.
+
+    A limited caller that asks for a job or a run that does not exist may have guessed its
+    name: this is noted too. Whether it exists is not looked up.
+    """
+
+    @app.errorhandler(Forbidden)
+    def on_forbidden(error: Forbidden) -> Response:
+        refusals.note(g.principal, error.action)
+        return problems.on_jobs_error(error)
+
+    @app.errorhandler(NotFound)
+    def on_not_found(error: NotFound) -> Response:
+        principal: Principal | None = g.get("principal")
+        if principal is not None and principal.tags is not None:
+            refusals.note(principal, f"see what is not there for it: {error.code}")
+        return problems.on_jobs_error(error)
+
+
+def _repeatable(origin: audit.Origin) -> audit.Origin:
+    """Return *origin* without the id of its request, in which equal requests differ."""
+    return audit.Origin(origin.token_id, origin.remote_address, origin.person_id, via=origin.via)
+
+
+def _write(refusals: Mapping[Refusal, int], origin: audit.Origin | None = None) -> None:
+    # Nothing may be held while another session writes.
+    session.database.session.remove()
+    try:
+        with session.writing() as writer:
+            for refusal, count in refusals.items():
+                audit.set_origin(writer, origin or refusal.origin)
+                detail: dict[str, Any] = {"wanted": refusal.action, "request": refusal.path}
+                if count:
+                    detail["again"] = count
+                audit.note(writer, REFUSED, by=refusal.actor, at=clock.now(), **detail)
+            writer.commit()
+    except SQLAlchemyError as error:
+        # A full disk or a busy database must not turn a refusal into another error.
+        log.warning("refusal_not_noted error=%s", type(error).__name__)

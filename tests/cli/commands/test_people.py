@@ -1,0 +1,78 @@
+"""`jobs-app person`, on the database of the machine."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
+from jobs_app.db.migrations import migrate
+from jobs_app.db.models.accounts import AuditEvent
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation with no account but that of the admin."""
+    monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TZ", "UTC")
+    settings = Settings()
+    migrate(settings)
+    return settings
+
+
+def shown(run: Run, name: str) -> Any:
+    return json.loads(run("person", "show", name, "--json").stdout)
+
+
+def test_a_person_is_added_changed_disabled_and_removed(run: Run, settings: Settings) -> None:
+    added = run("person", "add", "ann", "--role", "editor", "--grant", "commands", "--tag", "a")
+    assert (added.exit_code, added.stdout) == (0, "Added ann, editor.\n")
+    assert "as good as the role `admin`" in added.stderr
+    assert (shown(run, "ann")["grants"], shown(run, "ann")["tags"]) == (["commands"], ["a"])
+
+    assert run("person", "change", "ann", "--tag", "", "--grant", "").exit_code == 0
+    assert (shown(run, "ann")["grants"], shown(run, "ann")["tags"]) == ([], None)
+    assert run("person", "disable", "ann").stdout == "Disabled ann.\n"
+    assert shown(run, "ann")["disabled_at"] is not None
+    run("person", "enable", "ann")
+    assert "State    enabled" in run("person", "show", "ann").stdout
+    listed = run("person", "list").stdout.splitlines()
+    assert [line.split()[:3] for line in listed[1:]] == [
+        ["admin", "service", "admin"],
+        ["ann", "person", "editor"],
+    ]
+    assert run("person", "remove", "ann", "--yes").exit_code == 0
+    assert run("person", "show", "ann").exit_code == 3
+
+    database = Database(settings.effective_database_url)
+    with database.reading() as session:
+        events = session.query(AuditEvent).all()
+        assert {(event.actor, event.via) for event in events} == {("jobs-app person", "cli")}
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "arguments, exit_code, sentence",
+    [
+        (("add", "ann"), 2, "--role"),
+        (("add", "a/b", "--role", "viewer"), 2, "must be 1 to 64"),
+        (("add", "admin", "--role", "viewer"), 4, "There is an account 'admin' already."),
+        (("add", "ann", "--role", "viewer", "--grant", "secrets"), 2, "Grants are for editors"),
+        (("change", "admin", "--role", "viewer"), 4, "admin-token"),
+        (("change", "admin"), 2, "Nothing to change"),
+        (("show", "nobody"), 3, "There is no account 'nobody'."),
+        (("remove", "admin", "--yes"), 4, "cannot be removed"),
+    ],
+)
+def test_a_wrong_call_is_a_sentence(
+    run: Run, arguments: tuple[str, ...], exit_code: int, sentence: str
+) -> None:
+    result = run("person", *arguments)
+
+    assert (result.exit_code, sentence in result.stderr) == (exit_code, True), result.stderr

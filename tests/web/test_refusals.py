@@ -1,0 +1,53 @@
+"""Refusals are in the audit, and their number is bounded."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobs_app.web.repeat_count import MAX_NAMED
+from tests.web.conftest import Api
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def refusals(api: Api) -> list[dict[str, Any]]:
+    """Return the refusals in the audit, the oldest first."""
+    events = api.get("/audit?limit=200").json["items"]
+    return [event for event in reversed(events) if event["action"] == "refused"]
+
+
+def test_a_refusal_is_in_the_audit_with_its_request(api: Api, api_of: Callable[..., Api]) -> None:
+    answer = api_of("viewer", name="ann").post("/jobs", {})
+
+    (refusal,) = refusals(api)
+    assert (refusal["actor"], refusal["via"]) == ("ann", "api")
+    assert refusal["detail"] == {"wanted": "change jobs", "request": "POST /api/v1/jobs"}
+    assert refusal["request_id"] == answer.headers["X-Request-Id"]
+    assert refusal["remote_address"] == "127.0.0.1"
+    assert refusal["person_id"] is not None
+
+
+def test_equal_refusals_are_one_event_and_many_different_ones_are_few(
+    api: Api, api_of: Callable[..., Api]
+) -> None:
+    viewer = api_of("viewer")
+
+    for _ in range(20):
+        viewer.post("/jobs", {})
+    for number in range(30):
+        viewer.delete(f"/jobs/job{number}")
+
+    assert len(refusals(api)) == MAX_NAMED
+
+
+def test_what_a_limited_caller_asks_for_in_vain_is_in_the_audit(
+    api: Api, api_of: Callable[..., Api]
+) -> None:
+    api.make_job("theirs", tags=["ops"])
+
+    api_of("editor", tags=("billing",)).get("/jobs/theirs")
+    api_of("editor").get("/jobs/nothing")
+
+    (refusal,) = refusals(api)
+    assert refusal["detail"]["request"] == "GET /api/v1/jobs/theirs"
