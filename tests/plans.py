@@ -59,7 +59,9 @@ def captured(database: Database, *verbs: str) -> Iterator[list[tuple[str, Any]]]
         _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
     ) -> None:
         if statement.lstrip().startswith(verbs):
-            sent.append((statement, parameters))
+            # One statement for many rows has a list of their parameters: all have the same plan.
+            one = parameters[0] if isinstance(parameters, list) else parameters
+            sent.append((statement, one))
 
     event.listen(database.engine, "before_cursor_execute", note)
     yield sent
