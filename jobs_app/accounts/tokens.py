@@ -73,6 +73,9 @@ def create(
     Without *owner* it belongs to the service account called *name*, which is made with the role
     admin if there is none. Raises Conflict for a name that is taken, InvalidInput.
     """
+    if name == people.ADMIN:
+        sentence = f"{name!r} is the name of the token in the file admin-token."
+        raise Conflict(sentence, code="token_exists")
     if session.scalars(select(Token.id).where(_is_named(name))).first() is not None:
         raise Conflict(f"There is a token {name!r} already.", code="token_exists")
     limits = limits or Limits(expires_at=expires_at)

@@ -73,6 +73,12 @@ def test_a_name_that_nobody_can_read_is_refused(api: Api, name: str) -> None:
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/name")
 
 
+def test_no_other_token_is_called_admin(api: Api) -> None:
+    answer = api.post("/tokens", {"name": "admin"})
+
+    assert (answer.status_code, "admin-token" in answer.json["detail"]) == (409, True)
+
+
 def test_others_see_and_revoke_only_their_own(api: Api, api_of: Callable[..., Api]) -> None:
     viewer = api_of("viewer", name="ann")
     all_of_them = {item["name"]: item["id"] for item in api.get("/tokens").json["items"]}
