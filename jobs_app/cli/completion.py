@@ -55,6 +55,7 @@ task_names = _completion("/tasks")
 channel_names = _completion("/channels", limit=MOST)
 run_ids = _completion("/runs", field="id", limit=MOST)
 unfinished_run_ids = _completion("/runs", field="id", limit=MOST, state=",".join(UNFINISHED))
+token_names = _completion("/tokens")
 person_names = _completion("/people", limit=MOST)
 
 

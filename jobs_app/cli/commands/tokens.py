@@ -6,7 +6,7 @@ import click
 
 from jobs_app.cli.client import USAGE, Failure, Json
 from jobs_app.cli.commands.people import accounts_session
-from jobs_app.cli.completion import person_names
+from jobs_app.cli.completion import person_names, token_names
 from jobs_app.cli.format import Duration, OrNone
 from jobs_app.cli.output import as_table, choice_of, json_or, print_note, print_text
 from jobs_app.cli.run_view import instant_text
@@ -134,7 +134,7 @@ def list_tokens() -> Json:
 
 
 @token.command()
-@click.argument("name")
+@click.argument("name", shell_complete=token_names)
 def revoke(name: str) -> None:
     """Revoke a token: it stops working at once.
 
