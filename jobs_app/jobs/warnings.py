@@ -17,6 +17,9 @@ from jobs_app.runs import outbox, status
 from jobs_app.secrets import redaction, references, store
 from jobs_app.tasks import registry
 
+#: Arguments of a task that runs commands on which the effect of the command depends.
+COMMAND_CONTEXT = frozenset({"cwd", "env"})
+
 #: The only pool of Celery whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"
 
@@ -35,6 +38,7 @@ def warnings_for(
             *_limit_warnings(job, workers),
             *_key_warnings(job, limits.get(job.concurrency_key, [])),
             *_secret_warnings(job, deleted),
+            *_run_argument_warnings(job, app),
             *registry.warnings(app, job.task, job.kwargs),
         ]
         for job in definitions
@@ -97,6 +101,15 @@ def _key_warnings(job: Definition, jobs: Sequence[tuple[str, int | None]]) -> It
         yield (
             f"The concurrency key {job.concurrency_key!r} has another limit elsewhere:"
             f" {limit} in the job {name!r}{more}. Each run keeps to that of its own job."
+        )
+
+
+def _run_argument_warnings(job: Definition, app: Celery) -> Iterator[str]:
+    names = [name for name in job.run_arguments if name in COMMAND_CONTEXT]
+    if names and registry.runs_commands(app, job.task):
+        yield (
+            f"Whoever may start the job can set {' and '.join(names)}, and so may change what its"
+            " command does."
         )
 
 

@@ -63,12 +63,16 @@ def literal_secrets(kwargs: Mapping[str, Any]) -> list[str]:
 
 
 def copied_masks(kwargs: Mapping[str, Any]) -> list[FieldError]:
-    """Return an error for each value that is the mask of a secret: somebody sent it back."""
-    detail = f"{MASK} is only shown in place of a secret: give the value, or a reference."
+    """Return an error for each value that is a mask: somebody sent back what was shown.
+
+    Whoever may not see arguments gets the mask in place of each whole argument.
+    """
+    detail = f"{MASK} is only shown in place of a value: give the value, or refer to a secret."
     masks = (
         FieldError(json_pointer(("kwargs", *place)), "masked_value", detail)
         for place, value in parts(dict(kwargs))
-        if (value == MASK and _is_in_secret(place)) or _has_masked_address(value)
+        if (value == MASK and (len(place) == 1 or _is_in_secret(place)))
+        or _has_masked_address(value)
     )
     return list(islice(masks, MAX_ERRORS + 1))
 

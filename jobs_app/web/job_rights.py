@@ -1,10 +1,11 @@
 """The rights that depend on the job: commands, arguments of a start, and tags."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from jobs_app.accounts.permissions import Action, refusal
-from jobs_app.core.errors import FieldError, Forbidden, NotFound, refuse
+from jobs_app.core.errors import FieldError, Forbidden, InvalidInput, NotFound, refuse
 from jobs_app.core.states import OverlapPolicy
 from jobs_app.core.validation_messages import json_pointer
 from jobs_app.db.models.jobs import Job
@@ -16,7 +17,7 @@ from jobs_app.secrets import references
 from jobs_app.tasks import registry
 from jobs_app.web import extension
 from jobs_app.web.api.responses import checked_name
-from jobs_app.web.permissions import principal, require
+from jobs_app.web.permissions import may, principal, require
 from jobs_app.web.session import reading
 
 
@@ -104,6 +105,29 @@ def _check_attached_log(task: str, kwargs: Mapping[str, Any]) -> None:
             service.get(reader, checked_name(NAME, name, "job"))
     except NotFound as error:
         refuse([FieldError("/kwargs/attach_log_of", "job_not_found", error.detail)])
+
+
+@contextmanager
+def hidden_arguments(kwargs: Mapping[str, Any]) -> Iterator[None]:
+    """Hide errors of arguments that the caller neither sent, as *kwargs*, nor may see."""
+    try:
+        yield
+    except InvalidInput as error:
+        if may(Action.SEE_ARGUMENTS):
+            raise
+        own = tuple(json_pointer(("kwargs", name)) for name in kwargs)
+        shown = [_hidden(item, own) for item in error.errors]
+        refuse(list(dict.fromkeys(shown)))
+        raise
+
+
+def _hidden(error: FieldError, own: tuple[str, ...]) -> FieldError:
+    """Return *error*, or a sentence in its place unless it is about one of the pointers *own*."""
+    is_own = any(error.pointer == at or error.pointer.startswith(f"{at}/") for at in own)
+    if is_own or not error.pointer.startswith("/kwargs"):
+        return error
+    sentence = "An argument of the job is not valid: whoever may change the job sees which."
+    return FieldError("/kwargs", "hidden_argument", sentence)
 
 
 def _runs_commands(task: str) -> bool:

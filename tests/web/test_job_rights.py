@@ -189,6 +189,38 @@ def test_arguments_are_masked_for_whoever_may_only_read_or_start(
     assert "hidden.example" in api_of("editor").get("/jobs/ping").text
 
 
+def test_an_export_with_masks_cannot_be_saved(api: Api, api_of: ApiOf) -> None:
+    api.make_job("old", kwargs={"command": "true"})
+    shown = api_of("viewer").get("/jobs/old").json
+
+    answer = api.patch("/jobs/old", {"kwargs": shown["kwargs"]})
+
+    assert answer.status_code == 422
+    assert {error["code"] for error in answer.json["errors"]} == {"masked_value"}
+
+
+def test_an_error_of_an_argument_that_is_hidden_does_not_show_it(
+    api_of: ApiOf, store: Store
+) -> None:
+    run = a_run(kwargs={"duration": "hidden text", "secret_name": 1})
+    store(run)
+    operator, editor = api_of("operator"), api_of("editor")
+
+    answer = operator.post(f"/runs/{run.id}/retry", {})
+    full = editor.post(f"/runs/{run.id}/retry", {})
+
+    assert [error["code"] for error in answer.json["errors"]] == ["hidden_argument"]
+    assert "secret_name" not in answer.text
+    assert "secret_name" in full.text
+
+
+def test_a_start_that_may_set_the_context_of_a_command_is_a_warning(api: Api) -> None:
+    job = api.make_job("new", run_arguments=["env"])
+
+    assert any("can set env" in warning for warning in job["warnings"])
+    assert not any("can set" in warning for warning in api.make_job("other")["warnings"])
+
+
 @pytest.fixture
 def teams(api: Api, store: Store) -> dict[str, Any]:
     """Jobs of two teams, each with a run and its log, and what must not be seen of the other."""

@@ -167,17 +167,18 @@ def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
 
 
 def _run(name: str, body: JobRunIn) -> Response:
-    started = start.start_job(
-        session(),
-        find_job(name),
-        app=extension.current().celery,
-        by=actor(),
-        at=clock.now(),
-        kwargs=body.kwargs,
-        note=body.note,
-        overlap_policy=body.overlap_policy,
-        guard=lambda job: job_rights.check_start(job, body.kwargs, body.overlap_policy),
-    )
+    with job_rights.hidden_arguments(body.kwargs):
+        started = start.start_job(
+            session(),
+            find_job(name),
+            app=extension.current().celery,
+            by=actor(),
+            at=clock.now(),
+            kwargs=body.kwargs,
+            note=body.note,
+            overlap_policy=body.overlap_policy,
+            guard=lambda job: job_rights.check_start(job, body.kwargs, body.overlap_policy),
+        )
     extension.notify_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
 

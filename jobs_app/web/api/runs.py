@@ -119,14 +119,16 @@ def _retry(run_id: str, body: RunRetryIn) -> Response:
     with reading() as reader:
         run = get_run(run_id, reader)
     job_rights.check_retry(run, body.kwargs, body.overlap_policy)
-    started = job_start.repeat(
-        session(),
-        run,
-        RepeatRequest(**{name: getattr(body, name) for name in RunRetryIn.model_fields}),
-        app=extension.current().celery,
-        by=actor(),
-        at=clock.now(),
-    )
+    fields = {name: getattr(body, name) for name in RunRetryIn.model_fields}
+    with job_rights.hidden_arguments(body.kwargs):
+        started = job_start.repeat(
+            session(),
+            run,
+            RepeatRequest(**fields),
+            app=extension.current().celery,
+            by=actor(),
+            at=clock.now(),
+        )
     extension.notify_redis_afterwards(messages=[started.message])
     return accepted(started.run.id)
 
