@@ -55,13 +55,29 @@ def is_outage(error: BaseException) -> bool:
         return False
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    state = str(getattr(error.orig, "sqlstate", None) or "")
+    state = sqlstate(error)
     if state in MISSING_SCHEMA or state == NO_RIGHT:
         return True
     if isinstance(error, OperationalError | InternalError):
         return not (state.startswith(DATA_CLASSES) or _is_bad_argument(error.orig))
     # SQLite raises the base class when the file itself is damaged or no database.
     return type(error) is AnyDatabaseError
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE that PostgreSQL gave with *error*, or ""."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+
+
+def with_sqlstate(text: str, error: BaseException) -> str:
+    """Return *text*, which a log line has of *error*, with the SQLSTATE if there is one."""
+    state = sqlstate(error)
+    return f"{text} sqlstate={state}" if state else text
+
+
+def error_name(error: BaseException) -> str:
+    """Return the type of *error* for a log line, with the SQLSTATE if there is one."""
+    return with_sqlstate(type(error).__name__, error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import Event
 from jobs_app.db.engine import Database
-from jobs_app.db.errors import PutAside, is_outage
+from jobs_app.db.errors import PutAside, error_name, is_outage
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import history, message_data, messages, outbox, record
 from jobs_app.notifications.outbox import ClaimedNotification, RateLimit
@@ -115,7 +115,7 @@ class Sender:
                 if self._is_time_for("maintenance", MAINTENANCE_SECONDS):
                     self._put_aside.run("maintenance", self._maintain)
             except (SQLAlchemyError, OSError, MemoryError) as error:
-                log.warning("sender_waits_for_database error=%s", type(error).__name__)
+                log.warning("sender_waits_for_database error=%s", error_name(error))
 
     def serve_due_channels(self) -> list[threading.Thread]:
         """Start a thread for each channel with a due notification; return the new threads."""
@@ -139,7 +139,7 @@ class Sender:
             self.serve(channel_id, process)
         except SQLAlchemyError as error:
             if is_outage(error):
-                log.warning("sender_waits_for_database error=%s", type(error).__name__)
+                log.warning("sender_waits_for_database error=%s", error_name(error))
             else:
                 log.exception("channel_failed channel=%s", channel_id)
         except Exception:

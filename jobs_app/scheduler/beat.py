@@ -23,7 +23,7 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
-from jobs_app.db.errors import is_outage
+from jobs_app.db.errors import is_outage, with_sqlstate
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.notifications.sender import Sender
@@ -143,7 +143,8 @@ class JobsScheduler(RedBeatScheduler):
             self._janitor_schedule.run(at=at, monotonic=monotonic)
             self._note_tick(at, monotonic)
         except (SQLAlchemyError, OSError, MemoryError) as error:
-            log.error("database_unavailable error=%s", str(error).partition("\n")[0])
+            cause = with_sqlstate(str(error).partition("\n")[0], error)
+            log.error("database_unavailable error=%s", cause)
             self._stand_back()
             time.sleep(ERROR_WAIT_SECONDS)
             return 0.0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core import clock
+from jobs_app.db.errors import with_sqlstate
 from jobs_app.scheduler.pruner import Pruner
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ class PrunerThread:
                     return False
                 step_began = time.monotonic()
         except SQLAlchemyError as error:
-            log.warning("sweep_failed error=%s", str(error).partition("\n")[0])
+            cause = with_sqlstate(str(error).partition("\n")[0], error)
+            log.warning("sweep_failed error=%s", cause)
             return False
         except (ValueError, TypeError, LookupError, ArithmeticError):
             # A row that cannot be read must not end this thread.

@@ -14,6 +14,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import Unauthenticated
 from jobs_app.core.roles import Role, Scope
 from jobs_app.db.columns import new_run_id
+from jobs_app.db.errors import error_name
 from jobs_app.db.models.accounts import Token
 from jobs_app.web import permissions, refusals, session
 from jobs_app.web.refusals import RefusalAudit
@@ -135,7 +136,7 @@ def _mark_used(token: Token, *, at: datetime) -> None:
             tokens.mark_used(writer, token, at=at, address=remote_address())
     except SQLAlchemyError as error:
         # A full disk or a busy database must not refuse a request that only reads.
-        log.warning("token_use_not_noted error=%s", type(error).__name__)
+        log.warning("token_use_not_noted error=%s", error_name(error))
 
 
 def _is_from_this_machine() -> bool:

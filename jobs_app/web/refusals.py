@@ -12,6 +12,7 @@ from jobs_app.accounts import audit
 from jobs_app.accounts.principal import Principal
 from jobs_app.core import clock
 from jobs_app.core.errors import Forbidden, NotFound
+from jobs_app.db.errors import error_name
 from jobs_app.web import session
 from jobs_app.web.api import problems
 from jobs_app.web.repeat_count import RepeatCount
@@ -98,4 +99,7 @@ def _write(refusals: Mapping[Refusal, int], origin: audit.Origin | None = None) 
             writer.commit()
     except SQLAlchemyError as error:
         # A full disk or a busy database must not turn a refusal into another error.
-        log.warning("refusal_not_noted error=%s", type(error).__name__)
+        log.warning("refusal_not_noted error=%s", error_name(error))
+
+
+# IMPORT

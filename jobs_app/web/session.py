@@ -18,6 +18,7 @@ from jobs_app.accounts.principal import Principal
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
 from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
+from jobs_app.db.errors import error_name
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class RequestSession(FlaskSession):
         try:
             super().close()
         except SQLAlchemyError as error:
-            log.warning("session_lost_its_connection error=%s", type(error).__name__)
+            log.warning("session_lost_its_connection error=%s", error_name(error))
             with suppress(SQLAlchemyError):
                 self.invalidate()
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import clock
-from jobs_app.db.errors import is_outage
+from jobs_app.db.errors import error_name, is_outage
 from jobs_app.runs.claim import ClaimedRun, claim, claim_plain, reclaim
 from jobs_app.runs.finish import finish_unreadable
 from jobs_app.runs.finish_and_claim import finish_and_claim
@@ -174,7 +174,7 @@ def _claim(process: Process, run_id: UUID, attempt: int, *, at: datetime) -> Cla
             return claimed
         except Exception as error:  # noqa: BLE001  # it is raised again if it is no outage
             _raise_unless_outage(error)
-            log.warning("claim_failed run=%s error=%s", run_id, type(error).__name__)
+            log.warning("claim_failed run=%s error=%s", run_id, error_name(error))
             process.note_failed_write(failures, error)
             # A pooled connection may be dead for hours: try at once with a new one.
             if unanswered or not _is_stale(error):

@@ -13,7 +13,7 @@ from celery import Task
 from jobs_app.core import clock
 from jobs_app.core.json_storage import TooLarge, as_json
 from jobs_app.core.text import rfc3339, text_of
-from jobs_app.db.errors import is_outage
+from jobs_app.db.errors import error_name, is_outage
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.routing import leave_run_output
 
@@ -107,7 +107,7 @@ class Progress:
         try:
             self._write(self._as_json(report))
         except Exception as error:  # noqa: BLE001  # the thread outlives an outage
-            log.warning("progress_not_stored error=%s", type(error).__name__)
+            log.warning("progress_not_stored error=%s", error_name(error))
             # A report that the database refuses is dropped: the next one may be better.
             return not is_outage(error)
         return True

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
-from jobs_app.db.errors import is_outage
+from jobs_app.db.errors import error_name, is_outage
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
@@ -99,7 +99,7 @@ def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, S
                 raise
             if process.lease.seconds_left(of=claimed.worker_id) <= 0:
                 raise Fenced("The worker lost the database before the run began.") from error
-            log.warning("secrets_not_read run=%s error=%s", claimed.run_id, type(error).__name__)
+            log.warning("secrets_not_read run=%s error=%s", claimed.run_id, error_name(error))
             time.sleep(RETRY_DATABASE_SECONDS)
 
 
@@ -113,7 +113,7 @@ def _note_use(process: Process, secrets: Mapping[str, Secret]) -> None:
         with process.database.session() as session:
             store.mark_used(session, names, at=at)
     except SQLAlchemyError as error:
-        log.warning("secret_use_not_noted error=%s", type(error).__name__)
+        log.warning("secret_use_not_noted error=%s", error_name(error))
 
 
 def _decrypted(process: Process, secrets: Mapping[str, Secret]) -> dict[str, str]:

@@ -11,7 +11,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app.db.engine import Database, is_refused
-from jobs_app.db.errors import PUT_ASIDE_SECONDS, PutAside, is_outage
+from jobs_app.db.errors import (
+    PUT_ASIDE_SECONDS,
+    PutAside,
+    error_name,
+    is_outage,
+    with_sqlstate,
+)
 from jobs_app.db.models.runs import Run
 from tests.factories import make_run
 from tests.servers import PostgresServer
@@ -157,3 +163,13 @@ def test_an_outage_is_nobodys_fault_and_is_raised(database: Database) -> None:
         aside.run("item", fail)
 
     assert not aside.holds("item")
+
+
+def test_a_log_line_names_the_sqlstate_of_postgresql(database: Database) -> None:
+    error = error_of(database, partial(run_sql, "SELECT 1 FROM no_such_table"))
+
+    is_postgresql = database.engine.dialect.name == "postgresql"
+    state = " sqlstate=42P01" if is_postgresql else ""
+    assert error_name(error) == f"{type(error).__name__}{state}"
+    assert with_sqlstate("no table", error) == f"no table{state}"
+    assert error_name(OSError("full")) == "OSError"

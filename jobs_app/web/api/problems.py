@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from jobs_app.core import errors
 from jobs_app.core.text import counted
-from jobs_app.db.errors import describe_outage, is_outage
+from jobs_app.db.errors import describe_outage, error_name, is_outage
 from jobs_app.web.session import database
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
     """Answer 503 if the database is unreachable; any other error of it is our bug."""
     database.session.remove()
     if is_outage(error):
-        log.error("database_unavailable error=%s", type(error).__name__)
+        log.error("database_unavailable error=%s", error_name(error))
         outage = describe_outage(error)
         detail = f"{outage.cause}; nothing was changed. {outage.remedy}"
         return problem(503, code="database_unavailable", title=outage.title, detail=detail)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.errors import error_name
 from jobs_app.db.models.runs import Run
 from jobs_app.tasks.context import Cancelled, TimedOut
 from jobs_app.worker.liveness.lease import Lease
@@ -181,7 +182,7 @@ class CancelListener:
                 rows = {row.id: row for row in session.execute(statement)}
         except SQLAlchemyError as error:
             # The lease limits how long we continue without the database.
-            log.warning("watch_failed error=%s", type(error).__name__)
+            log.warning("watch_failed error=%s", error_name(error))
             return
         for run in old:
             row = rows.get(run.run_id)

@@ -17,7 +17,7 @@ from jobs_app.core import clock
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
-from jobs_app.db.errors import PutAside, is_outage
+from jobs_app.db.errors import PutAside, error_name, is_outage
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import outbox, workers
 from jobs_app.runs.cancel import running_on
@@ -196,7 +196,7 @@ class Heartbeat:
         try:
             self._beat(lease_now())
         except SQLAlchemyError as error:
-            log.warning("heartbeat_failed error=%s", type(error).__name__)
+            log.warning("heartbeat_failed error=%s", error_name(error))
             self._on_failure()
         except Exception:
             # A worker without a heartbeat would fetch messages and drop them for ever.
@@ -219,7 +219,7 @@ class Heartbeat:
         try:
             self._put_aside.run(name, duty)
         except Exception as error:  # noqa: BLE001  # only errors of an outage come here
-            log.warning("%s_failed error=%s", name, type(error).__name__)
+            log.warning("%s_failed error=%s", name, error_name(error))
             return False
         return True
 

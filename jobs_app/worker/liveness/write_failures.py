@@ -11,6 +11,7 @@ import time
 
 from sqlalchemy.exc import DBAPIError
 
+from jobs_app.db.errors import error_name
 from jobs_app.worker.liveness.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class WriteFailures:
             return
         if damage if has_own_heartbeat else self._lease.was_renewed_within(seconds):
             reason = damage or "cannot_write"
-            log.error("process_left reason=%s error=%s", reason, type(error).__name__)
+            log.error("process_left reason=%s error=%s", reason, error_name(error))
             os._exit(CANNOT_WRITE)
 
 
@@ -69,3 +70,6 @@ def _is_answer(error: BaseException) -> bool:
         # The low byte: the rest says more about it.
         return code is not None and code & 0xFF in SQLITE_BUSY_CODES
     return getattr(cause, "sqlstate", None) is not None
+
+
+# IMPORT
