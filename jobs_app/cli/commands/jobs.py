@@ -229,11 +229,13 @@ def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
 def pause(name: str, reason: str | None, as_json: bool) -> None:
     """Stop following a job's schedule; runs that were started go on."""
     body = {} if reason is None else {"reason": reason}
-    answer = connect().send("POST", f"{job_path(name)}/pause", body=body)
-    _report(answer, "Paused", dry_run=False, as_json=as_json)
+    client = connect()
+    before = client.read(job_path(name))
+    answer = client.send("POST", f"{job_path(name)}/pause", body=body)
+    _report_pause(before, answer, "Paused", as_json=as_json)
     kept = (answer.body.get("paused") or {}).get("reason")
     if reason is not None and reason != kept:
-        print_note(f"It was paused before: its reason stays {kept or 'empty'!r}.")
+        print_note(f"Its reason stays {kept or 'empty'!r}.")
 
 
 @job.command()
@@ -248,10 +250,33 @@ def pause(name: str, reason: str | None, as_json: bool) -> None:
 def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> None:
     """Follow a paused job's schedule again."""
     body = {} if on_missed is None else {"on_missed": on_missed}
-    answer = connect().send(
+    client = connect()
+    before = client.read(job_path(name))
+    answer = client.send(
         "POST", f"{job_path(name)}/resume", body=body, params={"dry_run": dry_run or None}
     )
-    _report(answer, "Resumed", dry_run=dry_run, as_json=as_json)
+    if dry_run:
+        _report(answer, "Resumed", dry_run=True, as_json=as_json)
+        if before["state"] != JobState.PAUSED:
+            print_note(f"{name} is not paused: a resume changes nothing.")
+    else:
+        _report_pause(before, answer, "Resumed", as_json=as_json)
+
+
+def _report_pause(before: Json, answer: Answer, verb: str, *, as_json: bool) -> None:
+    """Print a pause or a resume, or that it changed nothing.
+
+    The versions tell, not the state before: somebody else may have changed it meanwhile.
+    """
+    if before["version"] != answer.body["version"]:
+        _report(answer, verb, dry_run=False, as_json=as_json)
+        return
+    if as_json:
+        print_json(answer.body)
+    else:
+        print_text(f"{before['name']}: {outlook(answer.body)}")
+    was = "was paused already" if before["state"] == JobState.PAUSED else "was not paused"
+    print_note(f"It {was}: nothing was changed.")
 
 
 @job.command("run")

@@ -187,16 +187,16 @@ def change(name: str, role: str | None, grants: tuple[str, ...], tags: tuple[str
 @name_argument
 def disable(name: str) -> None:
     """Disable an account: its tokens stop working at once."""
-    _set_disabled(name, True)
-    print_text(f"Disabled {name}.")
+    is_changed = _set_disabled(name, True)
+    print_text(f"Disabled {name}." if is_changed else f"{name} was disabled already.")
 
 
 @person.command()
 @name_argument
 def enable(name: str) -> None:
     """Enable a disabled account: its tokens work again."""
-    _set_disabled(name, False)
-    print_text(f"Enabled {name}.")
+    is_changed = _set_disabled(name, False)
+    print_text(f"Enabled {name}." if is_changed else f"{name} was not disabled.")
 
 
 @person.command()
@@ -213,11 +213,14 @@ def remove(name: str, yes: bool) -> None:
     print_text(f"Removed {name}.")
 
 
-def _set_disabled(name: str, is_disabled: bool) -> None:
+def _set_disabled(name: str, is_disabled: bool) -> bool:
+    """Disable or enable an account; return False if it was so already."""
     from jobs_app.accounts import people
 
     with accounts_session() as (session, _):
-        people.set_disabled(session, name, is_disabled, by=BY, at=clock.now())
+        version = people.get(session, name).version
+        row = people.set_disabled(session, name, is_disabled, by=BY, at=clock.now())
+        return row.version != version
 
 
 def _shown(row: "Person") -> Json:

@@ -477,11 +477,38 @@ def test_a_second_reason_for_a_pause_is_not_dropped_in_silence(
     server: CannedServer, run: Run
 ) -> None:
     paused = a_job(state="paused", paused={"by": "admin", "reason": "A"})
+    server.on("GET", "/jobs/hello", Canned(paused))
     server.on("POST", "/jobs/hello/pause", Canned(paused))
+    unchanged = "It was paused already: nothing was changed.\n"
 
-    assert "its reason stays 'A'" in run("job", "pause", "hello", "--reason", "B").stderr
-    assert run("job", "pause", "hello", "--reason", "A").stderr == ""
-    assert run("job", "pause", "hello").stderr == ""
+    second = run("job", "pause", "hello", "--reason", "B")
+    assert second.stderr == f"{unchanged}Its reason stays 'A'.\n"
+    assert (second.exit_code, second.stdout) == (0, "hello: paused by admin: A.\n")
+    assert run("job", "pause", "hello", "--reason", "A").stderr == unchanged
+    assert run("job", "pause", "hello").stderr == unchanged
+
+
+def test_a_resume_says_that_a_job_was_not_paused(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/jobs/hello", Canned(a_job()))
+    server.on("POST", "/jobs/hello/resume", Canned(a_job()))
+
+    result = run("job", "resume", "hello")
+
+    assert (result.exit_code, result.stderr) == (0, "It was not paused: nothing was changed.\n")
+    assert result.stdout.startswith("hello: At 02:30. Next run in ")
+
+
+def test_a_dry_run_of_a_resume_says_that_the_job_is_not_paused(
+    server: CannedServer, run: Run
+) -> None:
+    effect = {"fires_before": [], "fires_after": [], "would_run_now": False}
+    effect |= {"catchup_runs": 0, "warnings": []}
+    server.on("GET", "/jobs/hello", Canned(a_job()))
+    server.on("POST", "/jobs/hello/resume", Canned({"job": a_job(), "effect": effect}))
+
+    result = run("job", "resume", "hello", "--dry-run")
+
+    assert result.stderr == "hello is not paused: a resume changes nothing.\n"
 
 
 @pytest.mark.parametrize(
@@ -535,13 +562,15 @@ def test_a_misspelt_job_is_not_taken_for_one_that_never_ran(server: CannedServer
 
 
 def test_pause_and_resume_send_their_words(server: CannedServer, run: Run) -> None:
-    server.on("POST", "/jobs/hello/pause", Canned(a_job(state="paused", paused=BROKEN)))
-    server.on("POST", "/jobs/hello/resume", Canned(a_job()))
+    paused_job = a_job(state="paused", paused=BROKEN, version=4)
+    server.on("GET", "/jobs/hello", Canned(a_job(version=3)), Canned(paused_job))
+    server.on("POST", "/jobs/hello/pause", Canned(paused_job))
+    server.on("POST", "/jobs/hello/resume", Canned(a_job(version=5)))
 
     paused = run("job", "pause", "hello", "--reason", "why")
     resumed = run("job", "resume", "hello", "--on-missed", "last")
 
-    assert [request.body for request in server.requests] == [
+    assert [request.body for request in server.requests if request.method == "POST"] == [
         {"reason": "why"},
         {"on_missed": "last"},
     ]

@@ -39,8 +39,10 @@ def test_a_person_is_added_changed_disabled_and_removed(run: Run, settings: Sett
     assert run("person", "change", "ann", "--tag", "", "--grant", "").exit_code == 0
     assert (shown(run, "ann")["grants"], shown(run, "ann")["tags"]) == ([], None)
     assert run("person", "disable", "ann").stdout == "Disabled ann.\n"
+    assert run("person", "disable", "ann").stdout == "ann was disabled already.\n"
     assert shown(run, "ann")["disabled_at"] is not None
-    run("person", "enable", "ann")
+    assert run("person", "enable", "ann").stdout == "Enabled ann.\n"
+    assert run("person", "enable", "ann").stdout == "ann was not disabled.\n"
     assert "State    enabled" in run("person", "show", "ann").stdout
     listed = run("person", "list").stdout.splitlines()
     assert [line.split()[:3] for line in listed[1:]] == [
