@@ -327,8 +327,8 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
     "--at",
     "when",
     metavar="TIME",
-    help="A local time of the job's zone ('2026-03-08 02:30', 02:30, 'yesterday 02:30'), a day"
-    " (2026-03-08, yesterday) or an instant (RFC 3339).",
+    help="A local time of the job's zone ('yesterday 02:30', 02:30, 'YYYY-MM-DD HH:MM'), a day"
+    " (yesterday, YYYY-MM-DD) or an instant (RFC 3339).",
 )
 @json_or(lambda answer: print_text(answer["sentence"]))
 def explain(name: str, when: str | None) -> Json:
@@ -339,6 +339,6 @@ def explain(name: str, when: str | None) -> Json:
 
     \b
     Example:
-      jobs-app job explain backup --at "2026-03-08 02:30"
+      jobs-app job explain backup --at "yesterday 02:30"
     """
     return connect().read(f"{job_path(name)}/explain", at=when)

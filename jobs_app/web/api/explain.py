@@ -95,7 +95,7 @@ WhenIn = Annotated[
             " in its place. A time without seconds means the whole minute, and a day without a"
             " time its first fire. The default is the newest fire that is over, else the next"
             " one; of a job without a schedule, its newest run.",
-            "example": "2026-03-08 02:30",
+            "example": "yesterday 02:30",
         }
     ),
 ]

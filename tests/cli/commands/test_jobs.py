@@ -1,6 +1,7 @@
 """`jobs-app job`: what is sent, what is printed, and the exit code."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -509,6 +510,13 @@ def test_a_dry_run_of_a_resume_says_that_the_job_is_not_paused(
     result = run("job", "resume", "hello", "--dry-run")
 
     assert result.stderr == "hello is not paused: a resume changes nothing.\n"
+
+
+def test_the_help_of_explain_names_no_date_that_a_new_job_does_not_know(run: Run) -> None:
+    shown = run("job", "explain", "--help").stdout
+
+    assert '--at "yesterday 02:30"' in shown
+    assert not re.search(r"\d{4}-\d\d-\d\d", shown)
 
 
 @pytest.mark.parametrize(
