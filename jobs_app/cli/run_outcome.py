@@ -96,6 +96,8 @@ def _print_outcome(client: Client, run: Json) -> None:
     after = f" after {duration(took)}" if took is not None else ""
     if run["state"] == RunState.SUCCEEDED:
         print_text(f"Run {run['id']} succeeded{after}.")
+        if run.get("cancelled_by"):
+            print_text(run["reason"])
         if result := compact(run.get("result")):
             print_text(f"Result: {result}")
         return

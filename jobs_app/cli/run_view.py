@@ -15,6 +15,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.run_outcome import compact, error_text, reason_text
 from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from jobs_app.core.text import counted
 
 
@@ -52,13 +53,15 @@ def moment(value: str | None) -> str | None:
 
 def print_run(item: Json) -> None:
     """Print everything about a run that a person may want to know."""
+    is_cancelled = item["state"] == RunState.CANCELLED
     print_fields(
         {
             "Run": item["id"],
             "Job": item.get("job"),
             "State": item["state"],
             "Reason": item.get("reason"),
-            "Cancelled by": item.get("cancelled_by"),
+            # A run that is asked to end may end otherwise.
+            "Cancelled by" if is_cancelled else "Asked to end by": item.get("cancelled_by"),
             "Task": item["task"],
             "Arguments": compact(item.get("kwargs")),
             "Fires": str(item["fires"]) if item.get("fires", 1) > 1 else None,

@@ -155,6 +155,8 @@ def _course(context: FireContext, run: ExplainedRun) -> str:
         ended += f"; the next one is due at {stamp(context, run.not_before)}"
     if run.state is RunState.QUEUED:
         return ended
+    if run.cancelled_by and run.state is not RunState.CANCELLED:
+        return f"{started}{attempts}, was asked to end{by(run.cancelled_by)}, and {ended}"
     return f"{started}{attempts} and {ended}"
 
 

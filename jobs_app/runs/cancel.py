@@ -17,6 +17,9 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import LIMIT_COLUMNS, Attempt, LogChunk, Run
 from jobs_app.runs import transitions
 
+#: The reason of a run that somebody cancels without one.
+NO_REASON = str(RunState.CANCELLED)
+
 
 def cancel(
     session: Session, run_id: UUID, *, mode: CancelMode, by: str, reason: str, at: datetime

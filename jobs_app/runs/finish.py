@@ -6,7 +6,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    exists,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -15,6 +24,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Attempt, Run
+from jobs_app.runs.cancel import NO_REASON
 from jobs_app.runs.job_failures import SUCCESS_IS_NEWS, count_outcome
 from jobs_app.runs.late_results import keep_late_result
 from jobs_app.runs.outcome import Outcome
@@ -81,7 +91,7 @@ def finish_alone(
         state=outcome.state,
         finished_at=at,
         result=outcome.result,
-        **_outcome_columns(outcome),
+        **_final_columns(outcome),
     )
     session.commit()
     if moved:
@@ -146,6 +156,8 @@ def plain_finish_statement(*, has_log: bool) -> ReturningUpdate[Any]:
     return (
         update(Run)
         .where(*owned(bindparam("finished_run"), bindparam("finished_attempt")), ~is_news)
+        # Its reason is that of the cancel, which `finish` replaces.
+        .where(Run.cancel_mode.is_(None))
         .values(state=RunState.SUCCEEDED, error=None)
         .values({name: bindparam(f"new_{name}") for name in columns})
         .returning(may_have_waiting_run(Run.job_id).label("has_waiting_run"))
@@ -215,6 +227,32 @@ def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
     return columns
 
 
+#: The end of a run that was asked to stop, and ended otherwise; a lost one has a reason.
+_ALL_THE_SAME = {
+    RunState.SUCCEEDED: "succeeded",
+    RunState.FAILED: "failed",
+    RunState.TIMED_OUT: "reached its time limit",
+}
+
+
+def _final_columns(outcome: Outcome) -> dict[str, Any]:
+    """Return the columns that a final outcome sets.
+
+    A task may catch the exception of a cancel and go on. The reason then says so, because
+    that of the cancel alone would call a run cancelled that has, say, succeeded.
+    """
+    columns = _outcome_columns(outcome)
+    if outcome.state in _ALL_THE_SAME:
+        own = columns.get("reason", Run.reason)
+        end = f", and {_ALL_THE_SAME[outcome.state]} all the same."
+        end += "" if outcome.reason is None else f" {outcome.reason}"
+        why = case((Run.reason == NO_REASON, ""), else_=literal(" (") + Run.reason + ")")
+        columns["reason"] = case(
+            (Run.cancel_mode.is_(None), own), else_=literal("It was asked to end") + why + end
+        )
+    return columns
+
+
 def _write_outcome(
     session: Session, run_id: UUID, attempt: int, outcome: Outcome, *, at: datetime
 ) -> bool:
@@ -224,7 +262,7 @@ def _write_outcome(
         state=outcome.state,
         finished_at=at,
         result=outcome.result,
-        **_outcome_columns(outcome),
+        **_final_columns(outcome),
     )
 
 

@@ -422,6 +422,22 @@ def test_a_reason_goes_with_a_cancel_and_is_shown(server: CannedServer, run: Run
     assert "Cancelled by ann" in " ".join(words)
 
 
+def test_a_run_that_succeeded_in_spite_of_a_cancel_is_not_shown_as_cancelled(
+    server: CannedServer, run: Run
+) -> None:
+    reason = "It was asked to end, and succeeded all the same."
+    ended = Canned(a_run("succeeded", cancelled_by="ann", reason=reason))
+    server.on("GET", f"/runs/{RUN_ID}", ended)
+    server.on("POST", "/jobs/hello/runs", ended)
+
+    shown = " ".join(run("run", "show", RUN_ID).stdout.split())
+    waited = run("job", "run", "hello", "--wait").stdout
+
+    assert f"Reason {reason} Asked to end by ann" in shown
+    assert "Cancelled" not in shown
+    assert waited == f"Run {RUN_ID} succeeded after 2.00 s.\n{reason}\n"
+
+
 def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> None:
     server.on(
         "POST",

@@ -100,6 +100,18 @@ TABLE = [
         " and was cancelled after 3 s by ann.",
     ),
     (
+        {"run": replace(ENDED, state=RunState.SUCCEEDED, cancelled_by="ann")},
+        "ran",
+        f"It ran on time: run {X} started at 2026-06-15 12:00 UTC, was asked to end by ann,"
+        " and succeeded after 3 s.",
+    ),
+    (
+        {"run": replace(RUN, state=RunState.RUNNING, cancelled_by="ann")},
+        "ran",
+        f"It ran on time: run {X} started at 2026-06-15 12:00 UTC, was asked to end by ann,"
+        " and is still running.",
+    ),
+    (
         {"run": replace(RUN, state=RunState.RUNNING)},
         "ran",
         f"It ran on time: run {X} started at 2026-06-15 12:00 UTC and is still running.",

@@ -5,10 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from jobs_app.core.states import Event, OverlapPolicy, RunState
+from jobs_app.core.states import CancelMode, Event, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import claim as runs_claim
 from jobs_app.runs import finish as runs_finish
 from jobs_app.runs import outbox, workers
@@ -98,6 +99,20 @@ def test_a_run_is_claimed_once_and_ended_once(database: Database, plain: Databas
     assert finish_plain(plain, run_id, result=2) is None
 
     assert run(database, run_id).result == 1
+
+
+def test_a_success_after_a_cancel_is_left_to_the_long_way(
+    database: Database, plain: Database
+) -> None:
+    run_id = make_run(database)
+    claim_plain(plain, run_id, make_worker(database))
+    mode = CancelMode.GRACEFUL
+    with database.session() as session:
+        runs_cancel.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=NOON)
+
+    assert finish_plain(plain, run_id) is None
+
+    assert run(database, run_id).state is RunState.RUNNING
 
 
 def test_a_worker_that_was_given_up_claims_nothing(database: Database, plain: Database) -> None:

@@ -39,9 +39,15 @@ from tests.factories import (
 )
 
 
-def cancel(database: Database, run_id: UUID, mode: CancelMode = CancelMode.GRACEFUL) -> object:
+def cancel(
+    database: Database,
+    run_id: UUID,
+    mode: CancelMode = CancelMode.GRACEFUL,
+    *,
+    reason: str = "typo",
+) -> object:
     with database.session() as session:
-        return runs_cancel.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=NOON)
+        return runs_cancel.cancel(session, run_id, mode=mode, by="ann", reason=reason, at=NOON)
 
 
 def test_a_claim_makes_the_worker_the_owner(database: Database) -> None:
@@ -117,6 +123,45 @@ def test_a_result_is_written_once_and_stays(database: Database) -> None:
 
     ended = run(database, run_id)
     assert (ended.state, ended.result, ended.error) == (RunState.SUCCEEDED, {"rows": 3}, None)
+
+
+@pytest.mark.parametrize(
+    "state, own_reason, why, reason",
+    [
+        (
+            RunState.SUCCEEDED,
+            None,
+            "cancelled",
+            "It was asked to end, and succeeded all the same.",
+        ),
+        (
+            RunState.SUCCEEDED,
+            "NaN became null.",
+            "typo",
+            "It was asked to end (typo), and succeeded all the same. NaN became null.",
+        ),
+        (RunState.FAILED, None, "typo", "It was asked to end (typo), and failed all the same."),
+        (
+            RunState.TIMED_OUT,
+            None,
+            "cancelled",
+            "It was asked to end, and reached its time limit all the same.",
+        ),
+        (RunState.CANCELLED, None, "typo", "typo"),
+        (RunState.LOST, "fenced", "typo", "fenced"),
+    ],
+)
+def test_the_reason_of_a_run_that_goes_on_after_a_cancel_says_so(
+    database: Database, state: RunState, own_reason: str | None, why: str, reason: str
+) -> None:
+    run_id = make_run(database)
+    claim(database, run_id, make_worker(database))
+    cancel(database, run_id, reason=why)
+
+    assert finish(database, run_id, state, reason=own_reason)
+
+    ended = run(database, run_id)
+    assert (ended.state, ended.cancelled_by, ended.reason) == (state, "ann", reason)
 
 
 def test_a_failure_within_its_attempts_is_tried_again_when_its_delay_is_over(

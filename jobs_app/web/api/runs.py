@@ -14,7 +14,7 @@ from jobs_app.jobs import start as job_start
 from jobs_app.jobs.start import RepeatRequest, TaskStart
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import history, overlap
-from jobs_app.runs.cancel import cancel
+from jobs_app.runs.cancel import NO_REASON, cancel
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.jobs import accepted
@@ -91,7 +91,7 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     """Cancel a run. 200: it is cancelled; 202: it is running, and its worker will end it."""
     run = get_run(path.run_id)
     user, at = actor(), clock.now()
-    reason = body.reason or "cancelled"
+    reason = body.reason or NO_REASON
     state = cancel(session(), run.id, mode=body.mode, by=user, reason=reason, at=at)
     if state is RunState.CANCELLED and run.job_id is not None:
         # A run that was buffered behind the cancelled one may start now.

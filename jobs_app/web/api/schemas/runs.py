@@ -92,6 +92,7 @@ class RunOut(BaseModel):
 
     `started_at` is the start of its first attempt, and `delay_seconds` how late that was.
     `duration_seconds` is the time from then to its end, with the pauses between attempts.
+    `cancelled_by` asked for its end. A task may go on all the same: `state` and `reason` say so.
     """
 
     id: UUID
