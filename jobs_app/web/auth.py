@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import re
+from collections.abc import Callable
 from datetime import datetime
 
 from flask import Flask, Response, g, request
@@ -18,7 +19,7 @@ from jobs_app.db.errors import error_name
 from jobs_app.db.models.accounts import Token
 from jobs_app.web import permissions, refusals, session
 from jobs_app.web.refusals import RefusalAudit
-from jobs_app.web.session import reading, writing
+from jobs_app.web.session import readers, reading, writing
 from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,28 @@ def register(app: Flask, *, demo_open: bool) -> None:
         return response
 
 
+def rights_watch() -> Callable[[], bool]:
+    """Return a function that tells whether the caller still has the rights of this request.
+
+    It works after the request too. It says no when the database fails: then nobody can tell.
+    """
+    principal, open_session = permissions.principal(), readers()
+    token = _sent_token()
+
+    def are_same() -> bool:
+        try:
+            with open_session() as reader:
+                row, owner = tokens.known(reader, token)
+        except SQLAlchemyError as error:
+            log.warning("rights_not_read error=%s", error_name(error))
+            return False
+        if row is None or owner is None or tokens.refusal(row, owner, at=clock.now()):
+            return False
+        return of_token(row, owner).rights() == principal.rights()
+
+    return are_same
+
+
 def _origin(principal: Principal) -> audit.Origin:
     # The command line says so itself: this only tells people how a change came.
     is_cli = request.headers.get("User-Agent", "").startswith("jobs-app/")
@@ -105,14 +128,14 @@ def remote_address() -> str | None:
 
 
 def _principal(failures: SignInLog, *, at: datetime) -> Principal:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = _sent_token()
+    if not token:
         raise Unauthenticated(
             "Send a token in the header Authorization: Bearer …. The first one is in the "
             "file admin-token in the data directory."
         )
     with reading() as reader:
-        row, owner = tokens.known(reader, token.strip())
+        row, owner = tokens.known(reader, token)
     refusal = tokens.refusal(row, owner, at=at)
     if row is None or owner is None or refusal is not None:
         failures.note(_failed(row, refusal or tokens.Refusal.UNKNOWN))
@@ -122,6 +145,12 @@ def _principal(failures: SignInLog, *, at: datetime) -> Principal:
     if tokens.is_last_use_stale(row, at=at):
         _mark_used(row, at=at)
     return of_token(row, owner)
+
+
+def _sent_token() -> str:
+    """Return the token of this request; empty without one."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _failed(row: Token | None, refusal: tokens.Refusal) -> FailedSignIn:

@@ -8,6 +8,7 @@ from flask import Flask, Response, current_app, request
 
 from jobs_app.core.errors import Unavailable
 from jobs_app.core.settings import Settings
+from jobs_app.web.auth import rights_watch
 
 EXTENSION = "jobs_streams"
 
@@ -19,6 +20,9 @@ HEARTBEAT_SECONDS = 4.0
 
 #: After this long the client must reconnect, with a token that is still valid.
 LONGEST_SECONDS = 900.0
+
+#: How soon a stream ends whose caller has lost the right to it, or another right.
+RIGHTS_SECONDS = 5.0
 
 #: How soon the end of a stream is noticed.
 LOOK_SECONDS = 0.02
@@ -45,7 +49,7 @@ class Streams:
                 f"All streams are in use: JOBS_MAX_STREAMS allows {self.most}. Try again shortly.",
                 code="too_many_streams",
             )
-        stream = Stream(self, request.environ.get(HAS_HUNG_UP, lambda: False))
+        stream = Stream(self, request.environ.get(HAS_HUNG_UP, lambda: False), rights_watch())
         response = Response(_event_stream(stream, events), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"  # nginx would buffer the events
         # Called when the connection closes, even if no event was sent.
@@ -54,11 +58,18 @@ class Streams:
 
 
 class Stream:
-    """One open stream; it ends with the server, with its client, or after LONGEST_SECONDS."""
+    """One open stream; it ends with the server or its client, or after LONGEST_SECONDS.
 
-    def __init__(self, streams: Streams, has_hung_up: Callable[[], bool]) -> None:
+    It also ends when the rights of its caller have changed: the next request says what is left.
+    """
+
+    def __init__(
+        self, streams: Streams, has_hung_up: Callable[[], bool], has_rights: Callable[[], bool]
+    ) -> None:
         self._streams = streams
         self._has_hung_up = has_hung_up
+        self._has_rights = has_rights
+        self._asked_at = time.monotonic()
         self._ends_at = time.monotonic() + LONGEST_SECONDS
         self._sent_at = time.monotonic()
 
@@ -66,7 +77,18 @@ class Stream:
     def is_open(self) -> bool:
         """Whether more events should be sent."""
         is_over = self._has_hung_up() or self._streams.is_stopping()
-        return not is_over and time.monotonic() < self._ends_at
+        return not is_over and time.monotonic() < self._ends_at and self._is_allowed()
+
+    def _is_allowed(self) -> bool:
+        """Tell whether the caller had its rights when they were read last."""
+        now = time.monotonic()
+        if now - self._asked_at < RIGHTS_SECONDS:
+            return True
+        self._asked_at = now
+        if not self._has_rights():
+            self._ends_at = now
+            return False
+        return True
 
     def note_sent(self) -> None:
         """Note that something was sent."""

@@ -14,19 +14,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from jobs_app.accounts import people, tokens
 from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import Token
 from jobs_app.db.models.runs import Run
 from jobs_app.up.valkey import free_port
+from jobs_app.web import streams
+from jobs_app.web.api import run_logs
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
 from tests.servers import crowding, wait_until
@@ -189,6 +196,56 @@ def test_a_stream_wants_a_token_and_a_run(api: Api, app: Any) -> None:
 
     assert app.test_client().get(path).status_code == 401
     assert api.get(f"/{path}").json["code"] == "run_not_found"
+
+
+def _revoke(session: Session) -> None:
+    tokens.revoke(session, "viewer", by="root", at=NOW)
+
+
+def _expire(session: Session) -> None:
+    session.execute(update(Token).where(Token.name == "viewer").values(expires_at=NOW))
+    session.commit()
+
+
+def _disable(session: Session) -> None:
+    people.set_disabled(session, "viewer", True, by="root", at=NOW)
+
+
+def _remove(session: Session) -> None:
+    people.remove(session, "viewer", by="root", at=NOW)
+
+
+def _limit(session: Session) -> None:
+    people.change(session, "viewer", {"tags": ["other"]}, by="root", at=NOW)
+
+
+@pytest.mark.parametrize("lose", [_revoke, _expire, _disable, _remove, _limit])
+def test_a_stream_ends_when_its_token_loses_a_right(
+    api_of: Callable[..., Api],
+    database: Database,
+    store: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    lose: Callable[[Session], None],
+) -> None:
+    for name in ("RIGHTS_SECONDS", "HEARTBEAT_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(streams, name, 0)
+    monkeypatch.setattr(run_logs, "POLL_SECONDS", 0)
+    api = api_of("viewer")
+    run = a_run(RunState.QUEUED)
+    store(run)
+    answer = api.app.test_client().get(
+        f"/api/v1/runs/{run.id}/log/stream", headers={"Authorization": f"Bearer {api.token}"}
+    )
+    comments = iter(answer.response)
+    before = list(islice(comments, 4))
+
+    with database.session() as session:
+        lose(session)
+    after = list(islice(comments, 4))
+
+    assert len(before) == 4
+    assert len(after) < 4
+    answer.close()
 
 
 @pytest.mark.parametrize(
