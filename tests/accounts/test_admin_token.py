@@ -5,9 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from jobs_app.accounts import admin_token, tokens
+from jobs_app.accounts.principal import of_token
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
@@ -72,6 +73,25 @@ def test_an_admin_token_file_is_made_valid_on_another_database(
 
     with database.reading() as session:
         assert tokens.find(session, token, at=NOON) is not None
+
+
+def test_the_token_in_the_file_has_all_rights_whatever_the_database_says(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
+    token = admin_token.ensure_admin_token(settings).read_text().strip()
+    with database.session() as session:
+        lesser = {"owner_id": None, "scopes": ["read"], "tags": ["billing"]}
+        session.execute(update(Token).values(**lesser))
+        session.commit()
+
+    admin_token.ensure_admin_token(settings)
+
+    with database.reading() as session:
+        row, owner = tokens.known(session, token)
+    assert row is not None
+    assert owner is not None
+    assert of_token(row, owner).is_unlimited
 
 
 def works(settings: Settings, token: str) -> bool:

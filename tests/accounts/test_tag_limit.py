@@ -7,14 +7,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from jobs_app.accounts import audit, tag_limit
-from jobs_app.core.states import RunState
+from jobs_app.core.states import Event, RunState
 from jobs_app.db.engine import Database, reader_of
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import Attempt, LogChunk, Run
+from jobs_app.db.models.notifications import Notification
+from jobs_app.db.models.runs import Attempt, LogChunk, PrunedRuns, Run
 from jobs_app.jobs import service
-from jobs_app.runs import history
-from tests.factories import NOON, make_job, make_run
+from jobs_app.jobs.explain_runs import queue_workers
+from jobs_app.runs import history, status
+from tests.factories import NOON, claim, make_job, make_run, make_worker
 
 
 def limited(database: Database, *tags: str) -> Session:
@@ -37,6 +39,11 @@ def populate(database: Database) -> dict[str, Any]:
             )
             session.add(Attempt(run_id=run_id, attempt=1, state=RunState.FAILED, finished_at=NOON))
             audit.note(session, "cancel", by="ann", at=NOON, run_id=run_id)
+        for job_id in session.scalars(select(Job.id)):
+            counted = {"state": RunState.FAILED, "count": 1, "latest_at": NOON}
+            session.add(PrunedRuns(job_id=job_id, **counted))
+            common = {"channel_id": 1, "channel": "ops", "event": Event.FAILED, "created_at": NOON}
+            session.add(Notification(job_id=job_id, group_key="", **common))
         session.commit()
     return runs
 
@@ -54,6 +61,8 @@ def test_every_kind_of_select_finds_only_what_has_a_tag(database: Database) -> N
         "join": lambda s: s.scalars(select(Job.name).join(Run, Run.job_id == Job.id)).all(),
         "in": lambda s: s.scalars(select(LogChunk.text).where(LogChunk.run_id.in_(runs.values()))),
         "attempts": lambda s: s.scalar(select(func.count()).select_from(Attempt)),
+        "pruned": lambda s: s.scalar(select(func.count()).select_from(PrunedRuns)),
+        "notified": lambda s: s.scalar(select(func.count()).select_from(Notification)),
         "audit": lambda s: s.scalar(
             select(func.count()).where(AuditEvent.action.in_(["create", "cancel"]))
         ),
@@ -76,10 +85,25 @@ def test_every_kind_of_select_finds_only_what_has_a_tag(database: Database) -> N
     assert answers["runs"] == seen
     assert len(list(answers["in"])) == 2
     assert answers["attempts"] == 2
+    assert answers["pruned"] == answers["notified"] == 2
     assert answers["audit"] == 4
     assert answers["get"] == ["bill", "both"]
     assert answers["loaded"] == [1, 1]
     assert answers["pages"] == [2]
+
+
+def test_the_load_of_a_worker_counts_the_runs_of_all_jobs(database: Database) -> None:
+    worker_id, runs = make_worker(database), populate(database)
+    for name in ("other", "task"):
+        claim(database, runs[name], worker_id)
+
+    with limited(database, "billing") as session:
+        (state,) = status.worker_states(session)
+        assert (state.runs, state.other_runs, state.free) == ([], 2, 0)
+        queued = session.get_one(Run, runs["bill"])
+        workers = queue_workers(session, queued)
+        assert workers is not None
+        assert (workers.slots, workers.busy) == (2, 2)
 
 
 def test_without_a_limit_all_are_found_and_without_a_tag_none(database: Database) -> None:

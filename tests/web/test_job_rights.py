@@ -5,12 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from sqlalchemy import event
 
+from jobs_app.accounts import audit
+from jobs_app.accounts.principal import Principal
+from jobs_app.core.roles import Role
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
+from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import LogChunk
+from jobs_app.web import job_rights
 from jobs_app.web import session as web_session
 from jobs_app.web.app import create_app
 from tests.web.conftest import NOW, Api, a_run, close
@@ -367,7 +372,50 @@ def test_every_statement_of_a_limited_caller_has_the_condition(
     assert [text for text in unlimited if "GROUP BY runs.worker_id" not in text] == []
 
 
-def test_a_secret_of_hidden_jobs_is_kept_and_they_are_not_named(api: Api, api_of: ApiOf) -> None:
+def test_a_dry_run_refuses_the_name_of_a_hidden_job_as_the_save_does(
+    teams: dict[str, Any], api_of: ApiOf
+) -> None:
+    caller = api_of("editor", tags=("billing",))
+    body = {"name": "theirs", "tags": ["billing"], **HTTP}
+
+    codes = [caller.post(f"/jobs{query}", body).json["code"] for query in ("?dry_run=true", "")]
+
+    assert codes == ["name_taken", "name_taken"]
+
+
+def test_a_caller_without_all_rights_changes_only_the_job_that_was_checked(app: Flask) -> None:
+    job = Job(version=7)
+    for role, version in ((Role.EDITOR, 7), (Role.ADMIN, None)):
+        with app.test_request_context():
+            g.principal = Principal("token:1", "ci", "ci", role)
+            assert job_rights.checked_version(job, None) == version
+            assert job_rights.checked_version(job, 3) == 3
+
+
+def test_the_audit_shows_each_role_its_part(api: Api, api_of: ApiOf) -> None:
+    api.make_job("ping", **HTTP)
+    api.post("/jobs/ping/runs", {})
+    api.put("/secrets/KEY", {"value": "s3cr3t"})
+    api.post("/people", {"name": "ann", "role": "viewer"})
+    callers = [api_of(role) for role in ("viewer", "operator", "editor")]
+    callers.append(api_of("admin", scopes=("read",), name="reader"))
+
+    actions = [
+        {event["action"] for event in caller.get("/audit").json["items"]} for caller in callers
+    ]
+
+    assert actions[0] == {"create"}
+    assert actions[1] == actions[3] == {"create", "start"}
+    assert actions[2] == {"create", "start", "create_secret"}
+    everything = {event["action"] for event in api.get("/audit").json["items"]}
+    assert everything == actions[2] | {"create_person", "token_create"}
+
+
+def test_a_secret_of_hidden_jobs_is_kept_and_they_are_not_named(
+    api: Api, api_of: ApiOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if many events were written since the job was saved.
+    monkeypatch.setattr(audit, "OPEN_EVENTS", 0)
     api.put("/secrets/KEY", {"value": "s3cr3t"})
     url = {"url": "https://example.org/?q=${secret:KEY}"}
     api.make_job("theirs", tags=["ops"], task="http", kwargs=url)
