@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from jobs_app.accounts.tag_limit import ALL_JOBS
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 
@@ -72,8 +73,9 @@ def job_names(session: Session, events: Iterable[AuditEvent]) -> dict[int, str]:
 
 
 def newest_event(session: Session) -> int:
-    """Return the number of the newest event; 0 if there is none."""
-    return session.scalar(select(func.max(AuditEvent.id))) or 0
+    """Return the number of the newest event of all jobs; 0 if there is none."""
+    newest = select(func.max(AuditEvent.id))
+    return session.scalar(newest, execution_options=ALL_JOBS) or 0
 
 
 def jobs_saved_after(event: int) -> Select[int | None]:
