@@ -1,6 +1,5 @@
 """Builds Celery from the settings, for `jobs-app worker` and `celery -A jobs_app.celery_app`."""
 
-import logging
 import os
 import socket
 from importlib import import_module
@@ -22,8 +21,6 @@ from jobs_app.core.settings import Settings
 from jobs_app.secrets.signing import Signer
 from jobs_app.tasks import user_apps
 from jobs_app.tasks.module_path import import_from_path
-
-log = logging.getLogger(__name__)
 
 #: The task of every message: it claims a run and executes it.
 RUN_TASK = "jobs_app.run"
@@ -102,22 +99,12 @@ class JobsLoader(AppLoader):
         chosen_modules = [
             name for name in self.app.settings.import_modules if name in self.app.conf.imports
         ]
-        users = [name for name in chosen_modules if _is_importable(name)]
-        broken = set(chosen_modules) - set(users)
+        # The jobs of a broken module fail; all others run.
+        broken = user_apps.load_modules(self.app, chosen_modules)
         self.app.conf.imports = tuple(name for name in self.app.conf.imports if name not in broken)
         modules: list[ModuleType] = super().import_default_modules()
-        user_apps.register_user_tasks(self.app, users)
+        user_apps.register_user_tasks(self.app, chosen_modules, broken)
         return modules
-
-
-def _is_importable(module: str) -> bool:
-    try:
-        user_apps.load(module)
-    except user_apps.BrokenModule as error:
-        # Its own jobs fail; all others run.
-        log.error("import_failed module=%s %s", module, error, exc_info=error.__cause__)
-        return False
-    return True
 
 
 class JobsCelery(Celery):

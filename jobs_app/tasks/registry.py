@@ -14,6 +14,7 @@ from jobs_app.core.text import did_you_mean, plain
 from jobs_app.tasks.argument_types import USER_ERRORS
 from jobs_app.tasks.arguments import AnyTask, arguments_of
 from jobs_app.tasks.declarations import Declaration, declaration_of
+from jobs_app.tasks.user_apps import BrokenTask, why_unknown
 
 #: Celery's own internal tasks and ours are not for people to run.
 HIDDEN_PREFIXES = ("celery.", "jobs_app.")
@@ -55,12 +56,17 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
     known = names(app)
     if task not in known:
         hint = did_you_mean(task, known) or f" There are: {', '.join(known)}."
+        if why := why_unknown(app, task):
+            hint = f" {why}"
         return [FieldError("/task", "unknown_task", f"There is no task {task!r}.{hint}")]
-    arguments = arguments_of(app.tasks[task])
+    named_task = app.tasks[task]
+    if isinstance(named_task, BrokenTask):
+        return [FieldError("/task", "broken_task", named_task.why)]
+    arguments = arguments_of(named_task)
     if arguments is None:
         return []
     errors = list(arguments.faults(kwargs))
-    own_check = getattr(app.tasks[task], "faults_of", None)
+    own_check = getattr(named_task, "faults_of", None)
     if errors or own_check is None:
         # A task compares its arguments only if each of them is valid by itself.
         return errors
@@ -80,8 +86,10 @@ def declaration(app: Celery, task: str) -> Declaration:
 
 
 def warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
-    """Return warnings about a run of *task* with *kwargs*; none if it has faults."""
+    """Return warnings about a run of *task* with *kwargs*; none if its arguments have faults."""
     known = app.tasks.get(task)
+    if isinstance(known, BrokenTask):
+        return [known.why]
     if known is None or check(app, task, kwargs):
         return []
     own_check = getattr(known, "warnings_of", None)
@@ -98,6 +106,8 @@ def _settings_of(app: Celery) -> Settings:
 def _describe(task: AnyTask) -> TaskInfo:
     notes: list[str] = []
     description, schema = "", {"type": "object"}
+    if isinstance(task, BrokenTask):
+        return TaskInfo(task.name, "", schema, {}, [task.why])
     try:
         description = plain((inspect.getdoc(task.run) or "").partition("\n")[0])
         arguments = arguments_of(task)

@@ -8,31 +8,71 @@ task that is an attribute.
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from celery import Celery, Task
 from celery.local import Proxy
 
 from jobs_app.core.process_log import protect_log
+from jobs_app.tasks.context import TaskOutcome
 from jobs_app.tasks.module_path import import_from_path
 
 log = logging.getLogger(__name__)
 
 
 class BrokenModule(Exception):
-    """A module of the user cannot be imported; the text is a sentence that names it.
+    """A module of the user, or an application in it, cannot be loaded; the text is a sentence.
 
-    `error_name` is the class of the error, which is the cause.
+    `error_name` is the class of the error, which is the cause. `tasks` are the names of the
+    shared tasks that were declared meanwhile.
     """
 
-    def __init__(self, module: str, error: BaseException) -> None:
+    def __init__(self, module: str, error: BaseException, user_app: Celery | None = None) -> None:
+        what = f"The module {module!r} of JOBS_IMPORTS cannot be imported"
+        if user_app is not None:
+            name = user_app.main or "without a name"
+            what = f"The application {name!r} in the module {module!r} of JOBS_IMPORTS"
+            what += " cannot be loaded"
         ends = "" if isinstance(error, Exception) else ", which would end the program"
-        detail = f"{type(error).__name__}{ends}: {error}".rstrip(": ")
-        super().__init__(f"The module {module!r} of JOBS_IMPORTS cannot be imported: {detail}.")
+        detail = f"{type(error).__name__}{ends}: {error}".rstrip(": .")
+        super().__init__(f"{what}: {detail}.")
         self.error_name = type(error).__name__
+        self.tasks: frozenset[str] = frozenset()
+
+
+class NotLoaded(TaskOutcome):
+    """The module or the application of the task cannot be loaded: failed."""
+
+
+class BrokenTask(Task[Any, Any]):
+    """Takes the place of a task whose module or application is broken: it always fails.
+
+    The task itself would run in our application, without the context of its own one.
+    `why` is a sentence.
+    """
+
+    abstract = True
+    #: Celery would refuse arguments that `run` does not name.
+    typing = False
+    why: str
+
+
+def load_modules(app: Celery, modules: Iterable[str]) -> dict[str, BrokenModule]:
+    """Import modules of the user; log and return those that are broken."""
+    broken: dict[str, BrokenModule] = {}
+    for module in modules:
+        known = set(app.tasks)
+        try:
+            load(module)
+        except BrokenModule as error:
+            log.error("import_failed module=%s %s", module, error, exc_info=error.__cause__)
+            error.tasks = frozenset(app.tasks) - known
+            broken[module] = error
+    return broken
 
 
 def load(module: str) -> None:
@@ -40,47 +80,106 @@ def load(module: str) -> None:
 
     Raises BrokenModule for every error of these modules, also for an exit.
     """
+    user_app = None
     try:
-        _load(module)
+        for user_app in apps_in(import_from_path(module)):
+            # Celery's own function puts the working directory before all libraries.
+            user_app.loader.import_from_cwd = import_from_path  # type: ignore[method-assign]  # of this one
+            # `include`, `imports` and autodiscover_tasks, as `celery -A … worker` has them.
+            user_app.loader.import_default_modules()
+            user_app.finalize()
     except BaseException as error:  # a module with `sys.exit()` must not end this process
-        raise BrokenModule(module, error) from error
+        raise BrokenModule(module, error, user_app) from error
     finally:
         # The module may have configured logging, and disabled our loggers by that.
         protect_log()
 
 
-def _load(module: str) -> None:
-    for app in apps_in(import_from_path(module)):
-        # Celery's own function puts the working directory before all libraries.
-        app.loader.import_from_cwd = import_from_path  # type: ignore[method-assign]  # of this one
-        # `include`, `imports` and autodiscover_tasks, as `celery -A … worker` has them.
-        app.loader.import_default_modules()
-        app.finalize()
-
-
-def register_user_tasks(app: Celery, modules: Iterable[str]) -> None:
+def register_user_tasks(
+    app: Celery,
+    modules: Iterable[str],
+    broken: Mapping[str, BrokenModule] = MappingProxyType({}),
+) -> None:
     """Register the tasks of the applications in the imported *modules* with *app*.
 
-    A shared task gets the application of its own package; if there is none, the first one.
-    Afterwards *app* is the current application again, even if a module made another current.
+    A shared task gets the application of its own package; if there is none, the first one. If
+    that one is broken, the task becomes a BrokenTask. Afterwards *app* is the current
+    application again, even if a module made another current.
     """
     # Before the registration: finalizing binds each registered task to this application.
     app.finalize()
-    candidates: dict[str, list[tuple[int, Task[Any, Any]]]] = {}
-    for user_app, homes in _homes_of_apps(modules).items():
-        if user_app is not app:
-            for name, task in _tasks_of(user_app).items():
-                if not name.startswith("celery.") and not _is_ours(task):
-                    closeness = max(_common_packages(task.__module__, home) for home in homes)
-                    candidates.setdefault(name, []).append((closeness, task))
+    # A shared task names the current application as its own one, here also for `apps_in`.
+    app.set_current()
+    candidates: dict[str, list[tuple[int, Task[Any, Any], BrokenModule | None]]] = {}
+    for owner in _owners(app, modules, broken):
+        for name, task in owner.tasks.items():
+            if not name.startswith("celery.") and not _is_ours(task):
+                closeness = max(_common_packages(task.__module__, home) for home in owner.homes)
+                candidates.setdefault(name, []).append((closeness, task, owner.error))
     for name, tasks in candidates.items():
         if name in app.tasks and _is_ours(app.tasks[name]):
             log.warning("task_name_taken task=%s", name)
             continue
         # Each application has each shared task. Of equal ones `max` takes the first.
-        app.tasks[name] = max(tasks, key=lambda candidate: candidate[0])[1]
+        _, task, error = max(tasks, key=lambda candidate: candidate[0])
+        app.tasks[name] = task if error is None else _broken_task(app, name, error)
+    # Celery's own class lacks it; ours and those of tests take it.
+    app.broken_modules = broken  # type: ignore[attr-defined]  # as said
     app.set_current()
     app.set_default()
+
+
+def why_unknown(app: Celery, task: str) -> str | None:
+    """Return why *app* may not have *task*: the error of a broken module of its package."""
+    broken: Mapping[str, BrokenModule] = getattr(app, "broken_modules", {})
+    errors = (str(error) for module, error in broken.items() if _common_packages(task, module))
+    return next(errors, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """An application, or a broken module, with the tasks that may be its own."""
+
+    homes: Sequence[str]
+    tasks: Mapping[str, Task[Any, Any]]
+    error: BrokenModule | None = None
+
+
+def _owners(
+    app: Celery, modules: Iterable[str], broken: Mapping[str, BrokenModule]
+) -> Iterator[_Owner]:
+    """Yield the applications in *modules* in their order, and then the broken modules.
+
+    A module that broke at its import has no application that we could ask. Its tasks are
+    those that it declared before.
+    """
+    for user_app, homes in _homes_of_apps(modules).items():
+        if user_app is app:
+            continue
+        errors = [broken[home] for home in homes if home in broken]
+        tasks = _tasks_of(user_app)
+        if len(errors) < len(homes):
+            yield _Owner(homes, tasks)
+        else:
+            # Its shared tasks are in our application too, as in each.
+            yield _Owner(homes, {**app.tasks, **tasks}, errors[0])
+    for module, error in broken.items():
+        declared = {name: app.tasks[name] for name in error.tasks if name in app.tasks}
+        yield _Owner([module], declared, error)
+
+
+def _broken_task(app: Celery, name: str, error: BrokenModule) -> BrokenTask:
+    why = f"The task {name!r} cannot run. {error}"
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise NotLoaded(why)
+
+    fail.__doc__ = why
+    # Celery keeps a task that has the name already.
+    app.tasks.pop(name, None)
+    task = app.task(name=name, base=BrokenTask, shared=False, lazy=False)(fail)
+    task.why = why
+    return task
 
 
 def _homes_of_apps(modules: Iterable[str]) -> dict[Celery, list[str]]:

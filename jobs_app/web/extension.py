@@ -150,18 +150,11 @@ def make(settings: Settings) -> Extension:
         importlib.import_module(module)
     # Finalize before the user's modules: they can then no longer replace a task of ours.
     celery.finalize(auto=True)
-    for module in settings.import_modules:
-        _import(extension, module)
-    user_apps.register_user_tasks(celery, settings.import_modules)
+    broken = user_apps.load_modules(celery, settings.import_modules)
+    user_apps.register_user_tasks(celery, settings.import_modules, broken)
+    for module, broken_module in broken.items():
+        extension.broken_imports[module] = broken_module.error_name
     return extension
-
-
-def _import(extension: Extension, module: str) -> None:
-    try:
-        user_apps.load(module)
-    except user_apps.BrokenModule as error:
-        log.error("import_failed module=%s %s", module, error, exc_info=error.__cause__)
-        extension.broken_imports[module] = error.error_name
 
 
 def init_app(app: Flask, extension: Extension) -> None:

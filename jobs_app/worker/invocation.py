@@ -15,6 +15,7 @@ from jobs_app.core.states import RunState
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import current_run
+from jobs_app.tasks.user_apps import why_unknown
 from jobs_app.worker.call_arguments import CallArguments
 from jobs_app.worker.coroutines import (
     awaiting,
@@ -47,7 +48,9 @@ def call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome
     current_run.get().stop_if_asked(elapsed_seconds=0)
     task = process.app.tasks.get(claimed.task)
     if task is None:
-        detail = f"This worker does not know the task {claimed.task!r}: is JOBS_IMPORTS set?"
+        why = why_unknown(process.app, claimed.task)
+        detail = f"This worker does not know the task {claimed.task!r}"
+        detail += f". {why}" if why else ": is JOBS_IMPORTS set?"
         return Outcome(RunState.FAILED, error=RunError("NotRegistered", detail))
     try:
         arguments = CallArguments.of(task, injection.kwargs)

@@ -10,6 +10,7 @@ import pytest
 from celery import current_app
 
 from jobs_app.celery_app import JobsCelery, make_celery
+from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import registry, user_apps
 from jobs_app.web import extension
@@ -363,6 +364,110 @@ def test_an_application_that_cannot_be_configured_spoils_its_own_tasks_only(
     # Nor does a task that is declared later ask the application.
     write(**{f"{name}_later": "from celery import shared_task\n@shared_task\ndef t(): pass\n"})
     user_apps.load(f"{name}_later")
+
+
+UNCONFIGURED = """
+from celery import Celery, shared_task
+app = Celery("unconfigured", set_as_current=False)
+app.config_from_object("{0}_nowhere")
+@shared_task
+def mine():
+    return "without the context of its application"
+"""
+
+
+def test_a_shared_task_of_a_broken_application_fails_with_its_name(write: Write) -> None:
+    name = "user_module_no_context"
+    write(**{name: UNCONFIGURED.format(name)})
+
+    app = app_with(name)
+
+    sentence = (
+        f"The task '{name}.mine' cannot run. The application 'unconfigured' in the module '{name}'"
+        f" of JOBS_IMPORTS cannot be loaded: ModuleNotFoundError: No module named '{name}_nowhere'."
+    )
+    with pytest.raises(user_apps.NotLoaded) as error:
+        app.tasks[f"{name}.mine"]()
+    assert str(error.value) == sentence
+    assert registry.check(app, f"{name}.mine", {"x": 1}) == [
+        FieldError("/task", "broken_task", sentence)
+    ]
+    assert registry.warnings(app, f"{name}.mine", {}) == [sentence]
+    described = next(task for task in registry.tasks(app) if task.name == f"{name}.mine")
+    assert described.notes == [sentence]
+
+
+def test_a_shared_task_beside_a_broken_application_keeps_its_own_one(write: Write) -> None:
+    name = "user_module_beside"
+    write(**{name: UNCONFIGURED.format(name), f"{name}_other": OWN_APP})
+
+    app = app_with(name, f"{name}_other")
+
+    assert isinstance(app.tasks[f"{name}.mine"], user_apps.BrokenTask)
+    assert app.tasks[f"{name}_other.shared"].app.main == "theirs"
+    assert app.tasks[f"{name}_other.shared"](5) == ["in context", 5]
+
+
+def test_a_shared_task_in_the_package_of_a_broken_application_fails(write: Write) -> None:
+    name = "user_module_parted"
+    write(
+        **{
+            f"{name}__celery": UNCONFIGURED.format(name),
+            f"{name}__tasks": "from celery import shared_task\n"
+            "@shared_task\n"
+            "def apart():\n"
+            "    pass\n",
+            f"{name}_other": OWN_APP,
+        }
+    )
+
+    app = app_with(f"{name}_other", f"{name}.celery", f"{name}.tasks")
+
+    assert isinstance(app.tasks[f"{name}.tasks.apart"], user_apps.BrokenTask)
+
+
+def test_the_tasks_before_the_error_of_a_module_fail_too(write: Write) -> None:
+    task = "from celery import shared_task\n@shared_task\ndef early():\n    pass\n"
+    write(
+        user_module_half=task + "raise ValueError('half')\n",
+        user_module_whole=task,
+    )
+
+    app = app_with("user_module_half", "user_module_whole")
+
+    with pytest.raises(user_apps.NotLoaded, match=r"'user_module_half' of JOBS_IMPORTS .*half"):
+        app.tasks["user_module_half.early"]()
+    assert app.tasks["user_module_whole.early"]() is None
+
+
+def test_a_task_that_a_broken_module_never_declared_is_refused_with_the_error(
+    write: Write,
+) -> None:
+    write(user_module_early="raise ValueError('early')\n")
+
+    app = app_with("user_module_early")
+
+    (fault,) = registry.check(app, "user_module_early.late", {})
+    assert fault.detail == (
+        "There is no task 'user_module_early.late'. The module 'user_module_early' of JOBS_IMPORTS"
+        " cannot be imported: ValueError: early."
+    )
+    assert user_apps.why_unknown(app, "another.late") is None
+
+
+def test_the_tasks_of_an_application_that_includes_a_missing_module_fail(write: Write) -> None:
+    write(
+        user_module_including="from celery import Celery\n"
+        "app = Celery('including', include=['user_module_missing'])\n"
+        "@app.task(shared=False)\n"
+        "def there():\n"
+        "    pass\n"
+    )
+
+    app = app_with("user_module_including")
+
+    with pytest.raises(user_apps.NotLoaded, match=r"'including' .* 'user_module_missing'"):
+        app.tasks["user_module_including.there"]()
 
 
 def test_a_shared_task_gets_the_application_of_its_package(write: Write) -> None:

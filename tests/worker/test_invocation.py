@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery, Task, chain, current_app, shared_task
@@ -12,9 +13,11 @@ from sqlalchemy import update
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
+from jobs_app.tasks import user_apps
 from jobs_app.tasks.context import current_run
 from jobs_app.tasks.parameters import parameters_of
 from jobs_app.worker.invocation import adapt_coroutine_tasks
+from jobs_app.worker.pool_process import Process
 from tests.factories import make_run, run
 from tests.worker.conftest import WorkOn
 
@@ -285,3 +288,36 @@ def test_a_deep_result_is_stored_and_can_be_read(
     assert done.state is RunState.SUCCEEDED
     assert done.result["rows"] == 42
     assert "nested deeper than 32 levels" in (done.reason or "")
+
+
+def test_the_run_of_a_task_of_a_broken_module_fails_with_the_error_of_the_module(
+    database: Database,
+    process: Process,
+    work_on: WorkOn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Celery registers a shared task with each later application, under a name of its own.
+    name = f"broken_{uuid4().hex}"
+    text = (
+        "from celery import shared_task\n@shared_task\ndef early(): pass\nraise ValueError('no')\n"
+    )
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    broken = user_apps.load_modules(process.app, [name])
+    user_apps.register_user_tasks(process.app, [name], broken)
+    early, late = (make_run(database, task=f"{name}.{task}") for task in ("early", "late"))
+
+    work_on(early)
+    work_on(late)
+
+    error = f"The module '{name}' of JOBS_IMPORTS cannot be imported: ValueError: no."
+    ended = run(database, early)
+    assert (ended.state, ended.error) == (
+        RunState.FAILED,
+        {"type": "NotLoaded", "message": f"The task '{name}.early' cannot run. {error}"}
+        | {"traceback": None},
+    )
+    ended = run(database, late)
+    assert ended.error is not None
+    assert ended.error["message"] == f"This worker does not know the task '{name}.late'. {error}"
