@@ -15,6 +15,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import LogChunk
+from jobs_app.jobs import dry_run
 from jobs_app.web import job_rights
 from jobs_app.web import session as web_session
 from jobs_app.web.app import create_app
@@ -381,6 +382,34 @@ def test_a_dry_run_refuses_the_name_of_a_hidden_job_as_the_save_does(
     codes = [caller.post(f"/jobs{query}", body).json["code"] for query in ("?dry_run=true", "")]
 
     assert codes == ["name_taken", "name_taken"]
+
+
+def test_a_dry_run_counts_no_hidden_jobs(
+    teams: dict[str, Any], api_of: ApiOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dry_run, "MANY_JOBS", 1)
+    body = {"name": "new", "tags": ["billing"], **HTTP}
+    body["schedule"] = {"cron": "30 2 * * *", "timezone": "Europe/Paris"}
+    warnings = [
+        caller.post("/jobs?dry_run=true", body).json["effect"]["warnings"]
+        for caller in (api_of("editor"), api_of("editor", tags=("billing",)))
+    ]
+
+    assert any(text.startswith("2 other jobs ") for text in warnings[0])
+    assert any(text.startswith("1 other job ") for text in warnings[1])
+
+
+def test_the_status_of_a_hidden_task_is_that_of_an_unknown_one(
+    teams: dict[str, Any], api_of: ApiOf
+) -> None:
+    caller = api_of("viewer", tags=("billing",))
+
+    statuses = {
+        name: caller.get(f"//task-status/{teams[name]}").json["status"]
+        for name in ("ours", "theirs", "loose")
+    }
+
+    assert statuses == {"ours": "FAILURE", "theirs": "PENDING", "loose": "PENDING"}
 
 
 def test_a_caller_without_all_rights_changes_only_the_job_that_was_checked(app: Flask) -> None:
