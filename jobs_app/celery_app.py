@@ -100,7 +100,7 @@ class JobsLoader(AppLoader):
             name for name in self.app.settings.import_modules if name in self.app.conf.imports
         ]
         # The jobs of a broken module fail; all others run.
-        broken = user_apps.load_modules(self.app, chosen_modules)
+        broken = user_apps.load_modules(self.app, chosen_modules, notes=self.app.settings.data_dir)
         self.app.conf.imports = tuple(name for name in self.app.conf.imports if name not in broken)
         modules: list[ModuleType] = super().import_default_modules()
         user_apps.register_user_tasks(self.app, chosen_modules, broken)

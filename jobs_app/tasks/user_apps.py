@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
@@ -19,6 +20,7 @@ from celery.local import Proxy
 
 from jobs_app.core.process_log import protect_log
 from jobs_app.tasks.context import TaskOutcome
+from jobs_app.tasks.import_notes import ProcessEnded, checked_import
 from jobs_app.tasks.module_path import import_from_path
 
 log = logging.getLogger(__name__)
@@ -61,18 +63,29 @@ class BrokenTask(Task[Any, Any]):
     why: str
 
 
-def load_modules(app: Celery, modules: Iterable[str]) -> dict[str, BrokenModule]:
-    """Import modules of the user; log and return those that are broken."""
+def load_modules(app: Celery, modules: Iterable[str], *, notes: Path) -> dict[str, BrokenModule]:
+    """Import modules of the user; log and return those that are broken.
+
+    *notes* is the directory for the notes about modules that end the process.
+    """
     broken: dict[str, BrokenModule] = {}
     for module in modules:
         known = set(app.tasks)
         try:
-            load(module)
+            _load_with_note(module, notes)
         except BrokenModule as error:
             log.error("import_failed module=%s %s", module, error, exc_info=error.__cause__)
             error.tasks = frozenset(app.tasks) - known
             broken[module] = error
     return broken
+
+
+def _load_with_note(module: str, notes: Path) -> None:
+    try:
+        with checked_import(notes, module, load):
+            load(module)
+    except ProcessEnded as error:
+        raise BrokenModule(module, error) from error
 
 
 def load(module: str) -> None:

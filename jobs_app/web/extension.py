@@ -150,7 +150,7 @@ def make(settings: Settings) -> Extension:
         importlib.import_module(module)
     # Finalize before the user's modules: they can then no longer replace a task of ours.
     celery.finalize(auto=True)
-    broken = user_apps.load_modules(celery, settings.import_modules)
+    broken = user_apps.load_modules(celery, settings.import_modules, notes=settings.data_dir)
     user_apps.register_user_tasks(celery, settings.import_modules, broken)
     for module, broken_module in broken.items():
         extension.broken_imports[module] = broken_module.error_name

@@ -304,7 +304,7 @@ def test_the_run_of_a_task_of_a_broken_module_fails_with_the_error_of_the_module
     )
     (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    broken = user_apps.load_modules(process.app, [name])
+    broken = user_apps.load_modules(process.app, [name], notes=tmp_path)
     user_apps.register_user_tasks(process.app, [name], broken)
     early, late = (make_run(database, task=f"{name}.{task}") for task in ("early", "late"))
 
