@@ -1,7 +1,7 @@
 """The engine and the sessions of the database, with settings that were measured to be safe."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.json_storage import read_json
 
 #: Changes each statement that a session executes.
@@ -51,9 +52,11 @@ def engine_options(url: str) -> dict[str, Any]:
     """Return the keyword arguments of `create_engine` for *url*."""
     # Errors are logged: their text must not hold the kwargs of a job.
     common: dict[str, Any] = {"hide_parameters": True, "json_deserializer": read_json}
-    if make_url(url).get_backend_name() == "sqlite":
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
         connect_args = {"timeout": SQLITE_TIMEOUT_SECONDS, "check_same_thread": False}
         return common | {"connect_args": connect_args}
+    _check_option_names(parts.query)
     return common | {
         "pool_pre_ping": True,
         "pool_timeout": 10,
@@ -68,6 +71,17 @@ def engine_options(url: str) -> dict[str, Any]:
             "options": " ".join([*POSTGRES_OPTIONS, *_options_in(url)]),
         },
     }
+
+
+def _check_option_names(names: Iterable[str]) -> None:
+    """Raise ConfigurationError if PostgreSQL has no connection option of one of these names."""
+    # psycopg takes 0.09 s to import, which no process needs that runs on SQLite.
+    from psycopg import ProgrammingError, conninfo  # noqa: PLC0415
+
+    try:
+        conninfo.make_conninfo(**dict.fromkeys(names, "1"))
+    except ProgrammingError as error:
+        raise ConfigurationError(f"JOBS_DATABASE_URL is refused: {str(error).strip()}.") from error
 
 
 def _options_in(url: str) -> list[str]:
@@ -244,17 +258,17 @@ _SQLITE_REFUSED = sqlite3.SQLITE_READONLY
 
 def is_locked(error: DBAPIError) -> bool:
     """Return whether *error* means that a statement waited too long for another writer."""
-    return _primary_code(error) in _SQLITE_LOCKED or _sqlstate(error) == _POSTGRES_LOCKED
+    return _primary_code(error) in _SQLITE_LOCKED or sqlstate(error) == _POSTGRES_LOCKED
 
 
 def is_full(error: DBAPIError) -> bool:
     """Return whether *error* means that the disk of the database takes no write."""
-    return _primary_code(error) in _SQLITE_FULL or _sqlstate(error) == _POSTGRES_FULL
+    return _primary_code(error) in _SQLITE_FULL or sqlstate(error) == _POSTGRES_FULL
 
 
 def is_refused(error: DBAPIError) -> bool:
     """Return whether *error* means that the database lets its user not read or write."""
-    return _primary_code(error) == _SQLITE_REFUSED or _sqlstate(error) in _POSTGRES_REFUSED
+    return _primary_code(error) == _SQLITE_REFUSED or sqlstate(error) in _POSTGRES_REFUSED
 
 
 def _primary_code(error: DBAPIError) -> int | None:
@@ -263,5 +277,6 @@ def _primary_code(error: DBAPIError) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _sqlstate(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE that PostgreSQL gave with *error*; None without one."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

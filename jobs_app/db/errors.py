@@ -17,7 +17,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from jobs_app.db.engine import is_full, is_refused
+from jobs_app.db.engine import is_full, is_refused, sqlstate
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +55,13 @@ def is_outage(error: BaseException) -> bool:
         return False
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    state = sqlstate(error)
+    state = sqlstate(error) or ""
     if state in MISSING_SCHEMA or state == NO_RIGHT:
         return True
     if isinstance(error, OperationalError | InternalError):
         return not (state.startswith(DATA_CLASSES) or _is_bad_argument(error.orig))
     # SQLite raises the base class when the file itself is damaged or no database.
     return type(error) is AnyDatabaseError
-
-
-def sqlstate(error: BaseException) -> str:
-    """Return the SQLSTATE that PostgreSQL gave with *error*, or ""."""
-    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
 
 
 def with_sqlstate(text: str, error: BaseException) -> str:

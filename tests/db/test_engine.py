@@ -8,8 +8,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.db.engine import SQLITE_CACHE_KIB, SQLITE_WAL_PAGES, Database, reader_of
+from jobs_app.db.engine import (
+    SQLITE_CACHE_KIB,
+    SQLITE_WAL_PAGES,
+    Database,
+    engine_options,
+    reader_of,
+)
 from jobs_app.db.migrations import migrate
 from jobs_app.db.models.jobs import Job
 from tests.factories import make_job
@@ -173,3 +180,11 @@ def test_the_reader_of_a_session_reads_while_others_write(database: Database) ->
         seen = reader.execute(text("SELECT count(*) FROM installation")).scalar_one()
 
         assert seen == 1
+
+
+def test_an_option_that_postgresql_does_not_have_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ConfigurationError, match='invalid connection option "sslmod"') as raised:
+        engine_options("postgresql+psycopg://ann:hunter2@db/jobs?sslmod=require")
+
+    assert "hunter2" not in raised.value.detail
+    engine_options("postgresql+psycopg://db/jobs?sslmode=require&application_name=a&options=-cx=1")
