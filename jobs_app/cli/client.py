@@ -79,8 +79,8 @@ def server_url() -> str:
     Raises Failure if one of them names no server.
     """
     if url := os.environ.get("JOBS_URL", "").strip():
-        if not re.match(r"https?://[^/?#:]", url, re.IGNORECASE) or server_fault(url):
-            raise Failure(f"JOBS_URL must be like http://127.0.0.1:5000, not {url!r}.", USAGE)
+        if not re.match(r"https?://[^/?#:@][^@]*\Z", url, re.IGNORECASE) or server_fault(url):
+            raise Failure("JOBS_URL must be like http://127.0.0.1:5000, with no user.", USAGE)
         return url.rstrip("/")
     host = os.environ.get("JOBS_HOST", "")
     if host in ANY_ADDRESS:

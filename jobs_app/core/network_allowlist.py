@@ -62,8 +62,10 @@ def _entry(text: str) -> AllowlistEntry:
             return AllowlistEntry(None, network, port)
         if parts["host"] and _is_name(parts["host"]):
             return AllowlistEntry(parts["host"].rstrip(".").lower(), None, port)
+    # A user and a password are not repeated.
+    shown = "an entry with @" if "@" in text else repr(text)
     raise ValueError(
-        f"{text!r} is no host, address or network, as in "
+        f"{shown} is no host, address or network, as in "
         "intranet.example, *.corp.example, localhost:8080, 10.0.0.0/8, [fd00::1]:443"
     )
 

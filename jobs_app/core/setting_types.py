@@ -105,8 +105,8 @@ RedisUrl = Annotated[
 PublicUrl = Annotated[
     str,
     _matches(
-        r"https?://[^/\s:]\S*\Z",
-        "use http:// or https:// and a host, as in https://jobs.example.org",
+        r"https?://[^/\s:@?#][^\s@?#]*\Z",
+        "use http:// or https:// and a host, without a user, ? and #, as in https://jobs.example.org",
     ),
     AfterValidator(_has_server),
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from jobs_app.cli.client import bearer_token, server_url
+from jobs_app.cli.client import Failure, bearer_token, server_url
 from jobs_app.cli.paths import job_path
 from jobs_app.up.valkey import free_port
 from tests.cli.canned import Canned, CannedServer, a_job, page, problem
@@ -190,6 +190,17 @@ def test_the_server_is_the_one_that_the_environment_names(
         monkeypatch.setenv(name, value)
 
     assert server_url() == url
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JOBS_URL", "https://ann:hunter2@jobs.example.org")
+
+    with pytest.raises(Failure, match="with no user") as raised:
+        server_url()
+
+    assert "hunter2" not in str(raised.value)
 
 
 def test_what_was_typed_as_a_name_stays_one_segment_of_the_path() -> None:

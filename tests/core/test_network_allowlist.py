@@ -22,6 +22,13 @@ def test_an_invalid_allowlist_is_refused_at_the_start(text):
         parse_allowlist(text)
 
 
+def test_a_password_in_an_entry_is_not_repeated():
+    with pytest.raises(ValueError, match="an entry with @ is no host") as raised:
+        parse_allowlist("a.example,http://ann:hunter2@b.example")
+
+    assert "hunter2" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "text, host, port, address",
     [

@@ -28,6 +28,8 @@ HOST, PORT, CONTROL = (fault.removesuffix(".") for fault in (HOST_FAULT, PORT_FA
         ("public_url", "https://a:70000/", PORT),
         ("public_url", "https://a/\x00", CONTROL),
         ("public_url", "https://:80/", "use http:// or https:// and a host"),
+        ("public_url", "https://u:p@a/", "without a user"),
+        ("public_url", "https://a/?x=1", "without a user"),
         ("public_url", "https://a/\n", "use http:// or https:// and a host"),
         ("smtp_url", "smtp://u:p@a b", HOST),
         ("smtp_url", "smtp://a..b", HOST),
