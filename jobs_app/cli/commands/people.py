@@ -161,7 +161,7 @@ def show(name: str) -> Json:
 @name_argument
 @click.option("--role", type=choice_of(Role), help="What the account may do.")
 @rights_options
-@json_or(lambda item: print_text(f"Changed {item['name']}: {item['role']}."))
+@json_or(lambda item: print_text(f"{item['name']} has the role {item['role']}."))
 def change(name: str, role: str | None, grants: tuple[str, ...], tags: tuple[str, ...]) -> Json:
     """Change role, grants or tags; what is not named stays.
 
@@ -178,7 +178,10 @@ def change(name: str, role: str | None, grants: tuple[str, ...], tags: tuple[str
     if not values:
         raise click.UsageError("Nothing to change: add --role, --grant or --tag.")
     with accounts_session() as (session, _):
+        version = people.get(session, name).version
         item = _shown(people.change(session, name, values, by=BY, at=clock.now()))
+    if item["version"] == version:
+        print_note("It was so already: nothing was changed.")
     _note_commands(given)
     return item
 

@@ -38,6 +38,11 @@ def test_a_person_is_added_changed_disabled_and_removed(run: Run, settings: Sett
 
     assert run("person", "change", "ann", "--tag", "", "--grant", "").exit_code == 0
     assert (shown(run, "ann")["grants"], shown(run, "ann")["tags"]) == ([], None)
+    again = run("person", "change", "ann", "--tag", "")
+    assert (again.stdout, again.stderr) == (
+        "ann has the role editor.\n",
+        "It was so already: nothing was changed.\n",
+    )
     assert run("person", "disable", "ann").stdout == "Disabled ann.\n"
     assert run("person", "disable", "ann").stdout == "ann was disabled already.\n"
     assert shown(run, "ann")["disabled_at"] is not None
