@@ -438,6 +438,19 @@ def test_a_run_that_succeeded_in_spite_of_a_cancel_is_not_shown_as_cancelled(
     assert waited == f"Run {RUN_ID} succeeded after 2.00 s.\n{reason}\n"
 
 
+def test_a_reason_that_a_cancel_drops_is_not_dropped_in_silence(
+    server: CannedServer, run: Run
+) -> None:
+    killed = Canned(a_run("running", cancelled_by="ann", reason="the wrong month"), 202)
+    server.on("POST", f"/runs/{RUN_ID}/cancel", killed)
+
+    second = run("run", "cancel", RUN_ID, "--reason", "too slow").stderr
+    same = run("run", "cancel", RUN_ID, "--reason", "the wrong month").stderr
+
+    assert "It was asked to end before: its reason stays 'the wrong month'." in second
+    assert "its reason stays" not in same
+
+
 def test_cancel_says_whether_the_run_is_over(server: CannedServer, run: Run) -> None:
     server.on(
         "POST",

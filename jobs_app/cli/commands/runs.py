@@ -180,7 +180,11 @@ def _print_cancelled(run: Json) -> None:
 def cancel(run_id: str, **options: str | None) -> Json:
     """Cancel a run that has not ended."""
     body = {name: value for name, value in options.items() if value is not None}
-    return connect().post(f"{run_path(run_id)}/cancel", body)
+    run = connect().post(f"{run_path(run_id)}/cancel", body)
+    if "reason" in body and run["reason"] != body["reason"]:
+        # After a kill, a graceful cancel changes nothing.
+        print_note(f"It was asked to end before: its reason stays {run['reason']!r}.")
+    return run
 
 
 @run.command()
