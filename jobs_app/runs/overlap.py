@@ -91,6 +91,10 @@ def make_room(
 
     With *drop_waiting* the waiting runs are cancelled. With a *mode* the active ones are too,
     and a running one is asked to stop.
+
+    However many they are, the transaction that records the newer run cancels them all. In batches
+    before it, a process that dies would leave runs that were superseded by none; in batches after
+    it, an older run could be promoted, or claimed, ahead of the newer one.
     """
     by, reason = "jobs-app", "superseded"
     if drop_waiting:
