@@ -156,9 +156,7 @@ def plain_finish_statement(*, has_log: bool) -> ReturningUpdate[Any]:
     return (
         update(Run)
         .where(*owned(bindparam("finished_run"), bindparam("finished_attempt")), ~is_news)
-        # Its reason is that of the cancel, which `finish` replaces.
-        .where(Run.cancel_mode.is_(None))
-        .values(state=RunState.SUCCEEDED, error=None)
+        .values(state=RunState.SUCCEEDED, error=None, reason=_reason(RunState.SUCCEEDED))
         .values({name: bindparam(f"new_{name}") for name in columns})
         .returning(may_have_waiting_run(Run.job_id).label("has_waiting_run"))
         .execution_options(synchronize_session=False)
@@ -243,14 +241,18 @@ def _final_columns(outcome: Outcome) -> dict[str, Any]:
     """
     columns = _outcome_columns(outcome)
     if outcome.state in _ALL_THE_SAME:
-        own = columns.get("reason", Run.reason)
-        end = f", and {_ALL_THE_SAME[outcome.state]} all the same."
-        end += "" if outcome.reason is None else f" {outcome.reason}"
-        why = case((Run.reason == NO_REASON, ""), else_=literal(" (") + Run.reason + ")")
-        columns["reason"] = case(
-            (Run.cancel_mode.is_(None), own), else_=literal("It was asked to end") + why + end
-        )
+        columns["reason"] = _reason(outcome.state, outcome.reason)
     return columns
+
+
+def _reason(state: RunState, own_reason: str | None = None) -> ColumnElement[str]:
+    """Return the reason of a run that ends in *state*, whether or not it was asked to stop."""
+    own = Run.reason if own_reason is None else literal(own_reason)
+    end = f", and {_ALL_THE_SAME[state]} all the same."
+    end += "" if own_reason is None else f" {own_reason}"
+    why = case((Run.reason == NO_REASON, ""), else_=literal(" (") + Run.reason + ")")
+    is_asked = Run.cancel_mode.is_not(None)
+    return case((is_asked, literal("It was asked to end") + why + end), else_=own)
 
 
 def _write_outcome(

@@ -101,18 +101,18 @@ def test_a_run_is_claimed_once_and_ended_once(database: Database, plain: Databas
     assert run(database, run_id).result == 1
 
 
-def test_a_success_after_a_cancel_is_left_to_the_long_way(
-    database: Database, plain: Database
-) -> None:
+def test_a_success_after_a_cancel_says_so(database: Database, plain: Database) -> None:
     run_id = make_run(database)
     claim_plain(plain, run_id, make_worker(database))
     mode = CancelMode.GRACEFUL
     with database.session() as session:
         runs_cancel.cancel(session, run_id, mode=mode, by="ann", reason="typo", at=NOON)
 
-    assert finish_plain(plain, run_id) is None
+    assert finish_plain(plain, run_id) is False
 
-    assert run(database, run_id).state is RunState.RUNNING
+    ended = run(database, run_id)
+    assert ended.state is RunState.SUCCEEDED
+    assert ended.reason == "It was asked to end (typo), and succeeded all the same."
 
 
 def test_a_worker_that_was_given_up_claims_nothing(database: Database, plain: Database) -> None:
