@@ -720,10 +720,13 @@ def test_references_are_checked_and_rows_shown_without_a_lock(
 
     with app.app_context():
         engine = web_session.database.engine
-    event.listen(engine, "before_cursor_execute", watch)
-    event.listen(engine, "commit", unlock)
-    event.listen(engine, "rollback", unlock)
+    listeners = {"before_cursor_execute": watch, "commit": unlock, "rollback": unlock}
+    for name, listener in listeners.items():
+        event.listen(engine, name, listener)
     answer = api.post(path, body, headers=headers)
+    # Other tests use the same application.
+    for name, listener in listeners.items():
+        event.remove(engine, name, listener)
 
     assert answer.status_code in {201, 202}
     written = [statement.split()[:2] for statement in locked if "SELECT" not in statement]

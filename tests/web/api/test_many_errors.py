@@ -111,7 +111,7 @@ def test_the_answer_says_how_many_errors_it_does_not_name(api: Api) -> None:
     no_more = api.post("/jobs", a_job() | {f"field{n}": 1 for n in range(20)})
 
     assert unknown.json["detail"].endswith("There are 9,980 more errors.")
-    assert one_more.json["detail"].endswith("There is one more error.")
+    assert one_more.json["detail"].endswith("There is 1 more error.")
     assert texts.json["detail"].endswith("There are 9,980 more errors.")
     assert "more" not in no_more.json["detail"]
 

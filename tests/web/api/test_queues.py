@@ -207,12 +207,14 @@ def test_a_time_limit_that_no_worker_of_the_queue_can_enforce_gets_a_warning(
 
 
 def register_python_task(api: Api) -> None:
-    """Let the application of *api* know a task of a user's own."""
+    """Let the application of *api*, which other tests use too, know a task of a user's own."""
 
     def compute() -> None:
         """Compute."""
 
-    api.app.extensions["jobs_app"].celery.task(compute, name="tests.compute", shared=False)
+    celery = api.app.extensions["jobs_app"].celery
+    if "tests.compute" not in celery.tasks:
+        celery.task(compute, name="tests.compute", shared=False)
 
 
 def test_a_key_with_another_limit_elsewhere_gets_a_warning(api: Api, store) -> None:

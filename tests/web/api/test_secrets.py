@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import text
 
 from jobs_app.core.settings import Settings
@@ -302,12 +301,14 @@ def test_a_job_warns_of_literals_that_look_secret_and_of_secrets_that_are_gone(a
 
 
 def test_a_key_that_others_can_read_is_a_sentence_and_nothing_is_stored(
-    app: Flask, api: Api, settings: Settings
+    api: Api, settings: Settings
 ) -> None:
     key: Path = settings.secret_key_file
     key.chmod(0o644)
-
-    answer = put(api, value=VALUE)
+    try:
+        answer = put(api, value=VALUE)
+    finally:
+        key.chmod(0o600)
 
     assert (answer.status_code, answer.json["code"]) == (503, "configuration")
     assert "0600" in answer.json["detail"]
