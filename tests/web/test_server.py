@@ -279,14 +279,15 @@ def test_a_body_with_two_lengths_is_refused(server: tuple[subprocess.Popen[str],
 def test_a_flood_of_requests_on_one_connection_closes_it(
     server: tuple[subprocess.Popen[str], str],
 ) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    counts = {}
+    # To look a token up takes longer than to read the next requests, on any machine.
+    request = b"GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n"
+    answers = {}
     for count in (20, 2_000):
         with _connect(server[1], request * (count - 1) + LAST) as connection:
-            counts[count] = _all_of(connection).count(b"HTTP/1.1 200 OK")
+            answers[count] = _all_of(connection).count(b"HTTP/1.1 ")
 
-    assert counts[20] == 20
-    assert counts[2_000] < 1_000
+    assert answers[20] == 20
+    assert answers[2_000] < 1_000
 
 
 #: How a flood begins on each connection, and what it sends as fast as it can.
