@@ -1,7 +1,7 @@
 """/jobs: what people do to jobs, by HTTP."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -720,6 +720,7 @@ def test_references_are_checked_and_rows_shown_without_a_lock(
 
     with app.app_context():
         engine = web_session.database.engine
+    listeners: dict[str, Callable[..., Any]]
     listeners = {"before_cursor_execute": watch, "commit": unlock, "rollback": unlock}
     for name, listener in listeners.items():
         event.listen(engine, name, listener)
