@@ -5,6 +5,7 @@ takes the place of none.
 """
 
 import os
+import stat
 import sys
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -26,6 +27,7 @@ def append_working_directory() -> None:
 def import_from_path(module: str, imp: Any = None, package: str | None = None) -> ModuleType:
     """Import a module, with the working directory last; the form of Celery's `import_from_cwd`."""
     append_working_directory()
+    _refuse_writable(module)
     imported: ModuleType = (imp or import_module)(module, package=package)
     return imported
 
@@ -41,6 +43,7 @@ def check_modules(modules: tuple[str, ...]) -> None:
     directory = os.getcwd()
     for module in modules:
         package = module.partition(".")[0]
+        _refuse_writable(module)
         if package in sys.modules or PathFinder.find_spec(package, sys.path) is not None:
             continue
         if PathFinder.find_spec(package, [directory]) is not None:
@@ -52,3 +55,27 @@ def check_modules(modules: tuple[str, ...]) -> None:
             f"JOBS_IMPORTS: there is no module {package!r}, neither in {directory} nor where "
             "Python looks; start jobs-app in the directory that has it, or set PYTHONPATH."
         )
+
+
+def _refuse_writable(module: str) -> None:
+    """Raise ConfigurationError if others can write a module that the working directory has."""
+    directory = os.getcwd()
+    elsewhere = [path for path in sys.path if path not in ("", directory)]
+    package = module.partition(".")[0]
+    if directory not in sys.path or PathFinder.find_spec(package, elsewhere) is not None:
+        return
+    path = Path(directory)
+    for name in module.split("."):
+        path /= name
+        for file in (path, path / "__init__.py", path.with_name(f"{name}.py")):
+            if file.exists() and others_can_write(file) and not _is_of_root(file):
+                raise ConfigurationError(
+                    f"JOBS_IMPORTS: other users can write {file}, so the module {module!r} is not "
+                    "imported: take that right from them, for example with chmod go-w."
+                )
+
+
+def _is_of_root(file: Path) -> bool:
+    """Return whether only root and its group can write *file*, as many files of images are."""
+    status = file.stat()
+    return status.st_uid == status.st_gid == 0 and not status.st_mode & stat.S_IWOTH

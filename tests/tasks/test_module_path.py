@@ -83,6 +83,21 @@ def test_a_module_in_a_directory_that_others_can_write_is_refused(directory: Pat
     )
 
 
+@pytest.mark.parametrize("spoiled", ["reports.py", "pkg", "pkg/__init__.py", "pkg/jobs.py"])
+def test_a_module_that_others_can_write_is_refused(directory: Path, spoiled: str) -> None:
+    (directory / "pkg").mkdir()
+    (directory / "pkg" / "__init__.py").touch()
+    (directory / "pkg" / "jobs.py").write_text(REPORTS)
+    assert printed(CHECK, "reports,pkg.jobs", directory=directory) == ""
+
+    path = directory / spoiled
+    path.chmod(path.stat().st_mode | 0o002)
+
+    assert f"other users can write {path}" in printed(
+        CHECK, "reports,pkg.jobs", directory=directory
+    )
+
+
 def test_such_a_directory_does_no_harm_to_modules_that_are_elsewhere(directory: Path) -> None:
     directory.chmod(0o1777)
 
