@@ -1,7 +1,7 @@
 """Shows the effect of a change before it is made: nothing here is stored."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from celery import Celery
@@ -101,9 +101,18 @@ def dry_run_change(
 
 
 def dry_run_resume(
-    session: Session, job: Job, *, on_missed: OnMissed = "skip", app: Celery, at: datetime
+    session: Session,
+    job: Job,
+    *,
+    on_missed: OnMissed = "skip",
+    with_arguments: bool = True,
+    app: Celery,
+    at: datetime,
 ) -> DryRun:
-    """Return the effect of `resume`; store nothing."""
+    """Return the effect of `resume`; store nothing.
+
+    Without *with_arguments* no warning quotes the arguments of the job.
+    """
     resumed, planned = _copy(job), None
     if job.state is JobState.PAUSED:
         resumed.state, resumed.version, resumed.updated_at = JobState.ACTIVE, job.version + 1, at
@@ -113,7 +122,11 @@ def dry_run_resume(
             planned = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at)
             resumed.runs_started += len(fires.new_rows(session, planned))
         follow_schedule(resumed, at=at)
-    return _effect(session, job, resumed, definition_of(job), planned, app=app, at=at)
+    effect = _effect(session, job, resumed, definition_of(job), planned, app=app, at=at)
+    if with_arguments:
+        return effect
+    (shown,) = warnings_for(session, [effect.definition], app=app, with_arguments=False)
+    return replace(effect, job_warnings=shown)
 
 
 def _copy(job: Job) -> Job:

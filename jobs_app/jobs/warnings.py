@@ -24,10 +24,21 @@ COMMAND_CONTEXT = frozenset({"cwd", "env"})
 KILLABLE_POOL = "prefork"
 
 
+#: Stands for the warnings that quote arguments, for a reader who may not see those.
+HIDDEN = "There is a warning about its arguments: whoever may change the job sees it."
+
+
 def warnings_for(
-    session: Session, definitions: Sequence[Definition], *, app: Celery
+    session: Session,
+    definitions: Sequence[Definition],
+    *,
+    app: Celery,
+    with_arguments: bool = True,
 ) -> list[list[str]]:
-    """Return the warnings about each of *definitions*, as sentences."""
+    """Return the warnings about each of *definitions*, as sentences.
+
+    Without *with_arguments* one sentence stands for all that quote arguments or secrets.
+    """
     workers = status.workers(session)
     limits = _limits(session, {job.concurrency_key for job in definitions} - {None})
     names = {name for job in definitions for name in _secrets(job)}
@@ -37,12 +48,20 @@ def warnings_for(
             *_queue_warnings(job, workers),
             *_limit_warnings(job, workers),
             *_key_warnings(job, limits.get(job.concurrency_key, [])),
-            *_secret_warnings(job, deleted),
             *_run_argument_warnings(job, app),
-            *registry.warnings(app, job.task, job.kwargs),
+            *registry.task_warnings(app, job.task),
+            *_shown([*_secret_warnings(job, deleted), *_own_warnings(job, app)], with_arguments),
         ]
         for job in definitions
     ]
+
+
+def _shown(texts: list[str], with_arguments: bool) -> list[str]:
+    return [HIDDEN] if texts and not with_arguments else texts
+
+
+def _own_warnings(job: Definition, app: Celery) -> list[str]:
+    return registry.argument_warnings(app, job.task, job.kwargs)
 
 
 def _queue_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]:

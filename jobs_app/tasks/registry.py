@@ -85,16 +85,21 @@ def declaration(app: Celery, task: str) -> Declaration:
     return Declaration() if known is None else declaration_of(known)
 
 
-def warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
-    """Return warnings about a run of *task* with *kwargs*; none if its arguments have faults."""
+def task_warnings(app: Celery, task: str) -> list[str]:
+    """Return warnings about *task* itself: it cannot be imported, or declares what is not done."""
     known = app.tasks.get(task)
-    if isinstance(known, BrokenTask):
-        return [known.why]
-    if known is None or check(app, task, kwargs):
+    if known is None:
         return []
+    return [known.why] if isinstance(known, BrokenTask) else list(declaration_of(known).warnings)
+
+
+def argument_warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
+    """Return warnings about *kwargs* of *task*, which may quote them; none if they have faults."""
+    known = app.tasks.get(task)
     own_check = getattr(known, "warnings_of", None)
-    own = [] if own_check is None else own_check(kwargs, _settings_of(app))
-    return [*own, *declaration_of(known).warnings]
+    if own_check is None or check(app, task, kwargs):
+        return []
+    return list(own_check(kwargs, _settings_of(app)))
 
 
 def _settings_of(app: Celery) -> Settings:

@@ -126,11 +126,11 @@ def careful(low: int, high: int) -> None:
 def test_a_tasks_own_check_comes_after_that_of_its_signature() -> None:
     assert [code for _, code, _ in faults("careful", low=2, high=1)] == ["above_high"]
     assert [code for _, code, _ in faults("careful", low="2", high=1)] == ["wrong_type"]
-    assert registry.warnings(app, "careful", {"low": 1, "high": 1}) == [
+    assert registry.argument_warnings(app, "careful", {"low": 1, "high": 1}) == [
         "low and high are the same."
     ]
-    assert registry.warnings(app, "careful", {"low": 2, "high": 1}) == []
-    assert registry.warnings(app, "plain", {"country": "fr", "rows": 1}) == []
+    assert registry.argument_warnings(app, "careful", {"low": 2, "high": 1}) == []
+    assert registry.argument_warnings(app, "plain", {"country": "fr", "rows": 1}) == []
 
 
 def test_every_argument_of_the_built_in_tasks_is_documented() -> None:

@@ -392,7 +392,7 @@ def test_a_shared_task_of_a_broken_application_fails_with_its_name(write: Write)
     assert registry.check(app, f"{name}.mine", {"x": 1}) == [
         FieldError("/task", "broken_task", sentence)
     ]
-    assert registry.warnings(app, f"{name}.mine", {}) == [sentence]
+    assert registry.task_warnings(app, f"{name}.mine") == [sentence]
     described = next(task for task in registry.tasks(app) if task.name == f"{name}.mine")
     assert described.notes == [sentence]
 

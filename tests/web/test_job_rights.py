@@ -195,6 +195,30 @@ def test_arguments_are_masked_for_whoever_may_only_read_or_start(
     assert "hidden.example" in api_of("editor").get("/jobs/ping").text
 
 
+def test_a_warning_that_quotes_arguments_or_secrets_is_masked_too(api: Api, api_of: ApiOf) -> None:
+    api.put("/secrets/HIDDEN_KEY", {"value": "s3cr3t"})
+    command = {"command": "#!/opt/hidden/python", "env": {"KEY": "${secret:HIDDEN_KEY}"}}
+    api.make_job(kwargs=command, run_arguments=["env"])
+    api.send("DELETE", "/secrets/HIDDEN_KEY?force=true", headers={"If-Match": "*"})
+
+    def answers(caller: Api) -> list[str]:
+        paths = ("/jobs", "/jobs/nightly")
+        return [
+            *(caller.get(path).text for path in paths),
+            caller.post("/jobs/nightly/resume?dry_run=true", {}).text,
+            caller.post("/jobs/nightly/resume", {}).text,
+        ]
+
+    for text in answers(api_of("editor")):
+        assert "/opt/hidden/python" in text
+        assert "no secret 'HIDDEN_KEY'" in text
+    for text in answers(api_of("operator")):
+        assert "idden/python" not in text
+        assert "HIDDEN_KEY" not in text
+        assert "a warning about its arguments" in text
+        assert "can set env" in text
+
+
 def test_an_export_with_masks_cannot_be_saved(api: Api, api_of: ApiOf) -> None:
     api.make_job("old", kwargs={"command": "true"})
     shown = api_of("viewer").get("/jobs/old").json

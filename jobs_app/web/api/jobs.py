@@ -8,6 +8,7 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint
 from pydantic import ValidationError
 
+from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service, start
@@ -45,7 +46,7 @@ from jobs_app.web.api.schemas.job_output import (
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
 from jobs_app.web.api.schemas.runs import RunOut, show_run
-from jobs_app.web.permissions import actor
+from jobs_app.web.permissions import actor, may
 from jobs_app.web.session import reading, session, unlocked
 
 api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
@@ -144,7 +145,12 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
     if query.dry_run:
         with reading() as reader:
             effect = dry_run_resume(
-                reader, job, on_missed=body.on_missed, app=extension.current().celery, at=at
+                reader,
+                job,
+                on_missed=body.on_missed,
+                with_arguments=may(Action.SEE_ARGUMENTS),
+                app=extension.current().celery,
+                at=at,
             )
         return _show_dry_run(effect)
     job = service.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
@@ -283,7 +289,12 @@ def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
     definitions = [definition_of(job) for job in jobs]
     with unlocked() as reader:
         last = service.last_runs(reader, [job.id for job in jobs])
-        warnings = warnings_for(reader, definitions, app=extension.current().celery)
+        warnings = warnings_for(
+            reader,
+            definitions,
+            app=extension.current().celery,
+            with_arguments=may(Action.SEE_ARGUMENTS),
+        )
     return [
         show(job, definition, last.get(job.id), job_warnings, _declared(definition))
         for job, definition, job_warnings in zip(jobs, definitions, warnings, strict=True)

@@ -493,11 +493,11 @@ def test_arguments_that_make_no_mail_are_refused_before_they_are_saved(
 def test_a_job_without_mail_settings_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = {"to": "you@example.com", "subject": "Hello"}
 
-    assert "JOBS_SMTP_URL" in registry.warnings(TASKS, "email", arguments)[0]
+    assert "JOBS_SMTP_URL" in registry.argument_warnings(TASKS, "email", arguments)[0]
     monkeypatch.setenv("JOBS_SMTP_URL", "smtps://mail.example.com")
-    assert "JOBS_SMTP_FROM" in registry.warnings(TASKS, "email", arguments)[0]
+    assert "JOBS_SMTP_FROM" in registry.argument_warnings(TASKS, "email", arguments)[0]
     monkeypatch.setenv("JOBS_SMTP_FROM", "jobs@example.com")
-    assert registry.warnings(TASKS, "email", arguments) == []
+    assert registry.argument_warnings(TASKS, "email", arguments) == []
 
 
 def test_an_address_is_read_with_its_name() -> None:

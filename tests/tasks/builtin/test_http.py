@@ -897,7 +897,7 @@ def test_impossible_arguments_are_refused_before_they_are_saved(kwargs, expected
     ],
 )
 def test_a_risky_argument_is_warned_of(kwargs, words):
-    texts = registry.warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
+    texts = registry.argument_warnings(TASKS, "http", {"url": "https://example.com/"} | kwargs)
 
     assert len(texts) == (0 if words is None else 1)
     assert words is None or words in texts[0]
@@ -906,6 +906,6 @@ def test_a_risky_argument_is_warned_of(kwargs, words):
 def test_a_private_address_is_warned_of_where_it_will_be_refused(monkeypatch):
     monkeypatch.setenv("JOBS_ALLOW_PRIVATE_ADDRESSES", "false")
 
-    (warning,) = registry.warnings(TASKS, "http", {"url": "http://localhost/"})
+    (warning,) = registry.argument_warnings(TASKS, "http", {"url": "http://localhost/"})
 
     assert "will be refused" in warning

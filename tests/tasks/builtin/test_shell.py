@@ -164,7 +164,7 @@ def test_each_variable_that_is_not_refused_reaches_the_command():
     ],
 )
 def test_a_variable_that_does_something_else_than_in_a_crontab_is_warned_of(env, words):
-    texts = registry.warnings(TASKS, "shell", {"command": "true", "env": env})
+    texts = registry.argument_warnings(TASKS, "shell", {"command": "true", "env": env})
 
     assert len(texts) == (0 if words is None else 1)
     assert words is None or words in texts[0]
@@ -183,7 +183,7 @@ def test_a_variable_that_does_something_else_than_in_a_crontab_is_warned_of(env,
     ],
 )
 def test_a_command_that_does_something_else_than_it_says_is_warned_of(command, words):
-    texts = registry.warnings(TASKS, "shell", {"command": command})
+    texts = registry.argument_warnings(TASKS, "shell", {"command": command})
 
     assert len(texts) == (0 if words is None else 1)
     assert words is None or words in texts[0]
