@@ -164,6 +164,14 @@ def revoke(session: Session, name: str, *, by: str, at: datetime) -> None:
     session.commit()
 
 
+def revoke_one(session: Session, token_id: int, *, by: str, at: datetime) -> None:
+    """Revoke the token with this number, and no other of its name; raises NotFound."""
+    name = get(session, token_id).name
+    revoke_where(session, Token.id == token_id, at=at)
+    audit.note(session, "token_revoke", by=by, at=at, token=name)
+    session.commit()
+
+
 def revoke_where(session: Session, condition: ColumnElement[bool], *, at: datetime) -> int:
     """Revoke the tokens that meet *condition* and are not revoked; return their number."""
     statement = update(Token).where(condition, Token.revoked_at.is_(None)).values(revoked_at=at)

@@ -113,12 +113,15 @@ def revoke_token(path: TokenPath) -> Response:
         token = tokens.get(reader, int(checked_name(NUMBER, path.token_id, "token")))
     if token.owner_id != principal().person_id:
         permissions.require(Action.MANAGE_PEOPLE)
-    tokens.revoke(session(), token.name, by=actor(), at=clock.now())
+    tokens.revoke_one(session(), token.id, by=actor(), at=clock.now())
     return Response(status=204)
 
 
 def _create(body: TokenIn) -> Response:
     caller, at = principal(), clock.now()
+    if body.owner not in {None, caller.account}:
+        # First: whether an account exists is for admins.
+        permissions.require(Action.MANAGE_PEOPLE)
     with reading() as reader:
         owner = people.get(reader, body.owner or caller.account)
     if owner.id != caller.person_id:

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from jobs_app.accounts import people, tokens
 from jobs_app.core import clock
 from jobs_app.db.engine import Database
-from jobs_app.db.models.accounts import IdempotencyKey
-from tests.web.conftest import Api
+from jobs_app.db.models.accounts import IdempotencyKey, Token
+from tests.web.conftest import NOW, Api
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -77,6 +78,36 @@ def test_no_other_token_is_called_admin(api: Api) -> None:
     answer = api.post("/tokens", {"name": "admin"})
 
     assert (answer.status_code, "admin-token" in answer.json["detail"]) == (409, True)
+
+
+def test_a_token_for_another_account_tells_nothing_of_the_accounts(
+    api: Api, api_of: Callable[..., Api]
+) -> None:
+    viewer = api_of("viewer", name="ann")
+
+    for owner in ("tester", "nobody", "Ann"):
+        answer = viewer.post("/tokens", {"name": "t1", "owner": owner})
+        assert (answer.status_code, "Did you mean" in answer.text) == (403, False), owner
+    assert viewer.post("/tokens", {"name": "t1", "owner": "ann"}).status_code == 201
+    assert api.post("/tokens", {"name": "t2", "owner": "nobody"}).status_code == 404
+
+
+def test_a_revocation_leaves_other_tokens_of_the_same_name(api: Api, database: Database) -> None:
+    # Each machine on a shared database has a file admin-token of its own.
+    with database.session() as session:
+        owner = people.service_account(session, "admin", by="root", at=NOW)
+        rows = [
+            Token(name="admin", digest=tokens.digest(text), created_at=NOW, owner_id=owner.id)
+            for text in ("jobs_one", "jobs_two")
+        ]
+        session.add_all(rows)
+        session.commit()
+        first = rows[0].id
+
+    assert api.delete(f"/tokens/{first}").status_code == 204
+    assert Api(api.app, "jobs_one").get("/jobs").status_code == 401
+    assert Api(api.app, "jobs_two").get("/jobs").status_code == 200
+    assert api.delete(f"/tokens/{first}").status_code == 404
 
 
 def test_others_see_and_revoke_only_their_own(api: Api, api_of: Callable[..., Api]) -> None:
