@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -87,14 +87,14 @@ def create(
     """Store a new account and return it. Raises InvalidInput, Conflict (`person_exists`)."""
     _check_name(name)
     check(rights)
+    _refuse_twin(session, name)
     person = Person(name=name, kind=kind, version=1, created_at=at, **rights.columns())
     session.add(person)
     try:
         session.flush()
     except IntegrityError as error:
         session.rollback()
-        taken = FieldError("/name", "person_exists", f"There is an account {name!r} already.")
-        raise Conflict(taken.detail, code="person_exists", errors=[taken]) from error
+        raise _taken(name) from error
     after = rights.columns()
     audit.note(session, "create_person", by=by, at=at, person=name, kind=kind, after=after)
     session.commit()
@@ -213,9 +213,23 @@ def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         detail = f"The name {name[:60]!r} must be {NAME_RULE}, with a letter or digit at both ends."
         refuse([FieldError("/name", "invalid_name", detail)])
-    if name in RESERVED:
+    if name.lower() in RESERVED:
         detail = f"The name {name!r} is that of jobs-app itself in the audit."
         refuse([FieldError("/name", "reserved_name", detail)])
+
+
+def _refuse_twin(session: Session, name: str) -> None:
+    """Raise Conflict for a name that differs from another only in case: people mix them up."""
+    same = select(Person.name).where(func.lower(Person.name) == name.lower(), _IS_THERE)
+    twin = session.scalars(same.limit(1)).first()
+    if twin is not None:
+        session.rollback()
+        raise _taken(twin)
+
+
+def _taken(name: str) -> Conflict:
+    taken = FieldError("/name", "person_exists", f"There is an account {name!r} already.")
+    return Conflict(taken.detail, code="person_exists", errors=[taken])
 
 
 def _expected(session: Session, name: str, version: int | None) -> Person:

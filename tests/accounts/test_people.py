@@ -49,10 +49,23 @@ def test_an_account_is_stored_with_its_rights_and_its_audit(database: Database) 
     ]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", " ann", "ann\n", "é", "x" * 65, "demo", "jobs-app"])
+@pytest.mark.parametrize("name", ["", "a/b", " ann", "ann\n", "é", "x" * 65, "demo", "Jobs-App"])
 def test_a_name_that_the_audit_could_mistake_is_refused(database: Database, name: str) -> None:
     with pytest.raises(InvalidInput):
         add(database, name)
+
+
+def test_names_of_accounts_differ_in_more_than_case(database: Database) -> None:
+    add(database, "deploy")
+
+    with pytest.raises(Conflict, match="'deploy' already"):
+        add(database, "Deploy")
+    with database.session() as session, pytest.raises(Conflict, match="'deploy' already"):
+        # Without an owner it would be an admin's, in place of that of the account with few rights.
+        tokens.create(session, "Deploy", at=NOON)
+    with database.session() as session:
+        people.remove(session, "deploy", by="root", at=NOON)
+    assert add(database, "Deploy").name == "Deploy"
 
 
 @pytest.mark.parametrize(
