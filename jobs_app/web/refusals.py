@@ -37,27 +37,33 @@ class Refusal:
 
 
 class RefusalAudit:
-    """Writes refusals into the audit: each kind at once, and its repetitions as a number."""
+    """Writes refusals into the audit: each kind at once, and its repetitions as a number.
+
+    Each account has its own bound: with many refusals it cannot hide those of another.
+    """
 
     def __init__(self) -> None:
-        self._count = RepeatCount[Refusal]()
+        #: By the name and the number of the account.
+        self._counts: dict[tuple[str, int | None], RepeatCount[Refusal]] = {}
 
     def note(self, principal: Principal, action: str) -> None:
         """Write a refusal of this request, or count it if the audit has it, or has many."""
         self.report()
         path = f"{request.method} {request.path[:MAX_PATH_CHARS]}"
         refusal = Refusal(_repeatable(g.audit_origin), principal.name, action, path)
-        if self._count.is_new(refusal):
+        account = (principal.account, principal.person_id)
+        if self._counts.setdefault(account, RepeatCount()).is_new(refusal):
             _write({refusal: 0}, g.audit_origin)
 
     def report(self) -> None:
         """Write how often refusals came again in the last window; call it at each request."""
-        repeated, others = self._count.ended()
-        if others:
-            more = Refusal(audit.Origin(None, None), "jobs-app", "several actions", "")
-            repeated[more] = others
-        if repeated:
-            _write(repeated)
+        for (account, person_id), count in [*self._counts.items()]:
+            repeated, others = count.ended()
+            if others:
+                origin = audit.Origin(None, None, person_id)
+                repeated[Refusal(origin, account, "several actions", "")] = others
+            if repeated:
+                _write(repeated)
 
 
 def register(app: Flask, refusals: RefusalAudit) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.web.repeat_count import MAX_NAMED
+from jobs_app.web.repeat_count import MAX_NAMED, WINDOW_SECONDS, RepeatCount
 from tests.web.conftest import Api
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -39,6 +39,26 @@ def test_equal_refusals_are_one_event_and_many_different_ones_are_few(
         viewer.delete(f"/jobs/job{number}")
 
     assert len(refusals(api)) == MAX_NAMED
+
+
+def test_refusals_of_one_account_hide_none_of_another(
+    api: Api, api_of: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy, quiet = api_of("viewer", name="ann"), api_of("viewer", name="bob")
+    now = [1000.0]
+    monkeypatch.setattr(RepeatCount.__init__, "__kwdefaults__", {"monotonic": lambda: now[0]})
+
+    for number in range(MAX_NAMED + 5):
+        noisy.delete(f"/jobs/job{number}")
+    quiet.post("/jobs", {})
+    now[0] += WINDOW_SECONDS
+    quiet.get("/me")
+
+    of_quiet = [event["detail"] for event in refusals(api) if event["actor"] == "bob"]
+    assert of_quiet == [{"wanted": "change jobs", "request": "POST /api/v1/jobs"}]
+    last = refusals(api)[-1]
+    assert (last["actor"], last["detail"]["again"]) == ("ann", 5)
+    assert last["person_id"] is not None
 
 
 def test_what_a_limited_caller_asks_for_in_vain_is_in_the_audit(
