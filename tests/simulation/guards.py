@@ -18,7 +18,7 @@ from typing import NamedTuple
 GUARDED_TABLES = ("runs", "jobs", "workers", "run_attempts")
 
 #: Modules that only execute statements of others: the place of a guard is their caller.
-PASS_ON = ("jobs_app.runs.transitions", "jobs_app.db.engine")
+PASS_ON = ("jobs_app.runs.transitions", "jobs_app.db.engine", "jobs_app.db.bulk_sql")
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|%\(\w+\)s|[A-Za-z_]\w*|[()]|\S")
 _HEAD = re.compile(

@@ -101,9 +101,24 @@ _ERROR_TYPE = "it chooses the type of the error"
 _HINT = "a message more, or later: a hint, harmless in any number"
 _ASKED = "it only says how often the database is asked"
 _HELD = "it only says how soon an outcome is on record"
+_NO_LOGS = "runs have no logs here: tests/worker/test_completer.py is about them"
 _PLAIN = "an outcome that counts as news takes the longer way, by `finish`"
 
+_CHOSEN = (
+    "the rows were chosen by the same conditions, and the key names them; a row that changes in"
+    " between is the subject of tests/db/test_bulk_sql.py"
+)
+
 _UNSENT = "runs.outbox.mark_queued_unsent: UPDATE runs"
+_UNSTARTED = "runs.cancel.cancel_unstarted: UPDATE runs"
+_OF_JOB = (
+    "runs.job_id = ? AND runs.state = 'waiting'"
+    " OR runs.job_id = ? AND runs.is_exclusive"
+    " AND runs.state IN ('queued', 'running', 'retrying')"
+    " OR runs.job_id = ? AND NOT runs.is_exclusive"
+    " AND runs.state IN ('queued', 'running', 'retrying')"
+)
+_CANCELLABLE = "runs.state = ? OR runs.state = ? OR runs.state = ?"
 
 #: The guards that may be missing without harm, and the reason for each.
 HARMLESS: dict[str, str] = {
@@ -180,9 +195,16 @@ HARMLESS: dict[str, str] = {
     ),
     "runs.rescue.finish_lost: state is RunState.TIMED_OUT is taken for True": _ERROR_TYPE,
     "runs.rescue.finish_lost: state is RunState.TIMED_OUT is taken for False": _ERROR_TYPE,
-    f"{_UNSENT}: runs.state = ? (beside runs.send_at > ?)": _SENDABLE,
-    f"{_UNSENT}: runs.state = ? (beside runs.send_at > ?, runs.sends <= ?)": _SENDABLE,
-    f"{_UNSENT}: runs.sends <= ? (beside runs.state = ?, runs.send_at > ?)": _HINT,
+    f"{_UNSENT}: runs.id = ? (beside runs.state = ?, runs.send_at > ?)": _CHOSEN,
+    f"{_UNSENT}: runs.state = ? (beside runs.id = ?, runs.send_at > ?)": _CHOSEN,
+    f"{_UNSENT}: runs.send_at > ? (beside runs.id = ?, runs.state = ?)": _CHOSEN,
+    f"{_UNSENT}: runs.id = ? (beside runs.state = ?, runs.send_at > ?, runs.sends <= ?)": _CHOSEN,
+    f"{_UNSENT}: runs.state = ? (beside runs.id = ?, runs.send_at > ?, runs.sends <= ?)": _CHOSEN,
+    f"{_UNSENT}: runs.send_at > ? (beside runs.id = ?, runs.state = ?, runs.sends <= ?)": _CHOSEN,
+    f"{_UNSENT}: runs.sends <= ? (beside runs.id = ?, runs.state = ?, runs.send_at > ?)": _CHOSEN,
+    f"{_UNSTARTED}: runs.id = ? (beside {_OF_JOB}, {_CANCELLABLE})": _CHOSEN,
+    f"{_UNSTARTED}: {_OF_JOB} (beside runs.id = ?, {_CANCELLABLE})": _CHOSEN,
+    f"{_UNSTARTED}: {_CANCELLABLE} (beside runs.id = ?, {_OF_JOB})": _CHOSEN,
     "runs.outbox.take_unsent: UPDATE runs: runs.id IN (?)"
     " (beside runs.state = ?, runs.sends = ?, runs.send_at <= ?)": _HINT,
     "runs.outbox.take_unsent: UPDATE runs: runs.sends = ?"
@@ -200,6 +222,7 @@ HARMLESS: dict[str, str] = {
     "worker.execution._claim: unanswered or not _is_stale(error) is taken for True": _PAUSE,
     "worker.completer.Completer.hold: self._is_busy and is_plain is taken for False": _HELD,
     "worker.completer.Completer.hold: self._is_busy is taken for True": _HELD,
+    "worker.completer.Completer.hold: finished_run.log is None is taken for True": _NO_LOGS,
     "worker.execution._finish_and_claim: has_waiting_run is taken for True": (
         "promote finds no run that waits"
     ),

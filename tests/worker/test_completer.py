@@ -22,8 +22,10 @@ from jobs_app.worker import completer, execution
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.execution import write_held_finish
 from jobs_app.worker.liveness.lease import now as lease_now
+from jobs_app.worker.output.log_store import SqlChunkStore
+from jobs_app.worker.output.run_log import RunLog
 from jobs_app.worker.pool_process import Process, set_process
-from tests.factories import NOON, make_run, make_worker, run
+from tests.factories import NOON, claim, make_run, make_worker, run
 
 #: Which runs the task below has worked on.
 WORKED: list[str] = []
@@ -269,3 +271,16 @@ def test_the_last_run_of_a_dead_process_is_reported_once(process: Process) -> No
         process.report_gone(pid)
 
     assert reported == [(second, 3)]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_finish_whose_log_is_not_stored_is_not_held(process: Process, database: Database) -> None:
+    claimed = claim(database, make_run(database), process.lease.worker_id)
+    assert claimed is not None
+    log = RunLog(SqlChunkStore(database, claimed.run_id, claimed.attempt))
+    outcome = Outcome(RunState.SUCCEEDED)
+    process.completer.note_message()
+
+    assert not process.completer.hold(FinishedRun(claimed, outcome, NOON, log))
+    assert process.completer.hold(FinishedRun(claimed, outcome, NOON))
+    log.close(timeout_seconds=0)
