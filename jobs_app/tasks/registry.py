@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 
 from jobs_app.core.errors import FieldError
 from jobs_app.core.json_storage import as_json
@@ -74,9 +74,32 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
 
 
 def runs_commands(app: Celery, task: str) -> bool:
-    """Tell whether *task* runs any command that its arguments say."""
-    named = _settings_of(app).command_tasks.split(",")
-    return task == SHELL or task in {name.strip() for name in named}
+    """Tell whether *task* runs any command that its arguments say, by whatever name."""
+    named = _command_tasks(app)
+    if task == SHELL or task in named:
+        return True
+    code = _code_of(app, task)
+    return code is not None and any(code is _code_of(app, name) for name in (SHELL, *named))
+
+
+def unknown_command_tasks(app: Celery) -> list[str]:
+    """Return the names in JOBS_COMMAND_TASKS that no task has: they protect nothing."""
+    return sorted(_command_tasks(app) - app.tasks.keys())
+
+
+def _command_tasks(app: Celery) -> set[str]:
+    return {name.strip() for name in _settings_of(app).command_tasks.split(",")} - {""}
+
+
+def _code_of(app: Celery, name: str) -> object | None:
+    """Return the function that the task runs: an application may register it twice."""
+    task = app.tasks.get(name)
+    if task is None or isinstance(task, BrokenTask):
+        return None
+    # Celery wraps the function of a task with autoretry_for.
+    run = getattr(task, "_orig_run", task.run)
+    code = getattr(run, "__func__", run)
+    return None if code is Task.run else code
 
 
 def declaration(app: Celery, task: str) -> Declaration:

@@ -17,12 +17,13 @@ from jobs_app.celery_app import TASK_MODULES, make_celery
 from jobs_app.core import exposure
 from jobs_app.core.errors import BrokerUnavailable, ConfigurationError
 from jobs_app.core.settings import Settings
+from jobs_app.core.text import did_you_mean
 from jobs_app.db import installation
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.write_check import WriteCheck
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs.messages import Message, publish
-from jobs_app.tasks import user_apps
+from jobs_app.tasks import registry, user_apps
 from jobs_app.web.redis_notifier import RedisNotifier
 from jobs_app.web.session import database, reading
 
@@ -154,7 +155,19 @@ def make(settings: Settings) -> Extension:
     user_apps.register_user_tasks(celery, settings.import_modules, broken)
     for module, broken_module in broken.items():
         extension.broken_imports[module] = broken_module.error_name
+    _warn_of_command_tasks(celery)
     return extension
+
+
+def _warn_of_command_tasks(celery: Celery) -> None:
+    """Log names in JOBS_COMMAND_TASKS that are no task: whoever set them counts on the limit."""
+    for name in registry.unknown_command_tasks(celery):
+        hint = did_you_mean(name, registry.names(celery))
+        log.error(
+            "command_task_unknown task=%r There is no such task for JOBS_COMMAND_TASKS.%s",
+            name,
+            hint,
+        )
 
 
 def init_app(app: Flask, extension: Extension) -> None:

@@ -299,3 +299,25 @@ def test_a_docstring_or_signature_that_raises_leaves_the_task_in_the_list() -> N
 
     assert infos["odd"].schema == {"type": "object"}
     assert "fine" in infos
+
+
+def test_a_command_task_runs_commands_under_each_of_its_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_code(code: str) -> None:
+        """Run any code."""
+
+    def other(code: str) -> None:
+        """Run none."""
+
+    users = Celery("users", set_as_current=False)
+    for name, function in (("tools.run", run_code), ("pkg.tools.run", run_code), ("x", other)):
+        users.task(shared=False, name=name)(function)
+    for name in ("nothing-to-run", "nothing-else"):
+        users.register_task(type("Bare", (Task,), {"name": name})())
+    monkeypatch.setenv("JOBS_COMMAND_TASKS", "tools.run, tools:run, nothing-to-run")
+
+    runs_commands = {name for name in registry.names(users) if registry.runs_commands(users, name)}
+
+    assert runs_commands == {"shell", "tools.run", "pkg.tools.run", "nothing-to-run"}
+    assert registry.unknown_command_tasks(users) == ["tools:run"]

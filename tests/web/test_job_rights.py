@@ -97,6 +97,17 @@ def command_app(settings: Settings) -> Iterator[Flask]:
     close(made)
 
 
+def test_a_command_task_that_does_not_exist_is_an_error_in_the_log(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    close(create_app(settings.model_copy(update={"command_tasks": "sleep, sleeep"})))
+
+    (record,) = [record for record in caplog.records if "_unknown task" in record.getMessage()]
+    assert record.levelname == "ERROR"
+    assert "task='sleeep'" in record.getMessage()
+    assert "Did you mean 'sleep'?" in record.getMessage()
+
+
 @pytest.mark.parametrize("task", ["shell", "sleep"])
 def test_only_with_the_grant_a_job_that_runs_commands_is_saved_or_started_otherwise(
     command_app: Flask, api: Api, api_of: ApiOf, store: Store, task: str
