@@ -360,6 +360,31 @@ def test_a_mail_cannot_carry_the_log_of_a_hidden_job(teams: dict[str, Any], api_
     assert answer.json["errors"][0]["pointer"] == "/kwargs/attach_log_of"
 
 
+def test_a_mail_with_a_hidden_log_is_not_sent_to_other_addresses(
+    api: Api, api_of: ApiOf, store: Store
+) -> None:
+    api.make_job("theirs", tags=["ops"])
+    mail = {"to": ["boss@example.org"], "subject": "Log", "attach_log_of": "theirs"}
+    facts = {"task": "email", "kwargs": mail, "tags": ["billing"], "overlap_policy": "allow_all"}
+    made = api.make_job("mail", **facts, run_arguments=["subject"])
+    run = a_run(job_id=made["id"], task="email", kwargs=mail)
+    store(run)
+    limited = api_of("editor", tags=("billing",))
+    starts = ("/jobs/mail/runs", f"/runs/{run.id}/retry")
+
+    for path in starts:
+        answer = limited.post(path, {"kwargs": {"to": ["me@example.org"]}})
+        pointers = [error["pointer"] for error in answer.json["errors"]]
+        assert (answer.status_code, pointers) == (422, ["/kwargs/attach_log_of"])
+        # As its author wrote it, or without the log.
+        assert limited.post(path, {"kwargs": {"subject": "Again"}}).status_code == 202
+        without = {"to": ["me@example.org"], "attach_log_of": None}
+        assert limited.post(path, {"kwargs": without}).status_code == 202
+        assert api.post(path, {"kwargs": {"to": ["me@example.org"]}}).status_code == 202
+    assert limited.patch("/jobs/mail", {"description": "x"}).status_code == 422
+    assert limited.delete("/jobs/mail").status_code == 204
+
+
 def test_a_repeated_request_shows_nothing_that_is_hidden_meanwhile(api: Api, api_of: ApiOf) -> None:
     caller, key = api_of("editor", tags=("billing",)), {"Idempotency-Key": "k1"}
     body = {"name": "new", "tags": ["billing"], **HTTP}
