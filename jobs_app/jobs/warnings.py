@@ -20,6 +20,9 @@ from jobs_app.tasks import registry
 #: Arguments of a task that runs commands on which the effect of the command depends.
 COMMAND_CONTEXT = frozenset({"cwd", "env"})
 
+#: Arguments that say where a task sends the others.
+DESTINATIONS = {"http": frozenset({"url"}), "email": frozenset({"to", "cc", "bcc"})}
+
 #: The only pool of Celery whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"
 
@@ -50,7 +53,7 @@ def warnings_for(
             *_key_warnings(job, limits.get(job.concurrency_key, [])),
             *_run_argument_warnings(job, app),
             *registry.task_warnings(app, job.task),
-            *_shown([*_secret_warnings(job, deleted), *_own_warnings(job, app)], with_arguments),
+            *_shown(_argument_warnings(job, deleted, app), with_arguments),
         ]
         for job in definitions
     ]
@@ -60,8 +63,12 @@ def _shown(texts: list[str], with_arguments: bool) -> list[str]:
     return [HIDDEN] if texts and not with_arguments else texts
 
 
-def _own_warnings(job: Definition, app: Celery) -> list[str]:
-    return registry.argument_warnings(app, job.task, job.kwargs)
+def _argument_warnings(job: Definition, deleted: set[str], app: Celery) -> list[str]:
+    return [
+        *_secret_warnings(job, deleted),
+        *_destination_warnings(job),
+        *registry.argument_warnings(app, job.task, job.kwargs),
+    ]
 
 
 def _queue_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]:
@@ -129,6 +136,16 @@ def _run_argument_warnings(job: Definition, app: Celery) -> Iterator[str]:
         yield (
             f"Whoever may start the job can set {' and '.join(names)}, and so may change what its"
             " command does."
+        )
+
+
+def _destination_warnings(job: Definition) -> Iterator[str]:
+    destinations = DESTINATIONS.get(job.task, frozenset())
+    names = [name for name in job.run_arguments if name in destinations]
+    if names and _secrets(job):
+        yield (
+            f"Whoever may start the job can set {' and '.join(names)}, and so may send its secrets"
+            " elsewhere."
         )
 
 

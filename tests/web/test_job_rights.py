@@ -1,6 +1,7 @@
 """Rights that depend on the job: commands, the arguments of a start, masks, and tags."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -198,7 +199,8 @@ def test_arguments_are_masked_for_whoever_may_only_read_or_start(
         for answer in answers:
             assert answer.status_code < 300, answer.text
             assert "hidden.example" not in answer.text
-            assert "432" not in answer.text
+            # Ids and instants have such digits too, but not between these.
+            assert not re.search(r"[:\s]432[12]\b", answer.text)
         masked = {"url": "***", "timeout_seconds": "***"}
         assert answers[1].json["kwargs"] == answers[3].json["kwargs"] == masked
         changed = answers[4].json["items"][0 if role == "viewer" else -2]["detail"]
@@ -253,6 +255,26 @@ def test_an_error_of_an_argument_that_is_hidden_does_not_show_it(
     assert [error["code"] for error in answer.json["errors"]] == ["hidden_argument"]
     assert "secret_name" not in answer.text
     assert "secret_name" in full.text
+
+
+@pytest.mark.parametrize(
+    "task, named, kwargs, is_warning",
+    [
+        ("http", "url", {"url": "https://a.example/", "body": "${secret:KEY}"}, True),
+        ("http", "timeout_seconds", {"url": "https://a.example/", "body": "${secret:KEY}"}, False),
+        ("http", "url", {"url": "https://a.example/", "body": "x"}, False),
+        ("email", "cc", {"to": ["a@a.example"], "subject": "x", "body": "${secret:KEY}"}, True),
+    ],
+)
+def test_a_start_that_may_send_secrets_elsewhere_is_a_warning(
+    api: Api, api_of: ApiOf, task: str, named: str, kwargs: dict[str, Any], is_warning: bool
+) -> None:
+    api.put("/secrets/KEY", {"value": "s3cr3t"})
+    made = api.make_job(task=task, kwargs=kwargs, run_arguments=[named])
+
+    sentence = f"Whoever may start the job can set {named}, and so may send its secrets elsewhere."
+    assert (sentence in made["warnings"]) is is_warning
+    assert "elsewhere" not in api_of("operator").get("/jobs/nightly").text
 
 
 def test_a_start_that_may_set_the_context_of_a_command_is_a_warning(api: Api) -> None:
