@@ -103,12 +103,15 @@ def create(
             "NAME": lambda item: item["name"],
             "OWNER": lambda item: item["owner"] or "-",
             "SCOPES": lambda item: ",".join(item["scopes"] or ["all"]),
+            "TAGS": lambda item: (
+                "all" if item["tags"] is None else ",".join(item["tags"]) or "none"
+            ),
             "CREATED": lambda item: instant_text(item["created_at"]),
             "EXPIRES": lambda item: instant_text(item["expires_at"], absent="never"),
             "USED": lambda item: instant_text(item["last_used_at"], absent="never"),
         },
         empty="No tokens. Create one: jobs-app token create NAME",
-        droppable={"SCOPES", "CREATED"},
+        droppable={"SCOPES", "TAGS", "CREATED"},
     )
 )
 def list_tokens() -> Json:

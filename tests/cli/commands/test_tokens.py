@@ -50,6 +50,17 @@ def test_a_token_is_printed_once_and_works(settings: Settings, run: Run) -> None
     assert [item["name"] for item in json.loads(listed.stdout)["items"]] == ["admin", "ci"]
 
 
+def test_the_list_shows_the_limits_of_a_token(settings: Settings, run: Run) -> None:
+    run("token", "create", "team", "--scope", "read", "--tag", "billing", "--tag", "ops")
+    run("token", "create", "whole")
+
+    lines = run("token", "list").stdout.splitlines()
+
+    assert lines[0].split()[:5] == ["ID", "NAME", "OWNER", "SCOPES", "TAGS"]
+    limits = {line.split()[1]: line.split()[3:5] for line in lines[1:]}
+    assert (limits["team"], limits["whole"]) == (["read", "billing,ops"], ["all", "all"])
+
+
 def test_the_list_shows_when_a_token_ends(settings: Settings, run: Run) -> None:
     made = run("token", "create", "ci", "--expires", "90d", "--json")
     ended = run("token", "create", "old", "--expires", "0.001s", "--json")
@@ -57,7 +68,8 @@ def test_the_list_shows_when_a_token_ends(settings: Settings, run: Run) -> None:
     assert works(settings, json.loads(made.stdout)["token"])
     assert not works(settings, json.loads(ended.stdout)["token"])
     lines = run("token", "list").stdout.splitlines()
-    assert lines[0].split() == ["ID", "NAME", "OWNER", "SCOPES", "CREATED", "EXPIRES", "USED"]
+    heads = ["ID", "NAME", "OWNER", "SCOPES", "TAGS", "CREATED", "EXPIRES", "USED"]
+    assert lines[0].split() == heads
     assert [line.split()[1] for line in lines[1:]] == ["admin", "ci", "old"]
     assert lines[1].split()[-2:] == ["never", "never"]
     assert json.loads(made.stdout)["expires_at"][:19] + "Z" in lines[2]
