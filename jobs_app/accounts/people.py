@@ -87,14 +87,13 @@ def create(
     """Store a new account and return it. Raises InvalidInput, Conflict (`person_exists`)."""
     _check_name(name)
     check(rights)
-    _refuse_twin(session, name)
     person = Person(name=name, kind=kind, version=1, created_at=at, **rights.columns())
     session.add(person)
     try:
         session.flush()
     except IntegrityError as error:
         session.rollback()
-        raise _taken(name) from error
+        raise _taken(session, name) from error
     after = rights.columns()
     audit.note(session, "create_person", by=by, at=at, person=name, kind=kind, after=after)
     session.commit()
@@ -218,17 +217,11 @@ def _check_name(name: str) -> None:
         refuse([FieldError("/name", "reserved_name", detail)])
 
 
-def _refuse_twin(session: Session, name: str) -> None:
-    """Raise Conflict for a name that differs from another only in case: people mix them up."""
+def _taken(session: Session, name: str) -> Conflict:
+    """Return the error for a name that differs from another in nothing, or in case only."""
     same = select(Person.name).where(func.lower(Person.name) == name.lower(), _IS_THERE)
-    twin = session.scalars(same.limit(1)).first()
-    if twin is not None:
-        session.rollback()
-        raise _taken(twin)
-
-
-def _taken(name: str) -> Conflict:
-    taken = FieldError("/name", "person_exists", f"There is an account {name!r} already.")
+    other = session.scalars(same).first() or name
+    taken = FieldError("/name", "person_exists", f"There is an account {other!r} already.")
     return Conflict(taken.detail, code="person_exists", errors=[taken])
 
 

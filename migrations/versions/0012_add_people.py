@@ -57,7 +57,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_people_name",
         "people",
-        ["name"],
+        [sa.text("lower(name)")],
         unique=True,
         postgresql_where=is_there,
         sqlite_where=is_there,

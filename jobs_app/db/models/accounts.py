@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Integer, String
+from sqlalchemy import Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.core.roles import AccountKind, Grant, Role, Scope
@@ -32,7 +32,10 @@ class Person(Base):
     last_seen_at: Mapped[datetime | None]
 
     __table_args__ = (
-        partial_index("uq_people_name", "name", unique=True, where="removed_at IS NULL"),
+        # Names of accounts differ in more than case, so that none passes for another.
+        partial_index(
+            "uq_people_name", text("lower(name)"), unique=True, where="removed_at IS NULL"
+        ),
         # The audit holds ids: an id names one account for ever.
         {"sqlite_autoincrement": True},
     )
