@@ -45,7 +45,10 @@ class RetryPolicy:
     def as_json(self) -> dict[str, Any]:
         """Return it as a row's `retry` column holds it."""
         return {name: getattr(self, name) for name in RetryPolicy.__slots__} | {
-            "on": [str(state) for state in self.on]
+            "on": [str(state) for state in self.on],
+            # As the API sends them: a default of 30 is no other value than 30.0.
+            "delay_seconds": float(self.delay_seconds),
+            "max_delay_seconds": float(self.max_delay_seconds),
         }
 
     def allows(self, outcome: RunState, *, attempt: int) -> bool:

@@ -1,5 +1,6 @@
 """When a failed attempt is tried again."""
 
+import json
 from uuid import UUID
 
 import pytest
@@ -58,3 +59,9 @@ def test_a_policy_survives_its_row() -> None:
 
     assert RetryPolicy.from_json(stored | {"on": ["lost"]}) == policy
     assert RetryPolicy.from_json({}) == RetryPolicy()
+
+
+def test_a_whole_number_of_seconds_is_stored_as_the_api_sends_it() -> None:
+    default, sent = RetryPolicy(), RetryPolicy(delay_seconds=30.0, max_delay_seconds=600.0)
+
+    assert json.dumps(default.as_json()) == json.dumps(sent.as_json())
