@@ -103,4 +103,6 @@ def name_hint(path: str, names: Callable[[str], list[str]]) -> str:
     collection, _, rest = path.partition("/api/v1/")[2].partition("/")
     if collection not in COLLECTIONS or not rest:
         return ""
-    return did_you_mean(unquote(rest.partition("/")[0]), names(f"/{collection}"))
+    name, known = unquote(rest.partition("/")[0]), names(f"/{collection}")
+    # The item may be there, and what is missing is below it.
+    return "" if name in known else did_you_mean(name, known)

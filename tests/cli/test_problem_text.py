@@ -2,6 +2,7 @@
 
 import pytest
 
+from jobs_app.cli.problem_text import name_hint
 from tests.cli.canned import Canned, CannedServer, a_job, problem
 from tests.cli.conftest import Run
 
@@ -107,3 +108,15 @@ def test_a_detail_that_repeats_the_first_of_several_errors_is_not_printed(
         "  EXPRESSION: hour cannot be read.",
     ]
     assert result.stderr.count("minute cannot be read.") == 1
+
+
+@pytest.mark.parametrize(
+    "path, hint",
+    [
+        ("/api/v1/jobs/helo", " Did you mean 'hello'?"),
+        ("/api/v1/jobs/helo/revisions/9", " Did you mean 'hello'?"),
+        ("/api/v1/jobs/hello/revisions/9", ""),
+    ],
+)
+def test_a_name_that_exists_is_no_hint(path: str, hint: str) -> None:
+    assert name_hint(path, lambda _: ["hello"]) == hint
