@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jobs_app.core.document_diff import is_other
 from jobs_app.core.text import counted
 from jobs_app.jobs.definition import described
 from jobs_app.jobs.document import Definition
@@ -32,17 +33,22 @@ def changed_detail(before: Definition, after: Definition) -> dict[str, Any]:
     return {
         "before": audited(before, first=changed),
         "after": audited(after, first=changed),
-        "changed_arguments": _shortened(changed),
+        "changed_arguments": shortened(changed),
     }
 
 
 def changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the names of all arguments that differ, sorted; they may be masked in the audit."""
     names = before.keys() | after.keys()
-    return sorted(name for name in names if _text(before, name) != _text(after, name))
+    return sorted(
+        name
+        for name in names
+        # An argument that is null is not one that is left out.
+        if (name in before) != (name in after) or is_other(before.get(name), after.get(name))
+    )
 
 
-def _shortened(names: Iterable[str]) -> list[str]:
+def shortened(names: Iterable[str]) -> list[str]:
     """Return the first MAX_CHANGED of *names*; a long name is cut."""
     return [name[:MAX_NAME_CHARS] for name in names][:MAX_CHANGED]
 
@@ -70,8 +76,3 @@ def _cut(value: Any) -> Any:
     if len(text) <= MAX_VALUE_CHARS:
         return value
     return f"{text[:MAX_VALUE_CHARS]}… ({counted(len(text), 'character')})"
-
-
-def _text(kwargs: Mapping[str, Any], name: str) -> str | None:
-    """Return an argument as JSON, in which 1 and true differ; None if it is left out."""
-    return json.dumps(kwargs[name], sort_keys=True) if name in kwargs else None
