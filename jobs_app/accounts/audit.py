@@ -36,6 +36,12 @@ def set_origin(session: Session, origin: Origin) -> None:
     session.info[_ORIGIN] = origin
 
 
+def origin(session: Session) -> Origin:
+    """Return the origin of the events of *session*."""
+    known: Origin = session.info.get(_ORIGIN, Origin(None, None))
+    return known
+
+
 def note(
     session: Session,
     action: str,
@@ -47,16 +53,16 @@ def note(
     **detail: Any,
 ) -> None:
     """Add an event to the running transaction; it is committed with the change."""
-    origin: Origin = session.info.get(_ORIGIN, Origin(None, None))
+    cause = origin(session)
     session.add(
         AuditEvent(
             at=at,
             actor=by,
-            person_id=origin.person_id,
-            request_id=origin.request_id,
-            via=origin.via,
-            token_id=origin.token_id,
-            remote_address=origin.remote_address,
+            person_id=cause.person_id,
+            request_id=cause.request_id,
+            via=cause.via,
+            token_id=cause.token_id,
+            remote_address=cause.remote_address,
             action=action,
             job_id=job_id,
             run_id=run_id,

@@ -14,7 +14,7 @@ from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from jobs_app.db.engine import FILTER, filter_statements
 from jobs_app.db.models.accounts import AuditEvent
-from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Attempt, LogChunk, PrunedRuns, Run
 
@@ -63,6 +63,7 @@ def _criteria(tags: frozenset[str]) -> tuple[LoaderCriteriaOption, ...]:
 
     conditions: dict[type, ColumnElement[bool]] = {
         Job: _has_one(Job.tags, tags),
+        JobRevision: of_job(JobRevision.job_id),
         Run: of_job(Run.job_id),
         PrunedRuns: of_job(PrunedRuns.job_id),
         Notification: of_job(Notification.job_id),

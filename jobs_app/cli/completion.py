@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from urllib.parse import quote
 from zoneinfo import available_timezones
 
 import click
@@ -63,6 +64,13 @@ def run_or_job_names(ctx: click.Context, param: click.Parameter, incomplete: str
     """Return the names of jobs, and the ids of runs as soon as something is typed."""
     ids = run_ids(ctx, param, incomplete) if incomplete else []
     return ids + job_names(ctx, param, incomplete)
+
+
+def revision_numbers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the numbers of the newest revisions of the job that is typed already."""
+    name = quote(str(ctx.params.get("name") or ""), safe="", errors="replace")
+    complete = _completion(f"/jobs/{name}/revisions", field="number", limit=MOST)
+    return sorted(complete(ctx, param, incomplete), key=int, reverse=True)
 
 
 def zone_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -160,15 +160,18 @@ def outlook(item: Json) -> str:
     return f"{description.rstrip('.')}. Next run {when}, {exact(next_run)}."
 
 
-def print_effect(body: Json) -> None:
-    """Print the result of a dry run: the fires after and before, and what would start."""
+def print_effect(body: Json, *, heading: str = "Nothing was changed. ") -> None:
+    """Print the result of a dry run: the fires after and before, and what would start.
+
+    *heading* begins the first sentence.
+    """
     job, effect = body["job"], body["effect"]
     if job["state"] == JobState.PAUSED:
-        print_text(f"Nothing was changed. {job['name']} is paused: with this, it would stay so.")
+        print_text(f"{heading}{job['name']} is paused: with this, it would stay so.")
     elif not effect["fires_after"]:
-        print_text(f"Nothing was changed. With this, {job['name']} would not fire by itself.")
+        print_text(f"{heading}With this, {job['name']} would not fire by itself.")
     else:
-        print_text(f"Nothing was changed. With this, {job['name']} would fire:")
+        print_text(f"{heading}With this, {job['name']} would fire:")
         print_fires(effect["fires_after"])
     if effect["fires_before"]:
         print_text("\nAs it is now, it fires:")

@@ -234,9 +234,17 @@ def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
 def confirm_deletion(question: str, *, yes: bool) -> None:
     """Ask *question*, unless *yes*. Raises Failure at a no, UsageError with nobody to ask."""
+    confirm(question, yes=yes, verb="delete", refusal="Nothing was deleted.")
+
+
+def confirm(question: str, *, yes: bool, verb: str, refusal: str) -> None:
+    """Ask *question*, unless *yes*.
+
+    Raises Failure with *refusal* at a no, and UsageError if nobody is there who could *verb*.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("Add --yes to delete without being asked.")
+        raise click.UsageError(f"Add --yes to {verb} without being asked.")
     if not click.confirm(question, err=True):
-        raise Failure("Nothing was deleted.")
+        raise Failure(refusal)

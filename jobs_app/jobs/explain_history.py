@@ -23,6 +23,9 @@ from jobs_app.schedules.schedule import Fire, Schedule
 #: Older versions of a job's schedule than this many are not searched for its newest fire.
 _MOST_VERSIONS = 50
 
+#: The actions that replace a definition.
+_CHANGES = frozenset({"change", "restore"})
+
 _INSTANTS = ("anchor_at", "at", "start_at", "end_at")
 
 
@@ -37,7 +40,7 @@ class JobHistory:
         """Return the job's rules at *instant*; a change applies to the fires after it."""
         present = described(definition_of(self.job))
         definition = present
-        changes = [event for event in self.events if event.action in {"create", "change"}]
+        changes = [event for event in self.events if event.action in {"create", *_CHANGES}]
         earlier = [event for event in changes if event.at < instant]
         later = [event for event in changes if event.at >= instant]
         if earlier:
@@ -55,7 +58,7 @@ class JobHistory:
         schedule = self.rules_at(at).schedule
         if schedule is None or self.job.deleted_at is not None:
             return at
-        changes = [event.at for event in self.events if event.action == "change" and event.at < at]
+        changes = [event.at for event in self.events if event.action in _CHANGES and event.at < at]
         until = at
         for begin in [*reversed(changes), self.job.created_at][:_MOST_VERSIONS]:
             fire = _last_due(self.rules_at(until).schedule, until)
@@ -70,7 +73,7 @@ class JobHistory:
 
         Times before the creation of the job have no fires.
         """
-        changes = [event.at for event in self.events if event.action == "change"]
+        changes = [event.at for event in self.events if event.action in _CHANGES]
         after = max(begin - TICK, self.job.created_at)
         edges = [after, *(edge for edge in changes if after < edge < end - TICK), end - TICK]
         fires: list[datetime] = []
@@ -125,7 +128,7 @@ def history_of(session: Session, name: str, when: When) -> JobHistory:
         # Between two jobs of that name: the later one answers that it did not exist yet.
         job = jobs[jobs.index(job) - 1]
     events = select(AuditEvent).where(AuditEvent.job_id == job.id).order_by(AuditEvent.id)
-    kinds = ("create", "change", "pause", "resume", "delete")
+    kinds = ("create", *_CHANGES, "pause", "resume", "delete")
     return JobHistory(job, list(session.scalars(events.where(AuditEvent.action.in_(kinds)))))
 
 

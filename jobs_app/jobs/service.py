@@ -22,7 +22,7 @@ from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.db.page_size import fitting, text_size
-from jobs_app.jobs.audit_detail import audited, changed_detail
+from jobs_app.jobs import revisions
 from jobs_app.jobs.definition import (
     NewReferences,
     check,
@@ -61,7 +61,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     definition = completed(definition, anchor_at=None, at=at)
     with reader_of(session) as reader:
         check(reader, definition, app=app, now=at)
-    detail = audited(definition)
+    new = revisions.Change.creation(definition)
     NewReferences.of(definition).hold(session)
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
@@ -69,7 +69,7 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
     session.add(job)
     _flush(session, job)
-    audit.note(session, "create", by=by, at=at, job_id=job.id, after=detail)
+    new.note(session, job, by=by, at=at)
     session.commit()
     return job
 
@@ -83,12 +83,13 @@ def change(
     app: Celery,
     by: str,
     at: datetime,
+    restored: int | None = None,
 ) -> Job:
     """Replace what *job* says, if its version is still *version* (None: whichever it is).
 
     Its next fire is worked out anew from *at* when the schedule has changed. Runs
-    that are queued already keep what they were queued with. Raises InvalidInput,
-    Conflict (`name_taken`), StaleVersion.
+    that are queued already keep what they were queued with. *restored* is the revision that
+    it restores. Raises InvalidInput, Conflict (`name_taken`), StaleVersion.
     """
     expect_version(job, version)
     while True:
@@ -97,7 +98,7 @@ def change(
         definition = completed(definition, anchor_at=job.anchor_at, at=at)
         with reader_of(session) as reader:
             check(reader, definition, app=app, now=at, before=before)
-        detail = changed_detail(before, definition)
+        new = revisions.Change.of(job, before, definition)
         references = NewReferences.of(definition, before)
         job = lock(session, job, version)
         if job.version == checked_version:
@@ -111,7 +112,7 @@ def change(
     redefine(job, definition, before=before, at=at)
     subscriptions.set_subscriptions(job, definition.notify, subscribers)
     _flush(session, job)
-    audit.note(session, "change", by=by, at=at, job_id=job.id, **detail)
+    new.note(session, job, by=by, at=at, restored=restored)
     session.commit()
     return job
 
@@ -221,6 +222,7 @@ def purge(session: Session, job: Job, *, by: str, at: datetime) -> None:
         session.commit()
     session.execute(delete(PrunedRuns).where(PrunedRuns.job_id == job.id))
     history.delete_for_job(session, job.id)
+    revisions.delete_for_job(session, job.id)
     audit.note(session, "purge", by=by, at=at, job_id=job.id, name=job.name)
     session.delete(session.merge(job))
     session.commit()

@@ -24,6 +24,7 @@ from jobs_app.web.api import (
     people,
     problems,
     queues,
+    revisions,
     run_logs,
     runs,
     schedules,
@@ -57,7 +58,7 @@ SECURITY_HEADERS = {
 
 #: The modules of the API; each has a blueprint called `api`.
 RESOURCES = (
-    *(jobs, explain, stats, runs, run_logs, schedules),
+    *(jobs, revisions, explain, stats, runs, run_logs, schedules),
     *(secrets, notifications, tasks, queues, workers, audit),
     *(people, tokens, me),
 )

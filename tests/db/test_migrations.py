@@ -21,8 +21,9 @@ from jobs_app.db.columns import Base, new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
 from jobs_app.db.revisions import alembic_config
+from jobs_app.jobs import revisions, service
 from jobs_app.runs import history
-from tests.factories import NOON, claim, make_job, make_run, make_worker
+from tests.factories import NOON, TASKS, claim, definition, make_job, make_run, make_worker
 
 
 def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
@@ -279,4 +280,26 @@ def test_tokens_of_before_belong_to_the_account_admin_and_lesser_ones_end_with_a
 
     with database.session() as session:
         assert session.execute(text("SELECT name FROM tokens")).scalars().all() == ["ci"]
+    database.close()
+
+
+def test_a_job_of_before_0013_has_its_first_revisions_at_its_next_change(
+    unmigrated_database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(database_url=unmigrated_database_url, data_dir=tmp_path)
+    migrate(settings)
+    database = Database(settings.effective_database_url)
+    job = make_job(database, priority=1)
+    migrate(settings, "0012")
+
+    migrate(settings)
+    with database.session() as session:
+        wanted = definition(priority=2)
+        service.change(session, job, wanted, version=None, app=TASKS, by="ann", at=NOON)
+        kept = revisions.page(session, job, before=None, limit=9)
+
+    assert [(item.number, item.by, item.at) for item in kept] == [
+        (2, "ann", NOON),
+        (1, None, job.created_at),
+    ]
     database.close()

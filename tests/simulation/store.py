@@ -34,6 +34,7 @@ TABLES = (
     "schedulers",
     "runs",
     "workers",
+    "job_revisions",
     "jobs",
 )
 

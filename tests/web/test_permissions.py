@@ -24,7 +24,13 @@ MATRIX = Path(__file__).with_name("permission_matrix.txt")
 ROLES = ("viewer", "operator", "editor", "editor+commands", "editor+secrets", "admin")
 
 RUN_ID = "01890000-0000-7000-8000-000000000000"
-EXAMPLES = {"name": "nothing", "run_id": RUN_ID, "task_id": RUN_ID, "token_id": "999999"}
+EXAMPLES = {
+    "name": "nothing",
+    "run_id": RUN_ID,
+    "task_id": RUN_ID,
+    "token_id": "999999",
+    "number": "7",
+}
 
 
 def routes(app: Flask) -> Iterator[tuple[str, str, str]]:

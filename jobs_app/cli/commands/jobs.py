@@ -11,6 +11,7 @@ import click
 
 from jobs_app.cli.client import USAGE, Answer, Failure, Json, connect
 from jobs_app.cli.commands.job_export import export_jobs, import_jobs
+from jobs_app.cli.commands.job_revisions import changes, restore
 from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.fire_table import print_fires
@@ -54,7 +55,7 @@ def job() -> None:
     """Create, change, pause and run jobs."""
 
 
-for command in (stats, export_jobs, import_jobs):
+for command in (stats, changes, restore, export_jobs, import_jobs):
     job.add_command(command)
 
 

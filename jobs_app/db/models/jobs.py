@@ -119,6 +119,26 @@ class Job(Base):
     )
 
 
+class JobRevision(Base):
+    """A definition that a job has had; `number` is the job's version after the change.
+
+    Secrets are references or masked. `by` is None for a state that was on no record before.
+    No foreign key: a process of an older version, which purges a job, knows no revisions.
+    """
+
+    __tablename__ = "job_revisions"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    definition: Mapped[dict[str, Any]] = mapped_column(Json)
+    #: The names of the fields that the change has changed.
+    changed: Mapped[list[str]] = mapped_column(Json)
+    by: Mapped[str | None] = mapped_column(String(200))
+    via: Mapped[str | None] = mapped_column(String(8))
+    at: Mapped[datetime]
+    note: Mapped[str | None] = mapped_column(Text)
+
+
 def schedule_of(job: Job) -> Schedule | None:
     """Return a job's schedule; None for one that is started by hand only."""
     if job.cron is None and job.interval_seconds is None and job.at is None:

@@ -28,7 +28,7 @@ api = APIBlueprint("audit", __name__, abp_tags=[INSTALLATION])
 AUDIT_KIND = "audit"
 
 #: Changes of jobs, which all callers see; what operators see besides; and what editors do.
-JOB_ACTIONS = frozenset({"create", "change", "pause", "resume", "delete", "purge"})
+JOB_ACTIONS = frozenset({"create", "change", "restore", "pause", "resume", "delete", "purge"})
 RUN_ACTIONS = frozenset({"start", "cancel"})
 SECRET_ACTIONS = frozenset({"create_secret", "change_secret", "delete_secret"})
 

@@ -91,8 +91,7 @@ def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobRepl
     """Replace a job; what is left out takes its default. With `name`, rename it."""
     job = find_job(path.name)
     version = preconditions.expected_version()
-    definition = _definition(body, name=path.name)
-    return _change(job, definition, version=version, dry_run=query.dry_run)
+    return save(job, body, version=version, dry_run=query.dry_run)
 
 
 @api.patch("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
@@ -100,14 +99,10 @@ def change_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobPatch
     """Change some fields of a job (JSON Merge Patch)."""
     job = find_job(path.name)
     version = preconditions.expected_version()
-    try:
-        whole = JobReplace.model_validate(merged(definition_of(job), request.get_json()))
-    except ValidationError as error:
-        raise_invalid(error)
-    definition = _definition(whole, name=path.name)
+    whole = validated(merged(definition_of(job), request.get_json()))
     # Merged into what was read just now: somebody else's change in between must not be undone.
     version = job.version if version is None and not query.dry_run else version
-    return _change(job, definition, version=version, dry_run=query.dry_run)
+    return save(job, whole, version=version, dry_run=query.dry_run)
 
 
 @api.delete("/jobs/<name>", responses={204: None, **problems(404, 409, 412, 428)})
@@ -202,6 +197,14 @@ def find_job(name: str) -> Job:
         return service.get(reader, checked_name(NAME, name, "job"))
 
 
+def validated(document: Any) -> JobReplace:
+    """Return *document* as the body of a PUT; raises InvalidInput."""
+    try:
+        return JobReplace.model_validate(document)
+    except ValidationError as error:
+        raise_invalid(error)
+
+
 def _definition(body: JobReplace, *, name: str) -> Definition:
     parts = extension.current()
     return body.definition(parts.settings, name=name, app=parts.celery)
@@ -223,7 +226,16 @@ def _create(definition: Definition) -> Response:
     return located(_answer(job), 201, f"/api/v1/jobs/{job.name}")
 
 
-def _change(job: Job, definition: Definition, *, version: int | None, dry_run: bool) -> Response:
+def save(
+    job: Job,
+    body: JobReplace,
+    *,
+    version: int | None,
+    dry_run: bool,
+    restored: int | None = None,
+) -> Response:
+    """Save *body* over *job* and answer; with *dry_run*, answer with the effect."""
+    definition = _definition(body, name=job.name)
     job_rights.check_save(definition, before=job)
     version = job_rights.checked_version(job, version)
     if dry_run:
@@ -236,6 +248,7 @@ def _change(job: Job, definition: Definition, *, version: int | None, dry_run: b
         app=extension.current().celery,
         by=actor(),
         at=clock.now(),
+        restored=restored,
     )
     extension.notify_redis_afterwards([changed])
     return _answer(changed)

@@ -143,11 +143,13 @@ def show(
     document = dumped(out)
     # Written by itself: a field of another kind is absent, not null.
     if schedule is not None:
-        document_of_schedule = ScheduleOut(**schedule).model_dump(
-            mode="json", include=set(schedule)
-        )
-        document["schedule"] = document_of_schedule
+        document["schedule"] = show_schedule(schedule)
     return document
+
+
+def show_schedule(schedule: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of *schedule* as they go over the wire, and no others."""
+    return ScheduleOut(**schedule).model_dump(mode="json", include=set(schedule))
 
 
 def _last_run(run: Run) -> LastRun:
