@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pip
 import pytest
 
 from tests.servers import wait_until
@@ -85,12 +86,33 @@ def make_checkout(folder: Path) -> Path:
     return folder
 
 
+def make_checkout_with_pip(folder: Path) -> Path:
+    """Return a checkout in which nothing is installed but pip: ours, since that takes seconds."""
+    checkout = make_checkout(folder)
+    subprocess.run(
+        [sys.executable, "-I", "-m", "venv", "--without-pip", checkout / ".venv"], check=True
+    )
+    (packages,) = (checkout / ".venv/lib").glob("python*/site-packages")
+    (packages / "pip").symlink_to(Path(pip.__file__).parent)
+    return checkout
+
+
+@pytest.fixture
+def checkout_with_pip(tmp_path: Path) -> Path:
+    """A checkout in which nothing is installed but pip."""
+    return make_checkout_with_pip(tmp_path / "checkout")
+
+
 @pytest.fixture(scope="module")
-def first_calls(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, list[tuple[int, str]]]:
-    """A checkout whose path has a space, and how two calls at once in it ended."""
-    checkout = make_checkout(tmp_path_factory.mktemp("run") / "a checkout")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout that is installed, and whose path has a space."""
+    checkout = make_checkout_with_pip(tmp_path_factory.mktemp("run") / "a checkout")
+    assert run(checkout, "jobs-app").returncode == 0
+    return checkout
+
+
+def test_two_first_calls_at_once_install_once(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "a checkout")
     calls = [
         subprocess.Popen(
             [checkout / "run", "jobs-app"],
@@ -102,34 +124,9 @@ def first_calls(
         for _ in range(2)
     ]
     errors = [call.communicate(timeout=100)[1] for call in calls]
-    return checkout, [(call.returncode, text) for call, text in zip(calls, errors, strict=True)]
 
-
-@pytest.fixture
-def checkout(first_calls: tuple[Path, list[tuple[int, str]]]) -> Path:
-    return first_calls[0]
-
-
-@pytest.fixture
-def checkout_with_pip(checkout: Path, tmp_path: Path) -> Path:
-    """A checkout in which nothing is installed but pip, which takes seconds."""
-    other = make_checkout(tmp_path / "checkout")
-    shutil.copytree(
-        checkout / ".venv",
-        other / ".venv",
-        symlinks=True,
-        ignore=shutil.ignore_patterns("installed-*", "stand_in*"),
-    )
-    return other
-
-
-def test_two_first_calls_at_once_install_once(
-    first_calls: tuple[Path, list[tuple[int, str]]],
-) -> None:
-    _, ends = first_calls
-
-    assert [code for code, _ in ends] == [0, 0], ends
-    assert sum(INSTALLING in text for _, text in ends) == 1
+    assert [call.returncode for call in calls] == [0, 0], errors
+    assert sum(INSTALLING in text for text in errors) == 1
 
 
 def test_a_later_call_installs_nothing_and_keeps_folder_and_arguments(
