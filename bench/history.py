@@ -248,7 +248,7 @@ FILTERS: dict[str, Filter] = {
 
 
 def _last_runs(session: Session) -> object:
-    jobs = service.page(session, service.Filter(), after=None, limit=LIMIT)
+    jobs, _ = service.page(session, service.Filter(), after=None, limit=LIMIT)
     return service.last_runs(session, [job.id for job in jobs])
 
 
@@ -269,7 +269,7 @@ OTHER_QUERIES: dict[str, Query] = {
     "jobs whose last run was lost": lambda session: service.page(
         session, service.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
     ),
-    "queues": status.queues,
+    "queues": lambda session: status.queues(session, limit=LIMIT),
     "workers": status.workers,
     "explain": _explained,
     "stats of a job": _stats,

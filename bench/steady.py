@@ -80,10 +80,9 @@ class Consumer:
     def _receive(self) -> None:
         while not self._stopping.is_set():
             for key in self._keys:
-                texts = self._client.rpop(key, RECEIVE_BATCH)
+                texts: Any = self._client.rpop(key, RECEIVE_BATCH)
                 at = time.time()
-                # redis-py's types include those of its async client.
-                for text in texts or ():  # type: ignore[union-attr]
+                for text in texts or ():
                     run_id = json.loads(text)["headers"]["id"]
                     # Only the first message of a run counts; a second one is a resend.
                     self.received_at.setdefault(run_id, at)
