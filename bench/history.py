@@ -23,7 +23,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Run
-from jobs_app.jobs import explain, service, stats
+from jobs_app.jobs import explain, listing, service, stats
 from jobs_app.jobs.explain_when import When
 from jobs_app.runs import history, status
 from jobs_app.runs.history import Filter, Position
@@ -248,8 +248,8 @@ FILTERS: dict[str, Filter] = {
 
 
 def _last_runs(session: Session) -> object:
-    jobs, _ = service.page(session, service.Filter(), after=None, limit=LIMIT)
-    return service.last_runs(session, [job.id for job in jobs])
+    jobs, _ = listing.page(session, listing.Filter(), after=None, limit=LIMIT)
+    return listing.last_runs(session, [job.id for job in jobs])
 
 
 def _explained(session: Session) -> object:
@@ -263,11 +263,11 @@ def _stats(session: Session) -> object:
 #: Other queries of the table of runs.
 OTHER_QUERIES: dict[str, Query] = {
     "jobs with their last runs": _last_runs,
-    "jobs whose last run failed": lambda session: service.page(
-        session, service.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
+    "jobs whose last run failed": lambda session: listing.page(
+        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
     ),
-    "jobs whose last run was lost": lambda session: service.page(
-        session, service.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
+    "jobs whose last run was lost": lambda session: listing.page(
+        session, listing.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
     ),
     "queues": lambda session: status.queues(session, limit=LIMIT),
     "workers": status.workers,

@@ -1,18 +1,16 @@
-"""What people do to jobs: create, change, pause, resume, delete and find them.
+"""What people do to jobs: create, change, pause, resume and delete them.
 
 Nothing here makes a job run at once (invariant 11): the next fire is always worked
 out from the instant of the change, strictly later than it.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from celery import Celery
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit, tag_limit
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
@@ -21,7 +19,6 @@ from jobs_app.db import run_indexes
 from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
-from jobs_app.db.page_size import fitting, text_size
 from jobs_app.jobs import revisions
 from jobs_app.jobs.definition import (
     NewReferences,
@@ -40,17 +37,6 @@ from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
 
 OnMissed = Literal["skip", "last", "all"]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which jobs a list shows; None leaves a condition out."""
-
-    state: JobState | None = None
-    tag: str | None = None
-    queue: str | None = None
-    q: str | None = None
-    last_state: RunState | None = None
 
 
 def create(session: Session, definition: Definition, *, app: Celery, by: str, at: datetime) -> Job:
@@ -242,53 +228,6 @@ def get(session: Session, name: str) -> Job:
     if job is None:
         raise NotFound(f"There is no job {name!r}.", code="job_not_found")
     return job
-
-
-def page(
-    session: Session, conditions: Filter, *, after: str | None, limit: int
-) -> tuple[list[Job], bool]:
-    """Return living jobs by name, those later than the name *after*.
-
-    Also whether the page ends early because its jobs are large.
-    """
-    size = text_size(Job.kwargs, Job.description, Job.notify)
-    statement = select(Job.id, size).where(*_conditions(conditions, after=after))
-    rows = session.execute(statement.order_by(Job.name).limit(limit)).all()
-    some = fitting(rows)
-    jobs = session.scalars(select(Job).where(Job.id.in_(some)).order_by(Job.name))
-    return list(jobs), len(some) < len(rows)
-
-
-def _conditions(conditions: Filter, *, after: str | None) -> Iterator[ColumnElement[bool]]:
-    yield Job.deleted_at.is_(None)
-    if after is not None:
-        yield Job.name > after
-    if conditions.state is not None:
-        yield Job.state == conditions.state
-    if conditions.queue is not None:
-        yield Job.queue == conditions.queue
-    if conditions.tag is not None:
-        yield tag_limit.has_tag(Job.tags, conditions.tag)
-    if conditions.q:
-        q = conditions.q.lower()
-        yield or_(
-            Job.name.contains(q, autoescape=True),
-            func.lower(Job.description).contains(q, autoescape=True),
-            func.lower(Job.task).contains(q, autoescape=True),
-        )
-    if conditions.last_state is not None:
-        yield run_indexes.of_newest(Run.state) == conditions.last_state
-
-
-def last_runs(session: Session, job_ids: Iterable[int]) -> dict[int, Run]:
-    """Return the run of the newest instant of each of *job_ids* that has one, with attempts."""
-    of_jobs = select(run_indexes.of_newest(Run.id)).where(Job.id.in_(list(job_ids)))
-    runs = session.scalars(
-        select(Run)
-        .where(Run.id.in_(list(session.scalars(of_jobs))))
-        .options(selectinload(Run.attempts))
-    )
-    return {run.job_id: run for run in runs if run.job_id is not None}
 
 
 def lock(session: Session, job: Job, version: int | None = None) -> Job:

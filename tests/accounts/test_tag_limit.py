@@ -13,7 +13,7 @@ from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Attempt, LogChunk, PrunedRuns, Run
-from jobs_app.jobs import service
+from jobs_app.jobs import listing
 from jobs_app.jobs.explain_runs import queue_workers
 from jobs_app.runs import history, status
 from tests.factories import NOON, claim, make_job, make_run, make_worker
@@ -49,7 +49,7 @@ def populate(database: Database) -> dict[str, Any]:
 
 
 def listed_jobs(session: Session) -> list[Job]:
-    return service.page(session, service.Filter(), after=None, limit=9)[0]
+    return listing.page(session, listing.Filter(), after=None, limit=9)[0]
 
 
 def test_every_kind_of_select_finds_only_what_has_a_tag(database: Database) -> None:

@@ -210,21 +210,6 @@ def test_a_job_without_a_schedule_waits_to_be_started(database: Database) -> Non
     assert (job.state, job.next_fire_at) == (JobState.ACTIVE, None)
 
 
-def test_the_list_knows_the_newest_run_of_each_job(database: Database) -> None:
-    first, second = make_job(database), make_job(database)
-    make_run(database, first, state=RunState.SKIPPED)
-    newest = make_run(database, first)
-
-    with database.reading() as session:
-        last = service.last_runs(session, [first.id, second.id])
-        failed, _ = service.page(
-            session, service.Filter(last_state=RunState.QUEUED), after=None, limit=10
-        )
-
-    assert {job_id: run.id for job_id, run in last.items()} == {first.id: newest}
-    assert [job.id for job in failed] == [first.id]
-
-
 def test_a_job_whose_one_instant_has_passed_can_be_renamed(database: Database) -> None:
     made = make_job(database, once_at=NOON)
     record(database, made, at=NOON)

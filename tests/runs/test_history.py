@@ -16,7 +16,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.jobs import explain, service, stats
+from jobs_app.jobs import explain, listing, service, stats
 from jobs_app.jobs.explain_when import When
 from jobs_app.runs import history, pruning, status
 from jobs_app.runs.history import Filter, Position
@@ -101,10 +101,10 @@ def listed(**wanted: Any) -> Callable[[Session], object]:
 
 
 def last_runs(session: Session) -> object:
-    page, _ = service.page(
-        session, service.Filter(last_state=RunState.FAILED), after=None, limit=51
+    page, _ = listing.page(
+        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=51
     )
-    return service.last_runs(session, [job.id for job in page])
+    return listing.last_runs(session, [job.id for job in page])
 
 
 MIDDLE = NOON + RUNS // 2 * MINUTE

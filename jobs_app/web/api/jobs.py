@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import service, start
+from jobs_app.jobs import listing, service, start
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import NAME, Definition
 from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
@@ -57,9 +57,9 @@ KIND = "jobs"
 @api.get("/jobs", responses={200: JobPage, **problems(400)})
 def list_jobs(query: JobQuery) -> Response:
     """List jobs by name."""
-    conditions = service.Filter(**query.model_dump(exclude={"limit", "cursor"}))
+    conditions = listing.Filter(**query.model_dump(exclude={"limit", "cursor"}))
     after = pagination.decode_name(KIND, query.cursor, NAME)
-    jobs, is_cut = service.page(session(), conditions, after=after, limit=query.limit + 1)
+    jobs, is_cut = listing.page(session(), conditions, after=after, limit=query.limit + 1)
     return pagination.page(
         KIND, query.limit, jobs, key=attrgetter("name"), show=_show_with_last_runs, is_cut=is_cut
     )
@@ -270,7 +270,7 @@ def _dry_run(definition: Definition, *, job: Job | None, version: int | None) ->
 def _show_dry_run(effect: DryRun) -> Response:
     job = effect.job
     with reading() as reader:
-        last = service.last_runs(reader, [job.id])
+        last = listing.last_runs(reader, [job.id])
     document = show(
         job,
         effect.definition,
@@ -301,7 +301,7 @@ def _answer(job: Job) -> Response:
 def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
     definitions = [definition_of(job) for job in jobs]
     with unlocked() as reader:
-        last = service.last_runs(reader, [job.id for job in jobs])
+        last = listing.last_runs(reader, [job.id for job in jobs])
         warnings = warnings_for(
             reader,
             definitions,
