@@ -20,6 +20,7 @@ from jobs_app.jobs import explain, listing, service, stats
 from jobs_app.jobs.explain_when import When
 from jobs_app.runs import history, pruning, status
 from jobs_app.runs.history import Filter, Position
+from jobs_app.runs.recent import recent_runs
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
 from tests.plans import ERROR, RUNS, fill, plans
 
@@ -141,6 +142,11 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "ix_runs_without_fire",
     ),
     "jobs by their last runs": (last_runs, "uq_runs_fire", "ix_runs_without_fire"),
+    "the last runs of jobs": (
+        lambda session: recent_runs(session, session.scalars(select(Job.id))),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
     "spans": (
         lambda session: pruning.spans(session, list(session.scalars(select(Job.id)))),
         "uq_runs_fire",
