@@ -44,7 +44,6 @@ STALLED_SECONDS = 20
 
 #: Most connections at once; one more closes the one that has waited longest for its client.
 MAX_CONNECTIONS = 2000
-
 #: Open files that are not connections: those of the database, of Redis, of large answers.
 OTHER_FILES = 500
 
@@ -56,7 +55,6 @@ MAX_CHUNK_LINE_BYTES = 8_192
 
 #: Most requests of a connection that wait for their answers; one more closes it.
 MAX_PIPELINED = 32
-
 #: Data that may hold many requests is parsed in pieces of this size, bytes.
 PIPELINE_BYTES = 1_024
 
@@ -190,7 +188,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         return now - self.began_at > limit
 
 
-class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
+class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
     """A server that no slow client can hold, and that ends what it has begun when it stops."""
 
     channel_class = _Channel
@@ -264,11 +262,17 @@ def serve(settings: Settings) -> int:
     listener = _listen(settings)
     _ensure_first_token(settings)
     process.resume_gc()
-    _run(app, listener, settings)
+    server = make_server(app, listener, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    with app.app_context():
+        extension.current().redis_status()  # its warnings go to the log at the start
+    server.run()
     return 0
 
 
-def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
+def make_server(app: Flask, listener: socket.socket, settings: Settings) -> Server:
+    """Return a server for *app* that accepts connections of *listener*."""
     most_connections = connections_for(_raise_file_limit())
     # Requests that wait for a thread, and clients that hang up, are no news.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -288,18 +292,14 @@ def _run(app: Flask, listener: socket.socket, settings: Settings) -> None:
             "trusted_proxy_headers": {"x-forwarded-for"},
         }
     adjustments = Adjustments(**options)
-    server = _Server(
+    server = Server(
         app, _sock=listener, adj=adjustments, sockinfo=adjustments.listen[0], bind_socket=False
     )
     server.most_connections = most_connections
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
     with app.app_context():
         # An open stream would delay the stop to its last second.
         streams.current().is_stopping = lambda: not server.accepting
-        # Its warnings go to the log at the start.
-        extension.current().redis_status()
-    server.run()
+    return server
 
 
 def connections_for(open_files: int) -> int:
