@@ -35,10 +35,13 @@ WAITING = {
     "/integration/": 6.0,
     "/up/": 3.0,
     "/test_run.py": 3.0,
+    "/pages/browser/": 2.0,
     "/test_log_stream": 1.0,
 }
 #: Files whose tests share processes, or an installation, that last as long as no other test comes.
 TOGETHER = ("/integration/test_cli", "/up/", "/test_run.py")
+#: A folder of which all tests do: they share a browser.
+TOGETHER_FOLDER = "/pages/browser/"
 #: At which part of all others the last test that waits is started.
 LAST_WAIT = 0.9
 # How long an example takes says something of the machine, not of the product.
@@ -100,7 +103,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     begun, first_of = 0.0, dict[str, float]()
     for item in waiting:
         place = begun / whole
-        if any(part in item.nodeid for part in TOGETHER):
+        if TOGETHER_FOLDER in item.nodeid:
+            place = first_of.setdefault(TOGETHER_FOLDER, place)
+        elif any(part in item.nodeid for part in TOGETHER):
             place = first_of.setdefault(item.nodeid.partition("::")[0], place)
         placed.append((place, item))
         begun += _wait_seconds(item)

@@ -269,6 +269,19 @@ def test_without_a_fitting_python_it_says_what_to_install(
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.parametrize("arguments", [[], ["--nightly"]])
+def test_all_tests_without_chromium_say_what_to_install(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+
+    done = run(checkout, "test", *arguments, PATH=programs(tmp_path / "bin"))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("run: the tests of the pages need Chromium")
+    assert done.stderr.count("\n") == 1
+
+
 def test_help_names_every_command() -> None:
     done = run(ROOT, "help")
 

@@ -4,18 +4,22 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 import jobs_app.web.pages
 
-VENDOR = Path(jobs_app.web.pages.__file__).parent / "static" / "vendor"
+SERVED = Path(jobs_app.web.pages.__file__).parent / "static" / "vendor"
+OF_TESTS = Path(__file__).parent / "browser" / "vendor"
 
 
-def test_the_vendored_files_are_those_of_the_manifest() -> None:
-    manifest = json.loads((VENDOR / "manifest.json").read_text())
+@pytest.mark.parametrize("folder", [SERVED, OF_TESTS], ids=["served", "of tests"])
+def test_the_vendored_files_are_those_of_the_manifest(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
 
     listed = {name: digest for package in manifest for name, digest in package["files"].items()}
     found = {
-        str(path.relative_to(VENDOR)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in VENDOR.rglob("*")
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
         if path.is_file() and path.name != "manifest.json"
     }
     assert found == listed
