@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from jobs_app.accounts import audit
+from jobs_app.accounts import audit, sessions
 from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion, refuse
 from jobs_app.core.roles import AccountKind, Grant, Role
 from jobs_app.core.text import did_you_mean
 from jobs_app.db.bulk_sql import rowcount
-from jobs_app.db.models.accounts import Person, Token
+from jobs_app.db.models.accounts import Link, Person, Token
 
 #: The service account of the token in the file `admin-token`. It cannot lose its rights.
 ADMIN = "admin"
@@ -82,12 +82,20 @@ def tag_errors(tags: Iterable[str]) -> Iterable[FieldError]:
 
 
 def create(
-    session: Session, name: str, kind: AccountKind, rights: Rights, *, by: str, at: datetime
+    session: Session,
+    name: str,
+    kind: AccountKind,
+    rights: Rights,
+    *,
+    password_hash: str | None = None,
+    by: str,
+    at: datetime,
 ) -> Person:
     """Store a new account and return it. Raises InvalidInput, Conflict (`person_exists`)."""
     _check_name(name)
     check(rights)
-    person = Person(name=name, kind=kind, version=1, created_at=at, **rights.columns())
+    columns = rights.columns() | {"password_hash": password_hash}
+    person = Person(name=name, kind=kind, version=1, created_at=at, **columns)
     session.add(person)
     try:
         session.flush()
@@ -150,6 +158,31 @@ def set_disabled(
         values = {"disabled_at": at if is_disabled else None}
         if _write(session, person, action, values, by=by, at=at):
             return get(session, name)
+
+
+def set_password(
+    session: Session, name: str, password_hash: str, *, by: str, at: datetime
+) -> Person:
+    """Give a person a new password, and end the links that could set another one.
+
+    Raises NotFound, Conflict (`service_account`).
+    """
+    while True:
+        person = get(session, name)
+        if person.kind is not AccountKind.PERSON:
+            session.rollback()
+            sentence = f"{name!r} is a service account: it has only tokens."
+            raise Conflict(sentence, code="service_account")
+        session.execute(delete(Link).where(Link.person_id == person.id, Link.used_at.is_(None)))
+        values = {"password_hash": password_hash}
+        if _write(session, person, "change_password", values, by=by, at=at):
+            return get(session, name)
+
+
+def has_person(session: Session) -> bool:
+    """Tell whether there is a person; service accounts do not count."""
+    statement = select(Person.id).where(Person.kind == AccountKind.PERSON, _IS_THERE).limit(1)
+    return session.scalars(statement).first() is not None
 
 
 def remove(
@@ -254,13 +287,17 @@ def _write(
     at: datetime,
     **detail: Any,
 ) -> bool:
-    """Write *values* with their audit, and commit; False if somebody else was first."""
+    """Write *values* with their audit, and commit; False if somebody else was first.
+
+    All sessions of the account end: a page that is open loses its rights at the next request.
+    """
     name, number = person.name, person.version
     guard = (Person.id == person.id, Person.version == number, _IS_THERE)
     changed = update(Person).where(*guard).values(**values, version=number + 1)
     if not rowcount(session.execute(changed)):
         session.rollback()
         return False
+    sessions.end_all(session, person.id, at=at)
     audit.note(session, action, by=by, at=at, person=name, **detail)
     session.commit()
     return True

@@ -4,14 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from jobs_app.core.roles import Grant, Role, Scope
-from jobs_app.db.models.accounts import Person, Token
+from jobs_app.db.models.accounts import PageSession, Person, Token
 
 ALL_SCOPES = frozenset(Scope)
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts: an account, and the token that it uses.
+    """Who acts: an account, and the token or the session that it uses.
 
     `id` tells callers apart for repeated requests. `name` is the actor in the audit. `tags`
     limit the caller to jobs with one of them; None: all jobs.
@@ -53,6 +53,19 @@ def of_token(token: Token, owner: Person) -> Principal:
         person_id=owner.id,
         token_id=token.id,
         token_name=token.name,
+    )
+
+
+def of_session(row: PageSession, person: Person) -> Principal:
+    """Return the caller with this session: it has all rights of *person* now."""
+    return Principal(
+        id=f"session:{row.id}",
+        name=person.name,
+        account=person.name,
+        role=person.role,
+        grants=frozenset(Grant(name) for name in person.grants),
+        tags=None if person.tags is None else frozenset(person.tags),
+        person_id=person.id,
     )
 
 

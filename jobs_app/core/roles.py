@@ -1,4 +1,4 @@
-"""The words of accounts: kinds of accounts, roles, grants and scopes of tokens."""
+"""The words of accounts: kinds of accounts and links, roles, grants and scopes of tokens."""
 
 from enum import StrEnum
 
@@ -38,3 +38,11 @@ class Scope(StrEnum):
     RUN = "run"
     WRITE = "write"
     ADMIN = "admin"
+
+
+class LinkKind(StrEnum):
+    """What somebody who opens a link of ours may do, once."""
+
+    WELCOME = "welcome"  # become the first admin
+    INVITATION = "invitation"  # choose the first password of an account
+    PASSWORD = "password"  # noqa: S105  # choose a new password; no secret

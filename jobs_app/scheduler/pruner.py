@@ -18,7 +18,16 @@ from jobs_app.core.states import FAILURES, FINAL, RunState
 from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.columns import Base, first_id_at
 from jobs_app.db.engine import Database
-from jobs_app.db.models.accounts import KEEP_IDEMPOTENCY_KEYS, AuditEvent, IdempotencyKey
+from jobs_app.db.models.accounts import (
+    FORGET_FAILURES,
+    KEEP_IDEMPOTENCY_KEYS,
+    KEEP_SIGN_INS,
+    AuditEvent,
+    IdempotencyKey,
+    Link,
+    PageSession,
+    SignInAttempt,
+)
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import PrunedRuns, Run
@@ -68,6 +77,9 @@ def table_rules(settings: Settings) -> tuple[TableRule, ...]:
         TableRule(Worker, Worker.gone_at, timedelta(days=7), no_runs_of_worker),
         TableRule(SchedulerProcess, SchedulerProcess.ticked_at, timedelta(days=1)),
         TableRule(IdempotencyKey, IdempotencyKey.created_at, KEEP_IDEMPOTENCY_KEYS),
+        TableRule(PageSession, PageSession.created_at, KEEP_SIGN_INS),
+        TableRule(Link, Link.expires_at, KEEP_SIGN_INS),
+        TableRule(SignInAttempt, SignInAttempt.last_at, FORGET_FAILURES),
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of accounts, tokens, repeated requests and the audit."""
+"""The tables of accounts, sessions, links, tokens, repeated requests and the audit."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from jobs_app.core.roles import AccountKind, Grant, Role, Scope
+from jobs_app.core.roles import AccountKind, Grant, LinkKind, Role, Scope
 from jobs_app.db.columns import Base, Json, one_of, partial_index
 
 
@@ -60,6 +60,59 @@ class Token(Base):
     last_used_address: Mapped[str | None] = mapped_column(String(64))
     #: A revoked token is kept, so that the log can name it when somebody uses it.
     revoked_at: Mapped[datetime | None]
+
+
+#: How long the rows of sessions and links are kept; they end before.
+KEEP_SIGN_INS = timedelta(days=31)
+
+#: Failed sign-ins are forgotten when none came for so long.
+FORGET_FAILURES = timedelta(hours=1)
+
+
+class PageSession(Base):
+    """A browser that is signed in; only the SHA-256 of its cookie is stored."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    person_id: Mapped[int] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    #: When the password was last typed in it: some pages ask for it again.
+    password_given_at: Mapped[datetime]
+    address: Mapped[str | None] = mapped_column(String(64))
+    user_agent: Mapped[str] = mapped_column(String(300), default="")
+    ended_at: Mapped[datetime | None]
+
+    # The audit and the pages name sessions by their numbers.
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Link(Base):
+    """A link that works once; only the SHA-256 of its key is stored."""
+
+    __tablename__ = "links"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[LinkKind] = mapped_column(one_of(LinkKind, "link_kind"))
+    #: Whose password it sets; None: it makes the first admin.
+    person_id: Mapped[int | None] = mapped_column(index=True)
+    made_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class SignInAttempt(Base):
+    """How often a sign-in failed for a name, or from an address; `key` is a SHA-256 of it."""
+
+    __tablename__ = "sign_in_attempts"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)  # old ones are deleted
 
 
 #: How long the response for a repeated request is kept.
