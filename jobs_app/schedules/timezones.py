@@ -53,13 +53,13 @@ def load(name: str) -> ZoneInfo:
 
 def is_known(name: str) -> bool:
     """Return whether *name* is an IANA zone, in this exact spelling."""
-    return name in _names()
+    return name in names()
 
 
 def suggestions(name: str) -> list[str]:
     """Return the zones that the invalid *name* may mean, most often one."""
     lower_name = name.strip().lower().replace(" ", "_")
-    by_lower = {known.lower(): known for known in _names()}
+    by_lower = {known.lower(): known for known in names()}
     if lower_name in by_lower:
         return [by_lower[lower_name]]
     cities = sorted(
@@ -144,5 +144,5 @@ def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:
 
 
 @lru_cache(maxsize=1)
-def _names() -> frozenset[str]:
+def names() -> frozenset[str]:
     return frozenset(available_timezones()) - _NOT_ZONES

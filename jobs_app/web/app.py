@@ -2,6 +2,7 @@
 
 from flask import Flask, Response
 from flask.typing import ResponseReturnValue
+from flask_compress import Compress
 from flask_openapi3 import OpenAPI
 
 from jobs_app.core.settings import Settings
@@ -36,7 +37,9 @@ from jobs_app.web.api import (
     workers,
 )
 from jobs_app.web.api.schemas import base
+from jobs_app.web.pages import errors, frame, registry
 from jobs_app.web.pages.api_docs import blueprint
+from jobs_app.web.pages.assets import assets
 
 API_PREFIX = "/api/v1"
 
@@ -88,6 +91,7 @@ def create_app(settings: Settings) -> Flask:
     app = _Application(
         __name__,
         static_folder=None,
+        template_folder="pages/templates",
         info=openapi.INFO,
         security_schemes=openapi.SECURITY_SCHEMES,
         openapi_extensions={"security": [{"bearerAuth": []}]},
@@ -110,7 +114,13 @@ def create_app(settings: Settings) -> Flask:
     app.register_api(tutorial.api)
     openapi.register(app)
     app.register_blueprint(blueprint)
+    app.register_blueprint(assets)
+    frame.init_app(app)
+    for page in registry.PAGES:
+        app.register_blueprint(page)
+    errors.register(app)
     app.after_request(_secure)
+    _compress(app)
     permissions.check_table(app)
     return app
 
@@ -119,3 +129,13 @@ def _secure(response: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def _compress(app: Flask) -> None:
+    """Compress pages and their files, but not the answers of the API, which have ranges."""
+    app.config.update(
+        COMPRESS_MIMETYPES=["text/html", "text/css", "text/javascript", "image/svg+xml"],
+        COMPRESS_STREAMS=False,
+        COMPRESS_ALGORITHM=["br", "gzip"],
+    )
+    Compress(app)

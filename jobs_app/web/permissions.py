@@ -7,7 +7,10 @@ from jobs_app.accounts.principal import Principal
 from jobs_app.core.errors import Forbidden
 
 #: Routes without a token: the health checks and public files.
-OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs", "web.index"})
+OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs", "assets.file"})
+
+#: The blueprints of the pages that people sign in to have names with this end.
+PAGE_SUFFIX = "_page"
 
 #: The action of each other route. A route may ask for more when it knows the job.
 ACTIONS: dict[str, Action] = {
@@ -20,6 +23,7 @@ ACTIONS: dict[str, Action] = {
     "channels.read_channel": Action.SEE_CHANNELS,
     "channels.test_channel": Action.TEST_CHANNELS,
     "explain.explain_job": Action.READ,
+    "home_page.show": Action.READ,
     "jobs.change_job": Action.WRITE_JOBS,
     "jobs.create_job": Action.WRITE_JOBS,
     "jobs.delete_job": Action.WRITE_JOBS,
@@ -30,6 +34,7 @@ ACTIONS: dict[str, Action] = {
     "jobs.replace_job": Action.WRITE_JOBS,
     "jobs.resume_job": Action.CONTROL,
     "jobs.run_job": Action.START,
+    "jobs_page.show": Action.READ,
     "me.read_me": Action.IDENTIFY,
     "openapi_document.openapi_json": Action.IDENTIFY,
     "people.change_person": Action.MANAGE_PEOPLE,
@@ -37,6 +42,8 @@ ACTIONS: dict[str, Action] = {
     "people.list_people": Action.MANAGE_PEOPLE,
     "people.read_person": Action.MANAGE_PEOPLE,
     "people.remove_person": Action.MANAGE_PEOPLE,
+    "preferences_page.save": Action.IDENTIFY,
+    "preferences_page.show": Action.IDENTIFY,
     "queues.list_keys": Action.READ,
     "queues.list_queues": Action.READ,
     "revisions.list_revisions": Action.READ,
@@ -74,6 +81,11 @@ def principal() -> Principal:
 def actor() -> str:
     """Return the name of the caller in the audit."""
     return principal().name
+
+
+def is_page() -> bool:
+    """Tell whether this request is for a page that people sign in to."""
+    return (request.blueprint or "").endswith(PAGE_SUFFIX)
 
 
 def check_table(app: Flask) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from jobs_app.web.api.schemas.base import NoBody, NoQuery, on_invalid
 from jobs_app.web.pages.api_docs import blueprint as pages
+from jobs_app.web.permissions import is_page
 
 
 def register(app: Flask) -> None:
@@ -20,8 +21,8 @@ def register(app: Flask) -> None:
 
 
 def _refuse() -> Response | None:
-    # Files are often asked for with a version that nobody reads.
-    if request.endpoint is None or request.blueprint == pages.name:
+    # Files are often asked for with a version that nobody reads; links to pages grow in mails.
+    if request.endpoint is None or request.blueprint == pages.name or is_page():
         return None
     parameters = _parameters(request.endpoint)
     try:

@@ -94,14 +94,15 @@ def test_over_http_each_route_refuses_whom_the_file_refuses(
     app: Flask, api_of: Callable[..., Api]
 ) -> None:
     lines = MATRIX.read_text().splitlines()[1:]
-    expected = {line.split("  ")[0]: line.partition(" /")[2].split()[1:7] for line in lines}
+    cells = [line.split() for line in lines]
+    expected = {f"{method} {rule}": outcomes[:6] for method, rule, *outcomes in cells}
     for column, role in enumerate(ROLES):
         name, _, grant = role.partition("+")
         api = api_of(name, grants=(grant,) if grant else ())
         for method, rule, url in routes(app):
             body: Any = {} if method in ("POST", "PUT", "PATCH") else None
             answer = api.send(method, f"/{url}", json=body, headers={"If-Match": "*"})
-            is_refused = (answer.status_code, (answer.json or {}).get("code")) == (403, "forbidden")
+            is_refused = answer.status_code == 403 and "may not" in answer.text
             assert is_refused is (expected[f"{method} {rule}"][column] == "-"), (role, method, url)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from jobs_app.web.pages.api_docs import blueprint as pages
+from jobs_app.web.permissions import PAGE_SUFFIX
 from tests.web.conftest import Api
 
 RUN_ID = "01890000-0000-7000-8000-000000000000"
@@ -16,7 +17,8 @@ def _routes(api: Api) -> list[tuple[str, str]]:
     examples = {"name": "nightly", "run_id": RUN_ID, "task_id": RUN_ID} | numbers
     routes = []
     for rule in api.app.url_map.iter_rules():
-        if rule.endpoint.startswith(f"{pages.name}."):
+        blueprint = rule.endpoint.partition(".")[0]
+        if blueprint in {pages.name, "assets"} or blueprint.endswith(PAGE_SUFFIX):
             continue
         methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
         path = rule.build({name: examples[name] for name in rule.arguments})

@@ -1,7 +1,6 @@
 """The API documentation page: Swagger UI, offline, under a strict content policy."""
 
-from flask import Blueprint, Response, redirect
-from werkzeug import Response as BaseResponse
+from flask import Blueprint, Response
 
 #: The content policy for Swagger UI: no inline script or style, nothing from other hosts.
 POLICY = (
@@ -10,12 +9,6 @@ POLICY = (
 )
 
 blueprint = Blueprint("web", __name__, static_folder="static", static_url_path="/static")
-
-
-@blueprint.get("/")
-def index() -> BaseResponse:
-    """Lead a browser to the page that shows the API. A relative address: a proxy may add a path."""
-    return redirect("api/docs")
 
 
 @blueprint.get("/api/docs")

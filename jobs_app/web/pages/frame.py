@@ -1,0 +1,169 @@
+"""The frame of every page: its template's functions, its headers, and its polled region."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
+from jinja2_fragments.flask import render_block
+from markupsafe import Markup
+from werkzeug import Response as BaseResponse
+
+from jobs_app import __version__
+from jobs_app.accounts.permissions import Action
+from jobs_app.accounts.principal import Principal
+from jobs_app.web.pages import marks, zones
+from jobs_app.web.pages.assets import static
+from jobs_app.web.pages.regions import Region, RegionCache
+from jobs_app.web.permissions import may
+
+#: Scripts and styles from us alone, none of them inline; forms are sent to us alone.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'none'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+#: The header in which htmx sends the tag of the region that the browser has, and gets the new one.
+TAG_HEADER = "HX-PTag"
+
+THEME_COOKIE = "jobs_theme"
+THEMES = ("system", "light", "dark")
+
+NAME = "jobs_app_frame"
+
+#: The pages in the top bar: endpoint, the key after `g`, and the word.
+NAVIGATION = (
+    ("home_page.show", "h", "Home"),
+    ("jobs_page.show", "j", "Jobs"),
+    ("runs_page.show", "r", "Runs"),
+)
+
+#: The pages under the name of the person, and what somebody needs to see them there.
+PERSON_MENU = (
+    ("me_page.show", Action.IDENTIFY, "Me"),
+    ("audit_page.show", Action.READ, "Audit"),
+    ("people_page.show", Action.MANAGE_PEOPLE, "People and tokens"),
+)
+
+#: Stands for the token of forms in HTML that several people share.
+TOKEN_MARK = f"token-{secrets.token_hex(16)}"
+
+
+def init_app(app: Flask) -> None:
+    """Give *app* what the templates of the pages need."""
+    app.extensions[NAME] = RegionCache()
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        Action=Action,
+        at=zones.at,
+        colour=marks.colour,
+        csrf_field=csrf_field,
+        duration=zones.duration,
+        exact=zones.exact,
+        has_route=has_route,
+        mark=marks.mark,
+        may=may,
+        navigation=NAVIGATION,
+        person_menu=person_menu,
+        running_for=zones.running_for,
+        short=zones.short,
+        static=static,
+        version=__version__,
+        when=zones.when,
+        word=marks.word,
+    )
+
+
+def show(
+    template: str,
+    build: Callable[[], Mapping[str, Any]],
+    *,
+    per_person: bool = False,
+    **context: Any,
+) -> Response:
+    """Answer with the page of *template*, or with its block `live` if the browser polls it.
+
+    *build* returns the values of that block. A poll calls it at most once a second for all who
+    have the same rights and zone; *per_person* if the block differs between people, too.
+    """
+    if not is_poll():
+        region = Region.of(_live(template, {**context, **build()}))
+        return render(template, live=Markup(region.html), tag=region.tag, **context)  # noqa: S704 - rendered
+    caller = current_principal()
+    key = [request.full_path, repr(caller and caller.rights()), zones.current().key]
+    if per_person:
+        key.append(caller.id if caller else "")
+    cache: RegionCache = current_app.extensions[NAME]
+    region = cache.get(tuple(key), lambda: _live(template, {**context, **build()}))
+    if request.headers.get(TAG_HEADER) == region.tag:
+        response = Response(status=304)
+    else:
+        response = _html(region.html)
+    response.headers[TAG_HEADER] = region.tag
+    return response
+
+
+def render(template: str, *, status: int = 200, **context: Any) -> Response:
+    """Answer with the page of *template*."""
+    shown = {
+        "principal": current_principal(),
+        "zone": zones.current(),
+        "theme": theme(),
+        "address": request.full_path.rstrip("?"),
+        "live": None,
+        "tag": None,
+    }
+    return _html(render_template(template, **(shown | context)), status)
+
+
+def goto(endpoint: str, **values: Any) -> BaseResponse:
+    """Lead the browser to the page *endpoint*, after a POST."""
+    return redirect(url_for(endpoint, **values), 303)
+
+
+def has_route(endpoint: str) -> bool:
+    """Tell whether there is a page *endpoint*."""
+    return endpoint in current_app.view_functions
+
+
+def person_menu() -> list[tuple[str, str]]:
+    """Return endpoint and word of the pages under the person's name."""
+    return [(name, text) for name, action, text in PERSON_MENU if has_route(name) and may(action)]
+
+
+def is_poll() -> bool:
+    """Tell whether the browser asks for the polled region alone."""
+    return "HX-Request" in request.headers and TAG_HEADER in request.headers
+
+
+def current_principal() -> Principal | None:
+    """Return who is signed in, None for nobody."""
+    caller: Principal | None = g.get("principal")
+    return caller
+
+
+def theme() -> str:
+    """Return the theme that the person chose: system, light or dark."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else THEMES[0]
+
+
+def csrf_field() -> Markup:
+    """Return the hidden field with which a form proves that it is ours."""
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(TOKEN_MARK)
+
+
+def _live(template: str, context: Mapping[str, Any]) -> str:
+    html: str = render_block(template, "live", **context)
+    return html
+
+
+def _html(html: str, status: int = 200) -> Response:
+    response = Response(html.replace(TOKEN_MARK, _token()), status=status, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Vary"] = "Cookie, HX-Request"
+    return response
+
+
+def _token() -> str:
+    return ""

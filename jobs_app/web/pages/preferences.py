@@ -1,0 +1,60 @@
+"""The zone and the theme of the pages: cookies of this browser, set by a form."""
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, redirect, request, url_for
+from werkzeug import Response
+
+from jobs_app.core.errors import FieldError, refuse
+from jobs_app.schedules import timezones
+from jobs_app.web.pages import frame, zones
+
+page = Blueprint("preferences_page", __name__)
+
+#: How long the browser keeps a choice: a year, seconds.
+KEPT_SECONDS = 31_536_000
+
+
+@page.get("/preferences")
+def show() -> Response:
+    """Show the choices."""
+    return frame.render("preferences.html", back=request.args.get("back", ""), names=_names())
+
+
+@page.post("/preferences")
+def save() -> Response:
+    """Set the cookies, and go back to the page that the person came from."""
+    zone = request.form.get("zone", "").strip()
+    if zone and not timezones.is_known(zone):
+        near = ", ".join(timezones.suggestions(zone))
+        hint = f" Did you mean {near}?" if near else ""
+        refuse([FieldError("/zone", "unknown_zone", f"There is no time zone {zone!r}.{hint}")])
+    response = redirect(local_address(request.form.get("back", "")), 303)
+    theme = request.form.get("theme", frame.theme())
+    if theme in frame.THEMES:
+        _keep(response, frame.THEME_COOKIE, theme if theme != frame.THEMES[0] else "")
+    if "zone" in request.form:
+        _keep(response, zones.CHOSEN_COOKIE, zone)
+    return response
+
+
+def local_address(text: str) -> str:
+    """Return the address *text* if it is one of this site, else that of the first page."""
+    home = url_for("home_page.show")
+    is_plain = text.isascii() and text.isprintable() and "\\" not in text
+    if not text.startswith("/") or text.startswith("//") or not is_plain:
+        return home
+    parts = urlsplit(text)
+    return home if parts.scheme or parts.netloc else text
+
+
+def _names() -> list[str]:
+    return sorted(timezones.names())
+
+
+def _keep(response: Response, name: str, value: str) -> None:
+    """Set the cookie *name*, or drop it if *value* is empty."""
+    path, age = request.script_root or "/", KEPT_SECONDS if value else 0
+    response.set_cookie(
+        name, value, max_age=age, path=path, samesite="Lax", secure=request.is_secure, httponly=True
+    )

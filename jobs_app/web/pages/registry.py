@@ -1,0 +1,6 @@
+"""The pages that people sign in to."""
+
+from jobs_app.web.pages import home, jobs, preferences
+
+#: The blueprint of each page, or group of pages.
+PAGES = (home.page, jobs.page, preferences.page)
