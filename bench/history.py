@@ -248,8 +248,8 @@ FILTERS: dict[str, Filter] = {
 
 
 def _last_runs(session: Session) -> object:
-    jobs, _ = listing.page(session, listing.Filter(), after=None, limit=LIMIT)
-    return listing.last_runs(session, [job.id for job in jobs])
+    jobs, _ = listing.page(session, listing.Filter(), after=None, limit=LIMIT, at=END)
+    return listing.last_runs(session, [job.id for job, _ in jobs])
 
 
 def _explained(session: Session) -> object:
@@ -264,10 +264,10 @@ def _stats(session: Session) -> object:
 OTHER_QUERIES: dict[str, Query] = {
     "jobs with their last runs": _last_runs,
     "jobs whose last run failed": lambda session: listing.page(
-        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT
+        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT, at=END
     ),
     "jobs whose last run was lost": lambda session: listing.page(
-        session, listing.Filter(last_state=RunState.LOST), after=None, limit=LIMIT
+        session, listing.Filter(last_state=RunState.LOST), after=None, limit=LIMIT, at=END
     ),
     "queues": lambda session: status.queues(session, limit=LIMIT),
     "workers": status.workers,

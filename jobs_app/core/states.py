@@ -36,6 +36,28 @@ class JobState(StrEnum):
     ENDED = "ended"  # its schedule has no further fire
 
 
+class Standing(StrEnum):
+    """How a job stands; a job may stand in several ways."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+    FAILING = "failing"  # as often in a row as its `after_failures` says
+    LATE = "late"  # a run waits for a worker, or a fire for the scheduler
+    RUNNING = "running"
+    NEVER_RUN = "never_run"
+    NO_NEXT_FIRE = "no_next_fire"
+
+
+class JobSort(StrEnum):
+    """The order of a list; jobs that are equal in it come by name."""
+
+    NAME = "name"
+    ATTENTION = "attention"  # failing, late and running jobs first
+    NEXT = "next"  # the job that fires next first, those without a next fire last
+    LAST = "last"  # the job with the newest run first, those without a run last
+
+
 class Trigger(StrEnum):
     """Why a run exists."""
 

@@ -49,7 +49,8 @@ def populate(database: Database) -> dict[str, Any]:
 
 
 def listed_jobs(session: Session) -> list[Job]:
-    return listing.page(session, listing.Filter(), after=None, limit=9)[0]
+    page, _ = listing.page(session, listing.Filter(), after=None, limit=9, at=NOON)
+    return [job for job, _ in page]
 
 
 def test_every_kind_of_select_finds_only_what_has_a_tag(database: Database) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import RunState, Trigger
+from jobs_app.core.states import JobSort, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
@@ -103,9 +103,15 @@ def listed(**wanted: Any) -> Callable[[Session], object]:
 
 def last_runs(session: Session) -> object:
     page, _ = listing.page(
-        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=51
+        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=51, at=NOON
     )
-    return listing.last_runs(session, [job.id for job in page])
+    return listing.last_runs(session, [job.id for job, _ in page])
+
+
+def in_order(sort: JobSort) -> Callable[[Session], object]:
+    return lambda session: listing.page(
+        session, listing.Filter(), after=None, limit=51, sort=sort, at=NOON
+    )
 
 
 MIDDLE = NOON + RUNS // 2 * MINUTE
@@ -142,6 +148,18 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "ix_runs_without_fire",
     ),
     "jobs by their last runs": (last_runs, "uq_runs_fire", "ix_runs_without_fire"),
+    "jobs that need attention": (in_order(JobSort.ATTENTION), "ix_runs_unfinished"),
+    "jobs by their newest runs": (
+        in_order(JobSort.LAST),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
+    "jobs that stand somehow": (
+        lambda session: listing.facets(session, at=NOON),
+        "ix_runs_unfinished",
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
     "the last runs of jobs": (
         lambda session: recent_runs(session, session.scalars(select(Job.id))),
         "uq_runs_fire",

@@ -45,7 +45,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_outcome import start_options, start_run
 from jobs_app.cli.run_view import print_runs
-from jobs_app.core.states import JobState, RunState
+from jobs_app.core.states import JobSort, JobState, RunState, Standing
 
 name_argument = click.argument("name", shell_complete=job_names)
 
@@ -60,18 +60,19 @@ for command in (stats, changes, restore, export_jobs, import_jobs):
 
 
 @job.command("list")
-@click.option("--state", type=choice_of(JobState), help="Only in this state.")
+@click.option("--state", type=choice_of(Standing), help="Only jobs that stand so.")
 @click.option(
     "--last-state", type=choice_of(RunState), help="Only jobs whose last run is in this state."
 )
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
+@click.option("--sort", type=choice_of(JobSort), help="In which order; by name if you do not say.")
 @limit_options
 @json_option
-def list_jobs(limit: int | None, as_json: bool, **filters: str | None) -> None:
-    """List jobs by name, with their next and their last run."""
-    page = connect().page("/jobs", limit=limit, **filters)
+def list_jobs(limit: int | None, as_json: bool, sort: str | None, **filters: str | None) -> None:
+    """List jobs, with their next and their last run."""
+    page = connect().page("/jobs", limit=limit, sort=sort, **filters)
     if as_json:
         print_json(page)
     elif page["items"] or not any(filters.values()):

@@ -1,6 +1,7 @@
 """/jobs: create, find, read, replace, patch, delete, pause, resume, run now."""
 
-from operator import attrgetter
+from functools import partial
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -10,16 +11,16 @@ from pydantic import ValidationError
 
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
+from jobs_app.core.states import JobSort
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import listing, service, start
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import NAME, Definition
 from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
-from jobs_app.jobs.warnings import warnings_for
+from jobs_app.jobs.listing import Position
 from jobs_app.runs import history
-from jobs_app.tasks import registry
 from jobs_app.web import extension, job_rights
-from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api import job_documents, pagination, preconditions
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
 from jobs_app.web.api.responses import checked_name, located, versioned
@@ -42,6 +43,7 @@ from jobs_app.web.api.schemas.job_output import (
     JobOut,
     JobPage,
     show,
+    show_facets,
     show_fire,
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
@@ -56,13 +58,39 @@ KIND = "jobs"
 
 @api.get("/jobs", responses={200: JobPage, **problems(400)})
 def list_jobs(query: JobQuery) -> Response:
-    """List jobs by name."""
-    conditions = listing.Filter(**query.model_dump(exclude={"limit", "cursor"}))
-    after = pagination.decode_name(KIND, query.cursor, NAME)
-    jobs, is_cut = listing.page(session(), conditions, after=after, limit=query.limit + 1)
-    return pagination.page(
-        KIND, query.limit, jobs, key=attrgetter("name"), show=_show_with_last_runs, is_cut=is_cut
+    """List jobs, by name if `sort` names no other order.
+
+    A job whose place in the order changes while pages are read may come twice, or not at all.
+    """
+    at, sort = clock.now(), query.sort
+    fields = {name: getattr(query, name) for name in listing.Filter.__slots__}
+    kind = KIND if sort is JobSort.NAME else f"{KIND} by {sort}"
+    after = pagination.decode(kind, query.cursor, partial(_read_position, sort))
+    jobs, is_cut = listing.page(
+        session(),
+        listing.Filter(**fields),
+        after=after,
+        limit=query.limit + 1,
+        sort=sort,
+        at=at,
     )
+    facets = listing.facets(session(), at=at) if "facets" in query.include else None
+    return pagination.page(
+        kind,
+        query.limit,
+        jobs,
+        key=itemgetter(1),
+        show=partial(job_documents.of_list, with_recent="recent" in query.include),
+        is_cut=is_cut,
+        more={} if facets is None else {"facets": show_facets(facets)},
+    )
+
+
+def _read_position(sort: JobSort, text: str) -> Position:
+    position = Position.read(text, sort)
+    if not NAME.fullmatch(position.name):
+        raise ValueError("not a name")
+    return position
 
 
 @api.post("/jobs", responses={201: JobOut, 200: DryRunOut, **problems(409, body=True)})
@@ -210,10 +238,6 @@ def _definition(body: JobReplace, *, name: str) -> Definition:
     return body.definition(parts.settings, name=name, app=parts.celery)
 
 
-def _declared(definition: Definition) -> dict[str, Any]:
-    return dict(registry.declaration(extension.current().celery, definition.task).fields)
-
-
 def _create(definition: Definition) -> Response:
     job = service.create(
         session(),
@@ -276,7 +300,7 @@ def _show_dry_run(effect: DryRun) -> Response:
         effect.definition,
         last.get(job.id),
         effect.job_warnings,
-        _declared(effect.definition),
+        job_documents.declared(effect.definition),
     )
     return jsonify({"job": document, "effect": _effect(effect)})
 
@@ -294,21 +318,5 @@ def _effect(effect: DryRun) -> dict[str, Any]:
 
 
 def _answer(job: Job) -> Response:
-    (document,) = _show_with_last_runs([job])
+    (document,) = job_documents.of([job])
     return versioned(document, job.version)
-
-
-def _show_with_last_runs(jobs: list[Job]) -> list[dict[str, Any]]:
-    definitions = [definition_of(job) for job in jobs]
-    with unlocked() as reader:
-        last = listing.last_runs(reader, [job.id for job in jobs])
-        warnings = warnings_for(
-            reader,
-            definitions,
-            app=extension.current().celery,
-            with_arguments=may(Action.SEE_ARGUMENTS),
-        )
-    return [
-        show(job, definition, last.get(job.id), job_warnings, _declared(definition))
-        for job, definition, job_warnings in zip(jobs, definitions, warnings, strict=True)
-    ]

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from re import Pattern
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
@@ -75,17 +75,23 @@ def page(
     key: Callable[[Item], Any],
     show: Callable[[list[Item]], list[dict[str, Any]]],
     is_cut: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
     """Return the answer with one page; *items* holds one more than *limit* if another follows.
 
-    So does *is_cut*. A page has fewer items than *limit* if they are large.
+    So does *is_cut*. A page has fewer items than *limit* if they are large. *more* has further
+    fields of the answer.
     """
-    page_items = list(items[:limit])
+    page_items, fields = list(items[:limit]), more or {}
     texts = [json.dumps(item, separators=(",", ":")) for item in show(page_items)]
     some = fitting(list(enumerate(map(len, texts))))
     follows = is_cut or len(items) > limit or len(some) < len(texts)
     next_cursor = encode(kind, key(page_items[some[-1]])) if some and follows else None
-    body = f'{{"items":[{",".join(texts[: len(some)])}],"next_cursor":{json.dumps(next_cursor)}}}\n'
+    others = "".join(f",{json.dumps(name)}:{json.dumps(value)}" for name, value in fields.items())
+    body = (
+        f'{{"items":[{",".join(texts[: len(some)])}],"next_cursor":{json.dumps(next_cursor)}'
+        f"{others}}}\n"
+    )
     response = Response(body, mimetype="application/json")
     if next_cursor is not None:
         query = MultiDict(request.args)

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from jobs_app.core import clock
 from jobs_app.jobs import listing
 from jobs_app.web.api.schemas.job_output import described
 from jobs_app.web.pages import frame
@@ -23,5 +24,7 @@ def show() -> Response:
 
 
 def _build() -> Mapping[str, Any]:
-    jobs, is_cut = listing.page(session(), listing.Filter(), after=None, limit=LIMIT + 1)
-    return {"jobs": jobs, "is_cut": is_cut, "described": described}
+    listed, is_cut = listing.page(
+        session(), listing.Filter(), after=None, limit=LIMIT + 1, at=clock.now()
+    )
+    return {"jobs": [job for job, _ in listed], "is_cut": is_cut, "described": described}

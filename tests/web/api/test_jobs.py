@@ -316,6 +316,9 @@ FILTERS = {
     "tag that is part of one": ("tag=bill", []),
     "queue": ("queue=slow", ["c"]),
     "state": ("state=paused", ["a"]),
+    "never run": ("state=never_run", ["a", "c"]),
+    "no next fire": ("state=no_next_fire", ["a"]),
+    "failing": ("state=failing", []),
     "text in the name": ("q=A", ["a"]),
     "text in the description": ("q=invoices", ["b"]),
     "percent is no wildcard": ("q=%25", []),
@@ -333,6 +336,19 @@ def test_a_list_shows_what_was_asked_for(api: Api, query: str, names: list[str])
     api.post("/jobs/b/runs", {})
 
     assert [job["name"] for job in api.get(f"/jobs?{query}").json["items"]] == names
+
+
+def test_a_list_in_another_order_is_read_page_by_page(api: Api) -> None:
+    for name in ("a", "b", "c"):
+        api.make_job(name)
+    api.post("/jobs/b/runs", {})
+    first = api.get("/jobs?limit=1&sort=last").json
+
+    rest = api.get(f"/jobs?sort=last&cursor={first['next_cursor']}").json["items"]
+    wrong = api.get(f"/jobs?sort=next&cursor={first['next_cursor']}")
+
+    assert [job["name"] for job in first["items"] + rest] == ["b", "a", "c"]
+    assert (wrong.status_code, wrong.json["code"]) == (400, "bad_cursor")
 
 
 def test_a_job_shows_its_last_run(api: Api) -> None:

@@ -1,6 +1,7 @@
 """The types of fields that several requests or answers share."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -9,12 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from jobs_app.core.states import (
     CancelMode,
-    JobState,
+    JobSort,
     OverlapPolicy,
     RunState,
+    Standing,
     Trigger,
 )
-from jobs_app.core.text import rfc3339
+from jobs_app.core.text import did_you_mean, rfc3339
 
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -61,10 +63,27 @@ Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str), _WIRE]
 
 # JSON has enum values as text, which a strict field would refuse.
 CancelModeIn = Annotated[CancelMode, Strict(False)]
-JobStateIn = Annotated[JobState, Strict(False)]
+StandingIn = Annotated[Standing, Strict(False)]
+JobSortIn = Annotated[JobSort, Strict(False)]
 OverlapPolicyIn = Annotated[OverlapPolicy, Strict(False)]
 RunStateIn = Annotated[RunState, Strict(False)]
 TriggerIn = Annotated[Trigger, Strict(False)]
+
+
+def split_choices(values: list[str], choices: Iterable[str], noun: str) -> list[str]:
+    """Return the names in *values*, each of which is one or several with commas.
+
+    Raises PydanticCustomError unless all are among *choices*, which are called *noun*.
+    """
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    known = [str(choice) for choice in choices]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
+            predicate = f"must name {noun}; {name[:60]!r} is not one.{hint}"
+            raise PydanticCustomError("not_a_choice", "{predicate}", {"predicate": predicate})
+    return list(dict.fromkeys(names))
+
 
 Note = Annotated[str, Field(max_length=2000)]
 

@@ -3,10 +3,11 @@
 from typing import Annotated, Any, ClassVar, Literal
 
 from celery import Celery
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from jobs_app.core.field_spec import INT32, YEAR_SECONDS
 from jobs_app.core.settings import Settings
+from jobs_app.core.states import JobSort
 from jobs_app.jobs.definition import from_document, schedule_from
 from jobs_app.jobs.document import NAME, Definition
 from jobs_app.notifications.rules import Rule
@@ -17,12 +18,17 @@ from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import MOST_CHARACTERS, input_fields, text_schema
 from jobs_app.web.api.schemas.fields import (
     InstantIn,
-    JobStateIn,
+    JobSortIn,
     Note,
     OverlapPolicyIn,
     RunStateIn,
     Search,
+    StandingIn,
+    split_choices,
 )
+
+#: What a list of jobs can have besides the jobs.
+PARTS = ("recent", "facets")
 
 NAME_SCHEMA = text_schema(NAME, 100)
 
@@ -184,14 +190,38 @@ class JobPath(Query):
     name: Annotated[str, Field(json_schema_extra={**NAME_SCHEMA, "example": "nightly-report"})]
 
 
+def _parts(values: list[str]) -> list[str]:
+    """Return the parts of a list in *values*, each of which is one or several with commas."""
+    return split_choices(values, PARTS, "parts of a list")
+
+
 class JobQuery(Query):
     """Which jobs a list shows."""
 
-    state: JobStateIn | None = None
+    state: Annotated[
+        StandingIn | None, Field(description="How a job stands; it may stand in several ways.")
+    ] = None
     tag: Search | None = None
     queue: Search | None = None
     last_state: RunStateIn | None = None
     q: Search | None = None
+    sort: Annotated[
+        JobSortIn,
+        Field(
+            description="`attention`: failing, late and running jobs first. `next`: the next to"
+            " fire first. `last`: the newest run first. Equal jobs come by name."
+        ),
+    ] = JobSort.NAME
+    include: Annotated[
+        list[str],
+        AfterValidator(_parts),
+        Field(
+            max_length=10,
+            description="`recent`: the last 20 runs of each job. `facets`: how many jobs each"
+            " filter finds. Both: repeated or with a comma.",
+            json_schema_extra={"example": ["recent"]},
+        ),
+    ] = []
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 

@@ -5,11 +5,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from jobs_app.core.states import Event, JobState, RunState
+from jobs_app.core.states import Event, JobState, RunState, Standing
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.document import Definition, as_json, schedule_as_json
+from jobs_app.jobs.listing import Facets
 from jobs_app.notifications.rules import Rule
+from jobs_app.runs.recent import RecentRun
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import description
@@ -187,11 +189,49 @@ class FirePage(BaseModel):
     items: list[FireOut]
 
 
-class JobPage(BaseModel):
-    """Part of the list of jobs; `next_cursor` is null at its end."""
+class RecentRunOut(BaseModel):
+    """A run in short; `instant` is that of its fire, or of its manual start."""
 
-    items: list[JobOut]
+    id: UUID
+    state: RunState
+    instant: Instant
+
+
+class ListedJob(JobOut):
+    """A job in a list; `recent` has its last 20 runs, oldest first, if they were asked for."""
+
+    recent: list[RecentRunOut] | None = None
+
+
+class FacetsOut(BaseModel):
+    """How many jobs each filter finds alone; `total` counts all."""
+
+    total: int
+    states: dict[Standing, int]
+    tags: dict[str, int]
+    queues: dict[str, int]
+
+
+class JobPage(BaseModel):
+    """Part of the list of jobs; `next_cursor` is null at its end.
+
+    `facets` is there if it was asked for.
+    """
+
+    items: list[ListedJob]
     next_cursor: str | None
+    facets: FacetsOut | None = None
+
+
+def show_recent(runs: list[RecentRun]) -> list[dict[str, Any]]:
+    """Return the last runs of a job as they go over the wire."""
+    shown = (RecentRunOut.model_validate(run, from_attributes=True) for run in runs)
+    return [run.model_dump(mode="json") for run in shown]
+
+
+def show_facets(facets: Facets) -> dict[str, Any]:
+    """Return the counts of the filters as they go over the wire."""
+    return FacetsOut.model_validate(facets, from_attributes=True).model_dump(mode="json")
 
 
 class Effect(BaseModel):

@@ -6,12 +6,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 
 from jobs_app.core.json_storage import UNREADABLE
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, RunState, Trigger
-from jobs_app.core.text import did_you_mean
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.jobs.start import TaskStart
 from jobs_app.notifications.history import NotificationWithJob
@@ -26,6 +24,7 @@ from jobs_app.web.api.schemas.fields import (
     Search,
     TriggerIn,
     seconds_between,
+    split_choices,
 )
 from jobs_app.web.api.schemas.job_input import JobRunIn
 from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
@@ -235,14 +234,7 @@ class RunPath(Query):
 
 def _states(values: list[str]) -> list[str]:
     """Return the states in *values*, each of which is one state or several with commas."""
-    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
-    known = [str(state) for state in RunState]
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
-            predicate = f"must name states of runs; {name[:60]!r} is not one.{hint}"
-            raise PydanticCustomError("not_a_choice", "{predicate}", {"predicate": predicate})
-    return list(dict.fromkeys(names))
+    return split_choices(values, RunState, "states of runs")
 
 
 class RunQuery(Query):
