@@ -1,32 +1,9 @@
 """Jobs as YAML: the jobs in a text, and text that is read back the same."""
 
-import yaml
-from yaml.nodes import ScalarNode
-
 from jobs_app.cli.client import Json
 from jobs_app.cli.output import UNSAFE_IN_JSON
-from jobs_app.cli.yaml_values import Unreadable, quoted, read_values
-
-try:
-    from yaml import CSafeDumper as SafeDumper
-except ImportError:  # PyYAML built without libyaml: the same, ten times slower
-    # The C class has the same interface.
-    from yaml import SafeDumper  # type: ignore[assignment]
-
-
-class _Dumper(SafeDumper):
-    """Writes text of several lines as such, and everything in full."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
+from jobs_app.core import yaml_text
+from jobs_app.core.yaml_values import Unreadable, quoted, read_values
 
 
 def read_jobs(text: str) -> list[Json]:
@@ -39,14 +16,9 @@ def read_jobs(text: str) -> list[Json]:
 
 def write_jobs(jobs: list[Json]) -> str:
     """Return YAML that `read_jobs` reads back the same, harmless on any terminal."""
-    text = _dump(jobs, allow_unicode=True)
-    return _dump(jobs, allow_unicode=False) if UNSAFE_IN_JSON.search(text) else text
-
-
-def _dump(jobs: list[Json], *, allow_unicode: bool) -> str:
-    text: str = yaml.dump(
-        jobs, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=100
-    )
+    text = yaml_text.write(jobs)
+    if UNSAFE_IN_JSON.search(text):
+        return yaml_text.write(jobs, allow_unicode=False)
     return text
 
 

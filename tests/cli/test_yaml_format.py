@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs_app.cli.yaml_format import read_jobs, write_jobs
-from jobs_app.cli.yaml_values import Unreadable
+from jobs_app.core.yaml_values import Unreadable
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 VALUES = st.recursive(

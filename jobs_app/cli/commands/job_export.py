@@ -107,7 +107,7 @@ def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
 
 def _read(source: str) -> list[Json]:
     from jobs_app.cli.yaml_format import read_jobs
-    from jobs_app.cli.yaml_values import MOST_CHARACTERS, Unreadable
+    from jobs_app.core.yaml_values import MOST_CHARACTERS, Unreadable
 
     text = read_text(source, most=MOST_CHARACTERS + 1)
     try:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from jobs_app.cli.yaml_values import MOST_CHARACTERS, Unreadable, read_values
+from jobs_app.core.yaml_values import MOST_CHARACTERS, Unreadable, read_values
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ NESTED = [
 
 READ = """
 import resource, sys
-from jobs_app.cli.yaml_values import Unreadable, read_values
+from jobs_app.core.yaml_values import Unreadable, read_values
 for text in sys.argv[1:]:
     try:
         read_values(eval(text))
