@@ -1,7 +1,7 @@
 """Every error that jobs-app raises on purpose, with the code that clients rely on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs_app.core.text import counted, shortened
 
@@ -18,11 +18,13 @@ class FieldError:
     """A fault of one field of an input; a long pointer or sentence is cut, and ends with "…".
 
     `pointer` is a JSON Pointer (RFC 6901) into the document that was sent; "" is all of it.
+    `missing` is the name of a field that is not there; the pointer is that of its parent.
     """
 
     pointer: str
     code: str
     detail: str
+    missing: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointer", shortened(self.pointer, MAX_POINTER_CHARS))
@@ -53,7 +55,7 @@ class InvalidInput(JobsError):
 
     def under(self, prefix: str) -> "InvalidInput":
         """Return the same error for a document that holds this input at *prefix*."""
-        moved = [FieldError(prefix + e.pointer, e.code, e.detail) for e in self.errors]
+        moved = [replace(error, pointer=prefix + error.pointer) for error in self.errors]
         return InvalidInput(self.detail, code=self.code, errors=moved)
 
 

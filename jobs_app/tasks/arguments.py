@@ -76,7 +76,7 @@ class TaskArguments:
         for name, argument in self.arguments.items():
             if argument.is_required and name not in kwargs:
                 detail = f"The task {self.task!r} needs the argument {name!r}."
-                yield FieldError("/kwargs", "missing_argument", detail)
+                yield FieldError("/kwargs", "missing_argument", detail, name)
         for name, value in kwargs.items():
             known = self.arguments.get(name, self.others)
             if known is None:

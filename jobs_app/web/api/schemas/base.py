@@ -128,6 +128,12 @@ def _read(request: Request) -> dict[str, Any]:
     if not isinstance(document, dict):
         detail = f"The body must be a JSON object, not {kind_of(document)}."
         raise InvalidInput(detail, errors=[FieldError("", "wrong_type", detail)])
+    refuse_unstorable(document)
+    return document
+
+
+def refuse_unstorable(document: Mapping[str, Any]) -> None:
+    """Raise InvalidInput if *document* holds what a database cannot store, or is too large."""
     faults = _faults(document, (), 1)
     errors = [
         FieldError(json_pointer(place), code, detail)
@@ -137,7 +143,6 @@ def _read(request: Request) -> dict[str, Any]:
     if len(json.dumps(document.get("kwargs"))) > MOST_KWARGS_BYTES:
         detail = f"The kwargs must be at most {MOST_KWARGS_BYTES} bytes of JSON."
         refuse([FieldError("/kwargs", "too_large", detail)])
-    return document
 
 
 def parse(data: bytes) -> Any:
@@ -254,7 +259,8 @@ def _field(fault: Fault, model: type[Input] | None) -> FieldError:
     code, detail = fault.code, f"{_subject(fault)} {fault.text}"
     if fault.code == "extra_forbidden":
         code, detail = _unknown(str(fault.place[-1]), _model_at(model, fault.place[:-1]))
-    return FieldError(json_pointer(fault.place), code, detail)
+    missing = fault.name if code == "missing" else None
+    return FieldError(json_pointer(fault.place), code, detail, missing)
 
 
 def _subject(fault: Fault) -> str:
