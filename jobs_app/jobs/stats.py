@@ -117,12 +117,12 @@ def _recent(session: Session, job_id: int, *, last: int) -> Recent:
     return Recent(
         runs=len(rows),
         success_rate=_rate(Counter(row.state for row in rows)),
-        duration_seconds=_spread(
+        duration_seconds=spread(
             (row.finished_at - start).total_seconds()
             for row, start in started
             if row.finished_at is not None
         ),
-        delay_seconds=_spread(
+        delay_seconds=spread(
             max((start - row.instant).total_seconds(), 0.0) for row, start in started
         ),
     )
@@ -143,7 +143,8 @@ def _rate(counts: Mapping[RunState, int]) -> float | None:
     return round(counts.get(RunState.SUCCEEDED, 0) / tried, 6) if tried else None
 
 
-def _spread(seconds: Iterable[float]) -> Spread | None:
+def spread(seconds: Iterable[float]) -> Spread | None:
+    """Return where *seconds* lie, None if there are none."""
     durations = sorted(round(duration, 6) for duration in seconds)
     if not durations:
         return None

@@ -20,11 +20,23 @@ RECENT_RUNS = 20
 
 @dataclass(frozen=True, slots=True)
 class RecentRun:
-    """A run in short; `instant` is that of its fire, or of its manual start."""
+    """A run in short; `instant` is that of its fire, or of its manual start.
+
+    `started_at` and `finished_at` are those of its last attempt.
+    """
 
     id: UUID
     state: RunState
     instant: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long the last attempt took; None if it did not start, or has not ended."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
 
 def recent_runs(
@@ -41,15 +53,18 @@ def recent_runs(
     else:
         is_newest = Run.id.in_(newest)
     statement = (
-        select(Job.id.label("job"), Run.id, Run.state, Run.instant.label("instant"))
+        select(Job.id.label("job"), *_SHOWN)
         .join(Run, is_newest)
         .where(Job.id.in_(ids))
         .order_by(Job.id, Run.instant, Run.id)
     )
     runs: dict[int, list[RecentRun]] = {}
     for row in session.execute(statement):
-        runs.setdefault(row.job, []).append(RecentRun(row.id, row.state, row.instant))
+        runs.setdefault(row.job, []).append(RecentRun(*row[1:]))
     return runs
+
+
+_SHOWN = (Run.id, Run.state, Run.instant.label("instant"), Run.started_at, Run.finished_at)
 
 
 def _newest_ids(limit: int) -> Select[Any]:

@@ -24,6 +24,8 @@ ACTIONS: dict[str, Action] = {
     "channels.test_channel": Action.TEST_CHANNELS,
     "explain.explain_job": Action.READ,
     "home_page.show": Action.READ,
+    "job_page.show": Action.READ,
+    "job_page.why": Action.READ,
     "jobs.change_job": Action.WRITE_JOBS,
     "jobs.create_job": Action.WRITE_JOBS,
     "jobs.delete_job": Action.WRITE_JOBS,

@@ -65,7 +65,7 @@ def list_jobs(query: JobQuery) -> Response:
     at, sort = clock.now(), query.sort
     fields = {name: getattr(query, name) for name in listing.Filter.__slots__}
     kind = KIND if sort is JobSort.NAME else f"{KIND} by {sort}"
-    after = pagination.decode(kind, query.cursor, partial(_read_position, sort))
+    after = pagination.decode(kind, query.cursor, partial(read_position, sort))
     jobs, is_cut = listing.page(
         session(),
         listing.Filter(**fields),
@@ -86,7 +86,8 @@ def list_jobs(query: JobQuery) -> Response:
     )
 
 
-def _read_position(sort: JobSort, text: str) -> Position:
+def read_position(sort: JobSort, text: str) -> Position:
+    """Return the position in a list by *sort* that a cursor holds; raises ValueError."""
     position = Position.read(text, sort)
     if not NAME.fullmatch(position.name):
         raise ValueError("not a name")

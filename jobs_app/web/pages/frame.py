@@ -12,6 +12,7 @@ from werkzeug import Response as BaseResponse
 from jobs_app import __version__
 from jobs_app.accounts.permissions import Action
 from jobs_app.accounts.principal import Principal
+from jobs_app.core.text import counted
 from jobs_app.web.pages import marks, zones
 from jobs_app.web.pages.assets import static
 from jobs_app.web.pages.regions import Region, RegionCache
@@ -57,6 +58,7 @@ def init_app(app: Flask) -> None:
         Action=Action,
         at=zones.at,
         colour=marks.colour,
+        counted=counted,
         csrf_field=csrf_field,
         duration=zones.duration,
         exact=zones.exact,
@@ -68,6 +70,7 @@ def init_app(app: Flask) -> None:
         running_for=zones.running_for,
         short=zones.short,
         static=static,
+        trigger_words=marks.trigger_words,
         version=__version__,
         when=zones.when,
         word=marks.word,

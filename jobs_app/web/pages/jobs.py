@@ -1,30 +1,134 @@
-"""The list of jobs."""
+"""The list of jobs: filters and order in the address, how each stands, its last runs."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request, url_for
 
 from jobs_app.core import clock
+from jobs_app.core.states import JobSort, JobState, RunState, Standing
+from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.jobs import listing
+from jobs_app.jobs.listing import Position
+from jobs_app.runs.recent import RecentRun, recent_runs
+from jobs_app.web.api import pagination
+from jobs_app.web.api.jobs import read_position
+from jobs_app.web.api.schemas.job_input import JobQuery
 from jobs_app.web.api.schemas.job_output import described
-from jobs_app.web.pages import frame
+from jobs_app.web.pages import charts, frame, marks
+from jobs_app.web.pages.queries import read_query
 from jobs_app.web.session import session
 
 page = Blueprint("jobs_page", __name__)
 
-#: Jobs of one page of the list.
-LIMIT = 50
+KIND = "jobs_page"
+
+#: A fire that was due longer ago than this, and is not on record, makes its job late.
+LATE_AFTER = timedelta(minutes=1)
+
+ORDERS = {
+    JobSort.ATTENTION: "what needs attention first",
+    JobSort.NAME: "by name",
+    JobSort.NEXT: "next fire first",
+    JobSort.LAST: "newest run first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job in the list: the mark for how it stands, and its last runs, oldest first."""
+
+    job: Job
+    mark: str
+    text: str
+    last: RecentRun | None
+    schedule: str
+    states: Sequence[RunState]
+    takes: float | None
 
 
 @page.get("/jobs")
 def show() -> Response:
     """Show the jobs that match the filters in the address."""
-    return frame.show("jobs.html", _build)
+    query = read_query(JobQuery, sort=JobSort.ATTENTION)
+    return frame.show("jobs.html", partial(_build, query), query=query, facets=_facets)
 
 
-def _build() -> Mapping[str, Any]:
-    listed, is_cut = listing.page(
-        session(), listing.Filter(), after=None, limit=LIMIT + 1, at=clock.now()
+def _facets() -> Mapping[str, Any]:
+    """Return what the filters offer, with the number of jobs that each finds alone."""
+    counts = listing.facets(session(), at=clock.now())
+    states = [(str(state), marks.word(state), counts.states[state]) for state in Standing]
+    return {
+        "total": counts.total,
+        "states": states,
+        "tags": counts.tags,
+        "queues": counts.queues,
+        "orders": {str(order): text for order, text in ORDERS.items()},
+    }
+
+
+def _build(query: JobQuery) -> Mapping[str, Any]:
+    at = clock.now()
+    fields = {name: getattr(query, name) for name in listing.Filter.__slots__}
+    conditions = listing.Filter(**fields)
+    after = pagination.decode(
+        f"{KIND} {query.sort}", query.cursor, partial(read_position, query.sort)
     )
-    return {"jobs": [job for job, _ in listed], "is_cut": is_cut, "described": described}
+    found, is_cut = listing.page(
+        session(), conditions, after=after, limit=query.limit + 1, sort=query.sort, at=at
+    )
+    shown = found[: query.limit]
+    recent = recent_runs(session(), [job.id for job, _ in shown])
+    rows = [_row(job, recent.get(job.id, []), at=at) for job, _ in shown]
+    has_more = is_cut or len(found) > query.limit
+    return {
+        "rows": rows,
+        "is_busy": any(row.mark == "running" for row in rows),
+        "is_filtered": conditions != listing.Filter(),
+        "next": _next(query, shown) if has_more and shown else None,
+        "strip": charts.strip,
+        "strip_label": charts.strip_label,
+    }
+
+
+def _next(query: JobQuery, shown: Sequence[tuple[Job, Position]]) -> str:
+    cursor = pagination.encode(f"{KIND} {query.sort}", str(shown[-1][1]))
+    parameters: dict[str, Any] = request.args.to_dict() | {"cursor": cursor}
+    return url_for("jobs_page.show", **parameters)
+
+
+def _row(job: Job, runs: Sequence[RecentRun], *, at: datetime) -> Row:
+    last = runs[-1] if runs else None
+    mark, text = stands(job, runs, at=at)
+    took = [run.duration_seconds for run in runs if run.state is RunState.SUCCEEDED]
+    known = [seconds for seconds in took if seconds is not None]
+    return Row(
+        job=job,
+        mark=mark,
+        text=text,
+        last=last,
+        schedule=described(schedule_of(job)),
+        states=[run.state for run in runs],
+        takes=statistics.median(known) if known else None,
+    )
+
+
+def stands(job: Job, runs: Sequence[RecentRun], *, at: datetime) -> tuple[str, str]:
+    """Return how a job with these last *runs* stands: the name of a mark, and its words."""
+    failures = job.failures_in_a_row + job.failures_carried
+    if job.state is JobState.PAUSED:
+        return "paused", "paused"
+    if any(run.state is RunState.RUNNING for run in runs):
+        return "running", "running"
+    if failures:
+        return "failing", "failing" if failures == 1 else f"failing, {failures} in a row"
+    if job.next_due_at is not None and at - job.next_due_at > LATE_AFTER:
+        return "late", "late"
+    if not runs:
+        return "never_run", "has not run"
+    state = runs[-1].state
+    return str(state), marks.word(state)

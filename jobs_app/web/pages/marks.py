@@ -4,6 +4,7 @@ A circle is fine or on its way, a diamond broke, a triangle wants a look.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -44,6 +45,7 @@ MARKS: dict[str, Mark] = {
     "failing": _mark("failing", "bad", _DIAMOND, "m6 6 4 4m0-4-4 4"),
     "late": _mark("late", "warn", _TRIANGLE, "M8 6v4m0 2v.2"),
     "never_run": _mark("has not run", "idle", _CIRCLE),
+    "no_next_fire": _mark("has no next fire", "idle", _CIRCLE),
     "attention": _mark("needs attention", "warn", _TRIANGLE, "M8 6v4m0 2v.2"),
 }
 
@@ -91,3 +93,19 @@ def mark(state: str, text: str | None = None, *, is_bare: bool = False) -> Marku
     return Markup('<span class="state {}{}">{} <span class="{}">{}</span></span>').format(
         shape.colour, spins, svg, text_class, label
     )
+
+
+#: Why a run exists, in words.
+TRIGGERS = {
+    "schedule": "schedule",
+    "catchup": "caught up",
+    "manual": "by hand",
+    "retry_of": "retry",
+    "backfill": "backfill",
+}
+
+
+def trigger_words(run: Any) -> str:
+    """Return why *run* exists: its schedule, or who started it."""
+    kind = TRIGGERS.get(str(run.trigger), str(run.trigger))
+    return f"{kind}, {run.triggered_by}" if run.triggered_by else kind

@@ -1,0 +1,23 @@
+"""What the address of a page asks for, read as the API reads it."""
+
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+
+from jobs_app.web.api.schemas.base import raise_invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_query(model: type[Model], **defaults: Any) -> Model:
+    """Return the parameters of the address as *model*; a field left empty takes its default.
+
+    Raises InvalidInput. What the model does not know is left out: links grow in mails.
+    """
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    sent = {name: value for name, value in request.args.items() if value and name in known}
+    try:
+        return model.model_validate(defaults | sent)
+    except ValidationError as error:
+        raise_invalid(error)
