@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from jobs_app.accounts import audit, passwords, sessions, throttle
+from jobs_app.accounts import audit, passwords, people, sessions, throttle
 from jobs_app.accounts.sessions import Browser
 from jobs_app.db.models.accounts import PageSession, Person
 
@@ -66,6 +66,8 @@ def sign_in(
 
 def _find(session: Session, name: str) -> Person | None:
     """Return the account with this name in any case, if it can sign in."""
+    if not people.NAME.fullmatch(name):
+        return None
     is_it = (func.lower(Person.name) == name.lower(), Person.removed_at.is_(None))
     statement = select(Person).where(*is_it, Person.disabled_at.is_(None))
     return session.scalars(statement.execution_options(populate_existing=True)).one_or_none()

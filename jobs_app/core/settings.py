@@ -145,7 +145,8 @@ class Settings(HandedSettings):
 
     public_url: PublicUrl | None = Field(
         None,
-        description="Address under which people reach the web server, for links in notifications.",
+        description="Address under which people reach the web server: for links, the session's "
+        "cookie, and the path that a proxy takes off.",
     )
     notify_per_minute: int = Field(
         20,

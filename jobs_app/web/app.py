@@ -7,9 +7,12 @@ from flask_openapi3 import OpenAPI
 
 from jobs_app.core.settings import Settings
 from jobs_app.web import (
+    application_root,
     auth,
+    csrf,
     extension,
     health,
+    page_session,
     permissions,
     session,
     streams,
@@ -37,7 +40,7 @@ from jobs_app.web.api import (
     workers,
 )
 from jobs_app.web.api.schemas import base
-from jobs_app.web.pages import errors, frame, registry
+from jobs_app.web.pages import errors, frame, registry, sign_in
 from jobs_app.web.pages.api_docs import blueprint
 from jobs_app.web.pages.assets import assets
 
@@ -106,6 +109,9 @@ def create_app(settings: Settings) -> Flask:
     extension.init_app(app, extension.make(settings))
     streams.init_app(app, settings)
     problems.register(app)
+    application_root.init_app(app, settings)
+    page_session.init_app(app, settings)
+    csrf.init_app(app, settings)
     auth.register(app, demo_open=settings.demo_open)
     unknown_input.register(app)
     for resource in RESOURCES:
@@ -119,6 +125,7 @@ def create_app(settings: Settings) -> Flask:
     for page in registry.PAGES:
         app.register_blueprint(page)
     errors.register(app)
+    sign_in.register(app)
     app.after_request(_secure)
     _compress(app)
     permissions.check_table(app)

@@ -1,13 +1,12 @@
-"""Authentication: a bearer token on every route that is not listed here as open."""
+"""Authentication: a session on pages, else a bearer token, on every route that is not open."""
 
-import ipaddress
 import logging
-import re
 from collections.abc import Callable
 from datetime import datetime
 
 from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit, tokens
 from jobs_app.accounts.principal import Principal, of_token
@@ -17,19 +16,17 @@ from jobs_app.core.roles import Role, Scope
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.errors import error_name
 from jobs_app.db.models.accounts import Token
-from jobs_app.web import permissions, refusals, session
+from jobs_app.web import page_auth, page_session, permissions, refusals, session
 from jobs_app.web.refusals import RefusalAudit
+from jobs_app.web.remote_address import is_loopback_address, is_loopback_name, remote_address
 from jobs_app.web.session import readers, reading, writing
+from jobs_app.web.sign_in_audit import SignInAudit
 from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 
 log = logging.getLogger(__name__)
 
 #: The two tutorial routes; `up --demo` opens them to this machine only.
 DEMO = frozenset({"tutorial.start_task", "tutorial.task_status"})
-
-#: Host names of this machine for its own browsers; another name may be DNS rebinding.
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
 
 #: How the headers begin that proxies add.
 PROXY_HEADERS = (
@@ -39,12 +36,6 @@ PROXY_HEADERS = (
 )
 
 
-#: A longer address is cut, characters. An IPv6 address with a zone has 60.
-MAX_ADDRESS_CHARS = 64
-
-_NOT_IN_ADDRESS = re.compile(r"[^0-9A-Za-z.:%_-]")
-
-
 #: The caller of the tutorial routes without a token.
 ANONYMOUS = Principal(
     "demo", "demo", "demo", Role.EDITOR, scopes=frozenset({Scope.READ, Scope.WRITE})
@@ -52,13 +43,18 @@ ANONYMOUS = Principal(
 
 REQUEST_ID = "X-Request-Id"
 
+#: The key of the audit of failed sign-ins in the extensions of an application.
+SIGN_INS = "jobs_app_sign_ins"
+
 
 def register(app: Flask, *, demo_open: bool) -> None:
-    """Refuse every request to *app* without a token, even to unknown addresses.
+    """Refuse every request to *app* from nobody known, even to unknown addresses.
 
-    Then refuse those that the table of permissions does not allow.
+    Then refuse those that the table of permissions does not allow. Pages take sessions only,
+    and all other routes tokens only.
     """
     failures, refused = SignInLog(), RefusalAudit()
+    failed_sign_ins = app.extensions[SIGN_INS] = SignInAudit()
     refusals.register(app, refused)
 
     @app.before_request
@@ -69,6 +65,10 @@ def register(app: Flask, *, demo_open: bool) -> None:
         if request.endpoint in permissions.OPEN:
             return
         refused.report()
+        failed_sign_ins.report()
+        if permissions.is_for_browser():
+            page_auth.authenticate()
+            return
         is_anonymous = "Authorization" not in request.headers
         if demo_open and request.endpoint in DEMO and is_anonymous and _is_from_this_machine():
             g.principal = ANONYMOUS
@@ -90,20 +90,27 @@ def rights_watch() -> Callable[[], bool]:
     It works after the request too. It says no when the database fails: then nobody can tell.
     """
     principal, open_session = permissions.principal(), readers()
-    token = _sent_token()
+    is_page = permissions.is_for_browser()
+    secret = page_session.secret() if is_page else _sent_token()
+    look_up = page_session.principal_of if is_page else _principal_of
 
     def are_same() -> bool:
         try:
             with open_session() as reader:
-                row, owner = tokens.known(reader, token)
+                now = look_up(reader, secret, at=clock.now())
         except SQLAlchemyError as error:
             log.warning("rights_not_read error=%s", error_name(error))
             return False
-        if row is None or owner is None or tokens.refusal(row, owner, at=clock.now()):
-            return False
-        return of_token(row, owner).rights() == principal.rights()
+        return now is not None and now.rights() == principal.rights()
 
     return are_same
+
+
+def _principal_of(reader: Session, token: str, *, at: datetime) -> Principal | None:
+    row, owner = tokens.known(reader, token)
+    if row is None or owner is None or tokens.refusal(row, owner, at=at):
+        return None
+    return of_token(row, owner)
 
 
 def _origin(principal: Principal) -> audit.Origin:
@@ -116,15 +123,6 @@ def _origin(principal: Principal) -> audit.Origin:
         g.request_id,
         "cli" if is_cli else "api",
     )
-
-
-def remote_address() -> str | None:
-    """Return the address that the request came from, fit for the log and the database.
-
-    From the proxy of JOBS_TRUSTED_PROXY, it is the last one in X-Forwarded-For.
-    """
-    text = _NOT_IN_ADDRESS.sub("?", request.remote_addr or "")
-    return text[:MAX_ADDRESS_CHARS] or None
 
 
 def _principal(failures: SignInLog, *, at: datetime) -> Principal:
@@ -178,9 +176,4 @@ def _is_from_this_machine() -> bool:
         return False
     if any(name.lower().startswith(PROXY_HEADERS) for name, _ in request.headers):
         return False
-    if request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
-        return False
-    try:
-        return ipaddress.ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        return False
+    return is_loopback_name() and is_loopback_address()

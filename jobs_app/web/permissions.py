@@ -9,6 +9,11 @@ from jobs_app.core.errors import Forbidden
 #: Routes without a token: the health checks and public files.
 OPEN = frozenset({"health.healthz", "health.readyz", "web.static", "web.docs", "assets.file"})
 
+#: Pages for somebody who is not signed in.
+SIGNED_OUT = frozenset(
+    {"links_page.show", "links_page.use", "sign_in_page.send", "sign_in_page.sign_in"}
+)
+
 #: The blueprints of the pages that people sign in to have names with this end.
 PAGE_SUFFIX = "_page"
 
@@ -63,6 +68,9 @@ ACTIONS: dict[str, Action] = {
     "secrets.list_secrets": Action.SEE_SECRETS,
     "secrets.put_secret": Action.WRITE_SECRETS,
     "secrets.read_secret": Action.SEE_SECRETS,
+    "sign_in_page.again": Action.IDENTIFY,
+    "sign_in_page.send_again": Action.IDENTIFY,
+    "sign_in_page.sign_out": Action.IDENTIFY,
     "stats.job_stats": Action.READ,
     "tasks.list_tasks": Action.READ,
     "tokens.create_token": Action.OWN_TOKENS,
@@ -90,12 +98,20 @@ def is_page() -> bool:
     return (request.blueprint or "").endswith(PAGE_SUFFIX)
 
 
+def is_for_browser() -> bool:
+    """Tell whether a browser asks for a page, or for an address at which there is nothing."""
+    if request.endpoint is not None:
+        return is_page()
+    is_api = request.path.startswith("/api/")
+    return not is_api and request.accept_mimetypes.best == "text/html"
+
+
 def check_table(app: Flask) -> None:
     """Raise RuntimeError for a route of *app* without an action, and for an action without one."""
     routes = {rule.endpoint for rule in app.url_map.iter_rules()}
-    if missing := sorted(routes - ACTIONS.keys() - OPEN):
+    if missing := sorted(routes - ACTIONS.keys() - OPEN - SIGNED_OUT):
         raise RuntimeError(f"These routes have no entry in the table of permissions: {missing}")
-    if unknown := sorted((ACTIONS.keys() | OPEN) - routes):
+    if unknown := sorted((ACTIONS.keys() | OPEN | SIGNED_OUT) - routes):
         raise RuntimeError(f"The table of permissions has entries without a route: {unknown}")
 
 

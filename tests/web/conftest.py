@@ -9,9 +9,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete
 
-from jobs_app.accounts import people, tokens
+from jobs_app.accounts import people, sessions, tokens
 from jobs_app.accounts.people import Rights
+from jobs_app.accounts.sessions import Browser
 from jobs_app.accounts.tokens import Limits
+from jobs_app.core import clock
 from jobs_app.core.roles import AccountKind, Grant, Role, Scope
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FINAL, RunState, Trigger
@@ -19,6 +21,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
+from jobs_app.web import csrf, page_session
 from jobs_app.web import session as web_session
 from jobs_app.web.app import create_app
 
@@ -169,5 +172,60 @@ def api_of(app: Flask, database: Database) -> Callable[..., Api]:
             owner = people.create(session, name, kind, rights, by="root", at=NOW)
             token = tokens.create(session, name, owner=owner, limits=limits, by="root", at=NOW)
         return Api(app, token)
+
+    return make
+
+
+#: What a browser says of a request that a page of ours makes it send.
+OURS = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+
+
+class Page:
+    """A browser that is signed in, and sends the forms of our pages.
+
+    `page("/jobs")` and `page.get("/jobs")` get a page, with headers as keywords. What they return
+    is werkzeug's TestResponse, typed Any so that a test may look into it.
+    """
+
+    def __init__(self, app: Flask, secret: str) -> None:
+        self.app = app
+        self.client = app.test_client()
+        self.secret = secret
+        cookie = app.extensions[page_session.NAME]
+        self.client.set_cookie(cookie.name, secret)
+
+    def __call__(self, path: str, /, **headers: str) -> Any:
+        return self.get(path, **headers)
+
+    def get(self, path: str, /, **headers: str) -> Any:
+        """Get a page."""
+        return self.client.get(path, headers={"Accept": "text/html", **headers}, buffered=True)
+
+    def post(self, path: str, data: Any = None, /, **headers: str) -> Any:
+        """Send a form, with the token that our pages have in it."""
+        token = {csrf.HEADER: csrf.masked_token(self.secret)}
+        sent = {**OURS, **token, **headers}
+        return self.client.post(path, data=data or {}, headers=sent, buffered=True)
+
+
+@pytest.fixture
+def page_of(app: Flask, database: Database) -> Callable[..., Page]:
+    """Return a browser in which a new person with these rights is signed in."""
+
+    def make(
+        role: str,
+        grants: tuple[str, ...] = (),
+        tags: tuple[str, ...] | None = None,
+        *,
+        name: str = "",
+    ) -> Page:
+        name = name or "-".join(("p", role, *grants, *(tags or ())))
+        rights = Rights(Role(role), tuple(map(Grant, grants)), tags)
+        at = clock.now()
+        with database.session() as session:
+            person = people.create(session, name, AccountKind.PERSON, rights, by="root", at=at)
+            secret = sessions.start(session, person, Browser("127.0.0.1", "Firefox"), at=at)
+            session.commit()
+        return Page(app, secret)
 
     return make

@@ -1,4 +1,4 @@
-"""Who may ask: nobody without a token, on any route but the open ones."""
+"""Who may ask: nobody without a token or a session, on any route but the open ones."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +14,14 @@ from jobs_app.db.engine import Database
 from jobs_app.web.app import create_app
 from tests.web.conftest import NOW, Api, a_job, close
 
-OPEN_PATHS = {"/", "/healthz", "/readyz", "/api/docs", "/static/<path:filename>"}
+OPEN_PATHS = {
+    "/healthz",
+    "/readyz",
+    "/api/docs",
+    "/static/<path:filename>",
+    "/assets/<digest>/<path:name>",
+}
+SIGNED_OUT_PATHS = {"/sign-in", "/links/<key>"}
 DEMO_PATHS = {"/start-task", "/task-status/<task_id>"}
 
 
@@ -28,6 +35,12 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
             yield rule.rule, method, url
 
 
+def page_rules(app: Flask) -> set[str]:
+    """Return the rules of all pages."""
+    rules = app.url_map.iter_rules()
+    return {rule.rule for rule in rules if "_page." in rule.endpoint}
+
+
 def test_every_route_but_the_open_ones_wants_a_token(app: Flask) -> None:
     client = app.test_client()
 
@@ -36,9 +49,17 @@ def test_every_route_but_the_open_ones_wants_a_token(app: Flask) -> None:
         for rule, method, url in routes(app)
     }
 
-    closed = {key: status for key, status in statuses.items() if key[0] not in OPEN_PATHS}
+    closed = {
+        key: status
+        for key, status in statuses.items()
+        if key[0] not in OPEN_PATHS | SIGNED_OUT_PATHS
+    }
     assert len(closed) > 20
-    assert set(closed.values()) == {401}
+    # Pages lead to the sign-in, and take a form only from a page of ours.
+    pages = {key: status for key, status in closed.items() if key[0] in page_rules(app)}
+    expected = {method: 303 if method in ("GET", "HEAD") else 403 for _, method in pages}
+    assert {method: status for (_, method), status in pages.items()} == expected
+    assert {closed[key] for key in closed.keys() - pages.keys()} == {401}
     assert {rule for rule, _ in statuses} >= OPEN_PATHS | DEMO_PATHS
 
 
@@ -130,6 +151,7 @@ def test_the_demo_opens_the_two_tutorial_routes_and_nothing_else(open_app: Flask
         rule
         for rule, method, url in routes(open_app)
         if client.open(url, method=method, buffered=True).status_code != 401
+        and rule not in page_rules(open_app)
     }
 
     assert opened == OPEN_PATHS | DEMO_PATHS

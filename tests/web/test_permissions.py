@@ -15,7 +15,7 @@ from jobs_app.accounts.principal import Principal
 from jobs_app.core.errors import Forbidden
 from jobs_app.core.roles import Grant, Role, Scope
 from jobs_app.web import permissions
-from tests.web.conftest import Api
+from tests.web.conftest import Api, Page
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -24,6 +24,8 @@ MATRIX = Path(__file__).with_name("permission_matrix.txt")
 ROLES = ("viewer", "operator", "editor", "editor+commands", "editor+secrets", "admin")
 
 RUN_ID = "01890000-0000-7000-8000-000000000000"
+#: It ends the session with which the other pages are asked for.
+SIGN_OUT = "/sign-out"
 EXAMPLES = {
     "name": "nothing",
     "run_id": RUN_ID,
@@ -36,7 +38,7 @@ EXAMPLES = {
 def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     """Yield method, rule and an address of each route that needs a token."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        if rule.endpoint in permissions.OPEN:
+        if rule.endpoint in permissions.OPEN | permissions.SIGNED_OUT:
             continue
         built = rule.build({name: EXAMPLES[name] for name in rule.arguments})
         assert built is not None
@@ -58,6 +60,11 @@ def is_allowed(app: Flask, method: str, url: str, principal: Principal) -> bool:
         except Forbidden:
             return False
     return True
+
+
+def is_page(app: Flask, method: str, url: str) -> bool:
+    with app.test_request_context(url, method=method):
+        return permissions.is_page()
 
 
 def outcome(app: Flask, method: str, url: str, role: str, tags: frozenset[str] | None) -> str:
@@ -91,17 +98,23 @@ def test_each_route_allows_what_the_file_says(app: Flask) -> None:
 
 
 def test_over_http_each_route_refuses_whom_the_file_refuses(
-    app: Flask, api_of: Callable[..., Api]
+    app: Flask, api_of: Callable[..., Api], page_of: Callable[..., Page]
 ) -> None:
     lines = MATRIX.read_text().splitlines()[1:]
     cells = [line.split() for line in lines]
     expected = {f"{method} {rule}": outcomes[:6] for method, rule, *outcomes in cells}
     for column, role in enumerate(ROLES):
         name, _, grant = role.partition("+")
-        api = api_of(name, grants=(grant,) if grant else ())
+        grants = (grant,) if grant else ()
+        api, page = api_of(name, grants=grants), page_of(name, grants)
         for method, rule, url in routes(app):
             body: Any = {} if method in ("POST", "PUT", "PATCH") else None
-            answer = api.send(method, f"/{url}", json=body, headers={"If-Match": "*"})
+            if rule.endswith(SIGN_OUT):
+                continue
+            if is_page(app, method, url):
+                answer = page.get(url) if method == "GET" else page.post(url)
+            else:
+                answer = api.send(method, f"/{url}", json=body, headers={"If-Match": "*"})
             is_refused = answer.status_code == 403 and "may not" in answer.text
             assert is_refused is (expected[f"{method} {rule}"][column] == "-"), (role, method, url)
 

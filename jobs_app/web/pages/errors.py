@@ -5,7 +5,7 @@ from flask import Flask, Response, g, request
 from jobs_app.core.text import shortened
 from jobs_app.web.api.problems import MEDIA_TYPE
 from jobs_app.web.pages import frame
-from jobs_app.web.permissions import is_page
+from jobs_app.web.permissions import is_for_browser
 
 #: An error that is over by itself soon: the page tries again after so many seconds.
 RETRY_SECONDS = 5
@@ -17,7 +17,7 @@ def register(app: Flask) -> None:
 
 
 def _as_page(response: Response) -> Response:
-    if response.mimetype != MEDIA_TYPE or frame.is_poll() or not _wants_page():
+    if response.mimetype != MEDIA_TYPE or frame.is_poll() or not is_for_browser():
         return response
     problem = response.get_json()
     page = frame.render(
@@ -35,11 +35,3 @@ def _as_page(response: Response) -> Response:
         # Without script, too.
         page.headers["Refresh"] = str(RETRY_SECONDS)
     return page
-
-
-def _wants_page() -> bool:
-    """Tell whether a browser asks for a page, or for an address at which there is nothing."""
-    if request.endpoint is not None:
-        return is_page()
-    is_api = request.path.startswith("/api/")
-    return not is_api and request.accept_mimetypes.best == "text/html"

@@ -1,6 +1,5 @@
 """The frame of every page: its template's functions, its headers, and its polled region."""
 
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from jobs_app import __version__
 from jobs_app.accounts.permissions import Action
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.text import counted
+from jobs_app.web import csrf
 from jobs_app.web.pages import marks, zones
 from jobs_app.web.pages.assets import static
 from jobs_app.web.pages.regions import Region, RegionCache
@@ -46,9 +46,6 @@ PERSON_MENU = (
     ("people_page.show", Action.MANAGE_PEOPLE, "People and tokens"),
 )
 
-#: Stands for the token of forms in HTML that several people share.
-TOKEN_MARK = f"token-{secrets.token_hex(16)}"
-
 
 def init_app(app: Flask) -> None:
     """Give *app* what the templates of the pages need."""
@@ -59,7 +56,7 @@ def init_app(app: Flask) -> None:
         at=zones.at,
         colour=marks.colour,
         counted=counted,
-        csrf_field=csrf_field,
+        csrf_field=csrf.field,
         duration=zones.duration,
         exact=zones.exact,
         has_route=has_route,
@@ -151,22 +148,13 @@ def theme() -> str:
     return chosen if chosen in THEMES else THEMES[0]
 
 
-def csrf_field() -> Markup:
-    """Return the hidden field with which a form proves that it is ours."""
-    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(TOKEN_MARK)
-
-
 def _live(template: str, context: Mapping[str, Any]) -> str:
     html: str = render_block(template, "live", **context)
     return html
 
 
 def _html(html: str, status: int = 200) -> Response:
-    response = Response(html.replace(TOKEN_MARK, _token()), status=status, mimetype="text/html")
+    response = Response(csrf.fill(html), status=status, mimetype="text/html")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Vary"] = "Cookie, HX-Request"
     return response
-
-
-def _token() -> str:
-    return ""

@@ -1,12 +1,12 @@
 """The zone and the theme of the pages: cookies of this browser, set by a form."""
 
-from urllib.parse import urlsplit
-
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, redirect, request
 from werkzeug import Response
 
 from jobs_app.core.errors import FieldError, refuse
 from jobs_app.schedules import timezones
+from jobs_app.web import page_session
+from jobs_app.web.local_address import local_address, rooted
 from jobs_app.web.pages import frame, zones
 
 page = Blueprint("preferences_page", __name__)
@@ -29,7 +29,7 @@ def save() -> Response:
         near = ", ".join(timezones.suggestions(zone))
         hint = f" Did you mean {near}?" if near else ""
         refuse([FieldError("/zone", "unknown_zone", f"There is no time zone {zone!r}.{hint}")])
-    response = redirect(local_address(request.form.get("back", "")), 303)
+    response = redirect(rooted(local_address(request.form.get("back", ""))), 303)
     theme = request.form.get("theme", frame.theme())
     if theme in frame.THEMES:
         _keep(response, frame.THEME_COOKIE, theme if theme != frame.THEMES[0] else "")
@@ -38,23 +38,19 @@ def save() -> Response:
     return response
 
 
-def local_address(text: str) -> str:
-    """Return the address *text* if it is one of this site, else that of the first page."""
-    home = url_for("home_page.show")
-    is_plain = text.isascii() and text.isprintable() and "\\" not in text
-    if not text.startswith("/") or text.startswith("//") or not is_plain:
-        return home
-    parts = urlsplit(text)
-    return home if parts.scheme or parts.netloc else text
-
-
 def _names() -> list[str]:
     return sorted(timezones.names())
 
 
 def _keep(response: Response, name: str, value: str) -> None:
     """Set the cookie *name*, or drop it if *value* is empty."""
-    path, age = request.script_root or "/", KEPT_SECONDS if value else 0
+    own, age = page_session.cookie(), KEPT_SECONDS if value else 0
     response.set_cookie(
-        name, value, max_age=age, path=path, samesite="Lax", secure=request.is_secure, httponly=True
+        name,
+        value,
+        max_age=age,
+        path=own.path,
+        samesite="Lax",
+        secure=own.is_secure,
+        httponly=True,
     )

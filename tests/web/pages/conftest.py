@@ -1,21 +1,14 @@
-"""A client of the pages."""
+"""A browser in which an admin is signed in."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from tests.web.conftest import Api
-
-#: A client that asks for pages: `page("/jobs")`, with headers as keywords.
-Page = Callable[..., Any]
+from tests.web.conftest import OURS as OURS
+from tests.web.conftest import Page as Page
 
 
 @pytest.fixture
-def page(api: Api) -> Page:
-    """Return a function that gets a page as a browser does."""
-
-    def get(path: str, **headers: str) -> Any:
-        return api.get(f"/{path}", headers={"Accept": "text/html", **headers})
-
-    return get
+def page(page_of: Callable[..., Page]) -> Page:
+    """A browser in which an admin is signed in."""
+    return page_of("admin", name="page-admin")

@@ -62,10 +62,10 @@ def test_the_history_shows_outcomes_durations_and_reasons(
 
 
 def test_arguments_are_masked_for_whoever_may_only_read(
-    api: Api, api_of: Callable[..., Api]
+    api: Api, page_of: Callable[..., Page]
 ) -> None:
     api.make_job(kwargs={"command": "echo private"})
-    answer = api_of("viewer").get("//jobs/nightly", headers={"Accept": "text/html"})
+    answer = page_of("viewer")("/jobs/nightly")
 
     assert answer.status_code == 200
     assert "private" not in answer.text

@@ -16,10 +16,14 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from sqlalchemy.orm import Session
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import people, sessions, tokens
+from jobs_app.accounts.people import Rights
+from jobs_app.core.roles import AccountKind, Role
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.web import page_session
 from jobs_app.web.app import create_app
 from jobs_app.web.server import Server, make_server
 from tests.web.conftest import close
@@ -45,12 +49,13 @@ Scheme = Literal["light", "dark"]
 
 @dataclass(frozen=True)
 class Site:
-    """A running web application, its database, and the token of an admin."""
+    """A running web application, its database, and the token and the session of an admin."""
 
     url: str
     app: Flask
     database: Database
     token: str
+    secret: str
 
     def store(self, *rows: Any) -> None:
         """Store *rows*, in order."""
@@ -116,11 +121,18 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     database = Database(settings.effective_database_url)
     with database.session() as session:
         token = tokens.create(session, "tester", at=datetime.now(UTC))
+        secret = _start_session(session)
         session.commit()
     app = create_app(settings)
     with serving(app, settings) as url:
-        yield Site(url, app, database, token)
+        yield Site(url, app, database, token, secret)
     database.close()
+
+
+def _start_session(session: Session) -> str:
+    at, rights = datetime.now(UTC), Rights(Role.ADMIN)
+    person = people.create(session, "ann", AccountKind.PERSON, rights, by="root", at=at)
+    return sessions.start(session, person, sessions.Browser("127.0.0.1"), at=at)
 
 
 @contextmanager
@@ -197,7 +209,8 @@ def browser_page(open_page: Callable[..., Page]) -> Page:
 
 def sign_in(context: BrowserContext, site: Site) -> None:
     """Let all pages of *context* be those of an admin."""
-    context.set_extra_http_headers({"Authorization": f"Bearer {site.token}"})
+    cookie = site.app.extensions[page_session.NAME]
+    context.add_cookies([{"name": cookie.name, "value": site.secret, "url": site.url}])
 
 
 def axe_findings(page: Page) -> list[str]:

@@ -1,0 +1,102 @@
+"""Forged requests: what is refused, on each route that changes something."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from jobs_app.db.engine import Database
+from jobs_app.web import csrf, permissions
+from tests.web.conftest import OURS, Page
+from tests.web.test_permissions import EXAMPLES
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def page(page_of: Any) -> Page:
+    """A browser in which an admin is signed in."""
+    made: Page = page_of("admin", name="ann")
+    return made
+
+
+def unsafe_routes(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield method and address of each route of a page that may change something."""
+    examples = {"key": "x" * 43, "session_id": "1", **EXAMPLES}
+    for rule in app.url_map.iter_rules():
+        if not rule.endpoint.partition(".")[0].endswith(permissions.PAGE_SUFFIX):
+            continue
+        built = rule.build({name: examples[name] for name in rule.arguments})
+        assert built is not None
+        for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}:
+            yield method, f"/{built[1].lstrip('/')}"
+
+
+def send(page: Page, method: str, path: str, headers: dict[str, str], **options: Any) -> Any:
+    sent = {"Accept": "text/html", **headers}
+    return page.client.open(path, method=method, headers=sent, buffered=True, **options)
+
+
+def test_each_route_that_changes_something_refuses_foreign_requests(app: Flask, page: Page) -> None:
+    routes = list(unsafe_routes(app))
+    assert ("POST", "/sign-in") in routes
+    assert ("POST", "/sign-out") in routes
+    token = csrf.masked_token(page.secret)
+    stale = csrf.masked_token("another session")
+    ours, header = {"Sec-Fetch-Site": "same-origin"}, csrf.HEADER
+    refused = {
+        "another site": {"Sec-Fetch-Site": "cross-site", header: token},
+        "another host of the site": {"Sec-Fetch-Site": "same-site", header: token},
+        "nobody": {"Sec-Fetch-Site": "none", header: token},
+        "another site on plain http": {"Origin": "http://evil.test", header: token},
+        "a sandboxed page": {"Origin": "null", header: token},
+        "another port": {"Origin": "http://localhost:5001", header: token},
+        "no word on where from": {header: token},
+        "no token": ours,
+        "an empty token": {**ours, header: ""},
+        "half a token": {**ours, header: token[:40]},
+        "no text": {**ours, header: "é=%"},
+        "the token of another session": {**ours, header: stale},
+    }
+
+    for method, path in routes:
+        for name, headers in refused.items():
+            answer = send(page, method, path, headers)
+            assert answer.status_code == 403, (method, path, name)
+        in_address = send(page, method, f"{path}?{csrf.FIELD}={token}", ours)
+        assert in_address.status_code == 403, (method, path)
+    assert page("/preferences").status_code == 200
+
+
+def test_a_form_of_ours_passes_with_its_token_in_a_field_or_a_header(page: Page) -> None:
+    token = csrf.masked_token(page.secret)
+    plain_http = {"Origin": "http://localhost"}
+
+    for headers in (OURS, plain_http):
+        in_field = send(page, "POST", "/preferences", headers, data={csrf.FIELD: token})
+        in_header = send(page, "POST", "/preferences", {**headers, csrf.HEADER: token})
+        assert (in_field.status_code, in_header.status_code) == (303, 303)
+
+
+def test_each_answer_has_another_token_of_the_same_session(page: Page) -> None:
+    tokens = {
+        page("/preferences").text.partition('name="csrf_token" value="')[2].partition('"')[0]
+        for _ in range(3)
+    }
+
+    assert len(tokens) == 3
+    for token in tokens:
+        answer = send(page, "POST", "/preferences", OURS, data={csrf.FIELD: token})
+        assert answer.status_code == 303
+        assert len(base64.urlsafe_b64decode(token + "==")) == 64
+
+
+def test_a_page_with_the_mark_has_no_mark_left(page: Page) -> None:
+    assert csrf._MARK in csrf.field()
+    assert csrf._MARK not in page("/preferences").text
+
+
+def test_a_stored_text_is_never_taken_for_the_mark(database: Database) -> None:
+    assert csrf.fill("a token-0123456789abcdef0123456789abcdef b").count("token-") == 1
