@@ -141,6 +141,7 @@ def by_whom_and_why(item: Json) -> str:
     if item["state"] == JobState.PAUSED:
         paused = item.get("paused") or {}
         text += f" by {paused['by']}" if paused.get("by") else ""
+        text += f" until {moment(paused['until'])}" if paused.get("until") else ""
         text += f": {paused['reason']}" if paused.get("reason") else ""
     return text
 

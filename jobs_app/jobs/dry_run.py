@@ -116,7 +116,8 @@ def dry_run_resume(
     resumed, planned = _copy(job), None
     if job.state is JobState.PAUSED:
         resumed.state, resumed.version, resumed.updated_at = JobState.ACTIVE, job.version + 1, at
-        resumed.paused_at = resumed.paused_by = resumed.paused_reason = None
+        resumed.paused_at = resumed.paused_by = None
+        resumed.paused_reason = resumed.paused_until = None
         if on_missed != "skip" and job.paused_at is not None:
             policy = CatchupPolicy(on_missed)
             planned = fires.plan_catch_up(session, job, policy, since=job.paused_at, at=at)

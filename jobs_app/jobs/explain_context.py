@@ -54,13 +54,17 @@ class ExplainedRun:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A stretch in which the schedule was not followed; `until` is None while it lasts."""
+    """A stretch in which the schedule was not followed; `until` is None while it lasts.
+
+    `planned_end` is when a lasting pause will end by itself, None if it will not.
+    """
 
     since: datetime
     by: str | None
     reason: str | None
     until: datetime | None = None
     resumed_by: str | None = None
+    planned_end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

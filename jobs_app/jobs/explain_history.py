@@ -92,7 +92,7 @@ class JobHistory:
         job = self.job
         if job.state is not JobState.PAUSED or job.paused_at is None:
             return None
-        return Pause(job.paused_at, job.paused_by, job.paused_reason)
+        return Pause(job.paused_at, job.paused_by, job.paused_reason, planned_end=job.paused_until)
 
     def pauses(self) -> Iterable[Pause]:
         """Yield the recorded pauses, then the one that has not ended."""
@@ -102,7 +102,7 @@ class JobHistory:
                 begin = event
             elif event.action == "resume" and begin is not None:
                 reason = begin.detail.get("reason")
-                yield Pause(begin.at, begin.actor, reason, event.at, event.actor)
+                yield Pause(begin.at, begin.actor, reason, _end_of(event), event.actor)
                 begin = None
         if (lasting := self.pause_now()) is not None:
             yield lasting
@@ -114,7 +114,14 @@ class JobHistory:
 
 
 def _is_within(instant: datetime, pause: Pause) -> bool:
-    return pause.since < instant and (pause.until is None or instant <= pause.until)
+    end = pause.until or pause.planned_end
+    return pause.since < instant and (end is None or instant <= end)
+
+
+def _end_of(resume: AuditEvent) -> datetime:
+    """Return when a pause ended: a job is resumed as of the planned end, if it had one."""
+    planned_end = resume.detail.get("until")
+    return resume.at if planned_end is None else datetime.fromisoformat(planned_end)
 
 
 def history_of(session: Session, name: str, when: When) -> JobHistory:

@@ -60,8 +60,9 @@ def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tu
             f" job up to that of {until}."
         )
     is_ahead = schedules.due_at(schedule, fire) > context.at
-    if is_ahead and context.pause_now is not None:
-        return Verdict.PAUSED, _paused(context, context.pause_now)
+    pause = context.pause_now
+    if is_ahead and pause is not None and pause.planned_end is None:
+        return Verdict.PAUSED, _paused(context, pause)
     if context.is_over:
         why = "its schedule is over by then"
         if context.max_runs is not None:
@@ -271,6 +272,9 @@ def _cancelled_why(context: FireContext, run: ExplainedRun) -> str:
 def _paused(context: FireContext, pause: Pause) -> str:
     who = by(pause.by) + (f" ({pause.reason.rstrip('.')})" if pause.reason else "")
     since = stamp(context, pause.since)
+    if pause.planned_end is not None:
+        end = stamp(context, pause.planned_end)
+        return f"The job is paused since {since}{who}, until {end}: nothing fires until then."
     if pause.until is None:
         return f"The job is paused since {since}{who}: nothing fires until it is resumed."
     until = f"{stamp(context, pause.until)}{by(pause.resumed_by)}"

@@ -19,7 +19,7 @@ from jobs_app.db import run_indexes
 from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
-from jobs_app.jobs import revisions
+from jobs_app.jobs import pause_end, revisions
 from jobs_app.jobs.definition import (
     NewReferences,
     check,
@@ -106,30 +106,51 @@ def change(
 def next_fires(
     job: Job, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[Fire]:
-    """Return the fires that *job* will run at, in (after, until]; none while it is not active."""
+    """Return the fires that *job* will run at, in (after, until].
+
+    None while it is not active; those after the end of its pause, if that has an end.
+    """
     schedule = schedule_of(job)
-    if schedule is None or job.state is not JobState.ACTIVE:
+    if job.state is JobState.PAUSED and job.paused_until is not None:
+        after = max(after, job.paused_until)
+    elif job.state is not JobState.ACTIVE:
+        return []
+    if schedule is None:
         return []
     if job.max_runs is not None:
         count = min(count, max(job.max_runs - job.runs_started, 0))
     return schedules.preview(schedule, after=after, count=count, until=until)
 
 
-def pause(session: Session, job: Job, *, reason: str | None, by: str, at: datetime) -> Job:
-    """Stop following the schedule of *job*; pausing a paused job changes nothing."""
+def pause(
+    session: Session,
+    job: Job,
+    *,
+    reason: str | None,
+    by: str,
+    at: datetime,
+    until: datetime | None = None,
+) -> Job:
+    """Stop following the schedule of *job*, up to *until* (None: until somebody resumes it).
+
+    Pausing a paused job changes nothing, but for another end if *until* names one.
+    Raises InvalidInput if *until* has passed, Conflict (`job_ended`).
+    """
+    pause_end.check_end(until, at=at)
     job = lock(session, job, None)
     if job.state is JobState.PAUSED:
-        session.rollback()
-        return job
+        return pause_end.change_end(session, job, until, by=by, at=at)
     fires.record_before_change(session, job, at=at)
     if job.state is JobState.ENDED:
         session.rollback()
         raise Conflict(f"The schedule of {job.name!r} has ended.", code="job_ended")
     job.state, job.paused_at, job.paused_by, job.paused_reason = JobState.PAUSED, at, by, reason
+    job.paused_until = until
     job.next_fire_at = job.next_due_at = None
     job.updated_at = at
     job.version += 1
-    audit.note(session, "pause", by=by, at=at, job_id=job.id, reason=reason)
+    detail = pause_end.end_detail(until)
+    audit.note(session, "pause", by=by, at=at, job_id=job.id, reason=reason, **detail)
     record.notify_paused(session, job, by=by, reason=reason, at=at)
     session.commit()
     return job
@@ -149,11 +170,7 @@ def resume(
         session.rollback()
         return job
     paused_at = job.paused_at
-    job.state = JobState.ACTIVE
-    job.paused_at = job.paused_by = job.paused_reason = None
-    # Counted anew for `pause_after_failures`; still there for whoever is told of a recovery.
-    job.failures_carried += job.failures_in_a_row
-    job.failures_in_a_row = 0
+    pause_end.clear_pause(job)
     if on_missed != "skip" and paused_at is not None:
         fires.catch_up(session, job, CatchupPolicy(on_missed), since=paused_at, at=at)
     # After the catch-up: it may use up `max_runs`.

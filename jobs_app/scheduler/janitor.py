@@ -16,6 +16,8 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside
+from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import pause_end
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import cancel, concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.due_retries import queue_due_retries
@@ -61,6 +63,7 @@ class Janitor:
             (1.0, lambda at, _: self.finish_orphans(at=at)),
             (1.0, lambda at, _: self.unpark_runs(at=at)),
             (5.0, lambda at, _: self.promote_waiting(at=at)),
+            (1.0, lambda at, _: self.end_pauses(at=at)),
             (60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
             (1.0, lambda _at, _: self.entries.compare_next()),
             (3600.0, lambda _at, _: self.entries.compare()),
@@ -163,6 +166,23 @@ class Janitor:
         messages = promote_all(self._database, job_ids, self._put_aside, at=at)
         self._send(messages, at=at)
         return len(messages)
+
+    def end_pauses(self, *, at: datetime) -> int:
+        """Resume the jobs whose pauses have ended; return how many."""
+        with self._database.reading() as session:
+            job_ids = pause_end.ended_pauses(session, at=at)
+        jobs = [job for job_id in job_ids if (job := self._end_pause(job_id, at=at)) is not None]
+        if jobs:
+            # If this fails, a later comparison with the entries writes them.
+            self._projection.write(jobs)
+        return len(jobs)
+
+    def _end_pause(self, job_id: int, *, at: datetime) -> Job | None:
+        def resume() -> Job | None:
+            with self._database.session() as session:
+                return pause_end.end_pause(session, job_id, at=at)
+
+        return self._put_aside.run(("pause", job_id), resume)
 
     def cancel_of_deleted_jobs(self, *, at: datetime) -> int:
         """Cancel runs that have not started and whose job is deleted; return how many.

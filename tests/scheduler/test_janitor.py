@@ -13,6 +13,7 @@ from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import service
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import workers
 from jobs_app.runs.messages import Message
@@ -22,6 +23,7 @@ from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from tests.factories import (
     DAY,
+    HOUR,
     MINUTE,
     NOON,
     SECOND,
@@ -347,3 +349,19 @@ def test_mending_entries_does_not_say_that_all_of_them_are_there(
     assert janitor.entries.compare_next() == 1
 
     assert projection.due(at=NOON, limit=10)[2] is False
+
+
+def test_a_job_whose_pause_ends_gets_its_entry_back(
+    database: Database, janitor: Janitor, projection: Projection
+) -> None:
+    job = make_job(database, cron="0 * * * *")
+    with database.session() as session:
+        job = service.pause(
+            session, job, reason=None, by="ann", at=NOON - SECOND, until=NOON + MINUTE
+        )
+    projection.write([job])
+
+    early, ended = (janitor.end_pauses(at=at) for at in (NOON, NOON + MINUTE))
+
+    assert (early, ended) == (0, 1)
+    assert projection.scores() == {job.id: (NOON + HOUR).timestamp()}

@@ -7,6 +7,7 @@ statement before which the action happens. A scenario has no other faults.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -166,9 +167,11 @@ class Director:
                 session, job, definition, version=version, app=TASKS, by="ann", at=self.at()
             )
 
-    def pause(self, job: Job) -> None:
+    def pause(self, job: Job, *, seconds: int | None = None) -> None:
+        """Pause a job, with *seconds* only for so long."""
+        until = None if seconds is None else self.at() + timedelta(seconds=seconds)
         with self._changing(job) as session:
-            service.pause(session, job, reason=None, by="ann", at=self.at())
+            service.pause(session, job, reason=None, by="ann", at=self.at(), until=until)
 
     def resume(self, job: Job, on_missed: service.OnMissed = "skip") -> None:
         with self._changing(job) as session:

@@ -70,6 +70,7 @@ class JobRow(NamedTuple):
     scheduling_error: str | None
     updated_at: datetime
     paused_at: datetime | None
+    paused_until: datetime | None
     deleted_at: datetime | None
     max_runs: int | None
     cron: str | None
@@ -616,6 +617,12 @@ class Checker:
         changed_at = job.updated_at
         if job.paused_at is not None and old.paused_at is None:
             changed_at = job.paused_at
+        if old.paused_until is not None and (old.state, job.state) == ("paused", "active"):
+            # However late it is resumed, its fires after that instant are as those of any job.
+            changed_at = min(changed_at, old.paused_until)
+            following = schedules.next_fire(job.schedule(), after=changed_at)
+            is_next = job.next_fire_at == following or changed_at < old.paused_until
+            _hold(is_next, f"job {job.id} leaves out fires after its pause")
         due = []
         if old.next_fire_at is not None:
             schedule = old.schedule()
@@ -788,6 +795,7 @@ def _job(raw: tuple[Any, ...]) -> JobRow:
         next_fire_at=_instant(row.next_fire_at),
         next_due_at=_instant(row.next_due_at),
         paused_at=_instant(row.paused_at),
+        paused_until=_instant(row.paused_until),
         deleted_at=_instant(row.deleted_at),
         anchor_at=_instant(row.anchor_at),
         at=_instant(row.at),

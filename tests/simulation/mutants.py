@@ -85,6 +85,7 @@ ASKING = frozenset(
         "runs.cancel.running_on",
         "runs.overlap.promote",
         "jobs.start._first",
+        "jobs.pause_end.end_pause",
     )
 )
 
@@ -144,6 +145,10 @@ HARMLESS: dict[str, str] = {
     ),
     "runs.fires.record_due: SELECT jobs: jobs.id = ANY (CAST(? AS INTEGER[]))": (
         "more jobs are looked at, and of each it is asked whether it is due"
+    ),
+    "jobs.pause_end.end_pause: SELECT jobs: jobs.state = ?"
+    " (beside jobs.id = ?, jobs.paused_until <= ?, jobs.deleted_at IS NULL)": (
+        "a job has an end of its pause only while it is paused"
     ),
     "jobs.service.lock: SELECT jobs: jobs.id = ?": "it reads the name for the text of a refusal",
     "runs.overlap.make_room: UPDATE runs: runs.state = ? (beside runs.job_id = ?"

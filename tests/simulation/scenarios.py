@@ -789,6 +789,65 @@ def resumed_and_caught_up(d: Director) -> None:
 
 
 @scenario
+def pauses_that_end(d: Director) -> None:
+    """A pause that ends is over then; a longer one, and other jobs, are not changed."""
+    job, longer, other = (d.job(name, **EVERY_MINUTE) for name in ("alpha", "beta", "gamma"))
+    d.job("delta", **EVERY_MINUTE)
+    d.pause(job, seconds=90)
+    d.pause(longer, seconds=60)
+    d.pause(longer, seconds=600)
+    d.pause(other)
+    d.passes(89)
+    d.hold(d.scheduler.janitor.end_pauses(at=d.at()) == 0, "a pause ends too early")
+    d.passes(2)
+    d.hold(d.scheduler.janitor.end_pauses(at=d.at()) == 1, "not the one pause ends")
+    states = [d.checker.jobs[paused.id].state for paused in (job, longer, other)]
+    d.hold(states == ["active", "paused", "paused"], "the wrong job is resumed")
+    d.passes(30)
+    d.scheduler.tick()
+
+
+@scenario
+def pause_whose_end_is_seen_late(d: Director) -> None:
+    """No janitor is there when a pause ends: the fires since then are late, not left out."""
+    job = d.job(**EVERY_MINUTE)
+    d.pause(job, seconds=30)
+    d.passes(125)
+    d.hold(d.scheduler.janitor.end_pauses(at=d.at()) == 1, "a pause does not end")
+    d.scheduler.tick()
+    fires = [run for run in d.checker.runs.values() if run.job_id == job.id]
+    d.hold(len(fires) > 0, "the fires after a pause are left out")
+
+
+@scenario
+def pauses_that_end_meanwhile(d: Director) -> None:
+    """Between the look of the janitor and its resume, a person resumes, prolongs or deletes."""
+    resumed, longer, removed = (d.job(name) for name in ("alpha", "beta", "gamma"))
+    for job in (resumed, longer, removed):
+        d.pause(job, seconds=60)
+    d.passes(61)
+    for change in (
+        lambda: d.resume(resumed),
+        lambda: d.pause(longer, seconds=600),
+        lambda: d.remove(removed),
+    ):
+        begin = "BEGIN" if d.store.is_sqlite else "SELECT"
+        d.before("jobs.pause_end.end_pause", change, statement=begin)
+    d.hold(d.scheduler.janitor.end_pauses(at=d.at()) == 0, "a pause ends twice, or too early")
+
+
+@scenario
+def prolonged_while_a_pause_ends(d: Director) -> None:
+    """A person prolongs a pause while the janitor ends it: one of them waits for the other."""
+    job = d.job(**EVERY_MINUTE)
+    d.pause(job, seconds=30)
+    d.passes(31)
+    prolong = partial(d.pause, job, seconds=600)
+    d.before("jobs.pause_end.end_pause", lambda: d.tries(prolong), statement="UPDATE")
+    d.hold(d.scheduler.janitor.end_pauses(at=d.at()) == 1, "a pause does not end")
+
+
+@scenario
 def pause_after_the_end(d: Director) -> None:
     """A job whose schedule has ended cannot be paused."""
     job = d.job(once_at=BEGINNING + timedelta(seconds=30))

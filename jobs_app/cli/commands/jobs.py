@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -15,6 +16,7 @@ from jobs_app.cli.commands.job_revisions import changes, restore
 from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names
 from jobs_app.cli.fire_table import print_fires
+from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import (
     definition_options,
@@ -227,10 +229,12 @@ def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
 @job.command()
 @name_argument
 @click.option("--reason", help="Why, for those who find it paused.")
+@click.option("--until", type=Instant(), help="Resume it by itself at this instant.")
 @json_option
-def pause(name: str, reason: str | None, as_json: bool) -> None:
+def pause(name: str, reason: str | None, until: datetime | None, as_json: bool) -> None:
     """Stop following a job's schedule; runs that were started go on."""
     body = {} if reason is None else {"reason": reason}
+    body |= {} if until is None else {"until": api_instant(until)}
     client = connect()
     before = client.read(job_path(name))
     answer = client.send("POST", f"{job_path(name)}/pause", body=body)

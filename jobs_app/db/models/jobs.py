@@ -65,6 +65,7 @@ class Job(Base):
     paused_at: Mapped[datetime | None]
     paused_by: Mapped[str | None] = mapped_column(String(200))
     paused_reason: Mapped[str | None] = mapped_column(Text)
+    paused_until: Mapped[datetime | None]  # when the janitor resumes the job; None: never
     next_fire_at: Mapped[datetime | None]
     next_due_at: Mapped[datetime | None]
     runs_started: Mapped[int] = mapped_column(default=0)  # counted against max_runs
@@ -90,6 +91,8 @@ class Job(Base):
         partial_index("uq_jobs_living_name", "name", unique=True, where="deleted_at IS NULL"),
         # The scheduler's own look at what is due, when Redis cannot say.
         partial_index("ix_jobs_due", "next_due_at", where="next_due_at IS NOT NULL"),
+        # The janitor: pauses that end.
+        partial_index("ix_jobs_paused_until", "paused_until", where="paused_until IS NOT NULL"),
         # Which jobs share a concurrency key.
         partial_index("ix_jobs_key", "concurrency_key", where="concurrency_key IS NOT NULL"),
         # The sender: does anybody want to hear of runs that are late?

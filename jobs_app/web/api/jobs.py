@@ -151,9 +151,15 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
 
 @api.post("/jobs/<name>/pause", responses={200: JobOut, **problems(404, 409, body=True)})
 def pause_job(path: JobPath, body: PauseIn) -> Response:
-    """Stop following a job's schedule. It can still be run by hand."""
+    """Stop following a job's schedule. It can still be run by hand.
+
+    At `until` it is resumed; fires up to then are left out. On a paused job, only another
+    `until` changes something.
+    """
     by, at = actor(), clock.now()
-    job = service.pause(session(), find_job(path.name), reason=body.reason, by=by, at=at)
+    job = service.pause(
+        session(), find_job(path.name), reason=body.reason, until=body.until, by=by, at=at
+    )
     extension.notify_redis_afterwards([job])
     return _answer(job)
 
@@ -184,7 +190,7 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
 
 @api.get("/jobs/<name>/next", responses={200: FirePage, **problems(404)})
 def next_fires(path: JobPath, query: NextQuery) -> Response:
-    """List the next fires of a job; none while it is paused or ended."""
+    """List the next fires of a job; none while it is paused without an end, or ended."""
     after = query.start or clock.now()
     fires = service.next_fires(find_job(path.name), after=after, count=query.count, until=query.end)
     return jsonify({"items": [show_fire(fire) for fire in fires]})

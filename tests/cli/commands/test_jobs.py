@@ -84,6 +84,19 @@ def test_show_prints_the_job_its_next_fires_and_its_latest_runs(
     assert RUN_ID in result.stdout
 
 
+def test_a_pause_can_have_an_end(server: CannedServer, run: Run) -> None:
+    end = "2099-12-01T09:00:00Z"
+    paused = a_job(state="paused", paused=BROKEN | {"until": end}, version=2, next_run_at=None)
+    server.on("GET", "/jobs/hello", Canned(a_job(version=1)))
+    server.on("POST", "/jobs/hello/pause", Canned(paused))
+
+    result = run("job", "pause", "hello", "--reason", "broken", "--until", end)
+
+    assert server.requests[-1].body == {"reason": "broken", "until": end}
+    assert "paused by admin until 2099-12-01" in result.stdout
+    assert result.stdout.rstrip().endswith(": broken.")
+
+
 def test_a_paused_job_shows_who_paused_it_and_why(server: CannedServer, run: Run) -> None:
     paused = a_job(state="paused", paused=BROKEN, next_run_at=None)
     server.on("GET", "/jobs/hello", Canned(paused))

@@ -338,6 +338,21 @@ def test_a_list_shows_what_was_asked_for(api: Api, query: str, names: list[str])
     assert [job["name"] for job in api.get(f"/jobs?{query}").json["items"]] == names
 
 
+def test_a_pause_with_an_end_says_so_and_has_next_fires(api: Api) -> None:
+    api.make_job("a")
+    end = "2099-01-01T00:00:00Z"
+
+    paused = api.post("/jobs/a/pause", {"reason": "moving", "until": end})
+    fires = api.get("/jobs/a/next?count=1").json["items"]
+    past = api.post("/jobs/a/pause", {"until": "2026-01-01T00:00:00Z"})
+    resumed = api.post("/jobs/a/resume", {})
+
+    assert paused.json["paused"]["until"] == end
+    assert [fire["at"] for fire in fires] == ["2099-01-01T01:30:00Z"]
+    assert (past.status_code, past.json["errors"][0]["pointer"]) == (422, "/until")
+    assert resumed.json["paused"] is None
+
+
 def test_a_list_in_another_order_is_read_page_by_page(api: Api) -> None:
     for name in ("a", "b", "c"):
         api.make_job(name)

@@ -165,9 +165,10 @@ class PreviewIn(Input):
 
 
 class PauseIn(Input):
-    """Why a job is paused."""
+    """Why a job is paused, and when it is resumed by itself."""
 
     reason: Note | None = None
+    until: InstantIn | None = None
 
 
 class ResumeIn(Input):

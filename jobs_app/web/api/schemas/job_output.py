@@ -64,11 +64,12 @@ def show_last_run(run: Run | None) -> LastRun | None:
 
 
 class Paused(BaseModel):
-    """Since when a job is paused, by whom and why."""
+    """Since when a job is paused, by whom, why, and when it is resumed by itself."""
 
     at: Instant | None
     by: str | None
     reason: str | None
+    until: Instant | None
 
 
 class NotifyRuleOut(BaseModel):
@@ -126,7 +127,9 @@ def show(
     kwargs = shown_job_kwargs(definition.kwargs)
     paused = None
     if job.state is JobState.PAUSED:
-        paused = Paused(at=job.paused_at, by=job.paused_by, reason=job.paused_reason)
+        paused = Paused(
+            at=job.paused_at, by=job.paused_by, reason=job.paused_reason, until=job.paused_until
+        )
     out = JobOut(
         **(as_json(definition) | {"schedule": None, "kwargs": kwargs}),
         id=job.id,
