@@ -145,8 +145,7 @@ class Settings(HandedSettings):
 
     public_url: PublicUrl | None = Field(
         None,
-        description="Address under which people reach the web server: for links, the session's "
-        "cookie, and the path that a proxy takes off.",
+        description="Address of the pages for people: for links, cookies, and a proxy's path.",
     )
     notify_per_minute: int = Field(
         20,

@@ -8,46 +8,48 @@ from pathlib import Path
 
 from jobs_app import __version__
 from jobs_app.core.settings import Settings
+from jobs_app.core.web_address import local_address
 
 
-def print_banner(settings: Settings) -> None:
-    """Print the addresses, and how to sign in."""
+def print_banner(settings: Settings, *, link: str | None = None) -> None:
+    """Print the addresses, and how to sign in; *link* makes the first admin."""
     header = shlex.quote(f"@{settings.admin_token_header_file}")
     _print(f"""
 jobs-app {__version__} is running; Ctrl-C stops it.
 
-  address  {_address(settings)}
-  API      {_address(settings)}/api/docs
+  pages    {local_address(settings)}
+  API      {local_address(settings)}/api/docs
   data     {settings.data_dir}
   token    {settings.admin_token_file}
 
-To sign in, send the token; the command line finds it by itself:
+The API wants the token; the command line finds it by itself:
 
   {_command_line(settings)} job list
-  curl -H {header} {_address(settings)}/api/v1/jobs
+  curl -H {header} {local_address(settings)}/api/v1/jobs
+""")
+    if link is not None:
+        print_link(link)
+
+
+def print_link(link: str) -> None:
+    """Print the link that makes the first admin."""
+    _print(f"""Nobody can sign in to the pages yet. Within an hour, this makes the first admin:
+
+  {link}
 """)
 
 
 def print_demo(settings: Settings, *, is_open: bool) -> None:
     """Print how to use the two demo routes, or why they are closed."""
+    address = local_address(settings)
     if is_open:
         _print(f"""Two routes, and no others, are open without a token, on this machine only:
 
-  curl -H 'Content-Type: application/json' -d '{{"duration": 10}}' {_address(settings)}/start-task
-  curl {_address(settings)}/task-status/TASK_ID
+  curl -H 'Content-Type: application/json' -d '{{"duration": 10}}' {address}/start-task
+  curl {address}/task-status/TASK_ID
 """)
     else:
         _print(f"Every route wants a token, because {settings.host} is not loopback.\n")
-
-
-def connect_host(host: str) -> str:
-    """Return the host to connect to for a server that listens on *host*."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 (compared with, not bound to)
-
-
-def _address(settings: Settings) -> str:
-    host = connect_host(settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _command_line(settings: Settings) -> str:

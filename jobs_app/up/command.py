@@ -16,9 +16,11 @@ from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
 from jobs_app.core.exposure import check_host, is_loopback
 from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
+from jobs_app.core.web_address import connect_host, link_address
 from jobs_app.tasks.module_path import check_modules
 from jobs_app.up import checks
-from jobs_app.up.banner import connect_host, print_banner, print_demo
+from jobs_app.up.banner import print_banner, print_demo
+from jobs_app.up.browser import open_browser
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.programs import ChildProcess, StopSignal, ValkeyProgram, announce
 from jobs_app.up.supervisor import Signals, Supervisor
@@ -49,11 +51,14 @@ Calls = Mapping[str, tuple[str, Sequence[str]]]
 OWN_CALLS: Calls = {name: ("jobs_app.__main__:run_process", (name,)) for name in PROCESSES}
 
 
-def up(settings: Settings, *, demo: bool, calls: Calls = OWN_CALLS) -> int:
+def up(
+    settings: Settings, *, demo: bool, opens_browser: bool = False, calls: Calls = OWN_CALLS
+) -> int:
     """Run everything until Ctrl-C or SIGTERM; return the exit code for the shell.
 
-    With *demo*, add the demo jobs and open the two demo routes on loopback. *calls* are
-    the processes to start. Raises ConfigurationError for a setting that cannot work.
+    With *demo*, add the demo jobs and open the two demo routes on loopback. With
+    *opens_browser*, show the first page. *calls* are the processes to start. Raises
+    ConfigurationError for a setting that cannot work.
     """
     try:
         with ExitStack() as stack:
@@ -66,7 +71,7 @@ def up(settings: Settings, *, demo: bool, calls: Calls = OWN_CALLS) -> int:
             checks.warn_of_typos(os.environ)
             if os.geteuid() == 0:
                 announce("warning: this runs as root, and so does every job; use a user of its own")
-            return _supervise(settings, stack, demo=demo, calls=calls)
+            return _supervise(settings, stack, demo=demo, opens_browser=opens_browser, calls=calls)
     except ConfigurationError:
         raise
     except JobsError as error:
@@ -74,7 +79,9 @@ def up(settings: Settings, *, demo: bool, calls: Calls = OWN_CALLS) -> int:
         return 1
 
 
-def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, calls: Calls) -> int:
+def _supervise(
+    settings: Settings, stack: ExitStack, *, demo: bool, opens_browser: bool, calls: Calls
+) -> int:
     death_pipe = ParentDeathPipe()
     stack.callback(death_pipe.close)
     signals = stack.enter_context(Signals())
@@ -82,7 +89,7 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, calls: Calls
     stack.callback(supervisor.stop)
     if settings.redis_url is None:
         supervisor.start(_embedded_valkey(settings, death_pipe), stops_last=True)
-    _prepare_database(settings, demo=demo)
+    key = _prepare_database(settings, demo=demo)
     demo_open = demo and is_loopback(settings.host)
     environment = _environment(settings, demo_open=demo_open)
     secrets = _secrets(settings)
@@ -94,7 +101,10 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, calls: Calls
         )
     if not _wait_until_ready(settings, supervisor, signals):
         return 0
-    print_banner(settings)
+    link = None if key is None else link_address(settings, key)
+    print_banner(settings, link=link)
+    if opens_browser:
+        open_browser(settings, link)
     if demo:
         print_demo(settings, is_open=demo_open)
     supervisor.run()
@@ -105,11 +115,11 @@ def _supervise(settings: Settings, stack: ExitStack, *, demo: bool, calls: Calls
     return 0
 
 
-def _prepare_database(settings: Settings, *, demo: bool) -> None:
+def _prepare_database(settings: Settings, *, demo: bool) -> str | None:
     # SQLAlchemy and Alembic take 0.8 s to import: a second `up` is refused before that.
     from jobs_app.up import database  # noqa: PLC0415 (the reason is above)
 
-    database.prepare(settings, with_demo=demo)
+    return database.prepare(settings, with_demo=demo)
 
 
 def _embedded_valkey(settings: Settings, death_pipe: ParentDeathPipe) -> ValkeyProgram:

@@ -1,5 +1,6 @@
 """Preparation of the database by `jobs-app up`: schema, key, admin token, demo jobs."""
 
+from jobs_app.accounts import links
 from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
@@ -8,8 +9,11 @@ from jobs_app.secrets.encryption import load_cipher
 from jobs_app.up.programs import announce
 
 
-def prepare(settings: Settings, *, with_demo: bool) -> None:
-    """Migrate the schema, and create the key, the admin token and the demo's jobs."""
+def prepare(settings: Settings, *, with_demo: bool) -> str | None:
+    """Migrate the schema, and create the key, the admin token and the demo's jobs.
+
+    Return the key of the link that makes the first admin, None if there is a person.
+    """
     load_cipher(settings, makes_key=True)
     migrate(settings)
     ensure_admin_token(settings)
@@ -19,3 +23,4 @@ def prepare(settings: Settings, *, with_demo: bool) -> None:
 
         names = demo.add(settings, at=clock.now())
         announce(f"for the demo there are the jobs {', '.join(names)}")
+    return links.welcome_key(settings, at=clock.now())

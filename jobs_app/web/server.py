@@ -10,10 +10,10 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
-from sqlalchemy.exc import SQLAlchemyError
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -21,12 +21,11 @@ from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest
 
-from jobs_app.accounts import admin_token
 from jobs_app.core import exposure, process
 from jobs_app.core.errors import ConfigurationError, Conflict, JobsError
 from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
-from jobs_app.web import extension, streams
+from jobs_app.web import extension, first_start, streams
 from jobs_app.web.app import create_app
 from jobs_app.web.forwarded_for import last_hop
 
@@ -251,8 +250,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         return bool(super().readable())
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, show_link: Callable[[str], None] | None = None) -> int:
     """Run the web server until SIGTERM or SIGINT and return the exit code.
+
+    While nobody can sign in, *show_link* is called with the link that makes the first admin.
 
     Raises Conflict if the port is taken, ConfigurationError for settings that cannot work.
     """
@@ -260,7 +261,7 @@ def serve(settings: Settings) -> int:
     exposure.check_host(settings)
     app = create_app(settings)
     listener = _listen(settings)
-    _ensure_first_token(settings)
+    first_start.prepare(settings, show_link)
     process.resume_gc()
     server = make_server(app, listener, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -315,14 +316,6 @@ def _raise_file_limit() -> int:
         soft = min(needed_files, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return soft
-
-
-def _ensure_first_token(settings: Settings) -> None:
-    try:
-        admin_token.ensure_first_token(settings)
-    except SQLAlchemyError as error:
-        # Unreachable, or not migrated yet: readyz says so, and the next start tries again.
-        log.warning("no_admin_token error=%s", str(error).partition("\n")[0])
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -42,3 +42,10 @@ def test_the_demo_opens_nothing_to_the_network(make_up, data_dir):
 
     wait_until(lambda: "0.0.0.0 is not loopback" in up.printed, "it says why")
     assert json.loads((data_dir / "web.environment").read_text())["JOBS_DEMO_OPEN"] == "False"
+
+
+def test_it_prints_the_link_of_the_first_admin_once(running):
+    wait_until(lambda: "/links/" in running.printed, "the whole banner")
+
+    links = re.findall(rf"http://127\.0\.0\.1:{running.port}/links/\S{{43}}", running.printed)
+    assert len(links) == 1

@@ -103,24 +103,76 @@ def _state(item: Json) -> str:
 @click.option("--role", type=choice_of(Role), required=True, help="What the account may do.")
 @rights_options
 @click.option("--service", is_flag=True, help="A service account, which has only tokens.")
-@json_or(lambda item: print_text(f"Added {item['name']}, {item['role']}."))
+@click.option("--link", "links", is_flag=True, help="Make a link to choose a password with.")
+@json_or(lambda item: _print_added(item))
 def add(
-    name: str, role: str, grants: tuple[str, ...], tags: tuple[str, ...], service: bool
+    name: str,
+    role: str,
+    grants: tuple[str, ...],
+    tags: tuple[str, ...],
+    service: bool,
+    links: bool,
 ) -> Json:
     """Add a person, or a service account.
 
-    Give the account a token with: jobs-app token create TOKEN --owner NAME
+    With --link it prints a link for the person, who chooses a password with it. Give the
+    account a token with: jobs-app token create TOKEN --owner NAME
     """
+    if service and links:
+        raise click.UsageError("A service account has only tokens: leave out --link.")
     from jobs_app.accounts import people
 
     given = tuple(Grant(grant) for grant in grants if grant)
     rights = people.Rights(Role(role), given, tuple(tag for tag in tags if tag) or None)
     kind = AccountKind.SERVICE if service else AccountKind.PERSON
-    with accounts_session() as (session, _):
+    with accounts_session() as (session, settings):
         made = people.create(session, name, kind, rights, by=BY, at=clock.now())
         item = _shown(made)
+        if links:
+            item |= _made_link(session, made, settings)
     _note_commands(given)
     return item
+
+
+@person.command()
+@name_argument
+@json_or(lambda item: _print_link(item))
+def link(name: str) -> Json:
+    """Make a link with which a person chooses a password, once.
+
+    For an invitation it works for 7 days, for a forgotten password for an hour. An earlier
+    link of the person ends. Hand it over as you like: whoever has it can use it.
+    """
+    from jobs_app.accounts import people
+
+    with accounts_session() as (session, settings):
+        return _made_link(session, people.get(session, name), settings)
+
+
+def _made_link(session: "Session", row: "Person", settings: "Settings") -> Json:
+    """Make a link for a person, and return it as JSON."""
+    from jobs_app.accounts import links
+    from jobs_app.core.web_address import link_address
+
+    at = clock.now()
+    key = links.make(session, row, by=BY, at=at)
+    found, _ = links.find(session, key, at=at)
+    return {
+        "link": link_address(settings, key),
+        "link_kind": found.kind,
+        "link_expires_at": rfc3339(found.expires_at),
+    }
+
+
+def _print_added(item: Json) -> None:
+    print_text(f"Added {item['name']}, {item['role']}.")
+    if "link" in item:
+        _print_link(item)
+
+
+def _print_link(item: Json) -> None:
+    print_text(item["link"])
+    print_note(f"It works once, until {instant_text(item['link_expires_at'])}.")
 
 
 @person.command("list")

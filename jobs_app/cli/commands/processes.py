@@ -4,6 +4,7 @@ Flask, SQLAlchemy and Celery take a second to import, so each command imports
 what it runs in its own body.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from jobs_app.core.errors import (
 )
 from jobs_app.core.process import protect_memory
 from jobs_app.core.text import counted
-from jobs_app.up.parent_death import die_with_parent
+from jobs_app.up.parent_death import DEATH_PIPE_VARIABLE, die_with_parent
 
 EXIT_CODES = {
     ConfigurationError: USAGE,
@@ -128,13 +129,14 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
     type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
     help="Directory of the database, Valkey and the admin token (JOBS_DATA_DIR).",
 )
-def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) -> None:
+@click.option("--open", "opens", is_flag=True, help="Open the first page in a browser.")
+def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None, opens: bool) -> None:
     """Run everything on this machine: database, Valkey, scheduler, worker, web server."""
     protect_memory()
     with read_settings(host=host, port=port, data_dir=data_dir) as settings:
         from jobs_app.up.command import up as supervise
 
-        sys.exit(supervise(settings, demo=demo))
+        sys.exit(supervise(settings, demo=demo, opens_browser=opens))
 
 
 @click.command()
@@ -142,10 +144,13 @@ def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None) ->
 @click.option("--port", type=int, help="Port to listen on (JOBS_PORT).")
 def web(host: str | None, port: int | None) -> None:
     """Run the web server: the API, and the page that shows it."""
+    # `up` has printed the link of the first admin before.
+    is_alone = DEATH_PIPE_VARIABLE not in os.environ
     with _server_settings(host=host, port=port) as settings:
+        from jobs_app.up.banner import print_link
         from jobs_app.web.server import serve
 
-        sys.exit(serve(settings))
+        sys.exit(serve(settings, show_link=print_link if is_alone else None))
 
 
 @click.command(cls=SingleOptionCommand)

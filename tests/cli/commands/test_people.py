@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from jobs_app.accounts import links
+from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
@@ -83,3 +85,33 @@ def test_a_wrong_call_is_a_sentence(
     result = run("person", *arguments)
 
     assert (result.exit_code, sentence in result.stderr) == (exit_code, True), result.stderr
+
+
+def test_a_link_for_a_password_is_printed_once(
+    run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_PUBLIC_URL", "https://example.org/jobs")
+    added = run("person", "add", "ann", "--role", "admin", "--link")
+    lines = added.stdout.splitlines()
+    made = json.loads(run("person", "link", "ann", "--json").stdout)
+
+    assert lines[0] == "Added ann, admin."
+    assert lines[1].startswith("https://example.org/jobs/links/")
+    assert "It works once, until" in added.stderr
+    assert made["link"].startswith("https://example.org/jobs/links/")
+    assert made["link"] != lines[1]
+    assert made["link_kind"] == "invitation"
+    key = made["link"].rpartition("/")[2]
+    database = Database(settings.effective_database_url)
+    with database.reading() as session:
+        assert links.find(session, key, at=clock.now())[1] is not None
+    database.close()
+
+
+def test_a_service_account_gets_no_link(run: Run) -> None:
+    refused = run("person", "add", "ci", "--role", "operator", "--service", "--link")
+    assert (refused.exit_code, "only tokens" in refused.stderr) == (2, True)
+    assert run("person", "show", "ci").exit_code == 3
+    link = run("person", "link", "admin")
+    assert "is a service account" in link.stderr
+    assert run("person", "link", "nobody").exit_code == 3

@@ -1,0 +1,30 @@
+"""The address of the web server, for people."""
+
+import pytest
+
+from jobs_app.core.settings import Settings
+from jobs_app.core.web_address import link_address, local_address
+
+
+@pytest.mark.parametrize(
+    "host, address",
+    [
+        ("127.0.0.1", "http://127.0.0.1:5000"),
+        ("0.0.0.0", "http://127.0.0.1:5000"),
+        ("::", "http://[::1]:5000"),
+        ("jobs.example.org", "http://jobs.example.org:5000"),
+    ],
+)
+def test_the_address_of_this_machine_can_be_opened(host: str, address: str) -> None:
+    assert local_address(Settings(host=host)) == address
+
+
+@pytest.mark.parametrize(
+    "public_url, address",
+    [
+        (None, "http://127.0.0.1:5000/links/KEY"),
+        ("https://example.org/jobs/", "https://example.org/jobs/links/KEY"),
+    ],
+)
+def test_a_link_has_the_address_that_people_use(public_url: str | None, address: str) -> None:
+    assert link_address(Settings(public_url=public_url), "KEY") == address
