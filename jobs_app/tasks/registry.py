@@ -51,6 +51,11 @@ def tasks(app: Celery) -> list[TaskInfo]:
     return [_describe(app.tasks[name]) for name in names(app)]
 
 
+def task_info(app: Celery, name: str) -> TaskInfo | None:
+    """Return the task called *name*, None if no job may name it."""
+    return _describe(app.tasks[name]) if name in names(app) else None
+
+
 def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     """Return the faults of a run of *task* with *kwargs*."""
     known = names(app)

@@ -199,10 +199,11 @@ def next_fires(path: JobPath, query: NextQuery) -> Response:
 @api.post("/jobs/<name>/runs", responses={202: RunOut, **problems(404, 409, body=True)})
 def run_job(header: MayRepeat, path: JobPath, body: JobRunIn) -> Response:
     """Run a job now, whatever its schedule says. 409 if its overlap policy says no."""
-    return preconditions.once(lambda: _run(path.name, body), check=lambda: find_job(path.name))
+    return preconditions.once(lambda: start_now(path.name, body), check=lambda: find_job(path.name))
 
 
-def _run(name: str, body: JobRunIn) -> Response:
+def start_now(name: str, body: JobRunIn) -> Response:
+    """Record a run of the job called *name*, and answer with it."""
     with job_rights.hidden_arguments(body.kwargs):
         started = start.start_job(
             session(),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from flask import Response, jsonify, request
@@ -106,20 +107,29 @@ def is_known(version: int) -> bool:
 SHOWN_ONCE = 409
 
 
+@dataclass(frozen=True, slots=True)
+class FormRequest:
+    """A form that was sent: the idempotency key in it, and what it asks for."""
+
+    key: str
+    document: Any
+
+
 def once(
     work: Callable[[], Response],
     *,
     is_secret: bool = False,
     check: Callable[[], object] = lambda: None,
+    form: FormRequest | None = None,
 ) -> Response:
     """Do *work* and return its answer; return the first answer if the Idempotency-Key is known.
 
     *work* raises if it refuses the request. Else a service commits once, and the key with it;
     before that, nothing is locked. An answer that is secret is not stored: its repetition
     raises Conflict (`shown_once`). *check* raises if a caller that is limited to tags may no
-    longer see what the first answer shows.
+    longer see what the first answer shows. A *form* has its key in a field.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get("Idempotency-Key") if form is None else form.key
     if key is None:
         return work()
     if not _KEY.fullmatch(key):
@@ -129,7 +139,7 @@ def once(
     keyed = KeyedRequest(
         principal=principal().id,
         key=key,
-        fingerprint=_fingerprint(),
+        fingerprint=_fingerprint(request.get_json() if form is None else form.document),
         at=clock.now(),
     )
     if (earlier := _first_answer(keyed)) is not None:
@@ -153,9 +163,9 @@ def once(
     return response
 
 
-def _fingerprint() -> str:
+def _fingerprint(document: Any) -> str:
     """Return the hash of this request; with other rights it is another request."""
-    caller, document = principal(), request.get_json()
+    caller = principal()
     # The first answer may show what the caller may no longer see.
     work = document if caller.is_unlimited else [document, *caller.rights()]
     return idempotency.fingerprint(request.method, request.full_path, work)

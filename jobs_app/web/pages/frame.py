@@ -1,5 +1,6 @@
 """The frame of every page: its template's functions, its headers, and its polled region."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -119,6 +120,13 @@ def render(template: str, *, status: int = 200, **context: Any) -> Response:
 def goto(endpoint: str, **values: Any) -> BaseResponse:
     """Lead the browser to the page *endpoint*, after a POST."""
     return redirect(url_for(endpoint, **values), 303)
+
+
+def value_text(value: Any) -> str:
+    """Return a value of JSON as people read it: a text as it is, else JSON; "–" for none."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def has_route(endpoint: str) -> bool:

@@ -1,5 +1,6 @@
 """What the address of a page asks for, read as the API reads it."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from flask import request
@@ -17,7 +18,18 @@ def read_query(model: type[Model], **defaults: Any) -> Model:
     """
     known = {field.alias or name for name, field in model.model_fields.items()}
     sent = {name: value for name, value in request.args.items() if value and name in known}
+    return validated(model, defaults | sent)
+
+
+def validated(model: type[Model], document: Mapping[str, Any]) -> Model:
+    """Return *document* as *model*, as the API reads it; raises InvalidInput."""
     try:
-        return model.model_validate(defaults | sent)
+        return model.model_validate(document)
     except ValidationError as error:
         raise_invalid(error)
+
+
+def sent_fields(*names: str) -> dict[str, str]:
+    """Return those fields *names* of the form that are not empty."""
+    texts = {name: request.form.get(name, "").strip() for name in names}
+    return {name: text for name, text in texts.items() if text}

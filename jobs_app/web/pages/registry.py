@@ -1,6 +1,29 @@
 """The pages that people sign in to."""
 
-from jobs_app.web.pages import home, job, jobs, links, preferences, sign_in
+from jobs_app.web.pages import (
+    home,
+    job,
+    job_actions,
+    job_changes,
+    job_start,
+    jobs,
+    links,
+    preferences,
+    sign_in,
+)
 
 #: The blueprint of each page, or group of pages.
-PAGES = (home.page, jobs.page, job.page, preferences.page, sign_in.page, links.page)
+PAGES = tuple(
+    module.page
+    for module in (
+        home,
+        job,
+        job_actions,
+        job_changes,
+        job_start,
+        jobs,
+        links,
+        preferences,
+        sign_in,
+    )
+)

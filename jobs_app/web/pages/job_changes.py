@@ -1,0 +1,108 @@
+"""The changes of a job: its revisions, two of them compared, and one restored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug import Response as BaseResponse
+
+from jobs_app.accounts.permissions import Action
+from jobs_app.core.document_diff import Difference, differences
+from jobs_app.core.errors import JobsError, NotFound
+from jobs_app.db.models.jobs import Job, JobRevision
+from jobs_app.jobs import revisions
+from jobs_app.web.api.jobs import save, validated
+from jobs_app.web.api.schemas.dump import shown_job_kwargs
+from jobs_app.web.api.schemas.job_output import show_schedule
+from jobs_app.web.pages import frame
+from jobs_app.web.pages.job import job_named
+from jobs_app.web.session import session, unlocked
+
+page = Blueprint("job_changes_page", __name__)
+
+#: Revisions that are shown: all that are kept.
+SHOWN = revisions.MAX_REVISIONS
+
+
+@page.get("/jobs/<name>/changes")
+def show(name: str) -> Response:
+    """List the changes of a job, the newest first."""
+    job = job_named(name)
+    found = revisions.page(session(), job, before=None, limit=SHOWN)
+    return frame.render("changes.html", job=job, revisions=found)
+
+
+@page.get("/jobs/<name>/changes/<int(max=2147483647):number>")
+def compare(name: str, number: int) -> Response:
+    """Show a revision beside another one: the one before unless `with` names one."""
+    return _compare(job_named(name), number)
+
+
+@page.post("/jobs/<name>/changes/<int(max=2147483647):number>/restore")
+def restore(name: str, number: int) -> BaseResponse:
+    """Save a job again as it was in a revision."""
+    job = job_named(name)
+    with unlocked() as reader:
+        revision = revisions.get(reader, job, number)
+    try:
+        body = validated(revisions.restorable(revision.definition, job.kwargs))
+        save(job, body, version=_version(job), dry_run=False, restored=number)
+    except NotFound:
+        raise
+    except JobsError as error:
+        return _compare(job, number, error)
+    return frame.goto("job_page.show", name=body.name or name)
+
+
+def _version(job: Job) -> int:
+    """Return the version that the person has seen; a later change must not be undone unseen."""
+    text = request.form.get("version", "")
+    return int(text) if text.isdecimal() and len(text) < 10 else job.version
+
+
+def _compare(job: Job, number: int, error: JobsError | None = None) -> Response:
+    with unlocked() as reader:
+        all_revisions = revisions.page(reader, job, before=None, limit=SHOWN)
+        revision = revisions.get(reader, job, number)
+        other = _other(all_revisions, number)
+        before = None if other is None else revisions.get(reader, job, other)
+    after = _shown(revision)
+    found = differences({} if before is None else _shown(before), after)
+    return frame.render(
+        "change.html",
+        status=200 if error is None else 409,
+        job=job,
+        revision=revision,
+        before=before,
+        differences=[_texts(difference) for difference in found],
+        revisions=[other for other in all_revisions if other.number != number],
+        is_newest=bool(all_revisions) and all_revisions[0].number == number,
+        error=error,
+        at_version=job.version,
+        needed=Action.WRITE_JOBS,
+    )
+
+
+def _other(all_revisions: list[JobRevision], number: int) -> int | None:
+    """Return the number of the revision to compare with, None for the first one."""
+    chosen = request.values.get("with", "")
+    numbers = [revision.number for revision in all_revisions]
+    if chosen.isdecimal() and len(chosen) < 10 and int(chosen) in numbers:
+        return int(chosen)
+    return next((earlier for earlier in numbers if earlier < number), None)
+
+
+def _shown(revision: JobRevision) -> dict[str, Any]:
+    """Return the definition of a revision as the caller may see it."""
+    definition: Mapping[str, Any] = revision.definition
+    schedule = definition["schedule"]
+    return {
+        **definition,
+        "kwargs": shown_job_kwargs(definition["kwargs"]),
+        "schedule": None if schedule is None else show_schedule(schedule),
+    }
+
+
+def _texts(difference: Difference) -> tuple[str, str, str]:
+    before, after = frame.value_text(difference.before), frame.value_text(difference.after)
+    return difference.name, before, after
