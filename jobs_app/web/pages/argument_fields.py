@@ -140,7 +140,8 @@ def _spec(name: str, schema: Schema, definitions: Schema, *, is_required: bool) 
     is_nullable = len(alternatives) < len(every)
     kinds, item, choices = _kinds(name, alternatives)
     blanks = [Blank.UNSET]
-    if kinds[0] in (Kind.STRING, Kind.TEXT, Kind.LIST):
+    may_be_empty = not any(one.get("minLength") or one.get("minItems") for one in alternatives)
+    if kinds[0] in (Kind.STRING, Kind.TEXT, Kind.LIST) and may_be_empty:
         blanks.append(Blank.EMPTY)
     if is_nullable:
         blanks.append(Blank.NULL)
@@ -154,6 +155,7 @@ def _spec(name: str, schema: Schema, definitions: Schema, *, is_required: bool) 
         item=item,
         is_required=is_required,
         default=_default(schema),
+        has_null_default=is_nullable and schema.get("default", UNSET) is None,
         expects=_expects(kinds[0], alternatives),
         suggestions=SECRETS,
     )
@@ -240,7 +242,8 @@ _BOUNDS = {
 
 
 def _default(schema: Schema) -> str:
-    return _shown(schema["default"]) if "default" in schema else ""
+    default = schema.get("default")
+    return "" if default is None else _shown(default)
 
 
 def _shown(value: Any) -> str:

@@ -60,6 +60,7 @@ class ControlSpec:
     default: str = ""
     expects: str = ""
     null_label: str = "null"
+    has_null_default: bool = False
     suggestions: str = ""
 
     @property
@@ -100,6 +101,16 @@ class Field:
     def blank(self) -> str:
         """The meaning of a blank text."""
         return self.values.get(BLANK + self.spec.name, Blank.UNSET)
+
+    @property
+    def offered_blanks(self) -> list[Blank]:
+        """The meanings of a blank text that a person may choose; [] if there is no choice.
+
+        Null is not offered where a field that is left out is null, unless it is chosen.
+        """
+        is_plain = self.spec.has_null_default and self.blank != Blank.NULL
+        blanks = [one for one in self.spec.blanks if one is not Blank.NULL or not is_plain]
+        return blanks if len(blanks) > 1 else []
 
     @property
     def zone(self) -> str:

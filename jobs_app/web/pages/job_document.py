@@ -1,0 +1,331 @@
+"""A job's document as the texts of a form, and back: exactly what the API would be sent.
+
+Pure, no IO. The document is that of a PUT; fields at their defaults have no text, and are
+left out.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs_app.core.document_diff import is_other
+from jobs_app.core.errors import FieldError
+from jobs_app.jobs.document import KINDS
+from jobs_app.web.pages import argument_fields, form_fields, job_fields
+from jobs_app.web.pages.argument_fields import Schema, read
+from jobs_app.web.pages.form_fields import ControlSpec, tick_texts
+from jobs_app.web.pages.form_values import (
+    AS,
+    UNSET,
+    WAS,
+    Kind,
+    Unset,
+    Values,
+    json_text,
+)
+from jobs_app.web.pages.job_fields import EVENTS, SECTIONS, Defaults
+
+#: All plain fields: those with a control of their own.
+PLAIN = tuple(name for _, names in SECTIONS.values() for name in names)
+
+#: The controls that choose: the kind of the schedule, who is notified, how arguments are typed.
+SCHEDULE, NOTIFY, KWARGS, RUN_ARGUMENTS = "/schedule", "/notify", "/kwargs", "/run_arguments"
+
+#: The choices of who is notified.
+NOTIFY_CHOICES = {
+    "default": "the channels that hear of every job",
+    "nobody": "nobody",
+    "own": "channels of its own",
+}
+
+#: Rules without a channel that a form has to offer.
+MORE_RULES = 2
+
+#: Most rules of a job.
+MOST_RULES = 20
+
+#: Arguments are typed as one JSON object.
+ALL_ARGUMENTS = ControlSpec(KWARGS, "Arguments", (Kind.JSON,), expects="an object")
+
+#: The names to ask for that are no fields of the form.
+MORE_ASKED = ControlSpec(
+    RUN_ARGUMENTS,
+    "Also ask when run by hand",
+    (Kind.WORDS,),
+    help="Names of other arguments, divided by commas or spaces.",
+)
+
+
+# ---- a document as texts ----
+
+
+def texts_of(
+    document: Mapping[str, Any],
+    schema: Schema,
+    defaults: Defaults,
+    *,
+    zone: str,
+    tasks: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the texts of the form of *document*; instants are shown in *zone*."""
+    texts: dict[str, str] = {}
+    for spec in job_fields.name_spec(tasks=tuple(tasks)):
+        texts |= form_fields.texts_of(spec, document.get(spec.name[1:], UNSET), zone=zone)
+    for spec in job_fields.job_specs(PLAIN, defaults):
+        value, default = at(document, spec.name), default_of(spec, defaults)
+        shown = UNSET if not isinstance(value, Unset) and not is_other(value, default) else value
+        texts |= form_fields.texts_of(spec, shown, zone=zone)
+    retried = at(document, "/retry/on")
+    retried = defaults.document["retry"]["on"] if isinstance(retried, Unset) else retried
+    texts |= tick_texts("/retry/on", retried) | {WAS + "/retry/on": json.dumps(retried)}
+    texts |= _schedule_texts(document, zone=zone)
+    texts |= _notify_texts(document.get("notify"), zone=zone)
+    return texts | argument_texts(document, schema, zone=zone)
+
+
+def at(document: Mapping[str, Any], pointer: str) -> Any:
+    """Return the value of a plain field, UNSET if it is not there."""
+    value: Any = document
+    for name in pointer[1:].split("/"):
+        value = value.get(name, UNSET) if isinstance(value, Mapping) else UNSET
+    return value
+
+
+def default_of(spec: ControlSpec, defaults: Defaults) -> Any:
+    """Return the value of a field that the document leaves out."""
+    return at(defaults.document, spec.name)
+
+
+def _schedule_texts(document: Mapping[str, Any], *, zone: str) -> dict[str, str]:
+    schedule = document.get("schedule") or {}
+    if not isinstance(schedule, Mapping):
+        return {SCHEDULE: "manual"}
+    zone = schedule.get("timezone") or zone
+    kinds = [kind for kind in KINDS if schedule.get(kind) is not None]
+    texts = {SCHEDULE: kinds[0] if kinds else "manual"}
+    for spec in job_fields.schedule_specs():
+        value = schedule.get(spec.name.rpartition("/")[2])
+        texts |= form_fields.texts_of(spec, UNSET if value in (None, "") else value, zone=zone)
+    return texts
+
+
+def _notify_texts(rules: Any, *, zone: str) -> dict[str, str]:
+    if not isinstance(rules, list):
+        return {NOTIFY: "default"}
+    if not rules:
+        return {NOTIFY: "nobody"}
+    texts = {NOTIFY: "own"}
+    for index, rule in enumerate(rules):
+        pointer = f"{NOTIFY}/{index}"
+        for spec in job_fields.rule_specs(index, ()):
+            value = rule.get(spec.name.rpartition("/")[2], UNSET)
+            if spec.kind is Kind.ENUM:
+                texts[spec.name] = json_text(value)
+            else:
+                texts |= form_fields.texts_of(spec, value, zone=zone)
+        if rule.get("on") is not None:
+            texts |= tick_texts(f"{pointer}/on", rule["on"])
+            texts[f"{WAS}{pointer}/on"] = json.dumps(rule["on"])
+    return texts
+
+
+def argument_texts(document: Mapping[str, Any], schema: Schema, *, zone: str) -> dict[str, str]:
+    kwargs, asked = document.get("kwargs", {}), list(document.get("run_arguments") or [])
+    texts = {WAS + RUN_ARGUMENTS: json.dumps(asked)}
+    if isinstance(kwargs, Mapping):
+        texts |= argument_fields.argument_texts(schema, kwargs, zone=zone)
+    else:
+        texts |= {AS + KWARGS: Kind.JSON, KWARGS: json_text(kwargs)}
+    names = [spec.label for spec in argument_fields.argument_specs(schema)]
+    texts |= tick_texts(RUN_ARGUMENTS, [name for name in asked if name in names])
+    others = [name for name in asked if name not in names]
+    return texts | form_fields.texts_of(MORE_ASKED, others or UNSET, zone=zone)
+
+
+# ---- texts as a document ----
+
+
+def document_from(
+    values: Values, schema: Schema, defaults: Defaults, *, tasks: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[FieldError]]:
+    """Return the document of the texts *values*, and the errors of texts that are no value."""
+    document: dict[str, Any] = {}
+    errors: list[FieldError] = []
+    specs = [*job_fields.name_spec(tasks=tuple(tasks)), *job_fields.job_specs(PLAIN, defaults)]
+    for spec in specs:
+        value, error = read(spec, values)
+        errors += error
+        if not isinstance(value, Unset):
+            _put(document, spec.name, value)
+    retried = _ticks(values, "/retry/on", job_fields.ticks_of("on"))
+    if is_other(sorted(retried), sorted(defaults.document["retry"]["on"])):
+        _put(document, "/retry/on", retried)
+    for part in (_arguments(values, schema), _schedule(values), _notify(values)):
+        document |= part[0]
+        errors += part[1]
+    return document, errors
+
+
+def _put(document: dict[str, Any], pointer: str, value: Any) -> None:
+    *outer, name = pointer[1:].split("/")
+    for part in outer:
+        document = document.setdefault(part, {})
+    document[name] = value
+
+
+def _ticks(values: Values, pointer: str, names: Sequence[str]) -> list[str]:
+    """Return the ticked names, in the order that they had before."""
+    ticked = form_fields.ticked(values, pointer, names)
+    try:
+        before = json.loads(values.get(WAS + pointer, "[]"))
+    except ValueError:
+        before = []
+    known = [name for name in before if name in ticked] if isinstance(before, list) else []
+    return [*known, *(name for name in ticked if name not in known)]
+
+
+def _arguments(values: Values, schema: Schema) -> tuple[dict[str, Any], list[FieldError]]:
+    names = [spec.label for spec in argument_fields.argument_specs(schema)]
+    if types_json(values):
+        kwargs, errors = read(ALL_ARGUMENTS, {KWARGS: values.get(KWARGS, "")})
+        kwargs = {} if isinstance(kwargs, Unset) else kwargs
+    else:
+        kwargs, errors = argument_fields.arguments_from(schema, values)
+    more, wrong = read(MORE_ASKED, values)
+    names += [name for name in more if isinstance(name, str)] if isinstance(more, list) else []
+    texts = dict(values)
+    if isinstance(more, list):
+        texts |= tick_texts(RUN_ARGUMENTS, [name for name in more if isinstance(name, str)])
+    asked = _ticks(texts, RUN_ARGUMENTS, list(dict.fromkeys(names)))
+    document = {"kwargs": kwargs} | ({"run_arguments": asked} if asked else {})
+    return document, [*errors, *wrong]
+
+
+def types_json(values: Values) -> bool:
+    """Tell whether the arguments are typed as one JSON object."""
+    return values.get(AS + KWARGS) == Kind.JSON
+
+
+def _schedule(values: Values) -> tuple[dict[str, Any], list[FieldError]]:
+    chosen = values.get(SCHEDULE, "")
+    if chosen not in KINDS:
+        return {"schedule": None}, []
+    others = {name for kind, names in KINDS.items() if kind != chosen for name in names}
+    schedule, errors = {}, []
+    for spec in job_fields.schedule_specs():
+        name = spec.name.rpartition("/")[2]
+        if name in others:
+            continue
+        value, error = read(spec, values)
+        errors += error
+        if not isinstance(value, Unset):
+            schedule[name] = value
+        elif name == chosen:
+            # Its YAML has the name of it, to be filled in.
+            schedule[name] = "" if spec.kind is Kind.STRING else None
+            errors.append(_missing_kind(spec))
+    return {"schedule": schedule}, errors
+
+
+def _missing_kind(spec: ControlSpec) -> FieldError:
+    detail = {
+        "/schedule/cron": "Give a cron expression, such as 30 2 * * 1-5.",
+        "/schedule/interval_seconds": "Give a number, such as 15 min.",
+        "/schedule/at": "Give a day and a time.",
+    }[spec.name]
+    return FieldError(spec.name, "missing", detail)
+
+
+def _notify(values: Values) -> tuple[dict[str, Any], list[FieldError]]:
+    chosen = values.get(NOTIFY, "default")
+    if chosen not in ("nobody", "own"):
+        return {}, []
+    if chosen == "nobody":
+        return {"notify": []}, []
+    rules, errors = [], []
+    for index in range(rule_count(values)):
+        rule: dict[str, Any] = {}
+        for spec in job_fields.rule_specs(index, ()):
+            name = spec.name.rpartition("/")[2]
+            value, error = read(spec, values)
+            errors += error
+            if not isinstance(value, Unset):
+                rule[name] = _channel(value) if name == "channel" else value
+        events = _ticks(values, f"{NOTIFY}/{index}/on", EVENTS)
+        rules.append(rule | ({"on": events} if events else {}))
+    return {"notify": rules}, errors
+
+
+def _channel(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def rule_count(values: Values) -> int:
+    """Return the number of notification rules in a form whose rules are `compact`."""
+    count = 0
+    while count < MOST_RULES and f"{NOTIFY}/{count}/channel" in values:
+        count += 1
+    return count
+
+
+def compact(values: Values) -> dict[str, str]:
+    """Return the form without the rules that name no channel; the others are numbered anew.
+
+    The numbers of the rules are then those in the document, and so in its errors.
+    """
+    numbers: dict[str, int] = {}
+    for index in range(MOST_RULES + MORE_RULES):
+        if values.get(f"{NOTIFY}/{index}/channel"):
+            numbers[str(index)] = len(numbers)
+    result = {}
+    for name, text in values.items():
+        match = _OF_RULE.fullmatch(name)
+        if match is None:
+            result[name] = text
+        elif match[2] in numbers:
+            result[f"{match[1]}{numbers[match[2]]}{match[3]}"] = text
+    return result
+
+
+_OF_RULE = re.compile(rf"((?:\w+:)?{NOTIFY}/)([0-9]+)(/.*)")
+
+
+def task_of(values: Values, tasks: Sequence[str]) -> str:
+    """Return the name of the task in a form."""
+    value, _ = read(job_fields.name_spec(tasks=tuple(tasks))[1], values)
+    return value if isinstance(value, str) else ""
+
+
+def owner_of(name: str) -> str:
+    """Return the name of the control that the control *name* belongs to."""
+    return name if name.startswith("/") else name.partition(":")[2]
+
+
+def is_argument(name: str) -> bool:
+    """Tell whether *name* is a control of one argument."""
+    return owner_of(name).startswith(f"{KWARGS}/")
+
+
+def without_arguments(values: Values) -> dict[str, str]:
+    """Return the form without its arguments."""
+    return {
+        name: text
+        for name, text in values.items()
+        if not is_argument(name) and owner_of(name) not in (KWARGS, RUN_ARGUMENTS)
+    }
+
+
+def json_texts(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts that show the arguments of *document* as one JSON object."""
+    asked = document.get("run_arguments") or UNSET
+    texts = {AS + KWARGS: Kind.JSON.value, KWARGS: json_text(document.get("kwargs", {}))}
+    return texts | form_fields.texts_of(MORE_ASKED, asked, zone="")
+
+
+def ticked_events(values: Values, index: int) -> list[str]:
+    """Return the events that the rule at *index* names."""
+    return form_fields.ticked(values, f"{NOTIFY}/{index}/on", EVENTS)
