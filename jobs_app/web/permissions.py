@@ -19,7 +19,6 @@ PAGE_SUFFIX = "_page"
 
 #: The action of each other route. A route may ask for more when it knows the job.
 ACTIONS: dict[str, Action] = {
-    "attention.list_attention": Action.READ,
     "audit.list_events": Action.READ,
     "channels.change_channel": Action.WRITE_CHANNELS,
     "channels.create_channel": Action.WRITE_CHANNELS,
@@ -37,6 +36,14 @@ ACTIONS: dict[str, Action] = {
     "job_changes_page.compare": Action.READ,
     "job_changes_page.restore": Action.WRITE_JOBS,
     "job_changes_page.show": Action.READ,
+    "job_delete_page.ask": Action.WRITE_JOBS,
+    "job_delete_page.delete": Action.WRITE_JOBS,
+    "job_delete_page.undo": Action.WRITE_JOBS,
+    "job_form_page.edit": Action.WRITE_JOBS,
+    "job_form_page.new": Action.WRITE_JOBS,
+    "job_form_page.preview": Action.WRITE_JOBS,
+    "job_form_page.save": Action.WRITE_JOBS,
+    "job_form_page.save_new": Action.WRITE_JOBS,
     "job_page.show": Action.READ,
     "job_page.why": Action.READ,
     "job_start_page.show": Action.START,

@@ -1,0 +1,169 @@
+"""What the template of the form of a job shows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import url_for
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs_app.accounts.permissions import Action
+from jobs_app.core.errors import FieldError, JobsError
+from jobs_app.db.errors import is_outage
+from jobs_app.db.models.jobs import Job
+from jobs_app.jobs.definition import COMMAND
+from jobs_app.notifications import channels
+from jobs_app.schedules import timezones
+from jobs_app.secrets import store
+from jobs_app.tasks import registry
+from jobs_app.web import extension
+from jobs_app.web.pages import (
+    argument_fields,
+    form_errors,
+    form_fields,
+    job_document,
+    job_editor,
+    job_fields,
+    job_preview,
+    job_sections,
+)
+from jobs_app.web.pages.form_values import TICK, Kind
+from jobs_app.web.pages.job_editor import Editor
+from jobs_app.web.permissions import may
+from jobs_app.web.session import unlocked
+
+#: Secrets whose names the form suggests.
+MOST_SECRETS = 500
+
+
+def all_errors(editor: Editor) -> list[FieldError]:
+    """Return the errors of texts, and those of the document that do not follow from them."""
+    try:
+        job_editor.definition_from(editor.document)
+    except JobsError as error:
+        return form_errors.combined(editor.errors, error.errors)
+    return editor.errors
+
+
+def names(editor: Editor) -> set[str]:
+    """Return the names of all controls."""
+    specs = [
+        *job_fields.name_spec(tasks=()),
+        *job_fields.job_specs(job_document.PLAIN, editor.defaults),
+        *job_fields.schedule_specs(),
+        *argument_fields.argument_specs(editor.schema),
+    ]
+    for index in range(job_document.rule_count(editor.values)):
+        specs += job_fields.rule_specs(index, ())
+    groups = ("/schedule", "/notify", "/kwargs", "/run_arguments", "/retry/on")
+    return {spec.name for spec in specs} | set(groups)
+
+
+def context(
+    editor: Editor,
+    job: Job | None,
+    errors: Mapping[str, Sequence[str]],
+    *,
+    is_changed: bool = False,
+    is_previewed: bool = False,
+) -> dict[str, Any]:
+    """Return what `job_form.html` shows of a form, with *errors* by the names of fields."""
+    values = editor.values
+    shown = {
+        "job": job,
+        "version": values.get("version") or (job.version if job else ""),
+        "values": values,
+        "errors": errors,
+        "summary": form_errors.summary(errors),
+        "sections": job_sections.sections(values, editor.document, editor.defaults, errors),
+        "ticked": lambda pointer, name: f"{TICK}{pointer}/{name}" in values,
+        "zones": sorted(timezones.names()),
+        "default_zone": editor.defaults.timezone,
+        "is_changed": is_changed,
+        "target": target(job),
+    }
+    effect = previewed(editor, job) if is_previewed else {"preview": None}
+    return {**shown, **_arguments(editor, errors), **_choices(editor, errors), **effect}
+
+
+def target(job: Job | None) -> str:
+    """Return the address that the form is sent to."""
+    if job is None:
+        return url_for("job_form_page.save_new")
+    return url_for("job_form_page.save", name=job.name)
+
+
+def _arguments(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the task and the fields of its arguments; those of another task stay hidden."""
+    values, tasks = editor.values, tuple(editor.tasks)
+    name, task = form_fields.bound(job_fields.name_spec(tasks=tasks), values, errors)
+    fields = argument_fields.argument_fields(editor.schema, values, errors=errors)
+    own = {field.name for field in fields}
+    specs = (job_document.ALL_ARGUMENTS, argument_fields.OTHERS, job_document.MORE_ASKED)
+    whole, others, more = form_fields.bound(specs, values, errors)
+    is_command = registry.runs_commands(
+        extension.current().celery, job_document.task_of(values, tasks)
+    )
+    return {
+        "name": name,
+        "task": task,
+        "arguments": fields,
+        "all_arguments": whole,
+        "others": others if argument_fields.takes_others(editor.schema) or others.text else None,
+        "more_asked": more,
+        "hidden": [
+            (control, text)
+            for control, text in values.items()
+            if job_document.is_argument(control) and job_document.owner_of(control) not in own
+        ],
+        "types_json": job_document.types_json(values),
+        "never_asked": {COMMAND} if is_command else set(),
+    }
+
+
+def _choices(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the schedule, and who is notified."""
+    values = editor.values
+    secrets, known = _suggestions()
+    count = job_document.rule_count(values) + job_document.MORE_RULES
+    schedule = form_fields.bound(job_fields.schedule_specs(), values, errors)
+    return {
+        "secrets": secrets,
+        "schedule": {field.name.rpartition("/")[2]: field for field in schedule},
+        "kinds": job_fields.SCHEDULE_KINDS,
+        "rules": [
+            form_fields.bound(job_fields.rule_specs(index, known), values, errors)
+            for index in range(min(count, job_document.MOST_RULES))
+        ],
+        "channels": known,
+        "events": job_fields.EVENTS,
+        "retried": job_fields.ticks_of("on"),
+        "notify_choices": job_document.NOTIFY_CHOICES,
+    }
+
+
+def _suggestions() -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of secrets and channels; none while the database does not answer."""
+    try:
+        with unlocked() as reader:
+            secrets = store.page(reader, after=None, limit=MOST_SECRETS)
+            names = [secret.name for secret in secrets] if may(Action.SEE_SECRETS) else []
+            return names, tuple(channels.names(reader))
+    except SQLAlchemyError as error:
+        if not is_outage(error):
+            raise
+        return [], ()
+
+
+def previewed(editor: Editor, job: Job | None) -> dict[str, Any]:
+    """Return what `job_preview.html` shows of a form."""
+    shown = job_preview.preview(editor.document, job)
+    errors = form_errors.combined(editor.errors, shown.errors)
+    found = form_errors.by_field(errors, names(editor))
+    specs = [*job_fields.schedule_specs(), *argument_fields.argument_specs(editor.schema)]
+    return {
+        "preview": shown,
+        "problems": form_errors.summary(found),
+        "instants": [
+            field for field in form_fields.bound(specs, editor.values) if field.kind is Kind.INSTANT
+        ],
+    }

@@ -1,0 +1,124 @@
+"""The form of a job in a browser: preview while typing, keys, two people, no faults."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from jobs_app.core import clock
+from jobs_app.jobs import service
+from jobs_app.jobs.definition import from_document
+from jobs_app.web.extension import NAME
+from tests.web.pages.browser.conftest import Faults, Site, axe_findings
+
+
+def make_job(site: Site, name: str) -> None:
+    """Store a job that runs at 02:30 in Paris."""
+    parts = site.app.extensions[NAME]
+    document = {
+        "task": "shell",
+        "kwargs": {"command": "true"},
+        "schedule": {"cron": "30 2 * * *", "timezone": "Europe/Paris"},
+    }
+    definition = from_document(document, parts.settings, name=name, app=parts.celery)
+    with site.database.session() as session:
+        service.create(session, definition, app=parts.celery, by="tester", at=clock.now())
+
+
+def test_the_preview_follows_what_is_typed(browser_page: Page, site: Site) -> None:
+    make_job(site, "typed")
+    page = browser_page
+    page.goto("/jobs/typed/edit")
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("At 02:30 every day, Europe/Paris time.")
+    cron = page.get_by_role("textbox", name="Cron expression")
+
+    cron.fill("15 4 * * *")
+
+    expect(preview).to_contain_text("At 04:15 every day")
+    expect(preview).to_contain_text("The next fire moves from")
+    expect(cron).to_be_focused()
+    cron.fill("61 4 * * *")
+    expect(preview).to_contain_text("Not valid yet")
+
+
+def test_control_s_saves_and_undo_takes_it_back(browser_page: Page, site: Site) -> None:
+    make_job(site, "keyed")
+    page = browser_page
+    page.goto("/jobs/keyed/edit")
+    page.get_by_role("textbox", name="Cron expression").fill("15 4 * * *")
+
+    page.keyboard.press("Control+s")
+
+    page.wait_for_url("**/jobs/keyed?saved=2")
+    expect(page.get_by_role("status").filter(has_text="Saved as revision 2.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_url("**/jobs/keyed?saved=3")
+    expect(page.locator("main")).to_contain_text("30 2 * * *")
+
+
+def test_two_people_both_get_their_changes(
+    open_page: Callable[..., Page], site: Site, faults: Faults
+) -> None:
+    faults.expected.append("status of 412")
+    make_job(site, "raced")
+    first, second = open_page(), open_page()
+    for page in (first, second):
+        page.goto("/jobs/raced/edit")
+    first.get_by_role("textbox", name="Cron expression").fill("15 4 * * *")
+    first.keyboard.press("Control+Enter")
+    first.wait_for_url("**/jobs/raced?saved=2")
+    second.get_by_role("textbox", name="Tags").fill("billing")
+
+    second.keyboard.press("Control+Enter")
+
+    expect(second.get_by_role("heading", level=1)).to_have_text("Somebody was faster")
+    assert axe_findings(second) == []
+    expect(second.get_by_role("row", name="tags")).to_be_visible()
+    second.get_by_role("button", name="Save both changes").click()
+    second.wait_for_url("**/jobs/raced?saved=3")
+    expect(second.locator("main")).to_contain_text("15 4 * * *")
+    expect(second.locator("main")).to_contain_text("billing")
+
+
+def test_another_task_brings_its_arguments(browser_page: Page) -> None:
+    page = browser_page
+    page.goto("/jobs/new")
+    page.get_by_role("textbox", name="Name").fill("slept")
+
+    page.get_by_role("combobox", name="Task").select_option(label="sleep")
+
+    page.get_by_role("textbox", name="duration").fill("5")
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("slept")
+    page.get_by_label("by hand only").check()
+    page.get_by_role("textbox", name="duration").press("Enter")
+    page.wait_for_url("**/jobs/slept?saved=new")
+
+
+def test_leaving_with_changes_asks(browser_page: Page, site: Site, faults: Faults) -> None:
+    faults.expected.append("dialog: ")
+    make_job(site, "left")
+    page = browser_page
+    page.goto("/jobs/left/edit")
+    page.get_by_role("textbox", name="Tags").fill("billing")
+    questions = []
+    page.on("dialog", lambda dialog: questions.append(dialog.type))
+
+    page.get_by_role("link", name="Cancel").click()
+    page.wait_for_timeout(200)
+
+    assert questions == ["beforeunload"]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_form_is_clean(open_page: Callable[..., Page], width: int, scheme: str) -> None:
+    page = open_page(width=width, scheme=scheme)
+    page.goto("/jobs/new")
+    expect(page.locator("#preview")).to_contain_text("Not valid yet")
+    for summary in page.locator("details.section > summary").all():
+        if summary.evaluate("one => !one.parentElement.open"):
+            summary.click()
+
+    assert axe_findings(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

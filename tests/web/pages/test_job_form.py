@@ -1,0 +1,369 @@
+"""Making and changing jobs in the form, as a browser without script does."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import Api, a_job
+from tests.web.pages.conftest import Page
+from tests.web.pages.html_forms import forms_of
+
+
+def form(page: Page, address: str) -> dict[str, str]:
+    """Return the controls of the form of a job at *address*."""
+    answer = page(address)
+    assert answer.status_code == 200, answer.text
+    return controls_of(answer, address.partition("?")[0])
+
+
+def controls_of(answer: Any, address: str) -> dict[str, str]:
+    """Return the controls of a form but for its token, which is another one each time."""
+    controls = forms_of(answer.text)[address]
+    del controls["csrf_token"]
+    return controls
+
+
+def sent(page: Page, address: str, controls: dict[str, str], action: str = "save") -> Any:
+    """Send the form as the browser does."""
+    return page.post(address, controls | {"action": action})
+
+
+def stored(api: Api, name: str = "nightly") -> dict[str, Any]:
+    """Return the definition of a job, without the facts that each job has for itself."""
+    job: dict[str, Any] = api.get(f"/jobs/{name}").json
+    own = ("id", "version", "created_at", "updated_at", "next_run_at", "warnings")
+    return {name: value for name, value in job.items() if name not in own}
+
+
+def test_a_new_job_is_made_and_shown(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new")
+    controls |= {"/name": "nightly", "/kwargs/command": "true", "/schedule/cron": "30 2 * * *"}
+
+    answer = sent(page, "/jobs/new", controls)
+
+    assert answer.status_code == 303, answer.text
+    assert answer.location == "/jobs/nightly?saved=new"
+    assert "Saved. Nothing ran." in page("/jobs/nightly?saved=new").text
+    assert stored(api)["schedule"]["cron"] == "30 2 * * *"
+
+
+def test_the_form_sends_what_the_api_is_sent(api: Api, page: Page) -> None:
+    document = a_job(
+        name="by-api",
+        kwargs={"command": "echo\necho", "cwd": "/tmp", "env": {"A": "1"}},
+        tags=["a", "b"],
+        run_arguments=["cwd"],
+        retry={"max_attempts": 3, "delay_seconds": 90, "on": ["lost"]},
+        time_limit_seconds=None,
+        overlap_policy="allow_all",
+        retention={"keep_days": 3},
+        notify=[],
+    )
+    api.post("/jobs", document)
+    controls = form(page, "/jobs/new?from=by-api") | {"/name": "by-form"}
+
+    assert sent(page, "/jobs/new", controls).status_code == 303
+
+    assert stored(api, "by-form") | {"name": "by-api"} == stored(api, "by-api")
+
+
+def test_a_form_that_nobody_changed_changes_nothing(api: Api, page: Page) -> None:
+    api.make_job(schedule={"interval_seconds": 900}, queue="slow")
+    before = stored(api)
+
+    answer = sent(page, "/jobs/nightly/edit", form(page, "/jobs/nightly/edit"))
+
+    assert answer.location == "/jobs/nightly?saved=same"
+    assert stored(api) == before
+    assert [r["number"] for r in api.get("/jobs/nightly/revisions").json["items"]] == [1]
+
+
+def test_each_error_is_under_its_field_and_nothing_typed_is_lost(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {
+        "/name": "Nightly Job",
+        "/priority": "high",
+        "/schedule/cron": "61 2 * * *",
+        "/kwargs/env": "{",
+    }
+
+    answer = sent(page, "/jobs/new", controls)
+
+    assert answer.status_code == 422
+    assert (
+        forms_of(answer.text)["/jobs/new"].items()
+        >= {
+            name: controls[name] for name in ("/name", "/priority", "/schedule/cron", "/kwargs/env")
+        }.items()
+    )
+    for field in ("priority", "kwargs_2f_env"):
+        assert f'id="f_2f_{field}-error"' in answer.text
+        assert f'<a href="#f_2f_{field}">' in answer.text
+
+
+def test_an_argument_that_is_missing_is_named_at_its_field(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {"/name": "x", "/schedule": "manual"}
+
+    answer = sent(page, "/jobs/new", controls)
+
+    assert answer.status_code == 422
+    error = answer.text.partition('id="f_2f_kwargs_2f_command-error">')[2]
+    assert error.startswith("The task &#39;shell&#39; needs the argument &#39;command&#39;.")
+
+
+def test_a_name_that_is_taken_is_an_error_of_the_name(api: Api, page: Page) -> None:
+    api.make_job()
+    controls = form(page, "/jobs/new?from=nightly") | {"/name": "nightly"}
+
+    answer = sent(page, "/jobs/new", controls)
+
+    assert answer.status_code == 409
+    assert 'id="f_2f_name-error">There is a job' in answer.text
+
+
+def test_another_task_has_other_arguments_and_keeps_the_first_ones(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {"/kwargs/command": "make it", "/task": '"sleep"'}
+
+    shown = forms_of(sent(page, "/jobs/new", controls, "arguments").text)["/jobs/new"]
+
+    assert "/kwargs/duration" in shown
+    back = sent(page, "/jobs/new", shown | {"/task": '"shell"'}, "arguments")
+    assert forms_of(back.text)["/jobs/new"]["/kwargs/command"] == "make it"
+    assert (
+        sent(
+            page,
+            "/jobs/new",
+            shown | {"/name": "x", "/kwargs/duration": "1", "/schedule": "manual"},
+        ).status_code
+        == 303
+    )
+    assert stored(api, "x")["kwargs"] == {"duration": 1}
+
+
+def test_arguments_are_fields_or_json(api: Api, page: Page) -> None:
+    api.make_job(kwargs={"command": "true", "env": {"A": "1"}}, run_arguments=["env"])
+    address = "/jobs/nightly/edit"
+
+    as_json = forms_of(sent(page, address, form(page, address), "json").text)[address]
+    assert as_json["as:/kwargs"] == "json"
+    back = controls_of(sent(page, address, as_json, "fields"), address)
+
+    assert back == form(page, address)
+    assert sent(page, address, as_json).location.endswith("saved=same")
+
+
+def test_a_preview_without_script_shows_what_saving_does(api: Api, page: Page) -> None:
+    api.make_job()
+    controls = form(page, "/jobs/nightly/edit") | {"/schedule/cron": "0 3 * * *"}
+
+    answer = sent(page, "/jobs/nightly/edit", controls, "preview")
+
+    assert answer.status_code == 200
+    assert "At 03:00 every day, Europe/Paris time." in answer.text
+    assert "Saving runs nothing now." in answer.text
+    assert "The next fire moves from" in answer.text
+    assert stored(api)["schedule"]["cron"] == "30 2 * * *"
+
+
+def test_a_schedule_that_the_clock_moves_is_marked(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {
+        "/name": "x",
+        "/kwargs/command": "true",
+        "/schedule/cron": "30 2 * 3 *",
+        "/schedule/timezone": "Europe/Paris",
+        "/schedule/start_at": "2027-03-25T00:00",
+        "zone:/schedule/start_at": "UTC",
+    }
+
+    answer = page.post("/job-preview", controls)
+
+    assert "⇥ the clock skips its time" in answer.text
+    assert "Sun 28 Mar 2027 03:00" in answer.text
+
+
+def test_a_preview_shows_what_can_be_shown(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {"/schedule/cron": "0 3 * * *"}
+
+    answer = page.post("/job-preview", controls)
+
+    assert "At 03:00 every day" in answer.text
+    assert "Not valid yet" in answer.text
+    assert '<a href="#f_2f_name">' in answer.text
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_who_may_not_change_jobs_sees_no_form(page_of: Any, role: str) -> None:
+    answer = page_of(role)("/jobs/new")
+
+    assert answer.status_code == 403
+
+
+def test_an_editor_without_the_grant_may_not_change_a_command(api: Api, page_of: Any) -> None:
+    api.make_job()
+    editor = page_of("editor")
+    controls = {"/name": "x", "/task": '"shell"', "/kwargs/command": "true", "/schedule": "manual"}
+
+    assert editor("/jobs/nightly/edit").status_code == 403
+    answer = editor.post("/jobs/new", controls | {"action": "save"})
+
+    assert answer.status_code == 403
+    assert 'value="x"' in answer.text
+    assert "may not change or start as it likes what runs commands" in answer.text
+
+
+def test_the_command_is_never_asked_for(api: Api, page: Page) -> None:
+    text = page("/jobs/new").text
+
+    assert 'name="tick:/run_arguments/cwd"' in text
+    assert 'name="tick:/run_arguments/command"' not in text
+
+
+def test_what_a_user_stored_is_text(api: Api, page: Page) -> None:
+    evil = '"><script>x</script>'
+    api.make_job(
+        description=evil, kwargs={"command": evil, "cwd": evil, "env": {"A": evil}}, tags=["a"]
+    )
+
+    for address in ("/jobs/nightly/edit", "/jobs/nightly/edit?as=yaml"):
+        assert "<script>x" not in page(address).text
+
+
+# ---- YAML ----
+
+
+def test_a_job_is_the_same_as_yaml(api: Api, page: Page) -> None:
+    api.make_job(tags=["a"], retry={"max_attempts": 2})
+    controls = form(page, "/jobs/nightly/edit?as=yaml")
+
+    assert "cron: 30 2 * * *" in controls["yaml"]
+    assert sent(page, "/jobs/nightly/edit", controls).location.endswith("saved=same")
+    changed = controls["yaml"].replace("30 2 * * *", "0 4 * * *")
+    assert sent(page, "/jobs/nightly/edit", controls | {"yaml": changed}).status_code == 303
+    assert stored(api)["schedule"]["cron"] == "0 4 * * *"
+
+
+def test_switching_to_yaml_keeps_what_was_typed(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {"/name": "x", "/priority": "7", "/tags": "one, two"}
+    controls |= {"/kwargs/command": "a\r\nb"}
+
+    as_yaml = forms_of(sent(page, "/jobs/new", controls, "yaml").text)["/jobs/new"]
+    assert "name: x" in as_yaml["yaml"]
+    typed = as_yaml | {"yaml": as_yaml["yaml"].replace("cron: ''", "cron: 0 3 * * *")}
+    back = forms_of(sent(page, "/jobs/new", typed, "form").text)["/jobs/new"]
+
+    assert (
+        back.items()
+        >= {
+            "/name": "x",
+            "/priority": "7",
+            "/tags": "one, two",
+            "/kwargs/command": "a\r\nb",
+            "/schedule/cron": "0 3 * * *",
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        (
+            "name: x\ntask: shell\nkwargs: {command: 'true'}\npriority: high\n",
+            "Line 4: &#39;priority",
+        ),
+        ("name: x\ntask: shell\nretrys: 3\n", "Line 3: There is no field &#39;retrys&#39;."),
+        ("name: x\n  task: [\n", "This is not YAML"),
+        ("- name: x\n  task: shell\n  queue: a b\n  kwargs: {command: x}\n", "Line 3: The queue"),
+        ("hello", "This must be one job"),
+    ],
+)
+def test_an_error_of_yaml_names_its_line(page: Page, text: str, sentence: str) -> None:
+    answer = sent(page, "/jobs/new", {"yaml": text})
+
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert forms_of(answer.text)["/jobs/new"]["yaml"] == text.replace("\n", "\r\n")
+
+
+# ---- the lost race ----
+
+
+def race(api: Api, page: Page, mine: dict[str, str], theirs: dict[str, Any]) -> Any:
+    """Let somebody save *theirs* while *mine* is typed, and send it."""
+    api.make_job(tags=["a"])
+    controls = form(page, "/jobs/nightly/edit") | mine
+    assert api.patch("/jobs/nightly", theirs).status_code == 200
+    return sent(page, "/jobs/nightly/edit", controls)
+
+
+def test_changes_of_different_fields_are_both_saved(api: Api, page: Page) -> None:
+    answer = race(api, page, {"/priority": "7"}, {"tags": ["b"]})
+    assert answer.status_code == 412
+    assert "priority" in answer.text
+    assert "tags" in answer.text
+    assert "time_limit" not in answer.text.partition("<tbody")[2]
+
+    controls = forms_of(answer.text)["/jobs/nightly/edit"] | {"then": "save"}
+    assert sent(page, "/jobs/nightly/edit", controls).status_code == 303
+
+    assert stored(api)["tags"] == ["b"]
+    assert stored(api)["priority"] == 7
+
+
+@pytest.mark.parametrize("choice, priority", [("theirs", 2), ("yours", 7)])
+def test_a_field_that_both_changed_is_chosen(
+    api: Api, page: Page, choice: str, priority: int
+) -> None:
+    answer = race(api, page, {"/priority": "7", "/queue": "slow"}, {"priority": 2})
+    controls = forms_of(answer.text)["/jobs/nightly/edit"] | {"then": "save"}
+
+    again = sent(page, "/jobs/nightly/edit", controls)
+    assert again.status_code == 412
+    assert "Choose for: priority." in again.text
+    assert (
+        sent(page, "/jobs/nightly/edit", controls | {"choose:priority": choice}).status_code == 303
+    )
+
+    assert stored(api)["priority"] == priority
+    assert stored(api)["queue"] == "slow"
+
+
+def test_the_merged_job_can_be_looked_at_first(api: Api, page: Page) -> None:
+    answer = race(api, page, {"/priority": "7"}, {"tags": ["b"]})
+    controls = forms_of(answer.text)["/jobs/nightly/edit"] | {"then": "form"}
+
+    shown = forms_of(sent(page, "/jobs/nightly/edit", controls).text)["/jobs/nightly/edit"]
+
+    assert (shown["/tags"], shown["/priority"], shown["version"]) == ("b", "7", "2")
+    assert stored(api)["priority"] == 5
+
+
+def test_a_third_change_meanwhile_is_shown_too(api: Api, page: Page) -> None:
+    answer = race(api, page, {"/priority": "7"}, {"tags": ["b"]})
+    controls = forms_of(answer.text)["/jobs/nightly/edit"] | {"then": "save"}
+    api.patch("/jobs/nightly", {"queue": "slow"})
+
+    again = sent(page, "/jobs/nightly/edit", controls)
+
+    assert again.status_code == 412
+    assert "queue" in again.text.partition("<tbody")[2]
+
+
+def test_a_pause_meanwhile_is_no_race(api: Api, page: Page) -> None:
+    api.make_job()
+    controls = form(page, "/jobs/nightly/edit") | {"/priority": "7"}
+    api.post("/jobs/nightly/pause", {})
+
+    assert sent(page, "/jobs/nightly/edit", controls).status_code == 303
+
+    assert (stored(api)["priority"], stored(api)["state"]) == (7, "paused")
+
+
+def test_a_secret_that_somebody_changed_is_not_undone(api: Api, page: Page) -> None:
+    secret = {"command": "true", "env": {"API_TOKEN": "old-old-old-old-old"}}
+    api.make_job(kwargs=secret)
+    controls = form(page, "/jobs/nightly/edit") | {"/priority": "7"}
+    api.patch("/jobs/nightly", {"kwargs": {"env": {"API_TOKEN": "new-new-new-new-new"}}})
+
+    answer = sent(page, "/jobs/nightly/edit", controls)
+
+    assert answer.status_code == 412
+    assert 'name="choose:kwargs.env"' in answer.text

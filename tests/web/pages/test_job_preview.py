@@ -1,0 +1,81 @@
+"""The effect of a form before it is saved."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import Api
+from tests.web.pages.conftest import Page
+from tests.web.pages.test_job_form import form
+
+CONTROLS = {"/name": "x", "/kwargs/command": "true", "/schedule/timezone": "Europe/Paris"}
+
+
+def preview(page: Page, controls: dict[str, str]) -> str:
+    """Return the preview of a form."""
+    answer = page.post("/job-preview", controls)
+    assert answer.status_code == 200
+    text: str = answer.text
+    return text
+
+
+@pytest.mark.parametrize("cron", ["30 2 * * *", "*/14 * * * *", "H 3 * * 1-5", "0 0 29 2 *"])
+def test_the_fires_are_those_of_the_api(api: Api, page: Page, cron: str) -> None:
+    schedule = {"cron": cron, "timezone": "Europe/Paris"}
+    expected = api.post("/schedules/preview", {"schedule": schedule, "name": "x"}).json
+
+    text = preview(page, form(page, "/jobs/new") | CONTROLS | {"/schedule/cron": cron})
+
+    assert f"{expected['description']}." in text
+    assert text.count("<tr") == len(expected["fires"]) + 1
+    for fire in expected["fires"]:
+        assert fire["local"][11:16] in text
+    for warning in expected["warnings"]:
+        assert warning.partition("'")[0] in text
+
+
+def test_who_is_notified_is_listed(api: Api, page: Page) -> None:
+    channel = {"url": "json://localhost/x", "events": ["failed", "recovered"], "is_default": True}
+    made = api.post("/channels", {"name": "ops"} | channel)
+    assert made.status_code == 201, made.text
+    controls = form(page, "/jobs/new") | CONTROLS | {"/schedule": "manual"}
+
+    assert "ops: failed, recovered" in preview(page, controls)
+    rule = {"/notify": "own", "/notify/0/channel": '"ops"', "tick:/notify/0/on/missed": "on"}
+    assert "ops: missed<" in preview(page, controls | rule)
+    assert "Nobody: no channel hears of it." in preview(page, controls | {"/notify": "nobody"})
+
+
+def test_a_paused_job_says_that_it_stays_so(api: Api, page: Page) -> None:
+    api.make_job()
+    api.post("/jobs/nightly/pause", {})
+
+    assert "The job is paused, and stays so." in preview(page, form(page, "/jobs/nightly/edit"))
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({}, "The next fire stays "),
+        ({"/schedule": "manual"}, "It will run only when somebody starts it."),
+        ({"/schedule/cron": "0 4 * * *"}, "The next fire moves from "),
+    ],
+)
+def test_saving_an_edit_says_what_becomes_of_the_next_fire(
+    api: Api, page: Page, changes: dict[str, str], sentence: str
+) -> None:
+    api.make_job()
+
+    text = preview(page, form(page, "/jobs/nightly/edit") | changes)
+
+    assert "Saving runs nothing now." in text
+    assert sentence in text
+
+
+def test_an_instant_is_shown_in_utc_too(api: Api, page: Page) -> None:
+    at = {"/schedule": "at", "/schedule/at": "2027-07-01T09:00"}
+    controls: dict[str, Any] = form(page, "/jobs/new") | CONTROLS | at
+
+    text = preview(page, controls | {"zone:/schedule/at": "Europe/Paris"})
+
+    assert "= Thu 01 Jul 2027 07:00:00 UTC" in text
