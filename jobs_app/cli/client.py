@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import click
 
 from jobs_app import __version__
-from jobs_app.cli.format import plain
 from jobs_app.cli.local_server import data_dir, listener_uids
 from jobs_app.cli.problem_text import name_hint, sentences
+from jobs_app.core.escape_sequences import plain
 from jobs_app.core.url_server import port_fault, server_fault
 
 if TYPE_CHECKING:

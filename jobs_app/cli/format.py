@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted, rfc3339
 from jobs_app.runs.retry import RETRIED
 
@@ -36,18 +37,6 @@ RECENT_TIME = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# Whole escape sequences first, so that "\x1b[31m" leaves no "[31m" behind: CSI, then
-# OSC and its relatives up to their terminator, then two-character ones.
-ESCAPE_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]*[0-~]"
-)
-# C0 but tab and newline, DEL, C1, the marks that reverse what is displayed, and lone
-# surrogates, which no terminal encoding can carry.
-CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 # Colours and other styles of text: the only escape sequences that reach a terminal.
 SGR = re.compile(r"\x1b\[[0-9;:]*m")
 # The end of a chunk that may be the start of an escape sequence or of a line end.
@@ -55,12 +44,6 @@ UNFINISHED = re.compile(
     r"(?:(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b[\]PX^_][^\x07\x1b\x9c\n]*|\x1b[ -/]*|\r)\Z"
 )
 LONGEST_SEQUENCE = 1024
-
-
-def plain(text: str) -> str:
-    """Return *text* without escape sequences and control characters; lines stay lines."""
-    text = ESCAPE_SEQUENCE.sub("", text)
-    return CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def coloured(text: str) -> str:

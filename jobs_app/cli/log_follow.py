@@ -14,11 +14,12 @@ import click
 
 from jobs_app.cli import INTERRUPTED
 from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable
-from jobs_app.cli.format import coloured, duration, plain, unfinished
+from jobs_app.cli.format import coloured, duration, unfinished
 from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path
 from jobs_app.cli.progress_notes import progress_notes
 from jobs_app.cli.wait import RECONNECT_TIMEOUT_SECONDS, how_to_look, read
+from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted
 
 # The server sends an event or a comment at least every five seconds.

@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from jobs_app.cli.client import Failure, Json
-from jobs_app.cli.format import one_line, plain
+from jobs_app.cli.format import one_line
+from jobs_app.core.escape_sequences import plain
 
 # The heading of each column of a table, and how it writes an item.
 Columns = dict[str, Callable[[Json], str]]

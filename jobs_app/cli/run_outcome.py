@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from jobs_app.cli.client import Client, Json, connect
-from jobs_app.cli.format import Duration, duration, plain
+from jobs_app.cli.format import Duration, duration
 from jobs_app.cli.job_options import kwargs_from, typed_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import choice_of, options, print_json, print_note, print_text
 from jobs_app.cli.wait import outcome_code, wait_for
+from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import OverlapPolicy, RunState
 
 # How much of the log of a failed run --wait prints.
