@@ -282,6 +282,17 @@ def log(session: Session, run_id: UUID, *, attempt: int) -> list[LogChunk]:
     return list(session.scalars(statement))
 
 
+def log_end(session: Session, run_id: UUID, *, attempt: int, limit: int) -> list[LogChunk]:
+    """Return the last *limit* chunks of the output of an attempt, in order."""
+    statement = (
+        select(LogChunk)
+        .where(LogChunk.run_id == run_id, LogChunk.attempt == attempt)
+        .order_by(LogChunk.seq.desc())
+        .limit(limit)
+    )
+    return list(session.scalars(statement))[::-1]
+
+
 class LogPosition(NamedTuple):
     """A position in the log of a run: after chunk `seq` of this attempt.
 

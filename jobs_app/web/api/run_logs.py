@@ -4,7 +4,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
 from jobs_app.core.states import FINAL
 from jobs_app.core.text import counted
-from jobs_app.db.models.runs import LogChunk
+from jobs_app.db.models.runs import LogChunk, Run
 from jobs_app.runs import history
 from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web import streams
@@ -52,14 +53,12 @@ def read_log(path: RunPath, query: LogQuery) -> Response:
     With Accept: application/json, the log comes in chunks, each with its stream and its instant.
     """
     run = runs.get_run(path.run_id)
-    attempt = run.attempt if query.attempt is None else query.attempt
-    chunks = history.log(session(), run.id, attempt=attempt)
-    written = run.log_bytes if attempt == run.attempt else None
     if _wants_json():
         _refuse_byte_counts(query)
+        chunks = history.log(session(), run.id, attempt=query.attempt or run.attempt)
         parts = [part for chunk in chunks for part in _parts(chunk)]
         return jsonify(items=[part for part in parts if query.stream in {None, part["stream"]}])
-    text = _text(chunks, written=written, stream=query.stream).encode()
+    text = log_text(run, query.attempt or run.attempt, stream=query.stream).encode()
     if query.offset is not None:
         text = _whole_characters(text[query.offset :])
     if query.tail is not None:
@@ -75,7 +74,18 @@ def follow_log(path: RunPath, query: StreamQuery, header: StreamHeader) -> Respo
     the run's state. The attempts of the run follow each other.
     """
     run_id = runs.get_run(path.run_id).id
-    position = _position(header.last_event_id or query.last_event_id)
+    return follow(run_id, position_of(header.last_event_id or query.last_event_id))
+
+
+def log_text(run: Run, attempt: int, *, stream: str | None = None) -> str:
+    """Return the log of an attempt of *run*, or one stream of it, as text."""
+    chunks = history.log(session(), run.id, attempt=attempt)
+    written = run.log_bytes if attempt == run.attempt else None
+    return _text(chunks, written=written, stream=stream)
+
+
+def follow(run_id: UUID, position: LogPosition) -> Response:
+    """Answer with the log of a run after *position*, as server-sent events, until its end."""
     open_session = readers()
 
     def poll(after: LogPosition) -> LogNews:
@@ -90,7 +100,7 @@ def _events(
     stream: Stream, poll: Callable[[LogPosition], LogNews], position: LogPosition
 ) -> Iterator[str]:
     """Yield the events of a log after *position*, until the run or the stream ends."""
-    follower = _Follower(position)
+    follower = Follower(position)
     while stream.is_open:
         try:
             news = poll(follower.position)
@@ -98,7 +108,8 @@ def _events(
             # The client reconnects, and the answer to that request names the error.
             log.warning("log_stream_broken error=%s", type(error).__name__)
             return
-        yield from follower.events(news)
+        for event in follower.events(news):
+            yield _event(event.name, event.data, position=event.position)
         if len(news.chunks) == BATCH:
             continue
         if news.state in FINAL:
@@ -109,15 +120,24 @@ def _events(
         stream.pause(POLL_SECONDS)
 
 
-class _Follower:
+class LogEvent(NamedTuple):
+    """A piece of output (`chunk`), or a gap in it (`cut`), and the position behind it."""
+
+    name: str
+    data: dict[str, Any]
+    position: LogPosition
+
+
+class Follower:
     """The position of a reader in a log, and how many bytes of the attempt it has received."""
 
     def __init__(self, position: LogPosition) -> None:
         self.position = position
         # None: it started in the middle, so the number is unknown.
-        self._received_bytes: int | None = 0 if position == LogPosition() else None
+        is_start = position.seq < 0 and not position.parts
+        self._received_bytes: int | None = 0 if is_start else None
 
-    def events(self, news: LogNews) -> Iterator[str]:
+    def events(self, news: LogNews) -> Iterator[LogEvent]:
         """Yield the new chunks as events, and move the position behind them."""
         new_bytes = sum(_size(c) for c in news.chunks if c.attempt == news.attempt)
         for chunk in news.chunks:
@@ -133,15 +153,15 @@ class _Follower:
             if chunk.attempt == news.attempt:
                 new_bytes -= _size(chunk)
 
-    def _parts(self, chunk: LogChunk) -> Iterator[str]:
+    def _parts(self, chunk: LogChunk) -> Iterator[LogEvent]:
         """Yield the parts of *chunk* as events, without those that the reader has."""
         parts, known = _parts(chunk), self.position.parts
         for number, part in enumerate(parts[known:], known + 1):
             seq, read = (chunk.seq, 0) if number == len(parts) else (chunk.seq - 1, number)
             self.position = LogPosition(chunk.attempt, seq, read)
-            yield _event("chunk", part, position=self.position)
+            yield LogEvent("chunk", part, self.position)
 
-    def _cut(self, chunk: LogChunk, news: LogNews, left_bytes: int) -> str:
+    def _cut(self, chunk: LogChunk, news: LogNews, left_bytes: int) -> LogEvent:
         """Return the event for the gap before *chunk*; its size is null if unknown."""
         size = None
         is_complete = chunk.attempt == news.attempt and len(news.chunks) < BATCH
@@ -149,28 +169,29 @@ class _Follower:
             size = max(0, news.log_bytes - self._received_bytes - left_bytes)
             self._received_bytes += size
         data = {"attempt": chunk.attempt, "bytes": size}
-        return _event("cut", data, position=LogPosition(chunk.attempt, chunk.seq - 1))
+        return LogEvent("cut", data, LogPosition(chunk.attempt, chunk.seq - 1))
 
 
 def _event(name: str, data: dict[str, Any], *, position: LogPosition | None = None) -> str:
     # JSON in ASCII: a character of the output can never look like a line end.
     lines = [f"event: {name}", f"data: {json.dumps(data)}"]
     if position is not None:
-        lines.append(f"id: {_event_id(position)}")
+        lines.append(f"id: {event_id(position)}")
     return "\n".join(lines) + "\n\n"
 
 
-def _event_id(position: LogPosition) -> str:
+def event_id(position: LogPosition) -> str:
+    """Return the id of the event before *position*."""
     if position.parts:
         return f"{position.attempt}-{position.seq + 1}-{position.parts}"
     return f"{position.attempt}-{position.seq}"
 
 
-def _position(event_id: str | None) -> LogPosition:
+def position_of(text: str | None) -> LogPosition:
     """Return the position in the id of an event; raises BadRequest if it is not one of ours."""
-    if not event_id:
+    if not text:
         return LogPosition()
-    match = _EVENT_ID.fullmatch(event_id)
+    match = _EVENT_ID.fullmatch(text)
     if match is None:
         raise BadRequest("Last-Event-ID is not one that this server sent.", code="bad_event_id")
     if match[3]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
-from jobs_app.core.states import RunState
+from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import start as job_start
 from jobs_app.jobs.start import RepeatRequest, TaskStart
@@ -89,10 +89,19 @@ def read_run(path: RunPath) -> Response:
 )
 def cancel_run(path: RunPath, body: CancelIn) -> Response:
     """Cancel a run. 200: it is cancelled; 202: it is running, and its worker will end it."""
-    run = get_run(path.run_id)
-    user, at = actor(), clock.now()
-    reason = body.reason or NO_REASON
-    state = cancel(session(), run.id, mode=body.mode, by=user, reason=reason, at=at)
+    run = end_run(get_run(path.run_id), body.mode, body.reason)
+    response = jsonify(show_run(run))
+    response.status_code = 202 if run.state is RunState.RUNNING else 200
+    return response
+
+
+def end_run(run: Run, mode: CancelMode, reason: str | None) -> Run:
+    """Cancel *run*, or ask its worker to end it; return it as it is then.
+
+    Raises Conflict (`run_over`) if it has ended already.
+    """
+    at = clock.now()
+    state = cancel(session(), run.id, mode=mode, by=actor(), reason=reason or NO_REASON, at=at)
     if state is RunState.CANCELLED and run.job_id is not None:
         # A run that was buffered behind the cancelled one may start now.
         promoted = overlap.promote(session(), run.job_id, at=at)
@@ -100,9 +109,7 @@ def cancel_run(path: RunPath, body: CancelIn) -> Response:
     run = history.get(session(), run.id)
     if state is None and run.state is not RunState.RUNNING:
         raise Conflict(f"The run has ended already: it {_outcome(run)}.", code="run_over")
-    response = jsonify(show_run(run))
-    response.status_code = 202 if run.state is RunState.RUNNING else 200
-    return response
+    return run
 
 
 @api.post("/runs/<run_id>/retry", responses={202: RunOut, **problems(404, 409, body=True)})
@@ -112,10 +119,13 @@ def retry_run(header: MayRepeat, path: RunPath, body: RunRetryIn) -> Response:
     A skipped or missed run can be repeated too: it runs now. The task and the kwargs are those
     of the old run; the queue, the limits and the policies are those of its job now.
     """
-    return preconditions.once(lambda: _retry(path.run_id, body), check=lambda: get_run(path.run_id))
+    return preconditions.once(
+        lambda: accepted(repeat_run(path.run_id, body)), check=lambda: get_run(path.run_id)
+    )
 
 
-def _retry(run_id: str, body: RunRetryIn) -> Response:
+def repeat_run(run_id: str, body: RunRetryIn) -> UUID:
+    """Record a repetition of a run, send its message after the answer, and return its id."""
     with reading() as reader:
         run = get_run(run_id, reader)
     job_rights.check_retry(run, body.kwargs, body.overlap_policy)
@@ -130,7 +140,7 @@ def _retry(run_id: str, body: RunRetryIn) -> Response:
             at=clock.now(),
         )
     extension.notify_redis_afterwards(messages=[started.message])
-    return accepted(started.run.id)
+    return started.run.id
 
 
 def record_run(start: TaskStart) -> UUID:

@@ -158,7 +158,7 @@ def show_run(run: Run) -> dict[str, Any]:
         started_at=run.first_started_at,
         duration_seconds=seconds_between(run.first_started_at, run.finished_at),
         delay_seconds=seconds_between(run.instant, run.first_started_at),
-        attempts=_attempts(run),
+        attempts=attempts_of(run),
         worker=_worker_name(run),
         kwargs=shown_kwargs(run.kwargs),
         result=shown_result(run.result),
@@ -181,7 +181,7 @@ def show_detail(run: Run, notifications: Sequence[NotificationWithJob]) -> dict[
     return show_run(run) | {"notifications": oldest_first}
 
 
-def _attempts(run: Run) -> list[AttemptOut]:
+def attempts_of(run: Run) -> list[AttemptOut]:
     """Return the earlier attempts and the current one, unless the run was never tried."""
     earlier = [
         _attempt(attempt, attempt.worker, _late_result(attempt.note)) for attempt in run.attempts
