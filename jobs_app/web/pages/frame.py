@@ -27,6 +27,8 @@ POLICY = (
 
 #: The header in which htmx sends the tag of the region that the browser has, and gets the new one.
 TAG_HEADER = "HX-PTag"
+#: How htmx names the region. Its extension for tags may be late, and then sends no tag.
+REGION = "div#live"
 
 THEME_COOKIE = "jobs_theme"
 THEMES = ("system", "light", "dark")
@@ -141,7 +143,8 @@ def person_menu() -> list[tuple[str, str]]:
 
 def is_poll() -> bool:
     """Tell whether the browser asks for the polled region alone."""
-    return "HX-Request" in request.headers and TAG_HEADER in request.headers
+    is_for_region = TAG_HEADER in request.headers or request.headers.get("HX-Target") == REGION
+    return "HX-Request" in request.headers and is_for_region
 
 
 def current_principal() -> Principal | None:

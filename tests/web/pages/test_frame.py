@@ -43,3 +43,10 @@ def test_the_page_has_the_tag_that_its_first_poll_sends(api: Api, page: Page) ->
     poll = page("/jobs", **{"HX-Request": "true", "HX-PTag": tag})
 
     assert poll.status_code == 304
+
+
+def test_a_poll_without_a_tag_gets_the_region_alone(page: Page) -> None:
+    answer = page("/jobs", **{"HX-Request": "true", "HX-Target": "div#live"})
+
+    assert "<html" not in answer.text
+    assert answer.headers["HX-PTag"]
