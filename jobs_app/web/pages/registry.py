@@ -11,6 +11,8 @@ from jobs_app.web.pages import (
     jobs,
     links,
     preferences,
+    run,
+    run_log,
     sign_in,
 )
 
@@ -28,6 +30,8 @@ PAGES = tuple(
         jobs,
         links,
         preferences,
+        run,
+        run_log,
         sign_in,
     )
 )

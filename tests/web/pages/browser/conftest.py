@@ -148,6 +148,9 @@ def serving(app: Flask, settings: Settings) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.stop()
         thread.join()
+        for channel in list(server.active_channels.values()):
+            channel.handle_close()
+        server.close()
         close(app)
 
 

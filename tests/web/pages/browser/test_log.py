@@ -1,0 +1,259 @@
+"""The log of a run in a browser: text that is found, linked, copied and followed."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from jobs_app.core.states import RunState
+from jobs_app.db.models.runs import LogChunk, Run
+from tests.servers import crowding
+from tests.web.conftest import a_run
+from tests.web.pages.browser.conftest import Faults, Site
+
+#: Pieces of output are stored in chunks of this size, characters.
+CHUNK = 16_384
+
+
+def store_run(
+    site: Site, text: str = "", *, state: RunState = RunState.SUCCEEDED, stream: str = "stdout"
+) -> Run:
+    """Store a run with this log."""
+    run = a_run(state, started_at=datetime.now(UTC), log_bytes=len(text.encode()))
+    site.store(run)
+    write(site, run, [text[at : at + CHUNK] for at in range(0, len(text), CHUNK)], stream=stream)
+    return run
+
+
+def write(
+    site: Site, run: Run, texts: Sequence[str], *, first: int = 0, stream: str = "stdout"
+) -> None:
+    """Store *texts* as the chunks of the log of *run* from *first* on."""
+    at = datetime.now(UTC)
+    site.store(
+        *(
+            LogChunk(run_id=run.id, attempt=1, seq=seq, stream=stream, at=at, text=text)
+            for seq, text in enumerate(texts, first)
+        )
+    )
+
+
+def finish(site: Site, run: Run) -> None:
+    with site.database.session() as session:
+        values = {"state": RunState.SUCCEEDED, "finished_at": datetime.now(UTC)}
+        session.execute(update(Run).where(Run.id == run.id).values(**values))
+        session.commit()
+
+
+def lines(page: Page) -> list[str]:
+    """Return the lines as they are shown."""
+    return page.eval_on_selector_all("#log .log-line", "rows => rows.map(row => row.textContent)")
+
+
+MIB = "".join(
+    f"{number:06} the quick brown fox jumps over the lazy dog, again and again\n"
+    for number in range(1, 15_001)
+)
+
+
+def test_a_long_log_is_usable_found_linked_and_copied(browser_page: Page, site: Site) -> None:
+    run = store_run(site, MIB)
+    begun = time.monotonic()
+    browser_page.goto(f"/runs/{run.id}")
+    browser_page.wait_for_selector("#L15000")
+    expect(browser_page.locator("[data-log=size]")).to_have_text("15,000 lines")
+    took = time.monotonic() - begun
+
+    assert browser_page.evaluate("window.find('009000 the')")
+    selected = browser_page.evaluate(
+        "getSelection().anchorNode.parentElement.closest('.log-line').id"
+    )
+    assert selected == "L9000"
+
+    browser_page.goto(f"/runs/{run.id}#L9000")
+    browser_page.reload()
+    browser_page.wait_for_selector("#L9000.marked")
+    browser_page.wait_for_timeout(100)
+    assert is_in_view(browser_page, "L9000")
+
+    copied = browser_page.evaluate("""() => {
+        getSelection().selectAllChildren(document.querySelector("[data-log=lines]"));
+        return getSelection().toString();
+    }""")
+    assert copied == MIB.removesuffix("\n")
+    assert took < 1.5 * crowding()
+
+
+def test_hostile_output_stays_text(browser_page: Page, site: Site) -> None:
+    output = [
+        "<script>alert(1)</script><img src=x onerror=alert(2)>\n",
+        "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\ \x1b]0;owned\x07title\n",
+        "\x1b[2J\x1b[1;31mred\x1b[38;5;46mgreen\x1b[48;2;0;0;255mblue\x1b[7mback\x1b[0mplain\n",
+        "".join(f"\r{percent} %" for percent in range(101)) + "\r\n",
+        "".join(f"\x1b[3{number % 8}m{number % 10}" for number in range(100_000)) + "\n",
+        "x" * (1 << 20) + "\n",
+        "\x1b[0mend",
+    ]
+    run = store_run(site, "".join(output))
+    browser_page.add_init_script("""
+        window.longest = 0;
+        new PerformanceObserver(list => list.getEntries().forEach(entry =>
+            { window.longest = Math.max(window.longest, entry.duration); }))
+            .observe({ type: "longtask", buffered: true });
+    """)
+    browser_page.goto(f"/runs/{run.id}")
+    browser_page.get_by_text("7 lines").wait_for()
+    title = browser_page.title()
+
+    shown = lines(browser_page)
+    assert shown[0] == output[0]
+    assert shown[1] == "link title\n"
+    assert shown[2] == "redgreenbluebackplain\n"
+    assert shown[3] == "100 %\n"
+    assert shown[4].startswith("0123456789")
+    assert "90,000 more" in shown[4]
+    assert shown[5].startswith("xxx")
+    assert "1,038,576 more characters" in shown[5]
+    assert shown[6] == "end"
+    assert "owned" not in title
+    # The numbers of the lines are the only links, and nothing became an element.
+    box = browser_page.locator("[data-log=lines]")
+    assert box.locator("a:not(.n), script, img").count() == 0
+    styles = browser_page.eval_on_selector_all("#L3 span", "all => all.map(one => one.className)")
+    assert styles == ["bold ink1", "bold ink10", "bold paper4", "bold paper10", ""][: len(styles)]
+
+    browser_page.click("#L6 .fold")
+    assert browser_page.eval_on_selector("#L6", "row => row.textContent.length") == (1 << 20) + 1
+    browser_page.wait_for_timeout(100)
+    assert browser_page.evaluate("window.longest") < 1000 * crowding()
+
+
+def test_lines_are_linked_and_found(browser_page: Page, site: Site) -> None:
+    run = store_run(site, "".join(f"line {number}\n" for number in range(1, 1001)))
+    page = browser_page
+    page.goto(f"/runs/{run.id}")
+    page.get_by_text("1,000 lines").wait_for()
+
+    page.click("#L990 .n")
+    page.click("#L995 .n", modifiers=["Shift"])
+    assert page.url.endswith("#L990-L995")
+    page.reload()
+    page.get_by_text("1,000 lines").wait_for()
+    assert page.locator(".log-line.marked").count() == 6
+
+    page.fill("#log-find", "line 77")
+    expect(page.locator("[data-log=hits]")).to_have_text("1/11")
+    page.keyboard.press("Enter")
+    assert page.inner_text("[data-log=hits]") == "2/11"
+    assert is_in_view(page, "L770")
+    page.get_by_label("Previous hit").click()
+    page.get_by_label("Previous hit").click()
+    assert page.inner_text("[data-log=hits]") == "11/11"
+    assert "find=line+77" in page.url
+    assert page.url.endswith("#L990-L995")
+    page.reload()
+    expect(page.locator("[data-log=hits]")).to_have_text("1/11")
+
+
+def test_choices_last_and_stderr_stands_alone(browser_page: Page, site: Site) -> None:
+    page, run = browser_page, store_run(site, "fine\n")
+    write(site, run, ["broken\n"], first=1, stream="stderr")
+    page.goto(f"/runs/{run.id}")
+    page.wait_for_selector("#L2.err")
+
+    page.get_by_role("button", name="Wrap").click()
+    page.get_by_role("button", name="stderr only").click()
+    assert not page.is_visible("#L1")
+    page.reload()
+    page.wait_for_selector("#L2.err")
+    assert page.get_by_role("button", name="Wrap").get_attribute("aria-pressed") == "true"
+
+
+def test_of_a_huge_log_head_and_tail_are_shown(browser_page: Page, site: Site) -> None:
+    page, run = browser_page, store_run(site, MIB * 3)
+    page.goto(f"/runs/{run.id}")
+    button = page.get_by_text("lines between")
+    button.wait_for()
+
+    page.wait_for_selector("#L45000")
+    count = page.locator(".log-line").count()
+    left_out = int(button.inner_text().split()[2].replace(",", ""))
+    assert 45_000 - 1 <= count + left_out <= 45_000 + 1
+    assert page.inner_text("#L45000").startswith("015000 the quick")
+    # A link to a line in between shows it.
+    page.goto(f"/runs/{run.id}#L20000")
+    page.wait_for_selector("#L20000.marked")
+    assert page.inner_text("#L20000").startswith("005000 the quick")
+
+
+def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site) -> None:
+    page, run = browser_page, store_run(site, "first\nhalf", state=RunState.RUNNING)
+    page.goto(f"/runs/{run.id}")
+    page.wait_for_selector("#L2")
+    with page.expect_response("**/log/stream*"):
+        write(site, run, [" a line\n" + "more\n" * 100], first=1)
+
+    page.wait_for_selector("#L102")
+    assert lines(page)[1] == "half a line\n"
+    assert is_in_view(page, "L102")
+
+    page.eval_on_selector("[data-log=lines]", "box => { box.scrollTop = 0; }")
+    write(site, run, ["new\n" * 12], first=2)
+    news = page.get_by_text("12 new lines ↓")
+    news.wait_for()
+    assert is_in_view(page, "L1")
+    news.click()
+    assert is_in_view(page, "L114")
+
+    finish(site, run)
+    page.wait_for_selector("#log[data-over]")
+
+
+def test_refused_streams_become_questions(
+    browser_page: Page, site: Site, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults.expected += ["503"]
+    page, run = browser_page, store_run(site, "first\n", state=RunState.RUNNING)
+    page.route("**/log/stream*", lambda route: route.fulfill(status=503, body=""))
+    page.goto(f"/runs/{run.id}")
+    with page.expect_response("**/log?*after=*"):
+        write(site, run, ["second\n"], first=1)
+    page.wait_for_selector("#L2")
+    finish(site, run)
+    page.wait_for_selector("#log[data-over]")
+
+
+def test_eight_followed_logs_leave_room_for_a_ninth_page(
+    open_page: Callable[..., Page], site: Site
+) -> None:
+    run = store_run(site, "first\n", state=RunState.RUNNING)
+    context = open_page().context
+    pages = [context.new_page() for _ in range(8)]
+    for page in pages:
+        page.goto(f"/runs/{run.id}")
+        page.wait_for_selector("#L1")
+    pages[-1].wait_for_timeout(2000)
+    write(site, run, ["second\n"], first=1)
+    for page in pages:
+        page.wait_for_selector("#L2")
+
+    ninth = context.new_page()
+    begun = time.monotonic()
+    ninth.goto("/jobs")
+    assert time.monotonic() - begun < crowding()
+
+
+def is_in_view(page: Page, line: str) -> bool:
+    """Tell whether *line* is in the visible part of the log."""
+    seen: bool = page.evaluate(
+        """line => {
+            const row = document.getElementById(line).getBoundingClientRect();
+            const box = document.querySelector("[data-log=lines]").getBoundingClientRect();
+            return row.top >= box.top - 1 && row.bottom <= box.bottom + 1;
+        }""",
+        line,
+    )
+    return seen
