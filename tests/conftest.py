@@ -13,6 +13,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
 from jobs_app.worker.process_state.log_setup import LogSetup
+from tests.engines import EnginePool
 from tests.servers import (
     NEVER_FORK,
     DatabasePool,
@@ -195,13 +196,25 @@ def migrated_postgres(postgres: PostgresServer) -> Iterator[DatabasePool]:
     pool.close()
 
 
+@pytest.fixture(scope="session")
+def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of each test's file of SQLite; tests that start processes have one each."""
+    return tmp_path_factory.mktemp("sqlite")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a migrated, empty database of this test's own: once SQLite, once PostgreSQL."""
+def database_url(request: pytest.FixtureRequest, sqlite_folder: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of this test's own: once SQLite, once PostgreSQL.
+
+    On SQLite it is the same URL for each test, so that an engine can be lent again.
+    """
     if request.param == "sqlite":
+        for file in sqlite_folder.glob("jobs.db*"):
+            # Not written over: whoever still has it open keeps it.
+            file.unlink()
         migrated: Path = request.getfixturevalue("migrated_sqlite")
-        shutil.copyfile(migrated, tmp_path / "jobs.db")
-        yield f"sqlite:///{tmp_path / 'jobs.db'}"
+        shutil.copyfile(migrated, sqlite_folder / "jobs.db")
+        yield f"sqlite:///{sqlite_folder / 'jobs.db'}"
         return
     pool: DatabasePool = request.getfixturevalue("migrated_postgres")
     url = pool.take()
@@ -225,17 +238,21 @@ def _migrate_postgres(url: str) -> None:
     migrate(Settings(database_url=url))
 
 
+@pytest.fixture(scope="session")
+def engine_pool() -> EnginePool:
+    """The databases that tests have opened, without connections."""
+    return EnginePool()
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, engine_pool: EnginePool) -> Iterator[Database]:
     """A migrated, empty database of this test's own, opened as our processes open it."""
-    opened = Database(database_url)
-    yield opened
-    opened.close()
+    with engine_pool.lend(database_url) as opened:
+        yield opened
 
 
 @pytest.fixture
-def plain(database: Database, database_url: str) -> Iterator[Database]:
+def plain(database: Database, database_url: str, engine_pool: EnginePool) -> Iterator[Database]:
     """The same database, opened as a worker opens it."""
-    opened = Database(database_url, has_single=True)
-    yield opened
-    opened.close()
+    with engine_pool.lend(database_url, has_single=True) as opened:
+        yield opened

@@ -12,6 +12,12 @@ from tests.servers import ValkeyServer
 
 
 @pytest.fixture
+def sqlite_folder(tmp_path: Path) -> Path:
+    """The folder of this test alone: a process that outlives it writes into no other's file."""
+    return tmp_path
+
+
+@pytest.fixture
 def own_valkey() -> Iterator[ValkeyServer]:
     """A Valkey of this test alone."""
     server = ValkeyServer()

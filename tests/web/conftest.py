@@ -89,14 +89,12 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def token(settings: Settings) -> str:
+def token(database: Database) -> str:
     """A token that the database knows; the audit, which tests look at, is still empty."""
-    database = Database(settings.effective_database_url)
     with database.session() as session:
         made = tokens.create(session, "tester", at=NOW)
         session.execute(delete(AuditEvent))
         session.commit()
-    database.close()
     return made
 
 

@@ -1,6 +1,5 @@
 """The tests of this folder share an application for each database, which takes long to make."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,36 +8,24 @@ from flask import Flask
 
 from jobs_app.core.settings import Settings
 from jobs_app.web.app import create_app
-from tests.servers import DatabasePool
 from tests.web.conftest import close
 
 
 @pytest.fixture(scope="session")
-def api_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data directory of the applications, in which the file of SQLite is."""
-    return tmp_path_factory.mktemp("api")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, api_folder: Path) -> Iterator[str]:
-    """The URL of a migrated, empty database: on SQLite always the same one."""
-    if request.param == "sqlite":
-        for file in api_folder.glob("jobs.db*"):
-            # Not written over: whoever still has it open keeps it.
-            file.unlink()
-        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), api_folder / "jobs.db")
-        yield f"sqlite:///{api_folder / 'jobs.db'}"
-        return
-    pool: DatabasePool = request.getfixturevalue("migrated_postgres")
-    url = pool.take()
-    yield url
-    pool.give_back(url)
+def known_settings() -> dict[str, Settings]:
+    """The settings of the applications, by the URLs of their databases."""
+    return {}
 
 
 @pytest.fixture
-def settings(database_url: str, api_folder: Path) -> Settings:
+def settings(
+    database_url: str, sqlite_folder: Path, known_settings: dict[str, Settings]
+) -> Settings:
     """Settings on a migrated database, with no Redis: nothing here may need it."""
-    return Settings(data_dir=api_folder, database_url=database_url)
+    if database_url not in known_settings:
+        made = Settings(data_dir=sqlite_folder, database_url=database_url)
+        known_settings[database_url] = made
+    return known_settings[database_url]
 
 
 @pytest.fixture(scope="session")
