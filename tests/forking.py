@@ -11,6 +11,7 @@ is the process that forks: it gets an order for each process through the socket 
 when the other end is closed.
 """
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -28,17 +29,34 @@ from dataclasses import asdict, dataclass
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from celery.app import log as celery_log
+from celery.apps import beat as celery_beat
 from celery.apps import worker as celery_worker
-from celery.concurrency import prefork, thread
+from celery.backends import base as celery_backend
+from celery.concurrency import prefork, solo, thread
+from celery.fixups import django as django_fixup
+from celery.worker import control, request
 from kombu.transport import redis as redis_transport
+from sqlalchemy.orm import configure_mappers
 
+from jobs_app.cli.commands import processes
+from jobs_app.core.settings import Settings
 from jobs_app.scheduler import beat
-from jobs_app.web import app
-from jobs_app.worker import runner
+from jobs_app.scheduler import main as scheduler_main
+from jobs_app.tasks.builtin import email, http, shell, sleep
+from jobs_app.web import server
+from jobs_app.worker import main as worker_main
 from tests.servers import NEVER_FORK
 
-#: What takes most of the time of a start.
-IMPORTED = (app, beat, runner, celery_worker, prefork, thread, redis_transport)
+#: The modules of which a process imports some at its start, which is most of its work.
+IMPORTED = (
+    *(processes, server, beat, scheduler_main, worker_main, email, http, shell, sleep),
+    *(celery_log, celery_beat, celery_worker, celery_backend, control, request),
+    *(prefork, solo, thread, redis_transport, django_fixup),
+)
+
+#: Variables that a Python reads as it starts: they are what they were for the forking process.
+INHERITED = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONWARNINGS")
 
 #: Sends an order, with the descriptors of its text, output, status and death pipe.
 ORDER = b"fork"
@@ -150,7 +168,13 @@ class Forker:
                 )
             # It ends with this process, and nobody waits for it.
             server.returncode = 0
+            atexit.register(self.close)
         return self._socket
+
+
+def plain_environment() -> dict[str, str]:
+    """Return an environment that says nothing but where Python finds programs and modules."""
+    return {name: os.environ[name] for name in ("PATH", *INHERITED) if name in os.environ}
 
 
 Process = subprocess.Popen[bytes] | ForkedProcess
@@ -185,9 +209,8 @@ def _can_fork(environment: Mapping[str, str]) -> bool:
     """Whether a forked process is what a new one would be: here, and with this environment."""
     if NEVER_FORK in os.environ:
         return False
-    same = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONWARNINGS")
     return sys.platform == "linux" and all(
-        environment.get(name) == os.environ.get(name) for name in same
+        environment.get(name) == os.environ.get(name) for name in INHERITED
     )
 
 
@@ -269,6 +292,8 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
+    configure_mappers()
+    Settings()
     gc.collect()
     gc.freeze()
     _main()

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,36 +18,61 @@ import pytest
 
 from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core.settings import Settings
-from jobs_app.db.migrations import migrate
+from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import free_port
 from jobs_app.web.server import HEADER_SECONDS, MAX_CONNECTIONS
+from tests import forking
+from tests.forking import Process, plain_environment
 from tests.servers import wait_until
 
 STOP_SECONDS = 8.0
 
+Start = Callable[..., Process]
+Server = tuple[Process, str]
+
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def directory(tmp_path: Path, migrated_sqlite: Path) -> Path:
     """A data directory with a migrated database and an admin token."""
     settings = Settings(data_dir=tmp_path / "data")
-    migrate(settings)
+    settings.data_dir.mkdir(mode=0o700)
+    shutil.copyfile(migrated_sqlite, settings.data_dir / "jobs.db")
     ensure_admin_token(settings)
     return settings.data_dir
 
 
-def start(
-    directory: Path, port: int, *, command_prefix: Sequence[str] = (), **more: str
-) -> subprocess.Popen[str]:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(directory)}
-    settings = {"JOBS_DATA_DIR": str(directory), "JOBS_PORT": str(port)}
-    return subprocess.Popen(
-        [*command_prefix, sys.executable, "-m", "jobs_app", "web"],
-        env=environment | settings | more,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start(directory: Path) -> Iterator[Start]:
+    """Starts web servers, which end with the test; what they print is in `output_of`."""
+    death_pipe = ParentDeathPipe()
+    processes: list[Process] = []
+
+    def started(port: int, **settings: str) -> Process:
+        variables = {
+            "HOME": str(directory),
+            "JOBS_DATA_DIR": str(directory),
+            "JOBS_PORT": str(port),
+        }
+        with output_of(directory).open("ab") as output:
+            process = forking.start(
+                "jobs_app",
+                ["web"],
+                environment=plain_environment() | death_pipe.environment() | variables | settings,
+                output=output,
+                death_pipe_fd=death_pipe.read_fd,
+            )
+        processes.append(process)
+        return process
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.wait()
+    death_pipe.close()
+
+
+def output_of(directory: Path) -> Path:
+    return directory.with_name("output")
 
 
 def answers(url: str) -> bool:
@@ -57,23 +83,16 @@ def answers(url: str) -> bool:
 
 
 @pytest.fixture
-def server(directory: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server(start: Start) -> Server:
     """A running web server and its URL."""
     port = free_port()
-    process = start(directory, port)
+    process = start(port)
     url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: answers(url), "the web server answers", timeout_seconds=30)
-        yield process, url
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    wait_until(lambda: answers(url), "the web server answers", timeout_seconds=30)
+    return process, url
 
 
-def test_a_job_is_created_over_the_wire(
-    server: tuple[subprocess.Popen[str], str], directory: Path
-) -> None:
+def test_a_job_is_created_over_the_wire(server: Server, directory: Path) -> None:
     token = (directory / "admin-token").read_text().strip()
     job = {"name": "hello", "task": "shell", "kwargs": {"command": "date"}}
 
@@ -88,57 +107,50 @@ def test_a_job_is_created_over_the_wire(
     assert (refused.status_code, created.status_code, too_large.status_code) == (401, 201, 413)
 
 
-def origins(directory: Path, **settings: str) -> list[str]:
+def origins(start: Start, directory: Path, **settings: str) -> list[str]:
     """Return where the audit of a new server says that two changes came from.
 
     The first one names another client, the second one two.
     """
     token = (directory / "admin-token").read_text().strip()
     port = free_port()
-    process = start(directory, port, **settings)
-    try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "it answers", timeout_seconds=30)
-        headers = {"Authorization": f"Bearer {token}"}
-        url = f"http://127.0.0.1:{port}/api/v1"
-        with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
-            for name, clients in (("a", "192.0.2.7"), ("b", "192.0.2.8, 2001:db8::1")):
-                job = {"name": f"{name}-{port}", "task": "shell", "kwargs": {"command": "date"}}
-                client.post("/jobs", json=job, headers={"X-Forwarded-For": clients})
-            events = client.get("/audit?limit=2").json()["items"]
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    start(port, **settings)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "it answers", timeout_seconds=30)
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"http://127.0.0.1:{port}/api/v1"
+    with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+        for name, clients in (("a", "192.0.2.7"), ("b", "192.0.2.8, 2001:db8::1")):
+            job = {"name": f"{name}-{port}", "task": "shell", "kwargs": {"command": "date"}}
+            client.post("/jobs", json=job, headers={"X-Forwarded-For": clients})
+        events = client.get("/audit?limit=2").json()["items"]
     return [event["remote_address"] for event in reversed(events)]
 
 
-def test_only_a_trusted_proxy_names_the_client(directory: Path) -> None:
-    assert origins(directory) == ["127.0.0.1"] * 2
-    assert origins(directory, JOBS_TRUSTED_PROXY="127.0.0.1") == ["192.0.2.7", "2001:db8::1"]
+def test_only_a_trusted_proxy_names_the_client(start: Start, directory: Path) -> None:
+    assert origins(start, directory) == ["127.0.0.1"] * 2
+    assert origins(start, directory, JOBS_TRUSTED_PROXY="127.0.0.1") == ["192.0.2.7", "2001:db8::1"]
 
 
-def test_a_header_of_a_client_is_neither_logged_nor_an_error(directory: Path) -> None:
+def test_a_header_of_a_client_is_neither_logged_nor_an_error(start: Start, directory: Path) -> None:
     port = free_port()
-    process = start(directory, port, JOBS_TRUSTED_PROXY="*")
+    process = start(port, JOBS_TRUSTED_PROXY="*")
     url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: answers(url), "it answers", timeout_seconds=30)
-        headers = [{"X-Forwarded-For": text} for text in ('"FORGED, 192.0.2.7', ":80")]
-        statuses = [
-            httpx.get(f"{url}/healthz", headers=header, trust_env=False).status_code
-            for header in headers
-        ]
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
+    wait_until(lambda: answers(url), "it answers", timeout_seconds=30)
+    headers = [{"X-Forwarded-For": text} for text in ('"FORGED, 192.0.2.7', ":80")]
+    statuses = [
+        httpx.get(f"{url}/healthz", headers=header, trust_env=False).status_code
+        for header in headers
+    ]
+    process.kill()
+    process.wait()
+    output = output_of(directory).read_text()
 
     assert statuses == [200, 200]
     assert "FORGED" not in output
     assert "Traceback" not in output
 
 
-def test_a_body_in_chunks_is_measured_too(
-    server: tuple[subprocess.Popen[str], str], directory: Path
-) -> None:
+def test_a_body_in_chunks_is_measured_too(server: Server, directory: Path) -> None:
     token = (directory / "admin-token").read_text().strip()
     # Cut off where the limit is, it would be read as the job alone.
     job = json.dumps({"name": "padded", "task": "shell", "kwargs": {"command": "date"}}).encode()
@@ -179,7 +191,7 @@ SLOW_CLIENTS = {
 
 
 def test_six_hundred_slow_clients_hold_nobody_else(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     kinds = list(SLOW_CLIENTS.values()) * 100
     slow = [(_connect(server[1], first), more) for first, more in kinds]
@@ -198,7 +210,7 @@ def test_six_hundred_slow_clients_hold_nobody_else(
 
 
 def test_clients_that_read_nothing_hold_nobody_else(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     path = b"/static/vendor/swagger-ui/swagger-ui-bundle.js"
     request = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -212,7 +224,7 @@ def test_clients_that_read_nothing_hold_nobody_else(
 
 
 def test_clients_that_drip_their_header_are_cut_off(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     dripping = {_connect(server[1], first): more for first, more in DRIPS}
     began = time.monotonic()
@@ -258,7 +270,7 @@ ENDLESS = {
 }
 
 
-def test_a_line_without_end_is_refused(server: tuple[subprocess.Popen[str], str]) -> None:
+def test_a_line_without_end_is_refused(server: Server) -> None:
     statuses = {}
     for name, (begin, _) in ENDLESS.items():
         with _connect(server[1], begin + b"0" * 40_000) as connection:
@@ -267,7 +279,7 @@ def test_a_line_without_end_is_refused(server: tuple[subprocess.Popen[str], str]
     assert statuses == {name: status for name, (_, status) in ENDLESS.items()}
 
 
-def test_a_body_with_two_lengths_is_refused(server: tuple[subprocess.Popen[str], str]) -> None:
+def test_a_body_with_two_lengths_is_refused(server: Server) -> None:
     hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     smuggled = CHUNKED.replace(b"Host: x", b"Host: x\r\nContent-Length: 4") + b"0\r\n\r\n" + hidden
     with _connect(server[1], smuggled) as connection:
@@ -277,7 +289,7 @@ def test_a_body_with_two_lengths_is_refused(server: tuple[subprocess.Popen[str],
 
 
 def test_a_flood_of_requests_on_one_connection_closes_it(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     # To look a token up takes longer than to read the next requests, on any machine.
     request = b"GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n"
@@ -312,9 +324,7 @@ while True:
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-def test_a_flood_of_tiny_pieces_delays_nobody_for_long(
-    server: tuple[subprocess.Popen[str], str], kind: str
-) -> None:
+def test_a_flood_of_tiny_pieces_delays_nobody_for_long(server: Server, kind: str) -> None:
     first, more = FLOODS[kind]
     port = server[1].rpartition(":")[2]
     command = [sys.executable, "-c", FLOOD, port, repr(first), repr(more)]
@@ -345,7 +355,7 @@ def _all_of(connection: socket.socket) -> bytes:
 
 
 def test_bodies_that_never_end_do_not_fill_the_memory(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     size = 7 << 20
     header = HEADER + b"Content-Length: %d\r\n\r\n" % (size + 1)
@@ -364,7 +374,11 @@ def test_bodies_that_never_end_do_not_fill_the_memory(
 
 def test_fewer_files_are_fewer_connections(directory: Path) -> None:
     port = free_port()
-    process = start(directory, port, command_prefix=("prlimit", "--nofile=300:300"))
+    process = subprocess.Popen(
+        ["prlimit", "--nofile=300:300", sys.executable, "-m", "jobs_app", "web"],
+        env=plain_environment() | {"JOBS_DATA_DIR": str(directory), "JOBS_PORT": str(port)},
+        start_new_session=True,
+    )
     url = f"http://127.0.0.1:{port}"
     wait_until(lambda: answers(url), "the web server answers", timeout_seconds=30)
 
@@ -376,11 +390,11 @@ def test_fewer_files_are_fewer_connections(directory: Path) -> None:
         for connection in slow:
             connection.close()
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
 
 def test_one_connection_too_many_closes_the_one_that_has_waited_longest(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     slow = [_connect(server[1], HEADER) for _ in range(MAX_CONNECTIONS)]
 
@@ -393,7 +407,7 @@ def test_one_connection_too_many_closes_the_one_that_has_waited_longest(
 
 
 def test_it_stops_within_seconds_with_a_connection_open(
-    server: tuple[subprocess.Popen[str], str],
+    server: Server,
 ) -> None:
     process, url = server
     with httpx.Client(base_url=url, trust_env=False) as client:
@@ -406,23 +420,21 @@ def test_it_stops_within_seconds_with_a_connection_open(
     assert time.monotonic() - started < STOP_SECONDS
 
 
-def test_a_taken_port_is_a_sentence_and_exit_code_4(directory: Path) -> None:
+def test_a_taken_port_is_a_sentence_and_exit_code_4(start: Start, directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = start(directory, port)
-        output, _ = process.communicate(timeout=60)
+        code = start(port).wait(timeout=60)
+    output = output_of(directory).read_text()
 
     assert f"127.0.0.1:{port}" in output
-    assert process.returncode == 4
+    assert code == 4
     assert "JOBS_PORT" in output
     assert "Traceback" not in output
 
 
-def test_nothing_is_left_in_the_home_directory(
-    server: tuple[subprocess.Popen[str], str], directory: Path
-) -> None:
+def test_nothing_is_left_in_the_home_directory(server: Server, directory: Path) -> None:
     assert {path.name for path in directory.iterdir()} <= {
         "admin-token",
         "admin-token.header",

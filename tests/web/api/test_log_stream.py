@@ -2,13 +2,9 @@
 
 import http.client
 import json
-import os
 import queue
-import signal
 import socket
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,11 +27,14 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import Token
 from jobs_app.db.models.runs import Run
+from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import free_port
 from jobs_app.web import streams
 from jobs_app.web.api import run_logs
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
+from tests import forking
+from tests.forking import Process, plain_environment
 from tests.servers import crowding, wait_until
 from tests.web.api.test_run_logs import chunk
 from tests.web.conftest import NOW, Api, a_run
@@ -266,7 +265,7 @@ class Web:
     url: str
     token: str
     database: Database
-    process: subprocess.Popen[bytes]
+    process: Process
 
     def client(self, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -356,16 +355,21 @@ def web(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Web]:
     (tmp_path / "jobs.db").write_bytes(migrated_sqlite.read_bytes())
     settings = Settings(data_dir=tmp_path, port=free_port())
     ensure_admin_token(settings)
-    environment = {
-        "PATH": os.environ["PATH"],
+    death_pipe = ParentDeathPipe()
+    variables = {
         "HOME": str(tmp_path),
         "JOBS_DATA_DIR": str(tmp_path),
         "JOBS_PORT": str(settings.port),
         "JOBS_WEB_THREADS": "5",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jobs_app", "web"], env=environment, start_new_session=True
-    )
+    with (tmp_path / "output").open("wb") as output:
+        process = forking.start(
+            "jobs_app",
+            ["web"],
+            environment=plain_environment() | death_pipe.environment() | variables,
+            output=output,
+            death_pipe_fd=death_pipe.read_fd,
+        )
     token = settings.admin_token_file.read_text().strip()
     database = Database(settings.effective_database_url)
     running = Web(f"http://127.0.0.1:{settings.port}", token, database, process)
@@ -373,9 +377,9 @@ def web(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Web]:
         wait_until(lambda: is_ready(running), "the server answers", timeout_seconds=30)
         yield running
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
+        death_pipe.close()
         database.close()
 
 
