@@ -1,9 +1,20 @@
 """Lists of runs, newest instant first: the ranges of indexes that hold them in this order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, ScalarSelect, TextClause, and_, or_, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    TextClause,
+    and_,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from jobs_app.core.states import ACTIVE, FINAL, UNFINISHED, RunState
 from jobs_app.db.models.jobs import Job
@@ -93,15 +104,25 @@ def active_of_job(job_id: Any) -> ColumnElement[bool]:
 
 def of_newest(column: Any) -> ScalarSelect[Any]:
     """Return a subquery for *column* of the newest run of the job in the outer statement."""
+    return newest_of(column, of_job(Job.id))
+
+
+def newest_of(column: Any, ranges: Iterable[IndexRange]) -> ScalarSelect[Any]:
+    """Return a subquery for *column* of the newest run in *ranges* of the job outside."""
+    return newest(column, ranges, limit=1).scalar_subquery()
+
+
+def newest(column: Any, ranges: Iterable[IndexRange], *, limit: int) -> Select[Any]:
+    """Return a query for *column* of the newest runs in *ranges* of the job outside."""
     newest_by_range = [
         select(column.label("value"), index_range.instant.label("instant"), Run.id.label("id"))
         .where(*index_range.guard)
         .order_by(*index_range.newest_first)
-        .limit(1)
+        .limit(limit)
         .correlate(Job)
         .subquery()
-        for index_range in of_job(Job.id)
+        for index_range in ranges
     ]
     merged = union_all(*(select(newest) for newest in newest_by_range)).subquery()
-    newest = select(merged.c.value).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(1)
-    return newest.scalar_subquery()
+    newest_first = (merged.c.instant.desc(), merged.c.id.desc())
+    return select(merged.c.value).order_by(*newest_first).limit(limit)

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, union_all
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.db.run_indexes import IndexRange
 
 #: Runs of a job that a list shows.
 RECENT_RUNS = 20
@@ -46,12 +46,7 @@ def recent_runs(
     ids = list(job_ids)
     if not ids:
         return {}
-    newest = _newest_ids(limit)
-    if session.get_bind().dialect.name == "postgresql":
-        # An array: with IN, PostgreSQL would read all runs and look each of them up.
-        is_newest = Run.id == func.any(func.array(newest.scalar_subquery()))
-    else:
-        is_newest = Run.id.in_(newest)
+    is_newest = newest_ids(session, run_indexes.of_job(Job.id), limit=limit)
     statement = (
         select(Job.id.label("job"), *_SHOWN)
         .join(Run, is_newest)
@@ -67,16 +62,12 @@ def recent_runs(
 _SHOWN = (Run.id, Run.state, Run.instant.label("instant"), Run.started_at, Run.finished_at)
 
 
-def _newest_ids(limit: int) -> Select[Any]:
-    """Return a query for the ids of the last runs of the job in the outer statement."""
-    newest_by_range = [
-        select(Run.id.label("id"), index_range.instant.label("instant"))
-        .where(*index_range.guard)
-        .order_by(*index_range.newest_first)
-        .limit(limit)
-        .correlate(Job)
-        .subquery()
-        for index_range in run_indexes.of_job(Job.id)
-    ]
-    merged = union_all(*(select(newest) for newest in newest_by_range)).subquery()
-    return select(merged.c.id).order_by(merged.c.instant.desc(), merged.c.id.desc()).limit(limit)
+def newest_ids(
+    session: Session, ranges: Iterable[IndexRange], *, limit: int
+) -> ColumnElement[bool]:
+    """Return the condition that a run is among the newest in *ranges* of the job outside."""
+    newest = run_indexes.newest(Run.id, ranges, limit=limit)
+    if session.get_bind().dialect.name == "postgresql":
+        # An array: with IN, PostgreSQL would read all runs and look each of them up.
+        return Run.id == func.any(func.array(newest.scalar_subquery()))
+    return Run.id.in_(newest)

@@ -19,6 +19,7 @@ from jobs_app.web import (
     unknown_input,
 )
 from jobs_app.web.api import (
+    attention,
     audit,
     explain,
     jobs,
@@ -65,7 +66,7 @@ SECURITY_HEADERS = {
 #: The modules of the API; each has a blueprint called `api`.
 RESOURCES = (
     *(jobs, revisions, explain, stats, runs, run_logs, schedules),
-    *(secrets, notifications, tasks, queues, workers, audit),
+    *(secrets, notifications, tasks, queues, workers, audit, attention),
     *(people, tokens, me),
 )
 

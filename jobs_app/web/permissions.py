@@ -19,6 +19,7 @@ PAGE_SUFFIX = "_page"
 
 #: The action of each other route. A route may ask for more when it knows the job.
 ACTIONS: dict[str, Action] = {
+    "attention.list_attention": Action.READ,
     "audit.list_events": Action.READ,
     "channels.change_channel": Action.WRITE_CHANNELS,
     "channels.create_channel": Action.WRITE_CHANNELS,

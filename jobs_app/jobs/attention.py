@@ -1,0 +1,218 @@
+"""What needs a person, the most urgent first: each a sentence, since when, and what helps."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from jobs_app.core.states import JobState
+from jobs_app.core.text import counted
+from jobs_app.db.revisions import is_newer
+from jobs_app.jobs import attention_queries as queries
+from jobs_app.jobs.attention_queries import JobFacts, RunFacts
+from jobs_app.jobs.pause_end import SYSTEM
+from jobs_app.runs import status
+from jobs_app.secrets import references, store
+
+#: A scheduler that has not looked for this long is down.
+SCHEDULER_SILENCE = timedelta(minutes=1)
+
+#: A pause without an end is reported after this long.
+LONG_PAUSE = timedelta(days=30)
+
+#: A run is reported when it takes so many times as long as 95 of 100 runs before it.
+OVERDUE_FACTOR = 3
+
+#: Runs from which that is known; fewer say nothing.
+FEWEST_PAST_RUNS = 5
+
+
+class Kind(StrEnum):
+    """The kinds, the most urgent first."""
+
+    NEWER_SCHEMA = "newer_schema"
+    NO_SCHEDULER = "no_scheduler"
+    NO_WORKER = "no_worker"
+    FAILING = "failing"
+    LATE = "late"
+    MISSED = "missed"
+    PAUSED_BY_FAILURES = "paused_by_failures"
+    SECRET_GONE = "secret_gone"  # noqa: S105  (a kind, not a password)
+    CHANNEL_FAILED = "channel_failed"
+    OVERDUE = "overdue"
+    LONG_PAUSED = "long_paused"
+
+
+class Step(StrEnum):
+    """What may help; the page has a button for it."""
+
+    READ_LOG = "read_log"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    RUN = "run"
+    RESUME = "resume"
+    EDIT = "edit"
+    EXPLAIN = "explain"
+    START_SCHEDULER = "start_scheduler"
+    START_WORKER = "start_worker"
+    UPGRADE = "upgrade"
+    STORE_SECRET = "store_secret"  # noqa: S105  (a step, not a password)
+    TEST_CHANNEL = "test_channel"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that needs a person; `job`, `queue` or `channel` names what it is about."""
+
+    kind: Kind
+    sentence: str
+    since: datetime | None = None
+    job: str | None = None
+    queue: str | None = None
+    channel: str | None = None
+    run: UUID | None = None
+    steps: tuple[Step, ...] = ()
+
+
+def attention(session: Session, *, at: datetime, with_secrets: bool = True) -> list[Item]:
+    """Return what needs a person at *at*, in at most eight statements.
+
+    Without *with_secrets* no sentence names a secret.
+    """
+    revision, ticked_at = queries.revision_and_tick(session)
+    workers = status.workers(session)
+    served = {name for worker in workers for name in worker.queues}
+    jobs = queries.jobs(session, at=at, paused_before=at - LONG_PAUSE)
+    runs = queries.late_and_missed(session, at=at)
+    is_ticking = ticked_at is not None and ticked_at > at - SCHEDULER_SILENCE
+    items = [
+        *_of_schema(revision),
+        *([] if is_ticking else [_no_scheduler(ticked_at)]),
+        *_of_queues(queries.jobs_by_queue(session, served), runs),
+        *_of_jobs(jobs, at=at, is_ticking=is_ticking),
+        *_of_runs(runs, served),
+        *_of_secrets(session, jobs, with_secrets=with_secrets),
+        *_of_channels(queries.newest_messages(session)),
+        *_overdue(queries.running_with_past(session), at=at),
+    ]
+    order = list(Kind)
+    return sorted(items, key=lambda item: (order.index(item.kind), item.since or at))
+
+
+def _of_schema(revision: str | None) -> Iterator[Item]:
+    if is_newer(revision):
+        sentence = "A newer version of jobs-app has migrated the database: upgrade this one."
+        yield Item(Kind.NEWER_SCHEMA, sentence, steps=(Step.UPGRADE,))
+
+
+def _no_scheduler(ticked_at: datetime | None) -> Item:
+    sentence = "No scheduler has looked for a minute: no job fires."
+    if ticked_at is None:
+        sentence = "No scheduler has ever looked: no job fires."
+    return Item(Kind.NO_SCHEDULER, sentence, since=ticked_at, steps=(Step.START_SCHEDULER,))
+
+
+def _of_queues(unserved: dict[str, int], runs: Iterable[RunFacts]) -> Iterator[Item]:
+    late = {run.queue: run for run in runs if not run.is_missed}
+    for queue, jobs in unserved.items():
+        sentence = f"No worker serves the queue {queue!r}: {counted(jobs, 'job')} "
+        sentence += "names it." if jobs == 1 else "name it."
+        since = late[queue].since if queue in late else None
+        yield Item(Kind.NO_WORKER, sentence, since=since, queue=queue, steps=(Step.START_WORKER,))
+
+
+def _of_jobs(jobs: Iterable[JobFacts], *, at: datetime, is_ticking: bool) -> Iterator[Item]:
+    for job in jobs:
+        is_paused = job.state is JobState.PAUSED
+        failures = counted(job.failures, "time")
+        if is_paused and job.paused_by == SYSTEM:
+            sentence = f"Paused after it failed {failures} in a row."
+            steps = (Step.READ_LOG, Step.RESUME)
+            yield _of_job(Kind.PAUSED_BY_FAILURES, job, sentence, job.paused_at, steps)
+        elif job.is_failing:
+            sentence = f"Failed {failures} in a row." if job.failures > 1 else "Failed."
+            steps = (Step.READ_LOG, Step.RETRY)
+            yield _of_job(Kind.FAILING, job, sentence, job.failing_since, steps)
+        if is_paused and job.is_paused_long and job.paused_by != SYSTEM:
+            reason = f": {job.paused_reason.rstrip('.')}." if job.paused_reason else "."
+            sentence = f"Paused for over {counted(LONG_PAUSE.days, 'day')}{reason}"
+            steps = (Step.RESUME, Step.EDIT)
+            yield _of_job(Kind.LONG_PAUSED, job, sentence, job.paused_at, steps)
+        # Without a scheduler all jobs are late: one line says so.
+        if job.is_fire_late and is_ticking:
+            sentence = "A fire is due, and no scheduler has recorded it yet."
+            yield _of_job(Kind.LATE, job, sentence, job.next_due_at, (Step.EXPLAIN,))
+
+
+def _of_job(
+    kind: Kind, job: JobFacts, sentence: str, since: datetime | None, steps: tuple[Step, ...]
+) -> Item:
+    run = job.last_failure if Step.READ_LOG in steps else None
+    return Item(kind, sentence, since=since, job=job.name, run=run, steps=steps)
+
+
+def _of_runs(runs: Iterable[RunFacts], served: set[str]) -> Iterator[Item]:
+    for run in runs:
+        if run.is_missed:
+            fires = counted(run.fires, "fire")
+            verb = "was" if run.fires == 1 else "were"
+            sentence = f"{fires} {verb} missed in the last 24 hours."
+            steps = (Step.EXPLAIN, Step.RUN)
+            yield Item(Kind.MISSED, sentence, run.since, job=run.job, run=run.run, steps=steps)
+        # One line says that a queue has no worker.
+        elif run.queue in served:
+            sentence = f"{counted(run.count, 'run')} " + ("waits" if run.count == 1 else "wait")
+            sentence += f" for a free worker of the queue {run.queue!r}."
+            if run.is_parked:
+                sentence = "A run waits for a slot of its concurrency key."
+            steps = (Step.EXPLAIN, Step.START_WORKER)
+            yield Item(Kind.LATE, sentence, run.since, job=run.job, run=run.run, steps=steps)
+
+
+def _of_secrets(
+    session: Session, jobs: Iterable[JobFacts], *, with_secrets: bool
+) -> Iterator[Item]:
+    by_job = {job.name: references.names(job.task, job.kwargs) for job in jobs if job.kwargs}
+    gone = store.missing(session, set().union(*by_job.values()))
+    for name, names in by_job.items():
+        if missing := sorted(names & gone):
+            which = ", ".join(map(repr, missing))
+            sentence = f"It refers to secrets that do not exist: {which}."
+            if not with_secrets:
+                sentence = "It refers to secrets that do not exist."
+            yield Item(Kind.SECRET_GONE, sentence, job=name, steps=(Step.STORE_SECRET, Step.EDIT))
+
+
+def _of_channels(messages: Iterable[queries.MessageFacts]) -> Iterator[Item]:
+    for message in messages:
+        if message.has_failed:
+            error = f": {message.error.rstrip('.')}." if message.error else "."
+            sentence = f"The last message was not delivered{error}"
+            yield Item(
+                Kind.CHANNEL_FAILED,
+                sentence,
+                since=message.at,
+                channel=message.channel,
+                steps=(Step.TEST_CHANNEL,),
+            )
+
+
+def _overdue(running: Iterable[queries.RunningFacts], *, at: datetime) -> Iterator[Item]:
+    for run in running:
+        spread = run.spread(fewest=FEWEST_PAST_RUNS)
+        seconds = (at - run.started_at).total_seconds()
+        # A minute at least: what takes a second may take four.
+        if spread is None or seconds <= max(OVERDUE_FACTOR * spread.p95, 60.0):
+            continue
+        sentence = f"A run takes more than {OVERDUE_FACTOR} times as long as most before it."
+        yield Item(
+            Kind.OVERDUE,
+            sentence,
+            since=run.started_at,
+            job=run.job,
+            run=run.id,
+            steps=(Step.READ_LOG, Step.CANCEL),
+        )

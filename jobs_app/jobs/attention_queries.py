@@ -1,0 +1,278 @@
+"""The facts from which `attention` is made: one bounded statement for each function."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    String,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from jobs_app.core.states import FAILURES, JobState, NotificationState, RunState
+from jobs_app.db import run_indexes
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.notifications import Notification
+from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
+from jobs_app.jobs.conditions import FAILURES_IN_A_ROW, LATE_FIRE, LATE_RUN, is_failing
+from jobs_app.jobs.pause_end import SYSTEM
+from jobs_app.jobs.stats import Spread, spread
+from jobs_app.runs.recent import newest_ids
+from jobs_app.secrets.references import OPENING
+
+#: Missed fires are reported for this long.
+MISSED_FOR = timedelta(days=1)
+
+#: Rows that each statement reads at most.
+MOST_JOBS = 1000
+MOST_RUNS = 1000
+MOST_MESSAGES = 500
+MOST_RUNNING = 100
+
+#: Runs of a job from which its usual duration is known.
+PAST_RUNS = 20
+
+_IS_RUNNING = text(f"runs.state = '{RunState.RUNNING}' AND runs.{IS_UNFINISHED}")
+_IS_QUEUED = text(f"runs.state = '{RunState.QUEUED}' AND runs.{IS_UNFINISHED}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """A job that needs a person for some reason, or that refers to secrets (with `kwargs`)."""
+
+    name: str
+    task: str
+    state: JobState
+    failures: int
+    is_failing: bool
+    failing_since: datetime | None
+    last_failure: UUID | None
+    paused_at: datetime | None
+    paused_by: str | None
+    paused_reason: str | None
+    is_paused_long: bool
+    next_due_at: datetime | None
+    is_fire_late: bool
+    kwargs: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Late or missed runs of a job in a queue; `run` is the newest of them."""
+
+    is_missed: bool
+    job: str | None
+    queue: str
+    count: int
+    fires: int
+    since: datetime
+    run: UUID
+    is_parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """The newest message to a channel that was sent or given up."""
+
+    channel: str
+    has_failed: bool
+    error: str | None
+    at: datetime
+
+
+@dataclass(slots=True)
+class RunningFacts:
+    """A running run, and how long the newest successful runs of its job took."""
+
+    id: UUID
+    job: str
+    started_at: datetime
+    past_seconds: list[float] = field(default_factory=list)
+
+    def spread(self, *, fewest: int = 1) -> Spread | None:
+        """Return how long runs of the job take; None if fewer than *fewest* are known."""
+        return spread(self.past_seconds) if len(self.past_seconds) >= fewest else None
+
+
+def revision_and_tick(session: Session) -> tuple[str | None, datetime | None]:
+    """Return the revision of the database, and when a scheduler last looked."""
+    revision = select(text("max(version_num)")).select_from(text("alembic_version"))
+    tick = select(func.max(SchedulerProcess.ticked_at)).scalar_subquery()
+    row = session.execute(select(revision.scalar_subquery(), tick)).one()
+    return row[0], row[1]
+
+
+def jobs_by_queue(session: Session, served: Iterable[str]) -> dict[str, int]:
+    """Return how many jobs name each queue that is not among *served*, by name."""
+    counts = (
+        select(Job.queue, func.count())
+        .where(Job.deleted_at.is_(None), Job.queue.not_in(list(served)))
+        .group_by(Job.queue)
+        .order_by(Job.queue)
+    )
+    return dict(session.execute(counts.limit(MOST_JOBS)).all())
+
+
+def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[JobFacts]:
+    """Return the jobs that need a person for a reason of their own rows, by name."""
+    fails = is_failing(session)
+    has_secret = and_(
+        Job.state != JobState.ENDED, cast(Job.kwargs, String).contains(OPENING, autoescape=True)
+    )
+    is_long = and_(Job.paused_at <= paused_before, Job.paused_until.is_(None))
+    is_fire_late = func.coalesce(Job.next_due_at <= at - LATE_FIRE, false())
+    last_failure = run_indexes.newest_of(
+        Run.id,
+        [index_range for state in FAILURES for index_range in run_indexes.of_job_in(Job.id, state)],
+    )
+    statement = (
+        select(
+            Job.name,
+            Job.task,
+            Job.state,
+            FAILURES_IN_A_ROW,
+            fails,
+            Job.failing_since,
+            case((FAILURES_IN_A_ROW > 0, last_failure), else_=null()),
+            Job.paused_at,
+            Job.paused_by,
+            Job.paused_reason,
+            func.coalesce(is_long, false()),
+            Job.next_due_at,
+            is_fire_late,
+            case((has_secret, Job.kwargs), else_=null()),
+        )
+        .where(Job.deleted_at.is_(None))
+        .where(or_(fails, has_secret, is_long, is_fire_late, Job.paused_by == SYSTEM))
+        .order_by(Job.name)
+    )
+    return [JobFacts(*row) for row in session.execute(statement.limit(MOST_JOBS))]
+
+
+def late_and_missed(session: Session, *, at: datetime) -> list[RunFacts]:
+    """Return runs that have been queued for long, and those missed lately, by job and queue."""
+    late = (
+        select(
+            false().label("is_missed"),
+            Run.job_id,
+            Run.queue,
+            Run.fires,
+            Run.queued_at.label("since"),
+            Run.id,
+            case((text(PARKED), 1), else_=0).label("parked"),
+        )
+        .where(_IS_QUEUED, Run.queued_at <= at - LATE_RUN, Run.job_id.is_not(None))
+        .order_by(Run.instant, Run.id)
+        .limit(MOST_RUNS)
+        .subquery()
+    )
+    missed_range = run_indexes.in_state(RunState.MISSED)
+    missed = (
+        select(
+            literal(True).label("is_missed"),
+            Run.job_id,
+            Run.queue,
+            Run.fires,
+            Run.instant.label("since"),
+            Run.id,
+            literal(0).label("parked"),
+        )
+        .where(*missed_range.guard, Run.instant > at - MISSED_FOR, Run.job_id.is_not(None))
+        .order_by(*missed_range.newest_first)
+        .limit(MOST_RUNS)
+        .subquery()
+    )
+    rows = union_all(select(late), select(missed)).subquery()
+    statement = (
+        select(rows.c.is_missed, Job.name, rows.c.queue, rows.c.fires, rows.c.since, rows.c.id)
+        .add_columns(rows.c.parked)
+        .join(Job, Job.id == rows.c.job_id)
+        .where(Job.deleted_at.is_(None))
+    )
+    return _grouped(session.execute(statement).all())
+
+
+def _grouped(rows: Iterable[Any]) -> list[RunFacts]:
+    """Return one entry a job, queue and kind, in the order of names."""
+    groups: dict[tuple[bool, str, str], list[Any]] = {}
+    for row in rows:
+        groups.setdefault((bool(row.is_missed), row.name, row.queue), []).append(row)
+    return [
+        RunFacts(
+            is_missed,
+            job,
+            queue,
+            count=len(group),
+            fires=sum(row.fires for row in group),
+            since=min(row.since for row in group),
+            run=max(group, key=lambda row: (row.since, row.id)).id,
+            is_parked=all(row.parked for row in group),
+        )
+        for (is_missed, job, queue), group in sorted(groups.items())
+    ]
+
+
+def newest_messages(session: Session) -> list[MessageFacts]:
+    """Return the newest message of each channel that has one among the newest of all."""
+    over = (NotificationState.SENT, NotificationState.FAILED)
+    newest = (
+        select(
+            Notification.channel,
+            Notification.state,
+            Notification.error,
+            Notification.created_at,
+        )
+        .order_by(Notification.id.desc())
+        .limit(MOST_MESSAGES)
+    )
+    by_channel: dict[str, MessageFacts] = {}
+    for row in session.execute(newest):
+        if row.state in over:
+            has_failed = row.state is NotificationState.FAILED
+            facts = MessageFacts(row.channel, has_failed, row.error, row.created_at)
+            by_channel.setdefault(row.channel, facts)
+    return [by_channel[name] for name in sorted(by_channel)]
+
+
+def running_with_past(session: Session) -> list[RunningFacts]:
+    """Return running runs of jobs, the oldest first, with the durations of earlier ones."""
+    running = (
+        select(Run.id, Run.job_id, Run.started_at)
+        .where(_IS_RUNNING, Run.job_id.is_not(None), Run.started_at.is_not(None))
+        .order_by(Run.instant, Run.id)
+        .limit(MOST_RUNNING)
+        .subquery()
+    )
+    succeeded = run_indexes.of_job_in(Job.id, RunState.SUCCEEDED)
+    statement = (
+        select(
+            running.c.id,
+            Job.name,
+            running.c.started_at,
+            Run.started_at.label("past_start"),
+            Run.finished_at.label("past_end"),
+        )
+        .join(Job, Job.id == running.c.job_id)
+        .outerjoin(Run, newest_ids(session, succeeded, limit=PAST_RUNS))
+        .order_by(running.c.started_at, running.c.id)
+    )
+    runs: dict[UUID, RunningFacts] = {}
+    for row in session.execute(statement):
+        facts = runs.setdefault(row.id, RunningFacts(row.id, row.name, row.started_at))
+        if row.past_start is not None and row.past_end is not None:
+            facts.past_seconds.append((row.past_end - row.past_start).total_seconds())
+    return list(runs.values())

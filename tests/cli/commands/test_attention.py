@@ -1,0 +1,44 @@
+"""`attention`: a line for each thing that needs a person."""
+
+from typing import Any
+
+from tests.cli.canned import RUN_ID, Canned, CannedServer
+from tests.cli.conftest import Run
+
+
+def an_item(**facts: Any) -> dict[str, Any]:
+    """Return an item as the API writes it."""
+    return {
+        "kind": "failing",
+        "sentence": "Failed 3 times in a row.",
+        "since": "2026-11-01T00:00:00Z",
+        "job": "nightly",
+        "queue": None,
+        "channel": None,
+        "run": RUN_ID,
+        "steps": ["read_log", "retry"],
+    } | facts
+
+
+def test_each_line_says_what_it_is_about_and_why(server: CannedServer, run: Run) -> None:
+    queue = {"kind": "no_worker", "job": None, "queue": "slow", "run": None, "since": None}
+    server.on("GET", "/attention", Canned({"items": [an_item(**queue), an_item()]}))
+
+    result = run("attention")
+
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["WHAT", "OF", "SINCE", "WHY", "RUN"]
+    assert lines[1][:3] == ["no_worker", "slow", "-"]
+    assert lines[2][:3] == ["failing", "nightly", "2026-11-01T00:00:00Z"]
+    assert lines[2][-1] == RUN_ID
+    assert result.exit_code == 0
+
+
+def test_a_check_fails_if_there_is_anything(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/attention", Canned({"items": [an_item()]}), Canned({"items": []}))
+
+    assert run("attention", "--check", "--json").exit_code == 1
+    well = run("attention", "--check")
+
+    assert well.exit_code == 0
+    assert "Nothing needs you." in well.output

@@ -1,0 +1,27 @@
+"""The statements behind the list of what needs a person read no history."""
+
+import re
+
+import pytest
+
+from jobs_app.db.engine import Database
+from jobs_app.jobs import attention_queries
+from tests.factories import DAY, NOON
+from tests.plans import fill, plans
+
+
+@pytest.mark.timeout(60)
+def test_no_statement_reads_the_whole_history(database: Database) -> None:
+    fill(database)
+    looks = {
+        "jobs": lambda session: attention_queries.jobs(session, at=NOON, paused_before=NOON - DAY),
+        "late and missed": lambda session: attention_queries.late_and_missed(session, at=NOON),
+        "running": attention_queries.running_with_past,
+        "messages": attention_queries.newest_messages,
+    }
+
+    for name, look in looks.items():
+        plan = plans(database, look)
+        assert not re.search(r"Seq Scan on runs|SCAN runs(?! USING)", plan), f"{name}: {plan}"
+        if name in {"jobs", "running"}:
+            assert "ix_runs_outcome" in plan, f"{name}: {plan}"
