@@ -1,17 +1,26 @@
 """The audit: who changed what, written in the same transaction as the change."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
+from jobs_app.accounts import permissions
+from jobs_app.accounts.permissions import Action
+from jobs_app.accounts.principal import Principal
 from jobs_app.accounts.tag_limit import ALL_JOBS
-from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.core.roles import Role
+from jobs_app.db.models.accounts import AuditEvent, Person
 from jobs_app.db.models.jobs import Job
+
+#: Changes of jobs, which all callers see; what operators see besides; and what editors do.
+JOB_ACTIONS = frozenset({"create", "change", "restore", "pause", "resume", "delete", "purge"})
+RUN_ACTIONS = frozenset({"start", "cancel"})
+SECRET_ACTIONS = frozenset({"create_secret", "change_secret", "delete_secret"})
 
 #: The key of the Origin in `info` of a session.
 _ORIGIN = "audit_origin"
@@ -92,23 +101,68 @@ def jobs_saved_after(event: int) -> Select[int | None]:
     return select(AuditEvent.job_id).where(AuditEvent.id > event)
 
 
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """The conditions of a list of events; None leaves a condition out.
+
+    `person` is the name of an account, also of a removed one, or of a part that acts by itself.
+    The instants are: since <= at < until.
+    """
+
+    job_id: int | None = None
+    person: str | None = None
+    action: str | None = None
+    via: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def visible_actions(principal: Principal) -> set[str] | None:
+    """Return the actions that *principal* may see in the audit; None: all."""
+    if permissions.allows(principal, Action.MANAGE_PEOPLE):
+        return None
+    actions = {*JOB_ACTIONS}
+    if principal.role.includes(Role.OPERATOR):
+        actions |= RUN_ACTIONS
+    if permissions.allows(principal, Action.SEE_SECRETS):
+        actions |= SECRET_ACTIONS
+    return actions
+
+
 def page(
     session: Session,
+    conditions: EventFilter,
     *,
-    job_id: int | None,
     before: int | None,
     limit: int,
     actions: Collection[str] | None = None,
 ) -> list[AuditEvent]:
     """Return events, newest first, older than the event *before*.
 
-    Only those of one job, and with one of *actions*; None leaves a condition out.
+    Only those with one of *actions*; None: of all.
     """
     statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
-    if job_id is not None:
-        statement = statement.where(AuditEvent.job_id == job_id)
+    clauses = [*_clauses(session, conditions)]
     if actions is not None:
-        statement = statement.where(AuditEvent.action.in_(actions))
+        clauses.append(AuditEvent.action.in_(actions))
     if before is not None:
-        statement = statement.where(AuditEvent.id < before)
-    return list(session.scalars(statement))
+        clauses.append(AuditEvent.id < before)
+    return list(session.scalars(statement.where(*clauses)))
+
+
+def _clauses(session: Session, conditions: EventFilter) -> Iterator[ColumnElement[bool]]:
+    if conditions.job_id is not None:
+        yield AuditEvent.job_id == conditions.job_id
+    if conditions.person is not None:
+        named = select(Person.id).where(func.lower(Person.name) == conditions.person.lower())
+        ids = list(session.scalars(named))
+        # An account by its number: the names of its tokens differ.
+        yield AuditEvent.person_id.in_(ids) if ids else AuditEvent.actor == conditions.person
+    if conditions.action is not None:
+        yield AuditEvent.action == conditions.action
+    if conditions.via is not None:
+        yield AuditEvent.via == conditions.via
+    if conditions.since is not None:
+        yield AuditEvent.at >= conditions.since
+    if conditions.until is not None:
+        yield AuditEvent.at < conditions.until

@@ -145,7 +145,7 @@ def test_links_are_in_the_audit_without_their_keys(database: Database) -> None:
     assert key is not None
     use(database, key, "ann")
     with database.reading() as session:
-        events = audit.page(session, job_id=None, before=None, limit=9)
+        events = audit.page(session, audit.EventFilter(), before=None, limit=9)
 
     assert [event.action for event in events] == ["create_person", "use_link", "make_link"]
     assert all(key not in repr(event.detail) for event in events)

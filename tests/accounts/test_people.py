@@ -28,7 +28,7 @@ def change(database: Database, name: str, values: dict[str, Any], **more: Any) -
 def events(database: Database) -> list[tuple[str, dict[str, Any]]]:
     """Return action and detail of all events, the oldest first."""
     with database.reading() as session:
-        page = audit.page(session, job_id=None, before=None, limit=99)
+        page = audit.page(session, audit.EventFilter(), before=None, limit=99)
     return [(event.action, event.detail) for event in reversed(page)]
 
 

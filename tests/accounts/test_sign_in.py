@@ -63,7 +63,7 @@ def test_the_right_password_starts_a_session(database: Database) -> None:
 
     assert person_of(database, outcome) == "ann"
     with database.reading() as session:
-        newest = audit.page(session, job_id=None, before=None, limit=1)[0]
+        newest = audit.page(session, audit.EventFilter(), before=None, limit=1)[0]
         person_id = people.get(session, "ann").id
     assert (newest.action, newest.actor, newest.person_id) == ("sign_in", "ann", person_id)
 

@@ -43,7 +43,7 @@ def test_a_revoked_token_is_not_found_and_others_are(database: Database) -> None
         assert [row.Token.name for row in tokens.listed(session)] == ["other"]
         assert tokens.refusal(*tokens.known(session, leaked), at=NOON) == "revoked"
         assert [
-            event.detail for event in audit.page(session, job_id=None, before=None, limit=1)
+            event.detail for event in audit.page(session, audit.EventFilter(), before=None, limit=1)
         ] == [{"token": "leaked"}]
 
 

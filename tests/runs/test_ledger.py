@@ -250,7 +250,7 @@ def test_a_pause_after_failures_is_in_the_audit(database: Database) -> None:
     finish(database, run_id, RunState.FAILED)
 
     with database.reading() as session:
-        events = audit.page(session, job_id=job.id, before=None, limit=5)
+        events = audit.page(session, audit.EventFilter(job_id=job.id), before=None, limit=5)
     assert [(event.action, event.actor) for event in events] == [
         ("pause", "jobs-app"),
         ("create", "tester"),

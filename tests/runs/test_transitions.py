@@ -268,7 +268,7 @@ def test_who_cancelled_is_in_the_audit_once(database: Database) -> None:
     cancel(database, run_id)
 
     with database.reading() as session:
-        events = audit.page(session, job_id=None, before=None, limit=10)
+        events = audit.page(session, audit.EventFilter(), before=None, limit=10)
     assert [(event.action, event.actor, event.run_id) for event in events] == [
         ("cancel", "ann", run_id)
     ]

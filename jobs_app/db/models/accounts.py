@@ -156,5 +156,9 @@ class AuditEvent(Base):
     __table_args__ = (
         # The events of one job, in order.
         Index("ix_audit_events_job", "job_id", "id"),
+        # The audit by person, by action and by time.
+        Index("ix_audit_events_person", "person_id", "id"),
+        Index("ix_audit_events_action", "action", "id"),
+        Index("ix_audit_events_at", "at"),
         {"sqlite_autoincrement": True},
     )

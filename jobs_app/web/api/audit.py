@@ -1,7 +1,7 @@
 """The route /audit: who did what."""
 
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from flask import Response
@@ -9,9 +9,8 @@ from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts import audit
-from jobs_app.accounts.permissions import Action
+from jobs_app.accounts.audit import EventFilter
 from jobs_app.core.field_spec import INT32
-from jobs_app.core.roles import Role
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.web.api import pagination
 from jobs_app.web.api.jobs import find_job
@@ -19,18 +18,13 @@ from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
-from jobs_app.web.api.schemas.fields import Instant, Search
-from jobs_app.web.permissions import may, principal
+from jobs_app.web.api.schemas.fields import Instant, InstantIn, Search
+from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
 
 api = APIBlueprint("audit", __name__, abp_tags=[INSTALLATION])
 
 AUDIT_KIND = "audit"
-
-#: Changes of jobs, which all callers see; what operators see besides; and what editors do.
-JOB_ACTIONS = frozenset({"create", "change", "restore", "pause", "resume", "delete", "purge"})
-RUN_ACTIONS = frozenset({"start", "cancel"})
-SECRET_ACTIONS = frozenset({"create_secret", "change_secret", "delete_secret"})
 
 
 class EventOut(BaseModel):
@@ -67,9 +61,17 @@ class EventPage(BaseModel):
 
 
 class EventQuery(Query):
-    """The filters of the audit; `job` is the name of a job that is not deleted."""
+    """The filters of the audit; `job` is the name of a job that is not deleted.
+
+    `person` is the name of an account, also of a removed one. `from` <= the event < `to`.
+    """
 
     job: Search | None = None
+    person: Search | None = None
+    action: Search | None = None
+    via: Literal["api", "cli", "page", "system"] | None = None
+    start: InstantIn | None = Field(None, alias="from")
+    end: InstantIn | None = Field(None, alias="to")
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 
@@ -82,9 +84,20 @@ def list_events(query: EventQuery) -> Response:
     changes of secrets, and admins all.
     """
     before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
-    job_id = None if query.job is None else find_job(query.job).id
+    conditions = EventFilter(
+        job_id=None if query.job is None else find_job(query.job).id,
+        person=query.person,
+        action=query.action,
+        via=query.via,
+        since=query.start,
+        until=query.end,
+    )
     events = audit.page(
-        session(), job_id=job_id, before=before, limit=query.limit + 1, actions=_actions()
+        session(),
+        conditions,
+        before=before,
+        limit=query.limit + 1,
+        actions=audit.visible_actions(principal()),
     )
     return pagination.page(AUDIT_KIND, query.limit, events, key=attrgetter("id"), show=_shown)
 
@@ -96,16 +109,6 @@ def _shown(events: list[AuditEvent]) -> list[dict[str, Any]]:
         | {"job": names.get(event.job_id or 0), "detail": _detail(event.detail)}
         for event in events
     ]
-
-
-def _actions() -> set[str] | None:
-    """Return the actions that the caller may see in the audit; None: all."""
-    if may(Action.MANAGE_PEOPLE):
-        return None
-    actions = {*JOB_ACTIONS}
-    if principal().role.includes(Role.OPERATOR):
-        actions |= RUN_ACTIONS
-    return actions | (SECRET_ACTIONS if may(Action.SEE_SECRETS) else set())
 
 
 def _detail(detail: dict[str, Any]) -> dict[str, Any]:

@@ -55,3 +55,21 @@ def test_each_event_says_what_was_done_to_what_by_whom_and_from_where(
         ["2026-11-01T00:00:00Z", "pause", "nightly", "jobs-app", "-", "-"],
     ]
     assert server.requests[0].query["job"] == "nightly"
+
+
+def test_the_audit_can_be_filtered(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/audit", page())
+    filters = ("--person", "ann", "--action", "pause", "--via", "page")
+    times = ("--from", "2026-11-01T00:00:00Z", "--to", "2026-11-02T00:00:00Z")
+
+    result = run("audit", *filters, *times)
+
+    query = server.requests[0].query
+    assert result.exit_code == 0
+    assert query == query | {
+        "person": "ann",
+        "action": "pause",
+        "via": "page",
+        "from": "2026-11-01T00:00:00Z",
+        "to": "2026-11-02T00:00:00Z",
+    }

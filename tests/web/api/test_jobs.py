@@ -577,6 +577,18 @@ def test_the_audit_is_listed_page_by_page(api: Api) -> None:
     assert second["next_cursor"] is None
 
 
+def test_the_audit_can_be_filtered(api: Api) -> None:
+    api.make_job("a")
+    api.post("/jobs/a/pause", {})
+    query = "person=tester&action=pause&via=api&job=a&from=2026-01-01T00:00:00Z"
+
+    events = api.get(f"/audit?{query}").json["items"]
+
+    assert [event["action"] for event in events] == ["pause"]
+    assert api.get(f"/audit?{query}&to=2026-01-02T00:00:00Z").json["items"] == []
+    assert api.get("/audit?via=post").status_code == 422
+
+
 def test_the_audit_has_all_of_a_job(api: Api) -> None:
     api.make_job("a", retry={"max_attempts": 3}, kwargs={"command": "echo hello"})
 
