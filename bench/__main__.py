@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from bench import burst, edit, history, latency, log, next_fire, steady, throughput
+from bench import burst, edit, history, latency, log, next_fire, pages, steady, throughput
 
 BENCHMARKS: dict[str, Callable[..., None]] = {
     "burst": burst.run,
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
     "latency": latency.run,
     "log": log.run,
     "history": history.run,
+    "pages": pages.run,
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -90,8 +90,8 @@ class ListCost:
         return any("Seq Scan on runs" in plan or plan == "SCAN runs" for plan in self.plans)
 
 
-def fill(database: Database, count: int) -> None:
-    """Insert *count* runs over 90 days: of 200 jobs, with few failures, some started by hand."""
+def fill(database: Database, count: int, *, jobs: int = JOBS) -> None:
+    """Insert *count* runs over 90 days: of *jobs* jobs, few failures, some started by hand."""
     at = END - SPAN
     with database.session() as session, session.begin():
         session.add_all(
@@ -103,7 +103,7 @@ def fill(database: Database, count: int) -> None:
                 created_at=at,
                 updated_at=at,
             )
-            for number in range(JOBS)
+            for number in range(jobs)
         )
         common = {"pid": 1, "queues": ["default"], "seen_at": END}
         session.add_all(
@@ -113,12 +113,12 @@ def fill(database: Database, count: int) -> None:
     with database.reading() as session:
         workers = [str(worker_id) for worker_id in session.scalars(select(Worker.id))]
     if database.engine.dialect.name == "postgresql":
-        _fill_postgresql(database, count, workers)
+        _fill_postgresql(database, count, workers, jobs)
     else:
-        _fill_sqlite(database, count, workers)
+        _fill_sqlite(database, count, workers, jobs)
 
 
-def _fill_postgresql(database: Database, count: int, workers: list[str]) -> None:
+def _fill_postgresql(database: Database, count: int, workers: list[str], jobs: int) -> None:
     step = SPAN / count / timedelta(milliseconds=1)
     hashed = "mod(n * 2654435761, 4294967296) / 4294968"
     state, trigger = _STATE.format(h="h"), _TRIGGER.format(h="h")
@@ -136,7 +136,7 @@ def _fill_postgresql(database: Database, count: int, workers: list[str]) -> None
 {_INSERT}
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
         || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
-    1 + mod(n, {JOBS}), CASE WHEN h < 980 OR h >= 990 THEN at - interval '80 ms' END,
+    1 + mod(n, {jobs}), CASE WHEN h < 980 OR h >= 990 THEN at - interval '80 ms' END,
     state, {trigger},
     CASE WHEN h >= 980 AND h < 990 THEN 'ann' END,
     CASE WHEN h >= 980 AND h < 984 THEN 'by hand after incident ' || n END, 1, 'shell',
@@ -169,7 +169,7 @@ FROM (
         connection.exec_driver_sql("VACUUM ANALYZE")
 
 
-def _fill_sqlite(database: Database, count: int, workers: list[str]) -> None:
+def _fill_sqlite(database: Database, count: int, workers: list[str], jobs: int) -> None:
     step = SPAN / count / timedelta(days=1)
     state, trigger = _STATE.format(h="h"), _TRIGGER.format(h="h")
     instant = "strftime('%Y-%m-%d %H:%M:%f000', {})"
@@ -183,7 +183,7 @@ with_state AS (SELECT n, h, day, {state} AS state, {instant.format("day")} AS at
 {_INSERT}
 SELECT printf('%012x7%03x8%015x', CAST((day - 2440587.5) * 86400000 AS INTEGER),
         n % 4096, abs(n * 1103515245 + 12345) % 1000000007),
-    1 + n % {JOBS}, CASE WHEN h < 980 OR h >= 990 THEN at END, state, {trigger},
+    1 + n % {jobs}, CASE WHEN h < 980 OR h >= 990 THEN at END, state, {trigger},
     CASE WHEN h >= 980 AND h < 990 THEN 'ann' END,
     CASE WHEN h >= 980 AND h < 984 THEN 'by hand after incident ' || n END, 1, 'shell',
     '{{"command": "python report.py"}}', 'default', 5, 3600, 10,
@@ -277,8 +277,8 @@ OTHER_QUERIES: dict[str, Query] = {
 
 
 @contextmanager
-def captured(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that are sent inside the block."""
+def captured(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
+    """Collect the statements that are sent to *engine* inside the block."""
     statements: list[tuple[str, Any]] = []
 
     def note(
@@ -287,14 +287,14 @@ def captured(database: Database) -> Iterator[list[tuple[str, Any]]]:
         if statement != "BEGIN":
             statements.append((statement, parameters))
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", note)
     yield statements
-    event.remove(database.engine, "before_cursor_execute", note)
+    event.remove(engine, "before_cursor_execute", note)
 
 
 def measure(database: Database, query: Query) -> ListCost:
     """Return the median total time of the statements that *query* sends."""
-    with captured(database) as statements, database.reading() as session:
+    with captured(database.engine) as statements, database.reading() as session:
         query(session)
     time_statement = _analyze if database.engine.dialect.name == "postgresql" else _time
     with database.engine.connect() as connection:
