@@ -45,7 +45,12 @@ def stands(session: Session, standing: Standing, *, at: datetime) -> ColumnEleme
             return Job.id.in_(select(Run.job_id).where(_IS_RUNNING, Run.job_id.is_not(None)))
         case Standing.NEVER_RUN:
             pruned = select(PrunedRuns.job_id).where(PrunedRuns.job_id == Job.id).correlate(Job)
-            return and_(run_indexes.of_newest(Run.id).is_(None), ~pruned.exists())
+            # Not the newest run: which one there is does not matter, and sorting costs most of it.
+            kept = [
+                select(Run.id).where(*index_range.guard).correlate(Job).exists()
+                for index_range in run_indexes.of_job(Job.id)
+            ]
+            return and_(*(~exists for exists in kept), ~pruned.exists())
         case Standing.NO_NEXT_FIRE:
             return Job.next_fire_at.is_(None)
 
