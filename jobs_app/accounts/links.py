@@ -83,6 +83,12 @@ def find(session: Session, key: str, *, at: datetime) -> tuple[Link, Person | No
     return row.Link, row.Person
 
 
+def open_link(session: Session, person_id: int, *, at: datetime) -> Link | None:
+    """Return the link of a person that still works, None if there is none."""
+    is_it = (Link.person_id == person_id, Link.used_at.is_(None), Link.expires_at > at)
+    return session.scalars(select(Link).where(*is_it)).first()
+
+
 def use(
     session: Session, key: str, password_hash: str, *, name: str | None = None, at: datetime
 ) -> Person:

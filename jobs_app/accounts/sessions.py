@@ -128,9 +128,9 @@ def end(session: Session, session_id: int, person_id: int, *, at: datetime) -> N
         raise NotFound(f"There is no session {session_id}.", code="session_not_found")
 
 
-def end_all(session: Session, person_id: int, *, at: datetime) -> int:
-    """End all sessions of a person and return their number; the caller commits."""
-    return _end_where(session, PageSession.person_id == person_id, at=at)
+def end_all(session: Session, person_id: int, *, but: int = 0, at: datetime) -> int:
+    """End all sessions of a person, *but* one, and return their number; the caller commits."""
+    return _end_where(session, PageSession.person_id == person_id, PageSession.id != but, at=at)
 
 
 def _end_where(session: Session, *conditions: ColumnElement[bool], at: datetime) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit, people
@@ -140,6 +140,16 @@ def listed(session: Session, *, owner_id: int | None = None) -> list[OwnedToken]
     if owner_id is not None:
         statement = statement.where(Token.owner_id == owner_id)
     return list(session.execute(statement))
+
+
+def counts(session: Session, owner_ids: Collection[int]) -> dict[int, int]:
+    """Return how many tokens that are not revoked each of these accounts has."""
+    statement = (
+        select(Token.owner_id, func.count())
+        .where(Token.owner_id.in_(owner_ids), Token.revoked_at.is_(None))
+        .group_by(Token.owner_id)
+    )
+    return {owner_id: count for owner_id, count in session.execute(statement) if owner_id}
 
 
 #: Tokens with their owners; a token of an older version has none.

@@ -61,12 +61,28 @@ ACTIONS: dict[str, Action] = {
     "jobs.run_job": Action.START,
     "jobs_page.show": Action.READ,
     "me.read_me": Action.IDENTIFY,
+    "me_page.end_others": Action.IDENTIFY,
+    "me_page.end_session": Action.IDENTIFY,
+    "me_page.password": Action.IDENTIFY,
+    "me_page.set_password": Action.IDENTIFY,
+    "me_page.show": Action.IDENTIFY,
     "openapi_document.openapi_json": Action.IDENTIFY,
     "people.change_person": Action.MANAGE_PEOPLE,
     "people.create_person": Action.MANAGE_PEOPLE,
     "people.list_people": Action.MANAGE_PEOPLE,
     "people.read_person": Action.MANAGE_PEOPLE,
     "people.remove_person": Action.MANAGE_PEOPLE,
+    "people_page.change": Action.MANAGE_PEOPLE,
+    "people_page.confirm_removal": Action.MANAGE_PEOPLE,
+    "people_page.create": Action.MANAGE_PEOPLE,
+    "people_page.disable": Action.MANAGE_PEOPLE,
+    "people_page.enable": Action.MANAGE_PEOPLE,
+    "people_page.end_sessions": Action.MANAGE_PEOPLE,
+    "people_page.make_link": Action.MANAGE_PEOPLE,
+    "people_page.new": Action.MANAGE_PEOPLE,
+    "people_page.person": Action.MANAGE_PEOPLE,
+    "people_page.remove": Action.MANAGE_PEOPLE,
+    "people_page.show": Action.MANAGE_PEOPLE,
     "preferences_page.save": Action.IDENTIFY,
     "preferences_page.show": Action.IDENTIFY,
     "queues.list_keys": Action.READ,
@@ -102,6 +118,11 @@ ACTIONS: dict[str, Action] = {
     "tokens.create_token": Action.OWN_TOKENS,
     "tokens.list_tokens": Action.OWN_TOKENS,
     "tokens.revoke_token": Action.OWN_TOKENS,
+    "tokens_page.confirm": Action.OWN_TOKENS,
+    "tokens_page.create": Action.OWN_TOKENS,
+    "tokens_page.new": Action.OWN_TOKENS,
+    "tokens_page.revoke": Action.OWN_TOKENS,
+    "tokens_page.show": Action.OWN_TOKENS,
     "tutorial.start_task": Action.RUN_TASK,
     "tutorial.task_status": Action.READ,
     "workers.list_workers": Action.READ,
@@ -129,7 +150,8 @@ def is_for_browser() -> bool:
     if request.endpoint is not None:
         return is_page()
     is_api = request.path.startswith("/api/")
-    return not is_api and request.accept_mimetypes.best == "text/html"
+    # Browsers name it among others, some of which werkzeug takes for better ones.
+    return not is_api and "text/html" in request.accept_mimetypes.values()
 
 
 def check_table(app: Flask) -> None:

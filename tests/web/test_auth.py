@@ -28,7 +28,7 @@ DEMO_PATHS = {"/start-task", "/task-status/<task_id>"}
 def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     """Yield the rule, the method and a URL of every route of *app*."""
     for rule in app.url_map.iter_rules():
-        values: dict[str, Any] = dict.fromkeys(rule.arguments, "nightly")
+        values: dict[str, Any] = dict.fromkeys(rule.arguments, "7")
         with app.test_request_context():
             url = app.url_for(rule.endpoint, **values)
         for method in (rule.methods or set()) - {"OPTIONS"}:

@@ -24,7 +24,7 @@ def page(page_of: Any) -> Page:
 
 def unsafe_routes(app: Flask) -> Iterator[tuple[str, str]]:
     """Yield method and address of each route of a page that may change something."""
-    examples = {"key": "x" * 43, "session_id": "1", **EXAMPLES}
+    examples = {"key": "x" * 43, **EXAMPLES}
     for rule in app.url_map.iter_rules():
         if not rule.endpoint.partition(".")[0].endswith(permissions.PAGE_SUFFIX):
             continue

@@ -21,7 +21,9 @@ def test_a_page_leads_to_the_sign_in_and_names_itself(app: Flask) -> None:
         303,
         "/sign-in?next=/jobs?q%3Da%2526b",
     )
-    nowhere = client.get("/nothing", headers={"Accept": "text/html"})
+    # As Chrome sends it.
+    accept = "text/html,application/xml;q=0.9,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+    nowhere = client.get("/nothing", headers={"Accept": accept})
     assert nowhere.headers["Location"] == "/sign-in?next=/nothing"
 
 
@@ -47,6 +49,14 @@ def test_what_was_typed_is_kept_but_for_secrets(app: Flask) -> None:
     assert "tortoise" not in answer.text
     assert "jobs_x" not in answer.text
     assert csrf.FIELD not in answer.text.replace(f'name="{csrf.FIELD}"', "", 1)
+
+
+def test_a_button_without_fields_is_kept_too(app: Flask) -> None:
+    answer = Page(app, "a session that has ended").post("/sign-out")
+
+    assert answer.status_code == 401
+    assert 'name="sends" value="1"' in answer.text
+    assert 'name="next" value="/sign-out"' in answer.text
 
 
 def test_a_form_of_another_site_gets_nothing_into_ours(app: Flask) -> None:

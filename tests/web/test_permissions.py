@@ -32,6 +32,7 @@ EXAMPLES = {
     "task_id": RUN_ID,
     "token_id": "999999",
     "number": "7",
+    "session_id": "7",
 }
 
 

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint
@@ -109,15 +109,45 @@ def create_token(header: MayRepeat, body: TokenIn) -> Response:
 @api.delete("/tokens/<token_id>", responses={204: None, **problems(404)})
 def revoke_token(path: TokenPath) -> Response:
     """Revoke a token: it stops working at once."""
-    with reading() as reader:
-        token = tokens.get(reader, int(checked_name(NUMBER, path.token_id, "token")))
-    if token.owner_id != principal().person_id:
-        permissions.require(Action.MANAGE_PEOPLE)
-    tokens.revoke_one(session(), token.id, by=actor(), at=clock.now())
+    revoke(int(checked_name(NUMBER, path.token_id, "token")))
     return Response(status=204)
 
 
+def revoke(number: int) -> None:
+    """Revoke a token of the caller, or as an admin that of anybody; raises NotFound, Forbidden."""
+    tokens.revoke_one(session(), own(number).id, by=actor(), at=clock.now())
+
+
+def own(number: int) -> Token:
+    """Return a token of the caller, or for an admin that of anybody; raises NotFound, Forbidden."""
+    with reading() as reader:
+        token = tokens.get(reader, number)
+    if token.owner_id != principal().person_id:
+        permissions.require(Action.MANAGE_PEOPLE)
+    return token
+
+
 def _create(body: TokenIn) -> Response:
+    made = make(body)
+    document = _document(made.token, made.owner) | {"token": made.text}
+    shown = NewTokenOut.model_validate(document).model_dump(mode="json")
+    return located(jsonify(shown), 201, f"/api/v1/tokens/{made.token.id}")
+
+
+class NewToken(NamedTuple):
+    """A token that was made: its text, which nothing keeps, its row, and its owner."""
+
+    text: str
+    token: Token
+    owner: Person
+
+
+def make(body: TokenIn) -> NewToken:
+    """Make a token with no more rights than the caller has.
+
+    Raises Forbidden, InvalidInput, NotFound for an unknown owner, Conflict for a name that is
+    taken.
+    """
     caller, at = principal(), clock.now()
     if body.owner not in {None, caller.account}:
         # First: whether an account exists is for admins.
@@ -132,9 +162,7 @@ def _create(body: TokenIn) -> Response:
         token, _ = tokens.known(reader, text)
     if token is None:
         raise RuntimeError("a token that was just made is not there")
-    document = _document(token, owner) | {"token": text}
-    shown = NewTokenOut.model_validate(document).model_dump(mode="json")
-    return located(jsonify(shown), 201, f"/api/v1/tokens/{token.id}")
+    return NewToken(text, token, owner)
 
 
 def _limits(body: TokenIn, caller: Principal, owner: Person, *, at: datetime) -> Limits:

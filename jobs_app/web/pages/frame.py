@@ -46,7 +46,8 @@ NAVIGATION = (
 PERSON_MENU = (
     ("me_page.show", Action.IDENTIFY, "Me"),
     ("audit_page.show", Action.READ, "Audit"),
-    ("people_page.show", Action.MANAGE_PEOPLE, "People and tokens"),
+    ("tokens_page.show", Action.OWN_TOKENS, "Tokens"),
+    ("people_page.show", Action.MANAGE_PEOPLE, "People"),
 )
 
 

@@ -10,10 +10,13 @@ from jobs_app.web.pages import (
     job_start,
     jobs,
     links,
+    me,
+    people,
     preferences,
     run,
     run_log,
     sign_in,
+    tokens,
 )
 
 #: The blueprint of each page, or group of pages.
@@ -29,9 +32,12 @@ PAGES = tuple(
         job_start,
         jobs,
         links,
+        me,
+        people,
         preferences,
         run,
         run_log,
         sign_in,
+        tokens,
     )
 )

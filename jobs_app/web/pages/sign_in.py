@@ -35,6 +35,9 @@ page = Blueprint("sign_in_page", __name__)
 #: How the names of fields begin that are kept while somebody signs in.
 KEPT = "kept."
 
+#: The field that says that there was another form, also if it had no fields.
+SENDS = "sends"
+
 WRONG = "The name or the password is wrong."
 
 
@@ -112,8 +115,8 @@ def _attempt(name: str, *, is_again: bool) -> BaseResponse:
     if outcome.secret is None:
         return _failed(name, outcome, next_path=next_path, is_again=is_again)
     page_session.give(outcome.secret)
-    if kept := _kept():
-        return frame.render("send_again.html", action=next_path, kept=kept)
+    if SENDS in request.form:
+        return frame.render("send_again.html", action=next_path, kept=_kept())
     return redirect(rooted(next_path), 303)
 
 
@@ -127,8 +130,9 @@ def _failed(name: str, outcome: Outcome, *, next_path: str, is_again: bool) -> R
     if outcome.wait:
         seconds, status = math.ceil(outcome.wait.total_seconds()), 429
         error = f"Too many sign-ins failed. Wait {seconds} s, and try again."
+    kept = _kept() if SENDS in request.form else None
     response = _form(
-        next_path=next_path, is_again=is_again, name=name, error=error, kept=_kept(), status=status
+        next_path=next_path, is_again=is_again, name=name, error=error, kept=kept, status=status
     )
     if outcome.wait:
         response.headers["Retry-After"] = str(seconds)
@@ -154,7 +158,7 @@ def _form(
         is_again=is_again,
         name=name,
         error=error,
-        kept=kept or [],
+        kept=kept,
         is_ended=is_ended,
         has_person=has_person,
         is_unencrypted=is_unencrypted(),

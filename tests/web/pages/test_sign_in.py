@@ -131,7 +131,8 @@ def test_the_sign_in_leads_to_no_other_site(ann: None, visitor: Visitor, next_pa
 
 
 def test_what_was_typed_is_sent_after_the_sign_in(ann: None, visitor: Visitor) -> None:
-    answer = visitor.sign_in(**{"next": "/preferences", "kept.zone": "Asia/Tokyo"})
+    kept = {"sends": "1", "kept.zone": "Asia/Tokyo"}
+    answer = visitor.sign_in(next="/preferences", **kept)
 
     assert answer.status_code == 200
     assert 'action="/preferences"' in answer.text
@@ -139,7 +140,7 @@ def test_what_was_typed_is_sent_after_the_sign_in(ann: None, visitor: Visitor) -
     token = answer.text.rpartition('name="csrf_token" value="')[2].partition('"')[0]
     form = {csrf.FIELD: token, "zone": "Asia/Tokyo"}
     assert visitor.client.post("/preferences", data=form, headers=OURS).status_code == 303
-    wrong = Visitor(visitor.app).sign_in("wrong", **{"kept.zone": "Asia/Tokyo"})
+    wrong = Visitor(visitor.app).sign_in("wrong", **kept)
     assert 'name="kept.zone" value="Asia/Tokyo"' in wrong.text
 
 
