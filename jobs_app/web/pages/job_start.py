@@ -62,8 +62,6 @@ def start(name: str) -> BaseResponse:
         )
     except (InvalidInput, Conflict, Forbidden) as error:
         return _show(job, values, key=random.token_urlsafe(16), error=error)
-    if not frame.has_route("run_page.show"):
-        return frame.goto("job_page.show", name=name)
     return frame.goto("run_page.show", run_id=answer.get_json()["id"])
 
 

@@ -1,0 +1,118 @@
+"""Every page in both themes and at several widths: axe, overflow, messages, content policy."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from jobs_app.core.states import FINAL, RunState, Trigger
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
+from jobs_app.web.permissions import OPEN, PAGE_SUFFIX
+from tests.web.pages.browser.conftest import Faults, Scheme, Site, axe_findings
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+#: Files, streams, and what needs a key.
+OTHERS = frozenset(
+    {"run_log_page.download", "run_log_page.follow", "run_log_page.read", "links_page.show"}
+)
+
+VIEWS: list[tuple[Scheme, int]] = [
+    (scheme, width) for scheme in ("light", "dark") for width in (360, 768, 1280)
+]
+#: The default profile looks at the two ends.
+BY_DEFAULT: list[tuple[Scheme, int]] = [("light", 1280), ("dark", 360)]
+
+
+@pytest.fixture(scope="module")
+def full_site(site: Site) -> Site:
+    """A site with jobs and runs in every state."""
+    started = NOW - timedelta(minutes=5)
+    jobs = [
+        Job(
+            id=number,
+            name=name,
+            task="shell",
+            kwargs={"command": "echo " + "a-long-word-" * number * 4},
+            tags=["billing", "infra"],
+            description="What it is for.",
+            cron="30 2 * * 1-5",
+            timezone="Europe/Paris",
+            failures_in_a_row=number - 1,
+            created_at=started,
+            updated_at=started,
+        )
+        for number, name in enumerate(("nightly-report", "b" * 90), start=1)
+    ]
+    runs = [_run(state, number) for number, state in enumerate(RunState)]
+    site.store(*jobs, *runs)
+    return site
+
+
+def _run(state: RunState, number: int) -> Run:
+    at = NOW - timedelta(minutes=10 * number + 10)
+    error = {"type": "Broken", "message": "no database " * 20, "traceback": "File x\n" * 5}
+    is_over = state in FINAL
+    return Run(
+        id=new_run_id(),
+        job_id=1,
+        state=state,
+        trigger=Trigger.SCHEDULE,
+        scheduled_for=at,
+        task="shell",
+        kwargs={"command": "echo"},
+        queue="default",
+        created_at=at,
+        started_at=at + timedelta(seconds=1),
+        finished_at=at + timedelta(seconds=5 + number) if is_over else None,
+        error=error if state is RunState.FAILED else None,
+        result={"rows": [1, 2, {"deep": [True, None]}]} if state is RunState.SUCCEEDED else None,
+        is_exclusive=False,
+    )
+
+
+def addresses(site: Site) -> Iterator[str]:
+    """Yield an address of each page that a browser can open, from the routes themselves."""
+    with site.database.reading() as session:
+        run_id = str(session.query(Run.id).filter(Run.state == RunState.FAILED).scalar())
+    examples: dict[str, Any] = {"name": "nightly-report", "run_id": run_id, "number": 1}
+    for rule in site.app.url_map.iter_rules():
+        is_page = rule.endpoint.partition(".")[0].endswith(PAGE_SUFFIX)
+        if not is_page or "GET" not in (rule.methods or ()) or rule.endpoint in OTHERS | OPEN:
+            continue
+        values = examples | ({"name": "Ana"} if rule.endpoint.startswith("people") else {})
+        built = rule.build({name: values[name] for name in rule.arguments})
+        assert built is not None
+        yield built[1]
+    yield "/jobs?q=nothing"
+    yield "/jobs/nothing-there"
+
+
+@pytest.mark.parametrize(
+    "scheme, width",
+    [
+        pytest.param(*view, marks=[] if view in BY_DEFAULT else [pytest.mark.nightly])
+        for view in VIEWS
+    ],
+)
+def test_every_page_is_clean(
+    full_site: Site,
+    open_page: Callable[..., Page],
+    faults: Faults,
+    scheme: Scheme,
+    width: int,
+) -> None:
+    page = open_page(width=width, scheme=scheme)
+    faults.expected += ["status of 404"]
+    findings = {}
+    for address in addresses(full_site):
+        page.goto(address)
+        overflow = page.evaluate("document.documentElement.scrollWidth") - width
+        found = axe_findings(page) + ([f"{overflow} px too wide"] if overflow > 0 else [])
+        if found:
+            findings[address] = found
+    assert findings == {}
