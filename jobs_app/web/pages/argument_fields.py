@@ -155,6 +155,7 @@ def _spec(name: str, schema: Schema, definitions: Schema, *, is_required: bool) 
         item=item,
         is_required=is_required,
         default=_default(schema),
+        takes_booleans=any(one.get("type") == "boolean" for one in alternatives),
         has_null_default=is_nullable and schema.get("default", UNSET) is None,
         expects=_expects(kinds[0], alternatives),
         suggestions=SECRETS,

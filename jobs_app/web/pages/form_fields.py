@@ -46,7 +46,8 @@ class ControlSpec:
 
     `kinds` are those that a person may choose between; the first one is preferred. `item` is
     the kind of the items of a list. `default` says in words what a blank text stands for,
-    `expects` what JSON it takes. `suggestions` is the id of a list of texts in the page.
+    `expects` what JSON it takes. `suggestions` is the id of a list of texts in the page. With
+    `takes_booleans` the texts true and false are no strings.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ControlSpec:
     expects: str = ""
     null_label: str = "null"
     has_null_default: bool = False
+    takes_booleans: bool = False
     suggestions: str = ""
 
     @property
@@ -192,7 +194,7 @@ def _fits(kind: Kind, spec: ControlSpec, value: Any) -> bool:
     """Tell whether a control of *kind* shows *value* exactly."""
     match kind:
         case Kind.STRING:
-            return isinstance(value, str) and value != "" and not {"\n", "\r"} & set(value)
+            return _is_line(spec, value)
         case Kind.TEXT:
             return isinstance(value, str) and value != "" and "\r" not in value
         case Kind.INTEGER:
@@ -215,6 +217,14 @@ def _fits(kind: Kind, spec: ControlSpec, value: Any) -> bool:
             return kind is Kind.JSON
 
 
+def _is_line(spec: ControlSpec, value: Any) -> bool:
+    if isinstance(value, bool):
+        return spec.takes_booleans
+    is_other = spec.takes_booleans and value in _BOOLEANS
+    is_text = isinstance(value, str) and value != "" and not is_other
+    return is_text and not {"\n", "\r"} & set(value)
+
+
 def _fits_line(kind: Kind, spec: ControlSpec, item: Any) -> bool:
     if kind is Kind.WORDS:
         return isinstance(item, str) and item.replace(",", " ").split() == [item]
@@ -226,7 +236,7 @@ def _fits_line(kind: Kind, spec: ControlSpec, item: Any) -> bool:
 def _text_of(kind: Kind, value: Any) -> str:
     match kind:
         case Kind.STRING | Kind.TEXT | Kind.DATE | Kind.INSTANT:
-            return str(value)
+            return value if isinstance(value, str) else json.dumps(value)
         case Kind.LIST:
             return "\n".join(item if isinstance(item, str) else json.dumps(item) for item in value)
         case Kind.WORDS:
@@ -256,7 +266,7 @@ def value_of(spec: ControlSpec, values: Values) -> Any:
         case Kind.DURATION:
             return duration_from(text, values.get(UNIT + spec.name, "s"))
         case Kind.BOOLEAN:
-            return {"true": True, "false": False}.get(text, text)
+            return _BOOLEANS.get(text, text)
         case Kind.ENUM:
             return json.loads(text) if text in {c.text for c in spec.choices} else text
         case Kind.INSTANT:
@@ -270,7 +280,10 @@ def value_of(spec: ControlSpec, values: Values) -> Any:
         case Kind.JSON | Kind.NULL:
             return from_json_text(text)
         case _:
-            return text
+            return _BOOLEANS.get(text, text) if spec.takes_booleans else text
+
+
+_BOOLEANS = {"true": True, "false": False}
 
 
 def _blank_value(spec: ControlSpec, values: Values) -> Any:

@@ -5,8 +5,8 @@ A form is a flat mapping of texts. The name of a control is the JSON Pointer of 
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -112,9 +112,10 @@ def number_from(text: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether *value* is a finite number of JSON."""
+    """Tell whether *value* is a number of JSON that is not too large to reckon with."""
     is_kind = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_kind and math.isfinite(value)
+    # False for infinity, and for whole numbers that are too large for a float.
+    return is_kind and abs(value) <= sys.float_info.max
 
 
 def is_date(value: Any) -> bool:

@@ -21,7 +21,7 @@ from jobs_app.runs.retry import RETRIED, RetryPolicy
 from jobs_app.schedules.description import duration
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.web.pages.form_fields import Choice, ControlSpec
-from jobs_app.web.pages.form_values import UNSET, Blank, Kind, json_text
+from jobs_app.web.pages.form_values import UNSET, Blank, Kind, is_number, json_text
 
 #: The fields of the schedule's kinds, and the words for them.
 SCHEDULE_KINDS = {
@@ -245,8 +245,8 @@ def words_of(kind: Kind, value: Any) -> str:
     """Return a value in words; one that its field cannot have as it is."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if kind is Kind.DURATION and isinstance(value, int | float):
-        return duration(int(value)) if float(value).is_integer() else f"{value} s"
+    if kind is Kind.DURATION and is_number(value):
+        return duration(int(value)) if value and float(value).is_integer() else f"{value} s"
     return word_of(value) if isinstance(value, str) else json.dumps(value)
 
 

@@ -22,6 +22,7 @@ from jobs_app.jobs.document import NAME
 from jobs_app.tasks import registry
 from jobs_app.web import extension
 from jobs_app.web.api.jobs import find_job
+from jobs_app.web.api.schemas.base import refuse_unstorable
 from jobs_app.web.pages import (
     form_errors,
     frame,
@@ -39,6 +40,9 @@ page = Blueprint("job_form_page", __name__)
 
 #: Controls that are no part of a job: the token, and those of the page about a lost race.
 OWN_CONTROLS = ("csrf_token", "theirs", "then")
+
+#: Actions that write the document in another way, which must be possible.
+REWRITING = ("yaml", "json", "fields")
 
 Values = Mapping[str, str]
 
@@ -109,6 +113,8 @@ def _posted(job: Job | None) -> BaseResponse:
     if "yaml" in values:
         return _posted_yaml(job, values, action)
     editor = Editor.of_values(values)
+    if action in REWRITING and (errors := _unstorable(editor)):
+        return _refused(editor, job, errors, 422)
     if action == "arguments" and "HX-Request" in request.headers:
         return frame.render("job_arguments.html", **job_form_context.context(editor, job, {}))
     if action == "yaml":
@@ -175,6 +181,7 @@ def _lost_race(editor: Editor, job: Job, version: int) -> BaseResponse:
             choices=choices,
             is_unresolved="theirs" in request.form,
             shown=job_race.shown,
+            label=job_race.label,
         )
     merged = Editor.of_document(race.document)
     merged = job_editor.with_values(merged, {"version": str(job.version), "job": job.name})
@@ -193,6 +200,15 @@ def _saved(job: Job, before: Mapping[str, Any] | None) -> BaseResponse:
 def _version(values: Values) -> int:
     text = values.get("version", "")
     return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _unstorable(editor: Editor) -> list[FieldError]:
+    """Return what no text can show: half a surrogate pair, or very deep nesting."""
+    try:
+        refuse_unstorable(editor.document)
+    except InvalidInput as error:
+        return list(error.errors)
+    return []
 
 
 # ---- the page ----

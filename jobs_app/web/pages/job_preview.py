@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from jobs_app.jobs.dry_run import DryRun, dry_run_change
 from jobs_app.notifications import rules, subscriptions
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import validation, warnings
-from jobs_app.schedules.schedule import Schedule, first_anchor
+from jobs_app.schedules.schedule import Fire, Schedule, first_anchor
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api.schemas.base import raise_invalid
 from jobs_app.web.api.schemas.job_input import ScheduleIn
@@ -27,8 +27,14 @@ from jobs_app.web.api.schemas.job_output import described
 from jobs_app.web.pages import job_editor, zones
 from jobs_app.web.session import reading
 
-#: Fires that the page lists.
-MOST_FIRES = 10
+#: Fires that the page lists, and later ones among which it looks for a change of the clock.
+MOST_FIRES, SEARCHED_FIRES = 10, 400
+
+#: How far ahead it looks for one: each zone that changes its clock does so within this time.
+SEARCHED_TIME = timedelta(days=400)
+
+#: Later fires that the page lists because the clock changes at them.
+MOST_CHANGES = 2
 
 #: The words for a change of the clock at a fire.
 CLOCKS = {
@@ -54,12 +60,16 @@ class FireLine:
 
 @dataclass(slots=True)
 class Preview:
-    """What a template shows; `errors` are those of the document."""
+    """What a template shows; `errors` are those of the document.
+
+    The last `later` ones of the fires are not the next ones: the clock changes at them.
+    """
 
     sentence: str = ""
     zone: str = ""
     here: str = ""
     fires: list[FireLine] = field(default_factory=list)
+    later: int = 0
     warnings: list[str] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     notified: list[str] = field(default_factory=list)
@@ -137,8 +147,20 @@ def _add_schedule(shown: Preview, schedule: Schedule | None, *, now: datetime) -
             None if is_same else zones.exact(fire.at, here),
             fire.dst,
         )
-        for fire in schedules.preview(schedule, after=now, count=MOST_FIRES)
+        for fire in _listed(schedule, now=now)
     ]
+    shown.later = max(len(shown.fires) - MOST_FIRES, 0)
+
+
+def _listed(schedule: Schedule, *, now: datetime) -> list[Fire]:
+    """Return the next fires, and the first later ones at which the clock changes."""
+    fires = schedules.preview(schedule, after=now, count=MOST_FIRES)
+    if len(fires) < MOST_FIRES:
+        return fires
+    later = schedules.preview(
+        schedule, after=fires[-1].at, count=SEARCHED_FIRES, until=now + SEARCHED_TIME
+    )
+    return [*fires, *[fire for fire in later if fire.dst][:MOST_CHANGES]]
 
 
 def effects(effect: DryRun, *, is_new: bool, zone: ZoneInfo) -> Iterator[str]:

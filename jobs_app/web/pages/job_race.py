@@ -1,12 +1,15 @@
 """Somebody else saved a job first: the three documents, and what is to be chosen."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from jobs_app.core import yaml_text
 from jobs_app.core.errors import JobsError
+from jobs_app.core.text import shortened
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs import merge, revisions
 from jobs_app.jobs.definition import definition_of, from_document
@@ -15,7 +18,6 @@ from jobs_app.jobs.merge import FieldMerge
 from jobs_app.web import extension
 from jobs_app.web.api.schemas.job_input import JobReplace
 from jobs_app.web.pages import job_editor
-from jobs_app.web.pages.form_values import json_text
 from jobs_app.web.session import unlocked
 
 #: The prefix of the controls that choose.
@@ -87,8 +89,18 @@ def kept(values: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def shown(value: Any) -> str:
-    """Return a value of the table as text."""
-    if value is None or value == {} or value == []:
+    """Return a value of the table as text: lists and objects as YAML."""
+    if value in (None, "", {}, []):
         return "–"
-    text = value if isinstance(value, str) else json_text(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    text = value if isinstance(value, str) else _written(value)
+    return shortened(text, MOST_SHOWN)
+
+
+def _written(value: Any) -> str:
+    is_plain = isinstance(value, bool | int | float)
+    return json.dumps(value) if is_plain else yaml_text.write(value).rstrip()
+
+
+def label(name: str) -> str:
+    """Return the name of a field of the table: the kind of a schedule is the schedule."""
+    return "schedule" if name == merge.WHEN else name

@@ -38,6 +38,7 @@ def twelve(
     window: dict[str, Any] | None = None,
     nothing: None = None,
     to: str | list[str] | None = None,
+    verify: bool | str = True,
 ) -> None:
     """Take every kind of argument."""
 
@@ -66,6 +67,7 @@ VALUES: dict[str, list[Any]] = {
     "names": [["a", "b c"], [], None, ["a\nb"], [""], ["\x0b"], [1], "a"],
     "window": [{"start": {"a": [1, None]}}, {}, None, []],
     "nothing": [None, 5],
+    "verify": [True, False, "true", "false", "/etc/ca.pem", "", "a\nb"],
     "to": ["me", ["me", "you"], None, "", [], "[]", "null", 5],
 }
 
@@ -97,6 +99,8 @@ def test_arguments_that_the_task_does_not_name_come_back() -> None:
         ("rows", "many", "many"),
         ("rows", " 12 ", 12),
         ("dry_run", "yes", "yes"),
+        ("verify", "false", False),
+        ("verify", "/false", "/false"),
         ("names", "one\r\n\r\n two ", ["one", "two"]),
         ("message", "one\r\ntwo", "one\ntwo"),
     ],

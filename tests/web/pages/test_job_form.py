@@ -227,6 +227,52 @@ def test_what_a_user_stored_is_text(api: Api, page: Page) -> None:
         assert "<script>x" not in page(address).text
 
 
+@pytest.mark.parametrize(
+    "texts, field",
+    [
+        ({"/time_limit_seconds": "9" * 400}, "f_2f_time_5f_limit_5f_seconds"),
+        ({"/retry/delay_seconds": "1e400"}, "f_2f_retry_2f_delay_5f_seconds"),
+        ({"/kwargs/env": '{"A": "\\ud800"}'}, "f_2f_kwargs_2f_env"),
+        ({"/kwargs/env": "[" * 50 + "]" * 50}, "f_2f_kwargs_2f_env"),
+        ({"/description": "a\x00b"}, "f_2f_description"),
+    ],
+)
+@pytest.mark.parametrize("action", ["save", "yaml", "json"])
+def test_what_cannot_be_stored_is_refused_at_its_field(
+    page: Page, texts: dict[str, str], field: str, action: str
+) -> None:
+    controls = form(page, "/jobs/new") | {"/name": "x", "/kwargs/command": "true"}
+    controls |= {"/schedule": "manual"} | texts
+
+    answer = sent(page, "/jobs/new", controls, action)
+
+    if action == "save" or "kwargs" in field:
+        assert answer.status_code == 422
+        assert f'id="{field}-error"' in answer.text
+    assert answer.status_code < 500
+
+
+def test_a_form_may_be_as_large_as_the_arguments_of_a_job(api: Api, page: Page) -> None:
+    controls = form(page, "/jobs/new") | {"/name": "x", "/schedule": "manual"}
+
+    answer = sent(page, "/jobs/new", controls | {"/kwargs/command": "# \u20ac" * 60_000})
+
+    assert answer.status_code == 422
+    assert "at most 262144 bytes" in answer.text
+
+
+def test_who_is_limited_to_tags_keeps_one_of_them(page_of: Any) -> None:
+    page = page_of("editor", tags=("billing",))
+    controls = form(page, "/jobs/new?task=sleep") | {"/name": "x", "/schedule": "manual"}
+    controls |= {"/kwargs/duration": "1"}
+
+    answer = sent(page, "/jobs/new", controls)
+
+    assert answer.status_code == 422
+    assert 'id="f_2f_tags-error">You see the jobs with the tags billing' in answer.text
+    assert sent(page, "/jobs/new", controls | {"/tags": "billing"}).status_code == 303
+
+
 # ---- YAML ----
 
 

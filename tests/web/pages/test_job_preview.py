@@ -27,11 +27,21 @@ def test_the_fires_are_those_of_the_api(api: Api, page: Page, cron: str) -> None
     text = preview(page, form(page, "/jobs/new") | CONTROLS | {"/schedule/cron": cron})
 
     assert f"{expected['description']}." in text
-    assert text.count("<tr") == len(expected["fires"]) + 1
+    table = text.partition("<tbody>")[2].partition("later, when")[0]
+    assert table.count("<tr>") + table.count('class="warn"') == len(expected["fires"])
     for fire in expected["fires"]:
         assert fire["local"][11:16] in text
     for warning in expected["warnings"]:
         assert warning.partition("'")[0] in text
+
+
+def test_a_later_change_of_the_clock_is_listed(page: Page) -> None:
+    text = preview(page, form(page, "/jobs/new") | CONTROLS | {"/schedule/cron": "30 2 * * *"})
+
+    later = text.partition("later, when the clock changes")[2]
+    assert "03:00 <span" in later
+    assert "⇥ the clock skips its time" in later
+    assert "⟲ the clock shows this time twice" in later
 
 
 def test_who_is_notified_is_listed(api: Api, page: Page) -> None:

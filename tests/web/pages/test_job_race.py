@@ -6,7 +6,8 @@ from sqlalchemy import delete
 
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import JobRevision
-from jobs_app.web.pages.job_race import choices_in, kept, shown
+from jobs_app.jobs.merge import WHEN
+from jobs_app.web.pages.job_race import choices_in, kept, label, shown
 from tests.web.conftest import Api
 from tests.web.pages.conftest import Page
 from tests.web.pages.html_forms import forms_of
@@ -41,7 +42,14 @@ def test_choices_are_no_part_of_the_form() -> None:
 
 
 def test_a_value_of_the_table_is_text() -> None:
-    values: list[Any] = [None, {}, [], "a", 5, False]
-    assert [shown(value) for value in values] == ["–", "–", "–", "a", "5", "false"]
-    assert shown({"cron": "* * * * *"}) == '{\n  "cron": "* * * * *"\n}'
+    values: list[Any] = [None, {}, [], "", "a", 5, False, ["a", "b"], {"cron": "* * * * *"}]
+
+    texts = [shown(value) for value in values]
+
+    assert texts[:4] == ["–"] * 4
+    assert texts[4:] == ["a", "5", "false", "- a\n- b", "cron: '* * * * *'"]
     assert len(shown("x" * 9000)) == 2001
+
+
+def test_the_kind_of_a_schedule_is_the_schedule() -> None:
+    assert [label(WHEN), label("kwargs.command")] == ["schedule", "kwargs.command"]
