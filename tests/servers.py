@@ -403,9 +403,10 @@ class DatabasePool:
     def _is_renewed(self, url: str) -> bool:
         try:
             with _connected(url) as connection:
+                # First, since somebody may hold a lock that all the rest waits for.
+                _throw_out_others(connection)
                 if _build(connection) != self._build:
                     return False
-                _throw_out_others(connection)
                 _delete_rows(connection)
                 if _has_others(connection):
                     # One that would not go may still write.
@@ -418,6 +419,10 @@ class DatabasePool:
 
 #: What a migration has written there belongs to the schema.
 KEPT_TABLES = ("alembic_version", "installation")
+
+
+#: The number of the database of a connection; some catalogues are those of all databases.
+OWN_OID = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 def _connected(url: str) -> "psycopg.Connection[tuple[object, ...]]":
@@ -434,7 +439,8 @@ def _build(connection: "psycopg.Connection[tuple[object, ...]]") -> tuple[object
     states = [f"(SELECT (count(*), max(xmin::text::bigint)) FROM pg_{n})" for n in catalogues]
     return connection.execute(
         f"""
-        SELECT {", ".join(states)}, (SELECT count(*) FROM pg_db_role_setting),
+        SELECT {", ".join(states)},
+        (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase IN (0, {OWN_OID})),
         (SELECT string_agg(version_num, ' ') FROM alembic_version),
         pg_database_size(current_database()) > 64000000
         """.encode()

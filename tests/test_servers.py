@@ -178,6 +178,30 @@ def test_a_database_is_lent_again_when_somebody_still_writes_to_it(pool):
     pool.give_back(url)
 
 
+def test_what_is_set_for_another_database_changes_nothing(pool, postgres):
+    url, other = pool.take(), postgres.create_database()
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+        setting = "ALTER ROLE postgres IN DATABASE {} SET work_mem = '8MB'"
+        connection.execute(setting.format(other.rpartition("/")[2]))
+
+    pool.give_back(url)
+
+    assert pool.take() == url
+    pool.give_back(url)
+    postgres.drop_database(other)
+
+
+def test_a_lock_on_what_is_compared_is_ended_with_its_connection(pool):
+    url = pool.take()
+
+    with closing(psycopg.connect(url.replace("+psycopg", ""))) as left_behind:
+        left_behind.execute("LOCK TABLE alembic_version")
+        pool.give_back(url)
+
+    assert pool.take() == url
+    pool.give_back(url)
+
+
 def test_databases_are_handed_out_migrated(database_url):
     engine = sqlalchemy.create_engine(database_url)
 
