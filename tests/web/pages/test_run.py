@@ -4,9 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from flask import Flask
+from sqlalchemy import event
 
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import Attempt
+from jobs_app.web import session as web_session
+from tests.web.api.test_run_logs import chunk
 from tests.web.conftest import NOW, Api, Page, a_run
 from tests.web.pages.html_forms import forms_of
 
@@ -176,3 +180,29 @@ def test_a_run_of_another_team_is_not_found(api: Api, page_of: Callable[..., Pag
         assert other.get(f"/runs/{run_id}{path}").status_code == 404
     for path in ("/cancel", "/retry"):
         assert other.post(f"/runs/{run_id}{path}").status_code == 404
+
+
+def test_the_page_costs_few_statements(page: Page, store: Store, app: Flask) -> None:
+    run = a_run(RunState.RUNNING, attempt=2, started_at=NOW, cancel_mode="graceful", log_bytes=1)
+    first = Attempt(run_id=run.id, attempt=1, state=RunState.FAILED, finished_at=NOW)
+    store(run, first, chunk(run, 0, "x", attempt=2))
+    with app.app_context():
+        engine = web_session.database.engine
+    sent: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+
+    assert page(f"/runs/{run.id}").status_code == 200
+
+    statements = [text for text in sent if not text.startswith(("BEGIN", "PRAGMA"))]
+    assert len(statements) <= 8, statements
+
+
+def test_a_run_that_did_not_run_has_no_log(page: Page, store: Store) -> None:
+    run = a_run(RunState.MISSED, reason="scheduler_down", trigger="schedule", scheduled_for=NOW)
+    store(run)
+
+    text = page(f"/runs/{run.id}").text
+
+    assert "no scheduler was running when it was due" in text
+    assert "there is no log" in text
+    assert "attempt 1" not in text
