@@ -41,7 +41,7 @@ from jobs_app.web.api import (
     workers,
 )
 from jobs_app.web.api.schemas import base
-from jobs_app.web.pages import errors, frame, registry, sign_in
+from jobs_app.web.pages import errors, frame, registry, run_log, sign_in
 from jobs_app.web.pages.api_docs import blueprint
 from jobs_app.web.pages.assets import assets
 
@@ -144,7 +144,13 @@ def _secure(response: Response) -> Response:
 def _compress(app: Flask) -> None:
     """Compress pages and their files, but not the answers of the API, which have ranges."""
     app.config.update(
-        COMPRESS_MIMETYPES=["text/html", "text/css", "text/javascript", "image/svg+xml"],
+        COMPRESS_MIMETYPES=[
+            "text/html",
+            "text/css",
+            "text/javascript",
+            "image/svg+xml",
+            run_log.MEDIA_TYPE,
+        ],
         COMPRESS_STREAMS=False,
         COMPRESS_ALGORITHM=["br", "gzip"],
     )

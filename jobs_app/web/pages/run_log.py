@@ -16,6 +16,9 @@ from jobs_app.web.session import session
 
 page = Blueprint("run_log_page", __name__)
 
+#: Unlike the JSON of the API, a log is compressed.
+MEDIA_TYPE = "application/vnd.jobs-app.log+json"
+
 #: Of a longer log only head and tail are sent at first, characters.
 WHOLE_CHARS = 2 << 20
 HEAD_CHARS = 512 << 10
@@ -58,12 +61,14 @@ def read(run_id: str) -> Response:
         is_over = run.state in FINAL or attempt < run.attempt
     follower = Follower(position)
     events = list(follower.events(news))
-    is_whole = after is not None or request.args.get("part") == "all"
-    return jsonify(
+    is_whole = bool(after) or request.args.get("part") == "all"
+    answer = jsonify(
         events=[[event.name, event.data] for event in (events if is_whole else shortened(events))],
         after=run_logs.event_id(follower.position),
         is_over=is_over,
     )
+    answer.mimetype = MEDIA_TYPE
+    return answer
 
 
 @page.get("/runs/<run_id>/log/stream")

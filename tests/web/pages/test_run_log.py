@@ -32,6 +32,17 @@ def test_a_log_is_sent_as_events_and_goes_on_where_it_ended(page: Page, store) -
 
 
 @on_sqlite
+def test_a_log_is_compressed(page: Page, store) -> None:
+    run = a_run()
+    store(run, chunk(run, 0, "the same line\n" * 1000))
+
+    answer = page(f"/runs/{run.id}/log", **{"Accept-Encoding": "br"})
+
+    assert answer.headers["Content-Encoding"] == "br"
+    assert len(answer.data) < 1000
+
+
+@on_sqlite
 def test_an_earlier_attempt_is_over_and_alone(page: Page, store) -> None:
     run = a_run(RunState.RUNNING, attempt=2, log_bytes=6)
     store(run, chunk(run, 0, "first"), chunk(run, 3, "later"), chunk(run, 0, "second", attempt=2))

@@ -2,17 +2,23 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
+from jobs_app.accounts import sessions
+from jobs_app.accounts.sessions import Browser
+from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.runs import LogChunk, Run
+from jobs_app.web import streams
+from jobs_app.web.pages import run_log
 from tests.servers import crowding
 from tests.web.conftest import a_run
-from tests.web.pages.browser.conftest import Faults, Site
+from tests.web.pages.browser.conftest import Faults, Site, sign_in
 
 #: Pieces of output are stored in chunks of this size, characters.
 CHUNK = 16_384
@@ -172,21 +178,25 @@ def test_choices_last_and_stderr_stands_alone(browser_page: Page, site: Site) ->
     assert page.get_by_role("button", name="Wrap").get_attribute("aria-pressed") == "true"
 
 
-def test_of_a_huge_log_head_and_tail_are_shown(browser_page: Page, site: Site) -> None:
-    page, run = browser_page, store_run(site, MIB * 3)
+def test_of_a_huge_log_head_and_tail_are_shown(
+    browser_page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WHOLE_CHARS", "HEAD_CHARS", "TAIL_CHARS"):
+        monkeypatch.setattr(run_log, name, getattr(run_log, name) // 8)
+    page, run = browser_page, store_run(site, MIB[: len(MIB) // 15_000 * 6_000])
     page.goto(f"/runs/{run.id}")
     button = page.get_by_text("lines between")
     button.wait_for()
 
-    page.wait_for_selector("#L45000")
+    page.wait_for_selector("#L6000")
     count = page.locator(".log-line").count()
     left_out = int(button.inner_text().split()[2].replace(",", ""))
-    assert 45_000 - 1 <= count + left_out <= 45_000 + 1
-    assert page.inner_text("#L45000").startswith("015000 the quick")
+    assert 6_000 - 1 <= count + left_out <= 6_000 + 1
+    assert page.inner_text("#L6000").startswith("006000 the quick")
     # A link to a line in between shows it.
-    page.goto(f"/runs/{run.id}#L20000")
-    page.wait_for_selector("#L20000.marked")
-    assert page.inner_text("#L20000").startswith("005000 the quick")
+    page.goto(f"/runs/{run.id}#L2000")
+    page.wait_for_selector("#L2000.marked")
+    assert page.inner_text("#L2000").startswith("002000 the quick")
 
 
 def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site) -> None:
@@ -208,6 +218,14 @@ def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site)
     news.click()
     assert is_in_view(page, "L114")
 
+    # Nobody looks: nothing is asked for until somebody does.
+    page.evaluate(HIDE, True)
+    write(site, run, ["later\n"], first=3)
+    page.wait_for_timeout(1500)
+    assert page.locator("#L115").count() == 0
+    page.evaluate(HIDE, False)
+    page.wait_for_selector("#L115")
+
     finish(site, run)
     page.wait_for_selector("#log[data-over]")
 
@@ -226,6 +244,50 @@ def test_refused_streams_become_questions(
     page.wait_for_selector("#log[data-over]")
 
 
+def test_a_log_ends_with_the_session(
+    open_page: Callable[..., Page], site: Site, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
+    faults.expected += ["401", "EventSource's response"]
+    monkeypatch.setattr(streams, "RIGHTS_SECONDS", 0.1)
+    run = store_run(site, "first\n", state=RunState.RUNNING)
+    with site.database.session() as session:
+        person = sessions.known(session, site.secret)[1]
+        assert person is not None
+        person_id = person.id
+        secret = sessions.start(session, person, Browser("127.0.0.1", ""), at=clock.now())
+        session.commit()
+    page = open_page(signed_in=False)
+    sign_in(page.context, replace(site, secret=secret))
+    with page.expect_response("**/log/stream*"):
+        page.goto(f"/runs/{run.id}")
+
+    with site.database.session() as session:
+        row = sessions.known(session, secret)[0]
+        assert row is not None
+        with page.expect_response("**/log/stream*", timeout=5000) as refused:
+            sessions.end(session, row.id, person_id, at=clock.now())
+            session.commit()
+    write(site, run, ["secret\n"], first=1)
+
+    assert not refused.value.ok or "/sign-in" in refused.value.url
+    page.wait_for_timeout(1500)
+    assert lines(page) == ["first\n"]
+
+
+def test_without_script_the_end_of_a_log_is_plain(
+    open_page: Callable[..., Page], site: Site
+) -> None:
+    run = store_run(site, "\x1b[31mred\x1b[0m <b>\n")
+    page = open_page(script=False)
+    page.goto(f"/runs/{run.id}")
+
+    assert page.inner_text(".log-plain") == "red <b>\n"
+    assert not page.is_visible("[data-log=bar]")
+    page.get_by_role("link", name="all of it").click()
+    assert page.url.endswith("/log.txt?attempt=1")
+    assert "<b>" in page.inner_text("body")
+
+
 def test_eight_followed_logs_leave_room_for_a_ninth_page(
     open_page: Callable[..., Page], site: Site
 ) -> None:
@@ -235,7 +297,6 @@ def test_eight_followed_logs_leave_room_for_a_ninth_page(
     for page in pages:
         page.goto(f"/runs/{run.id}")
         page.wait_for_selector("#L1")
-    pages[-1].wait_for_timeout(2000)
     write(site, run, ["second\n"], first=1)
     for page in pages:
         page.wait_for_selector("#L2")
@@ -244,6 +305,13 @@ def test_eight_followed_logs_leave_room_for_a_ninth_page(
     begun = time.monotonic()
     ninth.goto("/jobs")
     assert time.monotonic() - begun < crowding()
+
+
+#: Makes a page believe that its tab is hidden, or visible.
+HIDE = """isHidden => {
+    Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 def is_in_view(page: Page, line: str) -> bool:
