@@ -21,6 +21,7 @@ PAGE_SUFFIX = "_page"
 ACTIONS: dict[str, Action] = {
     "attention.list_attention": Action.READ,
     "audit.list_events": Action.READ,
+    "audit_page.show": Action.READ,
     "channels.change_channel": Action.WRITE_CHANNELS,
     "channels.create_channel": Action.WRITE_CHANNELS,
     "channels.delete_channel": Action.WRITE_CHANNELS,

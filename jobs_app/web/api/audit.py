@@ -83,6 +83,14 @@ def list_events(query: EventQuery) -> Response:
     Viewers see the changes of jobs, operators also starts and cancellations, editors also
     changes of secrets, and admins all.
     """
+    return pagination.page(AUDIT_KIND, query.limit, find(query), key=attrgetter("id"), show=_shown)
+
+
+def find(query: EventQuery) -> list[AuditEvent]:
+    """Return the events that *query* asks for and the caller may see, and one more if there is.
+
+    Raises NotFound for an unknown job, BadRequest for a cursor of another list.
+    """
     before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
     conditions = EventFilter(
         job_id=None if query.job is None else find_job(query.job).id,
@@ -92,26 +100,25 @@ def list_events(query: EventQuery) -> Response:
         since=query.start,
         until=query.end,
     )
-    events = audit.page(
+    return audit.page(
         session(),
         conditions,
         before=before,
         limit=query.limit + 1,
         actions=audit.visible_actions(principal()),
     )
-    return pagination.page(AUDIT_KIND, query.limit, events, key=attrgetter("id"), show=_shown)
 
 
 def _shown(events: list[AuditEvent]) -> list[dict[str, Any]]:
     names = audit.job_names(session(), events)
     return [
         as_json(EventOut, event)
-        | {"job": names.get(event.job_id or 0), "detail": _detail(event.detail)}
+        | {"job": names.get(event.job_id or 0), "detail": shown_detail(event.detail)}
         for event in events
     ]
 
 
-def _detail(detail: dict[str, Any]) -> dict[str, Any]:
+def shown_detail(detail: dict[str, Any]) -> dict[str, Any]:
     """Return *detail*, with its arguments masked if the caller may only read or start."""
     return {
         name: value | {"kwargs": shown_job_kwargs(value["kwargs"])}

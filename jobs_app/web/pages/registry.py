@@ -1,6 +1,7 @@
 """The pages that people sign in to."""
 
 from jobs_app.web.pages import (
+    audit,
     home,
     job,
     job_actions,
@@ -23,6 +24,7 @@ from jobs_app.web.pages import (
 PAGES = tuple(
     module.page
     for module in (
+        audit,
         home,
         job,
         job_actions,

@@ -1,0 +1,148 @@
+"""The audit: who did what, with filters in the address, and the values before and after."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from werkzeug import Response
+
+from jobs_app.accounts import audit
+from jobs_app.core.document_diff import differences
+from jobs_app.core.errors import JobsError
+from jobs_app.core.text import rfc3339
+from jobs_app.db.models.accounts import AuditEvent
+from jobs_app.web.api import audit as api
+from jobs_app.web.api import pagination
+from jobs_app.web.api.problems import on_jobs_error
+from jobs_app.web.pages import frame, zones
+from jobs_app.web.pages.account_forms import errors_by_field
+from jobs_app.web.pages.queries import read_query
+from jobs_app.web.permissions import principal
+from jobs_app.web.session import session
+
+page = Blueprint("audit_page", __name__)
+
+#: The parameters with an instant, which people type in the zone of the page.
+INSTANTS = ("from", "to")
+
+WAYS = {"page": "page", "api": "API", "cli": "command line", "system": "by itself"}
+
+#: What else than jobs and runs an event is about; the first that its detail has is shown.
+OBJECTS = ("name", "secret", "channel", "token", "person", "request")
+
+#: Not shown again among the other values of an event.
+_VALUES = ("before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event with what it is about, the fields that it changed, and its other values."""
+
+    event: AuditEvent
+    action: str
+    account: str
+    job: str | None
+    about: str
+    changes: list[tuple[str, str, str]]
+    others: list[tuple[str, str]]
+
+
+@page.get("/audit")
+def show() -> Response:
+    """Show the events that match the filters in the address, the newest first."""
+    if (exact := _with_zone()) is not None:
+        return frame.goto("audit_page.show", **exact)
+    try:
+        query = read_query(api.EventQuery)
+        found = api.find(query)
+    except JobsError as error:
+        return _page([], None, error)
+    shown = found[: query.limit]
+    cursor = pagination.encode(api.AUDIT_KIND, shown[-1].id) if len(found) > query.limit else None
+    names = audit.job_names(session(), shown)
+    return _page([_row(event, names) for event in shown], cursor, None)
+
+
+def _page(rows: list[Row], cursor: str | None, error: JobsError | None) -> Response:
+    sent = {name: value for name, value in request.args.items() if value}
+    filters = {name: value for name, value in sent.items() if name != "cursor"}
+    visible = audit.visible_actions(principal())
+    return frame.render(
+        "audit.html",
+        status=200 if error is None else on_jobs_error(error).status_code,
+        rows=rows,
+        filters=filters,
+        local={name: _local(sent.get(name, "")) for name in INSTANTS},
+        actions=None if visible is None else sorted(visible),
+        ways=WAYS,
+        errors={} if error is None else errors_by_field(error),
+        older=None if cursor is None else _address({**filters, "cursor": cursor}),
+        is_first="cursor" not in sent,
+        newest=_address(filters),
+    )
+
+
+def _address(parameters: Mapping[str, Any]) -> str:
+    return url_for("audit_page.show", **parameters)
+
+
+def _row(event: AuditEvent, names: Mapping[int, str]) -> Row:
+    detail = api.shown_detail(event.detail)
+    before, after = (_object(detail.get(name)) for name in _VALUES)
+    changes = [
+        (found.name, frame.value_text(found.before), frame.value_text(found.after))
+        for found in differences(before, after)
+    ]
+    others = {
+        name: value
+        for name, value in detail.items()
+        if value is not None and (name not in _VALUES or not isinstance(value, dict))
+    }
+    job = None if event.job_id is None else names.get(event.job_id)
+    about = next((str(detail[name]) for name in OBJECTS if detail.get(name)), "")
+    return Row(
+        event=event,
+        action=event.action.replace("_", " "),
+        account=event.actor.partition("/")[0],
+        job=job,
+        about="" if about == job else about,
+        changes=changes,
+        others=[(name, frame.value_text(value)) for name, value in others.items()],
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _with_zone() -> dict[str, str] | None:
+    """Return the parameters with the zone of this page in each instant; None if each has one.
+
+    Whoever opens the address in another zone sees the same events.
+    """
+    parameters = {name: value for name, value in request.args.items() if value}
+    typed = {name: _typed(parameters.get(name, "")) for name in INSTANTS}
+    exact = {name: rfc3339(instant) for name, instant in typed.items() if instant is not None}
+    return {**parameters, **exact} if exact else None
+
+
+def _typed(text: str) -> datetime | None:
+    """Return the instant that somebody typed without a zone, None for any other text."""
+    try:
+        typed = datetime.fromisoformat(text)
+        if typed.tzinfo is not None:
+            return None
+        return typed.replace(tzinfo=zones.current()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _local(text: str) -> str:
+    """Return the instant *text* as a field for date and time has it, in the zone of the page."""
+    try:
+        instant = datetime.fromisoformat(text)
+        return instant.astimezone(zones.current()).strftime("%Y-%m-%dT%H:%M")
+    except (ValueError, OverflowError):
+        return ""
