@@ -100,3 +100,21 @@ def test_a_page_with_the_mark_has_no_mark_left(page: Page) -> None:
 
 def test_a_stored_text_is_never_taken_for_the_mark(database: Database) -> None:
     assert csrf.fill("a token-0123456789abcdef0123456789abcdef b").count("token-") == 1
+
+
+def test_a_fragment_that_two_people_share_has_a_token_for_each(app: Flask, page_of: Any) -> None:
+    fragment = f"<form>{csrf.field()}</form>"
+    pages = [page_of("viewer", name=name) for name in ("ann", "ben")]
+    tokens = []
+    for page in pages:
+        cookie = app.extensions["jobs_app_page_session"].name
+        with app.test_request_context(headers={"Cookie": f"{cookie}={page.secret}"}):
+            filled = csrf.fill(fragment)
+        tokens.append(filled.partition('value="')[2].partition('"')[0])
+
+    outcomes = [
+        send(page, "POST", "/preferences", OURS, data={csrf.FIELD: token}).status_code
+        for page in pages
+        for token in tokens
+    ]
+    assert outcomes == [303, 403, 403, 303]

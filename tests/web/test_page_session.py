@@ -14,6 +14,7 @@ from jobs_app.core.roles import Role
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import PageSession, Person
+from jobs_app.web import auth, page_session
 from jobs_app.web.page_session import Cookie
 from tests.web.conftest import Api, Page
 
@@ -104,3 +105,19 @@ def test_the_audit_says_that_a_change_came_from_a_page(
     event = api.get("/audit").json["items"][0]
     assert (event["action"], event["actor"], event["via"]) == ("sign_out", "ann", "page")
     assert event["request_id"]
+
+
+def test_an_open_stream_of_a_page_notices_the_end_of_its_session(
+    app: Flask, page_of: Callable[..., Page], database: Database
+) -> None:
+    page = page_of("editor", name="ann")
+    cookie = f"{app.extensions[page_session.NAME].name}={page.secret}"
+    with app.test_request_context("/jobs", headers={"Cookie": cookie}):
+        app.preprocess_request()
+        are_same = auth.rights_watch()
+        before = are_same()
+        with database.session() as session:
+            people.change(session, "ann", {"role": Role.VIEWER}, by="root", at=clock.now())
+        after = are_same()
+
+    assert (before, after) == (True, False)

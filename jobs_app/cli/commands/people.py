@@ -241,7 +241,7 @@ def change(name: str, role: str | None, grants: tuple[str, ...], tags: tuple[str
 @person.command()
 @name_argument
 def disable(name: str) -> None:
-    """Disable an account: its tokens stop working at once."""
+    """Disable an account: its sessions end, and its tokens stop working at once."""
     is_changed = _set_disabled(name, True)
     print_text(f"Disabled {name}." if is_changed else f"{name} was disabled already.")
 

@@ -84,7 +84,7 @@ def addresses(site: Site) -> Iterator[str]:
         is_page = rule.endpoint.partition(".")[0].endswith(PAGE_SUFFIX)
         if not is_page or "GET" not in (rule.methods or ()) or rule.endpoint in OTHERS | OPEN:
             continue
-        values = examples | ({"name": "Ana"} if rule.endpoint.startswith("people") else {})
+        values = examples | ({"name": "ann"} if rule.endpoint.startswith("people") else {})
         built = rule.build({name: values[name] for name in rule.arguments})
         assert built is not None
         yield built[1]
