@@ -42,6 +42,9 @@ POLL_SECONDS = 0.25
 #: The most chunks, of 16 KiB each, that one stream holds at once.
 BATCH = 500
 
+#: No attempt has so many chunks.
+LAST_SEQ = 999_999_999
+
 #: Attempt and chunk; within a chunk of both streams, also the number of its parts so far.
 _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 
@@ -184,6 +187,9 @@ def event_id(position: LogPosition) -> str:
     """Return the id of the event before *position*."""
     if position.parts:
         return f"{position.attempt}-{position.seq + 1}-{position.parts}"
+    if position.seq < 0:
+        # Behind all that the attempt before it can have written.
+        return f"{max(0, position.attempt - 1)}-{LAST_SEQ}"
     return f"{position.attempt}-{position.seq}"
 
 

@@ -43,6 +43,20 @@ def test_a_log_is_compressed(page: Page, store) -> None:
 
 
 @on_sqlite
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_log_without_output_goes_on_with_its_first_line(page: Page, store, attempt: int) -> None:
+    run = a_run(RunState.RUNNING, attempt=attempt)
+    store(run, *([chunk(run, 0, "earlier")] if attempt > 1 else []))
+
+    first = page.get(f"/runs/{run.id}/log").json
+    store(chunk(run, 0, "one\n", attempt=attempt))
+    second = page.get(f"/runs/{run.id}/log?after={first['after']}").json
+
+    assert brief(first) == []
+    assert brief(second) == [("chunk", "one\n")]
+
+
+@on_sqlite
 def test_an_earlier_attempt_is_over_and_alone(page: Page, store) -> None:
     run = a_run(RunState.RUNNING, attempt=2, log_bytes=6)
     store(run, chunk(run, 0, "first"), chunk(run, 3, "later"), chunk(run, 0, "second", attempt=2))

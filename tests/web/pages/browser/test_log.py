@@ -200,11 +200,12 @@ def test_of_a_huge_log_head_and_tail_are_shown(
 
 
 def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site) -> None:
-    page, run = browser_page, store_run(site, "first\nhalf", state=RunState.RUNNING)
-    page.goto(f"/runs/{run.id}")
-    page.wait_for_selector("#L2")
+    page, run = browser_page, store_run(site, state=RunState.RUNNING)
     with page.expect_response("**/log/stream*"):
-        write(site, run, [" a line\n" + "more\n" * 100], first=1)
+        page.goto(f"/runs/{run.id}")
+    write(site, run, ["first\nhalf"])
+    page.wait_for_selector("#L2")
+    write(site, run, [" a line\n" + "more\n" * 100], first=1)
 
     page.wait_for_selector("#L102")
     assert lines(page)[1] == "half a line\n"
