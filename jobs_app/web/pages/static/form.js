@@ -1,38 +1,32 @@
-// A form that is guarded: keys that save, a question before it is left, what was typed kept.
+// A form that is guarded: keys that save, a question before it is left, and what was typed kept
+// until an answer has it: an answer with the form has all of it, a saved job another version.
 "use strict";
 
 (() => {
   const form = document.querySelector("form[data-guard]");
-  const stores = (() => { try { return window.sessionStorage; } catch { return null; } })();
-  const key = "form " + location.pathname;
-
   if (!form) {
     return;
   }
 
-  const text = () => {
-    const entries = [...new FormData(form)].filter(([name]) => name !== "csrf_token");
-    return JSON.stringify(entries);
-  };
-  const first = text();
+  const key = "form " + location.pathname;
+  const store = (() => { try { return sessionStorage; } catch { return null; } })();
+  const entries = () => [...new FormData(form)].filter(([name]) => name !== "csrf_token");
+  const first = JSON.stringify(entries());
   let isSent = false;
 
-  const isChanged = () => !isSent && (form.hasAttribute("data-changed") || text() !== first);
-
-  // ---- keys ----
+  const isChanged = () =>
+    !isSent && (form.hasAttribute("data-changed") || JSON.stringify(entries()) !== first);
 
   document.addEventListener("keydown", event => {
     if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) {
       return;
     }
-    const isInForm = event.key === "Enter" && form.contains(document.activeElement);
-    if (event.key === "s" || isInForm) {
+    const isEnter = event.key === "Enter" && form.contains(document.activeElement);
+    if (event.key === "s" || isEnter) {
       event.preventDefault();
-      form.requestSubmit(document.querySelector('button[form="' + form.id + '"][value="save"]'));
+      form.requestSubmit(document.querySelector(`button[form="${form.id}"][value="save"]`));
     }
   });
-
-  // ---- leaving ----
 
   window.addEventListener("beforeunload", event => {
     if (isChanged()) {
@@ -46,41 +40,39 @@
       return;
     }
     isSent = true;
-    stores?.setItem(key, text());
+    store?.setItem(key, JSON.stringify(entries()));
   });
 
   // Back from a page that said no: the buttons work again.
   window.addEventListener("pageshow", () => { isSent = false; });
 
-  // ---- what was typed, after an answer that was not this form ----
+  function isStill(kept) {
+    const versionOf = list => list.find(([name]) => name === "version")?.[1];
+    const version = versionOf(kept);
+    // A new job has no version; what was typed counts if this page follows its own answer.
+    const isReload = document.referrer === location.href;
+    return version ? version === versionOf(entries()) : isReload;
+  }
 
-  const version = entries => entries.find(([name]) => name === "version")?.[1];
-
-  const restore = () => {
-    const kept = stores?.getItem(key);
-    stores?.removeItem(key);
-    // An answer with the form has all of it; another version was saved, or is not ours.
-    if (!kept || form.hasAttribute("data-changed") || kept === first) {
-      return;
-    }
-    const entries = JSON.parse(kept);
-    if (!version(entries) || version(entries) !== version(JSON.parse(first))) {
-      return;
-    }
+  function restore(kept) {
+    const named = name => kept.filter(entry => entry[0] === name).map(entry => entry[1]);
     for (const control of form.elements) {
-      const values = entries.filter(([name]) => name === control.name).map(([, value]) => value);
       if (!control.name || control.type === "submit" || control.name === "csrf_token") {
         continue;
       }
       if (control.type === "checkbox" || control.type === "radio") {
-        control.checked = values.includes(control.value);
-      } else if (values.length) {
-        control.value = values[0];
+        control.checked = named(control.name).includes(control.value);
+      } else if (named(control.name).length) {
+        control.value = named(control.name)[0];
       }
     }
     form.setAttribute("data-changed", "");
-    document.querySelector("#notice").textContent = "What you typed is here again: it was not saved.";
-  };
+    document.getElementById("notice").textContent = "What you typed is back. It is not saved.";
+  }
 
-  restore();
+  const text = store?.getItem(key);
+  store?.removeItem(key);
+  if (text && text !== first && !form.hasAttribute("data-changed") && isStill(JSON.parse(text))) {
+    restore(JSON.parse(text));
+  }
 })();

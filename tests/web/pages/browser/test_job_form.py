@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from jobs_app.core import clock
 from jobs_app.jobs import service
@@ -108,6 +108,32 @@ def test_leaving_with_changes_asks(browser_page: Page, site: Site, faults: Fault
     page.wait_for_timeout(200)
 
     assert questions == ["beforeunload"]
+
+
+@pytest.mark.parametrize("address", ["/jobs/new", "/jobs/down/edit"])
+def test_what_was_typed_is_back_after_an_outage(
+    browser_page: Page, site: Site, faults: Faults, address: str
+) -> None:
+    faults.expected.append("status of 503")
+    if address != "/jobs/new":
+        make_job(site, "down")
+    page = browser_page
+    page.goto(address)
+    page.get_by_role("textbox", name="Tags").fill("billing")
+
+    def refuse(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fulfill(status=503, body="<p>down</p>", content_type="text/html")
+        else:
+            route.continue_()
+
+    page.route(f"**{address}", refuse)
+    page.keyboard.press("Control+s")
+    expect(page.locator("body")).to_have_text("down")
+    page.evaluate("location.href = location.href")
+
+    expect(page.get_by_role("textbox", name="Tags")).to_have_value("billing")
+    expect(page.locator("#notice")).to_have_text("What you typed is back. It is not saved.")
 
 
 @pytest.mark.parametrize("width", [360, 1280])
