@@ -300,6 +300,17 @@ def ticked(values: Values, pointer: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if f"{TICK}{pointer}/{name}" in values]
 
 
+def ordered_ticks(values: Values, pointer: str, names: Sequence[str]) -> list[str]:
+    """Return the ticked names, in the order that they had before."""
+    chosen = ticked(values, pointer, names)
+    try:
+        before = json.loads(values.get(WAS + pointer, "[]"))
+    except ValueError:
+        before = []
+    known = [name for name in before if name in chosen] if isinstance(before, list) else []
+    return [*known, *(name for name in chosen if name not in known)]
+
+
 def tick_texts(pointer: str, names: Sequence[str]) -> dict[str, str]:
     """Return the texts of the ticks of *names* below *pointer*."""
     return {f"{TICK}{pointer}/{name}": "on" for name in names}

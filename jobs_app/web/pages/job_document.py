@@ -5,14 +5,13 @@ left out.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs_app.core.document_diff import is_other
 from jobs_app.core.errors import FieldError
 from jobs_app.jobs.document import KINDS
-from jobs_app.web.pages import argument_fields, form_fields, job_fields
+from jobs_app.web.pages import argument_fields, form_fields, job_fields, notify_fields
 from jobs_app.web.pages.argument_fields import Schema, read
 from jobs_app.web.pages.form_fields import ControlSpec, tick_texts
 from jobs_app.web.pages.form_values import (
@@ -24,26 +23,16 @@ from jobs_app.web.pages.form_values import (
     Values,
     json_text,
 )
-from jobs_app.web.pages.job_fields import EVENTS, SECTIONS, Defaults
+from jobs_app.web.pages.job_fields import SECTIONS, Defaults
 
 #: All plain fields: those with a control of their own.
 PLAIN = tuple(name for _, names in SECTIONS.values() for name in names)
 
 #: The controls that choose: the kind of the schedule, who is notified, how arguments are typed.
-SCHEDULE, NOTIFY, KWARGS, RUN_ARGUMENTS = "/schedule", "/notify", "/kwargs", "/run_arguments"
+SCHEDULE, KWARGS, RUN_ARGUMENTS = "/schedule", "/kwargs", "/run_arguments"
 
-#: The choices of who is notified.
-NOTIFY_CHOICES = {
-    "default": "the channels that hear of every job",
-    "nobody": "nobody",
-    "own": "channels of its own",
-}
-
-#: Rules without a channel that a form has to offer.
-MORE_RULES = 2
-
-#: Most rules of a job.
-MOST_RULES = 20
+#: The control with the names of the arguments that have controls in the form.
+SHOWN = "shown:/kwargs"
 
 #: Arguments are typed as one JSON object.
 ALL_ARGUMENTS = ControlSpec(KWARGS, "Arguments", (Kind.JSON,), expects="an object")
@@ -80,7 +69,7 @@ def texts_of(
     retried = defaults.document["retry"]["on"] if isinstance(retried, Unset) else retried
     texts |= tick_texts("/retry/on", retried) | {WAS + "/retry/on": json.dumps(retried)}
     texts |= _schedule_texts(document, zone=zone)
-    texts |= _notify_texts(document.get("notify"), zone=zone)
+    texts |= notify_fields.texts_of(document.get("notify"), zone=zone)
     return texts | argument_texts(document, schema, zone=zone)
 
 
@@ -107,26 +96,6 @@ def _schedule_texts(document: Mapping[str, Any], *, zone: str) -> dict[str, str]
     for spec in job_fields.schedule_specs():
         value = schedule.get(spec.name.rpartition("/")[2])
         texts |= form_fields.texts_of(spec, UNSET if value in (None, "") else value, zone=zone)
-    return texts
-
-
-def _notify_texts(rules: Any, *, zone: str) -> dict[str, str]:
-    if not isinstance(rules, list):
-        return {NOTIFY: "default"}
-    if not rules:
-        return {NOTIFY: "nobody"}
-    texts = {NOTIFY: "own"}
-    for index, rule in enumerate(rules):
-        pointer = f"{NOTIFY}/{index}"
-        for spec in job_fields.rule_specs(index, ()):
-            value = rule.get(spec.name.rpartition("/")[2], UNSET)
-            if spec.kind is Kind.ENUM:
-                texts[spec.name] = json_text(value)
-            else:
-                texts |= form_fields.texts_of(spec, value, zone=zone)
-        if rule.get("on") is not None:
-            texts |= tick_texts(f"{pointer}/on", rule["on"])
-            texts[f"{WAS}{pointer}/on"] = json.dumps(rule["on"])
     return texts
 
 
@@ -158,10 +127,10 @@ def document_from(
         errors += error
         if not isinstance(value, Unset):
             _put(document, spec.name, value)
-    retried = _ticks(values, "/retry/on", job_fields.ticks_of("on"))
+    retried = form_fields.ordered_ticks(values, "/retry/on", job_fields.ticks_of("on"))
     if is_other(sorted(retried), sorted(defaults.document["retry"]["on"])):
         _put(document, "/retry/on", retried)
-    for part in (_arguments(values, schema), _schedule(values), _notify(values)):
+    for part in (_arguments(values, schema), _schedule(values), notify_fields.rules_from(values)):
         document |= part[0]
         errors += part[1]
     return document, errors
@@ -174,30 +143,38 @@ def _put(document: dict[str, Any], pointer: str, value: Any) -> None:
     document[name] = value
 
 
-def _ticks(values: Values, pointer: str, names: Sequence[str]) -> list[str]:
-    """Return the ticked names, in the order that they had before."""
-    ticked = form_fields.ticked(values, pointer, names)
+def _unsent(values: Values, specs: Sequence[ControlSpec]) -> list[FieldError]:
+    """Return an error for each argument that the form had, and that was not sent.
+
+    A sign-in in between keeps the form, but no field with the name of a secret.
+    """
     try:
-        before = json.loads(values.get(WAS + pointer, "[]"))
+        shown = json.loads(values.get(SHOWN, "[]"))
     except ValueError:
-        before = []
-    known = [name for name in before if name in ticked] if isinstance(before, list) else []
-    return [*known, *(name for name in ticked if name not in known)]
+        shown = []
+    detail = "This was not kept while you signed in: type it again, and tick it if it was ticked."
+    return [
+        FieldError(spec.name, "not_sent", detail)
+        for spec in specs
+        if isinstance(shown, list) and spec.label in shown and spec.name not in values
+    ]
 
 
 def _arguments(values: Values, schema: Schema) -> tuple[dict[str, Any], list[FieldError]]:
-    names = [spec.label for spec in argument_fields.argument_specs(schema)]
+    specs = argument_fields.argument_specs(schema)
+    names = [spec.label for spec in specs]
     if types_json(values):
         kwargs, errors = read(ALL_ARGUMENTS, {KWARGS: values.get(KWARGS, "")})
         kwargs = {} if isinstance(kwargs, Unset) else kwargs
     else:
         kwargs, errors = argument_fields.arguments_from(schema, values)
+        errors += _unsent(values, specs)
     more, wrong = read(MORE_ASKED, values)
     names += [name for name in more if isinstance(name, str)] if isinstance(more, list) else []
     texts = dict(values)
     if isinstance(more, list):
         texts |= tick_texts(RUN_ARGUMENTS, [name for name in more if isinstance(name, str)])
-    asked = _ticks(texts, RUN_ARGUMENTS, list(dict.fromkeys(names)))
+    asked = form_fields.ordered_ticks(texts, RUN_ARGUMENTS, list(dict.fromkeys(names)))
     document = {"kwargs": kwargs} | ({"run_arguments": asked} if asked else {})
     return document, [*errors, *wrong]
 
@@ -237,63 +214,6 @@ def _missing_kind(spec: ControlSpec) -> FieldError:
     return FieldError(spec.name, "missing", detail)
 
 
-def _notify(values: Values) -> tuple[dict[str, Any], list[FieldError]]:
-    chosen = values.get(NOTIFY, "default")
-    if chosen not in ("nobody", "own"):
-        return {}, []
-    if chosen == "nobody":
-        return {"notify": []}, []
-    rules, errors = [], []
-    for index in range(rule_count(values)):
-        rule: dict[str, Any] = {}
-        for spec in job_fields.rule_specs(index, ()):
-            name = spec.name.rpartition("/")[2]
-            value, error = read(spec, values)
-            errors += error
-            if not isinstance(value, Unset):
-                rule[name] = _channel(value) if name == "channel" else value
-        events = _ticks(values, f"{NOTIFY}/{index}/on", EVENTS)
-        rules.append(rule | ({"on": events} if events else {}))
-    return {"notify": rules}, errors
-
-
-def _channel(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def rule_count(values: Values) -> int:
-    """Return the number of notification rules in a form whose rules are `compact`."""
-    count = 0
-    while count < MOST_RULES and f"{NOTIFY}/{count}/channel" in values:
-        count += 1
-    return count
-
-
-def compact(values: Values) -> dict[str, str]:
-    """Return the form without the rules that name no channel; the others are numbered anew.
-
-    The numbers of the rules are then those in the document, and so in its errors.
-    """
-    numbers: dict[str, int] = {}
-    for index in range(MOST_RULES + MORE_RULES):
-        if values.get(f"{NOTIFY}/{index}/channel"):
-            numbers[str(index)] = len(numbers)
-    result = {}
-    for name, text in values.items():
-        match = _OF_RULE.fullmatch(name)
-        if match is None:
-            result[name] = text
-        elif match[2] in numbers:
-            result[f"{match[1]}{numbers[match[2]]}{match[3]}"] = text
-    return result
-
-
-_OF_RULE = re.compile(rf"((?:\w+:)?{NOTIFY}/)([0-9]+)(/.*)")
-
-
 def task_of(values: Values, tasks: Sequence[str]) -> str:
     """Return the name of the task in a form."""
     value, _ = read(job_fields.name_spec(tasks=tuple(tasks))[1], values)
@@ -324,8 +244,3 @@ def json_texts(document: Mapping[str, Any]) -> dict[str, str]:
     asked = document.get("run_arguments") or UNSET
     texts = {AS + KWARGS: Kind.JSON.value, KWARGS: json_text(document.get("kwargs", {}))}
     return texts | form_fields.texts_of(MORE_ASKED, asked, zone="")
-
-
-def ticked_events(values: Values, index: int) -> list[str]:
-    """Return the events that the rule at *index* names."""
-    return form_fields.ticked(values, f"{NOTIFY}/{index}/on", EVENTS)

@@ -18,7 +18,7 @@ from jobs_app.web import extension, job_rights
 from jobs_app.web.api.schemas.base import raise_invalid, refuse_unstorable
 from jobs_app.web.api.schemas.job_input import JobIn
 from jobs_app.web.api.schemas.job_output import show_schedule
-from jobs_app.web.pages import job_document, zones
+from jobs_app.web.pages import job_document, notify_fields, zones
 from jobs_app.web.pages.argument_fields import Schema
 from jobs_app.web.pages.job_fields import Defaults
 from jobs_app.web.permissions import actor
@@ -48,7 +48,7 @@ class Editor:
     @classmethod
     def of_values(cls, sent: Mapping[str, str]) -> Self:
         """Return the form with the texts that a browser sent."""
-        values = job_document.compact(sent)
+        values = notify_fields.compact(sent)
         tasks = registry.names(extension.current().celery)
         task = job_document.task_of(values, tasks)
         schema, defaults = _schema(task), defaults_of(task)

@@ -25,6 +25,7 @@ from jobs_app.web.pages import (
     job_fields,
     job_preview,
     job_sections,
+    notify_fields,
 )
 from jobs_app.web.pages.form_values import TICK, Kind
 from jobs_app.web.pages.job_editor import Editor
@@ -52,7 +53,7 @@ def names(editor: Editor) -> set[str]:
         *job_fields.schedule_specs(),
         *argument_fields.argument_specs(editor.schema),
     ]
-    for index in range(job_document.rule_count(editor.values)):
+    for index in range(notify_fields.rule_count(editor.values)):
         specs += job_fields.rule_specs(index, ())
     groups = ("/schedule", "/notify", "/kwargs", "/run_arguments", "/retry/on")
     return {spec.name for spec in specs} | set(groups)
@@ -124,7 +125,7 @@ def _choices(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str, A
     """Return the schedule, and who is notified."""
     values = editor.values
     secrets, known = _suggestions()
-    count = job_document.rule_count(values) + job_document.MORE_RULES
+    count = notify_fields.rule_count(values) + notify_fields.MORE_RULES
     schedule = form_fields.bound(job_fields.schedule_specs(), values, errors)
     return {
         "secrets": secrets,
@@ -132,12 +133,12 @@ def _choices(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str, A
         "kinds": job_fields.SCHEDULE_KINDS,
         "rules": [
             form_fields.bound(job_fields.rule_specs(index, known), values, errors)
-            for index in range(min(count, job_document.MOST_RULES))
+            for index in range(min(count, notify_fields.MOST_RULES))
         ],
         "channels": known,
         "events": job_fields.EVENTS,
         "retried": job_fields.ticks_of("on"),
-        "notify_choices": job_document.NOTIFY_CHOICES,
+        "notify_choices": notify_fields.NOTIFY_CHOICES,
     }
 
 

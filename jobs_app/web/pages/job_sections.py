@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs_app.core.document_diff import is_other
 from jobs_app.core.text import counted
-from jobs_app.web.pages import form_fields, job_document, job_fields
+from jobs_app.web.pages import form_fields, job_fields, notify_fields
 from jobs_app.web.pages.form_fields import Field
 from jobs_app.web.pages.form_values import Kind, Values
 from jobs_app.web.pages.job_fields import SECTIONS, Defaults
@@ -93,7 +93,7 @@ def _where(document: Mapping[str, Any]) -> str:
 def _notified(document: Mapping[str, Any]) -> str:
     rules = document.get("notify")
     if rules is None:
-        return job_document.NOTIFY_CHOICES["default"]
+        return notify_fields.NOTIFY_CHOICES["default"]
     channels = [str(rule.get("channel")) for rule in rules if isinstance(rule, Mapping)]
     return ", ".join(channels) or "nobody"
 

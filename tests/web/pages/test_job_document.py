@@ -7,7 +7,7 @@ import pytest
 from jobs_app.core.settings import Settings
 from jobs_app.jobs.definition import from_document
 from jobs_app.jobs.document import as_json
-from jobs_app.web.pages.job_document import compact, document_from, texts_of
+from jobs_app.web.pages.job_document import document_from, texts_of
 from jobs_app.web.pages.job_fields import Defaults
 
 SCHEMA: dict[str, Any] = {
@@ -131,12 +131,3 @@ def test_arguments_may_be_typed_as_one_json_object() -> None:
     texts = {"as:/kwargs": "json", "/kwargs": '{"command": "x"}', "/kwargs/cwd": "/tmp"}
 
     assert document_from(texts, SCHEMA, defaults())[0]["kwargs"] == {"command": "x"}
-
-
-def test_rules_without_a_channel_are_dropped() -> None:
-    texts = {"/notify": "own", "/notify/0/channel": "", "/notify/0/after_failures": "9"}
-    texts |= {"/notify/2/channel": '"ops"', "tick:/notify/2/on/failed": "on"}
-
-    document = document_from(compact(texts), SCHEMA, defaults())[0]
-
-    assert document["notify"] == [{"channel": "ops", "on": ["failed"]}]

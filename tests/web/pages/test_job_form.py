@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from tests.web.conftest import Api, a_job
 from tests.web.pages.conftest import Page
@@ -188,6 +189,26 @@ def test_a_preview_shows_what_can_be_shown(api: Api, page: Page) -> None:
     assert "At 03:00 every day" in answer.text
     assert "Not valid yet" in answer.text
     assert '<a href="#f_2f_name">' in answer.text
+
+
+def secretive(day: str, api_token: str = "") -> None:
+    """Take an argument with the name of a secret."""
+
+
+def test_a_session_that_ended_loses_no_argument(api: Api, app: Flask, page: Page) -> None:
+    parts = app.extensions["jobs_app"]
+    parts.celery.task(name="secretive", shared=False)(secretive)
+    kwargs = {"day": "x", "api_token": "hunter2-hunter2"}
+    api.make_job(task="secretive", kwargs=kwargs)
+    controls = form(page, "/jobs/nightly/edit") | {"/kwargs/day": "y"}
+    # What a sign-in in between keeps.
+    del controls["/kwargs/api_token"]
+
+    answer = sent(page, "/jobs/nightly/edit", controls)
+
+    assert answer.status_code == 422
+    assert 'api_5f_token-error">This was not kept while you signed in' in answer.text
+    assert stored(api)["kwargs"] == kwargs
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
