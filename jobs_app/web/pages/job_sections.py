@@ -19,7 +19,7 @@ Errors = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the form; closed it shows `summary` alone. `is_plain`: it has fields only."""
+    """A part of the form; a closed one shows its title and its summary alone."""
 
     key: str
     title: str

@@ -231,6 +231,17 @@ def test_an_editor_without_the_grant_may_not_change_a_command(api: Api, page_of:
     assert "may not change or start as it likes what runs commands" in answer.text
 
 
+def test_secrets_are_listed_by_name_for_who_may_see_them(api: Api, page: Page) -> None:
+    answer = api.put("/secrets/DB_PASSWORD", {"value": "hunter2-hunter2"})
+    assert answer.status_code in (200, 201), answer.text
+
+    text = page("/jobs/new").text
+
+    assert "<code>${secret:DB_PASSWORD}</code>" in text
+    assert '<option value="${secret:DB_PASSWORD}">' in text
+    assert "hunter2" not in text
+
+
 def test_the_command_is_never_asked_for(api: Api, page: Page) -> None:
     text = page("/jobs/new").text
 

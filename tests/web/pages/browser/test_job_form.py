@@ -40,6 +40,9 @@ def test_the_preview_follows_what_is_typed(browser_page: Page, site: Site) -> No
     expect(cron).to_be_focused()
     cron.fill("61 4 * * *")
     expect(preview).to_contain_text("Not valid yet")
+    page.get_by_label("once").check()
+    page.get_by_label("At", exact=True).fill("2027-07-01T09:00")
+    expect(page.locator("small.utc").first).to_have_text("= Thu 01 Jul 2027 07:00:00 UTC")
 
 
 def test_control_s_saves_and_undo_takes_it_back(browser_page: Page, site: Site) -> None:
@@ -148,3 +151,35 @@ def test_the_form_is_clean(open_page: Callable[..., Page], width: int, scheme: s
 
     assert axe_findings(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_job_is_made_without_script(open_page: Callable[..., Page]) -> None:
+    page = open_page(script=False)
+    page.goto("/jobs/new")
+    page.get_by_role("combobox", name="Task").select_option(label="sleep")
+    page.get_by_role("button", name="Show its arguments").click()
+    page.get_by_role("textbox", name="Name").fill("plain")
+    page.get_by_role("textbox", name="duration").fill("1")
+    page.get_by_label("every so often").check()
+    every = page.get_by_role("textbox", name="Every")
+    every.fill("15")
+
+    page.get_by_role("button", name="Show what it does").click()
+
+    expect(page.locator("#preview")).to_contain_text("Every 15 seconds")
+    expect(page.get_by_role("textbox", name="Cron expression")).to_be_hidden()
+    every.press("Enter")
+    page.wait_for_url("**/jobs/plain?saved=new")
+
+
+def test_errors_get_the_focus(browser_page: Page, faults: Faults) -> None:
+    faults.expected.append("status of 422")
+    page = browser_page
+    page.goto("/jobs/new")
+
+    page.keyboard.press("Control+s")
+
+    expect(page.locator("#errors")).to_be_focused()
+    assert axe_findings(page) == []
+    page.get_by_role("link", name="'name' is required.").first.click()
+    expect(page.get_by_role("textbox", name="Name")).to_be_focused()
