@@ -4,14 +4,14 @@
   const live = document.getElementById("live");
   const notice = document.getElementById("notice");
   if (!live) return;
-  const FAST = 2000, SLOW = 5000, HIDDEN = 60000, LONGEST = 30000;
+  const BUSY = 2000, ACTIVE = 2500, SLOW = 5000, HIDDEN = 60000, LONGEST = 30000;
   let activeAt = Date.now(), misses = 0, missedAt = null, timer = null, hovered = false;
 
   function pause() {
     if (document.hidden) return HIDDEN;
     if (misses > 1) return Math.min(LONGEST, 1000 * 2 ** misses);
-    const busy = live.querySelector("[data-busy]");
-    return busy && Date.now() - activeAt < 60000 ? FAST : SLOW;
+    if (Date.now() - activeAt > 60000) return SLOW;
+    return live.querySelector("[data-busy]") ? BUSY : ACTIVE;
   }
 
   function plan() {
