@@ -77,11 +77,13 @@ def _start(
     session: Session, person: Person, browser: Browser, replaces: int | None, *, at: datetime
 ) -> str:
     audit.set_origin(session, replace(audit.origin(session), person_id=person.id))
+    action = "sign_in"
     if replaces is not None:
         is_it = (PageSession.id == replaces, PageSession.ended_at.is_(None))
-        session.execute(update(PageSession).where(*is_it).values(ended_at=at))
+        ended = update(PageSession).where(*is_it).values(ended_at=at)
+        if session.scalar(ended.returning(PageSession.person_id)) == person.id:
+            action = "confirm_password"
     secret = sessions.start(session, person, browser, at=at)
-    action = "sign_in" if replaces is None else "confirm_password"
     audit.note(session, action, by=person.name, at=at, person=person.name)
     session.commit()
     return secret

@@ -121,17 +121,19 @@ def test_a_hash_of_older_parameters_is_made_anew(database: Database) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_unknown_name_takes_as_long_as_a_wrong_password(database: Database) -> None:
+@pytest.mark.parametrize("count", [20, pytest.param(50, marks=pytest.mark.nightly)])
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(database: Database, count: int) -> None:
+    # The time of the processor, which other programs of a crowded machine do not change.
     seconds: dict[str, list[float]] = {"ann": [], "nobody": []}
-    for number in range(50):
+    for number in range(count):
         for name, taken in seconds.items():
             address = f"192.0.{number}.{len(name)}"
             with database.session() as session:
                 session.execute(delete(SignInAttempt))
                 session.commit()
-            began = time.perf_counter()
+            began = time.thread_time()
             assert attempt(database, name, "wrong password", address).secret is None
-            taken.append(time.perf_counter() - began)
+            taken.append(time.thread_time() - began)
     medians = [statistics.median(taken) for taken in seconds.values()]
 
     assert abs(medians[0] - medians[1]) < 0.01

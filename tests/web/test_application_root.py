@@ -1,13 +1,17 @@
 """Behind a proxy with a path: links, redirects and the cookie stay below it."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
 from jobs_app.web.app import create_app
-from tests.web.conftest import close
+from jobs_app.web.permissions import PAGE_SUFFIX
+from tests.web.conftest import Api, Page, a_job, a_run, close
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -52,4 +56,41 @@ def test_the_rest_of_the_application_works_below_the_path(
     )
 
     assert answer.status_code == 200
+    close(app)
+
+
+#: What a browser loads, opens or sends forms to.
+ADDRESSES = re.compile(r'\b(?:href|src|action|hx-get|hx-post|data-address|data-stream)="([^"]*)"')
+
+
+def test_each_address_on_each_page_begins_with_the_path(
+    settings: Settings, database: Database, token: str, page_of: Callable[..., Page]
+) -> None:
+    app = create_app(settings.model_copy(update={"public_url": "http://example.org/team"}))
+    page = Page(app, page_of("admin", name="ann").secret)
+    assert Api(app, token).post("/jobs", a_job(name="nightly")).status_code == 201
+    with database.session() as session:
+        run = a_run(job_id=1)
+        session.add(run)
+        session.commit()
+    examples = {"run_id": str(run.id), "name": "nightly", "number": "1"}
+    outside, statuses = {}, {}
+    for rule in app.url_map.iter_rules():
+        is_page = rule.endpoint.partition(".")[0].endswith(PAGE_SUFFIX)
+        if not is_page or "GET" not in (rule.methods or ()) or "key" in rule.arguments:
+            continue
+        values = examples | ({"name": "ann"} if "people" in rule.endpoint else {})
+        built = rule.build({name: values[name] for name in rule.arguments})
+        assert built is not None
+        answer = page(built[1])
+        statuses[rule.endpoint] = answer.status_code
+        found = {*ADDRESSES.findall(answer.text), answer.headers.get("Location", "/team")}
+        wrong = {a for a in found if not a.startswith(("/team/", "#", "?", "/team"))}
+        if wrong:
+            outside[rule.endpoint] = wrong
+
+    assert outside == {}
+    docs: Any = page("/api/docs")
+    assert not [address for address in ADDRESSES.findall(docs.text) if address.startswith("/")]
+    assert statuses["job_page.show"] == statuses["run_page.show"] == 200
     close(app)

@@ -14,6 +14,7 @@ from jobs_app.accounts.permissions import Action
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.text import counted
 from jobs_app.web import csrf
+from jobs_app.web.local_address import current_address
 from jobs_app.web.pages import marks, zones
 from jobs_app.web.pages.assets import static
 from jobs_app.web.pages.regions import Region, RegionCache
@@ -113,7 +114,7 @@ def render(template: str, *, status: int = 200, **context: Any) -> Response:
         "principal": current_principal(),
         "zone": zones.current(),
         "theme": theme(),
-        "address": request.full_path.rstrip("?"),
+        "address": current_address(),
         "live": None,
         "tag": None,
     }

@@ -103,7 +103,8 @@ def writing() -> Session:
 
 def _attempt(name: str, *, is_again: bool) -> BaseResponse:
     next_path = local_address(request.form.get("next", ""))
-    replaces = page_session.current().id if is_again else None
+    is_signed_in = frame.current_principal() is not None
+    replaces = page_session.current().id if is_signed_in else None
     outcome = sign_in.sign_in(
         writing,
         name,

@@ -157,6 +157,19 @@ def test_the_password_given_again_makes_a_new_session(ann: None, visitor: Visito
     assert visitor.client.get("/jobs").status_code == 200
 
 
+def test_somebody_else_who_signs_in_ends_the_session_before(
+    ann: None, app: Flask, page_of: Callable[..., Page], api: Api
+) -> None:
+    page = page_of("viewer", name="ben")
+    answer = page.post("/sign-in", {"name": "ann", "password": PASSWORD})
+
+    assert answer.status_code == 303
+    assert Page(app, page.secret)("/jobs").status_code == 303
+    assert page("/jobs").status_code == 200
+    newest = api.get("/audit").json["items"][0]
+    assert (newest["action"], newest["actor"]) == ("sign_in", "ann")
+
+
 def test_without_anybody_the_page_says_where_to_look(visitor: Visitor, api: Api) -> None:
     text = visitor.client.get("/sign-in").text
 

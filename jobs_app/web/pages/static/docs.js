@@ -16,7 +16,7 @@ form.addEventListener("submit", async (event) => {
   refused.textContent = "";
   let spec;
   try {
-    const answer = await fetch("/api/v1/openapi.json", {
+    const answer = await fetch("v1/openapi.json", {
       headers: { Authorization: `Bearer ${token}` },
     });
     spec = await answer.json();
@@ -33,6 +33,9 @@ form.addEventListener("submit", async (event) => {
 });
 
 function show(spec, token) {
+  // A proxy may serve all of this below a path.
+  const root = new URL("..", location.href).pathname.replace(/\/$/, "");
+  if (root) spec.servers = [{ url: root }];
   const ui = SwaggerUIBundle({
     spec,
     dom_id: "#api",
