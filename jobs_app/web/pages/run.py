@@ -49,6 +49,7 @@ def show(run_id: str) -> Response:
         attempt=attempt,
         plain_end=end,
         log_words=run_log.WORDS,
+        most_lines=run_log.MOST_LINES,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from jobs_app.core.errors import BadRequest
+from jobs_app.core.errors import BadRequest, NotFound
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import FINAL
 from jobs_app.db.models.runs import Run
@@ -23,6 +23,12 @@ MEDIA_TYPE = "application/vnd.jobs-app.log+json"
 WHOLE_CHARS = 2 << 20
 HEAD_CHARS = 512 << 10
 TAIL_CHARS = 1 << 20
+
+#: A line costs the browser as much as so many characters.
+LINE_CHARS = 60
+
+#: While a run writes, the page keeps so many of its lines.
+MOST_LINES = 50_000
 
 #: What the script says about a log; a number stands for {}.
 WORDS = {
@@ -90,7 +96,10 @@ def attempt_of(run: Run) -> int:
     text = request.args.get("attempt", "")
     if text and not (text.isascii() and text.isdecimal() and len(text) < 7):
         raise BadRequest("An attempt is a number, as in ?attempt=2.", code="bad_attempt")
-    return int(text) if text else run.attempt
+    attempt = int(text) if text else run.attempt
+    if not 1 <= attempt <= run.attempt:
+        raise NotFound(f"The run has no attempt {attempt}.", code="attempt_not_found")
+    return attempt
 
 
 def plain_end(run: Run, attempt: int) -> str:
@@ -101,7 +110,7 @@ def plain_end(run: Run, attempt: int) -> str:
 
 def shortened(events: list[LogEvent]) -> list[LogEvent]:
     """Return the events of a log, or those of its head and its tail with `skip` in between."""
-    sizes = [len(event.data.get("text", "")) for event in events]
+    sizes = [len(event.data.get("text", "")) + LINE_CHARS * _line_ends(event) for event in events]
     if sum(sizes) <= WHOLE_CHARS:
         return events
     head = _count(sizes, HEAD_CHARS)

@@ -77,6 +77,16 @@ def test_a_wrong_address_is_refused(page: Page, store, query: str) -> None:
 
 
 @on_sqlite
+@pytest.mark.parametrize("attempt", [0, 3])
+def test_an_attempt_that_is_not_there_is_not_found(page: Page, store, attempt: int) -> None:
+    run = a_run(attempt=2)
+    store(run)
+
+    for path in ("", "/log", "/log.txt"):
+        assert page.get(f"/runs/{run.id}{path}?attempt={attempt}").status_code == 404
+
+
+@on_sqlite
 def test_a_run_that_has_ended_is_streamed_to_its_end(page: Page, store) -> None:
     run = a_run(log_bytes=4)
     store(run, chunk(run, 0, "one\n"), chunk(run, 1, "two\n"))
@@ -118,8 +128,10 @@ def test_of_a_long_log_head_and_tail_stay() -> None:
 
     short = shortened(events)
 
-    assert [event.name for event in short].count("skip") == 1
-    assert short.index(next(e for e in short if e.name == "skip")) == 32
-    assert len(short) == 32 + 1 + 64
-    assert short[32].data == {"lines": (200 - 96) * 16}
-    assert shortened(events[:128]) == events[:128]
+    head = next(at for at, event in enumerate(short) if event.name == "skip")
+    assert (head, len(short)) == (31, 31 + 1 + 61)
+    assert short[head].data == {"lines": (200 - 92) * 16}
+    assert shortened(events[:120]) == events[:120]
+    # Short lines cost the browser as much as long ones.
+    blank = [LogEvent("chunk", {"text": "\n" * 16_384}, LogPosition(1, seq)) for seq in range(64)]
+    assert len(shortened(blank)) == 4

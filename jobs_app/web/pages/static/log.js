@@ -1,7 +1,7 @@
 // The log of a run: lines that are text and can be linked, found and copied, and new ones as they come.
 "use strict";
 (() => {
-  const root = document.getElementById("log");
+  const root = document.getElementById("log"); // not on the page of a run that did not run
   if (!root) return;
   const part = (name) => root.querySelector(`[data-log="${name}"]`);
   const box = part("lines"), news = part("news"), term = part("term");
@@ -10,11 +10,11 @@
   const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: document.documentElement.dataset.zone });
   const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
   const make = (tag, name, text = "") => Object.assign(document.createElement(tag), { className: name, textContent: text });
-  const BLOCK = 200, FOLD = 10000, SLICE = 40, STREAMS = 3;
+  const extent = new URL(location).searchParams.get("part") || "ends", most = extent === "all" ? Infinity : root.dataset.most;
+  const BLOCK = 200, FOLD = 10000, LONGEST = 1 << 21, SLICE = 40, STREAMS = 3;
 
   // --- Lines. *open* is the one that has no end yet, *ends* counts the ends so far.
-  let style = sgr.unstyled(), open = null, next = 1, ends = 0, block = null, position = "";
-  const lines = [];
+  let style = sgr.unstyled(), open = null, next = 1, ends = 0, block = null, position = "", lines = [];
 
   function begin(stream, at) {
     if (!block || block.childElementCount === BLOCK) box.append((block = make("div", "log-block")));
@@ -40,18 +40,14 @@
     row.append(ending);
   }
 
-  function close() {
-    show("\n");
-    open = null;
-    block.classList.toggle("full", block.childElementCount === BLOCK);
-  }
+  const close = () => { show("\n"); open = null; block.classList.toggle("full", block.childElementCount === BLOCK); };
 
   function add(text, stream, at) {
     for (const [index, piece] of text.split("\n").entries()) {
       if (index) { if (!open) begin(stream, at); close(); ends += 1; }
       if (!piece) continue;
       if (!open) begin(stream, at);
-      open.raw += piece;
+      if (open.raw.length < LONGEST) open.raw += piece;
       let end = open.raw.length;
       while (end && open.raw[end - 1] === "\r") end -= 1;
       const back = end ? open.raw.lastIndexOf("\r", end - 1) : -1;
@@ -80,7 +76,8 @@
     },
   };
 
-  const isAtEnd = () => box.scrollTop + box.clientHeight >= box.scrollHeight - 40;
+  // Nothing moves while something is selected.
+  const isAtEnd = (selection = getSelection()) => box.scrollTop + box.clientHeight >= box.scrollHeight - 40 && (selection.isCollapsed || !box.contains(selection.anchorNode));
   const toEnd = () => { unseen = 0; showNews(); box.scrollTop = box.scrollHeight; };
   const showNews = () => { news.hidden = !unseen; news.textContent = word(unseen === 1 ? "new" : "news", unseen); };
   const waiting = [];
@@ -98,6 +95,11 @@
       begun = performance.now();
     }
     if (open) show("");
+    // A run may write for days.
+    for (let first; !isOver && lines.length > most && (first = box.querySelector(".full")); first.remove()) {
+      lines.splice(0, BLOCK);
+      part("early").hidden = false;
+    }
     part("size").textContent = word(next === 2 ? "line" : "lines", next - 1);
     unseen += next - before;
     if (follows) { toEnd(); requestAnimationFrame(toEnd); } else showNews();
@@ -114,9 +116,7 @@
 
   // --- Links to lines: #L10, or #L10-L20
   let marked = [];
-
-  const pattern = /^#L(\d+)(?:-L(\d+))?$/;
-  const range = (match = pattern.exec(location.hash)) => match && [match[1], match[2] || match[1]].map(Number).sort((a, b) => a - b);
+  const range = (match = /^#L(\d+)(?:-L(\d+))?$/.exec(location.hash)) => match && [match[1], match[2] || match[1]].map(Number).sort((a, b) => a - b);
 
   function showRange(scrolls) {
     const [first, last] = range() || [1, 0];
@@ -244,7 +244,7 @@
 
   part("bar").hidden = false;
   term.value = new URL(location).searchParams.get("find") || "";
-  ask("part", new URL(location).searchParams.get("part") || "ends")
+  ask("part", extent)
     .then(() => { showRange(true); if (term.value && !range()) go(0); }, () => { misses = 1; })
     .then(follow);
 })();

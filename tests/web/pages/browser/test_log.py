@@ -231,6 +231,28 @@ def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site)
     page.wait_for_selector("#log[data-over]")
 
 
+def test_while_a_run_writes_only_the_newest_lines_stay(
+    browser_page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_log, "MOST_LINES", 500)
+    page, run = browser_page, store_run(site, "old\n" * 400, state=RunState.RUNNING)
+    page.goto(f"/runs/{run.id}")
+    page.wait_for_selector("#L400")
+    assert page.is_hidden("[data-log=early]")
+    # What somebody has selected stays in place.
+    page.evaluate("() => getSelection().selectAllChildren(document.getElementById('L395'))")
+
+    write(site, run, ["new\n" * 300], first=1)
+
+    page.wait_for_selector("[data-log=early]")
+    assert page.locator(".log-line").count() == 500
+    assert page.locator(".log-line").first.get_attribute("id") == "L201"
+    page.get_by_text("300 new lines").wait_for()
+    assert is_in_view(page, "L395")
+    page.get_by_role("link", name="Load all that is kept").click()
+    page.wait_for_selector("#L1")
+
+
 def test_refused_streams_become_questions(
     browser_page: Page, site: Site, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
