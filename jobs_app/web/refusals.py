@@ -1,6 +1,7 @@
 """The audit of refusals: who wanted what without the right, bounded in number."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,15 @@ log = logging.getLogger(__name__)
 #: The name of these events in the audit.
 REFUSED = "refused"
 
+#: At most so many accounts are counted: beyond them the window of the oldest ends early.
+MAX_ACCOUNTS = 1_000
+
 #: A longer address of a request is cut, characters.
 MAX_PATH_CHARS = 200
+
+
+#: The name and the number of an account.
+Account = tuple[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,9 @@ class RefusalAudit:
     """
 
     def __init__(self) -> None:
-        #: By the name and the number of the account.
-        self._counts: dict[tuple[str, int | None], RepeatCount[Refusal]] = {}
+        self._lock = threading.Lock()
+        #: The windows of the accounts, by their names and numbers, in the order in which they end.
+        self._counts: dict[Account, RepeatCount[Refusal]] = {}
 
     def note(self, principal: Principal, action: str) -> None:
         """Write a refusal of this request, or count it if the audit has it, or has many."""
@@ -52,18 +61,38 @@ class RefusalAudit:
         path = f"{request.method} {request.path[:MAX_PATH_CHARS]}"
         refusal = Refusal(_repeatable(g.audit_origin), principal.name, action, path)
         account = (principal.account, principal.person_id)
-        if self._counts.setdefault(account, RepeatCount()).is_new(refusal):
+        with self._lock:
+            is_new = self._counts.setdefault(account, RepeatCount()).is_new(refusal)
+        if is_new:
             _write({refusal: 0}, g.audit_origin)
 
     def report(self) -> None:
         """Write how often refusals came again in the last window; call it at each request."""
-        for (account, person_id), count in [*self._counts.items()]:
-            repeated, others = count.ended()
+        for (account, person_id), count in self._ended().items():
+            repeated, others = count.totals()
             if others:
                 origin = audit.Origin(None, None, person_id)
                 repeated[Refusal(origin, account, "several actions", "")] = others
             if repeated:
                 _write(repeated)
+
+    @property
+    def account_count(self) -> int:
+        """How many accounts have a window."""
+        return len(self._counts)
+
+    def _ended(self) -> dict[Account, RepeatCount[Refusal]]:
+        """Remove the windows that have ended, and return them."""
+        ended: dict[Account, RepeatCount[Refusal]] = {}
+        with self._lock:
+            for account, count in self._counts.items():
+                # The others began later.
+                if not count.has_ended() and len(self._counts) - len(ended) <= MAX_ACCOUNTS:
+                    break
+                ended[account] = count
+            for account in ended:
+                del self._counts[account]
+        return ended
 
 
 def register(app: Flask, refusals: RefusalAudit) -> None:

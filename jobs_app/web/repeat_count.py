@@ -40,13 +40,19 @@ class RepeatCount(Generic[Event]):
             self._repeated[event] = 0
             return True
 
+    def has_ended(self) -> bool:
+        """Tell whether a window has begun and is over."""
+        return bool(self._ends_at) and self._monotonic() >= self._ends_at
+
     def ended(self) -> tuple[dict[Event, int], int]:
         """Return how often events came again in the last window, and how many others came.
 
         Nothing is returned before the window ends; call this at each request.
         """
-        if not self._ends_at or self._monotonic() < self._ends_at:
-            return {}, 0
+        return self.totals() if self.has_ended() else ({}, 0)
+
+    def totals(self) -> tuple[dict[Event, int], int]:
+        """Return the same of the present window, which ends."""
         with self._lock:
             repeated, others = self._repeated, self._others
             self._repeated, self._others, self._ends_at = Counter(), 0, 0.0

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask, g
 
+from jobs_app.accounts.audit import Origin
+from jobs_app.accounts.principal import Principal
+from jobs_app.core.roles import Role
+from jobs_app.web import refusals as refusals_module
+from jobs_app.web.refusals import RefusalAudit
 from jobs_app.web.repeat_count import MAX_NAMED, WINDOW_SECONDS, RepeatCount
 from tests.web.conftest import Api
 
@@ -59,6 +65,28 @@ def test_refusals_of_one_account_hide_none_of_another(
     last = refusals(api)[-1]
     assert (last["actor"], last["detail"]["again"]) == ("ann", 5)
     assert last["person_id"] is not None
+
+
+def test_accounts_are_forgotten_when_their_window_ends_or_there_are_too_many(
+    api_of: Callable[..., Api], app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(RepeatCount.__init__, "__kwdefaults__", {"monotonic": lambda: now[0]})
+    audit = RefusalAudit()
+    principals = [
+        Principal(f"token:{number}", f"n{number}", f"n{number}", Role.VIEWER, person_id=number)
+        for number in range(5)
+    ]
+    monkeypatch.setattr(refusals_module, "MAX_ACCOUNTS", 3)
+    with app.test_request_context():
+        g.audit_origin = Origin(None, None, None)
+        for principal in principals:
+            audit.note(principal, "change jobs")
+        assert audit.account_count <= 4
+        now[0] += WINDOW_SECONDS
+        audit.report()
+
+    assert audit.account_count == 0
 
 
 def test_what_a_limited_caller_asks_for_in_vain_is_in_the_audit(
