@@ -1,8 +1,8 @@
 """People and service accounts: created, changed, disabled and removed, each with its audit."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -56,6 +56,15 @@ class Rights:
         """Return the rights as the columns of a row, and as JSON."""
         tags = None if self.tags is None else sorted({*self.tags})
         return {"role": self.role, "grants": sorted({*self.grants}), "tags": tags}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Columns of an account that change together, and the event of the audit that says so."""
+
+    action: str
+    values: Mapping[str, Any]
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check(rights: Rights) -> None:
@@ -113,26 +122,42 @@ def change(
     name: str,
     values: Mapping[str, Any],
     *,
+    is_disabled: bool | None = None,
     version: int | None = None,
     by: str,
     at: datetime,
 ) -> Person:
     """Change role, grants or tags of an account, if its version is *version* (None: any).
 
-    Raises NotFound, InvalidInput, StaleVersion, Conflict (`admin_account`).
+    With *is_disabled* it is also disabled, or enabled again; its tokens work only while it is
+    enabled. All that changes is written at once, or nothing. Raises NotFound, InvalidInput,
+    StaleVersion, Conflict (`admin_account`).
     """
     while True:
         person = _expected(session, name, version)
-        before = Rights.of(person)
-        after = before.changed(values)
-        check(after)
-        if after.columns() == before.columns():
+        changes = [*_changed_rights(person, values), *_changed_state(person, is_disabled, at=at)]
+        if not changes:
             session.commit()
             return person
-        _keep_admin(session, person, "keeps its rights")
-        detail = {"before": before.columns(), "after": after.columns()}
-        if _write(session, person, "change_person", after.columns(), by=by, at=at, **detail):
+        is_of_rights = changes[0].action == "change_person"
+        _keep_admin(session, person, "keeps its rights" if is_of_rights else "cannot be disabled")
+        if _write(session, person, *changes, by=by, at=at):
             return get(session, name)
+
+
+def _changed_rights(person: Person, values: Mapping[str, Any]) -> Iterator[Change]:
+    before = Rights.of(person)
+    after = before.changed(values)
+    check(after)
+    if after.columns() != before.columns():
+        detail = {"before": before.columns(), "after": after.columns()}
+        yield Change("change_person", after.columns(), detail)
+
+
+def _changed_state(person: Person, is_disabled: bool | None, *, at: datetime) -> Iterator[Change]:
+    if is_disabled not in {None, person.disabled_at is not None}:
+        action = "disable_person" if is_disabled else "enable_person"
+        yield Change(action, {"disabled_at": at if is_disabled else None})
 
 
 def set_disabled(
@@ -144,20 +169,8 @@ def set_disabled(
     by: str,
     at: datetime,
 ) -> Person:
-    """Disable an account, or enable it again; its tokens work only while it is enabled.
-
-    Raises NotFound, StaleVersion, Conflict (`admin_account`).
-    """
-    while True:
-        person = _expected(session, name, version)
-        if (person.disabled_at is not None) == is_disabled:
-            session.commit()
-            return person
-        _keep_admin(session, person, "cannot be disabled")
-        action = "disable_person" if is_disabled else "enable_person"
-        values = {"disabled_at": at if is_disabled else None}
-        if _write(session, person, action, values, by=by, at=at):
-            return get(session, name)
+    """Disable an account, or enable it again, as `change` does; raises the same."""
+    return change(session, name, {}, is_disabled=is_disabled, version=version, by=by, at=at)
 
 
 def set_password(
@@ -175,7 +188,7 @@ def set_password(
             raise Conflict(sentence, code="service_account")
         session.execute(delete(Link).where(Link.person_id == person.id, Link.used_at.is_(None)))
         values = {"password_hash": password_hash}
-        if _write(session, person, "change_password", values, by=by, at=at):
+        if _write(session, person, Change("change_password", values), by=by, at=at):
             return get(session, name)
 
 
@@ -197,7 +210,7 @@ def remove(
         _keep_admin(session, person, "cannot be removed")
         revoked = update(Token).where(Token.owner_id == person.id, Token.revoked_at.is_(None))
         session.execute(revoked.values(revoked_at=at))
-        if _write(session, person, "remove_person", {"removed_at": at}, by=by, at=at):
+        if _write(session, person, Change("remove_person", {"removed_at": at}), by=by, at=at):
             return
 
 
@@ -277,27 +290,20 @@ def _keep_admin(session: Session, person: Person, sentence: str) -> None:
         )
 
 
-def _write(
-    session: Session,
-    person: Person,
-    action: str,
-    values: Mapping[str, Any],
-    *,
-    by: str,
-    at: datetime,
-    **detail: Any,
-) -> bool:
-    """Write *values* with their audit, and commit; False if somebody else was first.
+def _write(session: Session, person: Person, *changes: Change, by: str, at: datetime) -> bool:
+    """Write *changes* with an event of the audit for each; False if somebody else was first.
 
     All sessions of the account end: a page that is open loses its rights at the next request.
     """
     name, number = person.name, person.version
     guard = (Person.id == person.id, Person.version == number, _IS_THERE)
+    values = dict(pair for change in changes for pair in change.values.items())
     changed = update(Person).where(*guard).values(**values, version=number + 1)
     if not rowcount(session.execute(changed)):
         session.rollback()
         return False
     sessions.end_all(session, person.id, at=at)
-    audit.note(session, action, by=by, at=at, person=name, **detail)
+    for written in changes:
+        audit.note(session, written.action, by=by, at=at, person=name, **written.detail)
     session.commit()
     return True

@@ -129,9 +129,8 @@ def test_a_write_after_somebody_elses_changes_nothing(database: Database) -> Non
     change(database, "ann", {"role": Role.VIEWER})
 
     with database.session() as session:
-        written = people._write(
-            session, read_before, "change_person", {"role": "admin"}, by="root", at=NOON
-        )
+        late = people.Change("change_person", {"role": "admin"})
+        written = people._write(session, read_before, late, by="root", at=NOON)
         assert not written
         assert people.get(session, "ann").role is Role.VIEWER
     assert [action for action, _ in events(database)] == ["create_person", "change_person"]

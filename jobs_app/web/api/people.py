@@ -140,12 +140,15 @@ def change_person(header: IfMatch, path: PersonPath, body: PersonPatch) -> Respo
     """Change the rights of an account, disable it, or enable it again (JSON Merge Patch)."""
     version, by, at = preconditions.expected_version(), actor(), clock.now()
     values = _values(body)
-    person = people.change(session(), _name(path), values, version=version, by=by, at=at)
-    if body.disabled is not None:
-        is_disabled, version = body.disabled, person.version
-        person = people.set_disabled(
-            session(), person.name, is_disabled, version=version, by=by, at=at
-        )
+    person = people.change(
+        session(),
+        _name(path),
+        values,
+        is_disabled=body.disabled,
+        version=version,
+        by=by,
+        at=at,
+    )
     return _answer(person)
 
 

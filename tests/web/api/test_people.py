@@ -29,6 +29,17 @@ def test_an_account_is_made_changed_disabled_and_removed(api: Api) -> None:
     assert api.get("/people/ann").status_code == 404
 
 
+def test_a_patch_changes_rights_and_state_at_once(api: Api) -> None:
+    api.post("/people", {"name": "ann", "role": "editor"})
+
+    changed = api.patch("/people/ann", {"role": "operator", "disabled": True}, if_match='"1"')
+
+    assert (changed.status_code, changed.json["version"]) == (200, 2)
+    assert (changed.json["role"], changed.json["disabled_at"] is None) == ("operator", False)
+    actions = [event["action"] for event in api.get("/audit").json["items"]]
+    assert sorted(actions[:2]) == ["change_person", "disable_person"]
+
+
 def test_rights_that_do_not_fit_are_named(api: Api) -> None:
     answer = api.post("/people", {"name": "ann", "role": "viewer", "grants": ["secrets"]})
 
