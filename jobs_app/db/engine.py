@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -53,6 +53,7 @@ def engine_options(url: str) -> dict[str, Any]:
     # Errors are logged: their text must not hold the kwargs of a job.
     common: dict[str, Any] = {"hide_parameters": True, "json_deserializer": read_json}
     parts = make_url(url)
+    _check_values(parts)
     if parts.get_backend_name() == "sqlite":
         connect_args = {"timeout": SQLITE_TIMEOUT_SECONDS, "check_same_thread": False}
         return common | {"connect_args": connect_args}
@@ -71,6 +72,15 @@ def engine_options(url: str) -> dict[str, Any]:
             "options": " ".join([*POSTGRES_OPTIONS, *_options_in(url)]),
         },
     }
+
+
+def _check_values(url: URL) -> None:
+    """Raise ConfigurationError if an option of *url*, or its port, has a value of another type."""
+    try:
+        url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError) as error:
+        sentence = str(error).removesuffix(".")
+        raise ConfigurationError(f"JOBS_DATABASE_URL is refused: {sentence}.") from error
 
 
 def _check_option_names(names: Iterable[str]) -> None:

@@ -182,6 +182,20 @@ def test_the_reader_of_a_session_reads_while_others_write(database: Database) ->
         assert seen == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://localhost/db?port=abc",
+        "postgresql+psycopg://localhost/db?host=a:1&host=b:y",
+        "sqlite:///db?timeout=soon",
+        "sqlite:///db?cached_statements=many",
+    ],
+)
+def test_an_option_with_a_value_of_another_type_is_refused_with_a_sentence(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"JOBS_DATABASE_URL is refused: .*\.$"):
+        Database(url)
+
+
 def test_an_option_that_postgresql_does_not_have_is_refused_with_a_sentence() -> None:
     with pytest.raises(ConfigurationError, match='invalid connection option "sslmod"') as raised:
         engine_options("postgresql+psycopg://ann:hunter2@db/jobs?sslmod=require")
