@@ -16,7 +16,7 @@ def test_an_engine_is_lent_again_without_connections(database_url: str) -> None:
         assert database.engine is engine
         assert engine.pool.checkedin() == 0  # type: ignore[attr-defined]  # QueuePool has it
         with pool.lend(database_url) as other, pool.lend(database_url, has_single=True) as single:
-            assert len({id(each.engine) for each in (database, other, single)}) == 3
+            assert len({id(lent.engine) for lent in (database, other, single)}) == 3
 
 
 @pytest.mark.parametrize("name", ["before_cursor_execute", "commit", "checkin", "do_execute"])
