@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit, people
@@ -24,6 +24,9 @@ USE_PRECISION = timedelta(minutes=1)
 
 #: How long a token works unless its maker says otherwise.
 LIFETIME = timedelta(days=90)
+
+#: Most tokens of an account that work at the same time.
+MAX_TOKENS = 100
 
 #: A token and its owner.
 OwnedToken = Row[tuple[Token, Person]]
@@ -82,6 +85,7 @@ def create(
     refuse(list(people.tag_errors(limits.tags or ())))
     if owner is None:
         owner = people.service_account(session, name, by=by, at=at)
+    _check_count(session, owner, at=at)
     token = make()
     columns = {
         "scopes": None if limits.scopes is None else sorted({*limits.scopes}),
@@ -93,6 +97,19 @@ def create(
     audit.note(session, "token_create", by=by, at=at, token=name, owner=owner.name)
     session.commit()
     return token
+
+
+def _check_count(session: Session, owner: Person, *, at: datetime) -> None:
+    """Raise Conflict if *owner* has as many tokens that work as an account may have."""
+    # Two that are made at once are counted one after the other.
+    session.execute(select(Person.id).where(Person.id == owner.id).with_for_update())
+    is_working = or_(Token.expires_at.is_(None), Token.expires_at > at)
+    conditions = (Token.owner_id == owner.id, Token.revoked_at.is_(None), is_working)
+    count = select(func.count()).select_from(Token).where(*conditions)
+    if session.scalars(count).one() >= MAX_TOKENS:
+        session.rollback()
+        sentence = f"{owner.name!r} has {MAX_TOKENS} tokens that work, the most there may be."
+        raise Conflict(f"{sentence} Revoke those that nobody needs.", code="too_many_tokens")
 
 
 def find(session: Session, token: str, *, at: datetime) -> Token | None:
@@ -161,8 +178,13 @@ def get(session: Session, token_id: int) -> Token:
     is_it = (Token.id == token_id, Token.revoked_at.is_(None))
     token = session.scalars(select(Token).where(*is_it)).one_or_none()
     if token is None:
-        raise NotFound(f"There is no token with the number {token_id}.", code="token_not_found")
+        raise unknown(token_id)
     return token
+
+
+def unknown(token_id: int) -> NotFound:
+    """Return the error for a number that no token has."""
+    return NotFound(f"There is no token with the number {token_id}.", code="token_not_found")
 
 
 def revoke(session: Session, name: str, *, by: str, at: datetime) -> None:

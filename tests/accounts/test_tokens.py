@@ -1,9 +1,11 @@
 """Tokens: shown once, stored as a hash."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
-from jobs_app.accounts import audit, tokens
+from jobs_app.accounts import audit, people, tokens
 from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import Token
@@ -57,3 +59,23 @@ def test_a_name_is_used_once_and_an_unknown_one_is_named(database: Database) -> 
         tokens.create(session, "ci", at=NOON)
         with pytest.raises(NotFound, match="There are: ci"):
             tokens.revoke(session, "cj", by="ann", at=NOON)
+
+
+def test_an_account_has_a_hundred_tokens_that_work_at_most(database: Database) -> None:
+    with database.session() as session:
+        owner = people.service_account(session, "ci", by="tester", at=NOON)
+        end = NOON + timedelta(days=1)
+        session.add_all(
+            Token(name=f"t{n}", digest=str(n), owner_id=owner.id, created_at=NOON, expires_at=end)
+            for n in range(tokens.MAX_TOKENS)
+        )
+        session.commit()
+
+        with pytest.raises(Conflict, match="'ci' has 100 tokens that work") as raised:
+            tokens.create(session, "one-more", owner=owner, at=NOON)
+        tokens.revoke(session, "t7", by="tester", at=NOON)
+        assert tokens.create(session, "instead", owner=owner, at=NOON)
+        # The others have ended by then.
+        assert tokens.create(session, "later", owner=owner, at=end)
+
+    assert raised.value.code == "too_many_tokens"

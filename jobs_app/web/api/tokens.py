@@ -114,16 +114,20 @@ def revoke_token(path: TokenPath) -> Response:
 
 
 def revoke(number: int) -> None:
-    """Revoke a token of the caller, or as an admin that of anybody; raises NotFound, Forbidden."""
+    """Revoke a token of the caller, or as an admin that of anybody; raises NotFound."""
     tokens.revoke_one(session(), own(number).id, by=actor(), at=clock.now())
 
 
 def own(number: int) -> Token:
-    """Return a token of the caller, or for an admin that of anybody; raises NotFound, Forbidden."""
+    """Return a token of the caller, or for an admin that of anybody; raises NotFound.
+
+    A number of somebody else is as one that does not exist.
+    """
+    is_manager = permissions.may(Action.MANAGE_PEOPLE)
     with reading() as reader:
         token = tokens.get(reader, number)
-    if token.owner_id != principal().person_id:
-        permissions.require(Action.MANAGE_PEOPLE)
+        if not is_manager and token.owner_id != principal().person_id:
+            raise tokens.unknown(number)
     return token
 
 
@@ -146,7 +150,7 @@ def make(body: TokenIn) -> NewToken:
     """Make a token with no more rights than the caller has.
 
     Raises Forbidden, InvalidInput, NotFound for an unknown owner, Conflict for a name that is
-    taken.
+    taken or for an owner with too many tokens.
     """
     caller, at = principal(), clock.now()
     if body.owner not in {None, caller.account}:

@@ -116,6 +116,10 @@ def test_others_see_and_revoke_only_their_own(api: Api, api_of: Callable[..., Ap
 
     assert [item["name"] for item in viewer.get("/tokens").json["items"]] == ["ann"]
     assert set(all_of_them) == {"tester", "ann"}
-    assert viewer.delete(f"/tokens/{all_of_them['tester']}").status_code == 403
+    of_another = viewer.delete(f"/tokens/{all_of_them['tester']}")
+    of_nobody = viewer.delete("/tokens/987654")
+    assert (of_another.status_code, of_another.json["code"]) == (404, "token_not_found")
+    sentence = of_another.json["detail"].replace(str(all_of_them["tester"]), "987654")
+    assert sentence == of_nobody.json["detail"]
     assert viewer.delete(f"/tokens/{all_of_them['ann']}").status_code == 204
     assert viewer.get("/tokens").status_code == 401
