@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,9 +13,8 @@ from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 from jobs_app.db.revisions import is_newer
 from jobs_app.jobs import attention_queries as queries
-from jobs_app.jobs.attention_queries import JobFacts, RunFacts
+from jobs_app.jobs.attention_queries import Installation, JobFacts, RunFacts, RunningFacts
 from jobs_app.jobs.pause_end import SYSTEM
-from jobs_app.runs import status
 from jobs_app.secrets import references, store
 
 #: A scheduler that has not looked for this long is down.
@@ -28,6 +28,10 @@ OVERDUE_FACTOR = 3
 
 #: Runs from which that is known; fewer say nothing.
 FEWEST_PAST_RUNS = 5
+
+
+#: Characters of an error that a line has.
+MOST_ERROR_CHARS = 200
 
 
 class Kind(StrEnum):
@@ -65,7 +69,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something that needs a person; `job`, `queue` or `channel` names what it is about."""
+    """Something that needs a person; `job`, `queue` or `channel` names what it is about.
+
+    `run` shows it best, and `error` is that of this run.
+    """
 
     kind: Kind
     sentence: str
@@ -74,32 +81,48 @@ class Item:
     queue: str | None = None
     channel: str | None = None
     run: UUID | None = None
+    error: str | None = None
     steps: tuple[Step, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What needs a person, and the facts from which that is known."""
+
+    items: list[Item]
+    installation: Installation
+    running: list[RunningFacts]
+
+
 def attention(session: Session, *, at: datetime, with_secrets: bool = True) -> list[Item]:
-    """Return what needs a person at *at*, in at most eight statements.
+    """Return what needs a person at *at*, the most urgent first; see `survey`."""
+    return survey(session, at=at, with_secrets=with_secrets).items
+
+
+def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Survey:
+    """Return what needs a person at *at*, with the facts, in at most six statements.
 
     Without *with_secrets* no sentence names a secret.
     """
-    revision, ticked_at = queries.revision_and_tick(session)
-    workers = status.workers(session)
-    served = {name for worker in workers for name in worker.queues}
+    installation = queries.installation(session)
+    ticked_at = installation.ticked_at
     jobs = queries.jobs(session, at=at, paused_before=at - LONG_PAUSE)
     runs = queries.late_and_missed(session, at=at)
+    running = queries.running_with_past(session)
     is_ticking = ticked_at is not None and ticked_at > at - SCHEDULER_SILENCE
     items = [
-        *_of_schema(revision),
+        *_of_schema(installation.revision),
         *([] if is_ticking else [_no_scheduler(ticked_at)]),
-        *_of_queues(queries.jobs_by_queue(session, served), runs),
+        *_of_queues(installation.unserved, runs),
         *_of_jobs(jobs, at=at, is_ticking=is_ticking),
-        *_of_runs(runs, served),
+        *_of_runs(runs, installation.served),
         *_of_secrets(session, jobs, with_secrets=with_secrets),
         *_of_channels(queries.newest_messages(session)),
-        *_overdue(queries.running_with_past(session), at=at),
+        *_overdue(running, at=at),
     ]
     order = list(Kind)
-    return sorted(items, key=lambda item: (order.index(item.kind), item.since or at))
+    items.sort(key=lambda item: (order.index(item.kind), item.since or at))
+    return Survey(items, installation, running)
 
 
 def _of_schema(revision: str | None) -> Iterator[Item]:
@@ -150,8 +173,21 @@ def _of_jobs(jobs: Iterable[JobFacts], *, at: datetime, is_ticking: bool) -> Ite
 def _of_job(
     kind: Kind, job: JobFacts, sentence: str, since: datetime | None, steps: tuple[Step, ...]
 ) -> Item:
-    run = job.last_failure if Step.READ_LOG in steps else None
-    return Item(kind, sentence, since=since, job=job.name, run=run, steps=steps)
+    if Step.READ_LOG not in steps:
+        return Item(kind, sentence, since=since, job=job.name, steps=steps)
+    error = None if job.error is None else _first_line(job.error)
+    if job.exit_code:
+        error = f"exit code {job.exit_code}" + (f", {error}" if error else "")
+    run = job.last_failure
+    return Item(kind, sentence, since=since, job=job.name, run=run, error=error, steps=steps)
+
+
+def _first_line(error: dict[str, Any]) -> str:
+    """Return the type and the first line of the message of an error."""
+    lines = str(error.get("message") or "").strip().splitlines()
+    message = lines[0] if lines else ""
+    text = ": ".join(filter(None, (str(error.get("type") or ""), message)))
+    return text if len(text) <= MOST_ERROR_CHARS else f"{text[:MOST_ERROR_CHARS]}…"
 
 
 def _of_runs(runs: Iterable[RunFacts], served: set[str]) -> Iterator[Item]:
@@ -200,12 +236,12 @@ def _of_channels(messages: Iterable[queries.MessageFacts]) -> Iterator[Item]:
             )
 
 
-def _overdue(running: Iterable[queries.RunningFacts], *, at: datetime) -> Iterator[Item]:
+def _overdue(running: Iterable[RunningFacts], *, at: datetime) -> Iterator[Item]:
     for run in running:
         spread = run.spread(fewest=FEWEST_PAST_RUNS)
         seconds = (at - run.started_at).total_seconds()
         # A minute at least: what takes a second may take four.
-        if spread is None or seconds <= max(OVERDUE_FACTOR * spread.p95, 60.0):
+        if run.job is None or spread is None or seconds <= max(OVERDUE_FACTOR * spread.p95, 60.0):
             continue
         sentence = f"A run takes more than {OVERDUE_FACTOR} times as long as most before it."
         yield Item(

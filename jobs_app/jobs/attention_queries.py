@@ -1,5 +1,6 @@
 """The facts from which `attention` is made: one bounded statement for each function."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -7,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Select,
     String,
+    Text,
     and_,
     case,
     cast,
@@ -18,6 +21,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    type_coerce,
     union_all,
 )
 from sqlalchemy.orm import Session
@@ -26,7 +30,7 @@ from jobs_app.core.states import FAILURES, JobState, NotificationState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
-from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
 from jobs_app.jobs.conditions import FAILURES_IN_A_ROW, LATE_FIRE, LATE_RUN, is_failing
 from jobs_app.jobs.pause_end import SYSTEM
@@ -51,6 +55,24 @@ _IS_QUEUED = text(f"runs.state = '{RunState.QUEUED}' AND runs.{IS_UNFINISHED}")
 
 
 @dataclass(frozen=True, slots=True)
+class Installation:
+    """The processes and the queues; `queued` and `waiting` count runs, up to MOST_RUNS."""
+
+    revision: str | None
+    ticked_at: datetime | None
+    served: set[str]
+    jobs_by_queue: dict[str, int]
+    queued: int
+    waiting: int
+
+    @property
+    def unserved(self) -> dict[str, int]:
+        """The queues that jobs name and no worker serves, with the number of jobs, by name."""
+        counts = sorted(self.jobs_by_queue.items())
+        return {queue: count for queue, count in counts if queue not in self.served}
+
+
+@dataclass(frozen=True, slots=True)
 class JobFacts:
     """A job that needs a person for some reason, or that refers to secrets (with `kwargs`)."""
 
@@ -61,6 +83,8 @@ class JobFacts:
     is_failing: bool
     failing_since: datetime | None
     last_failure: UUID | None
+    exit_code: int | None
+    error: dict[str, Any] | None
     paused_at: datetime | None
     paused_by: str | None
     paused_reason: str | None
@@ -96,11 +120,16 @@ class MessageFacts:
 
 @dataclass(slots=True)
 class RunningFacts:
-    """A running run, and how long the newest successful runs of its job took."""
+    """A running run, and how long the newest successful runs of its job took.
+
+    `job` is None for a run without a job.
+    """
 
     id: UUID
-    job: str
+    job: str | None
+    task: str
     started_at: datetime
+    progress: dict[str, Any] | None
     past_seconds: list[float] = field(default_factory=list)
 
     def spread(self, *, fewest: int = 1) -> Spread | None:
@@ -108,23 +137,51 @@ class RunningFacts:
         return spread(self.past_seconds) if len(self.past_seconds) >= fewest else None
 
 
-def revision_and_tick(session: Session) -> tuple[str | None, datetime | None]:
-    """Return the revision of the database, and when a scheduler last looked."""
+def installation(session: Session) -> Installation:
+    """Return what is known of the processes, the queues and the runs that wait."""
+    no_text, no_instant = cast(null(), Text), type_coerce(null(), Run.created_at.type)
     revision = select(text("max(version_num)")).select_from(text("alembic_version"))
-    tick = select(func.max(SchedulerProcess.ticked_at)).scalar_subquery()
-    row = session.execute(select(revision.scalar_subquery(), tick)).one()
-    return row[0], row[1]
-
-
-def jobs_by_queue(session: Session, served: Iterable[str]) -> dict[str, int]:
-    """Return how many jobs name each queue that is not among *served*, by name."""
-    counts = (
-        select(Job.queue, func.count())
-        .where(Job.deleted_at.is_(None), Job.queue.not_in(list(served)))
-        .group_by(Job.queue)
-        .order_by(Job.queue)
+    tick = select(
+        literal("tick").label("kind"),
+        type_coerce(revision.scalar_subquery(), String()).label("name"),
+        no_text.label("queues"),
+        literal(0).label("count"),
+        func.max(SchedulerProcess.ticked_at).label("instant"),
     )
-    return dict(session.execute(counts.limit(MOST_JOBS)).all())
+    workers = select(
+        literal("worker"), Worker.name, cast(Worker.queues, Text), literal(1), no_instant
+    ).where(Worker.gone_at.is_(None))
+    queues = (
+        select(literal("queue"), Job.queue, no_text, func.count(), no_instant)
+        .where(Job.deleted_at.is_(None))
+        .group_by(Job.queue)
+    )
+    waiting = [
+        _counted(state, no_text, no_instant) for state in (RunState.QUEUED, RunState.WAITING)
+    ]
+    rows = session.execute(union_all(tick, workers, queues, *waiting)).all()
+    of_kind: dict[str, list[Any]] = {}
+    for row in rows:
+        of_kind.setdefault(row.kind, []).append(row)
+    (last_tick,) = of_kind["tick"]
+    served = {name for row in of_kind.get("worker", ()) for name in json.loads(row.queues)}
+    return Installation(
+        revision=last_tick.name,
+        ticked_at=last_tick.instant,
+        served=served,
+        jobs_by_queue={row.name: row.count for row in of_kind.get("queue", ())},
+        queued=of_kind[RunState.QUEUED][0].count,
+        waiting=of_kind[RunState.WAITING][0].count,
+    )
+
+
+def _counted(state: RunState, no_text: Any, no_instant: Any) -> Select[Any]:
+    """Return a query that counts the runs in *state*, up to MOST_RUNS."""
+    guard = run_indexes.in_state(state).guard
+    some = select(Run.id).where(*guard).limit(MOST_RUNS).subquery()
+    return select(
+        literal(str(state)), no_text, no_text, func.count(some.c.id), no_instant
+    ).select_from(some)
 
 
 def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[JobFacts]:
@@ -135,10 +192,13 @@ def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[Job
     )
     is_long = and_(Job.paused_at <= paused_before, Job.paused_until.is_(None))
     is_fire_late = func.coalesce(Job.next_due_at <= at - LATE_FIRE, false())
-    last_failure = run_indexes.newest_of(
-        Run.id,
-        [index_range for state in FAILURES for index_range in run_indexes.of_job_in(Job.id, state)],
-    )
+    failures = [
+        index_range for state in FAILURES for index_range in run_indexes.of_job_in(Job.id, state)
+    ]
+    last_failure = [
+        case((FAILURES_IN_A_ROW > 0, run_indexes.newest_of(column, failures)), else_=null())
+        for column in (Run.id, Run.exit_code, Run.error)
+    ]
     statement = (
         select(
             Job.name,
@@ -147,7 +207,7 @@ def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[Job
             FAILURES_IN_A_ROW,
             fails,
             Job.failing_since,
-            case((FAILURES_IN_A_ROW > 0, last_failure), else_=null()),
+            *last_failure,
             Job.paused_at,
             Job.paused_by,
             Job.paused_reason,
@@ -249,10 +309,10 @@ def newest_messages(session: Session) -> list[MessageFacts]:
 
 
 def running_with_past(session: Session) -> list[RunningFacts]:
-    """Return running runs of jobs, the oldest first, with the durations of earlier ones."""
+    """Return running runs, the oldest first, with the durations of earlier ones of their jobs."""
     running = (
-        select(Run.id, Run.job_id, Run.started_at)
-        .where(_IS_RUNNING, Run.job_id.is_not(None), Run.started_at.is_not(None))
+        select(Run.id, Run.job_id, Run.task, Run.started_at, Run.progress)
+        .where(_IS_RUNNING, Run.started_at.is_not(None))
         .order_by(Run.instant, Run.id)
         .limit(MOST_RUNNING)
         .subquery()
@@ -262,17 +322,20 @@ def running_with_past(session: Session) -> list[RunningFacts]:
         select(
             running.c.id,
             Job.name,
+            running.c.task,
             running.c.started_at,
+            running.c.progress,
             Run.started_at.label("past_start"),
             Run.finished_at.label("past_end"),
         )
-        .join(Job, Job.id == running.c.job_id)
+        .select_from(running)
+        .outerjoin(Job, Job.id == running.c.job_id)
         .outerjoin(Run, newest_ids(session, succeeded, limit=PAST_RUNS))
         .order_by(running.c.started_at, running.c.id)
     )
     runs: dict[UUID, RunningFacts] = {}
     for row in session.execute(statement):
-        facts = runs.setdefault(row.id, RunningFacts(row.id, row.name, row.started_at))
+        facts = runs.setdefault(row.id, RunningFacts(*row[:5]))
         if row.past_start is not None and row.past_end is not None:
             facts.past_seconds.append((row.past_end - row.past_start).total_seconds())
     return list(runs.values())

@@ -22,7 +22,8 @@ api = APIBlueprint("attention", __name__, abp_tags=[INSTALLATION])
 class AttentionOut(BaseModel):
     """Something that needs a person; `job`, `queue` or `channel` names what it is about.
 
-    `run` is the run that shows it best, `steps` what may help, the best first.
+    `run` is the run that shows it best, with its `error`; `steps` are what may help,
+    the best first.
     """
 
     kind: Kind
@@ -32,6 +33,7 @@ class AttentionOut(BaseModel):
     queue: str | None
     channel: str | None
     run: UUID | None
+    error: str | None
     steps: list[Step]
 
 

@@ -19,6 +19,7 @@ def test_the_list_names_what_it_is_about_and_what_helps(api: Api) -> None:
         "queue": "slow",
         "channel": None,
         "run": None,
+        "error": None,
         "steps": ["start_worker"],
     }
 
