@@ -45,12 +45,18 @@ def stands(session: Session, standing: Standing, *, at: datetime) -> ColumnEleme
             return Job.id.in_(select(Run.job_id).where(_IS_RUNNING, Run.job_id.is_not(None)))
         case Standing.NEVER_RUN:
             pruned = select(PrunedRuns.job_id).where(PrunedRuns.job_id == Job.id).correlate(Job)
-            # Not the newest run: which one there is does not matter, and sorting costs most of it.
+            # Not the newest run of both ranges: merging them costs most of it. Each in the order
+            # of its index, or PostgreSQL would read all runs for a job that has none.
             kept = [
-                select(Run.id).where(*index_range.guard).correlate(Job).exists()
+                select(Run.id)
+                .where(*index_range.guard)
+                .order_by(*index_range.newest_first)
+                .limit(1)
+                .correlate(Job)
+                .scalar_subquery()
                 for index_range in run_indexes.of_job(Job.id)
             ]
-            return and_(*(~exists for exists in kept), ~pruned.exists())
+            return and_(*(newest.is_(None) for newest in kept), ~pruned.exists())
         case Standing.NO_NEXT_FIRE:
             return Job.next_fire_at.is_(None)
 
