@@ -34,13 +34,14 @@ class Filter:
     """The conditions of a list of runs; None, or (), leaves a condition out.
 
     A run's instant is that of its fire, or of its manual start: since <= instant < until.
-    `job` also finds the runs of deleted jobs of that name. `q` is a part of the note or of
-    the error, in any case.
+    `job` also finds the runs of deleted jobs of that name. `by` is the name of who
+    started it. `q` is a part of the note or of the error, in any case.
     """
 
     job: str | None = None
     states: tuple[RunState, ...] = ()
     trigger: Trigger | None = None
+    by: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     q: str | None = None
@@ -120,10 +121,10 @@ def _ids(
     jobs = _jobs(session, conditions.job)
     if conditions.q:
         return _ids_by_text(session, conditions, jobs, before=before, limit=limit)
-    by_trigger = _trigger(conditions)
+    others = [*_trigger(conditions), *_by(conditions)]
     branches = [
         select(Run.id, index_range.instant.label("instant"))
-        .where(*index_range.guard, *_within(conditions, index_range.instant), *by_trigger)
+        .where(*index_range.guard, *_within(conditions, index_range.instant), *others)
         .where(*_after(before, index_range.instant))
         .order_by(*index_range.newest_first)
         .limit(limit)
@@ -150,6 +151,11 @@ def _jobs(session: Session, name: str | None) -> list[int] | None:
 
 def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
     """Return the index ranges of a list; many jobs that had the same name share one range."""
+    if conditions.by is not None:
+        # Few runs have a name: one index has all that one person started.
+        of_jobs = [] if jobs is None else [Run.job_id.in_(jobs)]
+        in_states = [Run.state.in_(conditions.states)] if conditions.states else []
+        return (IndexRange((*of_jobs, *in_states)),)
     is_rare = conditions.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
         if conditions.states:
@@ -177,6 +183,10 @@ def _trigger(conditions: Filter) -> list[Condition]:
     is_rare = conditions.trigger is not Trigger.SCHEDULE
     # Literals, not bound parameters: only then does a database use its partial index.
     return [has_trigger, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [has_trigger]
+
+
+def _by(conditions: Filter) -> list[Condition]:
+    return [] if conditions.by is None else [Run.triggered_by == conditions.by]
 
 
 def _within(conditions: Filter, instant: Any = Run.instant) -> list[Condition]:
@@ -213,7 +223,7 @@ def _ids_by_text(
     index on text, however old the run is; for frequent text, that index would return too much.
     """
     run_text: ColumnElement[str] = literal_column(_TEXT[session.get_bind().dialect.name], String())
-    with_text = [text(f"({HAS_WORDS})"), *_within(conditions)]
+    with_text = [text(f"({HAS_WORDS})"), *_within(conditions), *_by(conditions)]
     if jobs is not None:
         with_text.append(Run.job_id.in_(jobs))
     q = (conditions.q or "").lower()

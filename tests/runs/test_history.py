@@ -133,6 +133,8 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
     "to": (listed(until=MIDDLE), "ix_runs_instant"),
     "from and to": (listed(since=MIDDLE, until=MIDDLE + HOUR), "ix_runs_instant"),
     "words": (listed(q="no such"), "ix_runs_said"),
+    "who started it": (listed(by="nobody"), "ix_runs_triggered_by"),
+    "a job by who started it": (listed(by="nobody", job="job-3"), "ix_runs_triggered_by"),
     "a job in states": (listed(job="job-3", states=FAILURES), "ix_runs_outcome"),
     "a job in a state of what is not over": (
         listed(job="job-3", states=(RunState.QUEUED, RunState.WAITING)),

@@ -53,6 +53,7 @@ def run() -> None:
     help="Only in this state; repeatable.",
 )
 @click.option("--trigger", type=choice_of(TRIGGERS), help="Only started by this.")
+@click.option("--by", help="Only started by this person or token, as `run show` names it.")
 @click.option(
     "--from",
     "since",

@@ -186,6 +186,10 @@ class Run(Base):
         partial_index(
             "ix_runs_job_trigger", "job_id", "trigger", INSTANT, "id", where=IS_UNSCHEDULED
         ),
+        # GET /runs?by=: what a person or a token has started.
+        partial_index(
+            "ix_runs_triggered_by", "triggered_by", INSTANT, "id", where="triggered_by IS NOT NULL"
+        ),
         # GET /runs?q=: the runs with text to search, all of them and of one job. (PostgreSQL
         # with pg_trgm also has ix_runs_words, on the text itself.)
         partial_index("ix_runs_said", INSTANT, "id", where=HAS_WORDS),

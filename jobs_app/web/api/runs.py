@@ -44,14 +44,7 @@ KIND = "runs"
 @api.get("/runs", responses={200: RunPage, **problems(400)})
 def list_runs(query: RunQuery) -> Response:
     """List runs, newest first, by the instant of the fire or of the manual start."""
-    filters = history.Filter(
-        job=query.job,
-        states=tuple(RunState(name) for name in query.state),
-        trigger=query.trigger,
-        since=query.start,
-        until=query.end,
-        q=query.q,
-    )
+    filters = filters_of(query)
     before = pagination.decode(KIND, query.cursor, history.Position.read)
     runs, is_cut = history.page(session(), filters, before=before, limit=query.limit + 1)
     return pagination.page(
@@ -61,6 +54,19 @@ def list_runs(query: RunQuery) -> Response:
         key=history.Position.of,
         show=lambda runs: [show_run(run) for run in runs],
         is_cut=is_cut,
+    )
+
+
+def filters_of(query: RunQuery) -> history.Filter:
+    """Return the conditions in *query*."""
+    return history.Filter(
+        job=query.job,
+        states=tuple(RunState(name) for name in query.state),
+        trigger=query.trigger,
+        by=query.by,
+        since=query.start,
+        until=query.end,
+        q=query.q,
     )
 
 

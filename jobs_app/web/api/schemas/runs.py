@@ -251,6 +251,9 @@ class RunQuery(Query):
         ),
     ] = []
     trigger: TriggerIn | None = None
+    by: Annotated[
+        Search | None, Field(description="Who started it: the whole name in `triggered_by`.")
+    ] = None
     start: InstantIn | None = Field(None, alias="from")
     end: InstantIn | None = Field(None, alias="to")
     q: Search | None = None
