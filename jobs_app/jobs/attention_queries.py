@@ -1,7 +1,7 @@
 """The facts from which `attention` is made: one bounded statement for each function."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -159,7 +159,7 @@ def installation(session: Session) -> Installation:
     waiting = [
         _counted(state, no_text, no_instant) for state in (RunState.QUEUED, RunState.WAITING)
     ]
-    rows = session.execute(union_all(tick, workers, queues, *waiting)).all()
+    rows: Sequence[Any] = session.execute(union_all(tick, workers, queues, *waiting)).all()
     of_kind: dict[str, list[Any]] = {}
     for row in rows:
         of_kind.setdefault(row.kind, []).append(row)

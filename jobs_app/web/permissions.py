@@ -111,6 +111,7 @@ ACTIONS: dict[str, Action] = {
     "secrets.list_secrets": Action.SEE_SECRETS,
     "secrets.put_secret": Action.WRITE_SECRETS,
     "secrets.read_secret": Action.SEE_SECRETS,
+    "runs_page.show": Action.READ,
     "sign_in_page.again": Action.IDENTIFY,
     "sign_in_page.send_again": Action.IDENTIFY,
     "sign_in_page.sign_out": Action.IDENTIFY,

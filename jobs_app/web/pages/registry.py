@@ -16,6 +16,7 @@ from jobs_app.web.pages import (
     preferences,
     run,
     run_log,
+    runs,
     sign_in,
     tokens,
 )
@@ -39,6 +40,7 @@ PAGES = tuple(
         preferences,
         run,
         run_log,
+        runs,
         sign_in,
         tokens,
     )

@@ -1,9 +1,13 @@
 """A browser in which an admin is signed in."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from flask import Flask
 
+from jobs_app.web import session as web_session
 from tests.web.conftest import OURS as OURS
 from tests.web.conftest import Page as Page
 
@@ -12,3 +16,10 @@ from tests.web.conftest import Page as Page
 def page(page_of: Callable[..., Page]) -> Page:
     """A browser in which an admin is signed in."""
     return page_of("admin", name="page-admin")
+
+
+@pytest.fixture
+def app_database(app: Flask) -> Any:
+    """The database as the application has it open, for `tests.plans.captured`."""
+    with app.app_context():
+        return SimpleNamespace(engine=web_session.database.engine)

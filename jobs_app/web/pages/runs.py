@@ -1,0 +1,105 @@
+"""The list of runs: its filters are in the address."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
+
+from jobs_app.core.states import RunState, Trigger
+from jobs_app.core.text import counted
+from jobs_app.db.models.runs import Run
+from jobs_app.runs import history
+from jobs_app.runs.history import Position
+from jobs_app.web.api import pagination
+from jobs_app.web.api.runs import filters_of
+from jobs_app.web.api.schemas.fields import seconds_between
+from jobs_app.web.api.schemas.runs import RunQuery
+from jobs_app.web.pages import frame, marks
+from jobs_app.web.pages.queries import validated
+from jobs_app.web.session import session
+
+page = Blueprint("runs_page", __name__)
+
+KIND = "runs_page"
+
+#: Characters of an error that a row has; the rest is on the page of the run.
+MOST_ERROR_CHARS = 200
+
+#: The filters that the form has.
+FIELDS = ("job", "trigger", "by", "from", "to", "q", "limit", "cursor")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run in the list; `why` is its error or its reason."""
+
+    run: Run
+    seconds: float | None
+    why: str
+
+
+@page.get("/runs")
+def show() -> Response:
+    """Show the runs that match the filters in the address."""
+    query = _query()
+    return frame.show(
+        "runs.html",
+        partial(_build, query),
+        query=query,
+        states=[(str(state), marks.word(state)) for state in RunState],
+        triggers=[(str(trigger), marks.TRIGGERS[trigger]) for trigger in Trigger],
+        sent=request.args,
+    )
+
+
+def _query() -> RunQuery:
+    """Return the filters in the address; a field left empty takes its default."""
+    document: dict[str, Any] = {
+        name: request.args[name] for name in FIELDS if request.args.get(name)
+    }
+    document["state"] = [state for state in request.args.getlist("state") if state]
+    return validated(RunQuery, document)
+
+
+def _build(query: RunQuery) -> Mapping[str, Any]:
+    filters = filters_of(query)
+    before = pagination.decode(KIND, query.cursor, Position.read)
+    runs, is_cut = history.page(session(), filters, before=before, limit=query.limit + 1)
+    shown = runs[: query.limit]
+    has_more = bool(shown) and (is_cut or len(runs) > query.limit)
+    return {
+        "rows": [_row(run) for run in shown],
+        "is_busy": any(run.finished_at is None for run in shown),
+        "is_filtered": filters != history.Filter(),
+        "next": _next(shown[-1]) if has_more else None,
+    }
+
+
+def _next(last: Run) -> str:
+    cursor = pagination.encode(KIND, str(Position.of(last)))
+    parameters: dict[str, Any] = {**request.args.to_dict(flat=False), "cursor": cursor}
+    return url_for("runs_page.show", **parameters)
+
+
+def _row(run: Run) -> Row:
+    seconds = seconds_between(run.first_started_at, run.finished_at)
+    # The clocks of two machines may differ.
+    return Row(run, None if seconds is None else max(0.0, seconds), _why(run))
+
+
+def _why(run: Run) -> str:
+    """Return the error of a run in one line, or its reason, or its note."""
+    parts = [] if not run.exit_code else [f"exit code {run.exit_code}"]
+    if run.error:
+        lines = str(run.error.get("message") or "").strip().splitlines()
+        parts.append(": ".join(filter(None, (str(run.error.get("type") or ""), *lines[:1]))))
+    elif run.reason:
+        parts.append(run.reason)
+    elif run.note:
+        parts.append(run.note)
+    if run.fires > 1:
+        parts.append(f"stands for {counted(run.fires, 'fire')}")
+    text = ", ".join(filter(None, parts))
+    return text if len(text) <= MOST_ERROR_CHARS else f"{text[:MOST_ERROR_CHARS]}…"
