@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -158,15 +159,13 @@ def _detail_lines(data: MessageData) -> Iterator[str]:
     if run is not None:
         yield from _run_lines(data, run)
     if data.same:
-        newest = ""
-        if data.last_at is not None:
-            newest = f", the last at {local_time(data.last_at, data.timezone)}"
-        yield f"And {data.same} more like this{newest}."
+        newest = data.last_at and f", the last at {local_time(data.last_at, data.timezone)}"
+        yield f"And {data.same} more like this{newest or ''}."
     if data.works_again:
         yield "It has succeeded since."
+    if data.public_url and (run or data.job):
+        yield _page(data.public_url, run, data.job)
     if run is not None:
-        if data.public_url:
-            yield f"{data.public_url.rstrip('/')}/api/v1/runs/{run.id}"
         yield f"jobs-app run show {run.id}"
 
 
@@ -277,8 +276,14 @@ def _run_document(run: RunSummary, public_url: str | None) -> dict[str, Any]:
         if error is None
         else {"type": error.type, "message": first_lines(error.message)},
         "log_tail": last_lines(run.log),
-        "url": None if public_url is None else f"{public_url.rstrip('/')}/api/v1/runs/{run.id}",
+        "url": None if public_url is None else _page(public_url, run),
     }
+
+
+def _page(public_url: str, run: RunSummary | None, job: str | None = None) -> str:
+    """Return the address of the page of *run*, else of *job*."""
+    path = f"runs/{run.id}" if run else f"jobs/{quote(job or '')}"
+    return f"{public_url.rstrip('/')}/{path}"
 
 
 def first_lines(message: str) -> str:

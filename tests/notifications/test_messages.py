@@ -90,6 +90,12 @@ def test_the_title_says_what_happened(message: MessageData, expected: str) -> No
     assert title(message) == expected
 
 
+def test_what_is_not_about_a_run_links_to_the_page_of_its_job() -> None:
+    paused = replace(NOTICE, event=Event.PAUSED, run=None, public_url="https://jobs.example.org/")
+
+    assert "https://jobs.example.org/jobs/nightly" in text(paused).splitlines()
+
+
 def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
     assert text(replace(NOTICE, public_url="https://jobs.example.org/")).splitlines() == [
         "Due: 2026-06-15 14:00:00 Europe/Paris (2026-06-15 12:00:00 UTC)",
@@ -97,7 +103,7 @@ def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
         "Attempt: 2 of 3",
         "In a row: 3 failures",
         "Run: 00000000-0000-0000-0000-000000000007",
-        "https://jobs.example.org/api/v1/runs/00000000-0000-0000-0000-000000000007",
+        "https://jobs.example.org/runs/00000000-0000-0000-0000-000000000007",
         "jobs-app run show 00000000-0000-0000-0000-000000000007",
         "",
         "CommandFailed: The command ended with exit code 2.",

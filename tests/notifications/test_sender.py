@@ -131,7 +131,7 @@ def test_a_webhook_gets_a_signed_document_of_the_failure(
     assert document["run"]["error"] == {"type": "Broken", "message": "it broke"}
     assert document["run"]["log_tail"].splitlines() == [f"line {n}" for n in range(10, 30)]
     assert document["failures_in_a_row"] == 1
-    assert f"https://jobs.example.org/api/v1/runs/{run_id}" in document["text"]
+    assert f"https://jobs.example.org/runs/{run_id}" in document["text"]
 
 
 def test_a_message_is_sent_again_under_the_same_id_after_errors(
