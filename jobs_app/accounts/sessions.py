@@ -61,7 +61,7 @@ def start(session: Session, person: Person, browser: Browser, *, at: datetime) -
         last_seen_at=at,
         password_given_at=at,
         address=browser.address,
-        user_agent=browser.user_agent[:MAX_USER_AGENT_CHARS],
+        user_agent="".join(filter(str.isprintable, browser.user_agent))[:MAX_USER_AGENT_CHARS],
     )
     session.add(row)
     session.execute(update(Person).where(Person.id == person.id).values(last_seen_at=at))

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, request
@@ -27,6 +28,8 @@ _TOKEN_BYTES = 32
 _MARK = f"token-{secrets.token_hex(16)}"
 
 NAME = "jobs_app_csrf"
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ForeignRequest(JobsError):
@@ -96,8 +99,21 @@ def check_token() -> None:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Let the pages of *app* have the origin of JOBS_PUBLIC_URL, if it is set."""
-    parts = urlsplit(settings.public_url or "")
-    app.extensions[NAME] = f"{parts.scheme}://{parts.netloc}".lower() if parts.netloc else None
+    app.extensions[NAME] = origin_of(settings.public_url) if settings.public_url else None
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of *url* as browsers write it: without the port that goes without saying.
+
+    A name with other letters than ASCII is in Punycode.
+    """
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), parts.hostname or ""
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode() if not host.isascii() else host
+    host = f"[{host}]" if ":" in host else host
+    is_default = parts.port in (None, _DEFAULT_PORTS.get(scheme))
+    return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{parts.port}"
 
 
 def _own_origin() -> str:

@@ -174,3 +174,13 @@ def test_a_service_account_is_made_once_and_never_out_of_a_person(database: Data
         assert (first.kind, first.role) == (AccountKind.SERVICE, Role.ADMIN)
         with pytest.raises(Conflict, match="is a person"):
             people.service_account(session, "ann", by="root", at=NOON)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000, ""])
+def test_a_name_that_no_account_can_have_is_no_error_of_the_database(
+    database: Database, name: str
+) -> None:
+    with database.session() as session:
+        assert people.find(session, name) is None
+        with pytest.raises(NotFound):
+            people.get(session, name)

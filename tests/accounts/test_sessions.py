@@ -15,7 +15,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import PageSession
 from tests.factories import NOON, SECOND
 
-BROWSER = Browser("192.0.2.7", "Firefox " + "x" * 1000)
+BROWSER = Browser("192.0.2.7", "Firefox\0 " + "x" * 1000)
 DAY = timedelta(days=1)
 
 

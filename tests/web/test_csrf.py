@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.web import csrf, permissions
 from tests.web.conftest import OURS, Page
@@ -78,6 +79,22 @@ def test_a_form_of_ours_passes_with_its_token_in_a_field_or_a_header(page: Page)
         in_field = send(page, "POST", "/preferences", headers, data={csrf.FIELD: token})
         in_header = send(page, "POST", "/preferences", {**headers, csrf.HEADER: token})
         assert (in_field.status_code, in_header.status_code) == (303, 303)
+
+
+@pytest.mark.parametrize(
+    "url, origin",
+    [
+        ("https://Jobs.example.org:443/team", "https://jobs.example.org"),
+        ("http://jobs.example.org:80", "http://jobs.example.org"),
+        ("http://jobs.example.org:8080/", "http://jobs.example.org:8080"),
+        ("https://[2001:db8::1]/x", "https://[2001:db8::1]"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_the_origin_of_the_public_url_is_as_browsers_write_it(
+    settings: Settings, url: str, origin: str
+) -> None:
+    assert csrf.origin_of(url) == origin
 
 
 def test_each_answer_has_another_token_of_the_same_session(page: Page) -> None:

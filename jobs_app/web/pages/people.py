@@ -29,7 +29,9 @@ LIMIT = 100
 @page.get("/people")
 def show() -> Response:
     """List accounts by name."""
-    rows = people.page(session(), after=request.args.get("after"), limit=LIMIT + 1)
+    after = request.args.get("after", "")
+    begin = after if people.NAME.fullmatch(after) else None
+    rows = people.page(session(), after=begin, limit=LIMIT + 1)
     shown = rows[:LIMIT]
     more = url_for("people_page.show", after=shown[-1].name) if len(rows) > LIMIT else None
     counts = tokens.counts(session(), [row.id for row in shown])
