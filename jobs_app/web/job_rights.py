@@ -32,6 +32,11 @@ def check_save(definition: Definition, *, before: Job | None = None) -> None:
     _check_attached_log(definition.task, definition.kwargs)
 
 
+def may_change(job: Job) -> bool:
+    """Tell whether the caller may change or delete *job* at all."""
+    return may(Action.WRITE_COMMANDS if _runs_commands(job.task) else Action.WRITE_JOBS)
+
+
 def check_delete(job: Job, *, to_purge: bool) -> None:
     """Raise Forbidden unless the caller may delete *job*."""
     if _runs_commands(job.task):

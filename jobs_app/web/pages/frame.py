@@ -13,7 +13,7 @@ from jobs_app import __version__
 from jobs_app.accounts.permissions import Action
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.text import counted
-from jobs_app.web import csrf
+from jobs_app.web import csrf, job_rights
 from jobs_app.web.local_address import current_address
 from jobs_app.web.pages import marks, zones
 from jobs_app.web.pages.assets import static
@@ -67,6 +67,7 @@ def init_app(app: Flask) -> None:
         has_route=has_route,
         mark=marks.mark,
         may=may,
+        may_change_job=job_rights.may_change,
         navigation=NAVIGATION,
         person_menu=person_menu,
         running_for=zones.running_for,

@@ -218,11 +218,16 @@ def test_who_may_not_change_jobs_sees_no_form(page_of: Any, role: str) -> None:
     assert answer.status_code == 403
 
 
-def test_an_editor_without_the_grant_may_not_change_a_command(api: Api, page_of: Any) -> None:
+def test_an_editor_without_the_grant_may_not_change_a_command(
+    api: Api, page: Page, page_of: Any
+) -> None:
     api.make_job()
     editor = page_of("editor")
     controls = {"/name": "x", "/task": '"shell"', "/kwargs/command": "true", "/schedule": "manual"}
 
+    links = ("/jobs/nightly/edit", "/jobs/new?from=nightly", "/jobs/nightly/delete")
+    assert [link in editor("/jobs/nightly").text for link in links] == [False] * 3
+    assert [link in page("/jobs/nightly").text for link in links] == [True] * 3
     assert editor("/jobs/nightly/edit").status_code == 403
     answer = editor.post("/jobs/new", controls | {"action": "save"})
 
