@@ -99,6 +99,7 @@ ACTIONS: dict[str, Action] = {
     "run_page.ask_cancel": Action.CONTROL,
     "run_page.ask_retry": Action.CONTROL,
     "run_page.cancel": Action.CONTROL,
+    "run_page.result": Action.READ,
     "run_page.retry": Action.CONTROL,
     "run_page.show": Action.READ,
     "runs.cancel_run": Action.CONTROL,

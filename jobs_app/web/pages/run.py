@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 from werkzeug import Response as BaseResponse
 
@@ -21,6 +21,7 @@ from jobs_app.web import extension, job_rights
 from jobs_app.web.api import preconditions, runs
 from jobs_app.web.api.jobs import accepted
 from jobs_app.web.api.preconditions import FormRequest
+from jobs_app.web.api.schemas.dump import shown_result
 from jobs_app.web.api.schemas.runs import (
     MOST_NOTIFICATIONS,
     CancelIn,
@@ -58,6 +59,7 @@ def _build(run: Run) -> Mapping[str, Any]:
     messages = notification_history.page(session(), filters, before=None, limit=MOST_NOTIFICATIONS)
     shown, attempts = show_run(run), attempts_of(run)
     asked_at = _asked_at(run)
+    kill_at = run_view.kill_at(run, asked_at)
     segments = run_view.segments(run, attempts, at=clock.now())
     return {
         "shown": shown,
@@ -70,7 +72,8 @@ def _build(run: Run) -> Mapping[str, Any]:
         "why": run_view.why(run),
         "reason": run_view.reason(run),
         "asked_at": asked_at,
-        "kill_at": run_view.kill_at(run, asked_at),
+        "kill_at": kill_at,
+        "is_kill_due": kill_at is not None and kill_at < clock.now(),
         "can_cancel": run_view.can_cancel(run),
     }
 
@@ -82,6 +85,12 @@ def _asked_at(run: Run) -> datetime | None:
     # The newest events are read first, and this one is seconds old.
     events = select(AuditEvent.at).where(AuditEvent.run_id == run.id, AuditEvent.action == "cancel")
     return session().scalar(events.order_by(AuditEvent.id.desc()).limit(1))
+
+
+@page.get("/runs/<run_id>/result.json")
+def result(run_id: str) -> Response:
+    """Return the whole result of a run."""
+    return jsonify(shown_result(runs.get_run(run_id).result))
 
 
 @page.get("/runs/<run_id>/cancel")

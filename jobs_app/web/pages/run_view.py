@@ -19,6 +19,8 @@ LINE, LEAST = 1000.0, 4.0
 OPEN_LEVELS, MOST_LEVELS = 3, 20
 #: Most parts of a result that are shown, most of one list, and most characters of one text.
 MOST_NODES, MOST_ITEMS, MOST_CHARS = 2000, 200, 10_000
+#: After so many characters of texts, the others are cut short.
+MOST_ALL_CHARS, SHORT_CHARS = 40_000, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +110,14 @@ def tree(value: Any, name: str = "") -> Node:
 
 class _Tree:
     def __init__(self) -> None:
-        self._left = MOST_NODES
+        self._left, self._chars_left = MOST_NODES, MOST_ALL_CHARS
 
     def node(self, name: str, value: Any, level: int) -> Node:
         self._left -= 1
         if not isinstance(value, dict | list) or not value:
-            return Node(name, _text(value), _kind(value))
+            return Node(name, self._cut(_text(value)), _kind(value))
         if level >= MOST_LEVELS:
-            return Node(name, shortened(_deep_text(value), MOST_CHARS), "text")
+            return Node(name, self._cut(_deep_text(value)), "text")
         named = list(value.items() if isinstance(value, dict) else enumerate(value))
         parts: list[Node] = []
         for key, item in named[:MOST_ITEMS]:
@@ -127,6 +129,11 @@ class _Tree:
         is_open = level < OPEN_LEVELS
         return Node(name, counted(len(named), noun), noun, tuple(parts), is_open, left_out)
 
+    def _cut(self, text: str) -> str:
+        cut = shortened(text, MOST_CHARS if self._chars_left > 0 else SHORT_CHARS)
+        self._chars_left -= len(cut)
+        return cut
+
 
 def _kind(value: Any) -> str:
     if isinstance(value, str):
@@ -136,9 +143,7 @@ def _kind(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return shortened(
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MOST_CHARS
-    )
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _deep_text(value: Any) -> str:

@@ -7,7 +7,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
+from jobs_app.core import clock
 from jobs_app.core.states import RunState
+from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Attempt
 from jobs_app.web import session as web_session
 from tests.web.api.test_run_logs import chunk
@@ -65,6 +67,18 @@ def test_a_result_is_a_tree_with_exact_numbers(page: Page, store: Store) -> None
     assert result.count('<details class="tree">') == 2
 
 
+def test_a_result_can_be_had_as_json(page: Page, store: Store) -> None:
+    run, none = a_run(result={"rows": 12345678901234567890, "b": 1, "a": "ü"}), a_run()
+    store(run, none)
+
+    answer = page(f"/runs/{run.id}/result.json")
+
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json == {"rows": 12345678901234567890, "b": 1, "a": "ü"}
+    assert f"/runs/{run.id}/result.json" in page(f"/runs/{run.id}").text
+    assert page(f"/runs/{none.id}/result.json").json is None
+
+
 def test_arguments_are_masked_for_whoever_may_not_see_them(
     page: Page, store: Store, page_of: Callable[..., Page]
 ) -> None:
@@ -91,6 +105,18 @@ def test_a_run_that_was_asked_to_end_says_until_when(page: Page, store: Store) -
     assert "Kill…" in text
     form = page(f"/runs/{run.id}/cancel").text
     assert 'value="kill" checked' in form
+
+
+def test_a_kill_that_did_not_happen_is_not_announced(page: Page, store: Store) -> None:
+    long_ago = clock.now() - timedelta(minutes=5)
+    run = a_run(RunState.RUNNING, started_at=NOW, cancel_mode="graceful", cancelled_by="ana")
+    event_row = AuditEvent(at=long_ago, actor="ana", action="cancel", run_id=run.id, detail={})
+    store(run, event_row)
+
+    text = page(f"/runs/{run.id}").text
+
+    assert "its worker was to kill it" in text
+    assert "it is killed" not in text
 
 
 def test_a_queued_run_is_cancelled_at_once(api: Api, page: Page, store: Store) -> None:
@@ -176,7 +202,7 @@ def test_a_run_of_another_team_is_not_found(api: Api, page_of: Callable[..., Pag
     run_id = api.post("/jobs/nightly/runs", {}).json["id"]
     other = page_of("editor", tags=("infra",))
 
-    for path in ("", "/log", "/log.txt", "/log/stream", "/cancel", "/retry"):
+    for path in ("", "/log", "/log.txt", "/log/stream", "/result.json", "/cancel", "/retry"):
         assert other.get(f"/runs/{run_id}{path}").status_code == 404
     for path in ("/cancel", "/retry"):
         assert other.post(f"/runs/{run_id}{path}").status_code == 404

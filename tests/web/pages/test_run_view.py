@@ -88,6 +88,7 @@ def test_a_tree_has_an_end() -> None:
     assert count(wide) <= run_view.MOST_NODES + 1
     assert "nested too deep" in str(run_view.tree(deep))
     assert len(run_view.tree("x" * 20_000).text) == run_view.MOST_CHARS + 1
+    assert len(str(run_view.tree(["x" * 5_000] * 199))) < 3 * run_view.MOST_ALL_CHARS
     assert run_view.tree({}).text == "{}"
 
 

@@ -18,7 +18,13 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 #: Files, streams, and what needs a key.
 OTHERS = frozenset(
-    {"run_log_page.download", "run_log_page.follow", "run_log_page.read", "links_page.show"}
+    {
+        "run_log_page.download",
+        "run_log_page.follow",
+        "run_log_page.read",
+        "run_page.result",
+        "links_page.show",
+    }
 )
 
 VIEWS: list[tuple[Scheme, int]] = [
