@@ -52,11 +52,11 @@ def new() -> Response:
     """Show the form of a new job: an empty one, or that of a job to be cloned."""
     source, task = request.args.get("from"), request.args.get("task")
     if source is None:
-        return _form(Editor.of_document(job_editor.new_document(task)), None)
+        return _form(Editor.of_document(job_editor.new_document(task)), None, is_changed=False)
     job = find_job(source)
     document = job_editor.document_of(job)
     del document["name"]
-    return _form(Editor.of_document(document), None)
+    return _form(Editor.of_document(document), None, is_changed=False)
 
 
 @page.get("/jobs/<name>/edit")
@@ -67,7 +67,7 @@ def edit(name: str) -> Response:
     editor = Editor.of_document(job_editor.document_of(job))
     if request.args.get("as") == "yaml":
         return _yaml(job_yaml.written(editor.document, editor.defaults), job, job.version)
-    return _form(editor, job)
+    return _form(editor, job, is_changed=False)
 
 
 @page.post("/jobs/new")
@@ -186,7 +186,7 @@ def _lost_race(editor: Editor, job: Job, version: int) -> BaseResponse:
     merged = Editor.of_document(race.document)
     merged = job_editor.with_values(merged, {"version": str(job.version), "job": job.name})
     if request.form.get("then") == "form":
-        return _form(merged, job, is_changed=True)
+        return _form(merged, job)
     return _save(merged, job)
 
 
@@ -214,8 +214,14 @@ def _unstorable(editor: Editor) -> list[FieldError]:
 # ---- the page ----
 
 
-def _form(editor: Editor, job: Job | None, **more: Any) -> Response:
-    return frame.render("job_form.html", **job_form_context.context(editor, job, {}, **more))
+def _form(
+    editor: Editor, job: Job | None, *, is_changed: bool = True, is_previewed: bool = False
+) -> Response:
+    """Show the form; with *is_changed* it holds what nobody has saved."""
+    context = job_form_context.context(
+        editor, job, {}, is_changed=is_changed, is_previewed=is_previewed
+    )
+    return frame.render("job_form.html", **context)
 
 
 def _refused(
@@ -242,7 +248,7 @@ def _as_fields(editor: Editor, job: Job | None) -> Response:
     schedule = editor.document.get("schedule") or {}
     zone = schedule.get("timezone") or editor.defaults.timezone
     texts = job_document.argument_texts(editor.document, editor.schema, zone=zone)
-    return _form(Editor.of_values(kept | texts), job, is_changed=True)
+    return _form(Editor.of_values(kept | texts), job)
 
 
 def _yaml(
@@ -277,7 +283,7 @@ def _posted_yaml(job: Job | None, values: Values, action: str) -> BaseResponse:
         return _yaml(text, job, version, lines=lines, status=422, is_changed=True)
     editor = job_editor.with_values(Editor.of_document(document), {"version": str(version)})
     if action == "form":
-        return _form(editor, job, is_changed=True)
+        return _form(editor, job)
     try:
         if job is None:
             return _saved(job_editor.create(document), None)

@@ -152,6 +152,14 @@ def test_arguments_are_fields_or_json(api: Api, page: Page) -> None:
     assert sent(page, address, as_json).location.endswith("saved=same")
 
 
+@pytest.mark.parametrize("action", ["arguments", "json", "fields", "rules", "preview", "yaml"])
+def test_a_form_that_holds_what_nobody_saved_says_so(page: Page, action: str) -> None:
+    answer = sent(page, "/jobs/new", form(page, "/jobs/new"), action)
+
+    assert " data-changed" in answer.text
+    assert " data-changed" not in page("/jobs/new").text
+
+
 def test_a_preview_without_script_shows_what_saving_does(api: Api, page: Page) -> None:
     api.make_job()
     controls = form(page, "/jobs/nightly/edit") | {"/schedule/cron": "0 3 * * *"}
