@@ -114,13 +114,21 @@ def start_job(
 
 
 def repeat(
-    session: Session, run: Run, request: RepeatRequest, *, app: Celery, by: str, at: datetime
+    session: Session,
+    run: Run,
+    request: RepeatRequest,
+    *,
+    app: Celery,
+    by: str,
+    at: datetime,
+    guard: Callable[[Job | None], None] = lambda job: None,
 ) -> Started:
     """Record a new run that does what *run* did, or was to do, and names it.
 
     The task and the arguments are those of *run*; its job says how it is run, as it
     is now: queue, limits, retries, overlap policy. Without a job, or if it was deleted,
-    these too are as *run* had them. Raises Conflict (`run_not_over`, `overlap`), InvalidInput.
+    these too are as *run* had them. *guard* gets that job, and raises if the caller may not
+    repeat the run like this. Raises Conflict (`run_not_over`, `overlap`), InvalidInput.
     """
     if run.state not in FINAL:
         raise Conflict(
@@ -129,9 +137,16 @@ def repeat(
         )
     job = run.job if run.job is not None and run.job.deleted_at is None else None
     arguments = run.kwargs | request.kwargs
-    _check(session, app, run.task, arguments)
-    if job is not None:
+    while True:
+        guard(job)
+        _check(session, app, run.task, arguments)
+        if job is None:
+            break
+        checked_version = job.version
         job = service.lock(session, job)
+        if job.version == checked_version:
+            break
+        service.unlock(session, job)
     origin = {
         "trigger": Trigger.RETRY_OF,
         "triggered_by": by,

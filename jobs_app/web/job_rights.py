@@ -61,20 +61,21 @@ def check_start(job: Job, kwargs: Mapping[str, Any], overlap_policy: OverlapPoli
     _check_arguments(job, job.run_arguments or (), kwargs, overlap_policy)
 
 
-def check_retry(run: Run, kwargs: Mapping[str, Any], overlap_policy: OverlapPolicy | None) -> None:
-    """Raise Forbidden unless the caller may repeat *run* like this."""
-    _check_arguments(run, _run_arguments(run), kwargs, overlap_policy)
+def check_retry(
+    run: Run, job: Job | None, kwargs: Mapping[str, Any], overlap_policy: OverlapPolicy | None
+) -> None:
+    """Raise Forbidden unless the caller may repeat *run* like this; *job* is that of the run."""
+    _check_arguments(run, _run_arguments(run, job), kwargs, overlap_policy)
 
 
 def retry_arguments(run: Run) -> Collection[str] | None:
     """Return the arguments that the caller may replace when repeating *run*; None for all."""
     is_command = _runs_commands(run.task)
     action = Action.WRITE_COMMANDS if is_command else Action.START_WITH_ARGUMENTS
-    return None if may(action) else _run_arguments(run)
+    return None if may(action) else _run_arguments(run, run.job)
 
 
-def _run_arguments(run: Run) -> Collection[str]:
-    job = run.job
+def _run_arguments(run: Run, job: Job | None) -> Collection[str]:
     # The names are those of arguments of the job's task; the run may have had another one.
     is_named = job is not None and job.task == run.task and job.deleted_at is None
     return (job.run_arguments or ()) if job is not None and is_named else ()

@@ -1,16 +1,22 @@
 """Runs that people start: what the row says at that instant counts, not what was read before."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from celery import Celery
+from sqlalchemy import update
 
 from jobs_app.core.errors import InvalidInput, NotFound
+from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service, start
-from tests.factories import NOON, SECOND, TASKS, definition, job, make_job, runs_of
+from jobs_app.runs import history
+from tests.factories import NOON, SECOND, TASKS, definition, job, make_job, make_run, runs_of
 from tests.jobs.slow_check import SLOW_CHECK, slow_check_app
+
+HTTP: dict[str, Any] = {"task": "http", "kwargs": {"url": "https://example.org/"}}
 
 #: Before the first fire of a job made by the factory.
 EARLIER = NOON - SECOND
@@ -140,3 +146,28 @@ def test_a_job_that_is_deleted_during_the_check_is_not_started(database: Databas
         start.start_job(session, made, app=app, by="slow", at=NOON)
 
     assert runs_of(database, made) == []
+
+
+def test_a_repetition_is_checked_against_the_job_as_it_is_locked(database: Database) -> None:
+    made = make_job(database, **HTTP, run_arguments=["url"])
+    run_id = make_run(database, made, state=RunState.SUCCEEDED)
+    checked: list[list[str]] = []
+
+    def guard(current: Job | None) -> None:
+        assert current is not None
+        checked.append(list(current.run_arguments or ()))
+        if len(checked) == 1:
+            # After the check, and before the lock.
+            with database.session() as other:
+                values = {"run_arguments": [], "version": Job.version + 1}
+                other.execute(update(Job).where(Job.id == made.id).values(values))
+                other.commit()
+
+    with database.reading() as reader:
+        read = history.get(reader, run_id)
+    with database.session() as session:
+        start.repeat(
+            session, read, start.RepeatRequest(), app=TASKS, by="ann", at=NOON, guard=guard
+        )
+
+    assert checked == [["url"], []]

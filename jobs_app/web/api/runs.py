@@ -134,7 +134,6 @@ def repeat_run(run_id: str, body: RunRetryIn) -> UUID:
     """Record a repetition of a run, send its message after the answer, and return its id."""
     with reading() as reader:
         run = get_run(run_id, reader)
-    job_rights.check_retry(run, body.kwargs, body.overlap_policy)
     fields = {name: getattr(body, name) for name in RunRetryIn.model_fields}
     with job_rights.hidden_arguments(body.kwargs):
         started = job_start.repeat(
@@ -144,6 +143,7 @@ def repeat_run(run_id: str, body: RunRetryIn) -> UUID:
             app=extension.current().celery,
             by=actor(),
             at=clock.now(),
+            guard=lambda job: job_rights.check_retry(run, job, body.kwargs, body.overlap_policy),
         )
     extension.notify_redis_afterwards(messages=[started.message])
     return started.run.id
