@@ -24,6 +24,7 @@ from jobs_app.runs import status
 from jobs_app.runs.messages import Message, publish
 from tests.faults.installation import Installation
 from tests.faults.stock_tasks import FILE_VARIABLE
+from tests.profiles import postgresql_nightly
 from tests.servers import ValkeyServer, wait_until
 
 #: For what has nothing to do with the database.
@@ -124,6 +125,8 @@ def test_no_message_ends_a_worker(
     assert not trace.exists()
 
 
+# The numbers are in messages: the database reads none of them.
+@postgresql_nightly
 @pytest.mark.parametrize("prefetch", [True, False])
 def test_no_attempt_number_stops_a_worker(
     make_installation: Callable[..., Installation], database_url: str, prefetch: bool

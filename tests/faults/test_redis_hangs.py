@@ -57,8 +57,9 @@ def dripping(wire: Proxy, valkey: ValkeyServer) -> Iterator[None]:
 @pytest.mark.parametrize(
     "database_url, hang",
     [
-        ("sqlite", stopped),
         ("postgresql", stopped),
+        # Nothing of it depends on the database.
+        pytest.param("sqlite", stopped, marks=pytest.mark.nightly),
         pytest.param("sqlite", silent, marks=pytest.mark.chaos),
         pytest.param("postgresql", dripping, marks=pytest.mark.chaos),
     ],

@@ -12,6 +12,7 @@ from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.runs import history
 from jobs_app.runs.cancel import cancel
 from tests.integration.system import System
+from tests.profiles import sqlite_nightly
 from tests.servers import ValkeyServer, crowding, wait_until
 
 
@@ -121,6 +122,8 @@ def test_a_run_whose_process_is_killed_is_lost_and_says_so(system: System) -> No
     assert "signal 9" in run.reason
 
 
+# What a cancel does to a task is the same on both, and that it arrives is tested on both.
+@sqlite_nightly
 @pytest.mark.parametrize("task", ["shell", "sleep", "spin"])
 def test_a_running_run_is_cancelled_within_seconds(system: System, task: str) -> None:
     kwargs: dict[str, dict[str, Any]] = {
