@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from uuid import UUID
 
 from flask import url_for
@@ -37,6 +38,7 @@ def strip_label(states: Sequence[RunState]) -> str:
     return f"last {counted(len(states), 'run')}: {outcomes}"
 
 
+@cache
 def _bar(state: RunState, x: int) -> Markup:
     height, form = marks.BARS[state]
     top = STRIP_HEIGHT - height

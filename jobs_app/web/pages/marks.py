@@ -4,6 +4,7 @@ A circle is fine or on its way, a diamond broke, a triangle wants a look.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup
@@ -77,6 +78,7 @@ def colour(state: str) -> str:
     return "idle" if mark is None else mark.colour
 
 
+@lru_cache(maxsize=1024)
 def mark(state: str, text: str | None = None, *, is_bare: bool = False) -> Markup:
     """Return the mark of *state* with its word, or with *text* in place of the word.
 
