@@ -104,8 +104,6 @@ def create_app(settings: Settings) -> Flask:
         doc_ui=False,
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # A form may be as large as a body: half of that is Flask's own limit for it.
-    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     # A job's kwargs keep the order in which its author wrote them.
     app.json.sort_keys = False  # type: ignore[attr-defined]  # only Flask's default provider has it
     session.init_app(app, settings)
