@@ -133,7 +133,9 @@ class Heartbeat:
         """Stop the heartbeat and deregister the worker; its remaining runs are lost at once."""
         self._is_stopped = True
         self._wake.set()
-        self._thread.join(timeout=5)
+        # Redis may not have answered yet: then the worker never became ready.
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
         try:
             self._wait_for_supervisors()
             with self._session() as session:

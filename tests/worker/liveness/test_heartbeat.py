@@ -32,8 +32,8 @@ def lease() -> Lease:
 
 
 @pytest.fixture
-def heartbeat(database: Database, lease: Lease, active_runs: ActiveRuns) -> Iterator[Heartbeat]:
-    """A heartbeat of many beats a second."""
+def registered(database: Database, lease: Lease, active_runs: ActiveRuns) -> Heartbeat:
+    """A heartbeat of many beats a second that has not begun."""
     registration = Registration("worker@test", 1, ("default",), 2, "prefork")
     heartbeat = Heartbeat(
         database,
@@ -44,9 +44,15 @@ def heartbeat(database: Database, lease: Lease, active_runs: ActiveRuns) -> Iter
         forced_cancellation=ForcedCancellation(lease, active_runs.attempts),
     )
     heartbeat.register()
-    heartbeat.start()
-    yield heartbeat
-    heartbeat.stop()
+    return heartbeat
+
+
+@pytest.fixture
+def heartbeat(registered: Heartbeat) -> Iterator[Heartbeat]:
+    """A heartbeat of many beats a second."""
+    registered.start()
+    yield registered
+    registered.stop()
 
 
 def beats(database: Database, worker_id: UUID) -> int:
@@ -66,6 +72,15 @@ def make_unreadable(database: Database, run_id: UUID) -> None:
         is_sqlite = session.get_bind().dialect.name == "sqlite"
         session.execute(statement, {"id": run_id.hex if is_sqlite else run_id})
         session.commit()
+
+
+def test_a_worker_that_is_stopped_before_it_was_ready_signs_off(
+    database: Database, lease: Lease, registered: Heartbeat
+) -> None:
+    registered.stop()
+
+    with database.reading() as session:
+        assert session.get_one(Worker, lease.worker_id).gone_at is not None
 
 
 @pytest.mark.timeout(30)
