@@ -78,15 +78,7 @@ class KeyPage(BaseModel):
 @api.get("/queues", responses={200: QueuePage, **problems(400)})
 def list_queues(query: ListQuery) -> Response:
     """List the queues that a worker serves, that a job names, or that have unfinished runs."""
-    after = pagination.decode(QUEUES_KIND, query.cursor, _name)
-    queues = status.queues(session(), after=after, limit=query.limit + 1)
-    return pagination.page(
-        QUEUES_KIND,
-        query.limit,
-        queues,
-        key=attrgetter("name"),
-        show=partial(_show_all, _show_queue, clock.now()),
-    )
+    return _page(QUEUES_KIND, query, status.queues, _show_queue)
 
 
 @api.get("/concurrency", responses={200: KeyPage, **problems(400)})
@@ -95,14 +87,22 @@ def list_keys(query: ListQuery) -> Response:
 
     A key is listed while a job names it or an unfinished run has it.
     """
-    after = pagination.decode(KEYS_KIND, query.cursor, _name)
-    keys = status.keys(session(), after=after, limit=query.limit + 1)
+    return _page(KEYS_KIND, query, status.keys, _show_key)
+
+
+def _page(
+    kind: str,
+    query: ListQuery,
+    list_after: Callable[..., list[Item]],
+    show: Callable[[Item, datetime], BaseModel],
+) -> Response:
+    after = pagination.decode(kind, query.cursor, _name)
     return pagination.page(
-        KEYS_KIND,
+        kind,
         query.limit,
-        keys,
+        list_after(session(), after=after, limit=query.limit + 1),
         key=attrgetter("name"),
-        show=partial(_show_all, _show_key, clock.now()),
+        show=partial(_show_all, show, clock.now()),
     )
 
 
