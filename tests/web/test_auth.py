@@ -1,6 +1,6 @@
 """Who may ask: nobody without a token or a session, on any route but the open ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +11,9 @@ from jobs_app.accounts import tokens
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.web import page_session
 from jobs_app.web.app import create_app
-from tests.web.conftest import NOW, Api, a_job, close
+from tests.web.conftest import NOW, Api, Page, a_job, close
 
 OPEN_PATHS = {
     "/healthz",
@@ -228,7 +229,7 @@ def test_answers_with_data_are_not_stored_by_caches(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host", "Forwarded", "X-Original-Host"])
 def test_no_answer_repeats_the_name_that_a_request_gives_to_this_server(
-    api: Api, name: str
+    api: Api, page_of: Callable[..., Page], name: str
 ) -> None:
     evil = {name: "host=evil.example" if name == "Forwarded" else "evil.example"}
     api.make_job("one")
@@ -243,8 +244,15 @@ def test_no_answer_repeats_the_name_that_a_request_gives_to_this_server(
         api.get("//api/docs", headers=evil),
         api.get("//api/docs/", headers=evil),
     ]
+    page, run_path = page_of("editor"), answers[1].headers["Location"].removeprefix("/api/v1")
+    page.client.set_cookie(
+        page.app.extensions[page_session.NAME].name, page.secret, domain="evil.example"
+    )
+    # A page that one person asks for may be shown to others a moment later.
+    pages = [page(path, **evil) for path in ("/", "/jobs", "/jobs/one", "/runs", run_path)]
 
     assert answers[0].headers["Location"] == "/api/v1/jobs/three"
     assert "Link" in answers[2].headers
-    for answer in answers:
+    assert {answer.status_code for answer in pages} == {200}
+    for answer in (*answers, *pages):
         assert "evil.example" not in answer.get_data(as_text=True) + str(answer.headers)

@@ -15,6 +15,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import JobState, RunState
 from jobs_app.core.text import did_you_mean, shortened
+from jobs_app.core.web_address import public_address
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import explain, service
 from jobs_app.jobs.definition import definition_of
@@ -167,7 +168,8 @@ def zones_of(name: str) -> list[tuple[str, ZoneInfo]]:
 
 def elsewhere(job: Job) -> list[tuple[str, str]]:
     """Return how to read and start the job without the page: what it is called, and a command."""
-    api = f"{request.url_root.rstrip('/')}/api/v1/jobs/{job.name}"
+    # Never the name that the request gives to this server: others are shown the same.
+    api = f"{public_address(extension.current().settings)}/api/v1/jobs/{job.name}"
     header = '-H "Authorization: Bearer $JOBS_TOKEN"'
     name = shlex.quote(job.name)
     return [

@@ -13,6 +13,7 @@ from werkzeug import Response as BaseResponse
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput, refuse
 from jobs_app.core.states import RunState
+from jobs_app.core.web_address import public_address
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications import history as notification_history
@@ -75,6 +76,7 @@ def _build(run: Run) -> Mapping[str, Any]:
         "kill_at": kill_at,
         "is_kill_due": kill_at is not None and kill_at < clock.now(),
         "can_cancel": run_view.can_cancel(run),
+        "api": f"{public_address(extension.current().settings)}/api/v1/runs/{run.id}",
     }
 
 
