@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,20 +11,12 @@ from jobs_app.accounts import links
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.db.migrations import migrate
 from jobs_app.db.models.accounts import AuditEvent
 
 Run = Callable[..., Result]
 
 
-@pytest.fixture(autouse=True)
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation with no account but that of the admin."""
-    monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("TZ", "UTC")
-    settings = Settings()
-    migrate(settings)
-    return settings
+pytestmark = pytest.mark.usefixtures("settings")
 
 
 def shown(run: Run, name: str) -> Any:

@@ -4,7 +4,6 @@ import json
 import stat
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -14,21 +13,14 @@ from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.db.migrations import migrate
 from tests.disk import full_disk
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation with a token of the admin."""
-    monkeypatch.setenv("JOBS_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("TZ", "UTC")
-    settings = Settings()
-    migrate(settings)
+def _admin_token(settings: Settings) -> None:
     ensure_admin_token(settings)
-    return settings
 
 
 def works(settings: Settings, token: str) -> bool:
