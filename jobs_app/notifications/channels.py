@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, cast, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,7 @@ from jobs_app.core.states import Event, NotificationState
 from jobs_app.core.text import did_you_mean, listed
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import reader_of
+from jobs_app.db.job_references import hold_names, jobs_with_text
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification, NotificationChannel
 from jobs_app.notifications import outbox
@@ -178,10 +179,8 @@ def jobs_with_channel(session: Session, name: str, *, saved_after: int | None = 
 
     *saved_after* leaves out jobs that no event of the audit later than this one is about.
     """
-    mentions = cast(Job.notify, String).contains(f'"{name}"', autoescape=True)
-    statement = select(Job.name, Job.notify).where(Job.deleted_at.is_(None), mentions)
-    if saved_after is not None:
-        statement = statement.where(Job.id.in_(audit.jobs_saved_after(saved_after)))
+    job_ids = None if saved_after is None else audit.jobs_saved_after(saved_after)
+    statement = jobs_with_text(f'"{name}"', Job.notify, job_ids=job_ids)
     return sorted(
         row.name
         for row in session.execute(statement)
@@ -195,17 +194,7 @@ def hold(session: Session, rules: Sequence[Rule]) -> None:
     Call it before a job is written. Raises InvalidInput, and rolls back, if one was deleted
     just now.
     """
-    names = {rule.channel for rule in rules}
-    if not names:
-        return
-    held = session.scalars(
-        select(NotificationChannel.name)
-        .where(NotificationChannel.name.in_(names))
-        .order_by(NotificationChannel.name)
-        .with_for_update(read=True, key_share=True)
-    )
-    if names - {*held}:
-        session.rollback()
+    if hold_names(session, NotificationChannel.name, {rule.channel for rule in rules}):
         refuse(rule_errors(session, rules))
 
 

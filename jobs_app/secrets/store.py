@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import String, cast, delete, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from jobs_app.core.errors import (
 )
 from jobs_app.core.text import did_you_mean, listed
 from jobs_app.db.engine import reader_of
+from jobs_app.db.job_references import hold_names, jobs_with_text
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.secrets import Secret
 from jobs_app.secrets import redaction, references
@@ -166,10 +167,9 @@ def used_by(
     *saved_after* leaves out jobs that no event of the audit later than this one is about.
     With *of_all* they are not only those that *session* finds.
     """
-    mentions = cast(Job.kwargs, String).contains(f"{references.OPENING}{name}}}", autoescape=True)
-    jobs = select(Job.name, Job.task, Job.kwargs).where(Job.deleted_at.is_(None), mentions)
-    if saved_after is not None:
-        jobs = jobs.where(Job.id.in_(audit.jobs_saved_after(saved_after)))
+    job_ids = None if saved_after is None else audit.jobs_saved_after(saved_after)
+    text = f"{references.OPENING}{name}}}"
+    jobs = jobs_with_text(text, Job.kwargs, Job.task, job_ids=job_ids)
     rows = session.execute(jobs, execution_options=ALL_JOBS if of_all else {})
     return sorted(row.name for row in rows if name in references.names(row.task, row.kwargs))
 
@@ -179,18 +179,9 @@ def hold(session: Session, names: Collection[str]) -> None:
 
     Raises InvalidInput, and rolls back, if one of *names* was deleted just now.
     """
-    if not names:
-        return
-    held = session.scalars(
-        select(Secret.name)
-        .where(Secret.name.in_(names))
-        .order_by(Secret.name)
-        .with_for_update(read=True, key_share=True)
-    )
-    if gone := sorted({*names} - {*held}):
-        session.rollback()
-        detail = "There is no secret {!r} any more."
-        refuse([FieldError("/kwargs", "unknown_secret", detail.format(name)) for name in gone])
+    detail = "There is no secret {!r} any more."
+    gone = hold_names(session, Secret.name, names)
+    refuse([FieldError("/kwargs", "unknown_secret", detail.format(name)) for name in gone])
 
 
 def check(session: Session, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
