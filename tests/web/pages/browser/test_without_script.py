@@ -22,7 +22,7 @@ def test_the_daily_work_is_done_without_script(open_page: Callable[..., Page], s
     page.get_by_role("button", name="Save").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("night-work")
 
-    page.get_by_role("link", name="Run", exact=False).first.click()
+    page.locator("main").get_by_role("link", name="Run").first.click()
     page.get_by_role("button", name="Run now").click()
     expect(page.locator("main")).to_contain_text("queued")
     page.get_by_role("link", name="Cancel").click()
