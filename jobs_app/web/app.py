@@ -151,5 +151,7 @@ def _compress(app: Flask) -> None:
         ],
         COMPRESS_STREAMS=False,
         COMPRESS_ALGORITHM=["br", "gzip"],
+        # A page is smaller than this window of 256 KiB, and each thread has one.
+        COMPRESS_BR_WINDOW=18,
     )
     Compress(app)

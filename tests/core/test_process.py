@@ -1,6 +1,7 @@
 """A process starts without the garbage collector, and never works without it."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -68,4 +69,36 @@ def test_the_collector_is_off_until_a_process_begins_to_work(
         timeout=60,
     ).stdout
 
-    assert output.splitlines() == ["importing False", "working True True"]
+    # The web server also prints its link for the first admin.
+    lines = [line for line in output.splitlines() if line.startswith(("importing", "working"))]
+    assert lines == ["importing False", "working True True"]
+
+
+#: Prints the state of the C library's memory after six threads have used it at once.
+THREADS = """
+import ctypes, threading
+from jobs_app.core import process
+if {most}:
+    process.limit_arenas({most})
+together = threading.Barrier(6)
+def work():
+    together.wait()
+    kept = [bytes(600 + n) for n in range(2000)]
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas")
+def test_threads_share_the_arenas_that_there_may_be() -> None:
+    def heaps(most: int) -> int:
+        command = [sys.executable, "-c", THREADS.format(most=most)]
+        return subprocess.run(command, capture_output=True, check=True).stdout.count(b"<heap nr=")
+
+    assert heaps(0) > 2
+    assert heaps(2) <= 2
