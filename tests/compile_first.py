@@ -26,7 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def compile_all(config: pytest.Config, root: Path) -> None:
     """Compile the product and its tests, unless some test is compiled already."""
-    if next((root / "tests").rglob(f"*{PYC_TAIL}"), None) is not None:
+    # The files conftest.py are compiled already: pytest has imported them.
+    if next((root / "tests").rglob(f"test_*{PYC_TAIL}"), None) is not None:
         return
     files = sorted(file for name in ("jobs_app", "tests") for file in (root / name).rglob("*.py"))
     processes = os.cpu_count() or 1

@@ -12,6 +12,7 @@ def test_pytest_imports_what_was_compiled(tmp_path: Path) -> None:
     for folder in ("tests", "jobs_app"):
         (tmp_path / folder).mkdir()
     (tmp_path / "jobs_app" / "module.py").write_text("x = 1\n")
+    (tmp_path / "tests" / "conftest.py").touch()
     test = tmp_path / "tests" / "test_one.py"
     test.write_text("def test() -> None:\n    assert 1\n")
     environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
