@@ -36,7 +36,7 @@ AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 #: How long a page may take for one thing, milliseconds: the machine may be crowded.
-PATIENT_MILLISECONDS = 15_000
+PATIENT_MILLISECONDS = 30_000
 
 #: A violation of the content policy becomes a message that the test finds.
 TELL_VIOLATIONS = """
