@@ -1,5 +1,6 @@
 """The files of the pages."""
 
+from jobs_app.web.pages.assets import FOLDER
 from tests.web.conftest import Api
 from tests.web.pages.conftest import Page
 
@@ -17,3 +18,10 @@ def test_files_are_kept_by_browsers_and_compressed(api: Api, page: Page) -> None
 def test_no_file_outside_the_folder_is_sent(api: Api, page: Page) -> None:
     assert api.get("//assets/0/../frame.py").status_code == 404
     assert api.get("//assets/0/%2e%2e/frame.py").status_code == 404
+
+
+def test_script_and_style_stay_small() -> None:
+    scripts = [path for path in FOLDER.glob("*.js") if path.name != "docs.js"]
+
+    assert sum(len(path.read_text().splitlines()) for path in scripts) <= 600
+    assert len((FOLDER / "app.css").read_bytes()) <= 32_000

@@ -3,10 +3,13 @@
 "use strict";
 
 (() => {
+  // A form that starts something is sent once; the server makes one run of several, too.
+  document.querySelector("form[data-once]")?.addEventListener("submit", event => {
+    setTimeout(() => { for (const button of event.target.querySelectorAll("button")) button.disabled = true; });
+  });
+
   const form = document.querySelector("form[data-guard]");
-  if (!form) {
-    return;
-  }
+  if (!form) return;
 
   const key = "form " + location.pathname;
   const store = (() => { try { return sessionStorage; } catch { return null; } })();
@@ -18,9 +21,7 @@
     !isSent && (form.hasAttribute("data-changed") || JSON.stringify(entries()) !== first);
 
   document.addEventListener("keydown", event => {
-    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) {
-      return;
-    }
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
     const isEnter = event.key === "Enter" && form.contains(document.activeElement);
     if (event.key === "s" || isEnter) {
       event.preventDefault();
@@ -29,16 +30,11 @@
   });
 
   window.addEventListener("beforeunload", event => {
-    if (isChanged()) {
-      event.preventDefault();
-    }
+    if (isChanged()) event.preventDefault();
   });
 
   form.addEventListener("submit", event => {
-    if (isSent) {
-      event.preventDefault();
-      return;
-    }
+    if (isSent) return event.preventDefault();
     isSent = true;
     store?.setItem(key, JSON.stringify(entries()));
   });
@@ -57,9 +53,7 @@
   function restore(kept) {
     const named = name => kept.filter(entry => entry[0] === name).map(entry => entry[1]);
     for (const control of form.elements) {
-      if (!control.name || control.type === "submit" || control.name === "csrf_token") {
-        continue;
-      }
+      if (!control.name || control.type === "submit" || control.name === "csrf_token") continue;
       if (control.type === "checkbox" || control.type === "radio") {
         control.checked = named(control.name).includes(control.value);
       } else if (named(control.name).length) {

@@ -167,3 +167,16 @@ def test_the_address_is_the_state(open_page: Callable[..., Page], full_site: Sit
     other.goto(address)
     assert other.locator("a.name").all_inner_texts() == shown
     assert other.get_by_label("Order").input_value() == "name"
+
+
+def test_five_presses_start_one_run(open_page: Callable[..., Page], full_site: Site) -> None:
+    page = open_page()
+    page.goto("/jobs/job-05/run")
+    page.get_by_role("button", name="Run now").evaluate(
+        "button => { for (let n = 0; n < 5; n++) button.click(); }"
+    )
+    page.wait_for_url("**/runs/*")
+
+    with full_site.database.reading() as session:
+        runs = session.query(Run).join(Job, Job.id == Run.job_id).filter(Job.name == "job-05")
+        assert runs.count() == 1
