@@ -67,7 +67,7 @@ def addresses(run_id: str) -> dict[str, str]:
         "Why": f"/jobs/{JOB}/why",
         "Run now": f"/jobs/{JOB}/run",
         "Edit": f"/jobs/{JOB}/edit",
-        "New job": "/jobs/new",
+        "New job": "/new-job",
         "Changes": f"/jobs/{JOB}/changes",
         "Runs": "/runs",
         "Runs, failed": "/runs?state=failed",

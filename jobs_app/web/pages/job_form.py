@@ -47,7 +47,7 @@ REWRITING = ("yaml", "json", "fields")
 Values = Mapping[str, str]
 
 
-@page.get("/jobs/new")
+@page.get("/new-job")
 def new() -> Response:
     """Show the form of a new job: an empty one, or that of a job to be cloned."""
     source, task = request.args.get("from"), request.args.get("task")
@@ -70,7 +70,7 @@ def edit(name: str) -> Response:
     return _form(editor, job, is_changed=False)
 
 
-@page.post("/jobs/new")
+@page.post("/new-job")
 def save_new() -> BaseResponse:
     """Make the job of the form, or show the form in another way."""
     return _posted(None)

@@ -59,9 +59,9 @@ def task(app: Flask) -> None:
 def test_the_form_stores_what_the_api_stores(api: Api, page: Page, kwargs: dict[str, Any]) -> None:
     document = a_job(name="by-api", task="twelve", kwargs=kwargs, run_arguments=["rows"])
     assert api.post("/jobs", document).status_code == 201
-    controls = form(page, "/jobs/new?from=by-api") | {"/name": "by-form"}
+    controls = form(page, "/new-job?from=by-api") | {"/name": "by-form"}
 
-    assert sent(page, "/jobs/new", controls).status_code == 303
+    assert sent(page, "/new-job", controls).status_code == 303
 
     assert stored(api, "by-form")["kwargs"] == kwargs
     assert stored(api, "by-form") | {"name": "by-api"} == stored(api, "by-api")
@@ -81,12 +81,12 @@ def test_what_is_typed_is_stored(api: Api, page: Page) -> None:
         "window": '{"from": [1, null]}',
         "to": '["me", "you"]',
     }
-    controls = form(page, "/jobs/new?task=twelve") | {"/name": "x", "/schedule": "manual"}
+    controls = form(page, "/new-job?task=twelve") | {"/name": "x", "/schedule": "manual"}
     controls |= {f"/kwargs/{name}": text for name, text in typed.items()}
     controls |= {"zone:/kwargs/at": "Europe/Paris", "as:/kwargs/to": "json"}
     controls |= {"blank:/kwargs/nothing": "null"}
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 303, answer.text
     assert stored(api, "x")["kwargs"] == ALL | {"at": "2026-12-01T08:00:00Z"}
@@ -94,10 +94,10 @@ def test_what_is_typed_is_stored(api: Api, page: Page) -> None:
 
 def test_each_error_of_the_server_is_at_its_argument(api: Api, page: Page) -> None:
     wrong = {"rows": "many", "share": "x", "mode": '"other"', "day": "2026-02-30", "window": "[1]"}
-    controls = form(page, "/jobs/new?task=twelve") | {"/name": "x", "/schedule": "manual"}
+    controls = form(page, "/new-job?task=twelve") | {"/name": "x", "/schedule": "manual"}
     controls |= {f"/kwargs/{name}": text for name, text in wrong.items()}
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 422
     for name in ("country", *wrong):

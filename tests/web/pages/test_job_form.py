@@ -37,10 +37,10 @@ def stored(api: Api, name: str = "nightly") -> dict[str, Any]:
 
 
 def test_a_new_job_is_made_and_shown(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new")
+    controls = form(page, "/new-job")
     controls |= {"/name": "nightly", "/kwargs/command": "true", "/schedule/cron": "30 2 * * *"}
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 303, answer.text
     assert answer.location == "/jobs/nightly?saved=new"
@@ -61,9 +61,9 @@ def test_the_form_sends_what_the_api_is_sent(api: Api, page: Page) -> None:
         notify=[],
     )
     api.post("/jobs", document)
-    controls = form(page, "/jobs/new?from=by-api") | {"/name": "by-form"}
+    controls = form(page, "/new-job?from=by-api") | {"/name": "by-form"}
 
-    assert sent(page, "/jobs/new", controls).status_code == 303
+    assert sent(page, "/new-job", controls).status_code == 303
 
     assert stored(api, "by-form") | {"name": "by-api"} == stored(api, "by-api")
 
@@ -80,18 +80,18 @@ def test_a_form_that_nobody_changed_changes_nothing(api: Api, page: Page) -> Non
 
 
 def test_each_error_is_under_its_field_and_nothing_typed_is_lost(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {
+    controls = form(page, "/new-job") | {
         "/name": "Nightly Job",
         "/priority": "high",
         "/schedule/cron": "61 2 * * *",
         "/kwargs/env": "{",
     }
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 422
     assert (
-        forms_of(answer.text)["/jobs/new"].items()
+        forms_of(answer.text)["/new-job"].items()
         >= {
             name: controls[name] for name in ("/name", "/priority", "/schedule/cron", "/kwargs/env")
         }.items()
@@ -102,9 +102,9 @@ def test_each_error_is_under_its_field_and_nothing_typed_is_lost(api: Api, page:
 
 
 def test_an_argument_that_is_missing_is_named_at_its_field(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {"/name": "x", "/schedule": "manual"}
+    controls = form(page, "/new-job") | {"/name": "x", "/schedule": "manual"}
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 422
     error = answer.text.partition('id="f_2f_kwargs_2f_command-error">')[2]
@@ -113,26 +113,26 @@ def test_an_argument_that_is_missing_is_named_at_its_field(api: Api, page: Page)
 
 def test_a_name_that_is_taken_is_an_error_of_the_name(api: Api, page: Page) -> None:
     api.make_job()
-    controls = form(page, "/jobs/new?from=nightly") | {"/name": "nightly"}
+    controls = form(page, "/new-job?from=nightly") | {"/name": "nightly"}
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 409
     assert 'id="f_2f_name-error">There is a job' in answer.text
 
 
 def test_another_task_has_other_arguments_and_keeps_the_first_ones(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {"/kwargs/command": "make it", "/task": '"sleep"'}
+    controls = form(page, "/new-job") | {"/kwargs/command": "make it", "/task": '"sleep"'}
 
-    shown = forms_of(sent(page, "/jobs/new", controls, "arguments").text)["/jobs/new"]
+    shown = forms_of(sent(page, "/new-job", controls, "arguments").text)["/new-job"]
 
     assert "/kwargs/duration" in shown
-    back = sent(page, "/jobs/new", shown | {"/task": '"shell"'}, "arguments")
-    assert forms_of(back.text)["/jobs/new"]["/kwargs/command"] == "make it"
+    back = sent(page, "/new-job", shown | {"/task": '"shell"'}, "arguments")
+    assert forms_of(back.text)["/new-job"]["/kwargs/command"] == "make it"
     assert (
         sent(
             page,
-            "/jobs/new",
+            "/new-job",
             shown | {"/name": "x", "/kwargs/duration": "1", "/schedule": "manual"},
         ).status_code
         == 303
@@ -154,10 +154,10 @@ def test_arguments_are_fields_or_json(api: Api, page: Page) -> None:
 
 @pytest.mark.parametrize("action", ["arguments", "json", "fields", "rules", "preview", "yaml"])
 def test_a_form_that_holds_what_nobody_saved_says_so(page: Page, action: str) -> None:
-    answer = sent(page, "/jobs/new", form(page, "/jobs/new"), action)
+    answer = sent(page, "/new-job", form(page, "/new-job"), action)
 
     assert " data-changed" in answer.text
-    assert " data-changed" not in page("/jobs/new").text
+    assert " data-changed" not in page("/new-job").text
 
 
 def test_a_preview_without_script_shows_what_saving_does(api: Api, page: Page) -> None:
@@ -174,7 +174,7 @@ def test_a_preview_without_script_shows_what_saving_does(api: Api, page: Page) -
 
 
 def test_a_schedule_that_the_clock_moves_is_marked(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {
+    controls = form(page, "/new-job") | {
         "/name": "x",
         "/kwargs/command": "true",
         "/schedule/cron": "30 2 * 3 *",
@@ -190,7 +190,7 @@ def test_a_schedule_that_the_clock_moves_is_marked(api: Api, page: Page) -> None
 
 
 def test_a_preview_shows_what_can_be_shown(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {"/schedule/cron": "0 3 * * *"}
+    controls = form(page, "/new-job") | {"/schedule/cron": "0 3 * * *"}
 
     answer = page.post("/job-preview", controls)
 
@@ -221,7 +221,7 @@ def test_a_session_that_ended_loses_no_argument(api: Api, app: Flask, page: Page
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_who_may_not_change_jobs_sees_no_form(page_of: Any, role: str) -> None:
-    answer = page_of(role)("/jobs/new")
+    answer = page_of(role)("/new-job")
 
     assert answer.status_code == 403
 
@@ -233,11 +233,11 @@ def test_an_editor_without_the_grant_may_not_change_a_command(
     editor = page_of("editor")
     controls = {"/name": "x", "/task": '"shell"', "/kwargs/command": "true", "/schedule": "manual"}
 
-    links = ("/jobs/nightly/edit", "/jobs/new?from=nightly", "/jobs/nightly/delete")
+    links = ("/jobs/nightly/edit", "/new-job?from=nightly", "/jobs/nightly/delete")
     assert [link in editor("/jobs/nightly").text for link in links] == [False] * 3
     assert [link in page("/jobs/nightly").text for link in links] == [True] * 3
     assert editor("/jobs/nightly/edit").status_code == 403
-    answer = editor.post("/jobs/new", controls | {"action": "save"})
+    answer = editor.post("/new-job", controls | {"action": "save"})
 
     assert answer.status_code == 403
     assert 'value="x"' in answer.text
@@ -248,7 +248,7 @@ def test_secrets_are_listed_by_name_for_who_may_see_them(api: Api, page: Page) -
     answer = api.put("/secrets/DB_PASSWORD", {"value": "hunter2-hunter2"})
     assert answer.status_code in (200, 201), answer.text
 
-    text = page("/jobs/new").text
+    text = page("/new-job").text
 
     assert "<code>${secret:DB_PASSWORD}</code>" in text
     assert '<option value="${secret:DB_PASSWORD}">' in text
@@ -256,7 +256,7 @@ def test_secrets_are_listed_by_name_for_who_may_see_them(api: Api, page: Page) -
 
 
 def test_the_command_is_never_asked_for(api: Api, page: Page) -> None:
-    text = page("/jobs/new").text
+    text = page("/new-job").text
 
     assert 'name="tick:/run_arguments/cwd"' in text
     assert 'name="tick:/run_arguments/command"' not in text
@@ -286,10 +286,10 @@ def test_what_a_user_stored_is_text(api: Api, page: Page) -> None:
 def test_what_cannot_be_stored_is_refused_at_its_field(
     page: Page, texts: dict[str, str], field: str, action: str
 ) -> None:
-    controls = form(page, "/jobs/new") | {"/name": "x", "/kwargs/command": "true"}
+    controls = form(page, "/new-job") | {"/name": "x", "/kwargs/command": "true"}
     controls |= {"/schedule": "manual"} | texts
 
-    answer = sent(page, "/jobs/new", controls, action)
+    answer = sent(page, "/new-job", controls, action)
 
     if action == "save" or "kwargs" in field:
         assert answer.status_code == 422
@@ -298,9 +298,9 @@ def test_what_cannot_be_stored_is_refused_at_its_field(
 
 
 def test_a_form_may_be_as_large_as_the_arguments_of_a_job(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {"/name": "x", "/schedule": "manual"}
+    controls = form(page, "/new-job") | {"/name": "x", "/schedule": "manual"}
 
-    answer = sent(page, "/jobs/new", controls | {"/kwargs/command": "# \u20ac" * 60_000})
+    answer = sent(page, "/new-job", controls | {"/kwargs/command": "# \u20ac" * 60_000})
 
     assert answer.status_code == 422
     assert "at most 262144 bytes" in answer.text
@@ -308,14 +308,14 @@ def test_a_form_may_be_as_large_as_the_arguments_of_a_job(api: Api, page: Page) 
 
 def test_who_is_limited_to_tags_keeps_one_of_them(page_of: Any) -> None:
     page = page_of("editor", tags=("billing",))
-    controls = form(page, "/jobs/new?task=sleep") | {"/name": "x", "/schedule": "manual"}
+    controls = form(page, "/new-job?task=sleep") | {"/name": "x", "/schedule": "manual"}
     controls |= {"/kwargs/duration": "1"}
 
-    answer = sent(page, "/jobs/new", controls)
+    answer = sent(page, "/new-job", controls)
 
     assert answer.status_code == 422
     assert 'id="f_2f_tags-error">You see the jobs with the tags billing' in answer.text
-    assert sent(page, "/jobs/new", controls | {"/tags": "billing"}).status_code == 303
+    assert sent(page, "/new-job", controls | {"/tags": "billing"}).status_code == 303
 
 
 # ---- YAML ----
@@ -333,13 +333,13 @@ def test_a_job_is_the_same_as_yaml(api: Api, page: Page) -> None:
 
 
 def test_switching_to_yaml_keeps_what_was_typed(api: Api, page: Page) -> None:
-    controls = form(page, "/jobs/new") | {"/name": "x", "/priority": "7", "/tags": "one, two"}
+    controls = form(page, "/new-job") | {"/name": "x", "/priority": "7", "/tags": "one, two"}
     controls |= {"/kwargs/command": "a\r\nb"}
 
-    as_yaml = forms_of(sent(page, "/jobs/new", controls, "yaml").text)["/jobs/new"]
+    as_yaml = forms_of(sent(page, "/new-job", controls, "yaml").text)["/new-job"]
     assert "name: x" in as_yaml["yaml"]
     typed = as_yaml | {"yaml": as_yaml["yaml"].replace("cron: ''", "cron: 0 3 * * *")}
-    back = forms_of(sent(page, "/jobs/new", typed, "form").text)["/jobs/new"]
+    back = forms_of(sent(page, "/new-job", typed, "form").text)["/new-job"]
 
     assert (
         back.items()
@@ -367,11 +367,11 @@ def test_switching_to_yaml_keeps_what_was_typed(api: Api, page: Page) -> None:
     ],
 )
 def test_an_error_of_yaml_names_its_line(page: Page, text: str, sentence: str) -> None:
-    answer = sent(page, "/jobs/new", {"yaml": text})
+    answer = sent(page, "/new-job", {"yaml": text})
 
     assert answer.status_code == 422
     assert sentence in answer.text
-    assert forms_of(answer.text)["/jobs/new"]["yaml"] == text.replace("\n", "\r\n")
+    assert forms_of(answer.text)["/new-job"]["yaml"] == text.replace("\n", "\r\n")
 
 
 # ---- the lost race ----

@@ -14,11 +14,11 @@ from tests.web.pages.conftest import Page
 
 
 def test_each_name_of_a_field_is_an_id_in_the_page(app: Flask, api: Api, page: Page) -> None:
-    with app.test_request_context("/jobs/new"):
+    with app.test_request_context("/new-job"):
         g.principal = Principal("x", "x", "x", Role.ADMIN)
         expected = {field_id(name) for name in names(Editor.of_document(new_document(None)))}
 
-    ids = re.findall(r'\bid="([^"]+)"', page("/jobs/new").text)
+    ids = re.findall(r'\bid="([^"]+)"', page("/new-job").text)
 
     # The names to ask for that are no fields are shown with arguments that are none.
     assert expected - {field_id("/run_arguments")} <= set(ids)
@@ -26,7 +26,7 @@ def test_each_name_of_a_field_is_an_id_in_the_page(app: Flask, api: Api, page: P
 
 
 def test_each_control_has_a_name_for_people(page: Page) -> None:
-    text = page("/jobs/new").text
+    text = page("/new-job").text
     labels = set(re.findall(r'<label[^>]* for="([^"]+)"', text))
 
     for tag, name in re.findall(r"<(input|select|textarea) id=\"([^\"]+)\"", text):

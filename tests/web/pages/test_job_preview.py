@@ -24,7 +24,7 @@ def test_the_fires_are_those_of_the_api(api: Api, page: Page, cron: str) -> None
     schedule = {"cron": cron, "timezone": "Europe/Paris"}
     expected = api.post("/schedules/preview", {"schedule": schedule, "name": "x"}).json
 
-    text = preview(page, form(page, "/jobs/new") | CONTROLS | {"/schedule/cron": cron})
+    text = preview(page, form(page, "/new-job") | CONTROLS | {"/schedule/cron": cron})
 
     assert f"{expected['description']}." in text
     table = text.partition("<tbody>")[2].partition("later, when")[0]
@@ -36,7 +36,7 @@ def test_the_fires_are_those_of_the_api(api: Api, page: Page, cron: str) -> None
 
 
 def test_a_later_change_of_the_clock_is_listed(page: Page) -> None:
-    text = preview(page, form(page, "/jobs/new") | CONTROLS | {"/schedule/cron": "30 2 * * *"})
+    text = preview(page, form(page, "/new-job") | CONTROLS | {"/schedule/cron": "30 2 * * *"})
 
     later = text.partition("later, when the clock changes")[2]
     assert "03:00 <span" in later
@@ -48,7 +48,7 @@ def test_who_is_notified_is_listed(api: Api, page: Page) -> None:
     channel = {"url": "json://localhost/x", "events": ["failed", "recovered"], "is_default": True}
     made = api.post("/channels", {"name": "ops"} | channel)
     assert made.status_code == 201, made.text
-    controls = form(page, "/jobs/new") | CONTROLS | {"/schedule": "manual"}
+    controls = form(page, "/new-job") | CONTROLS | {"/schedule": "manual"}
 
     assert "ops: failed, recovered" in preview(page, controls)
     rule = {"/notify": "own", "/notify/0/channel": '"ops"', "tick:/notify/0/on/missed": "on"}
@@ -84,7 +84,7 @@ def test_saving_an_edit_says_what_becomes_of_the_next_fire(
 
 def test_an_instant_is_shown_in_utc_too(api: Api, page: Page) -> None:
     at = {"/schedule": "at", "/schedule/at": "2027-07-01T09:00"}
-    controls: dict[str, Any] = form(page, "/jobs/new") | CONTROLS | at
+    controls: dict[str, Any] = form(page, "/new-job") | CONTROLS | at
 
     text = preview(page, controls | {"zone:/schedule/at": "Europe/Paris"})
 

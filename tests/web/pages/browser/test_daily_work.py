@@ -80,7 +80,7 @@ def test_a_day_with_the_keyboard_alone(site: Site, system: System, open_page: An
     sign_in(page)
 
     keys.press("n")
-    expect(page).to_have_url(f"{site.url}/jobs/new")
+    expect(page).to_have_url(f"{site.url}/new-job")
     tab_to(page, page.locator('[name="/name"]'))
     keys.type("night-work")
     tab_to(page, page.locator('[name="/kwargs/command"]'))

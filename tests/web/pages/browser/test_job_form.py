@@ -86,7 +86,7 @@ def test_two_people_both_get_their_changes(
 
 def test_another_task_brings_its_arguments(browser_page: Page) -> None:
     page = browser_page
-    page.goto("/jobs/new")
+    page.goto("/new-job")
     page.get_by_role("textbox", name="Name").fill("slept")
 
     page.get_by_role("combobox", name="Task").select_option(label="sleep")
@@ -113,12 +113,12 @@ def test_leaving_with_changes_asks(browser_page: Page, site: Site, faults: Fault
     assert questions == ["beforeunload"]
 
 
-@pytest.mark.parametrize("address", ["/jobs/new", "/jobs/down/edit"])
+@pytest.mark.parametrize("address", ["/new-job", "/jobs/down/edit"])
 def test_what_was_typed_is_back_after_an_outage(
     browser_page: Page, site: Site, faults: Faults, address: str
 ) -> None:
     faults.expected.append("status of 503")
-    if address != "/jobs/new":
+    if address != "/new-job":
         make_job(site, "down")
     page = browser_page
     page.goto(address)
@@ -143,7 +143,7 @@ def test_what_was_typed_is_back_after_an_outage(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_form_is_clean(open_page: Callable[..., Page], width: int, scheme: str) -> None:
     page = open_page(width=width, scheme=scheme)
-    page.goto("/jobs/new")
+    page.goto("/new-job")
     expect(page.locator("#preview")).to_contain_text("Not valid yet")
     for summary in page.locator("details.section > summary").all():
         if summary.evaluate("one => !one.parentElement.open"):
@@ -155,7 +155,7 @@ def test_the_form_is_clean(open_page: Callable[..., Page], width: int, scheme: s
 
 def test_a_job_is_made_without_script(open_page: Callable[..., Page]) -> None:
     page = open_page(script=False)
-    page.goto("/jobs/new")
+    page.goto("/new-job")
     page.get_by_role("combobox", name="Task").select_option(label="sleep")
     page.get_by_role("button", name="Show its arguments").click()
     page.get_by_role("textbox", name="Name").fill("plain")
@@ -175,7 +175,7 @@ def test_a_job_is_made_without_script(open_page: Callable[..., Page]) -> None:
 def test_errors_get_the_focus(browser_page: Page, faults: Faults) -> None:
     faults.expected.append("status of 422")
     page = browser_page
-    page.goto("/jobs/new")
+    page.goto("/new-job")
 
     page.keyboard.press("Control+s")
 

@@ -13,7 +13,7 @@ from tests.web.pages.browser.conftest import Site
 
 def test_the_daily_work_is_done_without_script(open_page: Callable[..., Page], site: Site) -> None:
     page = open_page(script=False)
-    page.goto("/jobs/new")
+    page.goto("/new-job")
     page.locator('[name="/name"]').fill("night-work")
     page.locator('[name="/kwargs/command"]').fill("echo hello")
     page.locator('[name="/schedule/cron"]').fill("30 2 * * *")
