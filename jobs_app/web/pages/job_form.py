@@ -91,10 +91,7 @@ def preview() -> Response:
     name = values.get("job", "")
     job = find_job(name) if NAME.fullmatch(name) else None
     if "yaml" in values:
-        document, _, lines = job_yaml.read(values["yaml"])
-        if document is None:
-            return frame.render("job_preview.html", preview=None, lines=lines)
-        return frame.render("job_preview.html", preview=job_preview.preview(document, job))
+        return frame.render("job_preview.html", **_previewed_yaml(values["yaml"], job))
     editor = Editor.of_values(values)
     shown = job_form_context.previewed(editor, job)
     return frame.render("job_preview.html", is_fragment=True, **shown)
@@ -271,6 +268,17 @@ def _yaml(
         is_changed=is_changed,
         target=target,
     )
+
+
+def _previewed_yaml(text: str, job: Job | None) -> dict[str, Any]:
+    """Return what `job_preview.html` shows of a YAML text."""
+    document, prefix, lines = job_yaml.read(text)
+    if document is None:
+        return {"preview": None, "lines": lines}
+    shown = job_preview.preview(document, job)
+    found = job_yaml.at_lines(shown.errors, text, prefix)
+    problems = [("yaml", f"Line {line}: {detail}" if line else detail) for line, detail in found]
+    return {"preview": shown, "problems": problems}
 
 
 def _posted_yaml(job: Job | None, values: Values, action: str) -> BaseResponse:

@@ -102,7 +102,9 @@ def preview(document: Mapping[str, Any], job: Job | None) -> Preview:
     except Forbidden as error:
         shown.errors = [FieldError("", error.code, error.detail)]
     except JobsError as error:
-        shown.errors = list(error.errors) or [FieldError("", error.code, error.detail)]
+        # A missing name must not hide a wrong schedule: that is what somebody types just now.
+        found = error.errors or (FieldError("", error.code, error.detail),)
+        shown.errors += [one for one in found if one not in shown.errors]
     else:
         shown.warnings = [*effect.schedule_warnings, *effect.job_warnings]
         shown.effects = list(effects(effect, is_new=job is None, zone=zones.current()))

@@ -1,6 +1,6 @@
 """A job as YAML: the same document, and the line of each of its errors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jobs_app.core import yaml_text
@@ -60,4 +60,9 @@ def faults(text: str, document: Mapping[str, Any], prefix: str) -> Lines:
 def located(error: JobsError, text: str, prefix: str) -> Lines:
     """Return the errors of *error*, each with its line in *text*."""
     errors = error.errors or (FieldError("", error.code, error.detail),)
+    return at_lines(errors, text, prefix)
+
+
+def at_lines(errors: Iterable[FieldError], text: str, prefix: str) -> Lines:
+    """Return *errors*, each with its line in *text*."""
     return form_errors.at_lines(errors, yaml_text.lines_of(text), prefix=prefix)

@@ -89,3 +89,21 @@ def test_an_instant_is_shown_in_utc_too(api: Api, page: Page) -> None:
     text = preview(page, controls | {"zone:/schedule/at": "Europe/Paris"})
 
     assert "= Thu 01 Jul 2027 07:00:00 UTC" in text
+
+
+def test_a_missing_name_hides_no_wrong_schedule(page: Page) -> None:
+    controls = form(page, "/new-job") | CONTROLS | {"/schedule/cron": "99 * * * *"}
+
+    text = preview(page, controls | {"/name": ""})
+
+    assert "minute 99 is out of range 0-59" in text
+    assert "&#39;name&#39; is required." in text
+    assert preview(page, controls).count("out of range") == 1
+
+
+def test_the_preview_of_yaml_has_the_faults_by_line(page: Page) -> None:
+    text = preview(page, {"yaml": "name: x\ntask: sleep\nkwargs: {duration: 1}\nbogus: 1\n"})
+
+    assert '<a href="#yaml">Line 4: There is no field &#39;bogus&#39;.</a>' in text
+    assert "Line 2: There is no task" in preview(page, {"yaml": "name: x\ntask: bogus\n"})
+    assert "&#39;task&#39; is required." in preview(page, {"yaml": "name: x\n"})
