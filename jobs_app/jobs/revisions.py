@@ -160,6 +160,13 @@ def get(session: Session, job: Job, number: int) -> JobRevision:
     return revision
 
 
+def number_at(session: Session, job_id: int, at: datetime) -> int | None:
+    """Return the number of the revision that a job had at *at*; None if it is not kept."""
+    newest_first = select(JobRevision.number).where(JobRevision.job_id == job_id)
+    newest_first = newest_first.order_by(JobRevision.number.desc())
+    return session.scalar(newest_first.where(JobRevision.at <= at).limit(1))
+
+
 def restorable(revision: Mapping[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document of a revision, to be saved over a job that has *kwargs* now.
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import func, literal, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState, Trigger
@@ -74,6 +74,30 @@ def newest(session: Session, job_id: int, *, limit: int) -> list[RunSummary]:
         .order_by(ids.c.instant.desc(), ids.c.id.desc())
     )
     return [_summary(row._mapping) for row in session.execute(statement)]
+
+
+def beside(session: Session, run: Run) -> tuple[UUID | None, UUID | None]:
+    """Return the run of its job before *run* and the one after it; None where there is none."""
+    if run.job_id is None:
+        return None, None
+    branches = []
+    own = tuple_(literal(run.instant, Run.created_at.type), literal(run.id, Run.id.type))
+    for index_range in run_indexes.of_job(run.job_id):
+        instant = index_range.instant
+        columns = (Run.id.label("id"), instant.label("instant"))
+        of_range, place = select(*columns).where(*index_range.guard), tuple_(instant, Run.id)
+        # The bound of the instant alone is what SQLite searches in the index.
+        older = of_range.where(instant <= run.instant, place < own)
+        newer = of_range.where(instant >= run.instant, place > own)
+        branches += [
+            older.order_by(*index_range.newest_first).limit(1).subquery(),
+            newer.order_by(*index_range.oldest_first).limit(1).subquery(),
+        ]
+    nearest = union_all(*(select(part.c.instant, part.c.id) for part in branches))
+    rows = [(row.instant, row.id) for row in session.execute(nearest)]
+    before = max((row for row in rows if row < (run.instant, run.id)), default=None)
+    after = min((row for row in rows if row > (run.instant, run.id)), default=None)
+    return before and before[1], after and after[1]
 
 
 def _columns() -> list[Any]:

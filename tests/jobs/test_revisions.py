@@ -161,6 +161,21 @@ def test_pages_are_newest_first(database: Database) -> None:
     assert [item.number for item in first + second] == [4, 3, 2, 1]
 
 
+def test_a_job_had_the_last_revision_before_an_instant(database: Database) -> None:
+    job, other = make_job(database), make_job(database)
+    change(database, job, description="after")
+    change(database, other, description="other")
+    first, second = numbers(database, job)
+    later = update(JobRevision).where(JobRevision.number == second).values(at=NOON + HOUR)
+    with database.session() as session:
+        session.execute(later)
+        session.commit()
+        instants = (NOON - 9999 * HOUR, NOON, NOON + HOUR - MINUTE, NOON + HOUR)
+        numbers_then = [revisions.number_at(session, job.id, at) for at in instants]
+
+    assert numbers_then == [None, first, first, second]
+
+
 def test_a_revision_that_is_not_kept_is_not_found(database: Database) -> None:
     job = make_job(database)
 

@@ -18,9 +18,10 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain, listing, service, stats
 from jobs_app.jobs.explain_when import When
-from jobs_app.runs import history, pruning, status
+from jobs_app.runs import history, job_history, pruning, status
 from jobs_app.runs.history import Filter, Position
 from jobs_app.runs.recent import recent_runs
+from jobs_app.runs.same_error import same_error
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
 from tests.plans import ERROR, RUNS, fill, plans
 
@@ -116,6 +117,12 @@ def in_order(sort: JobSort) -> Callable[[Session], object]:
 
 MIDDLE = NOON + RUNS // 2 * MINUTE
 
+
+def a_failed_run(session: Session) -> Run:
+    (failed_run,), _ = history.page(session, Filter(states=FAILURES), before=None, limit=1)
+    return failed_run
+
+
 #: What is asked for, and the indexes that serve it.
 LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
     "all": (listed(), "ix_runs_instant", "ix_runs_unfinished"),
@@ -183,6 +190,15 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
     "explain": (
         lambda session: explain.explain(session, "job-3", When(MIDDLE, HOUR), at=MIDDLE + DAY),
         "ix_runs_folded",
+    ),
+    "the runs beside a run": (
+        lambda session: job_history.beside(session, a_failed_run(session)),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
+    "the same error": (
+        lambda session: same_error(session, a_failed_run(session)),
+        "ix_runs_outcome",
     ),
     "stats": (
         lambda session: stats.of_job(session, service.get(session, "job-3"), last=100),

@@ -16,7 +16,10 @@ from jobs_app.core.states import RunState
 from jobs_app.core.web_address import public_address
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import revisions
 from jobs_app.notifications import history as notification_history
+from jobs_app.runs import job_history
+from jobs_app.runs.same_error import same_error
 from jobs_app.tasks import registry
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api import preconditions, runs
@@ -62,7 +65,12 @@ def _build(run: Run) -> Mapping[str, Any]:
     asked_at = _asked_at(run)
     kill_at = run_view.kill_at(run, asked_at)
     segments = run_view.segments(run, attempts, at=clock.now())
+    older, newer = job_history.beside(session(), run)
     return {
+        "older": older,
+        "newer": newer,
+        "revision": _revision(run),
+        "same_error": same_error(session(), run),
         "shown": shown,
         "attempts": attempts,
         "segments": segments,
@@ -78,6 +86,14 @@ def _build(run: Run) -> Mapping[str, Any]:
         "can_cancel": run_view.can_cancel(run),
         "api": f"{public_address(extension.current().settings)}/api/v1/runs/{run.id}",
     }
+
+
+def _revision(run: Run) -> int | None:
+    """Return the revision of the job from which the run was made."""
+    if run.job_id is None or run.retry_of is not None:
+        # A repetition is made from the other run.
+        return None
+    return revisions.number_at(session(), run.job_id, run.created_at)
 
 
 def _asked_at(run: Run) -> datetime | None:

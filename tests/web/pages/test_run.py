@@ -208,8 +208,44 @@ def test_a_run_of_another_team_is_not_found(api: Api, page_of: Callable[..., Pag
         assert other.post(f"/runs/{run_id}{path}").status_code == 404
 
 
-def test_the_page_costs_few_statements(page: Page, store: Store, app: Flask) -> None:
-    run = a_run(RunState.RUNNING, attempt=2, started_at=NOW, cancel_mode="graceful", log_bytes=1)
+def test_an_error_that_came_before_says_how_often(api: Api, page: Page, store: Store) -> None:
+    facts = {"job_id": api.make_job()["id"], "error": {"type": "E", "message": "no <db> 7"}}
+    runs = [
+        a_run(RunState.FAILED, created_at=NOW + timedelta(minutes=n), **facts) for n in range(3)
+    ]
+    store(*runs)
+
+    text = page(f"/runs/{runs[2].id}").text
+
+    assert '<a href="/runs?job=nightly&amp;state=failed">3rd time</a> since <time' in text
+    assert "time</a> since" not in page(f"/runs/{runs[0].id}").text
+
+
+def test_a_run_leads_to_its_older_and_newer_ones_and_to_the_job_of_then(
+    api: Api, page: Page, store: Store
+) -> None:
+    job_id = api.make_job()["id"]
+    at = clock.now()
+    runs = [a_run(job_id=job_id, created_at=at + timedelta(seconds=n)) for n in range(1, 4)]
+    store(*runs)
+
+    text = page(f"/runs/{runs[1].id}").text
+
+    assert f'href="/runs/{runs[0].id}" data-key="["' in text
+    assert f'href="/runs/{runs[2].id}" data-key="]"' in text
+    assert '<a href="/jobs/nightly/changes/1">revision 1</a>' in text
+    assert page("/jobs/nightly/changes/1").status_code == 200
+    assert 'data-key="["' not in page(f"/runs/{runs[0].id}").text
+    assert 'data-key="]"' not in page(f"/runs/{runs[2].id}").text
+
+
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.FAILED])
+def test_the_page_costs_few_statements(
+    api: Api, page: Page, store: Store, app: Flask, state: RunState
+) -> None:
+    error = {"type": "E", "message": "x"} if state is RunState.FAILED else None
+    facts = {"job_id": api.make_job()["id"], "log_bytes": 1, "error": error}
+    run = a_run(state, attempt=2, started_at=NOW, cancel_mode="graceful", **facts)
     first = Attempt(run_id=run.id, attempt=1, state=RunState.FAILED, finished_at=NOW)
     store(run, first, chunk(run, 0, "x", attempt=2))
     with app.app_context():

@@ -52,7 +52,8 @@
   document.addEventListener("keydown", (event) => {
     const field = event.target.closest("input, select, textarea, [contenteditable]");
     if (event.key === "Escape" && field) return field.blur();
-    if (field || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    const isChord = event.metaKey || ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph")); // AltGr types [
+    if (field || isChord || event.defaultPrevented) return;
     if (event.key === "?") { event.preventDefault(); return show(); }
     if (localStorage.getItem(OFF) === "1" || document.querySelector("dialog[open]")) return;
     if (event.key === "j" || event.key === "k") return move(event.key === "j" ? 1 : -1);
