@@ -17,8 +17,14 @@ from jobs_app.core.roles import Role
 from jobs_app.db.models.accounts import AuditEvent, Person
 from jobs_app.db.models.jobs import Job
 
-#: Changes of jobs, which all callers see; what operators see besides; and what editors do.
-JOB_ACTIONS = frozenset({"create", "change", "restore", "pause", "resume", "delete", "purge"})
+#: Taking care of what needs attention, or no longer.
+ACKNOWLEDGE, TAKE_BACK = "acknowledge", "take_back"
+
+#: Changes of jobs and acknowledgements, which all callers see; what operators see besides; and
+#: what editors do.
+JOB_ACTIONS = frozenset(
+    {"create", "change", "restore", "pause", "resume", "delete", "purge", ACKNOWLEDGE, TAKE_BACK}
+)
 RUN_ACTIONS = frozenset({"start", "cancel"})
 SECRET_ACTIONS = frozenset({"create_secret", "change_secret", "delete_secret"})
 

@@ -1,9 +1,10 @@
 """What needs a person, the most urgent first: each a sentence, since when, and what helps."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 from jobs_app.db.revisions import is_newer
 from jobs_app.jobs import attention_queries as queries
-from jobs_app.jobs.attention_queries import Installation, JobFacts, RunFacts, RunningFacts
+from jobs_app.jobs.attention_installation import Acknowledgement, Installation, installation
+from jobs_app.jobs.attention_queries import JobFacts, RunFacts, RunningFacts
 from jobs_app.jobs.pause_end import SYSTEM
 from jobs_app.secrets import references, store
 
@@ -32,6 +34,9 @@ FEWEST_PAST_RUNS = 5
 
 #: Characters of an error that a line has.
 MOST_ERROR_CHARS = 200
+
+#: Characters of the id of a line.
+ID_CHARS = 16
 
 
 class Kind(StrEnum):
@@ -71,7 +76,8 @@ class Step(StrEnum):
 class Item:
     """Something that needs a person; `job`, `queue` or `channel` names what it is about.
 
-    `run` shows it best, and `error` is that of this run.
+    `run` shows it best, and `error` is that of this run. `acknowledgement` says who takes care of
+    it.
     """
 
     kind: Kind
@@ -83,6 +89,13 @@ class Item:
     run: UUID | None = None
     error: str | None = None
     steps: tuple[Step, ...] = ()
+    acknowledgement: Acknowledgement | None = None
+
+    @property
+    def id(self) -> str:
+        """The line's own id: another once its state has changed, as then `since` is another."""
+        parts = (self.kind, self.job, self.queue, self.channel, self.since)
+        return sha256(repr(tuple(map(str, parts))).encode()).hexdigest()[:ID_CHARS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +117,28 @@ def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Surv
 
     Without *with_secrets* no sentence names a secret.
     """
-    installation = queries.installation(session)
-    ticked_at = installation.ticked_at
+    facts = installation(session)
+    ticked_at = facts.ticked_at
     jobs = queries.jobs(session, at=at, paused_before=at - LONG_PAUSE)
     runs = queries.late_and_missed(session, at=at)
     running = queries.running_with_past(session)
     is_ticking = ticked_at is not None and ticked_at > at - SCHEDULER_SILENCE
     items = [
-        *_of_schema(installation.revision),
+        *_of_schema(facts.revision),
         *([] if is_ticking else [_no_scheduler(ticked_at)]),
-        *_of_queues(installation.unserved, runs),
+        *_of_queues(facts.unserved, runs),
         *_of_jobs(jobs, at=at, is_ticking=is_ticking),
-        *_of_runs(runs, installation.served),
+        *_of_runs(runs, facts.served),
         *_of_secrets(session, jobs, with_secrets=with_secrets),
         *_of_channels(queries.newest_messages(session)),
         *_overdue(running, at=at),
     ]
     order = list(Kind)
     items.sort(key=lambda item: (order.index(item.kind), item.since or at))
-    return Survey(items, installation, running)
+    known = facts.acknowledgements
+    if known:
+        items = [replace(item, acknowledgement=known.get(item.id)) for item in items]
+    return Survey(items, facts, running)
 
 
 def _of_schema(revision: str | None) -> Iterator[Item]:

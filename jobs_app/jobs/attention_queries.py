@@ -1,16 +1,13 @@
 """The facts from which `attention` is made: one bounded statement for each function."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    Select,
     String,
-    Text,
     and_,
     case,
     cast,
@@ -21,7 +18,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    type_coerce,
     union_all,
 )
 from sqlalchemy.orm import Session
@@ -30,7 +26,6 @@ from jobs_app.core.states import FAILURES, JobState, NotificationState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
-from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
 from jobs_app.jobs.conditions import FAILURES_IN_A_ROW, LATE_FIRE, LATE_RUN, is_failing
 from jobs_app.jobs.pause_end import SYSTEM
@@ -52,24 +47,6 @@ PAST_RUNS = 20
 
 _IS_RUNNING = text(f"runs.state = '{RunState.RUNNING}' AND runs.{IS_UNFINISHED}")
 _IS_QUEUED = text(f"runs.state = '{RunState.QUEUED}' AND runs.{IS_UNFINISHED}")
-
-
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """The processes and the queues; `queued` and `waiting` count runs, up to MOST_RUNS."""
-
-    revision: str | None
-    ticked_at: datetime | None
-    served: set[str]
-    jobs_by_queue: dict[str, int]
-    queued: int
-    waiting: int
-
-    @property
-    def unserved(self) -> dict[str, int]:
-        """The queues that jobs name and no worker serves, with the number of jobs, by name."""
-        counts = sorted(self.jobs_by_queue.items())
-        return {queue: count for queue, count in counts if queue not in self.served}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,53 +112,6 @@ class RunningFacts:
     def spread(self, *, fewest: int = 1) -> Spread | None:
         """Return how long runs of the job take; None if fewer than *fewest* are known."""
         return spread(self.past_seconds) if len(self.past_seconds) >= fewest else None
-
-
-def installation(session: Session) -> Installation:
-    """Return what is known of the processes, the queues and the runs that wait."""
-    no_text, no_instant = cast(null(), Text), type_coerce(null(), Run.created_at.type)
-    revision = select(text("max(version_num)")).select_from(text("alembic_version"))
-    tick = select(
-        literal("tick").label("kind"),
-        type_coerce(revision.scalar_subquery(), String()).label("name"),
-        no_text.label("queues"),
-        literal(0).label("count"),
-        func.max(SchedulerProcess.ticked_at).label("instant"),
-    )
-    workers = select(
-        literal("worker"), Worker.name, cast(Worker.queues, Text), literal(1), no_instant
-    ).where(Worker.gone_at.is_(None))
-    queues = (
-        select(literal("queue"), Job.queue, no_text, func.count(), no_instant)
-        .where(Job.deleted_at.is_(None))
-        .group_by(Job.queue)
-    )
-    waiting = [
-        _counted(state, no_text, no_instant) for state in (RunState.QUEUED, RunState.WAITING)
-    ]
-    rows: Sequence[Any] = session.execute(union_all(tick, workers, queues, *waiting)).all()
-    of_kind: dict[str, list[Any]] = {}
-    for row in rows:
-        of_kind.setdefault(row.kind, []).append(row)
-    (last_tick,) = of_kind["tick"]
-    served = {name for row in of_kind.get("worker", ()) for name in json.loads(row.queues)}
-    return Installation(
-        revision=last_tick.name,
-        ticked_at=last_tick.instant,
-        served=served,
-        jobs_by_queue={row.name: row.count for row in of_kind.get("queue", ())},
-        queued=of_kind[RunState.QUEUED][0].count,
-        waiting=of_kind[RunState.WAITING][0].count,
-    )
-
-
-def _counted(state: RunState, no_text: Any, no_instant: Any) -> Select[Any]:
-    """Return a query that counts the runs in *state*, up to MOST_RUNS."""
-    guard = run_indexes.in_state(state).guard
-    some = select(Run.id).where(*guard).limit(MOST_RUNS).subquery()
-    return select(
-        literal(str(state)), no_text, no_text, func.count(some.c.id), no_instant
-    ).select_from(some)
 
 
 def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[JobFacts]:

@@ -29,7 +29,7 @@ from jobs_app.db.models.accounts import (
     SignInAttempt,
 )
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.db.models.processes import SchedulerProcess, Worker
+from jobs_app.db.models.processes import Acknowledgement, SchedulerProcess, Worker
 from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.runs import pruning
 from jobs_app.runs.retention import Limits, Retention
@@ -74,6 +74,7 @@ def table_rules(settings: Settings) -> tuple[TableRule, ...]:
             and_(PrunedRuns.job_id != pruning.NO_JOB, no_job),
         ),
         TableRule(AuditEvent, AuditEvent.at, timedelta(days=settings.keep_audit_days)),
+        TableRule(Acknowledgement, Acknowledgement.at, timedelta(days=settings.keep_audit_days)),
         TableRule(Worker, Worker.gone_at, timedelta(days=7), no_runs_of_worker),
         TableRule(SchedulerProcess, SchedulerProcess.ticked_at, timedelta(days=1)),
         TableRule(IdempotencyKey, IdempotencyKey.created_at, KEEP_IDEMPOTENCY_KEYS),

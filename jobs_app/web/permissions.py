@@ -19,7 +19,12 @@ PAGE_SUFFIX = "_page"
 
 #: The action of each other route. A route may ask for more when it knows the job.
 ACTIONS: dict[str, Action] = {
+    "attention.acknowledge": Action.CONTROL,
     "attention.list_attention": Action.READ,
+    "attention.take_back": Action.CONTROL,
+    "attention_page.acknowledge": Action.CONTROL,
+    "attention_page.show": Action.CONTROL,
+    "attention_page.take_back": Action.CONTROL,
     "audit.list_events": Action.READ,
     "audit_page.show": Action.READ,
     "channels.change_channel": Action.WRITE_CHANNELS,

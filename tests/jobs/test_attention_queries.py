@@ -5,7 +5,7 @@ import re
 import pytest
 
 from jobs_app.db.engine import Database
-from jobs_app.jobs import attention_queries
+from jobs_app.jobs import attention_installation, attention_queries
 from tests.factories import DAY, NOON
 from tests.plans import fill, plans
 
@@ -16,7 +16,7 @@ def test_no_statement_reads_the_whole_history(database: Database) -> None:
     looks = {
         "jobs": lambda session: attention_queries.jobs(session, at=NOON, paused_before=NOON - DAY),
         "late and missed": lambda session: attention_queries.late_and_missed(session, at=NOON),
-        "installation": attention_queries.installation,
+        "installation": attention_installation.installation,
         "running": attention_queries.running_with_past,
         "messages": attention_queries.newest_messages,
     }

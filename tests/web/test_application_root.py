@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.jobs.attention import attention
 from jobs_app.web.app import create_app
 from jobs_app.web.permissions import PAGE_SUFFIX
 from tests.web.conftest import Api, Page, a_job, a_run, close
@@ -73,7 +75,8 @@ def test_each_address_on_each_page_begins_with_the_path(
         run = a_run(job_id=1)
         session.add(run)
         session.commit()
-    examples = {"run_id": str(run.id), "name": "nightly", "number": "1"}
+        line = attention(session, at=clock.now())[0].id
+    examples = {"run_id": str(run.id), "name": "nightly", "number": "1", "line": line}
     outside, statuses = {}, {}
     for rule in app.url_map.iter_rules():
         is_page = rule.endpoint.partition(".")[0].endswith(PAGE_SUFFIX)
@@ -93,4 +96,5 @@ def test_each_address_on_each_page_begins_with_the_path(
     docs: Any = page("/api/docs")
     assert not [address for address in ADDRESSES.findall(docs.text) if address.startswith("/")]
     assert statuses["job_page.show"] == statuses["run_page.show"] == 200
+    assert statuses["attention_page.show"] == 200
     close(app)

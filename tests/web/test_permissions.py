@@ -27,6 +27,7 @@ RUN_ID = "01890000-0000-7000-8000-000000000000"
 #: It ends the session with which the other pages are asked for.
 SIGN_OUT = "/sign-out"
 EXAMPLES = {
+    "line": "line",
     "name": "nothing",
     "run_id": RUN_ID,
     "task_id": RUN_ID,

@@ -1,9 +1,9 @@
-"""The tables of workers, schedulers and the installation."""
+"""The tables of workers, schedulers, the installation, and who takes care of its troubles."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Integer, String, Text
+from sqlalchemy import CheckConstraint, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.db.columns import Base, Json, new_run_id, partial_index
@@ -61,3 +61,17 @@ class Installation(Base):
 
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     id: Mapped[UUID]
+
+
+class Acknowledgement(Base):
+    """Somebody takes care of a line of what needs attention; `line` is its id."""
+
+    __tablename__ = "acknowledgements"
+
+    line: Mapped[str] = mapped_column(String(32), primary_key=True)
+    actor: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime]
+    note: Mapped[str | None] = mapped_column(Text)
+
+    # The newest of them; the pruner.
+    __table_args__ = (Index("ix_acknowledgements_at", "at"),)

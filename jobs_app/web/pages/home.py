@@ -12,7 +12,8 @@ from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
 from jobs_app.jobs import attention, upcoming
 from jobs_app.jobs.attention import Item, Kind, Step
-from jobs_app.jobs.attention_queries import MOST_RUNS, RunningFacts
+from jobs_app.jobs.attention_installation import MOST_RUNS
+from jobs_app.jobs.attention_queries import RunningFacts
 from jobs_app.runs.day import MOST_COUNTED, Day, day_since
 from jobs_app.web.pages import day_chart, frame, marks, zones
 from jobs_app.web.pages.day_chart import OUTCOMES

@@ -1,6 +1,7 @@
 """The pages that people sign in to."""
 
 from jobs_app.web.pages import (
+    attention,
     audit,
     home,
     job,
@@ -25,6 +26,7 @@ from jobs_app.web.pages import (
 PAGES = tuple(
     module.page
     for module in (
+        attention,
         audit,
         home,
         job,

@@ -9,6 +9,7 @@ from tests.cli.conftest import Run
 def an_item(**facts: Any) -> dict[str, Any]:
     """Return an item as the API writes it."""
     return {
+        "id": "0123456789abcdef",
         "kind": "failing",
         "sentence": "Failed 3 times in a row.",
         "since": "2026-11-01T00:00:00Z",
@@ -17,6 +18,7 @@ def an_item(**facts: Any) -> dict[str, Any]:
         "channel": None,
         "run": RUN_ID,
         "steps": ["read_log", "retry"],
+        "acknowledgement": None,
     } | facts
 
 
@@ -27,7 +29,7 @@ def test_each_line_says_what_it_is_about_and_why(server: CannedServer, run: Run)
     result = run("attention")
 
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == ["WHAT", "OF", "SINCE", "WHY", "RUN"]
+    assert lines[0] == ["WHAT", "OF", "SINCE", "WHY", "ON", "IT", "RUN"]
     assert lines[1][:3] == ["no_worker", "slow", "-"]
     assert lines[2][:3] == ["failing", "nightly", "2026-11-01T00:00:00Z"]
     assert lines[2][-1] == RUN_ID
@@ -42,3 +44,25 @@ def test_a_check_fails_if_there_is_anything(server: CannedServer, run: Run) -> N
 
     assert well.exit_code == 0
     assert "Nothing needs you." in well.output
+
+
+def test_one_takes_care_of_all_lines_about_a_job(server: CannedServer, run: Run) -> None:
+    care = {"by": "ana", "at": "2026-11-01T08:12:00Z", "note": "asked the DBAs"}
+    other = an_item(id="other", job="weekly")
+    item = an_item(acknowledgement=care)
+    server.on("GET", "/attention", Canned({"items": [other, item]}))
+    for method in ("POST", "DELETE"):
+        server.on(method, f"/attention/{item['id']}/acknowledgement", Canned(item))
+
+    assert "ana, since 2026-11-01T08:12:00Z: asked the DBAs" in run("attention").stdout
+    assert run("attention", "ack", "nightly", "--note", "asked the DBAs").exit_code == 0
+    assert run("attention", "unack", item["id"]).exit_code == 0
+    missing = run("attention", "ack", "nothing")
+
+    sent = [request for request in server.requests if request.method != "GET"]
+    assert [(request.method, request.body) for request in sent] == [
+        ("POST", {"note": "asked the DBAs"}),
+        ("DELETE", None),
+    ]
+    assert missing.exit_code == 3
+    assert "about 'nothing'" in missing.stderr

@@ -86,6 +86,8 @@ def test_the_example_of_every_body_is_accepted(api: Api, document: dict[str, Any
     api.make_job("nightly-report", schedule=None)
     api.post("/channels", {"name": "ops", "url": "json://desk.example.org"})
     run = api.post("/runs", {"task": "sleep", "kwargs": {"duration": 0}}).json
+    line = api.get("/attention").json["items"][0]
+    ids = {"run_id": run["id"], "line": line["id"]}
     tried = []
     for name, operation in operations(document).items():
         method, path = name.split()
@@ -93,7 +95,7 @@ def test_the_example_of_every_body_is_accepted(api: Api, document: dict[str, Any
             continue
         example = operation["requestBody"]["content"]["application/json"]["example"]
         for parameter in operation.get("parameters", ()):
-            value = run["id"] if parameter["name"] == "run_id" else parameter.get("example")
+            value = ids.get(parameter["name"], parameter.get("example"))
             path = path.replace(f"{{{parameter['name']}}}", str(value))
 
         answer = api.send(method, f"/{path}", json=example, headers={"If-Match": "*"})

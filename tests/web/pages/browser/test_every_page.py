@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from jobs_app.core import clock
 from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs.attention import attention
 from jobs_app.web.permissions import OPEN, PAGE_SUFFIX
 from tests.web.pages.browser.conftest import Faults, Scheme, Site, axe_findings
 
@@ -85,7 +87,9 @@ def addresses(site: Site) -> Iterator[str]:
     """Yield an address of each page that a browser can open, from the routes themselves."""
     with site.database.reading() as session:
         run_id = str(session.query(Run.id).filter(Run.state == RunState.FAILED).scalar())
+        line = attention(session, at=clock.now())[0].id
     examples: dict[str, Any] = {"name": "nightly-report", "run_id": run_id, "number": 1}
+    examples["line"] = line
     for rule in site.app.url_map.iter_rules():
         is_page = rule.endpoint.partition(".")[0].endswith(PAGE_SUFFIX)
         if not is_page or "GET" not in (rule.methods or ()) or rule.endpoint in OTHERS | OPEN:

@@ -1,0 +1,144 @@
+"""What is known of processes, queues and acknowledgements, in one bounded statement."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Select,
+    String,
+    Text,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from jobs_app.core.states import RunState
+from jobs_app.db import run_indexes
+from jobs_app.db.columns import UTCDateTime
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import Acknowledgement as Row
+from jobs_app.db.models.processes import SchedulerProcess, Worker
+from jobs_app.db.models.runs import Run
+
+#: Rows that are counted or read at most.
+MOST_RUNS = 1000
+MOST_ACKNOWLEDGEMENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who takes care of a line, since when, and a note for the others."""
+
+    by: str
+    at: datetime
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The processes and the queues; `queued` and `waiting` count runs, up to MOST_RUNS.
+
+    `acknowledgements` are the newest, by the id of their line.
+    """
+
+    revision: str | None
+    ticked_at: datetime | None
+    served: set[str]
+    jobs_by_queue: dict[str, int]
+    queued: int
+    waiting: int
+    acknowledgements: dict[str, Acknowledgement] = field(default_factory=dict)
+
+    @property
+    def unserved(self) -> dict[str, int]:
+        """The queues that jobs name and no worker serves, with the number of jobs, by name."""
+        counts = sorted(self.jobs_by_queue.items())
+        return {queue: count for queue, count in counts if queue not in self.served}
+
+
+def installation(session: Session) -> Installation:
+    """Return what is known of processes, queues, runs that wait, and acknowledgements."""
+    revision = select(text("max(version_num)")).select_from(text("alembic_version"))
+    tick = _facts(
+        "tick",
+        name=type_coerce(revision.scalar_subquery(), String()),
+        instant=func.max(SchedulerProcess.ticked_at),
+    )
+    workers = _facts(
+        "worker", name=Worker.name, value=cast(Worker.queues, Text), count=literal(1)
+    ).where(Worker.gone_at.is_(None))
+    queues = (
+        _facts("queue", name=Job.queue, count=func.count())
+        .where(Job.deleted_at.is_(None))
+        .group_by(Job.queue)
+    )
+    waiting = [_counted(state) for state in (RunState.QUEUED, RunState.WAITING)]
+    statement = union_all(tick, workers, queues, *waiting, _acknowledgements())
+    rows: Sequence[Any] = session.execute(statement).all()
+    of_kind: dict[str, list[Any]] = {}
+    for row in rows:
+        of_kind.setdefault(row.kind, []).append(row)
+    (last_tick,) = of_kind["tick"]
+    served = {name for row in of_kind.get("worker", ()) for name in json.loads(row.value)}
+    return Installation(
+        revision=last_tick.name,
+        ticked_at=last_tick.instant,
+        served=served,
+        jobs_by_queue={row.name: row.count for row in of_kind.get("queue", ())},
+        queued=of_kind[RunState.QUEUED][0].count,
+        waiting=of_kind[RunState.WAITING][0].count,
+        acknowledgements={
+            row.name: Acknowledgement(row.actor, row.instant, row.value)
+            for row in of_kind.get("acknowledgement", ())
+        },
+    )
+
+
+def _facts(
+    kind: str,
+    *,
+    name: Any = None,
+    value: Any = None,
+    count: Any = None,
+    instant: Any = None,
+    actor: Any = None,
+) -> Select[Any]:
+    """Return a part of the statement: all parts have the same columns."""
+    no_text = cast(null(), Text)
+    no_instant = type_coerce(null(), UTCDateTime())
+    return select(
+        literal(kind).label("kind"),
+        (no_text if name is None else name).label("name"),
+        (no_text if value is None else value).label("value"),
+        (literal(0) if count is None else count).label("count"),
+        (no_instant if instant is None else instant).label("instant"),
+        (no_text if actor is None else actor).label("actor"),
+    )
+
+
+def _counted(state: RunState) -> Select[Any]:
+    """Return a query that counts the runs in *state*, up to MOST_RUNS."""
+    guard = run_indexes.in_state(state).guard
+    some = select(Run.id).where(*guard).limit(MOST_RUNS).subquery()
+    return _facts(str(state), count=func.count(some.c.id)).select_from(some)
+
+
+def _acknowledgements() -> Select[Any]:
+    newest = select(Row).order_by(Row.at.desc()).limit(MOST_ACKNOWLEDGEMENTS).subquery()
+    columns = newest.c
+    return _facts(
+        "acknowledgement",
+        name=columns.line,
+        value=columns.note,
+        instant=columns.at,
+        actor=columns.actor,
+    )
