@@ -22,6 +22,9 @@ StatementFilter = Callable[[ORMExecuteState], None]
 #: Execution option of a connection that only reads: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
 
+#: Execution option of a connection that does not wait for another writer of SQLite.
+NO_WAIT = "jobs_no_wait"
+
 #: Longest wait of a SQLite writer for another one, seconds.
 SQLITE_TIMEOUT_SECONDS = 30
 
@@ -182,8 +185,21 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    is_read_only = connection.get_execution_options().get(READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get(READ_ONLY, False):
+        connection.exec_driver_sql("BEGIN")
+    elif options.get(NO_WAIT, False):
+        _set_wait(connection, 0)
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        finally:
+            _set_wait(connection, SQLITE_TIMEOUT_SECONDS)
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_wait(connection: Connection, seconds: int) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000}").close()
 
 
 def reader_of(session: Session) -> Session:

@@ -19,7 +19,7 @@ from jobs_app.db.models.accounts import Token
 from jobs_app.web import page_auth, page_session, permissions, refusals, session
 from jobs_app.web.refusals import RefusalAudit
 from jobs_app.web.remote_address import is_loopback_address, is_loopback_name, remote_address
-from jobs_app.web.session import readers, reading, writing
+from jobs_app.web.session import noting, readers, reading
 from jobs_app.web.sign_in_audit import SignInAudit
 from jobs_app.web.sign_in_log import FailedSignIn, SignInLog
 
@@ -159,7 +159,7 @@ def _failed(row: Token | None, refusal: tokens.Refusal) -> FailedSignIn:
 
 def _mark_used(token: Token, *, at: datetime) -> None:
     try:
-        with writing() as writer:
+        with noting() as writer:
             tokens.mark_used(writer, token, at=at, address=remote_address())
     except SQLAlchemyError as error:
         # A full disk or a busy database must not refuse a request that only reads.

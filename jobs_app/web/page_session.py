@@ -17,7 +17,7 @@ from jobs_app.db.errors import error_name
 from jobs_app.db.models.accounts import PageSession
 from jobs_app.web import application_root
 from jobs_app.web.remote_address import remote_address
-from jobs_app.web.session import reading, writing
+from jobs_app.web.session import noting, reading
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def browser() -> Browser:
 
 def _mark_seen(row: PageSession, *, at: datetime) -> None:
     try:
-        with writing() as writer:
+        with noting() as writer:
             sessions.mark_seen(writer, row, at=at, address=remote_address())
     except SQLAlchemyError as error:
         # A full disk or a busy database must not refuse a request that only reads.

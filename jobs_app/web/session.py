@@ -17,13 +17,14 @@ from jobs_app.accounts import audit, tag_limit
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
-from jobs_app.db.engine import READ_ONLY, engine_options, prepare_engine
+from jobs_app.db.engine import NO_WAIT, READ_ONLY, engine_options, prepare_engine
 from jobs_app.db.errors import error_name
 
 log = logging.getLogger(__name__)
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READER = "jobs_reader"
+NOTER = "jobs_noter"
 
 
 class RequestSession(FlaskSession):
@@ -70,6 +71,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         prepare_engine(database.engine)
         # Kept: a session takes one more connection for each engine object that it sees.
         app.extensions[READER] = database.engine.execution_options(**{READ_ONLY: True})
+        app.extensions[NOTER] = database.engine.execution_options(**{NO_WAIT: True})
 
 
 def _reader() -> Engine:
@@ -117,6 +119,15 @@ def readers() -> Callable[[], Session]:
 def writing() -> Session:
     """Return a separate session that may write; use it as a context manager."""
     return _limited(Session(database.engine, expire_on_commit=False), _tags())
+
+
+def noting() -> Session:
+    """Return a separate session for a note that no request waits for.
+
+    While another process writes for long, requests that only read would wait for it too.
+    """
+    engine: Engine = current_app.extensions[NOTER]
+    return Session(engine, expire_on_commit=False)
 
 
 def _tags() -> frozenset[str] | None:

@@ -11,10 +11,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import (
+    NO_WAIT,
+    READ_ONLY,
     SQLITE_CACHE_KIB,
     SQLITE_WAL_PAGES,
     Database,
     engine_options,
+    make_engine,
     reader_of,
 )
 from jobs_app.db.migrations import migrate
@@ -202,3 +205,17 @@ def test_an_option_that_postgresql_does_not_have_is_refused_with_a_sentence() ->
 
     assert "hunter2" not in raised.value.detail
     engine_options("postgresql+psycopg://db/jobs?sslmode=require&application_name=a&options=-cx=1")
+
+
+def test_a_note_waits_for_no_writer_and_the_next_writer_waits(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path / 'jobs.db'}", pool_size=2, max_overflow=0)
+    noting = engine.execution_options(**{NO_WAIT: True})
+    with engine.connect() as holder:
+        holder.execute(text("CREATE TABLE x (y)"))
+        with pytest.raises(OperationalError), noting.connect() as other:
+            other.execute(text("SELECT 1"))
+
+    with engine.connect() as one, engine.execution_options(**{READ_ONLY: True}).connect() as two:
+        waits = [each.scalar(text("PRAGMA busy_timeout")) for each in (one, two)]
+    engine.dispose()
+    assert waits == [30_000, 30_000]

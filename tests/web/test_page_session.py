@@ -1,5 +1,6 @@
 """The cookie of a session, and how soon a page loses its rights."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from jobs_app.core import clock
 from jobs_app.core.roles import Role
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
-from jobs_app.db.models.accounts import PageSession, Person
+from jobs_app.db.models.accounts import PageSession, Person, Token
 from jobs_app.web import auth, page_session
 from jobs_app.web.page_session import Cookie
 from tests.web.conftest import Api, Page
@@ -71,6 +72,29 @@ def test_a_request_is_noted_once_a_minute(page_of: Callable[..., Page], database
     assert seen_at() >= first
     with database.reading() as session:
         assert people.get(session, "ann").last_seen_at is not None
+
+
+def test_a_reading_request_waits_for_no_writer(
+    api: Api, page_of: Callable[..., Page], database: Database
+) -> None:
+    page = page_of("viewer", name="ann")
+    long_ago = clock.now() - timedelta(minutes=2)
+    with database.session() as session:
+        session.execute(update(PageSession).values(last_seen_at=long_ago))
+        session.execute(update(Token).values(last_used_at=long_ago))
+        session.commit()
+
+    with database.session() as writer:
+        writer.execute(update(Person).values(last_seen_at=None))
+        began = time.monotonic()
+        assert page("/jobs").status_code == api.get("/jobs").status_code == 200
+        assert time.monotonic() - began < 10
+
+    page("/jobs")
+    api.get("/jobs")
+    with database.reading() as session:
+        assert session.scalars(select(PageSession.last_seen_at)).one() > long_ago
+        assert long_ago not in session.scalars(select(Token.last_used_at)).all()
 
 
 def test_pages_take_no_tokens_and_the_api_takes_no_sessions(
