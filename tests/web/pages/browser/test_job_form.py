@@ -72,10 +72,14 @@ def test_two_people_both_get_their_changes(
     first.keyboard.press("Control+Enter")
     first.wait_for_url("**/jobs/raced?saved=2")
     second.get_by_role("textbox", name="Tags").fill("billing")
+    second.get_by_role("textbox", name="Description").fill("wide" * 500)
 
     second.keyboard.press("Control+Enter")
 
     expect(second.get_by_role("heading", level=1)).to_have_text("Somebody was faster")
+    # A long text leaves the other columns their room.
+    for column in second.get_by_role("columnheader").all():
+        assert column.evaluate("cell => cell.clientWidth") > 150
     assert axe_findings(second) == []
     expect(second.get_by_role("row", name="tags")).to_be_visible()
     second.get_by_role("button", name="Save both changes").click()
