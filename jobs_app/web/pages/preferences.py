@@ -3,7 +3,6 @@
 from flask import Blueprint, redirect, request
 from werkzeug import Response
 
-from jobs_app.core.errors import FieldError, refuse
 from jobs_app.schedules import timezones
 from jobs_app.web import page_session
 from jobs_app.web.local_address import local_address, rooted
@@ -18,19 +17,20 @@ KEPT_SECONDS = 31_536_000
 @page.get("/preferences")
 def show() -> Response:
     """Show the choices."""
-    return frame.render("preferences.html", back=request.args.get("back", ""), names=_names())
+    return _show(back=request.args.get("back", ""), zone=zones.current().key, theme=frame.theme())
 
 
 @page.post("/preferences")
 def save() -> Response:
     """Set the cookies, and go back to the page that the person came from."""
-    zone = request.form.get("zone", "").strip()
+    zone, back = request.form.get("zone", "").strip(), request.form.get("back", "")
+    theme = request.form.get("theme", frame.theme())
     if zone and not timezones.is_known(zone):
         near = ", ".join(timezones.suggestions(zone))
         hint = f" Did you mean {near}?" if near else ""
-        refuse([FieldError("/zone", "unknown_zone", f"There is no time zone {zone!r}.{hint}")])
-    response = redirect(rooted(local_address(request.form.get("back", ""))), 303)
-    theme = request.form.get("theme", frame.theme())
+        error = f"There is no time zone {zone!r}.{hint}"
+        return _show(back=back, zone=zone, theme=theme, error=error)
+    response = redirect(rooted(local_address(back)), 303)
     if theme in frame.THEMES:
         _keep(response, frame.THEME_COOKIE, theme if theme != frame.THEMES[0] else "")
     if "zone" in request.form:
@@ -38,8 +38,16 @@ def save() -> Response:
     return response
 
 
-def _names() -> list[str]:
-    return sorted(timezones.names())
+def _show(*, back: str, zone: str, theme: str, error: str = "") -> Response:
+    return frame.render(
+        "preferences.html",
+        status=422 if error else 200,
+        back=back,
+        typed=zone,
+        chosen=theme,
+        error=error,
+        names=sorted(timezones.names()),
+    )
 
 
 def _keep(response: Response, name: str, value: str) -> None:

@@ -1,6 +1,7 @@
 """Zone and theme."""
 
 from tests.web.pages.conftest import Page
+from tests.web.pages.html_forms import forms_of
 
 
 def test_zone_and_theme_are_kept_by_the_browser(page: Page) -> None:
@@ -18,6 +19,16 @@ def test_a_wrong_zone_is_named(page: Page) -> None:
 
     assert answer.status_code == 422
     assert "Europe/Paris" in answer.text
+
+
+def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
+    typed = {"zone": "Mars/Phobos", "theme": "dark", "back": "/runs"}
+
+    answer = page.post("/preferences", typed)
+
+    assert answer.status_code == 422
+    assert forms_of(answer.text)["/preferences"].items() >= typed.items()
+    assert 'aria-describedby="zone-help zone-error"' in answer.text
 
 
 def test_saving_leads_to_no_other_site(page: Page) -> None:
