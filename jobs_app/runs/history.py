@@ -1,9 +1,8 @@
 """The history of runs: lists, single runs, their attempts and logs. Reads only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,49 +26,9 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import HAS_WORDS, IS_UNSCHEDULED, LogChunk, Run
 from jobs_app.db.page_size import RUN_SIZE, fitting
 from jobs_app.db.run_indexes import NEWEST_FIRST, Condition, IndexRange
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """The conditions of a list of runs; None, or (), leaves a condition out.
-
-    A run's instant is that of its fire, or of its manual start: since <= instant < until.
-    `job` also finds the runs of deleted jobs of that name. `by` is the name of who
-    started it. `q` is a part of the note or of the error, in any case.
-    """
-
-    job: str | None = None
-    states: tuple[RunState, ...] = ()
-    trigger: Trigger | None = None
-    by: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    q: str | None = None
-
-
-class Position(NamedTuple):
-    """The position of a run in a list, by its instant and id."""
-
-    instant: datetime
-    id: UUID
-
-    @classmethod
-    def of(cls, run: Run) -> "Position":
-        """Return the position of *run*."""
-        return cls(run.instant, run.id)
-
-    @classmethod
-    def read(cls, text: str) -> "Position":
-        """Return the position from its text, as `str` gives it; raises ValueError."""
-        instant, _, run_id = text.partition(" ")
-        try:
-            return cls(datetime.fromisoformat(instant).astimezone(UTC), UUID(run_id))
-        except OverflowError as error:
-            raise ValueError("an instant before all time") from error
-
-    def __str__(self) -> str:
-        return f"{self.instant.isoformat()} {self.id}"
-
+from jobs_app.runs.run_filter import Filter as Filter
+from jobs_app.runs.run_filter import Position as Position
+from jobs_app.runs.run_filter import after, within
 
 #: The newest runs whose text is searched before the index on text is used.
 SEARCHED_FIRST = 500
@@ -101,7 +60,27 @@ def page(
     *before*. Its cost does not depend on the length of the history: each condition has an index
     in this order.
     """
-    ids = _ids(session, conditions, before=before, limit=limit)
+    jobs = _jobs(session, conditions.job)
+    return _whole_runs(session, _ids(session, conditions, jobs, before=before, limit=limit))
+
+
+def page_from(
+    session: Session, conditions: Filter, first: Position, *, limit: int, most_newer: int
+) -> tuple[list[Run], bool, int]:
+    """Return the page that begins with the run at *first*, as `page` does.
+
+    And how many runs are newer than that one, at most *most_newer*.
+    """
+    jobs = _jobs(session, conditions.job)
+    newer = replace(conditions, newer_than=first)
+    newer_ids = _ids(session, newer, jobs, before=None, limit=most_newer)
+    held = replace(conditions, up_to=first)
+    ids = _ids(session, held, jobs, before=None, limit=limit)
+    return *_whole_runs(session, ids), len(newer_ids)
+
+
+def _whole_runs(session: Session, ids: Sequence[UUID]) -> tuple[list[Run], bool]:
+    """Return the first of these runs that fit into a page, in order, and whether some do not."""
     if not ids:
         return [], False
     sizes = dict(session.execute(select(Run.id, RUN_SIZE).where(Run.id.in_(ids))).all())
@@ -112,20 +91,24 @@ def page(
 
 
 def _ids(
-    session: Session, conditions: Filter, *, before: Position | None, limit: int
+    session: Session,
+    conditions: Filter,
+    jobs: list[int] | None,
+    *,
+    before: Position | None,
+    limit: int,
 ) -> Sequence[UUID]:
     """Return the runs of a page, in order.
 
     An index is in this order within a range only; the page is merged from several ranges.
     """
-    jobs = _jobs(session, conditions.job)
     if conditions.q:
         return _ids_by_text(session, conditions, jobs, before=before, limit=limit)
     others = [*_trigger(conditions), *_by(conditions)]
     branches = [
         select(Run.id, index_range.instant.label("instant"))
-        .where(*index_range.guard, *_within(conditions, index_range.instant), *others)
-        .where(*_after(before, index_range.instant))
+        .where(*index_range.guard, *within(conditions, index_range.instant), *others)
+        .where(*after(before, index_range.instant))
         .order_by(*index_range.newest_first)
         .limit(limit)
         for index_range in _ranges(conditions, jobs)
@@ -189,26 +172,6 @@ def _by(conditions: Filter) -> list[Condition]:
     return [] if conditions.by is None else [Run.triggered_by == conditions.by]
 
 
-def _within(conditions: Filter, instant: Any = Run.instant) -> list[Condition]:
-    bounds: list[Condition] = []
-    if conditions.since is not None:
-        bounds.append(instant >= conditions.since)
-    if conditions.until is not None:
-        bounds.append(instant < conditions.until)
-    return bounds
-
-
-def _after(position: Position | None, instant: Any = Run.instant) -> list[Condition]:
-    if position is None:
-        return []
-    instant_and_id = (
-        literal(position.instant, Run.created_at.type),
-        literal(position.id, Run.id.type),
-    )
-    # The second condition implies the first; without it SQLite would scan from the beginning.
-    return [instant <= position.instant, tuple_(instant, Run.id) < tuple_(*instant_and_id)]
-
-
 def _ids_by_text(
     session: Session,
     conditions: Filter,
@@ -223,7 +186,7 @@ def _ids_by_text(
     index on text, however old the run is; for frequent text, that index would return too much.
     """
     run_text: ColumnElement[str] = literal_column(_TEXT[session.get_bind().dialect.name], String())
-    with_text = [text(f"({HAS_WORDS})"), *_within(conditions), *_by(conditions)]
+    with_text = [text(f"({HAS_WORDS})"), *within(conditions), *_by(conditions)]
     if jobs is not None:
         with_text.append(Run.job_id.in_(jobs))
     q = (conditions.q or "").lower()
@@ -231,7 +194,7 @@ def _ids_by_text(
         select(
             Run.id, Run.instant.label("instant"), Run.state, Run.trigger, run_text.label("run_text")
         )
-        .where(*with_text, *_after(before))
+        .where(*with_text, *after(before))
         .order_by(*NEWEST_FIRST)
         .limit(SEARCHED_FIRST)
         .subquery()
@@ -244,15 +207,16 @@ def _ids_by_text(
         .limit(limit)
     )
     ids = list(session.scalars(hits))
-    if len(ids) == limit:
+    # Of the newer runs, those among the newest ones are enough for a number that has a bound.
+    if len(ids) == limit or conditions.newer_than is not None:
         return ids
-    last = select(Run.instant, Run.id).where(*with_text, *_after(before)).order_by(*NEWEST_FIRST)
+    last = select(Run.instant, Run.id).where(*with_text, *after(before)).order_by(*NEWEST_FIRST)
     end = session.execute(last.offset(SEARCHED_FIRST - 1).limit(1)).first()
     if end is None:
         return ids
     older = (
         select(Run.id)
-        .where(*with_text, run_text.contains(q, autoescape=True), *_after(Position(*end)))
+        .where(*with_text, run_text.contains(q, autoescape=True), *after(Position(*end)))
         .where(*_matches(conditions, Run.state, Run.trigger))
         .order_by(*NEWEST_FIRST)
         .limit(limit - len(ids))

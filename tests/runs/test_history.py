@@ -191,6 +191,13 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         lambda session: explain.explain(session, "job-3", When(MIDDLE, HOUR), at=MIDDLE + DAY),
         "ix_runs_folded",
     ),
+    "a list from its first row, and what is newer": (
+        lambda session: history.page_from(
+            session, Filter(), Position.of(a_failed_run(session)), limit=51, most_newer=21
+        ),
+        "ix_runs_instant",
+        "ix_runs_unfinished",
+    ),
     "the runs beside a run": (
         lambda session: job_history.beside(session, a_failed_run(session)),
         "uq_runs_fire",

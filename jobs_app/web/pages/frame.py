@@ -91,10 +91,13 @@ def show(
 
     *build* returns the values of that block. A poll calls it at most once a second for all who
     have the same rights and zone; *per_person* if the block differs between people, too.
+    The value `polled` of the block is the address to poll, if it is not that of the page.
     """
     if not is_poll():
-        region = Region.of(_live(template, {**context, **build()}))
-        return render(template, live=Markup(region.html), tag=region.tag, **context)  # noqa: S704 - rendered
+        values = build()
+        region = Region.of(_live(template, {**context, **values}))
+        shown = context | {"polled": values.get("polled")}
+        return render(template, live=Markup(region.html), tag=region.tag, **shown)  # noqa: S704 - rendered
     caller = current_principal()
     key = [request.full_path, repr(caller and caller.rights()), zones.current().key]
     if per_person:
@@ -117,6 +120,7 @@ def render(template: str, *, status: int = 200, **context: Any) -> Response:
         "theme": theme(),
         "address": current_address(),
         "live": None,
+        "polled": None,
         "tag": None,
     }
     return _html(render_template(template, **(shown | context)), status)

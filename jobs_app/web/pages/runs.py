@@ -27,6 +27,9 @@ KIND = "runs_page"
 #: Characters of an error that a row has; the rest is on the page of the run.
 MOST_ERROR_CHARS = 200
 
+#: New runs are counted up to so many.
+MOST_NEWER = 20
+
 #: The filters that the form has.
 FIELDS = ("job", "trigger", "by", "from", "to", "q", "limit", "cursor")
 
@@ -66,10 +69,15 @@ def _query() -> RunQuery:
 def _build(query: RunQuery) -> Mapping[str, Any]:
     filters = filters_of(query)
     before = pagination.decode(KIND, query.cursor, Position.read)
-    runs, is_cut = history.page(session(), filters, before=before, limit=query.limit + 1)
+    first = _first() if before is None else None
+    runs, is_cut, newer = _page(filters, before, first, limit=query.limit + 1)
     shown = runs[: query.limit]
     has_more = bool(shown) and (is_cut or len(runs) > query.limit)
     return {
+        "polled": _address(since=_key(shown[0])) if shown and before is None else None,
+        "newer": newer,
+        "most_newer": MOST_NEWER,
+        "newest": _address(),
         "rows": [_row(run) for run in shown],
         "is_busy": any(run.finished_at is None for run in shown),
         "is_filtered": filters != history.Filter(),
@@ -77,10 +85,35 @@ def _build(query: RunQuery) -> Mapping[str, Any]:
     }
 
 
+def _first() -> Position | None:
+    """Return the first row that the page was loaded with: a poll shows no newer ones above it."""
+    sent = request.args.get("since") if frame.is_poll() else None
+    return pagination.decode(KIND, sent, Position.read)
+
+
+def _page(
+    filters: history.Filter, before: Position | None, first: Position | None, *, limit: int
+) -> tuple[list[Run], bool, int]:
+    """Return runs, whether there are more, and how many newer ones wait above them."""
+    if first is None:
+        return *history.page(session(), filters, before=before, limit=limit), 0
+    return history.page_from(session(), filters, first, limit=limit, most_newer=MOST_NEWER + 1)
+
+
 def _next(last: Run) -> str:
-    cursor = pagination.encode(KIND, str(Position.of(last)))
-    parameters: dict[str, Any] = {**request.args.to_dict(flat=False), "cursor": cursor}
-    return url_for("runs_page.show", **parameters)
+    return _address(cursor=_key(last))
+
+
+def _key(run: Run) -> str:
+    return pagination.encode(KIND, str(Position.of(run)))
+
+
+def _address(**parameters: str) -> str:
+    """Return the address of this list at another place."""
+    sent = request.args.to_dict(flat=False)
+    sent.pop("since", None)
+    values: dict[str, Any] = {**sent, **parameters}
+    return url_for("runs_page.show", **values)
 
 
 def _row(run: Run) -> Row:

@@ -5,8 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from jobs_app.core.states import RunState, Trigger
+from jobs_app.db.engine import Database
+from jobs_app.db.models.runs import Run
 from tests.plans import captured
 from tests.web.conftest import NOW, Api, a_run
 from tests.web.pages.conftest import Page
@@ -139,3 +142,77 @@ def test_the_list_takes_at_most_eight_statements(
         assert page("/runs?job=nightly").status_code == 200
 
     assert len(statements) <= 8
+
+
+def polled(answer: Any) -> str:
+    """Return the address that a page polls."""
+    address: str = answer.text.partition('hx-get="')[2].partition('"')[0]
+    return address.replace("&amp;", "&")
+
+
+def poll(page: Page, address: str, tag: str = "none") -> Any:
+    return page(address, **{"HX-Request": "true", "HX-PTag": tag})
+
+
+@pytest.fixture
+def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs_app.web.pages.regions.FRESH_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("always_fresh")
+def test_new_runs_wait_above_the_list_while_its_rows_change(
+    page: Page, store: Store, database: Database
+) -> None:
+    runs = [a_run(RunState.RUNNING, created_at=NOW + timedelta(minutes=n)) for n in range(3)]
+    store(*runs)
+    loaded = page("/runs?state=running,failed,succeeded&limit=2")
+    tag = loaded.text.partition('hx-ptag="')[2].partition('"')[0]
+    assert poll(page, polled(loaded), tag).status_code == 304
+
+    store(
+        # Of the instant of the first row, but later.
+        a_run(RunState.FAILED, created_at=runs[2].created_at),
+        a_run(RunState.SUCCEEDED, created_at=NOW + timedelta(hours=1)),
+        a_run(RunState.MISSED, created_at=NOW + timedelta(hours=1)),
+    )
+    with database.session() as session:
+        ended = {"state": RunState.FAILED, "finished_at": NOW}
+        session.execute(update(Run).where(Run.id == runs[2].id).values(ended))
+        session.commit()
+    after = poll(page, polled(loaded), tag)
+
+    assert [row.split()[0] for row in rows(after)] == ["failed", "running"]
+    assert [str(run.id) in after.text for run in runs] == [False, True, True]
+    link = after.text.partition('class="news"')[2].partition("</div>")[0]
+    assert ">2 new runs</a>" in link
+    assert "since=" not in link
+    address = link.partition('href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert [row.split()[0] for row in rows(page(address))] == ["succeeded", "failed"]
+
+
+@pytest.mark.usefixtures("always_fresh")
+def test_the_number_of_new_runs_has_a_bound_and_few_statements(
+    api: Api, page: Page, store: Store, app_database: Any
+) -> None:
+    facts = {"job_id": api.make_job()["id"], "note": "disk"}
+    store(a_run(**facts))
+    addresses = [polled(page(f"/runs?{query}")) for query in ("job=nightly", "job=nightly&q=disk")]
+    store(*(a_run(created_at=NOW + timedelta(minutes=n), **facts) for n in range(1, 25)))
+
+    for address in addresses:
+        with captured(app_database, "SELECT") as statements:
+            answer = poll(page, address)
+        assert ">20+ new runs</a>" in answer.text
+        assert len(rows(answer)) == 1
+        assert len(statements) <= 8
+
+
+def test_older_pages_and_empty_lists_hold_nothing_back(page: Page, store: Store) -> None:
+    assert polled(page("/runs")) == "/runs"
+    store(*(a_run(created_at=NOW + timedelta(minutes=n)) for n in range(3)))
+    link = page("/runs?limit=1").text.partition('class="pager"')[2].partition('href="')[2]
+    address = link.partition('"')[0].replace("&amp;", "&")
+
+    assert polled(page(address)) == address
+    assert page("/runs?since=nonsense").status_code == 200
+    assert poll(page, "/runs?since=nonsense").status_code == 400
