@@ -19,6 +19,13 @@ def test_an_error_of_a_page_is_a_page(page: Page) -> None:
     assert "All jobs" in answer.text
 
 
+def test_an_error_page_says_each_sentence_once(page: Page) -> None:
+    answer = page("/jobs?tag=" + "t" * 300)
+
+    assert answer.status_code == 422
+    assert answer.text.count("must have at most 200 characters.") == 1
+
+
 def test_an_error_of_the_api_is_no_page(page: Page) -> None:
     assert page("/api/v1/nothing").mimetype == "application/problem+json"
 
