@@ -39,6 +39,9 @@ MOST_ERROR_CHARS = 200
 ID_CHARS = 16
 
 
+NEWER_SCHEMA = "A newer version of jobs-app has migrated the database: upgrade this one."
+
+
 class Kind(StrEnum):
     """The kinds, the most urgent first."""
 
@@ -122,7 +125,7 @@ def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Surv
     jobs = queries.jobs(session, at=at, paused_before=at - LONG_PAUSE)
     runs = queries.late_and_missed(session, at=at)
     running = queries.running_with_past(session)
-    is_ticking = ticked_at is not None and ticked_at > at - SCHEDULER_SILENCE
+    is_ticking = not is_silent(ticked_at, at=at)
     items = [
         *_of_schema(facts.revision),
         *([] if is_ticking else [_no_scheduler(ticked_at)]),
@@ -143,15 +146,25 @@ def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Surv
 
 def _of_schema(revision: str | None) -> Iterator[Item]:
     if is_newer(revision):
-        sentence = "A newer version of jobs-app has migrated the database: upgrade this one."
-        yield Item(Kind.NEWER_SCHEMA, sentence, steps=(Step.UPGRADE,))
+        yield Item(Kind.NEWER_SCHEMA, NEWER_SCHEMA, steps=(Step.UPGRADE,))
+
+
+def is_silent(ticked_at: datetime | None, *, at: datetime) -> bool:
+    """Tell whether no scheduler has looked for a minute, if the last one did at *ticked_at*."""
+    return ticked_at is None or ticked_at <= at - SCHEDULER_SILENCE
+
+
+def silence(ticked_at: datetime | None) -> str:
+    """Return the sentence about schedulers that have not looked since *ticked_at*."""
+    if ticked_at is None:
+        return "No scheduler has ever looked: no job fires."
+    return "No scheduler has looked for a minute: no job fires."
 
 
 def _no_scheduler(ticked_at: datetime | None) -> Item:
-    sentence = "No scheduler has looked for a minute: no job fires."
-    if ticked_at is None:
-        sentence = "No scheduler has ever looked: no job fires."
-    return Item(Kind.NO_SCHEDULER, sentence, since=ticked_at, steps=(Step.START_SCHEDULER,))
+    return Item(
+        Kind.NO_SCHEDULER, silence(ticked_at), since=ticked_at, steps=(Step.START_SCHEDULER,)
+    )
 
 
 def _of_queues(unserved: dict[str, int], runs: Iterable[RunFacts]) -> Iterator[Item]:

@@ -12,6 +12,7 @@ from jobs_app.web import (
     csrf,
     extension,
     health,
+    outage_line,
     page_session,
     permissions,
     session,
@@ -113,6 +114,7 @@ def create_app(settings: Settings) -> Flask:
     application_root.init_app(app, settings)
     page_session.init_app(app, settings)
     csrf.init_app(app, settings)
+    outage_line.init_app(app)
     auth.register(app, demo_open=settings.demo_open)
     unknown_input.register(app)
     for resource in RESOURCES:

@@ -77,8 +77,10 @@ class Extension:
         """
         return self.redis_notifier.run(lambda: self._project_and_send(jobs, messages))
 
-    def redis_status(self) -> str:
+    def redis_status(self, notifier: RedisNotifier | None = None) -> str:
         """Return `ok` if Redis takes a write within 0.25 s, else the reason.
+
+        With a *notifier* of its own the question keeps no message of a request from being sent.
 
         `unreachable`; `refuses writes`: it is full, or a replica; `shared`: another
         installation uses the same prefix there.
@@ -95,7 +97,7 @@ class Extension:
                     refusals.append(error)
                 raise
 
-        if self.redis_notifier.run(probe):
+        if (notifier or self.redis_notifier).run(probe):
             return "shared" if self.projection().is_foreign else "ok"
         return "refuses writes" if refusals else "unreachable"
 

@@ -13,7 +13,7 @@ from jobs_app import __version__
 from jobs_app.accounts.permissions import Action
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.text import counted
-from jobs_app.web import csrf, job_rights
+from jobs_app.web import csrf, job_rights, outage_line
 from jobs_app.web.local_address import current_address
 from jobs_app.web.pages import marks, zones
 from jobs_app.web.pages.assets import static
@@ -28,6 +28,8 @@ POLICY = (
 
 #: The header in which htmx sends the tag of the region that the browser has, and gets the new one.
 TAG_HEADER = "HX-PTag"
+#: The header in which a poll gets the line about what is down.
+OUTAGE_HEADER = "Jobs-Outage"
 #: How htmx names the region. Its extension for tags may be late, and then sends no tag.
 REGION = "div#live"
 
@@ -109,6 +111,7 @@ def show(
     else:
         response = _html(region.html)
     response.headers[TAG_HEADER] = region.tag
+    response.headers[OUTAGE_HEADER] = outage_line.current()
     return response
 
 
@@ -119,6 +122,7 @@ def render(template: str, *, status: int = 200, **context: Any) -> Response:
         "zone": zones.current(),
         "theme": theme(),
         "address": current_address(),
+        "outage": outage_line.current(),
         "live": None,
         "polled": None,
         "tag": None,

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const live = document.getElementById("live");
-  const notice = document.getElementById("notice");
+  const notice = document.getElementById("notice"), outage = document.getElementById("outage");
   if (!live) return;
   const BUSY = 2000, ACTIVE = 2500, SLOW = 5000, HIDDEN = 60000, LONGEST = 30000;
   let activeAt = Date.now(), misses = 0, missedAt = null, timer = null, hovered = false;
@@ -33,15 +33,12 @@
   }
 
   function say(text, link, label) {
-    notice.replaceChildren();
-    if (!text) return;
-    notice.append(text);
-    if (link) {
-      const anchor = document.createElement("a");
-      anchor.href = link;
-      anchor.textContent = label;
-      notice.append(" ", anchor);
-    }
+    notice.replaceChildren(text);
+    if (!link) return;
+    const anchor = document.createElement("a");
+    anchor.href = link;
+    anchor.textContent = label;
+    notice.append(" ", anchor);
   }
 
   function arrived() {
@@ -69,6 +66,8 @@
     if (response.status === 401) return say("You are signed out.", location.href, "Sign in");
     if (response.status >= 500) return missed();
     arrived();
+    const line = response.headers.get("Jobs-Outage") || "";
+    if (outage && outage.textContent !== line) outage.textContent = line;
     if (response.status === 403 || response.status === 404) say("You may not see this any more, or it is gone.", location.href, "Load it again");
   }
 

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
+from sqlalchemy import text
 
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
+from jobs_app.web import outage_line
 from tests.web.pages.browser.conftest import Faults, Site
 
 #: How soon a change is on an open page that somebody looks at, milliseconds.
@@ -102,6 +104,30 @@ def test_a_server_that_is_gone_is_said_and_heals(
     expect(page.locator("#notice")).to_contain_text("No answer since", timeout=15_000)
     page.context.set_offline(False)
     expect(page.locator("#notice")).to_be_empty(timeout=15_000)
+
+
+def test_what_is_down_appears_on_an_open_page(
+    open_page: Callable[..., Page], full_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage_line, "FRESH_SECONDS", 0)
+    page = open_page()
+    page.goto("/jobs")
+    revision = set_revision(full_site, "9999")
+    try:
+        expect(page.locator("#outage")).to_contain_text("upgrade this one", timeout=15_000)
+    finally:
+        set_revision(full_site, revision)
+    expect(page.locator("#outage")).not_to_contain_text("upgrade", timeout=15_000)
+
+
+def set_revision(site: Site, revision: str) -> str:
+    """Let the database have this revision; return the one before."""
+    with site.database.session() as session:
+        before: str = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        change = text("UPDATE alembic_version SET version_num = :revision")
+        session.execute(change, {"revision": revision})
+        session.commit()
+    return before
 
 
 def test_a_page_that_is_signed_out_says_so(open_page: Callable[..., Page], faults: Faults) -> None:
