@@ -12,7 +12,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from jobs_app.accounts import tokens
+from jobs_app.accounts import people, tokens
+from jobs_app.accounts.people import Rights
+from jobs_app.core.roles import AccountKind, Role
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.web.app import create_app
@@ -48,6 +50,9 @@ EXPECTED_STATUSES = ["2xx", "3xx", "401", "403", "404", "409"]
 
 #: For each operation and check; the nightly profile has time for many.
 EXAMPLES, NIGHTLY_EXAMPLES = 4, 100
+
+#: With a token of each other role, whose requests are refused more often.
+ROLE_EXAMPLES = 10
 
 
 @schemathesis.check
@@ -90,11 +95,14 @@ class _QuietHandler(WSGIRequestHandler):
 def schema(
     request: pytest.FixtureRequest, tmp_path: Path, database_url: str
 ) -> Iterator[schemathesis.BaseSchema]:
-    """The document of an application, to be tried with so many examples."""
+    """The document of an application, to be tried with so many examples by an account of a role."""
+    max_examples, role = request.param
     settings = Settings(data_dir=tmp_path, database_url=database_url)
     database = Database(settings.effective_database_url)
     with database.session() as session:
-        token = tokens.create(session, "schemathesis", at=NOW)
+        rights = Rights(Role(role))
+        owner = people.create(session, "tester", AccountKind.SERVICE, rights, by="root", at=NOW)
+        token = tokens.create(session, "schemathesis", owner=owner, at=NOW)
     database.close()
     app = create_app(settings)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
@@ -102,7 +110,7 @@ def schema(
     thread.start()
     headers = {"Authorization": f"Bearer {token}"}
     url = f"http://127.0.0.1:{server.server_port}/api/v1/openapi.json"
-    loaded = schemathesis.openapi.from_url(url, config=config(request.param), headers=headers)
+    loaded = schemathesis.openapi.from_url(url, config=config(max_examples), headers=headers)
     loaded.config.update(headers=headers)
     # A log is followed until its run ends, and here no worker ends any.
     yield loaded.exclude(path_regex="/log/stream$")
@@ -130,9 +138,12 @@ def failures_of(schema: schemathesis.BaseSchema) -> Iterator[str]:
 @pytest.mark.parametrize(
     "database_url, schema",
     [
-        pytest.param("sqlite", EXAMPLES, marks=pytest.mark.timeout(180)),
-        pytest.param("sqlite", NIGHTLY_EXAMPLES, marks=NIGHTLY),
-        pytest.param("postgresql", NIGHTLY_EXAMPLES, marks=NIGHTLY),
+        pytest.param("sqlite", (EXAMPLES, "admin"), marks=pytest.mark.timeout(180), id="few"),
+        pytest.param("sqlite", (NIGHTLY_EXAMPLES, "admin"), marks=NIGHTLY),
+        pytest.param("postgresql", (NIGHTLY_EXAMPLES, "admin"), marks=NIGHTLY),
+        pytest.param("sqlite", (ROLE_EXAMPLES, "editor"), marks=NIGHTLY, id="editor"),
+        pytest.param("sqlite", (ROLE_EXAMPLES, "operator"), marks=NIGHTLY, id="operator"),
+        pytest.param("sqlite", (ROLE_EXAMPLES, "viewer"), marks=NIGHTLY, id="viewer"),
     ],
     indirect=True,
 )
