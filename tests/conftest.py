@@ -42,7 +42,7 @@ WAITING = {
 }
 #: Files whose tests share processes, or an installation, that last as long as no other test comes.
 TOGETHER = ("/integration/test_cli", "/up/", "/test_run.py")
-#: A folder of which all tests do: they share a browser.
+#: A folder whose tests share a browser. They come first, where one process gets many tests at once.
 TOGETHER_FOLDER = "/pages/browser/"
 #: How many more objects there are than before, and how many collections of each generation before
 #: one of the next.
@@ -99,7 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start tests that wait evenly among the others, so that no processor is ever without work.
 
-    The longest come first, and quick ones last: no process is left alone in the end.
+    The longest come first, and quick ones last: no process is left alone in the end. Those
+    that share a browser come before all.
     """
     others = [item for item in items if not _wait_seconds(item)]
     waiting = sorted((item for item in items if _wait_seconds(item)), key=_wait_seconds)[::-1]
@@ -108,13 +109,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     begun, first_of = 0.0, dict[str, float]()
     for item in waiting:
         place = begun / whole
-        if TOGETHER_FOLDER in item.nodeid:
-            place = first_of.setdefault(TOGETHER_FOLDER, place)
-        elif any(part in item.nodeid for part in TOGETHER):
+        if any(part in item.nodeid for part in TOGETHER):
             place = first_of.setdefault(item.nodeid.partition("::")[0], place)
         placed.append((place, item))
         begun += _wait_seconds(item)
-    items[:] = [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+    first = [item for _, item in placed if TOGETHER_FOLDER in item.nodeid]
+    placed = [pair for pair in placed if TOGETHER_FOLDER not in pair[1].nodeid]
+    items[:] = first + [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
 @pytest.hookimpl(trylast=True)

@@ -77,7 +77,7 @@ def config(max_examples: int) -> SchemathesisConfig:
         {
             "checks": {
                 "positive_data_acceptance": {"expected-statuses": EXPECTED_STATUSES + MEANING},
-                "missing_required_header": {"expected-statuses": ["401", "428"]},
+                "missing_required_header": {"expected-statuses": ["401", "403", "428"]},
             },
             "seed": 1,
             "generation": {"max-examples": max_examples, "database": "none"},

@@ -143,8 +143,15 @@ def test_what_was_typed_is_back_after_an_outage(
     expect(page.locator("#notice")).to_have_text("What you typed is back. It is not saved.")
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "scheme, width",
+    [
+        ("light", 1280),
+        ("dark", 360),
+        pytest.param("light", 360, marks=pytest.mark.nightly),
+        pytest.param("dark", 1280, marks=pytest.mark.nightly),
+    ],
+)
 def test_the_form_is_clean(open_page: Callable[..., Page], width: int, scheme: str) -> None:
     page = open_page(width=width, scheme=scheme)
     page.goto("/new-job")
