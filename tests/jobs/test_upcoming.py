@@ -2,7 +2,7 @@
 
 from jobs_app.db.engine import Database
 from jobs_app.jobs import service
-from jobs_app.jobs.upcoming import NextFires, next_fires
+from jobs_app.jobs.upcoming import NextFires, upcoming
 from tests.factories import HOUR, NOON, make_job
 
 
@@ -16,8 +16,8 @@ def test_jobs_that_fire_together_are_named_together(database: Database) -> None:
         service.pause(session, paused, reason=None, by="ann", at=NOON)
 
     with database.reading() as session:
-        fires = next_fires(session, limit=9)
-        first = next_fires(session, limit=1)
+        fires = upcoming(session, limit=9).fires
+        first = upcoming(session, limit=1).fires
 
     assert fires == [NextFires(NOON + HOUR, ("a", "b")), NextFires(NOON + 3 * HOUR, ("later",))]
     assert first == fires[:1]

@@ -10,11 +10,13 @@ from flask import Blueprint, Response, url_for
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
-from jobs_app.jobs import attention, upcoming
+from jobs_app.jobs import attention
 from jobs_app.jobs.attention import Item, Kind, Step
 from jobs_app.jobs.attention_installation import MOST_RUNS
 from jobs_app.jobs.attention_queries import RunningFacts
+from jobs_app.jobs.upcoming import upcoming
 from jobs_app.runs.day import MOST_COUNTED, Day, day_since
+from jobs_app.schedules.clock_changes import clock_changes
 from jobs_app.web.pages import day_chart, frame, marks, zones
 from jobs_app.web.pages.day_chart import OUTCOMES
 from jobs_app.web.permissions import may
@@ -23,7 +25,7 @@ from jobs_app.web.session import session
 page = Blueprint("home_page", __name__)
 
 #: Lines of each part of the page.
-MOST_ITEMS, MOST_RUNNING, MOST_FIRES = 8, 8, 8
+MOST_ITEMS, MOST_RUNNING, MOST_FIRES, MOST_CHANGES = 8, 8, 8, 3
 
 #: The mark of each kind, and its words.
 MARKS: dict[Kind, tuple[str, str]] = {
@@ -73,7 +75,7 @@ def _build() -> Mapping[str, Any]:
     survey = attention.survey(session(), at=at, with_secrets=may(Action.SEE_SECRETS))
     local = at.astimezone(zones.current())
     day = day_since(session(), local.replace(hour=0, minute=0, second=0, microsecond=0))
-    facts = survey.installation
+    facts, coming = survey.installation, upcoming(session(), limit=MOST_FIRES)
     return {
         "lines": [_line(item) for item in survey.items[:MOST_ITEMS]],
         "more_lines": max(0, len(survey.items) - MOST_ITEMS),
@@ -82,7 +84,8 @@ def _build() -> Mapping[str, Any]:
         "more_running": max(0, len(survey.running) - MOST_RUNNING),
         "waiting": _at_most(facts.waiting, MOST_RUNS),
         "queued": _at_most(facts.queued, MOST_RUNS),
-        "fires": upcoming.next_fires(session(), limit=MOST_FIRES),
+        "fires": coming.fires,
+        "clock_changes": clock_changes(coming.timezones, after=at)[:MOST_CHANGES],
         "day": day,
         "outcomes": _outcomes(day),
         "bars": day_chart.hours(day, count=(at - day.since) // timedelta(hours=1) + 1),

@@ -1,7 +1,7 @@
 """The first page."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,8 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess, Worker
+from jobs_app.schedules.clock_changes import ClockChange, clock_changes
+from jobs_app.web.pages import home
 from tests.plans import captured
 from tests.web.conftest import Api, a_run
 from tests.web.pages.conftest import Page
@@ -157,3 +159,23 @@ def test_the_page_takes_at_most_eight_statements(
 
     pages = [text for text, _ in statements if "people" not in text]
     assert len(pages) <= 8
+
+
+def test_a_change_of_the_clock_is_announced_for_the_jobs_that_one_sees(
+    api: Api, page_of: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tag, zone in (("mine", "Europe/Paris"), ("theirs", "Europe/Berlin")):
+        schedule = {"cron": "0 2 * * *", "timezone": zone}
+        api.make_job(tag, tags=[tag], schedule=schedule)
+    sees_some = page_of("viewer", tags=("mine",))
+    seen: list[frozenset[str]] = []
+
+    def changes(names: frozenset[str], *, after: datetime) -> list[ClockChange]:
+        seen.append(names)
+        return clock_changes(names, after=datetime(2027, 3, 27, 12, tzinfo=UTC))
+
+    monkeypatch.setattr(home, "clock_changes", changes)
+    text = part(sees_some("/"), "next")
+
+    assert "Sun 28 Mar: the clock changes in Europe/Paris" in text
+    assert seen == [frozenset({"Europe/Paris"})]
