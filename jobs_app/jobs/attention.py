@@ -120,7 +120,7 @@ def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Surv
 
     Without *with_secrets* no sentence names a secret.
     """
-    facts = installation(session)
+    facts = installation(session, at=at)
     ticked_at = facts.ticked_at
     jobs = queries.jobs(session, at=at, paused_before=at - LONG_PAUSE)
     runs = queries.late_and_missed(session, at=at)

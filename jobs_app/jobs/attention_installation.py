@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.columns import UTCDateTime
+from jobs_app.db.models.accounts import Person, Token
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Acknowledgement as Row
 from jobs_app.db.models.processes import SchedulerProcess, Worker
@@ -32,6 +33,10 @@ from jobs_app.db.models.runs import Run
 #: Rows that are counted or read at most.
 MOST_RUNS = 1000
 MOST_ACKNOWLEDGEMENTS = 1000
+MOST_TOKENS = 100
+
+#: The end of a token is announced for so long.
+TOKEN_NOTICE = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,15 @@ class Acknowledgement:
     by: str
     at: datetime
     note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndingToken:
+    """A token that ends soon, and the name of its owner."""
+
+    name: str
+    owner: str
+    ends_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,7 @@ class Installation:
     queued: int
     waiting: int
     acknowledgements: dict[str, Acknowledgement] = field(default_factory=dict)
+    ending_tokens: list[EndingToken] = field(default_factory=list)
 
     @property
     def unserved(self) -> dict[str, int]:
@@ -65,8 +80,8 @@ class Installation:
         return {queue: count for queue, count in counts if queue not in self.served}
 
 
-def installation(session: Session) -> Installation:
-    """Return what is known of processes, queues, runs that wait, and acknowledgements."""
+def installation(session: Session, *, at: datetime) -> Installation:
+    """Return what is known of processes, queues, waiting runs, acknowledgements and tokens."""
     revision = select(text("max(version_num)")).select_from(text("alembic_version"))
     tick = _facts(
         "tick",
@@ -82,7 +97,7 @@ def installation(session: Session) -> Installation:
         .group_by(Job.queue)
     )
     waiting = [_counted(state) for state in (RunState.QUEUED, RunState.WAITING)]
-    statement = union_all(tick, workers, queues, *waiting, _acknowledgements())
+    statement = union_all(tick, workers, queues, *waiting, _acknowledgements(), _ending_tokens(at))
     rows: Sequence[Any] = session.execute(statement).all()
     of_kind: dict[str, list[Any]] = {}
     for row in rows:
@@ -100,6 +115,9 @@ def installation(session: Session) -> Installation:
             row.name: Acknowledgement(row.actor, row.instant, row.value)
             for row in of_kind.get("acknowledgement", ())
         },
+        ending_tokens=[
+            EndingToken(row.name, row.actor, row.instant) for row in of_kind.get("token", ())
+        ],
     )
 
 
@@ -142,3 +160,16 @@ def _acknowledgements() -> Select[Any]:
         instant=columns.at,
         actor=columns.actor,
     )
+
+
+def _ending_tokens(at: datetime) -> Select[Any]:
+    some = (
+        select(Token.name, Token.expires_at, Person.name.label("owner"))
+        .join(Person, Person.id == Token.owner_id)
+        .where(Token.revoked_at.is_(None), Person.removed_at.is_(None))
+        .where(Token.expires_at > at, Token.expires_at <= at + TOKEN_NOTICE)
+        .order_by(Token.expires_at, Token.id)
+        .limit(MOST_TOKENS)
+        .subquery()
+    )
+    return _facts("token", name=some.c.name, instant=some.c.expires_at, actor=some.c.owner)

@@ -23,7 +23,7 @@ def test_the_newest_acknowledgements_come_with_the_queues(
             session.add(Acknowledgement(line=f"line{number}", actor="ana", at=at, note=None))
         session.commit()
 
-        facts = installation(session)
+        facts = installation(session, at=NOON)
 
     assert facts.unserved == {"slow": 1}
     assert set(facts.acknowledgements) == {"line1", "line2"}

@@ -12,14 +12,14 @@ from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
 from jobs_app.jobs import attention
 from jobs_app.jobs.attention import Item, Kind, Step
-from jobs_app.jobs.attention_installation import MOST_RUNS
+from jobs_app.jobs.attention_installation import MOST_RUNS, EndingToken
 from jobs_app.jobs.attention_queries import RunningFacts
 from jobs_app.jobs.upcoming import upcoming
 from jobs_app.runs.day import MOST_COUNTED, Day, day_since
 from jobs_app.schedules.clock_changes import clock_changes
 from jobs_app.web.pages import day_chart, frame, marks, zones
 from jobs_app.web.pages.day_chart import OUTCOMES
-from jobs_app.web.permissions import may
+from jobs_app.web.permissions import may, principal
 from jobs_app.web.session import session
 
 page = Blueprint("home_page", __name__)
@@ -67,7 +67,7 @@ class Running:
 @page.get("/")
 def show() -> Response:
     """Show what needs attention, what runs, what is next, and how today went."""
-    return frame.show("home.html", _build)
+    return frame.show("home.html", _build, per_person=True)
 
 
 def _build() -> Mapping[str, Any]:
@@ -86,11 +86,19 @@ def _build() -> Mapping[str, Any]:
         "queued": _at_most(facts.queued, MOST_RUNS),
         "fires": coming.fires,
         "clock_changes": clock_changes(coming.timezones, after=at)[:MOST_CHANGES],
+        "ending_tokens": _ending_tokens(facts.ending_tokens),
         "day": day,
         "outcomes": _outcomes(day),
         "bars": day_chart.hours(day, count=(at - day.since) // timedelta(hours=1) + 1),
         "is_busy": bool(survey.running or facts.queued),
     }
+
+
+def _ending_tokens(ending: Sequence[EndingToken]) -> list[EndingToken]:
+    """Return those that are the caller's own; admins see all."""
+    if may(Action.MANAGE_PEOPLE):
+        return [*ending][:MOST_ITEMS]
+    return [token for token in ending if token.owner == principal().account][:MOST_ITEMS]
 
 
 def _line(item: Item) -> Line:

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from jobs_app.accounts import tokens
+from jobs_app.accounts.tokens import Limits
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import Person
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.schedules.clock_changes import ClockChange, clock_changes
@@ -179,3 +182,21 @@ def test_a_change_of_the_clock_is_announced_for_the_jobs_that_one_sees(
 
     assert "Sun 28 Mar: the clock changes in Europe/Paris" in text
     assert seen == [frozenset({"Europe/Paris"})]
+
+
+def test_the_end_of_a_token_is_announced_to_its_owner_and_to_admins(
+    page: Page, page_of: Callable[..., Page], database: Database
+) -> None:
+    ann, ben = page_of("viewer", name="ann"), page_of("viewer", name="ben")
+    now = clock.now()
+    with database.session() as session:
+        owner = session.query(Person).filter(Person.name == "ann").one()
+        for name, days in (("soon", 6), ("later", 8)):
+            limits = Limits(None, None, now + timedelta(days=days))
+            tokens.create(session, name, owner=owner, limits=limits, by="ann", at=now)
+        session.commit()
+
+    shown = [part(see("/"), "next") for see in (ann, page, ben)]
+
+    assert ["ann/soon" in text for text in shown] == [True, True, False]
+    assert not any("later" in text for text in shown)
