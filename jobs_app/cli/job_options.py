@@ -98,6 +98,8 @@ def _click_type(name: str, kind: Any) -> click.ParamType[Any]:
         return Outcomes()
     if issubclass(kind, StrEnum):
         return click.Choice([item.value for item in kind])
+    if kind is bool:
+        return click.BOOL
     return click.INT if kind is int else click.STRING
 
 

@@ -81,6 +81,7 @@ def job_fields(item: Json) -> dict[str, str | None]:
             str(kwargs["command"]) if is_plain_shell else compact(kwargs)
         ),
         "Set at start": ", ".join(item.get("run_arguments") or ()),
+        "Confirm": "pages ask for its name before a start" if item.get("confirm") else None,
         "Overlap": item.get("overlap_policy"),
         "Catch-up": item.get("catchup_policy"),
         "Attempts": str(retry.get("max_attempts") or 1),

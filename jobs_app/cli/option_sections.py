@@ -13,7 +13,7 @@ OTHERS = "Options"
 JOB_SECTIONS: Mapping[str, frozenset[str]] = {
     "What runs": frozenset(
         {"shell_command", "task", "kwargs", "arguments", "description", "tags"}
-        | {"run_arguments", "queue", "priority"}
+        | {"run_arguments", "confirm", "queue", "priority"}
     ),
     "Schedule": frozenset(
         {"cron", "every", "at", "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}

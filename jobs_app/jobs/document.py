@@ -77,6 +77,9 @@ class Definition:
     task: TaskName
     kwargs: Kwargs = field(default_factory=dict)
     run_arguments: Annotated[tuple[ArgumentName, ...], FieldSpec(most=50)] = ()
+    confirm: Annotated[
+        bool, FieldSpec("--confirm", "Pages ask for its name before a start by hand: true, false.")
+    ] = False
     schedule: Schedule | None = None
     fire_policy: FirePolicy = field(default_factory=FirePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)

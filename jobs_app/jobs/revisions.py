@@ -103,7 +103,9 @@ class Change:
         newest = select(JobRevision).where(JobRevision.job_id == job.id)
         newest = newest.order_by(JobRevision.number.desc()).limit(1)
         last = session.scalars(newest, execution_options=ALL_JOBS).first()
-        is_known = last is not None and not is_other(last.definition, self.before.definition)
+        # A field that is newer than the revision is as it was: no change of it is on record.
+        now = self.before.definition
+        is_known = last is not None and not is_other({**now, **last.definition}, now)
         if is_known or (last is not None and last.number >= number):
             return
         revision = JobRevision(job_id=job.id, number=number, definition=self.before.definition)

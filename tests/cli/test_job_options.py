@@ -6,7 +6,7 @@ from typing import Any
 import click
 import pytest
 
-from jobs_app.cli.job_options import kwargs_from, parse_document, read_json
+from jobs_app.cli.job_options import OPTIONS, kwargs_from, parse_document, read_json, with_options
 from tests.cli.canned import Canned, CannedServer, a_job
 from tests.cli.conftest import Run
 
@@ -30,6 +30,14 @@ from tests.cli.conftest import Run
 )
 def test_an_argument_is_json_only_if_json_knows_it(text: str, value: Any) -> None:
     assert kwargs_from({"arguments": [f"x={text}"]}) == {"x": value}
+
+
+def test_a_field_that_is_true_or_false_has_an_option() -> None:
+    (option,) = (option for option in OPTIONS if option.flag == "--confirm")
+
+    for text, value in {"true": True, "no": False}.items():
+        assert option.type.convert(text, None, None) is value
+        assert with_options({}, {option.parameter: value}) == {"confirm": value}
 
 
 @pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": 1e999}', '{"x": -Infinity}'])

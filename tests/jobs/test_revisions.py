@@ -161,6 +161,22 @@ def test_pages_are_newest_first(database: Database) -> None:
     assert [item.number for item in first + second] == [4, 3, 2, 1]
 
 
+def test_a_field_that_is_newer_than_a_revision_is_no_change(database: Database) -> None:
+    job = make_job(database)
+    (only,) = kept(database, job)
+    older = {name: value for name, value in only.definition.items() if name != "confirm"}
+    with database.session() as session:
+        session.execute(update(JobRevision).values(definition=older))
+        # A pause and a resume are versions, too.
+        session.execute(update(Job).values(version=Job.version + 2))
+        session.commit()
+        job = session.get_one(Job, job.id)
+
+    change(database, job, description="after")
+
+    assert numbers(database, job) == [1, 4]
+
+
 def test_a_job_had_the_last_revision_before_an_instant(database: Database) -> None:
     job, other = make_job(database), make_job(database)
     change(database, job, description="after")

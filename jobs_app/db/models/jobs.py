@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Integer, String, Text
+from sqlalchemy import CheckConstraint, Integer, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy
@@ -29,6 +29,8 @@ class Job(Base):
     kwargs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     #: The arguments that may be set by somebody who may only start the job; None: none.
     run_arguments: Mapped[list[str] | None] = mapped_column(Json)
+    #: The pages start it by hand only for somebody who types its name.
+    confirm: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     cron: Mapped[str | None] = mapped_column(String(256))
     interval_seconds: Mapped[int | None]

@@ -39,7 +39,7 @@ def _names(group: type) -> tuple[str, ...]:
 #: The sections of the form, with the fields in each. `schedule`, `notify` and `kwargs` are parts
 #: of their own, `retry` and `retention` stand for their fields.
 SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "what": ("What", ("name", "task", "kwargs", "run_arguments", "description", "tags")),
+    "what": ("What", ("name", "task", "kwargs", "run_arguments", "confirm", "description", "tags")),
     "when": ("When", ("schedule", "max_runs")),
     "late": ("If it is late or overlaps", _names(FirePolicy)),
     "limits": ("Limits and retries", (*_names(RunLimits), "retry", "pause_after_failures")),
@@ -52,6 +52,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 NESTED: dict[str, type] = {"retry": RetryPolicy, "retention": Retention}
 
 _LABELS = {
+    "confirm": "Ask for its name before a start by hand",
     "cron": "Cron expression",
     "interval_seconds": "Every",
     "anchor_at": "Counted from",

@@ -24,7 +24,7 @@ from jobs_app.web.api import preconditions
 from jobs_app.web.api.jobs import start_now
 from jobs_app.web.api.preconditions import FormRequest
 from jobs_app.web.api.schemas.job_input import JobRunIn
-from jobs_app.web.pages import frame, policy_words, zones
+from jobs_app.web.pages import confirmation, frame, policy_words, zones
 from jobs_app.web.pages.argument_fields import argument_fields, argument_texts, arguments_from
 from jobs_app.web.pages.form_fields import field_id
 from jobs_app.web.pages.job import job_named
@@ -36,6 +36,8 @@ page = Blueprint("job_start_page", __name__)
 
 #: Starts by hand whose arguments can be taken again.
 LAST_STARTS = 5
+
+CONFIRM_ID = {confirmation.POINTER: confirmation.FIELD}
 
 #: Secrets whose names the form suggests.
 MOST_SECRETS = 200
@@ -55,6 +57,7 @@ def start(name: str) -> BaseResponse:
     job, values = job_named(name), request.form.to_dict()
     key = values.get("key", "") or random.token_urlsafe(16)
     try:
+        confirmation.check(job, values)
         body = validated(JobRunIn, _document(job, values))
         form = FormRequest(key, body.model_dump(mode="json"))
         answer = preconditions.once(
@@ -123,11 +126,8 @@ def _show(
     fields = argument_fields(_info(job).schema, values, asked, errors)
     ticked = [field for field in fields if field.spec.label in (job.run_arguments or ())]
     others = [field for field in fields if field not in ticked]
-    shown = {field.name for field in fields}
-    summary = [
-        (field_id(e.pointer) if e.pointer in shown else None, e.detail)
-        for e in (error.errors if error is not None else ())
-    ]
+    ids = {field.name: field_id(field.name) for field in fields} | CONFIRM_ID
+    summary = [(ids.get(e.pointer), e.detail) for e in (error.errors if error is not None else ())]
     if error is not None and not summary:
         summary = [(None, error.detail)]
     definition = definition_of(job)
@@ -136,6 +136,8 @@ def _show(
         status=200 if error is None else 409 if isinstance(error, Conflict) else 422,
         job=job,
         key=key,
+        is_asked=confirmation.is_asked(job),
+        confirm_errors=errors.get(confirmation.POINTER, []),
         ticked=ticked,
         others=others,
         asked=asked,

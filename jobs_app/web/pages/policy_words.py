@@ -52,6 +52,8 @@ def facts(definition: Definition) -> dict[str, str]:
     if definition.concurrency_key is not None:
         limit = definition.concurrency_limit or 1
         shown["Concurrency key"] = f"{definition.concurrency_key}, {counted(limit, 'run')} at once"
+    if definition.confirm:
+        shown["Run now"] = "asks for its name"
     if definition.notify is not None:
         shown["Notifies"] = ", ".join(rule.channel for rule in definition.notify) or "nobody"
     return shown

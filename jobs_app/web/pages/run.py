@@ -33,7 +33,7 @@ from jobs_app.web.api.schemas.runs import (
     attempts_of,
     show_run,
 )
-from jobs_app.web.pages import argument_fields, form_fields, frame, run_log, run_view
+from jobs_app.web.pages import argument_fields, confirmation, form_fields, frame, run_log, run_view
 from jobs_app.web.pages.form_fields import Field
 from jobs_app.web.pages.queries import sent_fields, validated
 from jobs_app.web.session import reading, session
@@ -148,6 +148,7 @@ def retry(run_id: str) -> BaseResponse:
         run = runs.get_run(run_id, reader)
     values = request.form.to_dict()
     try:
+        confirmation.check(run.job, values)
         body = validated(RunRetryIn, {"kwargs": _arguments(run, values), **sent_fields("note")})
         form = FormRequest(values.get("key") or _new_key(), body.model_dump(mode="json"))
         answer = preconditions.once(
@@ -187,6 +188,8 @@ def _retry_form(
         fields=fields,
         values=values,
         key=_new_key(),
+        is_asked=confirmation.is_asked(run.job),
+        confirm_errors=[error.detail for error in errors if error.pointer == confirmation.POINTER],
         found=_summary(by_name, fields),
     )
 
@@ -197,7 +200,10 @@ def _new_key() -> str:
 
 def _summary(by_name: Mapping[str, list[str]], fields: list[Field]) -> list[tuple[str, str]]:
     """Return the errors, each with the id of the field that it is about, if there is one."""
-    ids = {field.name: field.id for field in fields} | {"/note": "note"}
+    ids = {field.name: field.id for field in fields} | {
+        "/note": "note",
+        confirmation.POINTER: confirmation.FIELD,
+    }
     return [(ids.get(name, ""), sentence) for name, found in by_name.items() for sentence in found]
 
 

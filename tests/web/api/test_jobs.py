@@ -38,6 +38,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "task": "shell",
         "kwargs": {"command": "true"},
         "run_arguments": [],
+        "confirm": False,
         "schedule": {
             "cron": "30 2 * * *",
             "timezone": "Europe/Paris",
