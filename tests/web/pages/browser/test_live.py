@@ -136,7 +136,9 @@ def set_revision(site: Site, revision: str) -> str:
     return before
 
 
-def test_a_page_that_is_signed_out_says_so(open_page: Callable[..., Page], faults: Faults) -> None:
+def test_a_page_that_is_signed_out_says_so(
+    open_page: Callable[..., Page], full_site: Site, faults: Faults
+) -> None:
     page = open_page()
     page.goto("/jobs?sort=name")
     faults.expected.append("status of 401")
