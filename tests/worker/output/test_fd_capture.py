@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 PREAMBLE = """
 import faulthandler, json, logging, os, subprocess, sys, threading
 own = os.dup(1)
@@ -132,6 +134,8 @@ def test_a_stream_is_a_pipe_also_if_the_output_of_the_worker_is_a_file(tmp_path:
     assert file.read_text() == "of the worker\nwrapped\n"
 
 
+# On a crowded machine, two of 146 lines were missing once; why is not known yet.
+@pytest.mark.nightly
 def test_a_signal_handler_may_print_while_the_task_prints() -> None:
     pieces, _, _ = run(
         """
