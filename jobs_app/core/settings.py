@@ -9,6 +9,7 @@ import platformdirs
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from jobs_app.core.data_files import DataFiles
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.handed_settings import HandedSettings
@@ -21,6 +22,7 @@ from jobs_app.core.setting_types import (
     PublicUrl,
     RedisUrl,
     RemoteControl,
+    Shells,
     SmtpUrl,
     Timezone,
     TrustedProxy,
@@ -36,7 +38,7 @@ SECRETS_DIR = Path("/run/secrets")
 _POLICY = FirePolicy()
 
 
-class Settings(HandedSettings):
+class Settings(DataFiles, HandedSettings):
     """The settings of one installation.
 
     Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
@@ -88,6 +90,10 @@ class Settings(HandedSettings):
     imports: str = Field("", description="Modules with your own Celery tasks, separated by commas.")
     command_tasks: str = Field(
         "", description="Your tasks that run any command, as `shell` does, with commas."
+    )
+    shells: Shells = Field(
+        "/bin/sh,/bin/bash,/bin/dash,/bin/zsh,/usr/bin/bash,/usr/bin/dash,/usr/bin/zsh",
+        description="Shells that `shell` jobs may name besides `/bin/sh`, with commas.",
     )
     timezone: Timezone = Field("UTC", description="IANA zone of schedules that name none.")
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
@@ -303,31 +309,6 @@ class Settings(HandedSettings):
     def redis_keepalive(self) -> dict[str, bool]:
         """The option that detects a dead TCP connection to Redis; a unix socket refuses it."""
         return {} if self.effective_redis_url.startswith("unix://") else {"socket_keepalive": True}
-
-    @property
-    def redis_url_file(self) -> Path:
-        """The file in which `up` writes the URL of the embedded Valkey (mode 0600)."""
-        return self.data_dir / "redis-url"
-
-    @property
-    def database_marker_file(self) -> Path:
-        """The file that says that the embedded database was created once."""
-        return self.data_dir / "jobs.db-was-made"
-
-    @property
-    def admin_token_file(self) -> Path:
-        """The file with the admin token of a new installation (mode 0600)."""
-        return self.data_dir / "admin-token"
-
-    @property
-    def admin_token_header_file(self) -> Path:
-        """The same token as a header, for `curl -H @FILE` (mode 0600)."""
-        return self.data_dir / "admin-token.header"
-
-    @property
-    def secret_key_file(self) -> Path:
-        """The file with the key of the secrets (mode 0600) if JOBS_SECRET_KEY is not set."""
-        return self.data_dir / "secret-key"
 
     @property
     def job_defaults(self) -> dict[str, Any]:

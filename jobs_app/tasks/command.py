@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryFile
+from typing import IO, Literal
 from uuid import UUID
 
 from jobs_app.core.fork_server import ForkedProcess, plain_environment, spawn
@@ -52,15 +53,26 @@ class CommandEnd:
 
 
 def run_command(
-    argv: list[str], *, env: dict[str, str], cwd: str, context: RunContext
+    argv: list[str], *, env: dict[str, str], cwd: str, context: RunContext, stdin: str = ""
 ) -> CommandEnd:
     """Run *argv* (an absolute program and its arguments); no process of it outlives this call.
 
-    Its environment is exactly *env*, its input is empty, its output goes to the run's log.
+    Its environment is exactly *env*, its input is *stdin*, its output goes to the run's log.
     The supervisor ends the command if this call raises, or if this process dies or freezes.
     """
-    with ExitStack() as stack:
-        return _Command(stack, argv, env, cwd, context).follow()
+    with ExitStack() as stack, _input(stdin) as file:
+        return _Command(stack, argv, env, cwd, context, file.fileno()).follow()
+
+
+def _input(text: str) -> IO[bytes]:
+    """Return a file without a name that holds *text*, for a command to read from its start."""
+    if not text:
+        return open(os.devnull, "rb")
+    # In memory where that is possible: the text may have secrets, and a disk may be full.
+    file = os.fdopen(os.memfd_create("stdin"), "w+b") if IS_LINUX else TemporaryFile()  # noqa: SIM115  # the caller closes it
+    file.write(text.encode("utf-8", "replace"))
+    file.seek(0)
+    return file
 
 
 class _Command:
@@ -73,6 +85,7 @@ class _Command:
         env: dict[str, str],
         cwd: str,
         context: RunContext,
+        stdin: int,
     ) -> None:
         self._context = context
         self._marks = [
@@ -94,7 +107,7 @@ class _Command:
             pipes: list[int] = []
             for stream in ("stdout", "stderr"):
                 pipes += self._open_pipe(stack, child_ends, stream)
-            self._supervisor = _start_supervisor([supervisor_end.fileno(), *pipes])
+            self._supervisor = _start_supervisor([supervisor_end.fileno(), stdin, *pipes])
         stack.callback(_wait_a_moment, self._supervisor)
         # Close it before the wait: a closed socket tells the supervisor to end.
         stack.callback(self._control.close)

@@ -54,17 +54,17 @@ def clock() -> float:
     return time.monotonic()
 
 
-def main(control: int, *pipes: int) -> None:
-    """Run one command.
+def main(control: int, stdin: int, *pipes: int) -> None:
+    """Run one command, which reads *stdin*.
 
     *control* is the socket; *pipes* are the read and write ends of stdout, then of stderr.
     """
-    for fd in (control, *pipes):
+    for fd in (control, stdin, *pipes):
         os.set_inheritable(fd, False)
     # Only the worker decides when a job ends, not a service manager that signals all processes.
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    supervisor = Supervisor(control, *pipes)
+    supervisor = Supervisor(control, stdin, *pipes)
     try:
         supervisor.run()
     except BaseException as error:
@@ -78,8 +78,9 @@ def main(control: int, *pipes: int) -> None:
 class Supervisor:
     """One command: its processes, its deadlines, and why it was stopped."""
 
-    def __init__(self, control: int, *pipes: int):
+    def __init__(self, control: int, stdin: int, *pipes: int):
         self.control = control
+        self.stdin = stdin
         self.reads = pipes[::2]
         self.writes = pipes[1::2]
         self.unread = b""
@@ -173,7 +174,7 @@ class Supervisor:
                 with suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(self.stdin, 0)
             os.dup2(self.writes[0], 1)
             os.dup2(self.writes[1], 2)
             os.umask(0o022)

@@ -42,6 +42,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
         ("log_level", "LOUD"),
         ("web_threads", "0"),
         ("worker_pool", "fast"),
+        ("shells", "bash"),
+        ("shells", "/bin/bash,zsh"),
         ("database_url", "jobs.db"),
         ("database_url", "mysql://db/jobs"),
         ("redis_url", "127.0.0.1:6379"),

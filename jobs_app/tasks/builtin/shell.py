@@ -5,13 +5,14 @@ import pwd
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any
 
 from celery import Task, shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.command import CommandEnd, run_command
 from jobs_app.tasks.context import (
@@ -26,6 +27,8 @@ from jobs_app.tasks.context import (
 )
 
 SHELL = "/bin/sh"
+#: Exit codes are 0 to 255.
+ExitCode = Annotated[int, Field(ge=0, le=255)]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 if sys.platform == "darwin":
     PATH = f"/opt/homebrew/bin:{PATH}"
@@ -43,15 +46,15 @@ NAME_RULE = (
 )
 #: Variables that mean something in a crontab, with what means it here.
 CRONTAB_VARIABLES = {
-    "SHELL": "/bin/sh runs the command all the same; write bash -c '…' for another shell",
+    "SHELL": "the argument shell names the shell that runs the command",
     "CRON_TZ": "the time zone is the schedule's",
     "MAILTO": "notifications tell you of failures",
     "MAILFROM": "notifications tell you of failures",
     "RANDOM_DELAY": "jitter_seconds (--jitter) spreads the starts",
     "START_HOURS_RANGE": "the schedule says at which hours it runs",
 }
-#: A first line that names the shell which runs the command.
-_SH = re.compile(r"#!\s*(?:/usr)?/bin/(?:sh|dash)\b|#!\s*/usr/bin/env\s+(?:sh|dash)\b")
+#: A first line that names a program; `sh` may be `dash`.
+_INTERPRETER = re.compile(r"#!\s*(?:\S*/env\s+)?(?:\S*/)?(?P<name>\w+)")
 
 
 def _not_blank(text: str) -> str:
@@ -89,15 +92,21 @@ Variables = Annotated[dict[VariableName, str], AfterValidator(_short_variables)]
 
 
 class ShellTask(Task[Any, Any]):
-    """The base of `shell`: warns of variables that do not do what a crontab's do."""
+    """The base of `shell`: checks its shell, and warns of what does not do what a crontab does."""
 
     abstract = True
+
+    @staticmethod
+    def faults_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[FieldError]:
+        """Yield a fault if the shell is none that JOBS_SHELLS allows."""
+        if fault := _shell_fault(kwargs.get("shell"), settings):
+            yield FieldError("/kwargs/shell", "not_allowed", fault)
 
     @staticmethod
     def warnings_of(kwargs: Mapping[str, Any], _settings: Settings) -> Iterator[str]:
         """Yield warnings about what is valid but has no effect, or another one than in cron."""
         env = kwargs.get("env") or {}
-        yield from _command_warnings(kwargs["command"])
+        yield from _command_warnings(kwargs["command"], kwargs.get("shell") or SHELL)
         for name, text in CRONTAB_VARIABLES.items():
             if name in env:
                 yield f"env.{name} is a variable of the command and changes nothing else: {text}."
@@ -111,12 +120,21 @@ class ShellTask(Task[Any, Any]):
             )
 
 
-def _command_warnings(command: str) -> Iterator[str]:
+def _shell_fault(shell: str | None, settings: Settings) -> str:
+    """Return why *shell* may not run a command, as a sentence; "" if it may."""
+    allowed = [SHELL, *(name.strip() for name in settings.shells.split(",") if name.strip())]
+    if shell is None or shell in allowed:
+        return ""
+    names = ", ".join(dict.fromkeys(allowed))
+    return f"The shell {shell[:200]!r} is none that JOBS_SHELLS allows: {names}."
+
+
+def _command_warnings(command: str, shell: str) -> Iterator[str]:
     first_line = command.partition("\n")[0].strip()
-    if first_line.startswith("#!") and not _SH.match(first_line):
+    if first_line.startswith("#!") and not _names(first_line, shell):
         yield (
-            f"/bin/sh runs the command: its first line, {first_line[:60]}, is a comment. Put the"
-            " script into a file, or write bash -c '…'."
+            f"The command is for {shell}: its first line, {first_line[:60]}, is a comment. Put the"
+            " script into a file, or set the argument shell."
         )
     if "\\%" in command:
         yield (
@@ -125,34 +143,53 @@ def _command_warnings(command: str) -> Iterator[str]:
         )
 
 
+def _names(first_line: str, shell: str) -> bool:
+    """Return whether a first line with #! names *shell*."""
+    match, name = _INTERPRETER.match(first_line), os.path.basename(shell)
+    return match is not None and match["name"] in ({"sh", "dash"} if shell == SHELL else {name})
+
+
 @shared_task(name="shell", base=ShellTask)
-def shell(command: Command, cwd: str | None = None, env: Variables | None = None) -> dict[str, int]:
-    """Run a command with /bin/sh and return its exit code, 0.
+def shell(
+    command: Command,
+    cwd: str | None = None,
+    env: Variables | None = None,
+    stdin: str | None = None,
+    shell: str | None = None,
+    success_exit_codes: list[ExitCode] | None = None,
+) -> dict[str, int]:
+    """Run a command with a shell and return its exit code.
 
     It starts in *cwd*, which is relative to the worker's home directory, with umask 022, a
-    small environment, *env*, and the variables of the run. An exit code other than 0 raises
-    CommandFailed. The output is the log of the run.
+    small environment, *env*, and the variables of the run. An exit code that does not mean
+    success raises CommandFailed. The output is the log of the run.
 
     Args:
-        command: The command, for /bin/sh.
+        command: The command, for the shell.
         cwd: Its working directory; by default the worker's home directory.
         env: Variables to add to its environment.
+        stdin: Text for its standard input, which is empty by default.
+        shell: The shell that runs it, one of JOBS_SHELLS; by default /bin/sh.
+        success_exit_codes: Exit codes that mean success besides 0.
     """
     context = current_run.get()
-    base = base_environment()
+    if fault := _shell_fault(shell, context.settings or Settings()):
+        raise CommandFailed(fault)
+    program = shell or SHELL
+    base = base_environment(program)
     end = run_command(
-        [SHELL, "-c", command],
+        [program, "-c", command],
         env={**base, **(env or {}), **environment(context)},
         cwd=os.path.join(base["HOME"], os.path.expanduser(cwd or "")),
         context=context,
+        stdin=stdin or "",
     )
     if end.leftovers:
         context.log.write("stderr", f"jobs-app: {end.leftovers}\n".encode())
-    raise_unless_succeeded(end, context)
-    return {"exit_code": 0}
+    return {"exit_code": successful_code(end, context, {0, *(success_exit_codes or ())})}
 
 
-def base_environment() -> dict[str, str]:
+def base_environment(shell: str) -> dict[str, str]:
     """Return the environment of every command, which holds no secret of the worker."""
     try:
         account = pwd.getpwuid(os.getuid())
@@ -166,13 +203,13 @@ def base_environment() -> dict[str, str]:
         "HOME": next(home for home in homes if os.path.isabs(home) and os.path.isdir(home)),
         "USER": user,
         "LOGNAME": user,
-        "SHELL": SHELL,
+        "SHELL": shell,
         "LANG": "C.UTF-8",
     }
 
 
-def raise_unless_succeeded(end: CommandEnd, context: RunContext) -> None:
-    """Raise the error that matches the end of a command, unless its exit code is 0."""
+def successful_code(end: CommandEnd, context: RunContext, success: Collection[int]) -> int:
+    """Return the exit code of a command if it is in *success*; else raise the matching error."""
     # As a shell has it: 128 and the number of the signal.
     code = 128 - end.code if end.code is not None and end.code < 0 else end.code
     if end.why == "fenced":
@@ -190,9 +227,10 @@ def raise_unless_succeeded(end: CommandEnd, context: RunContext) -> None:
         raise CommandFailed(f"The command could not be started: {end.detail}")
     if end.why == "supervisor_died":
         raise CommandFailed("The process that watches the command was killed, and the command too.")
+    if code is not None and code in success:
+        return code
     if end.code is not None and end.code < 0:
         name = signal.Signals(-end.code).name if -end.code in set(signal.Signals) else "unknown"
         detail = f"The command was ended by signal {-end.code} ({name})."
         raise CommandFailed(detail, exit_code=code)
-    if end.code != 0:
-        raise CommandFailed(f"The command ended with exit code {end.code}.", exit_code=code)
+    raise CommandFailed(f"The command ended with exit code {code}.", exit_code=code)

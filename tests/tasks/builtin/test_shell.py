@@ -151,7 +151,7 @@ def test_each_variable_that_is_not_refused_reaches_the_command():
     [
         ({"PATH": "/opt/bin:$PATH"}, "$PATH in it is not replaced"),
         ({"PATH": "${PATH}:/opt/bin"}, "$PATH in it is not replaced"),
-        ({"SHELL": "/bin/bash"}, "bash -c"),
+        ({"SHELL": "/bin/bash"}, "the argument shell"),
         ({"CRON_TZ": "Asia/Tokyo"}, "the time zone is the schedule's"),
         ({"MAILTO": "root"}, "notifications tell"),
         ({"MAILFROM": "root"}, "notifications tell"),
@@ -187,6 +187,106 @@ def test_a_command_that_does_something_else_than_it_says_is_warned_of(command, w
 
     assert len(texts) == (0 if words is None else 1)
     assert words is None or words in texts[0]
+
+
+@pytest.mark.parametrize(
+    "command, is_warned",
+    [
+        ("#!/bin/bash\necho {1..3}", False),
+        ("#!/usr/bin/env bash", False),
+        ("#!/bin/sh\nls", True),
+        ("ls", False),
+    ],
+)
+def test_a_first_line_that_names_the_shell_of_the_job_is_fine(command, is_warned):
+    kwargs = {"command": command, "shell": "/bin/bash"}
+
+    assert bool(registry.argument_warnings(TASKS, "shell", kwargs)) is is_warned
+
+
+@pytest.mark.parametrize(
+    "shell, dialect", [(None, "sh"), ("/bin/sh", "sh"), ("/bin/bash", "bash"), ("/bin/dash", "sh")]
+)
+def test_the_shell_of_the_job_runs_the_command_and_is_in_its_environment(shell, dialect):
+    output = Output()
+
+    run('echo "${BASH_VERSION:+bash} $SHELL"', a_run(output), shell=shell)
+
+    name = "bash" if dialect == "bash" else ""
+    assert output.out == f"{name} {shell or '/bin/sh'}\n"
+
+
+@pytest.mark.parametrize(
+    "allowed, shell, is_taken",
+    [
+        ("/bin/bash", "/bin/bash", True),
+        (" /bin/zsh , /bin/bash ", "/bin/bash", True),
+        ("", "/bin/sh", True),
+        ("", "/bin/bash", False),
+        ("/bin/bash", "/usr/bin/python3", False),
+        ("/bin/bash", "bash", False),
+        ("/bin/bash", "", False),
+    ],
+)
+def test_only_the_shells_of_the_setting_run_commands(monkeypatch, allowed, shell, is_taken):
+    monkeypatch.setenv("JOBS_SHELLS", allowed)
+
+    errors = registry.check(TASKS, "shell", {"command": "true", "shell": shell})
+
+    assert [error.code for error in errors] == ([] if is_taken else ["not_allowed"])
+    if not is_taken:
+        with pytest.raises(CommandFailed, match="JOBS_SHELLS allows: /bin/sh"):
+            run("true", shell=shell)
+
+
+@pytest.mark.parametrize("text", ["", "one\ntwo", "é\n", "x" * 200_000, "lone \ud800"])
+def test_a_command_reads_the_text_of_its_standard_input(text):
+    output = Output()
+
+    run("wc -c", a_run(output), stdin=text)
+
+    assert int(output.out) == len(text.encode("utf-8", "replace"))
+
+
+def test_the_standard_input_can_be_read_by_several_programs_in_turn():
+    output = Output()
+
+    run('read line; echo "[$line]"; cat', a_run(output), stdin="one\ntwo\n")
+
+    assert output.out == "[one]\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    "command, codes, outcome",
+    [
+        ("exit 24", [24], 24),
+        ("exit 1", [24, 1], 1),
+        ("exit 0", [24], 0),
+        ("exit 0", [], 0),
+        ("exit 24", [], None),
+        ("exit 2", [24], None),
+        ("kill -TERM $$", [143], 143),
+        ("kill -TERM $$", [15], None),
+    ],
+)
+def test_exit_codes_that_mean_success_are_those_of_the_job_and_0(command, codes, outcome):
+    if outcome is None:
+        with pytest.raises(CommandFailed):
+            run(command, success_exit_codes=codes)
+    else:
+        assert run(command, success_exit_codes=codes) == {"exit_code": outcome}
+
+
+def test_a_time_limit_is_no_success_whatever_the_exit_code_is():
+    with pytest.raises(TimedOut):
+        run("sleep 60", a_run(time_limit_seconds=0.2), success_exit_codes=[143])
+
+
+@pytest.mark.parametrize("codes", [[-1], [256], ["1"], [1.5], 3])
+def test_what_is_no_exit_code_is_refused(codes):
+    kwargs = {"command": "true", "success_exit_codes": codes}
+
+    assert registry.check(TASKS, "shell", kwargs)
 
 
 def test_the_environment_has_the_microseconds_of_a_fire():
