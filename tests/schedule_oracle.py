@@ -68,7 +68,20 @@ def is_day(term: str, day: date) -> bool:
     if term == "LW":
         working = [n for n in range(1, last + 1) if date(day.year, day.month, n).weekday() < 5]
         return day.day == working[-1]
+    if term.endswith("W"):
+        return day in working_days(day, term.removesuffix("W"))
+    if term.startswith("L-"):
+        return day.day == last - int(term.removeprefix("L-"))
     return day.day in numbers(term, 1, 31)
+
+
+def working_days(day: date, term: str) -> list[date]:
+    """Return the working day of the month of *day* that is nearest to its day *term*, if any."""
+    first = day.replace(day=1)
+    month = [first + n * DAY for n in range(monthrange(day.year, day.month)[1])]
+    nearest_to = [one for one in month if is_day(term, one)]
+    working = [one for one in month if one.strftime("%a") not in ("Sat", "Sun")]
+    return [min(working, key=lambda one: abs(one - target)) for target in nearest_to]
 
 
 def is_weekday(term: str, day: date) -> bool:

@@ -93,9 +93,9 @@ def _assigned(name: str) -> str:
 def term_hint(field: str, term: str) -> str:
     """Return what is read instead of *term*, in capitals, a part of the field named *field*."""
     if field == "day-of-month" and "W" in term:
-        return ", or LW for the last weekday; no other day has W"
+        return ", or 15W for the working day nearest the 15th, or LW; W follows one day, no range"
     if field == "day-of-month" and "L" in term:
-        return ", or L alone for the last day"
+        return ", or L for the last day, or L-3 for the third before it"
     if field == "day-of-week" and "#" in term:
         return ", or MON#2 for the second Monday"
     if field == "day-of-week" and term.endswith("L"):

@@ -74,6 +74,8 @@ def _day_warnings(schedule: Schedule, expression: Expression, now: datetime) -> 
         *names, last = (month_name[month] for month in short)
         months = f"{', '.join(names)} and {last} are" if names else f"{last} is"
         yield f"{months} too short for its day: no fire then. L is the last day of a month."
+    elif expression.needs_leap_year():
+        yield "February has 29 days in leap years only: no fire in other years."
 
 
 def _step_warnings(expression: Expression) -> Iterator[str]:

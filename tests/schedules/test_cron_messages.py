@@ -3,7 +3,7 @@
 import pytest
 
 from jobs_app.core.errors import InvalidSchedule
-from jobs_app.schedules import cron_expression, cron_messages
+from jobs_app.schedules import cron_expression, cron_fields, cron_messages
 
 COMMAND = r"a command is an argument of the task \(--command\)"
 
@@ -36,7 +36,7 @@ COMMAND = r"a command is an argument of the task \(--command\)"
         ("1, 2 * * * *", "no spaces in it: write 1,2"),
         ("1 - 5 * * * *", "no spaces in it"),
         ("* /5 * * * *", "no spaces in it"),
-        ("0 0 15W * *", "cannot be read; .* LW for the last weekday; no other day has W"),
+        ("0 0 1-15W * *", "cannot be read; .* or LW; W follows one day, no range"),
         ("0 0 * * FRIL", "cannot be read; .* 5L for the last Friday"),
         ("0 0 * * MON-FRI#1", "cannot be read; .* MON#2 for the second Monday"),
         ("0~30 * * * *", "cannot be read; .* H for a number that depends on the job's name"),
@@ -49,4 +49,4 @@ def test_a_text_that_other_programs_read_is_refused_with_what_to_do(text, senten
 
 
 def test_names_of_macros_are_those_that_are_read():
-    assert {f"@{name}".upper() for name in cron_messages.MACRO_NAMES} == set(cron_expression.MACROS)
+    assert {f"@{name}".upper() for name in cron_messages.MACRO_NAMES} == set(cron_fields.MACROS)

@@ -58,6 +58,16 @@ def test_a_schedule_is_described_in_one_sentence(schedule, sentence):
         ("0 0 * * */2", "At 00:00 on every second day of the week"),
         ("0 9 1 * *", "At 09:00 on the first day of every month"),
         ("* * * * *", "Every minute"),
+        ("0 9 LW * *", "At 09:00 on the last working day of every month"),
+        ("0 9 1W * *", "At 09:00 on the first working day of the month"),
+        ("0 9 22W MAR *", "At 09:00 on the working day nearest the 22nd of the month in March"),
+        ("0 9 L-1 * *", "At 09:00 on the day before the last day of the month"),
+        ("0 9 L-3 * *", "At 09:00 on the third day before the last day of the month"),
+        (
+            "0 9 15W,1,LW * 5",
+            "At 09:00 on the first day of the month and the last working day of the month and the"
+            " working day nearest the 15th of the month and on Friday",
+        ),
         ("0 12 * * MON#2", "At 12:00 on the second Monday of the month"),
     ],
 )

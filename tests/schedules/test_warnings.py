@@ -16,6 +16,10 @@ from tests.schedules.examples import DAY, NEW_YORK, NOW, ZONES, cron, crons
     "schedule, words",
     [
         (cron("0 0 29 2 *"), "leap years only"),
+        (cron("0 0 L-28 2 *"), "February has 29 days in leap years only"),
+        (cron("0 0 29W 2 *"), "February has 29 days in leap years only"),
+        (cron("0 0 L-29 * *"), "February is too short for its day"),
+        (cron("0 0 31W * *"), "February, April, June, September and November are too short"),
         (cron("0 0 13 * 5"), "either of them"),
         (cron("0 0 31 * *"), "February, April, June, September and November are too short"),
         (cron("*/7 * * * *"), "minute 56 is followed by minute 0, after 4 minutes instead of 7"),
@@ -55,6 +59,7 @@ def test_a_surprise_is_warned_of(schedule, words):
         cron("*/15 * * * *", NEW_YORK),
         cron("H 4 * * *", seed="report"),
         cron("0 0 */1 * *"),
+        cron("0 0 1W,15W,L-3,LW * *"),
         cron("0 0 1-14/6 * *"),
         cron("0 9-17/3 * * *"),
         cron("20/10 * * * *"),
