@@ -15,6 +15,10 @@ from tests.factories import HOUR, MINUTE, NOON, SECOND, make_job, make_run
 OF_ACTIVE = {Standing.ACTIVE}
 NEW = {Standing.ACTIVE, Standing.NEVER_RUN}
 
+WITHOUT_FIRES = {"next_fire_at": None, "next_due_at": None}
+OF_PAUSED: dict[str, Any] = {"state": JobState.PAUSED} | WITHOUT_FIRES
+OF_ENDED: dict[str, Any] = {"state": JobState.ENDED} | WITHOUT_FIRES
+
 
 def stands(database: Database, job: Job, **columns: Any) -> set[Standing]:
     """Return how *job* stands at noon, with *columns* of its row set."""
@@ -91,8 +95,41 @@ def test_a_job_has_run_also_if_its_runs_are_deleted(database: Database) -> None:
 
 
 def test_a_paused_job_is_neither_active_nor_ended(database: Database) -> None:
-    paused = {"state": JobState.PAUSED, "next_fire_at": None, "next_due_at": None}
-
-    standing = stands(database, make_job(database), **paused)
+    standing = stands(database, make_job(database), **OF_PAUSED)
 
     assert standing == {Standing.PAUSED, Standing.NEVER_RUN, Standing.NO_NEXT_FIRE}
+
+
+@pytest.mark.parametrize(
+    "columns, shown",
+    [
+        (OF_PAUSED | {"failures_in_a_row": 1}, Standing.PAUSED),
+        ({"failures_carried": 1, "next_due_at": NOON - HOUR}, Standing.FAILING),
+        ({"failures_in_a_row": 1, "notify": [rule(2)]}, Standing.NEVER_RUN),
+        (OF_ENDED | {"failures_in_a_row": 1}, Standing.FAILING),
+        ({"next_due_at": NOON - MINUTE}, Standing.LATE),
+        (OF_ENDED, Standing.ENDED),
+        ({}, Standing.NEVER_RUN),
+    ],
+)
+def test_people_are_shown_what_matters_most(
+    database: Database, columns: dict[str, Any], shown: Standing
+) -> None:
+    job = make_job(database)
+
+    stands(database, job, **columns)
+
+    with database.session() as session:
+        assert conditions.standings(session, [job.id], at=NOON) == {job.id: shown}
+
+
+def test_a_job_is_shown_as_active_after_a_run_as_running_in_it(database: Database) -> None:
+    quiet, busy = make_job(database, name="quiet"), make_job(database, name="busy")
+    for job in (quiet, busy):
+        make_run(database, job, state=RunState.SUCCEEDED, at=NOON - HOUR)
+    make_run(database, busy, state=RunState.RUNNING, at=NOON)
+
+    with database.session() as session:
+        shown = conditions.standings(session, [quiet.id, busy.id], at=NOON)
+
+    assert shown == {quiet.id: Standing.ACTIVE, busy.id: Standing.RUNNING}

@@ -13,11 +13,11 @@ from sqlalchemy import select
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
-from jobs_app.core.states import JobState, RunState
+from jobs_app.core.states import RunState, Standing
 from jobs_app.core.text import did_you_mean, shortened
 from jobs_app.core.web_address import public_address
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import explain, service
+from jobs_app.jobs import conditions, explain, service
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import NAME
 from jobs_app.jobs.stats import TRIED, spread
@@ -31,7 +31,7 @@ from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.responses import checked_name
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
 from jobs_app.web.api.schemas.job_output import described
-from jobs_app.web.pages import charts, frame, policy_words, zones
+from jobs_app.web.pages import charts, frame, marks, policy_words, zones
 from jobs_app.web.permissions import may
 from jobs_app.web.session import reading, session
 
@@ -93,7 +93,10 @@ def _build(job: Job) -> Mapping[str, Any]:
         app=extension.current().celery,
         with_arguments=may(Action.SEE_ARGUMENTS),
     )
-    fires = service.next_fires(job, after=clock.now(), count=FIRES)
+    at = clock.now()
+    fires = service.next_fires(job, after=at, count=FIRES)
+    # Somebody may delete the job while this is read.
+    standing = conditions.standings(session(), [job.id], at=at).get(job.id, Standing.ACTIVE)
     return {
         "job": job,
         "definition": definition,
@@ -110,9 +113,8 @@ def _build(job: Job) -> Mapping[str, Any]:
         "chart": charts.durations,
         "charted": list(reversed(runs)),
         "is_busy": any(run.state in BUSY for run in runs),
-        "standing": standing(job, runs),
+        "standing": marks.standing_words(job, standing, last=runs[0].state if runs else None),
         "elsewhere": elsewhere(job),
-        "JobState": JobState,
     }
 
 
@@ -143,20 +145,6 @@ def summarize(runs: Sequence[RunSummary]) -> Summary:
         p95=None if durations is None else durations.p95,
         delay=None if delays is None else delays.p50,
     )
-
-
-def standing(job: Job, runs: Sequence[RunSummary]) -> tuple[str, str]:
-    """Return how a job stands: the name of a mark, and its words."""
-    if job.state is JobState.PAUSED:
-        return "paused", "paused"
-    if any(run.state is RunState.RUNNING for run in runs):
-        return "running", "running"
-    if job.failures_in_a_row:
-        failures = job.failures_in_a_row
-        return "failing", "failing" if failures == 1 else f"failing: {failures} in a row"
-    if job.state is JobState.ENDED:
-        return "ended", "ended"
-    return ("active", "active") if runs else ("never_run", "has not run")
 
 
 def zones_of(name: str) -> list[tuple[str, ZoneInfo]]:

@@ -3,16 +3,15 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
 from jobs_app.core import clock
-from jobs_app.core.states import JobSort, JobState, RunState, Standing
+from jobs_app.core.states import JobSort, RunState, Standing
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.jobs import listing
+from jobs_app.jobs import conditions, listing
 from jobs_app.jobs.listing import Position
 from jobs_app.runs.recent import RecentRun, recent_runs
 from jobs_app.web.api import pagination
@@ -26,9 +25,6 @@ from jobs_app.web.session import session
 page = Blueprint("jobs_page", __name__)
 
 KIND = "jobs_page"
-
-#: A fire that was due longer ago than this, and is not on record, makes its job late.
-LATE_AFTER = timedelta(minutes=1)
 
 ORDERS = {
     JobSort.ATTENTION: "what needs attention first",
@@ -74,21 +70,27 @@ def _facets() -> Mapping[str, Any]:
 def _build(query: JobQuery) -> Mapping[str, Any]:
     at = clock.now()
     fields = {name: getattr(query, name) for name in listing.Filter.__slots__}
-    conditions = listing.Filter(**fields)
+    matching = listing.Filter(**fields)
     after = pagination.decode(
         f"{KIND} {query.sort}", query.cursor, partial(read_position, query.sort)
     )
     found, is_cut = listing.page(
-        session(), conditions, after=after, limit=query.limit + 1, sort=query.sort, at=at
+        session(), matching, after=after, limit=query.limit + 1, sort=query.sort, at=at
     )
     shown = found[: query.limit]
-    recent = recent_runs(session(), [job.id for job, _ in shown])
-    rows = [_row(job, recent.get(job.id, []), at=at) for job, _ in shown]
+    ids = [job.id for job, _ in shown]
+    recent = recent_runs(session(), ids)
+    standings = conditions.standings(session(), ids, at=at)
+    rows = [
+        _row(job, standings[job.id], recent.get(job.id, []))
+        for job, _ in shown
+        if job.id in standings
+    ]
     has_more = is_cut or len(found) > query.limit
     return {
         "rows": rows,
         "is_busy": any(row.mark == "running" for row in rows),
-        "is_filtered": conditions != listing.Filter(),
+        "is_filtered": matching != listing.Filter(),
         "next": _next(query, shown) if has_more and shown else None,
         "strip": charts.strip,
         "strip_label": charts.strip_label,
@@ -101,9 +103,9 @@ def _next(query: JobQuery, shown: Sequence[tuple[Job, Position]]) -> str:
     return url_for("jobs_page.show", **parameters)
 
 
-def _row(job: Job, runs: Sequence[RecentRun], *, at: datetime) -> Row:
+def _row(job: Job, standing: Standing, runs: Sequence[RecentRun]) -> Row:
     last = runs[-1] if runs else None
-    mark, text = stands(job, runs, at=at)
+    mark, text = marks.standing_words(job, standing, last=last.state if last else None)
     took = [run.duration_seconds for run in runs if run.state is RunState.SUCCEEDED]
     known = [seconds for seconds in took if seconds is not None]
     return Row(
@@ -115,20 +117,3 @@ def _row(job: Job, runs: Sequence[RecentRun], *, at: datetime) -> Row:
         states=[run.state for run in runs],
         takes=statistics.median(known) if known else None,
     )
-
-
-def stands(job: Job, runs: Sequence[RecentRun], *, at: datetime) -> tuple[str, str]:
-    """Return how a job with these last *runs* stands: the name of a mark, and its words."""
-    failures = job.failures_in_a_row + job.failures_carried
-    if job.state is JobState.PAUSED:
-        return "paused", "paused"
-    if any(run.state is RunState.RUNNING for run in runs):
-        return "running", "running"
-    if failures:
-        return "failing", "failing" if failures == 1 else f"failing, {failures} in a row"
-    if job.next_due_at is not None and at - job.next_due_at > LATE_AFTER:
-        return "late", "late"
-    if not runs:
-        return "never_run", "has not run"
-    state = runs[-1].state
-    return str(state), marks.word(state)

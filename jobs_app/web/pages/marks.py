@@ -9,6 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from jobs_app.core.states import RunState, Standing
+from jobs_app.db.models.jobs import Job
+
 _CIRCLE = '<circle cx="8" cy="8" r="6.5"/>'
 _DIAMOND = '<path d="M8 .8 15.2 8 8 15.2.8 8z"/>'
 _OPEN_DIAMOND = '<path d="M12.4 5.2 8 .8.8 8 8 15.2l4.4-4.4"/>'
@@ -95,6 +98,19 @@ def mark(state: str, text: str | None = None, *, is_bare: bool = False) -> Marku
     return Markup('<span class="state {}{}">{} <span class="{}">{}</span></span>').format(
         shape.colour, spins, svg, text_class, label
     )
+
+
+def standing_words(job: Job, standing: Standing, *, last: RunState | None) -> tuple[str, str]:
+    """Return the name of the mark for how *job* stands, and its words.
+
+    A job of which nothing else is to be said has those of its last run.
+    """
+    failures = job.failures_in_a_row + job.failures_carried
+    if standing is Standing.FAILING and failures > 1:
+        return str(standing), f"failing, {failures} in a row"
+    if standing is Standing.ACTIVE and last is not None:
+        return str(last), word(last)
+    return str(standing), word(standing)
 
 
 #: Why a run exists, in words.

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from jobs_app.core.states import RunState
+from jobs_app.core import clock
+from jobs_app.core.states import JobState, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from tests.web.conftest import NOW, Api, a_run
@@ -86,3 +87,45 @@ def test_the_strip_shows_the_last_runs(api: Api, page: Page, store: Callable[...
         store(a_run(state, job_id=job_id, scheduled_for=fire))
 
     assert "last 3 runs: 1 succeeded, 1 failed, 1 missed" in page("/jobs").text
+
+
+def test_the_list_and_the_page_of_a_job_agree_on_how_it_stands(
+    api: Api, page: Page, database: Database, store: Callable[..., None]
+) -> None:
+    earlier = clock.now() - timedelta(hours=1)
+    after_two = [{"channel": "ops", "on": None, "after_failures": 2}]
+    jobs: dict[str, tuple[str, dict[str, Any]]] = {
+        "carried": ("failing, 3 in a row", {"failures_in_a_row": 1, "failures_carried": 2}),
+        "resumed": ("failing", {"failures_carried": 1}),
+        "patient": ("succeeded", {"failures_in_a_row": 1, "notify": after_two}),
+        "overdue": ("late", {"next_due_at": earlier}),
+        "ended": ("ended", {"state": JobState.ENDED, "next_fire_at": None, "next_due_at": None}),
+        "queued": ("late", {"version": 2}),
+        "fine": ("succeeded", {"version": 2}),
+    }
+    for name, (_, columns) in jobs.items():
+        job_id = api.make_job(name)["id"]
+        store(a_run(job_id=job_id, scheduled_for=earlier))
+        if name == "queued":
+            store(a_run(RunState.QUEUED, job_id=job_id, queued_at=earlier))
+        with database.session() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(**columns))
+            session.commit()
+
+    rows = page("/jobs?sort=name").text.partition("<tbody")[2].split("<tr ")
+    listed = {job_of(row): first_word(row) for row in rows[1:]}
+    shown = {
+        name: first_word(page(f"/jobs/{name}").text.partition('id="live"')[2]) for name in jobs
+    }
+
+    assert listed == shown == {name: words for name, (words, _) in jobs.items()}
+
+
+def job_of(row: str) -> str:
+    """Return the name of the job of a row."""
+    return row.partition('class="name" href="')[2].partition('">')[2].partition("<")[0]
+
+
+def first_word(html: str) -> str:
+    """Return the words of the first mark."""
+    return html.partition('class="state-word">')[2].partition("<")[0]
