@@ -1,6 +1,10 @@
 """How the database is brought to another revision."""
 
+import logging
+
 from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -8,7 +12,32 @@ from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database, is_refused
-from jobs_app.db.revisions import alembic_config, current_revision, is_below
+from jobs_app.db.revisions import current_revision, is_newer, migrations_path
+
+# Alembic logs at INFO each time it opens the database.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def alembic_config(url: str) -> Config:
+    """Return Alembic's configuration for the database at *url*."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    config.attributes["url"] = url
+    return config
+
+
+def is_below(target: str, current: str | None) -> bool:
+    """Return whether *target* is older than *current*; raises CommandError if it is unknown."""
+    if not target:
+        raise CommandError("it has no name")
+    if target == "base" or target.startswith("-"):
+        return True
+    if target.startswith("+") or current is None or is_newer(current):
+        return False
+    scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
+    script = scripts.get_revision(target)
+    older = {script.revision for script in scripts.iterate_revisions(current, "base")}
+    return script.revision in older - {current}
 
 
 def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str | None]:

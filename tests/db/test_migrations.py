@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import inspect, text
 
 from jobs_app.accounts import people, tokens
@@ -19,8 +20,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.columns import Base, new_run_id
 from jobs_app.db.engine import Database
-from jobs_app.db.migrations import migrate
-from jobs_app.db.revisions import alembic_config
+from jobs_app.db.migrations import alembic_config, is_below, migrate
 from jobs_app.jobs import revisions, service
 from jobs_app.runs import history
 from tests.factories import NOON, TASKS, claim, definition, make_job, make_run, make_worker
@@ -231,6 +231,30 @@ def test_two_processes_may_migrate_at_once(unmigrated_database_url: str, tmp_pat
 
 def test_there_is_one_head() -> None:
     assert len(ScriptDirectory.from_config(alembic_config("sqlite://")).get_heads()) == 1
+
+
+@pytest.mark.parametrize(
+    "target, current, answer",
+    [
+        ("0003", "0008", True),
+        ("0008", "0008", False),
+        ("0008", "0003", False),
+        ("head", "0003", False),
+        ("base", None, True),
+        ("-1", "0008", True),
+        ("+1", "0003", False),
+        ("0003", None, False),
+        ("0003", "9999", False),
+    ],
+)
+def test_older_revisions_are_below(target: str, current: str | None, answer: bool) -> None:
+    assert is_below(target, current) is answer
+
+
+@pytest.mark.parametrize("target", ["", "0099"])
+def test_a_revision_that_does_not_exist_is_an_error(target: str) -> None:
+    with pytest.raises(CommandError):
+        is_below(target, "0008")
 
 
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
