@@ -24,6 +24,7 @@ from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules import cron_timezone
 
 # Fields that the server adds to a job: removed from a document before it is sent back.
 READ_ONLY = {
@@ -271,9 +272,10 @@ def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json 
         schedule = _of_kind(kinds[0], options, schedule)
     elif options.get("timezone"):
         schedule["timezone"] = options["timezone"]
+    zone = options.get("timezone") or cron_timezone.divide(options.get("cron") or "")[0]
     for option, field in (("anchor", "anchor_at"), ("start_at", "start_at"), ("end_at", "end_at")):
         if option in options:
-            schedule[field] = _instant(options[option], options.get("timezone"))
+            schedule[field] = _instant(options[option], zone)
     if options.get("jitter") is not None:
         schedule["jitter_seconds"] = options["jitter"]
     return schedule

@@ -19,9 +19,9 @@ from jobs_app.notifications import channels
 from jobs_app.notifications.rules import Rule, rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules import cron_timezone, timezones, validation
 from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules import validation
-from jobs_app.schedules.schedule import Schedule, first_anchor
+from jobs_app.schedules.schedule import Schedule, first_anchor, unknown_zone
 from jobs_app.secrets import references, store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
@@ -47,26 +47,34 @@ def from_document(
     declared = Declaration() if app is None else registry.declaration(app, document["task"])
     values = declared.completed(document, settings.job_defaults) | {"name": name}
     if (schedule := values.get("schedule")) is not None:
-        timezone = schedule.get("timezone") or declared.timezone
         try:
-            schedule = {**schedule, "timezone": timezone}
-            values["schedule"] = schedule_from(schedule, settings, seed=name)
+            values["schedule"] = schedule_from(
+                schedule, settings, seed=name, default_timezone=declared.timezone
+            )
         except InvalidInput as error:
             raise error.under("/schedule") from error
     return Definition(**grouped(Definition, _from_json(values)))
 
 
-def schedule_from(document: Mapping[str, Any], settings: Settings, *, seed: str = "") -> Schedule:
+def schedule_from(
+    document: Mapping[str, Any],
+    settings: Settings,
+    *,
+    seed: str = "",
+    default_timezone: str | None = None,
+) -> Schedule:
     """Return the schedule that *document* describes; the rest is as *settings* have it.
 
-    Raises InvalidInput, with pointers into the schedule, unless it is of exactly one kind.
+    A zone in front of the cron expression is that of the schedule. Raises InvalidInput, with
+    pointers into the schedule, unless it is of exactly one kind, and in one zone.
     """
     _refuse_unless_one_kind(document)
+    document = _with_zone_of_cron(document)
     jitter = settings.default_jitter_seconds
     # A single instant needs no jitter, and a short interval leaves no room for it.
     has_room = document.get("cron") or (document.get("interval_seconds") or 0) > jitter
     defaults = {"jitter_seconds": jitter} if has_room else {}
-    timezone = document.get("timezone") or settings.timezone
+    timezone = document.get("timezone") or default_timezone or settings.timezone
     return Schedule(**(defaults | dict(document) | {"timezone": timezone, "seed": seed}))
 
 
@@ -79,6 +87,21 @@ def _refuse_unless_one_kind(document: Mapping[str, Any]) -> None:
     if document.get("anchor_at") is not None and kinds != ["interval_seconds"]:
         detail = "anchor_at belongs to interval_seconds; give start_at for a first instant."
         raise InvalidInput(detail, errors=[FieldError("/anchor_at", "not_an_interval", detail)])
+
+
+def _with_zone_of_cron(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *document* with the zone in front of its cron expression as its `timezone`."""
+    zone, cron = cron_timezone.divide(document.get("cron") or "")
+    if zone is None:
+        return document
+    if not timezones.is_known(zone):
+        error = FieldError("/cron", "unknown_timezone", unknown_zone(zone).detail)
+        raise InvalidInput(error.detail, errors=[error])
+    explicit = document.get("timezone")
+    if explicit and explicit != zone:
+        detail = f"The expression begins with {zone}, but timezone is {explicit}: give one of them."
+        raise InvalidInput(detail, errors=[FieldError("/cron", "two_timezones", detail)])
+    return {**document, "cron": cron, "timezone": zone}
 
 
 def definition_of(job: Job) -> Definition:

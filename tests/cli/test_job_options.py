@@ -1,12 +1,20 @@
 """What is typed as an argument is JSON where it is JSON, else text."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import click
 import pytest
 
-from jobs_app.cli.job_options import OPTIONS, kwargs_from, parse_document, read_json, with_options
+from jobs_app.cli.job_options import (
+    OPTIONS,
+    kwargs_from,
+    parse_document,
+    read_json,
+    schedule_from,
+    with_options,
+)
 from tests.cli.canned import Canned, CannedServer, a_job
 from tests.cli.conftest import Run
 
@@ -69,3 +77,12 @@ def test_a_number_of_yaml_that_json_lacks_is_one_sentence(
 
 def test_json_is_read_as_the_standard_has_it() -> None:
     assert read_json(json.dumps({"a": [1.5, True, None]})) == {"a": [1.5, True, None]}
+
+
+def test_a_local_start_is_in_the_zone_in_front_of_the_expression() -> None:
+    typed = datetime(2026, 12, 4, 9)  # noqa: DTZ001  # a local time, as it was typed
+
+    schedule = schedule_from({"cron": "TZ=Asia/Tokyo 0 5 * * *", "start_at": typed})
+
+    assert schedule is not None
+    assert schedule["start_at"] == "2026-12-04T00:00:00Z"

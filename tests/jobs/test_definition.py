@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from jobs_app.core.errors import InvalidInput
 from jobs_app.core.settings import Settings
-from jobs_app.jobs.definition import from_document
+from jobs_app.jobs.definition import from_document, schedule_from
 
 # Celery warns of options that people still use.
 pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")
@@ -70,3 +71,31 @@ def test_the_time_zone_of_the_application_is_that_of_the_schedule(
 
     assert definition.schedule is not None
     assert definition.schedule.timezone == expected
+
+
+@pytest.mark.parametrize("timezone", [None, "", "Asia/Tokyo"])
+@pytest.mark.parametrize("prefix", ["TZ=Asia/Tokyo", "CRON_TZ = Asia/Tokyo"])
+def test_a_zone_in_front_of_a_cron_expression_is_that_of_the_schedule(
+    app: Celery, prefix: str, timezone: str | None
+) -> None:
+    schedule = {"cron": f"{prefix} 30 2 * * *", "timezone": timezone}
+
+    definition = from_document({"task": "slow", "schedule": schedule}, SETTINGS, name="a", app=app)
+
+    assert definition.schedule is not None
+    assert definition.schedule.cron == "30 2 * * *"
+    assert definition.schedule.timezone == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    "cron, sentence",
+    [
+        ("TZ=Asia/Tokyo @daily", "begins with Asia/Tokyo, but timezone is Europe/Paris"),
+        ("TZ=Asia/Tokio @daily", "There is no time zone 'Asia/Tokio'; did you mean Asia/Tokyo?"),
+    ],
+)
+def test_a_zone_that_contradicts_or_does_not_exist_is_refused(cron: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence) as caught:
+        schedule_from({"cron": cron, "timezone": "Europe/Paris"}, SETTINGS)
+
+    assert [error.pointer for error in caught.value.errors] == ["/cron"]

@@ -241,6 +241,19 @@ def test_a_patch_of_the_schedule_keeps_what_it_does_not_name(api: Api) -> None:
     assert schedule["jitter_seconds"] == 9
 
 
+def test_a_zone_in_front_of_a_new_expression_replaces_the_old_zone(api: Api) -> None:
+    job = api.make_job(schedule={"cron": "TZ=Europe/Paris 30 2 * * *"})
+    changed = api.patch("/jobs/nightly", {"schedule": {"cron": "CRON_TZ=Asia/Tokyo 0 3 * * *"}})
+    both = {"cron": "TZ=Asia/Tokyo 0 3 * * *", "timezone": "UTC"}
+    refused = api.patch("/jobs/nightly", {"schedule": both})
+
+    assert (job["schedule"]["cron"], job["schedule"]["timezone"]) == ("30 2 * * *", "Europe/Paris")
+    schedule = changed.json["schedule"]
+    assert (schedule["cron"], schedule["timezone"]) == ("0 3 * * *", "Asia/Tokyo")
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json["errors"]] == ["/schedule/cron"]
+
+
 def test_a_patch_with_another_kind_of_schedule_replaces_the_kind(api: Api) -> None:
     api.make_job(schedule={"cron": "30 2 * * *", "timezone": "Europe/Paris"})
 

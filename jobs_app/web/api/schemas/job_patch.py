@@ -9,6 +9,7 @@ from jobs_app.jobs.document import KINDS, Definition, as_json, schedule_as_json
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules import cron_timezone
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.web.api.schemas.base import Input
 from jobs_app.web.api.schemas.derive import input_fields
@@ -101,5 +102,8 @@ def _merged_schedule(present: dict[str, Any] | None, patch: dict[str, Any]) -> d
         if new_kinds and kind not in new_kinds:
             for name in fields:
                 target.pop(name, None)
+    if "timezone" not in patch and cron_timezone.divide(patch.get("cron") or "")[0]:
+        # The new expression names its own zone.
+        target.pop("timezone", None)
     merged_schedule: dict[str, Any] = _merge(target, patch)
     return merged_schedule
