@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -81,6 +82,36 @@ def find(session: Session, key: str, *, at: datetime) -> tuple[Link, Person | No
     if row is None or not _works(session, row.Link, row.Person):
         raise _unknown()
     return row.Link, row.Person
+
+
+class PersonLink(NamedTuple):
+    """A link that still works, and the person that it is for."""
+
+    Link: Link
+    Person: Person
+
+
+def listed(session: Session, *, at: datetime) -> list[PersonLink]:
+    """Return the links for people that still work, by the names of these people."""
+    is_usable = (Person.removed_at.is_(None), Person.disabled_at.is_(None))
+    statement = (
+        select(Link, Person)
+        .join(Person, Person.id == Link.person_id)
+        .where(Link.used_at.is_(None), Link.expires_at > at, *is_usable)
+        .order_by(Person.name, Link.id)
+    )
+    return [PersonLink(row.Link, row.Person) for row in session.execute(statement)]
+
+
+def revoke(session: Session, person: Person, *, by: str, at: datetime) -> None:
+    """End the link of *person* that still works; raises NotFound if there is none."""
+    link = open_link(session, person.id, at=at)
+    if link is None:
+        session.rollback()
+        raise NotFound(f"There is no link for {person.name!r} that works.", code="link_not_found")
+    session.execute(delete(Link).where(Link.person_id == person.id, Link.used_at.is_(None)))
+    audit.note(session, "revoke_link", by=by, at=at, person=person.name, kind=link.kind)
+    session.commit()
 
 
 def open_link(session: Session, person_id: int, *, at: datetime) -> Link | None:

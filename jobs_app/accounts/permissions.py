@@ -26,6 +26,7 @@ class Action(StrEnum):
     WRITE_CHANNELS = "change channels"
     PURGE = "delete the history of a job"
     OWN_TOKENS = "make, list or revoke its tokens"
+    OWN_SESSIONS = "see or end its sessions"
     MANAGE_PEOPLE = "manage people and their tokens"
 
 
@@ -59,6 +60,7 @@ PERMISSIONS: dict[Action, Permission] = {
     Action.WRITE_CHANNELS: Permission(Role.ADMIN, Scope.ADMIN, for_all_jobs=True),
     Action.PURGE: Permission(Role.ADMIN, Scope.ADMIN),
     Action.OWN_TOKENS: Permission(Role.VIEWER, Scope.ADMIN),
+    Action.OWN_SESSIONS: Permission(Role.VIEWER, Scope.ADMIN),
     Action.MANAGE_PEOPLE: Permission(Role.ADMIN, Scope.ADMIN, for_all_jobs=True),
 }
 

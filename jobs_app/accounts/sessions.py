@@ -25,6 +25,9 @@ PASSWORD_HOLDS = timedelta(minutes=15)
 
 MAX_USER_AGENT_CHARS = 300
 
+#: A list of a person's sessions has at most so many: those that were used last.
+MOST_LISTED = 100
+
 
 class Refusal(StrEnum):
     """Why a session does not work."""
@@ -109,14 +112,9 @@ def listed(session: Session, person_id: int, *, at: datetime) -> list[PageSessio
     """Return the sessions of a person that work, the one seen last first."""
     statement = (
         select(PageSession)
-        .where(
-            PageSession.person_id == person_id,
-            PageSession.ended_at.is_(None),
-            PageSession.last_seen_at > at - IDLE,
-            PageSession.created_at > at - LIFETIME,
-        )
+        .where(PageSession.person_id == person_id, *_working(at))
         .order_by(PageSession.last_seen_at.desc(), PageSession.id.desc())
-        .limit(100)
+        .limit(MOST_LISTED)
     )
     return list(session.scalars(statement))
 
@@ -124,13 +122,29 @@ def listed(session: Session, person_id: int, *, at: datetime) -> list[PageSessio
 def end(session: Session, session_id: int, person_id: int, *, at: datetime) -> None:
     """End one session of a person; the caller commits. Raises NotFound."""
     is_it = (PageSession.id == session_id, PageSession.person_id == person_id)
-    if not _end_where(session, *is_it, at=at):
+    if not _end_where(session, *is_it, *_working(at), at=at):
         raise NotFound(f"There is no session {session_id}.", code="session_not_found")
 
 
 def end_all(session: Session, person_id: int, *, but: int = 0, at: datetime) -> int:
-    """End all sessions of a person, *but* one, and return their number; the caller commits."""
-    return _end_where(session, PageSession.person_id == person_id, PageSession.id != but, at=at)
+    """End all sessions of a person, *but* one, and return how many still worked.
+
+    The caller commits.
+    """
+    is_it = (PageSession.person_id == person_id, PageSession.id != but)
+    count = _end_where(session, *is_it, *_working(at), at=at)
+    # Those that have expired, too: a clock that is set back must not wake them.
+    _end_where(session, *is_it, at=at)
+    return count
+
+
+def _working(at: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for sessions that work."""
+    return (
+        PageSession.ended_at.is_(None),
+        PageSession.last_seen_at > at - IDLE,
+        PageSession.created_at > at - LIFETIME,
+    )
 
 
 def _end_where(session: Session, *conditions: ColumnElement[bool], at: datetime) -> int:

@@ -24,6 +24,7 @@ from jobs_app.web.api import (
     audit,
     explain,
     jobs,
+    links,
     me,
     notifications,
     openapi,
@@ -35,6 +36,7 @@ from jobs_app.web.api import (
     runs,
     schedules,
     secrets,
+    sessions,
     stats,
     tasks,
     tokens,
@@ -68,7 +70,7 @@ SECURITY_HEADERS = {
 RESOURCES = (
     *(jobs, revisions, explain, stats, runs, run_logs, schedules),
     *(secrets, notifications, tasks, queues, workers, audit, attention),
-    *(people, tokens, me),
+    *(people, tokens, me, sessions, links),
 )
 
 

@@ -55,6 +55,27 @@ def test_an_invitation_sets_the_first_password_once(database: Database) -> None:
         use(database, key)
 
 
+def test_links_are_listed_while_they_work_and_can_be_revoked(database: Database) -> None:
+    add(database, "ben")
+    add(database, "ann")
+    keys = [make(database, "ben"), make(database, "ann")]
+
+    def listed(at: datetime = NOON) -> list[tuple[str, LinkKind]]:
+        with database.reading() as session:
+            return [(row.Person.name, row.Link.kind) for row in links.listed(session, at=at)]
+
+    both = [("ann", LinkKind.INVITATION), ("ben", LinkKind.INVITATION)]
+    assert listed() == listed(NOON + 7 * 24 * HOUR - SECOND) == both
+    assert listed(NOON + 7 * 24 * HOUR) == []
+    with database.session() as session:
+        links.revoke(session, people.get(session, "ben"), by="root", at=NOON)
+        with pytest.raises(NotFound, match="no link for 'ben' that works"):
+            links.revoke(session, people.get(session, "ben"), by="root", at=NOON)
+        people.set_disabled(session, "ann", True, by="root", at=NOON)
+    assert listed() == []
+    assert [works(database, key) for key in keys] == [None, None]
+
+
 def test_a_link_for_a_new_password_ends_sessions_and_other_links(database: Database) -> None:
     add(database)
     use(database, make(database))

@@ -24,6 +24,7 @@ TEST_CHANNELS         editor            write *
 WRITE_CHANNELS        admin             admin *
 PURGE                 admin             admin
 OWN_TOKENS            viewer            admin
+OWN_SESSIONS          viewer            admin
 MANAGE_PEOPLE         admin             admin *
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()]

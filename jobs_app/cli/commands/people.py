@@ -1,14 +1,13 @@
 """`jobs-app person`: people and service accounts, on the server's machine."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from jobs_app.cli.accounts_session import accounts_session
 from jobs_app.cli.client import Json
-from jobs_app.cli.commands.processes import settings_for_database
-from jobs_app.cli.completion import person_names
+from jobs_app.cli.commands import sign_ins
+from jobs_app.cli.commands.sign_ins import BY, made_link, name_argument, print_link
 from jobs_app.cli.output import (
     as_fields,
     as_table,
@@ -25,13 +24,7 @@ from jobs_app.core.roles import AccountKind, Grant, Role
 from jobs_app.core.text import rfc3339
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from jobs_app.core.settings import Settings
     from jobs_app.db.models.accounts import Person
-
-#: The actor in the audit: somebody who may read the database and the key anyway.
-BY = "jobs-app person"
 
 #: Lists show at most so many accounts.
 MOST = 10_000
@@ -42,7 +35,6 @@ COMMANDS_NOTE = (
     " `commands` is as good as the role `admin`."
 )
 
-name_argument = click.argument("name", shell_complete=person_names)
 rights_options = options(
     click.option(
         "--grant",
@@ -65,20 +57,14 @@ def person() -> None:
     """Add, change and remove people and service accounts, on the server's machine."""
 
 
-@contextmanager
-def accounts_session() -> Iterator[tuple["Session", "Settings"]]:
-    """Yield a session of the database of this machine's settings."""
-    with settings_for_database() as settings:
-        from jobs_app.accounts import audit
-        from jobs_app.db.engine import Database
-
-        database = Database(settings.effective_database_url)
-        try:
-            with database.session() as session:
-                audit.set_origin(session, audit.Origin(None, None, via="cli"))
-                yield session, settings
-        finally:
-            database.close()
+for command in (
+    sign_ins.link,
+    sign_ins.list_links,
+    sign_ins.revoke_link,
+    sign_ins.list_sessions,
+    sign_ins.sign_out,
+):
+    person.add_command(command)
 
 
 def _fields(item: Json) -> dict[str, str | None]:
@@ -129,50 +115,17 @@ def add(
         made = people.create(session, name, kind, rights, by=BY, at=clock.now())
         item = _shown(made)
         if links:
-            item |= _made_link(session, made, settings)
+            new = made_link(session, made, settings)
+            item |= {"link": new["link"], "link_kind": new["kind"]}
+            item["link_expires_at"] = new["expires_at"]
     _note_commands(given)
     return item
-
-
-@person.command()
-@name_argument
-@json_or(lambda item: _print_link(item))
-def link(name: str) -> Json:
-    """Make a link with which a person chooses a password, once.
-
-    For an invitation it works for 7 days, for a forgotten password for an hour. An earlier
-    link of the person ends. Hand it over as you like: whoever has it can use it.
-    """
-    from jobs_app.accounts import people
-
-    with accounts_session() as (session, settings):
-        return _made_link(session, people.get(session, name), settings)
-
-
-def _made_link(session: "Session", row: "Person", settings: "Settings") -> Json:
-    """Make a link for a person, and return it as JSON."""
-    from jobs_app.accounts import links
-    from jobs_app.core.web_address import link_address
-
-    at = clock.now()
-    key = links.make(session, row, by=BY, at=at)
-    found, _ = links.find(session, key, at=at)
-    return {
-        "link": link_address(settings, key),
-        "link_kind": found.kind,
-        "link_expires_at": rfc3339(found.expires_at),
-    }
 
 
 def _print_added(item: Json) -> None:
     print_text(f"Added {item['name']}, {item['role']}.")
     if "link" in item:
-        _print_link(item)
-
-
-def _print_link(item: Json) -> None:
-    print_text(item["link"])
-    print_note(f"It works once, until {instant_text(item['link_expires_at'])}.")
+        print_link(item["link"], item["link_expires_at"])
 
 
 @person.command("list")

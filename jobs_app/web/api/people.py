@@ -132,7 +132,7 @@ def _create(body: PersonIn) -> Response:
 @api.get("/people/<name>", responses={200: PersonOut, **problems(404)})
 def read_person(path: PersonPath) -> Response:
     """Read an account."""
-    return _answer(people.get(session(), _name(path)))
+    return _answer(account_of(path))
 
 
 @api.patch("/people/<name>", responses={200: PersonOut, **problems(404, 409, 412, 428, body=True)})
@@ -158,6 +158,11 @@ def remove_person(header: IfMatch, path: PersonPath) -> Response:
     version = preconditions.expected_version()
     people.remove(session(), _name(path), version=version, by=actor(), at=clock.now())
     return Response(status=204)
+
+
+def account_of(path: PersonPath) -> Person:
+    """Return the account in the address; raises NotFound."""
+    return people.get(session(), _name(path))
 
 
 def _name(path: PersonPath) -> str:

@@ -179,8 +179,8 @@ def _first_answer(keyed: KeyedRequest) -> Answer | None:
 def _replay(earlier: Answer) -> Response:
     if earlier.status == SHOWN_ONCE:
         raise Conflict(
-            "The first answer to this request showed a token, and no later one does: revoke it,"
-            " and make another.",
+            "The first answer to this request showed a token or a link, and no later one does:"
+            " revoke it, and make another.",
             code="shown_once",
         )
     response = jsonify(earlier.body)

@@ -1,8 +1,8 @@
-"""Accounts in words: what roles and rights mean, and what a browser calls itself."""
+"""Accounts in words: what roles and rights mean."""
 
-import re
 from collections.abc import Collection
 
+from jobs_app.accounts.browser_name import browser_name
 from jobs_app.accounts.permissions import Action, allowed_actions
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.roles import Grant, Role, Scope
@@ -27,22 +27,8 @@ SCOPES = {
     Scope.ADMIN: "secrets, people, tokens",
 }
 
-#: In this order: most browsers name others, too.
-_BROWSERS = (
-    *(("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrom", "Chrome")),
-    *(("Safari", "Safari"), ("curl", "curl")),
-)
-_SYSTEMS = (
-    *(("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows")),
-    *(("Mac OS", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux")),
-)
-
-
-def browser(user_agent: str) -> str:
-    """Return what browser it is, and on what: `Firefox on Linux`."""
-    name = _first(_BROWSERS, user_agent) or re.split(r"[/ ]", user_agent)[0][:30]
-    system = _first(_SYSTEMS, user_agent)
-    return f"{name or 'a browser'} on {system}" if system else name or "a browser"
+#: What browser it is, and on what.
+browser = browser_name
 
 
 def limit(tags: Collection[str] | None) -> str:
@@ -74,7 +60,3 @@ def signs_in_by(person: Person) -> str:
     if person.kind == "service":
         return "tokens only"
     return "no password yet" if person.password_hash is None else "password"
-
-
-def _first(pairs: Collection[tuple[str, str]], text: str) -> str:
-    return next((name for part, name in pairs if part in text), "")

@@ -3,7 +3,7 @@
 from flask import Blueprint, request
 from werkzeug import Response
 
-from jobs_app.accounts import audit, passwords, people, sessions, tokens
+from jobs_app.accounts import passwords, people, sessions, sign_out, tokens
 from jobs_app.core import clock
 from jobs_app.core.errors import InvalidInput
 from jobs_app.web import page_auth, page_session
@@ -33,21 +33,16 @@ def show() -> Response:
 @page.post("/me/sessions/<int(max=2147483647):session_id>/end")
 def end_session(session_id: int) -> Response:
     """Sign out one of the person's browsers."""
-    person_id = page_session.current().person_id
-    at = clock.now()
-    sessions.end(session(), session_id, person_id, at=at)
-    audit.note(session(), "end_session", by=actor(), at=at, session_id=session_id)
-    session().commit()
+    person = people.get(session(), principal().account)
+    sign_out.one(session(), person, session_id, by=actor(), at=clock.now())
     return frame.goto("me_page.show")
 
 
 @page.post("/me/sessions/end")
 def end_others() -> Response:
     """Sign out all browsers of the person but this one."""
-    row, at = page_session.current(), clock.now()
-    count = sessions.end_all(session(), row.person_id, but=row.id, at=at)
-    audit.note(session(), "end_sessions", by=actor(), at=at, count=count)
-    session().commit()
+    person, row = people.get(session(), principal().account), page_session.current()
+    sign_out.everywhere(session(), person, but=row.id, by=actor(), at=clock.now())
     return frame.goto("me_page.show")
 
 

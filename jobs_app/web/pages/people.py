@@ -6,7 +6,7 @@ from flask import Blueprint, request, url_for
 from sqlalchemy import func, select
 from werkzeug import Response
 
-from jobs_app.accounts import audit, links, people, sessions, tag_limit, tokens
+from jobs_app.accounts import links, people, sessions, sign_out, tag_limit, tokens
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, InvalidInput, StaleVersion
 from jobs_app.core.field_spec import INT32
@@ -122,11 +122,9 @@ def end_sessions(name: str) -> Response:
     row, at = people.get(session(), name), clock.now()
     number = request.form.get("session", type=int)
     if number is None:
-        sessions.end_all(session(), row.id, at=at)
+        sign_out.everywhere(session(), row, by=actor(), at=at)
     else:
-        sessions.end(session(), min(number, INT32), row.id, at=at)
-    audit.note(session(), "end_sessions", by=actor(), at=at, person=row.name, session_id=number)
-    session().commit()
+        sign_out.one(session(), row, min(number, INT32), by=actor(), at=at)
     return frame.goto("people_page.person", name=name)
 
 

@@ -91,7 +91,7 @@ def test_a_link_for_a_password_is_printed_once(
     assert "It works once, until" in added.stderr
     assert made["link"].startswith("https://example.org/jobs/links/")
     assert made["link"] != lines[1]
-    assert made["link_kind"] == "invitation"
+    assert made["kind"] == "invitation"
     key = made["link"].rpartition("/")[2]
     database = Database(settings.effective_database_url)
     with database.reading() as session:
