@@ -9,17 +9,16 @@ from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint
 from pydantic import ValidationError
 
-from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.core.states import JobSort
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import listing, service, start
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import NAME, Definition
-from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
+from jobs_app.jobs.dry_run import DryRun
 from jobs_app.jobs.listing import Position
 from jobs_app.runs import history
-from jobs_app.web import extension, job_rights
+from jobs_app.web import extension, job_commands, job_rights
 from jobs_app.web.api import job_documents, pagination, preconditions
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
@@ -48,7 +47,7 @@ from jobs_app.web.api.schemas.job_output import (
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
 from jobs_app.web.api.schemas.runs import RunOut, show_run
-from jobs_app.web.permissions import actor, may
+from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session, unlocked
 
 api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
@@ -98,9 +97,10 @@ def read_position(sort: JobSort, text: str) -> Position:
 def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
     """Create a job; it first runs when its schedule says so, never at once."""
     definition = _definition(body, name=body.name)
-    job_rights.check_save(definition)
     if query.dry_run:
-        return _dry_run(definition, job=None, version=None)
+        return _show_dry_run(job_commands.effect(definition, job=None))
+    # Also before an earlier answer is repeated.
+    job_rights.check_save(definition)
     return preconditions.once(lambda: _create(definition), check=lambda: find_job(definition.name))
 
 
@@ -139,13 +139,7 @@ def delete_job(header: IfMatch, path: JobPath, query: DeleteQuery) -> Response:
     """Delete a job. Its history stays, unless `purge` is true; its name is free again."""
     job = find_job(path.name)
     version = preconditions.expected_version()
-    by, at = actor(), clock.now()
-    job_rights.check_delete(job, to_purge=query.purge)
-    version = job_rights.checked_version(job, version)
-    job = service.remove(session(), job, version=version, by=by, at=at, to_purge=query.purge)
-    extension.notify_redis_afterwards([job])
-    if query.purge:
-        service.purge(session(), job, by=by, at=at)
+    job_commands.delete(job, version=version, to_purge=query.purge)
     return Response(status=204)
 
 
@@ -156,11 +150,7 @@ def pause_job(path: JobPath, body: PauseIn) -> Response:
     At `until` it is resumed; fires up to then are left out. On a paused job, only another
     `until` changes something.
     """
-    by, at = actor(), clock.now()
-    job = service.pause(
-        session(), find_job(path.name), reason=body.reason, until=body.until, by=by, at=at
-    )
-    extension.notify_redis_afterwards([job])
+    job = job_commands.pause(find_job(path.name), reason=body.reason, until=body.until)
     return _answer(job)
 
 
@@ -170,22 +160,11 @@ def resume_job(path: JobPath, query: WriteQuery, body: ResumeIn) -> Response:
 
     With `dry_run` nothing is changed, and the answer is the effect, as for a dry run of an edit.
     """
-    by, at = actor(), clock.now()
     job = find_job(path.name)
     if query.dry_run:
-        with reading() as reader:
-            effect = dry_run_resume(
-                reader,
-                job,
-                on_missed=body.on_missed,
-                with_arguments=may(Action.SEE_ARGUMENTS),
-                app=extension.current().celery,
-                at=at,
-            )
+        effect = job_commands.resume_effect(job, on_missed=body.on_missed, at=clock.now())
         return _show_dry_run(effect)
-    job = service.resume(session(), job, on_missed=body.on_missed, by=by, at=at)
-    extension.notify_redis_afterwards([job])
-    return _answer(job)
+    return _answer(job_commands.resume(job, on_missed=body.on_missed))
 
 
 @api.get("/jobs/<name>/next", responses={200: FirePage, **problems(404)})
@@ -247,14 +226,7 @@ def _definition(body: JobReplace, *, name: str) -> Definition:
 
 
 def _create(definition: Definition) -> Response:
-    job = service.create(
-        session(),
-        definition,
-        app=extension.current().celery,
-        by=actor(),
-        at=clock.now(),
-    )
-    extension.notify_redis_afterwards([job])
+    job = job_commands.create(definition)
     return located(_answer(job), 201, f"/api/v1/jobs/{job.name}")
 
 
@@ -268,35 +240,9 @@ def save(
 ) -> Response:
     """Save *body* over *job* and answer; with *dry_run*, answer with the effect."""
     definition = _definition(body, name=job.name)
-    job_rights.check_save(definition, before=job)
-    version = job_rights.checked_version(job, version)
     if dry_run:
-        return _dry_run(definition, job=job, version=version)
-    changed = service.change(
-        session(),
-        job,
-        definition,
-        version=version,
-        app=extension.current().celery,
-        by=actor(),
-        at=clock.now(),
-        restored=restored,
-    )
-    extension.notify_redis_afterwards([changed])
-    return _answer(changed)
-
-
-def _dry_run(definition: Definition, *, job: Job | None, version: int | None) -> Response:
-    with reading() as reader:
-        effect = dry_run_change(
-            reader,
-            definition,
-            job=job,
-            version=version,
-            app=extension.current().celery,
-            at=clock.now(),
-        )
-    return _show_dry_run(effect)
+        return _show_dry_run(job_commands.effect(definition, job=job, version=version))
+    return _answer(job_commands.change(job, definition, version=version, restored=restored))
 
 
 def _show_dry_run(effect: DryRun) -> Response:

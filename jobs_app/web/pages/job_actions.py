@@ -1,28 +1,25 @@
-"""What one does with a job: run it now, pause it, resume it. Each is a page that asks first."""
+"""Pausing a job and resuming it: each is a page that asks first."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import get_args
 
 from flask import Blueprint, Response
 from werkzeug import Response as BaseResponse
 
-from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, InvalidInput, JobsError, refuse
 from jobs_app.core.states import RunState
 from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs import service
-from jobs_app.jobs.dry_run import DryRun, dry_run_resume
-from jobs_app.web import extension
+from jobs_app.jobs.dry_run import DryRun
+from jobs_app.jobs.service import OnMissed
+from jobs_app.web import job_commands
 from jobs_app.web.api.schemas.job_input import PauseIn, ResumeIn
 from jobs_app.web.pages import frame, zones
 from jobs_app.web.pages.form_values import Unreadable, instant_from, unreadable
 from jobs_app.web.pages.job import job_named, zones_of
 from jobs_app.web.pages.queries import sent_fields, validated
-from jobs_app.web.permissions import actor, may
-from jobs_app.web.session import reading, session
 
 page = Blueprint("job_actions_page", __name__)
 
@@ -39,12 +36,9 @@ def do_pause(name: str) -> BaseResponse:
     job, sent = job_named(name), sent_fields("reason", "until")
     try:
         body = validated(PauseIn, {**sent, **_until(sent)})
-        paused = service.pause(
-            session(), job, reason=body.reason, until=body.until, by=actor(), at=clock.now()
-        )
+        job_commands.pause(job, reason=body.reason, until=body.until)
     except (InvalidInput, Conflict) as error:
         return _show_pause(job, sent, error)
-    extension.notify_redis_afterwards([paused])
     return frame.goto("job_page.show", name=name)
 
 
@@ -84,18 +78,18 @@ def do_resume(name: str) -> BaseResponse:
     job, sent = job_named(name), sent_fields("on_missed")
     try:
         body = validated(ResumeIn, sent)
-        resumed = service.resume(
-            session(), job, on_missed=body.on_missed, by=actor(), at=clock.now()
-        )
+        job_commands.resume(job, on_missed=body.on_missed)
     except (InvalidInput, Conflict) as error:
         return _show_resume(job, sent.get("on_missed", "skip"), error)
-    extension.notify_redis_afterwards([resumed])
     return frame.goto("job_page.show", name=name)
 
 
 def _show_resume(job: Job, on_missed: str, error: JobsError | None = None) -> Response:
     at = clock.now()
-    effects = [(choice, _resume_effect(job, choice, at=at)) for choice in ("skip", "last", "all")]
+    effects = [
+        (choice, job_commands.resume_effect(job, on_missed=choice, at=at))
+        for choice in get_args(OnMissed)
+    ]
     return frame.render(
         "resume.html",
         status=200 if error is None else 422,
@@ -106,18 +100,6 @@ def _show_resume(job: Job, on_missed: str, error: JobsError | None = None) -> Re
         fires=effects[0][1].fires_after[:3],
         fire_zones=zones_of(job.timezone),
     )
-
-
-def _resume_effect(job: Job, on_missed: Any, *, at: datetime) -> DryRun:
-    with reading() as reader:
-        return dry_run_resume(
-            reader,
-            job,
-            on_missed=on_missed,
-            with_arguments=may(Action.SEE_ARGUMENTS),
-            app=extension.current().celery,
-            at=at,
-        )
 
 
 def resume_words(on_missed: str, effect: DryRun) -> tuple[str, str]:

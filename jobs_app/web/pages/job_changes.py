@@ -11,10 +11,10 @@ from jobs_app.core.document_diff import Difference, differences
 from jobs_app.core.errors import JobsError, NotFound
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs import revisions
-from jobs_app.web.api.jobs import save, validated
+from jobs_app.web import job_commands
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
 from jobs_app.web.api.schemas.job_output import show_schedule
-from jobs_app.web.pages import frame
+from jobs_app.web.pages import frame, job_editor
 from jobs_app.web.pages.job import job_named
 from jobs_app.web.session import session, unlocked
 
@@ -45,13 +45,14 @@ def restore(name: str, number: int) -> BaseResponse:
     with unlocked() as reader:
         revision = revisions.get(reader, job, number)
     try:
-        body = validated(revisions.restorable(revision.definition, job.kwargs))
-        save(job, body, version=_version(job), dry_run=False, restored=number)
+        document = revisions.restorable(revision.definition, job.kwargs)
+        definition = job_editor.definition_from(document)
+        changed = job_commands.change(job, definition, version=_version(job), restored=number)
     except NotFound:
         raise
     except JobsError as error:
         return _compare(job, number, error)
-    return frame.goto("job_page.show", name=body.name or name)
+    return frame.goto("job_page.show", name=changed.name)
 
 
 def _version(job: Job) -> int:

@@ -3,15 +3,13 @@
 from flask import Blueprint, Response, request
 from werkzeug import Response as BaseResponse
 
-from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import revisions, service
-from jobs_app.web import extension, job_rights
+from jobs_app.jobs import revisions
+from jobs_app.web import job_commands, job_rights
 from jobs_app.web.api.jobs import find_job
 from jobs_app.web.pages import frame, job_editor
-from jobs_app.web.permissions import actor
-from jobs_app.web.session import session, unlocked
+from jobs_app.web.session import unlocked
 
 page = Blueprint("job_delete_page", __name__)
 
@@ -27,16 +25,9 @@ def ask(name: str) -> Response:
 @page.post("/jobs/<name>/delete")
 def delete(name: str) -> BaseResponse:
     """Delete the job, with its history if the form says so."""
-    job, by, at = find_job(name), actor(), clock.now()
     to_purge = "purge" in request.form
-    job_rights.check_delete(job, to_purge=to_purge)
     try:
-        removed = service.remove(
-            session(), job, version=sent_version(), by=by, at=at, to_purge=to_purge
-        )
-        extension.notify_redis_afterwards([removed])
-        if to_purge:
-            service.purge(session(), removed, by=by, at=at)
+        job_commands.delete(find_job(name), version=sent_version(), to_purge=to_purge)
     except StaleVersion:
         sentence = "Somebody changed the job in the meantime: look at it before you delete it."
         return _asked_again(find_job(name), sentence, 412, is_purge=to_purge)
@@ -62,7 +53,7 @@ def undo(name: str) -> BaseResponse:
         revision = revisions.get(reader, job, earlier[0].number)
     document = revisions.restorable(revision.definition, job.kwargs)
     definition = job_editor.definition_from(document)
-    changed = job_editor.change(job, definition, version=version, restored=revision.number)
+    changed = job_commands.change(job, definition, version=version, restored=revision.number)
     return frame.goto("job_page.show", name=changed.name, saved=changed.version)
 
 

@@ -1,4 +1,4 @@
-"""The form of a job in one request: its texts, its document, and saving it as the API does."""
+"""The form of a job in one request: its texts, and the definition that it is."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -6,23 +6,19 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from jobs_app.core import clock
 from jobs_app.core.errors import FieldError
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import service
 from jobs_app.jobs.definition import definition_of, from_document
 from jobs_app.jobs.document import Definition, as_json, schedule_as_json
 from jobs_app.runs.retention import Retention
 from jobs_app.tasks import registry
-from jobs_app.web import extension, job_rights
+from jobs_app.web import extension
 from jobs_app.web.api.schemas.base import raise_invalid, refuse_unstorable
 from jobs_app.web.api.schemas.job_input import JobIn
 from jobs_app.web.api.schemas.job_output import show_schedule
 from jobs_app.web.pages import job_document, notify_fields, zones
 from jobs_app.web.pages.argument_fields import Schema
 from jobs_app.web.pages.job_fields import Defaults
-from jobs_app.web.permissions import actor
-from jobs_app.web.session import session
 
 #: The arguments of a task that nobody knows: any.
 ANY_ARGUMENTS: Schema = {"type": "object"}
@@ -117,30 +113,3 @@ def definition_from(document: Mapping[str, Any]) -> Definition:
         raise_invalid(error)
     parts = extension.current()
     return body.definition(parts.settings, name=body.name, app=parts.celery)
-
-
-def create(document: Mapping[str, Any]) -> Job:
-    """Store a new job; raises what the API answers with."""
-    definition = definition_from(document)
-    job_rights.check_save(definition)
-    parts = extension.current()
-    job = service.create(session(), definition, app=parts.celery, by=actor(), at=clock.now())
-    extension.notify_redis_afterwards([job])
-    return job
-
-
-def change(job: Job, definition: Definition, *, version: int, restored: int | None = None) -> Job:
-    """Save *definition* over *job*; raises what the API answers with, StaleVersion too."""
-    job_rights.check_save(definition, before=job)
-    changed = service.change(
-        session(),
-        job,
-        definition,
-        version=version,
-        app=extension.current().celery,
-        by=actor(),
-        at=clock.now(),
-        restored=restored,
-    )
-    extension.notify_redis_afterwards([changed])
-    return changed

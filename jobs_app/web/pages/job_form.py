@@ -20,7 +20,7 @@ from jobs_app.db.errors import is_outage
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.document import NAME
 from jobs_app.tasks import registry
-from jobs_app.web import extension
+from jobs_app.web import extension, job_commands
 from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.schemas.base import refuse_unstorable
 from jobs_app.web.pages import (
@@ -135,7 +135,7 @@ def _save(editor: Editor, job: Job | None) -> BaseResponse:
         if editor.errors:
             return _refused(editor, job, job_form_context.all_errors(editor), 422)
         if job is None:
-            return _saved(job_editor.create(editor.document), None)
+            return _created(editor.document)
         return _save_over(editor, job, _version(values))
     except (InvalidInput, Conflict, Forbidden) as error:
         found = list(error.errors) or [FieldError("", error.code, error.detail)]
@@ -151,11 +151,15 @@ def _status(error: JobsError) -> int:
     return 403 if isinstance(error, Forbidden) else 409 if isinstance(error, Conflict) else 422
 
 
+def _created(document: Mapping[str, Any]) -> BaseResponse:
+    return _saved(job_commands.create(job_editor.definition_from(document)), None)
+
+
 def _save_over(editor: Editor, job: Job, version: int) -> BaseResponse:
     definition = job_editor.definition_from(editor.document)
     before = job_editor.document_of(job)
     try:
-        changed = job_editor.change(job, definition, version=version)
+        changed = job_commands.change(job, definition, version=version)
     except StaleVersion:
         return _lost_race(editor, find_job(job.name), version)
     return _saved(changed, before)
@@ -294,7 +298,7 @@ def _posted_yaml(job: Job | None, values: Values, action: str) -> BaseResponse:
         return _form(editor, job)
     try:
         if job is None:
-            return _saved(job_editor.create(document), None)
+            return _created(document)
         return _save_over(editor, job, version)
     except (InvalidInput, Conflict, Forbidden) as error:
         found = job_yaml.located(error, text, prefix)

@@ -15,12 +15,12 @@ from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.document import Definition
-from jobs_app.jobs.dry_run import DryRun, dry_run_change
+from jobs_app.jobs.dry_run import DryRun
 from jobs_app.notifications import rules, subscriptions
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import validation, warnings
 from jobs_app.schedules.schedule import Fire, Schedule, first_anchor
-from jobs_app.web import extension, job_rights
+from jobs_app.web import extension, job_commands
 from jobs_app.web.api.schemas.base import raise_invalid
 from jobs_app.web.api.schemas.job_input import ScheduleIn
 from jobs_app.web.api.schemas.job_output import described
@@ -88,16 +88,8 @@ def preview(document: Mapping[str, Any], job: Job | None) -> Preview:
         _add_schedule(shown, schedule, now=now)
     try:
         definition = job_editor.definition_from(document)
-        job_rights.check_save(definition, before=job)
+        effect = job_commands.effect(definition, job=job)
         with reading() as reader:
-            effect = dry_run_change(
-                reader,
-                definition,
-                job=job,
-                version=None,
-                app=extension.current().celery,
-                at=now,
-            )
             shown.notified = notified(reader, definition)
     except Forbidden as error:
         shown.errors = [FieldError("", error.code, error.detail)]

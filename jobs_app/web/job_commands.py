@@ -1,0 +1,100 @@
+"""What a caller does to jobs, from the API or from a page: rights, change, word to Redis."""
+
+from datetime import datetime
+
+from jobs_app.accounts.permissions import Action
+from jobs_app.core import clock
+from jobs_app.db.models.jobs import Job
+from jobs_app.jobs import service
+from jobs_app.jobs.document import Definition
+from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
+from jobs_app.jobs.service import OnMissed
+from jobs_app.web import extension, job_rights
+from jobs_app.web.permissions import actor, may
+from jobs_app.web.session import reading, session
+
+
+def create(definition: Definition) -> Job:
+    """Store a new job; raises Forbidden, and what `service.create` raises."""
+    job_rights.check_save(definition)
+    app = extension.current().celery
+    job = service.create(session(), definition, app=app, by=actor(), at=clock.now())
+    extension.notify_redis_afterwards([job])
+    return job
+
+
+def change(
+    job: Job, definition: Definition, *, version: int | None, restored: int | None = None
+) -> Job:
+    """Save *definition* over *job* if it is at *version* (None: at any version).
+
+    *restored* is the revision that it restores. Raises Forbidden, and what `service.change` raises.
+    """
+    job_rights.check_save(definition, before=job)
+    changed = service.change(
+        session(),
+        job,
+        definition,
+        version=job_rights.checked_version(job, version),
+        app=extension.current().celery,
+        by=actor(),
+        at=clock.now(),
+        restored=restored,
+    )
+    extension.notify_redis_afterwards([changed])
+    return changed
+
+
+def effect(definition: Definition, *, job: Job | None, version: int | None = None) -> DryRun:
+    """Return the effect of `create` (*job* is None) or `change`; raises what they raise."""
+    job_rights.check_save(definition, before=job)
+    if job is not None:
+        version = job_rights.checked_version(job, version)
+    with reading() as reader:
+        return dry_run_change(
+            reader,
+            definition,
+            job=job,
+            version=version,
+            app=extension.current().celery,
+            at=clock.now(),
+        )
+
+
+def delete(job: Job, *, version: int | None, to_purge: bool) -> None:
+    """Delete *job*, with its history if *to_purge*; raises what `service.remove` raises."""
+    by, at = actor(), clock.now()
+    job_rights.check_delete(job, to_purge=to_purge)
+    version = job_rights.checked_version(job, version)
+    job = service.remove(session(), job, version=version, by=by, at=at, to_purge=to_purge)
+    extension.notify_redis_afterwards([job])
+    if to_purge:
+        service.purge(session(), job, by=by, at=at)
+
+
+def pause(job: Job, *, reason: str | None, until: datetime | None) -> Job:
+    """Pause *job*; raises what `service.pause` raises."""
+    by, at = actor(), clock.now()
+    paused = service.pause(session(), job, reason=reason, until=until, by=by, at=at)
+    extension.notify_redis_afterwards([paused])
+    return paused
+
+
+def resume(job: Job, *, on_missed: OnMissed) -> Job:
+    """Resume *job*; raises what `service.resume` raises."""
+    resumed = service.resume(session(), job, on_missed=on_missed, by=actor(), at=clock.now())
+    extension.notify_redis_afterwards([resumed])
+    return resumed
+
+
+def resume_effect(job: Job, *, on_missed: OnMissed, at: datetime) -> DryRun:
+    """Return the effect of `resume` at *at*."""
+    with reading() as reader:
+        return dry_run_resume(
+            reader,
+            job,
+            on_missed=on_missed,
+            with_arguments=may(Action.SEE_ARGUMENTS),
+            app=extension.current().celery,
+            at=at,
+        )
