@@ -16,7 +16,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.run_outcome import compact, error_text, reason_text
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.core.text import counted
+from jobs_app.core.text import counted, ordinal
 
 
 def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
@@ -63,6 +63,7 @@ def print_run(item: Json) -> None:
             # A run that is asked to end may end otherwise.
             "Cancelled by" if is_cancelled else "Asked to end by": item.get("cancelled_by"),
             "Task": item["task"],
+            "Revision": _revision_text(item),
             "Arguments": compact(item.get("kwargs")),
             "Fires": str(item["fires"]) if item.get("fires", 1) > 1 else None,
             "Trigger": _trigger_text(item),
@@ -82,6 +83,7 @@ def print_run(item: Json) -> None:
             "Exit code": None if item.get("exit_code") is None else str(item["exit_code"]),
             "Result": compact(item.get("result")),
             "Error": error_text(item.get("error")),
+            "Same error": _same_error_text(item.get("same_error")),
             "Log": _log_text(item["id"], item.get("log") or {}),
         }
     )
@@ -153,6 +155,15 @@ def _late_text(attempt: Json, late: Json) -> str:
 def _trigger_text(run: Json) -> str:
     trigger, actor = str(run["trigger"]), run.get("triggered_by")
     return f"{trigger} by {actor}" if actor else trigger
+
+
+def _revision_text(run: Json) -> str | None:
+    number = run.get("revision")
+    return None if number is None else f"{number} of the job"
+
+
+def _same_error_text(same: Json | None) -> str | None:
+    return f"the {ordinal(same['count'])} time since {moment(same['since'])}" if same else None
 
 
 def _if_known(seconds: float | None) -> str | None:

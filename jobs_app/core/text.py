@@ -24,6 +24,13 @@ def listed(names: Sequence[str], *, most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def ordinal(number: int) -> str:
+    """Return a number as in "the 12th time"."""
+    is_teen = 10 < number % 100 < 14
+    end = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{end}"
+
+
 def counted(count: int, noun: str) -> str:
     """Return *count* and *noun* in its number: "1 run", "1,200 runs", "2 entries"."""
     return f"1 {noun}" if count == 1 else f"{count:,} {plural(noun)}"

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import FINAL
+from jobs_app.core.text import ordinal
 from jobs_app.db import run_indexes
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications.record import error_key
@@ -33,9 +34,7 @@ class SameError:
     @property
     def ordinal(self) -> str:
         """The count as in "the 12th time"."""
-        is_teen = 10 < self.count % 100 < 14
-        end = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(self.count % 10, "th")
-        return f"{self.count}{end}"
+        return ordinal(self.count)
 
 
 def same_error(session: Session, run: Run) -> SameError | None:

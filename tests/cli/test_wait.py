@@ -371,6 +371,19 @@ def test_show_tells_the_attempts_the_error_and_where_the_log_is(
     assert " with: succeeded\n" in result.stdout
 
 
+def test_show_says_how_often_the_error_came_and_what_the_job_was(
+    server: CannedServer, run: Run
+) -> None:
+    facts = {"revision": 7, "same_error": {"count": 12, "since": AT}}
+    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", **facts)), Canned(a_run("failed")))
+
+    again, once = (" ".join(run("run", "show", RUN_ID).stdout.split()) for _ in range(2))
+
+    assert "Revision 7 of the job" in again
+    assert "Same error the 12th time since 2026-" in again
+    assert "Same error" not in once
+
+
 def test_show_lists_the_notifications_of_a_run(server: CannedServer, run: Run) -> None:
     notifications = [
         {"event": "late", "channel": "ops", "state": "sent", "sent_at": AT, "created_at": AT},

@@ -10,27 +10,27 @@ from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.models.runs import Run
+from jobs_app.jobs import revisions
 from jobs_app.jobs import start as job_start
 from jobs_app.jobs.start import RepeatRequest, TaskStart
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import history, overlap
 from jobs_app.runs.cancel import NO_REASON, cancel
+from jobs_app.runs.same_error import same_error
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.jobs import accepted
 from jobs_app.web.api.openapi import RUNS, problems
 from jobs_app.web.api.preconditions import MayRepeat
+from jobs_app.web.api.schemas.run_detail import MOST_NOTIFICATIONS, RunDetail, show_detail
 from jobs_app.web.api.schemas.runs import (
-    MOST_NOTIFICATIONS,
     CancelIn,
-    RunDetail,
     RunOut,
     RunPage,
     RunPath,
     RunQuery,
     RunRetryIn,
     TaskRunIn,
-    show_detail,
     show_run,
 )
 from jobs_app.web.permissions import actor
@@ -81,13 +81,22 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
 
 @api.get("/runs/<run_id>", responses={200: RunDetail, **problems(404)})
 def read_run(path: RunPath) -> Response:
-    """Read a run, with its result or its error, and the notifications about it."""
+    """Read a run: its result or error, how often that came before, and its notifications."""
     run = get_run(path.run_id)
     filters = notification_history.NotificationFilter(run_id=run.id)
     notifications = notification_history.page(
         session(), filters, before=None, limit=MOST_NOTIFICATIONS
     )
-    return jsonify(show_detail(run, notifications))
+    same = same_error(session(), run)
+    return jsonify(show_detail(run, notifications, revision=revision_of(run), same_error=same))
+
+
+def revision_of(run: Run) -> int | None:
+    """Return the revision of the job from which *run* was made."""
+    if run.job_id is None or run.retry_of is not None:
+        # A repetition is made from the other run.
+        return None
+    return revisions.number_at(session(), run.job_id, run.created_at)
 
 
 @api.post(

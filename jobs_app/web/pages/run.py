@@ -16,7 +16,6 @@ from jobs_app.core.states import RunState
 from jobs_app.core.web_address import public_address
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
-from jobs_app.jobs import revisions
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import job_history
 from jobs_app.runs.same_error import same_error
@@ -26,8 +25,8 @@ from jobs_app.web.api import preconditions, runs
 from jobs_app.web.api.jobs import accepted
 from jobs_app.web.api.preconditions import FormRequest
 from jobs_app.web.api.schemas.dump import shown_result
+from jobs_app.web.api.schemas.run_detail import MOST_NOTIFICATIONS
 from jobs_app.web.api.schemas.runs import (
-    MOST_NOTIFICATIONS,
     CancelIn,
     RunRetryIn,
     attempts_of,
@@ -69,7 +68,7 @@ def _build(run: Run) -> Mapping[str, Any]:
     return {
         "older": older,
         "newer": newer,
-        "revision": _revision(run),
+        "revision": runs.revision_of(run),
         "same_error": same_error(session(), run),
         "shown": shown,
         "attempts": attempts,
@@ -86,14 +85,6 @@ def _build(run: Run) -> Mapping[str, Any]:
         "can_cancel": run_view.can_cancel(run),
         "api": f"{public_address(extension.current().settings)}/api/v1/runs/{run.id}",
     }
-
-
-def _revision(run: Run) -> int | None:
-    """Return the revision of the job from which the run was made."""
-    if run.job_id is None or run.retry_of is not None:
-        # A repetition is made from the other run.
-        return None
-    return revisions.number_at(session(), run.job_id, run.created_at)
 
 
 def _asked_at(run: Run) -> datetime | None:

@@ -35,7 +35,11 @@ def test_a_run_now_is_accepted_with_its_place(api: Api) -> None:
     assert run["kwargs"] == {"command": "true", "cwd": "/tmp"}
     assert (run["note"], run["triggered_by"]) == ("by hand", "tester")
     assert UUID(run["id"]).version == 7
-    assert api.get(f"/runs/{run['id']}").json == run | {"notifications": []}
+    assert api.get(f"/runs/{run['id']}").json == run | {
+        "revision": 1,
+        "same_error": None,
+        "notifications": [],
+    }
 
 
 def test_a_second_run_now_is_refused_where_runs_may_not_overlap(api: Api) -> None:

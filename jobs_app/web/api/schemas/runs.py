@@ -1,6 +1,5 @@
 """Requests and answers about runs."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,7 +11,6 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.jobs.start import TaskStart
-from jobs_app.notifications.history import NotificationWithJob
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.dump import dumped, shown_kwargs, shown_result
@@ -27,13 +25,9 @@ from jobs_app.web.api.schemas.fields import (
     split_choices,
 )
 from jobs_app.web.api.schemas.job_input import JobRunIn
-from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
 
 #: States of a run that was never tried.
 UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
-
-#: The most notifications that are shown with their run.
-MOST_NOTIFICATIONS = 100
 
 #: The highest byte offset in a log that a request may name.
 MOST_BYTES = 1_000_000_000
@@ -128,14 +122,6 @@ class RunOut(BaseModel):
     fires: int = Field(description="1, or the number of missed fires that this row stands for.")
 
 
-class RunDetail(RunOut):
-    """A run, and the notifications about it."""
-
-    notifications: list[NotificationOut] = Field(
-        description=f"The last {MOST_NOTIFICATIONS} notifications about the run, oldest first."
-    )
-
-
 class RunPage(BaseModel):
     """Part of the list of runs; `next_cursor` is null at its end."""
 
@@ -173,12 +159,6 @@ def _progress(run: Run) -> ProgressOut | None:
     if run.progress is None or "at" in run.progress:
         return None if run.progress is None else ProgressOut(**run.progress)
     return ProgressOut(fraction=None, message=UNREADABLE, meta=None, at=run.created_at)
-
-
-def show_detail(run: Run, notifications: Sequence[NotificationWithJob]) -> dict[str, Any]:
-    """Return *run* and its *notifications*, which come newest first, as JSON."""
-    oldest_first = [show_notification(notification) for notification in reversed(notifications)]
-    return show_run(run) | {"notifications": oldest_first}
 
 
 def attempts_of(run: Run) -> list[AttemptOut]:
