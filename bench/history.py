@@ -335,7 +335,7 @@ def _time(connection: Connection, statement: str, parameters: Any) -> tuple[floa
 def last_page(database: Database, condition: Filter) -> tuple[Position | None, str]:
     """Return where the 1,000th page begins (or the last one of a shorter list), and its number."""
     with database.reading() as session:
-        jobs = history._jobs(session, condition.job)
+        jobs = history._jobs(session, condition)
         ids = history._ids(session, condition, jobs, before=None, limit=DEEP_OFFSET)
         page = DEEP_OFFSET // 50 if len(ids) == DEEP_OFFSET else (len(ids) - 1) // 50
         if page < 1:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
-from jobs_app.accounts.tag_limit import is_limited
+from jobs_app.accounts.tag_limit import has_tag, is_limited
 from jobs_app.core.errors import NotFound
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import run_indexes
@@ -60,7 +60,7 @@ def page(
     *before*. Its cost does not depend on the length of the history: each condition has an index
     in this order.
     """
-    jobs = _jobs(session, conditions.job)
+    jobs = _jobs(session, conditions)
     return _whole_runs(session, _ids(session, conditions, jobs, before=before, limit=limit))
 
 
@@ -71,7 +71,7 @@ def page_from(
 
     And how many runs are newer than that one, at most *most_newer*.
     """
-    jobs = _jobs(session, conditions.job)
+    jobs = _jobs(session, conditions)
     newer = replace(conditions, newer_than=first)
     newer_ids = _ids(session, newer, jobs, before=None, limit=most_newer)
     held = replace(conditions, up_to=first)
@@ -123,22 +123,28 @@ def _ids(
     return session.scalars(newest.limit(limit)).all()
 
 
-def _jobs(session: Session, name: str | None) -> list[int] | None:
+def _jobs(session: Session, conditions: Filter) -> list[int] | None:
     """Return the jobs whose runs a list has; None for all that the session finds."""
-    if name is not None:
-        return list(session.scalars(select(Job.id).where(Job.name == name)))
+    of_name = [] if conditions.job is None else [Job.name == conditions.job]
+    of_tag = [] if conditions.tag is None else _has_tag(conditions.tag)
+    if of_name or of_tag:
+        return list(session.scalars(select(Job.id).where(*of_name, *of_tag)))
     # Of few jobs, each has a range; of many, most runs of the whole index may be listed.
     few = list(session.scalars(select(Job.id).limit(MAX_RANGES))) if is_limited(session) else []
     return few if is_limited(session) and len(few) < MAX_RANGES // 2 else None
 
 
+def _has_tag(tag: str) -> list[Condition]:
+    return [has_tag(Job.tags, tag), Job.deleted_at.is_(None)]
+
+
 def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
     """Return the index ranges of a list; many jobs that had the same name share one range."""
-    if conditions.by is not None:
-        # Few runs have a name: one index has all that one person started.
+    if conditions.by is not None or conditions.ids is not None:
+        # Few runs have a name: one index has all that one person started. So it is with ids.
         of_jobs = [] if jobs is None else [Run.job_id.in_(jobs)]
         in_states = [Run.state.in_(conditions.states)] if conditions.states else []
-        return (IndexRange((*of_jobs, *in_states)),)
+        return (IndexRange((*_with_ids(conditions), *of_jobs, *in_states)),)
     is_rare = conditions.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
         if conditions.states:
@@ -168,6 +174,10 @@ def _trigger(conditions: Filter) -> list[Condition]:
     return [has_trigger, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [has_trigger]
 
 
+def _with_ids(conditions: Filter) -> list[Condition]:
+    return [] if conditions.ids is None else [conditions.ids.condition]
+
+
 def _by(conditions: Filter) -> list[Condition]:
     return [] if conditions.by is None else [Run.triggered_by == conditions.by]
 
@@ -187,6 +197,7 @@ def _ids_by_text(
     """
     run_text: ColumnElement[str] = literal_column(_TEXT[session.get_bind().dialect.name], String())
     with_text = [text(f"({HAS_WORDS})"), *within(conditions), *_by(conditions)]
+    with_text += _with_ids(conditions)
     if jobs is not None:
         with_text.append(Run.job_id.in_(jobs))
     q = (conditions.q or "").lower()

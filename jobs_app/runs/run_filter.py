@@ -10,6 +10,7 @@ from sqlalchemy import literal, tuple_
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.models.runs import Run
 from jobs_app.db.run_indexes import Condition
+from jobs_app.runs.id_prefix import IdRange
 
 
 class Position(NamedTuple):
@@ -41,18 +42,21 @@ class Filter:
     """The conditions of a list of runs; None, or (), leaves a condition out.
 
     A run's instant is that of its fire, or of its manual start: since <= instant < until.
-    `job` also finds the runs of deleted jobs of that name. `by` is the name of who
-    started it. `q` is a part of the note or of the error, in any case. In the order of a list,
-    all are newer than `newer_than`, and none is newer than `up_to`.
+    `job` also finds the runs of deleted jobs of that name; `tag` is one of a living job.
+    `by` is the name of who started it. `q` is a part of the note or of the error, in any case.
+    `ids` holds their ids. In the order of a list, all are newer than `newer_than`, and none is
+    newer than `up_to`.
     """
 
     job: str | None = None
+    tag: str | None = None
     states: tuple[RunState, ...] = ()
     trigger: Trigger | None = None
     by: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     q: str | None = None
+    ids: IdRange | None = None
     newer_than: Position | None = None
     up_to: Position | None = None
 

@@ -20,6 +20,7 @@ from jobs_app.jobs import explain, listing, service, stats
 from jobs_app.jobs.explain_when import When
 from jobs_app.runs import history, job_history, pruning, status
 from jobs_app.runs.history import Filter, Position
+from jobs_app.runs.id_prefix import IdRange
 from jobs_app.runs.recent import recent_runs
 from jobs_app.runs.same_error import same_error
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
@@ -150,6 +151,7 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "ix_runs_awaited",
     ),
     "a job by a trigger": (listed(job="job-3", trigger=Trigger.MANUAL), "ix_runs_job_trigger"),
+    "the beginning of an id": (listed(ids=IdRange.read("0193583e8f")),),
     "words of a job": (listed(job="job-3", q="disk"), "ix_runs_job_said"),
     "a job from and to": (
         listed(job="job-3", since=MIDDLE, until=MIDDLE + DAY),

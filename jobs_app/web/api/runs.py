@@ -61,12 +61,14 @@ def filters_of(query: RunQuery) -> history.Filter:
     """Return the conditions in *query*."""
     return history.Filter(
         job=query.job,
+        tag=query.tag,
         states=tuple(RunState(name) for name in query.state),
         trigger=query.trigger,
         by=query.by,
         since=query.start,
         until=query.end,
         q=query.q,
+        ids=query.id_prefix,
     )
 
 

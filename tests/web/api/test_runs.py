@@ -173,6 +173,8 @@ def test_pages_of_runs_neither_repeat_nor_leave_out_one(
     assert seen == [str(row.id) for row in newest_first]
 
 
+LATE = UUID("0193583e-8f4a-7cc1-b7c3-5a3f6a8e2d10")
+
 FILTERS: dict[str, tuple[str, list[str]]] = {
     "everything": ("", ["late", "manual", "early"]),
     "a job": ("job=nightly", ["late", "early"]),
@@ -193,6 +195,10 @@ FILTERS: dict[str, tuple[str, list[str]]] = {
     "both": ("from=2026-11-23T12:00:00Z&to=2026-11-23T12:00:01Z", ["manual", "early"]),
     "an offset": ("from=2026-11-23T14:00:00%2B01:00", ["late"]),
     "text in the error": ("q=DISK", ["late"]),
+    "a tag": ("tag=night", ["late", "early"]),
+    "a tag that no job has": ("tag=day", []),
+    "the beginning of an id": ("id_prefix=0193583e-8F4", ["late"]),
+    "another beginning": ("id_prefix=0193583e8f5&state=failed", []),
     "text in the note": ("q=manual", ["manual"]),
     "a type of error": ("q=oserror:", []),
     "text with what a pattern has": ("q=%25", []),
@@ -203,7 +209,7 @@ FILTERS: dict[str, tuple[str, list[str]]] = {
 def test_a_list_shows_what_was_asked_for(
     api: Api, store, database: Database, query: str, notes: list[str]
 ) -> None:
-    api.make_job()
+    api.make_job(tags=["night"])
     with database.reading() as session:
         job_id = session.query(Job.id).scalar()
     fire = {"job_id": job_id, "trigger": Trigger.SCHEDULE}
@@ -211,7 +217,14 @@ def test_a_list_shows_what_was_asked_for(
     hour = timedelta(hours=1)
     store(
         a_run(note="early", scheduled_for=NOW, **fire),
-        a_run(RunState.FAILED, note="late", scheduled_for=NOW + hour, error=error, **fire),
+        a_run(
+            RunState.FAILED,
+            id=LATE,
+            note="late",
+            scheduled_for=NOW + hour,
+            error=error,
+            **fire,
+        ),
         a_run(RunState.QUEUED, note="manual"),
     )
 

@@ -17,6 +17,7 @@ from jobs_app.core.states import (
     Trigger,
 )
 from jobs_app.core.text import did_you_mean, rfc3339
+from jobs_app.runs.id_prefix import IdRange
 
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -93,3 +94,27 @@ def seconds_between(start: datetime | None, end: datetime | None) -> float | Non
     if start is None or end is None:
         return None
     return round((end - start) / timedelta(seconds=1), 6)
+
+
+def _id_range(value: Any) -> IdRange:
+    try:
+        return IdRange.read(str(value))
+    except ValueError as error:
+        raise PydanticCustomError(
+            "not_an_id_prefix", "must be the first 8 to 32 hexadecimal digits of an id."
+        ) from error
+
+
+IdPrefixIn = Annotated[
+    IdRange,
+    BeforeValidator(_id_range),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^(-*[0-9A-Fa-f]-*){8,32}$",
+            "maxLength": 36,
+            "description": "The first digits of the id of a run; hyphens are left out.",
+            "example": "0193583e",
+        }
+    ),
+]

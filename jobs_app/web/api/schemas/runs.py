@@ -16,6 +16,7 @@ from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.dump import dumped, shown_kwargs, shown_result
 from jobs_app.web.api.schemas.fields import (
     CancelModeIn,
+    IdPrefixIn,
     Instant,
     InstantIn,
     Note,
@@ -221,6 +222,7 @@ class RunQuery(Query):
     """The runs to list, newest first; `from` <= the instant of a run < `to`."""
 
     job: Search | None = None
+    tag: Annotated[Search | None, Field(description="Only runs of jobs with this tag.")] = None
     state: Annotated[
         list[str],
         AfterValidator(_states),
@@ -237,6 +239,7 @@ class RunQuery(Query):
     start: InstantIn | None = Field(None, alias="from")
     end: InstantIn | None = Field(None, alias="to")
     q: Search | None = None
+    id_prefix: IdPrefixIn | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 
