@@ -12,9 +12,18 @@ from urllib.parse import urlsplit
 import click
 
 from jobs_app import __version__
+from jobs_app.cli.failure import (
+    DOWN,
+    EXIT_CODES,
+    NO_SUCH,
+    NOT_SIGNED_IN,
+    USAGE,
+    Failure,
+    Unreachable,
+    not_utf8,
+)
 from jobs_app.cli.local_server import data_dir, listener_uids
 from jobs_app.cli.problem_text import name_hint, sentences
-from jobs_app.core.escape_sequences import plain
 from jobs_app.core.url_server import port_fault, server_fault
 
 if TYPE_CHECKING:
@@ -22,45 +31,15 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-OK, FAILED, USAGE, NO_SUCH, CONFLICT, NOT_SIGNED_IN, DOWN = range(7)
-TIMED_OUT = 124
-
-EXIT_CODES = {
-    401: NOT_SIGNED_IN,
-    403: NOT_SIGNED_IN,
-    404: NO_SUCH,
-    410: NO_SUCH,
-    409: CONFLICT,
-    412: CONFLICT,
-    428: CONFLICT,
-    429: DOWN,
-}
-
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 PAGE_SIZE = 100
 MOST_NAMES = 500  # compared with a misspelt one
+#: The key of a command's client.
+CLIENT = __name__
 PORTS = {"http": 80, "https": 443}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 ANY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  # compared with, not bound to
-
-
-class Failure(click.ClickException):
-    """A failed command: a sentence that says why, and the documented exit code."""
-
-    def __init__(self, message: str, exit_code: int = FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click itself reads it off the instance
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"jobs-app: {plain(self.message)}", file=file, err=file is None)
-
-
-class Unreachable(Failure):
-    """The server cannot be reached, or cannot answer just now; trying again may help."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,12 +318,9 @@ def _is_json(response: "httpx.Response") -> bool:
 
 def connect() -> Client:
     """Return a client of the server that the environment names, closed when the command ends."""
-    client = Client()
-    click.get_current_context().call_on_close(client.close)
+    context = click.get_current_context()
+    client = context.meta.get(CLIENT)
+    if not isinstance(client, Client):
+        client = context.meta[CLIENT] = Client()
+        context.call_on_close(client.close)
     return client
-
-
-def not_utf8(error: UnicodeEncodeError) -> Failure:
-    """Return the failure of a command whose text is not UTF-8."""
-    text = error.object[max(error.start - 20, 0) : error.end + 20]
-    return Failure(f"The text {text!r} is not valid UTF-8.", USAGE)

@@ -1,13 +1,16 @@
 """Names for the Tab key, read from the server; none when it does not answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from functools import wraps
 from urllib.parse import quote
 from zoneinfo import available_timezones
 
 import click
+from click.shell_completion import CompletionItem
 
-from jobs_app.cli.client import Client
+from jobs_app.cli.client import Client, Json
+from jobs_app.cli.run_ids import is_prefix
 from jobs_app.core.states import UNFINISHED
 
 CONNECT_SECONDS = 0.2
@@ -18,6 +21,28 @@ MOST = 100
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
+def _silent(complete: Completion) -> Completion:
+    """Return *complete*, which then has no suggestions if anything goes wrong."""
+
+    @wraps(complete)
+    def attempt(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        try:
+            return complete(ctx, param, incomplete)
+        except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
+            return []
+
+    return attempt
+
+
+def _read(path: str, **params: object) -> Json:
+    """Return the answer of the server; raises Failure after half a second.
+
+    A person who presses Tab would rather type on than wait, or read an error in the prompt.
+    """
+    with closing(Client(connect_seconds=CONNECT_SECONDS, answer_seconds=ANSWER_SECONDS)) as client:
+        return client.read(path, **params)
+
+
 def _completion(
     path: str,
     *,
@@ -26,23 +51,13 @@ def _completion(
     is_searched: bool = False,
     **filters: str,
 ) -> Completion:
-    """Return a function that completes the names in the list at *path*.
+    """Return a function that completes the names in the list at *path*."""
 
-    The connection and the answer have half a second together: a person who presses
-    Tab would rather type on than wait, or read an error in the prompt.
-    """
-
+    @_silent
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        """Return the names that begin with *incomplete*; none at all if anything goes wrong."""
         query = incomplete or None if is_searched else None
-        try:
-            with closing(
-                Client(connect_seconds=CONNECT_SECONDS, answer_seconds=ANSWER_SECONDS)
-            ) as client:
-                items = client.read(path, q=query, limit=limit, **filters)["items"]
-                names = [str(item[field]) for item in items]
-        except Exception:  # noqa: BLE001  # an answer of any shape must leave the prompt alone
-            return []
+        items = _read(path, q=query, limit=limit, **filters)["items"]
+        names = [str(item[field]) for item in items]
         return sorted(name for name in names if name.startswith(incomplete))
 
     return complete
@@ -54,16 +69,46 @@ key_names = _completion("/concurrency", field="key", limit=MOST)
 secret_names = _completion("/secrets", limit=MOST)
 task_names = _completion("/tasks")
 channel_names = _completion("/channels", limit=MOST)
-run_ids = _completion("/runs", field="id", limit=MOST)
-unfinished_run_ids = _completion("/runs", field="id", limit=MOST, state=",".join(UNFINISHED))
 token_names = _completion("/tokens")
 person_names = _completion("/people", limit=MOST)
 
 
-def run_or_job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of jobs, and the ids of runs as soon as something is typed."""
-    ids = run_ids(ctx, param, incomplete) if incomplete else []
-    return ids + job_names(ctx, param, incomplete)
+def _run_ids(incomplete: str, filters: Mapping[str, str]) -> list[str]:
+    prefix = incomplete if is_prefix(incomplete) else None
+    runs = _read("/runs", limit=MOST, id_prefix=prefix, **filters)["items"]
+    return sorted(str(run["id"]) for run in runs if str(run["id"]).startswith(incomplete))
+
+
+def _run_or_job_names(**filters: str) -> Completion:
+    """Return a completion of the names of jobs, and of the ids of runs with these filters.
+
+    Ids are offered as soon as something is typed, of the newest runs only while it is short.
+    """
+
+    @_silent
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        ids = _run_ids(incomplete, filters) if incomplete else []
+        return ids + job_names(ctx, param, incomplete)
+
+    return complete
+
+
+run_or_job_names = _run_or_job_names()
+unfinished_run_or_job_names = _run_or_job_names(state=",".join(UNFINISHED))
+
+
+@_silent
+def tag_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tags of all jobs that begin with *incomplete*."""
+    tags = _read("/jobs", limit=1, include="facets")["facets"]["tags"]
+    return sorted(tag for tag in tags if tag.startswith(incomplete))
+
+
+def parts_of(known: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Return the values of an option that takes some of *known* with commas between them."""
+    before, comma, last = incomplete.rpartition(",")
+    rest = (name for name in known if name not in before.split(",") and name.startswith(last))
+    return [CompletionItem(f"{before}{comma}{name}") for name in rest]
 
 
 def revision_numbers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

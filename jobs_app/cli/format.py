@@ -8,7 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+from click.shell_completion import CompletionItem
 
+from jobs_app.cli.completion import parts_of
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted, rfc3339
 from jobs_app.runs.retry import RETRIED
@@ -163,6 +165,11 @@ class Outcomes(click.ParamType[list[str]]):
         one = click.Choice([state.value for state in RETRIED])
         names = [name.strip() for name in str(value).split(",")]
         return [one.convert(name, param, ctx) for name in names if name]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return parts_of([state.value for state in RETRIED], incomplete)
 
 
 def _recent(day: str | None, clock: str | None, clock_alone: str | None) -> datetime:

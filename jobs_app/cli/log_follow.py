@@ -13,7 +13,8 @@ from datetime import datetime
 import click
 
 from jobs_app.cli import INTERRUPTED
-from jobs_app.cli.client import TIMED_OUT, Client, Failure, Json, Unreachable
+from jobs_app.cli.client import Client, Json
+from jobs_app.cli.failure import TIMED_OUT, Failure, Unreachable
 from jobs_app.cli.format import coloured, duration, unfinished
 from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path

@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import Failure, Json
+from jobs_app.cli.client import Json
+from jobs_app.cli.failure import Failure
 from jobs_app.cli.format import one_line
 from jobs_app.core.escape_sequences import plain
 

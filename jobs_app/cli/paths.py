@@ -3,7 +3,7 @@
 from functools import partial
 from urllib.parse import quote
 
-from jobs_app.cli.client import not_utf8
+from jobs_app.cli.failure import not_utf8
 
 
 def _item_path(collection: str, name: str) -> str:

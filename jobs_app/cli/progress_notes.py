@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 
-from jobs_app.cli.client import Client, Failure, Json
+from jobs_app.cli.client import Client, Json
+from jobs_app.cli.failure import Failure
 from jobs_app.cli.format import how_far
 from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jobs_app.cli import INTERRUPTED
-from jobs_app.cli.client import FAILED, OK, TIMED_OUT, Client, Failure, Json, Unreachable
+from jobs_app.cli.client import Client, Json
+from jobs_app.cli.failure import FAILED, OK, TIMED_OUT, Failure, Unreachable
 from jobs_app.cli.format import duration, how_far, one_line
 from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path

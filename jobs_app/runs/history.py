@@ -104,7 +104,7 @@ def _ids(
     """
     if conditions.q:
         return _ids_by_text(session, conditions, jobs, before=before, limit=limit)
-    others = [*_trigger(conditions), *_by(conditions)]
+    others = [*_trigger(conditions), *_by_or_id(conditions)]
     branches = [
         select(Run.id, index_range.instant.label("instant"))
         .where(*index_range.guard, *within(conditions, index_range.instant), *others)
@@ -144,7 +144,7 @@ def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
         # Few runs have a name: one index has all that one person started. So it is with ids.
         of_jobs = [] if jobs is None else [Run.job_id.in_(jobs)]
         in_states = [Run.state.in_(conditions.states)] if conditions.states else []
-        return (IndexRange((*_with_ids(conditions), *of_jobs, *in_states)),)
+        return (IndexRange((*of_jobs, *in_states)),)
     is_rare = conditions.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
         if conditions.states:
@@ -174,12 +174,10 @@ def _trigger(conditions: Filter) -> list[Condition]:
     return [has_trigger, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [has_trigger]
 
 
-def _with_ids(conditions: Filter) -> list[Condition]:
-    return [] if conditions.ids is None else [conditions.ids.condition]
-
-
-def _by(conditions: Filter) -> list[Condition]:
-    return [] if conditions.by is None else [Run.triggered_by == conditions.by]
+def _by_or_id(conditions: Filter) -> list[Condition]:
+    by = [] if conditions.by is None else [Run.triggered_by == conditions.by]
+    ids = [] if conditions.ids is None else [conditions.ids.condition]
+    return [*by, *ids]
 
 
 def _ids_by_text(
@@ -196,8 +194,7 @@ def _ids_by_text(
     index on text, however old the run is; for frequent text, that index would return too much.
     """
     run_text: ColumnElement[str] = literal_column(_TEXT[session.get_bind().dialect.name], String())
-    with_text = [text(f"({HAS_WORDS})"), *within(conditions), *_by(conditions)]
-    with_text += _with_ids(conditions)
+    with_text = [text(f"({HAS_WORDS})"), *within(conditions), *_by_or_id(conditions)]
     if jobs is not None:
         with_text.append(Run.job_id.in_(jobs))
     q = (conditions.q or "").lower()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from jobs_app.cli.client import Failure, bearer_token, server_url
+from jobs_app.cli.client import bearer_token, server_url
+from jobs_app.cli.failure import Failure
 from jobs_app.cli.paths import job_path
 from jobs_app.up.valkey import free_port
 from tests.cli.canned import Canned, CannedServer, a_job, page, problem

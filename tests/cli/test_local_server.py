@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs_app.cli.client import Failure, bearer_token
+from jobs_app.cli.client import bearer_token
+from jobs_app.cli.failure import Failure
 from jobs_app.cli.local_server import listener_uids
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc/net is Linux's")

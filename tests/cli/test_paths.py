@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs_app.cli.client import USAGE, Failure
+from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.paths import job_path
 
 

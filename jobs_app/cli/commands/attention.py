@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from jobs_app.cli.client import FAILED, NO_SUCH, Client, Failure, Json, connect
+from jobs_app.cli.client import Client, Json, connect
+from jobs_app.cli.failure import FAILED, NO_SUCH, Failure
 from jobs_app.cli.output import as_table, json_option, print_json, print_note
 from jobs_app.cli.run_view import instant_text
 

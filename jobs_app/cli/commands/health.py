@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from jobs_app.cli.client import DOWN, Answer, connect
+from jobs_app.cli.client import Answer, connect
+from jobs_app.cli.failure import DOWN
 from jobs_app.cli.output import json_option, print_fields, print_json
 from jobs_app.cli.run_outcome import compact
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import click
 
-from jobs_app.cli.client import USAGE, Answer, Client, Failure, Json, Unreachable, connect
+from jobs_app.cli.client import Answer, Client, Json, connect
 from jobs_app.cli.completion import job_names
+from jobs_app.cli.failure import USAGE, Failure, Unreachable
 from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import read_text, writable
 from jobs_app.cli.job_view import outlook, print_recorded

@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import USAGE, Answer, Failure, Json, connect
+from jobs_app.cli.client import Answer, Json, connect
 from jobs_app.cli.commands.job_export import export_jobs, import_jobs
+from jobs_app.cli.commands.job_fires import explain, next_fires
 from jobs_app.cli.commands.job_revisions import changes, restore
 from jobs_app.cli.commands.job_stats import stats
-from jobs_app.cli.completion import job_names, queue_names
+from jobs_app.cli.completion import job_names, queue_names, tag_names
+from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_diff import print_changes
@@ -33,10 +35,8 @@ from jobs_app.cli.option_sections import JobCommand
 from jobs_app.cli.output import (
     choice_of,
     confirm_deletion,
-    count_option,
     dry_run_option,
     json_option,
-    json_or,
     limit_options,
     print_fields,
     print_json,
@@ -57,7 +57,7 @@ def job() -> None:
     """Create, change, pause and run jobs."""
 
 
-for command in (stats, changes, restore, export_jobs, import_jobs):
+for command in (next_fires, explain, stats, changes, restore, export_jobs, import_jobs):
     job.add_command(command)
 
 
@@ -66,7 +66,7 @@ for command in (stats, changes, restore, export_jobs, import_jobs):
 @click.option(
     "--last-state", type=choice_of(RunState), help="Only jobs whose last run is in this state."
 )
-@click.option("--tag", help="Only jobs with this tag.")
+@click.option("--tag", shell_complete=tag_names, help="Only jobs with this tag.")
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
 @click.option("--sort", type=choice_of(JobSort), help="In which order; by name if you do not say.")
@@ -308,43 +308,3 @@ def delete(name: str, purge: bool, yes: bool) -> None:
     params = {"purge": purge or None}
     client.send("DELETE", job_path(name), params=params, if_match=current.etag)
     print_text(f"Deleted {name}" + (" and its runs." if purge else "; its runs stay on record."))
-
-
-@job.command("next")
-@name_argument
-@count_option
-@json_option
-def next_fires(name: str, count: int, as_json: bool) -> None:
-    """Show when a job fires next."""
-    client = connect()
-    answer = client.read(f"{job_path(name)}/next", count=count)
-    if as_json:
-        print_json(answer)
-    elif answer["items"]:
-        print_fires(answer["items"])
-    else:
-        # Paused, without a schedule, or over: the job says which.
-        print_note(f"No fire: {outlook(client.read(job_path(name)))}")
-
-
-@job.command()
-@name_argument
-@click.option(
-    "--at",
-    "when",
-    metavar="TIME",
-    help="A local time of the job's zone ('yesterday 02:30', 02:30, 'YYYY-MM-DD HH:MM'), a day"
-    " (yesterday, YYYY-MM-DD) or an instant (RFC 3339).",
-)
-@json_or(lambda answer: print_text(answer["sentence"]))
-def explain(name: str, when: str | None) -> Json:
-    """Say why a job did, did not or will not run at a time.
-
-    Without --at, this is the newest fire that is over, else the next one. A job without a
-    schedule is explained by its newest run.
-
-    \b
-    Example:
-      jobs-app job explain backup --at "yesterday 02:30"
-    """
-    return connect().read(f"{job_path(name)}/explain", at=when)

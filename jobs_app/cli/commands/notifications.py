@@ -5,9 +5,11 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from jobs_app.cli.client import FAILED, Json, connect
-from jobs_app.cli.completion import channel_names, job_names, run_ids
+from jobs_app.cli.client import Json, connect
+from jobs_app.cli.completion import channel_names, job_names, parts_of, run_or_job_names
+from jobs_app.cli.failure import FAILED
 from jobs_app.cli.format import exact
 from jobs_app.cli.job_options import read_text
 from jobs_app.cli.output import (
@@ -25,6 +27,7 @@ from jobs_app.cli.output import (
     print_warnings,
 )
 from jobs_app.cli.paths import channel_path
+from jobs_app.cli.run_ids import run_id_of
 from jobs_app.cli.run_view import instant_text
 from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core.states import Event, NotificationState
@@ -53,6 +56,11 @@ class Events(click.ParamType[list[str]]):
         if not events:
             self.fail(f"Name at least one event: {', '.join(known)}.", param, ctx)
         return events
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return parts_of([*SUBSCRIBABLE_EVENTS, "all"], incomplete)
 
 
 channel_options = options(
@@ -235,7 +243,7 @@ def notification() -> None:
 @notification.command("list")
 @click.option("--job", shell_complete=job_names, help="Only of this job.")
 @click.option("--channel", shell_complete=channel_names, help="Only to this channel.")
-@click.option("--run", metavar="ID", shell_complete=run_ids, help="Only of this run.")
+@click.option("--run", metavar="ID|JOB", shell_complete=run_or_job_names, help="Only of this run.")
 @click.option("--state", type=choice_of(NotificationState), help="Only in this state.")
 @click.option("--event", type=choice_of(Event), help="Only of this event.")
 @limit_options
@@ -254,6 +262,8 @@ def notification() -> None:
         droppable={"TRIES"},
     )
 )
-def list_notifications(limit: int | None, **filters: str | None) -> Json:
+def list_notifications(limit: int | None, run: str | None, **filters: str | None) -> Json:
     """List notifications, the newest first, with what became of them."""
-    return connect().page("/notifications", limit=limit, **filters)
+    client = connect()
+    run_id = None if run is None else run_id_of(client, run)
+    return client.page("/notifications", limit=limit, run=run_id, **filters)

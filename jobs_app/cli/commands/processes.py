@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs_app.cli.client import CONFLICT, DOWN, FAILED, NO_SUCH, USAGE
+from jobs_app.cli.failure import CONFLICT, DOWN, FAILED, NO_SUCH, USAGE
 from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core import clock, process
 from jobs_app.core.errors import (

@@ -4,8 +4,9 @@ import sys
 
 import click
 
-from jobs_app.cli.client import FAILED, NO_SUCH, Failure, Json, connect
+from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import key_names, queue_names
+from jobs_app.cli.failure import FAILED, NO_SUCH, Failure
 from jobs_app.cli.format import duration, relative
 from jobs_app.cli.output import as_table, json_option, json_or, print_json, print_note
 from jobs_app.cli.run_view import instant_text

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from jobs_app.cli.client import NO_SUCH, Client, Failure, Json, connect
+from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.completion import (
     job_names,
-    run_ids,
     run_or_job_names,
-    unfinished_run_ids,
+    tag_names,
+    unfinished_run_or_job_names,
 )
+from jobs_app.cli.failure import NO_SUCH, Failure
 from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
@@ -27,7 +28,7 @@ from jobs_app.cli.output import (
     print_text,
 )
 from jobs_app.cli.paths import job_path, run_path
-from jobs_app.cli.run_ids import run_id_of
+from jobs_app.cli.run_ids import run_id_of, unfinished_run_id_of
 from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
@@ -45,6 +46,7 @@ def run() -> None:
 
 @run.command("list")
 @click.option("--job", shell_complete=job_names, help="Only runs of this job.")
+@click.option("--tag", shell_complete=tag_names, help="Only runs of jobs with this tag.")
 @click.option(
     "--state",
     "states",
@@ -95,7 +97,6 @@ def _note_missing_job(client: Client, job: str) -> None:
             print_note(failure.message)
 
 
-id_argument = click.argument("run_id", metavar="ID", shell_complete=run_ids)
 id_or_job_argument = click.argument("run_id", metavar="ID|JOB", shell_complete=run_or_job_names)
 
 
@@ -135,9 +136,7 @@ def log(
     if timestamps and not is_followed:
         raise click.UsageError("--timestamps needs --follow.")
     client = connect()
-    if (newest := run_id_of(client, run_id)) != run_id:
-        print_note(f"The newest run of {run_id} is {newest}.")
-        run_id = newest
+    run_id = _named_run(client, run_id)
     if is_followed:
         run = follow(client, client.read(run_path(run_id)), timestamps=timestamps)
         print_note(outcome_line(run))
@@ -150,6 +149,14 @@ def log(
     else:
         # As bytes: a log that a program reads keeps every byte, line ends included.
         click.echo(text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+def _named_run(client: Client, text: str) -> str:
+    """Return the run that *text* names; say which one it is if that is the newest of a job."""
+    run_id = run_id_of(client, text)
+    if not run_id.replace("-", "").startswith(text.replace("-", "").lower()):
+        print_note(f"The newest run of {text} is {run_id}.")
+    return run_id
 
 
 def _explain_no_log(run: Json, attempt: int | None) -> None:
@@ -170,7 +177,7 @@ def _print_cancelled(run: Json) -> None:
 
 
 @run.command()
-@click.argument("run_id", metavar="ID", shell_complete=unfinished_run_ids)
+@click.argument("run_id", metavar="ID|JOB", shell_complete=unfinished_run_or_job_names)
 @click.option(
     "--mode",
     type=choice_of(CancelMode),
@@ -179,9 +186,13 @@ def _print_cancelled(run: Json) -> None:
 @click.option("--reason", help="Why; shown with the run.")
 @json_or(_print_cancelled)
 def cancel(run_id: str, **options: str | None) -> Json:
-    """Cancel a run that has not ended."""
+    """Cancel a run that has not ended.
+
+    The name of a job means its only run that has not ended.
+    """
     body = {name: value for name, value in options.items() if value is not None}
-    run = connect().post(f"{run_path(run_id)}/cancel", body)
+    client = connect()
+    run = client.post(f"{run_path(unfinished_run_id_of(client, run_id))}/cancel", body)
     if "reason" in body and run["reason"] != body["reason"]:
         # After a kill, a graceful cancel changes nothing.
         print_note(f"It was asked to end before: its reason stays {run['reason']!r}.")
@@ -189,7 +200,7 @@ def cancel(run_id: str, **options: str | None) -> Json:
 
 
 @run.command()
-@id_argument
+@id_or_job_argument
 @kwargs_options
 @start_options
 @json_option
@@ -198,5 +209,7 @@ def retry(run_id: str, **options: Any) -> None:
 
     The arguments are those of the old run, with --arg on top. The queue, limits and
     policies are those of its job as it is now. A skipped or missed run is run now.
+    The name of a job means its newest run.
     """
+    run_id = run_id_of(connect(), run_id)
     start_run(f"{run_path(run_id)}/retry", f"repeats {run_id} and is", **options)

@@ -4,8 +4,9 @@ import json
 
 import click
 
-from jobs_app.cli.client import NO_SUCH, Failure, Json, connect
+from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import task_names
+from jobs_app.cli.failure import NO_SUCH, Failure
 from jobs_app.cli.output import (
     as_table,
     json_or,

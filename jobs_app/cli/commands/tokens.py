@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 import click
 
 from jobs_app.cli.accounts_session import accounts_session
-from jobs_app.cli.client import USAGE, Failure, Json
+from jobs_app.cli.client import Json
 from jobs_app.cli.completion import person_names, token_names
+from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.format import Duration, OrNone
 from jobs_app.cli.output import as_table, choice_of, json_or, print_note, print_text
 from jobs_app.cli.run_view import instant_text

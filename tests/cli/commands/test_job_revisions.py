@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import Result
 
-from jobs_app.cli.client import CONFLICT, USAGE
 from jobs_app.cli.completion import revision_numbers
+from jobs_app.cli.failure import CONFLICT, USAGE
 from tests.cli.canned import Canned, CannedServer, problem
 
 Run = Callable[..., Result]

@@ -1,11 +1,9 @@
 """`jobs-app job`: what is sent, what is printed, and the exit code."""
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import Result
@@ -525,13 +523,6 @@ def test_a_dry_run_of_a_resume_says_that_the_job_is_not_paused(
     assert result.stderr == "hello is not paused: a resume changes nothing.\n"
 
 
-def test_the_help_of_explain_names_no_date_that_a_new_job_does_not_know(run: Run) -> None:
-    shown = run("job", "explain", "--help").stdout
-
-    assert '--at "yesterday 02:30"' in shown
-    assert not re.search(r"\d{4}-\d\d-\d\d", shown)
-
-
 @pytest.mark.parametrize(
     "command, collection",
     [
@@ -620,17 +611,6 @@ def test_delete_sends_the_version_and_whether_to_purge(server: CannedServer, run
     assert server.requests[1].headers["If-Match"] == '"3"'
 
 
-def test_next_marks_the_fires_that_daylight_saving_moves(server: CannedServer, run: Run) -> None:
-    gap = {"at": "2026-03-08T07:00:00Z", "local": "2026-03-08T03:00:00-04:00", "dst": "gap"}
-    server.on("GET", "/jobs/hello/next", Canned({"items": [gap]}))
-
-    result = run("job", "next", "hello", "--count", "1")
-
-    assert server.requests[0].query == {"count": "1"}
-    assert "Sun 2026-03-08 03:00:00 -04:00  2026-03-08 07:00:00" in result.stdout
-    assert "go forward" in result.stdout
-
-
 def test_a_preview_sends_the_schedule_and_prints_what_it_means(
     server: CannedServer, run: Run
 ) -> None:
@@ -690,26 +670,6 @@ def test_a_setting_that_is_wrong_is_a_sentence_and_code_2(
     assert "JOBS_PORT must be at most 65535." in result.stderr
     assert "JOBS_TIMEZONE is refused: 'Mars/Olympus' is not an IANA time zone." in result.stderr
     assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    "facts, sentence",
-    [
-        ({"state": "paused", "paused": {"by": "ann", "reason": "Move"}}, "paused by ann: Move."),
-        ({"schedule": None, "next_run_at": None}, "no schedule; run it with"),
-        ({"state": "ended"}, "ended."),
-    ],
-)
-def test_a_job_without_a_next_fire_says_why(
-    server: CannedServer, run: Run, facts: dict[str, Any], sentence: str
-) -> None:
-    server.on("GET", "/jobs/hello/next", Canned({"items": []}))
-    server.on("GET", "/jobs/hello", Canned(a_job(**facts)))
-
-    result = run("job", "next", "hello")
-
-    assert (result.stdout, result.exit_code) == ("", 0)
-    assert f"No fire: {sentence}" in result.stderr
 
 
 @pytest.mark.parametrize(
