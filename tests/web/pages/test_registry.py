@@ -1,6 +1,10 @@
 """The addresses of the pages."""
 
+from pathlib import Path
+
 from flask import Flask
+
+from jobs_app.web.pages import registry
 
 
 def test_no_fixed_address_is_that_of_something_with_a_name(app: Flask) -> None:
@@ -15,6 +19,14 @@ def test_no_fixed_address_is_that_of_something_with_a_name(app: Flask) -> None:
     ]
 
     assert hidden == []
+
+
+def test_every_page_is_registered() -> None:
+    sources = Path(registry.__file__).parent.glob("*.py")
+
+    pages = {path.stem for path in sources if "\npage = Blueprint(" in path.read_text()}
+
+    assert pages == set(registry.MODULES)
 
 
 def _is_one_of(fixed: list[str], named: list[str]) -> bool:
