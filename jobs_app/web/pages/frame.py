@@ -66,7 +66,6 @@ def init_app(app: Flask) -> None:
         csrf_field=csrf.field,
         duration=zones.duration,
         exact=zones.exact,
-        has_route=has_route,
         mark=marks.mark,
         may=may,
         may_change_job=job_rights.may_change,
@@ -142,14 +141,9 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def has_route(endpoint: str) -> bool:
-    """Tell whether there is a page *endpoint*."""
-    return endpoint in current_app.view_functions
-
-
 def person_menu() -> list[tuple[str, str]]:
     """Return endpoint and word of the pages under the person's name."""
-    return [(name, text) for name, action, text in PERSON_MENU if has_route(name) and may(action)]
+    return [(name, text) for name, action, text in PERSON_MENU if may(action)]
 
 
 def is_poll() -> bool:
