@@ -1,13 +1,10 @@
 """`jobs-app audit`: who changed what, and from where."""
 
-from datetime import datetime
-
 import click
 
 from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.format import Instant, api_instant
-from jobs_app.cli.output import as_table, json_or, limit_options
+from jobs_app.cli.output import as_table, json_or, limit_options, period_options
 from jobs_app.cli.run_view import instant_text
 
 
@@ -26,15 +23,7 @@ def _object(event: Json) -> str:
 @click.option("--person", help="Only what this account did, whichever token it had.")
 @click.option("--action", help="Only events with this action: pause, change, …")
 @click.option("--via", type=click.Choice(["api", "cli", "page", "system"]), help="Only this way.")
-@click.option(
-    "--from",
-    "since",
-    type=Instant(ago=True),
-    help="Not before: an instant, 2h (ago), 22:00, or yesterday.",
-)
-@click.option(
-    "--to", "until", type=Instant(ago=True), help="Before: an instant, 2h (ago), 06:00, or today."
-)
+@period_options
 @limit_options
 @json_or(
     as_table(
@@ -50,15 +39,9 @@ def _object(event: Json) -> str:
         droppable={"TOKEN"},
     )
 )
-def audit(
-    limit: int | None, since: datetime | None, until: datetime | None, **filters: str | None
-) -> Json:
+def audit(limit: int | None, period: dict[str, str], **filters: str | None) -> Json:
     """List who changed what, and from which address, the newest first.
 
     BY is the name of the token, TOKEN its number. --json shows the values before and after.
     """
-    instants = {
-        name: None if instant is None else api_instant(instant)
-        for name, instant in (("from", since), ("to", until))
-    }
-    return connect().page("/audit", limit=limit, **filters, **instants)
+    return connect().page("/audit", limit=limit, **filters, **period)

@@ -1,7 +1,6 @@
 """`jobs-app run`: list, show, log, cancel, retry."""
 
 import sys
-from datetime import datetime
 from typing import Any
 
 import click
@@ -14,7 +13,6 @@ from jobs_app.cli.completion import (
     unfinished_run_or_job_names,
 )
 from jobs_app.cli.failure import NO_SUCH, Failure
-from jobs_app.cli.format import Instant, api_instant
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import (
@@ -23,6 +21,7 @@ from jobs_app.cli.output import (
     json_or,
     limit_options,
     on_terminal,
+    period_options,
     print_json,
     print_note,
     print_text,
@@ -56,31 +55,18 @@ def run() -> None:
 )
 @click.option("--trigger", type=choice_of(TRIGGERS), help="Only started by this.")
 @click.option("--by", help="Only started by this person or token, as `run show` names it.")
-@click.option(
-    "--from",
-    "since",
-    type=Instant(ago=True),
-    help="Not before: an instant, 2h (ago), 22:00, or yesterday.",
-)
-@click.option(
-    "--to", "until", type=Instant(ago=True), help="Before: an instant, 2h (ago), 06:00, or today."
-)
+@period_options
 @limit_options
 @json_option
 def list_runs(
-    since: datetime | None,
-    until: datetime | None,
+    period: dict[str, str],
     states: tuple[str, ...],
     limit: int | None,
     as_json: bool,
     **filters: str | None,
 ) -> None:
     """List runs, the newest first."""
-    filters |= {
-        "state": ",".join(states) or None,
-        "from": None if since is None else api_instant(since),
-        "to": None if until is None else api_instant(until),
-    }
+    filters |= {"state": ",".join(states) or None, **period}
     client = connect()
     page = client.page("/runs", limit=limit, **filters)
     (print_json if as_json else print_runs)(page)
