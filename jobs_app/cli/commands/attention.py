@@ -34,16 +34,23 @@ _print_items = as_table(
 
 
 @click.group(invoke_without_command=True)
-@click.option("--check", is_flag=True, help="Exit with 1 if there is anything.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 1 if there is anything that nobody takes care of."
+)
+@click.option(
+    "--all", "counts_all", is_flag=True, help="With --check: also what somebody takes care of."
+)
 @json_option
 @click.pass_context
-def attention(context: click.Context, check: bool, as_json: bool) -> None:
+def attention(context: click.Context, check: bool, counts_all: bool, as_json: bool) -> None:
     """List what needs a person, the most urgent first."""
+    if counts_all and not check:
+        raise click.UsageError("--all needs --check: the list always has all of it.")
     if context.invoked_subcommand is not None:
         return
     answer = connect().read("/attention")
     (print_json if as_json else _print_items)(answer)
-    if check and answer["items"]:
+    if check and any(counts_all or item["acknowledgement"] is None for item in answer["items"]):
         sys.exit(FAILED)
 
 

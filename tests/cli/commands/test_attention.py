@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.cli.canned import RUN_ID, Canned, CannedServer
 from tests.cli.conftest import Run
 
@@ -44,6 +46,36 @@ def test_a_check_fails_if_there_is_anything(server: CannedServer, run: Run) -> N
 
     assert well.exit_code == 0
     assert "Nothing needs you." in well.output
+
+
+CARE = {"by": "ana", "at": "2026-11-01T08:12:00Z", "note": None}
+
+
+@pytest.mark.parametrize(
+    "cares, options, exit_code",
+    [
+        ([None], (), 1),
+        ([CARE], (), 0),
+        ([CARE, None], (), 1),
+        ([CARE], ("--all",), 1),
+        ([], ("--all",), 0),
+    ],
+)
+def test_a_check_fails_for_what_nobody_takes_care_of(
+    server: CannedServer,
+    run: Run,
+    cares: list[dict[str, Any] | None],
+    options: tuple[str, ...],
+    exit_code: int,
+) -> None:
+    items = [an_item(acknowledgement=care) for care in cares]
+    server.on("GET", "/attention", Canned({"items": items}))
+
+    assert run("attention", "--check", *options).exit_code == exit_code
+
+
+def test_all_without_a_check_is_refused(run: Run) -> None:
+    assert run("attention", "--all").exit_code == 2
 
 
 def test_one_takes_care_of_all_lines_about_a_job(server: CannedServer, run: Run) -> None:
