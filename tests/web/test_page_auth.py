@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from jobs_app.db.columns import new_run_id
 from jobs_app.web import csrf
 from tests.web.conftest import OURS, Page
 
@@ -35,6 +36,18 @@ def test_a_poll_gets_a_small_fragment(app: Flask) -> None:
     assert 'href="/sign-in"' in answer.text
     assert "<html" not in answer.text
     assert "<form" not in answer.text
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*", "text/html"])
+def test_what_a_script_reads_is_no_page_to_sign_in(app: Flask, accept: str) -> None:
+    address = f"/runs/{new_run_id()}/log"
+
+    for path in ("", "?after=1-0", "/stream", "/stream?last_event_id=1-0"):
+        answer = app.test_client().get(address + path, headers={"Accept": accept})
+        assert (answer.status_code, "Location" in answer.headers) == (401, False), path
+    # People open these themselves.
+    for path in (".txt", ".txt?attempt=1"):
+        assert app.test_client().get(address + path).status_code == 303
 
 
 def test_what_was_typed_is_kept_but_for_secrets(app: Flask) -> None:

@@ -32,6 +32,9 @@ from jobs_app.web.sign_in_audit import FailedSignIn, Reason, SignInAudit
 
 page = Blueprint("sign_in_page", __name__)
 
+#: Routes that only scripts ask for: a page to sign in would be no answer to them.
+FOR_SCRIPTS = frozenset({"run_log_page.follow", "run_log_page.read"})
+
 #: How the names of fields begin that are kept while somebody signs in.
 KEPT = "kept."
 
@@ -174,7 +177,7 @@ def _kept() -> list[tuple[str, str]]:
 
 def _on_signed_out(error: SignedOut) -> BaseResponse:
     next_path = current_address()
-    if "HX-Request" in request.headers:
+    if "HX-Request" in request.headers or request.endpoint in FOR_SCRIPTS:
         link = url_for("sign_in_page.sign_in")
         response = Response(render_template("signed_out.html", link=link), 401)
         response.headers["Cache-Control"] = "no-store"

@@ -191,8 +191,7 @@
     const address = new URL(root.dataset.address, location);
     address.searchParams.set(name, value);
     const answer = await fetch(address);
-    // Whoever is no longer signed in is led to another page.
-    if (!answer.ok || answer.redirected) throw Object.assign(new Error("refused"), { status: answer.redirected ? 401 : answer.status });
+    if (!answer.ok) throw Object.assign(new Error("refused"), { status: answer.status });
     const { after, events, is_over } = await answer.json();
     [position, misses, isOver] = [after, 0, is_over];
     await give(events);
