@@ -98,10 +98,10 @@ def _end_capture(fd_capture: FdCapture) -> None:
 
 def _deliver(stream: Stream, data: bytes, sink: LogSink) -> None:
     """Write *data* to the log of the run, after the output that its programs wrote before."""
-    if _fd_capture is None or sink is routing.NO_SINK:
-        sink.write(stream, data)
-    else:
+    if _fd_capture is not None and routing.is_run_log(sink):
         _fd_capture.write(stream, data, sink)
+    else:
+        sink.write(stream, data)
 
 
 def _write_record(text: str) -> None:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from jobs_app.tasks.context import LogSink, Stream
 from jobs_app.worker.output.fd_copies import CLOSED, DescriptorCopies, identity
+from jobs_app.worker.output.serial_calls import SerialCalls
 
 STREAMS: tuple[tuple[int, Stream], ...] = ((1, "stdout"), (2, "stderr"))
 READ_BYTES = 65_536
@@ -37,7 +38,8 @@ class FdCapture:
         self._own = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OWN_FD_FROM) for fd, _ in STREAMS}
         # The sink is None after the end of its run.
         self._pipes: dict[int, tuple[Stream, LogSink | None]] = {}
-        self._lock = threading.Lock()
+        # All that reads the pipes or changes their list: so output stays in order.
+        self._calls = SerialCalls()
         self._selector = selectors.DefaultSelector()
         self._reader: threading.Thread | None = None
         self._c_streams = _c_streams()
@@ -75,10 +77,7 @@ class FdCapture:
             if write != fd:
                 os.close(write)
             self._ends[fd] = identity(fd)
-            with self._lock:
-                self._pipes[read] = (stream, sink)
-                self._selector.register(read, selectors.EVENT_READ)
-                self._unread.register(read, select.POLLIN)
+            self._calls.call(self._register, read, stream, sink)
         self._copies.redirect()
         if self._reader is None:
             self._reader = threading.Thread(target=self._read, name="descriptors", daemon=True)
@@ -94,15 +93,7 @@ class FdCapture:
             while data:
                 data = data[os.write(fd, data) :]
             return
-        # A signal handler must not wait for the code that it interrupts.
-        if self._lock.acquire(blocking=False):
-            try:
-                # Most often nothing is there: a poll is cheaper than two reads.
-                if self._unread.poll(0):
-                    self._drain_pipes_of(sink)
-            finally:
-                self._lock.release()
-        sink.write(stream, data)
+        self._calls.call(self._write_after_programs, stream, data, sink)
 
     def restore(self) -> None:
         """Give the descriptors back to the worker, and all output so far to the sink.
@@ -110,21 +101,23 @@ class FdCapture:
         If it is interrupted, call it again.
         """
         self._flush()
-        with self._lock:
-            reads = [read for read, (_, sink) in self._pipes.items() if sink is not None]
-            # The end of these pipes must not wake the reader.
-            for read in reads:
-                self._unregister(read)
-            self._copies.restore(self._ends)
-            self._ends.clear()
-            for fd, own in self._own.items():
-                os.dup2(own, fd)
-            for read in reads:
-                self._drain(read)
-                if read in self._pipes:
-                    # A program that the run left behind holds the write end.
-                    self._pipes[read] = (self._pipes[read][0], None)
-                    self._selector.register(read, selectors.EVENT_READ)
+        self._calls.call(self._restore)
+
+    def _restore(self) -> None:
+        reads = [read for read, (_, sink) in self._pipes.items() if sink is not None]
+        # The end of these pipes must not wake the reader.
+        for read in reads:
+            self._unregister(read)
+        self._copies.restore(self._ends)
+        self._ends.clear()
+        for fd, own in self._own.items():
+            os.dup2(own, fd)
+        for read in reads:
+            self._drain(read)
+            if read in self._pipes:
+                # A program that the run left behind holds the write end.
+                self._pipes[read] = (self._pipes[read][0], None)
+                self._selector.register(read, selectors.EVENT_READ)
 
     def _flush(self) -> None:
         """Flush the buffers of Python and C to the descriptors."""
@@ -138,20 +131,27 @@ class FdCapture:
     def _read(self) -> None:
         while True:
             for key, _ in self._selector.select():
-                with self._lock:
-                    # The run may have ended, and another pipe may have this number now.
-                    if key.fd in self._pipes:
-                        self._drain(key.fd)
+                self._calls.call(self._drain_if_open, key.fd)
 
-    def _drain_pipes_of(self, sink: LogSink) -> None:
-        for read, (_, reader_sink) in list(self._pipes.items()):
-            if reader_sink is sink:
-                self._drain(read)
+    def _drain_if_open(self, read: int) -> None:
+        # The run may have ended, and another pipe may have this number now.
+        if read in self._pipes:
+            self._drain(read)
+
+    def _write_after_programs(self, stream: Stream, data: bytes, sink: LogSink) -> None:
+        # Most often nothing is there: a poll is cheaper than two reads.
+        if self._unread.poll(0):
+            for read, (_, reader_sink) in list(self._pipes.items()):
+                if reader_sink is sink:
+                    self._drain(read)
+        sink.write(stream, data)
 
     def _drain(self, read: int) -> None:
-        """Pass on the content of a pipe; close the pipe at end of file."""
+        """Pass on what a pipe holds now; close the pipe at end of file."""
         stream, sink = self._pipes[read]
-        while True:
+        # No pipe holds more: a program that never stops writing must not hold up the run.
+        left = PIPE_BYTES
+        while left > 0:
             try:
                 data = os.read(read, READ_BYTES)
             except BlockingIOError:
@@ -161,9 +161,15 @@ class FdCapture:
                 del self._pipes[read]
                 os.close(read)
                 return
+            left -= len(data)
             # Output after the end of a run is discarded: it may hold secrets.
             if sink is not None:
                 sink.write(stream, data)
+
+    def _register(self, read: int, stream: Stream, sink: LogSink) -> None:
+        self._pipes[read] = (stream, sink)
+        self._selector.register(read, selectors.EVENT_READ)
+        self._unread.register(read, select.POLLIN)
 
     def _unregister(self, read: int) -> None:
         with suppress(KeyError):

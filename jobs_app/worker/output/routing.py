@@ -72,6 +72,14 @@ def sink_here() -> LogSink | None:
     return only_run.sink
 
 
+def is_run_log(sink: LogSink) -> bool:
+    """Tell whether *sink* is the log of a run in this very process.
+
+    A forked copy must not wait for a lock that a thread of its parent has: nobody frees it.
+    """
+    return sink is not NO_SINK and sink is not _forked_sink
+
+
 @contextmanager
 def route_to(log: LogSink) -> Iterator[None]:
     """Send the output of this thread (or asyncio task) to *log* during the block."""

@@ -16,6 +16,7 @@ from jobs_app.core import clock
 from jobs_app.db.errors import is_outage
 from jobs_app.tasks.context import Stream
 from jobs_app.worker.output.routing import leave_run_output
+from jobs_app.worker.output.serial_calls import SerialCalls
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class RunLog:
         self._open: _OpenChunk | None = None
         self._total_bytes = 0
         self._cut_bytes = 0
+        self._calls = SerialCalls()
         self._state = threading.Condition()
         self._is_closed = False
         self._is_stored = True
@@ -127,16 +129,12 @@ class RunLog:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Take some output; after `close` it is ignored."""
-        with self._state:
-            if not self._is_closed:
-                self._take(stream, self._decoders[stream].decode(data))
+        self._calls.call(self._write, stream, data)
 
     def close(self, *, timeout_seconds: float = 10.0) -> bool:
         """Store the rest; return False if the store did not accept it in time."""
+        self._calls.call(self._write_end)
         with self._state:
-            if not self._is_closed:
-                for stream, decoder in self._decoders.items():
-                    self._take(stream, decoder.decode(b"", True))
             self._is_closed = True
             self._give_up_at = time.monotonic() + timeout_seconds
             self._state.notify_all()
@@ -162,6 +160,15 @@ class RunLog:
                 logger.warning("run_log_not_stored", extra={"error": type(error).__name__})
             self._rest = None
         self._is_stored = True
+
+    def _write(self, stream: Stream, data: bytes, is_end: bool = False) -> None:
+        with self._state:
+            if not self._is_closed:
+                self._take(stream, self._decoders[stream].decode(data, is_end))
+
+    def _write_end(self) -> None:
+        for stream in self._decoders:
+            self._write(stream, b"", is_end=True)
 
     def _take(self, stream: Stream, text: str) -> None:
         if not text:

@@ -4,7 +4,6 @@ A secret is looked for in three views of the output: as it is, without quoting a
 without whitespace (Base64, hexadecimal). So it is found whatever quoted it, and how often.
 """
 
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from jobs_app.tasks.context import LogSink, Stream
 from jobs_app.worker.output.located_bytes import Located, Unlocated
 from jobs_app.worker.output.needles import Needles, Span
 from jobs_app.worker.output.secret_forms import compact, forms, space
+from jobs_app.worker.output.serial_calls import SerialCalls
 from jobs_app.worker.output.unescaping import LONGEST_ESCAPE, View, fold, unescape
 
 #: A form whose characters take more bytes than this on average may be missed between writes.
@@ -188,19 +188,22 @@ class MaskedLog:
             "stdout": MaskedStream(mask),
             "stderr": MaskedStream(mask),
         }
-        # Reentrant: a signal handler of the task may write while the task writes.
-        self._lock = threading.RLock()
+        self._calls = SerialCalls()
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Take some output, in any encoding; it may be cut anywhere."""
-        with self._lock:
-            self._pass_on(stream, self._streams[stream].masked(data))
+        self._calls.call(self._write, stream, data)
 
     def close(self) -> None:
         """Write the held output; the log itself stays open."""
-        with self._lock:
-            for name, stream in self._streams.items():
-                self._pass_on(name, stream.masked(b"", is_end=True))
+        self._calls.call(self._write_held)
+
+    def _write(self, stream: Stream, data: bytes) -> None:
+        self._pass_on(stream, self._streams[stream].masked(data))
+
+    def _write_held(self) -> None:
+        for name, stream in self._streams.items():
+            self._pass_on(name, stream.masked(b"", is_end=True))
 
     def _pass_on(self, stream: Stream, data: bytes) -> None:
         if data:

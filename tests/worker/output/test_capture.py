@@ -1,11 +1,18 @@
 """What a run prints and logs is in its log, and nowhere else."""
 
+import itertools
 import logging
+import re
 import sys
 import threading
 
+import pytest
+
 from jobs_app.tasks.context import LogSink
 from jobs_app.worker.output.capture import capture_output
+from jobs_app.worker.output.run_log import Flush, RunLog
+from jobs_app.worker.output.secret_masking import Mask, MaskedLog
+from tests.worker.output.interrupts import interrupt_each_line
 from tests.worker.output.sinks import Memory
 
 
@@ -80,3 +87,41 @@ def test_streams_that_a_task_replaced_are_back_after_it() -> None:
         print("heard")
 
     assert sink.out == b"heard\n"
+
+
+class Rows:
+    """A store that keeps the text of each chunk, as a table whose key is `seq` would."""
+
+    def __init__(self) -> None:
+        self.texts: dict[int, str] = {}
+
+    def apply(self, flush: Flush) -> None:
+        for chunk in flush.chunks:
+            assert chunk.seq not in self.texts
+            self.texts[chunk.seq] = chunk.text
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_a_handler_may_print_at_any_line_while_the_task_prints(is_masked: bool) -> None:
+    rows = Rows()
+    run_log = RunLog(rows)
+    log = MaskedLog(run_log, Mask(["éé-secret"])) if is_masked else run_log
+    ticks = itertools.count()
+    # Pieces of characters, and of what may be a secret: both are held back.
+    pieces = ["é", "é-", "sec", "é", "line\n"] * 3
+
+    def interrupt() -> None:
+        print(f"<{next(ticks)}>")
+
+    with capture_output(log), interrupt_each_line("worker/output", interrupt):
+        for number, piece in enumerate(pieces):
+            print(piece, end="", file=sys.stderr if number % 2 else sys.stdout)
+    if isinstance(log, MaskedLog):
+        log.close()
+    assert run_log.close()
+
+    text = "".join(text for _, text in sorted(rows.texts.items())).replace("\n", "")
+    count = next(ticks)
+    assert count > 100
+    assert [n for n in range(count) if text.count(f"<{n}>") != 1] == []
+    assert sorted(re.sub(r"<\d+>", "", text)) == sorted("".join(pieces).replace("\n", ""))
