@@ -31,7 +31,7 @@ from jobs_app.web.api.jobs import find_job
 from jobs_app.web.api.responses import checked_name
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
 from jobs_app.web.api.schemas.job_output import described
-from jobs_app.web.pages import charts, frame, marks, policy_words, zones
+from jobs_app.web.pages import charts, frame, markdown, marks, policy_words, zones
 from jobs_app.web.permissions import may
 from jobs_app.web.session import reading, session
 
@@ -100,6 +100,7 @@ def _build(job: Job) -> Mapping[str, Any]:
     return {
         "job": job,
         "definition": definition,
+        "description": markdown.folded(job.description),
         "arguments": shown_job_kwargs(definition.kwargs),
         "sentence": described(definition.schedule),
         "policies": policy_words.schedule_words(definition),

@@ -24,6 +24,22 @@ def test_a_job_shows_its_schedule_its_fires_and_its_policies(api: Api, page: Pag
     assert "It has not run." in text
 
 
+def test_the_description_is_markdown_and_folded_where_it_is_long(api: Api, page: Page) -> None:
+    text = "# Copy\n\nAsk [Ann](mailto:ann@example.org) <b>first</b>.\n\n" + "- step\n" * 20
+    api.make_job("nightly", description=text)
+    html = page("/jobs/nightly").text
+    shown, _, rest = (
+        html.partition('id="description"')[2]
+        .partition("</section>")[0]
+        .partition("<details><summary>More</summary>")
+    )
+
+    assert "<h3>Copy</h3>" in shown
+    assert '<a href="mailto:ann@example.org" rel="noopener noreferrer">Ann</a>' in shown
+    assert "&lt;b&gt;first&lt;/b&gt;" in shown
+    assert rest.count("<li>step</li>") == 20
+
+
 def test_a_fire_at_a_time_that_the_clock_skips_is_marked(api: Api, page: Page) -> None:
     schedule = {"cron": "30 2 28 3 *", "timezone": "Europe/Paris"}
     api.make_job("spring", schedule=schedule)
