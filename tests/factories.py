@@ -58,11 +58,12 @@ def is_built_in(task: str) -> bool:
 def definition(**values: Any) -> Definition:
     """Return a definition: `sleep`, hourly, with *values* for its fields.
 
-    `cron`, `interval_seconds`, `once_at`, `timezone` and `jitter_seconds` go to the schedule.
+    `cron`, `interval_seconds`, `every`, `once_at`, `timezone` and the like go to the schedule.
     """
     names = (
         "cron",
         "interval_seconds",
+        "every",
         "anchor_at",
         "timezone",
         "jitter_seconds",

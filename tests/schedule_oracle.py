@@ -43,6 +43,46 @@ def fires_between(cron: str, zone_name: str, after: datetime, until: datetime) -
     return fires
 
 
+def calendar_fires_between(
+    interval: tuple[int, str], zone_name: str, anchor: datetime, after: datetime, until: datetime
+) -> list[datetime]:
+    """Return the fires of every so many days, weeks, months or years in (after, until], in UTC.
+
+    The anchor, on a full minute, is the first. Each later local time fires as a fixed time of
+    a cron expression does.
+    """
+    zone = ZoneInfo(zone_name)
+    first = local_time(anchor, zone)
+    now = after.astimezone(UTC).replace(second=0, microsecond=0) - 2 * DAY
+    days = range(1, (until - anchor) // DAY + 3)
+    dates = {
+        day for n in days if is_in_series(interval, first.date(), day := first.date() + n * DAY)
+    }
+    latest = local_time(now, zone)
+    fires = []
+    while now <= until:
+        local = local_time(now, zone)
+        passed = (local - latest) // MINUTE
+        reached = [local - ago * MINUTE for ago in range(passed)]
+        is_due = any(one.date() in dates and one.time() == first.time() for one in reached)
+        if (is_due or now == anchor) and after < now:
+            fires.append(now)
+        latest = max(latest, local)
+        now += MINUTE
+    return fires
+
+
+def is_in_series(interval: tuple[int, str], first: date, day: date) -> bool:
+    """Return whether the later *day* is so many units after *first*."""
+    number, unit = interval
+    if unit in ("day", "week"):
+        return (day - first).days % (number * {"day": 1, "week": 7}[unit]) == 0
+    months = 12 * (day.year - first.year) + day.month - first.month
+    is_last_instead = (day + DAY).day == 1 and first.day > day.day
+    is_day = day.day == first.day or is_last_instead
+    return is_day and months % (number * {"month": 1, "year": 12}[unit]) == 0
+
+
 def local_time(instant: datetime, zone: ZoneInfo) -> datetime:
     return instant.astimezone(zone).replace(tzinfo=None)
 

@@ -14,6 +14,7 @@ from jobs_app.cli.completion import parts_of
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted, rfc3339
 from jobs_app.runs.retry import RETRIED
+from jobs_app.schedules import calendar_interval
 
 #: The length of each unit in seconds, by all its names.
 SECONDS = {
@@ -96,6 +97,20 @@ class Duration(click.ParamType[float]):
             self.fail(f"{value!r} is longer than any duration.", param, ctx)
         # The API's fields are whole seconds, and strict about it.
         return int(seconds) if seconds == int(seconds) else seconds
+
+
+class Interval(click.ParamType[float | str]):
+    """Seconds, written as a duration; or whole days, weeks, months or years, as "2 weeks"."""
+
+    name = "interval"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        interval = calendar_interval.read(str(value))
+        if interval is not None and interval.number > 0:
+            return str(interval)
+        return Duration().convert(value, param, ctx)
 
 
 class Instant(click.ParamType[datetime]):

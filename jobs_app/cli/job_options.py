@@ -16,12 +16,12 @@ from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import Completion, key_names, queue_names, task_names, zone_names
-from jobs_app.cli.format import Duration, Instant, OrNone, Outcomes, api_instant
+from jobs_app.cli.format import Duration, Instant, Interval, OrNone, Outcomes, api_instant
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
 from jobs_app.cli.problem_text import FieldOption
 from jobs_app.core.field_spec import FieldSpec, described_fields
-from jobs_app.jobs.document import Definition
+from jobs_app.jobs.document import Definition, fields_of_others
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import cron_timezone
@@ -42,7 +42,7 @@ READ_ONLY = {
     "declared",
 }
 
-KINDS = {"cron": "cron", "every": "interval_seconds", "at": "at"}
+KINDS = ("cron", "every", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,15 @@ OPTIONS = tuple(sorted(_options(Definition), key=lambda option: option.path[0] n
 
 schedule_options = options(
     click.option("--cron", help="Five-field cron expression, or @daily and the like."),
-    click.option("--every", type=Duration(), help="At this interval: 30s, 5m, 1h30m, 2d."),
+    click.option(
+        "--every",
+        type=Interval(),
+        help="At this interval: 30s, 5m, 1h30m; or 1d, '2 weeks', '3 months' at one local time.",
+    ),
     click.option("--at", type=Instant(), help="Once, at this instant."),
-    click.option("--timezone", shell_complete=zone_names, help="IANA zone of --cron and --at."),
+    click.option(
+        "--timezone", shell_complete=zone_names, help="IANA zone of --cron, --every and --at."
+    ),
     click.option(
         "--anchor",
         type=OrNone(Instant()),
@@ -283,11 +289,12 @@ def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json 
 
 def _of_kind(kind: str, options: dict[str, Any], previous: Json) -> Json:
     """Return *previous* turned into a schedule of *kind*, with its own fields only."""
-    key = KINDS[kind]
-    other = {*KINDS.values()} - {key} | ({"anchor_at"} if kind != "every" else set())
-    schedule = {name: value for name, value in previous.items() if name not in other}
     zone = options.get("timezone")
     value = _instant(options[kind], zone) if kind == "at" else options[kind]
+    # An interval of the calendar is text.
+    key = "interval_seconds" if kind == "every" and not isinstance(value, str) else kind
+    others = fields_of_others([key])
+    schedule = {name: value for name, value in previous.items() if name not in others}
     return schedule | {key: value} | ({"timezone": zone} if zone else {})
 
 

@@ -24,6 +24,9 @@ def schedule_text(schedule: Json | None) -> str:
         return f"{cron} {zone}" if zone and zone != "UTC" else str(cron)
     if seconds := schedule.get("interval_seconds"):
         return f"every {_round_duration(seconds)}"
+    if every := schedule.get("every"):
+        zone = schedule.get("timezone")
+        return f"every {every} {zone}" if zone and zone != "UTC" else f"every {every}"
     return f"once, {exact(schedule.get('at'))}"
 
 

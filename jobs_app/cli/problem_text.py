@@ -20,6 +20,7 @@ ARGUMENTS = {"/name": "name", "/schedule/cron": "expression"}
 PARAMETERS = {
     "/schedule/cron": "cron",
     "/schedule/interval_seconds": "every",
+    "/schedule/every": "every",
     "/schedule/at": "at",
     "/schedule/timezone": "timezone",
     "/schedule/anchor_at": "anchor",

@@ -19,9 +19,9 @@ from jobs_app.notifications import channels
 from jobs_app.notifications.rules import Rule, rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.schedules import cron_timezone, timezones, validation
+from jobs_app.schedules import calendar_interval, cron_timezone, timezones, validation
 from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Schedule, first_anchor, unknown_zone
+from jobs_app.schedules.schedule import Schedule, anchored, unknown_zone
 from jobs_app.secrets import references, store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
@@ -70,9 +70,12 @@ def schedule_from(
     """
     _refuse_unless_one_kind(document)
     document = _with_zone_of_cron(document)
+    if interval := calendar_interval.read(document.get("every") or ""):
+        document = {**document, "every": str(interval)}
     jitter = settings.default_jitter_seconds
     # A single instant needs no jitter, and a short interval leaves no room for it.
-    has_room = document.get("cron") or (document.get("interval_seconds") or 0) > jitter
+    is_long = document.get("cron") or document.get("every")
+    has_room = is_long or (document.get("interval_seconds") or 0) > jitter
     defaults = {"jitter_seconds": jitter} if has_room else {}
     timezone = document.get("timezone") or default_timezone or settings.timezone
     return Schedule(**(defaults | dict(document) | {"timezone": timezone, "seed": seed}))
@@ -82,10 +85,10 @@ def _refuse_unless_one_kind(document: Mapping[str, Any]) -> None:
     kinds = [kind for kind in KINDS if document.get(kind) is not None]
     if len(kinds) != 1:
         present = f"This has {' and '.join(kinds)}." if kinds else "This has none."
-        detail = f"A schedule has exactly one of cron, interval_seconds and at. {present}"
+        detail = f"A schedule has exactly one of {', '.join(KINDS)}. {present}"
         raise InvalidInput(detail, errors=[FieldError("", "one_schedule", detail)])
-    if document.get("anchor_at") is not None and kinds != ["interval_seconds"]:
-        detail = "anchor_at belongs to interval_seconds; give start_at for a first instant."
+    if document.get("anchor_at") is not None and "anchor_at" not in KINDS[kinds[0]]:
+        detail = "anchor_at belongs to interval_seconds and every; give start_at for a first fire."
         raise InvalidInput(detail, errors=[FieldError("/anchor_at", "not_an_interval", detail)])
 
 
@@ -152,9 +155,7 @@ def completed(definition: Definition, *, anchor_at: datetime | None, at: datetim
     if schedule is None:
         return definition
     schedule = replace(schedule, seed=definition.name)
-    if schedule.interval_seconds is not None and schedule.anchor_at is None:
-        schedule = replace(schedule, anchor_at=anchor_at or first_anchor(schedule, at=at))
-    return replace(definition, schedule=schedule)
+    return replace(definition, schedule=anchored(schedule, at=at, anchor_at=anchor_at))
 
 
 @dataclass(frozen=True, slots=True)

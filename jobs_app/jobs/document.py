@@ -5,7 +5,7 @@ from it. It imports little, because the CLI reads it at every start.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -24,8 +24,16 @@ QUEUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 KINDS: dict[str, tuple[str, ...]] = {
     "cron": ("cron",),
     "interval_seconds": ("interval_seconds", "anchor_at"),
+    "every": ("every", "anchor_at"),
     "at": ("at",),
 }
+
+
+def fields_of_others(kinds: Iterable[str]) -> set[str]:
+    """Return the fields that only schedules of other kinds than *kinds* have."""
+    own = {name for kind in kinds for name in KINDS.get(kind, ())}
+    return {name for names in KINDS.values() for name in names} - own
+
 
 Name = Annotated[str, FieldSpec(most=100, pattern=NAME, example="nightly-report")]
 Tag = Annotated[str, FieldSpec(most=50, pattern=TAG)]
@@ -63,7 +71,7 @@ class Definition:
     """Everything that a person sets on a job; the rest of its row is bookkeeping.
 
     `schedule` is None for a job that is only started by hand. `create` and `change` fill
-    in its `seed` and, for an interval, a missing anchor. The fields of the groups stand
+    in its `seed` and, for intervals, a missing anchor. The fields of the groups stand
     beside the others in JSON, in YAML and in the row.
     """
 

@@ -24,6 +24,7 @@ from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.db.models.jobs import Job
+from jobs_app.schedules import calendar_interval
 
 #: What stock RedBeat would send if it were run on these entries: a look at one job.
 LOOK_TASK = "jobs_app.look"
@@ -314,6 +315,8 @@ def _nearest_schedule(job: Job) -> BaseSchedule:
     """Return the schedule as far as Celery's own classes can say it: for display only."""
     if job.interval_seconds is not None:
         return schedule(run_every=job.interval_seconds)
+    if job.every is not None and (interval := calendar_interval.read(job.every)):
+        return schedule(run_every=timedelta(days=interval.days or interval.months * 30))
     if job.cron is not None:
         try:
             return crontab.from_string(job.cron)

@@ -1,12 +1,17 @@
 """Schedules and durations in English. Pure, no IO."""
 
 import re
+from calendar import day_name, month_name
 from datetime import datetime
 
 from jobs_app.core.text import counted, rfc3339
-from jobs_app.schedules.schedule import Schedule, expression_of, in_utc, zone_of
+from jobs_app.schedules.schedule import Schedule, expression_of, in_utc, series_of, zone_of
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+_LEAP_DAY = (2, 29)
+#: Each month has so many days.
+_SHORTEST_MONTH = 28
 
 _ORDINALS = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
 _ORDINAL = rf"({'|'.join(_ORDINALS)}|\d+(?:st|nd|rd|th))"
@@ -20,6 +25,8 @@ def describe(schedule: Schedule) -> str:
         text = f"{plain_words(expression_of(schedule).explain())}, {zone_text}"
     elif schedule.interval_seconds is not None:
         text = f"Every {duration(schedule.interval_seconds, every=True)}"
+    elif schedule.every is not None:
+        text = f"{_every(schedule)}, {zone_text}"
     elif schedule.at is not None:
         text = f"Once at {_local_text(schedule, schedule.at)}, {zone_text}"
     else:
@@ -31,6 +38,32 @@ def describe(schedule: Schedule) -> str:
     if schedule.jitter_seconds:
         text += f", each up to {duration(schedule.jitter_seconds)} later"
     return text
+
+
+def _every(schedule: Schedule) -> str:
+    """Return an interval of the calendar: "Every 2 weeks on Friday at 09:00"."""
+    series = series_of(schedule)
+    interval, first = series.interval, series.first
+    every = f"Every {interval.unit if interval.number == 1 else interval}"
+    if schedule.anchor_at is None:
+        return every
+    at = first.time().replace(microsecond=0).isoformat("auto").removesuffix(":00")
+    if interval.unit == "day":
+        return f"{every} at {at}"
+    if interval.unit == "week":
+        return f"{every} on {day_name[first.weekday()]} at {at}"
+    day = _nth(first.day)
+    if interval.unit == "year":
+        leap = " or 28th" if (first.month, first.day) == _LEAP_DAY else ""
+        return f"{every} on the {day}{leap} of {month_name[first.month]} at {at}"
+    return f"{every} on the {day}{' or last' if first.day > _SHORTEST_MONTH else ''} day at {at}"
+
+
+def _nth(number: int) -> str:
+    """Return 1st, 2nd, 3rd, 4th."""
+    if number // 10 == 1:
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def plain_words(sentence: str) -> str:

@@ -7,15 +7,17 @@ scheduler call the same functions.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
-from jobs_app.schedules import cron_expression, cron_fires, timezones
+from jobs_app.schedules import calendar_interval, cron_expression, cron_fires, timezones
+from jobs_app.schedules.calendar_interval import Series
 from jobs_app.schedules.cron_expression import Expression
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,16 +29,17 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The times of a job, by exactly one of `cron`, `interval_seconds` and `at`.
+    """The times of a job, by exactly one of `cron`, `interval_seconds`, `every` and `at`.
 
     An interval fires at `anchor_at` and every N seconds after it, never before; without an
-    anchor it counts from 1970. Fires lie in [`start_at`, `end_at`). `seed`, the name of the
-    job, determines `H` and the jitter. A naive datetime raises ValueError; `validation.check`
-    finds all other faults.
+    anchor it counts from 1970. `every` is one of the calendar, as "2 weeks". Fires lie in
+    [`start_at`, `end_at`). `seed`, the name of the job, determines `H` and the jitter. A naive
+    datetime raises ValueError; `validation.check` finds all other faults.
     """
 
     cron: str | None = None
     interval_seconds: int | None = None
+    every: str | None = None
     anchor_at: datetime | None = None
     at: datetime | None = None
     timezone: str = "UTC"
@@ -49,6 +52,11 @@ class Schedule:
         for instant in (self.anchor_at, self.at, self.start_at, self.end_at):
             if instant is not None:
                 in_utc(instant)
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether it is of a kind that counts from an anchor."""
+        return self.interval_seconds is not None or self.every is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,8 @@ def count_fires(schedule: Schedule, *, after: datetime, until: datetime) -> int:
         interval = timedelta(seconds=schedule.interval_seconds)
         first, last = max(after, anchor - _TICK), min(until, LAST - _TICK)
         return max((last - anchor) // interval - (first - anchor) // interval, 0)
+    if schedule.every is not None:
+        return series_of(schedule).count(after, min(until, LAST - _TICK))
     return int(schedule.at is not None and after < schedule.at <= until)
 
 
@@ -155,9 +165,11 @@ def preview(
 def names_local_time(schedule: Schedule, local: datetime) -> bool:
     """Return whether *schedule* fires at the minute of the naive *local*, skipped or not.
 
-    False for an interval, for one instant, and for a cron expression that follows real
-    time: they have no local times that the clock could skip.
+    False for an interval in seconds, for one instant, and for a cron expression that follows
+    real time: they have no local times that the clock could skip.
     """
+    if schedule.every is not None:
+        return series_of(schedule).has_local_time(local)
     if schedule.cron is None:
         return False
     expression = expression_of(schedule)
@@ -219,6 +231,19 @@ def expression_of(schedule: Schedule) -> Expression:
     return cron_expression.parse(schedule.cron or "", schedule.seed)
 
 
+def series_of(schedule: Schedule) -> Series:
+    """Return the fires of an interval of the calendar, from a cache; raises InvalidSchedule."""
+    return _series(schedule.every or "", schedule.timezone, _anchor(schedule))
+
+
+@lru_cache(maxsize=16_384)
+def _series(every: str, timezone: str, anchor: datetime) -> Series:
+    interval = calendar_interval.read(every)
+    if interval is None:
+        raise InvalidSchedule(f"{every!r} is not an interval of the calendar.")
+    return Series(interval, zone_of(timezone), anchor)
+
+
 def _next(schedule: Schedule, after: datetime) -> datetime | None:
     """Return the first fire later than *after*, without regard to the window."""
     if schedule.cron is not None:
@@ -231,6 +256,8 @@ def _next(schedule: Schedule, after: datetime) -> datetime | None:
         except OverflowError:
             return None
         return fire if fire < LAST else None
+    if schedule.every is not None:
+        return series_of(schedule).next_fire(after)
     if schedule.at is not None and schedule.at > after:
         return in_utc(schedule.at)
     return None
@@ -245,21 +272,27 @@ def _previous(schedule: Schedule, before: datetime) -> datetime | None:
         interval = timedelta(seconds=schedule.interval_seconds)
         count = (min(before, LAST) - anchor - _TICK) // interval
         return anchor + count * interval if count >= 0 else None
+    if schedule.every is not None:
+        return series_of(schedule).previous_fire(before)
     if schedule.at is not None and schedule.at < before:
         return in_utc(schedule.at)
     return None
 
 
-def first_anchor(schedule: Schedule, *, at: datetime) -> datetime:
-    """Return the anchor of an interval that is new at *at* and has none of its own.
+def anchored(schedule: Schedule, *, at: datetime, anchor_at: datetime | None = None) -> Schedule:
+    """Return *schedule* with an anchor if it is an interval; one of its own stays.
 
-    It is `start_at`, so that the first fire comes then; else *at* on the whole second.
+    Else it is *anchor_at*, the present one of its job. A new one is `start_at`, so that the
+    first fire comes then, else *at* on the whole second.
     """
-    # No fire comes after the last instant, so that the check refuses such a start itself.
-    if schedule.start_at is not None and schedule.start_at < LAST:
-        return schedule.start_at
-    # On the whole second: fires are easier to read.
-    return at.replace(microsecond=0)
+    if not schedule.has_anchor or schedule.anchor_at is not None:
+        return schedule
+    if anchor_at is None:
+        # No fire comes after the last instant, so that the check refuses such a start itself.
+        has_start = schedule.start_at is not None and schedule.start_at < LAST
+        # On the whole second: fires are easier to read.
+        anchor_at = schedule.start_at if has_start else at.replace(microsecond=0)
+    return replace(schedule, anchor_at=anchor_at)
 
 
 def _anchor(schedule: Schedule) -> datetime:
@@ -269,13 +302,19 @@ def _anchor(schedule: Schedule) -> datetime:
 def _with_local_time(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
     local = fire.astimezone(zone)
     dst: Literal["gap", "repeat"] | None = None
-    if schedule.cron is not None and cron_fires.replaces_skipped_time(
-        expression_of(schedule), zone, fire
-    ):
+    if _replaces_skipped_time(schedule, zone, fire):
         dst = "gap"
     elif timezones.is_repeated(local):
         dst = "repeat"
     return Fire(at=fire, local=local, dst=dst)
+
+
+def _replaces_skipped_time(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> bool:
+    if schedule.every is not None:
+        return series_of(schedule).replaces_skipped_time(fire)
+    return schedule.cron is not None and cron_fires.replaces_skipped_time(
+        expression_of(schedule), zone, fire
+    )
 
 
 def unknown_zone(name: str) -> FieldError:

@@ -1,11 +1,11 @@
 """Validation of a schedule: one error for each broken field. Pure, no IO."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from jobs_app.core.errors import FieldError, InvalidSchedule
-from jobs_app.core.text import rfc3339
-from jobs_app.schedules import cron_expression, timezones
+from jobs_app.core.text import counted, rfc3339, shortened
+from jobs_app.schedules import calendar_interval, cron_expression, timezones
 from jobs_app.schedules.schedule import (
     LAST,
     Schedule,
@@ -17,6 +17,8 @@ from jobs_app.schedules.schedule import (
 
 MAX_INTERVAL_SECONDS = 366 * 86_400
 MAX_JITTER_SECONDS = 86_400
+# From here on the local time of every zone is known.
+_FIRST_ANCHOR = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 def check(schedule: Schedule, *, now: datetime) -> None:
@@ -30,6 +32,7 @@ def check(schedule: Schedule, *, now: datetime) -> None:
         *([] if timezones.is_known(schedule.timezone) else [unknown_zone(schedule.timezone)]),
         *_cron_errors(schedule),
         *_interval_errors(schedule),
+        *_every_errors(schedule),
         *_at_errors(schedule, now),
         *_window_errors(schedule, now),
         *_jitter_errors(schedule),
@@ -41,15 +44,14 @@ def check(schedule: Schedule, *, now: datetime) -> None:
 
 
 def _kind_errors(schedule: Schedule) -> Iterator[FieldError]:
-    kinds = [
-        name for name in ("cron", "interval_seconds", "at") if getattr(schedule, name) is not None
-    ]
+    fields = ("cron", "interval_seconds", "every", "at")
+    kinds = [name for name in fields if getattr(schedule, name) is not None]
     if not kinds:
-        yield FieldError("", "required", "One of cron, interval_seconds and at is needed.")
+        yield FieldError("", "required", "One of cron, interval_seconds, every and at is needed.")
     elif len(kinds) > 1:
         names = " and ".join(kinds)
         yield FieldError("", "exclusive", f"Give one of {names}: a job has one schedule.")
-    if schedule.anchor_at is not None and kinds and "interval_seconds" not in kinds:
+    if schedule.anchor_at is not None and kinds and not schedule.has_anchor:
         yield FieldError("/anchor_at", "not_supported", "Only an interval has an anchor.")
 
 
@@ -68,8 +70,28 @@ def _interval_errors(schedule: Schedule) -> Iterator[FieldError]:
     if interval is not None and not _is_within(interval, 1, MAX_INTERVAL_SECONDS):
         detail = _seconds_detail("The interval", 1, MAX_INTERVAL_SECONDS, interval)
         yield FieldError("/interval_seconds", "out_of_range", detail)
+    # An interval of the calendar counts from its local time, which the first days may not have.
+    earliest = _FIRST_ANCHOR if schedule.every is not None else datetime.min.replace(tzinfo=UTC)
+    if schedule.anchor_at is not None and schedule.anchor_at < earliest:
+        yield FieldError("/anchor_at", "out_of_range", "The anchor lies before the year 1970.")
     if schedule.anchor_at is not None and schedule.anchor_at >= LAST:
         yield FieldError("/anchor_at", "out_of_range", "The anchor lies after the year 9998.")
+
+
+def _every_errors(schedule: Schedule) -> Iterator[FieldError]:
+    if schedule.every is None:
+        return
+    interval = calendar_interval.read(schedule.every)
+    if interval is None:
+        detail = (
+            f"{shortened(schedule.every, 40)!r} is not a number of days, weeks, months or years,"
+            " as 2 weeks; give interval_seconds for less than a day."
+        )
+        yield FieldError("/every", "syntax", detail)
+    elif not calendar_interval.is_within(interval):
+        most = counted(calendar_interval.MOST[interval.unit], interval.unit)
+        detail = f"{interval} is out of range: give 1 {interval.unit} to {most}."
+        yield FieldError("/every", "out_of_range", detail)
 
 
 def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:

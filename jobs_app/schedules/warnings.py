@@ -12,10 +12,21 @@ from jobs_app.core.text import counted
 from jobs_app.schedules import cron_expression, cron_fires, timezones
 from jobs_app.schedules.cron_expression import Expression
 from jobs_app.schedules.description import duration
-from jobs_app.schedules.schedule import Schedule, expression_of, fires, in_utc, zone_of
+from jobs_app.schedules.schedule import (
+    Fire,
+    Schedule,
+    expression_of,
+    fires,
+    in_utc,
+    preview,
+    series_of,
+    zone_of,
+)
 
 _DAY = timedelta(days=1)
 _LEAP_DAY = (2, 29)
+#: Each month has so many days.
+_SHORTEST_MONTH = 28
 _STEPPED = re.compile(r"(?:\*|(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?)/(?P<step>[0-9]+)")
 
 
@@ -59,6 +70,8 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
             texts.append("H is drawn from the job's name: each job gets times of its own.")
     if schedule.interval_seconds is not None:
         texts += _interval_warnings(schedule, schedule.interval_seconds, now)
+    if schedule.every is not None:
+        texts += _calendar_warnings(schedule, now)
     texts += _jitter_warnings(schedule, now)
     return texts
 
@@ -162,9 +175,29 @@ def _interval_warnings(schedule: Schedule, seconds: int, now: datetime) -> Itera
     offsets = {(now + number * 30 * _DAY).astimezone(zone).utcoffset() for number in range(13)}
     if seconds % day == 0 and len(offsets) > 1:
         yield (
-            "An interval counts real hours: its local time moves when the clock is changed."
-            " A cron expression keeps it."
+            "An interval in seconds counts real hours: its local time moves when the clock is"
+            f" changed. every: {counted(seconds // day, 'day')} keeps it."
         )
+
+
+def _calendar_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
+    """Yield the effects of short months, and of the clock changes of the next year."""
+    series = series_of(schedule)
+    day = series.first.day
+    if schedule.anchor_at is not None and series.interval.months and day > _SHORTEST_MONTH:
+        yield f"In a month without a day {day} it fires on the last day."
+    kinds = set()
+    for fire in preview(schedule, after=now, count=366, until=now + 366 * _DAY):
+        if fire.dst is not None and fire.dst not in kinds:
+            kinds.add(fire.dst)
+            yield _moved(fire)
+
+
+def _moved(fire: Fire) -> str:
+    day = fire.local.date()
+    if fire.dst == "gap":
+        return f"The clock skips one of its times on {day}: it fires at {fire.local:%H:%M} instead."
+    return f"{fire.local:%H:%M} comes twice on {day}: it fires the first time only."
 
 
 def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:

@@ -11,6 +11,7 @@ import time_machine
 from jobs_app.cli.format import (
     Duration,
     Instant,
+    Interval,
     api_instant,
     coloured,
     duration,
@@ -85,6 +86,33 @@ def test_durations_are_read_with_their_unit(typed: str, seconds: float) -> None:
     assert read == seconds
     # The API is strict about whole numbers.
     assert isinstance(read, int) == (seconds == int(seconds))
+
+
+@pytest.mark.parametrize(
+    "typed, expected",
+    [
+        ("90", 90),
+        ("1h30m", 5400),
+        ("24h", 86_400),
+        ("1d12h", 129_600),
+        ("1.5d", 129_600),
+        ("0d", 0),
+        ("1d", "1 day"),
+        ("14d", "14 days"),
+        ("week", "1 week"),
+        ("3 Months", "3 months"),
+        ("1y", "1 year"),
+    ],
+)
+def test_whole_days_and_longer_are_an_interval_of_the_calendar(
+    typed: str, expected: float | str
+) -> None:
+    assert Interval().convert(typed, None, None) == expected
+
+
+def test_a_capital_m_is_no_month() -> None:
+    with pytest.raises(click.UsageError, match="months and years differ in length"):
+        Interval().convert("1M", None, None)
 
 
 @pytest.mark.parametrize("typed", ["", "-5", "5 apples", "m", "1h30", "1e3", "five", "1.h", "PT5M"])

@@ -39,7 +39,9 @@ def projection(settings: Settings) -> Iterator[Projection]:
     [
         ({"cron": "*/5 9-17 * * 1-5"}, "<crontab: */5 9-17 * * 1-5 (m/h/dM/MY/d)>"),
         ({"interval_seconds": 90}, "<freq: 1.50 minutes>"),
+        ({"every": "2 weeks"}, "<freq: 14.00 days>"),
         ({"cron": "0 3 L * *"}, "<freq: 1.00 day>"),
+        ({"cron": "0 3 1W,L-3 * *"}, "<freq: 1.00 day>"),
     ],
 )
 def test_redbeats_own_loader_reads_an_entry(

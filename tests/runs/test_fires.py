@@ -1,7 +1,7 @@
 """Recording fires: one row a fire, and the advance with it, in one transaction."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -71,6 +71,20 @@ def test_two_schedulers_at_once_record_a_fire_once(database: Database) -> None:
 
     assert len(messages) == 20
     assert all(len(runs_of(database, job)) == 1 for job in due)
+
+
+def test_a_fire_of_a_calendar_interval_is_followed_by_one_at_its_local_time(
+    database: Database,
+) -> None:
+    start = datetime(2026, 10, 23, 7, tzinfo=UTC)
+    schedule = {"every": "1 week", "anchor_at": start, "timezone": "Europe/Paris"}
+    job, other = (make_job(database, at=start - HOUR, **schedule) for _ in range(2))
+
+    record(database, job, other, at=start)
+
+    assert [run.scheduled_for for run in runs_of(database, job)] == [start]
+    # A week and an hour later: the clock was set back.
+    assert stored_job(database, other.name).next_fire_at == start + timedelta(days=7, hours=1)
 
 
 def test_a_clock_that_was_set_back_fires_nothing_twice(database: Database) -> None:

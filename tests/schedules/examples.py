@@ -1,6 +1,9 @@
 """Schedules that tests share: zones with strange clocks, expressions, and a way to make one."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
@@ -43,6 +46,28 @@ MONTHS = ("*", "*", "*", "1-11", "MAR,OCT,NOV")
 WEEKDAYS = ("*", "*", "*", "SUN", "0", "7", "1-5", "5L", "MON#2", "*/2")
 
 crons = st.tuples(*map(st.sampled_from, (MINUTES, HOURS, DAYS, MONTHS, WEEKDAYS))).map(" ".join)
+
+
+@cache
+def changes(zone_name: str) -> list[datetime]:
+    """Return a moment within a day before each change of a zone's clock, 1975 to 2040."""
+    zone = ZoneInfo(zone_name)
+    moments = [datetime(1975, 1, 1, tzinfo=UTC) + n * DAY for n in range(65 * 365)]
+    offsets = [moment.astimezone(zone).utcoffset() for moment in moments]
+    actual = [
+        moment
+        for moment, (here, there) in zip(moments, pairwise(offsets), strict=False)
+        if here != there
+    ]
+    return actual or [NOW]
+
+
+@st.composite
+def nights(draw) -> tuple[str, datetime]:
+    """Draw a zone and an instant near one of the changes of its clock."""
+    zone = draw(st.sampled_from(ZONES))
+    change = draw(st.sampled_from(changes(zone)))
+    return zone, change + draw(st.integers(-100_000, 150_000)) * SECOND
 
 
 def cron(expression: str, zone: str = "UTC", **changes: object) -> Schedule:

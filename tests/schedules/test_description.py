@@ -1,5 +1,7 @@
 """Schedules as English sentences."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from jobs_app.schedules.description import describe
@@ -21,6 +23,25 @@ from tests.schedules.examples import DAY, NOW, SECOND, cron
         (Schedule(interval_seconds=30), "Every 30 seconds"),
         (Schedule(interval_seconds=3600), "Every hour"),
         (Schedule(interval_seconds=5400), "Every 90 minutes"),
+        (Schedule(every="2 weeks"), "Every 2 weeks, UTC"),
+        (
+            Schedule(every="2 weeks", anchor_at=NOW, timezone="Europe/Paris"),
+            "Every 2 weeks on Thursday at 13:00, Europe/Paris time",
+        ),
+        (Schedule(every="1 day", anchor_at=NOW + SECOND), "Every day at 12:00:01, UTC"),
+        (Schedule(every="3 months", anchor_at=NOW), "Every 3 months on the 15th day at 12:00, UTC"),
+        (
+            Schedule(every="1 month", anchor_at=NOW + 16 * DAY),
+            "Every month on the 31st or last day at 12:00, UTC",
+        ),
+        (
+            Schedule(every="1 year", anchor_at=NOW),
+            "Every year on the 15th of January at 12:00, UTC",
+        ),
+        (
+            Schedule(every="1 year", anchor_at=datetime(2028, 2, 29, 12, tzinfo=UTC)),
+            "Every year on the 29th or 28th of February at 12:00, UTC",
+        ),
         (Schedule(at=NOW, timezone="Europe/Paris"), "Once at 2026-01-15 13:00, Europe/Paris time"),
         (Schedule(at=NOW + SECOND), "Once at 2026-01-15 12:00:01, UTC"),
         (

@@ -1,8 +1,7 @@
 """The fires of schedules: written by hand for the known nights, by brute force for the others."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
-from itertools import islice, pairwise
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,29 +30,8 @@ from tests.schedules.examples import (
     ZONES,
     cron,
     crons,
+    nights,
 )
-
-
-@cache
-def changes(zone_name: str) -> list[datetime]:
-    """Return a moment within a day before each change of a zone's clock, 1975 to 2040."""
-    zone = ZoneInfo(zone_name)
-    moments = [datetime(1975, 1, 1, tzinfo=UTC) + n * DAY for n in range(65 * 365)]
-    offsets = [moment.astimezone(zone).utcoffset() for moment in moments]
-    actual = [
-        moment
-        for moment, (here, there) in zip(moments, pairwise(offsets), strict=False)
-        if here != there
-    ]
-    return actual or [NOW]
-
-
-@st.composite
-def nights(draw) -> tuple[str, datetime]:
-    """Draw a zone and an instant near one of the changes of its clock."""
-    zone = draw(st.sampled_from(ZONES))
-    change = draw(st.sampled_from(changes(zone)))
-    return zone, change + draw(st.integers(-100_000, 150_000)) * SECOND
 
 
 def local_fires(expression: str, zone: str, day: date, days: int = 1) -> list[str]:

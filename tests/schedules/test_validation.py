@@ -10,6 +10,8 @@ from jobs_app.schedules.schedule import Schedule
 from jobs_app.schedules.validation import check
 from tests.schedules.examples import DAY, NOW, TICK, cron
 
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
 
 def errors_of(schedule: Schedule, now: datetime = NOW) -> list[tuple[str, str]]:
     with pytest.raises(InvalidSchedule) as caught:
@@ -29,6 +31,14 @@ def errors_of(schedule: Schedule, now: datetime = NOW) -> list[tuple[str, str]]:
         (cron("@hourly", "Mars/Base"), [("/timezone", "unknown_timezone")]),
         (cron("@hourly", "../UTC"), [("/timezone", "unknown_timezone")]),
         (cron("@hourly", "localtime"), [("/timezone", "unknown_timezone")]),
+        (Schedule(every="2 weeks", at=NOW + DAY), [("", "exclusive")]),
+        (Schedule(every="2 weeks", interval_seconds=5), [("", "exclusive")]),
+        (Schedule(every="fortnight"), [("/every", "syntax")]),
+        (Schedule(every="15 minutes"), [("/every", "syntax")]),
+        (Schedule(every="0 days"), [("/every", "out_of_range")]),
+        (Schedule(every="11 years"), [("/every", "out_of_range")]),
+        (Schedule(every="day", anchor_at=LONG_AGO), [("/anchor_at", "out_of_range")]),
+        (Schedule(every="1 day", anchor_at=NOW, end_at=NOW + DAY), [("/end_at", "never_fires")]),
         (Schedule(interval_seconds=0), [("/interval_seconds", "out_of_range")]),
         (Schedule(interval_seconds=31_622_401), [("/interval_seconds", "out_of_range")]),
         (Schedule(interval_seconds=True), [("/interval_seconds", "out_of_range")]),
@@ -58,6 +68,10 @@ def test_a_schedule_that_cannot_work_is_refused_field_by_field(schedule, expecte
         cron("0 0 29 2 */7"),
         Schedule(interval_seconds=31_622_400, anchor_at=NOW - 9_000 * DAY),
         Schedule(interval_seconds=60, jitter_seconds=59),
+        Schedule(interval_seconds=60, anchor_at=LONG_AGO),
+        Schedule(every="10 years", anchor_at=NOW),
+        Schedule(every="3660 days"),
+        Schedule(every="1 day", jitter_seconds=3600),
         Schedule(at=NOW + TICK),
         cron("@yearly", "Asia/Tokyo", end_at=datetime.max.replace(tzinfo=UTC)),
     ],

@@ -1,5 +1,8 @@
 """Warnings about valid schedules."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -10,6 +13,10 @@ from jobs_app.schedules.schedule import Schedule
 from jobs_app.schedules.validation import check
 from jobs_app.schedules.warnings import warnings
 from tests.schedules.examples import DAY, NEW_YORK, NOW, ZONES, cron, crons
+
+
+def at(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=ZoneInfo(NEW_YORK))  # type: ignore[arg-type,misc]  # mypy cannot count them
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,22 @@ from tests.schedules.examples import DAY, NEW_YORK, NOW, ZONES, cron, crons
         (cron("H * * * *"), "H is drawn from the job's name"),
         (cron("* * * * *", jitter_seconds=60), "jitter is not shorter"),
         (Schedule(interval_seconds=25_200), "7 hours do not divide a day"),
-        (Schedule(interval_seconds=86_400, timezone=NEW_YORK), "counts real hours"),
+        (
+            Schedule(interval_seconds=14 * 86_400, timezone=NEW_YORK),
+            "its local time moves when the clock is changed. every: 14 days keeps it.",
+        ),
+        (
+            Schedule(every="1 day", anchor_at=at(2026, 1, 1, 2, 30), timezone=NEW_YORK),
+            "skips one of its times on 2026-03-08: it fires at 03:00 instead",
+        ),
+        (
+            Schedule(every="1 day", anchor_at=at(2026, 1, 1, 1, 30), timezone=NEW_YORK),
+            "01:30 comes twice on 2026-11-01: it fires the first time only",
+        ),
+        (
+            Schedule(every="1 month", anchor_at=NOW + 16 * DAY),
+            "without a day 31 it fires on the last",
+        ),
     ],
 )
 def test_a_surprise_is_warned_of(schedule, words):
@@ -69,6 +91,9 @@ def test_a_surprise_is_warned_of(schedule, words):
         cron("0 0 * * */7"),
         Schedule(interval_seconds=90),
         Schedule(interval_seconds=86_400),
+        Schedule(every="2 weeks", anchor_at=NOW, timezone=NEW_YORK),
+        Schedule(every="1 day", anchor_at=NOW + 16 * DAY),
+        Schedule(every="1 month"),
         Schedule(at=NOW + DAY),
     ],
 )

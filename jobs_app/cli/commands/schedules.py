@@ -7,6 +7,7 @@ from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_options import schedule_from, schedule_options, typed_options
 from jobs_app.cli.output import count_option, json_or, print_text, print_warnings
 from jobs_app.cli.single_options import SingleOptionCommand
+from jobs_app.jobs.document import KINDS
 
 
 @click.group()
@@ -38,7 +39,7 @@ def preview(expression: str | None, count: int, **_: object) -> Json:
             raise click.UsageError("Give the cron expression once.")
         options["cron"] = expression
     definition = schedule_from(options)
-    if not definition or not {"cron", "interval_seconds", "at"} & definition.keys():
+    if not definition or not KINDS.keys() & definition.keys():
         raise click.UsageError("Give a cron expression, or --every, or --at.")
     body = {"schedule": definition, "count": count}
     return connect().post("/schedules/preview", body)

@@ -34,6 +34,7 @@ class Job(Base):
 
     cron: Mapped[str | None] = mapped_column(String(256))
     interval_seconds: Mapped[int | None]
+    every: Mapped[str | None] = mapped_column(String(16))
     anchor_at: Mapped[datetime | None]
     at: Mapped[datetime | None]
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
@@ -107,6 +108,11 @@ class Job(Base):
             " + (CASE WHEN at IS NULL THEN 0 ELSE 1 END) <= 1",
             name="one_schedule",
         ),
+        CheckConstraint(
+            "every IS NULL OR (anchor_at IS NOT NULL"
+            " AND cron IS NULL AND interval_seconds IS NULL AND at IS NULL)",
+            name="every_alone",
+        ),
         CheckConstraint("interval_seconds > 0", name="interval_positive"),
         # A paused, ended or deleted job can never be due.
         CheckConstraint(
@@ -146,7 +152,7 @@ class JobRevision(Base):
 
 def schedule_of(job: Job) -> Schedule | None:
     """Return a job's schedule; None for one that is started by hand only."""
-    if job.cron is None and job.interval_seconds is None and job.at is None:
+    if (job.cron, job.interval_seconds, job.every, job.at) == (None, None, None, None):
         return None
     return schedule_in(job, seed=job.name)
 

@@ -1,7 +1,5 @@
 """/schedules/preview: the fires of a schedule, without a job."""
 
-from dataclasses import replace
-
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
@@ -29,8 +27,7 @@ def preview_schedule(body: PreviewIn) -> Response:
         validation.check(schedule, now=now)
     except InvalidInput as error:
         raise error.under("/schedule") from error
-    if schedule.interval_seconds is not None and schedule.anchor_at is None:
-        schedule = replace(schedule, anchor_at=schedules.first_anchor(schedule, at=now))
+    schedule = schedules.anchored(schedule, at=now)
     fires = schedules.preview(schedule, after=body.start or now, count=body.count)
     return jsonify(
         {

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs_app.core.document_diff import is_other
 from jobs_app.core.errors import FieldError
-from jobs_app.jobs.document import KINDS
+from jobs_app.jobs.document import KINDS, fields_of_others
 from jobs_app.web.pages import argument_fields, form_fields, job_fields, notify_fields
 from jobs_app.web.pages.argument_fields import Schema, read
 from jobs_app.web.pages.form_fields import ControlSpec, tick_texts
@@ -188,7 +188,7 @@ def _schedule(values: Values) -> tuple[dict[str, Any], list[FieldError]]:
     chosen = values.get(SCHEDULE, "")
     if chosen not in KINDS:
         return {"schedule": None}, []
-    others = {name for kind, names in KINDS.items() if kind != chosen for name in names}
+    others = fields_of_others([chosen])
     schedule, errors = {}, []
     for spec in job_fields.schedule_specs():
         name = spec.name.rpartition("/")[2]
@@ -209,6 +209,7 @@ def _missing_kind(spec: ControlSpec) -> FieldError:
     detail = {
         "/schedule/cron": "Give a cron expression, such as 30 2 * * 1-5.",
         "/schedule/interval_seconds": "Give a number, such as 15 min.",
+        "/schedule/every": "Give a number of days, weeks, months or years, such as 2 weeks.",
         "/schedule/at": "Give a day and a time.",
     }[spec.name]
     return FieldError(spec.name, "missing", detail)

@@ -26,7 +26,8 @@ from jobs_app.web.pages.form_values import UNSET, Blank, Kind, is_number, json_t
 #: The fields of the schedule's kinds, and the words for them.
 SCHEDULE_KINDS = {
     "cron": "at times of a cron expression",
-    "interval_seconds": "every so often",
+    "interval_seconds": "every so many seconds, minutes or hours",
+    "every": "every so many days, weeks, months or years",
     "at": "once",
     "manual": "by hand only",
 }
@@ -55,6 +56,7 @@ _LABELS = {
     "confirm": "Ask for its name before a start by hand",
     "cron": "Cron expression",
     "interval_seconds": "Every",
+    "every": "Every",
     "anchor_at": "Counted from",
     "at": "At",
     "timezone": "Time zone",
@@ -78,6 +80,7 @@ _HELP = {
     "name": "Lower-case letters, digits, '.', '_' and '-'.",
     "tags": "Divided by commas or spaces.",
     "cron": "Five fields: minute, hour, day of the month, month, day of the week.",
+    "every": "As 1 day, 2 weeks or 3 months: at the same local time, in summer and in winter.",
     "anchor_at": "It fires then and every so often after it. Blank: from its start.",
     "timezone": "An IANA name, such as Europe/Paris.",
     "start_at": "No fire is before this.",

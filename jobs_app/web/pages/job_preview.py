@@ -1,7 +1,7 @@
 """The effect of a form before it is saved: fires, warnings, what saving does, who is notified."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from jobs_app.jobs.dry_run import DryRun
 from jobs_app.notifications import rules, subscriptions
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules import validation, warnings
-from jobs_app.schedules.schedule import Fire, Schedule, first_anchor
+from jobs_app.schedules.schedule import Fire, Schedule
 from jobs_app.web import extension, job_commands
 from jobs_app.web.api.schemas.base import raise_invalid
 from jobs_app.web.api.schemas.job_input import ScheduleIn
@@ -120,10 +120,7 @@ def _schedule(document: Mapping[str, Any], *, now: datetime) -> Schedule | None:
             raise invalid.under("/schedule") from error
     except InvalidInput as error:
         raise error.under("/schedule") from error
-    if schedule.interval_seconds is not None and schedule.anchor_at is None:
-        anchor = first_anchor(schedule, at=now)
-        schedule = replace(schedule, anchor_at=anchor)
-    return schedule
+    return schedules.anchored(schedule, at=now)
 
 
 def _add_schedule(shown: Preview, schedule: Schedule | None, *, now: datetime) -> None:

@@ -298,6 +298,7 @@ def test_an_edit_sends_only_what_differs_with_the_version_it_read(
         (["--cron", "0 4 * * *"], {"schedule": {"cron": "0 4 * * *"}}),
         (["--timezone", "UTC"], {"schedule": {"timezone": "UTC"}}),
         (["--every", "5m"], {"schedule": {"interval_seconds": 300, "cron": None}}),
+        (["--every", "1mo"], {"schedule": {"every": "1 month", "cron": None}}),
         (["--end-at", "2030-01-01T00:00:00Z"], {"schedule": {"end_at": "2030-01-01T00:00:00Z"}}),
         (["--manual"], {"schedule": None}),
         (["--arg", "cwd=/srv"], {"kwargs": {"cwd": "/srv"}}),
@@ -329,7 +330,7 @@ def test_an_interval_gets_its_anchor(server: CannedServer, run: Run) -> None:
     run("job", "edit", "hello", "--anchor", "none")
 
     anchored = {"anchor_at": "2026-11-02T08:00:00Z"}
-    schedule = {"interval_seconds": 1_209_600, **anchored}
+    schedule = {"every": "2 weeks", **anchored}
     assert server.requests[0].body == {
         "name": "hello",
         "task": "shell",

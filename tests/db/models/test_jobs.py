@@ -13,6 +13,8 @@ from tests.factories import make_job
     [
         {"cron": "* * * * *", "interval_seconds": 5},
         {"interval_seconds": 0, "cron": None},
+        {"cron": "* * * * *", "every": "1 day", "anchor_at": "2026-06-15 12:00:00"},
+        {"every": "1 day", "cron": None},
         {"state": "paused"},
         {"next_due_at": None},
         {"state": "asleep"},

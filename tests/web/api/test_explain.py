@@ -44,6 +44,17 @@ def test_a_fire_beyond_more_fires_than_are_counted_is_unknown(
     assert (answer.status_code, answer.json["outcome"]) == (200, "unknown")
 
 
+def test_a_day_of_a_calendar_interval_that_skips_its_time_is_explained(api: Api) -> None:
+    anchor = {"anchor_at": "2026-01-01T01:30:00Z", "timezone": "Europe/Paris"}
+    api.make_job(schedule={"every": "1 day"} | anchor)
+
+    answer = api.get("/jobs/nightly/explain?at=2098-03-30T02:30").json
+
+    assert answer["outcome"] == "will_run"
+    assert "02:30 does not exist on 2098-03-30" in answer["sentence"]
+    assert "the fire comes at 03:00" in answer["sentence"]
+
+
 def test_an_instant_means_the_same_in_every_zone(api: Api) -> None:
     api.make_job(schedule={"cron": "30 2 * * *", "timezone": "Europe/Paris"})
 

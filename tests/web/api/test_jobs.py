@@ -90,6 +90,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
     "schedule, fields",
     [
         ({"interval_seconds": 30}, {"interval_seconds", "anchor_at"}),
+        ({"every": "14d"}, {"every", "anchor_at"}),
         ({"cron": "@daily"}, {"cron"}),
         ({"at": "2099-12-01T09:00:00+01:00"}, {"at"}),
     ],
@@ -265,6 +266,25 @@ def test_a_patch_with_another_kind_of_schedule_replaces_the_kind(api: Api) -> No
     assert again["cron"] == "0 3 * * *"
     assert "interval_seconds" not in again
     assert "anchor_at" not in again
+
+
+def test_an_interval_of_the_calendar_keeps_its_anchor_in_another_length(api: Api) -> None:
+    start = "2099-12-04T08:00:00Z"
+    schedule = {"every": "2 WEEKS", "start_at": start, "timezone": "Europe/Paris"}
+
+    preview = api.post("/schedules/preview", {"schedule": schedule, "count": 10}).json
+    job = api.make_job(schedule=schedule)
+    longer = api.patch("/jobs/nightly", {"schedule": {"every": "1 month"}}).json
+    seconds = api.patch("/jobs/nightly", {"schedule": {"interval_seconds": 60}}).json
+    cron = api.patch("/jobs/nightly", {"schedule": {"cron": "@daily"}}).json
+
+    assert [fire["local"][11:16] for fire in preview["fires"]] == ["09:00"] * 10
+    assert {fire["at"][11:16] for fire in preview["fires"]} == {"08:00", "07:00"}
+    assert (job["next_run_at"], job["schedule"]["every"]) == (start, "2 weeks")
+    assert job["description_of_schedule"].startswith("Every 2 weeks on Friday at 09:00")
+    assert (longer["schedule"]["every"], longer["schedule"]["anchor_at"]) == ("1 month", start)
+    assert (seconds["schedule"]["anchor_at"], "every" in seconds["schedule"]) == (start, False)
+    assert cron["schedule"].keys().isdisjoint({"every", "anchor_at", "interval_seconds"})
 
 
 def test_a_patch_may_come_as_merge_patch(api: Api) -> None:
@@ -511,6 +531,7 @@ def test_the_preview_needs_no_job(api: Api) -> None:
         ({"cron": "61 * * * *"}, "/schedule/cron"),
         ({"cron": "* * * * *", "at": "2099-01-01T00:00:00Z"}, "/schedule"),
         ({"interval_seconds": 0}, "/schedule/interval_seconds"),
+        ({"every": "15 minutes"}, "/schedule/every"),
     ],
 )
 def test_the_preview_refuses_a_bad_schedule(

@@ -33,7 +33,7 @@ def test_each_change_is_listed_newest_first_on_pages(api: Api) -> None:
     assert second["next_cursor"] is None
 
 
-@pytest.mark.parametrize("schedule", [None, {"interval_seconds": 60}, {"cron": "@daily"}])
+@pytest.mark.parametrize("schedule", [None, {"interval_seconds": 60}, {"every": "1 day"}])
 def test_the_definition_of_a_revision_can_be_put_back(api: Api, schedule: object) -> None:
     before = api.make_job(schedule=schedule, tags=["a"], notify=[], retry={"max_attempts": 3})
     api.put("/jobs/nightly", {"task": "sleep", "kwargs": {"duration": 1}})

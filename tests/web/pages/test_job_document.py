@@ -34,6 +34,12 @@ EVERY = {
     "start_at": "2026-11-23T12:00:00.250Z",
     "jitter_seconds": 30,
 }
+EVERY_2_WEEKS = {
+    "every": "2 weeks",
+    "anchor_at": "2026-11-23T12:00:00+00:00",
+    "timezone": "Europe/Paris",
+    "jitter_seconds": 30,
+}
 RETRY = {"max_attempts": 3, "delay_seconds": 0.5, "backoff": "constant", "on": ["lost", "failed"]}
 RULE = {"channel": "ops", "on": ["lost", "failed"], "after_failures": 2, "late_after_seconds": 90}
 
@@ -45,6 +51,7 @@ RULE = {"channel": "ops", "on": ["lost", "failed"], "after_failures": 2, "late_a
         {"schedule": CRON},
         {"schedule": AT},
         {"schedule": EVERY},
+        {"schedule": EVERY_2_WEEKS},
         {"description": "one\ntwo", "tags": ["a", "b"]},
         {"overlap_policy": "buffer_all", "starting_deadline_seconds": 0, "catchup_policy": "all"},
         {"catchup_window_seconds": 7200, "catchup_max_runs": 7},
@@ -104,7 +111,7 @@ def test_only_the_chosen_kind_of_schedule_is_sent() -> None:
     assert schedule == {"interval_seconds": 900, "timezone": "Europe/Paris", "jitter_seconds": 0}
 
 
-@pytest.mark.parametrize("kind", ["cron", "interval_seconds", "at"])
+@pytest.mark.parametrize("kind", ["cron", "interval_seconds", "every", "at"])
 def test_a_kind_of_schedule_without_its_text_is_an_error_there(kind: str) -> None:
     _, errors = document_from({"/schedule": kind}, SCHEMA, defaults())
 

@@ -65,10 +65,11 @@ _INTERVAL = Field(examples=[30], json_schema_extra={"minimum": 1, "maximum": YEA
 
 
 class ScheduleIn(Input):
-    """When a job runs: exactly one of `cron`, `interval_seconds` and `at`."""
+    """When a job runs: exactly one of `cron`, `interval_seconds`, `every` and `at`."""
 
     cron: Annotated[str, Field(examples=["30 2 * * 1-5"])] | None = None
     interval_seconds: Annotated[int, _INTERVAL] | None = None
+    every: Annotated[str, Field(max_length=64, examples=["2 weeks"])] | None = None
     anchor_at: InstantIn | None = None
     at: InstantIn | None = None
     timezone: Annotated[str, Field(max_length=64, examples=["Europe/Paris"])] | None = None

@@ -30,6 +30,7 @@ class ScheduleOut(BaseModel):
 
     cron: str | None = None
     interval_seconds: int | None = None
+    every: str | None = None
     anchor_at: Instant | None = None
     at: Instant | None = None
     timezone: str = "UTC"

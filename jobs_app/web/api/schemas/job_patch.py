@@ -5,7 +5,13 @@ from typing import Annotated, Any, ClassVar, get_args
 from pydantic import ConfigDict, Field
 
 from jobs_app.core.field_spec import described_fields
-from jobs_app.jobs.document import KINDS, Definition, as_json, schedule_as_json
+from jobs_app.jobs.document import (
+    KINDS,
+    Definition,
+    as_json,
+    fields_of_others,
+    schedule_as_json,
+)
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
@@ -98,10 +104,8 @@ def _merged_schedule(present: dict[str, Any] | None, patch: dict[str, Any]) -> d
     """Merge a schedule; one of another kind drops what belonged to the old kind."""
     target = dict(present or {})
     new_kinds = [kind for kind in KINDS if patch.get(kind) is not None]
-    for kind, fields in KINDS.items():
-        if new_kinds and kind not in new_kinds:
-            for name in fields:
-                target.pop(name, None)
+    for name in fields_of_others(new_kinds) if new_kinds else ():
+        target.pop(name, None)
     if "timezone" not in patch and cron_timezone.divide(patch.get("cron") or "")[0]:
         # The new expression names its own zone.
         target.pop("timezone", None)

@@ -175,7 +175,7 @@ def test_a_job_is_made_without_script(open_page: Callable[..., Page]) -> None:
     page.get_by_role("button", name="Show its arguments").click()
     page.get_by_role("textbox", name="Name").fill("plain")
     page.get_by_role("textbox", name="duration").fill("1")
-    page.get_by_label("every so often").check()
+    page.get_by_label("every so many seconds").check()
     every = page.get_by_role("textbox", name="Every")
     every.fill("15")
 
