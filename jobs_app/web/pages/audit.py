@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, url_for
 from werkzeug import Response
 
 from jobs_app.accounts import audit
@@ -18,6 +18,7 @@ from jobs_app.web.api import pagination
 from jobs_app.web.api.problems import on_jobs_error
 from jobs_app.web.pages import frame, zones
 from jobs_app.web.pages.account_forms import errors_by_field
+from jobs_app.web.pages.parameters import known
 from jobs_app.web.pages.queries import read_query
 from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
@@ -66,7 +67,7 @@ def show() -> Response:
 
 
 def _page(rows: list[Row], cursor: str | None, error: JobsError | None) -> Response:
-    sent = {name: value for name, value in request.args.items() if value}
+    sent = _sent()
     filters = {name: value for name, value in sent.items() if name != "cursor"}
     visible = audit.visible_actions(principal())
     return frame.render(
@@ -82,6 +83,11 @@ def _page(rows: list[Row], cursor: str | None, error: JobsError | None) -> Respo
         is_first="cursor" not in sent,
         newest=_address(filters),
     )
+
+
+def _sent() -> dict[str, str]:
+    """Return the parameters of this address that are not empty."""
+    return {name: values[0] for name, values in known().items() if values[0]}
 
 
 def _address(parameters: Mapping[str, Any]) -> str:
@@ -122,7 +128,7 @@ def _with_zone() -> dict[str, str] | None:
 
     Whoever opens the address in another zone sees the same events.
     """
-    parameters = {name: value for name, value in request.args.items() if value}
+    parameters = _sent()
     typed = {name: _typed(parameters.get(name, "")) for name in INSTANTS}
     exact = {name: rfc3339(instant) for name, instant in typed.items() if instant is not None}
     return {**parameters, **exact} if exact else None

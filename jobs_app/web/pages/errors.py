@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, request, url_for
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,8 +16,9 @@ from jobs_app.db.models.accounts import AuditEvent, Person
 from jobs_app.db.models.jobs import Job
 from jobs_app.web.api.problems import MEDIA_TYPE
 from jobs_app.web.pages import frame
+from jobs_app.web.pages.parameters import PLACES, known
 from jobs_app.web.permissions import is_for_browser
-from jobs_app.web.session import reading
+from jobs_app.web.session import READING_METHODS, reading
 
 #: An error that is over by itself soon: the page tries again after so many seconds.
 RETRY_SECONDS = 5
@@ -51,6 +52,7 @@ def _as_page(response: Response) -> Response:
         request_id=g.get("request_id"),
         wanted=shortened(request.path, 100),
         retry_seconds=RETRY_SECONDS if response.status_code == 503 else None,
+        restart=_restart(problem),
         **_help(problem),
     )
     for name in ("Retry-After", "Allow"):
@@ -60,6 +62,19 @@ def _as_page(response: Response) -> Response:
         # Without script, too.
         page.headers["Refresh"] = str(RETRY_SECONDS)
     return page
+
+
+def _restart(problem: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return a link to the page without what its address asks for wrongly: words and address."""
+    if problem["status"] not in {400, 422} or not request.args or request.endpoint is None:
+        return None
+    if request.method not in READING_METHODS:
+        return None
+    kept: dict[str, Any] = {}
+    if problem["code"] == "bad_cursor":
+        kept = {name: values for name, values in known().items() if name not in PLACES}
+    words = "The first page" if problem["code"] == "bad_cursor" else "The page without that"
+    return words, url_for(request.endpoint, **{**kept, **(request.view_args or {})})
 
 
 def _help(problem: Mapping[str, Any]) -> dict[str, Any]:

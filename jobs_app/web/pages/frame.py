@@ -15,7 +15,7 @@ from jobs_app.accounts.principal import Principal
 from jobs_app.core.text import counted
 from jobs_app.web import csrf, job_rights, outage_line
 from jobs_app.web.local_address import current_address
-from jobs_app.web.pages import marks, zones
+from jobs_app.web.pages import marks, parameters, zones
 from jobs_app.web.pages.assets import static
 from jobs_app.web.pages.regions import Region, RegionCache
 from jobs_app.web.permissions import may
@@ -122,6 +122,7 @@ def render(template: str, *, status: int = 200, **context: Any) -> Response:
         "theme": theme(),
         "address": current_address(),
         "outage": outage_line.current(),
+        "unknown_parameters": parameters.unknown(),
         "live": None,
         "polled": None,
         "tag": None,

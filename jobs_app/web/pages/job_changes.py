@@ -8,7 +8,8 @@ from werkzeug import Response as BaseResponse
 
 from jobs_app.accounts.permissions import Action
 from jobs_app.core.document_diff import Difference, differences
-from jobs_app.core.errors import JobsError, NotFound
+from jobs_app.core.errors import BadRequest, JobsError, NotFound
+from jobs_app.core.text import shortened
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs import revisions
 from jobs_app.web import job_commands
@@ -86,9 +87,13 @@ def _compare(job: Job, number: int, error: JobsError | None = None) -> Response:
 
 def _other(all_revisions: list[JobRevision], number: int) -> int | None:
     """Return the number of the revision to compare with, None for the first one."""
-    chosen = request.values.get("with", "")
     numbers = [revision.number for revision in all_revisions]
-    if chosen.isdecimal() and len(chosen) < 10 and int(chosen) in numbers:
+    if chosen := request.values.get("with", ""):
+        if not (chosen.isascii() and chosen.isdecimal()):
+            raise BadRequest("A revision is a number, as in ?with=2.", code="bad_parameter")
+        if chosen.lstrip("0") not in map(str, numbers):
+            sentence = f"There is no revision {shortened(chosen, 10)} to compare with."
+            raise NotFound(sentence, code="revision_not_found")
         return int(chosen)
     return next((earlier for earlier in numbers if earlier < number), None)
 

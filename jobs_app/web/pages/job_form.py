@@ -34,6 +34,7 @@ from jobs_app.web.pages import (
     job_yaml,
 )
 from jobs_app.web.pages.job_editor import Editor
+from jobs_app.web.pages.parameters import choice
 from jobs_app.web.permissions import require
 
 page = Blueprint("job_form_page", __name__)
@@ -62,10 +63,11 @@ def new() -> Response:
 @page.get("/jobs/<name>/edit")
 def edit(name: str) -> Response:
     """Show the form of a job, or the same as YAML."""
+    is_yaml = choice("as", ["yaml"]) == "yaml"
     job = find_job(name)
     _require_write(job)
     editor = Editor.of_document(job_editor.document_of(job))
-    if request.args.get("as") == "yaml":
+    if is_yaml:
         return _yaml(job_yaml.written(editor.document, editor.defaults), job, job.version)
     return _form(editor, job, is_changed=False)
 

@@ -9,7 +9,15 @@ from flask import Blueprint, Response, request
 from werkzeug import Response as BaseResponse
 
 from jobs_app.accounts.permissions import Action
-from jobs_app.core.errors import Conflict, Forbidden, InvalidInput, JobsError, refuse
+from jobs_app.core.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    JobsError,
+    NotFound,
+    refuse,
+)
 from jobs_app.core.states import OverlapPolicy, Trigger
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -108,12 +116,21 @@ def _texts(job: Job, like: Run | None) -> dict[str, str]:
 
 
 def _like(job: Job, text: str | None) -> Run | None:
-    """Return the earlier run whose arguments are to be taken, None for no such run."""
-    try:
-        run = None if not text else history.get(session(), UUID(text))
-    except ValueError:
+    """Return the earlier run whose arguments are to be taken, None if the address names none.
+
+    A run of an earlier task of the job has other arguments: it is left out.
+    """
+    if not text:
         return None
-    return run if run is not None and run.job_id == job.id and run.task == job.task else None
+    try:
+        run_id = UUID(text)
+    except ValueError as error:
+        sentence = "A run is named by its id, as its page shows it."
+        raise BadRequest(sentence, code="bad_parameter") from error
+    run = history.get(session(), run_id)
+    if run.job_id != job.id:
+        raise NotFound(f"{job.name!r} has no such run.", code="run_not_found")
+    return run if run.task == job.task else None
 
 
 def _show(

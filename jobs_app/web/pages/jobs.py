@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, url_for
 
 from jobs_app.core import clock
 from jobs_app.core.states import JobSort, RunState, Standing
@@ -19,6 +19,7 @@ from jobs_app.web.api.jobs import read_position
 from jobs_app.web.api.schemas.job_input import JobQuery
 from jobs_app.web.api.schemas.job_output import described
 from jobs_app.web.pages import charts, frame, marks
+from jobs_app.web.pages.parameters import known
 from jobs_app.web.pages.queries import read_query
 from jobs_app.web.session import session
 
@@ -99,7 +100,7 @@ def _build(query: JobQuery) -> Mapping[str, Any]:
 
 def _next(query: JobQuery, shown: Sequence[tuple[Job, Position]]) -> str:
     cursor = pagination.encode(f"{KIND} {query.sort}", str(shown[-1][1]))
-    parameters: dict[str, Any] = request.args.to_dict() | {"cursor": cursor}
+    parameters: dict[str, Any] = {**known(), "cursor": cursor}
     return url_for("jobs_page.show", **parameters)
 
 

@@ -8,7 +8,7 @@ from werkzeug import Response
 
 from jobs_app.accounts import links, people, sessions, sign_out, tag_limit, tokens
 from jobs_app.core import clock
-from jobs_app.core.errors import Conflict, InvalidInput, StaleVersion
+from jobs_app.core.errors import BadRequest, Conflict, InvalidInput, StaleVersion
 from jobs_app.core.field_spec import INT32
 from jobs_app.core.roles import AccountKind, Role
 from jobs_app.core.web_address import link_address
@@ -17,6 +17,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.web import extension, page_auth, page_session
 from jobs_app.web.pages import account_words, frame
 from jobs_app.web.pages.account_forms import errors_by_field, rights
+from jobs_app.web.pages.parameters import choice
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session
 
@@ -29,9 +30,12 @@ LIMIT = 100
 @page.get("/people")
 def show() -> Response:
     """List accounts by name."""
-    after = request.args.get("after", "")
-    begin = after if people.NAME.fullmatch(after) else None
-    rows = people.page(session(), after=begin, limit=LIMIT + 1)
+    after = request.args.get("after") or None
+    if after is not None and not people.NAME.fullmatch(after):
+        raise BadRequest(
+            "No account can have the name after which this page begins.", code="bad_cursor"
+        )
+    rows = people.page(session(), after=after, limit=LIMIT + 1)
     shown = rows[:LIMIT]
     more = url_for("people_page.show", after=shown[-1].name) if len(rows) > LIMIT else None
     counts = tokens.counts(session(), [row.id for row in shown])
@@ -135,8 +139,8 @@ def _set_disabled(name: str, is_disabled: bool) -> Response:
 
 
 def _kind() -> AccountKind:
-    is_service = request.values.get("kind") == AccountKind.SERVICE
-    return AccountKind.SERVICE if is_service else AccountKind.PERSON
+    kind = choice("kind", [*AccountKind], sent=request.values.get("kind", ""))
+    return AccountKind(kind or AccountKind.PERSON)
 
 
 def _show_link(row: Person, *, status: int) -> Response:

@@ -34,6 +34,7 @@ from jobs_app.web.api.schemas.runs import (
 )
 from jobs_app.web.pages import argument_fields, confirmation, form_fields, frame, run_log, run_view
 from jobs_app.web.pages.form_fields import Field
+from jobs_app.web.pages.parameters import choice
 from jobs_app.web.pages.queries import sent_fields, validated
 from jobs_app.web.session import reading, session
 
@@ -44,6 +45,7 @@ page = Blueprint("run_page", __name__)
 def show(run_id: str) -> Response:
     """Show a run: how it went, why, and its log."""
     run = runs.get_run(run_id)
+    choice("part", run_log.PARTS)
     attempt = run_log.attempt_of(run)
     end = "" if frame.is_poll() else run_log.plain_end(run, attempt)
     return frame.show(

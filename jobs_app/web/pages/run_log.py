@@ -12,12 +12,16 @@ from jobs_app.runs import history
 from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web.api import run_logs, runs
 from jobs_app.web.api.run_logs import BATCH, Follower, LogEvent
+from jobs_app.web.pages.parameters import choice
 from jobs_app.web.session import session
 
 page = Blueprint("run_log_page", __name__)
 
 #: Unlike the JSON of the API, a log is compressed.
 MEDIA_TYPE = "application/vnd.jobs-app.log+json"
+
+#: What of a long log is shown: head and tail, or all of it.
+PARTS = ("ends", "all")
 
 #: Of a longer log only head and tail are sent at first, characters.
 WHOLE_CHARS = 2 << 20
@@ -54,7 +58,7 @@ def read(run_id: str) -> Response:
 
     Without `part=all`, a long log comes as its head, its tail, and an event `skip` in between.
     """
-    run = runs.get_run(run_id)
+    run, part = runs.get_run(run_id), choice("part", PARTS)
     if after := request.args.get("after"):
         position = run_logs.position_of(after)
         news = history.log_news(session(), run.id, after=position, limit=BATCH)
@@ -67,7 +71,7 @@ def read(run_id: str) -> Response:
         is_over = run.state in FINAL or attempt < run.attempt
     follower = Follower(position)
     events = list(follower.events(news))
-    is_whole = bool(after) or request.args.get("part") == "all"
+    is_whole = bool(after) or part == "all"
     answer = jsonify(
         events=[[event.name, event.data] for event in (events if is_whole else shortened(events))],
         after=run_logs.event_id(follower.position),

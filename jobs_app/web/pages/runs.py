@@ -17,6 +17,7 @@ from jobs_app.web.api.runs import filters_of
 from jobs_app.web.api.schemas.fields import seconds_between
 from jobs_app.web.api.schemas.runs import RunQuery
 from jobs_app.web.pages import frame, marks
+from jobs_app.web.pages.parameters import known
 from jobs_app.web.pages.queries import validated
 from jobs_app.web.session import session
 
@@ -87,8 +88,8 @@ def _build(query: RunQuery) -> Mapping[str, Any]:
 
 def _first() -> Position | None:
     """Return the first row that the page was loaded with: a poll shows no newer ones above it."""
-    sent = request.args.get("since") if frame.is_poll() else None
-    return pagination.decode(KIND, sent, Position.read)
+    since = pagination.decode(KIND, request.args.get("since") or None, Position.read)
+    return since if frame.is_poll() else None
 
 
 def _page(
@@ -110,7 +111,7 @@ def _key(run: Run) -> str:
 
 def _address(**parameters: str) -> str:
     """Return the address of this list at another place."""
-    sent = request.args.to_dict(flat=False)
+    sent = known()
     sent.pop("since", None)
     values: dict[str, Any] = {**sent, **parameters}
     return url_for("runs_page.show", **values)

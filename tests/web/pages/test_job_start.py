@@ -109,5 +109,11 @@ def test_the_last_starts_can_be_taken_again(api: Api, page: Page) -> None:
     assert f"like={run['id']}" in page("/jobs/nightly/run").text
     again = page(f"/jobs/nightly/run?like={run['id']}").text
     assert 'name="/kwargs/duration" value="7"' in again
-    for other in ("x", "01890000-0000-7000-8000-000000000000"):
-        assert page(f"/jobs/nightly/run?like={other}").status_code in (200, 404)
+    api.make_job("other", task="sleep", kwargs={"duration": 1})
+    of_another = api.post("/jobs/other/runs", {}).json["id"]
+    for like, status in (
+        ("x", 400),
+        ("01890000-0000-7000-8000-000000000000", 404),
+        (of_another, 404),
+    ):
+        assert page(f"/jobs/nightly/run?like={like}").status_code == status, like

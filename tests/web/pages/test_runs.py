@@ -214,5 +214,5 @@ def test_older_pages_and_empty_lists_hold_nothing_back(page: Page, store: Store)
     address = link.partition('"')[0].replace("&amp;", "&")
 
     assert polled(page(address)) == address
-    assert page("/runs?since=nonsense").status_code == 200
+    assert page("/runs?since=nonsense").status_code == 400
     assert poll(page, "/runs?since=nonsense").status_code == 400
