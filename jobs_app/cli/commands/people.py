@@ -1,5 +1,6 @@
 """`jobs-app person`: people and service accounts, on the server's machine."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -74,10 +75,19 @@ def _fields(item: Json) -> dict[str, str | None]:
         "Role": item["role"],
         "Grants": ", ".join(item["grants"]) or None,
         "Tags": "all jobs" if item["tags"] is None else ", ".join(item["tags"]),
+        "Password": _password(item),
         "State": _state(item),
         "Seen": instant_text(item["last_seen_at"], absent="never"),
         "Created": instant_text(item["created_at"]),
     }
+
+
+def _password(item: Json) -> str | None:
+    if item["kind"] == AccountKind.SERVICE:
+        return None
+    if item["has_password"]:
+        return "chosen"
+    return f"not yet: jobs-app person link {shlex.quote(item['name'])}"
 
 
 def _state(item: Json) -> str:
@@ -231,9 +241,13 @@ def _set_disabled(name: str, is_disabled: bool) -> bool:
         return row.version != version
 
 
+#: The fields of an account that are shown as they are.
+_PLAIN = ("name", "kind", "role", "grants", "tags", "has_password")
+
+
 def _shown(row: "Person") -> Json:
     """Return an account as the API has it."""
-    plain = {name: getattr(row, name) for name in ("name", "kind", "role", "grants", "tags")}
+    plain = {name: getattr(row, name) for name in _PLAIN}
     instants = {
         name: None if (instant := getattr(row, name)) is None else rfc3339(instant)
         for name in ("created_at", "disabled_at", "last_seen_at")

@@ -40,6 +40,11 @@ class Person(Base):
         {"sqlite_autoincrement": True},
     )
 
+    @property
+    def has_password(self) -> bool:
+        """Whether it can sign in with a password; an invited person chooses one first."""
+        return self.password_hash is not None
+
 
 class Token(Base):
     """An API token; only its SHA-256 is stored."""

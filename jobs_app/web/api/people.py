@@ -41,6 +41,7 @@ Tags = Annotated[
 ]
 
 READ_ONLY = {
+    "has_password": "Make a link: POST /links.",
     "version": "Send If-Match to say which version you change.",
     "created_at": "",
     "disabled_at": "Change `disabled`.",
@@ -80,13 +81,17 @@ class PersonPatch(Input):
 
 
 class PersonOut(BaseModel):
-    """An account and its rights; `last_seen_at` is exact to the minute."""
+    """An account and its rights; `last_seen_at` is exact to the minute.
+
+    A person without a password has not used the invitation yet.
+    """
 
     name: str
     kind: AccountKind
     role: Role
     grants: list[Grant]
     tags: list[str] | None
+    has_password: bool
     version: int
     created_at: Instant
     disabled_at: Instant | None

@@ -59,4 +59,4 @@ def signs_in_by(person: Person) -> str:
     """Return how *person* signs in."""
     if person.kind == "service":
         return "tokens only"
-    return "no password yet" if person.password_hash is None else "password"
+    return "password" if person.has_password else "no password yet"

@@ -41,7 +41,9 @@ def test_a_person_is_added_changed_disabled_and_removed(run: Run, settings: Sett
     assert shown(run, "ann")["disabled_at"] is not None
     assert run("person", "enable", "ann").stdout == "Enabled ann.\n"
     assert run("person", "enable", "ann").stdout == "ann was not disabled.\n"
-    assert "State    enabled" in run("person", "show", "ann").stdout
+    words = " ".join(run("person", "show", "ann").stdout.split())
+    assert "Password not yet: jobs-app person link ann State enabled" in words
+    assert "Password" not in run("person", "show", "admin").stdout
     listed = run("person", "list").stdout.splitlines()
     assert [line.split()[:3] for line in listed[1:]] == [
         ["admin", "service", "admin"],

@@ -21,6 +21,7 @@ def made(api: Api, name: str = "ann", **options: Any) -> Any:
 
 def test_a_link_is_shown_once_listed_and_used(app: Flask, api: Api, database: Database) -> None:
     api.post("/people", {"name": "ann", "role": "operator"})
+    assert api.get("/people/ann").json["has_password"] is False
     key = {"Idempotency-Key": "k1"}
     answer = made(api, headers=key)
 
@@ -41,6 +42,7 @@ def test_a_link_is_shown_once_listed_and_used(app: Flask, api: Api, database: Da
 
     assert Visitor(app).send(path, {"password": "tortoise lamp"}).status_code == 303
     assert api.get("/links").json == {"items": []}
+    assert api.get("/people/ann").json["has_password"] is True
     assert made(api).json["kind"] == "password"
 
 

@@ -47,6 +47,8 @@ def test_rights_that_do_not_fit_are_named(api: Api) -> None:
     assert api.post("/people", {"name": "admin", "role": "viewer"}).status_code == 409
     assert api.patch("/people/admin", {"disabled": True}).json["code"] == "admin_account"
     assert api.get("/people/a%2Fb").status_code == 404
+    own = api.patch("/people/tester", {"has_password": True})
+    assert (own.status_code, "POST /links" in own.json["detail"]) == (422, True)
 
 
 def test_a_new_role_counts_at_the_next_request(api: Api, api_of: Callable[..., Api]) -> None:
