@@ -19,6 +19,7 @@ COMMANDS = {
     "secret": "jobs_app.cli.commands.secrets:secret",
     "person": "jobs_app.cli.commands.people:person",
     "token": "jobs_app.cli.commands.tokens:token",
+    "whoami": "jobs_app.cli.commands.whoami:whoami",
     "attention": "jobs_app.cli.commands.attention:attention",
     "audit": "jobs_app.cli.commands.audit:audit",
     "queues": "jobs_app.cli.commands.queues:queues",
