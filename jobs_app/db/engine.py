@@ -22,8 +22,8 @@ StatementFilter = Callable[[ORMExecuteState], None]
 #: Execution option of a connection that only reads: SQLite then takes no write lock.
 READ_ONLY = "jobs_read_only"
 
-#: Execution option of a connection that does not wait for another writer of SQLite.
-NO_WAIT = "jobs_no_wait"
+#: Execution option of a connection: how long it waits for another writer of SQLite, seconds.
+WAIT_SECONDS = "jobs_wait_seconds"
 
 #: Longest wait of a SQLite writer for another one, seconds.
 SQLITE_TIMEOUT_SECONDS = 30
@@ -188,8 +188,8 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(READ_ONLY, False):
         connection.exec_driver_sql("BEGIN")
-    elif options.get(NO_WAIT, False):
-        _set_wait(connection, 0)
+    elif (seconds := options.get(WAIT_SECONDS)) is not None:
+        _set_wait(connection, seconds)
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         finally:
@@ -198,8 +198,8 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _set_wait(connection: Connection, seconds: int) -> None:
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000}").close()
+def _set_wait(connection: Connection, seconds: float) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}").close()
 
 
 def reader_of(session: Session) -> Session:

@@ -1,24 +1,18 @@
 """The audit of refusals: who wanted what without the right, bounded in number."""
 
-import logging
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.accounts import audit
 from jobs_app.accounts.principal import Principal
 from jobs_app.core import clock
 from jobs_app.core.errors import Forbidden, NotFound
-from jobs_app.db.errors import error_name
-from jobs_app.web import session
 from jobs_app.web.api import problems
+from jobs_app.web.audit_notes import AuditNote, AuditNotes
 from jobs_app.web.repeat_count import RepeatCount
-
-log = logging.getLogger(__name__)
 
 #: The name of these events in the audit.
 REFUSED = "refused"
@@ -52,6 +46,7 @@ class RefusalAudit:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._notes = AuditNotes()
         #: The windows of the accounts, by their names and numbers, in the order in which they end.
         self._counts: dict[Account, RepeatCount[Refusal]] = {}
 
@@ -64,17 +59,18 @@ class RefusalAudit:
         with self._lock:
             is_new = self._counts.setdefault(account, RepeatCount()).is_new(refusal)
         if is_new:
-            _write({refusal: 0}, g.audit_origin)
+            self._notes.write([_note(refusal, 0, g.audit_origin)])
 
     def report(self) -> None:
         """Write how often refusals came again in the last window; call it at each request."""
+        notes: list[AuditNote] = []
         for (account, person_id), count in self._ended().items():
             repeated, others = count.totals()
             if others:
                 origin = audit.Origin(None, None, person_id)
                 repeated[Refusal(origin, account, "several actions", "")] = others
-            if repeated:
-                _write(repeated)
+            notes += [_note(refusal, times) for refusal, times in repeated.items()]
+        self._notes.write(notes)
 
     @property
     def account_count(self) -> int:
@@ -120,21 +116,8 @@ def _repeatable(origin: audit.Origin) -> audit.Origin:
     return audit.Origin(origin.token_id, origin.remote_address, origin.person_id, via=origin.via)
 
 
-def _write(refusals: Mapping[Refusal, int], origin: audit.Origin | None = None) -> None:
-    # Nothing may be held while another session writes.
-    session.database.session.remove()
-    try:
-        with session.writing() as writer:
-            for refusal, count in refusals.items():
-                audit.set_origin(writer, origin or refusal.origin)
-                detail: dict[str, Any] = {"wanted": refusal.action, "request": refusal.path}
-                if count:
-                    detail["again"] = count
-                audit.note(writer, REFUSED, by=refusal.actor, at=clock.now(), **detail)
-            writer.commit()
-    except SQLAlchemyError as error:
-        # A full disk or a busy database must not turn a refusal into another error.
-        log.warning("refusal_not_noted error=%s", error_name(error))
-
-
-# IMPORT
+def _note(refusal: Refusal, count: int, origin: audit.Origin | None = None) -> AuditNote:
+    detail: dict[str, Any] = {"wanted": refusal.action, "request": refusal.path}
+    if count:
+        detail["again"] = count
+    return AuditNote(origin or refusal.origin, REFUSED, refusal.actor, clock.now(), detail)

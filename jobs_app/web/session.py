@@ -17,14 +17,21 @@ from jobs_app.accounts import audit, tag_limit
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
-from jobs_app.db.engine import NO_WAIT, READ_ONLY, engine_options, prepare_engine
+from jobs_app.db.engine import READ_ONLY, WAIT_SECONDS, engine_options, prepare_engine
 from jobs_app.db.errors import error_name
 
 log = logging.getLogger(__name__)
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READER = "jobs_reader"
-NOTER = "jobs_noter"
+
+#: How long a session waits for another writer of SQLite, seconds: one that notes the use of a
+#: token, one that adds to the audit what no answer waits for, and one of somebody who is not
+#: signed in. Nobody may hold the threads of the server without a right.
+USE_SECONDS, NOTE_SECONDS, VISITOR_SECONDS = 0.0, 0.25, 2.0
+
+#: The key of the engines with these waits.
+WAITING = "jobs_waiting"
 
 
 class RequestSession(FlaskSession):
@@ -71,7 +78,10 @@ def init_app(app: Flask, settings: Settings) -> None:
         prepare_engine(database.engine)
         # Kept: a session takes one more connection for each engine object that it sees.
         app.extensions[READER] = database.engine.execution_options(**{READ_ONLY: True})
-        app.extensions[NOTER] = database.engine.execution_options(**{NO_WAIT: True})
+        app.extensions[WAITING] = {
+            seconds: database.engine.execution_options(**{WAIT_SECONDS: seconds})
+            for seconds in (USE_SECONDS, NOTE_SECONDS, VISITOR_SECONDS)
+        }
 
 
 def _reader() -> Engine:
@@ -116,9 +126,15 @@ def readers() -> Callable[[], Session]:
     return lambda: _limited(Session(engine, expire_on_commit=False), tags)
 
 
-def writing() -> Session:
-    """Return a separate session that may write; use it as a context manager."""
-    return _limited(Session(database.engine, expire_on_commit=False), _tags())
+def writing(*, wait_seconds: float | None = None) -> Session:
+    """Return a separate session that may write; use it as a context manager.
+
+    With *wait_seconds*, one of the waits above, it waits no longer for another writer of SQLite.
+    """
+    engine = database.engine
+    if wait_seconds is not None:
+        engine = current_app.extensions[WAITING][wait_seconds]
+    return _limited(Session(engine, expire_on_commit=False), _tags())
 
 
 def noting() -> Session:
@@ -126,8 +142,7 @@ def noting() -> Session:
 
     While another process writes for long, requests that only read would wait for it too.
     """
-    engine: Engine = current_app.extensions[NOTER]
-    return Session(engine, expire_on_commit=False)
+    return writing(wait_seconds=USE_SECONDS)
 
 
 def _tags() -> frozenset[str] | None:

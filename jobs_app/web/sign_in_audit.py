@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from jobs_app.accounts import audit
 from jobs_app.core import clock
-from jobs_app.db.errors import error_name
-from jobs_app.web import session
+from jobs_app.web.audit_notes import AuditNote, AuditNotes
 from jobs_app.web.repeat_count import RepeatCount
 
 log = logging.getLogger(__name__)
@@ -56,6 +53,7 @@ class SignInAudit:
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._count = RepeatCount[FailedSignIn](monotonic=monotonic)
+        self._notes = AuditNotes()
 
     def note(self, failure: FailedSignIn) -> None:
         """Write *failure*, or count it if the audit has it, or has many."""
@@ -67,7 +65,7 @@ class SignInAudit:
                 failure.reason,
                 failure.account,
             )
-            _write({failure: 0})
+            self._notes.write([_note(failure, 0)])
 
     def report(self) -> None:
         """Write how often failures came again in the last window; call it at each request."""
@@ -76,21 +74,12 @@ class SignInAudit:
             repeated[FailedSignIn("", None, None, Reason.TOO_MANY)] = others
         if repeated:
             log.warning("sign_in_failed_again count=%s", sum(repeated.values()))
-            _write(repeated)
+        self._notes.write([_note(failure, count) for failure, count in repeated.items()])
 
 
-def _write(failures: dict[FailedSignIn, int]) -> None:
-    # Nothing may be held while another session writes.
-    session.database.session.remove()
-    try:
-        with session.writing() as writer:
-            for failure, count in failures.items():
-                audit.set_origin(writer, audit.Origin(None, failure.address, via="page"))
-                detail: dict[str, Any] = {"person": failure.account, "reason": failure.reason}
-                if count:
-                    detail["again"] = count
-                audit.note(writer, ACTION, by=ACTOR, at=clock.now(), **detail)
-            writer.commit()
-    except SQLAlchemyError as error:
-        # A full disk or a busy database must not turn a refusal into another error.
-        log.warning("failed_sign_in_not_noted error=%s", error_name(error))
+def _note(failure: FailedSignIn, count: int) -> AuditNote:
+    origin = audit.Origin(None, failure.address, via="page")
+    detail: dict[str, Any] = {"person": failure.account, "reason": failure.reason}
+    if count:
+        detail["again"] = count
+    return AuditNote(origin, ACTION, ACTOR, clock.now(), detail)

@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import (
-    NO_WAIT,
     READ_ONLY,
     SQLITE_CACHE_KIB,
     SQLITE_WAL_PAGES,
+    WAIT_SECONDS,
     Database,
     engine_options,
     make_engine,
@@ -209,7 +209,7 @@ def test_an_option_that_postgresql_does_not_have_is_refused_with_a_sentence() ->
 
 def test_a_note_waits_for_no_writer_and_the_next_writer_waits(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite:///{tmp_path / 'jobs.db'}", pool_size=2, max_overflow=0)
-    noting = engine.execution_options(**{NO_WAIT: True})
+    noting = engine.execution_options(**{WAIT_SECONDS: 0})
     with engine.connect() as holder:
         holder.execute(text("CREATE TABLE x (y)"))
         with pytest.raises(OperationalError), noting.connect() as other:

@@ -98,8 +98,11 @@ def is_unencrypted() -> bool:
 
 
 def writing() -> Session:
-    """Return a session that may write, and whose events have the origin of this request."""
-    writer = session.writing()
+    """Return a session that may write, and whose events have the origin of this request.
+
+    Anybody may ask for one without a right: so it waits only shortly for another writer.
+    """
+    writer = session.writing(wait_seconds=session.VISITOR_SECONDS)
     audit.set_origin(writer, g.audit_origin)
     return writer
 
