@@ -87,8 +87,11 @@ class DayWords(Day):
         self.star = self.star and bool(others)
 
     def format(self) -> str:
+        days = [day.words for day in self._days]
         others = [super().format()] if self._others else []
-        return join([*others, *(day.words for day in self._days)])
+        # In the order of a month: numbers begin it, `L` and `LW` end it.
+        is_end = {"L", "LW"}.issuperset(self._others)
+        return join([*days, *others] if is_end else [*others, *days])
 
 
 def _nearest_working(day: int, weekday: int, last: int) -> int:

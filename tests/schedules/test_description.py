@@ -82,6 +82,10 @@ def test_a_schedule_is_described_in_one_sentence(schedule, sentence):
         ("0 9 LW * *", "At 09:00 on the last working day of every month"),
         ("0 9 1W * *", "At 09:00 on the first working day of the month"),
         ("0 9 22W MAR *", "At 09:00 on the working day nearest the 22nd of the month in March"),
+        (
+            "0 9 LW,1W * *",
+            "At 09:00 on the first working day of the month and the last working day of the month",
+        ),
         ("0 9 L-1 * *", "At 09:00 on the day before the last day of the month"),
         ("0 9 L-3 * *", "At 09:00 on the third day before the last day of the month"),
         (
