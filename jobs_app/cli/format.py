@@ -11,29 +11,16 @@ import click
 from click.shell_completion import CompletionItem
 
 from jobs_app.cli.completion import parts_of
+from jobs_app.core import durations
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted, rfc3339
 from jobs_app.runs.retry import RETRIED
 from jobs_app.schedules import calendar_interval
 
-#: The length of each unit in seconds, by all its names.
-SECONDS = {
-    name: seconds
-    for names, seconds in {
-        "s sec secs second seconds": 1,
-        "m min mins minute minutes": 60,
-        "h hr hrs hour hours": 3600,
-        "d day days": 86_400,
-        "w wk wks week weeks": 604_800,
-    }.items()
-    for name in names.split()
-}
 #: Units of the calendar, which have no fixed length.
 CALENDAR_UNITS = frozenset(["mo", "mos", "month", "months", "y", "yr", "yrs", "year", "years"])
 
-DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z]+\s*)+|\d+(?:\.\d+)?", re.ASCII)
 NUMBER = re.compile(r"[\d.]+", re.ASCII)
-DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
 
 RECENT_TIME = re.compile(
     r"(today|yesterday)(?: +(\d{1,2}:\d{2}(?::\d{2})?))?|(\d{1,2}:\d{2}(?::\d{2})?)",
@@ -76,7 +63,7 @@ class Duration(click.ParamType[float]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         text = str(value).strip()
-        parts = DURATION_PART.findall(text) if DURATION.fullmatch(text) else []
+        parts = durations.parts(text)
         for _, unit in parts:
             # M is a month for some programs, and a minute for others.
             if unit == "M" or unit.lower() in CALENDAR_UNITS:
@@ -86,13 +73,15 @@ class Duration(click.ParamType[float]):
                     param,
                     ctx,
                 )
-        if not parts or any(unit and unit.lower() not in SECONDS for _, unit in parts):
+        if not parts or any(unit and unit.lower() not in durations.SECONDS for _, unit in parts):
             self.fail(
                 f"{value!r} is not a duration: write 90 (seconds), 30s, 5m, 1h30m, 1.5h, 2d or 1w.",
                 param,
                 ctx,
             )
-        seconds = sum(float(number) * SECONDS[unit.lower() or "s"] for number, unit in parts)
+        seconds = sum(
+            float(number) * durations.SECONDS[unit.lower() or "s"] for number, unit in parts
+        )
         if not math.isfinite(seconds):
             self.fail(f"{value!r} is longer than any duration.", param, ctx)
         # The API's fields are whole seconds, and strict about it.
@@ -131,7 +120,7 @@ class Instant(click.ParamType[datetime]):
         text = str(value).strip()
         try:
             # A number alone is rather a date, 20261201, than seconds.
-            if self.takes_ago and DURATION.fullmatch(text) and not NUMBER.fullmatch(text):
+            if self.takes_ago and durations.DURATION.fullmatch(text) and not NUMBER.fullmatch(text):
                 seconds = Duration().convert(text, param, ctx)
                 instant = datetime.now(UTC) - timedelta(seconds=seconds)
             elif self.takes_ago and (match := RECENT_TIME.fullmatch(text)):

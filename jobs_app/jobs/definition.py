@@ -8,6 +8,7 @@ from typing import Any, Self
 from celery import Celery
 from sqlalchemy.orm import Session
 
+from jobs_app.core import durations
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule, refuse
 from jobs_app.core.field_spec import described_fields, grouped
 from jobs_app.core.settings import Settings
@@ -69,9 +70,7 @@ def schedule_from(
     pointers into the schedule, unless it is of exactly one kind, and in one zone.
     """
     _refuse_unless_one_kind(document)
-    document = _with_zone_of_cron(document)
-    if interval := calendar_interval.read(document.get("every") or ""):
-        document = {**document, "every": str(interval)}
+    document = _with_length(_with_zone_of_cron(document))
     jitter = settings.default_jitter_seconds
     # A single instant needs no jitter, and a short interval leaves no room for it.
     is_long = document.get("cron") or document.get("every")
@@ -105,6 +104,16 @@ def _with_zone_of_cron(document: Mapping[str, Any]) -> Mapping[str, Any]:
         detail = f"The expression begins with {zone}, but timezone is {explicit}: give one of them."
         raise InvalidInput(detail, errors=[FieldError("/cron", "two_timezones", detail)])
     return {**document, "cron": cron, "timezone": zone}
+
+
+def _with_length(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *document* with its `every` in one spelling, or as seconds if it is no calendar's."""
+    every = document.get("every") or ""
+    if interval := calendar_interval.read(every):
+        return {**document, "every": str(interval)}
+    if (seconds := durations.whole_seconds(every)) is not None:
+        return {**document, "every": None, "interval_seconds": seconds}
+    return document
 
 
 def definition_of(job: Job) -> Definition:

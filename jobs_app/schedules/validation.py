@@ -83,10 +83,8 @@ def _every_errors(schedule: Schedule) -> Iterator[FieldError]:
         return
     interval = calendar_interval.read(schedule.every)
     if interval is None:
-        detail = (
-            f"{shortened(schedule.every, 40)!r} is not a number of days, weeks, months or years,"
-            " as 2 weeks; give interval_seconds for less than a day."
-        )
+        text = shortened(schedule.every, 40)
+        detail = f"{text!r} is not an interval: write it as 15 minutes, 2 weeks or 3 months."
         yield FieldError("/every", "syntax", detail)
     elif not calendar_interval.is_within(interval):
         most = counted(calendar_interval.MOST[interval.unit], interval.unit)

@@ -91,6 +91,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
     [
         ({"interval_seconds": 30}, {"interval_seconds", "anchor_at"}),
         ({"every": "14d"}, {"every", "anchor_at"}),
+        ({"every": "15 minutes"}, {"interval_seconds", "anchor_at"}),
         ({"cron": "@daily"}, {"cron"}),
         ({"at": "2099-12-01T09:00:00+01:00"}, {"at"}),
     ],
@@ -531,7 +532,11 @@ def test_the_preview_needs_no_job(api: Api) -> None:
         ({"cron": "61 * * * *"}, "/schedule/cron"),
         ({"cron": "* * * * *", "at": "2099-01-01T00:00:00Z"}, "/schedule"),
         ({"interval_seconds": 0}, "/schedule/interval_seconds"),
-        ({"every": "15 minutes"}, "/schedule/every"),
+        ({"every": "fortnight"}, "/schedule/every"),
+        ({"every": "2"}, "/schedule/every"),
+        ({"every": "0.5 s"}, "/schedule/every"),
+        ({"every": "0 s"}, "/schedule/interval_seconds"),
+        ({"every": "11 years"}, "/schedule/every"),
     ],
 )
 def test_the_preview_refuses_a_bad_schedule(
