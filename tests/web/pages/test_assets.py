@@ -1,7 +1,12 @@
 """The files of the pages."""
 
-from jobs_app.web.pages.assets import FOLDER
-from tests.web.conftest import Api
+import re
+from collections.abc import Callable
+
+import pytest
+
+from jobs_app.web.pages.assets import BUNDLES, FOLDER
+from tests.web.conftest import NOW, Api, a_run
 from tests.web.pages.conftest import Page
 
 
@@ -13,6 +18,37 @@ def test_files_are_kept_by_browsers_and_compressed(api: Api, page: Page) -> None
     assert "immutable" in answer.headers["Cache-Control"]
     assert answer.headers["Content-Encoding"] == "br"
     assert "immutable" not in other.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_bundle_has_each_of_its_scripts_whole_and_in_order(api: Api, name: str) -> None:
+    answer = api.get(f"//assets/0/{name}")
+    places = [answer.text.index((FOLDER / part).read_text()) for part in BUNDLES[name]]
+
+    assert answer.content_type == "text/javascript; charset=utf-8"
+    assert places == sorted(places)
+    known = {"If-None-Match": answer.headers["ETag"]}
+    assert api.get(f"//assets/0/{name}", headers=known).status_code == 304
+
+
+def test_scripts_of_ours_are_strict_behind_others_too() -> None:
+    """The directive of a file counts only if nothing stands before it: ours is in a function."""
+    start = re.compile(r'(?://.*\n)+(?:const \w+ = )?\(\(\) => \{\n  "use strict";\n')
+
+    scripts = [path for path in FOLDER.glob("*.js") if path.name != "docs.js"]
+    assert [path.name for path in scripts if not start.match(path.read_text())] == []
+
+
+def test_a_first_visit_asks_for_few_files(api: Api, page: Page, store: Callable[..., None]) -> None:
+    run = a_run(job_id=api.make_job()["id"], finished_at=NOW)
+    store(run)
+    for address in ("/", "/jobs", "/jobs/nightly", f"/runs/{run.id}", "/jobs/nightly/edit"):
+        text = page(address).text
+        files = set(re.findall(r'(?:src|href)="(/assets/[^"]+)"', text))
+
+        # The page itself is the sixth at most.
+        assert len(files) <= 5, files
+        assert [file for file in files if api.get(f"/{file}").status_code != 200] == []
 
 
 def test_no_file_outside_the_folder_is_sent(api: Api, page: Page) -> None:

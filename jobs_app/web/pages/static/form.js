@@ -1,8 +1,7 @@
 // A form that is guarded: keys that save, a question before it is left, and what was typed kept
 // until an answer has it: an answer with the form has all of it, a saved job another version.
-"use strict";
-
 (() => {
+  "use strict";
   // A form that starts something is sent once; the server makes one run of several, too.
   document.querySelector("form[data-once]")?.addEventListener("submit", event => {
     setTimeout(() => { for (const button of event.target.querySelectorAll("button")) button.disabled = true; });

@@ -1,7 +1,7 @@
 // Keys: each goes to a link, a button or a field that names it in data-key. None starts, cancels
 // or deletes by itself: those lead to a page or a dialog that asks.
-"use strict";
 (() => {
+  "use strict";
   const OFF = "jobs-keys-off";
   const dialog = document.getElementById("keys");
   const off = document.getElementById("keys-off");

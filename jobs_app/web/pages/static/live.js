@@ -1,6 +1,6 @@
 // Keep the region #live current: fast while something runs and somebody looks, slow else.
-"use strict";
 (() => {
+  "use strict";
   const live = document.getElementById("live");
   const notice = document.getElementById("notice"), outage = document.getElementById("outage");
   if (!live) return;

@@ -1,6 +1,6 @@
 // The log of a run: lines that are text and can be linked, found and copied, and new ones as they come.
-"use strict";
 (() => {
+  "use strict";
   const root = document.getElementById("log"); // not on the page of a run that did not run
   if (!root) return;
   const part = (name) => root.querySelector(`[data-log="${name}"]`);

@@ -1,6 +1,6 @@
 // Coloured output as text nodes: of all escape sequences only SGR is read, the others are dropped.
-"use strict";
 const sgr = (() => {
+  "use strict";
   // SGR; CSI; OSC and its relatives up to their end; two characters; controls, also those of direction.
   const SEQUENCE = /\x1b\[([\d;:]*)m|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   const ON = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike" };

@@ -1,6 +1,6 @@
 // Instants as the reader needs them: how long ago, how soon, how long it has been running.
-"use strict";
 (() => {
+  "use strict";
   const UNITS = [[90, 1, "s"], [5400, 60, "min"], [129600, 3600, "h"], [5184000, 86400, "days"], [63072000, 2629746, "months"], [Infinity, 31556952, "years"]];
 
   function span(seconds) {
