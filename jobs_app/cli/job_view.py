@@ -76,6 +76,7 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Error": item.get("scheduling_error"),
         "Description": item.get("description"),
         "Tags": ", ".join(item.get("tags") or ()),
+        "Imported from": item.get("origin"),
         "Schedule": schedule_text(schedule),
         "": item.get("description_of_schedule") if schedule else None,
         "Next run": moment(item.get("next_run_at")),

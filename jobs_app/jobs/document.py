@@ -82,6 +82,9 @@ class Definition:
         str, FieldSpec("--description", "What it is for, Markdown.", most=20_000)
     ] = ""
     tags: Annotated[tuple[Tag, ...], FieldSpec(most=50)] = ()
+    origin: Annotated[str, FieldSpec(most=200, example="crontab web1:/etc/cron.d/php")] | None = (
+        None
+    )
     task: TaskName
     kwargs: Kwargs = field(default_factory=dict)
     run_arguments: Annotated[tuple[ArgumentName, ...], FieldSpec(most=50)] = ()

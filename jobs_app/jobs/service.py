@@ -36,13 +36,25 @@ from jobs_app.runs import cancel, fires
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Fire
 
+#: The reason of the pause of a job that was created paused.
+CREATED_PAUSED = "created paused"
+
 OnMissed = Literal["skip", "last", "all"]
 
 
-def create(session: Session, definition: Definition, *, app: Celery, by: str, at: datetime) -> Job:
+def create(
+    session: Session,
+    definition: Definition,
+    *,
+    app: Celery,
+    by: str,
+    at: datetime,
+    is_paused: bool = False,
+) -> Job:
     """Store a new job and return it; its first fire is later than *at*.
 
-    Raises InvalidInput with one entry a field, Conflict (`name_taken`).
+    With *is_paused* it has none until somebody resumes it. Raises InvalidInput with one entry
+    a field, Conflict (`name_taken`).
     """
     definition = completed(definition, anchor_at=None, at=at)
     with reader_of(session) as reader:
@@ -51,6 +63,9 @@ def create(session: Session, definition: Definition, *, app: Celery, by: str, at
     NewReferences.of(definition).hold(session)
     job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
     job.state, job.runs_started = JobState.ACTIVE, 0
+    if is_paused:
+        job.state, job.paused_at, job.paused_by = JobState.PAUSED, at, by
+        job.paused_reason = CREATED_PAUSED
     follow_schedule(job, at=at)
     subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
     session.add(job)

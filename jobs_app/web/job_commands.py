@@ -14,11 +14,17 @@ from jobs_app.web.permissions import actor, may
 from jobs_app.web.session import reading, session
 
 
-def create(definition: Definition) -> Job:
+def create(definition: Definition, *, is_paused: bool = False) -> Job:
     """Store a new job; raises Forbidden, and what `service.create` raises."""
     job_rights.check_save(definition)
-    app = extension.current().celery
-    job = service.create(session(), definition, app=app, by=actor(), at=clock.now())
+    job = service.create(
+        session(),
+        definition,
+        app=extension.current().celery,
+        by=actor(),
+        at=clock.now(),
+        is_paused=is_paused,
+    )
     extension.notify_redis_afterwards([job])
     return job
 

@@ -32,6 +32,9 @@ class Job(Base):
     #: The pages start it by hand only for somebody who types its name.
     confirm: Mapped[bool] = mapped_column(default=False, server_default=false())
 
+    #: Where an import took it from: a second import finds its jobs by this.
+    origin: Mapped[str | None] = mapped_column(String(200))
+
     cron: Mapped[str | None] = mapped_column(String(256))
     interval_seconds: Mapped[int | None]
     every: Mapped[str | None] = mapped_column(String(16))

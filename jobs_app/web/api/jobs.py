@@ -25,6 +25,7 @@ from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
 from jobs_app.web.api.responses import checked_name, located, versioned
 from jobs_app.web.api.schemas.base import raise_invalid
 from jobs_app.web.api.schemas.job_input import (
+    CreateQuery,
     DeleteQuery,
     JobIn,
     JobPath,
@@ -94,14 +95,20 @@ def read_position(sort: JobSort, text: str) -> Position:
 
 
 @api.post("/jobs", responses={201: JobOut, 200: DryRunOut, **problems(409, body=True)})
-def create_job(header: MayRepeat, query: WriteQuery, body: JobIn) -> Response:
-    """Create a job; it first runs when its schedule says so, never at once."""
+def create_job(header: MayRepeat, query: CreateQuery, body: JobIn) -> Response:
+    """Create a job; it first runs when its schedule says so, never at once.
+
+    With `paused` it waits for somebody to resume it.
+    """
     definition = _definition(body, name=body.name)
     if query.dry_run:
         return _show_dry_run(job_commands.effect(definition, job=None))
     # Also before an earlier answer is repeated.
     job_rights.check_save(definition)
-    return preconditions.once(lambda: _create(definition), check=lambda: find_job(definition.name))
+    return preconditions.once(
+        lambda: _create(definition, is_paused=query.paused),
+        check=lambda: find_job(definition.name),
+    )
 
 
 @api.get("/jobs/<name>", responses={200: JobOut, 304: None, **problems(404)})
@@ -225,8 +232,8 @@ def _definition(body: JobReplace, *, name: str) -> Definition:
     return body.definition(parts.settings, name=name, app=parts.celery)
 
 
-def _create(definition: Definition) -> Response:
-    job = job_commands.create(definition)
+def _create(definition: Definition, *, is_paused: bool) -> Response:
+    job = job_commands.create(definition, is_paused=is_paused)
     return located(_answer(job), 201, f"/api/v1/jobs/{job.name}")
 
 

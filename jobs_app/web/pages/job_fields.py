@@ -40,7 +40,10 @@ def _names(group: type) -> tuple[str, ...]:
 #: The sections of the form, with the fields in each. `schedule`, `notify` and `kwargs` are parts
 #: of their own, `retry` and `retention` stand for their fields.
 SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "what": ("What", ("name", "task", "kwargs", "run_arguments", "confirm", "description", "tags")),
+    "what": (
+        "What",
+        ("name", "task", "kwargs", "run_arguments", "confirm", "description", "tags", "origin"),
+    ),
     "when": ("When", ("schedule", "max_runs")),
     "late": ("If it is late or overlaps", _names(FirePolicy)),
     "limits": ("Limits and retries", (*_names(RunLimits), "retry", "pause_after_failures")),
@@ -54,6 +57,7 @@ NESTED: dict[str, type] = {"retry": RetryPolicy, "retention": Retention}
 
 _LABELS = {
     "confirm": "Ask for its name before a start by hand",
+    "origin": "Imported from",
     "cron": "Cron expression",
     "interval_seconds": "Every",
     "every": "Every",
@@ -79,6 +83,7 @@ _LABELS = {
 _HELP = {
     "name": "Lower-case letters, digits, '.', '_' and '-'.",
     "tags": "Divided by commas or spaces.",
+    "origin": "Another import of the same source finds the job by this. Blank: made by hand.",
     "cron": "Five fields: minute, hour, day of the month, month, day of the week.",
     "every": "As 1 day, 2 weeks or 3 months: at the same local time, in summer and in winter.",
     "anchor_at": "It fires then and every so often after it. Blank: from its start.",
@@ -111,6 +116,7 @@ _NULLS = {
     "soft_time_limit_seconds": "no limit",
     "max_runs": "no end",
     "pause_after_failures": "never",
+    "origin": "none",
     "concurrency_key": "none",
     "concurrency_limit": "none",
 }

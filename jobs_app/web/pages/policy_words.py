@@ -54,6 +54,8 @@ def facts(definition: Definition) -> dict[str, str]:
         shown["Concurrency key"] = f"{definition.concurrency_key}, {counted(limit, 'run')} at once"
     if definition.confirm:
         shown["Run now"] = "asks for its name"
+    if definition.origin is not None:
+        shown["Imported from"] = definition.origin
     if definition.notify is not None:
         shown["Notifies"] = ", ".join(rule.channel for rule in definition.notify) or "nobody"
     return shown

@@ -39,6 +39,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "kwargs": {"command": "true"},
         "run_arguments": [],
         "confirm": False,
+        "origin": None,
         "schedule": {
             "cron": "30 2 * * *",
             "timezone": "Europe/Paris",
@@ -84,6 +85,18 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "declared": {},
     }
     assert api.get("/jobs/nightly-report").json == answer.json
+
+
+def test_a_job_that_is_created_paused_fires_only_after_a_resume(api: Api) -> None:
+    job = a_job(name="x", schedule={"cron": "* * * * *"}, origin="crontab a:b")
+    answer = api.post("/jobs?paused=true", job)
+
+    assert answer.status_code == 201
+    assert (answer.json["state"], answer.json["next_run_at"]) == ("paused", None)
+    assert answer.json["paused"]["reason"] == "created paused"
+    assert answer.json["origin"] == "crontab a:b"
+    assert api.get("/jobs/x/next").json == {"items": []}
+    assert api.post("/jobs/x/resume", {}).json["next_run_at"] is not None
 
 
 @pytest.mark.parametrize(

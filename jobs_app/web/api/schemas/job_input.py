@@ -242,6 +242,12 @@ class WriteQuery(Query):
     dry_run: bool = False
 
 
+class CreateQuery(WriteQuery):
+    """`paused` creates a job that does not fire before somebody resumes it."""
+
+    paused: bool = False
+
+
 class DeleteQuery(Query):
     """`purge` deletes the history too."""
 
