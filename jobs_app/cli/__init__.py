@@ -21,6 +21,7 @@ COMMANDS = {
     "token": "jobs_app.cli.commands.tokens:token",
     "whoami": "jobs_app.cli.commands.whoami:whoami",
     "attention": "jobs_app.cli.commands.attention:attention",
+    "import": "jobs_app.cli.commands.importers:import_group",
     "audit": "jobs_app.cli.commands.audit:audit",
     "queues": "jobs_app.cli.commands.queues:queues",
     "workers": "jobs_app.cli.commands.queues:workers",

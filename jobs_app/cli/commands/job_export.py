@@ -1,22 +1,18 @@
 """`jobs-app job export` and `import`: jobs as YAML, to be kept beside code."""
 
 import re
-from dataclasses import dataclass
 
 import click
 
-from jobs_app.cli.client import Answer, Client, Json, connect
+from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.failure import USAGE, Failure, Unreachable
-from jobs_app.cli.job_diff import print_changes
+from jobs_app.cli.import_plan import Step, carry_out, plan, print_step
 from jobs_app.cli.job_options import read_text, writable
-from jobs_app.cli.job_view import outlook, print_recorded
-from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
+from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note
 from jobs_app.cli.paths import job_path
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
-
-DRY = {"dry_run": True}
 
 #: An import names at most so many jobs that the server refuses.
 MAX_REFUSED = 20
@@ -26,8 +22,8 @@ CRONTAB_LINE = re.compile(
     r"^[ \t]*(?:@[a-z]+|[\d*][\d*,/-]*(?:[ \t]+[\w*][\w*,/-]*){4})[ \t]+\S", re.MULTILINE
 )
 CRONTAB = (
-    "This is a crontab, and the file must be YAML. A line of it, 30 2 * * * backup.sh, becomes: "
-    "jobs-app job create backup --cron '30 2 * * *' --timezone ZONE --command 'backup.sh'"
+    "This is a crontab, and the file must be YAML. To make jobs of a crontab: "
+    "jobs-app import crontab FILE"
 )
 
 
@@ -63,20 +59,6 @@ def _compact(job: Json) -> Json:
     return fields
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """The action for one job of the file; `present` is the job as it is, None for a new one."""
-
-    document: Json
-    action: str
-    preview: Json
-    present: Answer | None
-
-    @property
-    def etag(self) -> str | None:
-        return self.present.etag if self.present else None
-
-
 @click.command("import")
 @click.argument("source", metavar="FILE")
 @dry_run_option
@@ -91,7 +73,7 @@ def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
     jobs = _read(source)
     client = connect()
     steps = _dry_run_all(client, jobs)
-    report = [step.preview if dry_run else _carry_out(client, step) for step in steps]
+    report = [step.preview if dry_run else carry_out(client, step) for step in steps]
     if as_json:
         items = [
             {"name": step.document["name"], "action": step.action}
@@ -101,7 +83,7 @@ def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
         print_json({"items": items})
         return
     for step, job in zip(steps, report, strict=True):
-        _print_step(step, job, dry_run=dry_run)
+        print_step(step, job, dry_run=dry_run)
     if dry_run:
         print_note("Nothing was changed.")
 
@@ -119,7 +101,7 @@ def _read(source: str) -> list[Json]:
         raise click.UsageError(f"{source}: {error}") from error
 
 
-def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
+def _dry_run_all(client: Client, jobs: list[Json]) -> list[Step]:
     """Send each job as a dry run; raise Failure if the server refuses one.
 
     After MAX_REFUSED refusals, the rest is not sent.
@@ -127,7 +109,7 @@ def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
     steps, refused = [], 0
     for number, job in enumerate(jobs, 1):
         try:
-            steps.append(_plan(client, job))
+            steps.append(plan(client, job))
         except Unreachable:
             raise
         except Failure as error:
@@ -144,41 +126,3 @@ def _dry_run_all(client: Client, jobs: list[Json]) -> list[_Step]:
         were = "was" if refused == 1 else "were"
         raise Failure(f"{counted(refused, 'job')} {were} refused; nothing was changed.", USAGE)
     return steps
-
-
-def _plan(client: Client, job: Json) -> _Step:
-    present = client.find(job_path(job["name"]))
-    if present is None:
-        answer = client.send("POST", "/jobs", body=job, params=DRY)
-        return _Step(job, "create", answer.body, None)
-    path = job_path(job["name"])
-    answer = client.send("PUT", path, body=job, params=DRY, if_match=present.etag)
-    is_same = writable(answer.body["job"]) == writable(present.body)
-    return _Step(job, "keep" if is_same else "change", answer.body, present)
-
-
-def _carry_out(client: Client, step: _Step) -> Json:
-    """Carry a step out and return the job; a change made meanwhile raises Failure."""
-    job: Json = step.preview["job"]
-    if step.action == "create":
-        job = client.post("/jobs", step.document)
-    elif step.action == "change":
-        path = job_path(step.document["name"])
-        job = client.send("PUT", path, body=step.document, if_match=step.etag).body
-    return job
-
-
-def _print_step(step: _Step, job: Json, *, dry_run: bool) -> None:
-    name = step.document["name"]
-    if step.action == "keep":
-        print_text(f"Unchanged {name}.")
-        return
-    done = {"create": "Created", "change": "Changed"}[step.action]
-    verb = f"Would {step.action}" if dry_run else done
-    print_text(f"{verb} {name}: {outlook(job['job'] if dry_run else job)}")
-    if dry_run:
-        if step.present is not None:
-            print_changes(writable(step.present.body), writable(job["job"]))
-        print_recorded(job["effect"])
-        for warning in job["effect"]["warnings"]:
-            print_note(f"Note on {name}: {warning}")

@@ -1,21 +1,13 @@
 """`jobs-app job export`, `import` and `explain`, against the real API."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
-from werkzeug.serving import make_server
 
-from jobs_app.accounts import tokens
-from jobs_app.core.settings import Settings
-from jobs_app.db.engine import Database
-from jobs_app.web.app import create_app
 from tests.cli.canned import Canned, CannedServer, a_job, a_run, page, problem
-from tests.web.conftest import close
 
 Run = Callable[..., Result]
 
@@ -30,31 +22,6 @@ ticks:
   kwargs: {duration: 0}
   schedule: {interval_seconds: 300}
 """
-
-
-@pytest.fixture
-def installation(
-    migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """The web application on a socket, which JOBS_URL names, without Redis."""
-    (tmp_path / "jobs.db").write_bytes(migrated_sqlite.read_bytes())
-    settings = Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'jobs.db'}")
-    database = Database(settings.effective_database_url)
-    with database.session() as session:
-        token = tokens.create(session, "tester", at=datetime(2026, 11, 1, tzinfo=UTC))
-    database.close()
-    app = create_app(settings)
-    server = make_server("127.0.0.1", 0, app, threaded=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("JOBS_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("JOBS_TOKEN", token)
-    monkeypatch.setenv("TZ", "UTC")
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    close(app)
 
 
 @pytest.mark.usefixtures("installation")
@@ -161,7 +128,7 @@ def test_a_crontab_gets_a_sentence_that_helps(run: Run, text: str) -> None:
 
     assert result.exit_code == 2
     assert "This is a crontab" in result.stderr
-    assert "jobs-app job create" in result.stderr
+    assert "jobs-app import crontab FILE" in result.stderr
 
 
 def test_broken_yaml_is_not_taken_for_a_crontab(run: Run) -> None:

@@ -1,0 +1,102 @@
+"""An import from another scheduler: its lines, the steps they mean, and how these are done."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from jobs_app.cli.client import Client, Json
+from jobs_app.cli.failure import Failure, Unreachable
+from jobs_app.cli.import_plan import Step, carry_out, plan
+from jobs_app.cli.job_options import writable
+from jobs_app.jobs.importers.drafts import Defaults, Draft, documents, find_present
+
+
+@dataclass(slots=True)
+class Item:
+    """A line or an entry of a source, and what becomes of it.
+
+    `kind` is the source's own word for it. `draft` is None if it describes no job. `problem`
+    says why it becomes none although it does, and `advice` what helps.
+    """
+
+    number: int
+    text: str
+    kind: str
+    draft: Draft | None = None
+    differences: list[str] = field(default_factory=list)
+    note: str = ""
+    problem: str = ""
+    advice: str = ""
+    step: Step | None = None
+
+    @property
+    def action(self) -> str:
+        """What becomes of it: create, change, keep, refuse; "" for a line without a job."""
+        if self.problem:
+            return "refuse"
+        return self.step.action if self.step else ""
+
+
+@dataclass(slots=True)
+class Source:
+    """A file or a database of another scheduler. `missing` are jobs that it no longer has."""
+
+    title: str
+    form: str
+    origin: str
+    items: list[Item]
+    notes: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) -> None:
+    """Fill in the step of each item that describes a job, or why the server refuses it.
+
+    Nothing is changed. Raises Failure if the server cannot be asked.
+    """
+    jobs = client.page("/jobs", limit=None)["items"]
+    taken = {job["name"] for job in jobs}
+    for source in sources:
+        items = [item for item in source.items if item.draft is not None]
+        drafts = [item.draft for item in items if item.draft is not None]
+        ours = [writable(job) for job in jobs if job.get("origin") == source.origin]
+        present = find_present(drafts, ours)
+        others = {job["name"] for job in jobs} - {job["name"] for job in ours}
+        own = replace(defaults, origin=source.origin)
+        made = documents(drafts, present, taken=taken, defaults=own)
+        taken |= {document["name"] for document in made}
+        matched = {job["name"] for job in present if job is not None}
+        source.missing = [job["name"] for job in ours if job["name"] not in matched]
+        for item, document, job in zip(items, made, present, strict=True):
+            wanted = item.draft.name if item.draft else ""
+            if job is None and wanted in others:
+                item.note = f"the name {wanted} belongs to another job, which stays as it is"
+            _plan_item(client, item, document)
+
+
+def _plan_item(client: Client, item: Item, document: Json) -> None:
+    try:
+        item.step = plan(client, document)
+    except Unreachable:
+        raise
+    except Failure as failure:
+        item.problem = f"The server refuses it: {failure.message}"
+
+
+def steps_to_do(sources: Sequence[Source]) -> Iterator[Step]:
+    """Yield the steps that change something."""
+    for source in sources:
+        for item in source.items:
+            if item.step is not None and item.step.action != "keep":
+                yield item.step
+
+
+def carry_out_all(client: Client, sources: Sequence[Source], *, is_paused: bool) -> None:
+    """Carry out all steps; raises Failure, which names the job, at the first that fails."""
+    for step in steps_to_do(sources):
+        try:
+            carry_out(client, step, is_paused=is_paused)
+        except Failure as failure:
+            sentence = "The jobs before it are done. The same import again does the rest."
+            raise Failure(
+                f"{step.name}: {failure.message}\n{sentence}", failure.exit_code
+            ) from failure

@@ -1,0 +1,309 @@
+"""Reads crontabs line by line, with the rules of Debian's cron and cronie. Pure, no IO.
+
+Each line of the file becomes one Line: nothing is left out. A variable is for the lines below
+it, as in cron.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from jobs_app.core.text import counted
+from jobs_app.jobs.importers.command_names import shell_words
+from jobs_app.jobs.importers.crontab_percent import split_percent
+from jobs_app.jobs.importers.crontab_times import (
+    MOST_JITTER_SECONDS,
+    Refused,
+    Times,
+    field_times,
+    macro_times,
+)
+from jobs_app.jobs.importers.crontab_variables import read_variable
+from jobs_app.schedules import timezones
+
+#: The most characters of a command in Debian's cron (crontab(5)).
+DEBIAN_COMMAND = 998
+#: The shell that cron and the task `shell` use by default.
+SHELL = "/bin/sh"
+
+_FIELDS = re.compile(r"(?:[^ \t]+[ \t]+){5}")
+_WORD = re.compile(r"[^ \t]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Options of a line that the crons of the BSDs read in front of the command.
+_BSD_OPTION = re.compile(r"-[nqs]+[ \t]+")
+
+NO_MAIL = "no mail is sent for output here: it is the log of the run"
+
+#: What a variable does that is more than a variable of the commands; "" if nothing.
+MEANINGS = {
+    "SHELL": "the shell of the jobs below",
+    "HOME": "the directory of the jobs below, too",
+    "CRON_TZ": "the time zone of the jobs below, as in cronie; Debian's cron does not read it",
+    "TZ": "a variable of the commands; as in cron, it does not change when they run",
+    "RANDOM_DELAY": "the starts of the jobs below are spread over so many minutes, as in cronie",
+    "MAILTO": NO_MAIL,
+    "MAILFROM": NO_MAIL,
+    "CONTENT_TYPE": NO_MAIL,
+    "CONTENT_TRANSFER_ENCODING": NO_MAIL,
+    "LOGNAME": "it is left out: cron sets it to the account by itself",
+}
+#: Variables that do not go to the commands.
+_NOT_PASSED = MEANINGS.keys() - {"HOME", "TZ"}
+
+
+class LineKind(StrEnum):
+    """What a line of a crontab is."""
+
+    BLANK = "blank"
+    COMMENT = "comment"
+    VARIABLE = "variable"
+    JOB = "job"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command of a crontab with its times, and all that its job needs.
+
+    `timezone` is None for the zone of the machine. `account` is the one of a system crontab.
+    """
+
+    times: Times
+    kwargs: dict[str, Any]
+    timezone: str | None
+    jitter_seconds: int
+    account: str | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the file, without its end. `entry` is that of a JOB.
+
+    `differences` say what is not as in cron. `problem` says why a line is refused, and
+    `advice` what helps.
+    """
+
+    number: int
+    text: str
+    kind: LineKind
+    entry: Entry | None = None
+    differences: tuple[str, ...] = ()
+    note: str = ""
+    problem: str = ""
+    advice: str = ""
+
+
+@dataclass(slots=True)
+class _State:
+    """The variables above the current line, and the comment right above it."""
+
+    variables: dict[str, str] = field(default_factory=dict)
+    comment: str = ""
+
+
+def read_crontab(data: bytes, *, is_system: bool) -> list[Line]:
+    """Return the lines of a crontab; *is_system*: a line names its account before the command."""
+    texts = data.split(b"\n")
+    has_end = texts[-1] == b""
+    if has_end:
+        texts.pop()
+    state = _State()
+    lines = []
+    for number, raw in enumerate(texts, 1):
+        text = raw.decode("utf-8", "backslashreplace")
+        line = _line(number, text, raw, state, is_system=is_system)
+        if number == len(texts) and not has_end and line.kind is LineKind.JOB:
+            missing = "cron does not run a last line without a line end; here it is a job."
+            line = replace(line, differences=(*line.differences, missing))
+        lines.append(line)
+    return lines
+
+
+def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool) -> Line:
+    differences = []
+    if number == 1 and text.startswith("\ufeff"):
+        text = text.removeprefix("\ufeff")
+        differences.append("cron does not read a line that begins with a byte order mark.")
+    content, has_return = text.lstrip(" \t"), text.endswith("\r")
+    content = content.removesuffix("\r")
+    comment, state.comment = state.comment, ""
+    if not content.strip():
+        return Line(number, text, LineKind.BLANK)
+    if content.startswith("#"):
+        state.comment = content.lstrip("#").strip()
+        return Line(number, text, LineKind.COMMENT)
+    try:
+        _check_characters(content, raw)
+        if variable := read_variable(content):
+            return _variable(number, text, variable, state)
+        if has_return:
+            differences.append("cron gives the carriage return at its end to the command.")
+        return _job(number, text, content, comment, differences, state, is_system=is_system)
+    except Refused as refusal:
+        return Line(number, text, LineKind.REFUSED, problem=refusal.problem, advice=refusal.advice)
+
+
+def _check_characters(content: str, raw: bytes) -> None:
+    if "\0" in content:
+        raise Refused("It has a NUL character.")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused("It is not UTF-8.", "Write the file anew in UTF-8.") from error
+
+
+def _variable(number: int, text: str, variable: tuple[str, str], state: _State) -> Line:
+    name, value = variable
+    if not _NAME.fullmatch(name):
+        raise Refused(f"{name[:60]!r} is no name of a variable that a shell passes on.")
+    if name == "RANDOM_DELAY" and not (value.isascii() and value.isdigit()):
+        raise Refused(f"RANDOM_DELAY: {value[:60]!r} is no number of minutes: nothing is spread.")
+    state.variables[name] = value
+    note = MEANINGS.get(name, "a variable of the commands below")
+    if name == "CRON_TZ" and not value:
+        note = "the jobs below are in the time zone of the machine again"
+    if note == NO_MAIL and not value:
+        note = "no mail is sent for output here, either"
+    if re.search(r"\$\w|\$\{", value):
+        note = "; ".join(filter(None, [note, "as in cron, $ in it is not replaced"]))
+    return Line(number, text, LineKind.VARIABLE, note=note)
+
+
+def _job(
+    number: int,
+    text: str,
+    content: str,
+    comment: str,
+    differences: list[str],
+    state: _State,
+    *,
+    is_system: bool,
+) -> Line:
+    if content.startswith("-"):
+        content = content[1:]
+        differences.append(
+            "The - in front keeps the line out of cronie's log; here each run is on record."
+        )
+    times, rest = _times(content)
+    differences += times.differences
+    account, rest = _account(rest) if is_system else (None, rest)
+    if option := _BSD_OPTION.match(rest):
+        rest = rest[option.end() :]
+        differences.append(f"{option[0].strip()} in front is left out: an option of BSD's cron.")
+    command, stdin = split_percent(rest)
+    if not command.strip():
+        raise Refused("The command is empty.")
+    if len(rest) > DEBIAN_COMMAND:
+        differences.append(
+            f"The command has {counted(len(rest), 'character')}, and Debian's cron reads"
+            f" {DEBIAN_COMMAND}."
+        )
+    differences += _command_differences(command)
+    delay = int(state.variables.get("RANDOM_DELAY") or 0) * 60
+    entry = Entry(
+        times=times,
+        kwargs=_kwargs(command, stdin, state.variables),
+        timezone=_timezone(state.variables),
+        jitter_seconds=min(delay, MOST_JITTER_SECONDS),
+        account=account,
+        description=_description(comment),
+    )
+    return Line(number, text, LineKind.JOB, entry, tuple(differences))
+
+
+def _account(text: str) -> tuple[str, str]:
+    """Return the account at the start of *text*, and the command after it. Raises Refused."""
+    match = _WORD.match(text)
+    account = match[0] if match else ""
+    command = text[len(account) :].lstrip(" \t")
+    if not command:
+        raise Refused(
+            f"The line has no command after the account {account!r}.",
+            "A crontab of a person has no account before the command: --user.",
+        )
+    return account, command
+
+
+def _timezone(variables: dict[str, str]) -> str | None:
+    timezone = variables.get("CRON_TZ") or None
+    if timezone is not None and not timezones.is_known(timezone):
+        raise Refused(
+            f"CRON_TZ above is no time zone: {timezone[:60]!r}.", "Write one such as Europe/Paris."
+        )
+    return timezone
+
+
+def _times(content: str) -> tuple[Times, str]:
+    """Return the times at the start of *content*, and what follows them. Raises Refused."""
+    if content.startswith("@"):
+        match = _WORD.match(content)
+        word = match[0] if match else ""
+        times, end = macro_times(word), len(word)
+    else:
+        fields = _FIELDS.match(content)
+        if fields is None:
+            raise Refused(
+                f"It has {counted(len(content.split()), 'word')}; five fields for the time and a"
+                " command are needed.",
+                "A comment begins with #, and a variable is NAME=VALUE.",
+            )
+        times, end = field_times(fields[0].split()), fields.end()
+    rest = content[end:].lstrip(" \t")
+    if not rest:
+        raise Refused("It has no command.")
+    if rest.startswith("*"):
+        raise Refused(
+            "The command begins with *: cron takes this for a sixth field and refuses the line."
+        )
+    return times, rest
+
+
+def _kwargs(command: str, stdin: str | None, variables: dict[str, str]) -> dict[str, Any]:
+    """Return the arguments of the task `shell` for a command below *variables*."""
+    env = {name: value for name, value in variables.items() if name not in _NOT_PASSED}
+    shell = variables.get("SHELL") or SHELL
+    return {
+        "command": command,
+        **({"stdin": stdin} if stdin else {}),
+        **({"env": env} if env else {}),
+        **({"cwd": env["HOME"]} if env.get("HOME") else {}),
+        **({"shell": shell} if shell != SHELL else {}),
+    }
+
+
+def _command_differences(command: str) -> Iterator[str]:
+    words = shell_words(command)
+    if any(word.rpartition("/")[2] in ("sudo", "doas") for word in words):
+        yield "sudo and doas need JOBS_NEW_PRIVILEGES=true here."
+    if "&" in words:
+        yield "A process in the background (&) is ended with the run: let the command wait for it."
+
+
+def _description(comment: str) -> str:
+    """Return the comment above a line as its description; "" if it is a line put out of use."""
+    if not re.search(r"\w", comment) or "*" in comment or comment.startswith("@"):
+        return ""
+    return comment[:500]
+
+
+def looks_like_system(data: bytes) -> bool:
+    """Tell whether a file of an unknown place has an account before its commands.
+
+    It does if each line has a word there that may be an account, at least one of them root.
+    """
+    accounts = set()
+    for line in read_crontab(data, is_system=False):
+        if line.entry is not None:
+            command = line.entry.kwargs["command"]
+            match = re.match(r"([a-z_][a-z0-9_-]*)[ \t]+\S", command)
+            accounts.add(match[1] if match else "")
+    return "root" in accounts and "" not in accounts
+
+
+def first_word_of_a_person(entry: Entry) -> str:
+    """Return the word before the command proper if the crontab has no column of accounts, or ""."""
+    word, _, rest = entry.kwargs["command"].partition(" ")
+    return word if entry.account is None and rest.strip() else ""

@@ -1,0 +1,57 @@
+"""A crontab as a source: drafts of its jobs, and what depends on this machine."""
+
+import getpass
+
+import pytest
+
+from jobs_app.cli.crontab_files import CrontabFile
+from jobs_app.cli.crontab_sources import source_of
+from jobs_app.cli.import_sources import Item
+
+
+def items(text: str, *, is_system: bool = False, zone: str = "UTC") -> list[Item]:
+    file = CrontabFile("/x/y", text.encode(), is_system, "form")
+    return source_of(file, "web1:/x/y", zone=zone, prefix="p-").items
+
+
+def test_a_line_is_the_draft_of_a_job() -> None:
+    variable, job = items("RANDOM_DELAY=2\n@daily backup.sh\n")
+
+    assert variable.draft is None
+    assert job.draft is not None
+    assert (job.draft.name, job.draft.kwargs) == ("p-backup", {"command": "backup.sh"})
+    assert job.draft.schedule == {"cron": "@daily", "jitter_seconds": 120}
+
+
+def test_a_long_place_is_cut_to_what_a_job_can_hold() -> None:
+    file = CrontabFile("/x", b"", False, "form")
+
+    assert len(source_of(file, "x" * 400, zone="UTC", prefix="").origin) == 200
+
+
+@pytest.mark.parametrize(
+    "text, is_system, words",
+    [
+        ("@daily nobody x\n", True, "cron runs it as nobody"),
+        (f"@daily {getpass.getuser()} x\n", True, None),
+        ("@daily nobody x\n", False, "begins with the account 'nobody'"),
+        ("@daily cat x\n", False, None),
+        ("@daily no-such-account-here x\n", False, None),
+    ],
+)
+def test_an_account_of_another_than_the_worker_is_a_difference(
+    text: str, is_system: bool, words: str | None
+) -> None:
+    (item,) = items(text, is_system=is_system)
+
+    assert len(item.differences) == (0 if words is None else 1)
+    assert words is None or words in item.differences[0]
+
+
+def test_a_clock_change_that_joins_fires_is_a_difference_in_the_zone_of_the_job() -> None:
+    text = "0,30 2 * * * x\nCRON_TZ=Europe/Berlin\n0,30 2 * * * y\n"
+
+    first, _, second = items(text)
+
+    assert first.differences == []
+    assert "The clock skips 2 of its times" in second.differences[0]

@@ -1,0 +1,63 @@
+"""The steps of several sources: one refusal stops no other line, and names never collide."""
+
+import pytest
+
+from jobs_app.cli.client import Client
+from jobs_app.cli.failure import Failure
+from jobs_app.cli.import_sources import Item, Source, carry_out_all, plan_sources, steps_to_do
+from jobs_app.jobs.importers.drafts import Defaults, Draft
+from tests.cli.canned import Canned, CannedServer, a_job, page, problem
+
+
+def source(name: str) -> Source:
+    draft = Draft("hello", "shell", {"command": name}, {"cron": "@daily"}, None, ())
+    return Source(
+        name, "form", f"crontab {name}", [Item(1, "", "blank"), Item(2, name, "job", draft)]
+    )
+
+
+def test_two_sources_never_get_one_name(server: CannedServer) -> None:
+    server.on("GET", "/jobs", page(a_job(name="hello", origin=None)))
+    server.on("POST", "/jobs", Canned({"job": a_job(), "effect": {"warnings": []}}))
+    sources = [source("a"), source("b")]
+    client = Client()
+
+    plan_sources(client, sources, Defaults("", "UTC"))
+
+    assert [step.name for step in steps_to_do(sources)] == ["hello-2", "hello-3"]
+    assert "belongs to another job" in sources[0].items[1].note
+    client.close()
+
+
+def test_what_the_server_refuses_is_a_problem_of_its_line(server: CannedServer) -> None:
+    server.on("GET", "/jobs", page())
+    refusal = problem(422, code="invalid", detail="No.")
+    server.on("POST", "/jobs", refusal, Canned({"job": a_job(), "effect": {"warnings": []}}))
+    sources = [source("a"), source("b")]
+    client = Client()
+
+    plan_sources(client, sources, Defaults("", "UTC"))
+
+    assert sources[0].items[1].problem == "The server refuses it: No."
+    assert [item.action for one in sources for item in one.items] == ["", "refuse", "", "create"]
+    client.close()
+
+
+def test_a_failure_names_the_job_and_how_to_go_on(server: CannedServer) -> None:
+    server.on("GET", "/jobs", page())
+    server.on(
+        "POST",
+        "/jobs",
+        Canned({"job": a_job(), "effect": {"warnings": []}}),
+        problem(409, code="name_taken", detail="The name is taken."),
+    )
+    sources = [source("a")]
+    client = Client()
+    plan_sources(client, sources, Defaults("", "UTC"))
+
+    with pytest.raises(Failure, match="hello: The name is taken") as raised:
+        carry_out_all(client, sources, is_paused=False)
+
+    assert "The same import again" in raised.value.message
+    assert raised.value.exit_code == 4
+    client.close()

@@ -1,0 +1,63 @@
+"""Names of jobs say which program runs, and are names that the API takes."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs_app.jobs.document import NAME
+from jobs_app.jobs.importers.command_names import is_numbered, name_of, unique_name
+
+CERTBOT = (
+    "test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))'"
+    " && certbot -q renew --no-random-sleep-on-renew"
+)
+
+
+@pytest.mark.parametrize(
+    "command, name",
+    [
+        ("/usr/local/bin/backup.sh --all", "backup"),
+        ("cd /srv/app && .venv/bin/python manage.py clearsessions >x 2>&1", "manage-clearsessions"),
+        ("php /var/www/artisan schedule:run >> /dev/null 2>&1", "artisan-schedule-run"),
+        ("[ -x /usr/lib/php/clean ] && if [ ! -d /run/x ]; then /usr/lib/php/clean; fi", "clean"),
+        (CERTBOT, "certbot-renew"),
+        ("flock -n /tmp/l.lock /usr/bin/rsync -a /home/ /mnt/backup/", "rsync-home"),
+        ("flock /tmp/l.lock -c 'foo.sh nightly'", "foo-nightly"),
+        ("nice -n 19 ionice -c3 /usr/bin/updatedb", "updatedb"),
+        ("sudo -u www-data php -f /var/www/nextcloud/cron.php", "cron"),
+        ("/bin/bash -lc 'cd /srv && bin/nightly.sh'", "nightly"),
+        ("curl -fsS -m 10 https://me:pw@hc.example.com/ping/1 > /dev/null", "curl-hc.example.com"),
+        ("python3 -m app.tasks nightly", "app.tasks-nightly"),
+        (". ~/.profile; ~/bin/sync.rb", "sync"),
+        ("( sleep 30 ; /usr/bin/foo )", "foo"),
+        ("command -v sa1 > /dev/null && sa1 1 1", "sa1"),
+        ("FOO=1 BAR='x y' ./run", "run"),
+        ("mysqldump -uroot -psecret --all-databases", "mysqldump"),
+        ("date '+\"unterminated", "date"),
+        ("日本", "job"),
+        ("", "job"),
+        ("x" * 200, "x" * 60),
+    ],
+)
+def test_a_name_has_the_program_and_what_tells_it_from_others(command, name):
+    assert name_of(command) == name
+
+
+def test_a_prefix_comes_first():
+    assert name_of("/x/backup.sh", prefix="web1-") == "web1-backup"
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=200) | st.text("a;&|'\"()/-. \\$={}[]!<>", max_size=60))
+def test_each_command_has_a_name_that_the_api_takes(command):
+    assert NAME.fullmatch(name_of(command))
+    assert name_of(command) == name_of(command)
+
+
+def test_a_name_that_is_taken_gets_a_number():
+    assert unique_name("x", set()) == "x"
+    assert unique_name("x", {"x", "x-2"}) == "x-3"
+    assert [is_numbered(name, "x") for name in ("x", "x-2", "x-y", "xx", "x-2-3")] == [
+        *(True, True),
+        *(False, False, False),
+    ]

@@ -1,0 +1,173 @@
+"""Each line of a crontab becomes one line of the report: a job as cron has it, or a refusal."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs_app.jobs.importers.crontab import (
+    Line,
+    LineKind,
+    looks_like_system,
+    read_crontab,
+)
+from tests.jobs.importers.crontab_lines import PERSONAL, SYSTEM, VARIABLES
+
+
+def read(text: str, *, is_system: bool = False) -> list[Line]:
+    return read_crontab(text.encode(), is_system=is_system)
+
+
+def only_job(text: str, *, is_system: bool = False) -> Line:
+    (line,) = (line for line in read(text, is_system=is_system) if line.kind == LineKind.JOB)
+    return line
+
+
+@pytest.mark.parametrize("text, schedule, words", PERSONAL)
+def test_a_line_of_a_person_is_a_job_as_cron_reads_it_or_is_refused(text, schedule, words):
+    (line,) = read(f"{text}\n")
+
+    assert (line.number, line.text) == (1, text)
+    if schedule is None:
+        assert line.kind == LineKind.REFUSED
+        assert words in line.problem
+        return
+    assert line.entry is not None
+    command, separator, stdin = words.partition(" <<< ")
+    assert line.entry.times.cron == schedule
+    assert line.entry.kwargs == {"command": command} | ({"stdin": stdin} if separator else {})
+
+
+@pytest.mark.parametrize("text, schedule, account, words", SYSTEM)
+def test_a_line_of_the_system_names_its_account(text, schedule, account, words):
+    (line,) = read(f"{text}\n", is_system=True)
+
+    if schedule is None:
+        assert words in line.problem
+        return
+    assert line.entry is not None
+    assert (line.entry.times.cron, line.entry.account) == (schedule, account)
+    assert line.entry.kwargs == {"command": words}
+
+
+def test_variables_hold_for_the_lines_below_them():
+    lines = read("* * * * * a\nA=1\n* * * * * b\nA=2\nB=3\n* * * * * c\n")
+
+    jobs = [line.entry.kwargs.get("env") for line in lines if line.entry]
+
+    assert jobs == [None, {"A": "1"}, {"A": "2", "B": "3"}]
+
+
+def test_variables_that_mean_something_to_cron_mean_it_here():
+    text = (
+        "SHELL=/bin/bash\nHOME=/srv\nCRON_TZ=Asia/Tokyo\nMAILTO=me\nLOGNAME=x\nTZ=UTC\n"
+        "RANDOM_DELAY=45\n@daily x\n"
+    )
+
+    line = only_job(text)
+
+    assert line.entry is not None
+    assert line.entry.kwargs == {
+        "command": "x",
+        "env": {"HOME": "/srv", "TZ": "UTC"},
+        "cwd": "/srv",
+        "shell": "/bin/bash",
+    }
+    assert (line.entry.timezone, line.entry.jitter_seconds) == ("Asia/Tokyo", 2700)
+    notes = {line.text.partition("=")[0]: line.note for line in read(text)[:-1]}
+    assert all(notes.values())
+    assert "no mail is sent" in notes["MAILTO"]
+
+
+def test_the_default_shell_and_an_empty_zone_are_no_fields():
+    line = only_job("CRON_TZ=Asia/Tokyo\nCRON_TZ=\nSHELL=/bin/sh\n@daily x\n")
+
+    assert line.entry is not None
+    assert (line.entry.timezone, line.entry.kwargs) == (None, {"command": "x"})
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("CRON_TZ=Mars/Olympus\n@daily x\n", "no time zone"),
+        ("a.b=1\n", "no name of a variable"),
+        ("RANDOM_DELAY=soon\n", "no number"),
+        ("@daily caf\xe9\n".encode("latin-1"), "not UTF-8"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(text, words):
+    lines = read_crontab(text if isinstance(text, bytes) else text.encode(), is_system=False)
+
+    assert lines[-1].kind == LineKind.REFUSED
+    assert words in lines[-1].problem
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("* * * * * x\r\n", "carriage return"),
+        ("* * * * * x", "last line"),
+        ("\ufeff* * * * * x\n", "byte order mark"),
+        ("-* * * * * x\n", "log"),
+        ("~ * * * * x\n", "drawn once"),
+        ("@30 x\n", "FreeBSD"),
+        ("* * * * * " + "x" * 999 + "\n", "998"),
+        ("* * * * * sudo x\n", "JOBS_NEW_PRIVILEGES"),
+        ("* * * * * x &\n", "background"),
+        ("* * * * * -n x\n", "-n in front"),
+    ],
+)
+def test_what_differs_from_cron_is_said(text, words):
+    (difference,) = only_job(text).differences
+
+    assert words in difference
+
+
+@pytest.mark.parametrize(
+    "text", ["* * * * * x 2>&1\n", "* * * * * x &> y\n", "* * * * * curl 'a?b&c' && d\n"]
+)
+def test_an_ampersand_of_another_meaning_is_no_difference(text):
+    assert only_job(text).differences == ()
+
+
+def test_a_comment_right_above_a_line_describes_it():
+    lines = read("# Nightly dump\n@daily a\n@daily b\n#0 1 * * * old\n@daily c\n# x\n\n@daily d\n")
+
+    assert [line.entry.description for line in lines if line.entry] == ["Nightly dump", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    "text, is_system",
+    [
+        ("17 * * * * root run-parts /etc/cron.hourly\n5 * * * * www-data x y\n", True),
+        ("0 3 * * * backup /home\n", False),
+        ("0 3 * * * root\n", False),
+        ("17 * * * * root x\n5 * * * * /usr/bin/y z\n", False),
+        ("# nothing\n", False),
+    ],
+)
+def test_a_column_of_accounts_is_seen_only_where_all_lines_have_one(text, is_system):
+    assert looks_like_system(text.encode()) is is_system
+
+
+LINES = st.sampled_from([str(row[0]) for row in (*PERSONAL, *SYSTEM, *VARIABLES)])
+PIECES = st.text("*0159-/,~%@#=\\ '\"\t\r\nrootAZ_é\0&", max_size=60)
+NOISE = st.binary(max_size=60) | PIECES.map(str.encode)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(LINES.map(str.encode) | NOISE, max_size=8), st.booleans())
+def test_each_line_is_in_the_report_once_and_nothing_raises(parts, is_system):
+    data = b"\n".join(parts)
+
+    lines = read_crontab(data, is_system=is_system)
+
+    texts = data.decode("utf-8", "backslashreplace").split("\n")
+    if texts[-1] == "":
+        texts.pop()
+    assert [line.number for line in lines] == list(range(1, len(texts) + 1))
+    assert [line.text.lstrip("\ufeff") for line in lines] == [t.lstrip("\ufeff") for t in texts]
+    for line in lines:
+        assert (line.kind == LineKind.JOB) == (line.entry is not None)
+        assert (line.kind == LineKind.REFUSED) == bool(line.problem)
+        if line.entry is not None:
+            assert line.entry.kwargs["command"].strip()
