@@ -1,31 +1,20 @@
 """Durations and instants as people type and read them, and text that is safe on a terminal."""
 
-import math
 import re
-from bisect import bisect_left
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 from click.shell_completion import CompletionItem
 
 from jobs_app.cli.completion import parts_of
-from jobs_app.core import durations
+from jobs_app.cli.zones import shown_zone
+from jobs_app.core.durations import seconds_of
 from jobs_app.core.escape_sequences import plain
-from jobs_app.core.text import counted, rfc3339
+from jobs_app.core.text import counted
 from jobs_app.runs.retry import RETRIED
 from jobs_app.schedules import calendar_interval
-
-#: Units of the calendar, which have no fixed length.
-CALENDAR_UNITS = frozenset(["mo", "mos", "month", "months", "y", "yr", "yrs", "year", "years"])
-
-NUMBER = re.compile(r"[\d.]+", re.ASCII)
-
-RECENT_TIME = re.compile(
-    r"(today|yesterday)(?: +(\d{1,2}:\d{2}(?::\d{2})?))?|(\d{1,2}:\d{2}(?::\d{2})?)",
-    re.ASCII | re.IGNORECASE,
-)
+from jobs_app.schedules.typed_time import TypedTime, parse
 
 # Colours and other styles of text: the only escape sequences that reach a terminal.
 SGR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -62,28 +51,10 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        text = str(value).strip()
-        parts = durations.parts(text)
-        for _, unit in parts:
-            # M is a month for some programs, and a minute for others.
-            if unit == "M" or unit.lower() in CALENDAR_UNITS:
-                self.fail(
-                    f"{value!r} is not a duration: months and years differ in length. Write m for "
-                    "minutes and d for days; monthly is the cron expression '0 0 1 * *'.",
-                    param,
-                    ctx,
-                )
-        if not parts or any(unit and unit.lower() not in durations.SECONDS for _, unit in parts):
-            self.fail(
-                f"{value!r} is not a duration: write 90 (seconds), 30s, 5m, 1h30m, 1.5h, 2d or 1w.",
-                param,
-                ctx,
-            )
-        seconds = sum(
-            float(number) * durations.SECONDS[unit.lower() or "s"] for number, unit in parts
-        )
-        if not math.isfinite(seconds):
-            self.fail(f"{value!r} is longer than any duration.", param, ctx)
+        try:
+            seconds = seconds_of(str(value).strip())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         # The API's fields are whole seconds, and strict about it.
         return int(seconds) if seconds == int(seconds) else seconds
 
@@ -102,45 +73,20 @@ class Interval(click.ParamType[float | str]):
         return Duration().convert(value, param, ctx)
 
 
-class Instant(click.ParamType[datetime]):
-    """An instant: RFC 3339, or a local time.
+class Instant(click.ParamType[TypedTime]):
+    """A time as people type it, see `typed_time`; the command reads it in its zone."""
 
-    With *ago* also a duration, which means that long ago; `today` and `yesterday`, with a time or
-    from midnight on; and a time alone, which means the last time that the clock showed it.
-    """
-
-    name = "instant"
-
-    def __init__(self, *, ago: bool = False) -> None:
-        self.takes_ago = ago
+    name = "time"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        text = str(value).strip()
+    ) -> TypedTime:
+        if isinstance(value, TypedTime):
+            return value
         try:
-            # A number alone is rather a date, 20261201, than seconds.
-            if self.takes_ago and durations.DURATION.fullmatch(text) and not NUMBER.fullmatch(text):
-                seconds = Duration().convert(text, param, ctx)
-                instant = datetime.now(UTC) - timedelta(seconds=seconds)
-            elif self.takes_ago and (match := RECENT_TIME.fullmatch(text)):
-                instant = _recent(*match.groups())
-            else:
-                instant = datetime.fromisoformat(text)
-        except OverflowError:
-            self.fail(f"{value!r} is longer ago than any date.", param, ctx)
-        except ValueError:
-            also = ", 22:00, yesterday 22:00, or 2h for two hours ago" if self.takes_ago else ""
-            self.fail(
-                f"{value!r} is not a time: write 2026-12-01T09:00:00Z "
-                f"or 2026-12-01 09:00 (local time){also}.",
-                param,
-                ctx,
-            )
-        # In another time zone, the first and the last year may end before or after all dates.
-        if not MINYEAR < instant.year < MAXYEAR:
-            self.fail(f"{value!r} is too far away: the year must be 2 to 9998.", param, ctx)
-        return instant
+            return parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class OrNone(click.ParamType[Any]):
@@ -176,51 +122,11 @@ class Outcomes(click.ParamType[list[str]]):
         return parts_of([state.value for state in RETRIED], incomplete)
 
 
-def _recent(day: str | None, clock: str | None, clock_alone: str | None) -> datetime:
-    """Return the local time of a match of `RECENT_TIME`; raises ValueError if there is none."""
-    now = datetime.now()  # noqa: DTZ005  # the person's own clock, as in `date`
-    hour, _, rest = (clock or clock_alone or "0:00").partition(":")
-    at = datetime.combine(now, time.fromisoformat(f"{hour:0>2}:{rest}"))
-    if (day or "").lower() == "yesterday" or (day is None and at > now):
-        at -= timedelta(days=1)
-    return at
-
-
-def api_instant(instant: datetime, zone: ZoneInfo | None = None) -> str:
-    """Return *instant* in UTC with Z; one without an offset is in *zone*, else in local time.
-
-    A local time that the clock skips is the first moment after the gap; of two, the first.
-    """
-    return rfc3339(_real_instant(instant, zone) if instant.tzinfo is None else instant)
-
-
-def _real_instant(local: datetime, zone: ZoneInfo | None) -> datetime:
-    """Return the instant of the naive *local* in *zone*, or in the zone of the machine."""
-    aware = local.replace(tzinfo=zone)
-    # PEP 495: in a gap, fold=1 takes the offset after it, which gives the earlier instant.
-    try:
-        before, after = aware.replace(fold=1).timestamp(), aware.timestamp()
-    except (ValueError, OverflowError):
-        # Python looks a day around the time: the first and the last one of all have no such day.
-        return aware.astimezone(UTC)
-    if before >= after:
-        return aware.astimezone(UTC)
-    seconds = range(int(before) - 1, int(after) + 1)
-
-    def offset(second: int) -> timedelta | None:
-        return datetime.fromtimestamp(second, UTC).astimezone(zone).utcoffset()
-
-    # The clock changes once between the two.
-    old = offset(seconds[0])
-    change = bisect_left(seconds, True, key=lambda second: offset(second) != old)
-    return datetime.fromtimestamp(seconds[change], UTC)
-
-
 def exact(value: str | None) -> str:
-    """Return an instant of the API in the terminal's own time zone."""
+    """Return an instant of the API in the zone of the answer, which is named."""
     if value is None:
         return "-"
-    return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return datetime.fromisoformat(value).astimezone(shown_zone()).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def relative(value: str | None, *, at: datetime) -> str:

@@ -5,26 +5,26 @@ import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
-from zoneinfo import ZoneInfo
 
 import click
 from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import Completion, key_names, queue_names, task_names, zone_names
-from jobs_app.cli.format import Duration, Instant, Interval, OrNone, Outcomes, api_instant
+from jobs_app.cli.format import Duration, Instant, Interval, OrNone, Outcomes
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
 from jobs_app.cli.problem_text import FieldOption
+from jobs_app.cli.zones import api_time
 from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition, fields_of_others
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import cron_timezone
+from jobs_app.schedules.typed_time import TypedTime
 
 # Fields that the server adds to a job: removed from a document before it is sent back.
 READ_ONLY = {
@@ -114,7 +114,11 @@ schedule_options = options(
         type=Interval(),
         help="At this interval: 30s, 5m, 1h30m; or 1d, '2 weeks', '3 months' at one local time.",
     ),
-    click.option("--at", type=Instant(), help="Once, at this instant."),
+    click.option(
+        "--at",
+        type=Instant(),
+        help="Once: 02:30, tomorrow 09:00, 5m (from now), a date or an instant.",
+    ),
     click.option(
         "--timezone", shell_complete=zone_names, help="IANA zone of --cron, --every and --at."
     ),
@@ -278,7 +282,7 @@ def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json 
         schedule = _of_kind(kinds[0], options, schedule)
     elif options.get("timezone"):
         schedule["timezone"] = options["timezone"]
-    zone = options.get("timezone") or cron_timezone.divide(options.get("cron") or "")[0]
+    zone = _zone_name(options, base)
     for option, field in (("anchor", "anchor_at"), ("start_at", "start_at"), ("end_at", "end_at")):
         if option in options:
             schedule[field] = _instant(options[option], zone)
@@ -289,8 +293,8 @@ def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json 
 
 def _of_kind(kind: str, options: dict[str, Any], previous: Json) -> Json:
     """Return *previous* turned into a schedule of *kind*, with its own fields only."""
-    zone = options.get("timezone")
-    value = _instant(options[kind], zone) if kind == "at" else options[kind]
+    zone, is_instant = options.get("timezone"), kind == "at"
+    value = _instant(options[kind], _zone_name(options, previous)) if is_instant else options[kind]
     # An interval of the calendar is text.
     key = "interval_seconds" if kind == "every" and not isinstance(value, str) else kind
     others = fields_of_others([key])
@@ -298,13 +302,14 @@ def _of_kind(kind: str, options: dict[str, Any], previous: Json) -> Json:
     return schedule | {key: value} | ({"timezone": zone} if zone else {})
 
 
-def _instant(value: datetime | None, zone: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        return api_instant(value, ZoneInfo(zone) if zone else None)
-    except (KeyError, ValueError, OSError) as error:
-        raise click.UsageError(f"{zone!r} is not an IANA time zone.") from error
+def _zone_name(options: dict[str, Any], previous: Json | None) -> str | None:
+    """Return the zone of the schedule; None if it names none, which means the server's."""
+    in_front, _ = cron_timezone.divide(options.get("cron") or "")
+    return options.get("timezone") or in_front or (previous or {}).get("timezone")
+
+
+def _instant(typed: TypedTime | None, zone: str | None) -> str | None:
+    return None if typed is None else api_time(typed, zone, is_ahead=True)
 
 
 def _set(document: Json, path: tuple[str, ...], value: object) -> None:

@@ -10,6 +10,7 @@ from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.output import Columns, as_table, on_terminal, print_text, print_warnings
 from jobs_app.cli.run_outcome import compact
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
+from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core import clock
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
@@ -27,6 +28,7 @@ def schedule_text(schedule: Json | None) -> str:
     if every := schedule.get("every"):
         zone = schedule.get("timezone")
         return f"every {every} {zone}" if zone and zone != "UTC" else f"every {every}"
+    show_in(schedule.get("timezone"))
     return f"once, {exact(schedule.get('at'))}"
 
 
@@ -65,6 +67,7 @@ def _last_time(job: Json) -> str:
 
 def job_fields(item: Json) -> dict[str, str | None]:
     """Return the fields of a job for a person, the most important first."""
+    show_in(zone_of_job(item))
     schedule = item.get("schedule")
     retry = item.get("retry") or {}
     kwargs = item.get("kwargs") or {}
@@ -153,6 +156,7 @@ def by_whom_and_why(item: Json) -> str:
 
 def outlook(item: Json) -> str:
     """Return what a job will do next, as a sentence."""
+    show_in(zone_of_job(item))
     if item["state"] != JobState.ACTIVE:
         return f"{by_whom_and_why(item)}."
     next_run = item.get("next_run_at")

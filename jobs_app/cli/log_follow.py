@@ -20,6 +20,7 @@ from jobs_app.cli.output import print_note
 from jobs_app.cli.paths import run_path
 from jobs_app.cli.progress_notes import progress_notes
 from jobs_app.cli.wait import RECONNECT_TIMEOUT_SECONDS, how_to_look, read
+from jobs_app.cli.zones import show_in, shown_zone
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted
 
@@ -50,6 +51,7 @@ def follow(
     124 when *timeout_seconds* pass first.
     """
     run_id = run["id"]
+    show_in(run.get("timezone"))
     printer = _Printer(timestamps=timestamps)
     follower = _Follower(client, run_id, timeout_seconds=timeout_seconds)
     try:
@@ -198,7 +200,11 @@ class _Writer:
 
     def _stamped(self, line: str, at: str) -> str:
         if self._is_terminal:
-            at = datetime.fromisoformat(at).astimezone().isoformat(" ", "milliseconds")[:23]
+            at = (
+                datetime.fromisoformat(at)
+                .astimezone(shown_zone())
+                .isoformat(" ", "milliseconds")[:23]
+            )
         stamp = f"{at} " if self._is_line_start else ""
         self._is_line_start = line.endswith("\n")
         return stamp + line

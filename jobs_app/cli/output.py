@@ -9,7 +9,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from typing import Any
@@ -18,7 +17,7 @@ import click
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.failure import Failure
-from jobs_app.cli.format import Instant, api_instant, one_line
+from jobs_app.cli.format import one_line
 from jobs_app.core.escape_sequences import plain
 
 # The heading of each column of a table, and how it writes an item.
@@ -85,30 +84,6 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def limited(*, limit: int, list_all: bool, **options: Any) -> Any:
         return command(limit=None if list_all else limit, **options)
-
-    return limited
-
-
-def period_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --from and --to, which give the command `period`: the same for a list of the API."""
-
-    @click.option(
-        "--from",
-        "since",
-        type=Instant(ago=True),
-        help="Not before: an instant, 2h (ago), 22:00, or yesterday.",
-    )
-    @click.option(
-        "--to",
-        "until",
-        type=Instant(ago=True),
-        help="Before: an instant, 2h (ago), 06:00, or today.",
-    )
-    @wraps(command)
-    def limited(*, since: datetime | None, until: datetime | None, **options: Any) -> Any:
-        ends = (("from", since), ("to", until))
-        period = {name: api_instant(at) for name, at in ends if at is not None}
-        return command(period=period, **options)
 
     return limited
 

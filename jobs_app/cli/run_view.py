@@ -14,6 +14,7 @@ from jobs_app.cli.output import (
     print_text,
 )
 from jobs_app.cli.run_outcome import compact, error_text, reason_text
+from jobs_app.cli.zones import show_in
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.core.text import counted, ordinal
@@ -53,6 +54,7 @@ def moment(value: str | None) -> str | None:
 
 def print_run(item: Json) -> None:
     """Print everything about a run that a person may want to know."""
+    show_in(item.get("timezone"))
     is_cancelled = item["state"] == RunState.CANCELLED
     print_fields(
         {

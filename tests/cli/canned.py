@@ -128,6 +128,7 @@ def a_run(state: str = "succeeded", **facts: Any) -> dict[str, Any]:
         "progress": None,
         "log": {"bytes": 0, "truncated": False},
         "retry_of": None,
+        "timezone": "UTC",
     } | facts
 
 

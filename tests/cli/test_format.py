@@ -1,18 +1,13 @@
 """What a person types and reads."""
 
-import time
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 import click
 import pytest
-import time_machine
 
 from jobs_app.cli.format import (
     Duration,
-    Instant,
     Interval,
-    api_instant,
     coloured,
     duration,
     one_line,
@@ -130,127 +125,6 @@ def test_months_and_years_are_refused_with_a_way_to_say_them(typed: str) -> None
 def test_a_duration_without_end_is_refused() -> None:
     with pytest.raises(click.BadParameter, match="longer than any duration"):
         Duration().convert("9" * 400 + "d", None, None)
-
-
-@pytest.mark.parametrize(
-    "typed, instant",
-    [
-        ("2026-12-01T09:00:00Z", datetime(2026, 12, 1, 9, tzinfo=UTC)),
-        ("2026-12-01T10:00:00+01:00", datetime(2026, 12, 1, 9, tzinfo=UTC)),
-    ],
-)
-def test_instants_are_read_with_their_offset(typed: str, instant: datetime) -> None:
-    assert Instant().convert(typed, None, None) == instant
-
-
-def test_a_time_without_an_offset_is_in_the_zone_given() -> None:
-    local = Instant().convert("2026-12-01 09:00", None, None)
-
-    assert api_instant(local, ZoneInfo("Europe/Paris")) == "2026-12-01T08:00:00Z"
-
-
-LOCAL_TIMES = [
-    ("Europe/Paris", "2027-03-28 02:30", "2027-03-28T01:00:00Z"),
-    ("Europe/Paris", "2027-03-28 02:00", "2027-03-28T01:00:00Z"),
-    ("Europe/Paris", "2027-03-28 02:59:59.5", "2027-03-28T01:00:00Z"),
-    ("Europe/Paris", "2027-03-28 01:59:59", "2027-03-28T00:59:59Z"),
-    ("Europe/Paris", "2027-03-28 03:00", "2027-03-28T01:00:00Z"),
-    ("Europe/Paris", "2027-10-31 02:30", "2027-10-31T00:30:00Z"),
-    ("America/New_York", "2027-03-14 02:30", "2027-03-14T07:00:00Z"),
-    ("America/New_York", "2027-11-07 01:30", "2027-11-07T05:30:00Z"),
-    ("Australia/Lord_Howe", "2027-10-03 02:15", "2027-10-02T15:30:00Z"),
-    ("Africa/Cairo", "2027-04-30 00:20", "2027-04-29T22:00:00Z"),
-    ("Europe/Paris", "1945-04-02 02:59:59.5", "1945-04-02T01:00:00Z"),
-    ("Pacific/Apia", "2011-12-30 12:00", "2011-12-30T10:00:00Z"),
-]
-
-
-@pytest.mark.parametrize("zone, local, instant", LOCAL_TIMES)
-def test_a_local_time_in_a_gap_is_the_first_moment_after_it(
-    zone: str, local: str, instant: str
-) -> None:
-    assert api_instant(datetime.fromisoformat(local), ZoneInfo(zone)) == instant
-
-
-@pytest.mark.parametrize("zone, local, instant", LOCAL_TIMES)
-def test_a_local_time_of_the_terminal_is_read_in_the_same_way(
-    zone: str, local: str, instant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    try:
-        with monkeypatch.context() as patch:
-            patch.setenv("TZ", zone)
-            time.tzset()
-            read = api_instant(datetime.fromisoformat(local))
-    finally:
-        time.tzset()
-
-    assert read == instant
-
-
-@pytest.mark.parametrize("zone", [None, ZoneInfo("Europe/Paris")])
-def test_the_last_second_of_all_years_is_read(zone: ZoneInfo | None) -> None:
-    last = datetime.fromisoformat("9999-12-31 23:59:59")
-
-    assert api_instant(last, zone).startswith("9999-12-31T2")
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "9999-12-31T23:59:59-14:00",
-        "0001-01-01T00:00:00+14:00",
-        "0001-01-01 00:00",
-        "9999999w",
-        "99999999999999d",
-    ],
-)
-def test_an_instant_beyond_all_dates_is_refused(typed: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"is (too far away|longer ago)"):
-        Instant(ago=True).convert(typed, None, None)
-
-
-@pytest.mark.parametrize(
-    "typed, local",
-    [
-        ("22:00", "2026-11-28 22:00"),
-        ("9:00", "2026-11-29 09:00"),
-        ("09:30:00", "2026-11-29 09:30"),
-        ("09:30:01", "2026-11-28 09:30:01"),
-        ("today", "2026-11-29 00:00"),
-        ("Yesterday", "2026-11-28 00:00"),
-        ("today 22:00", "2026-11-29 22:00"),
-        ("yesterday  22:00", "2026-11-28 22:00"),
-    ],
-)
-def test_a_recent_time_is_of_the_terminals_clock(typed: str, local: str) -> None:
-    with time_machine.travel(datetime(2026, 11, 29, 9, 30).astimezone(), tick=False):
-        read = Instant(ago=True).convert(typed, None, None)
-
-    assert read == datetime.fromisoformat(local)
-    with pytest.raises(click.BadParameter):
-        Instant().convert("yesterday", None, None)
-
-
-def test_a_number_alone_is_a_date_or_nothing() -> None:
-    read = Instant(ago=True).convert("20261129", None, None)
-
-    assert read == datetime(2026, 11, 29)  # noqa: DTZ001  # local, as typed
-    with pytest.raises(click.BadParameter, match="or 2h for two hours ago"):
-        Instant(ago=True).convert("2026", None, None)
-
-
-@pytest.mark.parametrize("typed", ["25:00", "12:60", "yesterday22:00", "tomorrow", "noon", ""])
-def test_no_recent_time_is_refused_with_the_forms(typed: str) -> None:
-    with pytest.raises(click.BadParameter, match="yesterday 22:00"):
-        Instant(ago=True).convert(typed, None, None)
-
-
-def test_a_duration_where_it_is_allowed_means_that_long_ago() -> None:
-    read = Instant(ago=True).convert("2h", None, None)
-
-    assert abs(datetime.now(UTC) - timedelta(hours=2) - read) < timedelta(seconds=30)
-    with pytest.raises(click.BadParameter):
-        Instant().convert("2h", None, None)
 
 
 @pytest.mark.parametrize(

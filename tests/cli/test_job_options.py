@@ -1,7 +1,6 @@
 """What is typed as an argument is JSON where it is JSON, else text."""
 
 import json
-from datetime import datetime
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from jobs_app.cli.job_options import (
     schedule_from,
     with_options,
 )
+from jobs_app.schedules.typed_time import parse
 from tests.cli.canned import Canned, CannedServer, a_job
 from tests.cli.conftest import Run
 
@@ -80,7 +80,7 @@ def test_json_is_read_as_the_standard_has_it() -> None:
 
 
 def test_a_local_start_is_in_the_zone_in_front_of_the_expression() -> None:
-    typed = datetime(2026, 12, 4, 9)  # noqa: DTZ001  # a local time, as it was typed
+    typed = parse("2026-12-04 09:00")
 
     schedule = schedule_from({"cron": "TZ=Asia/Tokyo 0 5 * * *", "start_at": typed})
 

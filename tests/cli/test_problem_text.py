@@ -3,7 +3,7 @@
 import pytest
 
 from jobs_app.cli.problem_text import name_hint
-from tests.cli.canned import Canned, CannedServer, a_job, problem
+from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, problem
 from tests.cli.conftest import Run
 
 
@@ -60,7 +60,7 @@ def test_an_invalid_field_is_called_by_the_option_that_was_typed(
             "--at",
         ),
         (
-            ("notification", "list", "--run", "x"),
+            ("notification", "list", "--run", RUN_ID),
             ("GET", "/notifications"),
             {"pointer": "", "parameter": "run"},
             "--run",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs_app.core.durations import parts, whole_seconds
+from jobs_app.core.durations import NoDuration, parts, seconds_of, whole_seconds
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,16 @@ def test_a_duration_has_numbers_with_units() -> None:
     assert parts("1h30") == []
     assert parts("1h 30m") == [("1", "h"), ("30", "m")]
     assert parts("90") == [("90", "")]
+
+
+def test_the_units_of_a_duration_are_added_up() -> None:
+    assert seconds_of("1d 2h30m") == 95_400
+
+
+def test_only_a_text_that_is_nothing_like_a_duration_is_no_duration() -> None:
+    with pytest.raises(NoDuration):
+        seconds_of("noon")
+    for text in ("2 months", "9" * 400 + "d"):
+        with pytest.raises(ValueError, match=r"differ in length|longer than any") as caught:
+            seconds_of(text)
+        assert not isinstance(caught.value, NoDuration)

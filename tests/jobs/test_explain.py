@@ -437,6 +437,17 @@ def test_a_time_of_day_is_read_in_the_zone_of_the_job(
     assert found.verdict != "not_a_fire"
 
 
+def test_a_long_span_is_explained_by_its_first_fire(database: Database) -> None:
+    job = make_job(database, cron="30 2 * * *", at=NOON - 2 * DAY)
+    record(database, job, at=NOON - 9.5 * HOUR)
+    last_night = DayTime(time(18), -1, 12 * HOUR)
+
+    with database.reading() as session:
+        answer = explain.explain(session, job.name, last_night, at=NOON)
+
+    assert answer.run == runs_of(database, job)[-1].id
+
+
 def test_a_time_of_day_before_the_job_is_that_of_the_job_with_the_name_then(
     database: Database,
 ) -> None:

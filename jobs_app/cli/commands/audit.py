@@ -4,7 +4,8 @@ import click
 
 from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.output import as_table, json_or, limit_options, period_options
+from jobs_app.cli.output import as_table, json_or, limit_options
+from jobs_app.cli.period_options import period_options
 from jobs_app.cli.run_view import instant_text
 
 

@@ -41,7 +41,7 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
     "when",
     metavar="TIME",
     help="A local time of the job's zone ('yesterday 02:30', 02:30, 'YYYY-MM-DD HH:MM'), a day"
-    " (yesterday, YYYY-MM-DD) or an instant (RFC 3339).",
+    " (yesterday, YYYY-MM-DD), last night, 2h (ago) or an instant (RFC 3339).",
 )
 @json_or(lambda answer: print_text(answer["sentence"]))
 def explain(name: str, when: str | None) -> Json:

@@ -9,6 +9,7 @@ from jobs_app.cli.job_view import retention_text
 from jobs_app.cli.output import as_fields, json_or
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_view import moment
+from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core.text import counted
 
 
@@ -71,4 +72,8 @@ def stats(name: str, last: int) -> Json:
 
     Runs that are no longer kept are counted all the same.
     """
-    return connect().read(f"{job_path(name)}/stats", last=last)
+    client = connect()
+    answer = client.read(f"{job_path(name)}/stats", last=last)
+    job = client.find(job_path(name))
+    show_in(zone_of_job(None if job is None else job.body))
+    return answer

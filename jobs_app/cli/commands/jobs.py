@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -18,7 +17,7 @@ from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names, tag_names
 from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.fire_table import print_fires
-from jobs_app.cli.format import Instant, api_instant
+from jobs_app.cli.format import Instant
 from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import (
     definition_options,
@@ -47,7 +46,9 @@ from jobs_app.cli.output import (
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_outcome import start_options, start_run
 from jobs_app.cli.run_view import print_runs
+from jobs_app.cli.zones import api_time, zone_of_job
 from jobs_app.core.states import JobSort, JobState, RunState, Standing
+from jobs_app.schedules.typed_time import TypedTime
 
 name_argument = click.argument("name", shell_complete=job_names)
 
@@ -229,14 +230,19 @@ def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
 @job.command()
 @name_argument
 @click.option("--reason", help="Why, for those who find it paused.")
-@click.option("--until", type=Instant(), help="Resume it by itself at this instant.")
+@click.option(
+    "--until",
+    type=Instant(),
+    help="Resume it by itself then: 06:00, 2h (from now), a date or an instant.",
+)
 @json_option
-def pause(name: str, reason: str | None, until: datetime | None, as_json: bool) -> None:
+def pause(name: str, reason: str | None, until: TypedTime | None, as_json: bool) -> None:
     """Stop following a job's schedule; runs that were started go on."""
-    body = {} if reason is None else {"reason": reason}
-    body |= {} if until is None else {"until": api_instant(until)}
     client = connect()
     before = client.read(job_path(name))
+    body = {} if reason is None else {"reason": reason}
+    if until is not None:
+        body["until"] = api_time(until, zone_of_job(before), is_ahead=True)
     answer = client.send("POST", f"{job_path(name)}/pause", body=body)
     _report_pause(before, answer, "Paused", as_json=as_json)
     kept = (answer.body.get("paused") or {}).get("reason")

@@ -21,12 +21,12 @@ from jobs_app.cli.output import (
     json_or,
     limit_options,
     on_terminal,
-    period_options,
     print_json,
     print_note,
     print_text,
 )
 from jobs_app.cli.paths import job_path, run_path
+from jobs_app.cli.period_options import period_options
 from jobs_app.cli.run_ids import run_id_of, unfinished_run_id_of
 from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs

@@ -1,6 +1,5 @@
 """/jobs/{name}/explain: why a job ran, or did not run, at an instant."""
 
-import re
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 
@@ -15,7 +14,9 @@ from jobs_app.jobs.document import NAME
 from jobs_app.jobs.explain_context import Verdict
 from jobs_app.jobs.explain_when import Day, DayTime, When
 from jobs_app.runs import history
+from jobs_app.schedules import typed_time
 from jobs_app.schedules.schedule import Fire
+from jobs_app.schedules.typed_time import NoTime, TypedTime
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.responses import checked_name
 from jobs_app.web.api.schemas.base import Query
@@ -27,54 +28,34 @@ from jobs_app.web.session import session
 
 api = APIBlueprint("explain", __name__, abp_tags=[JOBS])
 
-_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})|(today|yesterday|tomorrow)", re.ASCII | re.IGNORECASE)
-_TIME = re.compile(
-    r"(?:(\d{4}-\d{2}-\d{2})[Tt ]|(?:(today|yesterday|tomorrow) +)?)"
-    r"(\d{1,2}:\d{2})(:\d{2})?(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?",
-    re.ASCII | re.IGNORECASE,
-)
-_DAYS = {"": 0, "today": 0, "yesterday": -1, "tomorrow": 1}
-
 
 def _when(value: Any) -> When | DayTime | Day:
     """Return the period that *value* names, as long as its smallest unit."""
-    if isinstance(value, str) and (match := _DAY.fullmatch(value.strip())):
-        return _day(*match.groups(default=""))
-    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or (match[5] and not match[4]) or (match[6] and not match[1]):
-        raise PydanticCustomError(
-            "not_a_time",
-            "must be a local time of the job's zone, as in 2026-03-08 02:30, 02:30 (today),"
-            " today 02:30, yesterday 02:30 or tomorrow 02:30, a day, as in 2026-03-08 or yesterday,"
-            " or an instant with its offset, as in 2026-03-08T07:30:00Z.",
-        )
-    day, word, minute, second, fraction, offset = match.groups(default="")
-    minute = minute.zfill(len("00:00"))
-    length = timedelta(seconds=1) if second else timedelta(minutes=1)
-    if fraction:
-        length = timedelta(microseconds=1)
     try:
-        if not day:
-            clock_time = time.fromisoformat(f"{minute}{second}{fraction}")
-            return DayTime(clock_time, _DAYS[word.lower()], length)
-        begin = datetime.fromisoformat(f"{day}T{minute}{second}{fraction}{offset.upper()}")
-        in_utc = begin.astimezone(UTC) if offset else begin.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise PydanticCustomError("not_a_time", "must be a time that exists.") from error
-    _check_range(in_utc)
-    return When(begin, length)
-
-
-def _day(day: str, word: str) -> Day:
-    if word:
-        return Day(days=_DAYS[word.lower()])
-    try:
-        begin = datetime.fromisoformat(day)
+        typed = typed_time.parse(value if isinstance(value, str) else "")
+        return _span(typed)
     except ValueError as error:
-        raise PydanticCustomError("not_a_time", "must be a day that exists.") from error
+        why = error.why if isinstance(error, NoTime) else str(error).rstrip(".")
+        raise PydanticCustomError("not_a_time", "must be a time: {why}.", {"why": why}) from error
+
+
+def _span(typed: TypedTime) -> When | DayTime | Day:
+    """Return the period of *typed*; a duration means that long ago. Raises ValueError."""
+    if typed.shift is not None or typed.offset is not None:
+        instant = typed_time.instant_of(typed, at=clock.now(), zone=UTC, is_ahead=False)
+        _check_range(instant)
+        return When(instant, typed.length)
+    if typed.clock is None:
+        if typed.on is None:
+            return Day(days=typed.days or 0)
+        _check_range(datetime.combine(typed.on, time(), UTC))
+        _check_range(datetime.combine(typed.on, time(), UTC) + timedelta(days=2))
+        return Day(typed.on)
+    if typed.on is None:
+        return DayTime(typed.clock, typed.days or 0, typed.length)
+    begin = datetime.combine(typed.on, typed.clock)
     _check_range(begin.replace(tzinfo=UTC))
-    _check_range(begin.replace(tzinfo=UTC) + timedelta(days=2))
-    return Day(begin.date())
+    return When(begin, typed.length)
 
 
 def _check_range(instant: datetime) -> None:
@@ -93,8 +74,9 @@ WhenIn = Annotated[
             "description": "A local time in the job's zone, or an instant with its offset (RFC"
             " 3339). A local time may lack its date (today), or have today, yesterday or tomorrow"
             " in its place. A time without seconds means the whole minute, and a day without a"
-            " time its first fire. The default is the newest fire that is over, else the next"
-            " one; of a job without a schedule, its newest run.",
+            " time its first fire; so does `last night`, from 18:00 to 06:00. `2h` is two hours"
+            " ago. The default is the newest fire that is over, else the next one; of a job"
+            " without a schedule, its newest run.",
             "example": "yesterday 02:30",
         }
     ),

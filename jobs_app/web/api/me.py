@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from jobs_app.accounts.permissions import allowed_actions
 from jobs_app.core.roles import Grant, Role, Scope
+from jobs_app.web import extension
 from jobs_app.web.api.openapi import ACCOUNTS, problems
 from jobs_app.web.permissions import principal
 
@@ -22,6 +23,7 @@ class MeOut(BaseModel):
     grants: list[Grant]
     scopes: list[Scope]
     tags: list[str] | None = Field(description="Only jobs with one of these; null: all jobs.")
+    timezone: str = Field(description="JOBS_TIMEZONE: the zone of schedules that name none.")
     may: list[str] = Field(description="What the caller may do, in words.")
 
 
@@ -37,6 +39,7 @@ def read_me() -> Response:
         grants=sorted(caller.grants),
         scopes=[scope for scope in Scope if scope in caller.scopes],
         tags=None if caller.tags is None else sorted(caller.tags),
+        timezone=extension.current().settings.timezone,
         may=[str(action) for action in allowed_actions(caller)],
     )
     return jsonify(out.model_dump(mode="json"))

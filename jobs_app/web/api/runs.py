@@ -90,7 +90,15 @@ def read_run(path: RunPath) -> Response:
         session(), filters, before=None, limit=MOST_NOTIFICATIONS
     )
     same = same_error(session(), run)
-    return jsonify(show_detail(run, notifications, revision=revision_of(run), same_error=same))
+    return jsonify(
+        show_detail(
+            run,
+            notifications,
+            revision=revision_of(run),
+            timezone=run.job.timezone if run.job else extension.current().settings.timezone,
+            same_error=same,
+        )
+    )
 
 
 def revision_of(run: Run) -> int | None:

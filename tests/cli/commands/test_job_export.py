@@ -210,7 +210,7 @@ def test_explain_prints_the_sentence(run: Run) -> None:
     assert result.stdout == "It will run at 2098-01-02 02:30 CET.\n"
     assert json.loads(as_json.stdout)["outcome"] == "not_a_fire"
     assert wrong.exit_code == 2
-    assert "2026-03-08 02:30" in wrong.stderr
+    assert "--at: 'at' must be a time: write 02:30, yesterday" in wrong.stderr
 
 
 def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(

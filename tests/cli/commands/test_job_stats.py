@@ -41,7 +41,7 @@ def test_stats_are_read_as_sentences(server: CannedServer, run: Run) -> None:
 
     result = run("job", "stats", "hello", "--last", "100")
 
-    assert server.requests[-1].query == {"last": "100"}
+    assert server.requests[0].query == {"last": "100"}
     for part in (
         "12,346: 12,000 succeeded, 346 timed out",
         "97.2%",

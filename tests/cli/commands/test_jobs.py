@@ -204,7 +204,7 @@ def test_zero_and_nothing_are_sent_so_that_the_server_names_them(
         ([], "Say what it runs"),
         (["--command", "date", "--cron", "* * * * *", "--every", "5m"], "--cron and --every"),
         (["--command", "date", "--every", "5 apples"], "is not a duration"),
-        (["--command", "date", "--at", "tomorrow"], "is not a time"),
+        (["--command", "date", "--at", "someday"], "is not a time"),
         (["--task", "x", "--kwargs", "[1]"], "not a JSON object"),
         (["--task", "x", "--kwargs", "{"], "is not JSON"),
         (["--task", "x", "--arg", "novalue"], "NAME=VALUE"),

@@ -103,7 +103,7 @@ def test_a_time_may_lack_its_date_or_have_a_word_for_it(api: Api, at: str, clock
     assert (answer.status_code, answer.json["at"][11:19]) == (200, clock)
 
 
-@pytest.mark.parametrize("at", ["2098-03-09", "Tomorrow"])
+@pytest.mark.parametrize("at", ["2098-03-09", "Tomorrow", "tomorrow 02:30", "02:30 tomorrow"])
 def test_a_day_without_a_time_means_its_fire(api: Api, at: str) -> None:
     api.make_job(schedule={"cron": "30 2 * * *", "timezone": "America/New_York"})
 
@@ -117,7 +117,7 @@ def test_what_is_no_time_is_refused_with_the_forms(api: Api) -> None:
 
     (error,) = api.get("/jobs/nightly/explain?at=2026-03").json["errors"]
 
-    for form in ("2026-03-08 02:30", "02:30 (today)", "or yesterday,", "2026-03-08T07:30:00Z"):
+    for form in ("2026-12-01 09:00", "02:30", "yesterday", "last night", "2026-12-01T09:00:00Z"):
         assert form in error["detail"]
 
 
@@ -134,7 +134,6 @@ def test_a_run_comes_with_the_sentence(api: Api) -> None:
     "at",
     [
         "",
-        "now",
         "2026-03-8",
         "2026-02-30",
         "8999-12-31",

@@ -20,5 +20,6 @@ def test_a_caller_learns_its_rights_in_words(api_of: Callable[..., Api]) -> None
         "grants": [],
         "scopes": ["read"],
         "tags": ["a", "b"],
+        "timezone": "UTC",
         "may": ["see who it is", "read jobs, runs and logs", "see channels"],
     }

@@ -37,6 +37,7 @@ def test_a_run_now_is_accepted_with_its_place(api: Api) -> None:
     assert UUID(run["id"]).version == 7
     assert api.get(f"/runs/{run['id']}").json == run | {
         "revision": 1,
+        "timezone": "Europe/Paris",
         "same_error": None,
         "notifications": [],
     }

@@ -33,6 +33,7 @@ class RunDetail(RunOut):
     revision: int | None = Field(
         description="The revision of the job from which it was made; null for a repetition."
     )
+    timezone: str = Field(description="The zone of its job, else JOBS_TIMEZONE.")
     same_error: SameErrorOut | None = Field(
         description="Null without an error, and if no earlier run ended with it."
     )
@@ -46,6 +47,7 @@ def show_detail(
     notifications: Sequence[NotificationWithJob],
     *,
     revision: int | None,
+    timezone: str,
     same_error: SameError | None,
 ) -> dict[str, Any]:
     """Return *run* and its *notifications*, which come newest first, as JSON."""
@@ -53,5 +55,10 @@ def show_detail(
     same = None
     if same_error is not None:
         same = dumped(SameErrorOut(count=same_error.count, since=same_error.since))
-    more = {"revision": revision, "same_error": same, "notifications": oldest_first}
+    more = {
+        "revision": revision,
+        "timezone": timezone,
+        "same_error": same,
+        "notifications": oldest_first,
+    }
     return show_run(run) | more
