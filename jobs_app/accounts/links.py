@@ -23,6 +23,9 @@ LIFETIMES = {
     LinkKind.PASSWORD: timedelta(hours=1),
 }
 
+#: Links that may make the first admin, if they are not too old.
+_IS_OPEN_WELCOME = (Link.person_id.is_(None), Link.used_at.is_(None))
+
 #: The actor in the audit for what nobody with an account has done.
 BY = "jobs-app"
 
@@ -47,11 +50,15 @@ def make(session: Session, person: Person, *, by: str, at: datetime) -> str:
 
 
 def make_welcome(session: Session, *, at: datetime) -> str | None:
-    """Make the link that makes the first admin, in place of earlier ones; None if there is one."""
+    """Make a link that makes the first admin; None if there is a person.
+
+    Earlier ones work on: other processes of the installation have shown them. The first that is
+    used ends them all.
+    """
     if people.has_person(session):
         session.rollback()
         return None
-    session.execute(delete(Link).where(Link.person_id.is_(None), Link.used_at.is_(None)))
+    session.execute(delete(Link).where(*_IS_OPEN_WELCOME, Link.expires_at <= at))
     key = _add(session, LinkKind.WELCOME, None, by=BY, at=at)
     audit.note(session, "make_link", by=BY, at=at, kind=LinkKind.WELCOME)
     session.commit()
@@ -128,6 +135,8 @@ def use(
     All in one transaction. Raises NotFound, InvalidInput and Conflict, which use nothing up.
     """
     link, person = find(session, key, at=at)
+    if person is None:
+        _end_other_welcomes(session, link)
     is_it = (Link.id == link.id, Link.used_at.is_(None))
     if not rowcount(session.execute(update(Link).where(*is_it).values(used_at=at))):
         session.rollback()
@@ -145,6 +154,17 @@ def use(
     except BaseException:
         session.rollback()
         raise
+
+
+def _end_other_welcomes(session: Session, link: Link) -> None:
+    """End the other links of the first admin. Raises NotFound if one was used at this moment."""
+    # In order: two that are used at once must not wait for each other.
+    rows = select(Link.id).where(*_IS_OPEN_WELCOME).order_by(Link.id).with_for_update()
+    others = [number for number in session.scalars(rows) if number != link.id]
+    if people.has_person(session):
+        session.rollback()
+        raise _unknown()
+    session.execute(delete(Link).where(Link.id.in_(others)))
 
 
 def _add(session: Session, kind: LinkKind, person_id: int | None, *, by: str, at: datetime) -> str:

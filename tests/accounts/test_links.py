@@ -1,15 +1,17 @@
 """Links work once, for a while, and for what they were made for."""
 
+import threading
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import event, func, select
 
 from jobs_app.accounts import audit, links, people, sessions
 from jobs_app.accounts.people import Rights
 from jobs_app.core.errors import Conflict, InvalidInput, NotFound
 from jobs_app.core.roles import AccountKind, LinkKind, Role
 from jobs_app.db.engine import Database
-from jobs_app.db.models.accounts import Person
+from jobs_app.db.models.accounts import Link, Person
 from tests.factories import NOON, SECOND
 
 HOUR = timedelta(hours=1)
@@ -106,17 +108,55 @@ def test_a_new_password_ends_the_links_that_could_set_another(database: Database
 
 def test_the_first_link_makes_an_admin_and_no_second_one(database: Database) -> None:
     add(database, "deploy", AccountKind.SERVICE)
+    # Two processes of an installation start, and each shows one.
     earlier, key = welcome(database), welcome(database)
     assert earlier is not None
     assert key is not None
 
-    assert works(database, earlier) is None
+    assert works(database, earlier) is works(database, key) is LinkKind.WELCOME
     assert works(database, key, NOON + HOUR) is None
     made = use(database, key, "ann")
     assert (made.kind, made.role, made.password_hash) == ("person", "admin", "a hash")
     assert welcome(database) is None
-    with pytest.raises(NotFound):
-        use(database, key, "ben")
+    for used in (key, earlier):
+        with pytest.raises(NotFound):
+            use(database, used, "ben")
+
+
+def test_links_that_are_too_old_do_not_pile_up(database: Database) -> None:
+    for hour in range(3):
+        welcome(database, NOON + hour * HOUR)
+
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Link)) == 1
+
+
+def test_of_two_first_links_that_are_used_at_once_one_makes_an_admin(database: Database) -> None:
+    first, second = welcome(database) or "", welcome(database) or ""
+    refused: list[NotFound] = []
+
+    def use_second() -> None:
+        try:
+            use(database, second, "ben")
+        except NotFound as error:
+            refused.append(error)
+
+    other = threading.Thread(target=use_second)
+
+    def start_other(_: object) -> None:
+        # It gets as far as it can, while the first one is not committed.
+        other.start()
+        other.join(0.3)
+
+    with database.session() as session:
+        event.listen(session, "before_commit", start_other)
+        links.use(session, first, "a hash", name="ann", at=NOON)
+    other.join(10)
+
+    with database.reading() as session:
+        persons = select(Person.name).where(Person.kind == AccountKind.PERSON)
+        assert session.scalars(persons).all() == ["ann"]
+    assert len(refused) == 1
 
 
 def test_the_first_link_makes_nobody_once_there_is_a_person(database: Database) -> None:
