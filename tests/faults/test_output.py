@@ -174,8 +174,6 @@ def test_loggers_that_a_module_sets_up_at_import_are_heard_once(
     assert own.count("run_started") == 2
 
 
-# It failed once on a crowded machine; why is not known yet.
-@pytest.mark.nightly
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_programs_that_are_given_the_streams_of_a_task_write_to_its_log(
     make_installation: Callable[..., Installation], database_url: str
