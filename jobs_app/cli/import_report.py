@@ -113,7 +113,7 @@ def _texts(item: Item, *, is_done: bool) -> Iterator[str]:
             yield f"What helps: {item.advice}"
         return
     if item.note:
-        yield f"{item.kind}: {item.note}"
+        yield f"{'Note' if item.draft else item.kind}: {item.note}"
     if item.step is None:
         return
     yield _step_text(item.step, is_done=is_done)

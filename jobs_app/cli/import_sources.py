@@ -69,7 +69,8 @@ def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) 
         for item, document, job in zip(items, made, present, strict=True):
             wanted = item.draft.name if item.draft else ""
             if job is None and wanted in others:
-                item.note = f"the name {wanted} belongs to another job, which stays as it is"
+                sentence = f"the name {wanted} belongs to another job, which stays as it is"
+                item.note = "; ".join(filter(None, [item.note, sentence]))
             _plan_item(client, item, document)
 
 

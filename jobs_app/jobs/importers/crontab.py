@@ -98,10 +98,10 @@ class Line:
 
 @dataclass(slots=True)
 class _State:
-    """The variables above the current line, and the comment right above it."""
+    """The variables above the current line, and the lines of the comment right above it."""
 
     variables: dict[str, str] = field(default_factory=dict)
-    comment: str = ""
+    comment: list[str] = field(default_factory=list)
 
 
 def read_crontab(data: bytes, *, is_system: bool) -> list[Line]:
@@ -129,11 +129,13 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
         differences.append("cron does not read a line that begins with a byte order mark.")
     content, has_return = text.lstrip(" \t"), text.endswith("\r")
     content = content.removesuffix("\r")
-    comment, state.comment = state.comment, ""
+    comment, state.comment = state.comment, []
     if not content.strip():
         return Line(number, text, LineKind.BLANK)
     if content.startswith("#"):
-        state.comment = content.lstrip("#").strip()
+        words = content.lstrip("#").strip()
+        # An empty line of a comment divides it.
+        state.comment = [*comment, words] if words else []
         return Line(number, text, LineKind.COMMENT)
     try:
         _check_characters(content, raw)
@@ -176,7 +178,7 @@ def _job(
     number: int,
     text: str,
     content: str,
-    comment: str,
+    comment: list[str],
     differences: list[str],
     state: _State,
     *,
@@ -201,7 +203,7 @@ def _job(
             f"The command has {counted(len(rest), 'character')}, and Debian's cron reads"
             f" {DEBIAN_COMMAND}."
         )
-    differences += _command_differences(command)
+    differences += _command_differences(command, state.variables.get("SHELL") or SHELL)
     delay = int(state.variables.get("RANDOM_DELAY") or 0) * 60
     entry = Entry(
         times=times,
@@ -211,7 +213,7 @@ def _job(
         account=account,
         description=_description(comment),
     )
-    return Line(number, text, LineKind.JOB, entry, tuple(differences))
+    return Line(number, text, LineKind.JOB, entry, tuple(differences), _command_note(rest, stdin))
 
 
 def _account(text: str) -> tuple[str, str]:
@@ -274,19 +276,38 @@ def _kwargs(command: str, stdin: str | None, variables: dict[str, str]) -> dict[
     }
 
 
-def _command_differences(command: str) -> Iterator[str]:
+def _command_note(text: str, stdin: str | None) -> str:
+    """Return what may surprise in a command, and is as in cron; "" if nothing."""
+    notes = []
+    if stdin is not None:
+        notes.append("as in cron, the command ends at its first %, and the rest is its input")
+    if text.rstrip().endswith("\\"):
+        notes.append("as in cron, the \\ at its end does not join it with the next line")
+    return "; ".join(notes)
+
+
+def _command_differences(command: str, shell: str) -> Iterator[str]:
     words = shell_words(command)
     if any(word.rpartition("/")[2] in ("sudo", "doas") for word in words):
         yield "sudo and doas need JOBS_NEW_PRIVILEGES=true here."
     if "&" in words:
         yield "A process in the background (&) is ended with the run: let the command wait for it."
+    if shell == SHELL and any(word.startswith("&>") for word in words):
+        yield (
+            "&> in /bin/sh puts the command into the background, where it is ended with the run:"
+            " write > FILE 2>&1."
+        )
 
 
-def _description(comment: str) -> str:
-    """Return the comment above a line as its description; "" if it is a line put out of use."""
-    if not re.search(r"\w", comment) or "*" in comment or comment.startswith("@"):
+def _description(comment: list[str]) -> str:
+    """Return the comment above a line as its description.
+
+    It is "" for a line that is put out of use, the names of the fields, or a drawing of them.
+    """
+    text = " ".join(comment)
+    if not re.match(r"\w", text) or re.search(r"\*|\b(?:dow|wday|mday|dom)\b|day of week", text):
         return ""
-    return comment[:500]
+    return text[:500]
 
 
 def looks_like_system(data: bytes) -> bool:

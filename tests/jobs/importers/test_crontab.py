@@ -113,6 +113,7 @@ def test_what_cannot_be_kept_is_refused(text, words):
         ("* * * * * " + "x" * 999 + "\n", "998"),
         ("* * * * * sudo x\n", "JOBS_NEW_PRIVILEGES"),
         ("* * * * * x &\n", "background"),
+        ("* * * * * x &>> /tmp/log\n", "2>&1"),
         ("* * * * * -n x\n", "-n in front"),
     ],
 )
@@ -123,7 +124,8 @@ def test_what_differs_from_cron_is_said(text, words):
 
 
 @pytest.mark.parametrize(
-    "text", ["* * * * * x 2>&1\n", "* * * * * x &> y\n", "* * * * * curl 'a?b&c' && d\n"]
+    "text",
+    ["* * * * * x 2>&1\n", "SHELL=/bin/bash\n* * * * * x &> y\n", "* * * * * curl 'a?b&c' && d\n"],
 )
 def test_an_ampersand_of_another_meaning_is_no_difference(text):
     assert only_job(text).differences == ()
@@ -133,6 +135,39 @@ def test_a_comment_right_above_a_line_describes_it():
     lines = read("# Nightly dump\n@daily a\n@daily b\n#0 1 * * * old\n@daily c\n# x\n\n@daily d\n")
 
     assert [line.entry.description for line in lines if line.entry] == ["Nightly dump", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    "comment, description",
+    [
+        ("# Save some entropy\n# for the next boot.\n", "Save some entropy for the next boot."),
+        ("# A file.\n#\n# The dump\n", "The dump"),
+        ("# m h dom mon dow command\n", ""),
+        ("# | | .--- month\n", ""),
+        ("# The dump\n#\n", ""),
+        ("#@daily old\n", ""),
+    ],
+)
+def test_only_words_about_a_line_describe_it(comment, description):
+    entry = only_job(f"{comment}@daily x\n").entry
+
+    assert entry is not None
+    assert entry.description == description
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("* * * * * x $(date +%F)\n", "ends at its first %"),
+        ("* * * * * x \\\n", "does not join"),
+        ("* * * * * x \\%\n", ""),
+    ],
+)
+def test_what_may_surprise_as_it_does_in_cron_is_a_note(text, words):
+    note = only_job(text).note
+
+    assert words in note
+    assert bool(note) is bool(words)
 
 
 @pytest.mark.parametrize(
