@@ -1,19 +1,28 @@
-"""The next fires of all jobs, in one bounded statement."""
+"""The next fires of all jobs, in one bounded statement, and those that a clock moves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, case, func, or_, select
 from sqlalchemy.orm import Session
 
+from jobs_app.core.states import JobState
 from jobs_app.db.models.jobs import Job
+from jobs_app.schedules.clock_changes import ClockChange, moved_fire
+from jobs_app.schedules.schedule import Schedule, count_fires
 
 #: Jobs that are read.
 MOST_JOBS = 100
+
+#: Schedules with local times, which a change of the clock may move.
+_FOLLOWS_CLOCK = or_(Job.cron.is_not(None), Job.every.is_not(None))
+
+#: The columns of such a schedule; its jitter changes no fire.
+_LOCAL = ("cron", "every", "anchor_at", "timezone", "start_at", "end_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +45,54 @@ class Upcoming:
 def upcoming(session: Session, *, limit: int) -> Upcoming:
     """Return the next *limit* instants at which jobs fire, each with its jobs by name."""
     statement = (
-        select(Job.next_fire_at, Job.name, Job.timezone, Job.cron)
+        select(Job.next_fire_at, Job.name, Job.timezone, _FOLLOWS_CLOCK.label("follows_clock"))
         .where(Job.next_due_at.is_not(None))
         .order_by(Job.next_fire_at, Job.name)
         .limit(MOST_JOBS)
     )
     rows: Sequence[Any] = session.execute(statement).all()
-    zones = frozenset(row.timezone for row in rows if row.cron is not None)
+    zones = frozenset(row.timezone for row in rows if row.follows_clock)
     return Upcoming([*_grouped(rows)][:limit], zones)
+
+
+def moved_jobs(session: Session, changes: Sequence[ClockChange], *, after: datetime) -> list[int]:
+    """Return for each of *changes* how many jobs fire for a time that it moves, in one statement.
+
+    A job does not count if its pause lasts longer, or if its `max_runs` end before.
+    """
+    moved = [0] * len(changes)
+    if not changes:
+        return moved
+    for row in session.execute(_schedules({change.timezone for change in changes})):
+        schedule = Schedule(**{name: getattr(row, name) for name in _LOCAL}, seed=row.seed)
+        begin = max(after, row.paused_until or after)
+        for index, change in enumerate(changes):
+            if change.timezone != row.timezone or change.at <= begin:
+                continue
+            fire = moved_fire(schedule, change)
+            if fire is not None and _comes(schedule, fire, begin, row.runs_left):
+                moved[index] += row.jobs
+    return moved
+
+
+def _comes(schedule: Schedule, fire: datetime, begin: datetime, runs_left: int | None) -> bool:
+    if fire <= begin:
+        return False
+    return runs_left is None or count_fires(schedule, after=begin, until=fire) <= runs_left
+
+
+def _schedules(timezones: Collection[str]) -> Select[Any]:
+    """Return the statement for the schedules of *timezones*, each with the number of its jobs."""
+    # Only `H` makes the fires of a schedule depend on the name of its job.
+    seed = case((Job.cron.contains("H"), Job.name), else_="").label("seed")
+    left = (Job.max_runs - Job.runs_started).label("runs_left")
+    columns = [*(getattr(Job, name) for name in _LOCAL), seed, left, Job.paused_until]
+    has_fires = or_(Job.state == JobState.ACTIVE, Job.paused_until.is_not(None))
+    return (
+        select(*columns, func.count().label("jobs"))
+        .where(Job.deleted_at.is_(None), has_fires, _FOLLOWS_CLOCK, Job.timezone.in_(timezones))
+        .group_by(*columns)
+    )
 
 
 def _grouped(rows: Sequence[Any]) -> Iterator[NextFires]:

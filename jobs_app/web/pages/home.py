@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, url_for
 
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
-from jobs_app.core.text import rfc3339
+from jobs_app.core.text import counted, rfc3339
 from jobs_app.jobs import attention
 from jobs_app.jobs.attention import Item, Kind, Step
 from jobs_app.jobs.attention_installation import MOST_RUNS, EndingToken
 from jobs_app.jobs.attention_queries import RunningFacts
-from jobs_app.jobs.upcoming import upcoming
+from jobs_app.jobs.upcoming import moved_jobs, upcoming
 from jobs_app.runs.day import MOST_COUNTED, Day, day_since
-from jobs_app.schedules.clock_changes import clock_changes
+from jobs_app.schedules.clock_changes import ClockChange, clock_changes
 from jobs_app.web.pages import day_chart, frame, marks, zones
 from jobs_app.web.pages.day_chart import OUTCOMES
 from jobs_app.web.permissions import may, principal
@@ -85,13 +85,33 @@ def _build() -> Mapping[str, Any]:
         "waiting": _at_most(facts.waiting, MOST_RUNS),
         "queued": _at_most(facts.queued, MOST_RUNS),
         "fires": coming.fires,
-        "clock_changes": clock_changes(coming.timezones, after=at)[:MOST_CHANGES],
+        "clock_changes": _clock_lines(clock_changes(coming.timezones, after=at), at=at),
         "ending_tokens": _ending_tokens(facts.ending_tokens),
         "day": day,
         "outcomes": _outcomes(day),
         "bars": day_chart.hours(day, count=(at - day.since) // timedelta(hours=1) + 1),
         "is_busy": bool(survey.running or facts.queued),
     }
+
+
+def _clock_lines(changes: Sequence[ClockChange], *, at: datetime) -> list[tuple[ClockChange, str]]:
+    """Return the first of *changes*, each with what it does to how many jobs."""
+    shown = changes[:MOST_CHANGES]
+    moved = moved_jobs(session(), shown, after=at)
+    return [(change, clock_words(change, jobs)) for change, jobs in zip(shown, moved, strict=True)]
+
+
+def clock_words(change: ClockChange, jobs: int) -> str:
+    """Return the sentence for the hour that *change* moves, in which so many jobs have a time."""
+    begin, end = (f"{local:%H:%M}" for local in change.bounds)
+    is_gap = change.shift > timedelta()
+    sentence = f"{begin} to {end} {'is left out' if is_gap else 'comes twice'}; "
+    if not jobs:
+        return f"{sentence}no job has a time in it."
+    fires = "fires" if jobs == 1 else "fire"
+    return (
+        f"{sentence}{counted(jobs, 'job')} {fires} {f'at {end}' if is_gap else 'the first time'}."
+    )
 
 
 def _ending_tokens(ending: Sequence[EndingToken]) -> list[EndingToken]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -147,8 +148,11 @@ def test_a_person_sees_only_jobs_with_their_tags(
 
 @pytest.mark.usefixtures("_healthy")
 def test_the_page_takes_at_most_eight_statements(
-    api: Api, page: Page, store: Store, app_database: Any
+    api: Api, page: Page, store: Store, app_database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Also in the week before the clock changes.
+    spring = partial(clock_changes, after=datetime(2027, 3, 27, 12, tzinfo=UTC))
+    monkeypatch.setattr(home, "clock_changes", lambda names, after: spring(names))
     kwargs = {"command": "true", "env": {"A": "${secret:known}"}}
     assert api.send("PUT", "/secrets/known", json={"value": "abcdefgh"}).status_code == 201
     job_id = api.make_job("nightly", kwargs=kwargs)["id"]
@@ -158,7 +162,7 @@ def test_the_page_takes_at_most_eight_statements(
     page("/me")
 
     with captured(app_database, "SELECT") as statements:
-        assert page("/").status_code == 200
+        assert "02:00 to 03:00 is left out" in page("/").text
 
     pages = [text for text, _ in statements if "people" not in text]
     assert len(pages) <= 8
@@ -181,7 +185,22 @@ def test_a_change_of_the_clock_is_announced_for_the_jobs_that_one_sees(
     text = part(sees_some("/"), "next")
 
     assert "Sun 28 Mar: the clock changes in Europe/Paris" in text
+    assert "02:00 to 03:00 is left out; 1 job fires at 03:00." in text
     assert seen == [frozenset({"Europe/Paris"})]
+
+
+@pytest.mark.parametrize(
+    "after, jobs, words",
+    [
+        (datetime(2027, 3, 27, tzinfo=UTC), 0, "is left out; no job has a time in it."),
+        (datetime(2027, 3, 27, tzinfo=UTC), 12, "is left out; 12 jobs fire at 03:00."),
+        (datetime(2027, 10, 30, tzinfo=UTC), 1, "comes twice; 1 job fires the first time."),
+    ],
+)
+def test_a_change_of_the_clock_says_what_it_does(after: datetime, jobs: int, words: str) -> None:
+    (change,) = clock_changes(["Europe/Paris"], after=after)
+
+    assert home.clock_words(change, jobs) == f"02:00 to 03:00 {words}"
 
 
 def test_the_end_of_a_token_is_announced_to_its_owner_and_to_admins(
