@@ -10,6 +10,8 @@ from jobs_app.db.models.runs import Run
 from jobs_app.db.run_indexes import Condition
 
 DIGITS = 32
+#: The digits of a whole id with its hyphens.
+MOST_CHARS = 36
 #: Fewer digits would stand for all runs of hours: the first ones are the time of creation.
 LEAST_DIGITS = 8
 #: The most runs with one beginning that are looked at, the newest ones.
@@ -26,10 +28,11 @@ class IdRange(NamedTuple):
     def read(cls, prefix: str) -> Self:
         """Return the ids that begin with *prefix*, in any case and with or without hyphens.
 
-        Raises ValueError unless it has 8 to 32 hexadecimal digits.
+        Raises ValueError unless it has 8 to 32 hexadecimal digits in 36 characters.
         """
         digits = prefix.replace("-", "").lower()
-        if not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},{DIGITS}}}", digits):
+        is_prefix = re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},{DIGITS}}}", digits)
+        if is_prefix is None or len(prefix) > MOST_CHARS:
             raise ValueError(f"{prefix!r} is not the beginning of an id")
         return cls(UUID(digits.ljust(DIGITS, "0")), UUID(digits.ljust(DIGITS, "f")))
 
