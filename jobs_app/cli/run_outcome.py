@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,6 +13,8 @@ from jobs_app.cli.format import Duration, duration
 from jobs_app.cli.job_options import kwargs_from, typed_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.output import choice_of, options, print_json, print_note, print_text
+from jobs_app.cli.paths import job_path
+from jobs_app.cli.several_jobs import Batch, do_each
 from jobs_app.cli.wait import outcome_code, wait_for
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import OverlapPolicy, RunState
@@ -54,10 +58,7 @@ def start_run(
     Without --wait, print *sentence*, which comes between the run's id and its state.
     Raises UsageError for options that have no effect or contradict each other.
     """
-    if timeout is not None and not wait:
-        raise click.UsageError("--timeout needs --wait.")
-    if is_followed and (as_json or not wait):
-        raise click.UsageError("--follow needs --wait, and does not go with --json.")
+    _check(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
     client = connect()
     run = client.post(path, _start_body(note=note, overlap=overlap))
     if wait:
@@ -67,6 +68,68 @@ def start_run(
     else:
         print_text(f"Run {run['id']} {sentence} {run['state']}.")
         print_note(f"Follow it with: jobs-app run log -f {run['id']}")
+
+
+def _check(*, wait: bool, timeout: float | None, is_followed: bool, as_json: bool) -> None:
+    """Raise UsageError for options that have no effect or contradict each other."""
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout needs --wait.")
+    if is_followed and (as_json or not wait):
+        raise click.UsageError("--follow needs --wait, and does not go with --json.")
+
+
+def start_runs(
+    jobs: Callable[[], list[str]],
+    *,
+    note: str | None,
+    overlap: str | None,
+    wait: bool,
+    timeout: float | None,
+    is_followed: bool,
+    as_json: bool,
+    **_: object,
+) -> None:
+    """Start a run of each of several *jobs*; with --wait, wait until all have ended.
+
+    Exits with the worst code of a start or an outcome. Raises UsageError.
+    """
+    _check(wait=wait, timeout=timeout, is_followed=is_followed, as_json=as_json)
+    if is_followed:
+        raise click.UsageError("--follow prints the output of one run: name one job.")
+    client, body = connect(), _start_body(note=note, overlap=overlap)
+    runs: dict[str, Json] = {}
+
+    def start(name: str) -> Json:
+        run = runs[name] = client.post(f"{job_path(name)}/runs", body)
+        if not as_json:
+            print_text(f"Run {run['id']} of {name} is {run['state']}.")
+        return run
+
+    batch = do_each(jobs(), start, is_single=False)
+    if wait:
+        batch = _wait_for_all(client, runs, batch, timeout=timeout, as_json=as_json)
+    batch.finish(as_json=as_json)
+
+
+def _wait_for_all(
+    client: Client, runs: dict[str, Json], started: Batch, *, timeout: float | None, as_json: bool
+) -> Batch:
+    """Wait until all *runs* have ended; *timeout* is that of the whole wait."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def wait_for_one(name: str) -> Json:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        run = wait_for(client, runs[name], timeout_seconds=left)
+        if not as_json:
+            _print_outcome(client, run)
+        codes.append(outcome_code(run))
+        return run
+
+    codes = [started.exit_code]
+    ended = do_each(list(runs), wait_for_one, is_single=False)
+    ended.answers += [answer for answer in started.answers if "failure" in answer]
+    ended.exit_code = max(ended.exit_code, *codes)
+    return ended
 
 
 def _start_body(*, note: str | None, overlap: str | None) -> Json:

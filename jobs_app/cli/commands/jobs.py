@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from tempfile import NamedTemporaryFile
-from typing import Any
 
 import click
 
 from jobs_app.cli.client import Answer, Json, connect
+from jobs_app.cli.commands.job_actions import delete, pause, resume, run_now
 from jobs_app.cli.commands.job_export import export_jobs, import_jobs
 from jobs_app.cli.commands.job_fires import explain, next_fires
 from jobs_app.cli.commands.job_revisions import changes, restore
@@ -17,11 +17,9 @@ from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names, tag_names
 from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.fire_table import print_fires
-from jobs_app.cli.format import Instant
 from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_options import (
     definition_options,
-    kwargs_options,
     merge_patch,
     parse_document,
     read_document,
@@ -33,7 +31,6 @@ from jobs_app.cli.job_view import job_fields, outlook, print_effect, print_jobs
 from jobs_app.cli.option_sections import JobCommand
 from jobs_app.cli.output import (
     choice_of,
-    confirm_deletion,
     dry_run_option,
     json_option,
     limit_options,
@@ -44,11 +41,8 @@ from jobs_app.cli.output import (
     print_warnings,
 )
 from jobs_app.cli.paths import job_path
-from jobs_app.cli.run_outcome import start_options, start_run
 from jobs_app.cli.run_view import print_runs
-from jobs_app.cli.zones import api_time, zone_of_job
 from jobs_app.core.states import JobSort, JobState, RunState, Standing
-from jobs_app.schedules.typed_time import TypedTime
 
 name_argument = click.argument("name", shell_complete=job_names)
 
@@ -58,7 +52,19 @@ def job() -> None:
     """Create, change, pause and run jobs."""
 
 
-for command in (next_fires, explain, stats, changes, restore, export_jobs, import_jobs):
+for command in (
+    pause,
+    resume,
+    run_now,
+    delete,
+    next_fires,
+    explain,
+    stats,
+    changes,
+    restore,
+    export_jobs,
+    import_jobs,
+):
     job.add_command(command)
 
 
@@ -225,92 +231,3 @@ def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
     else:
         print_text(f"{verb} {answer.body['name']}: {outlook(answer.body)}")
         print_warnings(answer.body.get("warnings") or ())
-
-
-@job.command()
-@name_argument
-@click.option("--reason", help="Why, for those who find it paused.")
-@click.option(
-    "--until",
-    type=Instant(),
-    help="Resume it by itself then: 06:00, 2h (from now), a date or an instant.",
-)
-@json_option
-def pause(name: str, reason: str | None, until: TypedTime | None, as_json: bool) -> None:
-    """Stop following a job's schedule; runs that were started go on."""
-    client = connect()
-    before = client.read(job_path(name))
-    body = {} if reason is None else {"reason": reason}
-    if until is not None:
-        body["until"] = api_time(until, zone_of_job(before), is_ahead=True)
-    answer = client.send("POST", f"{job_path(name)}/pause", body=body)
-    _report_pause(before, answer, "Paused", as_json=as_json)
-    kept = (answer.body.get("paused") or {}).get("reason")
-    if reason is not None and reason != kept:
-        print_note(f"Its reason stays {kept or 'empty'!r}.")
-
-
-@job.command()
-@name_argument
-@click.option(
-    "--on-missed",
-    type=click.Choice(["skip", "last", "all"]),
-    help="Which of the fires that passed meanwhile to run; by default none (skip).",
-)
-@dry_run_option
-@json_option
-def resume(name: str, on_missed: str | None, dry_run: bool, as_json: bool) -> None:
-    """Follow a paused job's schedule again."""
-    body = {} if on_missed is None else {"on_missed": on_missed}
-    client = connect()
-    before = client.read(job_path(name))
-    answer = client.send(
-        "POST", f"{job_path(name)}/resume", body=body, params={"dry_run": dry_run or None}
-    )
-    if dry_run:
-        _report(answer, "Resumed", dry_run=True, as_json=as_json)
-        if before["state"] != JobState.PAUSED:
-            print_note(f"{name} is not paused: a resume changes nothing.")
-    else:
-        _report_pause(before, answer, "Resumed", as_json=as_json)
-
-
-def _report_pause(before: Json, answer: Answer, verb: str, *, as_json: bool) -> None:
-    """Print a pause or a resume, or that it changed nothing.
-
-    The versions tell, not the state before: somebody else may have changed it meanwhile.
-    """
-    if before["version"] != answer.body["version"]:
-        _report(answer, verb, dry_run=False, as_json=as_json)
-        return
-    if as_json:
-        print_json(answer.body)
-    else:
-        print_text(f"{before['name']}: {outlook(answer.body)}")
-    was = "was paused already" if before["state"] == JobState.PAUSED else "was not paused"
-    print_note(f"It {was}: nothing was changed.")
-
-
-@job.command("run")
-@name_argument
-@kwargs_options
-@start_options
-@json_option
-def run_now(name: str, **options: Any) -> None:
-    """Run a job now, beside its schedule."""
-    start_run(f"{job_path(name)}/runs", f"of {name} is", **options)
-
-
-@job.command()
-@name_argument
-@click.option("--purge", is_flag=True, help="Delete its history of runs as well.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def delete(name: str, purge: bool, yes: bool) -> None:
-    """Delete a job; its history stays unless --purge is given."""
-    client = connect()
-    current = client.get(job_path(name))
-    what = f"{name} and all its runs" if purge else name
-    confirm_deletion(f"Delete {what}?", yes=yes)
-    params = {"purge": purge or None}
-    client.send("DELETE", job_path(name), params=params, if_match=current.etag)
-    print_text(f"Deleted {name}" + (" and its runs." if purge else "; its runs stay on record."))

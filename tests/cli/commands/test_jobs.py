@@ -492,10 +492,10 @@ def test_a_second_reason_for_a_pause_is_not_dropped_in_silence(
     paused = a_job(state="paused", paused={"by": "admin", "reason": "A"})
     server.on("GET", "/jobs/hello", Canned(paused))
     server.on("POST", "/jobs/hello/pause", Canned(paused))
-    unchanged = "It was paused already: nothing was changed.\n"
+    unchanged = "hello was paused already: nothing was changed.\n"
 
     second = run("job", "pause", "hello", "--reason", "B")
-    assert second.stderr == f"{unchanged}Its reason stays 'A'.\n"
+    assert second.stderr == f"{unchanged}The reason of hello stays 'A'.\n"
     assert (second.exit_code, second.stdout) == (0, "hello: paused by admin: A.\n")
     assert run("job", "pause", "hello", "--reason", "A").stderr == unchanged
     assert run("job", "pause", "hello").stderr == unchanged
@@ -507,7 +507,7 @@ def test_a_resume_says_that_a_job_was_not_paused(server: CannedServer, run: Run)
 
     result = run("job", "resume", "hello")
 
-    assert (result.exit_code, result.stderr) == (0, "It was not paused: nothing was changed.\n")
+    assert (result.exit_code, result.stderr) == (0, "hello was not paused: nothing was changed.\n")
     assert result.stdout.startswith("hello: At 02:30. Next run in ")
 
 
