@@ -59,18 +59,21 @@ class OutageLine:
             if is_busy or self._monotonic() < self._until:
                 return
             self._until = self._monotonic() + FRESH_SECONDS
-            future = self._future = self._thread.submit(self._renew)
+            future = self._future = self._thread.submit(self.renew)
         with suppress(NotInTime):
             future.result(timeout=WAIT_SECONDS)
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Make the line anew, at once."""
         self.text = self._make()
 
 
 def init_app(app: Flask) -> None:
     """Look before each request for a page of *app*, while the request holds nothing."""
 
-    notifier = RedisNotifier(seconds=WAIT_SECONDS)
+    own: extension.Extension = app.extensions[extension.NAME]
+    # A thread of its own: the question keeps no message of a request from being sent.
+    notifier = own.redis_notifier.beside()
 
     def make() -> str:
         with app.app_context():

@@ -20,6 +20,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.up.valkey import free_port
+from jobs_app.web import outage_line
 from jobs_app.web.app import create_app
 from tests.disk import full_disk
 from tests.servers import PostgresServer, ValkeyServer, crowding, wait_until
@@ -154,6 +155,30 @@ def test_redis_is_used_again_when_it_is_back(valkey_api: Api, valkey: ValkeyServ
     projection = Projection(Settings(redis_url=valkey.url))
     assert job["id"] in projection.scores()
     projection.close()
+
+
+def test_the_log_says_once_that_redis_is_down_and_once_that_it_is_back(
+    valkey_api: Api, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lines() -> list[str]:
+        events = [message.split()[0] for message in caplog.messages]
+        return [event for event in events if event.startswith("redis_")]
+
+    # The line of the pages asks with a thread of its own.
+    line = valkey_api.app.extensions[outage_line.NAME]
+    valkey.stop()
+    try:
+        for number in range(3):
+            valkey_api.post("/jobs", a_job(name=f"job{number}"))
+            line.renew()
+        down = lines()
+    finally:
+        valkey.start()
+    wait_until(lambda: redis_status(valkey_api) == "ok", "Redis is used again")
+    line.renew()
+
+    assert len(down) == 1
+    assert lines() == [*down, "redis_available"]
 
 
 def test_without_a_configured_redis_jobs_are_stored_all_the_same(api: Api) -> None:
