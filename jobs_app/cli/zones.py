@@ -7,7 +7,7 @@ import click
 
 from jobs_app.cli.client import Json, connect
 from jobs_app.core import clock
-from jobs_app.core.text import did_you_mean, rfc3339
+from jobs_app.core.text import rfc3339
 from jobs_app.schedules import timezones
 from jobs_app.schedules.typed_time import TypedTime, instant_of
 
@@ -20,7 +20,8 @@ def zone_named(name: str) -> ZoneInfo:
     try:
         return timezones.load(name)
     except (KeyError, ValueError, OSError) as error:
-        hint = did_you_mean(name, timezones.suggestions(name))
+        known = " or ".join(timezones.suggestions(name))
+        hint = f" Did you mean {known}?" if known else ""
         raise click.UsageError(f"{name!r} is not an IANA time zone.{hint}") from error
 
 

@@ -18,6 +18,22 @@ _DAY = timedelta(days=1)
 _MARGIN = timedelta(hours=16)
 # Since 1970 no zone has changed its offset twice within a week.
 _STEP = timedelta(hours=4)
+#: Abbreviations that people type, which are no zones: those of summer time, mostly.
+_ABBREVIATIONS = {
+    "cest": ("CET", "Europe/Berlin"),
+    "west": ("WET", "Europe/Lisbon"),
+    "eest": ("EET", "Europe/Athens"),
+    "bst": ("Europe/London",),
+    "edt": ("America/New_York",),
+    "cdt": ("America/Chicago",),
+    "mdt": ("America/Denver",),
+    "pst": ("America/Los_Angeles",),
+    "pdt": ("America/Los_Angeles",),
+    "msk": ("Europe/Moscow",),
+    "jst": ("Asia/Tokyo",),
+    "aest": ("Australia/Sydney", "Australia/Brisbane"),
+    "aedt": ("Australia/Sydney",),
+}
 # Files in the directory of zones that are not time zones.
 _NOT_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 
@@ -62,10 +78,12 @@ def suggestions(name: str) -> list[str]:
     by_lower = {known.lower(): known for known in names()}
     if lower_name in by_lower:
         return [by_lower[lower_name]]
+    if known := _ABBREVIATIONS.get(lower_name):
+        return [zone for zone in known if zone in names()]
     cities = sorted(
         known for lower, known in by_lower.items() if lower.rpartition("/")[2] == lower_name
     )
-    # Not an abbreviation: PST is not EST, and CEST is on another continent.
+    # Not another abbreviation: PST is not EST.
     spelt_out = [lower for lower, known in by_lower.items() if not known.isupper()]
     suggestion = closest(lower_name, spelt_out, cutoff=0.75)
     return cities or ([] if suggestion is None else [by_lower[suggestion]])

@@ -135,9 +135,14 @@ def test_a_server_that_does_not_say_its_zone_leaves_that_of_the_terminal(
     assert "2026-11-01 00:00:00 UTC" in run("job", "show", "hello").stdout
 
 
-def test_a_zone_that_does_not_exist_is_refused(server: CannedServer, run: Run) -> None:
-    result = run("schedule", "preview", "--at", "02:30", "--timezone", "Europe/Pariss")
+@pytest.mark.parametrize(
+    "typed, meant", [("Europe/Pariss", "Europe/Paris"), ("PST", "America/Los_Angeles")]
+)
+def test_a_zone_that_does_not_exist_is_refused(
+    server: CannedServer, run: Run, typed: str, meant: str
+) -> None:
+    result = run("schedule", "preview", "--at", "02:30", "--timezone", typed)
 
     assert result.exit_code == 2
-    assert "'Europe/Pariss' is not an IANA time zone. Did you mean 'Europe/Paris'?" in result.stderr
+    assert f"'{typed}' is not an IANA time zone. Did you mean {meant}?" in result.stderr
     assert server.requests == []

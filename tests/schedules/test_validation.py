@@ -89,9 +89,9 @@ def test_a_schedule_that_fires_is_accepted(schedule):
         ("Europe/Pariss", "did you mean Europe/Paris?"),
         ("New York", "did you mean America/New_York?"),
         ("utc", "did you mean UTC?"),
-        ("PST", "give an IANA name, such as Europe/Paris."),
-        ("CEST", "give an IANA name, such as Europe/Paris."),
-        ("AEST", "give an IANA name, such as Europe/Paris."),
+        ("PST", "did you mean America/Los_Angeles?"),
+        ("cest", "did you mean CET or Europe/Berlin?"),
+        ("AEST", "did you mean Australia/Sydney or Australia/Brisbane?"),
         ("EDST", "give an IANA name, such as Europe/Paris."),
     ],
 )
