@@ -300,7 +300,9 @@ class Client:
         message = "\n".join(lines)
         if status >= 500:
             return Unreachable(message)
-        return Failure(message, EXIT_CODES.get(status, USAGE))
+        failure = Failure(message, EXIT_CODES.get(status, USAGE))
+        failure.problem = problem
+        return failure
 
     def _not_ours(self, response: "httpx.Response") -> Failure:
         status = response.status_code

@@ -22,7 +22,12 @@ EXIT_CODES = {
 
 
 class Failure(click.ClickException):
-    """A failed command: a sentence that says why, and the documented exit code."""
+    """A failed command: a sentence that says why, and the documented exit code.
+
+    `problem` is the answer of the API, if that refused.
+    """
+
+    problem: dict[str, Any] | None = None
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)

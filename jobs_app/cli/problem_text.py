@@ -47,11 +47,13 @@ class FieldOption(click.Option):
         self.pointer = pointer
 
 
-def sentences(problem: dict[str, object]) -> list[str]:
+def sentences(problem: dict[str, object], name: Callable[[str], str] | None = None) -> list[str]:
     """Return the sentences of a problem: its detail, then one line for each invalid field.
 
-    A field that an option of the command sets is called by that option, if it was typed.
+    *name* gives the name of a field. Without it, a field that an option of the command sets is
+    called by that option, if it was typed.
     """
+    name = name or typed_as
     detail = str(problem.get("detail") or problem.get("title") or "The server refused.")
     fields = problem.get("errors")
     errors = [
@@ -64,7 +66,7 @@ def sentences(problem: dict[str, object]) -> list[str]:
     if errors and (detail in known or all(sentence in detail for sentence in known)):
         rest = reduce(lambda text, error: text.replace(error[1], "", 1), errors, detail).strip()
         detail = f"{problem.get('title') or 'Not valid'}:"
-    lines = [f"  {typed_as(pointer)}: {sentence}" for pointer, sentence in errors]
+    lines = [f"  {name(pointer)}: {sentence}" for pointer, sentence in errors]
     return [detail, *lines, *([f"  {rest}"] if rest else [])]
 
 

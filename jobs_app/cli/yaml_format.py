@@ -16,9 +16,26 @@ def read_jobs(text: str) -> list[Json]:
 
 def write_jobs(jobs: list[Json]) -> str:
     """Return YAML that `read_jobs` reads back the same, harmless on any terminal."""
-    text = yaml_text.write(jobs)
+    return _harmless(jobs)
+
+
+def write_job(job: Json) -> str:
+    """Return YAML that `read_job` reads back the same, harmless on any terminal."""
+    return _harmless(job)
+
+
+def read_job(text: str) -> Json:
+    """Return the fields of the job in *text*, which is one mapping; raises Unreadable."""
+    job = read_values(text)
+    if not isinstance(job, dict):
+        raise Unreadable("This must be one job: a mapping of its fields.")
+    return job
+
+
+def _harmless(document: Json | list[Json]) -> str:
+    text = yaml_text.write(document)
     if UNSAFE_IN_JSON.search(text):
-        return yaml_text.write(jobs, allow_unicode=False)
+        return yaml_text.write(document, allow_unicode=False)
     return text
 
 

@@ -1,27 +1,23 @@
 """`jobs-app job`: what people do to jobs."""
 
-import json
 import sys
-from collections.abc import Callable
 from functools import partial
-from tempfile import NamedTemporaryFile
 
 import click
 
-from jobs_app.cli.client import Answer, Json, connect
+from jobs_app.cli.client import Answer, connect
 from jobs_app.cli.commands.job_actions import delete, pause, resume, run_now
 from jobs_app.cli.commands.job_export import export_jobs, import_jobs
 from jobs_app.cli.commands.job_fires import explain, next_fires
 from jobs_app.cli.commands.job_revisions import changes, restore
 from jobs_app.cli.commands.job_stats import stats
 from jobs_app.cli.completion import job_names, queue_names, tag_names
-from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_diff import print_changes
+from jobs_app.cli.job_editor import edit_by_hand
 from jobs_app.cli.job_options import (
     definition_options,
     merge_patch,
-    parse_document,
     read_document,
     typed_options,
     with_options,
@@ -143,7 +139,7 @@ def create(name: str | None, source: str | None, dry_run: bool, as_json: bool, *
 @dry_run_option
 @json_option
 def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: object) -> None:
-    """Change a job; without options, in your editor ($EDITOR).
+    """Change a job; without options, in your editor ($EDITOR), as YAML.
 
     Only what differs is sent. If somebody else changes the job at the same
     time, nothing is changed and the exit code is 4.
@@ -161,7 +157,7 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     elif not has_terminal():
         raise click.UsageError("There is no terminal for an editor: use options, or --from FILE.")
     else:
-        answer = _edit_by_hand(before, name, send)
+        answer = edit_by_hand(before, lambda document: send("PUT", body=document))
     if answer is None:
         if as_json:
             # The job as it stays, or the effect of no change.
@@ -178,48 +174,6 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
 def has_terminal() -> bool:
     """Tell whether a person can use an editor here."""
     return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def _edit_by_hand(before: Json, name: str, send: Callable[..., Answer]) -> Answer | None:
-    """Open the job in an editor until *send* accepts it or the person gives up.
-
-    The document replaces the job: a field that was deleted takes its default.
-    """
-    text = json.dumps(before, indent=2, ensure_ascii=False) + "\n"
-    while True:
-        edited = click.edit(text, extension=".json")
-        if edited is None or edited == text:
-            return None
-        text = edited
-        try:
-            return send("PUT", body=parse_document(text, where="The text"))
-        except click.UsageError as error:
-            print_note(error.message)
-        except Failure as error:
-            if error.exit_code != USAGE:
-                _keep(text, name)
-                raise
-            print_note(error.message)
-        if not _wants_again():
-            _keep(text, name)
-            raise Failure("Nothing was changed.", USAGE)
-
-
-def _wants_again() -> bool:
-    """Ask whether to open the editor again; Ctrl-C and Ctrl-D mean no."""
-    try:
-        return click.confirm("Edit again?", default=True, err=True)
-    except click.Abort:
-        print_note("")
-        return False
-
-
-def _keep(text: str, name: str) -> None:
-    """Save a document that the server did not take, and print the path."""
-    prefix = f"jobs-app-{name}-"
-    with NamedTemporaryFile("w", prefix=prefix, suffix=".json", delete=False) as file:
-        file.write(text)
-    print_note(f"What you wrote is kept in {file.name}.")
 
 
 def _report(answer: Answer, verb: str, *, dry_run: bool, as_json: bool) -> None:
