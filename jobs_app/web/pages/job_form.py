@@ -135,12 +135,15 @@ def _save(editor: Editor, job: Job | None) -> BaseResponse:
     values = editor.values
     try:
         if editor.errors:
-            return _refused(editor, job, job_form_context.all_errors(editor), 422)
+            return _refused(editor, job, job_form_context.all_errors(editor, job), 422)
         if job is None:
             return _created(editor.document)
         return _save_over(editor, job, _version(values))
     except (InvalidInput, Conflict, Forbidden) as error:
         found = list(error.errors) or [FieldError("", error.code, error.detail)]
+        if isinstance(error, InvalidInput):
+            others = job_form_context.document_errors(editor.document, job)
+            found += [other for other in others if other not in found]
         return _refused(editor, job, found, _status(error))
     except SQLAlchemyError as error:
         if not is_outage(error):
@@ -246,7 +249,7 @@ def _as_json(editor: Editor) -> Editor:
 def _as_fields(editor: Editor, job: Job | None) -> Response:
     """Show the arguments as fields, unless their JSON cannot be read."""
     if editor.errors or not isinstance(editor.document.get("kwargs"), dict):
-        return _refused(editor, job, job_form_context.all_errors(editor), 422)
+        return _refused(editor, job, job_form_context.all_errors(editor, job), 422)
     kept = job_document.without_arguments(editor.values)
     schedule = editor.document.get("schedule") or {}
     zone = schedule.get("timezone") or editor.defaults.timezone

@@ -15,7 +15,7 @@ from jobs_app.notifications import channels
 from jobs_app.schedules import timezones
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
-from jobs_app.web import extension
+from jobs_app.web import extension, job_commands
 from jobs_app.web.pages import (
     argument_fields,
     form_errors,
@@ -36,13 +36,48 @@ from jobs_app.web.session import unlocked
 MOST_SECRETS = 500
 
 
-def all_errors(editor: Editor) -> list[FieldError]:
+def all_errors(editor: Editor, job: Job | None) -> list[FieldError]:
     """Return the errors of texts, and those of the document that do not follow from them."""
+    return form_errors.combined(editor.errors, document_errors(editor.document, job))
+
+
+#: Values with which the other fields can be checked while these are not valid.
+STAND_INS: dict[str, Any] = {"name": "checked-without-a-name", "schedule": {"cron": "0 0 1 1 *"}}
+
+
+def document_errors(document: Mapping[str, Any], job: Job | None) -> list[FieldError]:
+    """Return the errors of *document* that the API would name one after the other.
+
+    A field that is not valid is checked no further, and hides no error of another one.
+    """
+    checked, found, wrong = dict(document), list[FieldError](), set[str]()
+    # Without the task nobody knows the arguments; an error of the whole hides all others.
+    while not wrong & {"", "task"}:
+        errors = [error for error in _errors(checked, job) if _field(error) not in wrong]
+        if not errors:
+            break
+        found += errors
+        wrong |= {_field(error) for error in errors}
+        checked = {name: value for name, value in checked.items() if name not in wrong}
+        checked |= {name: value for name, value in STAND_INS.items() if name in wrong}
+    return found
+
+
+def _errors(document: Mapping[str, Any], job: Job | None) -> Sequence[FieldError]:
+    """Return the errors that the API would answer with; none where the database is down."""
     try:
-        job_editor.definition_from(editor.document)
+        job_commands.effect(job_editor.definition_from(document), job=job)
     except JobsError as error:
-        return form_errors.combined(editor.errors, error.errors)
-    return editor.errors
+        return error.errors
+    except SQLAlchemyError as error:
+        if not is_outage(error):
+            raise
+    return ()
+
+
+def _field(error: FieldError) -> str:
+    """Return the field of the document that *error* is about."""
+    return error.pointer.split("/")[1] if error.pointer else error.missing or ""
 
 
 def names(editor: Editor) -> set[str]:

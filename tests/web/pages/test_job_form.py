@@ -1,10 +1,13 @@
 """Making and changing jobs in the form, as a browser without script does."""
 
+import re
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from jobs_app.web.pages import job_form_context
+from jobs_app.web.pages.form_fields import field_id
 from tests.web.conftest import Api, a_job
 from tests.web.pages.conftest import Page
 from tests.web.pages.html_forms import forms_of
@@ -99,6 +102,22 @@ def test_each_error_is_under_its_field_and_nothing_typed_is_lost(api: Api, page:
     for field in ("priority", "kwargs_2f_env"):
         assert f'id="f_2f_{field}-error"' in answer.text
         assert f'<a href="#f_2f_{field}">' in answer.text
+
+
+@pytest.mark.parametrize("more", [{}, {"/time_limit_seconds": "abc"}])
+def test_a_missing_name_hides_no_other_error(api: Api, page: Page, more: dict[str, str]) -> None:
+    # A name that stands in for the one that is missing must not be taken, either.
+    for name in job_form_context.STAND_INS.values():
+        api.make_job(name) if isinstance(name, str) else None
+    wrong = {"/name": "", "/kwargs/command": "", "/schedule/cron": "99 * * * *", "/priority": "11"}
+    controls = form(page, "/new-job") | wrong | more
+
+    answer = sent(page, "/new-job", controls)
+
+    listed = answer.text.partition('id="errors"')[2].partition("</ul>")[0]
+    linked = set(re.findall(r'<a href="#(\w+)"', listed))
+    fields = {"/name", "/kwargs/command", "/schedule/cron", "/priority", *more}
+    assert linked == {field_id(field) for field in fields}
 
 
 def test_an_argument_that_is_missing_is_named_at_its_field(api: Api, page: Page) -> None:
