@@ -14,6 +14,16 @@ OVERLAP = {
     OverlapPolicy.ALLOW_ALL: "Runs may overlap.",
 }
 
+#: The same for a start by hand, as answers to: if a run of it has not ended.
+START_OVERLAP = {
+    OverlapPolicy.SKIP: "start nothing",
+    OverlapPolicy.BUFFER_ONE: "wait for it, unless another one waits",
+    OverlapPolicy.BUFFER_ALL: "wait for it, and for those that wait",
+    OverlapPolicy.CANCEL_OTHER: "cancel it, then start",
+    OverlapPolicy.TERMINATE_OTHER: "kill it, then start",
+    OverlapPolicy.ALLOW_ALL: "start beside it",
+}
+
 CATCHUP = {
     CatchupPolicy.NONE: "Later ones do not run.",
     CatchupPolicy.LAST: "Of later ones, the last one runs.",

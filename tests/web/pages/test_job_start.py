@@ -1,10 +1,12 @@
 """Run now."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from jobs_app.core.states import OverlapPolicy
 from tests.web.conftest import Api
 from tests.web.pages.conftest import Page
 
@@ -55,6 +57,16 @@ def test_an_error_stands_at_its_field(api: Api, page: Page) -> None:
     assert 'value="soon"' in answer.text
     assert 'aria-invalid="true"' in answer.text
     assert runs(api) == []
+
+
+def test_no_choice_of_an_overlap_says_its_question_again(api: Api, page: Page) -> None:
+    api.make_job()
+    text = page("/jobs/nightly/run").text
+    choices = re.findall(r"<option[^>]*>([^<]+)", text.partition('id="overlap_policy"')[2])
+
+    assert choices[:2] == ["as the job says: start nothing", "start nothing"]
+    assert len(set(choices[1:])) == len(OverlapPolicy)
+    assert [choice for choice in choices if "ended" in choice] == []
 
 
 def test_an_overlap_is_refused_with_its_sentence(api: Api, page: Page) -> None:
