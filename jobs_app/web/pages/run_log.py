@@ -42,6 +42,7 @@ WORDS = {
     "news": "{} new lines ↓",
     "said": "running, {} lines",
     "folded": "… {} more characters",
+    "omitted": " … {} characters of this line are left out here: Download has all that is stored …",
     "cut": "… {} bytes were dropped here (JOBS_LOG_LIMIT_BYTES) …",
     "some": "… output was dropped here (JOBS_LOG_LIMIT_BYTES) …",
     "skipped": "Show the {} lines between",

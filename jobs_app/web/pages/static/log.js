@@ -22,13 +22,13 @@
     row.id = `L${next}`;
     Object.assign(number, { href: `#${row.id}`, tabIndex: -1, ariaLabel: isError ? `${row.id}, stderr` : row.id });
     Object.assign(number.dataset, { n: next++, t: at });
-    open = { row, number, raw: "", style: { ...style } };
+    open = { row, number, raw: "", left: 0, style: { ...style } };
     block.append(row);
     lines.push(row);
   }
 
   function show(ending) {
-    const { row, number, raw, style: from } = open;
+    const { row, number, raw, left: omitted, style: from } = open;
     const put = (most) => { row.replaceChildren(number); style = { ...from }; return sgr.draw(row, raw, style, most); };
     const left = put(FOLD), after = style;
     if (left) {
@@ -37,6 +37,7 @@
       row.append(more);
     }
     style = after;
+    if (omitted) row.append(make("span", "omitted", word("omitted", omitted)));
     row.append(ending);
   }
 
@@ -47,7 +48,9 @@
       if (index) { if (!open) begin(stream, at); close(); ends += 1; }
       if (!piece) continue;
       if (!open) begin(stream, at);
-      if (open.raw.length < LONGEST) open.raw += piece;
+      // Beyond, only a return of the carriage counts: what is behind it is shown.
+      if (open.raw.length >= LONGEST && !piece.includes("\r")) { open.left += piece.length; continue; }
+      open.raw += piece;
       let end = open.raw.length;
       while (end && open.raw[end - 1] === "\r") end -= 1;
       const back = end ? open.raw.lastIndexOf("\r", end - 1) : -1;
@@ -55,6 +58,7 @@
       // What was written over is gone, but for its colours.
       sgr.draw(box, open.raw.slice(0, back), open.style, 0);
       open.raw = open.raw.slice(back + 1);
+      open.left = 0;
     }
   }
 

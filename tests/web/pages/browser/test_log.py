@@ -232,6 +232,20 @@ def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site)
     page.wait_for_selector("#log[data-over]")
 
 
+def test_a_line_that_is_too_long_for_a_page_says_what_is_left_out(
+    browser_page: Page, site: Site
+) -> None:
+    run = store_run(site, "x" * (128 * CHUNK + 5_000), state=RunState.RUNNING)
+    browser_page.goto(f"{site.url}/runs/{run.id}?part=all")
+
+    expect(browser_page.locator("#L1 .omitted")).to_contain_text(
+        "5,000 characters of this line are left out here"
+    )
+    write(site, run, ["y" * 500, "\rdone\n"], first=129)
+    expect(browser_page.locator("#L1 .omitted")).to_have_count(0)
+    assert lines(browser_page) == ["done\n"]
+
+
 def test_while_a_run_writes_only_the_newest_lines_stay(
     browser_page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
