@@ -49,8 +49,7 @@
       if (!piece) continue;
       if (!open) begin(stream, at);
       // Beyond, only a return of the carriage counts: what is behind it is shown.
-      if (open.raw.length >= LONGEST && !piece.includes("\r")) { open.left += piece.length; continue; }
-      open.raw += piece;
+      if (open.raw.length < LONGEST || piece.includes("\r")) open.raw += piece; else open.left += piece.length;
       let end = open.raw.length;
       while (end && open.raw[end - 1] === "\r") end -= 1;
       const back = end ? open.raw.lastIndexOf("\r", end - 1) : -1;
