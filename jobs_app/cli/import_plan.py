@@ -35,9 +35,15 @@ class Step:
         return self.present.etag if self.present else None
 
 
-def plan(client: Client, job: Json) -> Step:
-    """Return the step that makes a job agree with the document *job*; raises Failure."""
+def plan(client: Client, job: Json, *, origin: str | None = None) -> Step:
+    """Return the step that makes a job agree with the document *job*; raises Failure.
+
+    If that names no origin, a new job gets *origin*, and a present one keeps its own.
+    """
     present = client.find(job_path(job["name"]))
+    known = origin if present is None else present.body.get("origin")
+    if job.get("origin") is None and known is not None:
+        job = job | {"origin": known}
     if present is None:
         answer = client.send("POST", "/jobs", body=job, params=DRY)
         return Step(job, "create", answer.body, None)

@@ -4,12 +4,13 @@ import re
 
 import click
 
+from jobs_app.cli import import_prune
 from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.failure import USAGE, Failure, Unreachable
 from jobs_app.cli.import_plan import Step, carry_out, plan, print_step
 from jobs_app.cli.job_options import read_text, writable
-from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note
+from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
@@ -61,30 +62,53 @@ def _compact(job: Json) -> Json:
 
 @click.command("import")
 @click.argument("source", metavar="FILE")
+@click.option(
+    "--prune",
+    "is_pruned",
+    is_flag=True,
+    help="Delete the jobs that an earlier import with --prune made of this file, and that are no"
+    " longer in it.",
+)
+@click.option("--label", help="With --prune: the file under another name. By default its name.")
+@click.option("--yes", "-y", is_flag=True, help="With --prune: do not ask.")
 @dry_run_option
 @json_option
-def import_jobs(source: str, dry_run: bool, as_json: bool) -> None:
+def import_jobs(
+    source: str, is_pruned: bool, label: str | None, yes: bool, dry_run: bool, as_json: bool
+) -> None:
     """Create and change jobs so that they agree with a YAML file; - reads standard input.
 
     The file is a list of jobs, or a mapping of jobs by name. What it leaves out of a
     job takes its default. Jobs that it does not name are left alone, and nothing runs
     at once. If one job of the file is refused, none is changed.
     """
+    if label is not None and not is_pruned:
+        raise click.UsageError("--label goes with --prune.")
+    origin = import_prune.origin_label(source, label) if is_pruned else None
     jobs = _read(source)
     client = connect()
-    steps = _dry_run_all(client, jobs)
+    steps = _dry_run_all(client, jobs, origin)
+    names = {job["name"] for job in jobs}
+    obsolete = import_prune.obsolete_jobs(client, origin, names) if origin else []
+    if not dry_run:
+        import_prune.confirm_prune(obsolete, source, yes=yes)
     report = [step.preview if dry_run else carry_out(client, step) for step in steps]
+    if not dry_run:
+        import_prune.prune(client, obsolete, as_json=as_json)
     if as_json:
-        items = [
+        items: list[Json] = [
             {"name": step.document["name"], "action": step.action}
             | (job if dry_run else {"job": job})
             for step, job in zip(steps, report, strict=True)
         ]
+        items += [{"name": job["name"], "action": "delete"} for job in obsolete]
         print_json({"items": items})
         return
     for step, job in zip(steps, report, strict=True):
         print_step(step, job, dry_run=dry_run)
     if dry_run:
+        for job in obsolete:
+            print_text(f"Would delete {job['name']}; its runs would stay on record.")
         print_note("Nothing was changed.")
 
 
@@ -101,15 +125,17 @@ def _read(source: str) -> list[Json]:
         raise click.UsageError(f"{source}: {error}") from error
 
 
-def _dry_run_all(client: Client, jobs: list[Json]) -> list[Step]:
+def _dry_run_all(client: Client, jobs: list[Json], origin: str | None) -> list[Step]:
     """Send each job as a dry run; raise Failure if the server refuses one.
+
+    New jobs get the *origin*, unless the file names one.
 
     After MAX_REFUSED refusals, the rest is not sent.
     """
     steps, refused = [], 0
     for number, job in enumerate(jobs, 1):
         try:
-            steps.append(plan(client, job))
+            steps.append(plan(client, job, origin=origin))
         except Unreachable:
             raise
         except Failure as error:

@@ -254,3 +254,60 @@ def test_a_row_for_many_fires_says_how_many(server: CannedServer, run: Run) -> N
 
     assert "missed (1,341 fires)" in result.stdout
     assert "succeeded  " in result.stdout
+
+
+FIRST = "a: {task: sleep, kwargs: {duration: 0}}\nb: {task: sleep, kwargs: {duration: 0}}\n"
+
+
+def names_of(run: Run) -> list[str]:
+    items = json.loads(run("job", "list", "--json").stdout)["items"]
+    return [item["name"] for item in items]
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_prune_deletes_only_what_an_import_of_the_same_file_made(
+    run: Run, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "jobs.yaml", tmp_path / "other.yaml"
+    run("job", "create", "b", "--command", "true", "--manual")
+    run("job", "create", "by-hand", "--command", "true", "--manual")
+    other.write_text("elsewhere: {task: sleep, kwargs: {duration: 0}}\n")
+    file.write_text(FIRST + "c: {task: sleep, kwargs: {duration: 0}}\n")
+    for path in (file, other):
+        assert run("job", "import", str(path), "--prune").exit_code == 0
+    file.write_text("a: {task: sleep, kwargs: {duration: 1}}\n")
+
+    shown = run("job", "import", str(file), "--prune", "--dry-run")
+    refused = run("job", "import", str(file), "--prune")
+    before = names_of(run)
+    done = run("job", "import", str(file), "--prune", "--yes")
+
+    assert "Would delete c; its runs would stay on record." in shown.stdout
+    assert (refused.exit_code, before) == (2, ["a", "b", "by-hand", "c", "elsewhere"])
+    assert "Add --yes to delete" in refused.stderr
+    assert "Deleted c; its runs stay on record." in done.stdout
+    # b was there before the first import, though that changed it.
+    assert names_of(run) == ["a", "b", "by-hand", "elsewhere"]
+
+
+@pytest.mark.usefixtures("installation")
+def test_an_import_without_prune_keeps_the_origin_of_a_job(run: Run) -> None:
+    run("job", "import", "-", "--prune", "--label", "team", stdin=FIRST)
+    run("job", "import", "-", stdin=FIRST.replace("0}", "1}"))
+    result = run("job", "import", "-", "--prune", "--label", "team", "--yes", "--json", stdin=TWO)
+
+    actions = {item["name"]: item["action"] for item in json.loads(result.stdout)["items"]}
+    assert actions == {"nightly": "create", "ticks": "create", "a": "delete", "b": "delete"}
+    assert names_of(run) == ["nightly", "ticks"]
+
+
+def test_a_prune_of_standard_input_needs_a_label(server: CannedServer, run: Run) -> None:
+    results = [
+        run("job", "import", "-", "--prune", stdin=TWO),
+        run("job", "import", "-", "--label", "x", stdin=TWO),
+    ]
+
+    assert [result.exit_code for result in results] == [2, 2]
+    assert "With standard input, --prune needs a --label." in results[0].stderr
+    assert "--label goes with --prune." in results[1].stderr
+    assert server.requests == []
