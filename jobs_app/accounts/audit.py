@@ -156,6 +156,22 @@ def page(
     return list(session.scalars(statement.where(*clauses)))
 
 
+def count_newer(
+    session: Session,
+    conditions: EventFilter,
+    *,
+    after: int,
+    most: int,
+    actions: Collection[str] | None = None,
+) -> int:
+    """Return how many events are newer than the event *after*, up to *most*."""
+    clauses = [*_clauses(session, conditions), AuditEvent.id > after]
+    if actions is not None:
+        clauses.append(AuditEvent.action.in_(actions))
+    newer = select(AuditEvent.id).where(*clauses).order_by(AuditEvent.id).limit(most)
+    return session.scalar(select(func.count()).select_from(newer.subquery())) or 0
+
+
 def _clauses(session: Session, conditions: EventFilter) -> Iterator[ColumnElement[bool]]:
     if conditions.job_id is not None:
         yield AuditEvent.job_id == conditions.job_id

@@ -86,26 +86,41 @@ def list_events(query: EventQuery) -> Response:
     return pagination.page(AUDIT_KIND, query.limit, find(query), key=attrgetter("id"), show=_shown)
 
 
-def find(query: EventQuery) -> list[AuditEvent]:
+def find(query: EventQuery, *, newest: int | None = None) -> list[AuditEvent]:
     """Return the events that *query* asks for and the caller may see, and one more if there is.
 
-    Raises NotFound for an unknown job, BadRequest for a cursor of another list.
+    None is newer than the event *newest*, if that is an event. Raises NotFound for an unknown
+    job, BadRequest for a cursor of another list.
     """
-    before = pagination.decode(AUDIT_KIND, query.cursor, _event_id)
-    conditions = EventFilter(
+    before = pagination.decode(AUDIT_KIND, query.cursor, read_event_id)
+    return audit.page(
+        session(),
+        _filter(query),
+        before=before if newest is None else newest + 1,
+        limit=query.limit + 1,
+        actions=audit.visible_actions(principal()),
+    )
+
+
+def count_newer(query: EventQuery, event_id: int, *, most: int) -> int:
+    """Return how many events that *query* asks for are newer than an event, up to *most*."""
+    return audit.count_newer(
+        session(),
+        _filter(query),
+        after=event_id,
+        most=most,
+        actions=audit.visible_actions(principal()),
+    )
+
+
+def _filter(query: EventQuery) -> EventFilter:
+    return EventFilter(
         job_id=None if query.job is None else find_job(query.job).id,
         person=query.person,
         action=query.action,
         via=query.via,
         since=query.start,
         until=query.end,
-    )
-    return audit.page(
-        session(),
-        conditions,
-        before=before,
-        limit=query.limit + 1,
-        actions=audit.visible_actions(principal()),
     )
 
 
@@ -128,7 +143,7 @@ def shown_detail(detail: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _event_id(text: str) -> int:
+def read_event_id(text: str) -> int:
     event_id = int(text)
     if not 0 < event_id <= INT32:
         raise ValueError("not an id")

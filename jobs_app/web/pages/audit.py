@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from flask import Blueprint, url_for
+from flask import Blueprint, request, url_for
 from werkzeug import Response
 
 from jobs_app.accounts import audit
@@ -24,6 +25,9 @@ from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
 
 page = Blueprint("audit_page", __name__)
+
+#: New events are counted up to so many.
+MOST_NEWER = 20
 
 #: The parameters with an instant, which people type in the zone of the page.
 INSTANTS = ("from", "to")
@@ -57,37 +61,61 @@ def show() -> Response:
         return frame.goto("audit_page.show", **exact)
     try:
         query = read_query(api.EventQuery)
-        found = api.find(query)
+        return frame.show("audit.html", partial(_build, query), **_filters())
     except JobsError as error:
-        return _page([], None, error)
-    shown = found[: query.limit]
-    cursor = pagination.encode(api.AUDIT_KIND, shown[-1].id) if len(found) > query.limit else None
-    names = audit.job_names(session(), shown)
-    return _page([_row(event, names) for event in shown], cursor, None)
+        status, errors = on_jobs_error(error).status_code, errors_by_field(error)
+        return frame.render("audit.html", status=status, **_filters() | {"errors": errors})
 
 
-def _page(rows: list[Row], cursor: str | None, error: JobsError | None) -> Response:
+def _filters() -> dict[str, Any]:
+    """Return what the form of the filters shows."""
     sent = _sent()
-    filters = {name: value for name, value in sent.items() if name != "cursor"}
     visible = audit.visible_actions(principal())
-    return frame.render(
-        "audit.html",
-        status=200 if error is None else on_jobs_error(error).status_code,
-        rows=rows,
-        filters=filters,
-        local={name: _local(sent.get(name, "")) for name in INSTANTS},
-        actions=None if visible is None else sorted(visible),
-        ways=WAYS,
-        errors={} if error is None else errors_by_field(error),
-        older=None if cursor is None else _address({**filters, "cursor": cursor}),
-        is_first="cursor" not in sent,
-        newest=_address(filters),
-    )
+    return {
+        "filters": {name: value for name, value in sent.items() if name != "cursor"},
+        "local": {name: _local(sent.get(name, "")) for name in INSTANTS},
+        "actions": None if visible is None else sorted(visible),
+        "ways": WAYS,
+        "errors": {},
+    }
+
+
+def _build(query: api.EventQuery) -> Mapping[str, Any]:
+    newest = None if query.cursor else _newest()
+    found = api.find(query, newest=newest)
+    shown = found[: query.limit]
+    names = audit.job_names(session(), shown)
+    first, filters = newest, {n: value for n, value in _sent().items() if n != "cursor"}
+    if first is None and shown and query.cursor is None:
+        first = shown[0].id
+    more = {"cursor": _key(shown[-1].id)} if len(found) > query.limit else None
+    return {
+        "polled": None if first is None else _address({**filters, "since": _key(first)}),
+        "newer": 0 if newest is None else api.count_newer(query, newest, most=MOST_NEWER + 1),
+        "most_newer": MOST_NEWER,
+        "rows": [_row(event, names) for event in shown],
+        "older": None if more is None else _address({**filters, **more}),
+        "is_first": query.cursor is None,
+        "newest": _address(filters),
+    }
+
+
+def _newest() -> int | None:
+    """Return the event that the page began with: a poll shows no newer ones above it."""
+    text = request.args.get("since") or None
+    since = pagination.decode(api.AUDIT_KIND, text, api.read_event_id)
+    return since if frame.is_poll() else None
+
+
+def _key(event_id: int) -> str:
+    return pagination.encode(api.AUDIT_KIND, event_id)
 
 
 def _sent() -> dict[str, str]:
     """Return the parameters of this address that are not empty."""
-    return {name: values[0] for name, values in known().items() if values[0]}
+    sent = {name: values[0] for name, values in known().items() if values[0]}
+    sent.pop("since", None)
+    return sent
 
 
 def _address(parameters: Mapping[str, Any]) -> str:

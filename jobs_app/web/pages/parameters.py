@@ -21,7 +21,7 @@ def _names(model: type[BaseModel]) -> frozenset[str]:
 
 #: The parameters of each page; a page that is not named has none.
 PARAMETERS: dict[str, frozenset[str]] = {
-    "audit_page.show": _names(EventQuery),
+    "audit_page.show": _names(EventQuery) | {"since"},
     "job_changes_page.compare": frozenset({"with"}),
     "job_form_page.edit": frozenset({"as"}),
     "job_form_page.new": frozenset({"from", "task"}),

@@ -133,3 +133,38 @@ def test_each_role_sees_its_part_without_arguments_or_other_teams(
     assert "theirs" not in limited
     assert "create_person" in admin
     assert "create_person" not in viewer + limited
+
+
+def test_new_events_wait_above_the_list(
+    page: Page, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs_app.web.pages.regions.FRESH_SECONDS", 0)
+    api.make_job("one")
+    address = page("/audit?action=create").text.partition('hx-get="')[2].partition('"')[0]
+    address = address.replace("&amp;", "&")
+    headers = {"HX-Request": "true", "HX-PTag": "none"}
+
+    first = page(address, **headers)
+    again = page(address, **headers | {"HX-PTag": first.headers["HX-PTag"]})
+    for name in ("two", "three"):
+        api.make_job(name)
+    api.post("/jobs/two/pause")
+    later = page(address, **headers)
+
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert first.text.count("<tr ") == later.text.count("<tr ") == 2
+    assert '<a class="button solid" href="/audit?action=create">2 new events</a>' in later.text
+    assert "new event" not in first.text
+    assert page("/audit?action=create").text.count('href="/audit?action=create">create') == 3
+
+
+def test_further_pages_stay_as_they_are(page: Page, api: Api) -> None:
+    for name in ("one", "two"):
+        api.make_job(name)
+    older = page("/audit?action=create&limit=1").text.partition('class="pager"')[2]
+    link = older.partition('href="')[2].partition('"')[0].replace("&amp;", "&")
+    text = page(link).text
+
+    assert "since=" not in text
+    assert "new event" not in text
+    assert ">Newest</a>" in text
