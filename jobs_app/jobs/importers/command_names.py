@@ -23,11 +23,12 @@ _WRAPPERS: dict[str, frozenset[str]] = {
     "timeout": frozenset({"-k", "-s"}),
     "flock": frozenset({"-w", "-E"}),
     "setlock": frozenset(),
+    "envdir": frozenset(),
     "stdbuf": frozenset({"-i", "-o", "-e"}),
     "systemd-cat": frozenset({"-t", "-p"}),
 }
 #: Wrappers whose first word without a - is not the program: a file, a duration.
-_WITH_WORD = frozenset({"timeout", "flock", "setlock"})
+_WITH_WORD = frozenset({"timeout", "flock", "setlock", "envdir"})
 #: Programs that run a script, or a module after -m.
 _INTERPRETERS = re.compile(
     r"(?:sh|bash|dash|zsh|ksh|python[\d.]*|pypy3?|php[\d.]*|perl|ruby|node|nodejs|java|deno|bun"

@@ -30,6 +30,7 @@ CERTBOT = (
         ("python3 -m app.tasks nightly", "app.tasks-nightly"),
         (". ~/.profile; ~/bin/sync.rb", "sync"),
         ("( sleep 30 ; /usr/bin/foo )", "foo"),
+        ("/usr/bin/envdir /etc/wal-e.d/env /usr/local/bin/clean-wale.sh", "clean-wale"),
         ("command -v sa1 > /dev/null && sa1 1 1", "sa1"),
         ("FOO=1 BAR='x y' ./run", "run"),
         ("mysqldump -uroot -psecret --all-databases", "mysqldump"),
