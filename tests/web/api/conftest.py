@@ -1,44 +1,6 @@
-"""The tests of this folder share an application for each database, which takes long to make."""
+"""The tests of this folder share an application for each database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from flask import Flask
-
-from jobs_app.core.settings import Settings
-from jobs_app.web.app import create_app
-from tests.web.conftest import close
-
-
-@pytest.fixture(scope="session")
-def known_settings() -> dict[str, Settings]:
-    """The settings of the applications, by the URLs of their databases."""
-    return {}
-
-
-@pytest.fixture
-def settings(
-    database_url: str, sqlite_folder: Path, known_settings: dict[str, Settings]
-) -> Settings:
-    """Settings on a migrated database, with no Redis: nothing here may need it."""
-    if database_url not in known_settings:
-        made = Settings(data_dir=sqlite_folder, database_url=database_url)
-        known_settings[database_url] = made
-    return known_settings[database_url]
-
-
-@pytest.fixture(scope="session")
-def apps() -> dict[str, Flask]:
-    """The applications, by the URLs of their databases."""
-    return {}
-
-
-@pytest.fixture
-def app(settings: Settings, apps: dict[str, Flask]) -> Iterator[Flask]:
-    """The web application, without connections, as it was after the test before."""
-    url = settings.effective_database_url
-    if url not in apps:
-        apps[url] = create_app(settings)
-    yield apps[url]
-    close(apps[url])
+from tests.web.shared_app import app as app
+from tests.web.shared_app import apps as apps
+from tests.web.shared_app import known_settings as known_settings
+from tests.web.shared_app import settings as settings

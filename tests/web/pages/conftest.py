@@ -1,4 +1,4 @@
-"""A browser in which an admin is signed in."""
+"""A browser in which an admin is signed in, and an application for each database."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -10,6 +10,10 @@ from flask import Flask
 from jobs_app.web import session as web_session
 from tests.web.conftest import OURS as OURS
 from tests.web.conftest import Page as Page
+from tests.web.shared_app import app as app
+from tests.web.shared_app import apps as apps
+from tests.web.shared_app import known_settings as known_settings
+from tests.web.shared_app import settings as settings
 
 
 @pytest.fixture

@@ -16,6 +16,10 @@ from jobs_app.web import csrf, page_session
 from jobs_app.web.app import create_app
 from tests.web.conftest import OURS, Api, Page, close
 
+# An application counts the failures of sign-ins: each test here has one of its own.
+from tests.web.conftest import app as app
+from tests.web.conftest import settings as settings
+
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 PASSWORD = "tortoise lamp"
