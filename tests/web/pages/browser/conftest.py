@@ -5,7 +5,7 @@ import shutil
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -96,9 +96,9 @@ class Faults:
         return [text for text in self.found if not any(part in text for part in self.expected)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests of a module.
+    """One browser for all tests of this folder.
 
     It ends with them: while Playwright runs, its event loop is that of this process.
     """
@@ -219,10 +219,12 @@ def sign_in(context: BrowserContext, site: Site) -> None:
     context.add_cookies([{"name": cookie.name, "value": site.secret, "url": site.url}])
 
 
-def axe_findings(page: Page) -> list[str]:
-    """Return what axe finds on *page*: its rule, and the first elements."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+def axe_findings(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    """Return what axe finds on *page* by *rules*, or by all: the rule, and the first elements."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found = page.evaluate("options => axe.run(options)", options)
     return [
         f"{violation['id']}: {[node['html'][:120] for node in violation['nodes'][:3]]}"
         for violation in found["violations"]
