@@ -40,10 +40,10 @@ WAITING = {
     "/pages/browser/": 2.0,
     "/test_log_stream": 1.0,
 }
-#: Files whose tests share processes, or an installation, that last as long as no other test comes.
-TOGETHER = ("/integration/test_cli", "/up/", "/test_run.py")
-#: A folder whose tests share a browser. They come first, where one process gets many tests at once.
-TOGETHER_FOLDER = "/pages/browser/"
+#: Tests that share a browser, processes or an installation, which take long to start: one process
+#: of pytest-xdist runs all of a group. Those with the browser come first.
+BROWSER = "/pages/browser/"
+GROUPS = (BROWSER, "/integration/test_cli", "/up/", "/test_run.py", "/test_packaging.py")
 #: How many more objects there are than before, and how many collections of each generation before
 #: one of the next.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -96,11 +96,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_DATA_HOME"] = str(config.stash[SHARED_DIRECTORY].path / "data")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have one process run all tests of a group."""
+    if group := _group(item):
+        item.add_marker(pytest.mark.xdist_group(group.strip("/")))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start tests that wait evenly among the others, so that no processor is ever without work.
 
-    The longest come first, and quick ones last: no process is left alone in the end. Those
-    that share a browser come before all.
+    The longest come first, and quick ones last: no process is left alone in the end. The
+    largest group comes before all.
     """
     others = [item for item in items if not _wait_seconds(item)]
     waiting = sorted((item for item in items if _wait_seconds(item)), key=_wait_seconds)[::-1]
@@ -109,12 +115,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     begun, first_of = 0.0, dict[str, float]()
     for item in waiting:
         place = begun / whole
-        if any(part in item.nodeid for part in TOGETHER):
-            place = first_of.setdefault(item.nodeid.partition("::")[0], place)
+        if group := _group(item):
+            place = first_of.setdefault(group, place)
         placed.append((place, item))
         begun += _wait_seconds(item)
-    first = [item for _, item in placed if TOGETHER_FOLDER in item.nodeid]
-    placed = [pair for pair in placed if TOGETHER_FOLDER not in pair[1].nodeid]
+    first = [item for _, item in placed if BROWSER in item.nodeid]
+    placed = [pair for pair in placed if BROWSER not in pair[1].nodeid]
     items[:] = first + [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
@@ -127,6 +133,10 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _group(item: pytest.Item) -> str | None:
+    return next((group for group in GROUPS if group in item.nodeid), None)
 
 
 def _wait_seconds(item: pytest.Item) -> float:
