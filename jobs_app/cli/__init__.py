@@ -36,6 +36,32 @@ COMMANDS = {
     "migrate": "jobs_app.cli.commands.processes:migrate",
 }
 
+#: The line about each command in --help, which imports none of them.
+SUMMARIES = {
+    "job": "Create, change, pause and run jobs.",
+    "run": "Look at runs, cancel and repeat them.",
+    "schedule": "Try schedules out.",
+    "task": "Look at the tasks that a job may run.",
+    "secret": "Store passwords and tokens, to be used by jobs as ${secret:NAME}.",
+    "person": "Add, change and remove people and service accounts, on the server's machine.",
+    "token": "Create, list and revoke API tokens, on the server's machine.",
+    "whoami": "Say which account and token the server takes you for, and what they may do.",
+    "attention": "List what needs a person, the most urgent first.",
+    "import": "Make jobs from the schedules of other programs.",
+    "audit": "List who changed what, and from which address, the newest first.",
+    "queues": "List queues: who serves them, what waits in them, and for how long.",
+    "workers": "List the workers that live, and what each of them runs.",
+    "concurrency": "List concurrency keys, with their limits, running and waiting runs.",
+    "channel": "Say where notifications go: mail, chat, a webhook.",
+    "notification": "See which notifications were sent, and which failed.",
+    "health": "Ask the server whether it is ready.",
+    "up": "Run everything on this machine: database, Valkey, scheduler, worker, web server.",
+    "web": "Run the web server: the API, and the page that shows it.",
+    "worker": "Run a worker, which executes the runs of its queues.",
+    "scheduler": "Run a scheduler; one is active, others stand by.",
+    "migrate": "Bring the database to the newest revision, or to the one of --to.",
+}
+
 INTERRUPTED = 130
 
 EPILOG = """\b
@@ -68,6 +94,16 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, SUMMARIES))
+        # A command without its options is enough to cut the text as click does.
+        rows = [
+            (name, click.Command(name, help=text).get_short_help_str(limit))
+            for name, text in SUMMARIES.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -83,6 +83,28 @@ def test_every_command_and_option_says_what_it_is_for() -> None:
     assert all(command.help for _, command in commands(cli))
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_help_lists_each_command_as_it_describes_itself(width: int) -> None:
+    ctx = click.Context(cli)
+    ours, clicks = (click.HelpFormatter(width=width) for _ in range(2))
+
+    cli.format_commands(ctx, ours)
+    click.Group.format_commands(cli, ctx, clicks)
+
+    assert ours.getvalue() == clicks.getvalue()
+
+
+def test_the_help_imports_no_command() -> None:
+    code = (
+        "import sys; from jobs_app.cli import cli; cli(['--help'], standalone_mode=False);"
+        "print([name for name in sys.modules if name.startswith('jobs_app.cli.commands')])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_an_unknown_command_is_wrong_usage() -> None:
     with pytest.raises(click.UsageError, match="No such command"):
         LazyGroup.resolve_command(cli, click.Context(cli), ["jbo"])
