@@ -31,7 +31,10 @@ def test_the_tasks_are_listed_with_what_they_need_first(run: Run) -> None:
     result = run("task", "list")
 
     lines = {line.split()[0]: " ".join(line.split()) for line in result.stdout.splitlines()}
-    assert "shell command [cwd] [env] Run a command with /bin/sh" in lines["shell"]
+    assert (
+        "shell command [cwd] [env] [stdin] [shell] [success_exit_codes] Run a command"
+        in lines["shell"]
+    )
     assert "email to subject [body]" in lines["email"]
 
 
