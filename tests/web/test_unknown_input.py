@@ -13,7 +13,7 @@ RUN_ID = "01890000-0000-7000-8000-000000000000"
 
 def _routes(api: Api) -> list[tuple[str, str]]:
     """Return method and path of every route but those of pages, each with an example."""
-    numbers = {"token_id": "1", "number": "1"}
+    numbers = {"token_id": "1", "session_id": "1", "number": "1"}
     examples = {"name": "nightly", "run_id": RUN_ID, "task_id": RUN_ID, "line": "x"} | numbers
     routes = []
     for rule in api.app.url_map.iter_rules():
