@@ -109,7 +109,7 @@ def test_why_names_a_time_that_it_cannot_read(api: Api, page: Page) -> None:
     answer = page("/jobs/nightly/why?at=soon")
 
     assert answer.status_code == 422
-    assert "The time &#39;soon&#39; must be a local time" in answer.text
+    assert "The time &#39;soon&#39; must be a time: write 02:30" in answer.text
 
 
 def test_no_run_has_no_rate() -> None:
