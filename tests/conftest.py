@@ -6,9 +6,11 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
@@ -96,10 +98,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_DATA_HOME"] = str(config.stash[SHARED_DIRECTORY].path / "data")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have one process run all tests of a group."""
-    if group := _group(item):
-        item.add_marker(pytest.mark.xdist_group(group.strip("/")))
+class Turns(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
+    """Gives a process one test at a time, or all of a group.
+
+    So none has a queue while the others have nothing left.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid) or nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
+    return Turns(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -115,7 +125,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     begun, first_of = 0.0, dict[str, float]()
     for item in waiting:
         place = begun / whole
-        if group := _group(item):
+        if group := _group(item.nodeid):
             place = first_of.setdefault(group, place)
         placed.append((place, item))
         begun += _wait_seconds(item)
@@ -135,8 +145,8 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _group(item: pytest.Item) -> str | None:
-    return next((group for group in GROUPS if group in item.nodeid), None)
+def _group(nodeid: str) -> str | None:
+    return next((group for group in GROUPS if group in nodeid), None)
 
 
 def _wait_seconds(item: pytest.Item) -> float:
