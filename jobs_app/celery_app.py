@@ -32,6 +32,7 @@ TASK_MODULES = (
     "jobs_app.tasks.builtin.http",
     "jobs_app.tasks.builtin.email",
     "jobs_app.tasks.builtin.sleep",
+    "jobs_app.tasks.builtin.celery",
 )
 
 #: Our own pools by their names in the settings: with prefetch, and without.

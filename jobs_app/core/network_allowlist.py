@@ -1,4 +1,4 @@
-"""The allowlist of JOBS_HTTP_ALLOW: private addresses that http tasks may call."""
+"""The allowlists of JOBS_HTTP_ALLOW and JOBS_CELERY_ALLOW: private addresses for tasks."""
 
 import re
 from contextlib import suppress
@@ -14,7 +14,7 @@ _HOST_AND_PORT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AllowlistEntry:
-    """An entry of JOBS_HTTP_ALLOW: a host by name or a network, on one port or all."""
+    """An entry of an allowlist: a host by name or a network, on one port or all."""
 
     host: str | None
     network: IPv4Network | IPv6Network | None
@@ -47,7 +47,7 @@ class OwnServer:
 
 
 def parse_allowlist(text: str) -> tuple[AllowlistEntry, ...]:
-    """Return the entries of JOBS_HTTP_ALLOW; raises ValueError, which names the invalid one."""
+    """Return the entries of an allowlist; raises ValueError, which names the invalid one."""
     return tuple(_entry(part.strip()) for part in text.split(",") if part.strip())
 
 

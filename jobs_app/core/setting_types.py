@@ -114,7 +114,7 @@ Shells = Annotated[
     str,
     _matches(r"\s*(/[^\s,]+\s*(,\s*/[^\s,]+\s*)*)?\Z", "use whole paths with commas, as /bin/bash"),
 ]
-HttpAllow = Annotated[str, _parses_with(parse_allowlist)]
+AllowList = Annotated[str, _parses_with(parse_allowlist)]
 SmtpUrl = Annotated[str, _parses_with(mail_server)]
 
 

@@ -16,8 +16,8 @@ from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.setting_types import (
+    AllowList,
     DatabaseUrl,
-    HttpAllow,
     LogLevel,
     PublicUrl,
     RedisUrl,
@@ -146,7 +146,9 @@ class Settings(DataFiles, HandedSettings):
         1_048_576, ge=1024, description="Largest JSON result of a run, bytes."
     )
     allow_private_addresses: bool = Field(
-        False, description="Let http tasks and notifications call private and loopback addresses."
+        False,
+        description="Let http and celery tasks and notifications call private and loopback "
+        "addresses.",
     )
 
     public_url: PublicUrl | None = Field(
@@ -163,13 +165,18 @@ class Settings(DataFiles, HandedSettings):
         ge=0,
         description="Time in which a channel gets no second message about the same error of a job.",
     )
-    http_allow: HttpAllow = Field(
+    http_allow: AllowList = Field(
         "",
         description="Private hosts and networks that http tasks and notifications may call, with "
         "commas: `intranet.example`, `*.corp.example`, `localhost:8080`, `10.0.0.0/8`.",
     )
     http_response_limit_bytes: int = Field(
         262_144, ge=1024, description="Most bytes of an answer that an http task may keep."
+    )
+    celery_allow: AllowList = Field(
+        "",
+        description="Private hosts and networks of the brokers that celery tasks may use, with "
+        "commas, as in `JOBS_HTTP_ALLOW`.",
     )
     smtp_url: SmtpUrl | None = Field(
         None,
@@ -249,6 +256,11 @@ class Settings(DataFiles, HandedSettings):
     def http_allowlist(self) -> tuple[AllowlistEntry, ...]:
         """The hosts and networks of JOBS_HTTP_ALLOW."""
         return parse_allowlist(self.http_allow)
+
+    @cached_property
+    def celery_allowlist(self) -> tuple[AllowlistEntry, ...]:
+        """The hosts and networks of JOBS_CELERY_ALLOW."""
+        return parse_allowlist(self.celery_allow)
 
     @cached_property
     def own_servers(self) -> tuple[OwnServer, ...]:

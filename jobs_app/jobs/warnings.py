@@ -21,7 +21,11 @@ from jobs_app.tasks import registry
 COMMAND_CONTEXT = frozenset({"cwd", "env"})
 
 #: Arguments that say where a task sends the others.
-DESTINATIONS = {"http": frozenset({"url"}), "email": frozenset({"to", "cc", "bcc"})}
+DESTINATIONS = {
+    "http": frozenset({"url"}),
+    "email": frozenset({"to", "cc", "bcc"}),
+    "celery": frozenset({"broker", "task", "queue"}),
+}
 
 #: The only pool of Celery whose processes can be killed without the worker.
 KILLABLE_POOL = "prefork"

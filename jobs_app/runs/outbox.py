@@ -22,7 +22,7 @@ MAX_RESEND_SECONDS = 600.0
 MAX_RECENT_SENDS = 3
 
 #: Tasks that enforce their time limits themselves, in every pool.
-ENFORCES_OWN_LIMITS = frozenset({"shell", "http", "email", "sleep"})
+ENFORCES_OWN_LIMITS = frozenset({"shell", "http", "email", "sleep", "celery"})
 
 #: The columns of a run that it has from its job, and that its messages depend on.
 SHARED_COLUMNS = Message._fields[2:]

@@ -51,6 +51,17 @@ class HttpFailed(TaskOutcome):
         self.may_pass = may_pass
 
 
+class CeleryFailed(TaskOutcome):
+    """The task of another Celery was not sent, or it failed: failed.
+
+    `may_pass` says that the same call may succeed a moment later.
+    """
+
+    def __init__(self, detail: str, *, may_pass: bool = False) -> None:
+        super().__init__(detail)
+        self.may_pass = may_pass
+
+
 class EmailFailed(TaskOutcome):
     """The mail server refused the mail, or some of its recipients: failed."""
 

@@ -25,16 +25,30 @@ if TYPE_CHECKING:  # the process that sends notifications starts without pydanti
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """The rules for calls of an installation; `own` are the servers that it uses itself."""
+    """The rules for calls of an installation; `own` are the servers that it uses itself.
+
+    `setting` names the setting of the allowlist, for people.
+    """
 
     allows_private: bool = False
     allowlist: tuple[AllowlistEntry, ...] = ()
     own: tuple[OwnServer, ...] = ()
+    setting: str = "JOBS_HTTP_ALLOW"
 
     @classmethod
     def of(cls, settings: "Settings") -> "NetworkPolicy":
         """Return the policy of an installation."""
         return cls(settings.allow_private_addresses, settings.http_allowlist, settings.own_servers)
+
+    @classmethod
+    def of_brokers(cls, settings: "Settings") -> "NetworkPolicy":
+        """Return the policy of an installation for brokers of `celery` tasks."""
+        return cls(
+            settings.allow_private_addresses,
+            settings.celery_allowlist,
+            settings.own_servers,
+            "JOBS_CELERY_ALLOW",
+        )
 
     def refusal(self, address: Address, *, host: str = "", port: int = 0) -> str | None:
         """Return why *address* of *host* may not be called, None if it may.
@@ -48,12 +62,12 @@ class NetworkPolicy:
             if any(entry.is_one_address for entry in covering):
                 continue
             if is_metadata(form):
-                rule = "allowed only if JOBS_HTTP_ALLOW has this very address"
+                rule = f"allowed only if {self.setting} has this very address"
                 return f"a link-local or metadata address, {rule}"
             if is_nowhere(form):
                 return "not the address of one machine"
             if is_private(form) and not self.allows_private and not covering:
-                rule = "allowed only by JOBS_HTTP_ALLOW or JOBS_ALLOW_PRIVATE_ADDRESSES"
+                rule = f"allowed only by {self.setting} or JOBS_ALLOW_PRIVATE_ADDRESSES"
                 return f"a private or loopback address, {rule}"
         return None
 
@@ -88,7 +102,7 @@ class NetworkPolicy:
         if not is_server or is_allowed:
             return None
         return (
-            f"jobs-app's own server of {server.setting}, allowed only by JOBS_HTTP_ALLOW "
+            f"jobs-app's own server of {server.setting}, allowed only by {self.setting} "
             "with its host and port"
         )
 

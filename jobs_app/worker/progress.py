@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from jobs_app.core import clock
 from jobs_app.core.json_storage import TooLarge, as_json
 from jobs_app.core.text import rfc3339, text_of
 from jobs_app.db.errors import error_name, is_outage
+from jobs_app.tasks.celery_progress import from_celery
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.routing import leave_run_output
 
@@ -140,34 +141,6 @@ def divert_update_state(task: Task[Any, Any]) -> None:
             original(task_id=task_id, state=state, meta=meta, **options)
 
     task.update_state = update_state  # type: ignore[method-assign]  # Celery allows it
-
-
-def from_celery(state: str | None, meta: Any) -> tuple[float | None, str | None, dict[str, Any]]:
-    """Return the arguments of `self.update_state(state=…, meta=…)` as those of `report`.
-
-    As in the tutorials, `current` and `total`, or `fraction`, give the fraction; `status` or
-    `message` give the message. Without one the state is the message, unless it is PROGRESS.
-    """
-    fields = dict(meta) if isinstance(meta, Mapping) else {} if meta is None else {"value": meta}
-    message = fields.get("status") or fields.get("message")
-    if not isinstance(message, str):
-        message = state if state and state != "PROGRESS" else None
-    return _fraction_of(fields), message, fields
-
-
-def _fraction_of(meta: Mapping[str, Any]) -> float | None:
-    done, total = _number(meta.get("current")), _number(meta.get("total"))
-    if done is not None and total:
-        return done / total
-    return _number(meta.get("fraction"))
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        return float(value) if is_number else None
-    except OverflowError:
-        return None
 
 
 def _clamped(fraction: float) -> float | None:

@@ -49,6 +49,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         ("redis_url", "127.0.0.1:6379"),
         ("http_allow", "http://intranet.example"),
         ("http_allow", "10.0.0.0/33"),
+        ("celery_allow", "redis://h"),
         ("smtp_url", "mail.example.com:587"),
         ("smtp_url", "smtp://"),
         ("smtp_url", "smtp://mail.example.com:99999"),

@@ -11,7 +11,7 @@ import pytest
 import jobs_app
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.secret_masking import Mask
-from jobs_app.worker.progress import META_BYTES, Progress, from_celery
+from jobs_app.worker.progress import META_BYTES, Progress
 from tests.running import a_run
 from tests.servers import wait_until
 
@@ -225,29 +225,6 @@ def test_a_message_without_text_does_not_fail_the_task() -> None:
     wait_until(lambda: bool(store.written), "it is stored")
     assert "cannot be read" in store.written[0]["message"]
     assert "cannot be read" in store.written[0]["meta"]["what"]
-
-
-@pytest.mark.parametrize(
-    "state, meta, report",
-    [
-        (
-            "PROGRESS",
-            {"current": 3, "total": 12, "status": "copying"},
-            (0.25, "copying", {"current": 3, "total": 12, "status": "copying"}),
-        ),
-        ("DOWNLOADING", {"n": 1}, (None, "DOWNLOADING", {"n": 1})),
-        (
-            "PROGRESS",
-            {"fraction": 0.5, "message": "half"},
-            (0.5, "half", {"fraction": 0.5, "message": "half"}),
-        ),
-        ("PROGRESS", {"current": 1, "total": 0}, (None, None, {"current": 1, "total": 0})),
-        ("PROGRESS", None, (None, None, {})),
-        ("PROGRESS", 70, (None, None, {"value": 70})),
-    ],
-)
-def test_celerys_update_state_says_the_same(state: str, meta: Any, report: Any) -> None:
-    assert from_celery(state, meta) == report
 
 
 def test_a_task_knows_its_run_and_reports_to_it() -> None:

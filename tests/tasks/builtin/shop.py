@@ -1,0 +1,71 @@
+"""A plain Celery application that knows nothing of jobs-app: it cannot even import it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from celery import Celery
+from celery.exceptions import Ignore
+
+sys.modules["jobs_app"] = None  # type: ignore[assignment]  # an import of it raises
+
+app = Celery("shop", broker=os.environ["SHOP_BROKER"], backend=os.environ["SHOP_RESULTS"])
+app.conf.worker_hijack_root_logger = False
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task
+def add(x: int, y: int = 0) -> int:
+    """Return a sum."""
+    return x + y
+
+
+@app.task(ignore_result=True)
+def forgetful() -> str:
+    """Return what nobody keeps, unless somebody asks for it."""
+    return "kept"
+
+
+@app.task
+def fail(text: str) -> None:
+    """Raise an error."""
+    raise ValueError(text, 7)
+
+
+@app.task(bind=True)
+def request_of(self: object) -> dict[str, object]:
+    """Return what the worker knows about the call."""
+    request = self.request  # type: ignore[attr-defined]  # of a task
+    names = ("id", "root_id", "retries", "timelimit", "argsrepr", "kwargsrepr", "expires")
+    return {
+        **{name: getattr(request, name) for name in names},
+        "queue": request.delivery_info["routing_key"],
+        "priority": request.delivery_info["priority"],
+        "jobs_app": "jobs_app" in sys.modules and sys.modules["jobs_app"] is not None,
+    }
+
+
+@app.task(bind=True)
+def in_steps(self: object) -> str:
+    """Set a state of its own, and end."""
+    self.update_state(  # type: ignore[attr-defined]  # of a task
+        state="PROGRESS", meta={"current": 1, "total": 4, "status": "counting"}
+    )
+    time.sleep(0.8)
+    return "done"
+
+
+@app.task
+def work(directory: str, seconds: float) -> str:
+    """Write that it has begun, and, after a while, that it has ended."""
+    (Path(directory) / "begun").touch()
+    time.sleep(seconds)
+    (Path(directory) / "ended").touch()
+    return "worked"
+
+
+@app.task
+def ignored() -> None:
+    """End without a result."""
+    raise Ignore

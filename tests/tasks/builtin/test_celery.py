@@ -1,0 +1,355 @@
+"""The task `celery` has a plain Celery worker do the work, which knows nothing of jobs-app."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+
+from jobs_app.core.states import CancelMode
+from jobs_app.tasks import registry
+from jobs_app.tasks.builtin import celery as module
+from jobs_app.tasks.builtin.celery import CeleryResult, celery
+from jobs_app.tasks.context import (
+    Cancelled,
+    CeleryFailed,
+    Fenced,
+    RunContext,
+    TimedOut,
+    current_run,
+)
+from jobs_app.up.parent_death import ParentDeathPipe
+from tests.factories import TASKS
+from tests.running import Output, a_run
+from tests.servers import ValkeyServer, wait_until
+
+RUN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The servers of a plain Celery, with a worker of two processes."""
+
+    broker: str
+    results: str
+    log: Path
+
+    def client(self) -> "redis.Redis":
+        return redis.Redis.from_url(self.broker)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    directory = tmp_path_factory.mktemp("shop")
+    (directory / "shop.py").write_text(Path(__file__).with_name("shop.py").read_text())
+    server = ValkeyServer(tcp=True)
+    server.start()
+    base = server.url.partition("?")[0].rstrip("/").removesuffix("/0")
+    made = Shop(f"{base}/0", f"{base}/1", directory / "worker.log")
+    death_pipe = ParentDeathPipe()
+    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "--concurrency=2"]
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JOBS_", "PYTHON"))}
+    environment |= {"SHOP_BROKER": made.broker, "SHOP_RESULTS": made.results}
+    with made.log.open("wb") as log:
+        worker = subprocess.Popen(
+            death_pipe.guarded_command(command),
+            cwd=directory,
+            env=environment,
+            pass_fds=[death_pipe.read_fd],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(lambda: " ready." in made.log.read_text(), "the worker is ready")
+        yield made
+    finally:
+        worker.terminate()
+        worker.wait(20)
+        death_pipe.close()
+        server.close()
+
+
+@pytest.fixture(autouse=True)
+def _allows_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBS_CELERY_ALLOW", "127.0.0.1, localhost")
+
+
+def call(shop: Shop, task: str, context: RunContext | None = None, **given: Any) -> CeleryResult:
+    arguments = {"broker": shop.broker, "result_backend": shop.results, **given}
+    token = current_run.set(context or a_run())
+    try:
+        return celery.run(task=task, **arguments)
+    finally:
+        current_run.reset(token)
+
+
+def test_the_result_of_a_task_is_that_of_the_run(shop):
+    output = Output()
+
+    result = call(shop, "shop.add", a_run(output, run_id=RUN_ID), args=[1], kwargs={"y": 2})
+
+    assert (result["state"], result["result"], result["id"]) == ("SUCCESS", 3, str(RUN_ID))
+    assert (result["task"], result["queue"]) == ("shop.add", "celery")
+    assert 0 < result["duration_seconds"] < 10
+    assert "shop.add sent to the queue 'celery' of 127.0.0.1:" in output.out
+
+
+def test_a_result_that_the_task_would_ignore_is_waited_for(shop):
+    assert call(shop, "shop.forgetful")["result"] == "kept"
+
+
+def test_without_a_result_backend_the_run_ends_when_the_broker_has_the_message(shop, tmp_path):
+    output = Output()
+    work = {"directory": str(tmp_path), "seconds": 0}
+
+    result = call(shop, "shop.work", a_run(output), kwargs=work, result_backend=None)
+
+    assert (result["state"], result["result"]) == ("SENT", None)
+    assert "No result_backend is given: the run does not wait for the task." in output.out
+    wait_until((tmp_path / "ended").exists, "the task has run")
+
+
+def test_an_error_of_the_task_fails_the_run_with_its_traceback_in_the_log(shop):
+    output = Output()
+
+    with pytest.raises(CeleryFailed, match=r"^shop.fail failed: ValueError: boom, 7\.$"):
+        call(shop, "shop.fail", a_run(output), args=["boom"])
+
+    assert "raise ValueError(text, 7)" in output.err
+
+
+def test_the_worker_gets_limits_ids_and_arguments_for_people(shop):
+    context = a_run(run_id=RUN_ID, attempt=2, soft_time_limit_seconds=40, time_limit_seconds=50)
+
+    request = call(shop, "shop.request_of", context, priority=3)["result"]
+
+    assert isinstance(request, dict)
+    assert request["root_id"] == str(RUN_ID)
+    # A result of the first attempt is not that of the second.
+    assert request["id"] not in (None, str(RUN_ID))
+    assert (request["timelimit"], request["retries"]) == ([50, 40], 0)
+    assert (request["queue"], request["priority"]) == ("celery", 3)
+    assert (request["argsrepr"], request["kwargsrepr"]) == ("()", "{}")
+    assert request["expires"] is not None
+    assert request["jobs_app"] is False
+
+
+def test_states_that_the_task_sets_are_the_progress_of_the_run(shop):
+    reports: list[Any] = []
+
+    class Sink:
+        def report(self, *report: Any) -> None:
+            reports.append(report)
+
+    result = call(shop, "shop.in_steps", a_run(progress=Sink()))
+
+    assert result["result"] == "done"
+    meta = {"current": 1, "total": 4, "status": "counting"}
+    assert reports == [(0.25, "counting", meta)]
+
+
+def cancelled_once(path: Path, mode: CancelMode | None) -> Any:
+    """Return an `is_cancelled` that cancels the run as soon as *path* is there."""
+    return lambda: mode if path.exists() else None
+
+
+@pytest.mark.parametrize(
+    "mode, terminate, goes_on",
+    [
+        (CancelMode.GRACEFUL, False, True),
+        (CancelMode.GRACEFUL, True, False),
+        (CancelMode.KILL, False, False),
+    ],
+)
+def test_a_cancel_revokes_and_ends_a_task_that_has_begun_only_if_asked(
+    shop, tmp_path, mode, terminate, goes_on
+):
+    output = Output()
+    work = {"directory": str(tmp_path), "seconds": 0.7}
+    context = a_run(output, is_cancelled=cancelled_once(tmp_path / "begun", mode))
+
+    with pytest.raises(Cancelled):
+        call(shop, "shop.work", context, kwargs=work, terminate=terminate)
+
+    assert "shop.work revoked, " in output.out
+    ended = tmp_path / "ended"
+    if goes_on:
+        wait_until(ended.exists, "the task ends by itself")
+    else:
+        state = shop_state(shop, str(context.run_id))
+        assert "REVOKED" in state
+        assert not ended.exists()
+
+
+def shop_state(shop: Shop, task_id: str) -> str:
+    with redis.Redis.from_url(shop.results) as client:
+        key = f"celery-task-meta-{task_id}"
+        wait_until(lambda: client.exists(key), "the worker has stored the end of the task")
+        return str(client.get(key))
+
+
+def test_a_task_that_nobody_has_begun_is_dropped_by_a_cancel(shop, tmp_path):
+    context = a_run(is_cancelled=cancelled_once(tmp_path / "cancel", CancelMode.GRACEFUL))
+    work = {"directory": str(tmp_path), "seconds": 0.7}
+    for _ in range(2):
+        call(shop, "shop.work", kwargs=work, result_backend=None)
+    wait_until((tmp_path / "begun").exists, "both processes of the worker are busy")
+    (tmp_path / "later").mkdir()
+    (tmp_path / "cancel").touch()
+
+    with pytest.raises(Cancelled):
+        call(
+            shop, "shop.work", context, kwargs={"directory": str(tmp_path / "later"), "seconds": 0}
+        )
+
+    assert "REVOKED" in shop_state(shop, str(context.run_id))
+    assert not (tmp_path / "later" / "begun").exists()
+
+
+@pytest.mark.parametrize(
+    "limits", [{"time_limit_seconds": 0.6}, {"soft_time_limit_seconds": 0.6}], ids=["hard", "soft"]
+)
+def test_a_time_limit_ends_the_wait_for_a_queue_that_nobody_consumes(shop, limits):
+    started = time.monotonic()
+
+    with pytest.raises(TimedOut):
+        call(shop, "shop.add", a_run(**limits), args=[1], queue="nobodys")
+
+    assert 0.6 <= time.monotonic() - started < 5
+    with shop.client() as client:
+        assert client.llen("nobodys") >= 1
+
+
+def test_a_worker_without_a_lease_revokes_and_stops(shop):
+    output = Output()
+
+    with pytest.raises(Fenced):
+        call(shop, "shop.add", a_run(output, lease_seconds_left=lambda: 0.0), queue="nobodys")
+
+    assert "shop.add revoked" in output.out
+
+
+def test_a_task_that_somebody_revoked_fails_the_run(shop):
+    with redis.Redis.from_url(shop.results) as client:
+        error = '{"exc_type": "TaskRevokedError", "exc_message": ["x"]}'
+        meta = f'{{"status": "REVOKED", "result": {error}}}'
+        client.set(f"celery-task-meta-{RUN_ID}", meta)
+        try:
+            with pytest.raises(CeleryFailed, match=r"was revoked \(TaskRevokedError: x"):
+                call(shop, "shop.add", a_run(run_id=RUN_ID), queue="nobodys")
+        finally:
+            client.delete(f"celery-task-meta-{RUN_ID}")
+
+
+def test_a_result_that_is_no_json_is_an_error_that_says_so(shop):
+    with redis.Redis.from_url(shop.results) as client:
+        client.set(f"celery-task-meta-{RUN_ID}", b"\x80\x05K\x01.")
+        try:
+            with pytest.raises(CeleryFailed, match="result_serializer"):
+                call(shop, "shop.add", a_run(run_id=RUN_ID), queue="nobodys")
+        finally:
+            client.delete(f"celery-task-meta-{RUN_ID}")
+
+
+def test_an_outage_of_the_result_backend_is_waited_for_up_to_a_limit(shop, monkeypatch):
+    monkeypatch.setattr(module, "OUTAGE_SECONDS", 0.5)
+    started = time.monotonic()
+
+    with pytest.raises(CeleryFailed, match="does not answer"):
+        call(shop, "shop.add", args=[1], result_backend="redis://127.0.0.1:1/0")
+
+    assert 0.5 <= time.monotonic() - started < 10
+
+
+def test_a_broker_that_is_away_fails_the_run_and_nothing_was_sent(shop):
+    with pytest.raises(CeleryFailed, match=r"127\.0\.0\.1:1 does not answer") as failure:
+        call(shop, "shop.add", broker="redis://127.0.0.1:1/0")
+
+    assert failure.value.may_pass
+
+
+def test_a_wrong_password_is_named_and_not_shown(shop):
+    address = shop.broker.rpartition("@")[2]
+
+    with pytest.raises(CeleryFailed, match="does not answer") as failure:
+        call(shop, "shop.add", broker=f"redis://:hunter2hunter2@{address}")
+
+    assert "hunter2" not in failure.value.detail
+
+
+def test_a_private_broker_is_called_only_if_its_own_setting_allows_it(shop, monkeypatch):
+    monkeypatch.delenv("JOBS_CELERY_ALLOW")
+    monkeypatch.setenv("JOBS_HTTP_ALLOW", "127.0.0.1")
+
+    with pytest.raises(CeleryFailed, match="allowed only by JOBS_CELERY_ALLOW"):
+        call(shop, "shop.add", args=[1])
+
+
+def test_the_redis_of_jobs_app_itself_needs_its_port_in_the_setting(shop, monkeypatch):
+    monkeypatch.setenv("JOBS_REDIS_URL", shop.broker)
+    with pytest.raises(CeleryFailed, match="jobs-app's own server of JOBS_REDIS_URL"):
+        call(shop, "shop.add", args=[1])
+
+    port = shop.broker.rpartition(":")[2].partition("/")[0]
+    monkeypatch.setenv("JOBS_CELERY_ALLOW", f"127.0.0.1:{port}")
+
+    assert call(shop, "shop.add", args=[1])["result"] == 1
+
+
+@pytest.mark.parametrize(
+    "name, url",
+    [
+        ("broker", "filesystem:///tmp"),
+        ("broker", "sqla+sqlite:////tmp/x.db"),
+        ("broker", "http://127.0.0.1/"),
+        ("result_backend", "amqp://127.0.0.1//"),
+        ("result_backend", "db+sqlite:////tmp/x.db"),
+    ],
+)
+def test_other_kinds_of_servers_are_refused_without_their_url(shop, name, url):
+    with pytest.raises(CeleryFailed, match=f"The URL of {name} cannot be used") as failure:
+        call(shop, "shop.add", **{name: url})
+
+    assert url not in failure.value.detail
+
+
+def faults(**kwargs: Any) -> list[tuple[str, str]]:
+    arguments = {"broker": "${secret:shop}", "task": "shop.add", **kwargs}
+    return [(fault.pointer, fault.code) for fault in registry.check(TASKS, "celery", arguments)]
+
+
+@pytest.mark.parametrize(
+    "kwargs, expected",
+    [
+        ({}, []),
+        ({"result_backend": "${secret:shop-results}", "args": [1], "kwargs": {"y": None}}, []),
+        ({"broker": "redis://127.0.0.1/0"}, [("/kwargs/broker", "not_a_secret")]),
+        ({"broker": "redis://${secret:shop}/0"}, [("/kwargs/broker", "not_a_secret")]),
+        ({"broker": "${secret:}"}, [("/kwargs/broker", "not_a_secret")]),
+        ({"result_backend": "redis://h"}, [("/kwargs/result_backend", "not_a_secret")]),
+        ({"queue": ""}, [("/kwargs/queue", "bad_name")]),
+        ({"task": "a\nb"}, [("/kwargs/task", "bad_name")]),
+        ({"priority": -1}, [("/kwargs/priority", "too_small")]),
+        ({"args": {"x": 1}}, [("/kwargs/args", "wrong_type")]),
+    ],
+)
+def test_arguments_are_checked_at_save_and_servers_are_secrets(kwargs, expected):
+    assert faults(**kwargs) == expected
+
+
+def test_a_job_that_does_not_wait_for_its_task_has_a_warning():
+    plain = {"broker": "${secret:shop}", "task": "shop.add"}
+
+    (warning,) = registry.argument_warnings(TASKS, "celery", plain)
+
+    assert warning.startswith("There is no result_backend")
+    waiting = {**plain, "result_backend": "${secret:results}"}
+    assert registry.argument_warnings(TASKS, "celery", waiting) == []
