@@ -29,6 +29,7 @@ from jobs_app.tasks.parameters import (
     call_of,
     names_of,
     parameters_of,
+    positional_names,
 )
 
 AnyTask = Task[Any, Any]
@@ -109,6 +110,13 @@ class TaskArguments:
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call as a job has them; raises ValueError, with a sentence."""
         return names_of(self._parameters(), args, kwargs)
+
+    def positional(self) -> list[str]:
+        """Return the names of the arguments that a call gives by position, in order.
+
+        `*NAME` at the end takes all others.
+        """
+        return positional_names(self._parameters())
 
     def _parameters(self) -> list[Parameter]:
         return [argument.parameter for argument in self.arguments.values()]

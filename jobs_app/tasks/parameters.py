@@ -155,3 +155,27 @@ def names_of(
     if twice := sorted(named.keys() & kwargs.keys()):
         raise ValueError(f"The call has two values for the argument {twice[0]!r}.")
     return named | dict(kwargs)
+
+
+def positional_names(parameters: Iterable[Parameter]) -> list[str]:
+    """Return the names of the positional *parameters*, in order; `*NAME` is that of `*args`."""
+    return [
+        f"{'*' if parameter.kind is MORE_BY_POSITION else ''}{parameter.name}"
+        for parameter in parameters
+        if parameter.kind in (BY_POSITION, BY_EITHER, MORE_BY_POSITION)
+    ]
+
+
+def positional_parameters(names: Iterable[str]) -> list[Parameter]:
+    """Return parameters that have these names, as `positional_names` returns them."""
+    return [
+        Parameter(
+            name=name.removeprefix("*"),
+            kind=MORE_BY_POSITION if name.startswith("*") else BY_EITHER,
+            annotation=EMPTY,
+            default=EMPTY,
+            is_required=False,
+            function=None,
+        )
+        for name in names
+    ]

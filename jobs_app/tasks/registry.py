@@ -30,13 +30,16 @@ MOST_SCHEMA_PARTS = 100_000
 class TaskInfo:
     """A task that a job may name.
 
-    `schema` is a JSON Schema of its arguments, as far as its signature has them. `declared`
-    are the fields of a job that its code declares. `notes` say what of it is not followed.
+    `schema` is a JSON Schema of its arguments, as far as its signature has them. `positional`
+    are the names of those that a call may give by position, in order; `*NAME` takes all others.
+    `declared` are the fields of a job that its code declares. `notes` say what of it is not
+    followed.
     """
 
     name: str
     description: str
     schema: dict[str, Any]
+    positional: list[str]
     declared: dict[str, Any]
     notes: list[str]
 
@@ -138,14 +141,16 @@ def _settings_of(app: Celery) -> Settings:
 
 def _describe(task: AnyTask) -> TaskInfo:
     notes: list[str] = []
+    positional: list[str] = []
     description, schema = "", {"type": "object"}
     if isinstance(task, BrokenTask):
-        return TaskInfo(task.name, "", schema, {}, [task.why])
+        return TaskInfo(task.name, "", schema, [], {}, [task.why])
     try:
         description = plain((inspect.getdoc(task.run) or "").partition("\n")[0])
         arguments = arguments_of(task)
         if arguments is not None:
             notes += arguments.notes()
+            positional = arguments.positional()
             schema = arguments.schema()
             # A bound or a default inside a model may be NaN, or have thousands of digits.
             schema, changes = as_json(schema, most_parts=MOST_SCHEMA_PARTS)
@@ -156,4 +161,5 @@ def _describe(task: AnyTask) -> TaskInfo:
         schema = {"type": "object"}
     declared = declaration_of(task)
     fields = dict(declared.fields) | ({"timezone": declared.timezone} if declared.timezone else {})
-    return TaskInfo(task.name, description, schema, fields, [*notes, *declared.warnings])
+    notes += declared.warnings
+    return TaskInfo(task.name, description, schema, positional, fields, notes)

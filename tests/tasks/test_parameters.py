@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from celery import Celery, Task
 
-from jobs_app.tasks.parameters import call_of, names_of, parameters_of
+from jobs_app.tasks.parameters import (
+    call_of,
+    names_of,
+    parameters_of,
+    positional_names,
+    positional_parameters,
+)
 
 app = Celery("tests.parameters", set_as_current=False)
 
@@ -139,3 +145,13 @@ def test_a_call_becomes_arguments_by_name() -> None:
 def test_files_without_the_argument_before_them_are_refused() -> None:
     with pytest.raises(ValueError, match="'first' is missing"):
         call_of(parameters_of(takes_files.run), {"files": ["c"]})
+
+
+def test_the_names_of_positional_arguments_are_enough_to_name_those_of_a_call() -> None:
+    def run(first: int, second: int = 2, *rest: int, only: int = 3, **more: int) -> None: ...
+
+    names = positional_names(parameters_of(run))
+
+    assert names == ["first", "second", "*rest"]
+    named = names_of(positional_parameters(names), [1, 2, 3, 4], {"only": 5})
+    assert named == {"first": 1, "second": 2, "rest": [3, 4], "only": 5}

@@ -20,6 +20,13 @@ class TaskOut(BaseModel):
     name: str
     description: str
     kwargs_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    positional: Annotated[
+        list[str],
+        Field(
+            description="Arguments that a call in Python may give by position, in order; `*NAME`"
+            " takes all others."
+        ),
+    ]
     declared: Annotated[
         dict[str, Any], Field(description="Fields that its jobs have unless they say otherwise.")
     ]

@@ -103,7 +103,7 @@ def _asked(job: Job) -> list[str] | None:
 
 def _info(job: Job) -> TaskInfo:
     known = registry.task_info(extension.current().celery, job.task)
-    return known or TaskInfo(job.task, "", {"type": "object"}, {}, [])
+    return known or TaskInfo(job.task, "", {"type": "object"}, [], {}, [])
 
 
 def _texts(job: Job, like: Run | None) -> dict[str, str]:
