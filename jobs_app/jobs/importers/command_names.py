@@ -49,8 +49,12 @@ _REDIRECTION = re.compile(r"\d*(?:>>?|<|>&|&>>?)&?")
 
 def name_of(command: str, *, prefix: str = "") -> str:
     """Return a name for a job that runs *command*: its program and what tells it from others."""
-    parts = _telling_parts(command)
-    slug = re.sub(r"[^a-z0-9._]+", "-", "-".join(parts).lower())
+    return name_of_key("-".join(_telling_parts(command)), prefix=prefix)
+
+
+def name_of_key(key: str, *, prefix: str = "") -> str:
+    """Return *key*, the name of an entry elsewhere, as the name of a job may be."""
+    slug = re.sub(r"[^a-z0-9._]+", "-", key.lower())
     slug = re.sub(r"-*\.(?![a-z0-9])|(?<![a-z0-9])[._]+", "-", slug)
     name = _trimmed(f"{prefix}{re.sub('-{2,}', '-', slug).strip('-._') or NAMELESS}")
     return name or NAMELESS

@@ -15,12 +15,12 @@ from jobs_app.jobs.importers.command_names import shell_words
 from jobs_app.jobs.importers.crontab_percent import split_percent
 from jobs_app.jobs.importers.crontab_times import (
     MOST_JITTER_SECONDS,
-    Refused,
     Times,
     field_times,
     macro_times,
 )
 from jobs_app.jobs.importers.crontab_variables import read_variable
+from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import timezones
 
 #: The most characters of a command in Debian's cron (crontab(5)).

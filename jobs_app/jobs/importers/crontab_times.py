@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs_app.core.errors import InvalidSchedule
 from jobs_app.core.text import closest
+from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import cron_expression, cron_fields, cron_fires, timezones
 
 #: The longest delay that RANDOM_DELAY spreads over, seconds.
@@ -31,15 +32,6 @@ _SECONDS = re.compile(r"@(\d+)")
 _MACROS = {macro.lower() for macro in cron_fields.MACROS}
 #: Macros that only some crons read, with their meaning.
 _OTHER_MACROS = {"@every_minute": 60, "@every_second": 1}
-
-
-class Refused(Exception):
-    """A line that becomes no job: why not, and what helps."""
-
-    def __init__(self, problem: str, advice: str = "") -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Jobs as another scheduler describes them, and the jobs of this one that they stand for. Pure.
 
-A draft stands for a job that an earlier import of the same origin made. Three rules find it, in
-this order: the same arguments and schedule, the same command, and the same name.
+A draft stands for a job that an earlier import of the same origin made. Rules find it, in this
+order. A line of a crontab: the same arguments and schedule, the same command, the same name. An
+entry with a name of its own: the same name, then the same arguments and schedule.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,13 +15,23 @@ from jobs_app.jobs.importers.command_names import is_numbered, unique_name
 Json = dict[str, Any]
 
 
+class Refused(Exception):
+    """A line or an entry that becomes no job: why not, and what helps."""
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.advice = advice
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A job as its source describes it: the fields that the source knows.
 
-    `name` is the one for a new job, if it is free. `described` are the names of all kwargs that
-    the source determines: those that `kwargs` does not have are removed from a present job.
-    `timezone` is None if the source leaves it to the importer.
+    `name` is the one for a new job, if it is free; with `is_named` the source has it, too.
+    `described` are the names of all kwargs that the source determines, None for all: those that
+    `kwargs` does not have are removed from a present job. `timezone` is None if the source leaves
+    it to the importer. `fields` are others that it determines. With `is_paused` a new job waits.
     """
 
     name: str
@@ -28,8 +39,11 @@ class Draft:
     kwargs: Mapping[str, Any]
     schedule: Mapping[str, Any]
     timezone: str | None
-    described: Collection[str]
+    described: Collection[str] | None
     description: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    is_named: bool = False
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +65,11 @@ def find_present(drafts: Sequence[Draft], jobs: Sequence[Json]) -> list[Json | N
     """Return for each of *drafts* the one of *jobs* that it stands for; None for a new one."""
     matches: list[Json | None] = [None] * len(drafts)
     rest = list(jobs)
-    for is_match in (_is_same, _has_same_command, _has_same_name):
+    for number in range(max(len(_LINE_RULES), len(_ENTRY_RULES))):
         for index, draft in enumerate(drafts):
-            if matches[index] is None:
-                job = _first(rest, draft, is_match)
+            rules = _ENTRY_RULES if draft.is_named else _LINE_RULES
+            if matches[index] is None and number < len(rules):
+                job = _first(rest, draft, rules[number])
                 if job is not None:
                     matches[index] = job
                     rest.remove(job)
@@ -67,23 +82,40 @@ def _first(
     return next((job for job in jobs if is_match(draft, job)), None)
 
 
-def _has_same_command(draft: Draft, job: Json) -> bool:
-    names = ("command", "stdin")
+def _has_same_arguments(draft: Draft, job: Json) -> bool:
     kwargs = job.get("kwargs") or {}
+    names = ("command", "stdin") if draft.described is not None else draft.kwargs.keys() | kwargs
     return job["task"] == draft.task and all(
         draft.kwargs.get(name) == kwargs.get(name) for name in names
     )
 
 
 def _is_same(draft: Draft, job: Json) -> bool:
+    # Not by its anchor: a job keeps the one that it got.
     schedule = job.get("schedule") or {}
-    return _has_same_command(draft, job) and all(
-        schedule.get(name) == value for name, value in draft.schedule.items()
+    return _has_same_arguments(draft, job) and all(
+        schedule.get(name) == value for name, value in draft.schedule.items() if name != "anchor_at"
     )
 
 
+def _has_exact_name(draft: Draft, job: Json) -> bool:
+    return bool(job["name"] == draft.name)
+
+
+def _has_name(draft: Draft, job: Json) -> bool:
+    return is_numbered(job["name"], draft.name)
+
+
 def _has_same_name(draft: Draft, job: Json) -> bool:
-    return job["task"] == draft.task and is_numbered(job["name"], draft.name)
+    return job["task"] == draft.task and _has_name(draft, job)
+
+
+def _is_same_by_name(draft: Draft, job: Json) -> bool:
+    return _has_name(draft, job) and _is_same(draft, job)
+
+
+_LINE_RULES = (_is_same, _has_same_arguments, _has_same_name)
+_ENTRY_RULES = (_is_same_by_name, _has_exact_name, _has_name, _is_same)
 
 
 def documents(
@@ -118,22 +150,25 @@ def _new(draft: Draft, taken: Collection[str], defaults: Defaults) -> Json:
         document["description"] = draft.description
     if defaults.tags:
         document["tags"] = list(defaults.tags)
-    return document | deepcopy(dict(defaults.overrides))
+    return document | deepcopy({**draft.fields, **defaults.overrides})
 
 
 def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     """Return *job* with what its source says: everything else stays as people have set it."""
-    document = deepcopy(job)
-    kwargs = {n: v for n, v in (job.get("kwargs") or {}).items() if n not in draft.described}
+    document = deepcopy(job) | {"task": draft.task}
+    before = job.get("kwargs") or {}
+    described = before if draft.described is None else draft.described
+    kwargs = {name: value for name, value in before.items() if name not in described}
     document["kwargs"] = kwargs | dict(draft.kwargs)
     before = {n: v for n, v in (job.get("schedule") or {}).items() if v is not None}
     kept = {n: v for n, v in before.items() if n in ("start_at", "end_at", "jitter_seconds")}
-    if "interval_seconds" in draft.schedule and "anchor_at" in before:
-        kept["anchor_at"] = before["anchor_at"]
+    schedule = dict(draft.schedule)
+    if before.keys() & schedule.keys() & {"interval_seconds", "every"} and "anchor_at" in before:
+        schedule["anchor_at"] = before["anchor_at"]
     timezone = draft.timezone or (
         defaults.timezone if defaults.is_typed else before.get("timezone", defaults.timezone)
     )
-    document["schedule"] = {**kept, **draft.schedule, "timezone": timezone}
+    document["schedule"] = {**kept, **schedule, "timezone": timezone}
     tags = job.get("tags") or []
     document["tags"] = [*tags, *(tag for tag in defaults.tags if tag not in tags)]
-    return document | deepcopy(dict(defaults.overrides))
+    return document | deepcopy({**draft.fields, **defaults.overrides})

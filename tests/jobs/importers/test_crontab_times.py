@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs_app.jobs.importers.crontab_times import Refused, field_times, merged_fires
+from jobs_app.jobs.importers.crontab_times import field_times, merged_fires
+from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import cron_expression
 
 BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
