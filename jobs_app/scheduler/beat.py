@@ -30,6 +30,7 @@ from jobs_app.notifications.sender import Sender
 from jobs_app.runs.messages import Message, publish
 from jobs_app.scheduler.foreign_entries import ForeignEntries
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
+from jobs_app.scheduler.ignored_schedules import warn_of_ignored_schedules
 from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from jobs_app.scheduler.lock import SchedulerLock, Taking
@@ -37,7 +38,6 @@ from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.redis_thread import RedisThread
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
-from jobs_app.tasks import user_apps
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ class JobsScheduler(RedBeatScheduler):
             Pruner(self._database, settings), lambda: self._active_since is not None
         )
         self._pruner.start()
-        for name, count in user_apps.ignored_schedules(app, settings.import_modules).items():
-            log.warning("periodic_tasks_ignored app=%s count=%s create jobs for them", name, count)
+        warn_of_ignored_schedules(app, settings.import_modules, self._database)
         self._foreign_entries = ForeignEntries(
             self, are_allowed=settings.foreign_entries, run_call=self._redis.run
         )

@@ -166,7 +166,7 @@ def _owners(
     A module that broke at its import has no application that we could ask. Its tasks are
     those that it declared before.
     """
-    for user_app, homes in _homes_of_apps(modules).items():
+    for user_app, homes in homes_of_apps(modules).items():
         if user_app is app:
             continue
         errors = [broken[home] for home in homes if home in broken]
@@ -195,7 +195,7 @@ def _broken_task(app: Celery, name: str, error: BrokenModule) -> BrokenTask:
     return task
 
 
-def _homes_of_apps(modules: Iterable[str]) -> dict[Celery, list[str]]:
+def homes_of_apps(modules: Iterable[str]) -> dict[Celery, list[str]]:
     """Return the applications in the imported *modules*, each with the modules that have it."""
     homes: dict[Celery, list[str]] = {}
     for name in modules:
@@ -226,26 +226,44 @@ def _common_packages(module: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def ignored_schedules(app: Celery, modules: Iterable[str]) -> dict[str, int]:
-    """Return how many periodic tasks each application in the imported *modules* declares.
+@dataclass(frozen=True, slots=True)
+class IgnoredSchedules:
+    """The periodic tasks of user code that the scheduler does not follow.
 
-    The scheduler does not follow them: a `beat_schedule` counts only if *app*, Celery's
-    current application, has it. Of *app* these are the functions that wait for its set-up,
-    which is over when the modules are imported.
+    `names` are their keys, and `modules` those that have them. `waiting` functions would
+    declare more if *app*, Celery's current application, were set up after the import.
+    """
+
+    names: list[str]
+    modules: list[str]
+    waiting: int
+
+
+def ignored_schedules(app: Celery, modules: Sequence[str]) -> IgnoredSchedules | None:
+    """Return the periodic tasks that the imported *modules* declare in vain; None without any.
+
+    A `beat_schedule` counts only if *app*, Celery's current application, has it.
     """
     signals = (app.on_after_configure, app.on_after_finalize)
-    counts = {"current_app": sum(len(signal.receivers or ()) for signal in signals)}
-    for user_app in _homes_of_apps(modules):
-        counts[user_app.main or "unnamed"] = _count_periodic_tasks(user_app)
-    return {name: count for name, count in counts.items() if count}
+    waiting = sum(len(signal.receivers or ()) for signal in signals)
+    names: list[str] = []
+    homes: dict[str, None] = {}
+    for user_app, its_modules in homes_of_apps(modules).items():
+        if keys := list(schedule_of_app(user_app)):
+            names += keys
+            homes |= {its_modules[0]: None}
+    if not names and not waiting:
+        return None
+    return IgnoredSchedules(names, list(homes or dict.fromkeys(modules)), waiting)
 
 
-def _count_periodic_tasks(user_app: Celery) -> int:
+def schedule_of_app(user_app: Celery) -> Mapping[str, Any]:
+    """Return the `beat_schedule` of an application; none if it cannot be configured."""
     try:
-        return len(user_app.conf.beat_schedule or ())
+        return {str(name): entry for name, entry in (user_app.conf.beat_schedule or {}).items()}
     except BaseException as error:  # as in `load`
         log.debug("schedule_not_read app=%s", user_app.main, exc_info=error)
-        return 0
+        return {}
 
 
 def apps_in(module: ModuleType) -> Iterator[Celery]:

@@ -294,7 +294,7 @@ def test_readiness_names_a_module_that_ends_the_program(write: Write) -> None:
     assert made.broken_imports == {"broken_module": "SystemExit"}
 
 
-def test_the_periodic_tasks_of_a_users_application_are_counted(tmp_path: Path) -> None:
+def test_the_periodic_tasks_of_a_users_application_are_named(tmp_path: Path) -> None:
     name = f"periodic_{uuid4().hex}"
     (tmp_path / f"{name}.py").write_text(
         "from celery import Celery\n"
@@ -314,11 +314,13 @@ def test_the_periodic_tasks_of_a_users_application_are_counted(tmp_path: Path) -
     sys.path.insert(0, str(tmp_path))
     try:
         user_apps.load(name)
-        counts = user_apps.ignored_schedules(app_with(), [name])
+        ignored = user_apps.ignored_schedules(app_with(), ["json", name])
     finally:
         sys.path.remove(str(tmp_path))
 
-    assert counts == {"theirs": 3}
+    assert ignored is not None
+    assert sorted(ignored.names) == ["a", "more", f"{name}.t()"]
+    assert (ignored.modules, ignored.waiting) == ([name], 0)
 
 
 def test_functions_that_wait_for_the_current_application_are_counted(write: Write) -> None:
@@ -330,7 +332,8 @@ def test_functions_that_wait_for_the_current_application_are_counted(write: Writ
     )
     app = app_with("user_module_waiting")
 
-    assert user_apps.ignored_schedules(app, ["user_module_waiting"]) == {"current_app": 1}
+    ignored = user_apps.ignored_schedules(app, ["user_module_waiting"])
+    assert ignored == user_apps.IgnoredSchedules([], ["user_module_waiting"], 1)
 
 
 @pytest.mark.parametrize(
@@ -360,7 +363,7 @@ def test_an_application_that_cannot_be_configured_spoils_its_own_tasks_only(
 
     assert made.broken_imports == {name: kind}
     assert f"{name}_other.shared" in registry.names(made.celery)
-    assert user_apps.ignored_schedules(made.celery, modules) == {}
+    assert user_apps.ignored_schedules(made.celery, modules) is None
     # Nor does a task that is declared later ask the application.
     write(**{f"{name}_later": "from celery import shared_task\n@shared_task\ndef t(): pass\n"})
     user_apps.load(f"{name}_later")
