@@ -6,7 +6,7 @@ from itertools import groupby
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import duration, one_line
 from jobs_app.cli.import_plan import Step
-from jobs_app.cli.import_sources import Item, Source, steps_to_do
+from jobs_app.cli.import_sources import Item, Manner, Source, steps_to_do
 from jobs_app.cli.job_diff import changed_fields
 from jobs_app.cli.job_options import writable
 from jobs_app.cli.job_view import outlook
@@ -71,17 +71,20 @@ def print_report(sources: Sequence[Source], general: Sequence[str], *, is_done: 
         width = len(str(max((item.number for item in source.items), default=0))) * 2 + 1
         for quiet, items in groupby(source.items, key=lambda item: item.kind in QUIET):
             for line in (
-                _quiet_lines(list(items), width) if quiet else _lines(items, width, is_done)
+                _quiet_lines(list(items), width)
+                if quiet
+                else _lines(items, width, source.manner.name, is_done=is_done)
             ):
                 print_text(line)
         for name in source.missing:
             print_text(
-                f"  {name} comes from here, and no line has it any more. It stays, until:"
+                f"  {name} comes from here, and no {source.noun} has it any more. It stays, until:"
                 f" jobs-app job delete {name}"
             )
         print_text("")
     if general:
-        print_text("Not as in cron, for all of these jobs:")
+        names = dict.fromkeys(source.manner.name for source in sources)
+        print_text(f"Not as in {' and '.join(names)}, for all of these jobs:")
         for sentence in general:
             print_text(f"  {sentence}")
         print_text("")
@@ -95,17 +98,17 @@ def _quiet_lines(items: Sequence[Item], width: int) -> Iterator[str]:
     yield f"  {numbers:>{width}}  ({' and '.join(kinds)})"
 
 
-def _lines(items: Iterator[Item], width: int, is_done: bool) -> Iterator[str]:
+def _lines(items: Iterator[Item], width: int, scheduler: str, *, is_done: bool) -> Iterator[str]:
     indent = " " * (width + 4)
     for item in items:
         yield f"  {item.number:>{width}}  {shortened(one_line(item.text), MOST_CHARACTERS)}"
-        for text in _texts(item, is_done=is_done):
+        for text in _texts(item, scheduler, is_done=is_done):
             first, *more = text.splitlines()
             yield f"{indent}{first}"
             yield from (f"{indent}  {line.strip()}" for line in more)
 
 
-def _texts(item: Item, *, is_done: bool) -> Iterator[str]:
+def _texts(item: Item, scheduler: str, *, is_done: bool) -> Iterator[str]:
     """Yield what becomes of a line that is not quiet."""
     if item.problem:
         yield f"REFUSED: {item.problem}"
@@ -120,7 +123,7 @@ def _texts(item: Item, *, is_done: bool) -> Iterator[str]:
     for change in _changes(item.step):
         yield f"  {change}"
     for difference in item.differences:
-        yield f"Not as in cron: {difference}"
+        yield f"Not as in {scheduler}: {difference}"
     for warning in item.step.preview["effect"]["warnings"]:
         yield f"Note: {warning}"
 
@@ -148,18 +151,19 @@ def summary(sources: Sequence[Source], *, is_done: bool) -> str:
     created = f"{'Created' if is_done else 'Would create'} {counted(count['create'], 'job')}"
     changed = f"{'changed' if is_done else 'change'} {count['change']}"
     kept = f"{'kept' if is_done else 'keep'} {count['keep']}"
-    refused = count["refuse"]
-    ending = f" {counted(refused, 'line')} {'was' if refused == 1 else 'were'} refused."
+    refused, noun = count["refuse"], sources[0].noun if sources else "line"
+    ending = f" {counted(refused, noun)} {'was' if refused == 1 else 'were'} refused."
     return f"{created}, {changed}, {kept}.{ending if refused else ''}"
 
 
-def policy_differences(sources: Sequence[Source]) -> Iterator[str]:
-    """Yield how the limits and policies of the new and changed jobs differ from cron's."""
+def policy_differences(sources: Sequence[Source], manner: Manner) -> Iterator[str]:
+    """Yield how limits and policies of the new and changed jobs differ from those of *manner*."""
     jobs = [step.preview["job"] for step in steps_to_do(sources)]
+    option = manner.option
     if limits := {job["time_limit_seconds"] for job in jobs} - {None}:
         texts = ", ".join(duration(limit) for limit in sorted(limits))
-        yield f"A run is ended at its time limit, {texts} (--like-cron: no limit)."
-    if any(job["overlap_policy"] != "allow_all" for job in jobs):
-        yield "A fire is skipped while the last run goes on (--like-cron: both run)."
-    if any(job["catchup_policy"] != "none" for job in jobs):
-        yield "A fire that an outage delayed runs afterwards (--like-cron: it does not)."
+        yield f"A run is ended at its time limit, {texts} ({option}: no limit)."
+    if manner.overlaps and any(job["overlap_policy"] != "allow_all" for job in jobs):
+        yield f"A fire is skipped while the last run goes on ({option}: both run)."
+    if not manner.catches_up and any(job["catchup_policy"] != "none" for job in jobs):
+        yield f"A fire that an outage delayed runs afterwards ({option}: it does not)."

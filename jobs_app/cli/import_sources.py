@@ -10,6 +10,28 @@ from jobs_app.cli.job_options import writable
 from jobs_app.jobs.importers.drafts import Defaults, Draft, documents, find_present
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """The name of a scheduler, the option of the import that asks for its ways, and these ways.
+
+    `overlaps`: it starts a run while the last one goes on. `catches_up`: a fire that an outage
+    delayed runs afterwards. `starts_all`: no slot limits how many run at once.
+    """
+
+    name: str
+    option: str
+    overlaps: bool = True
+    catches_up: bool = False
+    starts_all: bool = False
+
+
+CRON = Manner("cron", "--like-cron", starts_all=True)
+# After an outage both start a task once, from the time of its last start.
+BEAT = Manner("beat", "--like-beat", catches_up=True)
+# Its own jobs say whether runs overlap, and how late a run may start.
+APSCHEDULER = Manner("APScheduler", "--like-apscheduler", overlaps=False, catches_up=True)
+
+
 @dataclass(slots=True)
 class Item:
     """A line or an entry of a source, and what becomes of it.
@@ -38,7 +60,10 @@ class Item:
 
 @dataclass(slots=True)
 class Source:
-    """A file or a database of another scheduler. `missing` are jobs that it no longer has."""
+    """A file or a database of another scheduler. `missing` are jobs that it no longer has.
+
+    `noun` is its word for an item.
+    """
 
     title: str
     form: str
@@ -46,6 +71,8 @@ class Source:
     items: list[Item]
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    manner: Manner = CRON
+    noun: str = "line"
 
 
 def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) -> None:
@@ -85,17 +112,22 @@ def _plan_item(client: Client, item: Item, document: Json) -> None:
 
 def steps_to_do(sources: Sequence[Source]) -> Iterator[Step]:
     """Yield the steps that change something."""
+    return (step for step, _ in _items_to_do(sources))
+
+
+def _items_to_do(sources: Sequence[Source]) -> Iterator[tuple[Step, Item]]:
     for source in sources:
         for item in source.items:
             if item.step is not None and item.step.action != "keep":
-                yield item.step
+                yield item.step, item
 
 
 def carry_out_all(client: Client, sources: Sequence[Source], *, is_paused: bool) -> None:
     """Carry out all steps; raises Failure, which names the job, at the first that fails."""
-    for step in steps_to_do(sources):
+    for step, item in _items_to_do(sources):
         try:
-            carry_out(client, step, is_paused=is_paused)
+            waits = is_paused or (item.draft is not None and item.draft.is_paused)
+            carry_out(client, step, is_paused=waits)
         except Failure as failure:
             sentence = "The jobs before it are done. The same import again does the rest."
             raise Failure(

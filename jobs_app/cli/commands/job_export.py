@@ -1,6 +1,8 @@
 """`jobs-app job export` and `import`: jobs as YAML, to be kept beside code."""
 
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 
@@ -61,7 +63,14 @@ def _compact(job: Json) -> Json:
 
 
 @click.command("import")
-@click.argument("source", metavar="FILE")
+@click.argument("source", metavar="FILE", required=False)
+@click.option(
+    "--from-beat",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Make jobs of the periodic tasks that MODULE declares, as `jobs-app import beat` does.",
+)
 @click.option(
     "--prune",
     "is_pruned",
@@ -69,12 +78,21 @@ def _compact(job: Json) -> Json:
     help="Delete the jobs that an earlier import with --prune made of this file, and that are no"
     " longer in it.",
 )
-@click.option("--label", help="With --prune: the file under another name. By default its name.")
-@click.option("--yes", "-y", is_flag=True, help="With --prune: do not ask.")
+@click.option(
+    "--label",
+    help="With --prune or --from-beat: the source under another name. By default its own.",
+)
+@click.option("--yes", "-y", is_flag=True, help="With --prune or --from-beat: do not ask.")
 @dry_run_option
 @json_option
 def import_jobs(
-    source: str, is_pruned: bool, label: str | None, yes: bool, dry_run: bool, as_json: bool
+    source: str | None,
+    modules: tuple[str, ...],
+    is_pruned: bool,
+    label: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Create and change jobs so that they agree with a YAML file; - reads standard input.
 
@@ -82,8 +100,15 @@ def import_jobs(
     job takes its default. Jobs that it does not name are left alone, and nothing runs
     at once. If one job of the file is refused, none is changed.
     """
+    if modules:
+        if source is not None or is_pruned:
+            raise click.UsageError("--from-beat goes without a FILE, and without --prune.")
+        _import_from_beat(modules, label=label, dry_run=dry_run, yes=yes, as_json=as_json)
+        return
+    if source is None:
+        raise click.UsageError("Name a FILE; - is standard input.")
     if label is not None and not is_pruned:
-        raise click.UsageError("--label goes with --prune.")
+        raise click.UsageError("--label goes with --prune or --from-beat.")
     origin = import_prune.origin_label(source, label) if is_pruned else None
     jobs = _read(source)
     client = connect()
@@ -95,21 +120,34 @@ def import_jobs(
     report = [step.preview if dry_run else carry_out(client, step) for step in steps]
     if not dry_run:
         import_prune.prune(client, obsolete, as_json=as_json)
+    done = zip(steps, report, strict=True)
     if as_json:
-        items: list[Json] = [
-            {"name": step.document["name"], "action": step.action}
-            | (job if dry_run else {"job": job})
-            for step, job in zip(steps, report, strict=True)
-        ]
-        items += [{"name": job["name"], "action": "delete"} for job in obsolete]
-        print_json({"items": items})
+        print_json({"items": [*_items(done, dry_run=dry_run), *_deletions(obsolete)]})
         return
-    for step, job in zip(steps, report, strict=True):
+    for step, job in done:
         print_step(step, job, dry_run=dry_run)
     if dry_run:
         for job in obsolete:
             print_text(f"Would delete {job['name']}; its runs would stay on record.")
         print_note("Nothing was changed.")
+
+
+def _items(done: Iterable[tuple[Step, Json]], *, dry_run: bool) -> list[Json]:
+    return [
+        {"name": step.document["name"], "action": step.action} | (job if dry_run else {"job": job})
+        for step, job in done
+    ]
+
+
+def _deletions(jobs: Iterable[Json]) -> list[Json]:
+    return [{"name": job["name"], "action": "delete"} for job in jobs]
+
+
+def _import_from_beat(modules: Sequence[str], **options: Any) -> None:
+    # The other imports do not need it.
+    from jobs_app.cli.commands.import_beat import import_modules
+
+    import_modules(modules, paused=False, **options)
 
 
 def _read(source: str) -> list[Json]:

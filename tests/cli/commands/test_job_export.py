@@ -309,5 +309,5 @@ def test_a_prune_of_standard_input_needs_a_label(server: CannedServer, run: Run)
 
     assert [result.exit_code for result in results] == [2, 2]
     assert "With standard input, --prune needs a --label." in results[0].stderr
-    assert "--label goes with --prune." in results[1].stderr
+    assert "--label goes with --prune or --from-beat." in results[1].stderr
     assert server.requests == []

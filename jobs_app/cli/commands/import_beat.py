@@ -1,0 +1,132 @@
+"""`jobs-app import beat`: jobs from the periodic tasks that code declares."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs_app.cli.client import connect
+from jobs_app.cli.failure import USAGE, Failure
+from jobs_app.cli.import_run import check_options, import_options, run_import
+from jobs_app.cli.import_sources import BEAT, Source
+from jobs_app.cli.output import options
+
+if TYPE_CHECKING:
+    from jobs_app.jobs.importers.beat_modules import BeatApp
+
+AFTER_OUTAGE = (
+    "After an outage beat starts a task once for all fires that it missed, if it has kept the time"
+    " of the last start. Here the last missed fire runs, if it is within the catch-up window, 24 h."
+)
+INTERVALS = (
+    "An interval counts from the import, or from the last start if that is stored, at a fixed"
+    " pace. beat counts from each start, and drifts."
+)
+CLOCK_CHANGES = (
+    "When the clock is changed, beat starts a time that is skipped an hour later, and leaves out"
+    " the hour that comes twice. Here a skipped time starts at the end of the gap, and hours that"
+    " are written with * follow real time."
+)
+RESULTS = "Results are in the runs: no result backend gets them."
+
+like_beat_option = click.option(
+    "--like-beat", is_flag=True, help="No time limit, and runs may overlap."
+)
+label_option = click.option("--label", help="Name of the source here, for its later imports.")
+beat_options = options(label_option, like_beat_option, import_options)
+
+
+@click.command()
+@click.argument("modules", nargs=-1, metavar="[MODULE]...")
+@beat_options
+def beat(modules: tuple[str, ...], **flags: Any) -> None:
+    """Make jobs of the periodic tasks that MODULEs declare; by default those of JOBS_IMPORTS.
+
+    These are a beat_schedule, what add_periodic_task adds, and Django's CELERY_BEAT_SCHEDULE.
+    The modules are imported here, from Python's path and the working directory. The server must
+    have their tasks (JOBS_IMPORTS). The report names each entry: the job it becomes, what is not
+    as in beat, or why it is refused. Then the command asks.
+
+    \b
+    Examples:
+      jobs-app import beat shop.celery --dry-run
+      DJANGO_SETTINGS_MODULE=shop.settings jobs-app import beat shop.celery --like-beat --yes
+    """
+    import_modules(modules, **flags)
+
+
+def import_modules(
+    modules: Sequence[str],
+    *,
+    label: str | None = None,
+    like_beat: bool = False,
+    timezone: str | None = None,
+    prefix: str = "",
+    tags: Sequence[str] = (),
+    **flags: Any,
+) -> None:
+    """Import the periodic tasks of *modules*; raises Failure if they cannot be read."""
+    # Late, for the start of other commands: Celery takes a while to import.
+    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of
+
+    check_options(prefix=prefix, zone=timezone or "UTC", label=label)
+    apps = _read(modules)
+    if label is not None and len(apps) > 1:
+        raise click.UsageError("--label is for one source, and these are several applications.")
+    tasks = tasks_of(connect())
+    sources = [
+        source_of(
+            app.entries,
+            title=app.home,
+            form=f"periodic tasks of the application {app.name!r}",
+            origin=f"beat {label or app.home}",
+            manner=BEAT,
+            tasks=tasks,
+            prefix=prefix,
+            like_source=LIKE_BEAT if like_beat else {},
+            notes=[app.note] if app.note else [],
+        )
+        for app in apps
+    ]
+    zones = [app.timezone for app in apps if app.timezone]
+    defaults = {
+        "timezone": timezone or next(iter(zones), "UTC"),
+        "is_typed": timezone is not None,
+        "tags": tags,
+    }
+    run_import(sources, defaults, general_differences(sources), **flags)
+
+
+def _read(modules: Sequence[str]) -> "list[BeatApp]":
+    """Return the applications of *modules*, else of JOBS_IMPORTS; raises Failure without any."""
+    from jobs_app.core import clock
+    from jobs_app.core.settings import Settings
+    from jobs_app.jobs.importers.beat_modules import read_modules
+    from jobs_app.tasks.user_apps import BrokenModule
+
+    modules = modules or Settings().import_modules
+    if not modules:
+        raise click.UsageError("Name a module, or set JOBS_IMPORTS.")
+    try:
+        apps = read_modules(modules, at=clock.now())
+    except BrokenModule as error:
+        raise Failure(_sentence(error), USAGE) from error
+    if not apps:
+        raise Failure(f"No periodic task is declared in {', '.join(modules)}.")
+    return apps
+
+
+def general_differences(sources: Sequence[Source]) -> list[str]:
+    """Return what differs from beat for all of its periodic tasks of the kinds in *sources*."""
+    drafts = [item.draft for source in sources for item in source.items if item.draft]
+    has_interval = any("interval_seconds" in draft.schedule for draft in drafts)
+    has_zone = any("cron" in draft.schedule and draft.timezone != "UTC" for draft in drafts)
+    chosen = ((True, AFTER_OUTAGE), (has_interval, INTERVALS), (has_zone, CLOCK_CHANGES))
+    return [*(sentence for applies, sentence in chosen if applies), RESULTS]
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).replace(" of JOBS_IMPORTS", "")
+    if "No module named" in text:
+        text += " Start the command in the directory that has it, or set PYTHONPATH."
+    return text

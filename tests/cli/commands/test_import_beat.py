@@ -1,0 +1,179 @@
+"""`jobs-app import beat`, against the real API."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import _state
+from click.testing import Result
+
+Run = Callable[..., Result]
+
+SHOP = """\
+from datetime import timedelta
+from celery import Celery, current_app
+from celery.schedules import crontab
+
+print("imported")
+app = Celery("shop", set_as_current=False)
+app.conf.timezone = "Europe/Paris"
+app.conf.beat_schedule = {
+    "Nightly report": {"task": "sleep", "schedule": crontab(30, 2), "args": [5]},
+    "sync": {
+        "task": "sleep",
+        "schedule": timedelta(minutes=5),
+        "kwargs": {"duration": 3},
+        "options": {"queue": "slow", "priority": 2, "expires": 60},
+    },
+    "friday-13": {
+        "task": "sleep", "schedule": crontab(0, 0, day_of_month=13, day_of_week=5), "args": [1],
+    },
+    "unknown": {"task": "slepp", "schedule": 30.0},
+    "cleanup": {"task": "celery.backend_cleanup", "schedule": crontab(0, 4)},
+    "often": {"task": "sleep", "schedule": 0.5, "args": [1]},
+}
+
+@app.on_after_finalize.connect
+def setup(sender, **_):
+    monday = crontab(0, 9, day_of_month="1-7", day_of_week="mon")
+    sender.add_periodic_task(monday, sender.signature("sleep", (7,)))
+
+current_app.conf.beat_schedule = {"from-current": {"task": "sleep", "schedule": 60, "args": [2]}}
+"""
+
+pytestmark = pytest.mark.usefixtures("installation")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module of the user; Celery's current application is as before afterwards."""
+    state: Any = _state
+    current, default = state._tls.current_app, state.default_app
+    (tmp_path / "beat_shop.py").write_text(SHOP)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "beat_shop"
+    sys.modules.pop("beat_shop", None)
+    state._tls.current_app, state.default_app = current, default
+
+
+@pytest.fixture
+def do(run: Run, module: str) -> Run:
+    def do(*options: str) -> Result:
+        sys.modules.pop(module, None)
+        return run("import", "beat", module, *options)
+
+    return do
+
+
+def jobs(run: Run) -> dict[str, Any]:
+    items = json.loads(run("job", "list", "--all", "--json").stdout)["items"]
+    return {item["name"]: item for item in items}
+
+
+def entries(result: Result) -> dict[str, Any]:
+    sources = json.loads(result.stdout)["sources"]
+    lines = [line for source in sources for line in source["lines"]]
+    return {line["text"].partition(":")[0]: line for line in lines}
+
+
+def test_each_entry_becomes_a_job_with_the_meaning_that_beat_gives_it(run: Run, do: Run) -> None:
+    result = do("--yes")
+
+    assert result.exit_code == 1, result.output
+    assert "Created 4 jobs, changed 0, kept 0. 3 entries were refused." in result.stdout
+    assert "imported" not in result.stdout
+    made = jobs(run)
+    assert made.keys() == {"nightly-report", "sync", "sleep-7", "from-current"}
+    report = made["nightly-report"]
+    assert (report["task"], report["kwargs"]) == ("sleep", {"duration": 5})
+    assert (report["schedule"]["cron"], report["schedule"]["timezone"]) == (
+        "30 2 * * *",
+        "Europe/Paris",
+    )
+    assert report["origin"] == "beat beat_shop"
+    sync = made["sync"]
+    assert (sync["queue"], sync["priority"]) == ("slow", 2)
+    assert sync["schedule"]["interval_seconds"] == 300
+    assert made["sleep-7"]["schedule"]["cron"] == "0 9 * * 1#1"
+    assert (report["time_limit_seconds"], report["overlap_policy"]) == (3600, "skip")
+    # The scheduler starts the entries of Celery's current application by itself.
+    assert {name for name, job in made.items() if job["state"] == "paused"} == {"from-current"}
+
+
+def test_a_second_import_changes_nothing(run: Run, do: Run) -> None:
+    do("--yes", "--like-beat", "--tag", "shop")
+    before = jobs(run)
+
+    second = do("--yes", "--json", "--like-beat", "--tag", "shop")
+
+    actions = [line["action"] for line in entries(second).values() if line["name"]]
+    assert actions == ["keep"] * 4
+    assert jobs(run) == before
+    assert before["sync"]["time_limit_seconds"] is None
+    assert (before["sync"]["overlap_policy"], before["sync"]["tags"]) == ("allow_all", ["shop"])
+
+
+def test_a_changed_entry_changes_its_job_and_what_people_set_on_it_stays(
+    run: Run, do: Run, tmp_path: Path
+) -> None:
+    do("--yes")
+    run("job", "edit", "nightly-report", "--time-limit", "2h")
+    text = SHOP.replace('crontab(30, 2), "args": [5]', 'crontab(45, 3), "args": [6]')
+    (tmp_path / "beat_shop.py").write_text(text.replace('"sync"', '"other"') + "# Changed.\n")
+
+    result = do("--yes", "--json")
+
+    assert entries(result)["Nightly report"]["action"] == "change"
+    report = jobs(run)["nightly-report"]
+    assert (report["schedule"]["cron"], report["kwargs"]) == ("45 3 * * *", {"duration": 6})
+    assert report["time_limit_seconds"] == 7200
+    # Found by its arguments and its schedule: the name in the code changed, not the job.
+    assert entries(result)["other"]["name"] == "sync"
+
+
+def test_the_report_says_what_is_refused_and_what_is_not_as_in_beat(do: Run) -> None:
+    result = do("--dry-run")
+
+    report = result.stdout
+    assert "Nothing was changed." in result.stderr
+    for words in (
+        "REFUSED: It fires on days that match both",
+        "REFUSED: The server has no task 'slepp'. Did you mean 'sleep'?",
+        "What helps: Name the module of the task in JOBS_IMPORTS",
+        "REFUSED: An interval of 0.5 s",
+        "left out: Celery adds it by itself",
+        "Not as in beat: Its option expires (60) is not followed",
+        "Not as in beat: Its priority is 2: 0 is served first here",
+        "Not as in beat: The scheduler of jobs-app starts it already",
+    ):
+        assert words in report
+    general = report.partition("Not as in beat, for all")[2]
+    for words in (
+        "--like-beat: no limit",
+        "skipped while",
+        "After an outage",
+        "drifts",
+        "skipped an hour",
+    ):
+        assert words in general
+
+
+def test_job_import_has_an_option_that_does_the_same(run: Run, module: str) -> None:
+    dry = run("job", "import", "--from-beat", module, "--dry-run", "--json")
+
+    assert entries(dry)["Nightly report"]["action"] == "create"
+    assert run("job", "import").exit_code == 2
+    assert run("job", "import", "x.yaml", "--from-beat", module).exit_code == 2
+    assert jobs(run) == {}
+
+
+def test_a_module_that_cannot_be_imported_is_named(run: Run, module: str) -> None:
+    missing = run("import", "beat", "beat_shop_of_nobody")
+
+    assert missing.exit_code == 2
+    assert "'beat_shop_of_nobody' cannot be imported" in missing.stderr
+    assert "set PYTHONPATH" in missing.stderr
+    assert run("import", "beat").exit_code == 2
