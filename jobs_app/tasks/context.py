@@ -123,6 +123,8 @@ class RunContext:
     settings: "Settings | None" = None
     """The worker's settings; None: read them from the environment."""
     progress: ProgressSink | None = None
+    is_aborted: Callable[[], bool] = lambda: False
+    """Answers `self.is_aborted()` of an AbortableTask: whether it must end by itself."""
     last_log: Callable[[str, int], LastLog | None] = lambda _job, _limit_bytes: None
     """Reads the last log of a job from the database: its name, and the most bytes of its end."""
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from billiard.einfo import ExceptionInfo
 from celery import Task, states
 from celery.app.trace import build_tracer
+from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Retry
 from celery.result import allow_join_result
 
@@ -87,6 +88,7 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     if tracer is None:
         divert_update_state(task)
         _adapt_methods(task)
+        _adapt_is_aborted(task)
         _adapt_run(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
         process.tracers[task.name] = tracer
@@ -185,6 +187,7 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
     def run_replacement(signature: Any) -> NoReturn:
         for part in _parts_of(signature):
             _adapt_run(part.type)
+            _adapt_is_aborted(part.type)
         with allow_join_result():
             raise _Replaced(signature.apply().get())
 
@@ -192,6 +195,27 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
     task.retry = noting_retry  # type: ignore[method-assign]  # as said
     task.update_state = noting_state  # type: ignore[method-assign]  # as said
     task.on_replace = run_replacement  # type: ignore[method-assign, assignment]  # as said
+
+
+def _adapt_is_aborted(task: Task[Any, Any]) -> None:
+    """Make `self.is_aborted()` of an AbortableTask tell whether its run was cancelled.
+
+    About the task of another id Celery asks the result backend, which may be none.
+    """
+    if not isinstance(task, AbortableTask) or hasattr(task.is_aborted, ADAPTED):
+        return
+    ask_backend = task.is_aborted
+
+    @functools.wraps(ask_backend)
+    def is_aborted(**options: Any) -> bool:
+        context = current_run.get(None)
+        own_id = task.request.id
+        if context is not None and options.get("task_id", own_id) in (own_id, str(context.run_id)):
+            return context.is_aborted()
+        return bool(ask_backend(**options))
+
+    setattr(is_aborted, ADAPTED, True)
+    task.is_aborted = is_aborted  # type: ignore[method-assign]  # as in `_adapt_methods`
 
 
 def _parts_of(signature: Any) -> Iterator[Any]:

@@ -98,6 +98,12 @@ def ignored(task_states: Sequence[str | None]) -> Outcome:
     return Outcome(RunState.SUCCEEDED, reason="The task raised Ignore: it has no result.")
 
 
+def aborted(outcome: Outcome) -> Outcome:
+    """Return the outcome of a cancelled run whose task ended itself; its result is kept."""
+    message = "The run was cancelled, and its task ended by itself."
+    return replace(outcome, state=RunState.CANCELLED, error=RunError("Cancelled", message))
+
+
 def stopped() -> Outcome:
     """Return the outcome of a run that its worker stopped; the retry policy decides the rest."""
     message = "The worker was stopped."

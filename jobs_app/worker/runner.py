@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from celery.contrib.abortable import AbortableTask
 from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs_app.core.run_error import RunError
@@ -25,7 +26,7 @@ from jobs_app.runs.progress import report_progress
 from jobs_app.tasks.context import LastLog, LogSink, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
-from jobs_app.worker.outcomes import failed, stopped, with_log
+from jobs_app.worker.outcomes import aborted, failed, stopped, with_log
 from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.process_masking import mask_process_output
@@ -64,6 +65,7 @@ def work(process: Process, claimed: ClaimedRun) -> tuple[Outcome, RunLog | None]
         threading.get_ident(),
         claimed.limits,
         is_cooperative=claimed.task in COOPERATIVE,
+        is_abortable=isinstance(process.app.tasks.get(claimed.task), AbortableTask),
         worker_id=claimed.worker_id,
         interrupts=_interrupts(process, claimed),
     )
@@ -93,10 +95,16 @@ def work(process: Process, claimed: ClaimedRun) -> tuple[Outcome, RunLog | None]
         unstored_progress = progress.close()
     # Again: an interrupt may have hit the first call.
     process.cancel_listener.remove(run)
-    if run.is_stopped and outcome.state is RunState.CANCELLED:
-        outcome = stopped()
+    outcome = _after_cancel(outcome, run)
     outcome = replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
     return outcome, None if is_stored else run_log
+
+
+def _after_cancel(outcome: Outcome, run: CancellableRun) -> Outcome:
+    """Return *outcome* as what it is if the run was asked to end, or its worker stops."""
+    if run.knows_abort and outcome.state is RunState.SUCCEEDED:
+        outcome = aborted(outcome)
+    return stopped() if run.is_stopped and outcome.state is RunState.CANCELLED else outcome
 
 
 def _seconds_to_store(process: Process, claimed: ClaimedRun) -> float:
@@ -148,6 +156,7 @@ def _context(
         mask=mask.json,
         settings=process.settings,
         progress=progress,
+        is_aborted=run.is_aborted,
         last_log=lambda job, limit_bytes: _last_log(process, job, limit_bytes),
     )
 

@@ -1,6 +1,8 @@
 """A run calls its task as Celery does, and its outcome is that of the work."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,17 +10,21 @@ from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery, Task, chain, current_app, shared_task
+from celery.contrib.abortable import AbortableTask
 from sqlalchemy import update
 
-from jobs_app.core.states import RunState
+from jobs_app.core import clock
+from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
+from jobs_app.runs.cancel import cancel
 from jobs_app.tasks import user_apps
 from jobs_app.tasks.context import current_run
 from jobs_app.tasks.parameters import parameters_of
 from jobs_app.worker.invocation import adapt_coroutine_tasks
 from jobs_app.worker.pool_process import Process
 from tests.factories import make_run, run
+from tests.servers import wait_until
 from tests.worker.conftest import WorkOn
 
 CALLS: list[Any] = []
@@ -116,6 +122,20 @@ def counts_down(self: Task[Any, Any], n: int) -> Any:
     if n:
         raise self.replace(counts_down.s(n - 1))
     return "zero"
+
+
+@shared_task(name="tests.aborts", bind=True, base=AbortableTask)
+def aborts(self: Any, replaced: bool = False) -> Any:
+    """Work in steps until somebody wants it to end."""
+    if replaced:
+        raise self.replace(aborts.s())
+    # The id as people write it, and as nobody needs to.
+    CALLS.append(self.is_aborted() or self.is_aborted(task_id=self.request.id))
+    end = time.monotonic() + 10
+    while not self.is_aborted() and time.monotonic() < end:
+        CALLS.append("step")
+        time.sleep(0.05)
+    return {"steps": CALLS.count("step") > 0}
 
 
 @shared_task(name="tests.deep")
@@ -321,3 +341,28 @@ def test_the_run_of_a_task_of_a_broken_module_fails_with_the_error_of_the_module
     ended = run(database, late)
     assert ended.error is not None
     assert ended.error["message"] == f"This worker does not know the task '{name}.late'. {error}"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_abortable_task_learns_of_the_cancel_of_its_run_and_ends_it(
+    database: Database, work_on: WorkOn, replaced: bool
+) -> None:
+    run_id = make_run(database, task="tests.aborts", kwargs={"replaced": replaced})
+
+    def cancel_later() -> None:
+        wait_until(lambda: "step" in CALLS, "the task works")
+        with database.session() as session:
+            cancel(
+                session, run_id, mode=CancelMode.GRACEFUL, by="ann", reason="typo", at=clock.now()
+            )
+
+    canceller = threading.Thread(target=cancel_later)
+    canceller.start()
+    work_on(run_id)
+    canceller.join()
+
+    done = run(database, run_id)
+    assert CALLS[0] is False
+    assert (done.state, done.reason, done.result) == (RunState.CANCELLED, "typo", {"steps": True})
+    assert done.error is not None
+    assert done.error["message"] == "The run was cancelled, and its task ended by itself."

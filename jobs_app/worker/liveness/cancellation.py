@@ -42,6 +42,10 @@ STOP_GRACE_SECONDS = 2.0
 #: Longest grace of a command in a fenced worker, as in `command_supervisor`, seconds.
 FENCE_GRACE_SECONDS = 5.0
 
+#: An abortable task that has not ended by itself is interrupted so long before its process is
+#: killed, seconds; in the middle of a shorter grace.
+ABORT_RESERVE_SECONDS = 2.0
+
 
 class Interrupted(Cancelled):
     """Raised asynchronously in a cancelled Python task; Python creates it without arguments."""
@@ -64,6 +68,7 @@ class CancellableRun:
     `is_cooperative` says that the task checks for a cancel itself. `worker_id` is the id under
     which the run was claimed; None means the worker's present id. `interrupts` are seconds and the
     error to raise then, in pools without limits. `is_stopped`: it ends because its worker stops.
+    `is_abortable` says that the task is an AbortableTask: at a cancel it may end by itself.
     """
 
     run_id: UUID
@@ -71,17 +76,30 @@ class CancellableRun:
     thread_id: int
     limits: RunLimits
     is_cooperative: bool
+    is_abortable: bool = False
     worker_id: UUID | None = None
     interrupts: list[tuple[float, type[Exception]]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     cancel_mode: CancelMode | None = None
     is_interrupted: bool = False
+    # The task has asked `self.is_aborted()`, and the answer was yes.
+    knows_abort: bool = False
     is_stopped: bool = False
     stop_by: float = float("inf")
     # The programs of a Python task, in a process that works on one run at a time.
     programs: RunPrograms | None = None
     # When programs that TERM did not end are killed, after the time limit.
     kill_programs_at: float = float("inf")
+
+    def is_aborted(self) -> bool:
+        """Return whether the run must end, and note that its task knows it."""
+        self.knows_abort = self.knows_abort or self.cancel_mode is not None
+        return self.knows_abort
+
+    def may_end_itself(self, now: float) -> bool:
+        """Return whether the task of a cancelled run is left alone at *now*."""
+        grace = self.limits.kill_grace_seconds
+        return self.is_abortable and now < self.stop_by - min(ABORT_RESERVE_SECONDS, grace / 2)
 
 
 def grace_seconds(
@@ -210,7 +228,8 @@ class CancelListener:
                 run.limits, run.cancel_mode, is_cooperative=run.is_cooperative, is_fenced=is_fenced
             )
             run.stop_by = min(run.stop_by, now + grace)
-            if not run.is_cooperative and not is_fenced and not run.is_interrupted:
+            is_left_alone = run.is_cooperative or run.is_interrupted or run.may_end_itself(now)
+            if not is_fenced and not is_left_alone:
                 run.is_interrupted = True
                 self._interrupt(run, Interrupted)
                 if run.programs is not None:

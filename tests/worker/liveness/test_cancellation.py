@@ -68,3 +68,33 @@ def test_a_task_that_waits_for_a_program_ends_also_where_no_process_is_killed(
         program.communicate()
 
     assert ended_by == ["LimitReached" if why == "limit" else "Interrupted"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("mode", CancelMode)
+@pytest.mark.parametrize("grace, left_alone", [(0, 0.0), (2, 1.0), (10, 8.0)])
+def test_an_abortable_task_has_the_grace_of_its_run_to_end_by_itself(
+    process: Process,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: CancelMode,
+    grace: int,
+    left_alone: float,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    limits = RunLimits(None, None, kill_grace_seconds=grace)
+    run = CancellableRun(uuid4(), 1, 0, limits, is_cooperative=False, is_abortable=True)
+    listener = Listener(process.database, process.lease, may_kill_process=False)
+    assert not run.is_aborted()
+
+    run.cancel_mode = mode
+    interrupted_after: list[float] = []
+    for tenths in range(120):
+        now = 100 + tenths / 10
+        # Its thread has no number of ours: the exception reaches nobody.
+        listener.enforce(run)
+        if run.is_interrupted:
+            interrupted_after.append(round(now - 100, 1))
+
+    assert run.is_aborted()
+    assert interrupted_after[0] == (left_alone if mode is CancelMode.GRACEFUL else 0.0)
