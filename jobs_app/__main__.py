@@ -26,13 +26,30 @@ def run_process(name: str, output: int, death_pipe: int, secrets: int) -> None:
     sys.argv = ["jobs-app", name]
     # Before the secrets: the helpers of this process get none of them.
     _start_fork_server([name])
+    _receive(death_pipe, secrets)
     from jobs_app.cli import main as run_command_line
+
+    run_command_line()
+
+
+def check_imports(output: int, death_pipe: int, secrets: int) -> None:
+    """Import the user's modules in this process, which `up --reload` had forked."""
+    _write_to(output)
+    _receive(death_pipe, secrets)
+    from jobs_app.up.import_check import main as check
+    from jobs_app.up.parent_death import die_with_parent
+
+    die_with_parent()
+    sys.exit(check())
+
+
+def _receive(death_pipe: int, secrets: int) -> None:
+    """Take over what `up` hands to its processes."""
     from jobs_app.core import handed_settings
     from jobs_app.up.parent_death import DEATH_PIPE_VARIABLE
 
     os.environ[DEATH_PIPE_VARIABLE] = str(death_pipe)
     handed_settings.receive(secrets)
-    run_command_line()
 
 
 def _write_to(output: int) -> None:

@@ -23,6 +23,8 @@ from jobs_app.up.banner import print_banner, print_demo
 from jobs_app.up.browser import open_browser
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.programs import ChildProcess, StopSignal, ValkeyProgram, announce
+from jobs_app.up.reload import LOOK_SECONDS, Reloader
+from jobs_app.up.source_files import SourceFiles
 from jobs_app.up.supervisor import Signals, Supervisor
 from jobs_app.up.valkey import EmbeddedValkey, is_short_enough, password_of, write_private
 
@@ -49,16 +51,24 @@ READY_SECONDS = 60.0
 #: The function that each process calls (`programs.ChildProcess`), and its arguments.
 Calls = Mapping[str, tuple[str, Sequence[str]]]
 OWN_CALLS: Calls = {name: ("jobs_app.__main__:run_process", (name,)) for name in PROCESSES}
+#: The function that imports the user's modules to try them.
+CHECK_CALL = "jobs_app.__main__:check_imports"
 
 
 def up(
-    settings: Settings, *, demo: bool, opens_browser: bool = False, calls: Calls = OWN_CALLS
+    settings: Settings,
+    *,
+    demo: bool,
+    opens_browser: bool = False,
+    reloads: bool = False,
+    calls: Calls = OWN_CALLS,
 ) -> int:
     """Run everything until Ctrl-C or SIGTERM; return the exit code for the shell.
 
     With *demo*, add the demo jobs and open the two demo routes on loopback. With
-    *opens_browser*, show the first page. *calls* are the processes to start. Raises
-    ConfigurationError for a setting that cannot work.
+    *opens_browser*, show the first page. With *reloads*, start the processes anew when the
+    user's code changes. *calls* are the processes to start. Raises ConfigurationError for a
+    setting that cannot work.
     """
     try:
         with ExitStack() as stack:
@@ -68,10 +78,13 @@ def up(
             stack.enter_context(checks.lock(settings.data_dir))
             settings = settings.model_copy(update={"port": checks.checked_port(settings)})
             check_modules(settings.import_modules)
+            files = _source_files(settings) if reloads else None
             checks.warn_of_typos(os.environ)
             if os.geteuid() == 0:
                 announce("warning: this runs as root, and so does every job; use a user of its own")
-            return _supervise(settings, stack, demo=demo, opens_browser=opens_browser, calls=calls)
+            return _supervise(
+                settings, stack, demo=demo, opens_browser=opens_browser, files=files, calls=calls
+            )
     except ConfigurationError:
         raise
     except JobsError as error:
@@ -79,8 +92,20 @@ def up(
         return 1
 
 
+def _source_files(settings: Settings) -> SourceFiles:
+    if not settings.import_modules:
+        raise ConfigurationError("--reload: JOBS_IMPORTS names no module whose code could change.")
+    return SourceFiles(settings.import_modules)
+
+
 def _supervise(
-    settings: Settings, stack: ExitStack, *, demo: bool, opens_browser: bool, calls: Calls
+    settings: Settings,
+    stack: ExitStack,
+    *,
+    demo: bool,
+    opens_browser: bool,
+    files: SourceFiles | None,
+    calls: Calls,
 ) -> int:
     death_pipe = ParentDeathPipe()
     stack.callback(death_pipe.close)
@@ -107,12 +132,32 @@ def _supervise(
         open_browser(settings, link)
     if demo:
         print_demo(settings, is_open=demo_open)
-    supervisor.run()
+    if files is None:
+        supervisor.run()
+    else:
+        check = ChildProcess("reload", CHECK_CALL, (), death_pipe, (), environment, secrets)
+        _run_reloading(supervisor, signals, files, check)
     announce(
         f"stopping; runs under way have {GRACE_SECONDS} s to end, then they are ended; "
         "Ctrl-C again ends them now"
     )
     return 0
+
+
+def _run_reloading(
+    supervisor: Supervisor, signals: Signals, files: SourceFiles, check: ChildProcess
+) -> None:
+    """Keep the programs running until a stop is requested, and follow changes of the code."""
+    beside = ("worker", "scheduler")
+    reloader = Reloader(files, supervisor, check.successor, beside=beside, after=("web",))
+    look_at = time.monotonic()
+    while signals.stop_requests == 0:
+        # The end of a process wakes it earlier.
+        supervisor.look_after(longest_seconds=max(0.0, look_at - time.monotonic()))
+        if time.monotonic() >= look_at:
+            reloader.look()
+            look_at = time.monotonic() + LOOK_SECONDS
+    reloader.close()
 
 
 def _prepare_database(settings: Settings, *, demo: bool) -> str | None:

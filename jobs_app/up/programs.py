@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
 from jobs_app.core import handed_settings
@@ -44,6 +44,9 @@ class Program(Protocol):
 
     def kill(self) -> None:
         """Kill it and everything it left behind at once."""
+
+    def successor(self) -> "Program":
+        """Return a program like it that was not started yet."""
 
 
 @dataclass(slots=True)
@@ -111,8 +114,14 @@ class ChildProcess:
         if self.process is not None and self._has_group:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+            # In its first moment it does not lead the group yet.
+            self.process.kill()
             self.process.wait()
             self._has_group = False
+
+    def successor(self) -> "ChildProcess":
+        """Return a process like it that was not started yet."""
+        return replace(self)
 
 
 @dataclass(slots=True)
@@ -143,6 +152,10 @@ class ValkeyProgram:
     def kill(self) -> None:
         """Kill the server, as a crash would; its acknowledged writes are in its file."""
         self.server.kill()
+
+    def successor(self) -> "ValkeyProgram":
+        """Return a program with the same server, which runs once."""
+        return replace(self)
 
 
 _output_lock = threading.Lock()

@@ -106,6 +106,8 @@ class Supervisor:
 
     def __init__(self, signals: Signals) -> None:
         self._states: list[_ProgramState] = []
+        # Programs that were replaced and still end what they do.
+        self._leaving: list[Program] = []
         self._signals = signals
 
     def start(self, program: Program, *, stops_last: bool = False) -> None:
@@ -131,11 +133,36 @@ class Supervisor:
         if self._signals.stop_requests == 0:
             for state in self._states:
                 self._restart_if_ended(state)
+            self._leaving = [program for program in self._leaving if not _has_left(program)]
 
     def run(self) -> None:
         """Keep the programs running until a stop is requested."""
         while self._signals.stop_requests == 0:
             self.look_after()
+
+    def replace(self, name: str) -> None:
+        """Start a successor of the program *name* beside it, and ask the program to end.
+
+        It has all the time that it needs: it ends what it does.
+        """
+        state = self._state(name)
+        old = state.program
+        state.program = old.successor()
+        self._start_now(state)
+        if old.exit_code() is None:
+            old.send(old.ask_to_stop()[0].signal)
+            self._leaving.append(old)
+
+    def restart(self, name: str) -> None:
+        """Stop the program *name*, as `stop` does, and start it again."""
+        state = self._state(name)
+        requests = self._signals.stop_requests
+        self._stop_together([state.program], requests)
+        if self._signals.stop_requests == requests:
+            self._start_now(state)
+
+    def _state(self, name: str) -> _ProgramState:
+        return next(state for state in self._states if state.program.name == name)
 
     def stop(self) -> None:
         """Stop all programs; another stop request kills them at once.
@@ -144,10 +171,9 @@ class Supervisor:
         """
         requests = max(1, self._signals.stop_requests)
         for stops_last in (False, True):
-            self._stop_together(
-                [state.program for state in self._states if state.stops_last is stops_last],
-                requests,
-            )
+            programs = [state.program for state in self._states if state.stops_last is stops_last]
+            self._stop_together(programs + self._leaving, requests)
+            self._leaving.clear()
 
     def _stop_together(self, programs: Sequence[Program], requests: int) -> None:
         stops = [_Stop(program, list(program.ask_to_stop())) for program in programs]
@@ -183,12 +209,15 @@ class Supervisor:
                 state.program.kill()
                 self._restart_later(state, _ending(code), now)
         elif state.start_again_at <= now:
-            try:
-                state.program.start()
-            except (JobsError, OSError) as error:
-                self._restart_later(state, f"did not start: {error}", now)
-            else:
-                state.started_at, state.start_again_at = time.monotonic(), None
+            self._start_now(state)
+
+    def _start_now(self, state: _ProgramState) -> None:
+        try:
+            state.program.start()
+        except (JobsError, OSError) as error:
+            self._restart_later(state, f"did not start: {error}", time.monotonic())
+        else:
+            state.started_at, state.start_again_at = time.monotonic(), None
 
     def _restart_later(self, state: _ProgramState, event: str, now: float) -> None:
         if now - state.started_at > HEALTHY_SECONDS:
@@ -197,6 +226,14 @@ class Supervisor:
         announce(f"{state.program.name} {event}; starting it again in {pause:g} s")
         state.start_again_at = now + pause
         state.pause_seconds = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _has_left(program: Program) -> bool:
+    """Return whether a replaced program has ended; then nothing of it is left behind."""
+    if program.exit_code() is None:
+        return False
+    program.kill()
+    return True
 
 
 def _ending(code: int) -> str:

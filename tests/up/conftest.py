@@ -59,14 +59,18 @@ class Scene:
         is_base: bool = False,
     ) -> ChildProcess:
         """A program that has been started and is looked after, and runs already."""
-        call = [program, str(self.log), name]
-        stop = [StopSignal(signal.SIGTERM, grace)]
-        child = ChildProcess(name, stand_in.TARGET, call, self.death_pipe, stop)
+        child = self.program(name, program, grace=grace)
         before = len(self.lines("started"))
         self.supervisor.start(child, stops_last=is_base)
         if "started" in program:
             wait_until(lambda: len(self.lines("started")) > before, f"{name} started")
         return child
+
+    def program(self, name: str, program: str = ENDS_ON_TERM, *, grace: float = 5) -> ChildProcess:
+        """A program that nobody has started yet."""
+        call = [program, str(self.log), name]
+        stop = [StopSignal(signal.SIGTERM, grace)]
+        return ChildProcess(name, stand_in.TARGET, call, self.death_pipe, stop)
 
     def lines(self, what: str) -> list[str]:
         """The names of the programs that noted *what*, in order."""
@@ -106,9 +110,15 @@ import json, sys
 from jobs_app.core import fork_server
 if (call := fork_server.start()) is not None:
     sys.exit(call())
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.up.command import up
-sys.exit(up(Settings(), demo="--demo" in sys.argv, calls=json.loads(sys.argv[1])))
+demo, reloads = ("--demo" in sys.argv, "--reload" in sys.argv)
+try:
+    sys.exit(up(Settings(), demo=demo, reloads=reloads, calls=json.loads(sys.argv[1])))
+except ConfigurationError as error:
+    print(error.detail)
+    sys.exit(2)
 """
 STAND_IN = """
 import json, os, signal, sys, time

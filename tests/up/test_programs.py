@@ -26,6 +26,16 @@ def test_what_a_crashed_program_leaves_behind_is_killed(scene, tmp_path):
     )
 
 
+def test_a_program_can_be_killed_in_its_first_moment(scene):
+    for _ in range(20):
+        child = scene.program("worker")
+        child.start()
+
+        child.kill()
+
+        assert child.exit_code() == -signal.SIGKILL
+
+
 def test_a_terminals_ctrl_c_does_not_reach_the_programs(scene):
     child = scene.child("worker")
 

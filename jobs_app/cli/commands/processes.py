@@ -130,13 +130,26 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
     help="Directory of the database, Valkey and the admin token (JOBS_DATA_DIR).",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the first page in a browser.")
-def up(demo: bool, host: str | None, port: int | None, data_dir: Path | None, opens: bool) -> None:
+@click.option(
+    "--reload",
+    "reloads",
+    is_flag=True,
+    help="Start anew when the code of your tasks changes; runs under way end with the old code.",
+)
+def up(
+    demo: bool,
+    host: str | None,
+    port: int | None,
+    data_dir: Path | None,
+    opens: bool,
+    reloads: bool,
+) -> None:
     """Run everything on this machine: database, Valkey, scheduler, worker, web server."""
     protect_memory()
     with read_settings(host=host, port=port, data_dir=data_dir) as settings:
         from jobs_app.up.command import up as supervise
 
-        sys.exit(supervise(settings, demo=demo, opens_browser=opens))
+        sys.exit(supervise(settings, demo=demo, opens_browser=opens, reloads=reloads))
 
 
 @click.command()
