@@ -112,7 +112,8 @@ class JobsCelery(Celery):
     """Celery whose workers run without its heartbeat, gossip and mingle.
 
     These send messages, also on a half-open connection ("no reply for 109 s"), and nothing
-    here reads them: the database has the heartbeats.
+    here reads them: the database has the heartbeats. With JOBS_EVENTS monitors read them:
+    Flower takes a worker without a heartbeat for dead.
 
     The settings alone say where Redis is. Celery would prefer CELERY_BROKER_URL and other
     variables of its own, which may be there for another application.
@@ -142,7 +143,7 @@ class JobsCelery(Celery):
 
     def _leave_out(self, options: dict[str, Any]) -> dict[str, Any]:
         return options | {
-            "without_heartbeat": True,
+            "without_heartbeat": not self.settings.events,
             "without_gossip": True,
             "without_mingle": True,
         }
@@ -207,7 +208,8 @@ def make_celery(settings: Settings) -> JobsCelery:
         worker_disable_prefetch=not settings.worker_prefetch,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=settings.remote_control != "none",
-        worker_send_task_events=False,
+        worker_send_task_events=settings.events,
+        task_send_sent_event=settings.events,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_soft_shutdown_timeout=10.0,

@@ -1,6 +1,7 @@
 """Publishes run ids to Celery; a message is a hint, the run's row is the truth."""
 
 import json
+import logging
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from jobs_app.broker import signature
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
+
+log = logging.getLogger(__name__)
 
 #: The errors of Redis and of the transport when the broker cannot be reached.
 BROKER_ERRORS: tuple[type[Exception], ...] = (
@@ -74,9 +77,12 @@ def publish(app: Celery, messages: Iterable[Message]) -> None:
 
     Raises BrokerUnavailable; some messages may have arrived nevertheless.
     """
+    messages = list(messages)
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
             _publish_all(app, producer, messages)
+            if app.conf.task_send_sent_event:
+                _send_events(app, producer, messages)
     except BROKER_ERRORS as error:
         raise BrokerUnavailable(f"The broker did not take the messages: {error}") from error
 
@@ -106,6 +112,37 @@ def _publish_all(app: Celery, producer: Any, messages: Iterable[Message]) -> Non
         lists.setdefault(list_key, []).append(envelope % values)
     # The pool of kombu's own connections, whose clients put the prefix before each key.
     redis_commands.execute(channel.pool, _pushes(channel.global_keyprefix, lists))
+
+
+def _send_events(app: Celery, producer: Any, messages: Iterable[Message]) -> None:
+    """Send Celery's event `task-sent` about *messages*; a lost one does no harm."""
+    dispatcher = app.events.Dispatcher(
+        channel=producer.channel,
+        buffer_while_offline=False,
+        buffer_group=["task"],
+        buffer_limit=PUSH_BATCH,
+    )
+    try:
+        for message in messages:
+            run_id = str(message.run_id)
+            dispatcher.send(
+                "task-sent",
+                uuid=run_id,
+                root_id=run_id,
+                parent_id=None,
+                name=message.task,
+                args=repr((run_id, message.attempt)),
+                kwargs="{}",
+                retries=message.attempt - 1,
+                eta=None,
+                expires=None,
+                queue=message.queue,
+                exchange="",
+                routing_key=message.queue,
+            )
+        dispatcher.flush()
+    except BROKER_ERRORS as error:
+        log.warning("events_not_sent error=%s", type(error).__name__)
 
 
 def _list_key(channel: Any, message: Message) -> str:

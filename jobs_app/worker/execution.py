@@ -18,15 +18,19 @@ from uuid import UUID
 from billiard.einfo import ExceptionInfo
 from billiard.pool import SIG_SOFT_TIMEOUT
 from celery import Task, shared_task
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from jobs_app.celery_app import RUN_TASK
 from jobs_app.core import clock
+from jobs_app.core.states import RunState
 from jobs_app.db.errors import error_name, is_outage
+from jobs_app.db.models.runs import Run
 from jobs_app.runs.claim import ClaimedRun, claim, claim_plain, reclaim
 from jobs_app.runs.finish import finish_unreadable
 from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.runs.messages import read_arguments
+from jobs_app.runs.outcome import Outcome
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.finish_run import RETRY_DATABASE_SECONDS, finish_run, queue_next
@@ -34,6 +38,13 @@ from jobs_app.worker.liveness.write_failures import WriteFailures
 from jobs_app.worker.outcomes import cut, failed
 from jobs_app.worker.output.run_log import RunLog
 from jobs_app.worker.pool_process import Process, this_process
+from jobs_app.worker.run_events import (
+    PACKED_CHARS,
+    REVOKED,
+    RunEvent,
+    event_of,
+    packed,
+)
 from jobs_app.worker.runner import work
 
 log = logging.getLogger(__name__)
@@ -52,11 +63,15 @@ class RunTask(Task[[str, int], None]):
     """The task that every message names; with prefetch it has a strategy of ours."""
 
     ignore_result = True
+    resultrepr_maxsize = PACKED_CHARS
 
 
 @shared_task(name=RUN_TASK, base=RunTask)
-def run(run_id: str, attempt: int) -> None:
-    """Claim one attempt of a run and work on it; drop the message if the claim fails."""
+def run(run_id: str, attempt: int) -> str | None:
+    """Claim one attempt of a run and work on it; drop the message if the claim fails.
+
+    With JOBS_EVENTS it returns the event about the end, packed.
+    """
     process = this_process()
     process.completer.note_message()
     try:
@@ -64,7 +79,8 @@ def run(run_id: str, attempt: int) -> None:
     except ValueError as error:
         process.count_dropped()
         log.warning("message_dropped error=%s", error)
-        return
+        return None
+    event: RunEvent | None = None
     process.active_runs.begin(*key)
     try:
         with _ignoring_soft_limit():
@@ -72,15 +88,31 @@ def run(run_id: str, attempt: int) -> None:
         if claimed is None:
             process.count_dropped()
             log.debug("message_dropped run=%s attempt=%s", run_id, attempt)
+            if process.settings.events:
+                event = _event_of_dropped(process, key[0])
         else:
-            _work_and_finish(process, claimed)
+            began = time.monotonic()
+            outcome = _work_and_finish(process, claimed)
+            if process.settings.events:
+                event = event_of(claimed, outcome, seconds=time.monotonic() - began)
     finally:
         process.active_runs.end()
     process.completer.note_idle()
+    return None if event is None else packed(event)
 
 
-def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
-    """Run the task of a claimed run, and write or hold its finish."""
+def _event_of_dropped(process: Process, run_id: UUID) -> RunEvent | None:
+    """Return the event about a run that was cancelled before it started; None for others."""
+    try:
+        with process.database.reading() as session:
+            state = session.scalar(select(Run.state).where(Run.id == run_id))
+    except SQLAlchemyError:
+        return None
+    return REVOKED if state is RunState.CANCELLED else None
+
+
+def _work_and_finish(process: Process, claimed: ClaimedRun) -> Outcome:
+    """Run the task of a claimed run, and write or hold its finish; return how it ended."""
     log.info("run_started run=%s attempt=%s job=%s", claimed.run_id, claimed.attempt, claimed.job)
     run_log: RunLog | None = None
     try:
@@ -88,7 +120,8 @@ def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
     except Exception as error:  # noqa: BLE001  # nobody else would finish the claimed run
         outcome = failed(error, traceback.format_exc())
     with _ignoring_soft_limit():
-        finished_run = FinishedRun(claimed, cut(outcome), clock.now(), run_log)
+        outcome = cut(outcome)
+        finished_run = FinishedRun(claimed, outcome, clock.now(), run_log)
         may_hold = process.can_hold_finish and not process.must_exit
         if not (may_hold and process.completer.hold(finished_run)):
             finish_run(process, finished_run)
@@ -97,6 +130,7 @@ def _work_and_finish(process: Process, claimed: ClaimedRun) -> None:
         reason = ",".join(process.retire_reasons)
         log.error("process_retired run=%s reason=%s", claimed.run_id, reason)
         os._exit(1)
+    return outcome
 
 
 def write_held_finish() -> None:
@@ -105,16 +139,16 @@ def write_held_finish() -> None:
         _finish_held(this_process())
 
 
-def run_in_pool(run_id: str, attempt: int) -> tuple[bool, ExceptionInfo | None, float]:
-    """Call `run` and answer as Celery's tracer does: (has failed, error, seconds).
+def run_in_pool(run_id: str, attempt: int) -> tuple[bool, ExceptionInfo | str | None, float]:
+    """Call `run` and answer as Celery's tracer does: (has failed, error or result, seconds).
 
     It fails only for errors that are neither the task's nor the database's.
     """
     try:
-        run.run(run_id, attempt)
+        event: str | None = run.run(run_id, attempt)
     except Exception:  # noqa: BLE001  # the worker's main process logs it and finishes the run
         return True, ExceptionInfo(), 0.0
-    return False, None, 0.0
+    return False, event, 0.0
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from jobs_app.runs.messages import read_arguments
 from jobs_app.runs.workers import Registration
 from jobs_app.worker import execution
 from jobs_app.worker.celery_hooks.children import allow_children
+from jobs_app.worker.celery_hooks.events import EventRequest
 from jobs_app.worker.celery_hooks.prefetch import PrefetchStep
 from jobs_app.worker.celery_hooks.problems import Problems
 from jobs_app.worker.celery_hooks.remote_control import restrict
@@ -83,6 +84,9 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     adapt_coroutine_tasks(app.tasks.values())
     tolerate_results_without_text()
     use_channel(with_prefetch=settings.worker_prefetch)
+    if settings.events:
+        # A documented attribute of tasks, for Celery's own strategy; ours uses the class too.
+        execution.RunTask.Request = f"{EventRequest.__module__}:{EventRequest.__name__}"
     if settings.worker_prefetch:
         _install_hooks(app)
     set_process(process)

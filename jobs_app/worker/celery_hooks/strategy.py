@@ -14,16 +14,16 @@ from weakref import ref
 
 from celery import Celery, Task
 from celery.exceptions import InvalidTaskError
-from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
 from jobs_app.runs.messages import read_arguments
+from jobs_app.worker.celery_hooks.events import EventRequest
 from jobs_app.worker.celery_hooks.prefetch import Prefetch
 from jobs_app.worker.execution import run_in_pool
 from jobs_app.worker.pool_process import this_process
 
 
-class RunRequest(Request):
+class RunRequest(EventRequest):
     """A run's message in the worker. Celery's own code notices the death of its process.
 
     `on_finished` is called with the run's duration, seconds, when its slot is free.
@@ -57,12 +57,14 @@ class RunRequest(Request):
 
     def on_success(self, failed__retval__runtime: tuple[bool, Any, float], **_: Any) -> None:
         """Release the request: the outcome is in the database or held."""
-        failed, info, _seconds = failed__retval__runtime
+        failed, info, runtime = failed__retval__runtime
         if failed:
             # As for a dead process: the signal handler finishes the run.
             self.on_failure(info)
             return
         task_ready(self)
+        if info is not None:
+            self.send_event("task-succeeded", result=info, runtime=runtime)
         if self.worker_pid:
             run_id, attempt = self.args
             this_process().note_last_run(int(self.worker_pid), UUID(run_id), attempt)
@@ -115,6 +117,8 @@ def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[.
             on_reject=reject,
             **common,
         )
+
+        request.send_received()
 
         def deliver() -> None:
             task_reserved(request)

@@ -410,5 +410,5 @@ def test_what_fails_around_a_run_is_answered_and_not_raised(
     failed, how, _ = execution.run_in_pool(str(new_run_id()), 1)
 
     assert failed
-    assert how is not None
+    assert isinstance(how, ExceptionInfo)
     assert "no surroundings" in str(how.traceback)
