@@ -43,6 +43,19 @@ def check_imports(output: int, death_pipe: int, secrets: int) -> None:
     sys.exit(check())
 
 
+def prepare_database(
+    with_demo: str, output: int, death_pipe: int, secrets: int, answer: int
+) -> None:
+    """Prepare the database in this process, which `up` had forked; see `up.preparation`."""
+    _write_to(output)
+    _receive(death_pipe, secrets)
+    from jobs_app.up.database import prepare_and_answer
+    from jobs_app.up.parent_death import die_with_parent
+
+    die_with_parent()
+    prepare_and_answer(answer, with_demo=with_demo == str(True))
+
+
 def _receive(death_pipe: int, secrets: int) -> None:
     """Take over what `up` hands to its processes."""
     from jobs_app.core import handed_settings

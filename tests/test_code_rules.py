@@ -29,8 +29,7 @@ LATE_IMPORTS = frozenset(
         "db/engine.py",  # psycopg, which SQLite does not need
         "notifications/channel_input.py",  # apprise, half a second
         "notifications/sender_main.py",  # apprise again
-        "up/command.py",  # the jobs of --demo, and all that they import
-        "up/database.py",  # what the supervisor needs for a moment only
+        "up/database.py",  # Celery, for the jobs of --demo only
         "up/parent_death.py",  # shutil, which most processes never need
     }
 )

@@ -6,17 +6,18 @@ protected one forks is protected from its first instant.
 
 A process starts its server in its first lines (`start`), when it holds no secret and has no
 thread. Processes that it forks share the server. Each request is one byte, with descriptors:
-the order, the pipe for the process id and the exit code, and those for the new process.
+the order, the pipe for the process id and the exit code, and those for the new process. What
+the server has imported (`preload`) is in memory once for all processes that it forks.
 """
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import traceback
@@ -24,9 +25,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.core.process import protect_memory
 
-REQUEST = b"f"
+FORK = b"f"
+PRELOAD = b"p"
 MAX_FDS = 16
 
 #: Not for the server: a terminal or a service manager sends these to all processes.
@@ -42,54 +45,6 @@ _lock = threading.Lock()
 def plain_environment() -> dict[str, str]:
     """Return the variables of this process that cannot be secret: PLAIN_VARIABLES."""
     return {name: os.environ[name] for name in PLAIN_VARIABLES if name in os.environ}
-
-
-class ForkedProcess:
-    """A process that the server has forked, with what we use of `subprocess.Popen`."""
-
-    def __init__(self, status_fd: int) -> None:
-        self._status = os.fdopen(status_fd, "rb", buffering=0)
-        line = self._status.readline()
-        if not line:
-            self._status.close()
-            raise OSError("no process could be forked: the system is short of processes or files")
-        self.pid = int(line)
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """Return the exit code (negative: minus the signal), None while it runs."""
-        return self._look(0)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code at its end; raises subprocess.TimeoutExpired."""
-        code = self._look(timeout)
-        if code is None:
-            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Kill it (SIGKILL), unless it has ended."""
-        self.send_signal(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Close the pipe to the server; a process that still runs goes on."""
-        self._status.close()
-
-    def _look(self, timeout: float | None) -> int | None:
-        if self.returncode is None:
-            poll = select.poll()
-            poll.register(self._status, select.POLLIN)
-            if poll.poll(None if timeout is None else timeout * 1000):
-                # Empty: the server was killed. It takes its processes for dead.
-                self.returncode = int(self._status.readline() or -signal.SIGKILL)
-                self._status.close()
-        return self.returncode
 
 
 def spawn(
@@ -113,7 +68,7 @@ def spawn(
     order_read, order_write = os.pipe()
     status_read, status_write = os.pipe()
     try:
-        _request([order_read, status_write, *fds])
+        _request(FORK, [order_read, status_write, *fds])
     except BaseException:
         os.close(status_read)
         os.close(order_write)
@@ -121,24 +76,52 @@ def spawn(
     finally:
         os.close(order_read)
         os.close(status_write)
-    # A process that is killed at once does not read it: `ForkedProcess` tells its exit code.
-    with contextlib.suppress(BrokenPipeError), os.fdopen(order_write, "wb") as pipe:
-        pipe.write(json.dumps(order).encode())
+    _write_order(order_write, order)
     return ForkedProcess(status_read)
 
 
-def _request(fds: list[int]) -> None:
+def preload(modules: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Have the server import *modules*, which the processes that it forks then share.
+
+    Returns at once; the server forks the next process when it has imported them. A module
+    may read *environment* at its import. One that cannot be imported is left to the process
+    that needs it. None of them may start a thread at its import. Raises OSError.
+    """
+    order_read, order_write = os.pipe()
+    try:
+        _request(PRELOAD, [order_read])
+    except BaseException:
+        os.close(order_write)
+        raise
+    finally:
+        os.close(order_read)
+    _write_order(order_write, {"modules": list(modules), "environment": dict(environment)})
+
+
+def _write_order(fd: int, order: Mapping[str, Any]) -> None:
+    # A process that is killed at once does not read it: `ForkedProcess` tells its exit code.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(fd, "wb") as pipe:
+        pipe.write(json.dumps(order).encode())
+
+
+def _read_order(fd: int) -> dict[str, Any]:
+    with os.fdopen(fd, "rb") as pipe:
+        order: dict[str, Any] = json.loads(pipe.read())
+    return order
+
+
+def _request(message: bytes, fds: list[int]) -> None:
     global _connection
     with _lock:
         if _connection is not None:
             with contextlib.suppress(OSError):
-                socket.send_fds(_connection, [REQUEST], fds)
+                socket.send_fds(_connection, [message], fds)
                 return
             # It was killed: the next one is forked from this process, which is protected.
             _connection.close()
             _connection = None
         _connection = _start_detached()
-        socket.send_fds(_connection, [REQUEST], fds)
+        socket.send_fds(_connection, [message], fds)
 
 
 def start() -> Callable[[], Any] | None:
@@ -215,9 +198,13 @@ def _serve(connection: socket.socket, owner: int) -> Callable[[], Any]:
             _report_ended(statuses, owner)
         if connection not in ready:
             continue
-        message, fds, flags, _ = socket.recv_fds(connection, len(REQUEST), MAX_FDS)
+        message, fds, flags, _ = socket.recv_fds(connection, len(FORK), MAX_FDS)
         if not message:
             os._exit(0)
+        if message == PRELOAD:
+            with contextlib.suppress(ValueError):
+                _import_all(**_read_order(fds[0]))
+            continue
         pid = None if flags & socket.MSG_CTRUNC else _fork()
         if pid == 0:
             for fd in statuses.values():
@@ -233,6 +220,18 @@ def _serve(connection: socket.socket, owner: int) -> Callable[[], Any]:
         # Without a process the client reads the end of its status.
         for fd in fds:
             os.close(fd)
+
+
+def _import_all(modules: Sequence[str], environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    for module in modules:
+        # The process that needs it says what is wrong with it.
+        with contextlib.suppress(Exception):
+            import_module(module)
+    os.environ.clear()
+    # Whatever the garbage collector of a process touches is no longer shared.
+    gc.collect()
+    gc.freeze()
 
 
 def _fork() -> int | None:
@@ -279,8 +278,7 @@ def _report_ended(statuses: dict[int, int], owner: int) -> None:
 def _become_child(fds: list[int]) -> Callable[[], Any]:
     order_fd, status, *own = fds
     os.close(status)
-    with os.fdopen(order_fd, "rb") as pipe:
-        order = json.loads(pipe.read())
+    order = _read_order(order_fd)
     os.setsid()
     for number in IGNORED:
         signal.signal(number, signal.SIG_DFL)

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs_app.core.fork_server import ForkedProcess, plain_environment, spawn
+from jobs_app.core.fork_server import plain_environment, spawn
+from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.core.settings import SECRETS_DIR, Settings
 
 #: How long one message may take, seconds.

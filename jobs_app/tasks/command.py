@@ -19,7 +19,8 @@ from tempfile import TemporaryFile
 from typing import IO, Literal
 from uuid import UUID
 
-from jobs_app.core.fork_server import ForkedProcess, plain_environment, spawn
+from jobs_app.core.fork_server import plain_environment, spawn
+from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.core.states import CancelMode
 from jobs_app.core.text import counted
 from jobs_app.tasks.context import RunContext, Stream

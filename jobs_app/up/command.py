@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
 from jobs_app.core.exposure import check_host, is_loopback
+from jobs_app.core.fork_server import preload
 from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
 from jobs_app.core.web_address import connect_host, link_address
@@ -22,6 +23,7 @@ from jobs_app.up import checks
 from jobs_app.up.banner import print_banner, print_demo
 from jobs_app.up.browser import open_browser
 from jobs_app.up.parent_death import ParentDeathPipe
+from jobs_app.up.preparation import prepare_database
 from jobs_app.up.programs import ChildProcess, StopSignal, ValkeyProgram, announce
 from jobs_app.up.reload import LOOK_SECONDS, Reloader
 from jobs_app.up.source_files import SourceFiles
@@ -47,6 +49,8 @@ STOP_SIGNALS: Mapping[str, Sequence[StopSignal]] = {
     "web": (StopSignal(signal.SIGTERM, 3),),
 }
 READY_SECONDS = 60.0
+#: What the processes import: once for all, before they are forked.
+SHARED_MODULES = ("jobs_app.cli.shared_modules",)
 
 #: The function that each process calls (`programs.ChildProcess`), and its arguments.
 Calls = Mapping[str, tuple[str, Sequence[str]]]
@@ -62,13 +66,14 @@ def up(
     opens_browser: bool = False,
     reloads: bool = False,
     calls: Calls = OWN_CALLS,
+    shared_modules: Sequence[str] = SHARED_MODULES,
 ) -> int:
     """Run everything until Ctrl-C or SIGTERM; return the exit code for the shell.
 
     With *demo*, add the demo jobs and open the two demo routes on loopback. With
     *opens_browser*, show the first page. With *reloads*, start the processes anew when the
-    user's code changes. *calls* are the processes to start. Raises ConfigurationError for a
-    setting that cannot work.
+    user's code changes. *calls* are the processes to start, *shared_modules* what they share
+    in memory. Raises ConfigurationError for a setting that cannot work.
     """
     try:
         with ExitStack() as stack:
@@ -82,8 +87,18 @@ def up(
             checks.warn_of_typos(os.environ)
             if os.geteuid() == 0:
                 announce("warning: this runs as root, and so does every job; use a user of its own")
+            demo_open = demo and is_loopback(settings.host)
+            environment = _environment(settings, demo_open=demo_open)
+            # Meanwhile Valkey starts.
+            preload(shared_modules, environment)
             return _supervise(
-                settings, stack, demo=demo, opens_browser=opens_browser, files=files, calls=calls
+                settings,
+                environment,
+                stack,
+                demo=demo,
+                opens_browser=opens_browser,
+                files=files,
+                calls=calls,
             )
     except ConfigurationError:
         raise
@@ -100,6 +115,7 @@ def _source_files(settings: Settings) -> SourceFiles:
 
 def _supervise(
     settings: Settings,
+    environment: Mapping[str, str],
     stack: ExitStack,
     *,
     demo: bool,
@@ -114,10 +130,10 @@ def _supervise(
     stack.callback(supervisor.stop)
     if settings.redis_url is None:
         supervisor.start(_embedded_valkey(settings, death_pipe), stops_last=True)
-    key = _prepare_database(settings, demo=demo)
-    demo_open = demo and is_loopback(settings.host)
-    environment = _environment(settings, demo_open=demo_open)
     secrets = _secrets(settings)
+    prepared = prepare_database(environment, secrets, death_pipe, with_demo=demo)
+    if prepared.demo_jobs:
+        announce(f"for the demo there are the jobs {', '.join(prepared.demo_jobs)}")
     for name, (target, arguments) in calls.items():
         supervisor.start(
             ChildProcess(
@@ -126,12 +142,12 @@ def _supervise(
         )
     if not _wait_until_ready(settings, supervisor, signals):
         return 0
-    link = None if key is None else link_address(settings, key)
+    link = None if prepared.key is None else link_address(settings, prepared.key)
     print_banner(settings, link=link)
     if opens_browser:
         open_browser(settings, link)
     if demo:
-        print_demo(settings, is_open=demo_open)
+        print_demo(settings, is_open=is_loopback(settings.host))
     if files is None:
         supervisor.run()
     else:
@@ -158,13 +174,6 @@ def _run_reloading(
             reloader.look()
             look_at = time.monotonic() + LOOK_SECONDS
     reloader.close()
-
-
-def _prepare_database(settings: Settings, *, demo: bool) -> str | None:
-    # SQLAlchemy and Alembic take 0.8 s to import: a second `up` is refused before that.
-    from jobs_app.up import database  # noqa: PLC0415 (the reason is above)
-
-    return database.prepare(settings, with_demo=demo)
 
 
 def _embedded_valkey(settings: Settings, death_pipe: ParentDeathPipe) -> ValkeyProgram:

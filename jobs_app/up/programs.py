@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
 from jobs_app.core import handed_settings
-from jobs_app.core.fork_server import ForkedProcess, spawn
+from jobs_app.core.fork_server import spawn
+from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import EmbeddedValkey
 
@@ -55,8 +56,8 @@ class ChildProcess:
 
     The fork server calls *target* (`module:function`) in it, with *arguments* and three
     descriptors: for its output, for `parent_death.die_with_parent`, and to read *secrets*
-    (`handed_settings.receive`). *environment* is its whole environment. Its output is
-    copied to our standard error, each line with its name before it.
+    (`handed_settings.receive`), and *more_fds*. *environment* is its whole environment. Its
+    output is copied to our standard error, each line with its name before it.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ChildProcess:
     stop_signals: Sequence[StopSignal]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    more_fds: Sequence[int] = ()
     process: ForkedProcess | None = field(default=None, init=False)
     _has_group: bool = field(default=False, init=False)
 
@@ -77,7 +79,7 @@ class ChildProcess:
             self.process = spawn(
                 self.target,
                 *self.arguments,
-                fds=[output_end, self.death_pipe.read_fd, secrets_end],
+                fds=[output_end, self.death_pipe.read_fd, secrets_end, *self.more_fds],
                 environment=self.environment,
                 title=f"jobs-app {self.name}",
             )

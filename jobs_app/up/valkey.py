@@ -18,8 +18,6 @@ from pathlib import Path
 from shutil import which
 from urllib.parse import quote, urlsplit
 
-import redis
-
 from jobs_app.core.errors import ConfigurationError, Unavailable
 from jobs_app.core.fork_server import plain_environment
 from jobs_app.up.parent_death import ParentDeathPipe, die_with_parent
@@ -162,15 +160,29 @@ class EmbeddedValkey:
         )
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes], deadline: float) -> None:
-        with redis.Redis.from_url(self.url, socket_timeout=1.0) as client:
-            while process.poll() is None and time.monotonic() < deadline:
-                # Refused: not listening yet. Busy loading: reading a long AOF.
-                with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-                    client.ping()
-                    return
-                time.sleep(0.01)
+        while process.poll() is None and time.monotonic() < deadline:
+            if self._answers():
+                return
+            time.sleep(0.01)
         self.kill()
         raise Unavailable(f"The embedded Valkey did not start: {self._last_log_line()}")
+
+    def _answers(self) -> bool:
+        """Whether it answers; not yet while it reads a long append-only file.
+
+        Written without redis-py, which would stay in the memory of `up`.
+        """
+        path = self.socket_path
+        family = socket.AF_INET if path is None else socket.AF_UNIX
+        try:
+            with socket.socket(family) as connection:
+                connection.settimeout(1.0)
+                connection.connect(("127.0.0.1", self.port) if path is None else str(path))
+                connection.sendall(f"AUTH {self.password}\r\nPING\r\nQUIT\r\n".encode())
+                with connection.makefile("rb") as answers:
+                    return b"+PONG\r\n" in answers.readlines()
+        except OSError:
+            return False
 
     def _last_log_line(self) -> str:
         log = self.directory / "valkey.log"

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from jobs_app.core.fork_server import ForkedProcess, spawn
+from jobs_app.core.fork_server import spawn
+from jobs_app.core.forked_process import ForkedProcess
 from tests.servers import is_alive, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -113,16 +115,6 @@ def test_a_server_without_room_refuses_and_goes_on() -> None:
         process.wait(10)
 
 
-def test_a_process_that_outlives_the_wait_raises() -> None:
-    process = forked("sleep")
-
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.01)
-
-    process.kill()
-    process.wait(10)
-
-
 def test_a_killed_server_is_replaced() -> None:
     process = forked("sleep")
     psutil.Process(psutil.Process(process.pid).ppid()).kill()
@@ -157,3 +149,38 @@ def test_the_server_ends_with_its_last_client() -> None:
 
     # Nobody may reap it: not every container has an init process that does.
     wait_until(lambda: not is_alive(int(done.stdout)), "the server has ended")
+
+
+def test_processes_share_what_the_server_has_imported(tmp_path: Path) -> None:
+    (tmp_path / "imported_once.py").write_text(
+        "import os\nPID, MARK = os.getpid(), os.environ['MARK']\n"
+    )
+    (tmp_path / "broken.py").write_text("raise RuntimeError\n")
+    program = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from jobs_app.core import fork_server\n"
+        "from tests.core import test_fork_server as names\n"
+        "fork_server.preload(['broken', 'imported_once'], {'MARK': 'seen'})\n"
+        "for _ in range(2):\n"
+        "    assert names.forked('tell_what_was_imported', sys.argv[1]).wait(10) == 0\n"
+    )
+    noted = tmp_path / "noted"
+
+    subprocess.run(
+        [sys.executable, "-c", program, str(noted)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=60,
+    )
+
+    first, second = (line.split() for line in noted.read_text().splitlines())
+    assert first[1] == second[1] != first[0] != second[0]
+    assert first[2:] == second[2:] == ["seen", "None"]
+
+
+def tell_what_was_imported(noted: str) -> None:
+    """In a forked process: note who it is, who imported, and what of the environment is left."""
+    imported: Any = sys.modules["imported_once"]
+    with open(noted, "a") as file:
+        print(os.getpid(), imported.PID, imported.MARK, os.environ.get("MARK"), file=file)

@@ -113,9 +113,9 @@ if (call := fork_server.start()) is not None:
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.up.command import up
-demo, reloads = ("--demo" in sys.argv, "--reload" in sys.argv)
+options = {'demo': '--demo' in sys.argv, 'reloads': '--reload' in sys.argv}
 try:
-    sys.exit(up(Settings(), demo=demo, reloads=reloads, calls=json.loads(sys.argv[1])))
+    sys.exit(up(Settings(), **options, calls=json.loads(sys.argv[1]), shared_modules=()))
 except ConfigurationError as error:
     print(error.detail)
     sys.exit(2)
