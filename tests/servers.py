@@ -243,7 +243,11 @@ class PostgresServer:
             yield
 
     def _is_running(self) -> bool:
-        return (self._data / "postmaster.pid").exists() and is_alive(self.pid)
+        try:
+            return is_alive(self.pid)
+        except (FileNotFoundError, IndexError):
+            # It removes the file at its end, and a new one is empty for a moment.
+            return False
 
     def _url(self, database: str) -> str:
         port = (self.directory / "port").read_text()

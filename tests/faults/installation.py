@@ -137,7 +137,7 @@ class Installation(System):
         until = self.settle(*jobs, seconds=settle_seconds)
         rows = [row for job in jobs for row in map(as_row, self.runs(job))]
         owed = [self.owed(job, until) for job in jobs]
-        options.setdefault("on_time_seconds", ON_TIME_SECONDS * crowding())
+        options["on_time_seconds"] = options.get("on_time_seconds", ON_TIME_SECONDS) * crowding()
         return check(owed, rows, self.effects(), faults=self.faults, **options)
 
     def assert_right(self, *jobs: Job, **options: Any) -> Verdict:
