@@ -7,6 +7,7 @@ import click
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.commands.import_beat import beat
+from jobs_app.cli.commands.import_django_beat import django_celery_beat
 from jobs_app.cli.commands.import_redbeat import redbeat
 from jobs_app.cli.import_run import check_options, import_options, run_import
 from jobs_app.cli.import_sources import Source
@@ -118,3 +119,4 @@ def _zone_reason(typed: str | None) -> str:
 
 import_group.add_command(beat)
 import_group.add_command(redbeat)
+import_group.add_command(django_celery_beat)
