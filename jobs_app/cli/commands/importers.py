@@ -6,6 +6,7 @@ import socket
 import click
 
 from jobs_app.cli.client import Json
+from jobs_app.cli.commands.import_apscheduler import apscheduler
 from jobs_app.cli.commands.import_beat import beat
 from jobs_app.cli.commands.import_django_beat import django_celery_beat
 from jobs_app.cli.commands.import_redbeat import redbeat
@@ -120,3 +121,4 @@ def _zone_reason(typed: str | None) -> str:
 import_group.add_command(beat)
 import_group.add_command(redbeat)
 import_group.add_command(django_celery_beat)
+import_group.add_command(apscheduler)

@@ -114,7 +114,7 @@ def zone_name(zone: tzinfo | str | None) -> str:
         return name
     raise Refused(
         f"Its time zone is {shortened(name, 60)}, which has no IANA name.",
-        "Set `timezone` of the Celery application to one such as Europe/Paris.",
+        "Give it one such as Europe/Paris there.",
     )
 
 

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 MOST_VALUES = 10_000
 MOST_DESCRIPTION = 20_000
 
+TASK_ADVICE = "Name the module of the task in JOBS_IMPORTS, and restart the server."
+
 #: Options of a message that a run does not follow, and what helps.
 NOT_FOLLOWED = {
     "expires": "a run that waits for a worker longer than that still starts",
@@ -48,7 +50,8 @@ class PeriodicEntry:
     """A periodic task of another scheduler. `key` is its name there, `text` its report's line.
 
     `fields` are other fields of the job. An entry with a `problem` is refused. One with a
-    `left_out` is no job of its owner. With `is_paused` a new job waits.
+    `left_out` is no job of its owner. With `is_paused` a new job waits. `task_advice` helps if the
+    server does not have the task.
     """
 
     key: str
@@ -65,6 +68,7 @@ class PeriodicEntry:
     problem: str = ""
     advice: str = ""
     left_out: str = ""
+    task_advice: str = TASK_ADVICE
 
     def disable(self) -> None:
         """Note that it is out of use there."""
@@ -88,7 +92,7 @@ def draft_of(
         raise Refused(
             f"The server has no task {shortened(entry.task, 200)!r}."
             f"{did_you_mean(entry.task, tasks)}",
-            "Name the module of the task in JOBS_IMPORTS, and restart the server.",
+            entry.task_advice,
         )
     if entry.timing is None:
         raise Refused("It has no schedule.")
