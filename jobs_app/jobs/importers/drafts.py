@@ -5,6 +5,7 @@ order. A line of a crontab: the same arguments and schedule, the same command, t
 entry with a name of its own: the same name, then the same arguments and schedule.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -114,8 +115,20 @@ def _is_same_by_name(draft: Draft, job: Json) -> bool:
     return _has_name(draft, job) and _is_same(draft, job)
 
 
+def _has_name_behind_prefix(draft: Draft, job: Json) -> bool:
+    # An import with another --prefix, or without one, made it.
+    pattern = rf"(?:.+[-._])?{re.escape(draft.name)}(?:-[0-9]+)?"
+    return job["task"] == draft.task and re.fullmatch(pattern, job["name"]) is not None
+
+
 _LINE_RULES = (_is_same, _has_same_arguments, _has_same_name)
-_ENTRY_RULES = (_is_same_by_name, _has_exact_name, _has_name, _is_same)
+_ENTRY_RULES = (
+    _is_same_by_name,
+    _has_exact_name,
+    _has_name,
+    _is_same,
+    _has_name_behind_prefix,
+)
 
 
 def documents(

@@ -75,3 +75,61 @@ def test_new_jobs_get_names_that_nobody_has():
 
     assert [document["name"] for document in made] == ["b-2", "b-3", "c-2"]
     assert {document["origin"] for document in made} == {"crontab a:b"}
+
+
+def entry(name: str, seconds: int = 1, cron: str = "0 1 * * *", **fields: Any) -> Draft:
+    kwargs = {"seconds": seconds}
+    return Draft(name, "t", kwargs, {"cron": cron}, None, None, is_named=True, **fields)
+
+
+def task_job(name: str, seconds: int = 1, cron: str = "0 1 * * *", **fields: Any) -> dict[str, Any]:
+    return job(name, "", cron, task="t", kwargs={"seconds": seconds}) | fields
+
+
+def test_entries_find_their_jobs_by_name_then_by_all_that_they_say() -> None:
+    drafts = [
+        entry("report", 2),
+        entry("report"),
+        entry("renamed", 5, "0 5 * * *"),
+        entry("sync", 6),
+        entry("new", 7),
+    ]
+    jobs = [
+        task_job("report-2", 2),
+        task_job("report"),
+        task_job("old", 5, "0 5 * * *"),
+        task_job("web1-sync", 9),
+        task_job("web1-new", 9, task="other"),
+    ]
+
+    present = find_present(drafts, jobs)
+
+    assert [found and found["name"] for found in present] == [
+        "report-2",
+        "report",
+        "old",
+        "web1-sync",
+        None,
+    ]
+
+
+def test_an_entry_determines_its_task_its_arguments_and_its_fields() -> None:
+    before = task_job("report", old=True, queue="mine", priority=9, task="before")
+    changed = entry("report", 2, fields={"queue": "slow"})
+
+    (document,) = documents([changed], [before], taken={"report"}, defaults=DEFAULTS)
+
+    assert document == before | {"task": "t", "kwargs": {"seconds": 2}, "queue": "slow"}
+
+
+def test_an_interval_keeps_the_anchor_that_its_job_has() -> None:
+    schedule = {"interval_seconds": 60, "anchor_at": "2026-01-01T00:00:30Z"}
+    later = {"interval_seconds": 60, "anchor_at": "2026-05-05T05:05:05Z"}
+    before = task_job("poll", schedule=schedule | {"timezone": "UTC"})
+    draft = Draft("poll", "t", {"seconds": 1}, later, None, None, is_named=True)
+
+    (new,) = documents([draft], [None], taken=(), defaults=DEFAULTS)
+    (again,) = documents([draft], find_present([draft], [before]), taken=(), defaults=DEFAULTS)
+
+    assert new["schedule"]["anchor_at"] == later["anchor_at"]
+    assert again == before
