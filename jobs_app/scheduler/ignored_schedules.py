@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from celery import Celery
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core.text import listed
@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 
 #: At most so many names are in the warning.
 MOST_NAMES = 10
-#: The origin of the jobs that `jobs-app import beat` makes begins so.
-ORIGIN = "beat "
+#: The origins of jobs that were periodic tasks begin so. The stores of the last two have those of
+#: the code, too.
+ORIGINS = ("beat ", "redbeat ", "django-celery-beat ")
 
 
 def warn_of_ignored_schedules(app: Celery, modules: Sequence[str], database: Database) -> None:
@@ -49,7 +50,7 @@ def _is_job(key: str, jobs: Iterable[str]) -> bool:
 
 def _imported_jobs(database: Database) -> list[str]:
     """Return the names of the jobs that were periodic tasks; none if the database is down."""
-    query = select(Job.name).where(Job.origin.startswith(ORIGIN))
+    query = select(Job.name).where(or_(*(Job.origin.startswith(begin) for begin in ORIGINS)))
     try:
         with database.session() as session:
             return list(session.scalars(query))

@@ -23,7 +23,7 @@ GENERAL = (
 )
 
 
-@click.command()
+@click.command(short_help="Jobs in APScheduler's SQLAlchemy store.")
 @click.argument("address", metavar="DATABASE_URL")
 @click.option("--table", default="apscheduler_jobs", show_default=True, help="The store's table.")
 @label_option

@@ -36,7 +36,7 @@ label_option = click.option("--label", help="Name of the source here, for its la
 beat_options = options(label_option, like_beat_option, import_options)
 
 
-@click.command()
+@click.command(short_help="Periodic tasks that code declares.")
 @click.argument("modules", nargs=-1, metavar="[MODULE]...")
 @beat_options
 def beat(modules: tuple[str, ...], **flags: Any) -> None:
@@ -78,7 +78,7 @@ def import_modules(
         source_of(
             app.entries,
             title=app.home,
-            form=f"periodic tasks of the application {app.name!r}",
+            form=f"periodic tasks of the Celery application {app.name!r}",
             origin=f"beat {label or app.home}",
             manner=BEAT,
             tasks=tasks,
@@ -112,7 +112,10 @@ def _read(modules: Sequence[str]) -> "list[BeatApp]":
     except BrokenModule as error:
         raise Failure(_sentence(error), USAGE) from error
     if not apps:
-        raise Failure(f"No periodic task is declared in {', '.join(modules)}.")
+        raise Failure(
+            f"No periodic task is declared in {', '.join(modules)}. Name the module that has the"
+            " Celery application, as shop.celery."
+        )
     return apps
 
 

@@ -18,7 +18,7 @@ ZONE_OF_TIMES = (
 )
 
 
-@click.command("django-celery-beat")
+@click.command("django-celery-beat", short_help="Tables of django-celery-beat.")
 @click.argument("address", metavar="DATABASE_URL")
 @beat_options
 def django_celery_beat(address: str, **flags: Any) -> None:

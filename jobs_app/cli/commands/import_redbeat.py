@@ -17,7 +17,7 @@ SCHEMES = ("redis", "rediss", "unix")
 BAD_URL = "The URL must be like redis://HOST:PORT/DB, rediss://… or unix://PATH."
 
 
-@click.command()
+@click.command(short_help="Entries of RedBeat in a Redis.")
 @click.argument("url")
 @click.option(
     "--key-prefix", default="redbeat:", show_default=True, help="The redbeat_key_prefix there."

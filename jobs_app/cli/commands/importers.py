@@ -27,7 +27,7 @@ def import_group() -> None:
     """Make jobs from the schedules of other programs."""
 
 
-@import_group.command()
+@import_group.command(short_help="Lines of crontabs.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--system/--user",

@@ -5,6 +5,7 @@ They are those of the applications in the modules, after the functions that wait
 """
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from celery.beat import ScheduleEntry
 from celery.schedules import crontab, maybe_schedule
 
 from jobs_app.core.text import shortened
-from jobs_app.jobs.importers.beat_schedules import timing_of, zone_name
+from jobs_app.jobs.importers.beat_schedules import timing_of, zone_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.jobs.importers.periodic_entry import PeriodicEntry, follow_options
 from jobs_app.tasks import user_apps
@@ -61,7 +62,7 @@ def read_modules(modules: Sequence[str], *, at: datetime) -> list[BeatApp]:
     # As in the scheduler of jobs-app, whose application is set up before the import.
     current.finalize()
     current.conf.get("timezone")
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _failures() as failures:
         for module in modules:
             user_apps.load(module)
         followed = set(user_apps.schedule_of_app(current))
@@ -69,7 +70,42 @@ def read_modules(modules: Sequence[str], *, at: datetime) -> list[BeatApp]:
         current.on_after_finalize.send(sender=current)
         # Any module may have it as an attribute; it is of none of them.
         homes = user_apps.homes_of_apps(modules) | {current: ["current_app"]}
-        return list(_apps(homes, current, followed, at))
+        apps = list(_apps(homes, current, followed, at))
+    if failures and not apps:
+        apps = [BeatApp("unnamed", modules[0], [], None)]
+    if failures:
+        apps[-1].entries.extend(failures)
+    return apps
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[list[PeriodicEntry]]:
+    """Collect the functions of the user that fail in the block: Celery only logs their errors."""
+    failures: list[PeriodicEntry] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            args = record.args if isinstance(record.args, tuple) else ()
+            if record.exc_info and len(args) == 2:
+                failures.append(_failure(args[0], args[1]))
+
+    logger, collector = logging.getLogger("celery.utils.dispatch.signal"), Collector()
+    logger.addHandler(collector)
+    try:
+        yield failures
+    finally:
+        logger.removeHandler(collector)
+
+
+def _failure(function: object, error: object) -> PeriodicEntry:
+    name = getattr(function, "__qualname__", type(function).__name__)
+    detail = f"{type(error).__name__}: {error}".rstrip(": .")
+    return PeriodicEntry(
+        name,
+        f"{name}: a function that waits for the application",
+        problem=f"It raises {shortened(detail, 200)}. What it would add is not known.",
+        advice="Start the import with the settings and the environment that beat has.",
+    )
 
 
 def _apps(
@@ -92,7 +128,7 @@ def _apps(
 
 def _zone_of_app(app: Celery) -> str | None:
     try:
-        return zone_name(app.timezone)
+        return zone_of(app)
     except Refused:
         return None
 

@@ -40,7 +40,7 @@ def timing_of(beat_schedule: Any, *, at: datetime) -> Timing:
         return Timing({"cron": cron_of_crontab(beat_schedule)}, name, differences)
     if _is_own(beat_schedule, schedule):
         relative = bool(beat_schedule.relative)
-        zone: tzinfo = beat_schedule.tz if relative else UTC
+        zone: tzinfo = timezones.load(zone_of(beat_schedule)) if relative else UTC
         return interval_timing(beat_schedule.seconds, relative=relative, zone=zone, at=at)
     kind = type(beat_schedule)
     raise Refused(
@@ -105,6 +105,16 @@ def interval_timing(seconds: float, *, relative: bool, zone: tzinfo, at: datetim
     return Timing(times, name, tuple(differences))
 
 
+def zone_of(owner: Any) -> str:
+    """Return the zone of an application, or of one of its schedules. Raises Refused."""
+    try:
+        zone = owner.timezone if hasattr(type(owner), "timezone") else owner.tz
+    except Exception as error:  # the setting is of the user
+        detail = shortened(str(error).strip("'"), 100)
+        raise Refused(f"The time zone of its application cannot be read: {detail}.") from error
+    return zone_name(zone)
+
+
 def zone_name(zone: tzinfo | str | None) -> str:
     """Return the IANA name of *zone*. Raises Refused if it has none."""
     name = str(getattr(zone, "key", None) or getattr(zone, "zone", None) or zone)
@@ -124,7 +134,7 @@ def _zone(beat_crontab: Any) -> tuple[str, tuple[str, ...]]:
     `nowfun` gives the zone up to Celery 5.5; later ones read the fields in that of the
     application.
     """
-    name = zone_name(beat_crontab.tz)
+    name = zone_of(beat_crontab)
     if beat_crontab.nowfun is None or type(beat_crontab).__name__ == "TzAwareCrontab":
         return name, ()
     now = _call(beat_crontab.nowfun)

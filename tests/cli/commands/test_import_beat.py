@@ -170,6 +170,20 @@ def test_job_import_has_an_option_that_does_the_same(run: Run, module: str) -> N
     assert jobs(run) == {}
 
 
+def test_a_function_of_the_user_that_fails_is_an_entry_that_is_refused(
+    run: Run, module: str, tmp_path: Path
+) -> None:
+    failing = SHOP.replace("    monday = ", "    raise KeyError('SHOP_HOME')\n    monday = ")
+    (tmp_path / "beat_shop.py").write_text(failing)
+
+    result = run("import", "beat", module, "--dry-run")
+
+    assert result.exit_code == 1
+    assert "setup: a function that waits for the application" in result.stdout
+    assert "REFUSED: It raises KeyError: 'SHOP_HOME'" in result.stdout
+    assert "nightly-report" in result.stdout
+
+
 def test_a_module_that_cannot_be_imported_is_named(run: Run, module: str) -> None:
     missing = run("import", "beat", "beat_shop_of_nobody")
 

@@ -187,3 +187,11 @@ class Holidays(crontab):
 def test_a_schedule_of_another_kind_is_refused_by_its_name(own, words):
     with pytest.raises(Refused, match=words):
         timing_of(own, at=AT)
+
+
+def test_a_zone_that_the_application_does_not_have_is_refused() -> None:
+    nowhere = app_in("Nowhere/Zone")
+
+    for beat_schedule in (crontab(app=nowhere), schedule(3600, relative=True, app=nowhere)):
+        with pytest.raises(Refused, match="time zone of its application cannot be read"):
+            timing_of(beat_schedule, at=AT)
