@@ -3,7 +3,18 @@
 import argparse
 from collections.abc import Callable
 
-from bench import burst, edit, history, latency, log, next_fire, pages, steady, throughput
+from bench import (
+    burst,
+    edit,
+    footprint,
+    history,
+    latency,
+    log,
+    next_fire,
+    pages,
+    steady,
+    throughput,
+)
 
 BENCHMARKS: dict[str, Callable[..., None]] = {
     "burst": burst.run,
@@ -15,6 +26,7 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
     "log": log.run,
     "history": history.run,
     "pages": pages.run,
+    "footprint": footprint.run,
 }
 
 

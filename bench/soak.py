@@ -67,9 +67,11 @@ class Installation:
         self.directory = directory
         self.data = directory / "data"
         self.effects = directory / "effects"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         self._environment = os.environ | {
             "JOBS_DATA_DIR": str(self.data),
-            "JOBS_PORT": str(free_port()),
+            "JOBS_PORT": str(port),
         }
         self._log = (directory / "up.log").open("wb")
         self._up = subprocess.Popen(
@@ -103,6 +105,16 @@ class Installation:
         if completed.returncode != 0:
             raise SystemExit(f"jobs-app {' '.join(arguments)}: {completed.stderr}")
         return json.loads(completed.stdout)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request of the administrator carries."""
+        return {"Authorization": f"Bearer {(self.data / 'admin-token').read_text().strip()}"}
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of `up`, itself included."""
+        up = psutil.Process(self._up.pid)
+        return [up, *up.children(recursive=True)]
 
     def process(self, word: str) -> psutil.Process:
         """Return the process *word* of `up`: one of ours, or `valkey-server`."""
