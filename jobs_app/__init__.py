@@ -11,16 +11,25 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jobs_app.tasks.context import RunInfo, current_run_info, progress
-
 if TYPE_CHECKING:
     from celery import Celery
+
+    from jobs_app.tasks.context import RunInfo, progress
+    from jobs_app.tasks.context import current_run_info as current_run
 
 __all__ = ["RunInfo", "__version__", "current_run", "integrate", "progress"]
 
 __version__ = "0.1.0"
 
-current_run = current_run_info
+#: What a task uses, by its name in jobs_app.tasks.context.
+_FOR_TASKS = {"RunInfo": "RunInfo", "current_run": "current_run_info", "progress": "progress"}
+
+
+def __getattr__(name: str) -> object:
+    # Late, because the command line imports this module and needs none of them.
+    if name not in _FOR_TASKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("jobs_app.tasks.context"), _FOR_TASKS[name])
 
 
 def integrate(

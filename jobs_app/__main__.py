@@ -4,7 +4,6 @@ import os
 import sys
 from typing import Any
 
-from jobs_app.core import fork_server
 from jobs_app.core.process import protect_memory
 
 #: Commands that start processes which get secrets.
@@ -84,7 +83,11 @@ def _write_to(output: int) -> None:
 
 
 def _start_fork_server(command: list[str]) -> None:
-    if FORKING.intersection(command) and (call := fork_server.start()) is not None:
+    if not FORKING.intersection(command):
+        return
+    from jobs_app.core import fork_server
+
+    if (call := fork_server.start()) is not None:
         # This is a process that the server has forked.
         sys.exit(call())
 

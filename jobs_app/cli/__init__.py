@@ -1,18 +1,17 @@
 """The `jobs-app` command; each group of commands is imported when it is first asked for."""
 
 import sys
-from importlib import import_module
 
 import click
 
 from jobs_app import __version__
+from jobs_app.cli.lazy_group import LazyGroup
 from jobs_app.cli.standard_streams import run_with_output
-from jobs_app.core.text import did_you_mean
 
 # Where each command lives. Only the module of the command that was typed is
 # imported, so that `jobs-app --version` and tab completion answer at once.
 COMMANDS = {
-    "job": "jobs_app.cli.commands.jobs:job",
+    "job": "jobs_app.cli.commands.job_group:job",
     "run": "jobs_app.cli.commands.runs:run",
     "schedule": "jobs_app.cli.commands.schedules:schedule",
     "task": "jobs_app.cli.commands.tasks:task",
@@ -82,18 +81,8 @@ The server is JOBS_URL (http://127.0.0.1:5000 by default). The token is
 JOBS_TOKEN, else the file admin-token in the data directory (JOBS_DATA_DIR)."""
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module only when the command is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
+class CommandLine(LazyGroup):
+    """The group of all commands."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         limit = formatter.width - 6 - max(map(len, SUMMARIES))
@@ -104,15 +93,6 @@ class LazyGroup(click.Group):
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        # click suggests only commands that it has, and ours are not imported.
-        name = args[0]
-        if not (name in COMMANDS or name.startswith("-") or ctx.resilient_parsing):
-            ctx.fail(f"No such command {name!r}.{did_you_mean(name, COMMANDS)}")
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -127,7 +107,8 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=CommandLine,
+    modules=COMMANDS,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -112,16 +112,19 @@ class Client:
         self, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
     ) -> None:
         # httpx takes 0.2 s to import, which --help and --version need not pay.
-        import httpx
+        from jobs_app.core.httpx_library import httpx
 
         self.url = server_url()
+        address = urlsplit(self.url)
         token = bearer_token(self.url)
         self._http = httpx.Client(
             timeout=httpx.Timeout(answer_seconds, connect=connect_seconds),
             headers={"User-Agent": f"jobs-app/{__version__}"}
             | ({"Authorization": f"Bearer {token}"} if token else {}),
             # A proxy for the outside world must not be asked for this very machine.
-            trust_env=urlsplit(self.url).hostname not in LOOPBACK,
+            trust_env=address.hostname not in LOOPBACK,
+            # Without TLS the certificates of all authorities need not be read.
+            verify=address.scheme == "https",
         )
 
     def close(self) -> None:
@@ -191,7 +194,7 @@ class Client:
         Raises Failure as `send` does, and Unreachable if the stream breaks or is
         silent for longer than *silence_seconds*.
         """
-        import httpx
+        from jobs_app.core.httpx_library import httpx
 
         timeout = httpx.Timeout(CONNECT_SECONDS, read=silence_seconds)
         url = f"{self.url}/api/v1{path}"
@@ -233,7 +236,7 @@ class Client:
         params: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> "httpx.Response":
-        import httpx
+        from jobs_app.core.httpx_library import httpx
 
         present: Any = {name: value for name, value in (params or {}).items() if value is not None}
         with self._failures():
@@ -257,7 +260,7 @@ class Client:
     @contextmanager
     def _failures(self) -> Iterator[None]:
         """Turn each error of a connection into a Failure."""
-        import httpx
+        from jobs_app.core.httpx_library import httpx
 
         try:
             yield

@@ -2,8 +2,8 @@
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import one_line
+from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import print_text
-from jobs_app.cli.run_outcome import compact
 from jobs_app.core.document_diff import differences
 
 #: Longest text of a value in a line, characters.

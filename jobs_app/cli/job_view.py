@@ -7,8 +7,8 @@ from typing import Any
 from jobs_app.cli.client import Json
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.format import duration, exact, relative
+from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import Columns, as_table, on_terminal, print_text, print_warnings
-from jobs_app.cli.run_outcome import compact
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core import clock

@@ -1,10 +1,8 @@
 """Starting a run from the command line: its options, the wait for its end, its outcome."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -12,6 +10,7 @@ from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.format import Duration, duration
 from jobs_app.cli.job_options import kwargs_from, typed_options
 from jobs_app.cli.log_follow import follow
+from jobs_app.cli.outcome_text import compact, outcome_line, reason_text
 from jobs_app.cli.output import choice_of, options, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.several_jobs import Batch, do_each
@@ -173,30 +172,3 @@ def _print_outcome(client: Client, run: Json) -> None:
     why = reason_text(run)
     state = run["state"].replace("_", " ")
     print_text(f"Run {run['id']} {state}{after}" + (f": {why}" if why else "."))
-
-
-def outcome_line(run: Json) -> str:
-    """Return how a run ended, and why if that is known, on one line."""
-    why = reason_text(run)
-    line = f"Run {run['id']}: {run['state'].replace('_', ' ')}"
-    return f"{line}, {why}" if why else line
-
-
-def reason_text(outcome: Json) -> str:
-    """Return why a run ended as it did: its reason, or the first line of its error, or ""."""
-    return outcome.get("reason") or (error_text(outcome.get("error")) or "").partition("\n")[0]
-
-
-def compact(value: Any) -> str | None:
-    """Return a JSON value on one line; None for null and for {}."""
-    if value is None or value == {}:
-        return None
-    return json.dumps(value, ensure_ascii=False)
-
-
-def error_text(error: Json | None) -> str | None:
-    """Return an error as a sentence, followed by its traceback if it has one."""
-    if not error:
-        return None
-    first = f"{error.get('type') or 'Error'}: {error.get('message') or ''}".rstrip(": ")
-    return "\n".join(filter(None, [first, error.get("traceback")]))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.format import duration, exact, how_far, relative
+from jobs_app.cli.outcome_text import compact, error_text, reason_text
 from jobs_app.cli.output import (
     Columns,
     as_table,
@@ -13,7 +14,6 @@ from jobs_app.cli.output import (
     print_note,
     print_text,
 )
-from jobs_app.cli.run_outcome import compact, error_text, reason_text
 from jobs_app.cli.zones import show_in
 from jobs_app.core import clock
 from jobs_app.core.states import RunState

@@ -7,9 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 import jobs_app
+from jobs_app.core.httpx_library import httpx
 from jobs_app.tasks import http_client
 from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.http_errors import NoAnswer

@@ -19,9 +19,9 @@ from functools import cache
 from http import HTTPStatus
 
 import certifi
-import httpx
 
 from jobs_app.core import clock
+from jobs_app.core.httpx_library import httpx
 from jobs_app.core.network_addresses import Address
 from jobs_app.core.text import counted
 from jobs_app.tasks.context import HttpFailed

@@ -4,8 +4,7 @@ httpx lets errors of the layers below it through: h11, anyio, ssl, idna, asyncio
 groups of them. This module is the one place that knows them.
 """
 
-import httpx
-
+from jobs_app.core.httpx_library import httpx
 from jobs_app.core.text import reason_of
 from jobs_app.tasks.context import HttpFailed
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-import httpx
-
+from jobs_app.core.httpx_library import httpx
 from jobs_app.core.url_server import port_fault, server_fault
 from jobs_app.tasks.context import HttpFailed
 

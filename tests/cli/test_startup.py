@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs_app.cli import EPILOG, LazyGroup, cli
+from jobs_app.cli import EPILOG, cli
+from jobs_app.cli.lazy_group import LazyGroup
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 SLOW_TO_IMPORT = ["alembic", "celery", "flask", "httpx", "pydantic", "redis", "rich", "sqlalchemy"]

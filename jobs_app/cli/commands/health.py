@@ -6,8 +6,8 @@ import click
 
 from jobs_app.cli.client import Answer, connect
 from jobs_app.cli.failure import DOWN
+from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import json_option, print_fields, print_json
-from jobs_app.cli.run_outcome import compact
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`jobs-app job`: what people do to jobs."""
+"""`jobs-app job create` and `edit`."""
 
 import sys
 from functools import partial
@@ -6,13 +6,7 @@ from functools import partial
 import click
 
 from jobs_app.cli.client import Answer, connect
-from jobs_app.cli.commands.job_actions import delete, pause, resume, run_now
-from jobs_app.cli.commands.job_export import export_jobs, import_jobs
-from jobs_app.cli.commands.job_fires import explain, next_fires
-from jobs_app.cli.commands.job_revisions import changes, restore
-from jobs_app.cli.commands.job_stats import stats
-from jobs_app.cli.completion import job_names, queue_names, tag_names
-from jobs_app.cli.fire_table import print_fires
+from jobs_app.cli.completion import job_names
 from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_editor import edit_by_hand
 from jobs_app.cli.job_options import (
@@ -23,89 +17,22 @@ from jobs_app.cli.job_options import (
     with_options,
     writable,
 )
-from jobs_app.cli.job_view import job_fields, outlook, print_effect, print_jobs
+from jobs_app.cli.job_view import outlook, print_effect
 from jobs_app.cli.option_sections import JobCommand
 from jobs_app.cli.output import (
-    choice_of,
     dry_run_option,
     json_option,
-    limit_options,
-    print_fields,
     print_json,
     print_note,
     print_text,
     print_warnings,
 )
 from jobs_app.cli.paths import job_path
-from jobs_app.cli.run_view import print_runs
-from jobs_app.core.states import JobSort, JobState, RunState, Standing
 
 name_argument = click.argument("name", shell_complete=job_names)
 
 
-@click.group()
-def job() -> None:
-    """Create, change, pause and run jobs."""
-
-
-for command in (
-    pause,
-    resume,
-    run_now,
-    delete,
-    next_fires,
-    explain,
-    stats,
-    changes,
-    restore,
-    export_jobs,
-    import_jobs,
-):
-    job.add_command(command)
-
-
-@job.command("list")
-@click.option("--state", type=choice_of(Standing), help="Only jobs that stand so.")
-@click.option(
-    "--last-state", type=choice_of(RunState), help="Only jobs whose last run is in this state."
-)
-@click.option("--tag", shell_complete=tag_names, help="Only jobs with this tag.")
-@click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
-@click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")
-@click.option("--sort", type=choice_of(JobSort), help="In which order; by name if you do not say.")
-@limit_options
-@json_option
-def list_jobs(limit: int | None, as_json: bool, sort: str | None, **filters: str | None) -> None:
-    """List jobs, with their next and their last run."""
-    page = connect().page("/jobs", limit=limit, sort=sort, **filters)
-    if as_json:
-        print_json(page)
-    elif page["items"] or not any(filters.values()):
-        print_jobs(page)
-    else:
-        print_note("No job is like that.")
-
-
-@job.command()
-@name_argument
-@json_option
-def show(name: str, as_json: bool) -> None:
-    """Show one job: its definition, its next fires and its latest runs."""
-    client = connect()
-    answer = client.read(job_path(name))
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(job_fields(answer))
-    if answer["state"] == JobState.ACTIVE and answer.get("schedule"):
-        print_text("\nNext fires")
-        print_fires(client.read(f"{job_path(name)}/next", count=3)["items"])
-    print_text("\nLatest runs")
-    latest = client.page("/runs", limit=5, job=name)["items"]
-    print_runs({"items": latest}, of_one_job=True)
-
-
-@job.command(cls=JobCommand)
+@click.command(cls=JobCommand)
 @click.argument("name", required=False)
 @definition_options
 @click.option("--from", "source", metavar="FILE", help="Start from a JSON file, or - for stdin.")
@@ -132,7 +59,7 @@ def create(name: str | None, source: str | None, dry_run: bool, as_json: bool, *
     _report(answer, "Created", dry_run=dry_run, as_json=as_json)
 
 
-@job.command(cls=JobCommand)
+@click.command(cls=JobCommand)
 @name_argument
 @definition_options
 @click.option("--from", "source", metavar="FILE", help="Take these fields from a JSON file, or -.")

@@ -15,6 +15,7 @@ from jobs_app.cli.completion import (
 from jobs_app.cli.failure import NO_SUCH, Failure
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
+from jobs_app.cli.outcome_text import outcome_line
 from jobs_app.cli.output import (
     choice_of,
     json_option,
@@ -28,7 +29,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.paths import job_path, run_path
 from jobs_app.cli.period_options import period_options
 from jobs_app.cli.run_ids import run_id_of, unfinished_run_id_of
-from jobs_app.cli.run_outcome import outcome_line, start_options, start_run
+from jobs_app.cli.run_outcome import start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
 from jobs_app.core.states import CancelMode, RunState, Trigger

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
-import httpx
 from celery import Task, shared_task
 from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -14,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 import jobs_app
 from jobs_app.core.errors import FieldError
+from jobs_app.core.httpx_library import httpx
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import counted
 from jobs_app.core.validation_messages import json_pointer
