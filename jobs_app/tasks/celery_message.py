@@ -33,7 +33,7 @@ class TaskMessage:
 
     `shown_args` and `shown_kwargs` are what people may see of the arguments. `expires_at` is
     the instant after which no worker begins the task. With `wants_result` the worker stores a
-    result also if its task says otherwise.
+    result also if its task says otherwise. `reply_to` is the queue for the result, "" for none.
     """
 
     id: str
@@ -49,6 +49,7 @@ class TaskMessage:
     shown_args: Sequence[Any] = ()
     shown_kwargs: Mapping[str, Any] = field(default_factory=dict)
     wants_result: bool = False
+    reply_to: str = ""
 
     def headers(self) -> dict[str, Any]:
         """Return the headers of the message."""
@@ -135,10 +136,15 @@ def read_state(stored: bytes | None) -> TaskState | None:
     if stored is None:
         return None
     try:
-        meta = json.loads(stored)
-        state, traceback = meta["status"], meta.get("traceback")
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return state_of(json.loads(stored))
+    except (ValueError, RecursionError):
         raise UnreadableResult from None
-    return TaskState(
-        str(state), meta.get("result"), traceback if isinstance(traceback, str) else ""
-    )
+
+
+def state_of(meta: Any) -> TaskState:
+    """Return the state in *meta*, the JSON of a result; raises UnreadableResult."""
+    if not isinstance(meta, dict) or "status" not in meta:
+        raise UnreadableResult
+    traceback = meta.get("traceback")
+    text = traceback if isinstance(traceback, str) else ""
+    return TaskState(str(meta["status"]), meta.get("result"), text)

@@ -1,4 +1,4 @@
-"""A broker that speaks AMQP 0-9-1 well enough for a producer: no queue keeps anything.
+"""A broker that speaks AMQP 0-9-1 well enough for a producer, and delivers answers to it.
 
 RabbitMQ is no package of Python. The frames and methods are those of the specification,
 https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, read and written by py-amqp's functions.
@@ -9,9 +9,10 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,32 @@ PROPERTIES = (
 )
 
 #: Answers that say nothing but that a method was done: class and method, and the format.
-PLAIN_ANSWERS = {
+PLAIN_ANSWERS: dict[tuple[int, int], tuple[tuple[int, int], str, list[Any]]] = {
     (20, 10): ((20, 11), "S", [""]),
     (20, 40): ((20, 41), "", []),
     (85, 10): ((85, 11), "", []),
     (10, 40): ((10, 41), "s", [""]),
+    (60, 10): ((60, 11), "", []),
+    (50, 40): ((50, 41), "l", [0]),
 }
 
 
 @dataclass
 class AmqpBroker:
-    """Keeps what was published; has the queues and exchanges in `names`."""
+    """Keeps what was published; has the queues and exchanges in `names`.
+
+    Each of `answers`, in JSON, is delivered to the queue that a message names for them.
+    """
 
     names: set[str]
     certificate: Path | None = None
     confirms: bool = True
+    answers: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    consumers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    clients: list[socket.socket] = field(default_factory=list)
     port: int = 0
 
     @contextmanager
@@ -61,7 +71,14 @@ class AmqpBroker:
                 client, _ = listener.accept()
             except OSError:
                 return
+            self.clients.append(client)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def disconnect(self) -> None:
+        """Break all connections."""
+        for client in self.clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, client: socket.socket) -> None:
         with suppress(OSError, EOFError), self._secured(client) as secured:
@@ -84,7 +101,8 @@ class _Connection:
         self._message: dict[str, Any] = {}
 
     def serve(self) -> None:
-        assert self._read(8) == b"AMQP\x00\x00\x09\x01"
+        if self._read(8) != b"AMQP\x00\x00\x09\x01":
+            return
         self._answer(0, (10, 10), "ooFSS", [0, 9, {}, "PLAIN", "en_US"])
         while True:
             kind, channel, size = struct.unpack(">BHI", self._read(7))
@@ -93,7 +111,8 @@ class _Connection:
             if kind == METHOD:
                 method = struct.unpack(">HH", payload[:4])
                 if method == (10, 50):
-                    return self._answer(0, (10, 51), "", [])
+                    self._answer(0, (10, 51), "", [])
+                    return
                 self._on_method(channel, method, payload[4:])
             elif kind == HEADER:
                 self._message |= _properties(payload)
@@ -101,14 +120,23 @@ class _Connection:
                 self._on_body(channel, payload)
 
     def _on_method(self, channel: int, method: tuple[Any, ...], arguments: bytes) -> None:
-        if method in PLAIN_ANSWERS:
+        if method == (60, 20):
+            queue, tag = loads("Bss", arguments, 0)[0][1:]
+            self._answer(channel, (60, 21), "s", [tag])
+            self._broker.consumers[queue] = partial(self._deliver, channel, tag)
+        elif method in PLAIN_ANSWERS:
             self._answer(channel, *PLAIN_ANSWERS[method])
+            if method == (50, 40):
+                self._broker.deleted.append(loads("Bs", arguments, 0)[0][1])
         elif method == (10, 11):
             self._broker.logins.append(loads("FsS", arguments, 0)[0][2].strip("\x00"))
             self._answer(0, (10, 30), "BlB", [0, 131_072, 0])
         elif method in ((50, 10), (40, 10)):
-            name = loads("Bs", arguments, 0)[0][1]
-            if name not in self._broker.names:
+            # The type of an exchange stands before the flags.
+            values, offset = loads("Bs" if method == (50, 10) else "Bss", arguments, 0)
+            name = values[1]
+            is_passive = bool(arguments[offset] & 1)
+            if is_passive and name not in self._broker.names:
                 values = [NOT_FOUND, f"NOT_FOUND - no {name!r}", *method]
                 self._answer(channel, (20, 40), "BsBB", values)
             elif method == (50, 10):
@@ -124,6 +152,18 @@ class _Connection:
         if not self._broker.confirms:
             self._client.shutdown(socket.SHUT_RDWR)
         self._answer(channel, (60, 80), "Lb", [len(self._broker.published), False])
+        if deliver := self._broker.consumers.get(self._message.get("reply_to", "")):
+            for answer in self._broker.answers:
+                deliver(answer)
+
+    def _deliver(self, channel: int, tag: str, answer: dict[str, Any]) -> None:
+        body = json.dumps(answer).encode()
+        self._answer(channel, (60, 60), "sLbss", [tag, 1, False, "", ""])
+        properties = dumps("ss", ("application/json", "utf-8"))
+        head = struct.pack(">HHQH", 60, 0, len(body), 0b11 << 14) + properties
+        for kind, payload in ((HEADER, head), (BODY, body)):
+            frame = struct.pack(">BHI", kind, channel, len(payload)) + payload + END
+            self._client.sendall(frame)
 
     def _answer(self, channel: int, method: tuple[int, int], form: str, values: list[Any]) -> None:
         payload = struct.pack(">HH", *method) + dumps(form, tuple(values))

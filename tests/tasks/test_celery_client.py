@@ -1,6 +1,5 @@
-"""Messages to RabbitMQ: to queues that it has, confirmed, and by TLS."""
+"""Messages to RabbitMQ: to queues that it has, and confirmed."""
 
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,7 +13,6 @@ from jobs_app.tasks.network_policy import NetworkPolicy
 from tests.tasks.amqp_broker import AmqpBroker
 
 POLICY = NetworkPolicy(allowlist=parse_allowlist("127.0.0.1, localhost"))
-CERTIFICATE = Path(__file__).with_name("builtin") / "localhost.pem"
 RUN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 MESSAGE = TaskMessage(
     id=str(RUN_ID),
@@ -29,7 +27,7 @@ MESSAGE = TaskMessage(
 
 
 def client(url: str) -> CeleryClient:
-    return CeleryClient(celery_server(url), None, POLICY)
+    return CeleryClient(celery_server(url), POLICY)
 
 
 def test_rabbitmq_gets_a_message_for_a_queue_that_it_has():
@@ -83,14 +81,3 @@ def test_without_any_worker_there_is_nobody_to_take_the_order():
         pytest.raises(CeleryFailed, match="did not take the order"),
     ):
         client(f"amqp://127.0.0.1:{broker.port}").revoke("x", signal=None)
-
-
-def test_the_certificate_of_an_encrypted_broker_is_checked():
-    with AmqpBroker({"shop"}, CERTIFICATE).serving() as broker:
-        address = f"localhost:{broker.port}"
-        client(f"amqps://{address}?ssl_ca_certs={CERTIFICATE}").send(MESSAGE)
-        client(f"amqps://{address}?ssl_cert_reqs=none").send(MESSAGE)
-        with pytest.raises(CeleryFailed, match="CERTIFICATE_VERIFY_FAILED"):
-            client(f"amqps://{address}").send(MESSAGE)
-
-    assert len(broker.published) == 2

@@ -264,6 +264,8 @@ def test_an_error_of_an_argument_that_is_hidden_does_not_show_it(
         ("http", "timeout_seconds", {"url": "https://a.example/", "body": "${secret:KEY}"}, False),
         ("http", "url", {"url": "https://a.example/", "body": "x"}, False),
         ("email", "cc", {"to": ["a@a.example"], "subject": "x", "body": "${secret:KEY}"}, True),
+        ("celery", "queue", {"broker": "${secret:KEY}", "task": "shop.add"}, True),
+        ("celery", "kwargs", {"broker": "${secret:KEY}", "task": "shop.add"}, False),
     ],
 )
 def test_a_start_that_may_send_secrets_elsewhere_is_a_warning(

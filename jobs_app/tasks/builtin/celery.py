@@ -22,6 +22,7 @@ from jobs_app.secrets import references
 from jobs_app.tasks.celery_client import CeleryClient
 from jobs_app.tasks.celery_message import TaskMessage, TaskState, task_id
 from jobs_app.tasks.celery_progress import from_celery
+from jobs_app.tasks.celery_results import QueuedResults, RedisResults, Results
 from jobs_app.tasks.celery_server import CeleryServer, celery_server
 from jobs_app.tasks.context import (
     Cancelled,
@@ -45,6 +46,12 @@ OUTAGE_SECONDS = 300.0
 
 #: A run that must stop spends this long to revoke its task, seconds.
 REVOKE_SECONDS = 5.0
+
+#: The end of a run waits this long for its connection to close, seconds.
+CLOSE_SECONDS = 1.0
+
+#: The value of `result_backend` for results in a queue of the broker, as in Celery.
+RPC = "rpc://"
 
 #: The arguments that name servers.
 SERVERS = ("broker", "result_backend")
@@ -87,6 +94,8 @@ class CeleryTask(Task[Any, Any]):
         """Yield a fault for each server that is not the reference to a secret, and no more."""
         for name in SERVERS:
             value = kwargs.get(name)
+            if name == "result_backend" and value == RPC:
+                continue
             if isinstance(value, str) and not _REFERENCE.fullmatch(value):
                 detail = (
                     f"The argument {name!r} of 'celery' must be a secret, which holds the URL:"
@@ -126,29 +135,35 @@ def celery(
         args: Its positional arguments.
         kwargs: Its keyword arguments.
         queue: The queue that the workers consume.
-        result_backend: Where they store results: a secret with a redis:// URL. Without it the
-            run succeeds when the broker has the message.
+        result_backend: Where they put results: a secret with a redis:// URL, or rpc:// for a
+            queue of the broker. Without it the run succeeds when the broker has the message.
         priority: The priority of the message, as the broker has it.
         terminate: Whether a cancel or a time limit ends the task if it has begun.
     """
     context = current_run.get()
-    client = _client(context, broker, result_backend)
-    message = _message(context, client, task, args or [], kwargs or {}, queue, priority)
-    run = _Run(context, client, message)
+    policy = NetworkPolicy.of_brokers(context.settings or Settings())
+    client = CeleryClient(_server("broker", broker), policy)
+    results = _results(context, client, result_backend)
+    message = _message(context, results, task, args or [], kwargs or {}, queue, priority)
+    run = _Run(context, client, results, message)
     try:
         return run.result()
     except (Cancelled, TimedOut, Fenced):
         run.revoke(_signal(context, terminate))
         raise
+    finally:
+        run.close()
 
 
-def _client(context: RunContext, broker: str, result_backend: str | None) -> CeleryClient:
-    settings = context.settings or Settings()
-    return CeleryClient(
-        broker=_server("broker", broker),
-        results=None if result_backend is None else _server("result_backend", result_backend),
-        policy=NetworkPolicy.of_brokers(settings),
-    )
+def _results(
+    context: RunContext, client: CeleryClient, result_backend: str | None
+) -> Results | None:
+    of_attempt = task_id(context.run_id, context.attempt)
+    if result_backend is None:
+        return None
+    if result_backend == RPC:
+        return QueuedResults(client.broker, client.policy, of_attempt)
+    return RedisResults(_server("result_backend", result_backend), client.policy, of_attempt)
 
 
 def _server(name: str, url: str) -> CeleryServer:
@@ -160,7 +175,7 @@ def _server(name: str, url: str) -> CeleryServer:
 
 def _message(
     context: RunContext,
-    client: CeleryClient,
+    results: Results | None,
     task: str,
     args: list[Any],
     kwargs: dict[str, Any],
@@ -181,7 +196,8 @@ def _message(
         expires_at=None if limit is None else clock.now() + timedelta(seconds=limit),
         shown_args=context.mask(args),
         shown_kwargs=context.mask(kwargs),
-        wants_result=client.results is not None,
+        wants_result=results is not None,
+        reply_to="" if results is None else results.reply_to,
     )
 
 
@@ -195,24 +211,33 @@ def _signal(context: RunContext, terminate: bool) -> str | None:
 class _Run:
     """The run of a task by workers elsewhere: its message is sent, its result waited for."""
 
-    def __init__(self, context: RunContext, client: CeleryClient, message: TaskMessage) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        client: CeleryClient,
+        results: Results | None,
+        message: TaskMessage,
+    ) -> None:
         self._context = context
         self._client = client
+        self._results = results
         self._message = message
         self._started = time.monotonic()
 
     def result(self) -> CeleryResult:
         """Send the message and return the result; raises TaskOutcome."""
-        client, message = self._client, self._message
+        client, results, message = self._client, self._results, self._message
+        if results is not None:
+            self._unless_stopped(results.open)
         self._unless_stopped(lambda: client.send(message))
         self._log(
             f"{message.task} sent to the queue {message.queue!r} of"
             f" {client.broker.address} as {message.id}"
         )
-        if client.results is None:
+        if results is None:
             self._log("No result_backend is given: the run does not wait for the task.")
             return self._ended("SENT", None)
-        end = self._final_state()
+        end = self._final_state(results)
         if end.state == "SUCCESS":
             return self._ended("SUCCESS", end.value)
         if end.traceback:
@@ -234,13 +259,19 @@ class _Run:
             how = "it goes on if it has begun" if signal is None else f"by {signal} if it has begun"
             self._log(f"{self._message.task} revoked, {how}")
 
-    def _final_state(self) -> TaskState:
+    def close(self) -> None:
+        """Close the connection for results, in the background if the server does not answer."""
+        if self._results is not None:
+            with suppress(TimeoutError):
+                _in_thread(self._results.close).result(CLOSE_SECONDS)
+
+    def _final_state(self, results: Results) -> TaskState:
         """Return the last state of the task, once its worker has stored it."""
         pause, answered_at = FIRST_PAUSE_SECONDS, time.monotonic()
         last: TaskState | None = None
         while True:
             try:
-                state = self._unless_stopped(lambda: self._client.state(self._message.id))
+                state = self._unless_stopped(results.state)
                 answered_at = time.monotonic()
             except CeleryFailed as error:
                 if not error.may_pass or time.monotonic() - answered_at > OUTAGE_SECONDS:

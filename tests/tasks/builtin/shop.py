@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from celery import Celery
+from celery.backends.rpc import RPCBackend
 from celery.exceptions import Ignore
 
 sys.modules["jobs_app"] = None  # type: ignore[assignment]  # an import of it raises
@@ -31,6 +32,19 @@ def forgetful() -> str:
 def fail(text: str) -> None:
     """Raise an error."""
     raise ValueError(text, 7)
+
+
+@app.task(backend=RPCBackend(app))
+def add_by_rpc(x: int, y: int = 0) -> int:
+    """Send a sum to the queue that the caller named."""
+    return x + y
+
+
+@app.task(backend=RPCBackend(app), bind=True)
+def fail_by_rpc(self: object) -> None:
+    """Set a state, and then raise an error."""
+    self.update_state(state="PROGRESS", meta={"fraction": 0.5})  # type: ignore[attr-defined]  # of a task
+    raise KeyError("gone")
 
 
 @app.task(bind=True)

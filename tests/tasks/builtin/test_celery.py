@@ -106,6 +106,22 @@ def test_a_result_that_the_task_would_ignore_is_waited_for(shop):
     assert call(shop, "shop.forgetful")["result"] == "kept"
 
 
+def test_a_result_comes_in_a_queue_of_the_broker_which_is_gone_afterwards(shop):
+    before = keys(shop)
+
+    result = call(shop, "shop.add_by_rpc", args=[1], kwargs={"y": 5}, result_backend="rpc://")
+    with pytest.raises(CeleryFailed, match=r"fail_by_rpc failed: KeyError: gone"):
+        call(shop, "shop.fail_by_rpc", result_backend="rpc://")
+
+    assert (result["state"], result["result"]) == ("SUCCESS", 6)
+    assert not [key for key in keys(shop) - before if "jobs-app" in key]
+
+
+def keys(shop: Shop) -> set[str]:
+    with shop.client() as client:
+        return {key.decode() for key in client.scan_iter()}
+
+
 def test_without_a_result_backend_the_run_ends_when_the_broker_has_the_message(shop, tmp_path):
     output = Output()
     work = {"directory": str(tmp_path), "seconds": 0}
@@ -330,6 +346,8 @@ def faults(**kwargs: Any) -> list[tuple[str, str]]:
     "kwargs, expected",
     [
         ({}, []),
+        ({"result_backend": "rpc://"}, []),
+        ({"broker": "rpc://"}, [("/kwargs/broker", "not_a_secret")]),
         ({"result_backend": "${secret:shop-results}", "args": [1], "kwargs": {"y": None}}, []),
         ({"broker": "redis://127.0.0.1/0"}, [("/kwargs/broker", "not_a_secret")]),
         ({"broker": "redis://${secret:shop}/0"}, [("/kwargs/broker", "not_a_secret")]),

@@ -1,0 +1,63 @@
+"""Results come from a queue of the broker, also after an outage."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs_app.core.network_allowlist import parse_allowlist
+from jobs_app.tasks.celery_client import CeleryClient
+from jobs_app.tasks.celery_message import TaskMessage, TaskState
+from jobs_app.tasks.celery_results import QueuedResults
+from jobs_app.tasks.celery_server import celery_server
+from jobs_app.tasks.context import CeleryFailed
+from jobs_app.tasks.network_policy import NetworkPolicy
+from tests.servers import wait_until
+from tests.tasks.amqp_broker import AmqpBroker
+
+POLICY = NetworkPolicy(allowlist=parse_allowlist("127.0.0.1"))
+RUN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+MESSAGE = TaskMessage(str(RUN_ID), RUN_ID, "shop.add", [1], {}, "shop", "jobs-app@h")
+
+
+def test_results_come_in_a_queue_of_rabbitmq_that_is_deleted_afterwards():
+    states: list[dict[str, Any]] = [{"status": "STARTED"}, {"status": "SUCCESS", "result": 3}]
+    with AmqpBroker({"shop"}, answers=states).serving() as broker:
+        server = celery_server(f"amqp://127.0.0.1:{broker.port}")
+        results = QueuedResults(server, POLICY, str(RUN_ID))
+        results.open()
+        assert results.state() is None
+        CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
+        wait_until(lambda: results.state() == TaskState("SUCCESS", 3), "the result has come")
+        results.close()
+
+    assert broker.deleted == [results.reply_to]
+    assert broker.published[0]["reply_to"] == results.reply_to
+
+
+def test_a_result_in_the_queue_that_is_no_result_is_an_error_that_says_so():
+    with AmqpBroker({"shop"}, answers=[{"result": 3}]).serving() as broker:
+        server = celery_server(f"amqp://127.0.0.1:{broker.port}")
+        results = QueuedResults(server, POLICY, str(RUN_ID))
+        results.open()
+        CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
+        with pytest.raises(CeleryFailed, match="result_serializer"):
+            wait_until(lambda: results.state() is not None, "the result has come")
+        results.close()
+
+
+def test_after_an_outage_the_queue_is_consumed_again():
+    with AmqpBroker({"shop"}, answers=[{"status": "SUCCESS", "result": 3}]).serving() as broker:
+        server = celery_server(f"amqp://127.0.0.1:{broker.port}")
+        results = QueuedResults(server, POLICY, str(RUN_ID))
+        results.open()
+        broker.disconnect()
+        with pytest.raises(CeleryFailed, match="does not answer") as failure:
+            results.state()
+        assert results.state() is None
+        CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
+        wait_until(lambda: results.state() == TaskState("SUCCESS", 3), "the result has come")
+        results.close()
+
+    assert failure.value.may_pass
