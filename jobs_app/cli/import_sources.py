@@ -7,7 +7,13 @@ from jobs_app.cli.client import Client, Json
 from jobs_app.cli.failure import Failure, Unreachable
 from jobs_app.cli.import_plan import Step, carry_out, plan
 from jobs_app.cli.job_options import writable
-from jobs_app.jobs.importers.drafts import Defaults, Draft, documents, find_present
+from jobs_app.jobs.importers.drafts import (
+    Defaults,
+    Draft,
+    documents,
+    find_present,
+    same_task,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,11 @@ def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) 
     jobs = client.page("/jobs", limit=None)["items"]
     taken = {job["name"] for job in jobs}
     for source in sources:
-        items = [item for item in source.items if item.draft is not None]
-        drafts = [item.draft for item in items if item.draft is not None]
         ours = [writable(job) for job in jobs if job.get("origin") == source.origin]
-        present = find_present(drafts, ours)
-        others = {job["name"] for job in jobs} - {job["name"] for job in ours}
+        elsewhere = [job for job in jobs if job.get("origin") != source.origin]
+        items, present = _matched(source, ours, elsewhere)
+        drafts = [item.draft for item in items if item.draft is not None]
+        others = {job["name"] for job in elsewhere}
         own = replace(defaults, origin=source.origin)
         made = documents(drafts, present, taken=taken, defaults=own)
         taken |= {document["name"] for document in made}
@@ -99,6 +105,28 @@ def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) 
                 sentence = f"the name {wanted} belongs to another job, which stays as it is"
                 item.note = "; ".join(filter(None, [item.note, sentence]))
             _plan_item(client, item, document)
+
+
+def _matched(
+    source: Source, ours: Sequence[Json], elsewhere: Sequence[Json]
+) -> tuple[list[Item], list[Json | None]]:
+    """Return the items of *source* that describe a job, and the one of *ours* that each is.
+
+    A new one with a name that does the same as a job from *elsewhere* is left out: the same
+    periodic task may be in code and in a store.
+    """
+    items = [item for item in source.items if item.draft is not None]
+    present = find_present([item.draft for item in items if item.draft is not None], ours)
+    kept: list[tuple[Item, Json | None]] = []
+    for item, job in zip(items, present, strict=True):
+        same = None if job or item.draft is None else same_task(item.draft, elsewhere)
+        if same is None:
+            kept.append((item, job))
+            continue
+        origin = f", from {same['origin']}," if same.get("origin") else ""
+        item.draft = None
+        item.note = f"the job {same['name']}{origin} does the same, so that no other one is made"
+    return [item for item, _ in kept], [job for _, job in kept]
 
 
 def _plan_item(client: Client, item: Item, document: Json) -> None:

@@ -61,3 +61,26 @@ def test_a_failure_names_the_job_and_how_to_go_on(server: CannedServer) -> None:
     assert "The same import again" in raised.value.message
     assert raised.value.exit_code == 4
     client.close()
+
+
+def test_a_periodic_task_that_is_a_job_from_elsewhere_is_left_out(server: CannedServer) -> None:
+    present = a_job(
+        name="report", origin="beat shop", task="t", kwargs={"x": 1}, schedule={"cron": "@daily"}
+    )
+    server.on("GET", "/jobs", page(present))
+    server.on("POST", "/jobs", Canned({"job": a_job(), "effect": {"warnings": []}}))
+    drafts = [
+        Draft(name, "t", {"x": x}, {"cron": "@daily"}, zone, None, is_named=True)
+        for name, x, zone in (("nightly", 1, None), ("other", 2, None), ("far", 1, "Asia/Tokyo"))
+    ]
+    items = [Item(n, draft.name, "entry", draft) for n, draft in enumerate(drafts, 1)]
+    one = Source("Redis", "form", "redbeat cache", items)
+    client = Client()
+
+    plan_sources(client, [one], Defaults("", "UTC"))
+
+    assert [item.action for item in items] == ["", "create", "create"]
+    assert items[0].note == (
+        "the job report, from beat shop, does the same, so that no other one is made"
+    )
+    client.close()

@@ -77,6 +77,24 @@ def find_present(drafts: Sequence[Draft], jobs: Sequence[Json]) -> list[Json | N
     return matches
 
 
+def same_task(draft: Draft, jobs: Sequence[Json]) -> Json | None:
+    """Return one of *jobs* that starts the same task at the same times as *draft*, if any.
+
+    Lines of a crontab, which have no name, are never the same as a job from elsewhere.
+    """
+    if not draft.is_named:
+        return None
+    zone = draft.timezone
+    return next(
+        (
+            job
+            for job in jobs
+            if _is_same(draft, job) and zone in (None, (job.get("schedule") or {}).get("timezone"))
+        ),
+        None,
+    )
+
+
 def _first(
     jobs: Sequence[Json], draft: Draft, is_match: Callable[[Draft, Json], bool]
 ) -> Json | None:

@@ -27,8 +27,8 @@ ANSWER_SECONDS = 30.0
 BATCH = 500
 
 STATIC = (
-    "The beat_schedule of the code has it, too: import it from here or by `jobs-app import beat`,"
-    " not from both."
+    "The beat_schedule of the code has it, too, and RedBeat copies it from there at each start:"
+    " `jobs-app import beat` may be the better source."
 )
 #: Entries of an installation of jobs-app name this task (jobs.redbeat_entries).
 OUR_TASK = "jobs_app.look"
