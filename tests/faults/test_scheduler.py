@@ -27,6 +27,7 @@ from tests.servers import ValkeyServer, crowding, wait_until
 TAKEOVER_SECONDS = 4.0
 
 
+@sqlite_nightly
 @pytest.mark.timeout(180)
 def test_a_scheduler_killed_at_any_step_of_its_tick_loses_and_doubles_nothing(
     installation: Installation,
@@ -75,6 +76,7 @@ def test_a_standby_takes_over_from_a_frozen_leader_which_then_steps_down(
     assert installation.processes["scheduler-1"].poll() is None
 
 
+@sqlite_nightly
 def test_a_leader_frozen_between_commit_and_publish_does_no_harm_when_it_goes_on(
     installation: Installation,
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_leader_frozen_between_commit_and_publish_does_no_harm_when_it_goes_on
     installation.assert_right(job)
 
 
+@sqlite_nightly
 def test_schedulers_that_are_active_at_the_same_time_record_each_fire_once(
     installation: Installation, own_valkey: ValkeyServer
 ) -> None:
@@ -153,6 +156,7 @@ def test_a_scheduler_that_ends_in_order_hands_over_at_once(installation: Install
     installation.assert_right(job)
 
 
+@sqlite_nightly
 def test_edits_that_race_with_ticks_lose_and_double_nothing(installation: Installation) -> None:
     installation.start_ready("worker")
     installation.start_ready("scheduler")

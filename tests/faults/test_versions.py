@@ -8,12 +8,14 @@ from jobs_app.core.states import RunState
 from jobs_app.jobs.start import TaskStart, start_task
 from tests.faults.installation import Installation
 from tests.faults.test_messages import call, envelope, queue
+from tests.profiles import sqlite_nightly
 from tests.servers import ValkeyServer, wait_until
 
 #: A message that nobody could read is sent again after 15 seconds.
 RESENT_SECONDS = 40.0
 
 
+@sqlite_nightly
 def test_processes_work_on_after_a_newer_version_has_migrated_their_database(
     installation: Installation,
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
     assert installation.run(long).state is RunState.RUNNING
 
 
+@sqlite_nightly
 @pytest.mark.timeout(180)
 def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     installation: Installation,

@@ -12,7 +12,7 @@ from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.runs import history
 from jobs_app.runs.cancel import cancel
 from tests.integration.system import System
-from tests.profiles import sqlite_nightly
+from tests.profiles import postgresql_nightly, sqlite_nightly
 from tests.servers import ValkeyServer, crowding, wait_until
 
 
@@ -145,6 +145,7 @@ def test_a_running_run_is_cancelled_within_seconds(system: System, task: str) ->
     assert run.finished_at - asked_at < timedelta(seconds=3) * crowding()
 
 
+@postgresql_nightly
 def test_redis_emptied_loses_nothing(
     make_system: Callable[..., System], own_valkey: ValkeyServer
 ) -> None:

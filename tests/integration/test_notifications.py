@@ -20,7 +20,7 @@ from jobs_app.secrets.encryption import Cipher
 from tests.integration.system import System
 from tests.notification_checks import KEY
 from tests.notifications.webhook_server import WebhookServer, webhook_server
-from tests.profiles import sqlite_nightly
+from tests.profiles import postgresql_nightly, sqlite_nightly
 from tests.servers import crowding, wait_until
 
 SECRET = "sixteen letters at least"
@@ -64,6 +64,7 @@ def documents(recorder: WebhookServer) -> list[dict[str, Any]]:
     return [json.loads(request.body) for request in recorder.received]
 
 
+@postgresql_nightly
 @pytest.mark.timeout(180)
 def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
     system: System, recorder: WebhookServer
