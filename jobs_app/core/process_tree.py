@@ -49,6 +49,11 @@ def children() -> list[Entry]:
     return [entry for entry in _processes() if entry.parent == os.getpid()]
 
 
+def entry_of(pid: int) -> Entry | None:
+    """Return the process *pid*, None if there is none (or no /proc)."""
+    return _entry(str(pid))
+
+
 def descendants(keep: frozenset[tuple[int, int]] = frozenset()) -> list[Entry]:
     """Return the descendants of this process, children first.
 

@@ -19,7 +19,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.worker.completer import Completer
 from jobs_app.worker.liveness.active_runs import ActiveRuns
-from jobs_app.worker.liveness.cancellation import CancelListener
+from jobs_app.worker.liveness.cancellation import CancelListener, wake_by_signal
 from jobs_app.worker.liveness.lease import Lease
 from jobs_app.worker.liveness.write_failures import CANNOT_WRITE, WriteFailures
 from jobs_app.worker.output.capture import capture_descriptors
@@ -34,6 +34,7 @@ from jobs_app.worker.process_state.fork_signals import reset_signals_in_forks
 from jobs_app.worker.process_state.limits import Limits
 from jobs_app.worker.process_state.snapshot import ProcessState
 from jobs_app.worker.run_programs import RunPrograms
+from jobs_app.worker.thread_programs import ThreadPrograms, note_processes
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ class Process:
         if not is_prefork:
             # Tasks run in this process. With prefork, each pool process does it after its fork.
             reset_signals_in_forks()
+            if is_solo:
+                wake_by_signal()
+            else:
+                note_processes()
         self.lease = Lease(settings.fence_seconds)
         # One connection for claim and finish, a few for logs, cancel listener and the rest.
         size = 5 + (0 if is_prefork else settings.worker_concurrency)
@@ -100,10 +105,11 @@ class Process:
             self._descriptors = Descriptors(capture_descriptors())
             become_subreaper()
             reset_signals_in_forks()
+            wake_by_signal()
 
-    def start_programs(self) -> RunPrograms | None:
-        """Return the programs of a run that starts now; None in a pool of threads."""
-        return RunPrograms() if self.is_exclusive else None
+    def start_programs(self) -> RunPrograms:
+        """Return the programs of a run that starts now, in this thread."""
+        return RunPrograms() if self.is_exclusive else ThreadPrograms()
 
     def save_state(self) -> None:
         """Save the state of this process, once, to restore it after each task."""

@@ -46,6 +46,9 @@ class RunPrograms:
         earlier = children() if has_children() else []
         self._earlier = frozenset(entry.key for entry in earlier)
 
+    def wake(self) -> None:
+        """Wake a task that waits for its processes where no exception reaches it."""
+
     def signal(self, number: int) -> None:
         """Send a signal to the programs, and continue those that are stopped."""
         if has_children():
@@ -80,8 +83,15 @@ class RunPrograms:
             signaled |= {entry.key for entry in living}
             time.sleep(POLL_SECONDS)
         else:
-            _stop_services()
+            self._stop_services()
         return names
+
+    def _stop_services(self) -> None:
+        """Stop the services of multiprocessing, so that the next run starts them again."""
+        for service, _ in _services():
+            # They end when their pipe closes, and nobody else holds it any more.
+            with suppress(OSError, AttributeError):
+                service._stop()
 
     def _living(self) -> list[Entry]:
         """Reap the children that have ended; return the programs that are alive."""
@@ -136,11 +146,3 @@ def _services() -> list[tuple[Any, int]]:
         if pid is not None:
             services.append((service, pid))
     return services
-
-
-def _stop_services() -> None:
-    """Stop the services of multiprocessing, so that the next run starts them again."""
-    for service, _ in _services():
-        # They end when their pipe closes, and nobody else holds it any more.
-        with suppress(OSError, AttributeError):
-            service._stop()

@@ -105,6 +105,46 @@ def divides(method: str) -> list[Any]:
     return [heard, squares, more, listed, os.getpid()]
 
 
+def _by_processes(context: Any, files: list[str]) -> None:
+    processes = [context.Process(target=_last, args=[file]) for file in files]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def _by_pool(context: Any, files: list[str]) -> None:
+    with context.Pool(2) as pool:
+        pool.map(_last, files)
+
+
+def _by_lazy_pool(context: Any, files: list[str]) -> None:
+    with context.Pool(2) as pool:
+        list(pool.imap_unordered(_last, files))
+
+
+def _by_executor(context: Any, files: list[str]) -> None:
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        list(executor.map(_last, files))
+
+
+HELPERS = {
+    "processes": _by_processes,
+    "a pool": _by_pool,
+    "a lazy pool": _by_lazy_pool,
+    "an executor": _by_executor,
+}
+
+
+@shared_task
+def is_helped(by: str, method: str, file: str) -> None:
+    """Divide work that takes all day among two processes, and wait for it."""
+    try:
+        HELPERS[by](multiprocessing.get_context(method), [file, file])
+    finally:
+        print("cleaned up")
+
+
 @shared_task
 def greets() -> str:
     """Say that all is well, with a program that is waited for."""

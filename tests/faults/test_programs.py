@@ -16,7 +16,7 @@ from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import history, messages
 from jobs_app.runs.cancel import cancel
 from tests.faults.installation import Installation
-from tests.faults.program_tasks import STARTS
+from tests.faults.program_tasks import HELPERS, STARTS
 from tests.servers import is_alive, wait_until
 
 TASKS = "tests.faults.program_tasks"
@@ -141,6 +141,58 @@ def test_a_task_may_divide_its_work_among_processes(worker: Installation, method
         assert run.result[:4] == ["hello", squares, squares, [1, 2, 3]]
         # Its services are no programs of the run.
         assert log_of(worker, run_id) == ""
+
+
+def stop(worker: Installation, run_id: UUID) -> None:
+    with worker.database.session() as session:
+        mode = CancelMode.GRACEFUL
+        cancel(session, run_id, mode=mode, by="ann", reason="typo", at=clock.now())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "worker, method, helpers",
+    [
+        ("prefork", "fork", ["a pool"]),
+        ("solo", "fork", ["a pool", "a lazy pool"]),
+        ("threads", "fork", list(HELPERS)),
+        *(
+            pytest.param(pool, "spawn", list(HELPERS), marks=pytest.mark.nightly)
+            for pool in ("prefork", "solo", "threads")
+        ),
+    ],
+    indirect=["worker"],
+)
+def test_a_run_that_is_stopped_takes_its_processes_along(
+    worker: Installation, tmp_path: Path, method: str, helpers: list[str]
+) -> None:
+    for by in helpers:
+        file = tmp_path / by
+        run_id = start(worker, "is_helped", by=by, method=method, file=str(file))
+        pids = pids_in(file, 2)
+
+        stop(worker, run_id)
+        run = worker.wait_for_end(run_id)
+
+        assert run.state is RunState.CANCELLED, by
+        # It was interrupted: its process was not killed at the end of the grace.
+        assert "cleaned up" in log_of(worker, run_id), by
+        wait_until(lambda pids=pids: not any(map(is_alive, pids)), f"{by} ends")  # type: ignore[misc]  # a default
+
+
+@pytest.mark.parametrize("worker", ["solo", "threads"], indirect=True)
+def test_a_time_limit_ends_the_processes_of_a_task_in_every_pool(
+    worker: Installation, tmp_path: Path
+) -> None:
+    file = tmp_path / "pids"
+    arguments = {"by": "a pool", "method": "fork", "file": str(file)}
+
+    run = worker.wait_for_end(
+        start(worker, "is_helped", limits={"time_limit_seconds": 1}, **arguments)
+    )
+
+    assert run.state is RunState.TIMED_OUT
+    wait_until(lambda: not any(map(is_alive, pids_in(file))), "they end")
 
 
 def test_a_program_of_a_task_gains_no_privileges_and_dumps_no_core(worker: Installation) -> None:

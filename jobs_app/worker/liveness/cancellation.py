@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 from uuid import UUID
 
 from sqlalchemy import select
@@ -38,6 +39,9 @@ LAST_GRACE_SECONDS = 3.0
 
 #: Grace of runs when the worker must stop at once, seconds.
 STOP_GRACE_SECONDS = 2.0
+
+#: Wakes a task in the main thread of its process. A process without a handler ignores it.
+WAKE_SIGNAL = signal.SIGURG
 
 #: Longest grace of a command in a fenced worker, as in `command_supervisor`, seconds.
 FENCE_GRACE_SECONDS = 5.0
@@ -86,7 +90,7 @@ class CancellableRun:
     knows_abort: bool = False
     is_stopped: bool = False
     stop_by: float = float("inf")
-    # The programs of a Python task, in a process that works on one run at a time.
+    # The programs of a Python task.
     programs: RunPrograms | None = None
     # When programs that TERM did not end are killed, after the time limit.
     kill_programs_at: float = float("inf")
@@ -100,6 +104,18 @@ class CancellableRun:
         """Return whether the task of a cancelled run is left alone at *now*."""
         grace = self.limits.kill_grace_seconds
         return self.is_abortable and now < self.stop_by - min(ABORT_RESERVE_SECONDS, grace / 2)
+
+
+def wake_by_signal() -> None:
+    """From now on, let WAKE_SIGNAL interrupt what the main thread of this process waits for.
+
+    Python then calls the handler at once, and raises there what another thread has set.
+    """
+    signal.signal(WAKE_SIGNAL, _do_nothing)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
 
 
 def grace_seconds(
@@ -256,13 +272,17 @@ class CancelListener:
             run.programs.kill()
 
     def _interrupt(self, run: CancellableRun, error: type[Exception]) -> None:
-        """Raise *error* in the task's thread, at its next bytecode."""
+        """Raise *error* in the task's thread, at its next bytecode, and wake it if we can."""
         with self._changed:
             if run.run_id in self._runs:
                 log.info("run_interrupted run=%s attempt=%s", run.run_id, run.attempt)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(run.thread_id), ctypes.py_object(error)
                 )
+                if run.thread_id == threading.main_thread().ident:
+                    signal.pthread_kill(run.thread_id, WAKE_SIGNAL)
+        if run.programs is not None:
+            run.programs.wake()
 
     def _kill_process(self, run: CancellableRun) -> None:
         with self._changed:
