@@ -21,6 +21,9 @@ from jobs_app.tasks.network_policy import NetworkPolicy
 CONNECT_SECONDS = 10.0
 IO_SECONDS = 10.0
 
+#: RabbitMQ and we tell each other so often that we are there, seconds.
+HEARTBEAT_SECONDS = 30
+
 T = TypeVar("T")
 
 
@@ -78,6 +81,7 @@ def _open_broker(server: CeleryServer, host: str) -> Connection:
         transport="redis" if server.kind == REDIS else "pyamqp",
         ssl=server.tls() or False,
         connect_timeout=CONNECT_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
         transport_options=options,
     )
     try:

@@ -106,6 +106,7 @@ class QueuedResults:
         self.reply_to = f"jobs-app-results-{task_id}"
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._consumer: Consumer | None = None
         self._state: TaskState | None = None
         self._is_unreadable = False
 
@@ -119,6 +120,8 @@ class QueuedResults:
         with self._lock:
             connection = self._opened()
             try:
+                # It finds out if the server is gone without a word.
+                connection.heartbeat_check()
                 connection.drain_events(timeout=DRAIN_SECONDS)
             except TimeoutError:
                 pass
@@ -132,10 +135,11 @@ class QueuedResults:
     def close(self) -> None:
         """Delete the queue and close the connection."""
         with self._lock:
-            if self._connection is not None:
-                # It expires by itself; in Redis an empty one leaves nothing.
+            if self._consumer is not None:
+                # The queue expires by itself; in Redis an empty one leaves nothing.
                 with suppress(Exception):
-                    channel: Any = self._connection.default_channel
+                    self._consumer.cancel()
+                    channel: Any = self._consumer.channel
                     channel.queue_delete(self.reply_to)
             self._drop()
 
@@ -150,9 +154,10 @@ class QueuedResults:
                     durable=False,
                     expires=QUEUE_SECONDS,
                 )
-                Consumer(
+                self._consumer = Consumer(
                     connection.default_channel, [queue], on_message=self._take, accept=["json"]
-                ).consume()
+                )
+                self._consumer.consume()
             except Exception as error:
                 connection.release()
                 raise no_answer(self._broker, error) from error
@@ -168,7 +173,7 @@ class QueuedResults:
         message.ack()
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._consumer = self._connection, None, None
         if connection is not None:
             with suppress(Exception):
                 connection.release()

@@ -9,8 +9,8 @@ from jobs_app.core.url_server import server_fault
 
 REDIS, AMQP = "redis", "amqp"
 
-#: The port of each scheme, in the clear and with TLS.
-PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
+#: The port of each scheme, in the clear and with TLS. Celery's tutorial writes pyamqp://.
+PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "pyamqp": 5672, "amqps": 5671}
 
 FORM = (
     "use redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS, amqp://USER:PASSWORD@HOST:5672/VHOST"

@@ -49,6 +49,7 @@ class AmqpBroker:
     certificate: Path | None = None
     confirms: bool = True
     answers: list[dict[str, Any]] = field(default_factory=list)
+    content_type: str = "application/json"
     published: list[dict[str, Any]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     consumers: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
@@ -124,10 +125,16 @@ class _Connection:
             queue, tag = loads("Bss", arguments, 0)[0][1:]
             self._answer(channel, (60, 21), "s", [tag])
             self._broker.consumers[queue] = partial(self._deliver, channel, tag)
+        elif method == (60, 30):
+            self._answer(channel, (60, 31), "s", [loads("s", arguments, 0)[0][0]])
+            self._broker.consumers.clear()
         elif method in PLAIN_ANSWERS:
             self._answer(channel, *PLAIN_ANSWERS[method])
             if method == (50, 40):
-                self._broker.deleted.append(loads("Bs", arguments, 0)[0][1])
+                name = loads("Bs", arguments, 0)[0][1]
+                # RabbitMQ sends a cancel to those who consume a queue that somebody deletes.
+                assert name not in self._broker.consumers
+                self._broker.deleted.append(name)
         elif method == (10, 11):
             self._broker.logins.append(loads("FsS", arguments, 0)[0][2].strip("\x00"))
             self._answer(0, (10, 30), "BlB", [0, 131_072, 0])
@@ -159,7 +166,7 @@ class _Connection:
     def _deliver(self, channel: int, tag: str, answer: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()
         self._answer(channel, (60, 60), "sLbss", [tag, 1, False, "", ""])
-        properties = dumps("ss", ("application/json", "utf-8"))
+        properties = dumps("ss", (self._broker.content_type, "utf-8"))
         head = struct.pack(">HHQH", 60, 0, len(body), 0b11 << 14) + properties
         for kind, payload in ((HEADER, head), (BODY, body)):
             frame = struct.pack(">BHI", kind, channel, len(payload)) + payload + END

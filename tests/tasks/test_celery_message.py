@@ -1,11 +1,15 @@
 """The messages that workers of Celery get, and the results that they store."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery.backends.base import KeyValueStoreBackend
 
 from jobs_app.core.policies import RunLimits
+from jobs_app.tasks.celery_client import CONTROL_EXCHANGE
 from jobs_app.tasks.celery_message import (
+    RESULT_KEY,
     SHOWN_CHARS,
     TaskMessage,
     TaskState,
@@ -42,6 +46,13 @@ def test_a_message_has_the_headers_that_celery_itself_writes() -> None:
     assert headers["timelimit"] == [9, 5]
     assert headers["ignore_result"] is False
     assert a_message().headers()["ignore_result"] is None
+
+
+def test_the_places_of_results_and_orders_are_those_of_celery() -> None:
+    assert KeyValueStoreBackend.task_keyprefix == RESULT_KEY
+    control: Any = TASKS.control
+    assert control.mailbox.exchange.name == CONTROL_EXCHANGE
+    assert control.mailbox.exchange.type == "fanout"
 
 
 def test_arguments_for_people_are_short_and_those_that_they_may_see() -> None:

@@ -36,8 +36,18 @@ def test_results_come_in_a_queue_of_rabbitmq_that_is_deleted_afterwards():
     assert broker.published[0]["reply_to"] == results.reply_to
 
 
-def test_a_result_in_the_queue_that_is_no_result_is_an_error_that_says_so():
-    with AmqpBroker({"shop"}, answers=[{"result": 3}]).serving() as broker:
+@pytest.mark.parametrize(
+    "answer, content_type",
+    [
+        ({"result": 3}, "application/json"),
+        ({"status": "SUCCESS", "result": 3}, "application/x-python-serialize"),
+    ],
+)
+def test_a_result_in_the_queue_that_is_no_json_of_one_is_an_error_that_says_so(
+    answer, content_type
+):
+    answers = AmqpBroker({"shop"}, answers=[answer], content_type=content_type)
+    with answers.serving() as broker:
         server = celery_server(f"amqp://127.0.0.1:{broker.port}")
         results = QueuedResults(server, POLICY, str(RUN_ID))
         results.open()

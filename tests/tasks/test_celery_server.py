@@ -17,6 +17,7 @@ from jobs_app.tasks.celery_server import CeleryServer, celery_server
         ),
         ("rediss://u:p@h/1", CeleryServer("redis", "h", 6379, "1", "u", "p", is_encrypted=True)),
         ("amqp://u:p@[::1]", CeleryServer("amqp", "::1", 5672, "/", "u", "p")),
+        ("pyamqp://guest@h//", CeleryServer("amqp", "h", 5672, "/", "guest")),
         ("amqp://h//", CeleryServer("amqp", "h", 5672, "/")),
         ("amqp://h/shop%2Fa", CeleryServer("amqp", "h", 5672, "shop/a")),
         (
@@ -37,7 +38,7 @@ def test_a_url_is_read_as_celery_reads_it(url: str, server: CeleryServer) -> Non
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "h:6379", "http://h", "pyamqp://h", "sentinel://h", "memory://", "redis+socket:///x"),
+        *("", "h:6379", "http://h", "sentinel://h", "memory://", "redis+socket:///x"),
         *(
             "redis://",
             "redis:///0",
