@@ -26,7 +26,7 @@ from jobs_app.db.migrations import migrate
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import LogChunk, Run
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import union as schedules
 from jobs_app.web import page_session
 from jobs_app.web.app import create_app
 from tests.web.pages.browser.conftest import ARGUMENTS, CHROMIUM, Scheme, serving

@@ -8,21 +8,21 @@ from typing import Any, Self
 from celery import Celery
 from sqlalchemy.orm import Session
 
-from jobs_app.core import durations
-from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule, refuse
+from jobs_app.core.errors import FieldError, refuse
 from jobs_app.core.field_spec import described_fields, grouped
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
-from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_of
-from jobs_app.jobs.document import KINDS, NAME, QUEUE, TAG, Definition, as_json
+from jobs_app.db.models.jobs import Job, schedule_columns, schedule_of
+from jobs_app.jobs.document import NAME, QUEUE, TAG, Definition, as_json
+from jobs_app.jobs.schedule_input import schedule_errors, schedules_from, with_anchors
 from jobs_app.notifications import channels
 from jobs_app.notifications.rules import Rule, rules_from_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.schedules import calendar_interval, cron_timezone, timezones, validation
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Schedule, anchored, unknown_zone
+from jobs_app.schedules import schedule_json
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.union import seeded
 from jobs_app.secrets import references, store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
@@ -47,73 +47,9 @@ def from_document(
     """
     declared = Declaration() if app is None else registry.declaration(app, document["task"])
     values = declared.completed(document, settings.job_defaults) | {"name": name}
-    if (schedule := values.get("schedule")) is not None:
-        try:
-            values["schedule"] = schedule_from(
-                schedule, settings, seed=name, default_timezone=declared.timezone
-            )
-        except InvalidInput as error:
-            raise error.under("/schedule") from error
-    return Definition(**grouped(Definition, _from_json(values)))
-
-
-def schedule_from(
-    document: Mapping[str, Any],
-    settings: Settings,
-    *,
-    seed: str = "",
-    default_timezone: str | None = None,
-) -> Schedule:
-    """Return the schedule that *document* describes; the rest is as *settings* have it.
-
-    A zone in front of the cron expression is that of the schedule. Raises InvalidInput, with
-    pointers into the schedule, unless it is of exactly one kind, and in one zone.
-    """
-    _refuse_unless_one_kind(document)
-    document = _with_length(_with_zone_of_cron(document))
-    jitter = settings.default_jitter_seconds
-    # A single instant needs no jitter, and a short interval leaves no room for it.
-    is_long = document.get("cron") or document.get("every")
-    has_room = is_long or (document.get("interval_seconds") or 0) > jitter
-    defaults = {"jitter_seconds": jitter} if has_room else {}
-    timezone = document.get("timezone") or default_timezone or settings.timezone
-    return Schedule(**(defaults | dict(document) | {"timezone": timezone, "seed": seed}))
-
-
-def _refuse_unless_one_kind(document: Mapping[str, Any]) -> None:
-    kinds = [kind for kind in KINDS if document.get(kind) is not None]
-    if len(kinds) != 1:
-        present = f"This has {' and '.join(kinds)}." if kinds else "This has none."
-        detail = f"A schedule has exactly one of {', '.join(KINDS)}. {present}"
-        raise InvalidInput(detail, errors=[FieldError("", "one_schedule", detail)])
-    if document.get("anchor_at") is not None and "anchor_at" not in KINDS[kinds[0]]:
-        detail = "anchor_at belongs to interval_seconds and every; give start_at for a first fire."
-        raise InvalidInput(detail, errors=[FieldError("/anchor_at", "not_an_interval", detail)])
-
-
-def _with_zone_of_cron(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *document* with the zone in front of its cron expression as its `timezone`."""
-    zone, cron = cron_timezone.divide(document.get("cron") or "")
-    if zone is None:
-        return document
-    if not timezones.is_known(zone):
-        error = FieldError("/cron", "unknown_timezone", unknown_zone(zone).detail)
-        raise InvalidInput(error.detail, errors=[error])
-    explicit = document.get("timezone")
-    if explicit and explicit != zone:
-        detail = f"The expression begins with {zone}, but timezone is {explicit}: give one of them."
-        raise InvalidInput(detail, errors=[FieldError("/cron", "two_timezones", detail)])
-    return {**document, "cron": cron, "timezone": zone}
-
-
-def _with_length(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return *document* with its `every` in one spelling, or as seconds if it is no calendar's."""
-    every = document.get("every") or ""
-    if interval := calendar_interval.read(every):
-        return {**document, "every": str(interval)}
-    if (seconds := durations.whole_seconds(every)) is not None:
-        return {**document, "every": None, "interval_seconds": seconds}
-    return document
+    schedule = schedules_from(values, settings, seed=name, default_timezone=declared.timezone)
+    plain = {field: value for field, value in values.items() if field != "schedules"}
+    return Definition(**grouped(Definition, _from_json(plain | {"schedule": schedule})))
 
 
 def definition_of(job: Job) -> Definition:
@@ -143,28 +79,22 @@ def described(definition: Definition) -> dict[str, Any]:
     """Return *definition* for the audit, without its kwargs: they may hold secrets."""
     document = as_json(definition)
     del document["kwargs"]
-    if definition.schedule is not None:
-        document["schedule"] = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name in SCHEDULE_COLUMNS
-            if (value := getattr(definition.schedule, name)) is not None
-        }
-    return document
+    return document | schedule_json.documents(definition.schedule)
 
 
-def completed(definition: Definition, *, anchor_at: datetime | None, at: datetime) -> Definition:
+def completed(definition: Definition, *, before: Definition | None, at: datetime) -> Definition:
     """Fill in the seed, and the anchor of an interval: it neither drifts nor restarts on edit.
 
-    *anchor_at* is the stored anchor of the job; None if it has none.
+    *before* is the present definition of the job; None for a new one.
     A concurrency key without a limit means one run at a time.
     """
     if definition.concurrency_key is not None and definition.concurrency_limit is None:
         definition = replace(definition, concurrency_limit=1)
-    schedule = definition.schedule
-    if schedule is None:
+    if definition.schedule is None:
         return definition
-    schedule = replace(schedule, seed=definition.name)
-    return replace(definition, schedule=anchored(schedule, at=at, anchor_at=anchor_at))
+    schedule = seeded(definition.schedule, definition.name)
+    present = None if before is None else before.schedule
+    return replace(definition, schedule=with_anchors(schedule, present, at=at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,21 +138,9 @@ def check(
     # A channel that went away meanwhile must not keep a job from being renamed.
     if before is None or before.notify != definition.notify:
         errors += channels.rule_errors(session, definition.notify)
-    # A job whose one instant has passed can still be renamed.
-    schedule = definition.schedule
-    if schedule is not None and not _says_the_same(schedule, before):
-        try:
-            validation.check(schedule, now=now)
-        except InvalidSchedule as error:
-            errors += error.under("/schedule").errors
+    present = None if before is None else before.schedule
+    errors += schedule_errors(definition.schedule, present, now=now)
     refuse(errors)
-
-
-def _says_the_same(schedule: Schedule, before: Definition | None) -> bool:
-    """Tell whether *schedule* is that of *before*, whatever the names are that seed them."""
-    if before is None or before.schedule is None:
-        return False
-    return replace(schedule, seed="") == replace(before.schedule, seed="")
 
 
 def _plain_errors(definition: Definition) -> Iterable[FieldError]:
@@ -272,8 +190,7 @@ def columns(definition: Definition) -> dict[str, Any]:
     """Return *definition* as the columns of a row."""
     columns = as_json(definition)
     del columns["schedule"]
-    schedule = definition.schedule or Schedule()
-    return columns | {name: getattr(schedule, name) for name in SCHEDULE_COLUMNS}
+    return columns | schedule_columns(definition.schedule)
 
 
 def has_other_fires(before: Definition, after: Definition) -> bool:

@@ -15,6 +15,7 @@ from jobs_app.notifications.rules import Rule, rules_as_json
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import AnySchedule, parts_of
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
 TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,48}[a-z0-9])?")
@@ -70,8 +71,9 @@ Note = Annotated[str, FieldSpec(most=2000)]
 class Definition:
     """Everything that a person sets on a job; the rest of its row is bookkeeping.
 
-    `schedule` is None for a job that is only started by hand. `create` and `change` fill
-    in its `seed` and, for intervals, a missing anchor. The fields of the groups stand
+    `schedule` is None for a job that is only started by hand; it may be several as one.
+    `create` and `change` fill in `seed` and, for intervals, a missing anchor. The fields of
+    the groups stand
     beside the others in JSON, in YAML and in the row.
     """
 
@@ -91,7 +93,7 @@ class Definition:
     confirm: Annotated[
         bool, FieldSpec("--confirm", "Pages ask for its name before a start by hand: true, false.")
     ] = False
-    schedule: Schedule | None = None
+    schedule: AnySchedule | None = None
     fire_policy: FirePolicy = field(default_factory=FirePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: RunLimits = field(default_factory=RunLimits)
@@ -130,10 +132,44 @@ def as_json(definition: Definition) -> dict[str, Any]:
     }
 
 
-def schedule_as_json(schedule: Schedule | None) -> dict[str, Any] | None:
+def schedule_as_json(schedule: Schedule) -> dict[str, Any]:
     """Return *schedule* as it is sent: the fields of its kind, and those of every kind."""
-    if schedule is None:
-        return None
     kind = next(kind for kind in KINDS if getattr(schedule, kind) is not None)
     names = (*KINDS[kind], "timezone", "start_at", "end_at", "jitter_seconds")
     return {name: getattr(schedule, name) for name in names}
+
+
+def schedules_as_json(schedule: AnySchedule | None) -> dict[str, Any]:
+    """Return the fields `schedule`, the first one or None, and `schedules`, all of them."""
+    parts = [schedule_as_json(part) for part in parts_of(schedule)]
+    return {"schedule": parts[0] if parts else None, "schedules": parts}
+
+
+def in_one_field(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *document* with `schedule` for one schedule or none, or else with `schedules`.
+
+    Documents whose fields disagree stay as they are, to be refused.
+    """
+    schedule, schedules = document.get("schedule"), document.get("schedules")
+    if "schedule" not in document or not isinstance(schedules, list):
+        return dict(document)
+    if (schedules[0] if schedules else None) != schedule:
+        return dict(document)
+    other = "schedule" if len(schedules) > 1 else "schedules"
+    return {name: value for name, value in document.items() if name != other}
+
+
+def in_same_field(*documents: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return *documents*, all with `schedules` if one of them has several, to be compared."""
+    short = [in_one_field(document) for document in documents]
+    if not any("schedules" in document for document in short):
+        return short
+    return [_with_list(document) for document in short]
+
+
+def _with_list(document: dict[str, Any]) -> dict[str, Any]:
+    if "schedules" in document or "schedule" not in document:
+        return document
+    schedule = document["schedule"]
+    rest = {name: value for name, value in document.items() if name != "schedule"}
+    return {**rest, "schedules": [] if schedule is None else [schedule]}

@@ -30,7 +30,7 @@ from jobs_app.jobs.service import (
 from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import fires, job_groups
 from jobs_app.runs.job_groups import GroupPlan
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import union as schedules
 from jobs_app.schedules import warnings
 from jobs_app.schedules.schedule import Fire
 
@@ -82,7 +82,7 @@ def dry_run_change(
     """
     before = None if job is None else definition_of(job)
     expect_version(job, version)
-    definition = completed(definition, anchor_at=None if job is None else job.anchor_at, at=at)
+    definition = completed(definition, before=before, at=at)
     check(session, definition, app=app, now=at, before=before)
     if before is None or before.name != definition.name:
         refuse_taken_name(session, definition.name)

@@ -25,8 +25,9 @@ from jobs_app.jobs.explain_when import (
     rough_instant,
 )
 from jobs_app.runs import pruning, status
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.schedule import Fire
+from jobs_app.schedules.union import AnySchedule
 
 #: Fires that an explanation counts to say whether `max_runs` is used up by then.
 MAX_COUNTED = 10_000
@@ -152,7 +153,7 @@ def _context(
     )
 
 
-def _fire_in(schedule: Schedule | None, moment: Moment, created_at: datetime) -> Fire | None:
+def _fire_in(schedule: AnySchedule | None, moment: Moment, created_at: datetime) -> Fire | None:
     """Return the first fire in the span after *created_at*, else the first one in the span."""
     asked = moment.asked
     if schedule is None:
@@ -168,7 +169,7 @@ def _fire_in(schedule: Schedule | None, moment: Moment, created_at: datetime) ->
     return fire if fire is not None and fire.at < moment.end else None
 
 
-def _previous(schedule: Schedule | None, before: datetime) -> Fire | None:
+def _previous(schedule: AnySchedule | None, before: datetime) -> Fire | None:
     if schedule is None:
         return None
     fire = schedules.previous_fire(schedule, before=before)
@@ -176,7 +177,7 @@ def _previous(schedule: Schedule | None, before: datetime) -> Fire | None:
 
 
 def _run_of(
-    session: Session, job: Job, schedule: Schedule | None, fire: Fire | None, moment: Moment
+    session: Session, job: Job, schedule: AnySchedule | None, fire: Fire | None, moment: Moment
 ) -> Run | None:
     """Return the run of the fire, or the one that it was folded into."""
     if fire is not None:

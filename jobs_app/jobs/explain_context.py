@@ -7,7 +7,8 @@ from uuid import UUID
 
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import RunState, Trigger
-from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.schedules.schedule import Fire
+from jobs_app.schedules.union import AnySchedule
 
 
 class Verdict(StrEnum):
@@ -71,7 +72,7 @@ class Pause:
 class JobRules:
     """The part of a job that decides about fires, as it was at the instant in question."""
 
-    schedule: Schedule | None
+    schedule: AnySchedule | None
     policy: FirePolicy = field(default_factory=FirePolicy)
     is_present: bool = True
     """Whether the schedule is still the same today."""

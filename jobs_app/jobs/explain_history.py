@@ -17,16 +17,16 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.definition import definition_of, described
 from jobs_app.jobs.explain_context import JobRules, Pause
 from jobs_app.jobs.explain_when import TICK, When, rough_instant
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.schedules import schedule_json
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.schedule import Fire
+from jobs_app.schedules.union import AnySchedule
 
 #: Older versions of a job's schedule than this many are not searched for its newest fire.
 _MOST_VERSIONS = 50
 
 #: The actions that replace a definition.
 _CHANGES = frozenset({"change", "restore"})
-
-_INSTANTS = ("anchor_at", "at", "start_at", "end_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,9 @@ class JobHistory:
         elif later:
             # Before the first definition: that one applies.
             definition = later[0].detail.get("before") or later[0].detail.get("after", present)
-        return _rules(definition, is_present=definition.get("schedule") == present["schedule"])
+        fields = ("schedule", "schedules")
+        is_present = all(definition.get(name) == present.get(name) for name in fields)
+        return _rules(definition, is_present=is_present)
 
     def newest_fire(self, *, at: datetime) -> datetime:
         """Return the last fire due by *at*, by the schedule of its time, else the next one.
@@ -141,13 +143,7 @@ def history_of(session: Session, name: str, when: When) -> JobHistory:
 
 def _rules(definition: dict[str, Any], *, is_present: bool) -> JobRules:
     """Return the rules in a definition that the audit recorded."""
-    fields = definition.get("schedule")
-    schedule = None
-    if fields is not None:
-        instants = {
-            name: datetime.fromisoformat(fields[name]) for name in _INSTANTS if fields.get(name)
-        }
-        schedule = Schedule(**(fields | instants), seed=definition["name"])
+    schedule = schedule_json.from_documents(definition, seed=definition["name"])
     policy = {name: definition[name] for name in FirePolicy.__slots__} | {
         "overlap_policy": OverlapPolicy(definition["overlap_policy"]),
         "catchup_policy": CatchupPolicy(definition["catchup_policy"]),
@@ -155,7 +151,7 @@ def _rules(definition: dict[str, Any], *, is_present: bool) -> JobRules:
     return JobRules(schedule, FirePolicy(**policy), is_present)
 
 
-def _last_due(schedule: Schedule | None, by: datetime) -> datetime | None:
+def _last_due(schedule: AnySchedule | None, by: datetime) -> datetime | None:
     """Return the last fire whose run was due by *by*; None if there is none."""
     if schedule is None:
         return None
@@ -165,7 +161,7 @@ def _last_due(schedule: Schedule | None, by: datetime) -> datetime | None:
     return fire
 
 
-def next_fire(schedule: Schedule | None, after: datetime) -> Fire | None:
+def next_fire(schedule: AnySchedule | None, after: datetime) -> Fire | None:
     if schedule is None:
         return None
     return next(iter(schedules.preview(schedule, after=after, count=1)), None)

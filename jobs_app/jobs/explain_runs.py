@@ -13,8 +13,8 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_FOLDED, Run
 from jobs_app.jobs.explain_context import ExplainedRun, QueueWorkers
 from jobs_app.runs import status
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.union import AnySchedule
 
 RUNS = select(Run).options(selectinload(Run.attempts))
 
@@ -29,7 +29,7 @@ def first_fired(session: Session, job: Job, begin: datetime, end: datetime) -> R
     return session.scalars(statement).first()
 
 
-def folded_into(session: Session, job: Job, schedule: Schedule, fire: datetime) -> Run | None:
+def folded_into(session: Session, job: Job, schedule: AnySchedule, fire: datetime) -> Run | None:
     """Return the row of a long outage that stands for *fire* too; None if there is none."""
     statement = (
         RUNS.where(Run.job_id == job.id, text(f"runs.{IS_FOLDED}"), Run.scheduled_for < fire)

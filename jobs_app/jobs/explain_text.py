@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.core.text import counted
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, Pause, Verdict
-from jobs_app.jobs.explain_words import by, span, stamp
-from jobs_app.schedules import description
+from jobs_app.jobs.explain_words import by, of_which, span, stamp
+from jobs_app.schedules import description, union
 from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import AnySchedule
 
 #: A run that starts within this time of its due instant is on time.
 ON_TIME = timedelta(seconds=2)
@@ -24,8 +24,7 @@ JUST_NOW = timedelta(seconds=5)
 def explain_fire(context: FireContext) -> tuple[Verdict, str]:
     """Return the verdict on the instant, and the sentence that gives the reason."""
     verdict, sentence = _explain_without_clock(context)
-    note = _clock_note(context)
-    return verdict, f"{note} {sentence}" if note else sentence
+    return verdict, " ".join(filter(None, [_clock_note(context), sentence, of_which(context)]))
 
 
 def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
@@ -51,7 +50,9 @@ def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
     return _without_row(context, context.fire.at, context.rules.schedule)
 
 
-def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tuple[Verdict, str]:
+def _without_row(
+    context: FireContext, fire: datetime, schedule: AnySchedule
+) -> tuple[Verdict, str]:
     """Explain a fire of an active job that has no row: it is to come, or should have one."""
     if context.pruned_until is not None and fire <= context.pruned_until:
         until = stamp(context, context.pruned_until)
@@ -59,7 +60,7 @@ def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tu
             "It came due, and its record is no longer kept: retention has deleted runs of this"
             f" job up to that of {until}."
         )
-    is_ahead = schedules.due_at(schedule, fire) > context.at
+    is_ahead = union.due_at(schedule, fire) > context.at
     pause = context.pause_now
     if is_ahead and pause is not None and pause.planned_end is None:
         return Verdict.PAUSED, _paused(context, pause)
@@ -78,12 +79,12 @@ def _without_row(context: FireContext, fire: datetime, schedule: Schedule) -> tu
     if is_ahead:
         jitter = _jitter(context, fire)
         return Verdict.WILL_RUN, f"It will run at {stamp(context, fire)}{jitter}."
-    if context.at - schedules.due_at(schedule, fire) <= JUST_NOW:
+    if context.at - union.due_at(schedule, fire) <= JUST_NOW:
         return Verdict.UNRECORDED, "It is due just now: a scheduler is about to record it."
     last_tick = context.ticked_at
     if last_tick is None:
         why = "no scheduler is on record"
-    elif last_tick < schedules.due_at(schedule, fire):
+    elif last_tick < union.due_at(schedule, fire):
         why = f"no scheduler has looked since {stamp(context, last_tick)}"
     else:
         why = "it is older than the history that is kept, or the job changed in that moment"
@@ -121,7 +122,7 @@ def _punctuality(context: FireContext, run: ExplainedRun) -> str:
         return "It ran"
     due_at = run.scheduled_for
     if context.rules.schedule is not None:
-        due_at = schedules.due_at(context.rules.schedule, due_at)
+        due_at = union.due_at(context.rules.schedule, due_at)
     late = run.started_at - due_at
     if run.trigger is Trigger.CATCHUP:
         return f"It was caught up with, {span(late)} late"
@@ -281,7 +282,7 @@ def _paused(context: FireContext, pause: Pause) -> str:
     return f"The job was paused from {since}{who} until {until}."
 
 
-def _not_a_fire(context: FireContext, schedule: Schedule) -> str:
+def _not_a_fire(context: FireContext, schedule: AnySchedule) -> str:
     then = "" if context.rules.is_present else ", as it was then"
     if context.day is None:
         text = f"{stamp(context, context.instant)} is not a fire of the schedule{then}:"
@@ -323,7 +324,7 @@ def _clock_note(context: FireContext) -> str:
         is_moved = context.fire is not None and context.fire.dst == "gap"
         return "This fire stands for a time that the clock skips that day." if is_moved else ""
     text = f"{local:%H:%M} comes twice on {local:%Y-%m-%d} in {zone}"
-    if schedule is not None and schedules.names_local_time(schedule, local.replace(tzinfo=None)):
+    if schedule is not None and union.names_local_time(schedule, local.replace(tzinfo=None)):
         which = "this is the second" if local.fold else "this is the first"
         return f"{text}, and it fires the first time only; {which}."
     return f"{text}; this is the {'second' if local.fold else 'first'} time."
@@ -333,4 +334,4 @@ def _jitter(context: FireContext, fire: datetime) -> str:
     schedule = context.rules.schedule
     if schedule is None or not schedule.jitter_seconds:
         return ""
-    return f", put off by its jitter to {stamp(context, schedules.due_at(schedule, fire))}"
+    return f", put off by its jitter to {stamp(context, union.due_at(schedule, fire))}"

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from jobs_app.jobs.explain_context import FireContext
+from jobs_app.schedules.description import describe
+from jobs_app.schedules.union import Schedules, causes, union
 
 
 def by(who: str | None) -> str:
@@ -17,6 +19,21 @@ def stamp(context: FireContext, instant: datetime) -> str:
     has_seconds = local.second or local.microsecond >= 500_000
     clock = "%Y-%m-%d %H:%M:%S %Z" if has_seconds else "%Y-%m-%d %H:%M %Z"
     return local.strftime(clock)
+
+
+def of_which(context: FireContext) -> str:
+    """Return a sentence about which of several schedules the fire is of, else ""."""
+    schedule = context.rules.schedule
+    if context.fire is None or not isinstance(schedule, Schedules):
+        return ""
+    indexes = causes(schedule, context.fire.at)
+    firing = union([schedule.parts[index] for index in indexes])
+    if firing is None:
+        return ""
+    numbers = " and ".join(str(index + 1) for index in indexes)
+    if len(indexes) == 1:
+        return f"It is a fire of schedule {numbers} of {len(schedule.parts)}: {describe(firing)}."
+    return f"It is one fire of the schedules {numbers}: {describe(firing)}."
 
 
 def span(length: timedelta) -> str:

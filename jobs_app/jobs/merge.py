@@ -3,12 +3,12 @@
 The documents are those of `revisions`: all fields of a job, instants as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jobs_app.core.document_diff import is_other
-from jobs_app.jobs.document import KINDS
+from jobs_app.jobs.document import KINDS, in_same_field
 
 Document = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ class FieldMerge:
 
 def compare(base: Document, theirs: Document, yours: Document) -> list[FieldMerge]:
     """Return the fields that differ between any two of the documents, by name."""
-    documents = (base, theirs, yours)
+    documents = in_same_field(base, theirs, yours)
     whole = _whole(documents)
     flat = [_flat(document, whole) for document in documents]
     return [
@@ -58,6 +58,7 @@ def merged(
     *choices* has `theirs` or `yours` by the names of fields that both have changed. What is not
     chosen is as they have it.
     """
+    base, theirs, yours = in_same_field(base, theirs, yours)
     whole = _whole((base, theirs, yours))
     result, own = _flat(theirs, whole), _flat(yours, whole)
     unresolved = []
@@ -77,7 +78,7 @@ def _differ(base: Any, theirs: Any, yours: Any) -> bool:
     return is_other(base, theirs) or is_other(base, yours)
 
 
-def _whole(documents: tuple[Document, ...]) -> set[str]:
+def _whole(documents: Sequence[Document]) -> set[str]:
     """Return the fields that are compared as one.
 
     A job without a schedule has no part of one; arguments of two tasks cannot be mixed.

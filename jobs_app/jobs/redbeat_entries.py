@@ -312,7 +312,10 @@ def _definition(job: Job) -> str:
 
 
 def _nearest_schedule(job: Job) -> BaseSchedule:
-    """Return the schedule as far as Celery's own classes can say it: for display only."""
+    """Return the schedule as far as Celery's own classes can say it: for display only.
+
+    Of several schedules it is the first one: an entry holds one.
+    """
     if job.interval_seconds is not None:
         return schedule(run_every=job.interval_seconds)
     if job.every is not None and (interval := calendar_interval.read(job.every)):

@@ -21,7 +21,7 @@ from jobs_app.core.validation_messages import Place
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs.audit_detail import audited, changed_detail, shortened
 from jobs_app.jobs.definition import described
-from jobs_app.jobs.document import Definition
+from jobs_app.jobs.document import Definition, in_same_field
 from jobs_app.secrets.redaction import MASK, redacted
 
 #: Revisions that are kept of a job, the newest ones.
@@ -64,7 +64,8 @@ class Change:
     def of(cls, job: Job, before: Definition, definition: Definition) -> Self:
         """Return the change of *job* from *before*, its definition, to *definition*."""
         # Compared with their secrets: a change of one is a change.
-        fields = differences(_unmasked(before), _unmasked(definition), depth=NAMED_LEVELS)
+        documents = in_same_field(_unmasked(before), _unmasked(definition))
+        fields = differences(*documents, depth=NAMED_LEVELS)
         changed = shortened(field.name for field in fields)
         saved = Saved(document(before), job.updated_at)
         return cls(changed_detail(before, definition), saved, document(definition), changed)

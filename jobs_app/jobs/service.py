@@ -33,7 +33,7 @@ from jobs_app.jobs.definition import (
 from jobs_app.jobs.document import Definition
 from jobs_app.notifications import history, record, subscriptions
 from jobs_app.runs import cancel, fires
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import union as schedules
 from jobs_app.schedules.schedule import Fire
 
 #: The reason of the pause of a job that was created paused.
@@ -56,7 +56,7 @@ def create(
     With *is_paused* it has none until somebody resumes it. Raises InvalidInput with one entry
     a field, Conflict (`name_taken`).
     """
-    definition = completed(definition, anchor_at=None, at=at)
+    definition = completed(definition, before=None, at=at)
     with reader_of(session) as reader:
         check(reader, definition, app=app, now=at)
     new = revisions.Change.creation(definition)
@@ -96,7 +96,7 @@ def change(
     while True:
         # Checked before the lock: validators of users take their time, and others write.
         before, checked_version = definition_of(job), job.version
-        definition = completed(definition, anchor_at=job.anchor_at, at=at)
+        definition = completed(definition, before=before, at=at)
         with reader_of(session) as reader:
             check(reader, definition, app=app, now=at, before=before)
         new = revisions.Change.of(job, before, definition)

@@ -7,22 +7,24 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import Select, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import JobState
-from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_in
+from jobs_app.schedules import schedule_json
 from jobs_app.schedules.clock_changes import ClockChange, moved_fire
-from jobs_app.schedules.schedule import Schedule, count_fires
+from jobs_app.schedules.union import AnySchedule, count_fires, parts_of
 
 #: Jobs that are read.
 MOST_JOBS = 100
 
-#: Schedules with local times, which a change of the clock may move.
+#: Schedules with local times, which a change of the clock may move; one of several may be one.
 _FOLLOWS_CLOCK = or_(Job.cron.is_not(None), Job.every.is_not(None))
+_MAY_FOLLOW_CLOCK = or_(_FOLLOWS_CLOCK, Job.more_schedules.is_not(None))
 
-#: The columns of such a schedule; its jitter changes no fire.
-_LOCAL = ("cron", "every", "anchor_at", "timezone", "start_at", "end_at")
+#: The columns of the schedules of a job, but for the jitter, which changes no fire.
+_COLUMNS = tuple(name for name in SCHEDULE_COLUMNS if name != "jitter_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,18 @@ class Upcoming:
 def upcoming(session: Session, *, limit: int) -> Upcoming:
     """Return the next *limit* instants at which jobs fire, each with its jobs by name."""
     statement = (
-        select(Job.next_fire_at, Job.name, Job.timezone, _FOLLOWS_CLOCK.label("follows_clock"))
+        select(Job.next_fire_at, Job.name, Job.timezone, Job.more_schedules)
+        .add_columns(_FOLLOWS_CLOCK.label("follows_clock"))
         .where(Job.next_due_at.is_not(None))
         .order_by(Job.next_fire_at, Job.name)
         .limit(MOST_JOBS)
     )
     rows: Sequence[Any] = session.execute(statement).all()
-    zones = frozenset(row.timezone for row in rows if row.follows_clock)
-    return Upcoming([*_grouped(rows)][:limit], zones)
+    zones = {row.timezone for row in rows if row.follows_clock}
+    texts = {row.more_schedules for row in rows} - {None}
+    more = (one for text in texts for one in schedule_json.schedules_in(text, ""))
+    zones |= {one.timezone for one in more if one.cron is not None or one.every is not None}
+    return Upcoming([*_grouped(rows)][:limit], frozenset(zones))
 
 
 def moved_jobs(session: Session, changes: Sequence[ClockChange], *, after: datetime) -> list[int]:
@@ -64,18 +70,19 @@ def moved_jobs(session: Session, changes: Sequence[ClockChange], *, after: datet
     if not changes:
         return moved
     for row in session.execute(_schedules({change.timezone for change in changes})):
-        schedule = Schedule(**{name: getattr(row, name) for name in _LOCAL}, seed=row.seed)
+        schedule = schedule_in(row, seed=row.seed)
         begin = max(after, row.paused_until or after)
         for index, change in enumerate(changes):
-            if change.timezone != row.timezone or change.at <= begin:
+            if change.at <= begin:
                 continue
-            fire = moved_fire(schedule, change)
-            if fire is not None and _comes(schedule, fire, begin, row.runs_left):
+            parts = [one for one in parts_of(schedule) if one.timezone == change.timezone]
+            fires = [fire for one in parts if (fire := moved_fire(one, change)) is not None]
+            if any(_comes(schedule, fire, begin, row.runs_left) for fire in fires):
                 moved[index] += row.jobs
     return moved
 
 
-def _comes(schedule: Schedule, fire: datetime, begin: datetime, runs_left: int | None) -> bool:
+def _comes(schedule: AnySchedule, fire: datetime, begin: datetime, runs_left: int | None) -> bool:
     if fire <= begin:
         return False
     return runs_left is None or count_fires(schedule, after=begin, until=fire) <= runs_left
@@ -84,13 +91,16 @@ def _comes(schedule: Schedule, fire: datetime, begin: datetime, runs_left: int |
 def _schedules(timezones: Collection[str]) -> Select[Any]:
     """Return the statement for the schedules of *timezones*, each with the number of its jobs."""
     # Only `H` makes the fires of a schedule depend on the name of its job.
-    seed = case((Job.cron.contains("H"), Job.name), else_="").label("seed")
+    uses_name = or_(Job.cron.contains("H"), Job.more_schedules.contains(schedule_json.NAMED))
+    seed = case((uses_name, Job.name), else_="").label("seed")
     left = (Job.max_runs - Job.runs_started).label("runs_left")
-    columns = [*(getattr(Job, name) for name in _LOCAL), seed, left, Job.paused_until]
+    jitter = literal(0).label("jitter_seconds")
+    columns = [*(getattr(Job, name) for name in _COLUMNS), seed, left, Job.paused_until]
     has_fires = or_(Job.state == JobState.ACTIVE, Job.paused_until.is_not(None))
     return (
-        select(*columns, func.count().label("jobs"))
-        .where(Job.deleted_at.is_(None), has_fires, _FOLLOWS_CLOCK, Job.timezone.in_(timezones))
+        select(*columns, jitter, func.count().label("jobs"))
+        .where(Job.deleted_at.is_(None), has_fires, _MAY_FOLLOW_CLOCK)
+        .where(or_(Job.timezone.in_(timezones), Job.more_schedules.is_not(None)))
         .group_by(*columns)
     )
 

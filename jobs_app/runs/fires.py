@@ -24,7 +24,7 @@ from jobs_app.runs.insert import PlannedRuns, insert_planned_runs
 from jobs_app.runs.job_groups import Group, GroupPlan
 from jobs_app.runs.messages import Message
 from jobs_app.runs.planning import Plan, PlannedRun, Spans, plan
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import union as schedules
 
 log = logging.getLogger(__name__)
 

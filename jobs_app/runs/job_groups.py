@@ -22,8 +22,9 @@ from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_in
 from jobs_app.runs import outbox
 from jobs_app.runs.messages import Message
 from jobs_app.runs.planning import Plan, PlanInput, Spans
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules import schedule_json
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.union import AnySchedule
 
 #: The columns that a plan depends on, and those that guard the move to the next fire.
 _PLAN_COLUMNS = (
@@ -56,7 +57,7 @@ class Group:
         deadline = timedelta(seconds=self.row.starting_deadline_seconds)
         return self.next_due_at is not None and at - self.next_due_at > deadline
 
-    def schedule(self) -> Schedule:
+    def schedule(self) -> AnySchedule:
         """Return their schedule."""
         return schedule_in(self.row, seed=self.row.seed)
 
@@ -103,7 +104,11 @@ class GroupPlan:
 def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
     """Return the jobs of *job_ids*, grouped by the columns that their plans depend on."""
     # H and jitter depend on the name of the job: such a job is a group of its own.
-    uses_name = or_(Job.jitter_seconds > 0, func.upper(Job.cron).like("%H%"))
+    uses_name = or_(
+        Job.jitter_seconds > 0,
+        func.upper(Job.cron).like("%H%"),
+        Job.more_schedules.contains(schedule_json.NAMED),
+    )
     runs_left = Job.max_runs - Job.runs_started
     shared = (
         *_COLUMNS,

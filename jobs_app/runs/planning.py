@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunState, Trigger
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.union import AnySchedule
 
 #: Rows that one outage may leave for a job; the older fires are folded into one row.
 MAX_ROWS = 100
@@ -35,7 +35,7 @@ class PlanInput:
     a change of the job, `catches_up` is False: no late fire runs.
     """
 
-    schedule: Schedule
+    schedule: AnySchedule
     next_fire_at: datetime
     policy: FirePolicy = field(default_factory=FirePolicy)
     has_active: bool = False
@@ -134,7 +134,7 @@ def _overdue(
 
 
 def _newest_due(
-    schedule: Schedule, first: datetime, number: int, *, at: datetime
+    schedule: AnySchedule, first: datetime, number: int, *, at: datetime
 ) -> tuple[Sequence[datetime], datetime | None]:
     """Return the newest *number* of the fires after *first* that are due, and the next fire.
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from jobs_app.core.text import counted, rfc3339
 from jobs_app.schedules.schedule import Schedule, expression_of, in_utc, series_of, zone_of
+from jobs_app.schedules.union import AnySchedule, parts_of
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -17,8 +18,13 @@ _ORDINALS = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth",
 _ORDINAL = rf"({'|'.join(_ORDINALS)}|\d+(?:st|nd|rd|th))"
 
 
-def describe(schedule: Schedule) -> str:
+def describe(schedule: AnySchedule) -> str:
     """Return the schedule as one English sentence without a full stop."""
+    first, *others = map(_described, parts_of(schedule))
+    return "; and ".join([first, *(text[:1].lower() + text[1:] for text in others)])
+
+
+def _described(schedule: Schedule) -> str:
     zone = schedule.timezone
     zone_text = zone if zone == "UTC" else f"{zone} time"
     if schedule.cron is not None:

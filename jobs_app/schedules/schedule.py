@@ -302,18 +302,19 @@ def _anchor(schedule: Schedule) -> datetime:
 def _with_local_time(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> Fire:
     local = fire.astimezone(zone)
     dst: Literal["gap", "repeat"] | None = None
-    if _replaces_skipped_time(schedule, zone, fire):
+    if replaces_skipped_time(schedule, fire):
         dst = "gap"
     elif timezones.is_repeated(local):
         dst = "repeat"
     return Fire(at=fire, local=local, dst=dst)
 
 
-def _replaces_skipped_time(schedule: Schedule, zone: ZoneInfo, fire: datetime) -> bool:
+def replaces_skipped_time(schedule: Schedule, fire: datetime) -> bool:
+    """Return whether *fire* replaces a local time that the clock skips."""
     if schedule.every is not None:
         return series_of(schedule).replaces_skipped_time(fire)
     return schedule.cron is not None and cron_fires.replaces_skipped_time(
-        expression_of(schedule), zone, fire
+        expression_of(schedule), zone_of(schedule.timezone), fire
     )
 
 

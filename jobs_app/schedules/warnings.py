@@ -9,7 +9,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.text import counted
-from jobs_app.schedules import cron_expression, cron_fires, timezones
+from jobs_app.schedules import cron_expression, cron_fires, timezones, union
 from jobs_app.schedules.cron_expression import Expression
 from jobs_app.schedules.description import duration
 from jobs_app.schedules.schedule import (
@@ -22,11 +22,14 @@ from jobs_app.schedules.schedule import (
     series_of,
     zone_of,
 )
+from jobs_app.schedules.union import AnySchedule, Schedules
 
 _DAY = timedelta(days=1)
 _LEAP_DAY = (2, 29)
 #: Each month has so many days.
 _SHORTEST_MONTH = 28
+#: The next fires of a schedule that are compared with those of others: a month of each day.
+_COMPARED_FIRES = 31
 _STEPPED = re.compile(r"(?:\*|(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?)/(?P<step>[0-9]+)")
 
 
@@ -57,9 +60,20 @@ _CYCLES = (
 )
 
 
-def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
-    """Return sentences about surprises of a valid schedule."""
+def warnings(schedule: AnySchedule, *, now: datetime) -> list[str]:
+    """Return sentences about surprises of a valid schedule; of several, each has its number."""
     now = in_utc(now)
+    if isinstance(schedule, Schedule):
+        return [*_warnings(schedule, now), *_jitter_warnings(schedule, now)]
+    texts = [
+        f"Schedule {number}: {text}"
+        for number, part in enumerate(schedule.parts, 1)
+        for text in _warnings(part, now)
+    ]
+    return [*texts, *_shared_warnings(schedule, now), *_jitter_warnings(schedule, now)]
+
+
+def _warnings(schedule: Schedule, now: datetime) -> list[str]:
     texts: list[str] = []
     if schedule.cron is not None:
         expression = expression_of(schedule)
@@ -72,8 +86,18 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
         texts += _interval_warnings(schedule, schedule.interval_seconds, now)
     if schedule.every is not None:
         texts += _calendar_warnings(schedule, now)
-    texts += _jitter_warnings(schedule, now)
     return texts
+
+
+def _shared_warnings(schedule: Schedules, now: datetime) -> Iterator[str]:
+    """Yield the schedules that fire only when others do, as far as their next fires tell."""
+    for index, part in enumerate(schedule.parts):
+        shared = [
+            any(cause != index for cause in union.causes(schedule, fire))
+            for fire in islice(fires(part, after=now), _COMPARED_FIRES)
+        ]
+        if shared and all(shared):
+            yield f"Schedule {index + 1} adds no fire: whenever it fires, another one does, too."
 
 
 def _day_warnings(schedule: Schedule, expression: Expression, now: datetime) -> Iterator[str]:
@@ -200,8 +224,8 @@ def _moved(fire: Fire) -> str:
     return f"{fire.local:%H:%M} comes twice on {day}: it fires the first time only."
 
 
-def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
+def _jitter_warnings(schedule: AnySchedule, now: datetime) -> Iterator[str]:
     jitter = timedelta(seconds=schedule.jitter_seconds)
-    next_fires = list(islice(fires(schedule, after=now), 2))
+    next_fires = list(islice(union.fires(schedule, after=now), 2))
     if len(next_fires) > 1 and next_fires[1] - next_fires[0] <= jitter:
         yield "The jitter is not shorter than the time between fires: runs may change places."

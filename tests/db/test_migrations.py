@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ from jobs_app.core.states import RunState
 from jobs_app.db.columns import Base, new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import alembic_config, is_below, migrate
+from jobs_app.db.models.jobs import schedule_of
 from jobs_app.jobs import revisions, service
 from jobs_app.runs import history
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.factories import NOON, TASKS, claim, definition, make_job, make_run, make_worker
 
 
@@ -328,3 +332,19 @@ def test_a_job_of_before_0013_has_its_first_revisions_at_its_next_change(
         (1, None, job.created_at),
     ]
     database.close()
+
+
+def test_going_down_keeps_the_first_of_several_schedules(
+    database: Database, tmp_path: Path
+) -> None:
+    parts = (Schedule(cron="0 9 * * *"), Schedule(cron="0 12 * * 6"))
+    job = make_job(database, schedule=Schedules(parts))
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(database_url=url, data_dir=tmp_path)
+
+    migrate(settings, "0021")
+    migrate(settings, HEAD)
+
+    with database.reading() as session:
+        kept = service.get(session, job.name)
+    assert schedule_of(kept) == replace(parts[0], seed=job.name)

@@ -7,7 +7,9 @@ from celery import Celery
 
 from jobs_app.core.errors import InvalidInput
 from jobs_app.core.settings import Settings
-from jobs_app.jobs.definition import from_document, schedule_from
+from jobs_app.jobs.definition import from_document
+from jobs_app.jobs.schedule_input import schedule_from
+from jobs_app.schedules.union import parts_of
 
 # Celery warns of options that people still use.
 pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")
@@ -78,13 +80,12 @@ def test_the_time_zone_of_the_application_is_that_of_the_schedule(
 def test_a_zone_in_front_of_a_cron_expression_is_that_of_the_schedule(
     app: Celery, prefix: str, timezone: str | None
 ) -> None:
-    schedule = {"cron": f"{prefix} 30 2 * * *", "timezone": timezone}
+    document = {"cron": f"{prefix} 30 2 * * *", "timezone": timezone}
 
-    definition = from_document({"task": "slow", "schedule": schedule}, SETTINGS, name="a", app=app)
+    definition = from_document({"task": "slow", "schedule": document}, SETTINGS, name="a", app=app)
 
-    assert definition.schedule is not None
-    assert definition.schedule.cron == "30 2 * * *"
-    assert definition.schedule.timezone == "Asia/Tokyo"
+    (schedule,) = parts_of(definition.schedule)
+    assert (schedule.cron, schedule.timezone) == ("30 2 * * *", "Asia/Tokyo")
 
 
 @pytest.mark.parametrize(

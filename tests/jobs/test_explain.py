@@ -13,7 +13,7 @@ from jobs_app.jobs import explain, service
 from jobs_app.jobs.explain import Explanation
 from jobs_app.jobs.explain_when import Day, DayTime, When
 from jobs_app.runs import pruning
-from jobs_app.schedules.schedule import due_at
+from jobs_app.schedules.union import due_at
 from tests.factories import (
     DAY,
     HOUR,

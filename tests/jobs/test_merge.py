@@ -132,3 +132,32 @@ def test_a_base_without_fields_leaves_the_choice_to_the_person() -> None:
 
     assert set(unresolved) == {"tags", "time_limit_seconds"}
     assert document == theirs
+
+
+SATURDAY = {"cron": "0 12 * * 6", "timezone": "Europe/Paris", "jitter_seconds": 0}
+
+
+def several(*schedules: dict[str, Any]) -> dict[str, Any]:
+    """Return the base with these schedules, in the one field that they have."""
+    document = {name: value for name, value in BASE.items() if name != "schedule"}
+    return document | {"schedules": list(schedules)}
+
+
+def test_a_second_schedule_and_another_change_are_both_taken() -> None:
+    yours = several(BASE["schedule"], SATURDAY)
+
+    document, unresolved = merged(BASE, with_(time_limit_seconds=60), yours, {})
+
+    assert unresolved == []
+    assert document == yours | {"time_limit_seconds": 60}
+
+
+def test_a_second_schedule_and_another_first_one_have_to_be_chosen() -> None:
+    theirs, yours = with_(schedule={"cron": "0 4 * * *"}), several(BASE["schedule"], SATURDAY)
+
+    _, unresolved = merged(BASE, theirs, yours, {})
+    document, _ = merged(BASE, theirs, yours, {"schedules": "theirs"})
+
+    assert unresolved == ["schedules"]
+    assert document["schedules"] == [theirs["schedule"]]
+    assert "schedule" not in document

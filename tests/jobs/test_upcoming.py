@@ -1,5 +1,6 @@
 """The next fires of all jobs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from jobs_app.jobs import service
 from jobs_app.jobs.upcoming import NextFires, moved_jobs, upcoming
 from jobs_app.schedules.clock_changes import clock_changes
 from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.factories import HOUR, NOON, make_job
 
 
@@ -60,3 +62,19 @@ def test_jobs_whose_times_the_clock_moves_are_counted(database: Database) -> Non
     assert [change.timezone for change in changes] == ["Europe/Berlin", "Europe/Paris"]
     # In Paris: first, second, hashed, daily, resumes, last-run.
     assert moved == [1, 6]
+
+
+def test_the_clock_moves_a_job_by_any_of_its_schedules_once(database: Database) -> None:
+    at = datetime(2027, 3, 27, 12, tzinfo=UTC)
+    in_paris = Schedule(cron="30 2 * * *", timezone="Europe/Paris")
+    parts = (Schedule(interval_seconds=3600), in_paris, replace(in_paris, cron="15 2 * * *"))
+    make_job(database, at=at, schedule=Schedules(parts))
+    make_job(database, at=at, schedule=Schedules((Schedule(cron="0 4 * * *"), *parts[:1])))
+
+    with database.reading() as session:
+        zones = upcoming(session, limit=9).timezones
+        changes = clock_changes(zones, after=at)
+        moved = moved_jobs(session, changes, after=at)
+
+    assert zones == {"UTC", "Europe/Paris"}
+    assert moved == [1]

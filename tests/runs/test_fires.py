@@ -10,10 +10,13 @@ from sqlalchemy import update
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
-from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.jobs import service
 from jobs_app.runs import fires, overlap
 from jobs_app.runs.insert import insert_runs, new_run
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.factories import (
     HOUR,
     MINUTE,
@@ -40,6 +43,24 @@ def test_a_due_fire_becomes_one_queued_run_and_the_job_moves_on(database: Databa
     assert (run_row.scheduled_for, run_row.state) == (NOON, RunState.QUEUED)
     assert [message.run_id for message in recorded.messages] == [run_row.id]
     assert recorded.due == {job.id: NOON + HOUR}
+    assert stored_job(database, job.name).next_fire_at == NOON + HOUR
+
+
+def test_several_schedules_are_followed_as_one(database: Database) -> None:
+    parts = (
+        Schedule(cron="0 * * * *"),
+        Schedule(at=NOON + 10 * MINUTE),
+        Schedule(cron="0 12 * * *"),
+    )
+    job = make_job(database, schedule=Schedules(parts), overlap_policy=OverlapPolicy.ALLOW_ALL)
+    assert schedule_of(job) == schedules.seeded(Schedules(parts), job.name)
+
+    record(database, job, at=NOON + SECOND)
+    moved_to = stored_job(database, job.name).next_fire_at
+    record(database, job, at=NOON + 11 * MINUTE)
+
+    assert moved_to == NOON + 10 * MINUTE
+    assert [row.scheduled_for for row in runs_of(database, job)] == [NOON, NOON + 10 * MINUTE]
     assert stored_job(database, job.name).next_fire_at == NOON + HOUR
 
 

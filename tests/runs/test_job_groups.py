@@ -9,6 +9,8 @@ from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.runs import job_groups
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.factories import HOUR, NOON, SECOND, make_job, make_run, record, runs_of
 from tests.factories import job as stored_job
 
@@ -105,3 +107,23 @@ def test_jobs_of_one_batch_that_are_not_due_stay_where_they_are(database: Databa
 
     assert recorded.due == {due.id: NOON + HOUR, later.id: NOON + timedelta(minutes=30)}
     assert runs_of(database, later) == []
+
+
+def test_jobs_with_the_same_schedules_are_one_group(database: Database) -> None:
+    parts = (Schedule(cron="0 * * * *"), Schedule(cron="30 2 * * *", timezone="Asia/Shanghai"))
+    first, second = (make_job(database, schedule=Schedules(parts)) for _ in range(2))
+    other = make_job(database, schedule=Schedules(parts[::-1]))
+
+    assert groups(database, first, second, other) == [{first.id, second.id}, {other.id}]
+
+
+@pytest.mark.parametrize(
+    "named", [Schedule(cron="H 2 * * *"), Schedule(cron="0 2 * * *", jitter_seconds=60)]
+)
+def test_a_later_schedule_that_depends_on_the_name_makes_a_group(
+    database: Database, named: Schedule
+) -> None:
+    schedule = Schedules((Schedule(cron="0 * * * *"), named))
+    first, second = (make_job(database, schedule=schedule) for _ in range(2))
+
+    assert groups(database, first, second) == [{first.id}, {second.id}]

@@ -10,6 +10,7 @@ from jobs_app.core.states import CancelMode, CatchupPolicy, OverlapPolicy, RunSt
 from jobs_app.runs.planning import MAX_ROWS, Plan, PlanInput, overlap, plan
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND
 
 EVERY_MINUTE = Schedule(interval_seconds=60, anchor_at=NOON)
@@ -270,3 +271,55 @@ def test_jitter_delays_the_look_and_not_the_fire() -> None:
     planned = plan(late, at=NOON + 30 * SECOND)
 
     assert outcomes_of(planned) == [(NOON, "queued", None)]
+
+
+# Several schedules
+
+
+HOURLY_AND_HALF_HOURLY = Schedules((Schedule(cron="0 * * * *"), Schedule(cron="*/30 * * * *")))
+
+
+def test_a_fire_that_two_schedules_share_is_one_run() -> None:
+    planned = plan(facts(schedule=HOURLY_AND_HALF_HOURLY), at=NOON + 10 * MINUTE)
+
+    assert [fire for fire, _, _ in outcomes_of(planned)] == [NOON]
+    assert planned.next_fire_at == NOON + 30 * MINUTE
+
+
+def test_a_catch_up_of_several_schedules_runs_each_fire_once() -> None:
+    late = facts(
+        schedule=HOURLY_AND_HALF_HOURLY,
+        catchup_policy=CatchupPolicy.ALL,
+        overlap_policy=OverlapPolicy.BUFFER_ALL,
+    )
+
+    planned = plan(late, at=NOON + 2 * HOUR + 10 * MINUTE)
+
+    fires = [NOON + number * 30 * MINUTE for number in range(5)]
+    states = ["queued", *["waiting"] * 4]
+    assert outcomes_of(planned) == [
+        (fire, state, None) for fire, state in zip(fires, states, strict=True)
+    ]
+
+
+def test_a_long_outage_of_several_schedules_is_folded() -> None:
+    planned = plan(facts(schedule=HOURLY_AND_HALF_HOURLY), at=NOON + 10 * DAY + MINUTE)
+
+    folded = planned.runs[0]
+    assert len(planned.runs) == MAX_ROWS
+    assert folded.scheduled_for == NOON
+    assert folded.fires + len(planned.runs) - 1 == 10 * 48 + 1
+    assert planned.next_fire_at == NOON + 10 * DAY + 30 * MINUTE
+
+
+def test_a_fire_is_due_by_the_jitter_of_its_own_schedule() -> None:
+    spread = Schedule(cron="30 12 * * *", jitter_seconds=3600, seed="a")
+    schedule = Schedules((Schedule(cron="0 12 * * *", seed="a"), spread))
+    due_at = schedules.due_at(spread, NOON + 30 * MINUTE)
+
+    early = plan(facts(schedule=schedule), at=due_at - SECOND)
+    late = plan(facts(schedule=schedule), at=due_at)
+
+    assert due_at > NOON + 30 * MINUTE
+    assert [fire for fire, _, _ in outcomes_of(early)] == [NOON]
+    assert [fire for fire, _, _ in outcomes_of(late)] == [NOON, NOON + 30 * MINUTE]

@@ -2,6 +2,8 @@
 
 from jobs_app.core.states import OverlapPolicy
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.simulation.stage import FaultRates
 from tests.simulation.world import ANY_FAULT_PROFILE, FaultProfile
 
@@ -148,6 +150,19 @@ UNSEEN = FaultProfile(
     rests=(1.0, 5.0, 20.0),
     work_seconds=(0.0, 20.0, 60.0),
     says=_BY_HAND,
+)
+
+#: Each job has three schedules, which share some of their fires.
+SEVERAL = FaultProfile(
+    says={
+        "schedule": Schedules(
+            (
+                Schedule(interval_seconds=20),
+                Schedule(cron="* * * * *"),
+                Schedule(interval_seconds=30, jitter_seconds=5),
+            )
+        )
+    }
 )
 
 #: By their names in the table of kills.

@@ -15,8 +15,10 @@ from uuid import UUID
 
 from jobs_app.core.states import ACTIVE, FINAL, RunState
 from jobs_app.runs.fires import ERROR_PAUSE_SECONDS
-from jobs_app.schedules import schedule as schedules
+from jobs_app.schedules import schedule_json
+from jobs_app.schedules import union as schedules
 from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import AnySchedule, Schedules
 from tests.simulation.stage import Actor, Operation, Process, Violation
 
 _TICK = timedelta(microseconds=1)
@@ -81,12 +83,13 @@ class JobRow(NamedTuple):
     start_at: datetime | None
     end_at: datetime | None
     jitter_seconds: int
+    more_schedules: str | None
     failures_in_a_row: int
     pause_after_failures: int | None
 
-    def schedule(self) -> Schedule:
-        """Return the job's schedule."""
-        return Schedule(
+    def schedule(self) -> AnySchedule:
+        """Return the job's schedule, or its several ones as one."""
+        first = Schedule(
             cron=self.cron,
             interval_seconds=self.interval_seconds,
             anchor_at=self.anchor_at,
@@ -97,6 +100,9 @@ class JobRow(NamedTuple):
             jitter_seconds=self.jitter_seconds,
             seed=self.name,
         )
+        if self.more_schedules is None:
+            return first
+        return Schedules((first, *schedule_json.schedules_in(self.more_schedules, self.name)))
 
 
 class WorkerRow(NamedTuple):
@@ -650,7 +656,7 @@ class Checker:
         _hold(not missing, f"job {job.id} has passed fires that are not on record: {missing}")
 
 
-def _fires(schedule: Schedule, first: datetime, until: datetime) -> list[datetime]:
+def _fires(schedule: AnySchedule, first: datetime, until: datetime) -> list[datetime]:
     """Return the fires from *first* to *until*, both included."""
     return list(islice(schedules.fires(schedule, after=first - _TICK, until=until), MOST_FIRES))
 

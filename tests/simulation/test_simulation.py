@@ -17,7 +17,7 @@ from jobs_app.tasks.context import RunContext
 from jobs_app.worker.liveness import stalled_runs
 from jobs_app.worker.liveness.heartbeat import Heartbeat
 from tests.simulation.director import Director
-from tests.simulation.fault_profiles import BUSY, KEYS, NOTIFIED, UNSEEN
+from tests.simulation.fault_profiles import BUSY, KEYS, NOTIFIED, SEVERAL, UNSEEN
 from tests.simulation.mutation_testing import scenarios
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.stage import SimulationFailed, Violation
@@ -103,6 +103,15 @@ def test_every_finish_is_notified_exactly_once_on_postgresql(
 ) -> None:
     for seed in _seeds(pytestconfig, part, POSTGRES_PROFILE_SEEDS):
         simulate(postgres_store, seed, NOTIFIED)
+
+
+@pytest.mark.timeout(0)
+@in_parts
+def test_each_fire_of_several_schedules_is_on_record_once_on_sqlite(
+    sqlite_store: Store, pytestconfig: pytest.Config, part: int
+) -> None:
+    for seed in _seeds(pytestconfig, part, SQLITE_PROFILE_SEEDS):
+        simulate(sqlite_store, seed, SEVERAL)
 
 
 @pytest.mark.timeout(0)

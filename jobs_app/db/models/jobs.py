@@ -8,7 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy
 from jobs_app.db.columns import Base, Json, one_of, partial_index
+from jobs_app.schedules import schedule_json
 from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import AnySchedule, Schedules, parts_of
 
 
 class Job(Base):
@@ -44,6 +46,9 @@ class Job(Base):
     start_at: Mapped[datetime | None]
     end_at: Mapped[datetime | None]
     jitter_seconds: Mapped[int] = mapped_column(default=0)
+    #: The schedules after the first one, by `schedule_json.text_of`: text, because jobs are
+    #: grouped by it.
+    more_schedules: Mapped[str | None] = mapped_column(Text)
 
     overlap_policy: Mapped[OverlapPolicy] = mapped_column(
         one_of(OverlapPolicy, "overlap_policy"), default=OverlapPolicy.SKIP
@@ -116,6 +121,11 @@ class Job(Base):
             " AND cron IS NULL AND interval_seconds IS NULL AND at IS NULL)",
             name="every_alone",
         ),
+        CheckConstraint(
+            "more_schedules IS NULL OR cron IS NOT NULL OR interval_seconds IS NOT NULL"
+            " OR every IS NOT NULL OR at IS NOT NULL",
+            name="first_schedule_first",
+        ),
         CheckConstraint("interval_seconds > 0", name="interval_positive"),
         # A paused, ended or deleted job can never be due.
         CheckConstraint(
@@ -153,17 +163,31 @@ class JobRevision(Base):
     note: Mapped[str | None] = mapped_column(Text)
 
 
-def schedule_of(job: Job) -> Schedule | None:
+#: The columns of a job that hold its first schedule; the seed is its name.
+_FIRST_SCHEDULE = schedule_json.FIELDS
+
+#: The columns of a job that hold its schedules.
+SCHEDULE_COLUMNS = (*_FIRST_SCHEDULE, "more_schedules")
+
+
+def schedule_of(job: Job) -> AnySchedule | None:
     """Return a job's schedule; None for one that is started by hand only."""
     if (job.cron, job.interval_seconds, job.every, job.at) == (None, None, None, None):
         return None
     return schedule_in(job, seed=job.name)
 
 
-#: The columns of a job that hold its schedule; the seed is its name.
-SCHEDULE_COLUMNS = tuple(name for name in Schedule.__slots__ if name != "seed")
-
-
-def schedule_in(row: Any, *, seed: str) -> Schedule:
+def schedule_in(row: Any, *, seed: str) -> AnySchedule:
     """Return the schedule in the SCHEDULE_COLUMNS of *row*, which hold one."""
-    return Schedule(**{name: getattr(row, name) for name in SCHEDULE_COLUMNS}, seed=seed)
+    first = Schedule(**{name: getattr(row, name) for name in _FIRST_SCHEDULE}, seed=seed)
+    if row.more_schedules is None:
+        return first
+    return Schedules((first, *schedule_json.schedules_in(row.more_schedules, seed)))
+
+
+def schedule_columns(schedule: AnySchedule | None) -> dict[str, Any]:
+    """Return the SCHEDULE_COLUMNS of a job with *schedule*."""
+    parts = parts_of(schedule)
+    first = parts[0] if parts else Schedule()
+    columns = {name: getattr(first, name) for name in _FIRST_SCHEDULE}
+    return columns | {"more_schedules": schedule_json.text_of(parts[1:])}

@@ -84,14 +84,15 @@ def same_task(draft: Draft, jobs: Sequence[Json]) -> Json | None:
     """
     if not draft.is_named:
         return None
+    return next((job for job in jobs if _has_times(draft, job)), None)
+
+
+def _has_times(draft: Draft, job: Json) -> bool:
+    """Tell whether one of the schedules of *job* starts the task of *draft* at its times."""
     zone = draft.timezone
-    return next(
-        (
-            job
-            for job in jobs
-            if _is_same(draft, job) and zone in (None, (job.get("schedule") or {}).get("timezone"))
-        ),
-        None,
+    return _has_same_arguments(draft, job) and any(
+        _fires_at(draft, schedule) and zone in (None, schedule.get("timezone"))
+        for schedule in _schedules(job)
     )
 
 
@@ -110,11 +111,19 @@ def _has_same_arguments(draft: Draft, job: Json) -> bool:
 
 
 def _is_same(draft: Draft, job: Json) -> bool:
+    return _has_same_arguments(draft, job) and _fires_at(draft, _schedules(job)[0])
+
+
+def _fires_at(draft: Draft, schedule: Json) -> bool:
     # Not by its anchor: a job keeps the one that it got.
-    schedule = job.get("schedule") or {}
-    return _has_same_arguments(draft, job) and all(
+    return all(
         schedule.get(name) == value for name, value in draft.schedule.items() if name != "anchor_at"
     )
+
+
+def _schedules(job: Json) -> list[Json]:
+    """Return the schedules of a job; {} alone for one that has none."""
+    return job.get("schedules") or [job.get("schedule") or {}]
 
 
 def _has_exact_name(draft: Draft, job: Json) -> bool:
@@ -191,7 +200,9 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     described = before if draft.described is None else draft.described
     kwargs = {name: value for name, value in before.items() if name not in described}
     document["kwargs"] = kwargs | dict(draft.kwargs)
-    before = {n: v for n, v in (job.get("schedule") or {}).items() if v is not None}
+    # The first one is the source's; people have added the others.
+    first, *others = _schedules(job)
+    before = {n: v for n, v in first.items() if v is not None}
     kept = {n: v for n, v in before.items() if n in ("start_at", "end_at", "jitter_seconds")}
     schedule = dict(draft.schedule)
     if before.keys() & schedule.keys() & {"interval_seconds", "every"} and "anchor_at" in before:
@@ -199,7 +210,11 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     timezone = draft.timezone or (
         defaults.timezone if defaults.is_typed else before.get("timezone", defaults.timezone)
     )
-    document["schedule"] = {**kept, **schedule, "timezone": timezone}
+    schedule |= {**kept, **schedule, "timezone": timezone}
+    if others:
+        document["schedules"] = [schedule, *others]
+    else:
+        document["schedule"] = schedule
     tags = job.get("tags") or []
     document["tags"] = [*tags, *(tag for tag in defaults.tags if tag not in tags)]
     return document | deepcopy({**draft.fields, **defaults.overrides})

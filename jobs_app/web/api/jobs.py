@@ -36,6 +36,7 @@ from jobs_app.web.api.schemas.job_input import (
     PauseIn,
     ResumeIn,
     WriteQuery,
+    pointers_as_sent,
 )
 from jobs_app.web.api.schemas.job_output import (
     DryRunOut,
@@ -101,14 +102,15 @@ def create_job(header: MayRepeat, query: CreateQuery, body: JobIn) -> Response:
     With `paused` it waits for somebody to resume it.
     """
     definition = _definition(body, name=body.name)
-    if query.dry_run:
-        return _show_dry_run(job_commands.effect(definition, job=None))
-    # Also before an earlier answer is repeated.
-    job_rights.check_save(definition)
-    return preconditions.once(
-        lambda: _create(definition, is_paused=query.paused),
-        check=lambda: find_job(definition.name),
-    )
+    with pointers_as_sent(body):
+        if query.dry_run:
+            return _show_dry_run(job_commands.effect(definition, job=None))
+        # Also before an earlier answer is repeated.
+        job_rights.check_save(definition)
+        return preconditions.once(
+            lambda: _create(definition, is_paused=query.paused),
+            check=lambda: find_job(definition.name),
+        )
 
 
 @api.get("/jobs/<name>", responses={200: JobOut, 304: None, **problems(404)})
@@ -247,9 +249,10 @@ def save(
 ) -> Response:
     """Save *body* over *job* and answer; with *dry_run*, answer with the effect."""
     definition = _definition(body, name=job.name)
-    if dry_run:
-        return _show_dry_run(job_commands.effect(definition, job=job, version=version))
-    return _answer(job_commands.change(job, definition, version=version, restored=restored))
+    with pointers_as_sent(body):
+        if dry_run:
+            return _show_dry_run(job_commands.effect(definition, job=job, version=version))
+        return _answer(job_commands.change(job, definition, version=version, restored=restored))
 
 
 def _show_dry_run(effect: DryRun) -> Response:

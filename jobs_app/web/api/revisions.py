@@ -18,7 +18,7 @@ from jobs_app.web.api.responses import all_as_json, as_json, checked_name
 from jobs_app.web.api.schemas.dump import dumped, shown_job_kwargs
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.api.schemas.job_input import JobPath, WriteQuery
-from jobs_app.web.api.schemas.job_output import JobOut, show_schedule
+from jobs_app.web.api.schemas.job_output import JobOut, shown_schedules
 from jobs_app.web.api.tokens import NUMBER
 from jobs_app.web.session import unlocked
 
@@ -121,12 +121,8 @@ def _show_all(items: list[JobRevision]) -> list[dict[str, Any]]:
 
 
 def _show_definition(definition: dict[str, Any]) -> dict[str, Any]:
-    schedule = definition["schedule"]
-    shown = {
-        "kwargs": shown_job_kwargs(definition["kwargs"]),
-        "schedule": None if schedule is None else show_schedule(schedule),
-    }
-    return definition | shown
+    shown = {"kwargs": shown_job_kwargs(definition["kwargs"])}
+    return definition | shown | shown_schedules(definition)
 
 
 def _number(text: str) -> int:

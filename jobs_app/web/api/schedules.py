@@ -4,13 +4,12 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
 
 from jobs_app.core import clock
-from jobs_app.core.errors import InvalidInput
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules import validation, warnings
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
+from jobs_app.jobs.schedule_input import schedule_errors, with_anchors
+from jobs_app.schedules import union, warnings
 from jobs_app.web import extension
 from jobs_app.web.api.openapi import problems
-from jobs_app.web.api.schemas.job_input import PreviewIn
+from jobs_app.web.api.schemas.job_input import PreviewIn, pointers_as_sent
 from jobs_app.web.api.schemas.job_output import PreviewOut, described, show_fire
 
 api = APIBlueprint(
@@ -20,15 +19,17 @@ api = APIBlueprint(
 
 @api.post("/schedules/preview", responses={200: PreviewOut, **problems(body=True)})
 def preview_schedule(body: PreviewIn) -> Response:
-    """Preview a schedule: a sentence that describes it, its next fires, and warnings."""
+    """Preview a schedule, or several: a sentence, their next fires, and warnings."""
     now = clock.now()
-    schedule = _schedule(body)
-    try:
-        validation.check(schedule, now=now)
-    except InvalidInput as error:
-        raise error.under("/schedule") from error
-    schedule = schedules.anchored(schedule, at=now)
-    fires = schedules.preview(schedule, after=body.start or now, count=body.count)
+    schedule = body.union(extension.current().settings)
+    if schedule is None:
+        detail = "Send a schedule, or schedules."
+        raise InvalidInput(detail, errors=[FieldError("/schedule", "required", detail)])
+    with pointers_as_sent(body):
+        if errors := list(schedule_errors(schedule, None, now=now)):
+            raise InvalidSchedule(errors[0].detail, errors=errors)
+    schedule = with_anchors(schedule, None, at=now)
+    fires = union.preview(schedule, after=body.start or now, count=body.count)
     return jsonify(
         {
             "description": described(schedule),
@@ -36,10 +37,3 @@ def preview_schedule(body: PreviewIn) -> Response:
             "warnings": warnings.warnings(schedule, now=now),
         }
     )
-
-
-def _schedule(body: PreviewIn) -> Schedule:
-    try:
-        return body.schedule.schedule(extension.current().settings, seed=body.name or "")
-    except InvalidInput as error:
-        raise error.under("/schedule") from error

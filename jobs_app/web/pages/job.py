@@ -25,6 +25,7 @@ from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history, job_history
 from jobs_app.runs.job_history import RunSummary
 from jobs_app.schedules import timezones
+from jobs_app.schedules.union import parts_of
 from jobs_app.web import extension
 from jobs_app.web.api.explain import ExplainQuery
 from jobs_app.web.api.jobs import find_job
@@ -102,7 +103,10 @@ def _build(job: Job) -> Mapping[str, Any]:
         "definition": definition,
         "description": markdown.folded(job.description),
         "arguments": shown_job_kwargs(definition.kwargs),
-        "sentence": described(definition.schedule),
+        "schedules": [
+            (described(part), part.cron, part.timezone) for part in parts_of(definition.schedule)
+        ],
+        "without_schedule": described(None),
         "policies": policy_words.schedule_words(definition),
         "facts": policy_words.facts(definition),
         "fires": fires,

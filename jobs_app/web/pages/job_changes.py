@@ -12,9 +12,10 @@ from jobs_app.core.errors import BadRequest, JobsError, NotFound
 from jobs_app.core.text import shortened
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs import revisions
+from jobs_app.jobs.document import in_same_field
 from jobs_app.web import job_commands
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
-from jobs_app.web.api.schemas.job_output import show_schedule
+from jobs_app.web.api.schemas.job_output import shown_schedules
 from jobs_app.web.pages import frame, job_editor
 from jobs_app.web.pages.job import job_named
 from jobs_app.web.session import session, unlocked
@@ -69,7 +70,8 @@ def _compare(job: Job, number: int, error: JobsError | None = None) -> Response:
         other = _other(all_revisions, number)
         before = None if other is None else revisions.get(reader, job, other)
     after = _shown(revision)
-    found = differences({} if before is None else _shown(before), after)
+    documents = in_same_field({} if before is None else _shown(before), after)
+    found = differences(*documents)
     return frame.render(
         "change.html",
         status=200 if error is None else 409,
@@ -101,12 +103,8 @@ def _other(all_revisions: list[JobRevision], number: int) -> int | None:
 def _shown(revision: JobRevision) -> dict[str, Any]:
     """Return the definition of a revision as the caller may see it."""
     definition: Mapping[str, Any] = revision.definition
-    schedule = definition["schedule"]
-    return {
-        **definition,
-        "kwargs": shown_job_kwargs(definition["kwargs"]),
-        "schedule": None if schedule is None else show_schedule(schedule),
-    }
+    kwargs = shown_job_kwargs(definition["kwargs"])
+    return {**definition, "kwargs": kwargs, **shown_schedules(definition)}
 
 
 def _texts(difference: Difference) -> tuple[str, str, str]:

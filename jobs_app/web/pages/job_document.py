@@ -10,8 +10,13 @@ from typing import Any
 
 from jobs_app.core.document_diff import is_other
 from jobs_app.core.errors import FieldError
-from jobs_app.jobs.document import KINDS, fields_of_others
-from jobs_app.web.pages import argument_fields, form_fields, job_fields, notify_fields
+from jobs_app.web.pages import (
+    argument_fields,
+    form_fields,
+    job_fields,
+    notify_fields,
+    schedule_fields,
+)
 from jobs_app.web.pages.argument_fields import Schema, read
 from jobs_app.web.pages.form_fields import ControlSpec, tick_texts
 from jobs_app.web.pages.form_values import (
@@ -28,8 +33,8 @@ from jobs_app.web.pages.job_fields import SECTIONS, Defaults
 #: All plain fields: those with a control of their own.
 PLAIN = tuple(name for _, names in SECTIONS.values() for name in names)
 
-#: The controls that choose: the kind of the schedule, who is notified, how arguments are typed.
-SCHEDULE, KWARGS, RUN_ARGUMENTS = "/schedule", "/kwargs", "/run_arguments"
+#: The controls that choose how arguments are typed, and which are asked for.
+KWARGS, RUN_ARGUMENTS = "/kwargs", "/run_arguments"
 
 #: The control with the names of the arguments that have controls in the form.
 SHOWN = "shown:/kwargs"
@@ -68,7 +73,7 @@ def texts_of(
     retried = at(document, "/retry/on")
     retried = defaults.document["retry"]["on"] if isinstance(retried, Unset) else retried
     texts |= tick_texts("/retry/on", retried) | {WAS + "/retry/on": json.dumps(retried)}
-    texts |= _schedule_texts(document, zone=zone)
+    texts |= schedule_fields.texts_of(document, zone=zone)
     texts |= notify_fields.texts_of(document.get("notify"), zone=zone)
     return texts | argument_texts(document, schema, zone=zone)
 
@@ -84,19 +89,6 @@ def at(document: Mapping[str, Any], pointer: str) -> Any:
 def default_of(spec: ControlSpec, defaults: Defaults) -> Any:
     """Return the value of a field that the document leaves out."""
     return at(defaults.document, spec.name)
-
-
-def _schedule_texts(document: Mapping[str, Any], *, zone: str) -> dict[str, str]:
-    schedule = document.get("schedule") or {}
-    if not isinstance(schedule, Mapping):
-        return {SCHEDULE: "manual"}
-    zone = schedule.get("timezone") or zone
-    kinds = [kind for kind in KINDS if schedule.get(kind) is not None]
-    texts = {SCHEDULE: kinds[0] if kinds else "manual"}
-    for spec in job_fields.schedule_specs():
-        value = schedule.get(spec.name.rpartition("/")[2])
-        texts |= form_fields.texts_of(spec, UNSET if value in (None, "") else value, zone=zone)
-    return texts
 
 
 def argument_texts(document: Mapping[str, Any], schema: Schema, *, zone: str) -> dict[str, str]:
@@ -130,7 +122,8 @@ def document_from(
     retried = form_fields.ordered_ticks(values, "/retry/on", job_fields.ticks_of("on"))
     if is_other(sorted(retried), sorted(defaults.document["retry"]["on"])):
         _put(document, "/retry/on", retried)
-    for part in (_arguments(values, schema), _schedule(values), notify_fields.rules_from(values)):
+    schedules, rules = schedule_fields.schedules_from(values), notify_fields.rules_from(values)
+    for part in (_arguments(values, schema), schedules, rules):
         document |= part[0]
         errors += part[1]
     return document, errors
@@ -182,37 +175,6 @@ def _arguments(values: Values, schema: Schema) -> tuple[dict[str, Any], list[Fie
 def types_json(values: Values) -> bool:
     """Tell whether the arguments are typed as one JSON object."""
     return values.get(AS + KWARGS) == Kind.JSON
-
-
-def _schedule(values: Values) -> tuple[dict[str, Any], list[FieldError]]:
-    chosen = values.get(SCHEDULE, "")
-    if chosen not in KINDS:
-        return {"schedule": None}, []
-    others = fields_of_others([chosen])
-    schedule, errors = {}, []
-    for spec in job_fields.schedule_specs():
-        name = spec.name.rpartition("/")[2]
-        if name in others:
-            continue
-        value, error = read(spec, values)
-        errors += error
-        if not isinstance(value, Unset):
-            schedule[name] = value
-        elif name == chosen:
-            # Its YAML has the name of it, to be filled in.
-            schedule[name] = "" if spec.kind is Kind.STRING else None
-            errors.append(_missing_kind(spec))
-    return {"schedule": schedule}, errors
-
-
-def _missing_kind(spec: ControlSpec) -> FieldError:
-    detail = {
-        "/schedule/cron": "Give a cron expression, such as 30 2 * * 1-5.",
-        "/schedule/interval_seconds": "Give a number, such as 15 min.",
-        "/schedule/every": "Give a number of days, weeks, months or years, such as 2 weeks.",
-        "/schedule/at": "Give a day and a time.",
-    }[spec.name]
-    return FieldError(spec.name, "missing", detail)
 
 
 def task_of(values: Values, tasks: Sequence[str]) -> str:

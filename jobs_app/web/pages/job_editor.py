@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from jobs_app.core.errors import FieldError
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.definition import definition_of, from_document
-from jobs_app.jobs.document import Definition, as_json, schedule_as_json
+from jobs_app.jobs.document import Definition, as_json, in_one_field, schedules_as_json
 from jobs_app.runs.retention import Retention
 from jobs_app.tasks import registry
 from jobs_app.web import extension
 from jobs_app.web.api.schemas.base import raise_invalid, refuse_unstorable
 from jobs_app.web.api.schemas.job_input import JobIn
-from jobs_app.web.api.schemas.job_output import show_schedule
-from jobs_app.web.pages import job_document, notify_fields, zones
+from jobs_app.web.api.schemas.job_output import shown_schedules
+from jobs_app.web.pages import job_document, notify_fields, schedule_fields, zones
 from jobs_app.web.pages.argument_fields import Schema
 from jobs_app.web.pages.job_fields import Defaults
 
@@ -44,7 +44,7 @@ class Editor:
     @classmethod
     def of_values(cls, sent: Mapping[str, str]) -> Self:
         """Return the form with the texts that a browser sent."""
-        values = notify_fields.compact(sent)
+        values = schedule_fields.compact(notify_fields.compact(sent))
         tasks = registry.names(extension.current().celery)
         task = job_document.task_of(values, tasks)
         schema, defaults = _schema(task), defaults_of(task)
@@ -90,13 +90,14 @@ def document_of(job: Job) -> dict[str, Any]:
 
 
 def plain_document(definition: Definition) -> dict[str, Any]:
-    """Return *definition* as a PUT has it: JSON, with the fields of its kind of schedule."""
-    schedule = schedule_as_json(definition.schedule)
-    if schedule is not None:
-        schedule = {
-            name: value for name, value in show_schedule(schedule).items() if value is not None
-        }
-    return as_json(definition) | {"schedule": schedule}
+    """Return *definition* as a PUT has it: JSON, with the fields of its kinds of schedules."""
+    shown = shown_schedules(schedules_as_json(definition.schedule))
+    schedules = [
+        {name: value for name, value in schedule.items() if value is not None}
+        for schedule in shown["schedules"]
+    ]
+    first = schedules[0] if schedules else None
+    return in_one_field(as_json(definition) | {"schedule": first, "schedules": schedules})
 
 
 def new_document(task: str | None) -> dict[str, Any]:

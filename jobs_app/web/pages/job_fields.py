@@ -189,8 +189,8 @@ def rule_specs(index: int, channels: tuple[str, ...]) -> list[ControlSpec]:
     ]
 
 
-def schedule_specs() -> list[ControlSpec]:
-    """Return the controls of a schedule."""
+def schedule_specs(at: str = "/schedule") -> list[ControlSpec]:
+    """Return the controls of the fields of the schedule whose control is *at*."""
     specs = []
     for name, hint in get_type_hints(Schedule).items():
         if name == "seed":
@@ -199,7 +199,7 @@ def schedule_specs() -> list[ControlSpec]:
         suggestions = ZONES if name == "timezone" else ""
         specs.append(
             ControlSpec(
-                f"/schedule/{name}",
+                f"{at}/{name}",
                 label_of(name),
                 (kind,),
                 help=_HELP.get(name, ""),

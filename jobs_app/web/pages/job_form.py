@@ -32,6 +32,8 @@ from jobs_app.web.pages import (
     job_preview,
     job_race,
     job_yaml,
+    schedule_fields,
+    zones,
 )
 from jobs_app.web.pages.job_editor import Editor
 from jobs_app.web.pages.parameters import choice
@@ -125,6 +127,11 @@ def _posted(job: Job | None) -> BaseResponse:
         return _as_fields(editor, job)
     if action == "preview":
         return _form(editor, job, is_previewed=True)
+    if action == "add-schedule":
+        values = schedule_fields.added(editor.values, zone=zones.current().key)
+        return _form(Editor.of_values(values), job)
+    if (index := action.removeprefix("remove-schedule-")) != action and index.isdecimal():
+        return _form(Editor.of_values(schedule_fields.removed(editor.values, int(index))), job)
     if action != "save":
         return _form(editor, job)
     return _save(editor, job)
@@ -233,7 +240,8 @@ def _form(
 def _refused(
     editor: Editor, job: Job | None, errors: Sequence[FieldError], status: int
 ) -> Response:
-    found = form_errors.by_field(errors, job_form_context.names(editor))
+    located = schedule_fields.at_controls(errors)
+    found = form_errors.by_field(located, job_form_context.names(editor))
     context = job_form_context.context(editor, job, found, is_changed=True)
     return frame.render("job_form.html", status=status, **context)
 
@@ -251,8 +259,7 @@ def _as_fields(editor: Editor, job: Job | None) -> Response:
     if editor.errors or not isinstance(editor.document.get("kwargs"), dict):
         return _refused(editor, job, job_form_context.all_errors(editor, job), 422)
     kept = job_document.without_arguments(editor.values)
-    schedule = editor.document.get("schedule") or {}
-    zone = schedule.get("timezone") or editor.defaults.timezone
+    zone = schedule_fields.zone_of(editor.document, editor.defaults.timezone)
     texts = job_document.argument_texts(editor.document, editor.schema, zone=zone)
     return _form(Editor.of_values(kept | texts), job)
 

@@ -13,6 +13,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.definition import COMMAND
 from jobs_app.notifications import channels
 from jobs_app.schedules import timezones
+from jobs_app.schedules.union import MAX_SCHEDULES
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
 from jobs_app.web import extension, job_commands
@@ -26,6 +27,7 @@ from jobs_app.web.pages import (
     job_preview,
     job_sections,
     notify_fields,
+    schedule_fields,
 )
 from jobs_app.web.pages.form_values import TICK, Kind
 from jobs_app.web.pages.job_editor import Editor
@@ -38,7 +40,8 @@ MOST_SECRETS = 500
 
 def all_errors(editor: Editor, job: Job | None) -> list[FieldError]:
     """Return the errors of texts, and those of the document that do not follow from them."""
-    return form_errors.combined(editor.errors, document_errors(editor.document, job))
+    checked = schedule_fields.at_controls(document_errors(editor.document, job))
+    return form_errors.combined(editor.errors, checked)
 
 
 #: Values with which the other fields can be checked while these are not valid.
@@ -82,16 +85,18 @@ def _field(error: FieldError) -> str:
 
 def names(editor: Editor) -> set[str]:
     """Return the names of all controls."""
+    schedule_count = schedule_fields.count(editor.values)
     specs = [
         *job_fields.name_spec(tasks=()),
         *job_fields.job_specs(job_document.PLAIN, editor.defaults),
-        *job_fields.schedule_specs(),
+        *schedule_fields.specs(schedule_count),
         *argument_fields.argument_specs(editor.schema),
     ]
     for index in range(notify_fields.rule_count(editor.values)):
         specs += job_fields.rule_specs(index, ())
-    groups = ("/schedule", "/notify", "/kwargs", "/run_arguments", "/retry/on")
-    return {spec.name for spec in specs} | set(groups)
+    groups = {"/notify", "/kwargs", "/run_arguments", "/retry/on"}
+    schedules = {schedule_fields.control_of(index) for index in range(schedule_count)}
+    return {spec.name for spec in specs} | groups | schedules
 
 
 def context(
@@ -161,11 +166,12 @@ def _choices(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str, A
     values = editor.values
     secrets, known = _suggestions()
     count = notify_fields.rule_count(values) + notify_fields.MORE_RULES
-    schedule = form_fields.bound(job_fields.schedule_specs(), values, errors)
     return {
         "secrets": secrets,
-        "schedule": {field.name.rpartition("/")[2]: field for field in schedule},
-        "kinds": job_fields.SCHEDULE_KINDS,
+        "schedules": [
+            schedule_block(index, values, errors) for index in range(schedule_fields.count(values))
+        ],
+        "most_schedules": MAX_SCHEDULES,
         "rules": [
             form_fields.bound(job_fields.rule_specs(index, known), values, errors)
             for index in range(min(count, notify_fields.MOST_RULES))
@@ -174,6 +180,28 @@ def _choices(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str, A
         "events": job_fields.EVENTS,
         "retried": job_fields.ticks_of("on"),
         "notify_choices": notify_fields.NOTIFY_CHOICES,
+    }
+
+
+def schedule_block(
+    index: int, values: Mapping[str, str], errors: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Return what the form shows of the schedule at *index*."""
+    control = schedule_fields.control_of(index)
+    fields = form_fields.bound(job_fields.schedule_specs(control), values, errors)
+    by_name = {field.name.rpartition("/")[2]: field for field in fields}
+    kinds = dict(job_fields.SCHEDULE_KINDS)
+    chosen = values.get(control, "cron")
+    if schedule_fields.count(values) > 1 and chosen != schedule_fields.MANUAL:
+        del kinds[schedule_fields.MANUAL]
+    more = [by_name[name] for name in ("start_at", "end_at", "anchor_at", "jitter_seconds")]
+    return {
+        "control": control,
+        "id": form_fields.field_id(control),
+        "fields": by_name,
+        "kinds": kinds,
+        "kind": chosen,
+        "is_open": any(field.errors or field.text not in ("", "0") for field in more),
     }
 
 
@@ -193,9 +221,11 @@ def _suggestions() -> tuple[list[str], tuple[str, ...]]:
 def previewed(editor: Editor, job: Job | None) -> dict[str, Any]:
     """Return what `job_preview.html` shows of a form."""
     shown = job_preview.preview(editor.document, job)
-    errors = form_errors.combined(editor.errors, shown.errors)
+    checked = schedule_fields.at_controls(shown.errors)
+    errors = form_errors.combined(editor.errors, checked)
     found = form_errors.by_field(errors, names(editor))
-    specs = [*job_fields.schedule_specs(), *argument_fields.argument_specs(editor.schema)]
+    schedules = schedule_fields.specs(schedule_fields.count(editor.values))
+    specs = [*schedules, *argument_fields.argument_specs(editor.schema)]
     return {
         "preview": shown,
         "problems": form_errors.summary(found),

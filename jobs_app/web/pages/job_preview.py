@@ -10,19 +10,21 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
-from jobs_app.core.errors import FieldError, Forbidden, InvalidInput, JobsError
+from jobs_app.core.errors import FieldError, Forbidden, JobsError, refuse
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.document import Definition
 from jobs_app.jobs.dry_run import DryRun
+from jobs_app.jobs.schedule_input import schedule_errors, with_anchors
 from jobs_app.notifications import rules, subscriptions
-from jobs_app.schedules import schedule as schedules
-from jobs_app.schedules import validation, warnings
-from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.schedules import union as schedules
+from jobs_app.schedules import warnings
+from jobs_app.schedules.schedule import Fire
+from jobs_app.schedules.union import AnySchedule
 from jobs_app.web import extension, job_commands
 from jobs_app.web.api.schemas.base import raise_invalid
-from jobs_app.web.api.schemas.job_input import ScheduleIn
+from jobs_app.web.api.schemas.job_input import PreviewIn
 from jobs_app.web.api.schemas.job_output import described
 from jobs_app.web.pages import job_editor, zones
 from jobs_app.web.session import reading
@@ -103,27 +105,20 @@ def preview(document: Mapping[str, Any], job: Job | None) -> Preview:
     return shown
 
 
-def _schedule(document: Mapping[str, Any], *, now: datetime) -> Schedule | None:
+def _schedule(document: Mapping[str, Any], *, now: datetime) -> AnySchedule | None:
     """Return the schedule of *document* as `/schedules/preview` has it; None: by hand only."""
-    sent = document.get("schedule")
-    if sent is None:
-        return None
+    sent = {name: document[name] for name in ("schedule", "schedules") if name in document}
+    name = document.get("name")
     try:
-        name = document.get("name")
-        seed = name if isinstance(name, str) else ""
-        schedule = ScheduleIn.model_validate(sent).schedule(extension.current().settings, seed=seed)
-        validation.check(schedule, now=now)
+        body = PreviewIn.model_validate(sent | ({"name": name} if isinstance(name, str) else {}))
     except ValidationError as error:
-        try:
-            raise_invalid(error)
-        except InvalidInput as invalid:
-            raise invalid.under("/schedule") from error
-    except InvalidInput as error:
-        raise error.under("/schedule") from error
-    return schedules.anchored(schedule, at=now)
+        raise_invalid(error)
+    schedule = body.union(extension.current().settings)
+    refuse(list(schedule_errors(schedule, None, now=now)))
+    return None if schedule is None else with_anchors(schedule, None, at=now)
 
 
-def _add_schedule(shown: Preview, schedule: Schedule | None, *, now: datetime) -> None:
+def _add_schedule(shown: Preview, schedule: AnySchedule | None, *, now: datetime) -> None:
     shown.sentence = described(schedule)
     if schedule is None:
         return
@@ -143,7 +138,7 @@ def _add_schedule(shown: Preview, schedule: Schedule | None, *, now: datetime) -
     shown.later = max(len(shown.fires) - MOST_FIRES, 0)
 
 
-def _listed(schedule: Schedule, *, now: datetime) -> list[Fire]:
+def _listed(schedule: AnySchedule, *, now: datetime) -> list[Fire]:
     """Return the next fires, and the first later ones at which the clock changes."""
     fires = schedules.preview(schedule, after=now, count=MOST_FIRES)
     if len(fires) < MOST_FIRES:

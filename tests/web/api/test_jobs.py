@@ -30,6 +30,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
     assert job.pop("updated_at").endswith("Z")
     assert job.pop("next_run_at").endswith("Z")
     assert job.pop("description_of_schedule")
+    assert job.pop("schedules") == [job["schedule"]]
     assert job == {
         "id": 1,
         "name": "nightly-report",
@@ -648,7 +649,8 @@ def test_the_audit_has_all_of_a_job(api: Api) -> None:
     (event,) = api.get("/audit").json["items"]
 
     after = event["detail"]["after"]
-    assert set(JobIn.model_fields) == set(after)
+    # A job with one schedule has it as `schedule` alone.
+    assert set(JobIn.model_fields) - {"schedules"} == set(after)
     assert (after["retry"]["max_attempts"], after["retry"]["on"][0]) == (3, "failed")
     assert after["kwargs"] == {"command": "echo hello"}
 

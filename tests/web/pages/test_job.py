@@ -24,6 +24,17 @@ def test_a_job_shows_its_schedule_its_fires_and_its_policies(api: Api, page: Pag
     assert "It has not run." in text
 
 
+def test_a_job_shows_all_of_its_schedules(api: Api, page: Page) -> None:
+    schedules = [{"cron": "0 9 * * 1-5", "timezone": "Europe/Paris"}, {"interval_seconds": 900}]
+    api.make_job("twice", schedule=schedules[0], schedules=schedules)
+
+    text = page("/jobs/twice").text
+
+    assert text.index("At 09:00 on Monday through Friday") < text.index("Every 15 minutes")
+    assert "A fire that several of them share is one run." in text
+    assert "share is one run" not in page(f"/jobs/{api.make_job('once')['name']}").text
+
+
 def test_the_description_is_markdown_and_folded_where_it_is_long(api: Api, page: Page) -> None:
     text = "# Copy\n\nAsk [Ann](mailto:ann@example.org) <b>first</b>.\n\n" + "- step\n" * 20
     api.make_job("nightly", description=text)

@@ -140,6 +140,50 @@ def test_a_name_that_is_taken_is_an_error_of_the_name(api: Api, page: Page) -> N
     assert 'id="f_2f_name-error">There is a job' in answer.text
 
 
+def test_schedules_are_added_and_removed_without_script(api: Api, page: Page) -> None:
+    controls = form(page, "/new-job")
+    controls |= {"/name": "nightly", "/kwargs/command": "true", "/schedule/cron": "0 9 * * 1-5"}
+
+    more = controls_of(sent(page, "/new-job", controls, "add-schedule"), "/new-job")
+    more = controls_of(sent(page, "/new-job", more, "add-schedule"), "/new-job")
+    more |= {"/schedules/1/cron": "0 12 * * 6", "/schedules/2/cron": "@daily"}
+    fewer = controls_of(sent(page, "/new-job", more, "remove-schedule-0"), "/new-job")
+
+    assert sent(page, "/new-job", fewer).status_code == 303
+    crons = [schedule["cron"] for schedule in stored(api)["schedules"]]
+    assert crons == ["0 12 * * 6", "@daily"]
+    again = form(page, "/jobs/nightly/edit")
+    assert (again["/schedule/cron"], again["/schedules/1/cron"]) == ("0 12 * * 6", "@daily")
+    assert sent(page, "/jobs/nightly/edit", again).location == "/jobs/nightly?saved=same"
+
+
+def test_each_error_of_a_schedule_is_under_its_own_field(api: Api, page: Page) -> None:
+    controls = form(page, "/new-job") | {"/name": "nightly", "/kwargs/command": "true"}
+    controls |= {"/schedule/cron": "61 2 * * *"}
+    more = controls_of(sent(page, "/new-job", controls, "add-schedule"), "/new-job")
+    more |= {"/schedules/1/cron": "62 2 * * *", "/schedules/1/timezone": "Europe/Pari"}
+
+    answer = sent(page, "/new-job", more)
+
+    assert answer.status_code == 422
+    for field in ("/schedule/cron", "/schedules/1/cron", "/schedules/1/timezone"):
+        assert f'id="{field_id(field)}-error"' in answer.text
+    same = more | {"/schedule/cron": "@daily", "/schedules/1/cron": "@daily"}
+    same |= {"/schedules/1/timezone": ""}
+    assert "This is the same as schedule 1" in sent(page, "/new-job", same).text
+
+
+def test_the_preview_shows_the_fires_of_all_schedules(api: Api, page: Page) -> None:
+    controls = form(page, "/new-job") | {"/name": "nightly", "/schedule/cron": "15 * * * *"}
+    more = controls_of(sent(page, "/new-job", controls, "add-schedule"), "/new-job")
+    more |= {"/schedules/1/cron": "45 * * * *"}
+
+    shown = page.post("/job-preview", more).text
+
+    assert "At minute 15 of every hour, UTC; and at minute 45 of every hour" in shown
+    assert shown.count(":15") == shown.count(":45") == 5
+
+
 def test_another_task_has_other_arguments_and_keeps_the_first_ones(api: Api, page: Page) -> None:
     controls = form(page, "/new-job") | {"/kwargs/command": "make it", "/task": '"sleep"'}
 

@@ -1,19 +1,25 @@
 """Jobs as they are sent."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from celery import Celery
 from pydantic import AfterValidator, ConfigDict, Field
 
+from jobs_app.core.errors import InvalidInput
 from jobs_app.core.field_spec import INT32, YEAR_SECONDS
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import JobSort
-from jobs_app.jobs.definition import from_document, schedule_from
+from jobs_app.jobs.definition import from_document
 from jobs_app.jobs.document import NAME, Definition
+from jobs_app.jobs.schedule_input import schedules_from
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import MAX_SCHEDULES, AnySchedule
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import MOST_CHARACTERS, input_fields, text_schema
 from jobs_app.web.api.schemas.fields import (
@@ -77,12 +83,15 @@ class ScheduleIn(Input):
     end_at: InstantIn | None = None
     jitter_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
 
-    def schedule(self, settings: Settings, *, seed: str = "") -> Schedule:
-        """Return it for the services; the fields left out are as *settings* have them.
 
-        Raises InvalidInput, with pointers into the schedule.
-        """
-        return schedule_from(self.model_dump(exclude_unset=True), settings, seed=seed)
+Schedules = Annotated[
+    list[ScheduleIn],
+    Field(
+        max_length=MAX_SCHEDULES,
+        description="All schedules of the job: it fires when one of them does, and once where"
+        " several do. `schedule` alone is short for a list of one.",
+    ),
+]
 
 
 @input_fields(RetryPolicy, on=RetriedStates)
@@ -111,7 +120,6 @@ class NotifyRuleIn(Input):
 @input_fields(
     Definition,
     {
-        Schedule: ScheduleIn,
         RetryPolicy: RetryIn,
         Retention: RetentionIn,
         Rule: NotifyRuleIn,
@@ -135,6 +143,8 @@ class JobReplace(Input):
     read_only: ClassVar = READ_ONLY
 
     name: Name | None = None
+    schedule: ScheduleIn | None = None
+    schedules: Schedules = []
 
     def definition(self, settings: Settings, *, name: str, app: Celery) -> Definition:
         """Return it for the services, called *name* if it names none. Raises InvalidInput."""
@@ -149,7 +159,7 @@ class JobIn(JobReplace):
 
 
 class PreviewIn(Input):
-    """A schedule to look at, which needs no job; `name` is what `H` is worked out from."""
+    """Schedules to look at, which need no job; `name` is what `H` is worked out from."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -157,12 +167,37 @@ class PreviewIn(Input):
         }
     )
 
-    schedule: ScheduleIn
+    schedule: ScheduleIn | None = None
+    schedules: Schedules = []
     start: InstantIn | None = Field(None, alias="from")
     count: Annotated[int, Field(ge=1, le=1000)] = 10
     name: Annotated[str, Field(max_length=MOST_CHARACTERS, examples=["nightly-report"])] | None = (
         None
     )
+
+    def union(self, settings: Settings) -> AnySchedule | None:
+        """Return the schedules as one; what is left out is as *settings* have it.
+
+        Raises InvalidInput.
+        """
+        return schedules_from(self.model_dump(exclude_unset=True), settings, seed=self.name or "")
+
+
+@contextmanager
+def pointers_as_sent(body: JobReplace | PreviewIn) -> Iterator[None]:
+    """Let errors of an only schedule point into `schedules` if *body* has it there."""
+    try:
+        yield
+    except InvalidInput as error:
+        if "schedules" not in body.model_fields_set:
+            raise
+        moved = [
+            replace(one, pointer=_LISTED.sub("/schedules/0", one.pointer)) for one in error.errors
+        ]
+        raise type(error)(error.detail, code=error.code, errors=moved) from error
+
+
+_LISTED = re.compile(r"^/schedule(?=/|$)")
 
 
 class PauseIn(Input):

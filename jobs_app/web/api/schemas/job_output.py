@@ -1,21 +1,23 @@
 """Jobs as they are returned."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core.states import Event, JobState, RunState, Standing
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
-from jobs_app.jobs.document import Definition, as_json, schedule_as_json
+from jobs_app.jobs.document import Definition, as_json, schedules_as_json
 from jobs_app.jobs.listing import Facets
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs.recent import RecentRun
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import description
-from jobs_app.schedules.schedule import Fire, Schedule
+from jobs_app.schedules.schedule import Fire
+from jobs_app.schedules.union import AnySchedule
 from jobs_app.web.api.schemas.derive import output_fields
 from jobs_app.web.api.schemas.dump import dumped, shown_job_kwargs
 from jobs_app.web.api.schemas.fields import Instant
@@ -85,7 +87,6 @@ class NotifyRuleOut(BaseModel):
 @output_fields(
     Definition,
     {
-        Schedule: ScheduleOut,
         RetryPolicy: RetryOut,
         Retention: RetentionOut,
         Rule: NotifyRuleOut,
@@ -93,6 +94,11 @@ class NotifyRuleOut(BaseModel):
 )
 class _DefinitionOut(BaseModel):
     id: int | None
+    schedule: Annotated[
+        ScheduleOut | None,
+        Field(description="The first of `schedules`; null for a job that runs by hand only."),
+    ]
+    schedules: list[ScheduleOut]
 
 
 class JobOut(_DefinitionOut):
@@ -124,7 +130,6 @@ def show(
     declared: dict[str, Any],
 ) -> dict[str, Any]:
     """Return *job* as it goes over the wire."""
-    schedule = schedule_as_json(definition.schedule)
     kwargs = shown_job_kwargs(definition.kwargs)
     paused = None
     if job.state is JobState.PAUSED:
@@ -132,7 +137,7 @@ def show(
             at=job.paused_at, by=job.paused_by, reason=job.paused_reason, until=job.paused_until
         )
     out = JobOut(
-        **(as_json(definition) | {"schedule": None, "kwargs": kwargs}),
+        **(as_json(definition) | {"schedule": None, "schedules": [], "kwargs": kwargs}),
         id=job.id,
         version=job.version,
         state=job.state,
@@ -146,11 +151,19 @@ def show(
         created_at=job.created_at,
         updated_at=job.updated_at,
     )
-    document = dumped(out)
-    # Written by itself: a field of another kind is absent, not null.
-    if schedule is not None:
-        document["schedule"] = show_schedule(schedule)
-    return document
+    # Written by themselves: a field of another kind is absent, not null.
+    return dumped(out) | shown_schedules(schedules_as_json(definition.schedule))
+
+
+def shown_schedules(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `schedule` and `schedules` in *document* as they go over the wire."""
+    shown: dict[str, Any] = {}
+    if "schedule" in document:
+        schedule = document["schedule"]
+        shown["schedule"] = None if schedule is None else show_schedule(schedule)
+    if "schedules" in document:
+        shown["schedules"] = [show_schedule(schedule) for schedule in document["schedules"]]
+    return shown
 
 
 def show_schedule(schedule: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +181,7 @@ def _last_run(run: Run) -> LastRun:
     )
 
 
-def described(schedule: Schedule | None) -> str:
+def described(schedule: AnySchedule | None) -> str:
     """Return a sentence that says when a job runs."""
     return "Only by hand" if schedule is None else description.describe(schedule)
 

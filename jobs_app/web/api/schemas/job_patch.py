@@ -4,19 +4,20 @@ from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import ConfigDict, Field
 
+from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.core.field_spec import described_fields
 from jobs_app.jobs.document import (
     KINDS,
     Definition,
     as_json,
     fields_of_others,
-    schedule_as_json,
+    in_one_field,
+    schedules_as_json,
 )
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.schedules import cron_timezone
-from jobs_app.schedules.schedule import Schedule
 from jobs_app.web.api.schemas.base import Input
 from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.job_input import (
@@ -25,6 +26,7 @@ from jobs_app.web.api.schemas.job_input import (
     RetentionIn,
     RetriedStates,
     ScheduleIn,
+    Schedules,
 )
 
 
@@ -44,7 +46,6 @@ class RetryPatch(Input):
 @input_fields(
     Definition,
     {
-        Schedule: SchedulePatch,
         RetryPolicy: RetryPatch,
         Retention: RetentionIn,
         Rule: NotifyRuleIn,
@@ -61,6 +62,9 @@ class JobPatch(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"schedule": {"cron": "0 6 * * *"}}]})
     read_only: ClassVar = READ_ONLY
 
+    schedule: SchedulePatch | None = None
+    schedules: Schedules | None = None
+
 
 #: The fields where null is a value of its own: no limit, no end, by hand only, default channels.
 NULLABLE = frozenset(
@@ -69,8 +73,18 @@ NULLABLE = frozenset(
 
 
 def merged(definition: Definition, patch: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of *definition* with *patch* merged into it (RFC 7396)."""
-    document = as_json(definition) | {"schedule": schedule_as_json(definition.schedule)}
+    """Return the document of *definition* with *patch* merged into it (RFC 7396).
+
+    Raises InvalidInput for changes of `schedule` where the job has several.
+    """
+    document = in_one_field(as_json(definition) | schedules_as_json(definition.schedule))
+    if patch.get("schedule") is not None and "schedules" not in patch:
+        _refuse_several(document)
+    if {"schedule", "schedules"} & patch.keys():
+        # What the patch does not name is no longer said in the other field.
+        document.setdefault("schedule", None)
+        for name in {"schedule", "schedules"} - patch.keys():
+            document.pop(name, None)
     if patch.get("concurrency_key", "") is None:
         # Without its key a limit means nothing.
         document["concurrency_limit"] = None
@@ -86,6 +100,13 @@ def merged(definition: Definition, patch: dict[str, Any]) -> dict[str, Any]:
         else:
             document[name] = _merge(document.get(name), value)
     return document
+
+
+def _refuse_several(document: dict[str, Any]) -> None:
+    if "schedules" in document:
+        number = len(document["schedules"])
+        detail = f"The job has {number} schedules: send schedules, the list of all of them."
+        raise InvalidInput(detail, errors=[FieldError("/schedule", "several_schedules", detail)])
 
 
 def _merge(target: Any, patch: Any) -> Any:

@@ -205,3 +205,24 @@ def test_errors_get_the_focus(browser_page: Page, faults: Faults) -> None:
     assert axe_findings(page) == []
     page.get_by_role("link", name="'name' is required.").first.click()
     expect(page.get_by_role("textbox", name="Name")).to_be_focused()
+
+
+def test_each_schedule_shows_the_fields_of_its_own_kind(browser_page: Page, site: Site) -> None:
+    make_job(site, "twice")
+    page = browser_page
+    page.goto("/jobs/twice/edit")
+
+    page.get_by_role("button", name="Add a schedule").click()
+    second = page.get_by_role("group", name="Schedule 2: it also runs")
+    expect(second).to_be_in_viewport()
+    second.get_by_label("once").check()
+
+    expect(page.locator('[name="/schedules/1/at"]')).to_be_visible()
+    expect(page.locator('[name="/schedules/1/cron"]')).to_be_hidden()
+    expect(page.locator('[name="/schedule/cron"]')).to_be_visible()
+    expect(page.locator('[name="/schedule/at"]')).to_be_hidden()
+    page.locator('[name="/schedules/1/at"]').fill("2030-07-01T09:00")
+    expect(page.locator("#preview")).to_contain_text("and once at 2030-07-01 09:00")
+    assert not axe_findings(page)
+    page.get_by_role("button", name="Remove schedule 2").click()
+    expect(page.get_by_role("group", name="It runs")).to_be_visible()

@@ -1,0 +1,176 @@
+"""Several schedules of one job, which fire as one. Pure, no IO.
+
+The functions take one schedule, too, and treat it as `schedule` does.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import groupby, islice
+from typing import TypeAlias
+
+from jobs_app.schedules import schedule as single
+from jobs_app.schedules import timezones
+from jobs_app.schedules.schedule import Fire, Schedule, in_utc, zone_of
+
+#: Schedules that a job may have.
+MAX_SCHEDULES = 20
+
+#: Fires that `count_fires` compares one by one, to count those once that schedules share.
+MAX_COMPARED = 10_000
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """Two schedules or more; an instant at which several of them fire is one fire.
+
+    Such a fire has the shortest jitter of these schedules.
+    """
+
+    parts: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2:
+            raise ValueError("one schedule is a Schedule")
+
+    @property
+    def timezone(self) -> str:
+        """The time zone in which people read its instants: that of the first one."""
+        return self.parts[0].timezone
+
+    @property
+    def jitter_seconds(self) -> int:
+        """The longest jitter that one of its fires may have."""
+        return max(part.jitter_seconds for part in self.parts)
+
+
+AnySchedule: TypeAlias = Schedule | Schedules
+
+
+def union(parts: Sequence[Schedule]) -> AnySchedule | None:
+    """Return the schedule that fires whenever one of *parts* does; None if there are none."""
+    if len(parts) > 1:
+        return Schedules(tuple(parts))
+    return parts[0] if parts else None
+
+
+def parts_of(schedule: AnySchedule | None) -> tuple[Schedule, ...]:
+    """Return the single schedules in *schedule*; none for a job that is started by hand only."""
+    if isinstance(schedule, Schedules):
+        return schedule.parts
+    return () if schedule is None else (schedule,)
+
+
+def seeded(schedule: AnySchedule, seed: str) -> AnySchedule:
+    """Return *schedule* of the job called *seed*."""
+    if isinstance(schedule, Schedules):
+        return Schedules(tuple(replace(part, seed=seed) for part in schedule.parts))
+    return replace(schedule, seed=seed)
+
+
+def next_fire(schedule: AnySchedule, *, after: datetime) -> datetime | None:
+    """Return the first fire strictly later than *after*, in UTC; None if there is none."""
+    if isinstance(schedule, Schedule):
+        return single.next_fire(schedule, after=after)
+    instants = (single.next_fire(part, after=after) for part in schedule.parts)
+    return min(_present(instants), default=None)
+
+
+def previous_fire(schedule: AnySchedule, *, before: datetime) -> datetime | None:
+    """Return the last fire strictly earlier than *before*, in UTC; None if there is none."""
+    if isinstance(schedule, Schedule):
+        return single.previous_fire(schedule, before=before)
+    instants = (single.previous_fire(part, before=before) for part in schedule.parts)
+    return max(_present(instants), default=None)
+
+
+def _present(instants: Iterable[datetime | None]) -> Iterator[datetime]:
+    return (instant for instant in instants if instant is not None)
+
+
+def fires(
+    schedule: AnySchedule, *, after: datetime, until: datetime | None = None
+) -> Iterator[datetime]:
+    """Yield the fires later than *after*, up to and including *until*, in order, each once.
+
+    Without *until* they may be infinite.
+    """
+    each = (single.fires(part, after=after, until=until) for part in parts_of(schedule))
+    return (fire for fire, _ in groupby(merge(*each)))
+
+
+def count_fires(schedule: AnySchedule, *, after: datetime, until: datetime) -> int:
+    """Return the number of fires later than *after*, up to and including *until*.
+
+    The work is bounded: of several schedules, fires after the first MAX_COMPARED are counted
+    once for each schedule that has them.
+    """
+    if isinstance(schedule, Schedule):
+        return single.count_fires(schedule, after=after, until=until)
+    compared = 0
+    for fire in islice(fires(schedule, after=after, until=until), MAX_COMPARED):
+        compared, after = compared + 1, fire
+    if compared < MAX_COMPARED:
+        return compared
+    rest = (single.count_fires(part, after=after, until=until) for part in schedule.parts)
+    return compared + sum(rest)
+
+
+def causes(schedule: AnySchedule, fire: datetime) -> list[int]:
+    """Return the indexes of the schedules that fire at *fire*; [] if none does."""
+    return [
+        index
+        for index, part in enumerate(parts_of(schedule))
+        if single.next_fire(part, after=fire - _TICK) == fire
+    ]
+
+
+def due_at(schedule: AnySchedule, fire: datetime) -> datetime:
+    """Return when the run of *fire* is due: later by its jitter, in whole milliseconds.
+
+    The same seed and fire always give the same instant.
+    """
+    if isinstance(schedule, Schedule):
+        return single.due_at(schedule, fire)
+    fire = in_utc(fire)
+    if not schedule.jitter_seconds:
+        return fire
+    firing = [schedule.parts[index] for index in causes(schedule, fire)]
+    # A fire that was stored before an edit may be one of no schedule.
+    shortest = min(firing or schedule.parts, key=lambda part: part.jitter_seconds)
+    return single.due_at(shortest, fire)
+
+
+def preview(
+    schedule: AnySchedule, *, after: datetime, count: int, until: datetime | None = None
+) -> list[Fire]:
+    """Return the next *count* fires with their local times, fewer if they end.
+
+    The local times of several schedules are those in the zone of the first one.
+    """
+    if isinstance(schedule, Schedule):
+        return single.preview(schedule, after=after, count=count, until=until)
+    next_fires = islice(fires(schedule, after=after, until=until), count)
+    return [_with_local_time(schedule, fire) for fire in next_fires]
+
+
+def _with_local_time(schedule: Schedules, fire: datetime) -> Fire:
+    local = fire.astimezone(zone_of(schedule.timezone))
+    firing = (schedule.parts[index] for index in causes(schedule, fire))
+    if any(single.replaces_skipped_time(part, fire) for part in firing):
+        return Fire(fire, local, "gap")
+    return Fire(fire, local, "repeat" if timezones.is_repeated(local) else None)
+
+
+def names_local_time(schedule: AnySchedule, local: datetime) -> bool:
+    """Return whether *schedule* fires at the minute of the naive *local*, skipped or not.
+
+    It is a time in the zone of the first schedule: one in another zone does not name it.
+    """
+    return any(
+        part.timezone == schedule.timezone and single.names_local_time(part, local)
+        for part in parts_of(schedule)
+    )
