@@ -5,6 +5,7 @@ from jobs_app.cli.format import one_line
 from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import print_text
 from jobs_app.core.document_diff import differences
+from jobs_app.jobs.document import in_same_field
 
 #: Longest text of a value in a line, characters.
 MOST_CHARACTERS = 200
@@ -24,7 +25,7 @@ def changed_fields(before: Json, after: Json) -> list[str]:
     """
     return [
         f"{field.name}: {_text(field.before)} -> {_text(field.after)}"
-        for field in differences(before, after)
+        for field in differences(*in_same_field(before, after))
     ]
 
 

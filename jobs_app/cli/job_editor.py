@@ -10,9 +10,10 @@ from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.job_options import writable
 from jobs_app.cli.output import print_note
 from jobs_app.cli.problem_text import sentences
+from jobs_app.cli.schedule_options import without_empty_fields
 
 #: These fields come first.
-FIRST = ("name", "description", "task", "kwargs", "schedule")
+FIRST = ("name", "description", "task", "kwargs", "schedule", "schedules")
 
 
 def edit_by_hand(before: Json, send: Callable[[Json], Answer]) -> Answer | None:
@@ -46,11 +47,8 @@ def edit_by_hand(before: Json, send: Callable[[Json], Answer]) -> Answer | None:
 
 
 def _in_order(job: Json) -> Json:
-    """Return *job* with the main fields first, and no empty fields in its schedule."""
-    fields = {name: job[name] for name in FIRST if name in job} | job
-    if schedule := fields.get("schedule"):
-        fields["schedule"] = {name: value for name, value in schedule.items() if value is not None}
-    return fields
+    """Return *job* with the main fields first, and no empty fields in its schedules."""
+    return without_empty_fields({name: job[name] for name in FIRST if name in job} | job)
 
 
 def _at_lines(error: Failure, text: str) -> str:

@@ -13,18 +13,21 @@ import click
 from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
-from jobs_app.cli.completion import Completion, key_names, queue_names, task_names, zone_names
-from jobs_app.cli.format import Duration, Instant, Interval, OrNone, Outcomes
+from jobs_app.cli.completion import Completion, key_names, queue_names, task_names
+from jobs_app.cli.format import Duration, OrNone, Outcomes
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
 from jobs_app.cli.problem_text import FieldOption
-from jobs_app.cli.zones import api_time
+from jobs_app.cli.schedule_options import (
+    SCHEDULE_PARAMETERS,
+    schedule_options,
+    schedules_from,
+    schedules_in,
+)
 from jobs_app.core.field_spec import FieldSpec, described_fields
-from jobs_app.jobs.document import Definition, fields_of_others
+from jobs_app.jobs.document import Definition, in_one_field
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.schedules import cron_timezone
-from jobs_app.schedules.typed_time import TypedTime
 
 # Fields that the server adds to a job: removed from a document before it is sent back.
 READ_ONLY = {
@@ -41,8 +44,6 @@ READ_ONLY = {
     "warnings",
     "declared",
 }
-
-KINDS = ("cron", "every", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,31 +107,6 @@ def _click_type(name: str, kind: Any) -> click.ParamType[Any]:
 
 OPTIONS = tuple(sorted(_options(Definition), key=lambda option: option.path[0] not in _FIRST))
 
-
-schedule_options = options(
-    click.option("--cron", help="Five-field cron expression, or @daily and the like."),
-    click.option(
-        "--every",
-        type=Interval(),
-        help="At this interval: 30s, 5m, 1h30m; or 1d, '2 weeks', '3 months' at one local time.",
-    ),
-    click.option(
-        "--at",
-        type=Instant(),
-        help="Once: 02:30, tomorrow 09:00, 5m (from now), a date or an instant.",
-    ),
-    click.option(
-        "--timezone", shell_complete=zone_names, help="IANA zone of --cron, --every and --at."
-    ),
-    click.option(
-        "--anchor",
-        type=OrNone(Instant()),
-        help="With --every: fires lie at this instant, and whole intervals from it.",
-    ),
-    click.option("--start-at", type=OrNone(Instant()), help="No fire before this instant."),
-    click.option("--end-at", type=OrNone(Instant()), help="No fire at or after this instant."),
-    click.option("--jitter", type=Duration(), help="Spread the starts over this long."),
-)
 
 kwargs_options = options(
     click.option("--kwargs", metavar="JSON", help="All arguments, as a JSON object."),
@@ -206,8 +182,8 @@ def parse_document(text: str, *, where: str) -> Json:
 
 
 def writable(job: Json) -> Json:
-    """Return a job as it may be sent."""
-    return {name: value for name, value in job.items() if name not in READ_ONLY}
+    """Return a job as it may be sent, with its schedules in one field."""
+    return in_one_field({name: value for name, value in job.items() if name not in READ_ONLY})
 
 
 def merge_patch(before: Json, after: Json) -> Json:
@@ -225,6 +201,27 @@ def merge_patch(before: Json, after: Json) -> Json:
             patch[name] = value
     gone = {name for name, value in before.items() if value is not None} - after.keys()
     return patch | dict.fromkeys(sorted(gone))
+
+
+def job_patch(before: Json, after: Json) -> Json:
+    """Return the merge patch that turns the job *before* into *after*; {} if they agree.
+
+    A job that has several schedules gets a list, even of one.
+    """
+    patch = merge_patch(before, after)
+    for name in patch.keys() & {"schedule", "schedules"} - after.keys():
+        # In the other field, it is not gone.
+        del patch[name]
+    if "schedules" in before and patch.get("schedule") is not None:
+        patch["schedules"] = [patch.pop("schedule")]
+    return patch
+
+
+def overlaid(job: Json, fields: Json) -> Json:
+    """Return *job* with *fields* in place of its own; its schedules are in one field."""
+    if {"schedule", "schedules"} & fields.keys():
+        job = {name: value for name, value in job.items() if name not in ("schedule", "schedules")}
+    return job | fields
 
 
 def with_options(definition: Json, options: dict[str, Any]) -> Json:
@@ -246,8 +243,13 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
         changed["kwargs"] = kwargs_from(options, base=changed.get("kwargs"))
     if options.keys() & NOTIFY:
         changed["notify"] = notify_from(options, base=changed.get("notify"))
-    if options.keys() & {*KINDS, "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}:
-        changed["schedule"] = schedule_from(options, base=changed.get("schedule"))
+    if options.keys() & SCHEDULE_PARAMETERS:
+        present = schedules_in(changed)
+        schedules = schedules_from(options, present=present)
+        # A job that has several schedules gets a list, even of one.
+        if max(len(schedules), len(present)) > 1:
+            return overlaid(changed, {"schedules": schedules})
+        return overlaid(changed, {"schedule": schedules[0] if schedules else None})
     return changed
 
 
@@ -265,51 +267,6 @@ def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:
         except ValueError:
             typed[name] = text
     return kwargs | typed
-
-
-def schedule_from(options: dict[str, Any], *, base: Json | None = None) -> Json | None:
-    """Return the schedule that the options give, on top of *base*; None for a manual job."""
-    # Zero and "" count as typed: the server refuses them with a reason.
-    kinds = [kind for kind in KINDS if options.get(kind) is not None]
-    if options.get("manual"):
-        kinds.append("manual")
-    if len(kinds) > 1:
-        raise click.UsageError(f"Choose one of {' and '.join(f'--{kind}' for kind in kinds)}.")
-    if kinds == ["manual"]:
-        return None
-    schedule = {name: value for name, value in (base or {}).items() if value is not None}
-    if kinds:
-        schedule = _of_kind(kinds[0], options, schedule)
-    elif options.get("timezone"):
-        schedule["timezone"] = options["timezone"]
-    zone = _zone_name(options, base)
-    for option, field in (("anchor", "anchor_at"), ("start_at", "start_at"), ("end_at", "end_at")):
-        if option in options:
-            schedule[field] = _instant(options[option], zone)
-    if options.get("jitter") is not None:
-        schedule["jitter_seconds"] = options["jitter"]
-    return schedule
-
-
-def _of_kind(kind: str, options: dict[str, Any], previous: Json) -> Json:
-    """Return *previous* turned into a schedule of *kind*, with its own fields only."""
-    zone, is_instant = options.get("timezone"), kind == "at"
-    value = _instant(options[kind], _zone_name(options, previous)) if is_instant else options[kind]
-    # An interval of the calendar is text.
-    key = "interval_seconds" if kind == "every" and not isinstance(value, str) else kind
-    others = fields_of_others([key])
-    schedule = {name: value for name, value in previous.items() if name not in others}
-    return schedule | {key: value} | ({"timezone": zone} if zone else {})
-
-
-def _zone_name(options: dict[str, Any], previous: Json | None) -> str | None:
-    """Return the zone of the schedule; None if it names none, which means the server's."""
-    in_front, _ = cron_timezone.divide(options.get("cron") or "")
-    return options.get("timezone") or in_front or (previous or {}).get("timezone")
-
-
-def _instant(typed: TypedTime | None, zone: str | None) -> str | None:
-    return None if typed is None else api_time(typed, zone, is_ahead=True)
 
 
 def _set(document: Json, path: tuple[str, ...], value: object) -> None:

@@ -10,16 +10,15 @@ from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import Columns, as_table, on_terminal, print_text, print_warnings
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
+from jobs_app.cli.schedule_options import schedules_in
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core import clock
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 
 
-def schedule_text(schedule: Json | None) -> str:
+def _schedule_text(schedule: Json) -> str:
     """Return a schedule in a few words."""
-    if not schedule:
-        return "manual"
     if cron := schedule.get("cron"):
         zone = schedule.get("timezone")
         return f"{cron} {zone}" if zone and zone != "UTC" else str(cron)
@@ -30,6 +29,11 @@ def schedule_text(schedule: Json | None) -> str:
         return f"every {every} {zone}" if zone and zone != "UTC" else f"every {every}"
     show_in(schedule.get("timezone"))
     return f"once, {exact(schedule.get('at'))}"
+
+
+def schedules_text(job: Json) -> str:
+    """Return the schedules of a job in a few words."""
+    return "; ".join(map(_schedule_text, schedules_in(job))) or "manual"
 
 
 def _round_duration(seconds: int) -> str:
@@ -44,7 +48,7 @@ def print_jobs(answer: Json) -> None:
     columns: Columns = {
         "NAME": lambda job: job["name"],
         "STATE": lambda job: job["state"],
-        "SCHEDULE": lambda job: schedule_text(job.get("schedule")),
+        "SCHEDULE": schedules_text,
         "NEXT RUN": lambda job: instant_text(job.get("next_run_at")),
     }
     if on_terminal():
@@ -68,7 +72,7 @@ def _last_time(job: Json) -> str:
 def job_fields(item: Json) -> dict[str, str | None]:
     """Return the fields of a job for a person, the most important first."""
     show_in(zone_of_job(item))
-    schedule = item.get("schedule")
+    schedules = schedules_in(item)
     retry = item.get("retry") or {}
     kwargs = item.get("kwargs") or {}
     is_plain_shell = item["task"] == "shell" and kwargs.keys() == {"command"}
@@ -80,8 +84,8 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Description": item.get("description"),
         "Tags": ", ".join(item.get("tags") or ()),
         "Imported from": item.get("origin"),
-        "Schedule": schedule_text(schedule),
-        "": item.get("description_of_schedule") if schedule else None,
+        "Schedule" if len(schedules) < 2 else "Schedules": _numbered(schedules) or "manual",
+        "": item.get("description_of_schedule") if schedules else None,
         "Next run": moment(item.get("next_run_at")),
         "Task": item["task"],
         "Command" if is_plain_shell else "Arguments": (
@@ -101,6 +105,14 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Notify": notify_text(item.get("notify")),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
+
+
+def _numbered(schedules: list[Json]) -> str:
+    """Return schedules, one a line, with their numbers if there are several."""
+    texts = [_schedule_text(schedule) for schedule in schedules]
+    if len(texts) == 1:
+        return texts[0]
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
 
 
 def declared_text(item: Json, name: str, show: Callable[[Any], str | None]) -> str | None:
@@ -162,7 +174,7 @@ def outlook(item: Json) -> str:
     next_run = item.get("next_run_at")
     if next_run is None:
         return f"no schedule; run it with: jobs-app job run {item['name']}"
-    description = item.get("description_of_schedule") or schedule_text(item.get("schedule"))
+    description = item.get("description_of_schedule") or schedules_text(item)
     now = clock.now()
     # Its fire may come due between the answer and this line.
     is_due = datetime.fromisoformat(next_run) <= now

@@ -1,5 +1,6 @@
 """The problems that the API describes, as sentences about what was typed."""
 
+import re
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -37,6 +38,8 @@ PARAMETERS = {
     "/webhook/url": "webhook",
     "/events": "events",
 }
+
+_SCHEDULE = re.compile(r"^/schedules/[0-9]+(?=/)")
 
 
 class FieldOption(click.Option):
@@ -91,6 +94,8 @@ def typed_as(pointer: str) -> str:
 
 
 def _sets(option: click.Parameter, pointer: str) -> bool:
+    # Options stand for fields of each of several schedules.
+    pointer = _SCHEDULE.sub("/schedule", pointer)
     if isinstance(option, FieldOption):
         return option.pointer == pointer
     if isinstance(option, click.Argument):

@@ -1,6 +1,6 @@
 """Commands that refuse an option with one value if it is typed twice.
 
-click keeps the last value in silence. A job with two `--cron` would lose the first schedule.
+click keeps the last value in silence. A job with two `--timezone` would lose the first one.
 """
 
 import click
@@ -15,17 +15,10 @@ class SingleOptionCommand(click.Command):
             _, _, typed = self.make_parser(ctx).parse_args(list(args))
             for option in dict.fromkeys(typed):
                 if _has_one_value(option) and typed.count(option) > 1:
-                    raise click.UsageError(_sentence(option), ctx)
+                    raise click.UsageError(f"{option.opts[0]} comes twice, and has one value.", ctx)
         return super().parse_args(ctx, args)
 
 
 def _has_one_value(option: click.Parameter) -> bool:
     is_repeatable = isinstance(option, click.Option) and (option.is_flag or option.count)
     return isinstance(option, click.Option) and not option.multiple and not is_repeatable
-
-
-def _sentence(option: click.Parameter) -> str:
-    flag = option.opts[0]
-    if flag in {"--cron", "--every", "--at"}:
-        return f"{flag} comes twice, and a job has one schedule: make a job for each."
-    return f"{flag} comes twice, and has one value."

@@ -8,13 +8,14 @@ import pytest
 
 from jobs_app.cli.job_options import (
     OPTIONS,
+    job_patch,
     kwargs_from,
+    overlaid,
     parse_document,
     read_json,
-    schedule_from,
     with_options,
+    writable,
 )
-from jobs_app.schedules.typed_time import parse
 from tests.cli.canned import Canned, CannedServer, a_job
 from tests.cli.conftest import Run
 
@@ -79,10 +80,40 @@ def test_json_is_read_as_the_standard_has_it() -> None:
     assert read_json(json.dumps({"a": [1.5, True, None]})) == {"a": [1.5, True, None]}
 
 
-def test_a_local_start_is_in_the_zone_in_front_of_the_expression() -> None:
-    typed = parse("2026-12-04 09:00")
+DAILY = {"cron": "30 2 * * *", "timezone": "Europe/Paris", "jitter_seconds": 0}
+NOON = {"cron": "0 12 * * 6", "timezone": "Europe/Paris", "jitter_seconds": 0}
 
-    schedule = schedule_from({"cron": "TZ=Asia/Tokyo 0 5 * * *", "start_at": typed})
 
-    assert schedule is not None
-    assert schedule["start_at"] == "2026-12-04T00:00:00Z"
+def test_an_answer_is_sent_back_with_its_schedules_in_one_field() -> None:
+    one = {"schedule": DAILY, "schedules": [DAILY]}
+    none: dict[str, Any] = {"schedule": None, "schedules": []}
+    several = {"schedule": DAILY, "schedules": [DAILY, NOON]}
+    # The server refuses it: nothing of it must be dropped here.
+    disagreeing = {"schedule": NOON, "schedules": [DAILY]}
+
+    assert writable(one) == {"schedule": DAILY}
+    assert writable(none) == {"schedule": None}
+    assert writable(several) == {"schedules": [DAILY, NOON]}
+    assert writable(disagreeing) == disagreeing
+
+
+def test_a_second_schedule_replaces_the_field_of_one() -> None:
+    before = {"name": "a", "schedule": DAILY}
+
+    after = with_options(before, {"cron": (DAILY["cron"], NOON["cron"])})
+
+    assert after == {"name": "a", "schedules": [DAILY, NOON]}
+    assert job_patch(before, after) == {"schedules": [DAILY, NOON]}
+
+
+def test_one_schedule_of_a_job_that_has_several_is_sent_as_a_list() -> None:
+    before = {"name": "a", "schedules": [DAILY, NOON]}
+
+    typed = with_options(before, {"cron": (NOON["cron"],)})
+    read = overlaid(before, {"schedule": NOON})
+    manual = with_options(before, {"manual": True})
+
+    assert job_patch(before, typed) == job_patch(before, read) == {"schedules": [NOON]}
+    assert job_patch(before, manual) == {"schedules": []}
+    assert job_patch(before, overlaid(before, {"schedule": None})) == {"schedule": None}
+    assert job_patch(before, overlaid(before, {"queue": "slow"})) == {"queue": "slow"}

@@ -6,19 +6,16 @@ from tests.cli.canned import Canned, CannedServer, a_job
 from tests.cli.conftest import Run
 
 CREATE = ("job", "create", "x")
-TWO_SCHEDULES = "comes twice, and a job has one schedule: make a job for each"
 
 
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ((*CREATE, "--cron", "0 12 * * *", "--cron", "30 17 * * *"), f"--cron {TWO_SCHEDULES}"),
-        ((*CREATE, "--every", "5m", "--every", "1h"), f"--every {TWO_SCHEDULES}"),
-        ((*CREATE, "--at", "12:00", "--at", "13:00"), f"--at {TWO_SCHEDULES}"),
+        ((*CREATE, "--timezone", "UTC", "--timezone", "Asia/Tokyo"), "--timezone comes twice"),
         ((*CREATE, "--command", "a", "--command", "b"), "--command comes twice"),
         ((*CREATE, "--retry-on", "failed", "--retry-on", "lost"), "--retry-on comes twice"),
         (("job", "edit", "x", "--queue", "a", "--queue=b"), "--queue comes twice"),
-        (("schedule", "preview", "--cron", "@daily", "--cron", "@hourly"), TWO_SCHEDULES),
+        (("schedule", "preview", "@daily", "--jitter", "1", "--jitter", "2"), "--jitter comes"),
         (("channel", "add", "c", "--events", "failed", "--events", "lost"), "--events comes twice"),
         (("channel", "edit", "c", "--url", "a://b", "--url", "c://d"), "--url comes twice"),
         (("worker", "--queues", "a", "--queues", "b"), "--queues comes twice"),

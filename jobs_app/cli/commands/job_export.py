@@ -14,6 +14,7 @@ from jobs_app.cli.import_plan import Step, carry_out, plan, print_step
 from jobs_app.cli.job_options import read_text, writable
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
+from jobs_app.cli.schedule_options import without_empty_fields
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 
@@ -49,17 +50,14 @@ def export_jobs(names: tuple[str, ...]) -> None:
         print_note("There are no jobs.")
         return
     # Always UTF-8, as YAML is: an escape of the terminal's encoding would be other text.
-    click.echo(write_jobs([_compact(job) for job in jobs]).encode("utf-8", "replace"), nl=False)
+    click.echo(
+        write_jobs([without_empty_fields(writable(job)) for job in jobs]).encode(
+            "utf-8", "replace"
+        ),
+        nl=False,
+    )
     if paused := [job["name"] for job in jobs if job["state"] == JobState.PAUSED]:
         print_note(f"Paused, which the file does not hold: {', '.join(paused)}.")
-
-
-def _compact(job: Json) -> Json:
-    """Return the writable fields of a job, without the empty fields of its schedule."""
-    fields = writable(job)
-    if schedule := fields.get("schedule"):
-        fields["schedule"] = {name: value for name, value in schedule.items() if value is not None}
-    return fields
 
 
 @click.command("import")

@@ -11,7 +11,8 @@ from jobs_app.cli.job_diff import print_changes
 from jobs_app.cli.job_editor import edit_by_hand
 from jobs_app.cli.job_options import (
     definition_options,
-    merge_patch,
+    job_patch,
+    overlaid,
     read_document,
     typed_options,
     with_options,
@@ -45,6 +46,7 @@ def create(name: str | None, source: str | None, dry_run: bool, as_json: bool, *
     Examples:
       jobs-app job create backup --command 'backup.sh' --cron '30 2 * * *' --timezone Europe/Paris
       jobs-app job create ping --task http --arg url=https://example.org --every 5m
+      jobs-app job create report --command report.sh --cron '0 9 * * 1-5' --cron '0 12 * * 6'
       jobs-app job show ping --json | jobs-app job create ping2 --from -
     """
     options = typed_options()
@@ -78,8 +80,8 @@ def edit(name: str, source: str | None, dry_run: bool, as_json: bool, **_: objec
     params = {"dry_run": dry_run or None}
     send = partial(client.send, path=job_path(name), params=params, if_match=current.etag)
     if options.keys() - {"name", "dry_run", "as_json"}:
-        after = with_options(before | (read_document(source) if source else {}), options)
-        changes = merge_patch(before, after)
+        after = with_options(overlaid(before, read_document(source) if source else {}), options)
+        changes = job_patch(before, after)
         answer = send("PATCH", body=changes) if changes else None
     elif not has_terminal():
         raise click.UsageError("There is no terminal for an editor: use options, or --from FILE.")

@@ -4,8 +4,9 @@ import click
 
 from jobs_app.cli.client import Json, connect
 from jobs_app.cli.fire_table import print_fires
-from jobs_app.cli.job_options import schedule_from, schedule_options, typed_options
+from jobs_app.cli.job_options import typed_options
 from jobs_app.cli.output import count_option, json_or, print_text, print_warnings
+from jobs_app.cli.schedule_options import schedule_options, schedules_from
 from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.jobs.document import KINDS
 
@@ -29,17 +30,18 @@ def _print_preview(answer: Json) -> None:
 def preview(expression: str | None, count: int, **_: object) -> Json:
     """Show the next fires of EXPRESSION, a cron expression, or of --every or --at.
 
+    Several of them are shown as the schedules of one job.
+
     \b
     Example:
       jobs-app schedule preview "*/5 9-17 * * MON-FRI" --timezone Europe/Paris
     """
     options = typed_options()
     if expression is not None:
-        if "cron" in options:
-            raise click.UsageError("Give the cron expression once.")
-        options["cron"] = expression
-    definition = schedule_from(options)
-    if not definition or not KINDS.keys() & definition.keys():
+        options["cron"] = (expression, *options.get("cron", ()))
+    schedules = schedules_from(options)
+    if not KINDS.keys() & schedules[0].keys():
         raise click.UsageError("Give a cron expression, or --every, or --at.")
-    body = {"schedule": definition, "count": count}
-    return connect().post("/schedules/preview", body)
+    several: Json = {"schedules": schedules}
+    body = several if len(schedules) > 1 else {"schedule": schedules[0]}
+    return connect().post("/schedules/preview", body | {"count": count})

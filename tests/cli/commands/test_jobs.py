@@ -126,7 +126,7 @@ def test_zero_and_nothing_are_sent_so_that_the_server_names_them(
     "options, complaint",
     [
         ([], "Say what it runs"),
-        (["--command", "date", "--cron", "* * * * *", "--every", "5m"], "--cron and --every"),
+        (["--command", "date", "--cron", "* * * * *", "--manual"], "--cron and --manual"),
         (["--command", "date", "--every", "5 apples"], "is not a duration"),
         (["--command", "date", "--at", "someday"], "is not a time"),
         (["--task", "x", "--kwargs", "[1]"], "not a JSON object"),
