@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jobs_app.jobs.importers.drafts import Defaults, Draft, documents, find_present
+from jobs_app.jobs.importers.drafts import Defaults, Draft, documents, find_present, same_task
 
 DESCRIBED = ("command", "stdin", "env", "cwd", "shell")
 DEFAULTS = Defaults(origin="crontab a:b", timezone="Europe/Paris")
@@ -54,6 +54,27 @@ def test_a_changed_line_changes_only_what_the_line_says():
         "kwargs": {"command": "backup.sh", "env": {"A": "b"}, "success_exit_codes": [1]},
         "schedule": {"cron": "0 2 * * *", "timezone": "Asia/Tokyo", "jitter_seconds": 60},
     }
+
+
+def test_a_changed_line_keeps_the_schedules_that_people_have_added():
+    added = {"cron": "0 12 * * 6", "timezone": "Europe/Paris", "jitter_seconds": 0}
+    before = job("backup", "backup.sh")
+    first = before.pop("schedule")
+    before["schedules"] = [first, added]
+    later = draft("backup", "backup.sh", "0 2 * * *")
+
+    present = find_present([later], [before])
+    (document,) = documents([later], present, taken={"backup"}, defaults=DEFAULTS)
+
+    assert document == before | {"schedules": [first | {"cron": "0 2 * * *"}, added]}
+
+
+def test_an_entry_that_any_schedule_of_another_job_does_is_the_same_task() -> None:
+    schedules = [{"interval_seconds": 60}, {"cron": "0 1 * * *", "timezone": "UTC"}]
+    other = task_job("other", schedule=schedules[0], schedules=schedules)
+
+    assert same_task(entry("a", cron="0 1 * * *"), [other]) is other
+    assert same_task(entry("a", cron="0 2 * * *"), [other]) is None
 
 
 def test_what_is_asked_for_comes_on_top_of_a_present_job():
