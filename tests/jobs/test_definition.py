@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from jobs_app.core.errors import InvalidInput
 from jobs_app.core.settings import Settings
 from jobs_app.jobs.definition import from_document
-from jobs_app.jobs.schedule_input import schedule_from
 from jobs_app.schedules.union import parts_of
 
 # Celery warns of options that people still use.
@@ -86,17 +84,3 @@ def test_a_zone_in_front_of_a_cron_expression_is_that_of_the_schedule(
 
     (schedule,) = parts_of(definition.schedule)
     assert (schedule.cron, schedule.timezone) == ("30 2 * * *", "Asia/Tokyo")
-
-
-@pytest.mark.parametrize(
-    "cron, sentence",
-    [
-        ("TZ=Asia/Tokyo @daily", "begins with Asia/Tokyo, but timezone is Europe/Paris"),
-        ("TZ=Asia/Tokio @daily", "There is no time zone 'Asia/Tokio'; did you mean Asia/Tokyo?"),
-    ],
-)
-def test_a_zone_that_contradicts_or_does_not_exist_is_refused(cron: str, sentence: str) -> None:
-    with pytest.raises(InvalidInput, match=sentence) as caught:
-        schedule_from({"cron": cron, "timezone": "Europe/Paris"}, SETTINGS)
-
-    assert [error.pointer for error in caught.value.errors] == ["/cron"]
