@@ -49,6 +49,11 @@ def names(app: Celery) -> list[str]:
     return sorted(name for name in app.tasks if not name.startswith(HIDDEN_PREFIXES))
 
 
+def broken_modules(app: Celery) -> list[str]:
+    """Return a sentence about each module of JOBS_IMPORTS that cannot be loaded."""
+    return list(map(str, getattr(app, "broken_modules", {}).values()))
+
+
 def tasks(app: Celery) -> list[TaskInfo]:
     """Return the tasks that a job may name, sorted by name."""
     return [_describe(app.tasks[name]) for name in names(app)]
@@ -117,10 +122,11 @@ def declaration(app: Celery, task: str) -> Declaration:
 
 
 def task_warnings(app: Celery, task: str) -> list[str]:
-    """Return warnings about *task* itself: it cannot be imported, or declares what is not done."""
+    """Return warnings about *task* itself: it is not there, or declares what is not done."""
     known = app.tasks.get(task)
     if known is None:
-        return []
+        why = why_unknown(app, task)
+        return [f"There is no task {task!r}, so its runs fail.{f' {why}' if why else ''}"]
     return [known.why] if isinstance(known, BrokenTask) else list(declaration_of(known).warnings)
 
 

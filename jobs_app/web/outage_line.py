@@ -100,6 +100,12 @@ def outages(notifier: RedisNotifier | None = None) -> Iterator[str]:
     redis = extension.current().redis_status(notifier)
     if redis in REDIS:
         yield REDIS[redis]
+    # Its text may hold anything, and the line is on the page of the sign-in too.
+    for module, error in extension.current().broken_imports.items():
+        yield (
+            f"The module {module!r} of JOBS_IMPORTS cannot be loaded ({error}), so the runs of its "
+            "tasks fail: see jobs-app task list."
+        )
 
 
 def _of_database() -> list[str]:

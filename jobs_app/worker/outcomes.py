@@ -21,22 +21,46 @@ from jobs_app.worker.output.run_log import RunLog
 TRACEBACK_CHARS = 32_768
 
 
-#: Celery's error when a task asks for a state or a result, and there is no result backend.
-_NO_BACKEND = "'DisabledBackend' object has no attribute"
-_NO_BACKEND_HINT = (
+_BACKEND_HINT = (
     "The application of the task has no result backend, so a task cannot ask for its state or "
-    "that of others. A cancelled run gets an exception."
+    "that of others: give your own application one (result_backend), or use a chain, "
+    "self.replace() or a call as a function. self.is_aborted() of an AbortableTask knows a cancel."
 )
+
+#: Errors by which people meet what a task lacks here: the class, a part of the text, what helps.
+_HINTS: tuple[tuple[type[Exception], str, str], ...] = (
+    (AttributeError, "'DisabledBackend' object has no attribute", _BACKEND_HINT),
+    (NotImplementedError, "result backend", _BACKEND_HINT),
+    (
+        RuntimeError,
+        "Never call result.get() within a task",
+        "A task that waits for another one holds a slot that the other may need: use a chain, "
+        "self.replace() or a call as a function.",
+    ),
+    (
+        RuntimeError,
+        "Working outside of application context",
+        "If the task needs a Flask application, name the module that makes it, as in "
+        "flask_app = create_app(), in JOBS_IMPORTS.",
+    ),
+)
+
+
+def _with_hint(error: BaseException) -> str:
+    """Return the text of *error*, with what helps if we know it."""
+    message = text_of(error)
+    for kind, part, hint in _HINTS:
+        if isinstance(error, kind) and part in message:
+            text = message.strip()
+            return f"{text}{'' if text.endswith('.') else '.'} {hint}"
+    return message
 
 
 def failed(error: BaseException, text: str | None) -> Outcome:
     """Return the outcome of a run that ended with *error*."""
-    message = text_of(error)
-    if isinstance(error, AttributeError) and _NO_BACKEND in message:
-        message = f"{message}. {_NO_BACKEND_HINT}"
     details = RunError(
         type="Cancelled" if isinstance(error, Cancelled) else type(error).__name__,
-        message=message,
+        message=_with_hint(error),
         # A traceback through our own tasks does not help to repair a command.
         traceback=None if isinstance(error, TaskOutcome) else plain(text),
     )

@@ -400,6 +400,21 @@ def test_a_shared_task_of_a_broken_application_fails_with_its_name(write: Write)
     assert described.notes == [sentence]
 
 
+def test_a_task_that_is_gone_is_warned_of_with_the_error_of_its_module(write: Write) -> None:
+    name = "user_module_gone"
+    write(**{name: "raise ValueError('moved')"})
+
+    app = app_with(name)
+
+    sentence = f"The module '{name}' of JOBS_IMPORTS cannot be imported: ValueError: moved."
+    assert registry.broken_modules(app) == [sentence]
+    task = f"{name}.gone"
+    assert registry.task_warnings(app, task) == [
+        f"There is no task '{task}', so its runs fail. {sentence}"
+    ]
+    assert registry.task_warnings(app, "x.gone") == ["There is no task 'x.gone', so its runs fail."]
+
+
 def test_a_shared_task_beside_a_broken_application_keeps_its_own_one(write: Write) -> None:
     name = "user_module_beside"
     write(**{name: UNCONFIGURED.format(name), f"{name}_other": OWN_APP})

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from jobs_app.core import clock
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
-from jobs_app.web import outage_line
+from jobs_app.web import extension, outage_line
 from jobs_app.web.outage_line import REDIS, OutageLine
 from tests.web.conftest import Page
 
@@ -22,6 +22,19 @@ Store = Callable[..., None]
 def sentences(app: Flask) -> list[str]:
     with app.app_context():
         return list(outage_line.outages())
+
+
+def test_a_module_that_is_broken_is_named_without_the_text_of_its_error(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        own = extension.current()
+    monkeypatch.setitem(own.broken_imports, "reports", "ValueError")
+
+    assert sentences(app)[-1] == (
+        "The module 'reports' of JOBS_IMPORTS cannot be loaded (ValueError), so the runs of its "
+        "tasks fail: see jobs-app task list."
+    )
 
 
 def test_each_part_that_is_down_has_a_sentence(

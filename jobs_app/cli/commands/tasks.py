@@ -23,18 +23,25 @@ def task() -> None:
     """Look at the tasks that a job may run."""
 
 
-@task.command("list")
-@json_or(
-    as_table(
-        {
-            "TASK": lambda task: task["name"],
-            "ARGUMENTS": lambda task: _arguments(task["schema"]),
-            "WHAT IT DOES": lambda task: task["description"],
-        },
-        empty="No tasks.",
-        droppable={"ARGUMENTS"},
-    )
+_print_table = as_table(
+    {
+        "TASK": lambda task: task["name"],
+        "ARGUMENTS": lambda task: _arguments(task["schema"]),
+        "WHAT IT DOES": lambda task: task["description"],
+    },
+    empty="No tasks.",
+    droppable={"ARGUMENTS"},
 )
+
+
+def _print_tasks(tasks: Json) -> None:
+    _print_table(tasks)
+    for sentence in tasks.get("broken_modules", ()):
+        click.echo(sentence, err=True)
+
+
+@task.command("list")
+@json_or(_print_tasks)
 def list_tasks() -> Json:
     """List the tasks, built in and yours, with their arguments; [those] may be left out."""
     return connect().read("/tasks")
@@ -86,9 +93,11 @@ def _print_properties(heading: str, of: Json, schema: Json, *, empty: str) -> No
 @json_or(_print_task)
 def show(name: str) -> Json:
     """Show what a task does, and its arguments with their types and defaults."""
-    tasks: dict[str, Json] = {item["name"]: item for item in connect().read("/tasks")["items"]}
+    answer = connect().read("/tasks")
+    tasks: dict[str, Json] = {item["name"]: item for item in answer["items"]}
     if name not in tasks:
-        hint = did_you_mean(name, tasks)
+        hint = "".join(f" {sentence}" for sentence in answer.get("broken_modules", ()))
+        hint = did_you_mean(name, tasks) or hint
         raise Failure(f"There is no task {name!r}.{hint} See: jobs-app task list", NO_SUCH)
     return tasks[name]
 

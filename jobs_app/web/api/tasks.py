@@ -39,10 +39,15 @@ class TaskList(BaseModel):
     """Every task."""
 
     items: list[TaskOut]
+    broken_modules: Annotated[
+        list[str],
+        Field(description="A sentence about each module of JOBS_IMPORTS that cannot be loaded."),
+    ]
 
 
 @api.get("/tasks", responses={200: TaskList, **problems()})
 def list_tasks() -> Response:
     """List the tasks that a job may name, each with its arguments."""
-    tasks = registry.tasks(extension.current().celery)
-    return jsonify({"items": [asdict(task) for task in tasks]})
+    celery = extension.current().celery
+    items = [asdict(task) for task in registry.tasks(celery)]
+    return jsonify({"items": items, "broken_modules": registry.broken_modules(celery)})

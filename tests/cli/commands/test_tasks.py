@@ -92,6 +92,15 @@ def test_the_fields_of_a_model_are_shown(server: CannedServer, run: Run) -> None
     assert "hours whole number required How long. (at least 1)" in lines
 
 
+def test_a_broken_module_is_named_with_the_tasks(run: Run, server: CannedServer) -> None:
+    sentence = "The module 'reports' of JOBS_IMPORTS cannot be imported: ValueError: no."
+    server.on("GET", "/tasks", Canned({"items": [], "broken_modules": [sentence]}))
+
+    assert run("task", "list").stderr.endswith(f"{sentence}\n")
+    missing = run("task", "show", "reports.monthly")
+    assert f"There is no task 'reports.monthly'. {sentence}" in missing.stderr
+
+
 @pytest.mark.usefixtures("tasks")
 def test_a_task_that_there_is_not_ends_with_3_and_a_guess(run: Run) -> None:
     result = run("task", "show", "shel")

@@ -674,7 +674,9 @@ def test_the_audit_shows_which_arguments_were_changed(api: Api) -> None:
 
 
 def test_the_tasks_are_listed_with_their_arguments(api: Api) -> None:
-    tasks = {task["name"]: task for task in api.get("/tasks").json["items"]}
+    answer = api.get("/tasks").json
+    assert answer["broken_modules"] == []
+    tasks = {task["name"]: task for task in answer["items"]}
 
     assert {"shell", "http", "email", "sleep"} <= set(tasks)
     assert tasks["sleep"]["schema"] == {
