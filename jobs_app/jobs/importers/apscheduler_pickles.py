@@ -7,6 +7,7 @@ another class or function is refused.
 
 import io
 import pickle
+import pickletools
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 
@@ -18,6 +19,13 @@ from jobs_app.schedules import timezones
 MOST_BYTES = 1_000_000
 
 _DATETIME = {cls.__name__: cls for cls in (date, datetime, time, timedelta, timezone)}
+#: Operations that no state needs.
+_REFUSED_OPERATIONS = frozenset(
+    {
+        *("BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "PERSID", "BINPERSID"),
+        *("EXT1", "EXT2", "EXT4"),
+    }
+)
 #: The errors that damaged or hostile bytes lead to.
 _ERRORS = (
     *(pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, ImportError),
@@ -41,7 +49,7 @@ class Stored:
     def __setstate__(self, state: Any) -> None:
         # A pair is what version 3.0 wrote for a class with slots.
         state = state[1] if isinstance(state, tuple) and len(state) == 2 else state
-        self.state = dict(state) if isinstance(state, dict) else {}
+        self.state = state if isinstance(state, dict) else {}
 
 
 class _ZoneClass:
@@ -98,8 +106,17 @@ class _Unpickler(pickle.Unpickler):
             "Give the task plain arguments, or make the job by hand: jobs-app job create.",
         )
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to something outside")
+
+def _check_operations(data: bytes) -> None:
+    """Raise UnpicklingError for operations that take more memory than *data* has bytes.
+
+    Such are a buffer, which is made before it is read, and a place far out in the memo, which is
+    filled up to it.
+    """
+    for operation, argument, _ in pickletools.genops(data):
+        is_place = operation.name in ("PUT", "LONG_BINPUT")
+        if operation.name in _REFUSED_OPERATIONS or (is_place and int(argument or 0) > len(data)):
+            raise pickle.UnpicklingError(f"it has the operation {operation.name}")
 
 
 def read_state(data: bytes) -> dict[str, Any]:
@@ -107,6 +124,7 @@ def read_state(data: bytes) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise Refused("Its stored state is longer than 1 MB.")
     try:
+        _check_operations(data)
         state = _Unpickler(io.BytesIO(data)).load()
     except _ERRORS as error:
         raise Refused(

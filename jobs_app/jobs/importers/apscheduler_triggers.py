@@ -194,14 +194,15 @@ def _values(expressions: Sequence[Stored], name: str) -> Iterator[int]:
     """Yield the values of the field *name*. Raises Refused for an unknown expression."""
     low, high = _BOUNDS[name]
     for one in expressions:
-        step = one.state.get("step") or 1
-        if one.kind == "AllExpression":
-            yield from range(low, high + 1, step)
-        elif one.kind in ("RangeExpression", "MonthRangeExpression", "WeekdayRangeExpression"):
-            last = one.state.get("last")
-            yield from range(one.state["first"], (high if last is None else last) + 1, step)
-        else:
+        step, first, last = one.state.get("step") or 1, low, high
+        if one.kind in ("RangeExpression", "MonthRangeExpression", "WeekdayRangeExpression"):
+            first = one.state["first"]
+            last = high if one.state.get("last") is None else one.state["last"]
+        elif one.kind != "AllExpression":
             raise Refused(f"{one.kind} is no expression of the field {name}.")
+        if not (low <= first <= last <= high and step >= 1):
+            raise ValueError(name)
+        yield from range(first, last + 1, step)
 
 
 def _days(expressions: Sequence[Stored]) -> _Days:

@@ -98,10 +98,15 @@ def test_zones_come_from_this_machine_by_their_names() -> None:
 @pytest.mark.parametrize(
     "data, words",
     [
-        (b"", "cannot be read .EOFError"),
+        (b"", "cannot be read .ValueError"),
         (b"\x80\x04garbage", "cannot be read"),
         (pickle.dumps([1]), "not that of a job"),
-        (b"\x80\x04P1\n.", "refers to something outside"),
+        (b"\x80\x04P1\n.", "the operation PERSID"),
+        # These would take gigabytes before they fail.
+        (b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".", "cannot be read"),
+        (b"\x80\x05\x96" + (1).to_bytes(8, "little") + b"a.", "the operation BYTEARRAY8"),
+        (b"\x80\x04}r\xff\xff\xff\x7f.", "the operation LONG_BINPUT"),
+        (b"}p999999999\n.", "the operation PUT"),
         (b"\0" * (MOST_BYTES + 1), "longer than 1 MB"),
     ],
 )

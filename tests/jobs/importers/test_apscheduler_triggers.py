@@ -87,6 +87,8 @@ FIRST = expression("Range", first=1, last=1)
         (cron(day=expression("LastDayOfMonth"), day_of_week=FIRST), "either of them"),
         (cron(day=expression("Range", first=13, last=13), day_of_week=FIRST), "either of them"),
         (cron(hour=expression("Lunar")), "LunarExpression is no expression of the field hour"),
+        (cron(hour=expression("Range", first=0, last=10**15)), "not stored as APScheduler"),
+        (cron(hour=expression("Range", first=5, last=3)), "not stored as APScheduler"),
         (stored("OrTrigger"), "OrTrigger is no trigger"),
         (None, "NoneType is no trigger"),
         (stored("DateTrigger"), "not stored as APScheduler 3 does it"),
