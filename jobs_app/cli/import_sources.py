@@ -7,6 +7,7 @@ from jobs_app.cli.client import Client, Json
 from jobs_app.cli.failure import Failure, Unreachable
 from jobs_app.cli.import_plan import Step, carry_out, plan
 from jobs_app.cli.job_options import writable
+from jobs_app.jobs.importers.command_names import is_numbered
 from jobs_app.jobs.importers.drafts import (
     Defaults,
     Draft,
@@ -43,7 +44,8 @@ class Item:
     """A line or an entry of a source, and what becomes of it.
 
     `kind` is the source's own word for it. `draft` is None if it describes no job. `problem`
-    says why it becomes none although it does, and `advice` what helps.
+    says why it becomes none although it does, and `advice` what helps. `name` is that of the entry
+    there, as a job has it; "" if it has none.
     """
 
     number: int
@@ -55,6 +57,7 @@ class Item:
     problem: str = ""
     advice: str = ""
     step: Step | None = None
+    name: str = ""
 
     @property
     def action(self) -> str:
@@ -98,13 +101,23 @@ def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) 
         made = documents(drafts, present, taken=taken, defaults=own)
         taken |= {document["name"] for document in made}
         matched = {job["name"] for job in present if job is not None}
-        source.missing = [job["name"] for job in ours if job["name"] not in matched]
+        left = [job["name"] for job in ours if job["name"] not in matched]
+        source.missing = [name for name in left if not _is_refused_now(name, source.items)]
         for item, document, job in zip(items, made, present, strict=True):
             wanted = item.draft.name if item.draft else ""
             if job is None and wanted in others:
                 sentence = f"the name {wanted} belongs to another job, which stays as it is"
                 item.note = "; ".join(filter(None, [item.note, sentence]))
             _plan_item(client, item, document)
+
+
+def _is_refused_now(name: str, items: Sequence[Item]) -> bool:
+    """Tell whether the job *name* comes from an item that is refused now, and say so there."""
+    for item in items:
+        if item.problem and item.name and is_numbered(name, item.name):
+            item.problem += f" The job {name}, which it was before, stays as it is."
+            return True
+    return False
 
 
 def _matched(

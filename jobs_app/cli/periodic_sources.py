@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from jobs_app.cli.client import Client, Json
 from jobs_app.cli.import_sources import Item, Manner, Source
+from jobs_app.jobs.importers.command_names import name_of_key
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.jobs.importers.periodic_entry import PeriodicEntry, draft_of
 
@@ -57,6 +58,7 @@ def _item(
         note=entry.left_out or entry.note,
         problem=entry.problem,
         advice=entry.advice,
+        name=name_of_key(entry.key, prefix=prefix),
     )
     if entry.left_out or entry.problem:
         return item

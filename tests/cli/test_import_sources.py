@@ -84,3 +84,17 @@ def test_a_periodic_task_that_is_a_job_from_elsewhere_is_left_out(server: Canned
         "the job report, from beat shop, does the same, so that no other one is made"
     )
     client.close()
+
+
+def test_a_job_whose_entry_is_refused_now_is_named_there(server: CannedServer) -> None:
+    jobs = [a_job(name=name, origin="beat shop") for name in ("report-2", "gone")]
+    server.on("GET", "/jobs", page(*jobs))
+    item = Item(1, "report", "entry", problem="No.", name="report")
+    one = Source("shop", "form", "beat shop", [item])
+    client = Client()
+
+    plan_sources(client, [one], Defaults("", "UTC"))
+
+    assert item.problem == "No. The job report-2, which it was before, stays as it is."
+    assert one.missing == ["gone"]
+    client.close()
