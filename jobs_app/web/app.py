@@ -44,6 +44,7 @@ from jobs_app.web.api import (
     workers,
 )
 from jobs_app.web.api.schemas import base
+from jobs_app.web.late_rule import LateRule
 from jobs_app.web.pages import errors, frame, registry, run_log, sign_in
 from jobs_app.web.pages.api_docs import blueprint
 from jobs_app.web.pages.assets import assets
@@ -76,6 +77,7 @@ RESOURCES = (
 
 class _Application(OpenAPI):
     request_class = base.JsonRequest
+    url_rule_class = LateRule
 
     def dispatch_request(self) -> ResponseReturnValue:
         """Answer a request, also if user code that describes a task ends its process."""

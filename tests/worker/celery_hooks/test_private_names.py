@@ -33,7 +33,13 @@ from jobs_app.core.settings import Settings
 from tests.servers import ValkeyServer
 
 #: The releases that these tests were checked with.
-CHECKED = {"celery": "5.7.0", "kombu": "5.7.0", "billiard": "4.3.2", "celery-redbeat": "2.4.2"}
+CHECKED = {
+    "billiard": "4.3.2",
+    "celery": "5.7.0",
+    "celery-redbeat": "2.4.2",
+    "kombu": "5.7.0",
+    "werkzeug": "3.1.9",  # its private name has tests/web/test_late_rule.py
+}
 
 #: Private by name, and documented: of Python and of the operating system's interface.
 PYTHONS_OWN = {"_exit"}
