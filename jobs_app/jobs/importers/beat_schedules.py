@@ -63,7 +63,9 @@ def _is_own(beat_schedule: Any, kind: type) -> bool:
 
 def cron_of_crontab(beat_crontab: Any) -> str:
     """Return the cron expression with the fires of Celery's *beat_crontab*. Raises Refused."""
-    originals = (beat_crontab._orig_minute, beat_crontab._orig_hour)
+    # What a copy of it is made of begins with minute and hour as they were written.
+    _, (minute, hour, *_rest), _options = beat_crontab.__reduce__()
+    originals = (minute, hour)
     return cron_of(
         CronValues(
             minutes=beat_crontab.minute,
