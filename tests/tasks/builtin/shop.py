@@ -7,7 +7,6 @@ from pathlib import Path
 
 from celery import Celery
 from celery.backends.rpc import RPCBackend
-from celery.exceptions import Ignore
 
 sys.modules["jobs_app"] = None  # type: ignore[assignment]  # an import of it raises
 
@@ -61,25 +60,20 @@ def request_of(self: object) -> dict[str, object]:
 
 
 @app.task(bind=True)
-def in_steps(self: object) -> str:
-    """Set a state of its own, and end."""
+def in_steps(self: object, directory: str) -> str:
+    """Set a state of its own, and work on."""
     self.update_state(  # type: ignore[attr-defined]  # of a task
         state="PROGRESS", meta={"current": 1, "total": 4, "status": "counting"}
     )
-    time.sleep(0.8)
-    return "done"
+    return work(directory)
 
 
 @app.task
-def work(directory: str, seconds: float) -> str:
-    """Write that it has begun, and, after a while, that it has ended."""
-    (Path(directory) / "begun").touch()
-    time.sleep(seconds)
-    (Path(directory) / "ended").touch()
+def work(directory: str) -> str:
+    """Write that it has begun, and, when the file `gate` is there, that it has ended."""
+    folder = Path(directory)
+    (folder / "begun").touch()
+    while not (folder / "gate").exists():
+        time.sleep(0.02)
+    (folder / "ended").touch()
     return "worked"
-
-
-@app.task
-def ignored() -> None:
-    """End without a result."""
-    raise Ignore

@@ -1,10 +1,11 @@
 """The task `celery` has a plain Celery worker do the work, which knows nothing of jobs-app."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         wait_until(lambda: " ready." in made.log.read_text(), "the worker is ready")
         yield made
     finally:
-        worker.terminate()
+        # At once: a task of a test that failed may wait for its gate.
+        worker.send_signal(signal.SIGQUIT)
         worker.wait(20)
         death_pipe.close()
         server.close()
@@ -124,9 +126,15 @@ def keys(shop: Shop) -> set[str]:
 
 def test_without_a_result_backend_the_run_ends_when_the_broker_has_the_message(shop, tmp_path):
     output = Output()
-    work = {"directory": str(tmp_path), "seconds": 0}
+    (tmp_path / "gate").touch()
 
-    result = call(shop, "shop.work", a_run(output), kwargs=work, result_backend=None)
+    result = call(
+        shop,
+        "shop.work",
+        a_run(output),
+        kwargs={"directory": str(tmp_path)},
+        result_backend=None,
+    )
 
     assert (result["state"], result["result"]) == ("SENT", None)
     assert "No result_backend is given: the run does not wait for the task." in output.out
@@ -158,23 +166,24 @@ def test_the_worker_gets_limits_ids_and_arguments_for_people(shop):
     assert request["jobs_app"] is False
 
 
-def test_states_that_the_task_sets_are_the_progress_of_the_run(shop):
+def test_states_that_the_task_sets_are_the_progress_of_the_run(shop, tmp_path):
     reports: list[Any] = []
 
     class Sink:
         def report(self, *report: Any) -> None:
             reports.append(report)
+            (tmp_path / "gate").touch()
 
-    result = call(shop, "shop.in_steps", a_run(progress=Sink()))
+    result = call(shop, "shop.in_steps", a_run(progress=Sink()), args=[str(tmp_path)])
 
-    assert result["result"] == "done"
+    assert result["result"] == "worked"
     meta = {"current": 1, "total": 4, "status": "counting"}
     assert reports == [(0.25, "counting", meta)]
 
 
-def cancelled_once(path: Path, mode: CancelMode | None) -> Any:
-    """Return an `is_cancelled` that cancels the run as soon as *path* is there."""
-    return lambda: mode if path.exists() else None
+def cancelled_once(is_time: Callable[[], bool], mode: CancelMode | None) -> Any:
+    """Return an `is_cancelled` that cancels the run as soon as *is_time* says so."""
+    return lambda: mode if is_time() else None
 
 
 @pytest.mark.parametrize(
@@ -189,20 +198,20 @@ def test_a_cancel_revokes_and_ends_a_task_that_has_begun_only_if_asked(
     shop, tmp_path, mode, terminate, goes_on
 ):
     output = Output()
-    work = {"directory": str(tmp_path), "seconds": 0.7}
-    context = a_run(output, is_cancelled=cancelled_once(tmp_path / "begun", mode))
+    context = a_run(output, is_cancelled=cancelled_once((tmp_path / "begun").exists, mode))
 
     with pytest.raises(Cancelled):
-        call(shop, "shop.work", context, kwargs=work, terminate=terminate)
+        call(shop, "shop.work", context, kwargs={"directory": str(tmp_path)}, terminate=terminate)
 
     assert "shop.work revoked, " in output.out
-    ended = tmp_path / "ended"
     if goes_on:
-        wait_until(ended.exists, "the task ends by itself")
+        (tmp_path / "gate").touch()
+        wait_until((tmp_path / "ended").exists, "the task ends by itself")
     else:
-        state = shop_state(shop, str(context.run_id))
-        assert "REVOKED" in state
-        assert not ended.exists()
+        assert "REVOKED" in shop_state(shop, str(context.run_id))
+        (tmp_path / "gate").touch()
+        call(shop, "shop.add", args=[1])
+        assert not (tmp_path / "ended").exists()
 
 
 def shop_state(shop: Shop, task_id: str) -> str:
@@ -213,21 +222,24 @@ def shop_state(shop: Shop, task_id: str) -> str:
 
 
 def test_a_task_that_nobody_has_begun_is_dropped_by_a_cancel(shop, tmp_path):
-    context = a_run(is_cancelled=cancelled_once(tmp_path / "cancel", CancelMode.GRACEFUL))
-    work = {"directory": str(tmp_path), "seconds": 0.7}
-    for _ in range(2):
-        call(shop, "shop.work", kwargs=work, result_backend=None)
-    wait_until((tmp_path / "begun").exists, "both processes of the worker are busy")
-    (tmp_path / "later").mkdir()
-    (tmp_path / "cancel").touch()
+    output = Output()
+    was_sent = cancelled_once(lambda: "sent to the queue" in output.out, CancelMode.GRACEFUL)
+    context = a_run(output, is_cancelled=was_sent)
+    folders = [tmp_path / name for name in ("one", "two", "later")]
+    for folder in folders:
+        folder.mkdir()
+    for folder in folders[:2]:
+        call(shop, "shop.work", kwargs={"directory": str(folder)}, result_backend=None)
+        wait_until((folder / "begun").exists, "a process of the worker is busy")
 
     with pytest.raises(Cancelled):
-        call(
-            shop, "shop.work", context, kwargs={"directory": str(tmp_path / "later"), "seconds": 0}
-        )
+        call(shop, "shop.work", context, kwargs={"directory": str(folders[2])})
 
     assert "REVOKED" in shop_state(shop, str(context.run_id))
-    assert not (tmp_path / "later" / "begun").exists()
+    for folder in folders[:2]:
+        (folder / "gate").touch()
+    call(shop, "shop.add", args=[1])
+    assert not (folders[2] / "begun").exists()
 
 
 @pytest.mark.parametrize(
