@@ -99,12 +99,14 @@ def import_modules(
 
 def _read(modules: Sequence[str]) -> "list[BeatApp]":
     """Return the applications of *modules*, else of JOBS_IMPORTS; raises Failure without any."""
+    from jobs_app.cli.commands.processes import read_settings
     from jobs_app.core import clock
-    from jobs_app.core.settings import Settings
     from jobs_app.jobs.importers.beat_modules import read_modules
     from jobs_app.tasks.user_apps import BrokenModule
 
-    modules = modules or Settings().import_modules
+    if not modules:
+        with read_settings() as settings:
+            modules = settings.import_modules
     if not modules:
         raise click.UsageError("Name a module, or set JOBS_IMPORTS.")
     try:

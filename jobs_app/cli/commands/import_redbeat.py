@@ -58,6 +58,8 @@ def _import(
     from jobs_app.jobs.importers.redbeat_store import entries_of, read_store
 
     zone = timezone or "UTC"
+    if prefix.endswith(":"):
+        raise click.UsageError("--prefix begins the names of jobs. RedBeat's is --key-prefix.")
     check_options(prefix=prefix, zone=zone, label=label)
     place = _place(url)
     try:

@@ -61,7 +61,7 @@ def export_jobs(names: tuple[str, ...]) -> None:
 
 
 @click.command("import")
-@click.argument("source", metavar="FILE", required=False)
+@click.argument("source", metavar="[FILE]", required=False)
 @click.option(
     "--from-beat",
     "modules",

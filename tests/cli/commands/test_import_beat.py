@@ -184,6 +184,19 @@ def test_a_function_of_the_user_that_fails_is_an_entry_that_is_refused(
     assert "nightly-report" in result.stdout
 
 
+def test_the_modules_are_by_default_those_of_the_settings(
+    run: Run, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_IMPORTS", module)
+    from_settings = run("import", "beat", "--dry-run", "--json")
+    monkeypatch.setenv("JOBS_WORKER_CONCURRENCY", "many")
+    wrong = run("import", "beat", "--dry-run")
+
+    assert "Nightly report" in entries(from_settings)
+    assert wrong.exit_code == 2
+    assert "JOBS_WORKER_CONCURRENCY" in wrong.stderr
+
+
 def test_a_module_that_cannot_be_imported_is_named(run: Run, module: str) -> None:
     missing = run("import", "beat", "beat_shop_of_nobody")
 

@@ -104,3 +104,10 @@ def test_a_redis_without_entries_is_named(run: Run, valkey: ValkeyServer) -> Non
 
     assert result.exit_code == 1
     assert "has no entry with the prefix 'nobody:'" in result.stderr
+
+
+def test_the_prefix_of_redbeat_is_another_option(run: Run, valkey: ValkeyServer) -> None:
+    result = run("import", "redbeat", valkey.url, "--prefix", "redbeat:")
+
+    assert result.exit_code == 2
+    assert "--key-prefix" in result.stderr
