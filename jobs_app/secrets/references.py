@@ -44,6 +44,12 @@ def names_in(value: Any) -> set[str]:
     }
 
 
+def is_reference(text: str) -> bool:
+    """Return whether *text* is a reference to a secret, and nothing else."""
+    match = _REFERENCE.fullmatch(text)
+    return match is not None and match[1] is not None
+
+
 def errors(task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     """Return the errors of the references in *kwargs*; the secrets need not exist.
 

@@ -1,7 +1,7 @@
 """Sends messages to the workers of other people's Celery; errors are CeleryFailed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,9 @@ class CeleryClient:
         try:
             yield connection.default_channel
         finally:
-            connection.release()
+            # The server has answered by then.
+            with suppress(Exception):
+                connection.release()
 
 
 def _require_queue(channel: Any, queue: str, broker: CeleryServer) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs_app.secrets.redaction import copied_masks, literal_secrets, looks_secret, redacted
-from jobs_app.secrets.references import errors, names, put_back, resolve
+from jobs_app.secrets.references import errors, is_reference, names, put_back, resolve
 
 VALUES = {"TOKEN": "t0k3n", "db-main": "p$w", "SHORT": "x"}
 
@@ -198,3 +198,18 @@ def test_the_places_of_literals_are_bounded(kwargs: dict[str, Any]) -> None:
     assert time.process_time() - began < 1
     assert len(places) <= 20
     assert all(len(place) < 300 for place in places)
+
+
+@pytest.mark.parametrize(
+    "text, is_one",
+    [
+        ("${secret:shop}", True),
+        ("${secret:}", False),
+        ("${secret:shop", False),
+        ("x${secret:shop}", False),
+        ("${secret:shop}${secret:shop}", False),
+        ("", False),
+    ],
+)
+def test_a_reference_alone_differs_from_a_text_that_has_one(text, is_one):
+    assert is_reference(text) is is_one

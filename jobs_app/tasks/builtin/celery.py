@@ -1,11 +1,10 @@
 """The task `celery`: has workers of other people's Celery run a task, and waits for its result."""
 
-import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
@@ -56,8 +55,6 @@ RPC = "rpc://"
 #: The arguments that name servers.
 SERVERS = ("broker", "result_backend")
 
-_REFERENCE = re.compile(rf"\$\{{secret:{references.NAME.pattern}\}}")
-
 T = TypeVar("T")
 
 
@@ -96,7 +93,7 @@ class CeleryTask(Task[Any, Any]):
             value = kwargs.get(name)
             if name == "result_backend" and value == RPC:
                 continue
-            if isinstance(value, str) and not _REFERENCE.fullmatch(value):
+            if isinstance(value, str) and not references.is_reference(value):
                 detail = (
                     f"The argument {name!r} of 'celery' must be a secret, which holds the URL:"
                     " store it with `jobs-app secret set NAME`, and write"
@@ -182,7 +179,8 @@ def _message(
     queue: str,
     priority: int | None,
 ) -> TaskMessage:
-    limit = context.limits.time_limit_seconds
+    limits = (context.limits.time_limit_seconds, context.limits.soft_time_limit_seconds)
+    limit = min((limit for limit in limits if limit is not None), default=None)
     return TaskMessage(
         id=task_id(context.run_id, context.attempt),
         run_id=context.run_id,
@@ -293,10 +291,10 @@ class _Run:
     def _unless_stopped(self, call: Callable[[], T]) -> T:
         """Return what *call* returns; raises TaskOutcome as soon as the run must stop."""
         future = _in_thread(call)
-        while True:
+        while not future.done():
             self._context.stop_if_asked(elapsed_seconds=time.monotonic() - self._started)
-            with suppress(TimeoutError):
-                return future.result(POLL_SECONDS)
+            wait([future], POLL_SECONDS)
+        return future.result()
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds

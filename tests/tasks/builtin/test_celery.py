@@ -18,6 +18,7 @@ from jobs_app.core.states import CancelMode
 from jobs_app.tasks import registry
 from jobs_app.tasks.builtin import celery as module
 from jobs_app.tasks.builtin.celery import CeleryResult, celery
+from jobs_app.tasks.celery_client import CeleryClient
 from jobs_app.tasks.context import (
     Cancelled,
     CeleryFailed,
@@ -302,6 +303,16 @@ def test_a_broker_that_is_away_fails_the_run_and_nothing_was_sent(shop):
         call(shop, "shop.add", broker="redis://127.0.0.1:1/0")
 
     assert failure.value.may_pass
+
+
+def test_a_library_that_gives_up_by_itself_fails_the_run(shop, monkeypatch):
+    def give_up(*_: object) -> None:
+        raise TimeoutError("nobody answers")
+
+    monkeypatch.setattr(CeleryClient, "send", give_up)
+
+    with pytest.raises(TimeoutError, match="nobody answers"):
+        call(shop, "shop.add")
 
 
 def test_a_wrong_password_is_named_and_not_shown(shop):
