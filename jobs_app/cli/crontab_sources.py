@@ -59,6 +59,7 @@ def _draft(entry: Entry, prefix: str) -> Draft:
         timezone=entry.timezone,
         described=DESCRIBED,
         description=entry.description,
+        is_mailed=entry.is_mailed,
     )
 
 

@@ -134,6 +134,7 @@ class Event(StrEnum):
     SUCCEEDED = "succeeded"  # a run succeeded
     PAUSED = "paused"  # a person, or failures in a row, paused the job
     TEST = "test"  # a person tested a channel
+    OUTPUT = "output"  # a run ended, not cancelled, and had printed something
 
     @property
     def bit(self) -> int:

@@ -8,7 +8,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.run_error import RunError
-from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import Attempt, LogChunk, Run
@@ -17,10 +16,14 @@ from jobs_app.notifications.messages import (
     MessageData,
     OtherNotifications,
     RunSummary,
+    has_log,
+    shows_output,
 )
 
 #: Chunks of the log that are read: enough for the lines in a message, whatever their size.
 LOG_CHUNKS = 40
+#: The same for a channel that wants the output: a chunk of a slow job has one line.
+OUTPUT_CHUNKS = 600
 
 
 def load_message_data(
@@ -38,7 +41,7 @@ def load_message_data(
         at=row.created_at,
         job=None if job is None else job.name,
         timezone="UTC" if job is None else job.timezone,
-        run=None if run is None else _run_summary(session, run, row.event),
+        run=None if run is None else _run_summary(session, run, _chunks(row)),
         detail=row.detail,
         fires=row.count + same_fires,
         same=same,
@@ -49,7 +52,14 @@ def load_message_data(
     )
 
 
-def _run_summary(session: Session, run: Run, event: Event) -> RunSummary:
+def _chunks(row: Notification) -> int:
+    """Return how many chunks of the run's log the message needs."""
+    if shows_output(row.event, row.detail):
+        return OUTPUT_CHUNKS
+    return LOG_CHUNKS if has_log(row.event, row.detail) else 0
+
+
+def _run_summary(session: Session, run: Run, chunks: int) -> RunSummary:
     first_start = select(func.min(Attempt.started_at)).where(Attempt.run_id == run.id)
     return RunSummary(
         id=run.id,
@@ -64,16 +74,16 @@ def _run_summary(session: Session, run: Run, event: Event) -> RunSummary:
         exit_code=run.exit_code,
         reason=run.reason,
         error=RunError.from_json(run.error),
-        log=_log_end(session, run.id, run.attempt) if event in FAILURE_EVENTS else "",
+        log=_log_end(session, run.id, run.attempt, chunks) if chunks else "",
     )
 
 
-def _log_end(session: Session, run_id: UUID, attempt: int) -> str:
+def _log_end(session: Session, run_id: UUID, attempt: int, chunks: int) -> str:
     newest_first = (
         select(LogChunk.text)
         .where(LogChunk.run_id == run_id, LogChunk.attempt == attempt)
         .order_by(LogChunk.seq.desc())
-        .limit(LOG_CHUNKS)
+        .limit(chunks)
     )
     return "".join(reversed(list(session.scalars(newest_first))))
 

@@ -1,7 +1,7 @@
 """Writes a message: its title, its text for people and its document for programs. Pure, no IO."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.run_error import RunError
-from jobs_app.core.states import Event, RunState
+from jobs_app.core.states import FAILURES, Event, RunState
 from jobs_app.core.text import counted, rfc3339
 
 #: Limits for the end of a run's log, and for the beginning of its error.
@@ -18,6 +18,10 @@ LOG_LINES = 20
 LOG_CHARACTERS = 4000
 ERROR_LINES = 10
 ERROR_CHARACTERS = 2000
+
+#: The same for a channel that wants the output of runs.
+OUTPUT_LINES = 500
+OUTPUT_CHARACTERS = 30_000
 
 #: Other notifications that a message lists.
 OTHERS_NAMED = 10
@@ -93,6 +97,16 @@ class MessageData:
     public_url: str | None = None
 
 
+def has_log(event: Event, detail: Mapping[str, Any]) -> bool:
+    """Tell whether the message shows the end of the run's log."""
+    return event in FAILURE_EVENTS or shows_output(event, detail)
+
+
+def shows_output(event: Event, detail: Mapping[str, Any]) -> bool:
+    """Tell whether its channel wants what the run has printed, not only its last lines."""
+    return event is Event.OUTPUT or bool(detail.get("with_output"))
+
+
 def started_in_time(data: MessageData) -> bool:
     """Tell whether the run of a `late` notification has started before it was late."""
     run, seconds = data.run, data.detail.get("after_seconds")
@@ -118,11 +132,8 @@ def title(data: MessageData) -> str:
 def _headline(data: MessageData) -> str:
     job, run = data.job or "A job", data.run
     match data.event:
-        case Event.FAILED if run is not None and run.state is RunState.TIMED_OUT:
-            return f"{job} timed out"
         case Event.FAILED:
-            has_code = run is not None and run.exit_code is not None
-            return f"{job} failed" + (f" (exit code {run.exit_code})" if run and has_code else "")
+            return f"{job} {_failed(run)}"
         case Event.RECOVERED:
             return f"{job} works again"
         case Event.LATE:
@@ -134,23 +145,50 @@ def _headline(data: MessageData) -> str:
             return f"{job} was lost"
         case Event.SUCCEEDED:
             return f"{job} succeeded"
+        case Event.OUTPUT if run is not None and run.state is RunState.LOST:
+            return f"{job} printed output, and was lost"
+        case Event.OUTPUT if run is not None and run.state in FAILURES:
+            return f"{job} printed output, and {_failed(run)}"
+        case Event.OUTPUT:
+            return f"{job} printed output"
         case Event.PAUSED:
             return f"{job} was paused"
         case Event.TEST:
             return f"Test of the channel {data.channel}"
 
 
+def _failed(run: RunSummary | None) -> str:
+    if run is not None and run.state is RunState.TIMED_OUT:
+        return "timed out"
+    has_code = run is not None and run.exit_code is not None
+    return "failed" + (f" (exit code {run.exit_code})" if run and has_code else "")
+
+
 def text(data: MessageData) -> str:
     """Return the text of the message for people."""
     parts = ["\n".join(_detail_lines(data))]
     run = data.run
-    if run is not None and data.event in FAILURE_EVENTS:
+    if run is not None and has_log(data.event, data.detail):
+        # A success has no error.
         if run.error is not None:
             parts.append(first_lines(str(run.error)))
-        if log := last_lines(run.log):
-            parts.append(f"The end of its log:\n{log}")
+        if log := _log_text(data, run):
+            parts.append(f"{_log_title(data, run, log)}:\n{log}")
     parts.append("\n".join(_other_lines(data)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _log_text(data: MessageData, run: RunSummary) -> str:
+    """Return the end of the run's log, as much of it as the channel wants."""
+    if shows_output(data.event, data.detail):
+        return last_lines(run.log, lines=OUTPUT_LINES, characters=OUTPUT_CHARACTERS)
+    return last_lines(run.log)
+
+
+def _log_title(data: MessageData, run: RunSummary, log: str) -> str:
+    if not shows_output(data.event, data.detail):
+        return "The end of its log"
+    return "Its output" if log == "\n".join(_lines(run.log)) else "The end of its output"
 
 
 def _detail_lines(data: MessageData) -> Iterator[str]:
@@ -177,7 +215,7 @@ def _run_lines(data: MessageData, run: RunSummary) -> Iterator[str]:
             if run.scheduled_for is not None
             else f"Started by hand: {local_time(run.created_at, zone)}"
         )
-    if data.event in FAILURE_EVENTS:
+    if has_log(data.event, data.detail):
         if run.finished_at is not None:
             yield f"Ended: {local_time(run.finished_at, zone)}"
         if run.max_attempts > 1:
@@ -245,7 +283,7 @@ def document(data: MessageData) -> dict[str, Any]:
         "title": title(data),
         "text": text(data),
         "job": data.job,
-        "run": None if run is None else _run_document(run, data.public_url),
+        "run": None if run is None else _run_document(run, data.public_url, _log_text(data, run)),
         "fires": data.fires if data.event is Event.MISSED else None,
         "failures_in_a_row": data.detail.get("failures"),
         "failing_since": _rfc3339(parse_instant(data.detail.get("failing_since"))),
@@ -259,7 +297,7 @@ def document(data: MessageData) -> dict[str, Any]:
     }
 
 
-def _run_document(run: RunSummary, public_url: str | None) -> dict[str, Any]:
+def _run_document(run: RunSummary, public_url: str | None, log: str) -> dict[str, Any]:
     error = run.error
     return {
         "id": str(run.id),
@@ -275,7 +313,7 @@ def _run_document(run: RunSummary, public_url: str | None) -> dict[str, Any]:
         "error": None
         if error is None
         else {"type": error.type, "message": first_lines(error.message)},
-        "log_tail": last_lines(run.log),
+        "log_tail": log,
         "url": None if public_url is None else _page(public_url, run),
     }
 
@@ -294,11 +332,14 @@ def first_lines(message: str) -> str:
     return kept[:ERROR_CHARACTERS] + ("\n…" if is_cut else "")
 
 
-def last_lines(log: str) -> str:
-    """Return the last lines of *log*, without control characters."""
-    lines = without_control_characters(log).rstrip().splitlines()
-    kept = "\n".join(line.rstrip() for line in lines[-LOG_LINES:])
-    return kept if len(kept) <= LOG_CHARACTERS else "…" + kept[-LOG_CHARACTERS:]
+def last_lines(log: str, *, lines: int = LOG_LINES, characters: int = LOG_CHARACTERS) -> str:
+    """Return the last *lines* of *log*, at most so many *characters*, without control ones."""
+    kept = "\n".join(_lines(log)[-lines:])
+    return kept if len(kept) <= characters else "…" + kept[-characters:]
+
+
+def _lines(log: str) -> list[str]:
+    return [line.rstrip() for line in without_control_characters(log).rstrip().splitlines()]
 
 
 def without_control_characters(dirty: str) -> str:

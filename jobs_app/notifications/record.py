@@ -6,7 +6,7 @@ claims it when it is due, even if the process that wrote it is gone.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -69,6 +69,7 @@ def notify_outcome(
     run_id: UUID,
     failures: int,
     at: datetime,
+    has_output: bool = False,
     error: RunError | None = None,
     exit_code: int | None = None,
 ) -> None:
@@ -77,7 +78,7 @@ def notify_outcome(
     *job* has `id`, `notify`, `subscribed_events`, `failing_since` and `deleted_at`.
     *failures* are counted as `rules.outcome_events` expects them.
     """
-    events = rules.outcome_events(state, failures=failures)
+    events = rules.outcome_events(state, failures=failures, has_output=has_output)
     if job.deleted_at is not None or not any_subscribed(job.subscribed_events, events):
         return
     detail: dict[str, Any] = {"failures": failures}
@@ -228,16 +229,22 @@ def _notify(session: Session, job_events: Sequence[JobEvent], *, at: datetime) -
     if not job_events:
         return
     channels = subscribers(session)
-    rows = [
-        _row(job_event, channel, event, at=at)
-        for job_event in job_events
-        for channel, event in rules.match_events(
-            rules.subscriptions(rules.rules_from_json(job_event.notify), channels),
-            job_event.events,
-            failures=job_event.failures,
-        )
-    ]
+    rows = [row for job_event in job_events for row in _rows(job_event, channels, at=at)]
     _insert(session, rows)
+
+
+def _rows(
+    job_event: JobEvent, channels: Sequence[Subscriber], *, at: datetime
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each of *channels* that subscribes to *job_event*."""
+    subscribed = rules.subscriptions(rules.rules_from_json(job_event.notify), channels)
+    events = job_event.events
+    with_output = rules.channels_with_output(subscribed, events)
+    for channel, event in rules.match_events(subscribed, events, failures=job_event.failures):
+        row = _row(job_event, channel, event, at=at)
+        if channel.id in with_output:
+            row["detail"] = row["detail"] | {"with_output": True}
+        yield row
 
 
 def _row(job_event: JobEvent, channel: Subscriber, event: Event, *, at: datetime) -> dict[str, Any]:

@@ -119,20 +119,23 @@ def first_late_after_seconds(subscribed: Iterable[Subscription]) -> int | None:
     return min(waits, default=None)
 
 
-def outcome_events(state: RunState, *, failures: int) -> tuple[Event, ...]:
+def outcome_events(
+    state: RunState, *, failures: int, has_output: bool = False
+) -> tuple[Event, ...]:
     """Return the events of a run that finished in *state*, the preferred one first.
 
     *failures* are those in a row: for a success those before it, else this one included.
     """
+    output = (Event.OUTPUT,) if has_output else ()
     match state:
         case RunState.SUCCEEDED if failures:
-            return (Event.RECOVERED, Event.SUCCEEDED)
+            return (Event.RECOVERED, *output, Event.SUCCEEDED)
         case RunState.SUCCEEDED:
-            return (Event.SUCCEEDED,)
+            return (*output, Event.SUCCEEDED)
         case RunState.FAILED | RunState.TIMED_OUT:
-            return (Event.FAILED,)
+            return (Event.FAILED, *output)
         case RunState.LOST:
-            return (Event.LOST,)
+            return (Event.LOST, *output)
         case _:
             return ()
 
@@ -148,3 +151,13 @@ def match_events(
                 channel = subscription.channel
                 matches.setdefault(channel.id, (channel, event))
     return list(matches.values())
+
+
+def channels_with_output(subscribed: Sequence[Subscription], events: Sequence[Event]) -> set[int]:
+    """Return the ids of the channels that want the output of the run of *events*.
+
+    They get it with the preferred event: a failure that has printed something is one message.
+    """
+    if Event.OUTPUT not in events:
+        return set()
+    return {one.channel.id for one in subscribed if Event.OUTPUT in one.on}

@@ -56,6 +56,7 @@ _KINDS = {
     Event.RECOVERED: "success",
     Event.SUCCEEDED: "success",
     Event.TEST: "info",
+    Event.OUTPUT: "info",
 }
 
 

@@ -57,9 +57,10 @@ def subscribers(session: Session) -> list[Subscriber]:
     ]
 
 
-def is_subscribed(event: Event) -> ColumnElement[bool]:
-    """Return the SQL condition that some channel subscribes to *event* of a job."""
-    bits: ColumnElement[int] = Job.subscribed_events.op("&", return_type=Integer())(event.bit)
+def is_subscribed(*events: Event) -> ColumnElement[bool]:
+    """Return the SQL condition that some channel subscribes to one of *events* of a job."""
+    mask = sum(event.bit for event in events)
+    bits: ColumnElement[int] = Job.subscribed_events.op("&", return_type=Integer())(mask)
     return bits != 0
 
 

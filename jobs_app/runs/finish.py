@@ -25,7 +25,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.runs.cancel import NO_REASON
-from jobs_app.runs.job_failures import SUCCESS_IS_NEWS, count_outcome
+from jobs_app.runs.job_failures import count_outcome, success_is_news
 from jobs_app.runs.late_results import keep_late_result
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.overlap import may_have_waiting_run
@@ -152,7 +152,8 @@ def _lock_job(session: Session, job_id: int) -> None:
 def plain_finish_statement(*, has_log: bool) -> ReturningUpdate[Any]:
     """Return the statement of `finish_plain`; built once, because building it is slow."""
     columns = ("finished_at", "result", "exit_code", *(("log_bytes", "log_truncated") * has_log))
-    is_news = exists().where(Job.id == Run.job_id, SUCCESS_IS_NEWS)
+    # A log that is counted is not empty.
+    is_news = exists().where(Job.id == Run.job_id, success_is_news(has_output=has_log))
     return (
         update(Run)
         .where(*owned(bindparam("finished_run"), bindparam("finished_attempt")), ~is_news)

@@ -10,6 +10,7 @@ import pytest
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import Event, RunState
 from jobs_app.notifications.messages import (
+    OUTPUT_LINES,
     MessageData,
     OtherNotifications,
     RunSummary,
@@ -68,6 +69,15 @@ def notice(event: Event, **fields: Any) -> MessageData:
         (notice(Event.MISSED, fires=1234), "nightly missed 1,234 fires"),
         (notice(Event.LOST), "nightly was lost"),
         (notice(Event.SUCCEEDED), "nightly succeeded"),
+        (
+            notice(Event.OUTPUT, run=replace(RUN, state=RunState.SUCCEEDED)),
+            "nightly printed output",
+        ),
+        (notice(Event.OUTPUT), "nightly printed output, and failed (exit code 2)"),
+        (
+            notice(Event.OUTPUT, run=replace(RUN, state=RunState.LOST)),
+            "nightly printed output, and was lost",
+        ),
         (notice(Event.PAUSED, run=None), "nightly was paused"),
         (notice(Event.TEST, job=None, run=None), "Test of the channel ops"),
         (
@@ -112,6 +122,33 @@ def test_a_failure_says_what_a_colleague_needs_to_know() -> None:
         "one",
         "two",
     ]
+
+
+@pytest.mark.parametrize(
+    "message, heading, first",
+    [
+        (notice(Event.OUTPUT), "Its output:", "0"),
+        (notice(Event.RECOVERED, detail={"with_output": True}), "Its output:", "0"),
+        (notice(Event.FAILED), "The end of its log:", "80"),
+    ],
+)
+def test_who_wants_the_output_of_a_run_gets_more_than_its_last_lines(
+    message: MessageData, heading: str, first: str
+) -> None:
+    run = replace(RUN, log="".join(f"{number}\n" for number in range(100)))
+
+    lines = text(replace(message, run=run)).splitlines()
+
+    assert lines[lines.index(heading) + 1 :] == [str(n) for n in range(int(first), 100)]
+
+
+def test_output_that_is_too_long_for_a_message_is_cut_at_its_beginning() -> None:
+    run = replace(RUN, log="".join(f"{number}\n" for number in range(10_000)))
+
+    lines = text(notice(Event.OUTPUT, run=run)).splitlines()
+
+    assert lines[lines.index("The end of its output:") + 1] == str(10_000 - OUTPUT_LINES)
+    assert document(notice(Event.OUTPUT, run=run))["run"]["log_tail"].splitlines()[-1] == "9999"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CatchupPolicy, Event, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.jobs import service
 from jobs_app.notifications import record as notifications_record
 from jobs_app.notifications.rules import Rule
@@ -80,6 +81,45 @@ def test_finished_runs_notify_of_these_events(
         finish_run(database, job, worker, state, at=NOON + index * MINUTE)
 
     assert [event for _, event in notified_events(database)] == expected
+
+
+@pytest.mark.parametrize("state", [SUCCEEDED, FAILED, LOST])
+@pytest.mark.parametrize("log_bytes, expected", [(None, []), (0, []), (7, ["output"])])
+def test_a_run_that_printed_something_notifies_who_wants_its_output(
+    database: Database, worker: UUID, state: RunState, log_bytes: int | None, expected: list[str]
+) -> None:
+    make_channel(database, events=(Event.OUTPUT,))
+
+    finish_run(database, make_job(database), worker, state, log_bytes=log_bytes)
+
+    assert [event for _, event in notified_events(database)] == expected
+
+
+def test_the_output_of_a_run_whose_worker_is_gone_is_known_from_its_row(
+    database: Database, worker: UUID
+) -> None:
+    make_channel(database, events=(Event.OUTPUT,))
+    run_id = make_run(database, make_job(database))
+    claim(database, run_id, worker)
+    with database.session() as session:
+        session.get_one(Run, run_id).log_bytes = 7
+        session.commit()
+
+    finish(database, run_id, LOST)
+
+    assert notified_events(database) == [("ops", "output")]
+
+
+def test_a_failure_with_output_is_one_message_that_shows_it(
+    database: Database, worker: UUID
+) -> None:
+    make_channel(database, events=(Event.FAILED, Event.OUTPUT))
+    make_channel(database, "brief", events=(Event.FAILED,))
+
+    finish_run(database, make_job(database), worker, FAILED, log_bytes=7)
+
+    assert notified_events(database) == [("brief", "failed"), ("ops", "failed")]
+    assert [row.detail.get("with_output") for row in rows(database)] == [None, True]
 
 
 def test_a_recovery_knows_how_often_and_since_when_it_had_failed(

@@ -8,6 +8,7 @@ from jobs_app.notifications.rules import (
     SUBSCRIBABLE_EVENTS,
     Rule,
     Subscriber,
+    channels_with_output,
     event_mask,
     first_late_after_seconds,
     match_events,
@@ -93,6 +94,7 @@ def test_after_failures_3_matches_from_the_third_failure_on(
         Event.PAUSED,
         Event.LATE,
         Event.SUCCEEDED,
+        Event.OUTPUT,
     ],
 )
 def test_other_events_wait_for_no_failures(event: Event) -> None:
@@ -114,6 +116,28 @@ def test_a_recovery_notifies_once_and_not_as_a_success_too() -> None:
     )
 
     assert [event for _, event in matches] == [Event.RECOVERED]
+
+
+@pytest.mark.parametrize(
+    "on, expected",
+    [
+        ((Event.OUTPUT,), Event.OUTPUT),
+        ((Event.SUCCEEDED, Event.OUTPUT), Event.OUTPUT),
+        ((Event.RECOVERED, Event.OUTPUT), Event.RECOVERED),
+    ],
+)
+def test_a_channel_gets_the_output_in_its_only_message_about_a_run(
+    on: tuple[Event, ...], expected: Event
+) -> None:
+    subscribed = subscriptions((Rule("chat", on),), CHANNELS)
+    events = outcome_events(RunState.SUCCEEDED, failures=1, has_output=True)
+
+    matches = match_events(subscribed, events, failures=1)
+
+    assert [event for _, event in matches] == [expected]
+    assert channels_with_output(subscribed, events) == {channel.id for channel, _ in matches}
+    silent = outcome_events(RunState.SUCCEEDED, failures=1)
+    assert channels_with_output(subscribed, silent) == set()
 
 
 def test_the_events_of_a_job_are_the_sum_over_its_rules() -> None:
@@ -141,6 +165,7 @@ def test_the_bit_of_an_event_never_changes() -> None:
         ("succeeded", 32),
         ("paused", 64),
         ("test", 128),
+        ("output", 256),
     ]
     assert Event.TEST not in SUBSCRIBABLE_EVENTS
 

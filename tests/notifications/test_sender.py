@@ -20,7 +20,7 @@ from aiosmtpd.smtp import AuthResult, Envelope
 
 from jobs_app.core.run_error import RunError
 from jobs_app.core.settings import Settings
-from jobs_app.core.states import NotificationState, RunState
+from jobs_app.core.states import Event, NotificationState, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import LogChunk
@@ -132,6 +132,26 @@ def test_a_webhook_gets_a_signed_document_of_the_failure(
     assert document["run"]["log_tail"].splitlines() == [f"line {n}" for n in range(10, 30)]
     assert document["failures_in_a_row"] == 1
     assert f"https://jobs.example.org/runs/{run_id}" in document["text"]
+
+
+def test_a_channel_that_wants_output_gets_every_line_of_a_slow_job(
+    database: Database, sender: Sender, recorder: WebhookServer
+) -> None:
+    make_channel(database, webhook=hook(recorder), events=(Event.OUTPUT,))
+    run_id = fail_a_run(database, log_bytes=9)
+    with database.session() as session:
+        session.add_all(
+            LogChunk(run_id=run_id, attempt=1, seq=n, stream="stdout", at=NOON, text=f"line {n}\n")
+            for n in range(300)
+        )
+        session.commit()
+
+    send(sender)
+
+    (got,) = recorder.received
+    assert got.headers["Jobs-Event"] == "output"
+    log = json.loads(got.body)["run"]["log_tail"]
+    assert log.splitlines() == [f"line {n}" for n in range(300)]
 
 
 def test_a_message_is_sent_again_under_the_same_id_after_errors(

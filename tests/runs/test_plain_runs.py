@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from jobs_app.core.states import CancelMode, Event, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
@@ -173,6 +174,21 @@ def test_a_success_that_somebody_wants_to_hear_of_is_left_to_the_long_way(
     claim_plain(plain, run_id, make_worker(database))
 
     assert finish_plain(plain, run_id) is None
+
+
+def test_a_success_whose_output_somebody_wants_is_left_to_the_long_way(
+    database: Database, plain: Database
+) -> None:
+    made = make_job(database)
+    silent, printing = make_run(database, made), make_run(database, make_job(database, name="b"))
+    with database.session() as session:
+        session.execute(update(Job).values(subscribed_events=Event.OUTPUT.bit))
+        session.commit()
+    for run_id in (silent, printing):
+        claim_plain(plain, run_id, make_worker(database))
+
+    assert finish_plain(plain, printing, log_bytes=7, log_truncated=False) is None
+    assert finish_plain(plain, silent) is False
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import socket
 
 import click
 
-from jobs_app.cli.client import Json
+from jobs_app.cli.client import Json, connect
 from jobs_app.cli.commands.import_apscheduler import apscheduler
 from jobs_app.cli.commands.import_beat import beat
 from jobs_app.cli.commands.import_django_beat import django_celery_beat
 from jobs_app.cli.commands.import_redbeat import redbeat
+from jobs_app.cli.completion import channel_names
+from jobs_app.cli.import_mail import mail_sentence, output_rules
 from jobs_app.cli.import_run import check_options, import_options, run_import
 from jobs_app.cli.import_sources import Source
 
@@ -36,13 +38,24 @@ def import_group() -> None:
     help="Whether each line names an account before its command, as in /etc/crontab.",
 )
 @click.option("--label", help="Name of the file here; by default the host and its path.")
-@click.option("--like-cron", is_flag=True, help="No time limit, runs may overlap, and no catch-up.")
+@click.option(
+    "--like-cron",
+    is_flag=True,
+    help="No time limit, runs may overlap, no catch-up, and output goes to the default channels.",
+)
+@click.option(
+    "--mail-channel",
+    shell_complete=channel_names,
+    metavar="CHANNEL",
+    help="Send output to this channel where cron mails it.",
+)
 @import_options
 def crontab(
     files: tuple[str, ...],
     is_system: bool | None,
     label: str | None,
     like_cron: bool,
+    mail_channel: str | None,
     timezone: str | None,
     prefix: str,
     tags: tuple[str, ...],
@@ -64,9 +77,9 @@ def crontab(
     zone = timezone or _machine_zone()
     check_options(prefix=prefix, zone=zone, label=label, sources=len(files))
     sources = _crontab_sources(files, is_system, label, zone=zone, prefix=prefix)
+    rules = output_rules(connect(), mail_channel, is_like_cron=like_cron)
     general = [
-        "No mail is sent for output, which is the log of a run. Notifications tell of failures:"
-        " jobs-app channel add.",
+        mail_sentence(rules, is_like_cron=like_cron),
         "PATH is longer than cron's /usr/bin:/bin where the crontab sets none.",
         f"Times are in {zone}, {_zone_reason(timezone)}, where no CRON_TZ says otherwise.",
     ]
@@ -77,6 +90,7 @@ def crontab(
             "is_typed": timezone is not None,
             "overrides": LIKE_CRON if like_cron else {},
             "tags": tags,
+            "output_rules": rules,
         },
         general,
         **flags,

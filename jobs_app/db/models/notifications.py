@@ -80,4 +80,12 @@ class Notification(Base):
         partial_index(
             "uq_notifications_late", "run_id", "channel_id", unique=True, where="event = 'late'"
         ),
+        # The same for `overrun`.
+        partial_index(
+            "uq_notifications_overrun",
+            "run_id",
+            "channel_id",
+            unique=True,
+            where="event = 'overrun'",
+        ),
     )

@@ -34,7 +34,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Options of a line that the crons of the BSDs read in front of the command.
 _BSD_OPTION = re.compile(r"-[nqs]+[ \t]+")
 
-NO_MAIL = "no mail is sent for output here: it is the log of the run"
+MAILED = "cron mails the output of the jobs below; here a channel may get it (--mail-channel)"
+NOT_MAILED = "cron mails no output of the jobs below; here no channel gets it, either"
+OF_MAIL = "it is about cron's mail, and has no effect: a channel says how its messages look"
 
 #: What a variable does that is more than a variable of the commands; "" if nothing.
 MEANINGS = {
@@ -43,10 +45,10 @@ MEANINGS = {
     "CRON_TZ": "the time zone of the jobs below, as in cronie; Debian's cron does not read it",
     "TZ": "a variable of the commands; as in cron, it does not change when they run",
     "RANDOM_DELAY": "the starts of the jobs below are spread over so many minutes, as in cronie",
-    "MAILTO": NO_MAIL,
-    "MAILFROM": NO_MAIL,
-    "CONTENT_TYPE": NO_MAIL,
-    "CONTENT_TRANSFER_ENCODING": NO_MAIL,
+    "MAILTO": MAILED,
+    "MAILFROM": OF_MAIL,
+    "CONTENT_TYPE": OF_MAIL,
+    "CONTENT_TRANSFER_ENCODING": OF_MAIL,
     "LOGNAME": "it is left out: cron sets it to the account by itself",
 }
 #: Variables that do not go to the commands.
@@ -68,6 +70,7 @@ class Entry:
     """A command of a crontab with its times, and all that its job needs.
 
     `timezone` is None for the zone of the machine. `account` is the one of a system crontab.
+    `is_mailed` says that cron mails its output: MAILTO="" turns this off.
     """
 
     times: Times
@@ -76,6 +79,7 @@ class Entry:
     jitter_seconds: int
     account: str | None
     description: str
+    is_mailed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,8 @@ def _variable(number: int, text: str, variable: tuple[str, str], state: _State) 
     note = MEANINGS.get(name, "a variable of the commands below")
     if name == "CRON_TZ" and not value:
         note = "the jobs below are in the time zone of the machine again"
-    if note == NO_MAIL and not value:
-        note = "no mail is sent for output here, either"
+    if name == "MAILTO" and not value:
+        note = NOT_MAILED
     if re.search(r"\$\w|\$\{", value):
         note = "; ".join(filter(None, [note, "as in cron, $ in it is not replaced"]))
     return Line(number, text, LineKind.VARIABLE, note=note)
@@ -212,6 +216,7 @@ def _job(
         jitter_seconds=min(delay, MOST_JITTER_SECONDS),
         account=account,
         description=_description(comment),
+        is_mailed=state.variables.get("MAILTO") != "",
     )
     return Line(number, text, LineKind.JOB, entry, tuple(differences), _command_note(rest, stdin))
 

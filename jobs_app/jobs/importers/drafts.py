@@ -33,6 +33,7 @@ class Draft:
     `described` are the names of all kwargs that the source determines, None for all: those that
     `kwargs` does not have are removed from a present job. `timezone` is None if the source leaves
     it to the importer. `fields` are others that it determines. With `is_paused` a new job waits.
+    `is_mailed` says that the source mails the output of its runs.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Draft:
     fields: Mapping[str, Any] = field(default_factory=dict)
     is_named: bool = False
     is_paused: bool = False
+    is_mailed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Defaults:
     """The fields of new jobs that no source has, and the zone of schedules without one.
 
     With `is_typed` the zone was asked for: it replaces that of present jobs, too. So do the
-    `overrides`; `tags` are added.
+    `overrides`; `tags` are added. `output_rules`, if there are any, are the rules for
+    notifications of a job whose output the source mails.
     """
 
     origin: str
@@ -60,6 +63,12 @@ class Defaults:
     is_typed: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    output_rules: Sequence[Json] = ()
+
+    def overrides_of(self, draft: Draft) -> Json:
+        """Return the fields that the importer was asked for, whatever a job has."""
+        rules = {"notify": list(self.output_rules)} if self.output_rules else {}
+        return deepcopy(dict(self.overrides) | (rules if draft.is_mailed else {}))
 
 
 def find_present(drafts: Sequence[Draft], jobs: Sequence[Json]) -> list[Json | None]:
@@ -190,7 +199,7 @@ def _new(draft: Draft, taken: Collection[str], defaults: Defaults) -> Json:
         document["description"] = draft.description
     if defaults.tags:
         document["tags"] = list(defaults.tags)
-    return document | deepcopy({**draft.fields, **defaults.overrides})
+    return document | deepcopy(dict(draft.fields)) | defaults.overrides_of(draft)
 
 
 def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
@@ -217,4 +226,4 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
         document["schedule"] = schedule
     tags = job.get("tags") or []
     document["tags"] = [*tags, *(tag for tag in defaults.tags if tag not in tags)]
-    return document | deepcopy({**draft.fields, **defaults.overrides})
+    return document | deepcopy(dict(draft.fields)) | defaults.overrides_of(draft)

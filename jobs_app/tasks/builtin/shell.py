@@ -48,8 +48,8 @@ NAME_RULE = (
 CRONTAB_VARIABLES = {
     "SHELL": "the argument shell names the shell that runs the command",
     "CRON_TZ": "the time zone is the schedule's",
-    "MAILTO": "notifications tell you of failures",
-    "MAILFROM": "notifications tell you of failures",
+    "MAILTO": "a channel that gets the event output is told what a run prints",
+    "MAILFROM": "a channel that gets the event output is told what a run prints",
     "RANDOM_DELAY": "jitter_seconds (--jitter) spreads the starts",
     "START_HOURS_RANGE": "the schedule says at which hours it runs",
 }

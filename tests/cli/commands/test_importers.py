@@ -132,12 +132,48 @@ def test_the_report_names_each_line_and_what_is_not_as_in_cron(do: Run) -> None:
     assert "REFUSED: @reboot" in report
     assert "What helps: Keep the line in cron" in report
     assert "minute 61 is out of range 0-59" in report
-    assert "no mail is sent for output" in report
+    assert "No mail is sent for output" in report
+    assert "--mail-channel" in report
     for words in ("time limit, 1 h", "skipped while", "outage", "Europe/Paris"):
         assert words in report.partition("Not as in cron, for all")[2]
     like_cron = do("--dry-run", "--like-cron").stdout.partition("Not as in cron, for all")[2]
     assert "time limit" not in like_cron
     assert "skipped" not in like_cron
+
+
+def add_channel(run: Run, name: str, *options: str) -> None:
+    url = "json://nobody.invalid"
+    result = run("channel", "add", name, "--url", url, "--events", "failed,lost", *options)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_output_that_cron_mails_goes_to_the_channel_that_is_named(run: Run) -> None:
+    add_channel(run, "ops")
+    text = '@daily a\nMAILTO=ann@example.org\n@daily b\nMAILTO=""\n@daily c\n'
+    arguments = ("import", "crontab", "-", "--timezone", "UTC", "--yes", "--mail-channel")
+
+    unknown = run(*arguments, "opps", stdin=text)
+    result = run(*arguments, "ops", stdin=text)
+
+    assert (unknown.exit_code, "no channel 'opps'. There are: ops" in unknown.stderr) == (1, True)
+    assert result.exit_code == 0, result.output
+    made = jobs(run)
+    for name in ("a", "b"):
+        assert made[name]["notify"][0]["channel"] == "ops"
+        assert made[name]["notify"][0]["on"] == ["failed", "lost", "output"]
+    assert made["c"]["notify"] is None
+    assert "The output of a run goes to the channel ops" in result.stdout
+
+
+def test_like_cron_sends_output_to_the_default_channels(run: Run, do: Run) -> None:
+    before = do("--dry-run", "--like-cron").stdout
+    add_channel(run, "other")
+    add_channel(run, "ops", "--default")
+
+    do("--yes", "--like-cron")
+
+    assert "no channel is a default one" in before
+    assert [rule["channel"] for rule in jobs(run)["dump"]["notify"]] == ["ops"]
 
 
 def test_paused_jobs_wait_for_a_resume(run: Run, do: Run) -> None:

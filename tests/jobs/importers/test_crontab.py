@@ -75,7 +75,7 @@ def test_variables_that_mean_something_to_cron_mean_it_here():
     assert (line.entry.timezone, line.entry.jitter_seconds) == ("Asia/Tokyo", 2700)
     notes = {line.text.partition("=")[0]: line.note for line in read(text)[:-1]}
     assert all(notes.values())
-    assert "no mail is sent" in notes["MAILTO"]
+    assert "--mail-channel" in notes["MAILTO"]
 
 
 def test_the_default_shell_and_an_empty_zone_are_no_fields():
