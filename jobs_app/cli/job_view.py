@@ -96,7 +96,7 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Overlap": item.get("overlap_policy"),
         "Catch-up": item.get("catchup_policy"),
         "Attempts": str(retry.get("max_attempts") or 1),
-        "Time limit": declared_text(item, "time_limit_seconds", duration),
+        "Time limit": declared_text(item, "time_limit_seconds", duration) or "none",
         "Soft time limit": declared_text(item, "soft_time_limit_seconds", duration),
         "Queue": declared_text(item, "queue", str),
         "Priority": declared_text(item, "priority", str),

@@ -77,6 +77,7 @@ def print_run(item: Json) -> None:
             "Late by": _if_known(item.get("delay_seconds")),
             "Took": _if_known(item.get("duration_seconds")),
             "Attempt": _attempt_text(item["attempt"], item["max_attempts"]),
+            "Time limit": _time_limit_text(item["time_limit_seconds"]),
             "Queue": item.get("queue"),
             "Concurrency": concurrency_text(item),
             "Worker": item.get("worker"),
@@ -100,6 +101,10 @@ def print_run(item: Json) -> None:
     if notifications := item.get("notifications"):
         print_text("")
         _print_notifications(notifications)
+
+
+def _time_limit_text(seconds: int | None) -> str:
+    return "no time limit" if seconds is None else duration(seconds)
 
 
 def _attempt_text(attempt: int, most: int) -> str:

@@ -49,7 +49,7 @@ class RunLimits:
 
     time_limit_seconds: (
         Annotated[int, FieldSpec("--time-limit", "End a run after this.", 1, YEAR_SECONDS)] | None
-    ) = 3600
+    ) = None
     soft_time_limit_seconds: (
         Annotated[
             int, FieldSpec("--soft-time-limit", "Ask a run to end after this.", 1, YEAR_SECONDS)

@@ -135,6 +135,7 @@ class Event(StrEnum):
     PAUSED = "paused"  # a person, or failures in a row, paused the job
     TEST = "test"  # a person tested a channel
     OUTPUT = "output"  # a run ended, not cancelled, and had printed something
+    OVERRUN = "overrun"  # a run takes three times as long as usual, and goes on
 
     @property
     def bit(self) -> int:

@@ -14,6 +14,7 @@ from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 from jobs_app.db.revisions import is_newer
 from jobs_app.jobs import attention_queries as queries
+from jobs_app.jobs import overruns
 from jobs_app.jobs.attention_installation import Acknowledgement, Installation, installation
 from jobs_app.jobs.attention_queries import JobFacts, RunFacts, RunningFacts
 from jobs_app.jobs.pause_end import SYSTEM
@@ -24,13 +25,6 @@ SCHEDULER_SILENCE = timedelta(minutes=1)
 
 #: A pause without an end is reported after this long.
 LONG_PAUSE = timedelta(days=30)
-
-#: A run is reported when it takes so many times as long as 95 of 100 runs before it.
-OVERDUE_FACTOR = 3
-
-#: Runs from which that is known; fewer say nothing.
-FEWEST_PAST_RUNS = 5
-
 
 #: Characters of an error that a line has.
 MOST_ERROR_CHARS = 200
@@ -54,7 +48,7 @@ class Kind(StrEnum):
     PAUSED_BY_FAILURES = "paused_by_failures"
     SECRET_GONE = "secret_gone"  # noqa: S105  (a kind, not a password)
     CHANNEL_FAILED = "channel_failed"
-    OVERDUE = "overdue"
+    OVERRUN = "overrun"
     LONG_PAUSED = "long_paused"
 
 
@@ -134,7 +128,7 @@ def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Surv
         *_of_runs(runs, facts.served),
         *_of_secrets(session, jobs, with_secrets=with_secrets),
         *_of_channels(queries.newest_messages(session)),
-        *_overdue(running, at=at),
+        *_overruns(running, at=at),
     ]
     order = list(Kind)
     items.sort(key=lambda item: (order.index(item.kind), item.since or at))
@@ -265,16 +259,13 @@ def _of_channels(messages: Iterable[queries.MessageFacts]) -> Iterator[Item]:
             )
 
 
-def _overdue(running: Iterable[RunningFacts], *, at: datetime) -> Iterator[Item]:
+def _overruns(running: Iterable[RunningFacts], *, at: datetime) -> Iterator[Item]:
     for run in running:
-        spread = run.spread(fewest=FEWEST_PAST_RUNS)
-        seconds = (at - run.started_at).total_seconds()
-        # A minute at least: what takes a second may take four.
-        if run.job is None or spread is None or seconds <= max(OVERDUE_FACTOR * spread.p95, 60.0):
+        if overruns.usual_seconds(run, at=at) is None:
             continue
-        sentence = f"A run takes more than {OVERDUE_FACTOR} times as long as most before it."
+        sentence = "A run takes more than three times as long as most before it."
         yield Item(
-            Kind.OVERDUE,
+            Kind.OVERRUN,
             sentence,
             since=run.started_at,
             job=run.job,

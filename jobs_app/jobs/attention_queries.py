@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     String,
     and_,
     case,
@@ -238,11 +239,14 @@ def newest_messages(session: Session) -> list[MessageFacts]:
     return [by_channel[name] for name in sorted(by_channel)]
 
 
-def running_with_past(session: Session) -> list[RunningFacts]:
-    """Return running runs, the oldest first, with the durations of earlier ones of their jobs."""
+def running_with_past(session: Session, *conditions: ColumnElement[bool]) -> list[RunningFacts]:
+    """Return running runs, the oldest first, with the durations of earlier ones of their jobs.
+
+    At most MOST_RUNNING, of those that meet the *conditions*.
+    """
     running = (
         select(Run.id, Run.job_id, Run.task, Run.started_at, Run.progress)
-        .where(_IS_RUNNING, Run.started_at.is_not(None))
+        .where(_IS_RUNNING, Run.started_at.is_not(None), *conditions)
         .order_by(Run.instant, Run.id)
         .limit(MOST_RUNNING)
         .subquery()

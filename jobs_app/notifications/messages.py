@@ -1,25 +1,25 @@
 """Writes a message: its title, its text for people and its document for programs. Pure, no IO."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import FAILURES, Event, RunState
 from jobs_app.core.text import counted, rfc3339
+from jobs_app.notifications.message_text import (
+    duration_text,
+    first_lines,
+    last_lines,
+    local_time,
+    log_lines,
+    one_line,
+)
 
-#: Limits for the end of a run's log, and for the beginning of its error.
-LOG_LINES = 20
-LOG_CHARACTERS = 4000
-ERROR_LINES = 10
-ERROR_CHARACTERS = 2000
-
-#: The same for a channel that wants the output of runs.
+#: The most of a run's output for a channel that wants it.
 OUTPUT_LINES = 500
 OUTPUT_CHARACTERS = 30_000
 
@@ -28,12 +28,6 @@ OTHERS_NAMED = 10
 
 #: Events whose message shows the error and the end of the log.
 FAILURE_EVENTS = frozenset({Event.FAILED, Event.LOST})
-
-# Escape sequences of terminals (colours, titles, links), and all other control characters.
-_ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROL_CHARACTERS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 _REASONS_MISSED = {
     "scheduler_down": "no scheduler was running",
@@ -129,32 +123,35 @@ def title(data: MessageData) -> str:
     return one_line(line)
 
 
+#: The title of each event that depends on nothing else, after the name of the job.
+_TITLES = {
+    Event.RECOVERED: "works again",
+    Event.LATE: "is late",
+    Event.LOST: "was lost",
+    Event.SUCCEEDED: "succeeded",
+    Event.PAUSED: "was paused",
+    Event.OVERRUN: "takes much longer than usual",
+}
+
+
 def _headline(data: MessageData) -> str:
     job, run = data.job or "A job", data.run
     match data.event:
         case Event.FAILED:
             return f"{job} {_failed(run)}"
-        case Event.RECOVERED:
-            return f"{job} works again"
-        case Event.LATE:
-            return f"{job} is late"
         case Event.MISSED:
             fires = "a fire" if data.fires == 1 else counted(data.fires, "fire")
             return f"{job} missed {fires}"
-        case Event.LOST:
-            return f"{job} was lost"
-        case Event.SUCCEEDED:
-            return f"{job} succeeded"
         case Event.OUTPUT if run is not None and run.state is RunState.LOST:
             return f"{job} printed output, and was lost"
         case Event.OUTPUT if run is not None and run.state in FAILURES:
             return f"{job} printed output, and {_failed(run)}"
         case Event.OUTPUT:
             return f"{job} printed output"
-        case Event.PAUSED:
-            return f"{job} was paused"
         case Event.TEST:
             return f"Test of the channel {data.channel}"
+        case event:
+            return f"{job} {_TITLES[event]}"
 
 
 def _failed(run: RunSummary | None) -> str:
@@ -188,7 +185,7 @@ def _log_text(data: MessageData, run: RunSummary) -> str:
 def _log_title(data: MessageData, run: RunSummary, log: str) -> str:
     if not shows_output(data.event, data.detail):
         return "The end of its log"
-    return "Its output" if log == "\n".join(_lines(run.log)) else "The end of its output"
+    return "Its output" if log == "\n".join(log_lines(run.log)) else "The end of its output"
 
 
 def _detail_lines(data: MessageData) -> Iterator[str]:
@@ -241,6 +238,10 @@ def _event_lines(data: MessageData) -> Iterator[str]:
             seconds = detail.get("after_seconds")
             yield f"It has not started {duration_text(seconds)} after it should have."
             yield f"It is {detail.get('state', 'queued')}."
+        case Event.OVERRUN:
+            yield f"It has run for {duration_text(detail.get('seconds'))}, and goes on."
+            usual = duration_text(detail.get("usual_seconds"))
+            yield f"95 of 100 of its last successful runs took at most {usual}."
         case Event.MISSED:
             first, last = parse_instant(detail.get("first")), parse_instant(detail.get("last"))
             if first is not None:
@@ -322,62 +323,6 @@ def _page(public_url: str, run: RunSummary | None, job: str | None = None) -> st
     """Return the address of the page of *run*, else of *job*."""
     path = f"runs/{run.id}" if run else f"jobs/{quote(job or '')}"
     return f"{public_url.rstrip('/')}/{path}"
-
-
-def first_lines(message: str) -> str:
-    """Return the first lines of *message*, without control characters."""
-    lines = without_control_characters(message).strip().splitlines()
-    kept = "\n".join(lines[:ERROR_LINES])
-    is_cut = len(lines) > ERROR_LINES or len(kept) > ERROR_CHARACTERS
-    return kept[:ERROR_CHARACTERS] + ("\n…" if is_cut else "")
-
-
-def last_lines(log: str, *, lines: int = LOG_LINES, characters: int = LOG_CHARACTERS) -> str:
-    """Return the last *lines* of *log*, at most so many *characters*, without control ones."""
-    kept = "\n".join(_lines(log)[-lines:])
-    return kept if len(kept) <= characters else "…" + kept[-characters:]
-
-
-def _lines(log: str) -> list[str]:
-    return [line.rstrip() for line in without_control_characters(log).rstrip().splitlines()]
-
-
-def without_control_characters(dirty: str) -> str:
-    """Return *dirty* without characters that move a cursor, colour or reorder text."""
-    # A progress bar rewrites its line after each "\r": keep the last version.
-    unescaped = _ESCAPE_SEQUENCES.sub("", dirty).replace("\r\n", "\n")
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in unescaped.split("\n"))
-    return _CONTROL_CHARACTERS.sub("", "\n".join(lines))
-
-
-def one_line(dirty: str) -> str:
-    """Return *dirty* as a single line, so that it cannot add a header to a mail."""
-    return " ".join(without_control_characters(dirty).split())
-
-
-def local_time(when: datetime | None, zone: str) -> str:
-    """Return an instant in *zone*, followed by UTC if *zone* is not UTC."""
-    if when is None:
-        return "unknown"
-    in_utc = f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    if zone == "UTC":
-        return in_utc
-    try:
-        local = when.astimezone(ZoneInfo(zone))
-    except (KeyError, ValueError, OSError):
-        return in_utc
-    return f"{local:%Y-%m-%d %H:%M:%S} {zone} ({in_utc})"
-
-
-def duration_text(seconds: float | None) -> str:
-    """Return a duration as text, in its two largest units."""
-    rest = round(seconds or 0)
-    parts = []
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
 
 
 def parse_instant(text: str | None) -> datetime | None:

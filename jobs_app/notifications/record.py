@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,7 @@ from jobs_app.notifications.rules import Subscriber, Subscription
 from jobs_app.notifications.subscriptions import any_subscribed, is_subscribed, subscribers
 
 #: Events that often come in large numbers: equal ones share one message.
-GROUPED_EVENTS = frozenset({Event.FAILED, Event.LOST, Event.LATE, Event.MISSED})
+GROUPED_EVENTS = frozenset({Event.FAILED, Event.LOST, Event.LATE, Event.MISSED, Event.OVERRUN})
 
 #: Each notification waits this long for equal ones, seconds. All wait, so that none overtakes.
 GROUPING_SECONDS = 5.0
@@ -152,6 +152,47 @@ def _missed_event(
     )
 
 
+def is_notified_of(event: Event) -> ColumnElement[bool]:
+    """Return the condition that a run has a notification of *event*."""
+    return exists().where(Notification.run_id == Run.id, Notification.event == event)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A run that has worked for `seconds`; 95 of 100 runs before it took `usual_seconds`."""
+
+    run_id: UUID
+    seconds: float
+    usual_seconds: float
+
+
+def notify_overruns(session: Session, overruns: Sequence[Overrun], *, at: datetime) -> None:
+    """Write the notifications of *overruns*; does not commit.
+
+    A unique index keeps one row per run and channel.
+    """
+    by_run = {overrun.run_id: overrun for overrun in overruns}
+    jobs = (
+        select(Run.id.label("run_id"), Job.id, Job.notify)
+        .join(Job, Job.id == Run.job_id)
+        .where(Run.id.in_(by_run))
+    )
+    events = [
+        JobEvent(
+            row.id,
+            row.notify,
+            [Event.OVERRUN],
+            run_id=row.run_id,
+            detail={
+                "seconds": by_run[row.run_id].seconds,
+                "usual_seconds": by_run[row.run_id].usual_seconds,
+            },
+        )
+        for row in session.execute(jobs)
+    ]
+    _notify(session, events, at=at)
+
+
 @dataclass(frozen=True, slots=True)
 class LateRun:
     """A run that has waited for its start longer than a rule of its job allows."""
@@ -172,7 +213,7 @@ def find_late(session: Session, *, at: datetime) -> list[LateRun]:
     can_be_late = Job.late_after_seconds.is_not(None)
     if session.scalars(select(Job.id).where(can_be_late).limit(1)).first() is None:
         return []
-    is_notified = exists().where(Notification.run_id == Run.id, Notification.event == Event.LATE)
+    is_notified = is_notified_of(Event.LATE)
     late = []
     for state in (RunState.QUEUED, RunState.WAITING):
         statement = (
@@ -272,7 +313,7 @@ def _group_key(job_event: JobEvent, event: Event) -> str:
 
 
 def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Insert *rows*; skip a second `late` row of the same run and channel."""
+    """Insert *rows*; skip a second `late` or `overrun` row of the same run and channel."""
     if rows:
         dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
         session.execute(dialect.insert(Notification).on_conflict_do_nothing(), rows)

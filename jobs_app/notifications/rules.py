@@ -10,7 +10,14 @@ from jobs_app.core.states import Event, RunState
 SUBSCRIBABLE_EVENTS = tuple(event for event in Event if event is not Event.TEST)
 
 #: Events of a channel that names none.
-DEFAULT_EVENTS = (Event.FAILED, Event.RECOVERED, Event.MISSED, Event.LOST, Event.PAUSED)
+DEFAULT_EVENTS = (
+    Event.FAILED,
+    Event.RECOVERED,
+    Event.MISSED,
+    Event.LOST,
+    Event.PAUSED,
+    Event.OVERRUN,
+)
 
 #: Events that respect `after_failures`. A recovery is sent if its failures were.
 EVENTS_AFTER_FAILURES = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})

@@ -57,6 +57,7 @@ _KINDS = {
     Event.SUCCEEDED: "success",
     Event.TEST: "info",
     Event.OUTPUT: "info",
+    Event.OVERRUN: "warning",
 }
 
 

@@ -17,7 +17,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import pause_end
+from jobs_app.jobs import overruns, pause_end
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.runs import cancel, concurrency, outbox, overlap, rescue, workers
 from jobs_app.runs.due_retries import queue_due_retries
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 #: Why a run of a worker without heartbeats is lost.
 WORKER_GONE = "The worker stopped without a word."
+
+#: How often runs are looked for that take much longer than usual, seconds.
+OVERRUN_SECONDS = 30.0
 
 
 class Janitor:
@@ -65,6 +68,7 @@ class Janitor:
             (5.0, lambda at, _: self.promote_waiting(at=at)),
             (1.0, lambda at, _: self.end_pauses(at=at)),
             (60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
+            (OVERRUN_SECONDS, lambda at, _: self.notify_overruns(at=at)),
             (1.0, lambda _at, _: self.entries.compare_next()),
             (3600.0, lambda _at, _: self.entries.compare()),
         ]
@@ -196,6 +200,15 @@ class Janitor:
             with self._database.session() as session:
                 cancelled += cancel.cancel_unstarted(session, job_id, by="jobs-app", at=at)
         return cancelled
+
+    def notify_overruns(self, *, at: datetime) -> int:
+        """Notify of runs that take much longer than usual; return how many."""
+        with self._database.reading() as session:
+            found = overruns.find(session, at=at)
+        if found:
+            with self._database.session() as session:
+                overruns.notify(session, found, at=at)
+        return len(found)
 
     def _unpark(self, key: str, *, at: datetime) -> list[Message]:
         with self._database.session() as session:

@@ -47,7 +47,7 @@ def _let_events_be(events: tuple[str, ...], *, before: tuple[str, ...]) -> None:
         ) as table:
             table.alter_column("event", type_=_one_of("event", events))
         return
-    op.drop_constraint(CHECK, "notifications", type_="check")
+    op.drop_constraint(op.f(CHECK), "notifications", type_="check")
     allowed = ", ".join(f"'{event}'" for event in events)
     op.create_check_constraint(op.f(CHECK), "notifications", f"event IN ({allowed})")
 

@@ -121,6 +121,7 @@ def a_run(state: str = "succeeded", **facts: Any) -> dict[str, Any]:
         "attempts": [],
         "worker": "w1",
         "queue": "default",
+        "time_limit_seconds": None,
         "kwargs": {"command": "date"},
         "result": None,
         "error": None,

@@ -206,8 +206,8 @@ def ran(database: Database, job: Job, *, start: Any, seconds: int | None) -> Non
 def test_a_run_that_takes_three_times_as_long_as_usual_is_reported(database: Database) -> None:
     usual = make_job(database, name="usual")
     for number in range(5):
-        ran(database, usual, start=NOON - number * DAY - DAY, seconds=100)
-    ran(database, usual, start=NOON - timedelta(seconds=300), seconds=None)
+        ran(database, usual, start=NOON - number * DAY - DAY, seconds=400)
+    ran(database, usual, start=NOON - timedelta(seconds=1200), seconds=None)
     new = make_job(database, name="new")
     ran(database, new, start=NOON - DAY, seconds=1)
     ran(database, new, start=NOON - HOUR, seconds=None)
@@ -215,12 +215,12 @@ def test_a_run_that_takes_three_times_as_long_as_usual_is_reported(database: Dat
 
     with database.session() as session:
         is_running = Run.state == RunState.RUNNING
-        started = {"started_at": NOON - timedelta(seconds=301)}
+        started = {"started_at": NOON - timedelta(seconds=1201)}
         session.execute(update(Run).where(is_running, Run.job_id == usual.id).values(**started))
         session.commit()
     (item,) = look(database)
 
-    assert (item.kind, item.job) == (Kind.OVERDUE, "usual")
+    assert (item.kind, item.job) == (Kind.OVERRUN, "usual")
 
 
 def test_a_schema_of_a_newer_version_is_reported(database: Database) -> None:

@@ -39,9 +39,9 @@ def app() -> Celery:
         ({"task": "slow", "queue": "mine", "time_limit_seconds": 60}, (60, 20), "mine"),
         ({"task": "slow", "time_limit_seconds": 10}, (10, None), "slow"),
         ({"task": "slow", "time_limit_seconds": None}, (None, 20), "slow"),
-        ({"task": "slow", "soft_time_limit_seconds": 90}, (3600, 90), "slow"),
-        ({"task": "plain"}, (3600, None), "default"),
-        ({"task": "unknown"}, (3600, None), "default"),
+        ({"task": "slow", "soft_time_limit_seconds": 90}, (None, 90), "slow"),
+        ({"task": "plain"}, (None, None), "default"),
+        ({"task": "unknown"}, (None, None), "default"),
     ],
 )
 def test_a_job_counts_before_its_task_and_its_task_before_the_installation(

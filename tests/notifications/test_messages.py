@@ -1,7 +1,6 @@
 """The title, text and document of a notification."""
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +14,8 @@ from jobs_app.notifications.messages import (
     OtherNotifications,
     RunSummary,
     document,
-    duration_text,
-    last_lines,
-    local_time,
     text,
     title,
-    without_control_characters,
 )
 from tests.factories import HOUR, MINUTE, NOON, SECOND
 
@@ -69,6 +64,7 @@ def notice(event: Event, **fields: Any) -> MessageData:
         (notice(Event.MISSED, fires=1234), "nightly missed 1,234 fires"),
         (notice(Event.LOST), "nightly was lost"),
         (notice(Event.SUCCEEDED), "nightly succeeded"),
+        (notice(Event.OVERRUN), "nightly takes much longer than usual"),
         (
             notice(Event.OUTPUT, run=replace(RUN, state=RunState.SUCCEEDED)),
             "nightly printed output",
@@ -174,6 +170,10 @@ def test_output_that_is_too_long_for_a_message_is_cut_at_its_beginning() -> None
             "Because no scheduler was running.",
         ),
         (
+            notice(Event.OVERRUN, detail={"seconds": 1200.4, "usual_seconds": 61.0}),
+            "95 of 100 of its last successful runs took at most 1 min 1 s.",
+        ),
+        (
             notice(Event.PAUSED, run=None, detail={"by": "ann", "reason": "too loud"}),
             "Reason: too loud",
         ),
@@ -221,23 +221,6 @@ def test_a_long_error_and_a_long_log_are_cut() -> None:
     assert "…" in message
 
 
-def test_one_line_of_a_megabyte_is_cut() -> None:
-    assert len(last_lines("x" * 1_000_000)) < 5000
-
-
-@pytest.mark.parametrize(
-    "dirty, clean",
-    [
-        ("\x1b[31mred\x1b[0m", "red"),
-        ("\x1b]8;;http://evil\x07click\x1b]8;;\x07", "click"),
-        ("10%\r50%\r100%\nnext\r\n", "100%\nnext\n"),
-        ("a\u202eb\x00\x9bc", "abc"),
-    ],
-)
-def test_control_characters_are_removed(dirty: str, clean: str) -> None:
-    assert without_control_characters(dirty) == clean
-
-
 def test_the_document_has_the_fields_for_programs() -> None:
     body = document(
         replace(NOTICE, same=2, detail={"failures": 3, "failing_since": NOON.isoformat()})
@@ -248,23 +231,3 @@ def test_the_document_has_the_fields_for_programs() -> None:
     assert body["run"]["url"] is None
     assert body["failing_since"] == "2026-06-15T12:00:00Z"
     assert (body["count"], body["fires"], body["others"]) == (3, None, [])
-
-
-@pytest.mark.parametrize(
-    "seconds, words",
-    [
-        (0, "0 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (3661, "1 h 1 min"),
-        (90_061, "1 d 1 h"),
-        (None, "0 s"),
-    ],
-)
-def test_durations_are_spelled_in_two_units(seconds: float | None, words: str) -> None:
-    assert duration_text(seconds) == words
-
-
-@pytest.mark.parametrize("zone", ["UTC", "Nowhere/Land"])
-def test_an_instant_without_a_zone_of_its_own_is_in_utc(zone: str) -> None:
-    assert local_time(NOON + timedelta(hours=1), zone) == "2026-06-15 13:00:00 UTC"

@@ -95,6 +95,7 @@ def test_after_failures_3_matches_from_the_third_failure_on(
         Event.LATE,
         Event.SUCCEEDED,
         Event.OUTPUT,
+        Event.OVERRUN,
     ],
 )
 def test_other_events_wait_for_no_failures(event: Event) -> None:
@@ -166,6 +167,7 @@ def test_the_bit_of_an_event_never_changes() -> None:
         ("paused", 64),
         ("test", 128),
         ("output", 256),
+        ("overrun", 512),
     ]
     assert Event.TEST not in SUBSCRIBABLE_EVENTS
 

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
-from jobs_app.core.states import OverlapPolicy, RunState
+from jobs_app.core.states import Event, OverlapPolicy, RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -34,6 +34,7 @@ from tests.factories import (
     make_worker,
     run,
 )
+from tests.notification_checks import make_channel, notified_events
 
 
 class Publisher:
@@ -254,6 +255,23 @@ def test_what_was_queued_for_long_is_sent_at_once_after_redis_lost_everything(
     janitor.recover(at=NOON + 41 * MINUTE)
 
     assert publisher.sent == [run_id]
+
+
+def test_a_run_that_takes_much_longer_than_usual_is_notified_of_once(
+    database: Database, janitor: Janitor
+) -> None:
+    make_channel(database, events=(Event.OVERRUN,))
+    job, worker_id = make_job(database), make_worker(database)
+    for days in range(1, 6):
+        run_id = make_run(database, job, at=NOON - days * DAY)
+        claim(database, run_id, worker_id, at=NOON - days * DAY)
+        finish(database, run_id, at=NOON - days * DAY + MINUTE)
+    claim(database, make_run(database, job, at=NOON), worker_id, at=NOON)
+
+    found = [janitor.notify_overruns(at=NOON + minutes * MINUTE) for minutes in (9, 11, 12)]
+
+    assert found == [0, 1, 0]
+    assert notified_events(database) == [("ops", "overrun")]
 
 
 def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from jobs_app.core.policies import RunLimits
 from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, OverlapPolicy, RunState
 from jobs_app.db.models.jobs import Job
@@ -192,7 +193,13 @@ class Director:
 
     def start_task(self, key: str | None = None, limit: int | None = None) -> UUID:
         """Start a task without a job; return its run."""
-        start = TaskStart("sleep", {"duration": 0}, concurrency_key=key, concurrency_limit=limit)
+        start = TaskStart(
+            "sleep",
+            {"duration": 0},
+            concurrency_key=key,
+            concurrency_limit=limit,
+            limits=RunLimits(time_limit_seconds=3600),
+        )
         with self.session() as session:
             started = start_task(session, start, app=TASKS, by="ann", at=self.at())
         self._send(started.message)

@@ -87,7 +87,14 @@ class ChannelIn(Input):
     name: Name
     url: Url | None = None
     webhook: WebhookIn | None = None
-    events: NotifyEvents = ["failed", "recovered", "missed", "lost", "paused"]
+    events: NotifyEvents = [
+        "failed",
+        "recovered",
+        "missed",
+        "lost",
+        "paused",
+        "overrun",
+    ]
     is_default: bool = False
 
 

@@ -38,7 +38,7 @@ MARKS: dict[Kind, tuple[str, str]] = {
     Kind.PAUSED_BY_FAILURES: ("paused", "paused"),
     Kind.SECRET_GONE: ("attention", "secret missing"),
     Kind.CHANNEL_FAILED: ("attention", "not delivered"),
-    Kind.OVERDUE: ("late", "takes long"),
+    Kind.OVERRUN: ("late", "takes long"),
     Kind.LONG_PAUSED: ("paused", "paused"),
 }
 

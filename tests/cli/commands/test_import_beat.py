@@ -98,7 +98,7 @@ def test_each_entry_becomes_a_job_with_the_meaning_that_beat_gives_it(run: Run, 
     assert (sync["queue"], sync["priority"]) == ("slow", 2)
     assert sync["schedule"]["interval_seconds"] == 300
     assert made["sleep-7"]["schedule"]["cron"] == "0 9 * * 1#1"
-    assert (report["time_limit_seconds"], report["overlap_policy"]) == (3600, "skip")
+    assert (report["time_limit_seconds"], report["overlap_policy"]) == (None, "skip")
     # The scheduler starts the entries of Celery's current application by itself.
     assert {name for name, job in made.items() if job["state"] == "paused"} == {"from-current"}
 
@@ -152,7 +152,7 @@ def test_the_report_says_what_is_refused_and_what_is_not_as_in_beat(do: Run) -> 
         assert words in report
     general = report.partition("Not as in beat, for all")[2]
     for words in (
-        "--like-beat: no limit",
+        "--like-beat: both run",
         "skipped while",
         "After an outage",
         "drifts",

@@ -11,6 +11,7 @@ from click.testing import Result
 
 from jobs_app.cli.commands import notifications
 from jobs_app.cli.completion import channel_names
+from jobs_app.notifications.rules import SUBSCRIBABLE_EVENTS
 from tests.cli.canned import RUN_ID, Canned, CannedServer, a_job, page, problem
 
 Run = Callable[..., Result]
@@ -177,7 +178,7 @@ def test_an_edit_sends_what_is_named(server: CannedServer, run: Run) -> None:
     sent = server.requests[0]
     assert (result.exit_code, sent.headers["If-Match"]) == (0, "*")
     assert sent.body["is_default"] is False
-    assert len(sent.body["events"]) == 7
+    assert len(sent.body["events"]) == len(SUBSCRIBABLE_EVENTS)
 
 
 @pytest.mark.parametrize(

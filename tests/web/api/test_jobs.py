@@ -62,7 +62,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
             "on": ["failed", "timed_out", "lost"],
         },
         "soft_time_limit_seconds": None,
-        "time_limit_seconds": 3600,
+        "time_limit_seconds": None,
         "kill_grace_seconds": 10,
         "queue": "default",
         "priority": 5,

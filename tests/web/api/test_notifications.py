@@ -127,7 +127,7 @@ def test_a_channel_that_cannot_work_is_refused(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_unknown_event_is_called_an_entry_of_its_list(api: Api) -> None:
-    answer = api.post("/channels", {"name": "ops", "url": MAIL, "events": ["failed", "output"]})
+    answer = api.post("/channels", {"name": "ops", "url": MAIL, "events": ["failed", "outputs"]})
 
     (error,) = answer.json["errors"]
     assert error["pointer"] == "/events/1"

@@ -55,7 +55,7 @@ RULE = {"channel": "ops", "on": ["lost", "failed"], "after_failures": 2, "late_a
         {"description": "one\ntwo", "tags": ["a", "b"]},
         {"overlap_policy": "buffer_all", "starting_deadline_seconds": 0, "catchup_policy": "all"},
         {"catchup_window_seconds": 7200, "catchup_max_runs": 7},
-        {"time_limit_seconds": None, "kill_grace_seconds": 0, "soft_time_limit_seconds": 90},
+        {"time_limit_seconds": 60, "kill_grace_seconds": 0, "soft_time_limit_seconds": 90},
         {"retry": RETRY},
         {"retry": {"max_attempts": 2, "jitter": False, "on": []}},
         {"queue": "slow", "priority": 0, "concurrency_key": "db", "concurrency_limit": 2},
@@ -96,9 +96,11 @@ def test_a_field_at_another_default_than_that_of_its_task_is_sent() -> None:
 def test_no_limit_is_not_the_same_as_the_default_limit() -> None:
     blank = {"/time_limit_seconds": ""}
 
-    assert "time_limit_seconds" not in document_from(blank, SCHEMA, defaults())[0]
+    declared = defaults(time_limit_seconds=3600)
+
+    assert "time_limit_seconds" not in document_from(blank, SCHEMA, declared)[0]
     none = blank | {"blank:/time_limit_seconds": "null"}
-    assert document_from(none, SCHEMA, defaults())[0]["time_limit_seconds"] is None
+    assert document_from(none, SCHEMA, declared)[0]["time_limit_seconds"] is None
 
 
 def test_only_the_chosen_kind_of_schedule_is_sent() -> None:

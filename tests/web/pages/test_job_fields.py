@@ -1,7 +1,7 @@
 """The controls of a job's fields, made from the one description of a job."""
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from jobs_app.core.field_spec import described_fields
 from jobs_app.core.settings import Settings
@@ -48,8 +48,11 @@ def test_a_control_knows_its_kind_and_its_default() -> None:
     specs = {spec.name: spec for spec in job_specs(names, DEFAULTS)}
 
     limit = specs["/time_limit_seconds"]
-    assert (limit.kind, limit.default) == (Kind.DURATION, "1 hour")
-    assert (limit.blanks, limit.null_label) == ((Blank.UNSET, Blank.NULL), "no limit")
+    assert (limit.kind, limit.default) == (Kind.DURATION, "no limit")
+    assert (limit.blanks, limit.null_label) == ((Blank.UNSET,), "no limit")
+    declared = replace(DEFAULTS, document={**DEFAULTS.document, "time_limit_seconds": 3600})
+    (limit,) = job_specs(("time_limit_seconds",), declared)
+    assert (limit.blanks, limit.default) == ((Blank.UNSET, Blank.NULL), "1 hour")
     assert specs["/overlap_policy"].default == "skip the new fire"
     assert len(specs["/overlap_policy"].choices) == len(OverlapPolicy)
     assert specs["/priority"].kind is Kind.INTEGER

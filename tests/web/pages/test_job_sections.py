@@ -19,7 +19,7 @@ def test_a_section_at_its_defaults_is_closed_and_says_so() -> None:
     found = shown({"name": "x", "task": "shell", "kwargs": {}})
 
     assert [key for key, section in found.items() if section.is_open] == ["what", "when"]
-    assert found["limits"].summary == "ends after 1 hour; retries: none"
+    assert found["limits"].summary == "no time limit; retries: none"
     assert found["where"].summary == "queue default, priority 5"
     assert found["history"].summary == "kept as the installation says"
     assert found["told"].summary == "the channels that hear of every job"
@@ -28,13 +28,13 @@ def test_a_section_at_its_defaults_is_closed_and_says_so() -> None:
 @pytest.mark.parametrize(
     "fields, key, summary",
     [
-        ({"retry": {"max_attempts": 3}}, "limits", "ends after 1 hour; retries: 2 retries"),
-        ({"time_limit_seconds": None}, "limits", "no time limit; retries: none"),
+        ({"retry": {"max_attempts": 3}}, "limits", "no time limit; retries: 2 retries"),
+        ({"time_limit_seconds": 3600}, "limits", "ends after 1 hour; retries: none"),
         ({"queue": "slow", "concurrency_key": "db"}, "where", "queue slow, priority 5, key db"),
         ({"notify": []}, "told", "nobody"),
         ({"notify": [{"channel": "ops"}]}, "told", "ops"),
         ({"retention": {"keep_days": 7}}, "history", "keep days: 7"),
-        ({"retry": {"max_attempts": "many"}}, "limits", "ends after 1 hour; retries: none"),
+        ({"retry": {"max_attempts": "many"}}, "limits", "no time limit; retries: none"),
     ],
 )
 def test_a_section_with_a_value_of_its_own_is_open(

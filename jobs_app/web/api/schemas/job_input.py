@@ -46,8 +46,20 @@ Kwargs = Annotated[dict[str, Any], Field(examples=[{"command": "python report.py
 RetriedStates = Annotated[list[Literal["failed", "timed_out", "lost"]], Field(max_length=3)]
 
 NotifyEvents = Annotated[
-    list[Literal["failed", "recovered", "late", "missed", "lost", "succeeded", "paused", "output"]],
-    Field(min_length=1, max_length=8),
+    list[
+        Literal[
+            "failed",
+            "recovered",
+            "late",
+            "missed",
+            "lost",
+            "succeeded",
+            "paused",
+            "output",
+            "overrun",
+        ]
+    ],
+    Field(min_length=1, max_length=9),
 ]
 
 READ_ONLY = {

@@ -113,6 +113,9 @@ class RunOut(BaseModel):
     priority: int
     concurrency_key: str | None
     concurrency_limit: int | None
+    time_limit_seconds: int | None = Field(
+        description="How long an attempt may take; null: as long as it needs."
+    )
     kwargs: dict[str, Any]
     result: Any
     error: ErrorOut | None
