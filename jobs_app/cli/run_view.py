@@ -19,6 +19,14 @@ from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.core.text import counted, ordinal
 
+#: What a run waits for, by `waits_for` of the API.
+WAITS: dict[str | None, str] = {
+    "run": "another run of it",
+    "key": "a slot of its concurrency key",
+    "slot": "a free slot of a worker",
+    "worker": "a worker: none serves its queue",
+}
+
 
 def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
     """Print a table of runs; that of one job's runs has no column for the job."""
@@ -35,9 +43,10 @@ def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
 
 
 def _state_text(item: Json) -> str:
-    """Return a run's state, and its number of fires if that is more than one."""
+    """Return a run's state, what it waits for, and its number of fires if there are several."""
     fires = item.get("fires", 1)
-    return f"{item['state']} ({counted(fires, 'fire')})" if fires > 1 else str(item["state"])
+    more = counted(fires, "fire") if fires > 1 else WAITS.get(item.get("waits_for"))
+    return f"{item['state']} ({more})" if more else str(item["state"])
 
 
 def instant_text(value: str | None, *, absent: str = "-") -> str:
@@ -61,6 +70,7 @@ def print_run(item: Json) -> None:
             "Run": item["id"],
             "Job": item.get("job"),
             "State": item["state"],
+            "Waits for": WAITS.get(item.get("waits_for")),
             "Reason": item.get("reason"),
             # A run that is asked to end may end otherwise.
             "Cancelled by" if is_cancelled else "Asked to end by": item.get("cancelled_by"),

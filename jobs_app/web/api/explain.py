@@ -23,7 +23,8 @@ from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import EARLIEST, LATEST, Instant
 from jobs_app.web.api.schemas.job_input import JobPath
 from jobs_app.web.api.schemas.job_output import FireOut, show_fire
-from jobs_app.web.api.schemas.runs import RunOut, show_run
+from jobs_app.web.api.schemas.runs import RunOut
+from jobs_app.web.api.shown_runs import shown_run
 from jobs_app.web.session import session
 
 api = APIBlueprint("explain", __name__, abp_tags=[JOBS])
@@ -114,7 +115,7 @@ def explain_job(path: JobPath, query: ExplainQuery) -> Response:
     name = checked_name(NAME, path.name, "job")
     explanation = explain.explain(session(), name, query.at, at=now)
     run_id = explanation.run
-    run = None if run_id is None else show_run(history.get(session(), run_id))
+    run = None if run_id is None else shown_run(session(), history.get(session(), run_id))
     out = ExplanationOut(
         at=explanation.at,
         outcome=explanation.verdict,

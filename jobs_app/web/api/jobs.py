@@ -48,7 +48,8 @@ from jobs_app.web.api.schemas.job_output import (
     show_fire,
 )
 from jobs_app.web.api.schemas.job_patch import JobPatch, merged
-from jobs_app.web.api.schemas.runs import RunOut, show_run
+from jobs_app.web.api.schemas.runs import RunOut
+from jobs_app.web.api.shown_runs import shown_run
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session, unlocked
 
@@ -211,7 +212,7 @@ def start_now(name: str, body: JobRunIn) -> Response:
 def accepted(run_id: UUID) -> Response:
     """Answer 202 with a run that was just recorded, and where to follow it."""
     with reading() as reader:
-        response = jsonify(show_run(history.get(reader, run_id)))
+        response = jsonify(shown_run(reader, history.get(reader, run_id)))
     return located(response, 202, f"/api/v1/runs/{run_id}")
 
 

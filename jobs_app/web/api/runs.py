@@ -31,8 +31,8 @@ from jobs_app.web.api.schemas.runs import (
     RunQuery,
     RunRetryIn,
     TaskRunIn,
-    show_run,
 )
+from jobs_app.web.api.shown_runs import shown_run, shown_runs
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session
 
@@ -52,7 +52,7 @@ def list_runs(query: RunQuery) -> Response:
         query.limit,
         runs,
         key=history.Position.of,
-        show=lambda runs: [show_run(run) for run in runs],
+        show=lambda runs: shown_runs(session(), runs),
         is_cut=is_cut,
     )
 
@@ -92,7 +92,7 @@ def read_run(path: RunPath) -> Response:
     same = same_error(session(), run)
     return jsonify(
         show_detail(
-            run,
+            shown_run(session(), run),
             notifications,
             revision=revision_of(run),
             timezone=run.job.timezone if run.job else extension.current().settings.timezone,
@@ -115,7 +115,7 @@ def revision_of(run: Run) -> int | None:
 def cancel_run(path: RunPath, body: CancelIn) -> Response:
     """Cancel a run. 200: it is cancelled; 202: it is running, and its worker will end it."""
     run = end_run(get_run(path.run_id), body.mode, body.reason)
-    response = jsonify(show_run(run))
+    response = jsonify(shown_run(session(), run))
     response.status_code = 202 if run.state is RunState.RUNNING else 200
     return response
 

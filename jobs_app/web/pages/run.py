@@ -19,6 +19,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import job_history
 from jobs_app.runs.same_error import same_error
+from jobs_app.runs.waits import Wait
 from jobs_app.tasks import registry
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api import preconditions, runs
@@ -30,8 +31,8 @@ from jobs_app.web.api.schemas.runs import (
     CancelIn,
     RunRetryIn,
     attempts_of,
-    show_run,
 )
+from jobs_app.web.api.shown_runs import shown_run
 from jobs_app.web.pages import argument_fields, confirmation, form_fields, frame, run_log, run_view
 from jobs_app.web.pages.form_fields import Field
 from jobs_app.web.pages.parameters import choice
@@ -62,7 +63,7 @@ def show(run_id: str) -> Response:
 def _build(run: Run) -> Mapping[str, Any]:
     filters = notification_history.NotificationFilter(run_id=run.id)
     messages = notification_history.page(session(), filters, before=None, limit=MOST_NOTIFICATIONS)
-    shown, attempts = show_run(run), attempts_of(run)
+    shown, attempts = shown_run(session(), run), attempts_of(run)
     asked_at = _asked_at(run)
     kill_at = run_view.kill_at(run, asked_at)
     segments = run_view.segments(run, attempts, at=clock.now())
@@ -80,6 +81,7 @@ def _build(run: Run) -> Mapping[str, Any]:
         "arguments": run_view.tree(shown["kwargs"]),
         "messages": list(reversed(messages)),
         "why": run_view.why(run),
+        "waits_for": None if shown["waits_for"] is None else Wait(shown["waits_for"]).words,
         "reason": run_view.reason(run),
         "asked_at": asked_at,
         "kill_at": kill_at,
@@ -177,7 +179,7 @@ def _retry_form(
         "run_retry.html",
         status=status,
         run=run,
-        arguments=run_view.tree(show_run(run)["kwargs"]),
+        arguments=run_view.tree(shown_run(session(), run)["kwargs"]),
         fields=fields,
         values=values,
         key=_new_key(),

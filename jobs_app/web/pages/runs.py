@@ -1,6 +1,6 @@
 """The list of runs: its filters are in the address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from jobs_app.core.text import counted
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import history
 from jobs_app.runs.history import Position
+from jobs_app.runs.waits import Wait, served_queues, waits_for
 from jobs_app.web.api import pagination
 from jobs_app.web.api.runs import filters_of
 from jobs_app.web.api.schemas.fields import seconds_between
@@ -79,7 +80,7 @@ def _build(query: RunQuery) -> Mapping[str, Any]:
         "newer": newer,
         "most_newer": MOST_NEWER,
         "newest": _address(),
-        "rows": [_row(run) for run in shown],
+        "rows": _rows(shown),
         "is_busy": any(run.finished_at is None for run in shown),
         "is_filtered": filters != history.Filter(),
         "next": _next(shown[-1]) if has_more else None,
@@ -117,20 +118,27 @@ def _address(**parameters: str) -> str:
     return url_for("runs_page.show", **values)
 
 
-def _row(run: Run) -> Row:
+def _rows(runs: Sequence[Run]) -> list[Row]:
+    served = served_queues(session(), runs)
+    return [_row(run, waits_for(run, is_served=run.queue in served)) for run in runs]
+
+
+def _row(run: Run, wait: Wait | None) -> Row:
     seconds = seconds_between(run.first_started_at, run.finished_at)
     # The clocks of two machines may differ.
-    return Row(run, None if seconds is None else max(0.0, seconds), _why(run))
+    return Row(run, None if seconds is None else max(0.0, seconds), _why(run, wait))
 
 
-def _why(run: Run) -> str:
-    """Return the error of a run in one line, or its reason, or its note."""
+def _why(run: Run, wait: Wait | None) -> str:
+    """Return the error of a run in one line, or its reason, what it waits for, or its note."""
     parts = [] if not run.exit_code else [f"exit code {run.exit_code}"]
     if run.error:
         lines = str(run.error.get("message") or "").strip().splitlines()
         parts.append(": ".join(filter(None, (str(run.error.get("type") or ""), *lines[:1]))))
     elif run.reason:
         parts.append(run.reason)
+    elif wait is not None:
+        parts.append(wait.words)
     elif run.note:
         parts.append(run.note)
     if run.fires > 1:

@@ -5,13 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from jobs_app.db.models.runs import Run
 from jobs_app.notifications.history import NotificationWithJob
 from jobs_app.runs.same_error import SameError
 from jobs_app.web.api.schemas.dump import dumped
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
-from jobs_app.web.api.schemas.runs import RunOut, show_run
+from jobs_app.web.api.schemas.runs import RunOut
 
 #: The most notifications that are shown with their run.
 MOST_NOTIFICATIONS = 100
@@ -43,14 +42,14 @@ class RunDetail(RunOut):
 
 
 def show_detail(
-    run: Run,
+    shown: dict[str, Any],
     notifications: Sequence[NotificationWithJob],
     *,
     revision: int | None,
     timezone: str,
     same_error: SameError | None,
 ) -> dict[str, Any]:
-    """Return *run* and its *notifications*, which come newest first, as JSON."""
+    """Return a run as it is *shown*, and its *notifications*, newest first, as JSON."""
     oldest_first = [show_notification(notification) for notification in reversed(notifications)]
     same = None
     if same_error is not None:
@@ -61,4 +60,4 @@ def show_detail(
         "same_error": same,
         "notifications": oldest_first,
     }
-    return show_run(run) | more
+    return shown | more

@@ -11,6 +11,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import CancelMode, RunState, Trigger
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.jobs.start import TaskStart
+from jobs_app.runs.waits import Wait
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.dump import dumped, shown_kwargs, shown_result
@@ -94,6 +95,11 @@ class RunOut(BaseModel):
     task: str
     state: RunState
     reason: str | None
+    waits_for: Wait | None = Field(
+        description="What a run waits for that has not started: another run of its job (`run`),"
+        " its next attempt (`retry`), a slot of its concurrency key (`key`), a free slot of a"
+        " worker (`slot`), or a worker for its queue (`worker`)."
+    )
     cancelled_by: str | None
     trigger: Trigger
     triggered_by: str | None
@@ -135,16 +141,17 @@ class RunPage(BaseModel):
 
 #: The fields of an answer that are the columns of a run, as they are.
 _COLUMNS = RunOut.model_fields.keys() - {
-    *("job", "worker", "started_at", "duration_seconds", "delay_seconds"),
+    *("job", "worker", "started_at", "duration_seconds", "delay_seconds", "waits_for"),
     *("attempts", "kwargs", "result", "error", "progress", "log"),
 }
 
 
-def show_run(run: Run) -> dict[str, Any]:
+def show_run(run: Run, waits_for: Wait | None) -> dict[str, Any]:
     """Return *run* as JSON; `history` must have loaded it."""
     out = RunOut(
         **{name: getattr(run, name) for name in _COLUMNS},
         job=None if run.job is None else run.job.name,
+        waits_for=waits_for,
         started_at=run.first_started_at,
         duration_seconds=seconds_between(run.first_started_at, run.finished_at),
         delay_seconds=seconds_between(run.instant, run.first_started_at),

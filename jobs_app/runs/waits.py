@@ -1,0 +1,54 @@
+"""What a run that has not started waits for."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from jobs_app.core.states import RunState
+from jobs_app.db.models.runs import Run
+from jobs_app.runs import status
+
+
+class Wait(StrEnum):
+    """What a run waits for."""
+
+    RUN = "run"  # the end of another run of its job
+    RETRY = "retry"  # the instant of its next attempt
+    KEY = "key"  # a slot of its concurrency key
+    SLOT = "slot"  # a free slot of a worker of its queue
+    WORKER = "worker"  # a worker: none serves its queue
+
+    @property
+    def words(self) -> str:
+        """The same for people, after the state of the run."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Wait.RUN: "waits for another run of it",
+    Wait.RETRY: "waits for its next attempt",
+    Wait.KEY: "waits for a slot of its concurrency key",
+    Wait.SLOT: "waits for a free slot of a worker",
+    Wait.WORKER: "no worker serves its queue",
+}
+
+_BY_STATE = {RunState.WAITING: Wait.RUN, RunState.RETRYING: Wait.RETRY}
+
+
+def waits_for(run: Run, *, is_served: bool) -> Wait | None:
+    """Return what *run* waits for; None if it has started. *is_served*: a worker has its queue."""
+    if run.state is not RunState.QUEUED:
+        return _BY_STATE.get(run.state)
+    if not is_served:
+        return Wait.WORKER
+    # The reason of a queued run says why it was parked.
+    is_parked = run.concurrency_key is not None and run.reason is not None
+    return Wait.KEY if is_parked else Wait.SLOT
+
+
+def served_queues(session: Session, runs: Iterable[Run]) -> set[str]:
+    """Return the queues that a living worker serves; asked only if one of *runs* is queued."""
+    if not any(run.state is RunState.QUEUED for run in runs):
+        return set()
+    return {queue for worker in status.workers(session) for queue in worker.queues}
