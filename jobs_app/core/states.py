@@ -128,7 +128,7 @@ class Event(StrEnum):
 
     FAILED = "failed"  # a run ended `failed` or `timed_out`, with no attempt left
     RECOVERED = "recovered"  # a run succeeded after one or more that had not
-    LATE = "late"  # a run has not started `late_after_seconds` after it should have
+    LATE = "late"  # a run waits longer than its job allows, or is caught up with after an outage
     MISSED = "missed"  # fires were due, no scheduler was there in time, and they will not run
     LOST = "lost"  # the worker of a run vanished, and no attempt was left
     SUCCEEDED = "succeeded"  # a run succeeded

@@ -11,7 +11,7 @@ from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_UNFINISHED, PrunedRuns, Run
 
-#: A run is late if it has been queued for longer than this, as `late_after_seconds` has it.
+#: A run is late if it has been queued for longer than this.
 LATE_RUN = timedelta(minutes=5)
 
 #: A job is late if its fire was due longer ago than this, and is not on record.

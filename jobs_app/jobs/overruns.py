@@ -13,8 +13,8 @@ from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.attention_queries import RunningFacts, running_with_past
-from jobs_app.notifications import record
-from jobs_app.notifications.record import Overrun
+from jobs_app.notifications import lateness
+from jobs_app.notifications.lateness import Overrun
 from jobs_app.notifications.subscriptions import is_subscribed
 
 #: A run overruns when it takes so many times as long as 95 of 100 runs before it, …
@@ -46,7 +46,7 @@ def find(session: Session, *, at: datetime) -> list[Overrun]:
         session,
         Run.started_at < at - LEAST,
         Run.job_id.in_(subscribed),
-        ~record.is_notified_of(Event.OVERRUN),
+        ~lateness.is_notified_of(Event.OVERRUN),
     )
     return [
         Overrun(run.id, (at - run.started_at).total_seconds(), usual)
@@ -57,5 +57,5 @@ def find(session: Session, *, at: datetime) -> list[Overrun]:
 
 def notify(session: Session, overruns: Sequence[Overrun], *, at: datetime) -> None:
     """Write the notifications of *overruns*, and commit; each channel gets one a run."""
-    record.notify_overruns(session, overruns, at=at)
+    lateness.notify_overruns(session, overruns, at=at)
     session.commit()

@@ -234,6 +234,9 @@ def _event_lines(data: MessageData) -> Iterator[str]:
             times = "once" if failures == 1 else f"{counted(failures, 'time')} in a row"
             lasted = f", for {duration_text((data.at - since).total_seconds())}" if since else ""
             yield f"It had failed {times}{lasted}."
+        case Event.LATE if "late_seconds" in detail:
+            yield f"It starts {duration_text(detail['late_seconds'])} after it should have."
+            yield "No scheduler was there in time; it is caught up with."
         case Event.LATE:
             seconds = detail.get("after_seconds")
             yield f"It has not started {duration_text(seconds)} after it should have."

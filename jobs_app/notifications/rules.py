@@ -13,6 +13,7 @@ SUBSCRIBABLE_EVENTS = tuple(event for event in Event if event is not Event.TEST)
 DEFAULT_EVENTS = (
     Event.FAILED,
     Event.RECOVERED,
+    Event.LATE,
     Event.MISSED,
     Event.LOST,
     Event.PAUSED,
@@ -21,6 +22,9 @@ DEFAULT_EVENTS = (
 
 #: Events that respect `after_failures`. A recovery is sent if its failures were.
 EVENTS_AFTER_FAILURES = frozenset({Event.FAILED, Event.LOST, Event.RECOVERED})
+
+#: A rule that names no `late_after_seconds` gives a run at least this long.
+LEAST_LATE_SECONDS = 60
 
 _EVENT_BY_NAME: dict[str, Event] = {event.value: event for event in Event}
 
@@ -35,12 +39,15 @@ def parse_events(names: Iterable[str]) -> tuple[Event, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which events of a job one channel gets; `on` None: the channel's own events."""
+    """Which events of a job one channel gets; `on` None: the channel's own events.
+
+    `late_after_seconds` None: the job's deadline, LEAST_LATE_SECONDS at least.
+    """
 
     channel: str
     on: tuple[Event, ...] | None = None
     after_failures: int = 1
-    late_after_seconds: int = 300
+    late_after_seconds: int | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Rule":
@@ -77,7 +84,13 @@ class Subscription:
     channel: Subscriber
     on: frozenset[Event]
     after_failures: int
-    late_after_seconds: int
+    late_after_seconds: int | None
+
+    def late_after(self, deadline_seconds: int) -> int:
+        """Return after how many seconds a run of a job with that deadline is late."""
+        if self.late_after_seconds is not None:
+            return self.late_after_seconds
+        return max(deadline_seconds, LEAST_LATE_SECONDS)
 
     def includes(self, event: Event, *, failures: int) -> bool:
         """Tell whether it includes *event* after so many failures in a row."""
@@ -120,9 +133,11 @@ def event_mask(subscribed: Iterable[Subscription]) -> int:
     return sum(event.bit for event in events)
 
 
-def first_late_after_seconds(subscribed: Iterable[Subscription]) -> int | None:
-    """Return the shortest `late_after_seconds`; None if no subscription includes `late`."""
-    waits = (one.late_after_seconds for one in subscribed if Event.LATE in one.on)
+def first_late_after_seconds(
+    subscribed: Iterable[Subscription], *, deadline_seconds: int
+) -> int | None:
+    """Return after how long a run is late for the first; None if no subscription has `late`."""
+    waits = (one.late_after(deadline_seconds) for one in subscribed if Event.LATE in one.on)
     return min(waits, default=None)
 
 

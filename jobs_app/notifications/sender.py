@@ -24,7 +24,7 @@ from jobs_app.core.states import Event
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside, error_name, is_outage
 from jobs_app.db.models.notifications import Notification, NotificationChannel
-from jobs_app.notifications import history, message_data, messages, outbox, record
+from jobs_app.notifications import history, lateness, message_data, messages, outbox
 from jobs_app.notifications.outbox import ClaimedNotification, RateLimit
 from jobs_app.notifications.sender_process import SenderProcess, SendRequest
 from jobs_app.notifications.subscriptions import refresh_subscriptions
@@ -233,11 +233,11 @@ class Sender:
         """
         at = self._now()
         with self._database.reading() as session:
-            late = record.find_late(session, at=at)
+            late = lateness.find_late(session, at=at)
         if not late:
             return 0
         with self._database.session() as session:
-            count = record.notify_late(session, late, at=at)
+            count = lateness.notify_late(session, late, at=at)
             session.commit()
         return count
 

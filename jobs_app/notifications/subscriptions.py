@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, bindparam, null, or_, select, update
+from sqlalchemy import ColumnElement, Integer, Row, bindparam, case, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event
@@ -73,15 +73,21 @@ def set_subscriptions(
     job: Job, job_rules: Sequence[rules.Rule] | None, channels: Sequence[Subscriber]
 ) -> None:
     """Set the subscribed events on *job*, as *job_rules* say."""
-    job.subscribed_events, job.late_after_seconds = _subscribed(job_rules, channels)
+    job.subscribed_events, job.late_after_seconds = _subscribed(
+        job_rules, channels, deadline_seconds=job.starting_deadline_seconds
+    )
 
 
 def _subscribed(
-    job_rules: Sequence[rules.Rule] | None, channels: Sequence[Subscriber]
+    job_rules: Sequence[rules.Rule] | None,
+    channels: Sequence[Subscriber],
+    *,
+    deadline_seconds: int,
 ) -> tuple[int, int | None]:
     """Return the `subscribed_events` and the `late_after_seconds` of a job."""
     subscribed = rules.subscriptions(job_rules, channels)
-    return rules.event_mask(subscribed), rules.first_late_after_seconds(subscribed)
+    late = rules.first_late_after_seconds(subscribed, deadline_seconds=deadline_seconds)
+    return rules.event_mask(subscribed), late
 
 
 def refresh_subscriptions(session: Session) -> int:
@@ -116,18 +122,25 @@ def _correct_all(session: Session) -> tuple[int, int]:
 def _read_batch(reader: Session, *, after: int) -> tuple[Sequence[Row[Any]], list[_WrongJob]]:
     """Return the next rows that may be wrong, by id, and those of them that are."""
     channels = subscribers(reader)
-    default = _subscribed(None, channels)
+    mask, late = _subscribed(None, channels, deadline_seconds=0)
     rows = reader.execute(
-        select(Job.id, Job.version, Job.notify, Job.subscribed_events, Job.late_after_seconds)
+        select(
+            Job.id,
+            Job.version,
+            Job.notify,
+            Job.subscribed_events,
+            Job.late_after_seconds,
+            Job.starting_deadline_seconds,
+        )
         .where(Job.id > after, Job.deleted_at.is_(None))
-        .where(or_(Job.notify.is_not(null()), _differs(*default)))
+        .where(or_(Job.notify.is_not(null()), _differs(mask, has_late=late is not None)))
         .order_by(Job.id)
         .limit(REFRESH_BATCH)
     ).all()
     wrong = []
     for row in rows:
         job_rules = rules.rules_from_json(row.notify)
-        right = default if job_rules is None else _subscribed(job_rules, channels)
+        right = _subscribed(job_rules, channels, deadline_seconds=row.starting_deadline_seconds)
         if right != (row.subscribed_events, row.late_after_seconds):
             wrong.append(_WrongJob(row.id, row.version, row.subscribed_events, *right))
     return rows, wrong
@@ -148,5 +161,11 @@ def _write_batch(session: Session, wrong: Sequence[_WrongJob]) -> int:
     return written
 
 
-def _differs(mask: int, late_after: int | None) -> ColumnElement[bool]:
+def _differs(mask: int, *, has_late: bool) -> ColumnElement[bool]:
+    """Return the condition that a job without rules has other events, or is late at another time.
+
+    The default channels have no rule, and so no `late_after_seconds` of their own.
+    """
+    deadline, least = Job.starting_deadline_seconds, rules.LEAST_LATE_SECONDS
+    late_after = case((deadline < least, least), else_=deadline) if has_late else null()
     return or_(Job.subscribed_events != mask, Job.late_after_seconds.is_distinct_from(late_after))

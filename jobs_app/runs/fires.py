@@ -4,7 +4,7 @@ The messages are sent after the commit, by the caller or by the janitor.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -12,12 +12,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import CatchupPolicy, RunState
+from jobs_app.core.states import CatchupPolicy, RunState, Trigger
 from jobs_app.db import bulk_sql
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
-from jobs_app.notifications import record
+from jobs_app.notifications import lateness, record
+from jobs_app.notifications.lateness import CaughtUpFire
 from jobs_app.notifications.record import MissedFires
 from jobs_app.runs import job_groups, outbox, overlap
 from jobs_app.runs.insert import PlannedRuns, insert_planned_runs
@@ -208,7 +209,8 @@ def _write(
             for job_id in planned.group.job_ids:
                 overlap.make_room(session, job_id, cancel, drop_waiting=drop_waiting, at=at)
             recorded.promote += planned.group.job_ids
-    _insert(session, plans, recorded, at=at)
+    new_runs = _insert(session, plans, recorded, at=at)
+    lateness.notify_caught_up(session, _caught_up(new_runs), at=at)
     job_groups.advance(session, plans)
     for planned in plans:
         recorded.due |= dict.fromkeys(planned.group.job_ids, planned.next_due_at)
@@ -216,7 +218,7 @@ def _write(
 
 def _insert(
     session: Session, plans: Sequence[GroupPlan], recorded: RecordedFires, *, at: datetime
-) -> None:
+) -> Sequence[PlannedRuns]:
     """Insert the runs of *plans*, notify of missed fires, and collect the messages to send."""
     groups = [planned.group for planned in plans for _ in planned.plan.runs]
     planned_runs = [
@@ -234,6 +236,17 @@ def _insert(
         recorded.rows += len(runs.run_ids)
         if runs.row.state is RunState.QUEUED:
             recorded.messages += group.messages(runs.run_ids)
+    return new_runs
+
+
+def _caught_up(new_runs: Iterable[PlannedRuns]) -> list[CaughtUpFire]:
+    """Return the runs of fires that were too late to count as on time."""
+    return [
+        CaughtUpFire(job_id, run_id, runs.row.scheduled_for)
+        for runs in new_runs
+        if runs.row.trigger is Trigger.CATCHUP and runs.row.is_start
+        for job_id, run_id in zip(runs.job_ids, runs.run_ids, strict=True)
+    ]
 
 
 def _leave_to_janitor(session: Session, recorded: RecordedFires, *, at: datetime) -> None:

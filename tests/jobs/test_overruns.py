@@ -11,7 +11,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import overruns
-from jobs_app.notifications.record import Overrun
+from jobs_app.notifications.lateness import Overrun
 from tests.factories import DAY, MINUTE, NOON, make_job, make_run
 from tests.notification_checks import make_channel, notified_events, rows
 from tests.plans import fill, plans

@@ -178,6 +178,10 @@ def test_output_that_is_too_long_for_a_message_is_cut_at_its_beginning() -> None
             "Reason: too loud",
         ),
         (
+            notice(Event.LATE, detail={"late_seconds": 3720.0}),
+            "It starts 1 h 2 min after it should have.",
+        ),
+        (
             notice(Event.LATE, detail={"after_seconds": 300, "state": "queued"}),
             "It has not started 5 min after it should have.",
         ),

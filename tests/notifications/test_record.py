@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -330,7 +329,7 @@ def test_pause_after_failures_notifies_of_the_pause(database: Database, worker: 
 def test_an_outage_notifies_once_per_job(
     database: Database, policy: CatchupPolicy, fires: int | None
 ) -> None:
-    make_channel(database)
+    make_channel(database, events=(Event.MISSED,))
     jobs = [make_job(database, catchup_policy=policy) for _ in range(3)]
 
     record(database, *jobs, at=NOON + 5 * HOUR + 10 * MINUTE)
@@ -377,91 +376,6 @@ def test_a_channel_without_the_event_missed_gets_no_missed_fires(database: Datab
     record(database, job, at=NOON + 3 * HOUR)
 
     assert notified_events(database) == []
-
-
-# ---- late ----
-
-
-def look_for_late(database: Database, *, at: Any) -> int:
-    """Record late runs as a sender does."""
-    with database.session() as session:
-        late = notifications_record.find_late(session, at=at)
-        count = notifications_record.notify_late(session, late, at=at)
-        session.commit()
-        return count
-
-
-def test_a_run_that_does_not_start_is_late_once(database: Database) -> None:
-    make_channel(database)
-    run_id = make_run(database, make_job(database), at=NOON)
-
-    counts = [look_for_late(database, at=NOON + n * SECOND) for n in (299, 300, 305, 900)]
-
-    assert counts == [0, 1, 0, 0]
-    (row,) = rows(database)
-    assert (row.event, row.run_id) == (Event.LATE, run_id)
-
-
-def test_two_senders_that_see_a_late_run_at_once_notify_once(database: Database) -> None:
-    make_channel(database)
-    make_run(database, make_job(database), at=NOON)
-    at = NOON + 10 * MINUTE
-    with database.reading() as session:
-        late = notifications_record.find_late(session, at=at)
-
-    for _ in range(2):
-        with database.session() as session:
-            notifications_record.notify_late(session, late, at=at)
-            session.commit()
-
-    assert len(rows(database)) == 1
-
-
-@pytest.mark.parametrize(
-    "state, is_late",
-    [(RunState.QUEUED, True), (RunState.WAITING, True), (RunState.MISSED, False)],
-)
-def test_only_a_run_that_has_not_started_can_be_late(
-    database: Database, state: RunState, is_late: bool
-) -> None:
-    make_channel(database)
-    make_run(database, make_job(database), state=state, at=NOON)
-
-    assert look_for_late(database, at=NOON + HOUR) == is_late
-
-
-def test_a_run_that_has_started_is_not_late(database: Database, worker: UUID) -> None:
-    make_channel(database)
-    run_id = make_run(database, make_job(database), at=NOON)
-    claim(database, run_id, worker)
-
-    assert look_for_late(database, at=NOON + HOUR) == 0
-
-
-def test_a_longer_late_after_seconds_has_a_row_that_is_due_later(database: Database) -> None:
-    make_channel(database, "soon", is_default=False)
-    make_channel(database, "later", is_default=False)
-    rules = (
-        Rule("soon", (Event.LATE,), late_after_seconds=60),
-        Rule("later", (Event.LATE,), late_after_seconds=600),
-    )
-    make_run(database, make_job(database, notify=rules), at=NOON)
-
-    look_for_late(database, at=NOON + MINUTE)
-
-    window = timedelta(seconds=notifications_record.GROUPING_SECONDS)
-    due = {row.channel: row.due_at for row in rows(database)}
-    assert due == {"soon": NOON + MINUTE + window, "later": NOON + 10 * MINUTE + window}
-
-
-def test_without_a_subscription_no_late_run_is_looked_for(database: Database) -> None:
-    make_channel(database, events=(Event.FAILED,))
-    make_run(database, make_job(database), at=NOON)
-
-    with statements(database) as executed:
-        look_for_late(database, at=NOON + HOUR)
-
-    assert not [sql for sql in executed if "FROM runs" in sql]
 
 
 # ---- equal errors, subscriptions ----
@@ -514,4 +428,4 @@ def test_refresh_repairs_subscriptions_that_no_longer_fit_their_channels(
     assert counts == (1, 0)
     with database.reading() as session:
         columns = session.execute(select(Job.subscribed_events, Job.late_after_seconds)).one()
-    assert tuple(columns) == (Event.LATE.bit, 300)
+    assert tuple(columns) == (Event.LATE.bit, 60)

@@ -146,14 +146,22 @@ def test_the_events_of_a_job_are_the_sum_over_its_rules() -> None:
     subscribed = subscriptions(rules, CHANNELS)
 
     assert event_mask(subscribed) == Event.LATE.bit + Event.SUCCEEDED.bit
-    assert first_late_after_seconds(subscribed) == 60
+    assert first_late_after_seconds(subscribed, deadline_seconds=10) == 60
+
+
+@pytest.mark.parametrize("deadline, expected", [(0, 60), (60, 60), (900, 900)])
+def test_without_a_time_of_its_own_late_is_after_the_deadline_of_the_job(
+    deadline: int, expected: int
+) -> None:
+    subscribed = subscriptions((Rule("ops", (Event.LATE,)),), CHANNELS)
+
+    assert first_late_after_seconds(subscribed, deadline_seconds=deadline) == expected
 
 
 def test_late_after_seconds_counts_only_with_the_event_late() -> None:
-    assert (
-        first_late_after_seconds(subscriptions((Rule("ops", late_after_seconds=60),), CHANNELS))
-        is None
-    )
+    subscribed = subscriptions((Rule("chat", late_after_seconds=60),), CHANNELS)
+
+    assert first_late_after_seconds(subscribed, deadline_seconds=60) is None
 
 
 def test_the_bit_of_an_event_never_changes() -> None:

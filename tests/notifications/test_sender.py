@@ -496,7 +496,7 @@ def test_the_first_sender_that_looks_notifies_of_a_late_run(
 
     (request,) = process.requests
     assert request.title == "nightly is late"
-    assert "It has not started 5 min after it should have." in request.text
+    assert "It has not started 1 min after it should have." in request.text
 
 
 @pytest.mark.parametrize("started_after, is_sent", [(599, False), (601, True)])

@@ -62,6 +62,22 @@ def test_jobs_with_and_without_rules_are_corrected_in_batches(
     assert refresh(database) == 0
 
 
+def test_a_refresh_knows_the_deadline_of_each_job(database: Database) -> None:
+    make_channel(database, events=(Event.LATE,))
+    for deadline in (0, 900):
+        make_job(database, name=f"plain-{deadline}", starting_deadline_seconds=deadline)
+    assert refresh(database) == 0
+    with database.session() as session:
+        session.execute(update(Job).values(late_after_seconds=300))
+        session.commit()
+
+    assert refresh(database) == 2
+
+    with database.reading() as session:
+        late_after = session.scalars(select(Job.late_after_seconds).order_by(Job.id)).all()
+    assert late_after == [60, 900]
+
+
 def test_a_refresh_that_finds_nothing_wrong_waits_for_no_writer(database: Database) -> None:
     make_channel(database)
     make_job(database, notify=FAILED_ONLY)

@@ -90,6 +90,7 @@ class ChannelIn(Input):
     events: NotifyEvents = [
         "failed",
         "recovered",
+        "late",
         "missed",
         "lost",
         "paused",

@@ -15,7 +15,6 @@ from jobs_app.core.field_spec import DescribedField, described_fields
 from jobs_app.core.policies import FirePolicy, RunLimits
 from jobs_app.core.states import CatchupPolicy, Event, OverlapPolicy
 from jobs_app.jobs.document import Definition
-from jobs_app.notifications.rules import Rule
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RETRIED, RetryPolicy
 from jobs_app.schedules.description import duration
@@ -184,7 +183,7 @@ def rule_specs(index: int, channels: tuple[str, ...]) -> list[ControlSpec]:
             f"{at}/late_after_seconds",
             "Late after",
             (Kind.DURATION,),
-            default=_duration(Rule, "late_after_seconds"),
+            default="what counts as on time",
         ),
     ]
 
@@ -207,10 +206,6 @@ def schedule_specs(at: str = "/schedule") -> list[ControlSpec]:
             )
         )
     return specs
-
-
-def _duration(source: type, name: str) -> str:
-    return duration(next(f.default for f in described_fields(source) if f.name == name))
 
 
 def name_spec(*, tasks: tuple[str, ...]) -> tuple[ControlSpec, ControlSpec]:

@@ -278,7 +278,7 @@ def test_the_rules_of_a_job_come_back_as_they_were_sent(api: Api) -> None:
 
     made = api.make_job(notify=rules)
 
-    assert made["notify"] == [{**rules[0], "late_after_seconds": 300}]
+    assert made["notify"] == [{**rules[0], "late_after_seconds": None}]
     assert api.get("/jobs/nightly").json["notify"] == made["notify"]
 
 

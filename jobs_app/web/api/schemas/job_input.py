@@ -126,7 +126,17 @@ class NotifyRuleIn(Input):
     channel: Annotated[str, Field(min_length=1, max_length=100, examples=["ops"])]
     on: NotifyEvents | None = None
     after_failures: Annotated[int, Field(ge=1, le=INT32)] = 1
-    late_after_seconds: Annotated[int, Field(ge=1, le=YEAR_SECONDS)] = 300
+    late_after_seconds: (
+        Annotated[
+            int,
+            Field(
+                ge=1,
+                le=YEAR_SECONDS,
+                description="null: the job's `starting_deadline_seconds`, 60 at least.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 @input_fields(

@@ -81,7 +81,7 @@ class NotifyRuleOut(BaseModel):
     channel: str
     on: list[Event] | None
     after_failures: int
-    late_after_seconds: int
+    late_after_seconds: int | None
 
 
 @output_fields(
