@@ -4,6 +4,7 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.format import one_line
 from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import print_text
+from jobs_app.cli.schedule_options import without_empty_fields
 from jobs_app.core.document_diff import differences
 from jobs_app.jobs.document import in_same_field
 
@@ -25,7 +26,7 @@ def changed_fields(before: Json, after: Json) -> list[str]:
     """
     return [
         f"{field.name}: {_text(field.before)} -> {_text(field.after)}"
-        for field in differences(*in_same_field(before, after))
+        for field in differences(*map(without_empty_fields, in_same_field(before, after)))
     ]
 
 

@@ -39,7 +39,7 @@ PARAMETERS = {
     "/events": "events",
 }
 
-_SCHEDULE = re.compile(r"^/schedules/[0-9]+(?=/)")
+_SCHEDULE = re.compile(r"^/schedules/([0-9]+)(?=/)")
 
 
 class FieldOption(click.Option):
@@ -84,13 +84,20 @@ def typed_as(pointer: str) -> str:
     for option in context.command.params:
         is_typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if is_typed and _sets(option, pointer):
-            return (
+            typed = (
                 option.opts[0] if isinstance(option, click.Option) else option.human_readable_name
             )
+            return typed + _number_of_schedule(pointer)
     # A part of a value belongs to the option of the whole value.
     parent = pointer.rpartition("/")[0]
     option_name = typed_as(parent) if parent else parent
     return pointer if option_name == parent else option_name
+
+
+def _number_of_schedule(pointer: str) -> str:
+    """Return " of schedule 2" for a field of one of several schedules, else ""."""
+    match = _SCHEDULE.match(pointer)
+    return f" of schedule {int(match[1]) + 1}" if match else ""
 
 
 def _sets(option: click.Parameter, pointer: str) -> bool:

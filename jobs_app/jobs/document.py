@@ -155,8 +155,14 @@ def in_one_field(document: Mapping[str, Any]) -> dict[str, Any]:
         return dict(document)
     if (schedules[0] if schedules else None) != schedule:
         return dict(document)
-    other = "schedule" if len(schedules) > 1 else "schedules"
-    return {name: value for name, value in document.items() if name != other}
+    # In the place of `schedule`, which is a better one for people.
+    kept = {"schedules": schedules} if len(schedules) > 1 else {"schedule": schedule}
+    return {
+        field: value
+        for name, own in document.items()
+        for field, value in (kept if name == "schedule" else {name: own}).items()
+        if name != "schedules"
+    }
 
 
 def in_same_field(*documents: Mapping[str, Any]) -> list[dict[str, Any]]:

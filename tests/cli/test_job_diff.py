@@ -19,6 +19,12 @@ from jobs_app.cli.job_diff import MOST_CHARACTERS, changed_fields
         ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, ["a.c: 2 -> 3"]),
         ({"a": {"b": 1}}, {"a": None}, ["a.b: 1 -> none"]),
         ({"a": None}, {"a": {"b": 1}}, ["a.b: none -> 1"]),
+        (
+            {"schedule": {"cron": "@daily", "end_at": None}},
+            {"schedules": [{"cron": "@daily"}, {"cron": "@hourly"}]},
+            ['schedules: [{"cron": "@daily"}] -> [{"cron": "@daily"}, {"cron": "@hourly"}]'],
+        ),
+        ({"schedule": None}, {"schedules": [{"a": 1}]}, ['schedules: [] -> [{"a": 1}]']),
         ({"a": "one\ntwo"}, {"a": "x\x1b[2J"}, ['a: "one\\ntwo" -> "x\\u001b[2J"']),
     ],
 )

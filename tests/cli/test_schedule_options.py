@@ -117,4 +117,4 @@ def test_an_error_of_a_schedule_is_named_by_its_option(server: CannedServer, run
     result = run("job", "create", "x", "--command", "true", *crons)
 
     assert result.exit_code == 2
-    assert "--cron: minute 61 is out of range." in result.stderr
+    assert "--cron of schedule 2: minute 61 is out of range." in result.stderr

@@ -13,7 +13,8 @@ from jobs_app.jobs import explain, service
 from jobs_app.jobs.explain import Explanation
 from jobs_app.jobs.explain_when import Day, DayTime, When
 from jobs_app.runs import pruning
-from jobs_app.schedules.union import due_at
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules, due_at
 from tests.factories import (
     DAY,
     HOUR,
@@ -538,6 +539,23 @@ def test_a_day_of_an_edit_has_the_fires_of_both_schedules(database: Database) ->
 
     assert on_the_day.at == NOON + 6 * HOUR
     assert before.at == NOON - 13 * HOUR
+
+
+def test_a_time_before_an_edit_has_the_schedules_of_that_time(database: Database) -> None:
+    saturday = Schedule(cron="0 6 * * 6")
+    parts = (Schedule(cron="0 11 * * *"), Schedule(cron="30 11 * * *"), saturday)
+    job = make_job(database, schedule=Schedules(parts), at=NOON - DAY)
+    change(database, job, at=NOON, schedule=Schedules(parts[:1] + parts[2:]))
+    change(database, job, at=NOON + MINUTE, schedule=parts[0])
+
+    then = ask(database, job.name, NOON - 30 * MINUTE)
+    between = ask(database, job.name, NOON + SECOND)
+    now = ask(database, job.name, NOON + DAY - 30 * MINUTE)
+
+    assert then.sentence.endswith("fire of schedule 2 of 3: At 11:30 every day, UTC.")
+    assert "not a fire of the schedule, as it was then: At 11:00 every day" in between.sentence
+    assert "and at 06:00 on Saturday, UTC." in between.sentence
+    assert "not a fire of the schedule: At 11:00 every day, UTC." in now.sentence
 
 
 def test_a_pause_by_failures_says_so(database: Database) -> None:

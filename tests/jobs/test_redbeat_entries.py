@@ -18,6 +18,8 @@ from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.jobs import redbeat_entries
 from jobs_app.jobs.redbeat_entries import Projection
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import Schedules
 from tests.factories import HOUR, NOON, make_job
 from tests.servers import crowding
 
@@ -42,6 +44,11 @@ def projection(settings: Settings) -> Iterator[Projection]:
         ({"every": "2 weeks"}, "<freq: 14.00 days>"),
         ({"cron": "0 3 L * *"}, "<freq: 1.00 day>"),
         ({"cron": "0 3 1W,L-3 * *"}, "<freq: 1.00 day>"),
+        # An entry holds one schedule.
+        (
+            {"schedule": Schedules((Schedule(interval_seconds=90), Schedule(cron="@daily")))},
+            "<freq: 1.50 minutes>",
+        ),
     ],
 )
 def test_redbeats_own_loader_reads_an_entry(

@@ -146,6 +146,7 @@ class NotifyRuleIn(Input):
         Retention: RetentionIn,
         Rule: NotifyRuleIn,
     },
+    schedule=ScheduleIn | None,
 )
 class JobReplace(Input):
     """All that a person says of a job; what is left out takes its default."""
@@ -165,7 +166,6 @@ class JobReplace(Input):
     read_only: ClassVar = READ_ONLY
 
     name: Name | None = None
-    schedule: ScheduleIn | None = None
     schedules: Schedules = []
 
     def definition(self, settings: Settings, *, name: str, app: Celery) -> Definition:

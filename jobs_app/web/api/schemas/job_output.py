@@ -41,6 +41,12 @@ class ScheduleOut(BaseModel):
     jitter_seconds: int = 0
 
 
+FirstSchedule = Annotated[
+    ScheduleOut | None,
+    Field(description="The first of `schedules`; null for a job that runs by hand only."),
+]
+
+
 @output_fields(RetryPolicy, backoff=str, on=list[str])
 class RetryOut(BaseModel):
     """A retry policy."""
@@ -91,14 +97,10 @@ class NotifyRuleOut(BaseModel):
         Retention: RetentionOut,
         Rule: NotifyRuleOut,
     },
+    schedule=FirstSchedule,
 )
 class _DefinitionOut(BaseModel):
     id: int | None
-    schedule: Annotated[
-        ScheduleOut | None,
-        Field(description="The first of `schedules`; null for a job that runs by hand only."),
-    ]
-    schedules: list[ScheduleOut]
 
 
 class JobOut(_DefinitionOut):
@@ -109,6 +111,7 @@ class JobOut(_DefinitionOut):
     of a job when it is saved.
     """
 
+    schedules: list[ScheduleOut]
     version: int
     state: JobState
     paused: Paused | None
@@ -152,7 +155,8 @@ def show(
         updated_at=job.updated_at,
     )
     # Written by themselves: a field of another kind is absent, not null.
-    return dumped(out) | shown_schedules(schedules_as_json(definition.schedule))
+    schedules = [show_schedule(one) for one in schedules_as_json(definition.schedule)["schedules"]]
+    return dumped(out) | {"schedule": next(iter(schedules), None), "schedules": schedules}
 
 
 def shown_schedules(document: Mapping[str, Any]) -> dict[str, Any]:

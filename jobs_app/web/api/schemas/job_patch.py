@@ -51,6 +51,7 @@ class RetryPatch(Input):
         Rule: NotifyRuleIn,
     },
     are_optional=True,
+    schedule=SchedulePatch,
 )
 class JobPatch(Input):
     """Changes of a job (JSON Merge Patch, RFC 7396).
@@ -62,7 +63,6 @@ class JobPatch(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"schedule": {"cron": "0 6 * * *"}}]})
     read_only: ClassVar = READ_ONLY
 
-    schedule: SchedulePatch | None = None
     schedules: Schedules | None = None
 
 
