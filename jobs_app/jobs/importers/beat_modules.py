@@ -57,7 +57,8 @@ def read_modules(modules: Sequence[str], *, at: datetime) -> list[BeatApp]:
 
     Raises BrokenModule. What the modules print goes to standard error.
     """
-    current = Celery("current_app", set_as_current=True)
+    # The loader by name: else CELERY_LOADER names another.
+    current = Celery("current_app", set_as_current=True, loader="celery.loaders.app:AppLoader")
     current.set_default()
     # As in the scheduler of jobs-app, whose application is set up before the import.
     current.finalize()
