@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from billiard.einfo import ExceptionInfo
-from celery import Task, states
+from celery import Signature, Task, states
 from celery.app.trace import build_tracer
 from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Retry
@@ -223,7 +223,8 @@ def _parts_of(signature: Any) -> Iterator[Any]:
     parts = getattr(signature, "tasks", None)
     if parts is None:
         yield signature
-    for part in parts or ():
+    # The header of a chord may be a group, which is a dictionary.
+    for part in [parts] if isinstance(parts, Signature) else parts or ():
         yield from _parts_of(part)
     if (body := getattr(signature, "body", None)) is not None:
         yield from _parts_of(body)

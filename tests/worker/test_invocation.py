@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from celery import Celery, Task, chain, current_app, shared_task
+from celery import Celery, Task, chain, chord, current_app, group, shared_task
 from celery.contrib.abortable import AbortableTask
 from sqlalchemy import update
 
@@ -94,7 +94,17 @@ def hands_over(self: Task[Any, Any], how: str) -> Any:
     """Be replaced by coroutine tasks."""
     if how == "one":
         return self.replace(adds.s(1, 2))
+    if how == "group":
+        return self.replace(group(adds.s(number, 1) for number in range(3)))
+    if how == "chord":
+        return self.replace(chord([adds.s(1, 2), adds.s(3, 4)], totals.s()))
     return self.replace(chain(adds.s(1, 2), adds.s(3)))
+
+
+@shared_task(name="tests.totals")
+def totals(numbers: list[int]) -> int:
+    """Be the end of a chord."""
+    return sum(numbers)
 
 
 @shared_task(name="tests.names_its_run", bind=True)
@@ -235,9 +245,11 @@ def test_work_that_was_not_done_is_a_failure(
     assert CALLS == []
 
 
-@pytest.mark.parametrize("how, result", [("one", 3), ("chain", 6)])
+@pytest.mark.parametrize(
+    "how, result", [("one", 3), ("chain", 6), ("group", [1, 2, 3]), ("chord", 10)]
+)
 def test_a_coroutine_function_that_replaces_a_task_is_run(
-    database: Database, work_on: WorkOn, how: str, result: int
+    database: Database, work_on: WorkOn, how: str, result: Any
 ) -> None:
     run_id = make_run(database, task="tests.hands_over", kwargs={"how": how})
 
