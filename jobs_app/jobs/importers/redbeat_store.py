@@ -5,7 +5,7 @@ hash for each of them, and a set with the names of those that the code declares.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -20,6 +20,7 @@ from jobs_app.jobs.importers.beat_modules import LEFT_OUT, OWN_TASKS, check_task
 from jobs_app.jobs.importers.beat_schedules import timing_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.jobs.importers.periodic_entry import PeriodicEntry, Timing, follow_options
+from jobs_app.schedules.schedule import Schedule, next_fire
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -30,18 +31,25 @@ STATIC = (
     "The beat_schedule of the code has it, too, and RedBeat copies it from there at each start:"
     " `jobs-app import beat` may be the better source."
 )
+#: Offsets of zones are multiples of this, seconds.
+_OFFSET_STEP = 900
+_INEXACT_SECONDS = 2
 #: Entries of an installation of jobs-app name this task (jobs.redbeat_entries).
 OUR_TASK = "jobs_app.look"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry as Redis has it: `definition` and `meta` are JSON, None if there is none."""
+    """An entry as Redis has it: `definition` and `meta` are JSON, None if there is none.
+
+    `score` is the next start, in seconds since 1970.
+    """
 
     name: str
     definition: str | None
     meta: str | None
     is_static: bool
+    score: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +71,18 @@ def read_store(url: str, key_prefix: str) -> list[StoredEntry]:
         socket_timeout=ANSWER_SECONDS,
     )
     with client:
-        keys: Any = client.zrange(f"{key_prefix}:schedule", 0, -1)
+        scored: Any = client.zrange(f"{key_prefix}:schedule", 0, -1, withscores=True)
         statics: Any = client.smembers(f"{key_prefix}:statics")
         entries = []
-        for start in range(0, len(keys), BATCH):
-            batch = keys[start : start + BATCH]
+        for start in range(0, len(scored), BATCH):
+            batch = scored[start : start + BATCH]
             with client.pipeline(transaction=False) as pipeline:
-                for key in batch:
+                for key, _ in batch:
                     pipeline.hmget(key, "definition", "meta")
-                for key, (definition, meta) in zip(batch, pipeline.execute(), strict=True):
-                    name = key.removeprefix(key_prefix)
-                    entries.append(StoredEntry(name, definition, meta, name in statics))
+                answers = pipeline.execute()
+            for (key, score), (definition, meta) in zip(batch, answers, strict=True):
+                name = key.removeprefix(key_prefix)
+                entries.append(StoredEntry(name, definition, meta, name in statics, score))
         return entries
 
 
@@ -122,9 +131,9 @@ def _fill_in(
     check_task(made.task)
     beat_schedule.app = app
     # The zone is the importer's to say.
-    timing = replace(timing_of(beat_schedule, at=at), timezone=None)
-    made.timing = with_last_start(timing, _last_start(stored.meta))
-    made.differences += made.timing.differences
+    timing, last_start = timing_of(beat_schedule, at=at), _last_start(stored.meta)
+    made.timing = with_last_start(replace(timing, timezone=None), last_start)
+    made.differences += [*timing.differences, *_other_zone(timing, last_start, stored.score)]
     made.args, made.kwargs = definition.get("args") or (), definition.get("kwargs") or {}
     options = definition.get("options") or {}
     follow_options(made, options if isinstance(options, Mapping) else {})
@@ -140,6 +149,28 @@ def with_last_start(timing: Timing, last_start: datetime | None) -> Timing:
         return timing
     anchor = rfc3339(last_start.replace(microsecond=0))
     return replace(timing, schedule={**timing.schedule, "anchor_at": anchor})
+
+
+def _other_zone(timing: Timing, last_start: datetime | None, score: float) -> Iterator[str]:
+    """Yield a sentence if RedBeat has another next start, as another zone would give it.
+
+    RedBeat's score is inexact, except after a start: only a difference that zones have counts.
+    """
+    cron = timing.schedule.get("cron")
+    if cron is None or last_start is None:
+        return
+    zone = timing.timezone or "UTC"
+    expected = next_fire(Schedule(cron=cron, timezone=zone), after=last_start)
+    if expected is None:
+        return
+    difference = score - expected.timestamp()
+    offset = round(difference / _OFFSET_STEP) * _OFFSET_STEP
+    if offset and abs(difference - offset) <= _INEXACT_SECONDS:
+        theirs = rfc3339(expected + timedelta(seconds=offset))
+        yield (
+            f"RedBeat starts it next at {theirs}; in {zone} that is {rfc3339(expected)}. Your"
+            " application seems to have another `timezone`: say it by --timezone."
+        )
 
 
 def _last_start(meta: str | None) -> datetime | None:

@@ -1,6 +1,7 @@
 """Entries that RedBeat itself wrote are read as it reads them, and nothing is written."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -42,7 +43,7 @@ def save(app: Celery, name: str, beat_schedule: Any, **fields: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         RedBeatSchedulerEntry(
-            name, "shop.tasks.t", beat_schedule, app=app, last_run_at=LAST, **fields
+            name, "shop.tasks.t", beat_schedule, app=app, **{"last_run_at": LAST, **fields}
         ).save()
 
 
@@ -132,3 +133,21 @@ def test_an_interval_that_never_started_has_no_anchor() -> None:
         made = entry(definition, meta)
         assert made.timing is not None
         assert made.timing.schedule == {"interval_seconds": 5}
+
+
+def test_a_next_start_that_redbeat_has_in_another_zone_is_named(app: Celery) -> None:
+    app.conf.update(timezone="Europe/Paris")
+    save(app, "daily", crontab(30, 7, app=app), last_run_at=datetime.now(UTC))
+
+    def zone_differences(timezone: str) -> list[str]:
+        texts = read(app, timezone=timezone)["daily"].differences
+        return [text for text in texts if "--timezone" in text]
+
+    (text,) = zone_differences("UTC")
+    assert re.search(r"next at \S+T0[56]:30:00Z; in UTC that is \S+T07:30:00Z", text)
+    assert zone_differences("Europe/Paris") == []
+    # RedBeat scores a start that is overdue, or a changed entry, by the time of its look.
+    client = get_redis(app)
+    prefix = app.conf["redbeat_key_prefix"]
+    client.zadd(f"{prefix}:schedule", {f"{prefix}daily": LAST.timestamp() + 10_000})
+    assert zone_differences("UTC") == []
