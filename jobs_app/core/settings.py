@@ -109,9 +109,12 @@ class Settings(DataFiles, HandedSettings):
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
 
-    worker_concurrency: int = Field(2, ge=1, description="Runs at once in a worker.")
+    worker_concurrency: int = Field(
+        2, ge=1, description="Runs at once in a worker; `up`: 16, or 4 with JOBS_IMPORTS."
+    )
     worker_pool: WorkerPool = Field(
-        "prefork", description="Celery's pool: prefork, threads or solo."
+        "prefork",
+        description="Celery's pool: prefork, threads or solo; `up` without JOBS_IMPORTS: threads.",
     )
     worker_prefetch: bool = Field(
         True,

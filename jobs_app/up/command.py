@@ -29,6 +29,7 @@ from jobs_app.up.reload import LOOK_SECONDS, Reloader
 from jobs_app.up.source_files import SourceFiles
 from jobs_app.up.supervisor import Signals, Supervisor
 from jobs_app.up.valkey import EmbeddedValkey, is_short_enough, password_of, write_private
+from jobs_app.up.worker_pool import pool_settings
 
 # The order of start and of stop: the worker's grace begins at once, however long the
 # others take.
@@ -200,13 +201,15 @@ def _environment(settings: Settings, *, demo_open: bool) -> dict[str, str]:
 
     The other variables are there for the user's tasks.
     """
-    shared = settings.model_copy(update={"demo_open": settings.demo_open or demo_open})
+    own = {"demo_open": settings.demo_open or demo_open} | pool_settings(settings)
+    shared = settings.model_copy(update=own)
     secret = settings.secret_fields()
-    names = shared.model_fields_set | {"data_dir", "port", "demo_open"}
+    names = shared.model_fields_set | {"data_dir", "port"} | own.keys()
     values = shared.model_dump(mode="json", include=names - secret)
-    own = {f"JOBS_{name.upper()}": str(value) for name, value in values.items()}
+    variables = {f"JOBS_{name.upper()}": str(value) for name, value in values.items()}
     hidden = {f"JOBS_{name.upper()}" for name in secret} | {"JOBS_TOKEN"}
-    return {name: os.environ[name] for name in os.environ if name.upper() not in hidden} | own
+    others = {name: os.environ[name] for name in os.environ if name.upper() not in hidden}
+    return others | variables
 
 
 def _secrets(settings: Settings) -> dict[str, str]:
