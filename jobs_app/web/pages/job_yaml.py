@@ -16,6 +16,9 @@ def written(document: Mapping[str, Any], defaults: Defaults) -> str:
     """Return *document* as YAML, with the defaults of the fields that it leaves out."""
     first = {name: document[name] for name in ("name", "task", "kwargs") if name in document}
     whole = {**first, **_plain(defaults.document), **document}
+    if "schedules" in document:
+        # It stands in the place of the default, no schedule.
+        del whole["schedule"]
     for name in NESTED:
         if isinstance(document.get(name), Mapping):
             whole[name] = {**defaults.document[name], **document[name]}

@@ -157,6 +157,20 @@ def test_schedules_are_added_and_removed_without_script(api: Api, page: Page) ->
     assert sent(page, "/jobs/nightly/edit", again).location == "/jobs/nightly?saved=same"
 
 
+def test_a_job_with_several_schedules_is_the_same_as_yaml(api: Api, page: Page) -> None:
+    schedules = [{"cron": "0 9 * * 1-5"}, {"cron": "0 12 * * 6"}]
+    api.make_job(schedule=schedules[0], schedules=schedules)
+    before = stored(api)
+
+    yaml = controls_of(page("/jobs/nightly/edit?as=yaml"), "/jobs/nightly/edit")
+    clone = form(page, "/new-job?from=nightly") | {"/name": "clone"}
+
+    assert sent(page, "/jobs/nightly/edit", yaml).location == "/jobs/nightly?saved=same"
+    assert stored(api) == before
+    assert sent(page, "/new-job", clone).status_code == 303
+    assert stored(api, "clone")["schedules"] == before["schedules"]
+
+
 def test_each_error_of_a_schedule_is_under_its_own_field(api: Api, page: Page) -> None:
     controls = form(page, "/new-job") | {"/name": "nightly", "/kwargs/command": "true"}
     controls |= {"/schedule/cron": "61 2 * * *"}
