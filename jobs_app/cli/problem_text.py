@@ -39,6 +39,7 @@ PARAMETERS = {
     "/events": "events",
 }
 
+_WHOLE_SCHEDULE = re.compile(r"/schedules/([0-9]+)")
 _SCHEDULE = re.compile(r"^/schedules/([0-9]+)(?=/)")
 
 
@@ -78,6 +79,8 @@ def typed_as(pointer: str) -> str:
 
     The name of a parameter of the address is typed as an option of the same name.
     """
+    if match := _WHOLE_SCHEDULE.fullmatch(pointer):
+        return f"schedule {int(match[1]) + 1}"
     context = click.get_current_context(silent=True)
     if context is None:
         return pointer

@@ -110,7 +110,8 @@ def test_the_preview_takes_several_schedules(server: CannedServer, run: Run) -> 
 
 def test_an_error_of_a_schedule_is_named_by_its_option(server: CannedServer, run: Run) -> None:
     error = {"pointer": "/schedules/1/cron", "code": "x", "detail": "minute 61 is out of range."}
-    body = {"title": "Not valid", "detail": error["detail"], "code": "x", "errors": [error]}
+    same = {"pointer": "/schedules/2", "code": "x", "detail": "This is the same."}
+    body = {"title": "Not valid", "detail": error["detail"], "code": "x", "errors": [error, same]}
     server.on("POST", "/jobs", Canned(body, status=422))
 
     crons = ("--cron", "0 9 * * *", "--cron", "61 9 * * *")
@@ -118,3 +119,4 @@ def test_an_error_of_a_schedule_is_named_by_its_option(server: CannedServer, run
 
     assert result.exit_code == 2
     assert "--cron of schedule 2: minute 61 is out of range." in result.stderr
+    assert "  schedule 3: This is the same." in result.stderr
