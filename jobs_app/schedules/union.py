@@ -21,13 +21,14 @@ MAX_SCHEDULES = 20
 MAX_COMPARED = 10_000
 
 _TICK = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedules:
     """Two schedules or more; an instant at which several of them fire is one fire.
 
-    Such a fire has the shortest jitter of these schedules.
+    Such a fire has the shortest jitter of these schedules; a jitter ends at the next fire.
     """
 
     parts: tuple[Schedule, ...]
@@ -131,7 +132,8 @@ def causes(schedule: AnySchedule, fire: datetime) -> list[int]:
 def due_at(schedule: AnySchedule, fire: datetime) -> datetime:
     """Return when the run of *fire* is due: later by its jitter, in whole milliseconds.
 
-    The same seed and fire always give the same instant.
+    The same seed and fire always give the same instant. A fire of several schedules is due by
+    the next one, which may have no jitter: fires are recorded in order, and it would be late.
     """
     if isinstance(schedule, Schedule):
         return single.due_at(schedule, fire)
@@ -141,7 +143,11 @@ def due_at(schedule: AnySchedule, fire: datetime) -> datetime:
     firing = [schedule.parts[index] for index in causes(schedule, fire)]
     # A fire that was stored before an edit may be one of no schedule.
     shortest = min(firing or schedule.parts, key=lambda part: part.jitter_seconds)
-    return single.due_at(shortest, fire)
+    if not shortest.jitter_seconds:
+        return fire
+    following = next_fire(schedule, after=fire)
+    room = shortest.jitter_seconds if following is None else (following - fire) // _SECOND
+    return single.due_at(replace(shortest, jitter_seconds=min(shortest.jitter_seconds, room)), fire)
 
 
 def preview(

@@ -70,7 +70,8 @@ def warnings(schedule: AnySchedule, *, now: datetime) -> list[str]:
         for number, part in enumerate(schedule.parts, 1)
         for text in _warnings(part, now)
     ]
-    return [*texts, *_shared_warnings(schedule, now), *_jitter_warnings(schedule, now)]
+    # Their jitter ends at the next fire.
+    return [*texts, *_shared_warnings(schedule, now)]
 
 
 def _warnings(schedule: Schedule, now: datetime) -> list[str]:
@@ -224,8 +225,8 @@ def _moved(fire: Fire) -> str:
     return f"{fire.local:%H:%M} comes twice on {day}: it fires the first time only."
 
 
-def _jitter_warnings(schedule: AnySchedule, now: datetime) -> Iterator[str]:
+def _jitter_warnings(schedule: Schedule, now: datetime) -> Iterator[str]:
     jitter = timedelta(seconds=schedule.jitter_seconds)
-    next_fires = list(islice(union.fires(schedule, after=now), 2))
+    next_fires = list(islice(fires(schedule, after=now), 2))
     if len(next_fires) > 1 and next_fires[1] - next_fires[0] <= jitter:
         yield "The jitter is not shorter than the time between fires: runs may change places."

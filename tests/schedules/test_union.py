@@ -1,6 +1,8 @@
 """Several schedules fire as one: at the instants of each, and once where they share one."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -117,6 +119,20 @@ def test_a_shared_fire_has_the_shortest_jitter_of_its_schedules():
     assert due_at(schedule, twelve) == single.due_at(noon, twelve) <= twelve + MINUTE
     assert due_at(schedule, half_past) == half_past
     assert schedule.jitter_seconds == 600
+
+
+@settings(max_examples=30, deadline=None)
+@given(unions(), st.lists(st.sampled_from([0, 30, 600, 7200]), min_size=4, max_size=4))
+def test_a_jitter_never_puts_a_fire_behind_the_next_one(example, jitters):
+    schedule, after = example
+    parts = zip(schedule.parts, jitters, strict=False)
+    spread = Schedules(tuple(replace(part, jitter_seconds=jitter) for part, jitter in parts))
+    instants = list(islice(fires(spread, after=after), 20))
+
+    for fire, following in pairwise(instants):
+        # A later fire would wait for it, and be late.
+        assert fire <= due_at(spread, fire) <= following
+        assert due_at(spread, fire) <= fire + timedelta(seconds=spread.jitter_seconds)
 
 
 def test_a_fire_of_no_schedule_has_the_shortest_jitter():
