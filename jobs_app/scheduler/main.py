@@ -1,5 +1,7 @@
 """Starts a scheduler: the process of `jobs-app scheduler`."""
 
+import warnings
+
 from jobs_app.celery_app import make_celery
 from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
@@ -12,5 +14,8 @@ def main(settings: Settings) -> int:
     """
     configure_log(settings.log_level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     app = make_celery(settings)
+    # A module may make errors of warnings; no task runs here, and our own code must go on.
+    with warnings.catch_warnings():
+        app.loader.init_worker()
     app.Beat(loglevel=settings.log_level, quiet=True).run()
     return 0

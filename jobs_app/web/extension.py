@@ -3,6 +3,7 @@
 import importlib
 import logging
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,8 +154,10 @@ def make(settings: Settings) -> Extension:
         importlib.import_module(module)
     # Finalize before the user's modules: they can then no longer replace a task of ours.
     celery.finalize(auto=True)
-    broken = user_apps.load_modules(celery, settings.import_modules, notes=settings.data_dir)
-    user_apps.register_user_tasks(celery, settings.import_modules, broken)
+    # A module may make errors of warnings; no task runs here, and our own code must go on.
+    with warnings.catch_warnings():
+        broken = user_apps.load_modules(celery, settings.import_modules, notes=settings.data_dir)
+        user_apps.register_user_tasks(celery, settings.import_modules, broken)
     for module, broken_module in broken.items():
         extension.broken_imports[module] = broken_module.error_name
     _warn_of_command_tasks(celery)

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import states
 from celery.exceptions import Retry, SoftTimeLimitExceeded
+from kombu.exceptions import OperationalError
 
 from jobs_app.core import clock
 from jobs_app.core.run_error import RunError
@@ -31,6 +32,12 @@ _BACKEND_HINT = (
 _HINTS: tuple[tuple[type[Exception], str, str], ...] = (
     (AttributeError, "'DisabledBackend' object has no attribute", _BACKEND_HINT),
     (NotImplementedError, "result backend", _BACKEND_HINT),
+    (
+        OperationalError,
+        "",
+        "A task sends others to the broker of its own application (broker_url), which did not "
+        "take the message.",
+    ),
     (
         RuntimeError,
         "Never call result.get() within a task",

@@ -119,8 +119,11 @@ def _seconds_to_store(process: Process, claimed: ClaimedRun) -> float:
 
 
 def _call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome:
-    """Call the task in contextvars of its own; decimal's present context is one of them."""
-    decimal.setcontext(decimal.Context())
+    """Call the task in contextvars of its own; decimal's present context is one of them.
+
+    A module may have changed that at its import, in this thread: the run gets a copy.
+    """
+    decimal.setcontext(decimal.getcontext().copy())
     return call(process, claimed, injection)
 
 

@@ -1,6 +1,7 @@
 """The tasks of a user's own Celery applications are run as they are there."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -398,6 +399,16 @@ def test_a_shared_task_of_a_broken_application_fails_with_its_name(write: Write)
     assert registry.task_warnings(app, f"{name}.mine") == [sentence]
     described = next(task for task in registry.tasks(app) if task.name == f"{name}.mine")
     assert described.notes == [sentence]
+
+
+def test_a_module_that_makes_errors_of_warnings_does_not_end_the_web_server(write: Write) -> None:
+    name = "user_module_strict"
+    write(**{name: "import warnings\nwarnings.simplefilter('error')\n"})
+    before = list(warnings.filters)
+
+    extension.make(Settings(imports=name, redis_url="redis://127.0.0.1:1/0"))
+
+    assert warnings.filters == before
 
 
 def test_a_task_that_is_gone_is_warned_of_with_the_error_of_its_module(write: Write) -> None:

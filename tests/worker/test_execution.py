@@ -1,5 +1,6 @@
 """Claim, work, finish in one process: however a task ends, its run ends too."""
 
+import decimal
 import os
 import signal
 import sys
@@ -51,6 +52,14 @@ def interrupted_by_the_pool(after: float) -> None:
     sys.exit(-(256 - signal.SIGTERM))
 
 
+@shared_task(name="tests.divides_exactly")
+def divides_exactly() -> str:
+    """Divide as the module has set it, and change that for later."""
+    third = str(decimal.Decimal(1) / 3)
+    decimal.getcontext().prec = 2
+    return third
+
+
 @shared_task(name="tests.nothing")
 def nothing() -> str:
     """Do nothing."""
@@ -91,6 +100,18 @@ def test_a_retry_that_cannot_be_stored_fails_the_run_and_says_why(
     assert failed.state is RunState.FAILED
     assert failed.error is not None
     assert "could not be stored" in failed.error["message"]
+
+
+def test_a_run_has_the_decimal_context_of_the_import_and_leaves_it(
+    database: Database, work_on: WorkOn
+) -> None:
+    run_ids = [make_run(database, task="tests.divides_exactly") for _ in range(2)]
+
+    with decimal.localcontext(prec=40):
+        for run_id in run_ids:
+            work_on(run_id)
+
+    assert [run(database, run_id).result for run_id in run_ids] == ["0." + "3" * 40] * 2
 
 
 def test_an_eta_without_a_zone_is_taken_as_utc_as_celery_does(

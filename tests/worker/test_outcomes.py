@@ -10,6 +10,7 @@ from celery import result as celery_result
 from celery.backends.base import DisabledBackend
 from celery.contrib.abortable import AbortableTask
 from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
 
 from jobs_app.worker.outcomes import failed
 
@@ -54,6 +55,7 @@ def needs_flask() -> Any:
         (lambda: AsyncResult("x", backend=DisabledBackend(Celery())).get(), "result_backend"),
         (lambda: chord([waits_for_another.s()])(waits_for_another.s()), "result_backend"),
         (assert_will_not_block, "use a chain, self.replace() or a call as a function."),
+        (lambda: Celery(broker="redis://127.0.0.1:1").send_task("x", retry=False), "(broker_url)"),
         (needs_flask, "name the module that makes it, as in flask_app = create_app()"),
     ],
 )
@@ -62,7 +64,7 @@ def test_an_error_by_which_people_meet_what_is_not_there_says_what_helps(
 ) -> None:
     # As in the process of a worker.
     monkeypatch.setattr(celery_result, "task_join_will_block", lambda: ask is assert_will_not_block)
-    with pytest.raises((RuntimeError, NotImplementedError)) as raised:
+    with pytest.raises((RuntimeError, NotImplementedError, OperationalError)) as raised:
         ask()
 
     error = failed(raised.value, None).error
