@@ -9,7 +9,7 @@ import stat
 import sys
 from importlib import import_module
 from importlib.machinery import PathFinder
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +37,8 @@ def check_modules(modules: tuple[str, ...]) -> None:
 
     Imports nothing, so a module that fails at import passes.
     """
+    for module in modules:
+        _check_name(module)
     if not modules:
         return
     append_working_directory()
@@ -54,6 +56,26 @@ def check_modules(modules: tuple[str, ...]) -> None:
         raise ConfigurationError(
             f"JOBS_IMPORTS: there is no module {package!r}, neither in {directory} nor where "
             "Python looks; start jobs-app in the directory that has it, or set PYTHONPATH."
+        )
+
+
+def _check_name(module: str) -> None:
+    """Raise ConfigurationError for what is no name of a module, as people write it elsewhere."""
+    name, _, attribute = module.partition(":")
+    if attribute:
+        # As for `celery -A`, `flask --app` and gunicorn.
+        raise ConfigurationError(
+            f"JOBS_IMPORTS: {module!r} names something in a module: name the module, {name!r}; "
+            "jobs-app finds the applications in it."
+        )
+    path = PurePath(module)
+    if path.suffix == ".py" and (len(path.parts) > 1 or Path(module).is_file()):
+        path = path.with_suffix("")
+    name = ".".join(path.parts)
+    if name != module or not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigurationError(
+            f"JOBS_IMPORTS: {module!r} is no name of a module: write it as in an import"
+            + (f", {name!r}." if all(part.isidentifier() for part in name.split(".")) else ".")
         )
 
 

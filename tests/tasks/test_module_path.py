@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.tasks.module_path import check_modules
+
 ROOT = Path(__file__).parents[2]
 
 LOAD = """
@@ -107,3 +110,27 @@ def test_such_a_directory_does_no_harm_to_modules_that_are_elsewhere(directory: 
 
 def test_a_module_that_is_nowhere_is_refused(directory: Path) -> None:
     assert "there is no module 'reprots'" in printed(CHECK, "reprots", directory=directory)
+
+
+@pytest.mark.parametrize(
+    "written, advice",
+    [
+        ("reports:app", "name the module, 'reports'; jobs-app finds the applications in it"),
+        ("reports.py", "write it as in an import, 'reports'"),
+        ("./shop/reports.py", "write it as in an import, 'shop.reports'"),
+        ("shop/reports", "write it as in an import, 'shop.reports'"),
+        ("my-reports", "write it as in an import."),
+        ("../reports", "write it as in an import."),
+        (".", "write it as in an import."),
+    ],
+)
+def test_what_is_no_name_of_a_module_is_refused_with_the_name_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, advice: str
+) -> None:
+    (tmp_path / "reports.py").touch()
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigurationError) as raised:
+        check_modules((written,))
+
+    assert advice in raised.value.detail
