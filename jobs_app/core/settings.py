@@ -95,7 +95,10 @@ class Settings(DataFiles, HandedSettings):
         "/bin/sh,/bin/bash,/bin/dash,/bin/zsh,/usr/bin/bash,/usr/bin/dash,/usr/bin/zsh",
         description="Shells that `shell` jobs may name besides `/bin/sh`, with commas.",
     )
-    timezone: Timezone = Field("UTC", description="IANA zone of schedules that name none.")
+    timezone: Timezone = Field(
+        "UTC",
+        description="IANA zone of schedules that name none; under `up` by default the machine's.",
+    )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     demo_open: bool = Field(
         False, description="Serve /start-task and /task-status without a token, on loopback only."

@@ -21,6 +21,7 @@ jobs-app {__version__} is running; Ctrl-C stops it.
   API      {local_address(settings)}/api/docs
   data     {settings.data_dir}
   token    {settings.admin_token_file}
+  zone     {settings.timezone}, for schedules that name none (JOBS_TIMEZONE)
 
 The API wants the token; the command line finds it by itself:
 

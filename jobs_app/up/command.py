@@ -18,6 +18,7 @@ from jobs_app.core.fork_server import preload
 from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
 from jobs_app.core.web_address import connect_host, link_address
+from jobs_app.schedules.machine_zone import machine_zone
 from jobs_app.tasks.module_path import check_modules
 from jobs_app.up import checks
 from jobs_app.up.banner import print_banner, print_demo
@@ -82,6 +83,7 @@ def up(
             checks.make_private(settings.data_dir)
             open_data_dir(settings.data_dir)
             stack.enter_context(checks.lock(settings.data_dir))
+            settings = in_machine_zone(settings)
             settings = settings.model_copy(update={"port": checks.checked_port(settings)})
             check_modules(settings.import_modules)
             files = _source_files(settings) if reloads else None
@@ -106,6 +108,17 @@ def up(
     except JobsError as error:
         announce(error.detail)
         return 1
+
+
+def in_machine_zone(settings: Settings) -> Settings:
+    """Return *settings* with the time zone of this machine, unless they name one.
+
+    `up` takes the place of this machine's cron. The processes of one installation that run on
+    several machines need the same zone: theirs is UTC until JOBS_TIMEZONE says otherwise.
+    """
+    if "timezone" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"timezone": machine_zone() or settings.timezone})
 
 
 def _source_files(settings: Settings) -> SourceFiles:

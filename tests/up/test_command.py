@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from jobs_app.core.settings import Settings
-from jobs_app.up.command import GRACE_SECONDS, _embedded_valkey
+from jobs_app.up import command
+from jobs_app.up.command import GRACE_SECONDS, _embedded_valkey, _environment, in_machine_zone
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.supervisor import SIGNAL_DEBOUNCE_SECONDS
 from tests.servers import crowding, is_alive, wait_until
@@ -152,3 +153,23 @@ def test_a_path_too_long_for_a_socket_is_announced_and_its_password_is_new(tmp_p
     pipe.close()
     assert servers[0].password != servers[1].password
     assert f"Valkey listens on 127.0.0.1:{servers[0].port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings, machine, expected",
+    [
+        ({}, "Europe/Paris", "Europe/Paris"),
+        ({}, None, "UTC"),
+        ({"timezone": "UTC"}, "Europe/Paris", "UTC"),
+    ],
+)
+def test_the_processes_get_the_zone_of_the_machine_unless_a_setting_names_one(
+    tmp_path, monkeypatch, settings, machine, expected
+):
+    monkeypatch.delenv("JOBS_TIMEZONE", raising=False)
+    monkeypatch.setattr(command, "machine_zone", lambda: machine)
+
+    own = in_machine_zone(Settings(data_dir=tmp_path, **settings))
+
+    assert own.timezone == expected
+    assert _environment(own, demo_open=False).get("JOBS_TIMEZONE", "UTC") == expected

@@ -120,7 +120,7 @@ def _crontab_sources(
 
 
 def _machine_zone() -> str:
-    from jobs_app.cli.machine_zone import machine_zone
+    from jobs_app.schedules.machine_zone import machine_zone
 
     zone = machine_zone()
     if zone is None:

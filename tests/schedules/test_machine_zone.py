@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs_app.cli.machine_zone import machine_zone
+from jobs_app.schedules.machine_zone import machine_zone
 
 
 def test_the_link_comes_first_then_the_file_then_the_variable(
