@@ -39,6 +39,12 @@ if sys.platform == "darwin":
 MOST_BYTES = 131_071
 
 
+#: The most that Linux starts a program with, all arguments and variables together, bytes: a
+#: quarter of the stack's limit, which is 8 MiB (execve(2)), less room for the run's own variables.
+MOST_BYTES_TOGETHER = 2_000_000
+#: What each string takes besides its bytes: the NUL at its end, and a pointer to it.
+BYTES_BESIDE = 9
+
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NAME_RULE = (
     "must have only letters A-Z and a-z, digits and '_', and not begin with a digit: /bin/sh"
@@ -98,9 +104,20 @@ class ShellTask(Task[Any, Any]):
 
     @staticmethod
     def faults_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[FieldError]:
-        """Yield a fault if the shell is none that JOBS_SHELLS allows."""
+        """Yield a fault if JOBS_SHELLS does not allow the shell, or all is too long together."""
         if fault := _shell_fault(kwargs.get("shell"), settings):
             yield FieldError("/kwargs/shell", "not_allowed", fault)
+        env = kwargs.get("env") or {}
+        together = _size(kwargs["command"]) + BYTES_BESIDE
+        together += sum(_size(f"{name}={value}") + BYTES_BESIDE for name, value in env.items())
+        if together > MOST_BYTES_TOGETHER:
+            yield FieldError(
+                "/kwargs/env",
+                "too_large",
+                f"env and command take {together:,} bytes together, and Linux starts no program"
+                f" with more than {MOST_BYTES_TOGETHER:,}. Put what is long into a file, or into"
+                " stdin.",
+            )
 
     @staticmethod
     def warnings_of(kwargs: Mapping[str, Any], _settings: Settings) -> Iterator[str]:

@@ -136,6 +136,18 @@ def test_a_variable_that_the_shell_would_drop_is_refused(name):
     assert "letters A-Z and a-z, digits and '_'" in error.detail
 
 
+@pytest.mark.parametrize("count, is_refused", [(15, False), (16, True), (100_000, True)])
+def test_variables_that_are_too_long_together_are_refused(count, is_refused):
+    size = 131_000 if count < 1000 else 20
+    env = {f"A{number}": "x" * (size - len(f"A{number}=")) for number in range(count)}
+
+    errors = registry.check(TASKS, "shell", {"command": "true", "env": env})
+
+    assert [error.pointer for error in errors] == ["/kwargs/env"] * is_refused
+    if not is_refused:
+        assert run("true", env=env) == {"exit_code": 0}
+
+
 def test_each_variable_that_is_not_refused_reaches_the_command():
     output = Output()
     names = ["a", "_", "_1", "JAVA_HOME", "x9"]
