@@ -16,16 +16,8 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.zones import show_in
 from jobs_app.core import clock
-from jobs_app.core.states import RunState
+from jobs_app.core.states import RunState, Wait
 from jobs_app.core.text import counted, ordinal
-
-#: What a run waits for, by `waits_for` of the API.
-WAITS: dict[str | None, str] = {
-    "run": "another run of it",
-    "key": "a slot of its concurrency key",
-    "slot": "a free slot of a worker",
-    "worker": "a worker: none serves its queue",
-}
 
 
 def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
@@ -45,8 +37,14 @@ def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
 def _state_text(item: Json) -> str:
     """Return a run's state, what it waits for, and its number of fires if there are several."""
     fires = item.get("fires", 1)
-    more = counted(fires, "fire") if fires > 1 else WAITS.get(item.get("waits_for"))
+    more = counted(fires, "fire") if fires > 1 else _wait_text(item)
     return f"{item['state']} ({more})" if more else str(item["state"])
+
+
+def _wait_text(item: Json) -> str | None:
+    """Return what a run waits for; None for one that has started, or whose state says it."""
+    wait = item.get("waits_for")
+    return None if wait in (None, Wait.RETRY) else Wait(wait).words
 
 
 def instant_text(value: str | None, *, absent: str = "-") -> str:
@@ -69,8 +67,7 @@ def print_run(item: Json) -> None:
         {
             "Run": item["id"],
             "Job": item.get("job"),
-            "State": item["state"],
-            "Waits for": WAITS.get(item.get("waits_for")),
+            "State": _state_text(item | {"fires": 1}),
             "Reason": item.get("reason"),
             # A run that is asked to end may end otherwise.
             "Cancelled by" if is_cancelled else "Asked to end by": item.get("cancelled_by"),

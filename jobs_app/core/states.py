@@ -94,6 +94,30 @@ class CancelMode(StrEnum):
     KILL = "kill"
 
 
+class Wait(StrEnum):
+    """What a run waits for that has not started."""
+
+    RUN = "run"  # the end of another run of its job
+    RETRY = "retry"  # the instant of its next attempt
+    KEY = "key"  # a slot of its concurrency key
+    SLOT = "slot"  # a free slot of a worker of its queue
+    WORKER = "worker"  # a worker: none serves its queue
+
+    @property
+    def words(self) -> str:
+        """The same for people, after the state of the run."""
+        return _WAITS[self]
+
+
+_WAITS = {
+    Wait.RUN: "waits for another run of it",
+    Wait.RETRY: "waits for its next attempt",
+    Wait.KEY: "waits for a slot of its concurrency key",
+    Wait.SLOT: "waits for a free slot",
+    Wait.WORKER: "no worker serves its queue",
+}
+
+
 class NotificationState(StrEnum):
     """The state of a notification."""
 

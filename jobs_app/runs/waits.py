@@ -1,37 +1,12 @@
 """What a run that has not started waits for."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import RunState
+from jobs_app.core.states import RunState, Wait
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import status
-
-
-class Wait(StrEnum):
-    """What a run waits for."""
-
-    RUN = "run"  # the end of another run of its job
-    RETRY = "retry"  # the instant of its next attempt
-    KEY = "key"  # a slot of its concurrency key
-    SLOT = "slot"  # a free slot of a worker of its queue
-    WORKER = "worker"  # a worker: none serves its queue
-
-    @property
-    def words(self) -> str:
-        """The same for people, after the state of the run."""
-        return _WORDS[self]
-
-
-_WORDS = {
-    Wait.RUN: "waits for another run of it",
-    Wait.RETRY: "waits for its next attempt",
-    Wait.KEY: "waits for a slot of its concurrency key",
-    Wait.SLOT: "waits for a free slot of a worker",
-    Wait.WORKER: "no worker serves its queue",
-}
 
 _BY_STATE = {RunState.WAITING: Wait.RUN, RunState.RETRYING: Wait.RETRY}
 

@@ -8,6 +8,10 @@ from jobs_app.schedules import timezones
 
 LOCALTIME = Path("/etc/localtime")
 TIMEZONE = Path("/etc/timezone")
+#: Other names of UTC, in the IANA database's file `backward`; machines often have the first.
+UTC_NAMES = frozenset(
+    f"{region}{name}" for region in ("Etc/", "") for name in ("UTC", "UCT", "Universal", "Zulu")
+)
 
 
 def machine_zone(localtime: Path = LOCALTIME, timezone: Path = TIMEZONE) -> str | None:
@@ -22,4 +26,5 @@ def machine_zone(localtime: Path = LOCALTIME, timezone: Path = TIMEZONE) -> str 
     candidates.append(os.environ.get("TZ", "").lstrip(":"))
     if not localtime.exists():
         candidates.append("UTC")
-    return next((name for name in candidates if timezones.is_known(name)), None)
+    known = next((name for name in candidates if timezones.is_known(name)), None)
+    return "UTC" if known in UTC_NAMES else known

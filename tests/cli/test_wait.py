@@ -525,3 +525,26 @@ def test_runs_are_not_filtered_by_a_trigger_that_nothing_makes(run: Run) -> None
 
     assert result.exit_code == 2
     assert "'schedule'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "state, waits_for, expected",
+    [
+        ("queued", "slot", "queued (waits for a free slot)"),
+        ("queued", "worker", "queued (no worker serves its queue)"),
+        ("waiting", "run", "waiting (waits for another run of it)"),
+        ("retrying", "retry", "retrying"),
+        ("running", None, "running"),
+    ],
+)
+def test_the_state_of_a_run_says_what_it_waits_for(
+    server: CannedServer, run: Run, state: str, waits_for: str | None, expected: str
+) -> None:
+    waiting = a_run(state, waits_for=waits_for, started_at=None)
+    server.on("GET", f"/runs/{RUN_ID}", Canned(waiting))
+    server.on("GET", "/runs", page(waiting))
+
+    shown, listed = run("run", "show", RUN_ID).stdout, run("run", "list").stdout
+
+    assert f"State       {expected}\n" in shown
+    assert f" {expected} " in listed

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from jobs_app.core.states import RunState
+from jobs_app.core.states import RunState, Wait
 from jobs_app.db.engine import Database
-from jobs_app.runs.waits import Wait, served_queues, waits_for
+from jobs_app.runs.waits import served_queues, waits_for
 from tests.factories import claim, make_run, make_worker, run
 
 

@@ -26,3 +26,11 @@ def test_the_link_comes_first_then_the_file_then_the_variable(
     assert machine_zone(link, file) is None
     link.unlink()
     assert machine_zone(link, file) == "UTC"
+
+
+@pytest.mark.parametrize("name", ["Etc/UTC", "Etc/Zulu", "UCT"])
+def test_another_name_of_utc_is_utc(tmp_path: Path, name: str) -> None:
+    link = tmp_path / "localtime"
+    link.symlink_to(f"/usr/share/zoneinfo/{name}")
+
+    assert machine_zone(link, tmp_path / "timezone") == "UTC"

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
+from jobs_app.core.text import counted
 from jobs_app.tasks.command import CommandEnd, run_command
 from jobs_app.tasks.context import (
     RUN_VARIABLES,
@@ -114,7 +115,7 @@ class ShellTask(Task[Any, Any]):
             yield FieldError(
                 "/kwargs/env",
                 "too_large",
-                f"env and command take {together:,} bytes together, and Linux starts no program"
+                f"env and command take {counted(together, 'byte')} together, and Linux starts no program"
                 f" with more than {MOST_BYTES_TOGETHER:,}. Put what is long into a file, or into"
                 " stdin.",
             )

@@ -12,14 +12,13 @@ from werkzeug import Response as BaseResponse
 
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, FieldError, InvalidInput, refuse
-from jobs_app.core.states import RunState
+from jobs_app.core.states import RunState, Wait
 from jobs_app.core.web_address import public_address
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
 from jobs_app.notifications import history as notification_history
 from jobs_app.runs import job_history
 from jobs_app.runs.same_error import same_error
-from jobs_app.runs.waits import Wait
 from jobs_app.tasks import registry
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api import preconditions, runs

@@ -7,12 +7,12 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
-from jobs_app.core.states import RunState, Trigger
+from jobs_app.core.states import RunState, Trigger, Wait
 from jobs_app.core.text import counted
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import history
 from jobs_app.runs.history import Position
-from jobs_app.runs.waits import Wait, served_queues, waits_for
+from jobs_app.runs.waits import served_queues, waits_for
 from jobs_app.web.api import pagination
 from jobs_app.web.api.runs import filters_of
 from jobs_app.web.api.schemas.fields import seconds_between

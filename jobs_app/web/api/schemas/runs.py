@@ -8,10 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from jobs_app.core.json_storage import UNREADABLE
 from jobs_app.core.run_error import RunError
-from jobs_app.core.states import CancelMode, RunState, Trigger
+from jobs_app.core.states import CancelMode, RunState, Trigger, Wait
 from jobs_app.db.models.runs import Attempt, Run
 from jobs_app.jobs.start import TaskStart
-from jobs_app.runs.waits import Wait
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.dump import dumped, shown_kwargs, shown_result
