@@ -65,7 +65,7 @@ def _check_name(module: str) -> None:
     if attribute:
         # As for `celery -A`, `flask --app` and gunicorn.
         raise ConfigurationError(
-            f"JOBS_IMPORTS: {module!r} names something in a module: name the module, {name!r}; "
+            f"JOBS_IMPORTS: {module!r} is something in a module. Name the module, {name!r}: "
             "jobs-app finds the applications in it."
         )
     path = PurePath(module)

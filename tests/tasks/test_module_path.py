@@ -115,7 +115,7 @@ def test_a_module_that_is_nowhere_is_refused(directory: Path) -> None:
 @pytest.mark.parametrize(
     "written, advice",
     [
-        ("reports:app", "name the module, 'reports'; jobs-app finds the applications in it"),
+        ("reports:app", "Name the module, 'reports': jobs-app finds the applications in it"),
         ("reports.py", "write it as in an import, 'reports'"),
         ("./shop/reports.py", "write it as in an import, 'shop.reports'"),
         ("shop/reports", "write it as in an import, 'shop.reports'"),
