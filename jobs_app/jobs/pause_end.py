@@ -27,11 +27,8 @@ def check_end(until: datetime | None, *, at: datetime) -> None:
         refuse([FieldError("/until", "in_the_past", "A pause must end in the future.")])
 
 
-def change_end(session: Session, job: Job, until: datetime | None, *, by: str, at: datetime) -> Job:
-    """Let the pause of the locked *job* end at *until*; None changes nothing. Ends the lock."""
-    if until is None or until == job.paused_until:
-        session.rollback()
-        return job
+def change_end(session: Session, job: Job, until: datetime, *, by: str, at: datetime) -> Job:
+    """Let the pause of the locked *job* end at *until*. Ends the lock."""
     job.paused_until = until
     job.updated_at = at
     job.version += 1

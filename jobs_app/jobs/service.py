@@ -154,7 +154,10 @@ def pause(
     pause_end.check_end(until, at=at)
     job = lock(session, job, None)
     if job.state is JobState.PAUSED:
-        return pause_end.change_end(session, job, until, by=by, at=at)
+        if until is not None and until != job.paused_until:
+            return pause_end.change_end(session, job, until, by=by, at=at)
+        unlock(session, job)
+        return job
     fires.record_before_change(session, job, at=at)
     if job.state is JobState.ENDED:
         session.rollback()
@@ -182,7 +185,7 @@ def resume(
     """
     job = lock(session, job, None)
     if job.state is not JobState.PAUSED:
-        session.rollback()
+        unlock(session, job)
         return job
     paused_at = job.paused_at
     pause_end.clear_pause(job)

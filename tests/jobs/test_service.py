@@ -204,6 +204,24 @@ def test_pausing_twice_keeps_the_first_reason(database: Database) -> None:
     assert (paused.paused_by, paused.paused_reason, paused.paused_at) == ("ann", "disk full", NOON)
 
 
+def test_a_pause_or_resume_that_changes_nothing_returns_a_job_to_read(database: Database) -> None:
+    job = make_job(database)
+    with database.session() as session:
+        service.pause(session, job, reason=None, by="ann", at=NOON)
+    with database.session() as session:
+        paused = service.pause(session, job, reason=None, by="bob", at=NOON + HOUR)
+    with database.session() as session:
+        service.resume(session, job, by="ann", at=NOON + HOUR)
+    with database.session() as session:
+        resumed = service.resume(session, job, by="bob", at=NOON + HOUR)
+
+    # After the request its entry in Redis is written from these.
+    assert [(paused.id, paused.version), (resumed.id, resumed.version)] == [
+        (job.id, 2),
+        (job.id, 3),
+    ]
+
+
 def test_a_job_without_a_schedule_waits_to_be_started(database: Database) -> None:
     job = make_job(database, schedule=None)
 
