@@ -134,10 +134,7 @@ class Settings(DataFiles, HandedSettings):
         description="Celery's remote control: `inspect`: workers answer questions and obey no "
         "order; `all`: they obey too; `none`: they do neither.",
     )
-    events: bool = Field(
-        False,
-        description="Send Celery's events about runs and workers, for Flower and exporters.",
-    )
+    events: bool = Field(False, description="Send Celery's events, for Flower and exporters.")
     foreign_entries: bool = Field(
         False,
         description="Fire RedBeat entries that are neither a job's nor of a `beat_schedule`: "
