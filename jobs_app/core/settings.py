@@ -265,11 +265,6 @@ class Settings(DataFiles, HandedSettings):
         return parse_allowlist(self.http_allow)
 
     @cached_property
-    def celery_allowlist(self) -> tuple[AllowlistEntry, ...]:
-        """The hosts and networks of JOBS_CELERY_ALLOW."""
-        return parse_allowlist(self.celery_allow)
-
-    @cached_property
     def own_servers(self) -> tuple[OwnServer, ...]:
         """The servers of the database and of Redis that are reached by network."""
         servers = servers_of("JOBS_DATABASE_URL", self.effective_database_url, 5432)

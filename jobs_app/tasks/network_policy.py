@@ -16,7 +16,7 @@ from jobs_app.core.network_addresses import (
     is_nowhere,
     is_private,
 )
-from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
 from jobs_app.tasks.context import HttpFailed
 
 if TYPE_CHECKING:  # the process that sends notifications starts without pydantic
@@ -45,7 +45,7 @@ class NetworkPolicy:
         """Return the policy of an installation for brokers of `celery` tasks."""
         return cls(
             settings.allow_private_addresses,
-            settings.celery_allowlist,
+            parse_allowlist(settings.celery_allow),
             settings.own_servers,
             "JOBS_CELERY_ALLOW",
         )
