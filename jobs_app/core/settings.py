@@ -96,8 +96,7 @@ class Settings(DataFiles, HandedSettings):
         description="Shells that `shell` jobs may name besides `/bin/sh`, with commas.",
     )
     timezone: Timezone = Field(
-        "UTC",
-        description="IANA zone of schedules that name none; under `up` by default the machine's.",
+        "UTC", description="IANA zone of schedules; under `up` the machine's."
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     demo_open: bool = Field(

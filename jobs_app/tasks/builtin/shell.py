@@ -115,9 +115,9 @@ class ShellTask(Task[Any, Any]):
             yield FieldError(
                 "/kwargs/env",
                 "too_large",
-                f"env and command take {counted(together, 'byte')} together, and Linux starts no program"
-                f" with more than {MOST_BYTES_TOGETHER:,}. Put what is long into a file, or into"
-                " stdin.",
+                f"env and command take {counted(together, 'byte')} together, and Linux starts no"
+                f" program with more than {MOST_BYTES_TOGETHER:,}. Put what is long into a file,"
+                " or into stdin.",
             )
 
     @staticmethod
