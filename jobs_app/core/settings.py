@@ -124,9 +124,7 @@ class Settings(DataFiles, HandedSettings):
         "false: Celery's stock way, without hooks into its private parts.",
     )
     new_privileges: bool = Field(
-        False,
-        description="Let programs of jobs gain rights by setuid and setgid files, as `sudo` and "
-        "some `sendmail` do (Linux).",
+        False, description="Let programs of jobs gain rights by setuid files, as `sudo` (Linux)."
     )
     remote_control: RemoteControl = Field(
         "inspect",
