@@ -27,7 +27,7 @@ from jobs_app.core.states import FAILURES, JobState, NotificationState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
-from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
+from jobs_app.db.models.runs import FIRST_STARTED_AT, IS_UNFINISHED, PARKED, Run
 from jobs_app.jobs.conditions import FAILURES_IN_A_ROW, LATE_FIRE, LATE_RUN, is_failing
 from jobs_app.jobs.pause_end import SYSTEM
 from jobs_app.jobs.stats import Spread, spread
@@ -98,7 +98,7 @@ class MessageFacts:
 
 @dataclass(slots=True)
 class RunningFacts:
-    """A running run, and how long the newest successful runs of its job took.
+    """A running run, and how long the newest successful runs of its job took, over all attempts.
 
     `job` is None for a run without a job.
     """
@@ -245,7 +245,7 @@ def running_with_past(session: Session, *conditions: ColumnElement[bool]) -> lis
     At most MOST_RUNNING, of those that meet the *conditions*.
     """
     running = (
-        select(Run.id, Run.job_id, Run.task, Run.started_at, Run.progress)
+        select(Run.id, Run.job_id, Run.task, FIRST_STARTED_AT.label("started_at"), Run.progress)
         .where(_IS_RUNNING, Run.started_at.is_not(None), *conditions)
         .order_by(Run.instant, Run.id)
         .limit(MOST_RUNNING)
@@ -259,7 +259,7 @@ def running_with_past(session: Session, *conditions: ColumnElement[bool]) -> lis
             running.c.task,
             running.c.started_at,
             running.c.progress,
-            Run.started_at.label("past_start"),
+            FIRST_STARTED_AT.label("past_start"),
             Run.finished_at.label("past_end"),
         )
         .select_from(running)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import FIRST_STARTED_AT, Run
 from jobs_app.jobs.attention_queries import RunningFacts, running_with_past
 from jobs_app.notifications import lateness
 from jobs_app.notifications.lateness import Overrun
@@ -44,7 +44,7 @@ def find(session: Session, *, at: datetime) -> list[Overrun]:
     subscribed = select(Job.id).where(is_subscribed(Event.OVERRUN), Job.deleted_at.is_(None))
     runs = running_with_past(
         session,
-        Run.started_at < at - LEAST,
+        at - LEAST > FIRST_STARTED_AT,
         Run.job_id.in_(subscribed),
         ~lateness.is_notified_of(Event.OVERRUN),
     )

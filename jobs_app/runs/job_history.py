@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.db import run_indexes
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import FIRST_STARTED_AT, Run
 
 #: Characters of an error's message that are read; the rest is on the page of the run.
 ERROR_CHARS = 200
@@ -42,15 +42,15 @@ class RunSummary:
 
     @property
     def duration_seconds(self) -> float | None:
-        """How long the last attempt took; None if it did not start, or has not ended."""
+        """How long it took over all attempts; None if it did not start, or has not ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     @property
     def delay_seconds(self) -> float | None:
-        """How long after its fire the only attempt started; None if that is not known."""
-        if self.scheduled_for is None or self.started_at is None or self.attempt > 1:
+        """How long after its fire the first attempt started; None if that is not known."""
+        if self.scheduled_for is None or self.started_at is None:
             return None
         return max(0.0, (self.started_at - self.scheduled_for).total_seconds())
 
@@ -102,7 +102,7 @@ def beside(session: Session, run: Run) -> tuple[UUID | None, UUID | None]:
 
 def _columns() -> list[Any]:
     whole = (Run.id, Run.state, Run.reason, Run.trigger, Run.triggered_by, Run.note, Run.fires)
-    times = (Run.scheduled_for, Run.started_at, Run.finished_at)
+    times = (Run.scheduled_for, FIRST_STARTED_AT.label("started_at"), Run.finished_at)
     message = func.substr(Run.error["message"].as_string(), 1, ERROR_CHARS)
     error = (Run.error["type"].as_string().label("error_type"), message.label("error_message"))
     return [*whole, Run.attempt, Run.max_attempts, *times, Run.exit_code, *error]

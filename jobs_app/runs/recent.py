@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import FIRST_STARTED_AT, Run
 from jobs_app.db.run_indexes import IndexRange
 
 #: Runs of a job that a list shows.
@@ -22,7 +22,7 @@ RECENT_RUNS = 20
 class RecentRun:
     """A run in short; `instant` is that of its fire, or of its manual start.
 
-    `started_at` and `finished_at` are those of its last attempt.
+    `started_at` is that of its first attempt, `finished_at` that of its last one.
     """
 
     id: UUID
@@ -33,7 +33,7 @@ class RecentRun:
 
     @property
     def duration_seconds(self) -> float | None:
-        """How long the last attempt took; None if it did not start, or has not ended."""
+        """How long it took over all attempts; None if it did not start, or has not ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
@@ -59,7 +59,13 @@ def recent_runs(
     return runs
 
 
-_SHOWN = (Run.id, Run.state, Run.instant.label("instant"), Run.started_at, Run.finished_at)
+_SHOWN = (
+    Run.id,
+    Run.state,
+    Run.instant.label("instant"),
+    FIRST_STARTED_AT.label("started_at"),
+    Run.finished_at,
+)
 
 
 def newest_ids(

@@ -3,9 +3,23 @@
 from jobs_app.accounts import tag_limit
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
+from jobs_app.runs import job_history
+from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.recent import recent_runs
-from tests.factories import MINUTE, NOON, make_job, make_run
+from jobs_app.runs.retry import RetryPolicy
+from tests.factories import (
+    MINUTE,
+    NOON,
+    SECOND,
+    claim,
+    finish,
+    make_job,
+    make_run,
+    make_worker,
+)
 from tests.plans import captured
+
+RETRY = RetryPolicy(max_attempts=2)
 
 
 def test_each_job_has_its_last_runs_oldest_first(database: Database) -> None:
@@ -37,3 +51,21 @@ def test_the_runs_of_jobs_without_the_tags_of_a_caller_are_left_out(database: Da
         recent = recent_runs(session, [seen.id, hidden.id])
 
     assert recent.keys() == {seen.id}
+
+
+def test_a_run_with_several_attempts_took_the_time_of_all(database: Database) -> None:
+    job, worker_id = make_job(database), make_worker(database)
+    run_id = make_run(database, job)
+    claim(database, run_id, worker_id, at=NOON)
+    finish(database, run_id, RunState.FAILED, retry=RETRY, at=NOON + SECOND)
+    with database.session() as session:
+        queue_due_retries(session, at=NOON + MINUTE)
+    claim(database, run_id, worker_id, attempt=2, at=NOON + MINUTE)
+    finish(database, run_id, attempt=2, at=NOON + 2 * MINUTE)
+
+    with database.reading() as session:
+        (recent,) = recent_runs(session, [job.id])[job.id]
+        (summary,) = job_history.newest(session, job.id, limit=9)
+
+    assert (recent.started_at, recent.duration_seconds) == (NOON, 120)
+    assert (summary.started_at, summary.duration_seconds) == (NOON, 120)

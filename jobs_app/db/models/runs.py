@@ -12,8 +12,10 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    case,
     false,
     func,
+    select,
     text,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -229,6 +231,23 @@ class Attempt(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     exit_code: Mapped[int | None]
     note: Mapped[dict[str, Any] | None] = mapped_column(Json)  # the late result of a fenced worker
+
+
+#: When the first attempt of a run started, in SQL: `Run.started_at` is of the last one. Few runs
+#: have another attempt, and only for those the attempts are read.
+FIRST_STARTED_AT: ColumnElement[datetime | None] = case(
+    (
+        Run.attempt > 1,
+        func.coalesce(
+            select(func.min(Attempt.started_at))
+            .where(Attempt.run_id == Run.id)
+            .correlate(Run)
+            .scalar_subquery(),
+            Run.started_at,
+        ),
+    ),
+    else_=Run.started_at,
+)
 
 
 class LogChunk(Base):
