@@ -6,6 +6,7 @@ from typing import Any
 from jobs_app.core import yaml_text
 from jobs_app.core.errors import FieldError, JobsError
 from jobs_app.core.yaml_values import Unreadable, read_values
+from jobs_app.web.api.schemas.job_input import listed
 from jobs_app.web.pages import form_errors, job_editor
 from jobs_app.web.pages.job_fields import NESTED, Defaults
 
@@ -68,4 +69,6 @@ def located(error: JobsError, text: str, prefix: str) -> Lines:
 
 def at_lines(errors: Iterable[FieldError], text: str, prefix: str) -> Lines:
     """Return *errors*, each with its line in *text*."""
-    return form_errors.at_lines(errors, yaml_text.lines_of(text), prefix=prefix)
+    lines = yaml_text.lines_of(text)
+    found = errors if f"{prefix}/schedule" in lines else listed(errors)
+    return form_errors.at_lines(found, lines, prefix=prefix)

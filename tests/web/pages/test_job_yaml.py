@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs_app.web.pages.job_yaml import read, written
+from jobs_app.core.errors import FieldError
+from jobs_app.web.pages.job_yaml import at_lines, read, written
 from tests.web.pages.test_job_fields import DEFAULTS
 
 JOB: dict[str, Any] = {
@@ -36,3 +37,16 @@ def test_a_text_that_is_no_job_says_so(text: str) -> None:
 
     assert document is None
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize("prefix, indent", [("", ""), ("/0", "  ")])
+def test_an_error_of_an_only_schedule_has_the_line_of_it_in_a_list(
+    prefix: str, indent: str
+) -> None:
+    lines = ["name: x", "schedules:", "- timezone: UTC", "  cron: 61 * * * *"]
+    text = "".join(f"{indent}{line}\n" for line in lines)
+    text = f"- {text[2:]}" if prefix else text
+
+    error = FieldError("/schedule/cron", "out_of_range", "It is out of range.")
+
+    assert at_lines([error], text, prefix) == [(4, "It is out of range.")]

@@ -1,7 +1,7 @@
 """Jobs as they are sent."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from celery import Celery
 from pydantic import AfterValidator, ConfigDict, Field
 
-from jobs_app.core.errors import InvalidInput
+from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.core.field_spec import INT32, YEAR_SECONDS
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import JobSort
@@ -213,13 +213,15 @@ def pointers_as_sent(body: JobReplace | PreviewIn) -> Iterator[None]:
     except InvalidInput as error:
         if "schedules" not in body.model_fields_set:
             raise
-        moved = [
-            replace(one, pointer=_LISTED.sub("/schedules/0", one.pointer)) for one in error.errors
-        ]
-        raise type(error)(error.detail, code=error.code, errors=moved) from error
+        raise type(error)(error.detail, code=error.code, errors=listed(error.errors)) from error
 
 
-_LISTED = re.compile(r"^/schedule(?=/|$)")
+def listed(errors: Iterable[FieldError]) -> list[FieldError]:
+    """Return *errors* of a document that has an only schedule in `schedules`."""
+    return [replace(one, pointer=_ALONE.sub("/schedules/0", one.pointer)) for one in errors]
+
+
+_ALONE = re.compile(r"^/schedule(?=/|$)")
 
 
 class PauseIn(Input):
