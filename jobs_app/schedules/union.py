@@ -17,7 +17,7 @@ from jobs_app.schedules.schedule import Fire, Schedule, in_utc, zone_of
 #: Schedules that a job may have.
 MAX_SCHEDULES = 20
 
-#: Fires that `count_fires` compares one by one, to count those once that schedules share.
+#: Fires of single schedules that `count_fires` compares, to count those once that they share.
 MAX_COMPARED = 10_000
 
 _TICK = timedelta(microseconds=1)
@@ -99,34 +99,41 @@ def fires(
 
     Without *until* they may be infinite.
     """
-    each = (single.fires(part, after=after, until=until) for part in parts_of(schedule))
-    return (fire for fire, _ in groupby(merge(*each)))
+    return (fire for fire, _ in groupby(_merged(schedule, after, until)))
+
+
+def _merged(schedule: AnySchedule, after: datetime, until: datetime | None) -> Iterator[datetime]:
+    """Yield the fires in order; one that schedules share once for each of them."""
+    parts = parts_of(schedule)
+    return merge(*(single.fires(part, after=after, until=until) for part in parts))
 
 
 def count_fires(schedule: AnySchedule, *, after: datetime, until: datetime) -> int:
     """Return the number of fires later than *after*, up to and including *until*.
 
-    The work is bounded: of several schedules, fires after the first MAX_COMPARED are counted
-    once for each schedule that has them.
+    The work is bounded: several schedules are compared at MAX_COMPARED fires of theirs. Later
+    fires are counted once for each schedule that has them.
     """
     if isinstance(schedule, Schedule):
         return single.count_fires(schedule, after=after, until=until)
-    compared = 0
-    for fire in islice(fires(schedule, after=after, until=until), MAX_COMPARED):
-        compared, after = compared + 1, fire
-    if compared < MAX_COMPARED:
-        return compared
-    rest = (single.count_fires(part, after=after, until=until) for part in schedule.parts)
-    return compared + sum(rest)
+    compared = list(islice(_merged(schedule, in_utc(after), until), MAX_COMPARED))
+    number = len(set(compared))
+    if len(compared) < MAX_COMPARED:
+        return number
+    last = compared[-1]
+    rest = (single.count_fires(part, after=last, until=until) for part in schedule.parts)
+    return number + sum(rest)
 
 
 def causes(schedule: AnySchedule, fire: datetime) -> list[int]:
     """Return the indexes of the schedules that fire at *fire*; [] if none does."""
-    return [
-        index
-        for index, part in enumerate(parts_of(schedule))
-        if single.next_fire(part, after=fire - _TICK) == fire
-    ]
+    parts = enumerate(parts_of(schedule))
+    return [index for index, part in parts if has_fire(part, fire)]
+
+
+def has_fire(schedule: Schedule, instant: datetime) -> bool:
+    """Return whether *schedule* fires at *instant*."""
+    return single.next_fire(schedule, after=instant - _TICK) == instant
 
 
 def due_at(schedule: AnySchedule, fire: datetime) -> datetime:

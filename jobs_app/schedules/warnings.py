@@ -9,7 +9,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from jobs_app.core.text import counted
-from jobs_app.schedules import cron_expression, cron_fires, timezones, union
+from jobs_app.schedules import cron_expression, cron_fires, timezones
 from jobs_app.schedules.cron_expression import Expression
 from jobs_app.schedules.description import duration
 from jobs_app.schedules.schedule import (
@@ -22,7 +22,7 @@ from jobs_app.schedules.schedule import (
     series_of,
     zone_of,
 )
-from jobs_app.schedules.union import AnySchedule, Schedules
+from jobs_app.schedules.union import AnySchedule, Schedules, has_fire
 
 _DAY = timedelta(days=1)
 _LEAP_DAY = (2, 29)
@@ -93,11 +93,10 @@ def _warnings(schedule: Schedule, now: datetime) -> list[str]:
 def _shared_warnings(schedule: Schedules, now: datetime) -> Iterator[str]:
     """Yield the schedules that fire only when others do, as far as their next fires tell."""
     for index, part in enumerate(schedule.parts):
-        shared = [
-            any(cause != index for cause in union.causes(schedule, fire))
-            for fire in islice(fires(part, after=now), _COMPARED_FIRES)
-        ]
-        if shared and all(shared):
+        others = schedule.parts[:index] + schedule.parts[index + 1 :]
+        next_fires = list(islice(fires(part, after=now), _COMPARED_FIRES))
+        shared = (any(has_fire(other, fire) for other in others) for fire in next_fires)
+        if next_fires and all(shared):
             yield f"Schedule {index + 1} adds no fire: whenever it fires, another one does, too."
 
 
