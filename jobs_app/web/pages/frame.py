@@ -15,7 +15,7 @@ from jobs_app.accounts.principal import Principal
 from jobs_app.core.text import counted
 from jobs_app.web import csrf, job_rights, outage_line
 from jobs_app.web.local_address import current_address
-from jobs_app.web.pages import marks, parameters, zones
+from jobs_app.web.pages import bidi_controls, marks, parameters, zones
 from jobs_app.web.pages.assets import static
 from jobs_app.web.pages.regions import Region, RegionCache
 from jobs_app.web.permissions import may
@@ -171,7 +171,8 @@ def _live(template: str, context: Mapping[str, Any]) -> str:
 
 
 def _html(html: str, status: int = 200) -> Response:
-    response = Response(csrf.fill(html), status=status, mimetype="text/html")
+    html = bidi_controls.visible(csrf.fill(html))
+    response = Response(html, status=status, mimetype="text/html")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Vary"] = "Cookie, HX-Request"
     return response
