@@ -50,19 +50,16 @@ def test_a_monitor_sees_each_run_with_its_task_and_its_end(
     with watched(system) as state:
         system.start_ready("worker")
         wait_until(lambda: any(worker.alive for worker in state.workers.values()), "it is online")
-        waits = system.start_run("shell", command="echo ready; exec sleep 60")
+        waits = system.start_run("shell", command="exec sleep 60")
+        system.wait_for(waits, lambda run: run.started_at is not None, "it has started")
+        with system.database.session() as session:
+            cancel(session, waits, mode=CancelMode.KILL, by="a", reason="r", at=clock.now())
         ends = {
             system.start_run(f"{MODULE}.add", x=1, y=2): states.SUCCESS,
             system.start_run(f"{MODULE}.fail"): states.FAILURE,
             system.start_run(f"{MODULE}.flaky"): states.RETRY,
             waits: states.REVOKED,
         }
-        for run_id in ends:
-            system.wait_for(run_id, lambda run: run.started_at is not None, "it has started")
-            if run_id == waits:
-                with system.database.session() as session:
-                    at = clock.now()
-                    cancel(session, waits, mode=CancelMode.KILL, by="a", reason="r", at=at)
 
         def seen() -> dict[str, Any]:
             return {uuid: task.state for uuid, task in state.tasks.items()}
