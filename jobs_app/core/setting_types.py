@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
@@ -81,6 +82,16 @@ def _has_server(value: str, *, may_be_several: bool = False) -> str:
     return value
 
 
+def _with_whole_path(value: str) -> str:
+    """Return a URL of SQLite with the whole path of its file.
+
+    A module of the user may change the directory, and Flask-SQLAlchemy has one of its own.
+    """
+    relative = re.match(r"sqlite:///(?!/|:memory:|file:)(?=.)", value)
+    return f"sqlite:///{Path.cwd()}/{value[relative.end() :]}" if relative else value
+
+
+DataDir = Annotated[Path, AfterValidator(Path.absolute)]
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LogLevel = Annotated[str, AfterValidator(_known_level)]
 TrustedProxy = Annotated[str, AfterValidator(_is_address)]
@@ -94,6 +105,7 @@ DatabaseUrl = Annotated[
         "other databases and drivers are not supported",
     ),
     _is_readable("JOBS_DATABASE_URL", 5432),
+    AfterValidator(_with_whole_path),
 ]
 RedisUrl = Annotated[
     str,

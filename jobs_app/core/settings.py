@@ -18,6 +18,7 @@ from jobs_app.core.policies import FirePolicy
 from jobs_app.core.setting_types import (
     AllowList,
     DatabaseUrl,
+    DataDir,
     LogLevel,
     PublicUrl,
     RedisUrl,
@@ -55,7 +56,7 @@ class Settings(DataFiles, HandedSettings):
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
     )
 
-    data_dir: Path = Field(
+    data_dir: DataDir = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("jobs-app")),
         description="Directory of the embedded database, Valkey, the admin token and the key.",
     )

@@ -162,3 +162,25 @@ def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
 )
 def test_celery_gets_user_password_and_database_in_their_places(url: str, expected: str) -> None:
     assert Settings(redis_url=url).celery_broker_url == expected
+
+
+@pytest.mark.parametrize(
+    "written, effective",
+    [
+        (None, "sqlite:///{}/data/jobs.db"),
+        ("sqlite:///own.db?timeout=3", "sqlite:///{}/own.db?timeout=3"),
+        ("sqlite:////srv/own.db", "sqlite:////srv/own.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_paths_stay_what_they_were_when_a_module_changes_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None, effective: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOBS_DATA_DIR", "data")
+
+    settings = Settings(database_url=written)
+
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.effective_database_url == effective.format(tmp_path)
