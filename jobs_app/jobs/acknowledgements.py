@@ -37,13 +37,15 @@ def acknowledge(
 ) -> Item:
     """Record that *by* takes care of a line of *items*, in place of whoever did before.
 
-    Raises NotFound.
+    *items* were read at *at* or later. Raises NotFound.
     """
     items = list(items)
     item = line(items, line_id)
-    # Whoever sees all lines removes the rows of those that are gone.
+    # Whoever sees all lines removes the rows of those that are gone. Newer rows may be of lines
+    # that came after *items* were read.
     if not tag_limit.is_limited(session):
-        session.execute(delete(Row).where(Row.line.not_in([known.id for known in items])))
+        is_gone = (Row.line.not_in([known.id for known in items]), Row.at < at)
+        session.execute(delete(Row).where(*is_gone))
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     values: dict[str, Any] = {"actor": by, "at": at, "note": note}
     row = dialect.insert(Row).values(line=line_id, **values)

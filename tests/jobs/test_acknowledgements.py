@@ -1,7 +1,7 @@
 """Who takes care of what needs attention, and for how long."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -38,9 +38,11 @@ def failing(session: Session) -> tuple[list[Item], Item]:
     return items, next(item for item in items if item.kind is Kind.FAILING)
 
 
-def acknowledge(session: Session, *, by: str = "ana", note: str | None = None) -> Item:
+def acknowledge(
+    session: Session, *, by: str = "ana", note: str | None = None, at: datetime = NOON
+) -> Item:
     items, item = failing(session)
-    return acknowledgements.acknowledge(session, items, item.id, note=note, by=by, at=NOON)
+    return acknowledgements.acknowledge(session, items, item.id, note=note, by=by, at=at)
 
 
 def test_all_see_who_takes_care_until_the_state_changes(session: Session) -> None:
@@ -87,9 +89,23 @@ def test_a_line_that_is_gone_is_refused_and_its_row_goes_with_the_next(session: 
         )
     session.rollback()
     assert session.scalars(select(Acknowledgement.line)).all() == [item.id]
-    made = acknowledge(session)
+    made = acknowledge(session, at=NOON + HOUR)
 
     assert session.scalars(select(Acknowledgement.line)).all() == [made.id]
+
+
+def test_a_row_made_since_the_list_was_read_is_left(database: Database, session: Session) -> None:
+    items, item = failing(session)
+    session.rollback()
+    make_job(database, name="late", queue="slow")
+    with database.session() as other:
+        newer = attention(other, at=NOON + HOUR)
+        queue = next(line for line in newer if line.queue == "slow")
+        acknowledgements.acknowledge(other, newer, queue.id, note=None, by="ben", at=NOON + HOUR)
+
+    acknowledgements.acknowledge(session, items, item.id, note=None, by="ana", at=NOON)
+
+    assert set(session.scalars(select(Acknowledgement.line))) == {item.id, queue.id}
 
 
 def test_whoever_sees_some_jobs_only_leaves_the_rows_of_the_others(
