@@ -4,11 +4,12 @@ import getpass
 import pwd
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from re import match
 from shutil import which
 
 from jobs_app.cli.crontab_files import STDIN, CrontabFile
 from jobs_app.cli.import_sources import Item, Source
-from jobs_app.jobs.importers.command_names import name_of
+from jobs_app.jobs.importers.command_names import is_interpreter, name_of
 from jobs_app.jobs.importers.crontab import Entry, Line, first_word_of_a_person, read_crontab
 from jobs_app.jobs.importers.crontab_times import merged_fires
 from jobs_app.jobs.importers.drafts import Draft
@@ -34,6 +35,8 @@ def _item(line: Line, *, zone: str, prefix: str) -> Item:
         note=line.note,
         problem=line.problem,
         advice=line.advice,
+        name=name_of(line.command, prefix=prefix) if line.command else "",
+        command=line.command,
     )
     entry = line.entry
     if entry is None:
@@ -66,10 +69,29 @@ def _draft(entry: Entry, prefix: str) -> Draft:
 def _account_differences(entry: Entry) -> Iterator[str]:
     if entry.account is not None and entry.account != getpass.getuser():
         yield f"cron runs it as {entry.account}; here the account of the worker runs it."
+    # FreeBSD's cron reads a group and a login class behind it.
+    name = (entry.account or "").partition("/")[0].partition(":")[0]
+    if name and not is_account(name):
+        yield f"This machine has no account {name!r}: is the file a --user crontab?"
     word = first_word_of_a_person(entry)
     # A program may have the name of an account, as mail.
-    if word and is_account(word) and which(word) is None:
+    if not word or which(word) is not None:
+        return
+    if is_account(word):
         yield f"Its command begins with the account {word!r}: is the file a --system crontab?"
+    elif _may_be_account(word, entry.kwargs["command"]):
+        yield (
+            f"Its command begins with {word!r}, which is no program of this machine, and a program"
+            " follows: is the file a --system crontab?"
+        )
+
+
+def _may_be_account(word: str, command: str) -> bool:
+    if not match(r"[a-z_][a-z0-9_-]*\Z", word) or is_interpreter(word):
+        return False
+    following = command.split()[1]
+    is_program = bool(match(r"/(?:\S+/)?s?bin/\S", following)) or is_interpreter(following)
+    return is_program or following in ("cd", "(", "{", "[")
 
 
 def is_account(name: str) -> bool:

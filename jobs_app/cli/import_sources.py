@@ -45,7 +45,7 @@ class Item:
 
     `kind` is the source's own word for it. `draft` is None if it describes no job. `problem`
     says why it becomes none although it does, and `advice` what helps. `name` is that of the entry
-    there, as a job has it; "" if it has none.
+    there, as a job has it, or the one made from its `command`; "" if it has none.
     """
 
     number: int
@@ -58,6 +58,7 @@ class Item:
     advice: str = ""
     step: Step | None = None
     name: str = ""
+    command: str = ""
 
     @property
     def action(self) -> str:
@@ -101,23 +102,47 @@ def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) 
         made = documents(drafts, present, taken=taken, defaults=own)
         taken |= {document["name"] for document in made}
         matched = {job["name"] for job in present if job is not None}
-        left = [job["name"] for job in ours if job["name"] not in matched]
-        source.missing = [name for name in left if not _is_refused_now(name, source.items)]
+        left = [job for job in ours if job["name"] not in matched]
+        source.missing = _missing(left, source.items)
         for item, document, job in zip(items, made, present, strict=True):
             wanted = item.draft.name if item.draft else ""
             if job is None and wanted in others:
                 sentence = f"the name {wanted} belongs to another job, which stays as it is"
                 item.note = "; ".join(filter(None, [item.note, sentence]))
             _plan_item(client, item, document)
+            if item.problem and job is not None:
+                _name_job_before(item, job["name"])
 
 
-def _is_refused_now(name: str, items: Sequence[Item]) -> bool:
-    """Tell whether the job *name* comes from an item that is refused now, and say so there."""
-    for item in items:
-        if item.problem and item.name and is_numbered(name, item.name):
-            item.problem += f" The job {name}, which it was before, stays as it is."
-            return True
-    return False
+def _missing(jobs: Sequence[Json], items: Sequence[Item]) -> list[str]:
+    """Return the names of *jobs* that come from none of *items*.
+
+    An item that is refused now, and was one of them before, says so.
+    """
+    refused = [item for item in items if item.problem]
+    rest = list(jobs)
+    for is_match in (_has_command, _has_name):
+        for job in list(rest):
+            item = next((item for item in refused if is_match(item, job)), None)
+            if item is not None:
+                _name_job_before(item, job["name"])
+                refused.remove(item)
+                rest.remove(job)
+    return [job["name"] for job in rest]
+
+
+def _has_command(item: Item, job: Json) -> bool:
+    return bool(item.command) and item.command == (job.get("kwargs") or {}).get("command")
+
+
+def _has_name(item: Item, job: Json) -> bool:
+    return bool(item.name) and is_numbered(job["name"], item.name)
+
+
+def _name_job_before(item: Item, name: str) -> None:
+    # The server's sentences may have several lines.
+    end = "\n" if "\n" in item.problem else " "
+    item.problem += f"{end}The job {name}, which it was before, stays as it is."
 
 
 def _matched(

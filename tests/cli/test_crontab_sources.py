@@ -37,6 +37,10 @@ def test_a_long_place_is_cut_to_what_a_job_can_hold() -> None:
         ("@daily nobody x\n", False, "begins with the account 'nobody'"),
         ("@daily cat x\n", False, None),
         ("@daily no-such-account-here x\n", False, None),
+        ("@daily no-such-account-here /usr/bin/x\n", False, "a --system crontab?"),
+        ("@daily no-such-account-here cd /srv\n", False, "a --system crontab?"),
+        ("@daily no-such-account-here php x.php\n", False, "a --system crontab?"),
+        ("@daily php8.2 /usr/bin/x\n", False, None),
     ],
 )
 def test_an_account_of_another_than_the_worker_is_a_difference(
@@ -46,6 +50,18 @@ def test_an_account_of_another_than_the_worker_is_a_difference(
 
     assert len(item.differences) == (0 if words is None else 1)
     assert words is None or words in item.differences[0]
+
+
+def test_an_account_that_this_machine_does_not_have_is_named() -> None:
+    (item,) = items("@daily no-such-account:group x\n", is_system=True)
+
+    assert "no account 'no-such-account'" in item.differences[1]
+
+
+def test_a_refused_line_has_the_name_and_the_command_of_its_job() -> None:
+    (item,) = items("5/15 * * * * backup.sh\n")
+
+    assert (item.name, item.command) == ("p-backup", "backup.sh")
 
 
 def test_a_clock_change_that_joins_fires_is_a_difference_in_the_zone_of_the_job() -> None:

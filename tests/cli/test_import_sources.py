@@ -98,3 +98,40 @@ def test_a_job_whose_entry_is_refused_now_is_named_there(server: CannedServer) -
     assert item.problem == "No. The job report-2, which it was before, stays as it is."
     assert one.missing == ["gone"]
     client.close()
+
+
+def test_the_job_of_a_refused_line_is_found_by_its_command_first(server: CannedServer) -> None:
+    kwargs = {"x": "a", "x-2": "b", "x-3": "c"}
+    jobs = [
+        a_job(name=name, kwargs={"command": command}, origin="crontab a")
+        for name, command in kwargs.items()
+    ]
+    server.on("GET", "/jobs", page(*jobs))
+    items = [
+        Item(number, "x", "refused", problem="No.", name="x", command=command)
+        for number, command in enumerate("bd", 1)
+    ]
+    one = Source("a", "form", "crontab a", items)
+    client = Client()
+
+    plan_sources(client, [one], Defaults("", "UTC"))
+
+    names = [item.problem.split()[3] for item in items]
+    assert (names, one.missing) == (["x-2,", "x,"], ["x-3"])
+    client.close()
+
+
+def test_a_present_job_that_the_server_refuses_to_change_is_named(server: CannedServer) -> None:
+    job = a_job(name="x", kwargs={"command": "x"}, origin="crontab a")
+    server.on("GET", "/jobs", page(job))
+    server.on("GET", "/jobs/x", Canned(job))
+    server.on("PUT", "/jobs/x", problem(422, code="invalid", detail="The shell is not allowed."))
+    draft = Draft("x", "shell", {"command": "x"}, {"cron": "@daily"}, None, ())
+    item = Item(1, "x", "job", draft)
+    client = Client()
+
+    plan_sources(client, [Source("a", "form", "crontab a", [item])], Defaults("", "UTC"))
+
+    assert "The shell is not allowed." in item.problem
+    assert "The job x, which it was before, stays as it is." in item.problem
+    client.close()

@@ -84,6 +84,11 @@ def _telling_parts(command: str) -> list[str]:
     return []
 
 
+def is_interpreter(program: str) -> bool:
+    """Tell whether *program* runs the script that follows it."""
+    return _INTERPRETERS.fullmatch(program) is not None
+
+
 def shell_words(command: str) -> list[str]:
     """Return the words of *command*, its operators among them, without quotation marks."""
     lexer = shlex.shlex(command[:4000], posix=True, punctuation_chars="();<>|&")

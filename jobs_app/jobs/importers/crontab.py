@@ -5,17 +5,17 @@ it, as in cron.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from jobs_app.core.text import counted
-from jobs_app.jobs.importers.command_names import shell_words
+from jobs_app.jobs.importers.crontab_commands import SHELL, command_differences, command_note
 from jobs_app.jobs.importers.crontab_percent import split_percent
 from jobs_app.jobs.importers.crontab_times import (
     MOST_JITTER_SECONDS,
     Times,
+    check_surplus_field,
     field_times,
     macro_times,
 )
@@ -25,12 +25,12 @@ from jobs_app.schedules import timezones
 
 #: The most characters of a command in Debian's cron (crontab(5)).
 DEBIAN_COMMAND = 998
-#: The shell that cron and the task `shell` use by default.
-SHELL = "/bin/sh"
 
 _FIELDS = re.compile(r"(?:[^ \t]+[ \t]+){5}")
 _WORD = re.compile(r"[^ \t]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: An account, and the group and the login class that FreeBSD's cron reads behind it.
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?(?:[:/][A-Za-z0-9_.-]+)*")
 #: Options of a line that the crons of the BSDs read in front of the command.
 _BSD_OPTION = re.compile(r"-[nqs]+[ \t]+")
 
@@ -87,7 +87,7 @@ class Line:
     """A line of the file, without its end. `entry` is that of a JOB.
 
     `differences` say what is not as in cron. `problem` says why a line is refused, and
-    `advice` what helps.
+    `advice` what helps; `command` is what follows its times, as far as it can be told.
     """
 
     number: int
@@ -98,6 +98,7 @@ class Line:
     note: str = ""
     problem: str = ""
     advice: str = ""
+    command: str = ""
 
 
 @dataclass(slots=True)
@@ -136,6 +137,14 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
     comment, state.comment = state.comment, []
     if not content.strip():
         return Line(number, text, LineKind.BLANK)
+    if "\r" in content.strip("\r"):
+        return Line(
+            number,
+            text,
+            LineKind.REFUSED,
+            problem="It has a carriage return inside: cron reads all of it as one line.",
+            advice="Give the file the line ends of Unix.",
+        )
     if content.startswith("#"):
         words = content.lstrip("#").strip()
         # An empty line of a comment divides it.
@@ -149,7 +158,21 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
             differences.append("cron gives the carriage return at its end to the command.")
         return _job(number, text, content, comment, differences, state, is_system=is_system)
     except Refused as refusal:
-        return Line(number, text, LineKind.REFUSED, problem=refusal.problem, advice=refusal.advice)
+        return Line(
+            number,
+            text,
+            LineKind.REFUSED,
+            problem=refusal.problem,
+            advice=refusal.advice,
+            command=_refused_command(content, is_system=is_system),
+        )
+
+
+def _refused_command(content: str, *, is_system: bool) -> str:
+    """Return the command of a line that is refused; "" if it has none."""
+    words = 1 if content.startswith("@") else 5
+    times = re.match(rf"(?:[^ \t]+[ \t]+){{{words + is_system}}}", content)
+    return split_percent(content[times.end() :])[0] if times else ""
 
 
 def _check_characters(content: str, raw: bytes) -> None:
@@ -175,6 +198,8 @@ def _variable(number: int, text: str, variable: tuple[str, str], state: _State) 
         note = NOT_MAILED
     if re.search(r"\$\w|\$\{", value):
         note = "; ".join(filter(None, [note, "as in cron, $ in it is not replaced"]))
+    if re.search(r"[ \t]#", value):
+        note = "; ".join(filter(None, [note, "as in cron, the # begins no comment"]))
     return Line(number, text, LineKind.VARIABLE, note=note)
 
 
@@ -207,7 +232,7 @@ def _job(
             f"The command has {counted(len(rest), 'character')}, and Debian's cron reads"
             f" {DEBIAN_COMMAND}."
         )
-    differences += _command_differences(command, state.variables.get("SHELL") or SHELL)
+    differences += command_differences(command, state.variables.get("SHELL") or SHELL)
     delay = int(state.variables.get("RANDOM_DELAY") or 0) * 60
     entry = Entry(
         times=times,
@@ -218,7 +243,7 @@ def _job(
         description=_description(comment),
         is_mailed=state.variables.get("MAILTO") != "",
     )
-    return Line(number, text, LineKind.JOB, entry, tuple(differences), _command_note(rest, stdin))
+    return Line(number, text, LineKind.JOB, entry, tuple(differences), command_note(rest, stdin))
 
 
 def _account(text: str) -> tuple[str, str]:
@@ -226,11 +251,11 @@ def _account(text: str) -> tuple[str, str]:
     match = _WORD.match(text)
     account = match[0] if match else ""
     command = text[len(account) :].lstrip(" \t")
+    person = "A crontab of a person has no account before the command: --user."
+    if not _ACCOUNT.fullmatch(account):
+        raise Refused(f"{account[:60]!r} is no account: cron does not run the line.", person)
     if not command:
-        raise Refused(
-            f"The line has no command after the account {account!r}.",
-            "A crontab of a person has no account before the command: --user.",
-        )
+        raise Refused(f"The line has no command after the account {account!r}.", person)
     return account, command
 
 
@@ -245,26 +270,23 @@ def _timezone(variables: dict[str, str]) -> str | None:
 
 def _times(content: str) -> tuple[Times, str]:
     """Return the times at the start of *content*, and what follows them. Raises Refused."""
+    fields = None
     if content.startswith("@"):
         match = _WORD.match(content)
-        word = match[0] if match else ""
-        times, end = macro_times(word), len(word)
+        end = match.end() if match else 0
+    elif fields := _FIELDS.match(content):
+        end = fields.end()
     else:
-        fields = _FIELDS.match(content)
-        if fields is None:
-            raise Refused(
-                f"It has {counted(len(content.split()), 'word')}; five fields for the time and a"
-                " command are needed.",
-                "A comment begins with #, and a variable is NAME=VALUE.",
-            )
-        times, end = field_times(fields[0].split()), fields.end()
+        raise Refused(
+            f"It has {counted(len(content.split()), 'word')}; five fields for the time and a"
+            " command are needed.",
+            "A comment begins with #, and a variable is NAME=VALUE.",
+        )
     rest = content[end:].lstrip(" \t")
+    check_surplus_field(rest)
+    times = field_times(_WORD.findall(fields[0])) if fields else macro_times(content[:end])
     if not rest:
         raise Refused("It has no command.")
-    if rest.startswith("*"):
-        raise Refused(
-            "The command begins with *: cron takes this for a sixth field and refuses the line."
-        )
     return times, rest
 
 
@@ -279,29 +301,6 @@ def _kwargs(command: str, stdin: str | None, variables: dict[str, str]) -> dict[
         **({"cwd": env["HOME"]} if env.get("HOME") else {}),
         **({"shell": shell} if shell != SHELL else {}),
     }
-
-
-def _command_note(text: str, stdin: str | None) -> str:
-    """Return what may surprise in a command, and is as in cron; "" if nothing."""
-    notes = []
-    if stdin is not None:
-        notes.append("as in cron, the command ends at its first %, and the rest is its input")
-    if text.rstrip().endswith("\\"):
-        notes.append("as in cron, the \\ at its end does not join it with the next line")
-    return "; ".join(notes)
-
-
-def _command_differences(command: str, shell: str) -> Iterator[str]:
-    words = shell_words(command)
-    if any(word.rpartition("/")[2] in ("sudo", "doas") for word in words):
-        yield "sudo and doas need JOBS_NEW_PRIVILEGES=true here."
-    if "&" in words:
-        yield "A process in the background (&) is ended with the run: let the command wait for it."
-    if shell == SHELL and any(word.startswith("&>") for word in words):
-        yield (
-            "&> in /bin/sh puts the command into the background, where it is ended with the run:"
-            " write > FILE 2>&1."
-        )
 
 
 def _description(comment: list[str]) -> str:

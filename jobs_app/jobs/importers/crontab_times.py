@@ -29,6 +29,12 @@ _TERMS = tuple(
 _RANDOM = re.compile(r"(\d*)~(\d*)")
 _STEP_OF_ONE = re.compile(r"(\d+)/(\d+)")
 _SECONDS = re.compile(r"@(\d+)")
+_WEEKDAY = "(?:sun|mon|tue|wed|thu|fri|sat)"
+#: A word that schedulers with more fields read as one of them: seconds in front, a year, anacron's
+#: delay.
+_SURPLUS_FIELD = re.compile(
+    rf"(?:[\d?][\d*?/,#~-]*|{_WEEKDAY}(?:[-,]{_WEEKDAY})+)(?![^ \t])", re.IGNORECASE
+)
 _MACROS = {macro.lower() for macro in cron_fields.MACROS}
 #: Macros that only some crons read, with their meaning.
 _OTHER_MACROS = {"@every_minute": 60, "@every_second": 1}
@@ -67,6 +73,11 @@ def macro_times(macro: str) -> Times:
             raise Refused("@0 is no interval.")
         text = "FreeBSD counts from the end of the last run; here from its start, at a fixed pace."
         return Times(interval_seconds=number, differences=(text,))
+    if macro == "@every" or re.match(r"@\d", macro):
+        raise Refused(
+            f"cron knows no {macro}.",
+            "For an interval: jobs-app job create NAME --every 1h30m --command …",
+        )
     suggestion = closest(macro, (*_MACROS, "@reboot"))
     raise Refused(
         f"{macro} is no time that cron knows.", f"Write {suggestion}." if suggestion else ""
@@ -119,8 +130,30 @@ def _field(index: int, text: str, differences: list[str]) -> str:
                 f"Write {step[1]}, or a range: {step[1]}-{high}/{step[2]}.",
             )
         else:
-            raise Refused(f"cron reads no {name} {term[:60]!r}, and starts nothing.")
+            has_blank = any(character.isspace() for character in term)
+            raise Refused(
+                f"cron reads no {name} {term[:60]!r}, and starts nothing.",
+                "It has a blank that is none for cron: type it anew." if has_blank else "",
+            )
     return ",".join(terms)
+
+
+def check_surplus_field(rest: str) -> None:
+    """Raise Refused if what follows the times of a line begins with one more field."""
+    advice = (
+        "Five fields, or a word such as @daily, are before the command: leave out seconds, a year,"
+        " or the delay of anacron."
+    )
+    if rest.startswith("*"):
+        raise Refused(
+            "The command begins with *: cron takes this for a sixth field and refuses the line.",
+            advice,
+        )
+    if surplus := _SURPLUS_FIELD.match(rest):
+        raise Refused(
+            f"The command begins with {surplus[0]!r}, which is a field of a time, and no program.",
+            advice,
+        )
 
 
 def merged_fires(cron: str, zone_name: str, *, now: datetime) -> str:

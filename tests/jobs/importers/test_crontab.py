@@ -92,6 +92,15 @@ def test_the_default_shell_and_an_empty_zone_are_no_fields():
         ("a.b=1\n", "no name of a variable"),
         ("RANDOM_DELAY=soon\n", "no number"),
         ("@daily caf\xe9\n".encode("latin-1"), "not UTF-8"),
+        ("# A comment\r0 5 * * * x\r", "carriage return inside"),
+        ("0 5 * *\xa0* * x\n", "no month '*\\xa0*'"),
+        ("0 30 4 * * * x\n", "sixth field"),
+        ("0 0 4 * * 1 x\n", "begins with '1'"),
+        ("0 0 4 * * ? 2026 x\n", "begins with '?'"),
+        ("0 0 4 * * MON-FRI x\n", "begins with 'MON-FRI'"),
+        ("@monthly 15 cron.monthly run-parts /etc/cron.monthly\n", "begins with '15'"),
+        ("@every 1h30m x\n", "cron knows no @every"),
+        ("@2h x\n", "cron knows no @2h"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(text, words):
@@ -112,8 +121,6 @@ def test_what_cannot_be_kept_is_refused(text, words):
         ("@30 x\n", "FreeBSD"),
         ("* * * * * " + "x" * 999 + "\n", "998"),
         ("* * * * * sudo x\n", "JOBS_NEW_PRIVILEGES"),
-        ("* * * * * x &\n", "background"),
-        ("* * * * * x &>> /tmp/log\n", "2>&1"),
         ("* * * * * -n x\n", "-n in front"),
     ],
 )
@@ -129,6 +136,48 @@ def test_what_differs_from_cron_is_said(text, words):
 )
 def test_an_ampersand_of_another_meaning_is_no_difference(text):
     assert only_job(text).differences == ()
+
+
+def test_the_account_of_a_line_may_be_an_account():
+    text = "* * * * * {} x\n"
+    accounts = [
+        "root",
+        "_www",
+        "app:wheel",
+        "app/daemon",
+        "svc$",
+        "/usr/bin/y",
+        "{{",
+        "$USER",
+        "'a",
+    ]
+
+    kinds = [read(text.format(account), is_system=True)[0].kind for account in accounts]
+
+    assert kinds == [LineKind.JOB] * 5 + [LineKind.REFUSED] * 4
+
+
+def test_a_number_sign_in_a_variable_begins_no_comment():
+    first, second = read("A=b # c\nA=b#c\n")
+
+    assert "the # begins no comment" in first.note
+    assert "#" not in second.note
+
+
+@pytest.mark.parametrize(
+    "text, is_system, command",
+    [
+        ("5/15 * * * * x y\n", False, "x y"),
+        ("-60 * * * *\tx \\%\n", False, "x %"),
+        ("60 * * * * root x\n", True, "x"),
+        ("@reboot x\n", False, "x"),
+        ("one word\n", False, ""),
+    ],
+)
+def test_a_refused_line_still_has_its_command(text, is_system, command):
+    (line,) = read(text, is_system=is_system)
+
+    assert (line.kind, line.command) == (LineKind.REFUSED, command)
 
 
 def test_a_comment_right_above_a_line_describes_it():
@@ -161,6 +210,7 @@ def test_only_words_about_a_line_describe_it(comment, description):
         ("* * * * * x $(date +%F)\n", "ends at its first %"),
         ("* * * * * x \\\n", "does not join"),
         ("* * * * * x \\%\n", ""),
+        ("* * * * * 7z a b\n", ""),
     ],
 )
 def test_what_may_surprise_as_it_does_in_cron_is_a_note(text, words):
