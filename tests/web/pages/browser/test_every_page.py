@@ -116,6 +116,9 @@ def test_every_page_is_clean(
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size({"width": 360, "height": 900})
         found += axe_findings(page, RULES_OF_THE_VIEW) + _overflow(page, 360)
+        # The same screen at 200 %.
+        page.set_viewport_size({"width": 180, "height": 450})
+        found += _overflow(page, 180)
         if found:
             findings[address] = found
     assert findings == {}
