@@ -23,6 +23,9 @@ from jobs_app.db.models.accounts import KEEP_IDEMPOTENCY_KEYS, IdempotencyKey
 #: The status of a key whose first request has not been answered yet.
 IN_PROGRESS = 0
 
+#: The code of the error for such a key.
+IN_PROGRESS_CODE = "idempotency_in_progress"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -140,5 +143,5 @@ def _in_progress() -> Conflict:
     return Conflict(
         "A request with this Idempotency-Key is under way, or was interrupted after it took "
         "effect: look at the list before you repeat it with a fresh key.",
-        code="idempotency_in_progress",
+        code=IN_PROGRESS_CODE,
     )

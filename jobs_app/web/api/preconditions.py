@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -20,6 +21,12 @@ _VERSION = re.compile(r'"(\d{1,9})"', re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 REPLAYED = "Idempotency-Replayed"
+
+#: A form that was sent twice at once waits so long for the answer to the first one.
+FORM_WAIT_SECONDS = 3.0
+
+#: Seconds between two looks for that answer.
+_LOOK_SECONDS = 0.05
 
 #: The headers of an answer that are kept for its repetition.
 KEPT_HEADERS = ("Location", "ETag")
@@ -127,7 +134,8 @@ def once(
     *work* raises if it refuses the request. Else a service commits once, and the key with it;
     before that, nothing is locked. An answer that is secret is not stored: its repetition
     raises Conflict (`shown_once`). *check* raises if a caller that is limited to tags may no
-    longer see what the first answer shows. A *form* has its key in a field.
+    longer see what the first answer shows. A *form* has its key in a field, and waits for the
+    answer to the first one: somebody who pressed twice sees only the answer to the second.
     """
     key = request.headers.get("Idempotency-Key") if form is None else form.key
     if key is None:
@@ -142,7 +150,8 @@ def once(
         fingerprint=_fingerprint(request.get_json() if form is None else form.document),
         at=clock.now(),
     )
-    if (earlier := _first_answer(keyed)) is not None:
+    wait_seconds = 0.0 if form is None else FORM_WAIT_SECONDS
+    if (earlier := _first_answer(keyed, wait_seconds)) is not None:
         if principal().tags is not None:
             check()
         return _replay(earlier)
@@ -152,7 +161,7 @@ def once(
     except JobsError:
         session().rollback()
         # The same request at the same time may be the reason: then its answer counts.
-        if (earlier := _first_answer(keyed)) is not None:
+        if (earlier := _first_answer(keyed, wait_seconds)) is not None:
             return _replay(earlier)
         raise
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
@@ -171,9 +180,17 @@ def _fingerprint(document: Any) -> str:
     return idempotency.fingerprint(request.method, request.full_path, work)
 
 
-def _first_answer(keyed: KeyedRequest) -> Answer | None:
-    with reading() as reader:
-        return idempotency.first_answer(reader, keyed)
+def _first_answer(keyed: KeyedRequest, wait_seconds: float) -> Answer | None:
+    """Return the first answer, for which this waits so long; None if no request claimed the key."""
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            with reading() as reader:
+                return idempotency.first_answer(reader, keyed)
+        except Conflict as error:
+            if error.code != idempotency.IN_PROGRESS_CODE or time.monotonic() >= until:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def _replay(earlier: Answer) -> Response:

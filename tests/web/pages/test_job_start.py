@@ -2,11 +2,17 @@
 
 import re
 from collections.abc import Callable
+from threading import Timer
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from jobs_app.core.states import OverlapPolicy
+from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import IdempotencyKey
+from jobs_app.web.api import preconditions
+from jobs_app.web.idempotency import IN_PROGRESS
 from tests.web.conftest import Api
 from tests.web.pages.conftest import Page
 
@@ -26,6 +32,42 @@ def test_five_presses_make_one_run(api: Api, page: Page) -> None:
 
     assert {answer.status_code for answer in answers} == {303}
     assert len({answer.headers["Location"] for answer in answers}) == 1
+    assert len(runs(api)) == 1
+
+
+def set_answered(database: Database, status: int) -> None:
+    with database.session() as session:
+        session.execute(update(IdempotencyKey).values(status=status))
+        session.commit()
+
+
+def test_a_second_press_waits_for_the_answer_to_the_first(
+    api: Api, page: Page, database: Database
+) -> None:
+    api.make_job(task="sleep", kwargs={"duration": 1})
+    first = start(page, key="abc")
+    set_answered(database, IN_PROGRESS)
+    answered = Timer(0.3, set_answered, (database, 202))
+    answered.start()
+    second = start(page, key="abc")
+    answered.join()
+
+    assert second.status_code == 303
+    assert second.headers["Location"] == first.headers["Location"]
+    assert len(runs(api)) == 1
+
+
+def test_a_press_whose_first_answer_never_comes_says_so(
+    api: Api, page: Page, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preconditions, "FORM_WAIT_SECONDS", 0.1)
+    api.make_job(task="sleep", kwargs={"duration": 1})
+    start(page, key="abc")
+    set_answered(database, IN_PROGRESS)
+    second = start(page, key="abc")
+
+    assert second.status_code == 409
+    assert "look at the list" in second.text
     assert len(runs(api)) == 1
 
 
