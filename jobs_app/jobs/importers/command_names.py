@@ -49,7 +49,9 @@ _REDIRECTION = re.compile(r"\d*(?:>>?|<|>&|&>>?)&?")
 
 def name_of(command: str, *, prefix: str = "") -> str:
     """Return a name for a job that runs *command*: its program and what tells it from others."""
-    return name_of_key("-".join(_telling_parts(command)), prefix=prefix)
+    key = "-".join(_telling_parts(command))
+    # A number names nothing.
+    return name_of_key(key if re.search(r"[a-z]", key, re.IGNORECASE) else "", prefix=prefix)
 
 
 def name_of_key(key: str, *, prefix: str = "") -> str:

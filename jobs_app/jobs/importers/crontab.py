@@ -198,8 +198,8 @@ def _variable(number: int, text: str, variable: tuple[str, str], state: _State) 
         note = NOT_MAILED
     if re.search(r"\$\w|\$\{", value):
         note = "; ".join(filter(None, [note, "as in cron, $ in it is not replaced"]))
-    if re.search(r"[ \t]#", value):
-        note = "; ".join(filter(None, [note, "as in cron, the # begins no comment"]))
+    if re.search(r"[ \t](?:#|[A-Z_]+=)", value):
+        note = "; ".join(filter(None, [note, "as in cron, all behind the = is the value"]))
     return Line(number, text, LineKind.VARIABLE, note=note)
 
 
@@ -283,7 +283,9 @@ def _times(content: str) -> tuple[Times, str]:
             "A comment begins with #, and a variable is NAME=VALUE.",
         )
     rest = content[end:].lstrip(" \t")
-    check_surplus_field(rest)
+    # A line of words has no times at all.
+    if re.match(r"[\d*?~@]", content):
+        check_surplus_field(rest)
     times = field_times(_WORD.findall(fields[0])) if fields else macro_times(content[:end])
     if not rest:
         raise Refused("It has no command.")

@@ -35,6 +35,7 @@ CERTBOT = (
         ("FOO=1 BAR='x y' ./run", "run"),
         ("mysqldump -uroot -psecret --all-databases", "mysqldump"),
         ("date '+\"unterminated", "date"),
+        ("A=b 2 && 3", "job"),
         ("日本", "job"),
         ("", "job"),
         ("x" * 200, "x" * 60),
