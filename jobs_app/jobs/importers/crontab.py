@@ -153,7 +153,11 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
     try:
         _check_characters(content, raw)
         if variable := read_variable(content):
-            return _variable(number, text, variable, state)
+            line = _variable(number, text, variable, state)
+            marked = (
+                "; cron takes the byte order mark for a part of its name" if differences else ""
+            )
+            return replace(line, note=f"{line.note}{marked}")
         if has_return:
             differences.append("cron gives the carriage return at its end to the command.")
         return _job(number, text, content, comment, differences, state, is_system=is_system)
@@ -198,6 +202,10 @@ def _variable(number: int, text: str, variable: tuple[str, str], state: _State) 
         note = NOT_MAILED
     if re.search(r"\$\w|\$\{", value):
         note = "; ".join(filter(None, [note, "as in cron, $ in it is not replaced"]))
+    if text.rstrip().endswith("=") and not value:
+        note += '; Debian\'s cron reads an empty value only as NAME=""'
+    if re.match(r"~|.*:~", value):
+        note = "; ".join(filter(None, [note, "as in cron, ~ in it is not replaced"]))
     if re.search(r"[ \t](?:#|[A-Z_]+=)", value):
         note = "; ".join(filter(None, [note, "as in cron, all behind the = is the value"]))
     return Line(number, text, LineKind.VARIABLE, note=note)

@@ -78,7 +78,7 @@ def macro_times(macro: str) -> Times:
             f"cron knows no {macro}.",
             "For an interval: jobs-app job create NAME --every 1h30m --command …",
         )
-    suggestion = closest(macro, (*_MACROS, "@reboot"))
+    suggestion = closest(macro.lower(), (*_MACROS, "@reboot"))
     raise Refused(
         f"{macro} is no time that cron knows.", f"Write {suggestion}." if suggestion else ""
     )

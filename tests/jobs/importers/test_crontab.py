@@ -140,6 +140,23 @@ def test_an_ampersand_of_another_meaning_is_no_difference(text):
     assert only_job(text).differences == ()
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("\ufeffMAILTO=x\n", "byte order mark"),
+        ("MAILTO=\n", "only as NAME"),
+        ("HOME=~/x\n", "~ in it is not replaced"),
+        ("PATH=/bin:~/bin\n", "~ in it is not replaced"),
+    ],
+)
+def test_what_may_surprise_in_a_variable_is_a_note(text, words):
+    assert words in read(text)[0].note
+
+
+def test_a_macro_in_capitals_is_refused_with_the_one_that_cron_knows():
+    assert read("@MIDNIGHT x\n")[0].advice == "Write @midnight."
+
+
 def test_the_account_of_a_line_may_be_an_account():
     text = "* * * * * {} x\n"
     accounts = [
