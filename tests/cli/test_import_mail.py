@@ -1,5 +1,8 @@
 """Channels for the output that another scheduler mails."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 
 from jobs_app.cli.client import Client
@@ -12,9 +15,10 @@ CHAT = {"name": "chat", "events": ["lost"], "is_default": False}
 
 
 @pytest.fixture
-def client(server: CannedServer) -> Client:
+def client(server: CannedServer) -> Iterator[Client]:
     server.on("GET", "/channels", page(OPS, CHAT))
-    return Client()
+    with closing(Client()) as client:
+        yield client
 
 
 @pytest.mark.parametrize(

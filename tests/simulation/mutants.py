@@ -103,6 +103,7 @@ _HINT = "a message more, or later: a hint, harmless in any number"
 _ASKED = "it only says how often the database is asked"
 _HELD = "it only says how soon an outcome is on record"
 _NO_LOGS = "runs have no logs here: tests/worker/test_completer.py is about them"
+_NO_OUTPUT = "nobody hears of output here: tests/notifications/test_record.py is about that"
 _PLAIN = "an outcome that counts as news takes the longer way, by `finish`"
 
 _CHOSEN = (
@@ -161,6 +162,17 @@ HARMLESS: dict[str, str] = {
     "runs.job_failures.count_outcome: UPDATE jobs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = ?)": (
         "it saves writing a 0 over a 0; notifications.notify_outcome asks itself who hears"
+    ),
+    "runs.job_failures.count_outcome: bool(outcome.log_bytes) is taken for True": _NO_OUTPUT,
+    "runs.job_failures.count_outcome: bool(outcome.log_bytes) is taken for False": _NO_OUTPUT,
+    "runs.job_failures.count_outcome: bool(outcome.log_bytes) (no. 2) is taken for True": (
+        _NO_OUTPUT
+    ),
+    "runs.job_failures.count_outcome: bool(outcome.log_bytes) (no. 2) is taken for False": (
+        _NO_OUTPUT
+    ),
+    "jobs.service.pause: until != job.paused_until is taken for True": (
+        "the same end is written once more"
     ),
     "runs.finish.finish_plain: UPDATE runs: jobs.failures_in_a_row +"
     " jobs.failures_carried > ? OR (jobs.hears & ?) != ? (beside jobs.id = runs.job_id)": _PLAIN,
