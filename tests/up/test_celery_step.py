@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 from celery import Celery
 from celery.worker import state
@@ -20,7 +19,7 @@ import jobs_app
 from jobs_app.up import celery_step
 from jobs_app.up.celery_step import Integration, JobsWorker
 from tests.running import pid_in
-from tests.servers import wait_until
+from tests.servers import is_alive, wait_until
 
 #: Writes its process id into a file, notes each TERM, and ends as its arguments say.
 PROGRAM = """
@@ -108,11 +107,11 @@ def test_a_warm_shutdown_asks_the_process_to_end_and_waits(start, app, module, t
     pid = pid_in(tmp_path / "pid-0")
 
     step.close(worker_of(app))
-    assert psutil.pid_exists(pid)
+    assert is_alive(pid)
     step.stop(worker_of(app))
 
     assert (tmp_path / "ended").exists()
-    assert not psutil.pid_exists(pid)
+    assert not is_alive(pid)
     assert (tmp_path / "imports").read_text() == module
 
 
@@ -124,7 +123,7 @@ def test_a_cold_shutdown_kills_what_does_not_end(start, app, tmp_path):
     step.terminate(worker_of(app))
 
     assert (tmp_path / "quit").exists()
-    assert not psutil.pid_exists(pid)
+    assert not is_alive(pid)
     assert not list(tmp_path.glob("pid-1"))
 
 
@@ -136,7 +135,7 @@ def test_a_second_signal_turns_a_warm_shutdown_into_a_cold_one(start, app, tmp_p
 
     step.stop(worker_of(app))
 
-    assert not psutil.pid_exists(pid)
+    assert not is_alive(pid)
 
 
 def test_the_process_ends_with_a_worker_that_is_killed(tmp_path):
@@ -158,7 +157,7 @@ def test_the_process_ends_with_a_worker_that_is_killed(tmp_path):
     worker.kill()
     worker.wait()
 
-    wait_until(lambda: not psutil.pid_exists(pid), "the process ends")
+    wait_until(lambda: not is_alive(pid), "the process ends")
 
 
 def test_an_application_that_no_module_has_is_an_error_in_the_log(app, caplog):
