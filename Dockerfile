@@ -20,8 +20,10 @@ LABEL org.opencontainers.image.title="jobs-app" \
     org.opencontainers.image.licenses="BSD-3-Clause" \
     org.opencontainers.image.version="0.1.0"
 # A numeric user that the host does not have. Kubernetes can see that it is not root.
+# The account `commands` is for JOBS_SHELL_DEFAULT_USER.
 RUN groupadd --gid 10001 jobs \
     && useradd --uid 10001 --gid jobs --no-create-home --home-dir /data --shell /usr/sbin/nologin jobs \
+    && useradd --uid 10002 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin commands \
     && install --directory --owner=jobs --group=jobs --mode=0700 /data
 COPY --from=build /opt/jobs-app /opt/jobs-app
 COPY deploy/health.py /opt/jobs-app/health.py

@@ -19,6 +19,7 @@ class Action(StrEnum):
     RUN_TASK = "run a task without a job"
     WRITE_JOBS = "change jobs"
     WRITE_COMMANDS = "change or start as it likes what runs commands"
+    RUN_AS_ROOT = "have commands run as root"
     SEE_SECRETS = "see the names of secrets or refer to them"
     WRITE_SECRETS = "change secrets"
     SEE_CHANNELS = "see channels"
@@ -53,6 +54,7 @@ PERMISSIONS: dict[Action, Permission] = {
     Action.RUN_TASK: Permission(Role.EDITOR, Scope.WRITE, for_all_jobs=True),
     Action.WRITE_JOBS: Permission(Role.EDITOR, Scope.WRITE),
     Action.WRITE_COMMANDS: Permission(Role.EDITOR, Scope.WRITE, Grant.COMMANDS),
+    Action.RUN_AS_ROOT: Permission(Role.ADMIN, Scope.ADMIN),
     Action.SEE_SECRETS: Permission(Role.EDITOR, Scope.WRITE),
     Action.WRITE_SECRETS: Permission(Role.EDITOR, Scope.ADMIN, Grant.SECRETS),
     Action.SEE_CHANNELS: Permission(Role.VIEWER, Scope.READ),

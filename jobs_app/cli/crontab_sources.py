@@ -2,11 +2,12 @@
 
 import getpass
 import pwd
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from re import match
 from shutil import which
 
+from jobs_app.cli.client import Client
 from jobs_app.cli.crontab_files import STDIN, CrontabFile
 from jobs_app.cli.import_sources import Item, Source
 from jobs_app.jobs.importers.command_names import is_interpreter, name_of
@@ -18,15 +19,31 @@ from jobs_app.jobs.importers.drafts import Draft
 DESCRIBED = frozenset({"command", "stdin", "env", "cwd", "shell"})
 
 
-def source_of(file: CrontabFile, label: str, *, zone: str, prefix: str) -> Source:
-    """Return *file* as a source called *label*; times without a zone are in *zone*."""
+def allowed_accounts(client: Client) -> frozenset[str]:
+    """Return the accounts that a job may name; raises Failure."""
+    user = client.read("/tasks/shell")["schema"]["properties"].get("user", {})
+    return frozenset(name for kind in user.get("anyOf", ()) for name in kind.get("enum", ()))
+
+
+def source_of(
+    file: CrontabFile,
+    label: str,
+    *,
+    zone: str,
+    prefix: str,
+    accounts: Collection[str] = frozenset(),
+) -> Source:
+    """Return *file* as a source called *label*; times without a zone are in *zone*.
+
+    A line that names one of *accounts* before its command becomes a job with that `user`.
+    """
     lines = read_crontab(file.data, is_system=file.is_system)
     title = "Standard input" if file.path == STDIN else file.path
-    items = [_item(line, zone=zone, prefix=prefix) for line in lines]
+    items = [_item(line, zone=zone, prefix=prefix, accounts=accounts) for line in lines]
     return Source(title, file.form, f"crontab {label}"[:200], items, list(file.notes))
 
 
-def _item(line: Line, *, zone: str, prefix: str) -> Item:
+def _item(line: Line, *, zone: str, prefix: str, accounts: Collection[str]) -> Item:
     item = Item(
         line.number,
         line.text,
@@ -41,8 +58,9 @@ def _item(line: Line, *, zone: str, prefix: str) -> Item:
     entry = line.entry
     if entry is None:
         return item
-    item.draft = _draft(entry, prefix)
-    item.differences += _account_differences(entry)
+    user = entry.account if entry.account in accounts else None
+    item.draft = _draft(entry, prefix, user)
+    item.differences += _account_differences(entry, user)
     if entry.times.cron is not None and (
         text := merged_fires(entry.times.cron, entry.timezone or zone, now=datetime.now(UTC))
     ):
@@ -50,25 +68,28 @@ def _item(line: Line, *, zone: str, prefix: str) -> Item:
     return item
 
 
-def _draft(entry: Entry, prefix: str) -> Draft:
+def _draft(entry: Entry, prefix: str, user: str | None) -> Draft:
     schedule = entry.times.schedule()
     if entry.jitter_seconds:
         schedule["jitter_seconds"] = entry.jitter_seconds
     return Draft(
         name=name_of(entry.kwargs["command"], prefix=prefix),
         task="shell",
-        kwargs=entry.kwargs,
+        kwargs=entry.kwargs | ({} if user is None else {"user": user}),
         schedule=schedule,
         timezone=entry.timezone,
-        described=DESCRIBED,
+        described=DESCRIBED if entry.account is None else DESCRIBED | {"user"},
         description=entry.description,
         is_mailed=entry.is_mailed,
     )
 
 
-def _account_differences(entry: Entry) -> Iterator[str]:
-    if entry.account is not None and entry.account != getpass.getuser():
-        yield f"cron runs it as {entry.account}; here the account of the worker runs it."
+def _account_differences(entry: Entry, user: str | None) -> Iterator[str]:
+    if entry.account not in (None, user, getpass.getuser()):
+        yield (
+            f"cron runs it as {entry.account}; here the account of the worker runs it"
+            " (JOBS_SHELL_USERS does not have that one)."
+        )
     # FreeBSD's cron reads a group and a login class behind it.
     name = (entry.account or "").partition("/")[0].partition(":")[0]
     if name and not is_account(name):

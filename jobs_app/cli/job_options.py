@@ -124,6 +124,7 @@ definition_options = options(
     schedule_options,
     click.option("--manual", is_flag=True, help="No schedule: run by hand only."),
     click.option("--command", "shell_command", help="Short for a shell task."),
+    click.option("--user", "shell_user", help="Account that runs the command; '' clears."),
     kwargs_options,
     notify_options,
     click.option("--tag", "tags", multiple=True, help="Tag; repeatable, '' clears."),
@@ -241,6 +242,8 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
         changed["kwargs"] = {**previous, "command": command}
     if "kwargs" in options or "arguments" in options:
         changed["kwargs"] = kwargs_from(options, base=changed.get("kwargs"))
+    if (user := options.get("shell_user")) is not None:
+        changed["kwargs"] = _with_user(changed, user)
     if options.keys() & NOTIFY:
         changed["notify"] = notify_from(options, base=changed.get("notify"))
     if options.keys() & SCHEDULE_PARAMETERS:
@@ -251,6 +254,14 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
             return overlaid(changed, {"schedules": schedules})
         return overlaid(changed, {"schedule": schedules[0] if schedules else None})
     return changed
+
+
+def _with_user(job: Json, user: str) -> Json:
+    """Return the arguments of the shell task of *job* with the account *user*; "" for none."""
+    if job.get("task") != "shell":
+        raise click.UsageError("--user is for the task shell.")
+    kwargs = {name: value for name, value in (job.get("kwargs") or {}).items() if name != "user"}
+    return kwargs | ({"user": user} if user else {})
 
 
 def kwargs_from(options: dict[str, Any], *, base: Json | None = None) -> Json:

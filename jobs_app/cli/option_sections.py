@@ -12,7 +12,7 @@ OTHERS = "Options"
 #: The sections of the options that describe a job, and the parameters in each.
 JOB_SECTIONS: Mapping[str, frozenset[str]] = {
     "What runs": frozenset(
-        {"shell_command", "task", "kwargs", "arguments", "description", "tags"}
+        {"shell_command", "shell_user", "task", "kwargs", "arguments", "description", "tags"}
         | {"run_arguments", "confirm", "queue", "priority"}
     ),
     "Schedule": frozenset(

@@ -29,6 +29,7 @@ PARAMETERS = {
     "/schedule/end_at": "end_at",
     "/schedule/jitter_seconds": "jitter",
     "/kwargs/command": "shell_command",
+    "/kwargs/user": "shell_user",
     "/kwargs": "arguments",
     "/notify": "notify",
     "/tags": "tags",

@@ -126,6 +126,9 @@ Shells = Annotated[
     str,
     _matches(r"\s*(/[^\s,]+\s*(,\s*/[^\s,]+\s*)*)?\Z", "use whole paths with commas, as /bin/bash"),
 ]
+Accounts = Annotated[
+    str, _matches(r"\s*[^/:\s,]*(\s*,\s*[^/:\s,]*)*\s*\Z", "use names of accounts with commas")
+]
 AllowList = Annotated[str, _parses_with(parse_allowlist)]
 SmtpUrl = Annotated[str, _parses_with(mail_server)]
 

@@ -15,7 +15,9 @@ from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
 from jobs_app.core.policies import FirePolicy
+from jobs_app.core.setting_lists import SettingLists
 from jobs_app.core.setting_types import (
+    Accounts,
     AllowList,
     DatabaseUrl,
     DataDir,
@@ -39,7 +41,7 @@ SECRETS_DIR = Path("/run/secrets")
 _POLICY = FirePolicy()
 
 
-class Settings(DataFiles, HandedSettings):
+class Settings(DataFiles, SettingLists, HandedSettings):
     """The settings of one installation.
 
     Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
@@ -95,6 +97,16 @@ class Settings(DataFiles, HandedSettings):
     shells: Shells = Field(
         "/bin/sh,/bin/bash,/bin/dash,/bin/zsh,/usr/bin/bash,/usr/bin/dash,/usr/bin/zsh",
         description="Shells that `shell` jobs may name besides `/bin/sh`, with commas.",
+    )
+    shell_users: Accounts = Field(
+        "",
+        description="Accounts that `shell` jobs may name as `user`, with commas; the worker must "
+        "run as root.",
+    )
+    shell_default_user: str | None = Field(
+        None,
+        min_length=1,
+        description="Account that commands without `user` run as; the worker must run as root.",
     )
     timezone: Timezone = Field(
         "UTC", description="IANA zone of schedules; under `up` the machine's."
@@ -331,13 +343,3 @@ class Settings(DataFiles, HandedSettings):
             for name in Settings.model_fields
             if name.startswith(prefix) and name != "default_jitter_seconds"
         }
-
-    @property
-    def import_modules(self) -> tuple[str, ...]:
-        """The modules of JOBS_IMPORTS, in order."""
-        return tuple(part.strip() for part in self.imports.split(",") if part.strip())
-
-    @property
-    def queues(self) -> tuple[str, ...]:
-        """The queues of JOBS_WORKER_QUEUES, in order."""
-        return tuple(part.strip() for part in self.worker_queues.split(",") if part.strip())

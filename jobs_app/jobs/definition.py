@@ -27,8 +27,9 @@ from jobs_app.secrets import references, store
 from jobs_app.tasks import registry
 from jobs_app.tasks.declarations import Declaration
 
-#: The argument of a task that runs commands.
-COMMAND = "command"
+#: The arguments of a task that runs commands, and of `shell`, that only their author may set.
+_COMMAND = frozenset({"command"})
+_OF_SHELL = _COMMAND | {"user"}
 
 _NAME_RULE = (
     "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "
@@ -162,13 +163,20 @@ def _plain_errors(definition: Definition) -> Iterable[FieldError]:
 
 
 def _run_argument_errors(definition: Definition, app: Celery) -> Iterable[FieldError]:
-    """Yield an error for the argument with the command, which only its author may set."""
-    if not registry.runs_commands(app, definition.task):
-        return
+    """Yield an error for each argument that only the author of a command may set."""
+    never = never_asked(app, definition.task)
     for index, name in enumerate(definition.run_arguments):
-        if name == COMMAND:
-            detail = "Whoever may start the job could run any command: leave it out."
+        if name in never:
+            what = "run any command" if name in _COMMAND else "say who runs it, and how"
+            detail = f"Whoever may start the job could {what}: leave it out."
             yield FieldError(f"/run_arguments/{index}", "command_argument", detail)
+
+
+def never_asked(app: Celery, task: str) -> frozenset[str]:
+    """Return the arguments of *task* that no start of a job may set in place of its author."""
+    if registry.runs_shell(app, task):
+        return _OF_SHELL
+    return _COMMAND if registry.runs_commands(app, task) else frozenset()
 
 
 def queue_errors(queue: str, key: str | None, limit: int | None) -> Iterable[FieldError]:

@@ -23,6 +23,7 @@ from jobs_app.core.fork_server import plain_environment, spawn
 from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.core.states import CancelMode
 from jobs_app.core.text import counted
+from jobs_app.tasks.command_account import Account
 from jobs_app.tasks.context import RunContext, Stream
 
 SUPERVISOR = "jobs_app.tasks.command_supervisor:main"
@@ -53,16 +54,27 @@ class CommandEnd:
     leftovers: str = ""
 
 
-def run_command(
-    argv: list[str], *, env: dict[str, str], cwd: str, context: RunContext, stdin: str = ""
-) -> CommandEnd:
-    """Run *argv* (an absolute program and its arguments); no process of it outlives this call.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An absolute program with its arguments, exactly its environment, and where it starts.
 
-    Its environment is exactly *env*, its input is *stdin*, its output goes to the run's log.
-    The supervisor ends the command if this call raises, or if this process dies or freezes.
+    `account` is None for the account of this process.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    account: Account | None = None
+
+
+def run_command(program: Program, *, context: RunContext, stdin: str = "") -> CommandEnd:
+    """Run *program*; no process of it outlives this call.
+
+    Its input is *stdin*, its output goes to the run's log. The supervisor ends the command if
+    this call raises, or if this process dies or freezes.
     """
     with ExitStack() as stack, _input(stdin) as file:
-        return _Command(stack, argv, env, cwd, context, file.fileno()).follow()
+        return _Command(stack, program, context, file.fileno()).follow()
 
 
 def _input(text: str) -> IO[bytes]:
@@ -82,16 +94,14 @@ class _Command:
     def __init__(
         self,
         stack: ExitStack,
-        argv: list[str],
-        env: dict[str, str],
-        cwd: str,
+        program: Program,
         context: RunContext,
         stdin: int,
     ) -> None:
         self._context = context
         self._marks = [
             f"{name}={value}".encode()
-            for name, value in env.items()
+            for name, value in program.env.items()
             if name in ("JOBS_RUN_ID", "JOBS_ATTEMPT")
         ]
         self._group: int | None = None
@@ -114,9 +124,10 @@ class _Command:
         stack.callback(self._control.close)
         self._poll.register(self._control, select.POLLIN)
         order = {
-            "argv": argv,
-            "env": env,
-            "cwd": cwd,
+            "argv": program.argv,
+            "env": program.env,
+            "cwd": program.cwd,
+            "account": program.account and program.account.numbers(),
             "soft": context.limits.soft_time_limit_seconds,
             "limit": context.limits.time_limit_seconds,
             "grace": context.limits.kill_grace_seconds,

@@ -24,11 +24,12 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from typing import Any
 
 from jobs_app.core.process import limit_programs
+from jobs_app.tasks.command_child import become_command
 from jobs_app.tasks.process_tree import descendants
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 IS_LINUX = sys.platform == "linux"
 
@@ -105,7 +106,7 @@ class Supervisor:
         self.set_process_flags()
         limit_programs(new_privileges=order["new_privileges"])
         self.wake_on_child()
-        failure = self.start(order["argv"], order["env"], order["cwd"])
+        failure = self.start(order)
         started = clock()
         for fd in self.writes:
             os.close(fd)
@@ -145,45 +146,25 @@ class Supervisor:
         self.poll.register(self.wake, select.POLLIN)
         self.poll.register(self.control, select.POLLIN)
 
-    def start(self, argv: list[str], env: dict[str, str], cwd: str) -> str | None:
+    def start(self, order: dict[str, Any]) -> str | None:
         """Start the command; return the error as text, None if it started."""
         failure_read, failure_write = os.pipe()
         own_pid = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            self.become_command(own_pid, argv, env, cwd, failure_write)
+            become_command(
+                order,
+                supervisor=own_pid,
+                streams=(self.stdin, self.writes[0], self.writes[1]),
+                failure=failure_write,
+                libc=self.libc,
+            )
         os.close(failure_write)
         # Parent and child both do it, so that no signal to the group comes too early.
         with suppress(OSError):
             os.setpgid(self.pid, self.pid)
         with os.fdopen(failure_read, "rb") as pipe:
             return pipe.read().decode("utf-8", "replace") or None
-
-    def become_command(
-        self, supervisor: int, argv: list[str], env: dict[str, str], cwd: str, failure: int
-    ) -> None:
-        """Turn this new process into the command; never returns."""
-        try:
-            os.setpgid(0, 0)
-            if self.libc is not None:
-                self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                if os.getppid() != supervisor:
-                    os._exit(127)
-            signal.set_wakeup_fd(-1)
-            for number in range(1, signal.NSIG):
-                with suppress(OSError, ValueError):
-                    signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            os.dup2(self.stdin, 0)
-            os.dup2(self.writes[0], 1)
-            os.dup2(self.writes[1], 2)
-            os.umask(0o022)
-            os.chdir(cwd)
-            os.execve(argv[0], argv, env)  # noqa: S606  # the shell, if any, is in argv
-        except BaseException as error:  # noqa: BLE001  # the child must not continue as a second supervisor
-            os.write(failure, str(error).encode("utf-8", "replace"))
-        finally:
-            os._exit(127)
 
     def wait_for_end(self) -> None:
         """Return when the command itself has ended."""

@@ -56,12 +56,12 @@ def broken_modules(app: Celery) -> list[str]:
 
 def tasks(app: Celery) -> list[TaskInfo]:
     """Return the tasks that a job may name, sorted by name."""
-    return [_describe(app.tasks[name]) for name in names(app)]
+    return [_describe(app, name) for name in names(app)]
 
 
 def task_info(app: Celery, name: str) -> TaskInfo | None:
     """Return the task called *name*, None if no job may name it."""
-    return _describe(app.tasks[name]) if name in names(app) else None
+    return _describe(app, name) if name in names(app) else None
 
 
 def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
@@ -93,6 +93,13 @@ def runs_commands(app: Celery, task: str) -> bool:
         return True
     code = _code_of(app, task)
     return code is not None and any(code is _code_of(app, name) for name in (SHELL, *named))
+
+
+def runs_shell(app: Celery, task: str) -> bool:
+    """Tell whether *task* is our `shell`, by whatever name."""
+    return task == SHELL or (
+        (code := _code_of(app, task)) is not None and code is _code_of(app, SHELL)
+    )
 
 
 def unknown_command_tasks(app: Celery) -> list[str]:
@@ -145,7 +152,8 @@ def _settings_of(app: Celery) -> Settings:
     return settings if isinstance(settings, Settings) else Settings()
 
 
-def _describe(task: AnyTask) -> TaskInfo:
+def _describe(app: Celery, name: str) -> TaskInfo:
+    task: AnyTask = app.tasks[name]
     notes: list[str] = []
     positional: list[str] = []
     description, schema = "", {"type": "object"}
@@ -158,6 +166,8 @@ def _describe(task: AnyTask) -> TaskInfo:
             notes += arguments.notes()
             positional = arguments.positional()
             schema = arguments.schema()
+            if (own_schema := getattr(task, "schema_of", None)) is not None:
+                schema = own_schema(schema, _settings_of(app))
             # A bound or a default inside a model may be NaN, or have thousands of digits.
             schema, changes = as_json(schema, most_parts=MOST_SCHEMA_PARTS)
             notes += [f"In its schema: {change}" for change in changes]

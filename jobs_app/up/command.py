@@ -19,6 +19,8 @@ from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
 from jobs_app.core.web_address import connect_host, link_address
 from jobs_app.schedules.machine_zone import machine_zone
+from jobs_app.tasks.command_access import check_default_account
+from jobs_app.tasks.command_account import root_warning
 from jobs_app.tasks.module_path import check_modules
 from jobs_app.up import checks
 from jobs_app.up.banner import print_banner, print_demo
@@ -88,8 +90,9 @@ def up(
             check_modules(settings.import_modules)
             files = _source_files(settings) if reloads else None
             checks.warn_of_typos(os.environ)
-            if os.geteuid() == 0:
-                announce("warning: this runs as root, and so does every job; use a user of its own")
+            check_default_account(settings)
+            if text := root_warning(settings):
+                announce(f"warning: {text}, or use an account of its own")
             demo_open = demo and is_loopback(settings.host)
             environment = _environment(settings, demo_open=demo_open)
             # Meanwhile Valkey starts.

@@ -14,6 +14,7 @@ from jobs_app.jobs import service
 from jobs_app.jobs.document import NAME, Definition
 from jobs_app.secrets import references
 from jobs_app.tasks import registry
+from jobs_app.tasks.command_account import is_root
 from jobs_app.web import extension
 from jobs_app.web.api.responses import checked_name
 from jobs_app.web.permissions import may, principal, require
@@ -25,6 +26,9 @@ def check_save(definition: Definition, *, before: Job | None = None) -> None:
     tasks = {definition.task} if before is None else {definition.task, before.task}
     if any(map(_runs_commands, tasks)):
         require(Action.WRITE_COMMANDS)
+    _check_account(definition.task, definition.kwargs)
+    if before is not None:
+        _check_account(before.task, before.kwargs)
     tags = principal().tags
     if tags is not None and tags.isdisjoint(definition.tags):
         sentence = f"You see the jobs with the tags {', '.join(sorted(tags))}: keep one of them."
@@ -34,6 +38,8 @@ def check_save(definition: Definition, *, before: Job | None = None) -> None:
 
 def may_change(job: Job) -> bool:
     """Tell whether the caller may change or delete *job* at all."""
+    if _runs_as_root(job.task, job.kwargs) and not may(Action.RUN_AS_ROOT):
+        return False
     return may(Action.WRITE_COMMANDS if _runs_commands(job.task) else Action.WRITE_JOBS)
 
 
@@ -50,10 +56,11 @@ def checked_version(job: Job, version: int | None) -> int | None:
     return job.version if version is None and not principal().is_unlimited else version
 
 
-def check_task(task: str) -> None:
-    """Raise Forbidden unless the caller may run *task* without a job."""
+def check_task(task: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise Forbidden unless the caller may run *task* with *kwargs* without a job."""
     if _runs_commands(task):
         require(Action.WRITE_COMMANDS)
+    _check_account(task, kwargs)
 
 
 def check_start(job: Job, kwargs: Mapping[str, Any], overlap_policy: OverlapPolicy | None) -> None:
@@ -91,12 +98,24 @@ def _check_arguments(
     if others:
         is_command = _runs_commands(task)
         _require(Action.WRITE_COMMANDS if is_command else Action.START_WITH_ARGUMENTS, others)
+        _check_account(task, {**repeated.kwargs, **kwargs})
     if overlap_policy is not None:
         require(Action.START_WITH_ARGUMENTS)
     if references.names_in(dict(kwargs)):
         require(Action.SEE_SECRETS)
     # Whoever changes what the author fixed, as the recipients of a mail, is the author of it all.
     _check_attached_log(task, {**repeated.kwargs, **kwargs} if others else kwargs)
+
+
+def _check_account(task: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise Forbidden for a command as root, unless the caller may do even that."""
+    if _runs_as_root(task, kwargs):
+        require(Action.RUN_AS_ROOT)
+
+
+def _runs_as_root(task: str, kwargs: Mapping[str, Any]) -> bool:
+    is_shell = registry.runs_shell(extension.current().celery, task)
+    return is_shell and is_root(kwargs.get("user"))
 
 
 def _require(action: Action, names: list[str]) -> None:

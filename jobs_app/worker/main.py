@@ -12,6 +12,8 @@ from jobs_app.celery_app import make_celery, pool_name
 from jobs_app.core import process
 from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
+from jobs_app.tasks.command_access import check_default_account
+from jobs_app.tasks.command_account import root_warning
 from jobs_app.worker.celery_hooks import signals
 from jobs_app.worker.output.capture import prepare_worker
 
@@ -26,13 +28,15 @@ def main(settings: Settings) -> int:
     """
     configure_log(settings.log_level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     prepare_worker()
+    # Celery only logs what its own start raises: the worker would take messages in vain.
+    check_default_account(settings)
     if os.geteuid() == 0:
-        log.warning("running_as_root jobs run as root too, unless they change that themselves")
+        if text := root_warning(settings):
+            log.warning("running_as_root %s", text)
         # Celery's own warning says the same in five lines.
         warnings.filterwarnings("ignore", category=SecurityWarning)
     celery_signals.worker_ready.connect(_ignore_hangup)
     app = make_celery(settings)
-    # Celery only logs what its own start raises: the worker would take messages in vain.
     app.signer.load()
     worker = app.Worker(
         hostname=settings.worker_name,

@@ -17,6 +17,7 @@ START_WITH_ARGUMENTS  editor            write
 RUN_TASK              editor            write *
 WRITE_JOBS            editor            write
 WRITE_COMMANDS        editor+commands   write
+RUN_AS_ROOT           admin             admin
 SEE_SECRETS           editor            write
 WRITE_SECRETS         editor+secrets    admin
 SEE_CHANNELS          viewer            read

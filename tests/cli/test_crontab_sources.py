@@ -5,13 +5,19 @@ import getpass
 import pytest
 
 from jobs_app.cli.crontab_files import CrontabFile
-from jobs_app.cli.crontab_sources import source_of
+from jobs_app.cli.crontab_sources import DESCRIBED, source_of
 from jobs_app.cli.import_sources import Item
 
 
-def items(text: str, *, is_system: bool = False, zone: str = "UTC") -> list[Item]:
+def items(
+    text: str,
+    *,
+    is_system: bool = False,
+    zone: str = "UTC",
+    accounts: frozenset[str] = frozenset(),
+) -> list[Item]:
     file = CrontabFile("/x/y", text.encode(), is_system, "form")
-    return source_of(file, "web1:/x/y", zone=zone, prefix="p-").items
+    return source_of(file, "web1:/x/y", zone=zone, prefix="p-", accounts=accounts).items
 
 
 def test_a_line_is_the_draft_of_a_job() -> None:
@@ -50,6 +56,31 @@ def test_an_account_of_another_than_the_worker_is_a_difference(
 
     assert len(item.differences) == (0 if words is None else 1)
     assert words is None or words in item.differences[0]
+
+
+def test_an_account_that_a_job_may_name_becomes_its_user() -> None:
+    listed, other, plain = items(
+        "@daily nobody x\n@daily daemon y\n@daily nobody:web z\n",
+        is_system=True,
+        accounts=frozenset({"nobody"}),
+    )
+
+    assert listed.draft is not None
+    assert listed.draft.kwargs == {"command": "x", "user": "nobody"}
+    assert listed.differences == []
+    assert other.draft is not None
+    assert "user" not in other.draft.kwargs
+    assert "cron runs it as daemon; here the account of the worker" in other.differences[0]
+    assert plain.draft is not None
+    assert "user" not in plain.draft.kwargs
+
+
+def test_only_a_column_of_accounts_determines_the_user_of_a_job() -> None:
+    (of_system,) = items("@daily nobody x\n", is_system=True)
+    (of_person,) = items("@daily x\n")
+
+    described = [item.draft and item.draft.described for item in (of_system, of_person)]
+    assert described == [DESCRIBED | {"user"}, DESCRIBED]
 
 
 def test_an_account_that_this_machine_does_not_have_is_named() -> None:

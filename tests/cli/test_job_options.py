@@ -49,6 +49,28 @@ def test_a_field_that_is_true_or_false_has_an_option() -> None:
         assert with_options({}, {option.parameter: value}) == {"confirm": value}
 
 
+@pytest.mark.parametrize(
+    "typed, kwargs",
+    [
+        ({"shell_user": "backup"}, {"command": "x", "user": "backup"}),
+        ({"shell_user": ""}, {"command": "x"}),
+        (
+            {"shell_user": "backup", "kwargs": '{"command": "y"}'},
+            {"command": "y", "user": "backup"},
+        ),
+    ],
+)
+def test_an_account_is_an_argument_of_the_command(typed: dict[str, Any], kwargs: Any) -> None:
+    job = {"task": "shell", "kwargs": {"command": "x", "user": "www-data"}}
+
+    assert with_options(job, typed)["kwargs"] == kwargs
+
+
+def test_an_account_is_for_commands_only() -> None:
+    with pytest.raises(click.UsageError, match="task shell"):
+        with_options({"task": "http", "kwargs": {}}, {"shell_user": "backup"})
+
+
 @pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": 1e999}', '{"x": -Infinity}'])
 def test_kwargs_that_are_no_json_are_refused(text: str) -> None:
     with pytest.raises(click.UsageError, match="JSON has no number"):

@@ -17,7 +17,7 @@ import pytest
 
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import CancelMode
-from jobs_app.tasks.command import CommandEnd, run_command
+from jobs_app.tasks.command import CommandEnd, Program, run_command
 from jobs_app.tasks.context import RunContext, environment
 from tests.running import Output, a_run, pid_in
 from tests.servers import is_alive, wait_until
@@ -29,12 +29,13 @@ ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 WORKER = """
 import json, sys
 from dataclasses import asdict
-from jobs_app.tasks.command import run_command
+from jobs_app.tasks.command import Program, run_command
 from tests.running import a_run
 order = json.loads(sys.argv[1])
 context = a_run(lease_seconds_left=lambda: order["lease"], kill_grace_seconds=order["grace"])
 env = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-end = run_command(["/bin/sh", "-c", order["command"]], env=env, cwd=order["cwd"], context=context)
+program = Program(["/bin/sh", "-c", order["command"]], env, order["cwd"])
+end = run_command(program, context=context)
 print(json.dumps(asdict(end)))
 """
 
@@ -43,9 +44,9 @@ print(json.dumps(asdict(end)))
 def run(tmp_path: Path) -> Callable[..., CommandEnd]:
     def run(command: str, context: RunContext | None = None) -> CommandEnd:
         context = context or a_run()
-        argv = ["/bin/sh", "-c", command]
         env = {**ENV, **environment(context)}
-        return run_command(argv, env=env, cwd=str(tmp_path), context=context)
+        program = Program(["/bin/sh", "-c", command], env, str(tmp_path))
+        return run_command(program, context=context)
 
     return run
 
@@ -107,10 +108,10 @@ def test_the_signal_that_ended_the_command_comes_back(run, number):
 def test_a_command_that_cannot_be_started_says_why(tmp_path):
     nowhere = str(tmp_path / "nowhere")
 
-    missing = run_command([nowhere], env=ENV, cwd="/", context=a_run())
-    no_folder = run_command(["/bin/true"], env=ENV, cwd=nowhere, context=a_run())
-    huge = run_command(["/bin/echo", "x" * 3_000_000], env=ENV, cwd="/", context=a_run())
-    broken = run_command(["/bin/echo", "\0"], env=ENV, cwd="/", context=a_run())
+    missing = run_command(Program([nowhere], ENV, "/"), context=a_run())
+    no_folder = run_command(Program(["/bin/true"], ENV, nowhere), context=a_run())
+    huge = run_command(Program(["/bin/echo", "x" * 3_000_000], ENV, "/"), context=a_run())
+    broken = run_command(Program(["/bin/echo", "\0"], ENV, "/"), context=a_run())
 
     assert {end.why for end in (missing, no_folder, huge, broken)} == {"not_started"}
     assert "No such file" in missing.detail

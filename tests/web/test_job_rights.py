@@ -143,6 +143,59 @@ def test_only_with_the_grant_a_job_that_runs_commands_is_saved_or_started_otherw
         assert answer.status_code == status, (method, path, answer.text)
 
 
+@pytest.fixture
+def account_app(settings: Settings) -> Iterator[Flask]:
+    """An application whose jobs may name two accounts."""
+    made = create_app(settings.model_copy(update={"shell_users": "root,nobody"}))
+    yield made
+    close(made)
+
+
+def test_only_an_admin_has_a_command_run_as_root(
+    account_app: Flask, api_of: ApiOf, store: Store
+) -> None:
+    admin = Api(account_app, api_of("admin").token)
+    granted = Api(account_app, api_of("editor", grants=("commands",)).token)
+    command, as_root = {"command": "true", "user": "nobody"}, {"command": "true", "user": "root"}
+    job = {"task": "shell", "kwargs": as_root}
+    made = admin.post("/jobs", job | {"name": "of-root"}).json
+    run = a_run(job_id=made["id"], task="shell", kwargs=as_root)
+    store(run)
+    requests = (
+        ("POST", "/jobs", job | {"name": "new"}, 201),
+        ("PUT", "/jobs/of-nobody", job, 200),
+        ("PATCH", "/jobs/of-root", {"kwargs": {"command": "id"}}, 200),
+        ("PATCH", "/jobs/of-root", {"kwargs": {"user": "nobody"}}, 200),
+        ("POST", "/jobs/of-root/runs", {"kwargs": {"command": "id"}}, 202),
+        ("POST", "/jobs/of-nobody/runs", {"kwargs": {"user": "root"}}, 202),
+        ("POST", f"/runs/{run.id}/retry", {"kwargs": {"command": "id"}}, 202),
+        ("POST", "/runs", job, 202),
+    )
+    of_nobody = {"name": "of-nobody", "task": "shell", "kwargs": command}
+    assert granted.post("/jobs", of_nobody).status_code == 201
+    # Its author has said what runs as root, so whoever may start a job starts it.
+    assert granted.post("/jobs/of-root/runs", {}).status_code == 202
+
+    for method, path, body, _ in requests:
+        refused = granted.send(method, path, json=body, headers={"If-Match": "*"})
+        assert refused.status_code == 403, (method, path, refused.text)
+        assert "may not have commands run as root. An admin can." in refused.json["detail"]
+    for method, path, body, status in requests[::-1]:
+        path = f"{path}?dry_run=true" if path.startswith("/jobs/of") and method != "POST" else path
+        answer = admin.send(method, path, json=body, headers={"If-Match": "*"})
+        assert answer.status_code in (status, 409), (method, path, answer.text)
+
+
+@pytest.mark.parametrize("name", ["command", "user"])
+def test_a_start_does_not_say_who_runs_a_command(account_app: Flask, api: Api, name: str) -> None:
+    job = {"name": "x", "task": "shell", "kwargs": {"command": "true"}, "run_arguments": [name]}
+
+    answer = Api(account_app, api.token).post("/jobs", job)
+
+    assert answer.status_code == 422
+    assert [error["code"] for error in answer.json["errors"]] == ["command_argument"]
+
+
 def test_an_editor_without_the_grant_does_not_delete_or_start_a_command_otherwise(
     api: Api, api_of: ApiOf
 ) -> None:

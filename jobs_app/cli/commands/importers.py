@@ -5,7 +5,7 @@ import socket
 
 import click
 
-from jobs_app.cli.client import Json, connect
+from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.commands.import_apscheduler import apscheduler
 from jobs_app.cli.commands.import_beat import beat
 from jobs_app.cli.commands.import_django_beat import django_celery_beat
@@ -76,8 +76,9 @@ def crontab(
     """
     zone = timezone or _machine_zone()
     check_options(prefix=prefix, zone=zone, label=label, sources=len(files))
-    sources = _crontab_sources(files, is_system, label, zone=zone, prefix=prefix)
-    rules = output_rules(connect(), mail_channel, is_like_cron=like_cron)
+    client = connect()
+    sources = _crontab_sources(client, files, is_system, label, zone=zone, prefix=prefix)
+    rules = output_rules(client, mail_channel, is_like_cron=like_cron)
     general = [
         mail_sentence(rules, is_like_cron=like_cron),
         "PATH is longer than cron's /usr/bin:/bin where the crontab sets none.",
@@ -98,22 +99,31 @@ def crontab(
 
 
 def _crontab_sources(
-    names: tuple[str, ...], is_system: bool | None, label: str | None, *, zone: str, prefix: str
+    client: Client,
+    names: tuple[str, ...],
+    is_system: bool | None,
+    label: str | None,
+    *,
+    zone: str,
+    prefix: str,
 ) -> list[Source]:
     # Late, for the start of other commands: the schedules need cronsim.
     from jobs_app.cli.crontab_files import STDIN, read_files
-    from jobs_app.cli.crontab_sources import source_of
+    from jobs_app.cli.crontab_sources import allowed_accounts, source_of
 
     files = read_files(names, is_system=is_system)
     if label is not None and len(files) > 1:
         raise click.UsageError("--label is for one file.")
     host = socket.gethostname()
+    has_accounts = any(file.is_system for file in files)
+    accounts = allowed_accounts(client) if has_accounts else frozenset[str]()
     return [
         source_of(
             file,
             label or f"{host}:{getpass.getuser() if file.path == STDIN else file.path}",
             zone=zone,
             prefix=prefix,
+            accounts=accounts,
         )
         for file in files
     ]

@@ -15,7 +15,14 @@ from pydantic_core import PydanticCustomError
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import counted
-from jobs_app.tasks.command import CommandEnd, run_command
+from jobs_app.tasks.command import CommandEnd, Program, run_command
+from jobs_app.tasks.command_account import (
+    Account,
+    account_fault,
+    account_for,
+    account_warning,
+    own_name,
+)
 from jobs_app.tasks.context import (
     RUN_VARIABLES,
     Cancelled,
@@ -99,15 +106,17 @@ Variables = Annotated[dict[VariableName, str], AfterValidator(_short_variables)]
 
 
 class ShellTask(Task[Any, Any]):
-    """The base of `shell`: checks its shell, and warns of what does not do what a crontab does."""
+    """The base of `shell`: checks its shell and account, and warns of what is not as in cron."""
 
     abstract = True
 
     @staticmethod
     def faults_of(kwargs: Mapping[str, Any], settings: Settings) -> Iterator[FieldError]:
-        """Yield a fault if JOBS_SHELLS does not allow the shell, or all is too long together."""
+        """Yield faults of a shell or account that the settings do not allow, and of long texts."""
         if fault := _shell_fault(kwargs.get("shell"), settings):
             yield FieldError("/kwargs/shell", "not_allowed", fault)
+        if fault := account_fault(kwargs.get("user"), settings):
+            yield FieldError("/kwargs/user", "not_allowed", fault)
         env = kwargs.get("env") or {}
         together = _size(kwargs["command"]) + BYTES_BESIDE
         together += sum(_size(f"{name}={value}") + BYTES_BESIDE for name, value in env.items())
@@ -121,10 +130,21 @@ class ShellTask(Task[Any, Any]):
             )
 
     @staticmethod
+    def schema_of(schema: dict[str, Any], settings: Settings) -> dict[str, Any]:
+        """Return *schema*, that of the arguments, with the accounts that a job may name."""
+        if not settings.shell_accounts:
+            return schema
+        names = {"type": "string", "enum": list(settings.shell_accounts)}
+        user = schema["properties"]["user"] | {"anyOf": [names, {"type": "null"}]}
+        return schema | {"properties": schema["properties"] | {"user": user}}
+
+    @staticmethod
     def warnings_of(kwargs: Mapping[str, Any], _settings: Settings) -> Iterator[str]:
         """Yield warnings about what is valid but has no effect, or another one than in cron."""
         env = kwargs.get("env") or {}
         yield from _command_warnings(kwargs["command"], kwargs.get("shell") or SHELL)
+        if text := account_warning(kwargs.get("user")):
+            yield text
         for name, text in CRONTAB_VARIABLES.items():
             if name in env:
                 yield f"env.{name} is a variable of the command and changes nothing else: {text}."
@@ -175,55 +195,71 @@ def shell(
     stdin: str | None = None,
     shell: str | None = None,
     success_exit_codes: list[ExitCode] | None = None,
+    user: str | None = None,
 ) -> dict[str, int]:
     """Run a command with a shell and return its exit code.
 
-    It starts in *cwd*, which is relative to the worker's home directory, with umask 022, a
-    small environment, *env*, and the variables of the run. An exit code that does not mean
+    It starts in *cwd*, which is relative to the home directory of its account, with umask 022,
+    a small environment, *env*, and the variables of the run. An exit code that does not mean
     success raises CommandFailed. The output is the log of the run.
 
     Args:
         command: The command, for the shell.
-        cwd: Its working directory; by default the worker's home directory.
+        cwd: Its working directory; by default the home directory of its account.
         env: Variables to add to its environment.
         stdin: Text for its standard input, which is empty by default.
         shell: The shell that runs it, one of JOBS_SHELLS; by default /bin/sh.
         success_exit_codes: Exit codes that mean success besides 0.
+        user: The account that it runs as, one of JOBS_SHELL_USERS, on a worker that runs as root.
     """
     context = current_run.get()
-    if fault := _shell_fault(shell, context.settings or Settings()):
+    settings = context.settings or Settings()
+    if fault := _shell_fault(shell, settings):
         raise CommandFailed(fault)
-    program = shell or SHELL
-    base = base_environment(program)
-    end = run_command(
-        [program, "-c", command],
+    account = account_for(user, settings)
+    base = base_environment(shell or SHELL, account)
+    program = Program(
+        [shell or SHELL, "-c", command],
         env={**base, **(env or {}), **environment(context)},
-        cwd=os.path.join(base["HOME"], os.path.expanduser(cwd or "")),
-        context=context,
-        stdin=stdin or "",
+        cwd=_directory(cwd, base["HOME"]),
+        account=account,
     )
+    end = run_command(program, context=context, stdin=stdin or "")
     if end.leftovers:
         context.log.write("stderr", f"jobs-app: {end.leftovers}\n".encode())
     return {"exit_code": successful_code(end, context, {0, *(success_exit_codes or ())})}
 
 
-def base_environment(shell: str) -> dict[str, str]:
-    """Return the environment of every command, which holds no secret of the worker."""
-    try:
-        account = pwd.getpwuid(os.getuid())
-        user, account_home = account.pw_name, account.pw_dir
-    except KeyError:
-        # In a container, the user id may be missing in the passwd file.
-        user, account_home = str(os.getuid()), "/"
-    homes = (os.environ.get("HOME", ""), account_home, "/")
+def base_environment(shell: str, account: Account | None) -> dict[str, str]:
+    """Return the environment of every command of *account*, which holds no secret of the worker."""
+    user, home = (own_name(), _own_home()) if account is None else (account.name, account.home)
     return {
         "PATH": PATH,
-        "HOME": next(home for home in homes if os.path.isabs(home) and os.path.isdir(home)),
+        "HOME": home,
         "USER": user,
         "LOGNAME": user,
         "SHELL": shell,
         "LANG": "C.UTF-8",
     }
+
+
+def _own_home() -> str:
+    """Return the home directory of this process, "/" if it has none."""
+    try:
+        account_home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        account_home = "/"
+    homes = (os.environ.get("HOME", ""), account_home, "/")
+    return next(home for home in homes if os.path.isabs(home) and os.path.isdir(home))
+
+
+def _directory(cwd: str | None, home: str) -> str:
+    """Return the directory that a command starts in; without *cwd* it is *home*, or "/"."""
+    if not cwd:
+        # As the account `nobody` has it.
+        return home if os.path.isdir(home) else "/"
+    is_at_home = cwd == "~" or cwd.startswith("~/")
+    return os.path.join(home, cwd[2:] if is_at_home else os.path.expanduser(cwd))
 
 
 def successful_code(end: CommandEnd, context: RunContext, success: Collection[int]) -> int:

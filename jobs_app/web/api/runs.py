@@ -77,7 +77,7 @@ def start_task(header: MayRepeat, body: TaskRunIn) -> Response:
     """Run a task once, without a job."""
     document = body.model_dump(exclude_unset=True)
     start = job_start.task_start(document, extension.current().celery)
-    job_rights.check_task(start.task)
+    job_rights.check_task(start.task, start.kwargs)
     return preconditions.once(lambda: accepted(record_run(start)))
 
 

@@ -10,12 +10,11 @@ from jobs_app.accounts.permissions import Action
 from jobs_app.core.errors import FieldError, JobsError
 from jobs_app.db.errors import is_outage
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs.definition import COMMAND
+from jobs_app.jobs.definition import never_asked
 from jobs_app.notifications import channels
 from jobs_app.schedules import timezones
 from jobs_app.schedules.union import MAX_SCHEDULES
 from jobs_app.secrets import store
-from jobs_app.tasks import registry
 from jobs_app.web import extension, job_commands
 from jobs_app.web.pages import (
     argument_fields,
@@ -141,9 +140,6 @@ def _arguments(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str,
     own = {field.name for field in fields}
     specs = (job_document.ALL_ARGUMENTS, argument_fields.OTHERS, job_document.MORE_ASKED)
     whole, others, more = form_fields.bound(specs, values, errors)
-    is_command = registry.runs_commands(
-        extension.current().celery, job_document.task_of(values, tasks)
-    )
     return {
         "name": name,
         "task": task,
@@ -157,7 +153,7 @@ def _arguments(editor: Editor, errors: Mapping[str, Sequence[str]]) -> dict[str,
             if job_document.is_argument(control) and job_document.owner_of(control) not in own
         ],
         "types_json": job_document.types_json(values),
-        "never_asked": {COMMAND} if is_command else set(),
+        "never_asked": never_asked(extension.current().celery, job_document.task_of(values, tasks)),
     }
 
 

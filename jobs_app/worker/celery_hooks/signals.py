@@ -20,6 +20,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.runs.messages import read_arguments
 from jobs_app.runs.workers import Registration
+from jobs_app.tasks.command_access import check_default_account
 from jobs_app.worker import execution
 from jobs_app.worker.celery_hooks.children import allow_children
 from jobs_app.worker.celery_hooks.events import EventRequest
@@ -73,6 +74,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     adopt_user_handlers()
     settings = app.settings
     limit_programs(new_privileges=settings.new_privileges)
+    check_default_account(settings)
     # Without a key no message can be checked; a key of its own would fit nothing.
     app.signer.load()
     is_prefork = _is_prefork(sender.pool_cls)
