@@ -70,6 +70,25 @@ VERBS = frozenset(
     }
 )
 
+#: What a page shows at the moment at which it is read: it may not show yet what a click does.
+READS_OF_PAGES = frozenset(
+    {
+        "all_inner_texts",
+        "all_text_contents",
+        "count",
+        "get_attribute",
+        "inner_text",
+        "input_value",
+        "is_checked",
+        "is_disabled",
+        "is_enabled",
+        "is_hidden",
+        "is_visible",
+        "text_content",
+        "url",
+    }
+)
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _EXCEPTION = re.compile(
     r"#\s*(?:noqa\b(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type: ignore(?:\[[\w, -]+\])?)"
@@ -150,6 +169,19 @@ def test_only_listed_modules_import_inside_a_function() -> None:
     }
 
     assert late == LATE_IMPORTS
+
+
+def test_what_a_browser_shows_is_waited_for() -> None:
+    found = {
+        f"{name}:{assertion.lineno}: {ast.unparse(assertion)}"
+        for name, text in _modules(ROOT / "tests" / "web" / "pages" / "browser")
+        for assertion in ast.walk(ast.parse(text))
+        if isinstance(assertion, ast.Assert)
+        for node in ast.walk(assertion)
+        if isinstance(node, ast.Attribute) and node.attr in READS_OF_PAGES
+    }
+
+    assert not found, "expect(...) waits"
 
 
 def test_each_module_has_its_mirror_in_the_tests() -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import people, sessions, tokens
@@ -109,6 +109,7 @@ def browser() -> Iterator[Browser]:
             "it (Debian: apt-get install chromium), or name one in JOBS_TEST_CHROMIUM.",
             pytrace=False,
         )
+    expect.set_options(timeout=PATIENT_MILLISECONDS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield started
@@ -221,6 +222,7 @@ def sign_in(context: BrowserContext, site: Site) -> None:
 
 def axe_findings(page: Page, rules: Sequence[str] = ()) -> list[str]:
     """Return what axe finds on *page* by *rules*, or by all: the rule, and the first elements."""
+    page.wait_for_load_state()
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text())
     options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})

@@ -20,13 +20,16 @@ def test_a_fault_of_a_page_is_noticed(open_page: Callable[..., Page], faults: Fa
     page = open_page(width=360, scheme="dark")
     page.goto("/api/docs")
 
-    page.evaluate("""() => {
-        const image = document.createElement("img");
-        image.src = "http://elsewhere.invalid/image.png";
-        document.body.append(image);
-        setTimeout(() => { throw new Error("a slip"); });
-    }""")
-    page.wait_for_timeout(200)
+    with (
+        page.expect_console_message(lambda message: message.text.startswith("content policy")),
+        page.context.expect_event("weberror"),
+    ):
+        page.evaluate("""() => {
+            const image = document.createElement("img");
+            image.src = "http://elsewhere.invalid/image.png";
+            document.body.append(image);
+            setTimeout(() => { throw new Error("a slip"); });
+        }""")
 
     found = "\n".join(faults.unexpected())
     faults.found.clear()

@@ -77,11 +77,12 @@ def test_two_people_both_get_their_changes(
     second.keyboard.press("Control+Enter")
 
     expect(second.get_by_role("heading", level=1)).to_have_text("Somebody was faster")
+    expect(second.get_by_role("row", name="tags")).to_be_visible()
+    second.wait_for_load_state()
     # A long text leaves the other columns their room.
     for column in second.get_by_role("columnheader").all():
         assert column.evaluate("cell => cell.clientWidth") > 150
     assert axe_findings(second) == []
-    expect(second.get_by_role("row", name="tags")).to_be_visible()
     second.get_by_role("button", name="Save both changes").click()
     second.wait_for_url("**/jobs/raced?saved=3")
     expect(second.locator("main")).to_contain_text("15 4 * * *")
@@ -108,13 +109,11 @@ def test_leaving_with_changes_asks(browser_page: Page, site: Site, faults: Fault
     page = browser_page
     page.goto("/jobs/left/edit")
     page.get_by_role("textbox", name="Tags").fill("billing")
-    questions = []
-    page.on("dialog", lambda dialog: questions.append(dialog.type))
 
-    page.get_by_role("link", name="Cancel").click()
-    page.wait_for_timeout(200)
+    with page.expect_event("dialog") as question:
+        page.get_by_role("link", name="Cancel").click()
 
-    assert questions == ["beforeunload"]
+    assert question.value.type == "beforeunload"
 
 
 @pytest.mark.parametrize("address", ["/new-job", "/jobs/down/edit"])
@@ -173,8 +172,8 @@ def test_a_job_is_made_without_script(open_page: Callable[..., Page]) -> None:
     page.goto("/new-job")
     page.get_by_role("combobox", name="Task").select_option(label="sleep")
     page.get_by_role("button", name="Show its arguments").click()
-    page.get_by_role("textbox", name="Name").fill("plain")
     page.get_by_role("textbox", name="duration").fill("1")
+    page.get_by_role("textbox", name="Name").fill("plain")
     page.get_by_text("Start, end, spread").click()
     anchor = page.locator('[name="/schedule/anchor_at"]')
     expect(anchor).to_be_hidden()

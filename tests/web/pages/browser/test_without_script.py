@@ -24,21 +24,27 @@ def test_the_daily_work_is_done_without_script(open_page: Callable[..., Page], s
 
     page.locator("main").get_by_role("link", name="Run").first.click()
     page.get_by_role("button", name="Run now").click()
+    page.wait_for_url("**/runs/*")
     expect(page.locator("main")).to_contain_text("queued")
+    run = page.url
     page.get_by_role("link", name="Cancel").click()
     page.get_by_role("button", name="Cancel the run").click()
+    page.wait_for_url(run)
     expect(page.locator("main")).to_contain_text("cancelled")
 
     page.goto("/jobs/night-work")
     page.get_by_role("link", name="Pause").click()
     page.get_by_label("Why").fill("moving")
     page.get_by_role("button", name="Pause").click()
+    page.wait_for_url("**/jobs/night-work")
     expect(page.locator("main")).to_contain_text("“moving”")
     page.get_by_role("link", name="Resume", exact=True).first.click()
     page.get_by_role("button", name="Resume").click()
+    page.wait_for_url("**/jobs/night-work")
     page.get_by_role("link", name="Edit").first.click()
     page.locator('[name="/description"]').fill("What it is for.")
     page.get_by_role("button", name="Save").first.click()
+    page.wait_for_url("**/jobs/night-work?saved=*")
     expect(page.locator("main")).to_contain_text("What it is for.")
 
     page.goto("/jobs")
