@@ -16,9 +16,9 @@ from jobs_app.db.revisions import is_newer
 from jobs_app.jobs import attention_queries as queries
 from jobs_app.jobs import overruns
 from jobs_app.jobs.attention_installation import Acknowledgement, Installation, installation
-from jobs_app.jobs.attention_queries import JobFacts, RunFacts, RunningFacts
+from jobs_app.jobs.attention_queries import JobFacts, MessageFacts, RunFacts, RunningFacts
 from jobs_app.jobs.pause_end import SYSTEM
-from jobs_app.secrets import references, store
+from jobs_app.secrets import references
 
 #: A scheduler that has not looked for this long is down.
 SCHEDULER_SILENCE = timedelta(minutes=1)
@@ -110,24 +110,24 @@ def attention(session: Session, *, at: datetime, with_secrets: bool = True) -> l
 
 
 def survey(session: Session, *, at: datetime, with_secrets: bool = True) -> Survey:
-    """Return what needs a person at *at*, with the facts, in at most six statements.
+    """Return what needs a person at *at*, with the facts, in three statements.
 
     Without *with_secrets* no sentence names a secret.
     """
-    facts = installation(session, at=at)
-    ticked_at = facts.ticked_at
     jobs = queries.jobs(session, at=at, paused_before=at - LONG_PAUSE)
-    runs = queries.late_and_missed(session, at=at)
+    secrets = {job.name: references.names(job.task, job.kwargs) for job in jobs if job.kwargs}
+    facts = installation(session, at=at, secrets=set().union(*secrets.values()))
+    ticked_at = facts.ticked_at
     running = queries.running_with_past(session)
     is_ticking = not is_silent(ticked_at, at=at)
     items = [
         *_of_schema(facts.revision),
         *([] if is_ticking else [_no_scheduler(ticked_at)]),
-        *_of_queues(facts.unserved, runs),
+        *_of_queues(facts.unserved, facts.runs),
         *_of_jobs(jobs, at=at, is_ticking=is_ticking),
-        *_of_runs(runs, facts.served),
-        *_of_secrets(session, jobs, with_secrets=with_secrets),
-        *_of_channels(queries.newest_messages(session)),
+        *_of_runs(facts.runs, facts.served),
+        *_of_secrets(secrets, facts.secrets, with_secrets=with_secrets),
+        *_of_channels(facts.messages),
         *_overruns(running, at=at),
     ]
     order = list(Kind)
@@ -232,12 +232,10 @@ def _of_runs(runs: Iterable[RunFacts], served: set[str]) -> Iterator[Item]:
 
 
 def _of_secrets(
-    session: Session, jobs: Iterable[JobFacts], *, with_secrets: bool
+    by_job: dict[str, set[str]], known: set[str], *, with_secrets: bool
 ) -> Iterator[Item]:
-    by_job = {job.name: references.names(job.task, job.kwargs) for job in jobs if job.kwargs}
-    gone = store.missing(session, set().union(*by_job.values()))
     for name, names in by_job.items():
-        if missing := sorted(names & gone):
+        if missing := sorted(names - known):
             which = ", ".join(map(repr, missing))
             sentence = f"It refers to secrets that do not exist: {which}."
             if not with_secrets:
@@ -245,7 +243,7 @@ def _of_secrets(
             yield Item(Kind.SECRET_GONE, sentence, job=name, steps=(Step.STORE_SECRET, Step.EDIT))
 
 
-def _of_channels(messages: Iterable[queries.MessageFacts]) -> Iterator[Item]:
+def _of_channels(messages: Iterable[MessageFacts]) -> Iterator[Item]:
     for message in messages:
         if message.has_failed:
             error = f": {message.error.rstrip('.')}." if message.error else "."

@@ -1,7 +1,7 @@
-"""What is known of processes, queues and acknowledgements, in one bounded statement."""
+"""What is known of processes, queues, late runs and messages, in one bounded statement."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,6 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    null,
     select,
     text,
     type_coerce,
@@ -23,12 +22,15 @@ from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
 from jobs_app.db import run_indexes
-from jobs_app.db.columns import UTCDateTime
 from jobs_app.db.models.accounts import Person, Token
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Acknowledgement as Row
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.db.models.runs import Run
+from jobs_app.db.models.secrets import Secret
+from jobs_app.jobs import attention_queries as queries
+from jobs_app.jobs.attention_queries import MessageFacts, RunFacts
+from jobs_app.jobs.fact_rows import by_kind, facts
 
 #: Rows that are counted or read at most.
 MOST_RUNS = 1000
@@ -61,7 +63,8 @@ class EndingToken:
 class Installation:
     """The processes and the queues; `queued` and `waiting` count runs, up to MOST_RUNS.
 
-    `acknowledgements` are the newest, by the id of their line.
+    `acknowledgements` are the newest, by the id of their line. `secrets` are those that exist of
+    the names that were asked for.
     """
 
     revision: str | None
@@ -70,6 +73,9 @@ class Installation:
     jobs_by_queue: dict[str, int]
     queued: int
     waiting: int
+    runs: list[RunFacts] = field(default_factory=list)
+    messages: list[MessageFacts] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
     acknowledgements: dict[str, Acknowledgement] = field(default_factory=dict)
     ending_tokens: list[EndingToken] = field(default_factory=list)
 
@@ -80,28 +86,28 @@ class Installation:
         return {queue: count for queue, count in counts if queue not in self.served}
 
 
-def installation(session: Session, *, at: datetime) -> Installation:
-    """Return what is known of processes, queues, waiting runs, acknowledgements and tokens."""
+def installation(session: Session, *, at: datetime, secrets: Collection[str] = ()) -> Installation:
+    """Return what is known of the installation at *at*; *secrets* are names to look up."""
     revision = select(text("max(version_num)")).select_from(text("alembic_version"))
-    tick = _facts(
+    tick = facts(
         "tick",
         name=type_coerce(revision.scalar_subquery(), String()),
         instant=func.max(SchedulerProcess.ticked_at),
     )
-    workers = _facts(
+    workers = facts(
         "worker", name=Worker.name, value=cast(Worker.queues, Text), count=literal(1)
     ).where(Worker.gone_at.is_(None))
     queues = (
-        _facts("queue", name=Job.queue, count=func.count())
+        facts("queue", name=Job.queue, count=func.count())
         .where(Job.deleted_at.is_(None))
         .group_by(Job.queue)
     )
     waiting = [_counted(state) for state in (RunState.QUEUED, RunState.WAITING)]
-    statement = union_all(tick, workers, queues, *waiting, _acknowledgements(), _ending_tokens(at))
-    rows: Sequence[Any] = session.execute(statement).all()
-    of_kind: dict[str, list[Any]] = {}
-    for row in rows:
-        of_kind.setdefault(row.kind, []).append(row)
+    parts = [tick, workers, queues, *waiting, _acknowledgements(), _ending_tokens(at)]
+    parts += [*queries.late_and_missed(at=at), queries.newest_messages()]
+    if secrets:
+        parts.append(facts("secret", name=Secret.name).where(Secret.name.in_(secrets)))
+    of_kind = by_kind(session.execute(union_all(*parts)))
     (last_tick,) = of_kind["tick"]
     served = {name for row in of_kind.get("worker", ()) for name in json.loads(row.value)}
     return Installation(
@@ -111,6 +117,9 @@ def installation(session: Session, *, at: datetime) -> Installation:
         jobs_by_queue={row.name: row.count for row in of_kind.get("queue", ())},
         queued=of_kind[RunState.QUEUED][0].count,
         waiting=of_kind[RunState.WAITING][0].count,
+        runs=queries.run_facts(of_kind),
+        messages=queries.message_facts(of_kind),
+        secrets={row.name for row in of_kind.get("secret", ())},
         acknowledgements={
             row.name: Acknowledgement(row.actor, row.instant, row.value)
             for row in of_kind.get("acknowledgement", ())
@@ -121,39 +130,17 @@ def installation(session: Session, *, at: datetime) -> Installation:
     )
 
 
-def _facts(
-    kind: str,
-    *,
-    name: Any = None,
-    value: Any = None,
-    count: Any = None,
-    instant: Any = None,
-    actor: Any = None,
-) -> Select[Any]:
-    """Return a part of the statement: all parts have the same columns."""
-    no_text = cast(null(), Text)
-    no_instant = type_coerce(null(), UTCDateTime())
-    return select(
-        literal(kind).label("kind"),
-        (no_text if name is None else name).label("name"),
-        (no_text if value is None else value).label("value"),
-        (literal(0) if count is None else count).label("count"),
-        (no_instant if instant is None else instant).label("instant"),
-        (no_text if actor is None else actor).label("actor"),
-    )
-
-
 def _counted(state: RunState) -> Select[Any]:
     """Return a query that counts the runs in *state*, up to MOST_RUNS."""
     guard = run_indexes.in_state(state).guard
     some = select(Run.id).where(*guard).limit(MOST_RUNS).subquery()
-    return _facts(str(state), count=func.count(some.c.id)).select_from(some)
+    return facts(str(state), count=func.count(some.c.id)).select_from(some)
 
 
 def _acknowledgements() -> Select[Any]:
     newest = select(Row).order_by(Row.at.desc()).limit(MOST_ACKNOWLEDGEMENTS).subquery()
     columns = newest.c
-    return _facts(
+    return facts(
         "acknowledgement",
         name=columns.line,
         value=columns.note,
@@ -172,4 +159,4 @@ def _ending_tokens(at: datetime) -> Select[Any]:
         .limit(MOST_TOKENS)
         .subquery()
     )
-    return _facts("token", name=some.c.name, instant=some.c.expires_at, actor=some.c.owner)
+    return facts("token", name=some.c.name, instant=some.c.expires_at, actor=some.c.owner)

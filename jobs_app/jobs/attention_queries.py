@@ -1,6 +1,6 @@
-"""The facts from which `attention` is made: one bounded statement for each function."""
+"""The facts from which `attention` is made: bounded statements, and parts of one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,18 +8,17 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     String,
     and_,
     case,
     cast,
     false,
     func,
-    literal,
     null,
     or_,
     select,
     text,
-    union_all,
 )
 from sqlalchemy.orm import Session
 
@@ -29,6 +28,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.runs import FIRST_STARTED_AT, IS_UNFINISHED, PARKED, Run
 from jobs_app.jobs.conditions import FAILURES_IN_A_ROW, LATE_FIRE, LATE_RUN, is_failing
+from jobs_app.jobs.fact_rows import facts
 from jobs_app.jobs.pause_end import SYSTEM
 from jobs_app.jobs.stats import Spread, spread
 from jobs_app.runs.recent import newest_ids
@@ -48,6 +48,9 @@ PAST_RUNS = 20
 
 _IS_RUNNING = text(f"runs.state = '{RunState.RUNNING}' AND runs.{IS_UNFINISHED}")
 _IS_QUEUED = text(f"runs.state = '{RunState.QUEUED}' AND runs.{IS_UNFINISHED}")
+
+#: The kinds of rows, and what a late run has that waits for a slot of its key.
+_LATE, _MISSED, _MESSAGE, _PARKED = "late", "missed", "message", "parked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,74 +157,62 @@ def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[Job
     return [JobFacts(*row) for row in session.execute(statement.limit(MOST_JOBS))]
 
 
-def late_and_missed(session: Session, *, at: datetime) -> list[RunFacts]:
-    """Return runs that have been queued for long, and those missed lately, by job and queue."""
+def late_and_missed(*, at: datetime) -> Iterator[Select[Any]]:
+    """Yield the parts of a union for runs that are queued for long, and those missed lately."""
+    is_parked = case((text(PARKED), _PARKED), else_=null()).label("parked")
     late = (
-        select(
-            false().label("is_missed"),
-            Run.job_id,
-            Run.queue,
-            Run.fires,
-            Run.queued_at.label("since"),
-            Run.id,
-            case((text(PARKED), 1), else_=0).label("parked"),
-        )
+        select(Run.job_id, Run.queue, Run.fires, Run.queued_at.label("since"), Run.id, is_parked)
         .where(_IS_QUEUED, Run.queued_at <= at - LATE_RUN, Run.job_id.is_not(None))
         .order_by(Run.instant, Run.id)
-        .limit(MOST_RUNS)
-        .subquery()
     )
     missed_range = run_indexes.in_state(RunState.MISSED)
     missed = (
-        select(
-            literal(True).label("is_missed"),
-            Run.job_id,
-            Run.queue,
-            Run.fires,
-            Run.instant.label("since"),
-            Run.id,
-            literal(0).label("parked"),
-        )
+        select(Run.job_id, Run.queue, Run.fires, Run.instant.label("since"), Run.id)
+        .add_columns(cast(null(), String).label("parked"))
         .where(*missed_range.guard, Run.instant > at - MISSED_FOR, Run.job_id.is_not(None))
         .order_by(*missed_range.newest_first)
-        .limit(MOST_RUNS)
-        .subquery()
     )
-    rows = union_all(select(late), select(missed)).subquery()
-    statement = (
-        select(rows.c.is_missed, Job.name, rows.c.queue, rows.c.fires, rows.c.since, rows.c.id)
-        .add_columns(rows.c.parked)
-        .join(Job, Job.id == rows.c.job_id)
-        .where(Job.deleted_at.is_(None))
-    )
-    return _grouped(session.execute(statement).all())
+    for kind, statement in ((_LATE, late), (_MISSED, missed)):
+        some = statement.limit(MOST_RUNS).subquery()
+        run = some.c
+        part = facts(
+            kind,
+            name=Job.name,
+            value=run.queue,
+            count=run.fires,
+            instant=run.since,
+            actor=run.parked,
+            id_=run.id,
+        )
+        yield part.join_from(some, Job, Job.id == run.job_id).where(Job.deleted_at.is_(None))
 
 
-def _grouped(rows: Iterable[Any]) -> list[RunFacts]:
-    """Return one entry a job, queue and kind, in the order of names."""
+def run_facts(rows: Mapping[str, list[Any]]) -> list[RunFacts]:
+    """Return the late and the missed runs among *rows*: one entry a job and queue, by name."""
     groups: dict[tuple[bool, str, str], list[Any]] = {}
-    for row in rows:
-        groups.setdefault((bool(row.is_missed), row.name, row.queue), []).append(row)
+    for kind in (_LATE, _MISSED):
+        for row in rows.get(kind, ()):
+            groups.setdefault((kind == _MISSED, row.name, row.value), []).append(row)
     return [
         RunFacts(
             is_missed,
             job,
             queue,
             count=len(group),
-            fires=sum(row.fires for row in group),
-            since=min(row.since for row in group),
-            run=max(group, key=lambda row: (row.since, row.id)).id,
-            is_parked=all(row.parked for row in group),
+            fires=sum(row.count for row in group),
+            since=min(row.instant for row in group),
+            run=max(group, key=lambda row: (row.instant, row.id)).id,
+            is_parked=all(row.actor == _PARKED for row in group),
         )
         for (is_missed, job, queue), group in sorted(groups.items())
     ]
 
 
-def newest_messages(session: Session) -> list[MessageFacts]:
-    """Return the newest message of each channel that has one among the newest of all."""
-    over = (NotificationState.SENT, NotificationState.FAILED)
+def newest_messages() -> Select[Any]:
+    """Return the part of a union for the newest messages of all channels."""
     newest = (
         select(
+            Notification.id,
             Notification.channel,
             Notification.state,
             Notification.error,
@@ -229,13 +220,27 @@ def newest_messages(session: Session) -> list[MessageFacts]:
         )
         .order_by(Notification.id.desc())
         .limit(MOST_MESSAGES)
+        .subquery()
     )
+    message = newest.c
+    return facts(
+        _MESSAGE,
+        name=message.channel,
+        value=message.error,
+        instant=message.created_at,
+        actor=message.state,
+        id_=message.id,
+    )
+
+
+def message_facts(rows: Mapping[str, list[Any]]) -> list[MessageFacts]:
+    """Return the newest message of each channel among *rows* that was sent or given up."""
     by_channel: dict[str, MessageFacts] = {}
-    for row in session.execute(newest):
-        if row.state in over:
-            has_failed = row.state is NotificationState.FAILED
-            facts = MessageFacts(row.channel, has_failed, row.error, row.created_at)
-            by_channel.setdefault(row.channel, facts)
+    for row in sorted(rows.get(_MESSAGE, ()), key=lambda row: row.id, reverse=True):
+        if row.actor in (NotificationState.SENT, NotificationState.FAILED):
+            has_failed = row.actor == NotificationState.FAILED
+            facts_of_it = MessageFacts(row.name, has_failed, row.value, row.instant)
+            by_channel.setdefault(row.name, facts_of_it)
     return [by_channel[name] for name in sorted(by_channel)]
 
 

@@ -231,7 +231,7 @@ def test_a_schema_of_a_newer_version_is_reported(database: Database) -> None:
     assert [item.kind for item in look(database)] == [Kind.NEWER_SCHEMA]
 
 
-def test_the_list_is_for_the_jobs_of_the_caller_and_takes_six_statements(
+def test_the_list_is_for_the_jobs_of_the_caller_and_takes_three_statements(
     database: Database,
 ) -> None:
     reference = {"task": "shell", "kwargs": {"env": {"A": "${secret:gone}"}}}
@@ -250,4 +250,4 @@ def test_the_list_is_for_the_jobs_of_the_caller_and_takes_six_statements(
     kinds = [Kind.NO_WORKER, Kind.FAILING, Kind.MISSED, Kind.SECRET_GONE]
     assert [item.kind for item in items] == kinds
     assert {item.job or item.queue for item in items} == {"mine", "mine-failing"}
-    assert len(statements) == 6
+    assert len(statements) == 3

@@ -15,10 +15,8 @@ def test_no_statement_reads_the_whole_history(database: Database) -> None:
     fill(database)
     looks = {
         "jobs": lambda session: attention_queries.jobs(session, at=NOON, paused_before=NOON - DAY),
-        "late and missed": lambda session: attention_queries.late_and_missed(session, at=NOON),
         "installation": lambda session: attention_installation.installation(session, at=NOON),
         "running": attention_queries.running_with_past,
-        "messages": attention_queries.newest_messages,
     }
 
     for name, look in looks.items():
