@@ -121,8 +121,12 @@ def test_a_hash_of_older_parameters_is_made_anew(database: Database) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("count", [20, pytest.param(50, marks=pytest.mark.nightly)])
-def test_an_unknown_name_takes_as_long_as_a_wrong_password(database: Database, count: int) -> None:
+@pytest.mark.parametrize(
+    "count, most", [(20, 1.25), pytest.param(50, 1.1, marks=pytest.mark.nightly)]
+)
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(
+    database: Database, count: int, most: float
+) -> None:
     # The time of the processor, which other programs of a crowded machine do not change.
     seconds: dict[str, list[float]] = {"ann": [], "nobody": []}
     for number in range(count):
@@ -136,5 +140,5 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(database: Database, c
             taken.append(time.thread_time() - began)
     medians = [statistics.median(taken) for taken in seconds.values()]
 
-    assert abs(medians[0] - medians[1]) < 0.01
+    assert max(medians) / min(medians) < most
     assert min(medians) > 0.01

@@ -1,10 +1,13 @@
 """Sign in and out, as a browser does."""
 
+import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import delete
 
 from jobs_app.accounts import passwords, people
 from jobs_app.accounts.people import Rights
@@ -12,6 +15,7 @@ from jobs_app.core import clock
 from jobs_app.core.roles import AccountKind, Role
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
+from jobs_app.db.models.accounts import SignInAttempt
 from jobs_app.web import csrf, page_session
 from jobs_app.web.app import create_app
 from tests.web.conftest import OURS, Api, Page, close
@@ -111,6 +115,29 @@ def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(
     assert "The name or the password is wrong." in answer.text
     assert password not in answer.text
     assert visitor.client.get("/jobs").status_code == 303
+
+
+@pytest.mark.nightly
+def test_the_answer_to_an_unknown_name_takes_as_long(
+    ann: None, visitor: Visitor, database: Database
+) -> None:
+    # The time of the processor, as other programs run at the same time.
+    seconds: dict[str, list[float]] = {"ann": [], "ben": []}
+    visitor.sign_in("a bad guess")
+    token = csrf.masked_token(visitor.secret())
+    for _ in range(50):
+        for name, taken in seconds.items():
+            with database.session() as session:
+                session.execute(delete(SignInAttempt))
+                session.commit()
+            form = {"name": name, "password": "a bad guess", csrf.FIELD: token}
+            began = time.thread_time()
+            answer = visitor.client.post("/sign-in", data=form, headers=OURS)
+            taken.append(time.thread_time() - began)
+            assert answer.status_code == 422
+    medians = [statistics.median(taken) for taken in seconds.values()]
+
+    assert max(medians) / min(medians) < 1.1
 
 
 def test_many_failures_have_to_wait(ann: None, visitor: Visitor, api: Api) -> None:
