@@ -21,7 +21,7 @@ from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.db.models.runs import Run
-from jobs_app.web import csrf, page_session
+from jobs_app.web import csrf, outage_line, page_session
 from jobs_app.web import session as web_session
 from jobs_app.web.app import create_app
 
@@ -107,7 +107,9 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 
 def close(app: Flask) -> None:
-    """Close the connections of *app*."""
+    """Close the connections of *app*, once its thread for the line about outages holds none."""
+    line: outage_line.OutageLine = app.extensions[outage_line.NAME]
+    line._thread.submit(lambda: None).result()
     with app.app_context():
         web_session.database.engine.dispose()
 
